@@ -1,0 +1,96 @@
+"""The client, its guarantees, and `transaction()`."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+from beanie import init_beanie
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient, ReadPreference
+from pymongo.asynchronous.client_session import AsyncClientSession, TransactionOptions
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.monitoring import _EventListener
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from app.settings import Settings
+from models import DOCUMENTS
+from models.base import Raw
+
+T = TypeVar("T")
+
+DURABLE: Final = WriteConcern(w="majority", j=True)
+MAJORITY: Final = ReadConcern("majority")
+_TRANSACTION: Final = TransactionOptions(
+    read_concern=MAJORITY, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY
+)
+_joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", default=None)
+
+
+def connect(
+    settings: Settings, uri: str, *, bounded: bool = True, listeners: Sequence[_EventListener] = ()
+) -> AsyncMongoClient[Raw]:
+    """A client with the guarantees of design section 6: majority writes and reads, journalled.
+
+    Args:
+        settings: pool sizes and times.
+        uri: connection string of a replica set.
+        bounded: give every operation `SATCHEL_REQUEST_TIMEOUT_MS`; scripts and jobs go without.
+        listeners: command and pool listeners (metrics).
+    """
+    options: dict[str, Any] = {"timeoutMS": settings.request_timeout_ms} if bounded else {}
+    return AsyncMongoClient(
+        uri,
+        tz_aware=True,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        maxPoolSize=settings.pool_max_size,
+        minPoolSize=settings.pool_min_size,
+        maxIdleTimeMS=settings.pool_max_idle_seconds * 1000,
+        connectTimeoutMS=settings.connect_timeout_seconds * 1000,
+        serverSelectionTimeoutMS=settings.request_timeout_ms,
+        appname="satchel",
+        event_listeners=list(listeners),
+        **options,
+    )
+
+
+async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
+    """Tie every document class to the database. Creates no index: that is `python -m scripts indexes apply`."""
+    database = client.get_database(settings.database, codec_options=CodecOptions(tz_aware=True))
+    await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
+    return database
+
+
+def client() -> AsyncMongoClient[Raw]:
+    """The client that the documents are bound to."""
+    return DOCUMENTS[0].get_pymongo_collection().database.client
+
+
+async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    """Run `work(session)` in one transaction; within one already, join it.
+
+    `work` may be run several times: it reads again what it depends on, and has no effect but its writes. What is to
+    follow the commit stands behind this call, never in `work`.
+
+    Raises:
+        pymongo.errors.DuplicateKeyError: a unique value is taken; nothing was written. Start again from outside.
+    """
+    if (outer := _joined.get()) is not None:
+        return await work(outer)
+
+    async def joined(session: AsyncClientSession) -> T:
+        token = _joined.set(session)
+        try:
+            return await work(session)
+        finally:
+            _joined.reset(token)
+
+    async with client().start_session() as session:
+        return await session.with_transaction(
+            joined,
+            read_concern=_TRANSACTION.read_concern,
+            write_concern=_TRANSACTION.write_concern,
+            read_preference=_TRANSACTION.read_preference,
+        )

@@ -1,0 +1,253 @@
+"""Every failure that a client may see: one class each, owning its status and code, sent as a problem (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from pymongo.errors import (
+    AutoReconnect,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+)
+
+
+class Code(StrEnum):
+    """Every machine-readable code. A code never changes its meaning; new ones are added at the end."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    NOT_ACCEPTABLE = "not_acceptable"
+    DUPLICATE = "duplicate"
+    IN_FLIGHT = "in_flight"
+    ALREADY_DONE = "already_done"
+    RESTRICTED = "restricted"
+    PATCH_TEST_FAILED = "patch_test_failed"
+    VERSION_MISMATCH = "version_mismatch"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    INVALID = "invalid"
+    MALFORMED_JSON = "malformed_json"
+    KEY_REUSED = "key_reused"
+    VERSION_REQUIRED = "version_required"
+    TOO_MANY_REQUESTS = "too_many_requests"
+    INTERNAL = "internal"
+    UNAVAILABLE = "unavailable"
+    APP_NOT_REGISTERED = "app_not_registered"
+
+
+class Problem(Exception):
+    """A failure with its status and code.
+
+    Args:
+        detail: a sentence for a person; the status' own phrase where there is none to add.
+        errors: `{"pointer", "code", "detail"}` for each field that is wrong.
+        headers: to send with it.
+        extra: further members of the problem body.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[Code] = Code.INTERNAL
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail or self.code.value)
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The problem+json body."""
+        phrase = HTTPStatus(self.status).phrase
+        body: dict[str, Any] = {
+            "type": f"/docs/errors#{self.code.value}",
+            "title": phrase,
+            "status": self.status,
+            "detail": self.detail or phrase,
+            "code": self.code.value,
+            "requestId": request_id,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return body | self.extra
+
+
+class Unauthenticated(Problem):
+    """No credentials, or bad ones."""
+
+    status, code = 401, Code.UNAUTHENTICATED
+
+    def __init__(self, detail: str = "send a valid access token or API key as Authorization: Bearer") -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="satchel"'})
+
+
+class Forbidden(Problem):
+    """The caller is known and lacks the scope."""
+
+    status, code = 403, Code.FORBIDDEN
+
+
+class NotFound(Problem):
+    """There is no such thing, or none that this caller may see."""
+
+    status, code = 404, Code.NOT_FOUND
+
+
+class AppNotRegistered(Problem):
+    """This deployment knows only registered apps, and this is none of them."""
+
+    status, code = 404, Code.APP_NOT_REGISTERED
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status, code = 405, Code.METHOD_NOT_ALLOWED
+
+
+class NotAcceptable(Problem):
+    """None of the media types that the client accepts can be sent."""
+
+    status, code = 406, Code.NOT_ACCEPTABLE
+
+
+class Duplicate(Problem):
+    """A unique value is taken."""
+
+    status, code = 409, Code.DUPLICATE
+
+
+class InFlight(Problem):
+    """A request with this Idempotency-Key is being worked on."""
+
+    status, code = 409, Code.IN_FLIGHT
+
+
+class AlreadyDone(Problem):
+    """This request was done, and its answer held a secret that is not kept; the body carries the `id`."""
+
+    status, code = 409, Code.ALREADY_DONE
+
+
+class Restricted(Problem):
+    """Something refers to the document and forbids that it is deleted."""
+
+    status, code = 409, Code.RESTRICTED
+
+
+class PatchTestFailed(Problem):
+    """A `test` operation of a JSON Patch found another value."""
+
+    status, code = 409, Code.PATCH_TEST_FAILED
+
+
+class VersionMismatch(Problem):
+    """The precondition does not hold; the body carries `current`."""
+
+    status, code = 412, Code.VERSION_MISMATCH
+
+    def __init__(self, current: Mapping[str, Any] | None) -> None:
+        detail = "the stored document has another version" if current else "nothing is stored here"
+        headers = {"ETag": f'"{current["version"]}"'} if current else {}
+        super().__init__(detail, headers=headers, extra={"current": current})
+
+
+class TooLarge(Problem):
+    """The body, or what a patch makes of a document, is larger than allowed."""
+
+    status, code = 413, Code.TOO_LARGE
+
+
+class UnsupportedMediaType(Problem):
+    """The body is of a type that is not taken here."""
+
+    status, code = 415, Code.UNSUPPORTED_MEDIA_TYPE
+
+
+class Invalid(Problem):
+    """The input is well-formed and not acceptable; `errors` names the fields."""
+
+    status, code = 422, Code.INVALID
+
+    @classmethod
+    def field(cls, pointer: str, code: str, detail: str) -> "Invalid":
+        """One field that is wrong."""
+        return cls(detail, errors=[{"pointer": pointer, "code": code, "detail": detail}])
+
+
+class MalformedJson(Problem):
+    """The body is no JSON."""
+
+    status, code = 422, Code.MALFORMED_JSON
+
+
+class KeyReused(Problem):
+    """The Idempotency-Key was used for another request."""
+
+    status, code = 422, Code.KEY_REUSED
+
+
+class VersionRequired(Problem):
+    """The app takes no write without a precondition."""
+
+    status, code = 428, Code.VERSION_REQUIRED
+
+
+class TooManyRequests(Problem):
+    """The caller has used up its allowance."""
+
+    status, code = 429, Code.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class Internal(Problem):
+    """A fault of ours."""
+
+
+class Unavailable(Problem):
+    """The server or its database cannot take the request now; the same request may pass later."""
+
+    status, code = 503, Code.UNAVAILABLE
+
+    def __init__(self, detail: str = "try again in a moment", retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+_TRANSIENT = (AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError, WaitQueueTimeoutError, ExecutionTimeout)
+_RETRYABLE_CODES = {24, 50, 89, 91, 112, 189, 251, 262, 11600, 11602, 13435, 13436}
+
+
+def from_driver(error: PyMongoError) -> Problem:
+    """What a client is told of an error of the driver: the one place where these are translated."""
+    if isinstance(error, DuplicateKeyError):
+        return _duplicate(error)
+    if isinstance(error, DocumentTooLarge):
+        return TooLarge("the document would be larger than the database takes")
+    transient = isinstance(error, _TRANSIENT) or error.timeout or error.has_error_label("TransientTransactionError")
+    if transient or (isinstance(error, OperationFailure) and error.code in _RETRYABLE_CODES):
+        return Unavailable("the database did not answer in time")
+    return Internal()
+
+
+def _duplicate(error: DuplicateKeyError) -> Duplicate:
+    fields = list((error.details or {}).get("keyPattern", {}))
+    name = fields[-1] if fields else "value"
+    detail = f"another document has this {name}"
+    return Duplicate(detail, errors=[{"pointer": f"/{name}", "code": "duplicate", "detail": detail}])

@@ -1,0 +1,125 @@
+"""Every setting of a Satchel, read from `SATCHEL_*` variables or `.env`, and nothing read anywhere else."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_TOKEN_KEY = "token-key.pem"
+
+
+class Settings(BaseSettings):
+    """One deployment's configuration. No secret has a default; production refuses to start without its secrets."""
+
+    model_config = SettingsConfigDict(env_prefix="SATCHEL_", env_file=".env", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address that the server listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the server listens on.")
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` refuses embedded databases and generated keys."
+    )
+    data_dir: Path = Field(
+        Path(".satchel"), description="Folder of the admin key, the generated token key and the embedded database."
+    )
+
+    mongodb_uri: SecretStr | None = Field(
+        None, description="MongoDB connection string of a replica set. Unset: an embedded one, development only."
+    )
+    mongod: Path | None = Field(
+        None, description="Path of the `mongod` to embed. Unset: `mongod` on PATH, else the one from the Python wheel."
+    )
+    database: str = Field(
+        "satchel", pattern=r"^[A-Za-z0-9_-]{1,38}$", description="Name of the database that holds every collection."
+    )
+    pool_max_size: int = Field(10, ge=1, description="Most connections to MongoDB per process (seed 002: 10).")
+    pool_min_size: int = Field(2, ge=0, description="Connections to MongoDB kept open per process (seed 002: 2).")
+    pool_max_idle_seconds: int = Field(
+        20, ge=1, description="An idle connection to MongoDB is closed after this long (seed 004: 20 s)."
+    )
+    connect_timeout_seconds: int = Field(
+        10, ge=1, description="Longest wait for a new connection to MongoDB (seed 004: 10 s)."
+    )
+    request_timeout_ms: int = Field(
+        5000, ge=100, description="Longest that the database work of one operation of a request may take."
+    )
+    max_in_flight: int = Field(
+        200, ge=1, description="Requests worked on at once per process; more are answered 503 with Retry-After."
+    )
+    shutdown_grace_seconds: int = Field(
+        20, ge=1, description="On a stop, requests in flight get this long to finish."
+    )
+
+    lease_seconds: float = Field(
+        5.0, gt=0, le=30, description="How long a process may insert for a parent that it has seen to exist."
+    )
+    deletion_fence_seconds: int = Field(
+        120, ge=0, description="A finished deletion is swept again after this long; then its receipt is final."
+    )
+    deletion_inline_seconds: float = Field(
+        1.0, ge=0, description="A DELETE sweeps for this long before it answers 202 and leaves the rest to the worker."
+    )
+    deletion_small_tree: int = Field(
+        500, ge=1, description="A tree of at most this many documents goes in the one committing transaction."
+    )
+    worker_poll_seconds: float = Field(1.0, gt=0, description="How often an idle worker looks for a job that is due.")
+    idempotency_hours: int = Field(24, ge=1, description="How long an Idempotency-Key is remembered.")
+
+    token_issuer: str = Field("satchel", description="`iss` of access tokens.")
+    token_audience: str = Field("satchel", description="`aud` of access tokens.")
+    token_lifetime_seconds: int = Field(600, ge=30, le=3600, description="Life of an access token.")
+    token_key_file: Path | None = Field(
+        None,
+        description="PEM file of the Ed25519 private key that signs access tokens. "
+        "Unset: one is made in the data folder, development only.",
+    )
+    credential_cache_seconds: float = Field(
+        5.0, ge=0, le=60, description="A revoked API key, or a changed app setting, may be honoured for this long."
+    )
+    require_registered_apps: bool | None = Field(
+        None, description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only."
+    )
+
+    cors_origins: list[str] = Field(
+        default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_requests: bool = Field(True, description="Write one structured line per request.")
+    log_format: Literal["json", "console"] = Field("json", description="`json` lines, or `console` for people.")
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="How the outside world reaches this server; in OpenAPI and in links."
+    )
+
+    @model_validator(mode="after")
+    def _production_is_explicit(self) -> Self:
+        if self.environment == "production":
+            missing = [name for name in ("mongodb_uri", "token_key_file") if getattr(self, name) is None]
+            if missing:
+                names = ", ".join(f"SATCHEL_{name.upper()}" for name in missing)
+                raise ValueError(f"production needs {names}")
+        if self.pool_min_size > self.pool_max_size:
+            raise ValueError("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
+        return self
+
+    @property
+    def registered_apps_only(self) -> bool:
+        """Whether an unregistered app id is refused."""
+        if self.require_registered_apps is None:
+            return self.environment == "production"
+        return self.require_registered_apps
+
+    @property
+    def token_key_path(self) -> Path:
+        """Where the Ed25519 signing key is kept."""
+        return self.token_key_file or self.data_dir / DEVELOPMENT_TOKEN_KEY
+
+
+@lru_cache
+def load_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        pydantic.ValidationError: a variable is malformed, or production lacks one that it needs.
+    """
+    return Settings()

@@ -1,0 +1,122 @@
+"""Every index there is, with the query that it serves. Seed 002's list stands first, ours after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from models import (
+    Activity,
+    Analytics,
+    ApiKey,
+    AppData,
+    Deletion,
+    IdempotencyKey,
+    Job,
+    Preferences,
+    Profile,
+    Stored,
+    User,
+)
+
+Keys = Mapping[str, int]
+NINETY_DAYS: Final = 90 * 24 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One index: its keys in order (1 ascending, -1 descending), its options, and the query that it is for."""
+
+    keys: Keys
+    serves: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name that the driver gives by default: `userId_1_timestamp_-1`."""
+        return "_".join(f"{name}_{direction}" for name, direction in self.keys.items())
+
+
+UNIQUE: Final = {"unique": True}
+SPARSE: Final = {"sparse": True}
+
+SEED: Final[dict[type[Stored], list[Index]]] = {
+    User: [
+        Index(
+            {"email": 1},
+            "User.find_by_email, GET /v1/users?email=; one account per canonical email, none for people without",
+            {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}},
+        ),
+        Index({"valuUserId": 1}, "find a person by their id in Valu", SPARSE),
+        Index({"merkosUserId": 1}, "find a person by their id in Merkos", SPARSE),
+        Index({"email": 1, "valuUserId": 1}, "match an email to an id in Valu"),
+        Index({"email": 1, "merkosUserId": 1}, "match an email to an id in Merkos"),
+    ],
+    Profile: [Index({"userId": 1}, "Profile.find_by_user_id; one profile to a user", UNIQUE)],
+    Preferences: [Index({"userId": 1}, "Preferences.find_by_user_id; one to a user", UNIQUE)],
+    Activity: [
+        Index({"userId": 1}, "delete and count the activities of a user"),
+        Index({"appId": 1}, "count the activities of an app"),
+        Index({"timestamp": 1}, "TTL: gone 90 days after it happened", {"expireAfterSeconds": NINETY_DAYS}),
+        Index({"sessionId": 1}, "count the activities of a session"),
+        Index({"userId": 1, "timestamp": -1}, "a user's activities of a time span"),
+        Index({"appId": 1, "timestamp": -1}, "an app's latest activities"),
+        Index({"sessionId": 1, "timestamp": -1}, "a session's latest activities"),
+        Index({"eventType": 1, "timestamp": -1}, "the latest activities of a type"),
+    ],
+    AppData: [
+        Index({"userId": 1}, "delete and count the values of a user"),
+        Index({"appId": 1}, "python -m scripts data stats of one app"),
+        Index({"userId": 1, "appId": 1}, "everything that an app knows of a user"),
+        Index({"userId": 1, "appId": 1, "dataKey": 1}, "AppData: get, put, delete; one value to a key", UNIQUE),
+    ],
+    Analytics: [
+        Index({"userId": 1}, "delete and count the events of a user"),
+        Index({"eventName": 1}, "count an event over all time"),
+        Index({"eventCategory": 1}, "count a category over all time"),
+        Index({"timestamp": 1}, "Analytics.get_event_counts and get_category_counts of a time span"),
+        Index({"userId": 1, "timestamp": -1}, "the counts of one user"),
+        Index({"eventCategory": 1, "timestamp": -1}, "the counts of one category"),
+        Index({"eventName": 1, "timestamp": -1}, "the counts of one event"),
+        Index({"appId": 1, "timestamp": -1}, "the counts of one app"),
+        Index({"sessionId": 1, "timestamp": -1}, "the events of one session"),
+    ],
+}
+"""Seed 002's list, by exactly its keys and options. `email` is unique through a partial filter (design, section 3)."""
+
+OURS: Final[dict[type[Stored], list[Index]]] = {
+    Activity: [
+        Index({"userId": 1, "timestamp": -1, "_id": -1}, "GET /v1/users/{id}/activity, page by page"),
+        Index({"userId": 1, "appId": 1, "timestamp": -1, "_id": -1}, "the same with appId="),
+        Index({"userId": 1, "eventType": 1, "timestamp": -1, "_id": -1}, "the same with eventType="),
+        Index(
+            {"userId": 1, "sessionId": 1, "timestamp": -1, "_id": -1},
+            "the same with sessionId=",
+            {"partialFilterExpression": {"sessionId": {"$gt": ""}}},
+        ),
+    ],
+    AppData: [
+        Index(
+            {"userId": 1, "appId": 1, "dataKey": 1, "deleted": 1},
+            "list the live values of an app among any number of tombstones",
+            {"partialFilterExpression": {"deleted": False}},
+        ),
+        Index({"expiresAt": 1}, "AppData.expire_due", SPARSE),
+    ],
+    Analytics: [
+        Index(
+            {"appId": 1, "messageId": 1},
+            "store an event once however often it is sent",
+            {"unique": True, "partialFilterExpression": {"messageId": {"$gt": ""}}},
+        ),
+    ],
+    ApiKey: [Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE)],
+    Deletion: [Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE)],
+    Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
+    IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
+}
+"""Indexes of our own."""
+
+INDEXES: Final[dict[type[Stored], list[Index]]] = {
+    document: SEED.get(document, []) + OURS.get(document, []) for document in dict.fromkeys([*SEED, *OURS])
+}
+"""The whole table."""

@@ -1,0 +1,31 @@
+"""What is stored: every document class, in `DOCUMENTS`."""
+
+from typing import Final
+
+from models.activity import Activity
+from models.analytics import Analytics
+from models.api_key import ApiKey
+from models.app import App
+from models.app_data import AppData
+from models.base import Stored
+from models.deletion import Deletion
+from models.idempotency import IdempotencyKey
+from models.job import Job
+from models.preferences import Preferences
+from models.profile import Profile
+from models.user import User
+
+DOCUMENTS: Final[tuple[type[Stored], ...]] = (
+    User,
+    Profile,
+    Preferences,
+    Activity,
+    AppData,
+    Analytics,
+    ApiKey,
+    App,
+    Deletion,
+    Job,
+    IdempotencyKey,
+)
+"""Every collection of a Satchel. A new document class is one more line here."""

@@ -1,0 +1,78 @@
+"""Activity: what a user did, kept for 90 days."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Self
+
+from beanie import PydanticObjectId
+from pydantic import Field
+
+from models.app import AppId
+from models.base import Fields, Raw, Session, Timestamp, now
+from models.owned import OwnedByUser
+from models.values import SmallObject
+
+KEPT = timedelta(days=90)
+EventType = Annotated[str, Field(min_length=1, max_length=256)]
+SessionId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class ActivityContent(Fields):
+    """What is told of an activity (seed 002)."""
+
+    app_id: AppId
+    event_type: EventType
+    event_data: SmallObject = Field(default_factory=dict)
+    session_id: SessionId | None = None
+    timestamp: Timestamp = Field(default_factory=now)
+
+
+class Activity(ActivityContent, OwnedByUser):
+    """One thing that a user did. A TTL index removes it 90 days after `timestamp`; no read shows it after that."""
+
+    class Settings:
+        name = "activities"
+
+    @classmethod
+    async def create_activity(
+        cls, user_id: PydanticObjectId, content: ActivityContent, *, session: Session = None
+    ) -> Self:
+        """Store an activity (seed 002 `createActivity`). The caller holds a lease on the user."""
+        return await cls(user_id=user_id, **content.model_dump(by_alias=False)).add(session)
+
+    @classmethod
+    async def find_by_user_id(
+        cls,
+        user_id: PydanticObjectId,
+        limit: int,
+        *,
+        where: Mapping[str, Any] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        after: tuple[datetime, PydanticObjectId] | None = None,
+    ) -> list[Self]:
+        """The user's activities, newest first (seed 002 `findByUserId`).
+
+        Args:
+            user_id: whose.
+            limit: how many at most.
+            where: further equality conditions on stored names.
+            start: inclusive; never reaches further back than 90 days.
+            end: exclusive.
+            after: sort key (`timestamp`, id) of the last one already seen.
+        """
+        oldest = now() - KEPT
+        span: Raw = {"$gte": max(start, oldest) if start else oldest}
+        if end is not None:
+            span["$lt"] = end
+        query: Raw = {"userId": user_id, "timestamp": span, **(where or {})}
+        if after is not None:
+            span["$lte"] = after[0]
+            query["$or"] = [{"timestamp": {"$lt": after[0]}}, {"timestamp": after[0], "_id": {"$lt": after[1]}}]
+        cursor = cls.raw().find(query).sort([("timestamp", -1), ("_id", -1)]).limit(limit)
+        return [cls.from_stored(row) async for row in cursor]
+
+    @classmethod
+    async def get_recent_activity(cls, user_id: PydanticObjectId, hours: float, limit: int = 200) -> list[Self]:
+        """The user's activities of the last hours, newest first (seed 002 `getRecentActivity`)."""
+        return await cls.find_by_user_id(user_id, limit, start=now() - timedelta(hours=hours))

@@ -1,0 +1,168 @@
+"""Analytics: events with a category, counted for dashboards."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+from pymongo.errors import BulkWriteError
+
+from models.activity import SessionId
+from models.app import AppId
+from models.base import Fields, Raw, Session, Timestamp, now
+from models.owned import OwnedByUser
+from models.values import SmallObject, escape_refs, has_refs
+
+EventCategory = Literal["engagement", "conversion", "error", "custom"]
+EventName = Annotated[str, Field(min_length=1, max_length=256)]
+PersonId = Annotated[str, Field(min_length=1, max_length=256)]
+
+_DUPLICATE_KEY = 11000
+
+
+class AnalyticsContent(Fields):
+    """What is told of an event (seed 002)."""
+
+    app_id: AppId
+    event_name: EventName
+    event_category: EventCategory
+    event_data: SmallObject = Field(default_factory=dict)
+    user_id: Annotated[
+        PersonId, Field(description="A user's id; any other text is kept as `externalId`, an id of the client's own.")
+    ] | None = None
+    anonymous_id: PersonId | None = None
+    session_id: SessionId | None = None
+    timestamp: Timestamp | None = None
+    message_id: Annotated[
+        PersonId, Field(description="The client's id of this event: a repeat within one app is stored once.")
+    ] | None = None
+
+
+class Analytics(OwnedByUser):
+    """One event. `timestamp` is when it happened, `receivedAt` when it came in."""
+
+    app_id: AppId
+    event_name: EventName
+    event_category: EventCategory
+    event_data: SmallObject = Field(default_factory=dict)
+    user_id: PydanticObjectId | None = None  # type: ignore[assignment]  # people are not always known
+    external_id: PersonId | None = None
+    anonymous_id: PersonId | None = None
+    session_id: SessionId | None = None
+    timestamp: Timestamp = Field(default_factory=now)
+    received_at: Timestamp = Field(default_factory=now)
+    message_id: PersonId | None = None
+
+    class Settings:
+        name = "analytics"
+
+    @classmethod
+    def row(cls, content: AnalyticsContent, user_id: ObjectId | None, received_at: datetime) -> Raw:
+        """The stored form of an event, made without a document in between: ingest is a hot path.
+
+        Args:
+            content: the checked event; its `user_id` is stored as `externalId` where `user_id` is None.
+            user_id: the user whom the event is of.
+            received_at: when the request came in; the event's time where it tells none.
+        """
+        data = content.event_data
+        row: Raw = {
+            "_id": ObjectId(),
+            "appId": content.app_id,
+            "eventName": content.event_name,
+            "eventCategory": content.event_category,
+            "eventData": escape_refs(data) if data and has_refs(data) else data,
+            "timestamp": content.timestamp or received_at,
+            "receivedAt": received_at,
+            "createdAt": received_at,
+            "updatedAt": received_at,
+            "version": 1,
+        }
+        if user_id is not None:
+            row["userId"] = user_id
+        elif content.user_id is not None:
+            row["externalId"] = content.user_id
+        if content.anonymous_id is not None:
+            row["anonymousId"] = content.anonymous_id
+        if content.session_id is not None:
+            row["sessionId"] = content.session_id
+        if content.message_id is not None:
+            row["messageId"] = content.message_id
+        return row
+
+    @classmethod
+    async def create_analytics(
+        cls, content: AnalyticsContent, user_id: PydanticObjectId | None = None, *, session: Session = None
+    ) -> Self:
+        """Store one event (seed 002 `createAnalytics`). The caller holds a lease on the user, if there is one.
+
+        Raises:
+            pymongo.errors.DuplicateKeyError: the app has an event with this `messageId`.
+        """
+        row = cls.row(content, user_id, now())
+        await cls.raw().insert_one(row, session=session)
+        return cls.from_stored(row)
+
+    @classmethod
+    async def insert_rows(cls, rows: Sequence[Raw]) -> int:
+        """Store rows that `row` made, each `messageId` of an app once.
+
+        Returns:
+            How many were left out because they are stored already.
+
+        Raises:
+            pymongo.errors.BulkWriteError: a write failed for any other reason.
+        """
+        try:
+            await cls.raw().insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            failures = (error.details or {}).get("writeErrors", [])
+            others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]
+            if others or (error.details or {}).get("writeConcernErrors"):
+                raise
+            return len(failures)
+        return 0
+
+    @classmethod
+    async def get_event_counts(
+        cls, start: datetime, end: datetime, user_id: PydanticObjectId | None = None, **equal: str | None
+    ) -> list[Raw]:
+        """Rows `{"eventName", "count"}` of a time span, most frequent first (seed 002 `getEventCounts`).
+
+        Args:
+            start: inclusive.
+            end: exclusive.
+            user_id: count this user's events only.
+            equal: further equality conditions by stored name, those that are None left out.
+        """
+        return await cls._counts("eventName", start, end, user_id, equal)
+
+    @classmethod
+    async def get_category_counts(
+        cls, start: datetime, end: datetime, user_id: PydanticObjectId | None = None, **equal: str | None
+    ) -> list[Raw]:
+        """Rows `{"eventCategory", "count"}` of a time span, most frequent first (seed 002 `getCategoryCounts`)."""
+        return await cls._counts("eventCategory", start, end, user_id, equal)
+
+    @classmethod
+    async def _counts(
+        cls,
+        field: str,
+        start: datetime,
+        end: datetime,
+        user_id: PydanticObjectId | None,
+        equal: dict[str, str | None],
+    ) -> list[Raw]:
+        where: Raw = {name: value for name, value in equal.items() if value is not None}
+        if user_id is not None:
+            where["userId"] = user_id
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {**where, "timestamp": {"$gte": start, "$lt": end}}},
+            {"$group": {"_id": f"${field}", "count": {"$sum": 1}}},
+            {"$sort": {"count": -1, "_id": 1}},
+            {"$project": {"_id": 0, field: "$_id", "count": 1}},
+        ]
+        cursor = await cls.raw().aggregate(pipeline)
+        return [{field: row[field], "count": row["count"]} async for row in cursor]

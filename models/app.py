@@ -1,0 +1,29 @@
+"""The client app: its id and its settings. An app needs no registration in development."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from models.base import Fields, Stored
+
+NAME_PATTERN = r"^[A-Za-z0-9._~:-]{1,256}$"
+AppId = Annotated[str, Field(pattern=NAME_PATTERN, description="Id of a client app.")]
+DataKey = Annotated[str, Field(pattern=NAME_PATTERN, description="Key of a value among an app's data.")]
+
+
+class AppContent(Fields):
+    """An app's settings."""
+
+    name: Annotated[str, Field(max_length=255)] | None = None
+    require_version: Annotated[
+        bool, Field(description="Answer 428 to a write of app data that has no precondition.")
+    ] = False
+
+
+class App(AppContent, Stored):
+    """A registered client app; `_id` is the app id that its data carries."""
+
+    id: AppId = Field(alias="_id")  # type: ignore[assignment]
+
+    class Settings:
+        name = "apps"

@@ -1,0 +1,338 @@
+"""App data: any JSON value under (user, app, key), with a version that only ever grows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Final, Self
+
+from bson import ObjectId, Timestamp as ClusterTime
+from pydantic import Field
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from models.app import AppId, DataKey
+from models.base import Raw, Session, Timestamp, now
+from models.owned import OwnedByUser
+from models.values import Json, escape_refs, has_refs, unescape_refs
+
+_NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_BEFORE: Final = {"_id": 0, "version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1}
+_ENVELOPE: Final = {
+    name: 1
+    for name in ("dataKey", "value", "escaped", "version", "createdAt", "updatedAt", "expiresAt", "deleted")
+} | {"_id": 0}
+_VALUE: Final = {"_id": 0, "value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
+_BUMP: Final = {"$add": [{"$ifNull": ["$version", 0]}, 1]}
+_RACES: Final = 5
+
+
+class StaleVersion(Exception):
+    """The stored value is not the one that the write was made for."""
+
+
+class Expiry(Enum):
+    """What a write does to an expiry that is there."""
+
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must be stored for a write to be done: RFC 9110's preconditions, in terms of versions.
+
+    Attributes:
+        versions: one of these; None for any version of a live value (`If-Match: *`).
+        absent: instead, no live value at all (`If-None-Match: *`).
+    """
+
+    versions: tuple[int, ...] | None = None
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a put did. `created` is true where there was no live value before."""
+
+    created: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+
+class AppData(OwnedByUser):
+    """One value. Deleting leaves a tombstone (`deleted`), so that the key goes on counting and no version comes twice."""
+
+    app_id: AppId
+    data_key: DataKey
+    value: Any = None
+    escaped: bool = False
+    deleted: bool = False
+    changed_at: ClusterTime
+    changed_by: str = ""
+    bytes: int = 0
+    expires_at: Timestamp | None = Field(default=None)
+
+    class Settings:
+        name = "appdata"
+
+    @classmethod
+    async def find_by_user_app_and_key(
+        cls, user_id: ObjectId, app_id: str, data_key: str, *, session: Session = None
+    ) -> Raw | None:
+        """The live value with `version` and `updatedAt` as a row, None where there is none.
+
+        This is seed 002's `findByUserAppAndKey` as a hot path: one query, no document made of the answer.
+        """
+        row = await cls.raw().find_one(_key(user_id, app_id, data_key), _VALUE, session=session)
+        return _live(row)
+
+    @classmethod
+    async def find_envelope(cls, user_id: ObjectId, app_id: str, data_key: str) -> Raw | None:
+        """The live value in its envelope (`dataKey, value, version, createdAt, updatedAt, expiresAt?`), or None."""
+        row = _live(await cls.raw().find_one(_key(user_id, app_id, data_key), _ENVELOPE))
+        return None if row is None else _enveloped(row)
+
+    @classmethod
+    async def find_by_user_and_app(
+        cls,
+        user_id: ObjectId,
+        app_id: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int = 200,
+        fields: Sequence[str] | None = None,
+    ) -> list[Raw]:
+        """The live values of an app in their envelopes, in the order of their keys (seed 002 `findByUserAndApp`).
+
+        Args:
+            user_id: whose.
+            app_id: which app's.
+            prefix: only keys that start so.
+            after: only keys after this one.
+            limit: how many at most.
+            fields: names of the envelope to give, besides `dataKey` and `version`; None for all.
+        """
+        span: Raw = {"$gte": prefix, "$lt": prefix + "\x7f"}
+        if after is not None:
+            span["$gt"] = after
+        query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **_unexpired(now())}
+        wanted = _ENVELOPE if fields is None else _projection(fields)
+        cursor = cls.raw().find(query, wanted).sort("dataKey", 1).limit(limit)
+        return [_enveloped(row) async for row in cursor]
+
+    @classmethod
+    async def put(
+        cls,
+        user_id: ObjectId,
+        app_id: str,
+        data_key: str,
+        value: Json,
+        *,
+        size: int,
+        by: str,
+        expected: Expected | None = None,
+        expires_at: datetime | Expiry | None = None,
+        session: Session = None,
+    ) -> Written:
+        """Store a value under the next version, in one atomic operation.
+
+        Args:
+            user_id: whose; the caller holds a lease on the user.
+            app_id: which app's.
+            data_key: under which key.
+            value: a value that `models.values.check_value` accepts.
+            size: bytes of its JSON.
+            by: who writes.
+            expected: the precondition; None to write whatever is there.
+            expires_at: when the value ends; None for never; `Expiry.KEEP` for as before.
+            session: of a transaction that the write belongs to.
+
+        Raises:
+            StaleVersion: the precondition does not hold.
+            pymongo.errors.DuplicateKeyError: within a transaction only: racing creators; start again from outside.
+        """
+        moment = now()
+        update = [{"$set": _put_fields(value, size, by, expires_at, moment)}]
+        query = _key(user_id, app_id, data_key)
+        upsert = expected is None or expected.absent
+        if expected is not None:
+            query |= _precondition(expected, moment)
+        for attempt in range(_RACES):
+            try:
+                before = await cls.raw().find_one_and_update(
+                    query, update, _BEFORE, upsert=upsert, return_document=ReturnDocument.BEFORE, session=session
+                )
+            except DuplicateKeyError:
+                if expected is not None and expected.absent:
+                    raise StaleVersion from None
+                if session is not None or attempt == _RACES - 1:
+                    raise
+                continue
+            if before is None and not upsert:
+                raise StaleVersion
+            return _written(before, moment, expires_at)
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    @classmethod
+    async def delete(  # type: ignore[override]  # Beanie's would leave no tombstone
+        cls,
+        user_id: ObjectId,
+        app_id: str,
+        data_key: str,
+        *,
+        by: str,
+        expected: Expected | None = None,
+        session: Session = None,
+    ) -> int:
+        """Turn a live value into a tombstone, in one atomic operation; that is a version too.
+
+        Returns:
+            The tombstone's version.
+
+        Raises:
+            StaleVersion: there is no live value, or the precondition does not hold.
+        """
+        moment = now()
+        query = _key(user_id, app_id, data_key) | _precondition(expected or Expected(), moment)
+        before = await cls.raw().find_one_and_update(
+            query, [{"$set": _tombstone(by, moment)}], {"_id": 0, "version": 1}, session=session
+        )
+        if before is None:
+            raise StaleVersion
+        return int(before["version"]) + 1
+
+    @classmethod
+    async def expire_due(cls, limit: int) -> int:
+        """Turn values whose time is over into tombstones.
+
+        Args:
+            limit: how many at most.
+
+        Returns:
+            How many it was.
+        """
+        moment = now()
+        due = {"expiresAt": {"$lte": moment}}
+        rows = cls.raw().find(due, {"version": 1}).sort("expiresAt", 1).limit(limit)
+        count = 0
+        async for row in rows:
+            result = await cls.raw().update_one(
+                {"_id": row["_id"], "version": row["version"], **due}, [{"$set": _tombstone("expiry", moment)}]
+            )
+            count += result.modified_count
+        return count
+
+    @classmethod
+    async def version_stats(cls) -> list[Raw]:
+        """Per app: keys, tombstones, bytes, mean and largest version (seed 002: monitor version counts)."""
+        pipeline: list[dict[str, Any]] = [
+            {
+                "$group": {
+                    "_id": "$appId",
+                    "keys": {"$sum": {"$cond": ["$deleted", 0, 1]}},
+                    "tombstones": {"$sum": {"$cond": ["$deleted", 1, 0]}},
+                    "bytes": {"$sum": "$bytes"},
+                    "meanVersion": {"$avg": "$version"},
+                    "maxVersion": {"$max": "$version"},
+                }
+            },
+            {"$sort": {"bytes": -1}},
+        ]
+        cursor = await cls.raw().aggregate(pipeline)
+        return [{"appId": row.pop("_id"), **row} async for row in cursor]
+
+    @classmethod
+    def from_stored(cls, row: Mapping[str, Any]) -> Self:
+        """The document that a stored row holds, its value as it was sent."""
+        plain = dict(row)
+        if plain.pop("escaped", False):
+            plain["value"] = unescape_refs(plain["value"])
+        return cls.model_validate(plain)
+
+
+def _key(user_id: ObjectId, app_id: str, data_key: str) -> Raw:
+    return {"userId": user_id, "appId": app_id, "dataKey": data_key}
+
+
+def _unexpired(moment: datetime) -> Raw:
+    return {"expiresAt": {"$not": {"$lte": moment}}}
+
+
+def _precondition(expected: Expected, moment: datetime) -> Raw:
+    if expected.absent:
+        return {"$or": [{"deleted": True}, {"expiresAt": {"$lte": moment}}]}
+    live: Raw = {"deleted": False, **_unexpired(moment)}
+    if expected.versions is None:
+        return live
+    only_one = len(expected.versions) == 1
+    return {"version": expected.versions[0] if only_one else {"$in": list(expected.versions)}, **live}
+
+
+def _put_fields(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> Raw:
+    escaped = has_refs(value)
+    was_live = {"$and": [{"$eq": ["$deleted", False]}, {"$gt": [{"$ifNull": ["$expiresAt", _NEVER]}, moment]}]}
+    fields: Raw = {
+        "value": {"$literal": escape_refs(value) if escaped else value},
+        "escaped": escaped,
+        "deleted": False,
+        "version": _BUMP,
+        "createdAt": {"$cond": [was_live, "$createdAt", moment]},
+        "updatedAt": moment,
+        "changedAt": "$$CLUSTER_TIME",
+        "changedBy": {"$literal": by},
+        "bytes": size,
+    }
+    if expires_at is not Expiry.KEEP:
+        fields["expiresAt"] = expires_at or "$$REMOVE"
+    return fields
+
+
+def _tombstone(by: str, moment: datetime) -> Raw:
+    return {
+        "value": "$$REMOVE",
+        "expiresAt": "$$REMOVE",
+        "escaped": False,
+        "deleted": True,
+        "version": _BUMP,
+        "updatedAt": moment,
+        "changedAt": "$$CLUSTER_TIME",
+        "changedBy": {"$literal": by},
+        "bytes": 0,
+    }
+
+
+def _written(before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None) -> Written:
+    live = before is not None and not before["deleted"] and before.get("expiresAt", _NEVER) > moment
+    kept = before.get("expiresAt") if before is not None else None
+    return Written(
+        created=not live,
+        version=1 if before is None else before["version"] + 1,
+        created_at=before["createdAt"] if before is not None and live else moment,
+        updated_at=moment,
+        expires_at=kept if isinstance(expires_at, Expiry) else expires_at,
+    )
+
+
+def _live(row: Raw | None) -> Raw | None:
+    if row is None or row["deleted"]:
+        return None
+    if "expiresAt" in row and row["expiresAt"] <= now():
+        return None
+    if row["escaped"]:
+        row["value"] = unescape_refs(row["value"])
+    return row
+
+
+def _enveloped(row: Raw) -> Raw:
+    if row.pop("escaped", False) and "value" in row:
+        row["value"] = unescape_refs(row["value"])
+    row.pop("deleted", None)
+    return row
+
+
+def _projection(fields: Sequence[str]) -> Raw:
+    wanted = {"_id": 0, "dataKey": 1, "version": 1, **dict.fromkeys(fields, 1)}
+    return wanted | {"escaped": 1} if "value" in fields else wanted

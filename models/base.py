@@ -1,0 +1,143 @@
+"""What every stored document has: camelCase names, timestamps, and a version that is its ETag."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from beanie import Document
+from bson import ObjectId
+from bson.errors import InvalidId
+from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+
+from models.values import escape_row, unescape_row
+
+Session = AsyncClientSession | None
+Raw = dict[str, Any]
+
+
+def now() -> datetime:
+    """The current time in UTC, cut to the millisecond that MongoDB stores."""
+    return to_milliseconds(datetime.now(UTC))
+
+
+def to_milliseconds(moment: datetime) -> datetime:
+    """The same moment in UTC at millisecond precision; a naive time is taken as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is outside the years 1 to 9999 in UTC") from None
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-11-20T08:30:00.125Z`, as every time is sent (RFC 3339)."""
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def parse_id(text: str) -> ObjectId | None:
+    """The ObjectId that 24 hex digits spell, None for any other text."""
+    try:
+        return ObjectId(text) if len(text) == 24 else None
+    except InvalidId:
+        return None
+
+
+def stored_name(name: str) -> str:
+    """The name under which an attribute is stored: camelCase, and `_id` for `id` (Beanie needs that one left alone)."""
+    return "_id" if name == "id" else to_camel(name)
+
+
+Timestamp = Annotated[
+    datetime,
+    AfterValidator(to_milliseconds),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+]
+
+CAMEL = ConfigDict(
+    alias_generator=AliasGenerator(stored_name), validate_by_name=True, validate_by_alias=True, extra="forbid"
+)
+
+
+class Fields(BaseModel):
+    """A group of fields with camelCase names, shared by a document and the bodies that carry it over HTTP."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid"
+    )
+
+
+class Stored(Document):
+    """A document of a collection of ours.
+
+    `version` counts the writes and is the ETag; `guard` counts the references that were made to the document, so that
+    making one conflicts with deleting it (docs/architecture.md, Deletion).
+    """
+
+    model_config = ConfigDict(**{**CAMEL, "extra": "ignore"}, arbitrary_types_allowed=True)
+
+    created_at: Timestamp = Field(default_factory=now)
+    updated_at: Timestamp = Field(default_factory=now)
+    version: int = 1
+
+    @classmethod
+    def raw(cls) -> AsyncCollection[Raw]:
+        """The PyMongo collection, for reads and writes that do without Beanie's parsing."""
+        return cls.get_pymongo_collection()
+
+    @classmethod
+    def collection_name(cls) -> str:
+        """The collection's name, known before a database is."""
+        settings: Any = cls.Settings  # type: ignore[attr-defined]  # every subclass defines it
+        return str(settings.name)
+
+    def stored(self) -> Raw:
+        """The document as it is stored: camelCase, absent fields left out, `$ref` keys escaped."""
+        row = self.model_dump(by_alias=True, exclude={"revision_id"})
+        return escape_row({name: value for name, value in row.items() if value is not None})
+
+    @classmethod
+    def from_stored(cls, row: Mapping[str, Any]) -> Self:
+        """The document that a stored row holds."""
+        return cls.model_validate(unescape_row(row))
+
+    async def add(self, session: Session = None) -> Self:
+        """Insert the document and give it its id.
+
+        Raises:
+            pymongo.errors.DuplicateKeyError: a unique value is taken.
+        """
+        row = self.stored()
+        row.setdefault("_id", ObjectId())
+        await self.raw().insert_one(row, session=session)
+        self.id = row["_id"]
+        return self
+
+    @classmethod
+    async def change(
+        cls, where: Mapping[str, Any], fields: Mapping[str, Any], *, expected: int | None = None, session: Session = None
+    ) -> Self | None:
+        """Set stored fields and move the version on, in one atomic operation.
+
+        Args:
+            where: filter on stored names that names one document.
+            fields: new values by stored name; None removes the field.
+            expected: the version that the document must still have.
+
+        Returns:
+            The document as it is now, or None where no document matches.
+        """
+        query = dict(where) if expected is None else {**where, "version": expected}
+        kept = escape_row({name: value for name, value in fields.items() if value is not None})
+        update: Raw = {"$set": {**kept, "updatedAt": now()}, "$inc": {"version": 1}}
+        if gone := {name: "" for name, value in fields.items() if value is None}:
+            update["$unset"] = gone
+        row = await cls.raw().find_one_and_update(
+            query, update, return_document=ReturnDocument.AFTER, session=session
+        )
+        return None if row is None else cls.from_stored(row)

@@ -1,0 +1,32 @@
+"""Jobs: background work that one worker at a time holds by a lease, and that any worker can take over."""
+
+from typing import Annotated, Any, Literal
+
+from beanie import PydanticObjectId
+from pydantic import Field
+
+from models.base import Stored, Timestamp
+
+
+class Job(Stored):
+    """A piece of work. `_id` is the subject's id or the name of a periodic job.
+
+    `fence` grows with each claim: what a worker writes about a job names the fence of its claim, so that one whose
+    lease ran out changes nothing any more.
+    """
+
+    id: PydanticObjectId | str = Field(alias="_id")  # type: ignore[assignment]
+    kind: str
+    state: Literal["due", "done"] = "due"
+    run_at: Timestamp
+    every_seconds: Annotated[float | None, Field(description="Runs again this long after it ended; None: once.")] = None
+    leased_by: str | None = None
+    leased_until: Timestamp | None = None
+    fence: int = 0
+    attempts: int = 0
+    progress: dict[str, Any] = Field(default_factory=dict)
+    last_run_at: Timestamp | None = None
+    last_error: str | None = None
+
+    class Settings:
+        name = "jobs"

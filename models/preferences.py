@@ -1,0 +1,85 @@
+"""The preferences: how a user wants things; one document to each user."""
+
+from typing import Annotated, Literal, Self
+
+import langcodes
+from beanie import PydanticObjectId
+from pydantic import AfterValidator, Field
+from pymongo import ReturnDocument
+
+from models.base import Fields, Session
+from models.owned import OwnedByUser
+from models.values import SmallObject
+
+Label = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _bcp47(tag: str) -> str:
+    if len(tag) > 35 or not langcodes.tag_is_valid(tag):
+        raise ValueError("not a BCP 47 language tag")
+    return langcodes.standardize_tag(tag)
+
+
+Language = Annotated[str, AfterValidator(_bcp47)]
+"""A BCP 47 tag in canonical case (`pt-br` is `pt-BR`)."""
+
+
+class Notifications(Fields):
+    """By which ways a user is to be told."""
+
+    email: bool = True
+    push: bool = True
+    in_app: bool = True
+
+
+class Widgets(Fields):
+    """Which widgets are shown, and how."""
+
+    enabled: list[Label] = Field(default_factory=list, max_length=256)
+    disabled: list[Label] = Field(default_factory=list, max_length=256)
+    customizations: SmallObject = Field(default_factory=dict)
+
+
+class Dashboard(Fields):
+    """How the dashboard is laid out."""
+
+    layout: Label | None = None
+    default_view: Label | None = None
+    favorite_apps: list[Label] = Field(default_factory=list, max_length=256)
+
+
+class PreferencesContent(Fields):
+    """What preferences say (seed 002)."""
+
+    theme: Literal["light", "dark", "auto"] = "auto"
+    language: Language = "en"
+    notifications: Notifications = Field(default_factory=Notifications)
+    widgets: Widgets = Field(default_factory=Widgets)
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+
+
+class Preferences(PreferencesContent, OwnedByUser):
+    """One user's preferences."""
+
+    class Settings:
+        name = "preferences"
+
+    @classmethod
+    async def find_by_user_id(cls, user_id: PydanticObjectId, *, session: Session = None) -> Self | None:
+        """The user's preferences, None where there are none (seed 002 `findByUserId`)."""
+        row = await cls.raw().find_one({"userId": user_id}, session=session)
+        return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def find_or_create_preferences(cls, user_id: PydanticObjectId, *, session: Session = None) -> Self:
+        """The user's preferences, made with defaults if there were none; racing callers get the one document."""
+        fresh = cls(user_id=user_id).stored()
+        del fresh["userId"]
+        row = await cls.raw().find_one_and_update(
+            {"userId": user_id},
+            {"$setOnInsert": fresh},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        return cls.from_stored(row)

@@ -1,0 +1,79 @@
+"""The user: the root document that everything else hangs off."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from beanie import PydanticObjectId
+from pydantic import AfterValidator, Field
+
+from models.base import Fields, Session, Stored, Timestamp, now
+from models.email import canonical_email
+
+Email = Annotated[str, AfterValidator(canonical_email)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+ForeignId = Annotated[str, Field(min_length=1, max_length=256)]
+Grant = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+AuthMethod = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+Role = Literal["creator", "agency", "brand", "gifter", "admin"]
+
+
+class UserContent(Fields):
+    """What a caller may say of a user (seeds 002 and 004)."""
+
+    email: Email | None = None
+    name: Name | None = None
+    valu_user_id: ForeignId | None = None
+    merkos_user_id: ForeignId | None = None
+    auth_methods: list[AuthMethod] = Field(default_factory=list, max_length=16)
+    roles: list[Grant] = Field(default_factory=lambda: ["user"], max_length=64)
+    permissions: list[Grant] = Field(default_factory=list, max_length=256)
+    role: Role | None = None
+
+
+class User(UserContent, Stored):
+    """A person. `email` is canonical and unique where there is one; people who sign up by phone have none."""
+
+    account_id: PydanticObjectId | None = None
+    last_login: Timestamp | None = None
+    guard: int = 0
+
+    class Settings:
+        name = "users"
+
+    @classmethod
+    async def create_user(cls, content: UserContent, *, session: Session = None) -> Self:
+        """Store a new user (seed 002 `createUser`); profile and preferences are made beside it by `app.users.create`.
+
+        Raises:
+            pymongo.errors.DuplicateKeyError: another user has this canonical email.
+        """
+        return await cls(**content.model_dump(by_alias=False)).add(session)
+
+    @classmethod
+    async def find_by_email(cls, email: str, *, session: Session = None) -> Self | None:
+        """The user with this email in any spelling, None where there is none (seed 002 `findByEmail`)."""
+        try:
+            canonical = canonical_email(email)
+        except ValueError:
+            return None
+        row = await cls.raw().find_one({"email": canonical}, session=session)
+        return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def find_many(cls, ids: Sequence[PydanticObjectId], *, session: Session = None) -> list[Self]:
+        """The users among these ids, in no order, by one query."""
+        cursor = cls.raw().find({"_id": {"$in": list(ids)}}, session=session)
+        return [cls.from_stored(row) async for row in cursor]
+
+    async def update_last_login(self, *, session: Session = None) -> Self:
+        """Note a login (seed 002 `updateLastLogin`). `lastLogin` only ever moves forward and moves no version.
+
+        Raises:
+            LookupError: the user is gone.
+        """
+        moment = now()
+        result = await self.raw().update_one({"_id": self.id}, {"$max": {"lastLogin": moment}}, session=session)
+        if result.matched_count == 0:
+            raise LookupError("the user is gone")
+        self.last_login = max(moment, self.last_login or moment)
+        return self

@@ -1,0 +1,140 @@
+"""Any JSON value, stored so that it comes back exactly as sent, and refused where MongoDB could not do that."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator
+
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+
+MAX_DEPTH = 64
+MAX_METADATA_BYTES = 16 * 1024
+_INT64 = range(-(2**63), 2**63)
+_REF = "$ref"
+_ESCAPE = "\x1b"
+
+
+@dataclass
+class UnstorableValue(ValueError):
+    """A JSON value that cannot be stored and given back unchanged.
+
+    Attributes:
+        pointer: where it is (RFC 6901).
+        code: `too_deep`, `integer_too_large`, `nul_in_key`, `not_finite` or `not_unicode`.
+        detail: a sentence for a person.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def check_value(value: Json, pointer: str = "", depth: int = 0) -> None:
+    """Check that a value survives BSON: depth at most 64, 64-bit integers, finite floats, unicode, no NUL in keys.
+
+    Args:
+        value: what a JSON parser made.
+        pointer: where the value stands in the body, for the error.
+        depth: how many containers it stands in.
+
+    Raises:
+        UnstorableValue: it does not, naming the place.
+    """
+    if isinstance(value, dict):
+        _check_depth(pointer, depth)
+        for key, item in value.items():
+            place = f"{pointer}/{_pointer_part(key)}"
+            _check_key(place, key)
+            check_value(item, place, depth + 1)
+    elif isinstance(value, list):
+        _check_depth(pointer, depth)
+        for index, item in enumerate(value):
+            check_value(item, f"{pointer}/{index}", depth + 1)
+    else:
+        _check_scalar(pointer, value)
+
+
+def _check_depth(pointer: str, depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise UnstorableValue(pointer, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep")
+
+
+def _check_key(pointer: str, key: str) -> None:
+    if "\0" in key:
+        raise UnstorableValue(pointer, "nul_in_key", "a key must not contain U+0000")
+    _check_text(pointer, key)
+
+
+def _check_scalar(pointer: str, value: object) -> None:
+    if isinstance(value, str):
+        _check_text(pointer, value)
+    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        raise UnstorableValue(pointer, "not_finite", "NaN and Infinity are not JSON")
+    elif isinstance(value, int) and value not in _INT64:
+        raise UnstorableValue(pointer, "integer_too_large", "an integer must fit 64 bits with sign")
+
+
+def _check_text(pointer: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UnstorableValue(pointer, "not_unicode", "a string holds half of a surrogate pair") from None
+
+
+def _pointer_part(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1").encode("utf-8", "replace").decode()
+
+
+def escape_refs(value: Json) -> Json:
+    """The value with `$ref` keys renamed, since the driver decodes an object that has one as a DBRef.
+
+    An escape character goes before the key, and before one that has some already, so that `unescape_refs` is exact.
+    """
+    return _rename(value, lambda key: _ESCAPE + key if key.lstrip(_ESCAPE) == _REF else key)
+
+
+def unescape_refs(value: Json) -> Json:
+    """The value that `escape_refs` was given."""
+    return _rename(value, lambda key: key[1:] if key[:1] == _ESCAPE and key.lstrip(_ESCAPE) == _REF else key)
+
+
+def escape_row(row: dict[str, Any]) -> dict[str, Any]:
+    """`escape_refs` for the fields of a document."""
+    return {name: escape_refs(value) for name, value in row.items()}
+
+
+def unescape_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`unescape_refs` for the fields of a document."""
+    return {name: unescape_refs(value) for name, value in row.items()}
+
+
+def has_refs(value: Json) -> bool:
+    """Whether `escape_refs` would change the value."""
+    if isinstance(value, dict):
+        return any(key.lstrip(_ESCAPE) == _REF for key in value) or any(map(has_refs, value.values()))
+    return isinstance(value, list) and any(map(has_refs, value))
+
+
+def _rename(value: Json, rename: Callable[[str], str]) -> Json:
+    if isinstance(value, dict):
+        return {rename(key): _rename(item, rename) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rename(item, rename) for item in value]
+    return value
+
+
+def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+    check_value(value)
+    size = len(orjson.dumps(value))
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"the object has {size} bytes of JSON, {MAX_METADATA_BYTES} are allowed")
+    return value
+
+
+SmallObject = Annotated[dict[str, Any], AfterValidator(_storable_object)]
+"""An object of at most 16 KiB of JSON (profile metadata, event data)."""
