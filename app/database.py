@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from beanie import init_beanie
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference
-from pymongo.asynchronous.client_session import AsyncClientSession, TransactionOptions
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import _EventListener
 from pymongo.read_concern import ReadConcern
@@ -21,9 +21,6 @@ T = TypeVar("T")
 
 DURABLE: Final = WriteConcern(w="majority", j=True)
 MAJORITY: Final = ReadConcern("majority")
-_TRANSACTION: Final = TransactionOptions(
-    read_concern=MAJORITY, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY
-)
 _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", default=None)
 
 
@@ -90,7 +87,7 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
     async with client().start_session() as session:
         return await session.with_transaction(
             joined,
-            read_concern=_TRANSACTION.read_concern,
-            write_concern=_TRANSACTION.write_concern,
-            read_preference=_TRANSACTION.read_preference,
+            read_concern=MAJORITY,
+            write_concern=DURABLE,
+            read_preference=ReadPreference.PRIMARY,
         )

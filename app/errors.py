@@ -226,8 +226,10 @@ class Unavailable(Problem):
 
     status, code = 503, Code.UNAVAILABLE
 
-    def __init__(self, detail: str = "try again in a moment", retry_after: int = 1) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+    def __init__(
+        self, detail: str = "try again in a moment", retry_after: int = 1, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)}, extra=extra)
 
 
 _TRANSIENT = (AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError, WaitQueueTimeoutError, ExecutionTimeout)

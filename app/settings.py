@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DEVELOPMENT_TOKEN_KEY = "token-key.pem"
+DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
 
 
 class Settings(BaseSettings):
@@ -15,80 +15,97 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SATCHEL_", env_file=".env", extra="ignore", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address that the server listens on.")
-    port: int = Field(8000, ge=1, le=65535, description="Port that the server listens on.")
+    host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port that the server listens on.")
     environment: Literal["development", "production"] = Field(
-        "development", description="`production` refuses embedded databases and generated keys."
+        default="development", description="`production` refuses embedded databases and generated keys."
     )
     data_dir: Path = Field(
-        Path(".satchel"), description="Folder of the admin key, the generated token key and the embedded database."
+        default=Path(".satchel"),
+        description="Folder of the admin key, the generated token key and the embedded database.",
     )
 
     mongodb_uri: SecretStr | None = Field(
-        None, description="MongoDB connection string of a replica set. Unset: an embedded one, development only."
+        default=None,
+        description="MongoDB connection string of a replica set. Unset: an embedded one, development only.",
     )
     mongod: Path | None = Field(
-        None, description="Path of the `mongod` to embed. Unset: `mongod` on PATH, else the one from the Python wheel."
+        default=None,
+        description="Path of the `mongod` to embed. Unset: `mongod` on PATH, else the one from the Python wheel.",
     )
     database: str = Field(
-        "satchel", pattern=r"^[A-Za-z0-9_-]{1,38}$", description="Name of the database that holds every collection."
+        default="satchel",
+        pattern=r"^[A-Za-z0-9_-]{1,38}$",
+        description="Name of the database that holds every collection.",
     )
-    pool_max_size: int = Field(10, ge=1, description="Most connections to MongoDB per process (seed 002: 10).")
-    pool_min_size: int = Field(2, ge=0, description="Connections to MongoDB kept open per process (seed 002: 2).")
+    pool_max_size: int = Field(default=10, ge=1, description="Most connections to MongoDB per process (seed 002: 10).")
+    pool_min_size: int = Field(
+        default=2, ge=0, description="Connections to MongoDB kept open per process (seed 002: 2)."
+    )
     pool_max_idle_seconds: int = Field(
-        20, ge=1, description="An idle connection to MongoDB is closed after this long (seed 004: 20 s)."
+        default=20, ge=1, description="An idle connection to MongoDB is closed after this long (seed 004: 20 s)."
     )
     connect_timeout_seconds: int = Field(
-        10, ge=1, description="Longest wait for a new connection to MongoDB (seed 004: 10 s)."
+        default=10, ge=1, description="Longest wait for a new connection to MongoDB (seed 004: 10 s)."
     )
     request_timeout_ms: int = Field(
-        5000, ge=100, description="Longest that the database work of one operation of a request may take."
+        default=5000, ge=100, description="Longest that the database work of one operation of a request may take."
     )
     max_in_flight: int = Field(
-        200, ge=1, description="Requests worked on at once per process; more are answered 503 with Retry-After."
+        default=200, ge=1, description="Requests worked on at once per process; more are answered 503 with Retry-After."
     )
     shutdown_grace_seconds: int = Field(
-        20, ge=1, description="On a stop, requests in flight get this long to finish."
+        default=20, ge=1, description="On a stop, requests in flight get this long to finish."
     )
 
     lease_seconds: float = Field(
-        5.0, gt=0, le=30, description="How long a process may insert for a parent that it has seen to exist."
+        default=5.0, gt=0, le=30, description="How long a process may insert for a parent that it has seen to exist."
     )
     deletion_fence_seconds: int = Field(
-        120, ge=0, description="A finished deletion is swept again after this long; then its receipt is final."
+        default=120, ge=0, description="A finished deletion is swept again after this long; then its receipt is final."
     )
     deletion_inline_seconds: float = Field(
-        1.0, ge=0, description="A DELETE sweeps for this long before it answers 202 and leaves the rest to the worker."
+        default=1.0,
+        ge=0,
+        description="A DELETE sweeps for this long before it answers 202 and leaves the rest to the worker.",
     )
     deletion_small_tree: int = Field(
-        500, ge=1, description="A tree of at most this many documents goes in the one committing transaction."
+        default=500, ge=1, description="A tree of at most this many documents goes in the one committing transaction."
     )
-    worker_poll_seconds: float = Field(1.0, gt=0, description="How often an idle worker looks for a job that is due.")
-    idempotency_hours: int = Field(24, ge=1, description="How long an Idempotency-Key is remembered.")
+    worker_poll_seconds: float = Field(
+        default=1.0, gt=0, description="How often an idle worker looks for a job that is due."
+    )
+    idempotency_hours: int = Field(default=24, ge=1, description="How long an Idempotency-Key is remembered.")
 
-    token_issuer: str = Field("satchel", description="`iss` of access tokens.")
-    token_audience: str = Field("satchel", description="`aud` of access tokens.")
-    token_lifetime_seconds: int = Field(600, ge=30, le=3600, description="Life of an access token.")
+    token_issuer: str = Field(default="satchel", description="`iss` of access tokens.")
+    token_audience: str = Field(default="satchel", description="`aud` of access tokens.")
+    token_lifetime_seconds: int = Field(default=600, ge=30, le=3600, description="Life of an access token.")
     token_key_file: Path | None = Field(
-        None,
+        default=None,
         description="PEM file of the Ed25519 private key that signs access tokens. "
         "Unset: one is made in the data folder, development only.",
     )
     credential_cache_seconds: float = Field(
-        5.0, ge=0, le=60, description="A revoked API key, or a changed app setting, may be honoured for this long."
+        default=5.0,
+        ge=0,
+        le=60,
+        description="A revoked API key, or a changed app setting, may be honoured for this long.",
     )
     require_registered_apps: bool | None = Field(
-        None, description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only."
+        default=None, description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only."
     )
 
     cors_origins: list[str] = Field(
         default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    log_requests: bool = Field(True, description="Write one structured line per request.")
-    log_format: Literal["json", "console"] = Field("json", description="`json` lines, or `console` for people.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    log_requests: bool = Field(default=True, description="Write one structured line per request.")
+    log_format: Literal["json", "console"] = Field(default="json", description="`json` lines, or `console` for people.")
     public_url: str = Field(
-        "http://127.0.0.1:8000", description="How the outside world reaches this server; in OpenAPI and in links."
+        default="http://127.0.0.1:8000",
+        description="How the outside world reaches this server; in OpenAPI and in links.",
     )
 
     @model_validator(mode="after")

@@ -29,3 +29,19 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     IdempotencyKey,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
+
+__all__ = [
+    "DOCUMENTS",
+    "Activity",
+    "Analytics",
+    "ApiKey",
+    "App",
+    "AppData",
+    "Deletion",
+    "IdempotencyKey",
+    "Job",
+    "Preferences",
+    "Profile",
+    "Stored",
+    "User",
+]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
-from beanie import PydanticObjectId
+from bson import ObjectId
 from pydantic import Field
 
 from models.app import AppId
@@ -34,22 +34,20 @@ class Activity(ActivityContent, OwnedByUser):
         name = "activities"
 
     @classmethod
-    async def create_activity(
-        cls, user_id: PydanticObjectId, content: ActivityContent, *, session: Session = None
-    ) -> Self:
+    async def create_activity(cls, user_id: ObjectId, content: ActivityContent, *, session: Session = None) -> Self:
         """Store an activity (seed 002 `createActivity`). The caller holds a lease on the user."""
         return await cls(user_id=user_id, **content.model_dump(by_alias=False)).add(session)
 
     @classmethod
     async def find_by_user_id(
         cls,
-        user_id: PydanticObjectId,
+        user_id: ObjectId,
         limit: int,
         *,
         where: Mapping[str, Any] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
-        after: tuple[datetime, PydanticObjectId] | None = None,
+        after: tuple[datetime, ObjectId] | None = None,
     ) -> list[Self]:
         """The user's activities, newest first (seed 002 `findByUserId`).
 
@@ -73,6 +71,6 @@ class Activity(ActivityContent, OwnedByUser):
         return [cls.from_stored(row) async for row in cursor]
 
     @classmethod
-    async def get_recent_activity(cls, user_id: PydanticObjectId, hours: float, limit: int = 200) -> list[Self]:
+    async def get_recent_activity(cls, user_id: ObjectId, hours: float, limit: int = 200) -> list[Self]:
         """The user's activities of the last hours, newest first (seed 002 `getRecentActivity`)."""
         return await cls.find_by_user_id(user_id, limit, start=now() - timedelta(hours=hours))

@@ -29,15 +29,20 @@ class AnalyticsContent(Fields):
     event_name: EventName
     event_category: EventCategory
     event_data: SmallObject = Field(default_factory=dict)
-    user_id: Annotated[
-        PersonId, Field(description="A user's id; any other text is kept as `externalId`, an id of the client's own.")
-    ] | None = None
+    user_id: (
+        Annotated[
+            PersonId,
+            Field(description="A user's id; any other text is kept as `externalId`, an id of the client's own."),
+        ]
+        | None
+    ) = None
     anonymous_id: PersonId | None = None
     session_id: SessionId | None = None
     timestamp: Timestamp | None = None
-    message_id: Annotated[
-        PersonId, Field(description="The client's id of this event: a repeat within one app is stored once.")
-    ] | None = None
+    message_id: (
+        Annotated[PersonId, Field(description="The client's id of this event: a repeat within one app is stored once.")]
+        | None
+    ) = None
 
 
 class Analytics(OwnedByUser):
@@ -94,7 +99,7 @@ class Analytics(OwnedByUser):
 
     @classmethod
     async def create_analytics(
-        cls, content: AnalyticsContent, user_id: PydanticObjectId | None = None, *, session: Session = None
+        cls, content: AnalyticsContent, user_id: ObjectId | None = None, *, session: Session = None
     ) -> Self:
         """Store one event (seed 002 `createAnalytics`). The caller holds a lease on the user, if there is one.
 
@@ -127,7 +132,7 @@ class Analytics(OwnedByUser):
 
     @classmethod
     async def get_event_counts(
-        cls, start: datetime, end: datetime, user_id: PydanticObjectId | None = None, **equal: str | None
+        cls, start: datetime, end: datetime, user_id: ObjectId | None = None, **equal: str | None
     ) -> list[Raw]:
         """Rows `{"eventName", "count"}` of a time span, most frequent first (seed 002 `getEventCounts`).
 
@@ -141,7 +146,7 @@ class Analytics(OwnedByUser):
 
     @classmethod
     async def get_category_counts(
-        cls, start: datetime, end: datetime, user_id: PydanticObjectId | None = None, **equal: str | None
+        cls, start: datetime, end: datetime, user_id: ObjectId | None = None, **equal: str | None
     ) -> list[Raw]:
         """Rows `{"eventCategory", "count"}` of a time span, most frequent first (seed 002 `getCategoryCounts`)."""
         return await cls._counts("eventCategory", start, end, user_id, equal)
@@ -152,7 +157,7 @@ class Analytics(OwnedByUser):
         field: str,
         start: datetime,
         end: datetime,
-        user_id: PydanticObjectId | None,
+        user_id: ObjectId | None,
         equal: dict[str, str | None],
     ) -> list[Raw]:
         where: Raw = {name: value for name, value in equal.items() if value is not None}

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final, Self
 
-from bson import ObjectId, Timestamp as ClusterTime
+from bson import ObjectId
+from bson import Timestamp as ClusterTime
 from pydantic import Field
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -18,10 +19,8 @@ from models.values import Json, escape_refs, has_refs, unescape_refs
 
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _BEFORE: Final = {"_id": 0, "version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1}
-_ENVELOPE: Final = {
-    name: 1
-    for name in ("dataKey", "value", "escaped", "version", "createdAt", "updatedAt", "expiresAt", "deleted")
-} | {"_id": 0}
+_SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
+_ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
 _VALUE: Final = {"_id": 0, "value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
 _BUMP: Final = {"$add": [{"$ifNull": ["$version", 0]}, 1]}
 _RACES: Final = 5
@@ -62,7 +61,7 @@ class Written:
 
 
 class AppData(OwnedByUser):
-    """One value. Deleting leaves a tombstone (`deleted`), so that the key goes on counting and no version comes twice."""
+    """One value. Deleting leaves a tombstone (`deleted`): the key goes on counting, and no version comes twice."""
 
     app_id: AppId
     data_key: DataKey
@@ -250,7 +249,8 @@ class AppData(OwnedByUser):
         plain = dict(row)
         if plain.pop("escaped", False):
             plain["value"] = unescape_refs(plain["value"])
-        return cls.model_validate(plain)
+        document: Self = cls.model_validate(plain)
+        return document
 
 
 def _key(user_id: ObjectId, app_id: str, data_key: str) -> Raw:

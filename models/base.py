@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from beanie import Document
 from bson import ObjectId
 from bson.errors import InvalidId
-from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -59,17 +59,11 @@ Timestamp = Annotated[
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]
 
-CAMEL = ConfigDict(
-    alias_generator=AliasGenerator(stored_name), validate_by_name=True, validate_by_alias=True, extra="forbid"
-)
-
 
 class Fields(BaseModel):
     """A group of fields with camelCase names, shared by a document and the bodies that carry it over HTTP."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid"
-    )
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
 
 
 class Stored(Document):
@@ -79,7 +73,13 @@ class Stored(Document):
     making one conflicts with deleting it (docs/architecture.md, Deletion).
     """
 
-    model_config = ConfigDict(**{**CAMEL, "extra": "ignore"}, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        alias_generator=stored_name,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="ignore",
+        arbitrary_types_allowed=True,
+    )
 
     created_at: Timestamp = Field(default_factory=now)
     updated_at: Timestamp = Field(default_factory=now)
@@ -93,7 +93,7 @@ class Stored(Document):
     @classmethod
     def collection_name(cls) -> str:
         """The collection's name, known before a database is."""
-        settings: Any = cls.Settings  # type: ignore[attr-defined]  # every subclass defines it
+        settings: Any = cls.Settings
         return str(settings.name)
 
     def stored(self) -> Raw:
@@ -104,7 +104,8 @@ class Stored(Document):
     @classmethod
     def from_stored(cls, row: Mapping[str, Any]) -> Self:
         """The document that a stored row holds."""
-        return cls.model_validate(unescape_row(row))
+        document: Self = cls.model_validate(unescape_row(row))
+        return document
 
     async def add(self, session: Session = None) -> Self:
         """Insert the document and give it its id.
@@ -120,7 +121,12 @@ class Stored(Document):
 
     @classmethod
     async def change(
-        cls, where: Mapping[str, Any], fields: Mapping[str, Any], *, expected: int | None = None, session: Session = None
+        cls,
+        where: Mapping[str, Any],
+        fields: Mapping[str, Any],
+        *,
+        expected: int | None = None,
+        session: Session = None,
     ) -> Self | None:
         """Set stored fields and move the version on, in one atomic operation.
 
@@ -137,7 +143,5 @@ class Stored(Document):
         update: Raw = {"$set": {**kept, "updatedAt": now()}, "$inc": {"version": 1}}
         if gone := {name: "" for name, value in fields.items() if value is None}:
             update["$unset"] = gone
-        row = await cls.raw().find_one_and_update(
-            query, update, return_document=ReturnDocument.AFTER, session=session
-        )
+        row = await cls.raw().find_one_and_update(query, update, return_document=ReturnDocument.AFTER, session=session)
         return None if row is None else cls.from_stored(row)

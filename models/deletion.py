@@ -16,7 +16,7 @@ class Deletion(Stored):
     `next_sweep_at` is when the sweep comes by again, until 30 days have passed.
     """
 
-    id: PydanticObjectId = Field(alias="_id")  # type: ignore[assignment]
+    id: PydanticObjectId = Field(alias="_id")
     root: Annotated[str, Field(description="Collection of the root.")]
     by: str
     at: Timestamp

@@ -10,7 +10,7 @@ _LOCAL = re.compile(r"^[^\s@\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}$")
 
 
 def canonical_email(address: str) -> str:
-    """Trim, NFKC, casefold, and the domain in IDNA (A-labels): `" Ann@BÜCHER.example "` is `"ann@xn--bcher-kva.example"`.
+    """Trim, NFKC, casefold, and the domain in IDNA (A-labels): ` Ann@BÜCHER.example ` is `ann@xn--bcher-kva.example`.
 
     Args:
         address: what a person typed.

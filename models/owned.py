@@ -31,6 +31,6 @@ async def populate(children: Sequence[OwnedByUser], *, session: Session = None) 
     wanted = {child.user_id for child in children if child.user_id is not None}
     if not wanted:
         return
-    owners = {user.id: user for user in await User.find_many(list(wanted), session=session)}
+    owners = {user.id: user for user in await User.find_by_ids(list(wanted), session=session)}
     for child in children:
         child._user = owners.get(child.user_id)

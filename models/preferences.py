@@ -1,9 +1,9 @@
 """The preferences: how a user wants things; one document to each user."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import langcodes
-from beanie import PydanticObjectId
+from bson import ObjectId
 from pydantic import AfterValidator, Field
 from pymongo import ReturnDocument
 
@@ -65,17 +65,17 @@ class Preferences(PreferencesContent, OwnedByUser):
         name = "preferences"
 
     @classmethod
-    async def find_by_user_id(cls, user_id: PydanticObjectId, *, session: Session = None) -> Self | None:
+    async def find_by_user_id(cls, user_id: ObjectId, *, session: Session = None) -> Self | None:
         """The user's preferences, None where there are none (seed 002 `findByUserId`)."""
         row = await cls.raw().find_one({"userId": user_id}, session=session)
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def find_or_create_preferences(cls, user_id: PydanticObjectId, *, session: Session = None) -> Self:
+    async def find_or_create_preferences(cls, user_id: ObjectId, *, session: Session = None) -> Self:
         """The user's preferences, made with defaults if there were none; racing callers get the one document."""
         fresh = cls(user_id=user_id).stored()
         del fresh["userId"]
-        row = await cls.raw().find_one_and_update(
+        row: Any = await cls.raw().find_one_and_update(
             {"userId": user_id},
             {"$setOnInsert": fresh},
             upsert=True,

@@ -1,8 +1,8 @@
 """The profile: what a user shows of themselves; one to each user."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from beanie import PydanticObjectId
+from bson import ObjectId
 from pydantic import Field
 from pymongo import ReturnDocument
 
@@ -36,17 +36,17 @@ class Profile(ProfileContent, OwnedByUser):
         name = "profiles"
 
     @classmethod
-    async def find_by_user_id(cls, user_id: PydanticObjectId, *, session: Session = None) -> Self | None:
+    async def find_by_user_id(cls, user_id: ObjectId, *, session: Session = None) -> Self | None:
         """The user's profile, None where there is none (seed 002 `findByUserId`)."""
         row = await cls.raw().find_one({"userId": user_id}, session=session)
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def find_or_create_profile(cls, user_id: PydanticObjectId, *, session: Session = None) -> Self:
+    async def find_or_create_profile(cls, user_id: ObjectId, *, session: Session = None) -> Self:
         """The user's profile, made empty if there was none; racing callers get the one document (seed 002)."""
         fresh = cls(user_id=user_id).stored()
         del fresh["userId"]
-        row = await cls.raw().find_one_and_update(
+        row: Any = await cls.raw().find_one_and_update(
             {"userId": user_id},
             {"$setOnInsert": fresh},
             upsert=True,

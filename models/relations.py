@@ -19,8 +19,6 @@ class OnDelete(Enum):
     """What happens to a child when its parent is deleted (Django's semantics)."""
 
     CASCADE = "CASCADE"
-    RESTRICT = "RESTRICT"
-    SET_NULL = "SET_NULL"
 
 
 class Insert(Enum):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from beanie import PydanticObjectId
+from bson import ObjectId
 from pydantic import AfterValidator, Field
 
 from models.base import Fields, Session, Stored, Timestamp, now
@@ -60,7 +61,7 @@ class User(UserContent, Stored):
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def find_many(cls, ids: Sequence[PydanticObjectId], *, session: Session = None) -> list[Self]:
+    async def find_by_ids(cls, ids: Sequence[ObjectId], *, session: Session = None) -> list[Self]:
         """The users among these ids, in no order, by one query."""
         cursor = cls.raw().find({"_id": {"$in": list(ids)}}, session=session)
         return [cls.from_stored(row) async for row in cursor]

@@ -1,5 +1,6 @@
 """Any JSON value, stored so that it comes back exactly as sent, and refused where MongoDB could not do that."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -73,7 +74,7 @@ def _check_key(pointer: str, key: str) -> None:
 def _check_scalar(pointer: str, value: object) -> None:
     if isinstance(value, str):
         _check_text(pointer, value)
-    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    elif isinstance(value, float) and not math.isfinite(value):
         raise UnstorableValue(pointer, "not_finite", "NaN and Infinity are not JSON")
     elif isinstance(value, int) and value not in _INT64:
         raise UnstorableValue(pointer, "integer_too_large", "an integer must fit 64 bits with sign")

@@ -1,0 +1,140 @@
+"""Routes of analytics: ingest by a hot endpoint, and the two counts of seed 002."""
+
+import csv
+import io
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+from bson import ObjectId
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.routing import Route
+
+from app.analytics.ingest import ingest
+from app.apps.registry import app_registry
+from app.body import parse_json
+from app.errors import Invalid, NotAcceptable
+from app.hot import Answer, HotRequest, hot_route, json_answer
+from app.http import StrictRoute, dump_json, problems
+from app.principal import Caller, Principal, authorize
+from app.relations.leases import leases
+from models.analytics import Analytics, EventCategory, EventName
+from models.app import AppId
+from models.base import Raw, Timestamp, now, parse_id, rfc3339
+
+EVENTS_PATH: Final = "/v1/analytics/events"
+_DEFAULT_SPAN: Final = timedelta(days=30)
+
+router = APIRouter(prefix="/v1/analytics", route_class=StrictRoute, tags=["Analytics"])
+
+
+async def _ingest(request: HotRequest) -> Answer:
+    principal = await request.caller()
+    body = parse_json(await request.body())
+    counts = await ingest(principal, body, leases(request.scope), app_registry(request.scope))
+    return json_answer(200, counts)
+
+
+def hot_routes() -> list[Route]:
+    """The routes that go before FastAPI's own."""
+    return [hot_route(EVENTS_PATH, {"POST": _ingest})]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events a query counts."""
+
+    start: datetime
+    end: datetime
+    user_id: ObjectId | None
+    equal: dict[str, str | None]
+
+
+def _filter(
+    caller: Caller,
+    start: Annotated[Timestamp | None, Query(alias="from", description="Inclusive; 30 days ago if absent.")] = None,
+    end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive; now if absent.")] = None,
+    app_id: Annotated[AppId | None, Query(alias="appId")] = None,
+    user_id: Annotated[str | None, Query(alias="userId", description="`me` is the caller's own.")] = None,
+    event_name: Annotated[EventName | None, Query(alias="eventName")] = None,
+    event_category: Annotated[EventCategory | None, Query(alias="eventCategory")] = None,
+) -> Filter:
+    user = _whose(caller, user_id)
+    app_id = app_id or (None if caller.is_admin else caller.app_id)
+    authorize(caller, "analytics:read", user_id=user, app_id=app_id)
+    until = end or now() + timedelta(milliseconds=1)
+    since = start or until - _DEFAULT_SPAN
+    if since > until:
+        raise Invalid.field("?from", "out_of_range", "from is later than to")
+    return Filter(since, until, user, {"appId": app_id, "eventName": event_name, "eventCategory": event_category})
+
+
+def _whose(caller: Principal, user_id: str | None) -> ObjectId | None:
+    if user_id is None:
+        return caller.id if caller.kind == "user" else None
+    if user_id != "me" and parse_id(user_id) is None:
+        raise Invalid.field("?userId", "malformed", "not a user's id")
+    return caller.resolve(user_id)
+
+
+Filtered = Annotated[Filter, Depends(_filter)]
+Count = Callable[..., Awaitable[list[Raw]]]
+
+
+async def _answer(counts: Count, chosen: Filter, request: Request) -> Response:
+    rows = await counts(chosen.start, chosen.end, chosen.user_id, **chosen.equal)
+    headers = {"Satchel-As-Of": rfc3339(now()), "Vary": "Accept"}
+    accept = request.headers.get("accept", "*/*")
+    if "json" in accept or "*" in accept:
+        return Response(dump_json(rows), media_type="application/json", headers=headers)
+    if "text/csv" in accept:
+        return Response(_csv(rows), media_type="text/csv", headers=headers)
+    raise NotAcceptable("application/json and text/csv can be sent")
+
+
+def _csv(rows: list[Raw]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def _rows(field: str) -> dict[int | str, dict[str, Any]]:
+    schema = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": [field, "count"],
+            "properties": {field: {"type": "string"}, "count": {"type": "integer"}},
+        },
+    }
+    example = [{field: "signup" if field == "eventName" else "conversion", "count": 42}]
+    content = {"application/json": {"schema": schema, "example": example}, "text/csv": {"schema": {"type": "string"}}}
+    return {200: {"description": "Flat rows, most frequent first", "content": content}}
+
+
+@router.get(
+    "/event-counts",
+    operation_id="countEvents",
+    summary="Count events by name",
+    response_class=Response,
+    responses=_rows("eventName") | problems(406),
+)
+async def event_counts(chosen: Filtered, request: Request) -> Response:
+    """Rows `{"eventName", "count"}`, as JSON or by `Accept: text/csv`."""
+    return await _answer(Analytics.get_event_counts, chosen, request)
+
+
+@router.get(
+    "/category-counts",
+    operation_id="countCategories",
+    summary="Count events by category",
+    response_class=Response,
+    responses=_rows("eventCategory") | problems(406),
+)
+async def category_counts(chosen: Filtered, request: Request) -> Response:
+    """Rows `{"eventCategory", "count"}`, as JSON or by `Accept: text/csv`."""
+    return await _answer(Analytics.get_category_counts, chosen, request)

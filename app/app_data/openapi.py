@@ -1,0 +1,159 @@
+"""What OpenAPI says of the hot routes, by hand, since FastAPI does not see them."""
+
+from typing import Any, Final
+
+from app.http import problems
+
+_ENVELOPE: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["dataKey", "version"],
+    "properties": {
+        "dataKey": {"type": "string"},
+        "value": {"description": "Any JSON value."},
+        "version": {"type": "integer"},
+        "createdAt": {"type": "string", "format": "date-time"},
+        "updatedAt": {"type": "string", "format": "date-time"},
+        "expiresAt": {"type": "string", "format": "date-time"},
+        "user": {"type": "object", "description": "With `expand=user`."},
+    },
+}
+_EXAMPLE: Final[dict[str, Any]] = {
+    "dataKey": "settings",
+    "version": 1,
+    "createdAt": "2026-11-20T08:30:00.125Z",
+    "updatedAt": "2026-11-20T08:30:00.125Z",
+}
+_VALUE_EXAMPLE: Final[dict[str, Any]] = {"theme": "dark", "zoom": 1.5}
+_ANY: Final[dict[str, Any]] = {"description": "Any JSON value."}
+_NAME: Final[dict[str, Any]] = {"type": "string", "pattern": "^[A-Za-z0-9._~:-]{1,256}$"}
+
+LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "One page",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["items", "nextCursor"],
+                    "properties": {
+                        "items": {"type": "array", "items": _ENVELOPE},
+                        "nextCursor": {"type": ["string", "null"]},
+                    },
+                },
+                "example": {"items": [{**_EXAMPLE, "value": _VALUE_EXAMPLE}], "nextCursor": None},
+            }
+        },
+    }
+}
+
+
+def _path(name: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
+
+
+def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+
+
+_PLACE: Final = [
+    _path("userId", {"type": "string"}, "me"),
+    _path("appId", _NAME, "notes"),
+    _path("dataKey", _NAME, "settings"),
+]
+_IF_MATCH: Final = _header("If-Match", 'The version that must be stored, such as `"3"`, or `*`; else 412.')
+_IF_NONE_MATCH: Final = _header("If-None-Match", "`*`: nothing must be stored; else 412.")
+_PREFER: Final = _header("Prefer", "`return=minimal` leaves the value out, `return=representation` puts it in.")
+_TTL: Final = _query("ttl", {"type": "integer", "minimum": 1, "maximum": 316224000}, "Seconds until the value ends.")
+_ACTIVITY: Final = _query(
+    "activity",
+    {"type": "string", "minLength": 1, "maxLength": 256},
+    "Event type of an activity that is recorded in the same transaction.",
+)
+_ETAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "The version, quoted."}}
+
+
+def _operation(operation_id: str, summary: str, description: str, **rest: Any) -> dict[str, Any]:
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "description": description,
+        "tags": ["App data"],
+        "security": [{"HTTPBearer": []}],
+        **rest,
+    }
+
+
+def _responses(answers: dict[int | str, Any], *statuses: int) -> dict[str, Any]:
+    said: dict[int | str, Any] = {**answers, **problems(*statuses)}
+    return {str(status): what for status, what in said.items()}
+
+
+def _envelope(description: str, *, with_value: bool) -> dict[str, Any]:
+    example: dict[str, Any] = {**_EXAMPLE, "value": _VALUE_EXAMPLE} if with_value else _EXAMPLE
+    content = {"application/json": {"schema": _ENVELOPE, "example": example}}
+    return {"description": description, "headers": _ETAG, "content": content}
+
+
+def _json(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    return {"application/json": {"schema": schema, "example": example}}
+
+
+def _get() -> dict[str, Any]:
+    found = {"description": "The bare value", "headers": _ETAG, "content": _json(_ANY, _VALUE_EXAMPLE)}
+    return _operation(
+        "getAppData",
+        "Get a value",
+        "The bare value, with its version as ETag.",
+        parameters=[*_PLACE, _header("If-None-Match", "The version that the client has; 304 if it is current.")],
+        responses=_responses({200: found, 304: {"description": "The client has this version"}}),
+    )
+
+
+def _put() -> dict[str, Any]:
+    return _operation(
+        "putAppData",
+        "Store a value",
+        "The body is the value itself. Without a precondition the last write wins.",
+        parameters=[*_PLACE, _IF_MATCH, _IF_NONE_MATCH, _PREFER, _TTL, _ACTIVITY],
+        requestBody={"required": True, "content": _json(_ANY, _VALUE_EXAMPLE)},
+        responses=_responses(
+            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 412, 428
+        ),
+    )
+
+
+def _patch() -> dict[str, Any]:
+    patches = {
+        "application/merge-patch+json": {"schema": _ANY, "example": {"theme": "light"}},
+        "application/json-patch+json": {
+            "schema": {"type": "array", "items": {"type": "object"}},
+            "example": [{"op": "replace", "path": "/theme", "value": "light"}],
+        },
+    }
+    return _operation(
+        "patchAppData",
+        "Change a value",
+        "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is given.",
+        parameters=[*_PLACE, _IF_MATCH, _PREFER, _TTL, _ACTIVITY],
+        requestBody={"required": True, "content": patches},
+        responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 412, 415, 428),
+    )
+
+
+def _delete() -> dict[str, Any]:
+    return _operation(
+        "deleteAppData",
+        "Delete a value",
+        "Leaves a tombstone: when the key is used again, its versions go on counting.",
+        parameters=[*_PLACE, _IF_MATCH, _ACTIVITY],
+        responses=_responses({204: {"description": "Deleted"}}, 412, 428),
+    )
+
+
+def value_operations() -> dict[str, Any]:
+    """The path item of one value."""
+    return {"get": _get(), "put": _put(), "patch": _patch(), "delete": _delete()}

@@ -1,0 +1,144 @@
+"""Routes of app data. One value is read and written by hot endpoints, lists by a comfortable route."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.routing import Route
+
+from app.app_data.openapi import LIST_RESPONSE
+from app.app_data.values import Place, delete_value, patch_value, put_value, read_value
+from app.app_data.writes import WriteOptions, write_options
+from app.apps.registry import app_registry
+from app.errors import Invalid
+from app.hot import Answer, Headers, HotRequest, hot_route, json_answer, resolve
+from app.http import (
+    Cursor,
+    Expand,
+    Limit,
+    StrictRoute,
+    decode_cursor,
+    dump_json,
+    etag,
+    http_date,
+    is_known,
+    page,
+    precondition,
+    problems,
+)
+from app.principal import Caller, authorize
+from app.relations.leases import leases
+from app.users.views import expand_user
+from models.app import AppId
+from models.app_data import AppData
+from models.user import User
+
+VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
+_FIELDS: Final = frozenset({"dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt"})
+
+router = APIRouter(prefix="/v1/users/{userId}/apps/{appId}", route_class=StrictRoute, tags=["App data"])
+
+
+async def _get(request: HotRequest) -> Answer:
+    place = await _place(request, "data:read")
+    row = await read_value(place)
+    headers: Headers = [
+        (b"etag", etag(row["version"]).encode()),
+        (b"last-modified", http_date(row["updatedAt"]).encode()),
+    ]
+    if is_known(request.header(b"if-none-match"), row["version"]):
+        return 304, headers, b""
+    return json_answer(200, row["value"], headers)
+
+
+async def _put(request: HotRequest) -> Answer:
+    place = await _place(request, "data:write")
+    options = await _options(request, place)
+    envelope, created = await put_value(place, await request.body(), options)
+    return _envelope_answer(201 if created else 200, envelope)
+
+
+async def _patch(request: HotRequest) -> Answer:
+    place = await _place(request, "data:write")
+    options = await _options(request, place)
+    envelope = await patch_value(place, request.header(b"content-type"), await request.body(), options)
+    return _envelope_answer(200, envelope)
+
+
+async def _delete(request: HotRequest) -> Answer:
+    place = await _place(request, "data:write")
+    await delete_value(place, await _options(request, place))
+    return 204, [], b""
+
+
+def _envelope_answer(status: int, envelope: dict[str, Any]) -> Answer:
+    return json_answer(status, envelope, [(b"etag", etag(envelope["version"]).encode())])
+
+
+async def _place(request: HotRequest, scope: str) -> Place:
+    """What the path names, with the caller let pass and the user seen to exist."""
+    principal = await request.caller()
+    place = Place(resolve(request, principal), request.path["appId"], request.path["dataKey"], principal.name)
+    place.check()
+    authorize(principal, scope, user_id=place.user_id, app_id=place.app_id)
+    held = leases(request.scope)
+    if not held.is_held(place.user_id):
+        await held.hold(User, place.user_id)
+    return place
+
+
+async def _options(request: HotRequest, place: Place) -> WriteOptions:
+    app = await app_registry(request.scope).settings_of(place.app_id)
+    expected = precondition(request.header(b"if-match"), request.header(b"if-none-match"))
+    return write_options(app, expected, request.query(), request.header(b"prefer"))
+
+
+def hot_routes() -> list[Route]:
+    """The routes that go before FastAPI's own."""
+    return [hot_route(VALUE_PATH, {"GET": _get, "PUT": _put, "PATCH": _patch, "DELETE": _delete})]
+
+
+Prefix = Annotated[str, Query(max_length=256, description="Only keys that start so.")]
+Fields = Annotated[
+    str | None, Query(max_length=256, description="Comma-separated names of the envelope to give; all if absent.")
+]
+
+
+@router.get("/data", operation_id="listAppData", summary="List an app's data", responses=LIST_RESPONSE | problems())
+async def list_app_data(
+    userId: str,
+    appId: AppId,
+    request: Request,
+    caller: Caller,
+    prefix: Prefix = "",
+    fields: Fields = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    expand: Expand = None,
+) -> Response:
+    """The live values of an app in the order of their keys, each in its envelope."""
+    user_id = caller.resolve(userId)
+    authorize(caller, "data:read", user_id=user_id, app_id=appId)
+    await leases(request.scope).hold(User, user_id)
+    after = decode_cursor(cursor, str)
+    rows = await AppData.find_by_user_and_app(
+        user_id,
+        appId,
+        prefix=prefix,
+        after=after[0] if after else None,
+        limit=limit + 1,
+        fields=_wanted(fields),
+    )
+    items, following = page(rows, limit, lambda row: (row["dataKey"],))
+    if expand:
+        user = await expand_user(user_id)
+        items = [{**row, "user": user} for row in items]
+    return Response(dump_json({"items": items, "nextCursor": following}), media_type="application/json")
+
+
+def _wanted(fields: str | None) -> list[str] | None:
+    if fields is None:
+        return None
+    names = [name.strip() for name in fields.split(",")]
+    if unknown := sorted(set(names) - _FIELDS):
+        raise Invalid.field("?fields", "unknown", f"there is no field {unknown[0]!r}: {', '.join(sorted(_FIELDS))}")
+    return names

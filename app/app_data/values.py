@@ -1,0 +1,171 @@
+"""The rules of one value: read, put, patch, delete, each a compare-and-set that no race gets past."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+
+from app.app_data.writes import WriteOptions
+from app.body import check_storable, parse_json, value_size
+from app.database import transaction
+from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
+from app.http import holds
+from app.patches import apply_patch
+from models.activity import Activity, ActivityContent
+from models.app import NAME_PATTERN
+from models.app_data import AppData, Expected, Expiry, StaleVersion, Written
+from models.values import Json
+
+_NAME: Final = re.compile(NAME_PATTERN)
+_RACES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value is, and who asks for it."""
+
+    user_id: ObjectId
+    app_id: str
+    data_key: str
+    by: str
+
+    @property
+    def key(self) -> tuple[ObjectId, str, str]:
+        """User, app and key."""
+        return self.user_id, self.app_id, self.data_key
+
+    def check(self) -> None:
+        """Raises Invalid where app id or key are not of the allowed characters, or too long."""
+        for name, value in (("appId", self.app_id), ("dataKey", self.data_key)):
+            if not _NAME.fullmatch(value):
+                raise Invalid.field(f"path:{name}", "malformed", f"{name} has 1 to 256 characters of [A-Za-z0-9._~:-]")
+
+
+async def read_value(place: Place) -> dict[str, Any]:
+    """The live value with its `version` and `updatedAt`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = await AppData.find_by_user_app_and_key(*place.key)
+    if row is None:
+        raise NotFound("there is no value under this key")
+    return row
+
+
+async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[dict[str, Any], bool]:
+    """Store the value that a body spells.
+
+    Returns:
+        The envelope, and whether there was no live value before.
+
+    Raises:
+        VersionMismatch: the precondition does not hold.
+        Invalid, MalformedJson, TooLarge: the body cannot be stored.
+    """
+    size = value_size(body)
+    value = parse_json(body)
+    try:
+        written = await _write(place, value, size, options.expected, options.expires_at, options)
+    except StaleVersion:
+        raise await mismatch(place) from None
+    return _envelope(place, written, value, with_value=options.wants_value(default=False)), written.created
+
+
+async def patch_value(place: Place, content_type: str | None, body: bytes, options: WriteOptions) -> dict[str, Any]:
+    """Patch the live value; without a precondition the patch is applied again when another write was faster.
+
+    Returns:
+        The envelope.
+
+    Raises:
+        NotFound: there is no live value.
+        VersionMismatch: the precondition does not hold.
+        Unavailable: other writers were faster twenty times over.
+    """
+    patch = parse_json(body)
+    for _ in range(_RACES):
+        row = await read_value(place)
+        if not holds(options.expected, row["version"]):
+            raise await mismatch(place)
+        value = apply_patch(content_type, patch, row["value"])
+        size = len(check_storable(value))
+        try:
+            written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
+        except StaleVersion:
+            continue
+        return _envelope(place, written, value, with_value=options.wants_value(default=True))
+    raise Unavailable("other writers of this key were faster")
+
+
+async def delete_value(place: Place, options: WriteOptions) -> None:
+    """Turn the live value into a tombstone.
+
+    Raises:
+        NotFound: there is no live value.
+        VersionMismatch: the precondition does not hold.
+    """
+
+    async def delete(session: AsyncClientSession | None = None) -> None:
+        await AppData.delete(*place.key, by=place.by, expected=options.expected, session=session)
+        await _record_activity(place, options, session)
+
+    try:
+        await (transaction(delete) if options.activity else delete())
+    except StaleVersion:
+        problem = await mismatch(place)
+        raise NotFound("there is no value under this key") if problem.extra["current"] is None else problem from None
+
+
+async def mismatch(place: Place) -> VersionMismatch:
+    """The problem of a write that came too late, with what is stored."""
+    return VersionMismatch(await AppData.find_envelope(*place.key))
+
+
+async def _write(
+    place: Place,
+    value: Json,
+    size: int,
+    expected: Expected | None,
+    expires_at: datetime | Expiry | None,
+    options: WriteOptions,
+) -> Written:
+    """One atomic operation; with `?activity=` one transaction that records the activity too."""
+
+    async def put(session: AsyncClientSession | None = None) -> Written:
+        written = await AppData.put(
+            *place.key, value, size=size, by=place.by, expected=expected, expires_at=expires_at, session=session
+        )
+        await _record_activity(place, options, session)
+        return written
+
+    if not options.activity:
+        return await put()
+    for _ in range(_RACES):
+        try:
+            return await transaction(put)
+        except DuplicateKeyError:
+            continue  # a racing creator: what is stored is to be looked at anew, from outside
+    raise Unavailable("other writers of this key were faster")
+
+
+async def _record_activity(place: Place, options: WriteOptions, session: AsyncClientSession | None) -> None:
+    if options.activity:
+        content = ActivityContent(
+            app_id=place.app_id, event_type=options.activity, event_data={"dataKey": place.data_key}
+        )
+        await Activity.create_activity(place.user_id, content, session=session)
+
+
+def _envelope(place: Place, written: Written, value: Json, *, with_value: bool) -> dict[str, Any]:
+    envelope: dict[str, Any] = {"dataKey": place.data_key}
+    if with_value:
+        envelope["value"] = value
+    envelope |= {"version": written.version, "createdAt": written.created_at, "updatedAt": written.updated_at}
+    if written.expires_at is not None:
+        envelope["expiresAt"] = written.expires_at
+    return envelope

@@ -1,0 +1,81 @@
+"""What a write of app data is asked to do besides: precondition, expiry, activity, and what to answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from app.errors import Invalid, VersionRequired
+from models.app import AppContent
+from models.app_data import Expected, Expiry
+from models.base import now
+
+_LONGEST_TTL: Final = 10 * 366 * 24 * 60 * 60
+_LONGEST_EVENT_TYPE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """The options of one write.
+
+    Attributes:
+        expected: the precondition.
+        expires_at: when the value ends; None for never.
+        activity: event type of an activity to record in the same transaction.
+        prefer: `minimal` or `representation`, where the client said so (RFC 7240).
+    """
+
+    expected: Expected | None = None
+    expires_at: datetime | None = None
+    activity: str | None = None
+    prefer: str | None = None
+
+    @property
+    def patch_expiry(self) -> datetime | Expiry:
+        """What a patch does to the expiry: it keeps it, unless told a new one."""
+        return self.expires_at or Expiry.KEEP
+
+    def wants_value(self, *, default: bool) -> bool:
+        """Whether the answer carries the value."""
+        return default if self.prefer is None else self.prefer == "representation"
+
+
+_NONE: Final = WriteOptions()
+
+
+def write_options(
+    app: AppContent, expected: Expected | None, query: Mapping[str, str], prefer: str | None
+) -> WriteOptions:
+    """The options that a request names.
+
+    Raises:
+        VersionRequired: the app takes no write without a precondition.
+        Invalid: `ttl` or `activity` is malformed.
+    """
+    if expected is None and app.require_version:
+        raise VersionRequired("send If-Match with the version that you have, or If-None-Match: * to create")
+    if expected is None and not query and prefer is None:
+        return _NONE
+    return WriteOptions(expected, _expiry(query.get("ttl")), _activity(query.get("activity")), _preference(prefer))
+
+
+def _expiry(ttl: str | None) -> datetime | None:
+    if ttl is None:
+        return None
+    if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 10 or not 1 <= int(ttl) <= _LONGEST_TTL:
+        raise Invalid.field("?ttl", "out_of_range", f"ttl is a number of seconds from 1 to {_LONGEST_TTL}")
+    return now() + timedelta(seconds=int(ttl))
+
+
+def _activity(event_type: str | None) -> str | None:
+    if event_type is not None and not 1 <= len(event_type) <= _LONGEST_EVENT_TYPE:
+        raise Invalid.field("?activity", "out_of_range", f"an event type has 1 to {_LONGEST_EVENT_TYPE} characters")
+    return event_type
+
+
+def _preference(prefer: str | None) -> str | None:
+    for part in (prefer or "").split(","):
+        name, _, value = part.strip().partition("=")
+        if name.strip().lower() == "return" and value.strip(' "') in ("minimal", "representation"):
+            return value.strip(' "')
+    return None

@@ -1,0 +1,51 @@
+"""Routes of client apps: their settings."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.apps.registry import app_registry
+from app.apps.settings import find_app, put_app
+from app.apps.views import AppView
+from app.examples import APP
+from app.http import NOT_MODIFIED, StrictRoute, conditional, etag, problems, request_precondition
+from app.principal import Caller, authorize
+from models.app import AppContent, AppId
+
+router = APIRouter(prefix="/v1/apps", route_class=StrictRoute, tags=["Apps"])
+
+
+@router.get(
+    "/{appId}",
+    operation_id="getApp",
+    summary="Get an app's settings",
+    responses=problems() | NOT_MODIFIED,
+    response_model=AppView,
+)
+async def get_app(appId: AppId, caller: Caller, request: Request, response: Response) -> Any:
+    """The settings of a registered app."""
+    authorize(caller, "admin", app_id=appId)
+    view = await find_app(appId)
+    return conditional(request, response, view.version, view)
+
+
+@router.put(
+    "/{appId}",
+    operation_id="putApp",
+    summary="Register an app, or replace its settings",
+    responses=problems(412) | {201: {"model": AppView, "description": "Registered"}},
+)
+async def put(
+    appId: AppId,
+    content: Annotated[AppContent, APP],
+    caller: Caller,
+    request: Request,
+    response: Response,
+) -> AppView:
+    """What is left out goes back to its default. Other processes follow within a few seconds (a setting)."""
+    authorize(caller, "admin", app_id=appId)
+    view, created = await put_app(appId, content, request_precondition(request))
+    app_registry(request.scope).forget(appId)
+    response.status_code = 201 if created else 200
+    response.headers["ETag"] = etag(view.version)
+    return view

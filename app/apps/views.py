@@ -1,0 +1,17 @@
+"""How client apps are sent."""
+
+from pydantic import ConfigDict
+
+from models.app import AppContent, AppId
+from models.base import Timestamp
+
+
+class AppView(AppContent):
+    """A registered app; `id` is the `appId` that its data carries."""
+
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+    id: AppId
+    version: int
+    created_at: Timestamp
+    updated_at: Timestamp

@@ -1,0 +1,149 @@
+"""Routes of credentials: API keys, access tokens for users, and the key set that verifies them."""
+
+import time
+from typing import Annotated, Any
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.errors import AlreadyDone, Invalid, NotFound
+from app.examples import API_KEY, SESSION
+from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.idempotency import IdempotencyClaim, once
+from app.principal import Caller, authenticator, authorize
+from app.users.changes import find_user
+from app.users.views import View
+from models.api_key import ApiKey, ApiKeyContent, Scope
+from models.app import AppId
+from models.base import Fields, Timestamp, now, parse_id
+
+router = APIRouter(route_class=StrictRoute)
+
+
+class ApiKeyView(View):
+    """A key, without the key."""
+
+    name: str
+    scopes: list[Scope]
+    app_id: AppId | None = None
+    expires_at: Timestamp | None = None
+
+
+class IssuedKey(ApiKeyView):
+    """A key, shown this once."""
+
+    key: str
+
+
+class SessionRequest(Fields):
+    """What is asked for when a session is begun for a user."""
+
+    app_id: Annotated[AppId | None, Field(description="The only app whose data the token reaches.")] = None
+
+
+class Session(Fields):
+    """An access token, shown this once."""
+
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105
+    expires_in: Annotated[int, Field(description="Seconds.")]
+
+
+@router.post(
+    "/v1/api-keys",
+    status_code=201,
+    operation_id="createApiKey",
+    summary="Create an API key",
+    responses=problems(409),
+    tags=["API keys"],
+)
+async def create_key(
+    content: Annotated[ApiKeyContent, API_KEY], caller: Caller, claim: IdempotencyClaim, response: Response
+) -> IssuedKey:
+    """The answer holds the key, this once: a repeat with the same Idempotency-Key is 409 with the id."""
+    authorize(caller, "admin")
+    _check(content)
+    key, secret = ApiKey.issue(content)
+
+    async def work(session: AsyncClientSession, key_id: ObjectId) -> None:
+        key.id = PydanticObjectId(key_id)
+        await key.add(session)
+
+    done = await once(claim, 201, work)
+    if done.repeated:
+        raise AlreadyDone("the key was made and shown before", extra={"id": str(done.resource_id)})
+    response.headers["Location"] = f"/v1/api-keys/{key.id}"
+    return IssuedKey(**ApiKeyView.model_validate(key).model_dump(), key=secret)
+
+
+def _check(content: ApiKeyContent) -> None:
+    if content.app_id is not None and "admin" in content.scopes:
+        raise Invalid.field("/appId", "conflicting", "a key with the scope admin reaches every app")
+    if content.expires_at is not None and content.expires_at <= now():
+        raise Invalid.field("/expiresAt", "out_of_range", "expiresAt is in the past")
+
+
+@router.get(
+    "/v1/api-keys", operation_id="listApiKeys", summary="List API keys", responses=problems(), tags=["API keys"]
+)
+async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ApiKeyView]:
+    """The newest first, without the keys themselves."""
+    authorize(caller, "admin")
+    after = decode_cursor(cursor, ObjectId)
+    where = {"_id": {"$lt": after[0]}} if after else {}
+    rows = await ApiKey.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
+    items, following = page(rows, limit, lambda row: (row["_id"],))
+    return Page(items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in items], next_cursor=following)
+
+
+@router.delete(
+    "/v1/api-keys/{keyId}",
+    status_code=204,
+    operation_id="deleteApiKey",
+    summary="Revoke an API key",
+    responses=problems(),
+    tags=["API keys"],
+)
+async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
+    """Honoured no longer: at once by the process that answers, by others within a few seconds (a setting)."""
+    authorize(caller, "admin")
+    key_id = parse_id(keyId)
+    result = await ApiKey.raw().delete_one({"_id": key_id})
+    if key_id is None or result.deleted_count == 0:
+        raise NotFound("there is no such key")
+    authenticator(request.scope).forget(key_id)
+
+
+@router.post(
+    "/v1/users/{userId}/sessions",
+    status_code=201,
+    operation_id="createSession",
+    summary="Mint an access token for a user",
+    responses=problems(),
+    tags=["Sessions"],
+)
+async def create_session(
+    userId: str,
+    caller: Caller,
+    request: Request,
+    body: Annotated[SessionRequest | None, SESSION] = None,
+) -> Session:
+    """For a server that has signed the user in by itself. Stores nothing; a repeat mints another token."""
+    user_id = caller.resolve(userId)
+    app_id = (body.app_id if body else None) or caller.app_id
+    authorize(caller, "sessions:write", user_id=user_id, app_id=app_id)
+    user = await find_user(user_id)
+    tokens = authenticator(request.scope).tokens
+    token, lifetime = tokens.mint(user_id, issued_at=time.time(), app_id=app_id, roles=tuple(user.roles))
+    return Session(access_token=token, expires_in=lifetime)
+
+
+@router.get(
+    "/.well-known/jwks.json", operation_id="getKeySet", summary="Keys that verify access tokens", tags=["Sessions"]
+)
+async def key_set(request: Request) -> dict[str, Any]:
+    """A JSON Web Key Set (RFC 7517)."""
+    return authenticator(request.scope).tokens.jwks()

@@ -1,0 +1,78 @@
+"""JSON bodies, parsed so strictly that what passes can be stored and given back unchanged."""
+
+import json
+import re
+from typing import Final
+
+import orjson
+
+from app.errors import Invalid, MalformedJson, TooLarge
+from models.values import Json, UnstorableValue, check_value
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_VALUE_BYTES: Final = 512 * 1024
+_MANY_CONTAINERS: Final = 64
+_LONG_NUMBER: Final = re.compile(rb"\d{19}")
+
+
+def parse_json(body: bytes) -> Json:
+    """The value that a body spells.
+
+    A value is walked only where its bytes hold something that could be wrong: the parser itself refuses NaN, numbers
+    beyond a double, and halves of surrogate pairs.
+
+    Raises:
+        MalformedJson: it is no JSON (RFC 8259).
+        Invalid: it is nested too deep, holds an integer beyond 64 bits, or NUL in a key.
+    """
+    try:
+        value: Json = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedJson(f"the body is not valid JSON: {error}") from None
+    nested = body.count(b"{") + body.count(b"[") > _MANY_CONTAINERS
+    if nested or b"\\u0000" in body:
+        _check(value)
+    if _LONG_NUMBER.search(body):
+        _check(value)
+        _check(_with_exact_integers(body))
+    return value
+
+
+def value_size(body: bytes) -> int:
+    """The size of a stored value in bytes of JSON.
+
+    Raises:
+        TooLarge: it has more than 512 KiB.
+    """
+    if len(body) > MAX_VALUE_BYTES:
+        raise TooLarge(f"a value has at most {MAX_VALUE_BYTES} bytes of JSON, this one has {len(body)}")
+    return len(body)
+
+
+def check_storable(value: Json) -> bytes:
+    """The JSON of a value that a patch made, checked as if it had been sent.
+
+    Raises:
+        Invalid: it cannot be stored.
+        TooLarge: it has more than 512 KiB.
+    """
+    _check(value)
+    body = orjson.dumps(value)
+    value_size(body)
+    return body
+
+
+def _check(value: Json) -> None:
+    try:
+        check_value(value)
+    except UnstorableValue as error:
+        raise Invalid.field(error.pointer, error.code, error.detail) from None
+
+
+def _with_exact_integers(body: bytes) -> Json:
+    """The value again from a parser that keeps integers of any size, since orjson makes doubles of the large ones."""
+    try:
+        value: Json = json.loads(body)
+    except ValueError:  # more digits than Python reads: larger than 64 bits in any case
+        raise Invalid.field("", "integer_too_large", "an integer must fit 64 bits with sign") from None
+    return value

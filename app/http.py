@@ -1,0 +1,237 @@
+"""What HTTP asks of every route: strict bodies, ETags and preconditions, patches, cursors, problem responses."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import orjson
+from bson import ObjectId
+from fastapi import Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.body import parse_json
+from app.errors import Invalid
+from models.app_data import Expected
+from models.base import parse_id, rfc3339
+
+T = TypeVar("T")
+MAX_PAGE: Final = 200
+
+
+class StrictRequest(Request):
+    """A request whose JSON is parsed by `parse_json`."""
+
+    async def json(self) -> Any:
+        """The body's value; raises the problems of `parse_json`."""
+        return parse_json(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route whose body goes through `parse_json`: every router of ours is made with it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, given a `StrictRequest`."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def etag(version: int) -> str:
+    """The entity tag of a version: `"3"`."""
+    return f'"{version}"'
+
+
+def versions_of(header: str) -> tuple[int, ...] | None:
+    """The versions that an `If-Match` or `If-None-Match` lists; None for `*` (RFC 9110, section 13.1).
+
+    A tag that is none of ours matches nothing and is left out; so is a weak one, since writes compare strongly.
+
+    Raises:
+        Invalid: the header is no list of entity tags.
+    """
+    if header.strip() == "*":
+        return None
+    tags = [tag.strip() for tag in header.split(",")]
+    if not all(_is_tag(tag) for tag in tags):
+        raise Invalid.field("header:If-Match", "malformed", 'send a quoted version, such as "3", or *')
+    return tuple(int(tag[1:-1]) for tag in tags if tag[1:-1].isascii() and tag[1:-1].isdigit() and len(tag) <= 20)
+
+
+def _is_tag(tag: str) -> bool:
+    opaque = tag.removeprefix("W/")
+    return len(opaque) >= 2 and opaque[0] == opaque[-1] == '"' and '"' not in opaque[1:-1]
+
+
+def precondition(if_match: str | None, if_none_match: str | None) -> Expected | None:
+    """What the headers of a write demand of the stored document; None where they demand nothing.
+
+    Raises:
+        Invalid: a header is malformed, both are there, or `If-None-Match` is not `*`.
+    """
+    if if_match is None and if_none_match is None:
+        return None
+    if if_match is not None and if_none_match is not None:
+        raise Invalid.field("header:If-None-Match", "conflicting", "send If-Match or If-None-Match, not both")
+    if if_match is not None:
+        return Expected(versions=versions_of(if_match))
+    if if_none_match is None or if_none_match.strip() != "*":
+        raise Invalid.field("header:If-None-Match", "malformed", "a write takes If-None-Match: * only")
+    return Expected(absent=True)
+
+
+def request_precondition(request: Request) -> Expected | None:
+    """`precondition` of a request."""
+    return precondition(request.headers.get("if-match"), request.headers.get("if-none-match"))
+
+
+def holds(expected: Expected | None, version: int) -> bool:
+    """Whether a precondition holds for a document that is there with this version."""
+    if expected is None:
+        return True
+    return not expected.absent and (expected.versions is None or version in expected.versions)
+
+
+def is_known(if_none_match: str | None, version: int) -> bool:
+    """Whether a reader has this version already, and a 304 will do; tags are compared weakly."""
+    if if_none_match is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return "*" in tags or etag(version) in tags
+
+
+def conditional(request: Request, response: Response, version: int, body: T) -> T | Response:
+    """The answer to a read of one document: with its ETag, or 304 where the client has it."""
+    if is_known(request.headers.get("if-none-match"), version):
+        return Response(status_code=304, headers={"ETag": etag(version)})
+    response.headers["ETag"] = etag(version)
+    return body
+
+
+def http_date(moment: datetime) -> str:
+    """`Fri, 20 Nov 2026 08:30:00 GMT` (RFC 9110, section 5.6.7)."""
+    return moment.astimezone(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def dump_json(value: Any) -> bytes:
+    """JSON as it is sent: times in RFC 3339 with milliseconds, ids as hex."""
+    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def _jsonable(value: object) -> str:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, ObjectId):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list; `nextCursor` fetches the next, null on the last."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+    items: list[T]
+    next_cursor: Annotated[str | None, Field(alias="nextCursor")] = None
+
+
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many items at most.")]
+Cursor = Annotated[str | None, Query(max_length=1024, description="`nextCursor` of the page before.")]
+
+
+def encode_cursor(*key: Any) -> str:
+    """An opaque cursor that names the place after the item with this sort key."""
+    return urlsafe_b64encode(dump_json(key)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
+    """The sort key that a cursor names, None for no cursor.
+
+    Args:
+        cursor: from the client.
+        kinds: the key's parts: str, datetime or ObjectId.
+
+    Raises:
+        Invalid: the cursor is none that this list gave.
+    """
+    if cursor is None:
+        return None
+    try:
+        parts = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(parts, list) or len(parts) != len(kinds):
+            raise ValueError("another list's cursor")
+        return tuple(_part(kind, part) for kind, part in zip(kinds, parts, strict=True))
+    except (ValueError, TypeError, UnicodeEncodeError):
+        raise Invalid.field("?cursor", "malformed", "the cursor is none that this list gave") from None
+
+
+def _part(kind: type, text: Any) -> Any:
+    if not isinstance(text, str):
+        raise TypeError("not text")
+    if kind is datetime:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    if kind is ObjectId:
+        if (found := parse_id(text)) is None:
+            raise ValueError("not an id")
+        return found
+    return text
+
+
+def page(items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]) -> tuple[list[T], str | None]:
+    """Cut a list that was asked for with one more than `limit` to its page, and the cursor of the next."""
+    if len(items) <= limit:
+        return items, None
+    kept = items[:limit]
+    return kept, encode_cursor(*key(kept[-1]))
+
+
+class FieldError(BaseModel):
+    """One field that is wrong: `pointer` names it in the body (RFC 6901), or as `?name` in the query, `header:Name`."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """A problem (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: Annotated[str, Field(alias="requestId")]
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+_SAYS: Final[Mapping[int, str]] = {
+    401: "No credentials, or bad ones",
+    403: "The caller lacks the scope",
+    404: "There is no such thing, or none that the caller may see",
+    406: "No media type that the client accepts can be sent",
+    409: "A unique value is taken, or the request is in conflict with what is stored",
+    412: "The precondition does not hold; `current` is what is stored",
+    413: "The body is too large",
+    415: "The body is of a type that is not taken here",
+    422: "The input is not acceptable; `errors` names the fields",
+    428: "The app takes no write without a precondition",
+    429: "Too many requests; see Retry-After",
+    503: "Overloaded, or the database cannot be reached; see Retry-After",
+}
+EVERYWHERE: Final = (401, 403, 404, 413, 422, 429, 503)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the problems that a route answers with, those that every route has among them."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    return {status: {"description": _SAYS[status], "content": content} for status in sorted({*EVERYWHERE, *statuses})}
+
+
+NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The client has this version"}}
+PATCHED: Final = problems(409, 412, 415)
+Expand = Annotated[str | None, Query(pattern="^user$", description="`user` embeds the user.")]

@@ -1,0 +1,129 @@
+"""Leased, resumable background work: one worker at a time holds a job, any worker can take it over."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from app.observability import log
+from models.base import now
+from models.job import Job
+
+LEASE: Final = timedelta(seconds=30)
+_RETRY: Final = timedelta(seconds=10)
+
+Handler = Callable[["Claim"], Awaitable[None]]
+
+
+class LostLease(Exception):
+    """Another worker has taken the job over: stop, and write no more about it."""
+
+
+class Claim:
+    """A worker's hold on a job, good until its lease runs out."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    async def renew(self, **progress: Any) -> None:
+        """Prolong the lease and note progress. To be called between batches, each well under 30 seconds.
+
+        Raises:
+            LostLease: the lease ran out and another worker has the job.
+        """
+        fields: dict[str, Any] = {f"progress.{name}": value for name, value in progress.items()}
+        await self._write({"$set": {**fields, "leasedUntil": now() + LEASE, "updatedAt": now()}})
+
+    async def finish(self) -> None:
+        """Mark the job as done, or due again where it is periodic."""
+        moment = now()
+        fields: dict[str, Any] = {"lastRunAt": moment, "updatedAt": moment, "attempts": 0, "state": "done"}
+        if self.job.every_seconds is not None:
+            fields |= {"state": "due", "runAt": moment + timedelta(seconds=self.job.every_seconds)}
+        await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": "", "lastError": ""}})
+
+    async def fail(self, error: Exception) -> None:
+        """Leave the job to be tried again, after a time that grows with each failure."""
+        moment = now()
+        wait = min(_RETRY * 2 ** min(self.job.attempts, 6), timedelta(minutes=10))
+        reason = f"{type(error).__name__}"
+        fields = {"lastError": reason, "runAt": moment + wait, "updatedAt": moment}
+        await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
+
+    async def _write(self, update: Mapping[str, Any]) -> None:
+        result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update)
+        if result.matched_count == 0:
+            raise LostLease
+
+
+async def ensure_periodic(name: str, kind: str, every_seconds: float) -> None:
+    """Have a job that runs again and again, whoever is first to ask for it."""
+    job = Job(id=name, kind=kind, run_at=now(), every_seconds=every_seconds).stored()
+    identity, fresh = {"_id": job.pop("_id")}, job
+    del fresh["everySeconds"]
+    update = {"$setOnInsert": fresh, "$set": {"everySeconds": every_seconds}}
+    with suppress(DuplicateKeyError):  # another worker was first
+        await Job.raw().update_one(identity, update, upsert=True)
+
+
+async def claim(kinds: list[str]) -> Claim | None:
+    """Take the job that is longest due and that no living worker holds; None where there is none."""
+    moment = now()
+    row = await Job.raw().find_one_and_update(
+        {
+            "state": "due",
+            "runAt": {"$lte": moment},
+            "kind": {"$in": kinds},
+            "leasedUntil": {"$not": {"$gt": moment}},
+        },
+        {
+            "$set": {"leasedUntil": moment + LEASE, "leasedBy": _worker_name()},
+            "$inc": {"fence": 1, "attempts": 1},
+        },
+        sort=[("runAt", 1)],
+        return_document=ReturnDocument.AFTER,
+    )
+    return None if row is None else Claim(Job.from_stored(row))
+
+
+def _worker_name() -> str:
+    return f"{os.uname().nodename}:{os.getpid()}"
+
+
+async def run_one(handlers: Mapping[str, Handler]) -> bool:
+    """Claim a job that is due and do it. Returns whether there was one."""
+    held = await claim(list(handlers))
+    if held is None:
+        return False
+    try:
+        await handlers[held.job.kind](held)
+        await held.finish()
+    except LostLease:
+        log.warning("job taken over", kind=held.job.kind, job=str(held.job.id))
+    except Exception as error:
+        log.error("job failed", kind=held.job.kind, job=str(held.job.id), exc_info=error)
+        await held.fail(error)
+    return True
+
+
+async def work(handlers: Mapping[str, Handler], stop: asyncio.Event, poll_seconds: float) -> None:
+    """Do jobs as they fall due until `stop` is set; the one in hand is finished."""
+    while not stop.is_set():
+        try:
+            busy = await run_one(handlers)
+        except PyMongoError as error:
+            log.error("no job could be claimed", error=type(error).__name__)
+            busy = False
+        if not busy:
+            jitter = poll_seconds * (1 + secrets.randbelow(100) / 500)
+            try:
+                async with asyncio.timeout(jitter):
+                    await stop.wait()
+            except TimeoutError:
+                continue

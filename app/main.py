@@ -1,0 +1,119 @@
+"""The application: every router, every layer, what is made at the start and let go at the end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from pymongo.errors import PyMongoError
+from starlette.exceptions import HTTPException
+
+from app import openapi
+from app.activity.routes import router as activity
+from app.admission import Admission
+from app.analytics import routes as analytics
+from app.app_data import routes as app_data
+from app.apps.registry import AppRegistry
+from app.apps.routes import router as apps
+from app.auth.routes import router as auth
+from app.console.routes import router as console
+from app.database import bind, connect
+from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
+from app.http import dump_json
+from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
+from app.operations.routes import router as operations
+from app.principal import Authenticator
+from app.relations.leases import Leases
+from app.settings import Settings, load_settings
+from app.tokens import load_tokens
+from app.users.belonging_routes import router as belongings
+from app.users.routes import router as users
+from app.validation import validation_problem
+
+ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console)
+VERSION = "0.1.0"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application for these settings, those of the environment if None.
+
+    Raises:
+        RuntimeError: there is no MongoDB to connect to.
+    """
+    settings = settings or load_settings()
+    if settings.mongodb_uri is None:
+        raise RuntimeError("SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it")
+    configure_logging(settings)
+    app = FastAPI(
+        title="Satchel",
+        version=VERSION,
+        summary="Everything an app knows about a person, under one user.",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        servers=[{"url": settings.public_url}],
+    )
+    app.state.settings = settings
+    app.state.authenticator = Authenticator(settings, load_tokens(settings))
+    app.state.leases = Leases(settings.lease_seconds)
+    app.state.apps = AppRegistry(settings)
+    app.router.routes[:0] = [*app_data.hot_routes(), *analytics.hot_routes()]
+    for router in ROUTERS:
+        app.include_router(router)
+    _handle_errors(app)
+    _add_layers(app, settings)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    if settings.mongodb_uri is None:
+        raise RuntimeError("SATCHEL_MONGODB_URI is not set")
+    client = connect(settings, settings.mongodb_uri.get_secret_value(), listeners=(CommandTimes(), PoolSizes()))
+    async with client:
+        app.state.database = await bind(client, settings)
+        log.info("started", version=VERSION, environment=settings.environment)
+        yield
+    log.info("stopped")
+
+
+def _add_layers(app: FastAPI, settings: Settings) -> None:
+    """The layers around the routes, innermost first: plain ASGI, each."""
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"],
+            expose_headers=["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"],
+        )
+    app.add_middleware(Admission, settings=settings)
+    app.add_middleware(Observed, settings=settings)
+
+
+def _handle_errors(app: FastAPI) -> None:
+    async def problem(request: Request, error: Exception) -> Response:
+        found = _as_problem(error)
+        if isinstance(found, Internal):
+            log.error("unexpected", requestId=request.scope.get("satchel.request_id"), exc_info=error)
+        body = dump_json(found.body(request.scope.get("satchel.request_id", "")))
+        return Response(body, found.status, found.headers, media_type="application/problem+json")
+
+    for kind in (Problem, RequestValidationError, HTTPException, PyMongoError):
+        app.add_exception_handler(kind, problem)
+
+
+def _as_problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        return validation_problem(error.errors())
+    if isinstance(error, PyMongoError):
+        return from_driver(error)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return MethodNotAllowed("the path takes other methods", headers=error.headers)
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return NotFound("there is nothing at this path")
+    return Internal()

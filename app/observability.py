@@ -1,0 +1,211 @@
+"""Logs, metrics and the request id: one plain ASGI layer around everything, and listeners on the driver."""
+
+import logging
+import re
+import secrets
+import sys
+import time
+from typing import Any, Final
+
+import orjson
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from pymongo import monitoring
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import Internal, Problem
+from app.settings import Settings
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+REQUESTS: Final = Histogram(
+    "satchel_request_seconds", "Time to answer, by route template", ["method", "route", "status"], buckets=_BUCKETS
+)
+IN_FLIGHT: Final = Gauge("satchel_requests_in_flight", "Requests being worked on")
+REFUSED: Final = Counter("satchel_requests_refused", "Requests refused because too many were in flight")
+COMMANDS: Final = Histogram(
+    "satchel_mongodb_command_seconds", "Time of a MongoDB command", ["command", "outcome"], buckets=_BUCKETS
+)
+POOL: Final = Gauge("satchel_mongodb_pool_connections", "Connections to MongoDB", ["state"])
+LATE_SWEPT: Final = Counter("satchel_late_swept_documents", "Documents found of a root after its deletion was swept")
+
+log = structlog.get_logger("satchel")
+
+
+def configure_logging(settings: Settings) -> None:
+    """Structured lines on stderr: JSON, or readable ones."""
+    level = getattr(logging, settings.log_level.upper())
+    shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    if settings.log_format == "json":
+        last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(orjson.dumps)]
+        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    else:
+        last, factory = [structlog.dev.ConsoleRenderer()], structlog.PrintLoggerFactory(sys.stderr)
+    structlog.configure(
+        processors=shared + last,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=factory,
+        cache_logger_on_first_use=False,
+    )
+
+
+def metrics() -> tuple[bytes, str]:
+    """Everything that is measured, in Prometheus' text format, and its media type."""
+    return generate_latest(), CONTENT_TYPE_LATEST
+
+
+def route_template(scope: Scope) -> str:
+    """The template of the route that serves a request, `unmatched` where there is none."""
+    template = scope.get("satchel.route")
+    if template is None:
+        template = getattr(scope.get("route"), "path", "unmatched")
+    return str(template)
+
+
+class Observed:
+    """Gives each request an id, measures and logs it, and turns what nobody caught into a problem."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._log_requests = settings.log_requests
+        self._log = log
+        self._children: dict[tuple[str, str, int], Any] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        scope["satchel.request_id"] = request_id
+        header = (b"x-request-id", request_id.encode())
+        status = 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        IN_FLIGHT.inc()
+        try:
+            await self.app(scope, receive, observed)
+        except Exception as error:
+            self._log.error("unexpected", requestId=request_id, route=route_template(scope), exc_info=error)
+            if status:
+                raise
+            await send_problem(Internal(), scope, observed)
+        finally:
+            IN_FLIGHT.dec()
+            self._record(scope, request_id, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = route_template(scope)
+        key = (scope["method"], route, status)
+        child = self._children.get(key)
+        if child is None:
+            if len(self._children) > 5000:
+                self._children.clear()
+            child = self._children[key] = REQUESTS.labels(key[0] if route != "unmatched" else "any", route, status)
+        child.observe(seconds)
+        if self._log_requests:
+            self._log.info(
+                "request",
+                requestId=request_id,
+                method=key[0],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                caller=scope.get("satchel.caller"),
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(text):
+                return str(text)
+    return secrets.token_hex(8)
+
+
+async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
+    """Answer with a problem (RFC 9457)."""
+    from app.http import dump_json  # noqa: PLC0415  # http stands above this module
+
+    body = dump_json(problem.body(scope.get("satchel.request_id", "")))
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class CommandTimes(monitoring.CommandListener):
+    """Measures every command that the driver sends."""
+
+    def __init__(self) -> None:
+        self._children: dict[tuple[str, str], Any] = {}
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Nothing to note yet."""
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Note the time of a command that went well."""
+        self._observe(event.command_name, "ok", event.duration_micros)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Note the time of a command that failed."""
+        self._observe(event.command_name, "failed", event.duration_micros)
+
+    def _observe(self, command: str, outcome: str, micros: int) -> None:
+        child = self._children.get((command, outcome))
+        if child is None:
+            child = self._children[command, outcome] = COMMANDS.labels(command, outcome)
+        child.observe(micros / 1e6)
+
+
+class PoolSizes(monitoring.ConnectionPoolListener):
+    """Counts the connections that are open and in use."""
+
+    def __init__(self) -> None:
+        self._open, self._used = POOL.labels("open"), POOL.labels("in_use")
+
+    def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
+        """One more is open."""
+        self._open.inc()
+
+    def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
+        """One less is open."""
+        self._open.dec()
+
+    def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
+        """One more is in use."""
+        self._used.inc()
+
+    def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
+        """One less is in use."""
+        self._used.dec()
+
+    def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None:
+        """Not counted."""
+
+    def connection_check_out_started(self, event: monitoring.ConnectionCheckOutStartedEvent) -> None:
+        """Not counted."""
+
+    def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:
+        """Not counted."""
+
+    def pool_created(self, event: monitoring.PoolCreatedEvent) -> None:
+        """Not counted."""
+
+    def pool_ready(self, event: monitoring.PoolReadyEvent) -> None:
+        """Not counted."""
+
+    def pool_cleared(self, event: monitoring.PoolClearedEvent) -> None:
+        """Not counted."""
+
+    def pool_closed(self, event: monitoring.PoolClosedEvent) -> None:
+        """Not counted."""

@@ -1,0 +1,85 @@
+"""Routes of operation: is it alive, is it ready, what does it measure; and what only admins see."""
+
+from typing import Any
+
+import pymongo
+from fastapi import APIRouter, Request, Response
+from pymongo.errors import PyMongoError
+
+from app.database import client
+from app.errors import NotFound, Unavailable
+from app.http import StrictRoute, problems
+from app.observability import metrics
+from app.operations.views import IndexReport, JobView, RelationView, relation_views
+from app.principal import Caller, authorize
+from indexes import sync
+from models.base import parse_id
+from models.job import Job
+
+router = APIRouter(route_class=StrictRoute, tags=["Operation"])
+
+
+@router.get("/livez", operation_id="isAlive", summary="Is the process alive")
+async def livez() -> dict[str, str]:
+    """Never touches the database."""
+    return {"status": "alive"}
+
+
+@router.get(
+    "/readyz",
+    operation_id="isReady",
+    summary="Can requests be served",
+    responses={503: problems()[503]},
+)
+async def readyz(request: Request) -> dict[str, Any]:
+    """Pings the primary within a second and says which indexes are missing; 503 where either is amiss."""
+    database = request.app.state.database
+    try:
+        with pymongo.timeout(1):
+            await client().admin.command("ping")
+            missing = await sync.missing(database)
+    except PyMongoError:
+        raise Unavailable("the database cannot be reached") from None
+    if missing:
+        raise Unavailable("indexes are missing: python -m scripts indexes apply", extra={"missingIndexes": missing})
+    return {"status": "ready", "missingIndexes": missing}
+
+
+@router.get("/metrics", operation_id="getMetrics", summary="Measurements", response_class=Response)
+async def get_metrics() -> Response:
+    """In Prometheus' text format."""
+    body, media_type = metrics()
+    return Response(body, media_type=media_type)
+
+
+@router.get("/v1/admin/indexes", operation_id="getIndexes", summary="Indexes that differ", responses=problems())
+async def get_indexes(caller: Caller, request: Request) -> IndexReport:
+    """What `python -m scripts indexes verify` says."""
+    authorize(caller, "admin")
+    drift = await sync.verify(request.app.state.database)
+    return IndexReport(drift=drift)
+
+
+@router.get("/v1/admin/relations", operation_id="getRelations", summary="The relations", responses=problems())
+async def get_relations(caller: Caller) -> list[RelationView]:
+    """Which field refers to what, and what happens when that goes."""
+    authorize(caller, "admin")
+    return relation_views()
+
+
+@router.get("/v1/admin/jobs", operation_id="listJobs", summary="Background jobs", responses=problems())
+async def list_jobs(caller: Caller) -> list[JobView]:
+    """Those that are due first, at most 200."""
+    authorize(caller, "admin")
+    rows = await Job.raw().find({"state": "due"}).sort("runAt", 1).limit(200).to_list()
+    return [JobView.model_validate(Job.from_stored(row)) for row in rows]
+
+
+@router.get("/v1/admin/jobs/{jobId}", operation_id="getJob", summary="A background job", responses=problems())
+async def get_job(jobId: str, caller: Caller) -> JobView:
+    """Its progress, when it runs next, and its last error."""
+    authorize(caller, "admin")
+    row = await Job.raw().find_one({"_id": parse_id(jobId) or jobId})
+    if row is None:
+        raise NotFound("there is no such job")
+    return JobView.model_validate(Job.from_stored(row))

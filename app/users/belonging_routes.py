@@ -1,0 +1,92 @@
+"""Routes of what is one to one with a user: `/profile` and `/preferences`, made alike."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.params import Body
+
+from app.examples import PATCHES, PREFERENCES_EXAMPLE, PROFILE_EXAMPLE
+from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, etag, problems, request_precondition
+from app.principal import Caller, authorize
+from app.users.belongings import PREFERENCES, PROFILE, Belonging
+from app.users.views import UserView, expand_user
+
+router = APIRouter(prefix="/v1/users/{userId}", route_class=StrictRoute, tags=["Users"])
+
+
+def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
+    """`GET`, `PUT` and `PATCH` of one kind of document."""
+    title, path = name.capitalize(), f"/{name}"
+    content_type: Any = Annotated[belonging.content, example]
+    view_type: Any = belonging.view
+
+    async def get(
+        userId: str,
+        caller: Caller,
+        request: Request,
+        response: Response,
+        expand: Expand = None,
+    ) -> Any:
+        user_id = caller.resolve(userId)
+        authorize(caller, "users:read", user_id=user_id)
+        view = await belonging.find(user_id)
+        if expand:
+            return view.model_copy(update={"user": UserView.model_validate(await expand_user(user_id))})
+        return conditional(request, response, view.version, view)
+
+    async def put(
+        userId: str,
+        content: content_type,
+        caller: Caller,
+        request: Request,
+        response: Response,
+    ) -> Any:
+        user_id = caller.resolve(userId)
+        authorize(caller, "users:write", user_id=user_id)
+        view = await belonging.put(user_id, content, request_precondition(request))
+        response.headers["ETag"] = etag(view.version)
+        return view
+
+    async def patch(userId: str, caller: Caller, request: Request, response: Response) -> Any:
+        user_id = caller.resolve(userId)
+        authorize(caller, "users:write", user_id=user_id)
+        kind, expected = request.headers.get("content-type"), request_precondition(request)
+        view = await belonging.patch(user_id, kind, await request.json(), expected)
+        response.headers["ETag"] = etag(view.version)
+        return view
+
+    router.add_api_route(
+        path,
+        get,
+        methods=["GET"],
+        response_model=view_type,
+        operation_id=f"get{title}",
+        summary=f"Get a user's {name}",
+        description="With its ETag; 304 where the client has this version.",
+        responses=problems() | NOT_MODIFIED,
+    )
+    router.add_api_route(
+        path,
+        put,
+        methods=["PUT"],
+        response_model=view_type,
+        operation_id=f"put{title}",
+        summary=f"Replace a user's {name}",
+        description="What is left out goes back to its default.",
+        responses=problems(412),
+    )
+    router.add_api_route(
+        path,
+        patch,
+        methods=["PATCH"],
+        response_model=view_type,
+        operation_id=f"patch{title}",
+        summary=f"Change a user's {name}",
+        description="By JSON Merge Patch or JSON Patch.",
+        responses=PATCHED,
+        openapi_extra=PATCHES,
+    )
+
+
+_routes("profile", PROFILE, PROFILE_EXAMPLE)
+_routes("preferences", PREFERENCES, PREFERENCES_EXAMPLE)

@@ -1,0 +1,115 @@
+"""The rules of what is one to one with a user: profile and preferences."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from bson import ObjectId
+from pydantic import ValidationError
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.database import transaction
+from app.errors import Unavailable, VersionMismatch
+from app.http import holds
+from app.patches import apply_patch
+from app.relations.guards import guard
+from app.users.views import PreferencesView, ProfileView, View, current
+from app.validation import validation_problem
+from models.app_data import Expected
+from models.base import Fields
+from models.owned import OwnedByUser
+from models.preferences import Preferences, PreferencesContent
+from models.profile import Profile, ProfileContent
+from models.user import User
+from models.values import Json
+
+V = TypeVar("V", bound=View)
+C = TypeVar("C", bound=Fields)
+_RACES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging(Generic[V, C]):
+    """One kind of document that each user has one of: its class, its content, how it is sent."""
+
+    document: type[OwnedByUser]
+    content: type[C]
+    view: type[V]
+
+    async def find(self, user_id: ObjectId) -> V:
+        """The user's document; made with defaults where a script made the user without.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        row = await self.document.raw().find_one({"userId": user_id})
+        if row is None:
+            return await self._make(user_id)
+        return self.view.model_validate(self.document.from_stored(row))
+
+    async def put(self, user_id: ObjectId, content: C, expected: Expected | None) -> V:
+        """Replace the content.
+
+        Raises:
+            NotFound: there is no such user.
+            VersionMismatch: the precondition does not hold.
+        """
+        fields = content.model_dump(by_alias=True)
+        for _ in range(_RACES):
+            now = await self.find(user_id)
+            if not holds(expected, now.version):
+                raise VersionMismatch(current(now))
+            version = now.version if expected is not None else None
+            changed = await self.document.change({"userId": user_id}, fields, expected=version)
+            if changed is not None:
+                return self.view.model_validate(changed)
+        raise Unavailable("other writers of this document were faster")
+
+    async def patch(self, user_id: ObjectId, content_type: str | None, patch: Json, expected: Expected | None) -> V:
+        """Change the content by a patch of what `GET` shows.
+
+        Raises:
+            NotFound: there is no such user.
+            VersionMismatch: the precondition does not hold.
+            Invalid: the result is not acceptable.
+        """
+        for _ in range(_RACES):
+            now = await self.find(user_id)
+            if not holds(expected, now.version):
+                raise VersionMismatch(current(now))
+            content = self._patched(now, content_type, patch)
+            changed = await self.document.change(
+                {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version
+            )
+            if changed is not None:
+                return self.view.model_validate(changed)
+        raise Unavailable("other writers of this document were faster")
+
+    def _patched(self, now: V, content_type: str | None, patch: Json) -> C:
+        before = current(now)
+        fixed = {name: before.pop(name) for name in list(before) if name not in self._content_names()}
+        after = apply_patch(content_type, patch, before | fixed)
+        if isinstance(after, dict):  # sent back unchanged they are welcome; changed they are refused as unknown fields
+            after = {name: value for name, value in after.items() if name not in fixed or fixed[name] != value}
+        try:
+            return self.content.model_validate(after)
+        except ValidationError as error:
+            raise validation_problem(error.errors(), "") from None
+
+    def _content_names(self) -> set[str]:
+        return {str(field.alias) for field in self.content.model_fields.values()}
+
+    async def _make(self, user_id: ObjectId) -> V:
+        make: Any = {Profile: Profile.find_or_create_profile, Preferences: Preferences.find_or_create_preferences}[
+            self.document
+        ]
+
+        async def work(session: AsyncClientSession) -> OwnedByUser:
+            await guard(User, user_id, session)
+            made: OwnedByUser = await make(user_id, session=session)
+            return made
+
+        return self.view.model_validate(await transaction(work))
+
+
+PROFILE: Final = Belonging(Profile, ProfileContent, ProfileView)
+PREFERENCES: Final = Belonging(Preferences, PreferencesContent, PreferencesView)

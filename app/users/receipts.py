@@ -1,0 +1,51 @@
+"""How plans of deletions and their receipts are sent."""
+
+from typing import Annotated, Any
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+
+from app.relations.plan import Plan
+from models.base import Fields, Timestamp
+from models.deletion import Deletion
+
+
+class DeletionPlan(Fields):
+    """What a deletion would do."""
+
+    id: PydanticObjectId
+    deleted: Annotated[dict[str, int], Field(description="Documents that would go, per collection.")]
+    nulled: Annotated[dict[str, int], Field(description="Documents that would lose their reference.")]
+    blockers: Annotated[list[dict[str, Any]], Field(description="What forbids it, and why.")]
+
+
+class Receipt(Fields):
+    """What a deletion did. `final` once the sweep after the fence has found nothing more."""
+
+    id: PydanticObjectId
+    deleted: dict[str, int]
+    nulled: dict[str, int]
+    at: Timestamp
+    final: bool
+
+
+class Started(Fields):
+    """A deletion whose sweep goes on as a job."""
+
+    job_id: str
+
+
+def plan_view(root_id: ObjectId, plan: Plan) -> DeletionPlan:
+    """A plan as sent: collections with something to do."""
+    return DeletionPlan(
+        id=PydanticObjectId(root_id),
+        deleted={name: count for name, count in plan.delete.items() if count},
+        nulled=plan.nulled,
+        blockers=plan.blockers,
+    )
+
+
+def receipt_of(ledger: Deletion) -> Receipt:
+    """The receipt that the ledger's entry makes."""
+    return Receipt(id=ledger.id, deleted=ledger.deleted, nulled=ledger.nulled, at=ledger.at, final=ledger.final)

@@ -1,0 +1,174 @@
+"""Routes of users, their logins, and their deletion."""
+
+from typing import Annotated, Any
+
+from bson import ObjectId
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from app.examples import LOGIN, PATCHES, USER
+from app.http import (
+    NOT_MODIFIED,
+    PATCHED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    etag,
+    page,
+    problems,
+    request_precondition,
+)
+from app.idempotency import IdempotencyClaim
+from app.principal import Caller, authorize
+from app.relations.delete import delete_root
+from app.relations.leases import leases
+from app.relations.plan import collect
+from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
+from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.users.views import CompleteView, UserView, complete, user_view
+from models.activity import SessionId
+from models.app import AppId
+from models.base import Fields
+from models.user import User, UserContent
+
+router = APIRouter(prefix="/v1/users", route_class=StrictRoute, tags=["Users"])
+
+
+class Login(Fields):
+    """A login to note."""
+
+    app_id: AppId
+    session_id: SessionId | None = None
+
+
+class LoggedIn(Fields):
+    """What a login left: the user and the id of the activity."""
+
+    user: UserView
+    activity_id: Annotated[str, Field(description="Id of the `login` activity.")]
+
+
+@router.post("", status_code=201, operation_id="createUser", summary="Create a user", responses=problems(409))
+async def create(
+    content: Annotated[UserContent, USER], caller: Caller, claim: IdempotencyClaim, response: Response
+) -> UserView:
+    """User, profile and preferences, in one transaction."""
+    authorize(caller, "users:write")
+    check_grants(caller, content)
+    done = await create_user(content, claim)
+    user = await find_user(done.resource_id)
+    response.headers["Location"] = f"/v1/users/{user.id}"
+    response.headers["ETag"] = etag(user.version)
+    return user_view(user)
+
+
+@router.get("", operation_id="listUsers", summary="List users, or find one by email", responses=problems())
+async def list_users(
+    caller: Caller,
+    email: Annotated[str | None, Query(max_length=1024, description="In any spelling.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[UserView]:
+    """The newest first."""
+    authorize(caller, "users:read")
+    if email is not None:
+        user = await User.find_by_email(email)
+        return Page(items=[user_view(user)] if user else [])
+    after = decode_cursor(cursor, ObjectId)
+    where = {"_id": {"$lt": after[0]}} if after else {}
+    rows = await User.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
+    items, following = page(rows, limit, lambda row: (row["_id"],))
+    return Page(items=[user_view(User.from_stored(row)) for row in items], next_cursor=following)
+
+
+@router.get(
+    "/{userId}",
+    operation_id="getUser",
+    summary="Get a user",
+    responses=problems() | NOT_MODIFIED,
+    response_model=UserView,
+)
+async def get(userId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """A user; `me` is the caller's own."""
+    user_id = caller.resolve(userId)
+    authorize(caller, "users:read", user_id=user_id)
+    user = await find_user(user_id)
+    return conditional(request, response, user.version, user_view(user))
+
+
+@router.patch("/{userId}", operation_id="patchUser", summary="Change a user", responses=PATCHED, openapi_extra=PATCHES)
+async def patch(userId: str, caller: Caller, request: Request, response: Response) -> UserView:
+    """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person, admins grants."""
+    user_id = caller.resolve(userId)
+    authorize(caller, "users:write", user_id=user_id)
+    user = await patch_user(
+        caller, user_id, request.headers.get("content-type"), await request.json(), request_precondition(request)
+    )
+    response.headers["ETag"] = etag(user.version)
+    return user_view(user)
+
+
+@router.delete(
+    "/{userId}",
+    operation_id="deleteUser",
+    summary="Delete a user and all that belongs to them",
+    responses=problems(409) | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}},
+    response_model=Receipt | Started,
+)
+async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be swept."""
+    user_id = caller.resolve(userId)
+    authorize(caller, "users:write", user_id=user_id)
+    ledger = await delete_root(User, user_id, caller.name, request.app.state.settings)
+    leases(request.scope).drop(user_id)
+    if ledger.swept:
+        return receipt_of(ledger)
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/admin/jobs/{user_id}"
+    return Started(job_id=str(user_id))
+
+
+@router.get(
+    "/{userId}/deletion-plan",
+    operation_id="planUserDeletion",
+    summary="What deleting a user would do",
+    responses=problems(),
+)
+async def deletion_plan(userId: str, caller: Caller) -> DeletionPlan:
+    """Counts per collection of what would go, what would lose a reference, and what forbids it."""
+    user_id = caller.resolve(userId)
+    authorize(caller, "users:read", user_id=user_id)
+    await find_user(user_id)
+    return plan_view(user_id, await collect(User, user_id))
+
+
+@router.get(
+    "/{userId}/complete",
+    operation_id="getCompleteUser",
+    summary="Get a user with profile and preferences",
+    responses=problems(),
+)
+async def get_complete(userId: str, caller: Caller) -> CompleteView:
+    """All three by one query."""
+    user_id = caller.resolve(userId)
+    authorize(caller, "users:read", user_id=user_id)
+    return await complete(user_id)
+
+
+@router.post("/{userId}/logins", status_code=201, operation_id="logIn", summary="Note a login", responses=problems(409))
+async def login(
+    userId: str,
+    body: Annotated[Login, LOGIN],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+) -> LoggedIn:
+    """`lastLogin`, an activity and an event, in one transaction."""
+    user_id = caller.resolve(userId)
+    authorize(caller, "data:write", user_id=user_id, app_id=body.app_id)
+    await leases(request.scope).hold(User, user_id)
+    done = await log_in(user_id, body.app_id, body.session_id, claim)
+    return LoggedIn(user=user_view(await find_user(user_id)), activity_id=str(done.resource_id))

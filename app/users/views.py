@@ -1,0 +1,101 @@
+"""How users, profiles and preferences are sent."""
+
+from typing import Annotated, Any
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import ConfigDict, Field
+
+from app.errors import NotFound
+from models.base import Fields, Stored, Timestamp
+from models.preferences import Preferences, PreferencesContent
+from models.profile import Profile, ProfileContent
+from models.user import User, UserContent
+
+
+class View(Fields):
+    """What every document is sent with."""
+
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+    id: PydanticObjectId
+    version: Annotated[int, Field(description="Counts the writes; the ETag.")]
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class UserView(UserContent, View):
+    """A user."""
+
+    account_id: PydanticObjectId | None = None
+    last_login: Timestamp | None = None
+
+
+Embedded = Annotated[UserView | None, Field(exclude_if=lambda user: user is None, description="With `expand=user`.")]
+
+
+class ProfileView(ProfileContent, View):
+    """A profile; `user` where it was asked for by `expand`."""
+
+    user_id: PydanticObjectId
+    user: Embedded = None
+
+
+class PreferencesView(PreferencesContent, View):
+    """Preferences; `user` where it was asked for by `expand`."""
+
+    user_id: PydanticObjectId
+    user: Embedded = None
+
+
+class CompleteView(Fields):
+    """A user with all that is one to one with them (seed 002, Get Complete User Profile)."""
+
+    user: UserView
+    profile: ProfileView | None
+    preferences: PreferencesView | None
+
+
+def user_view(user: User) -> UserView:
+    """A user as sent."""
+    return UserView.model_validate(user)
+
+
+def current(view: View) -> dict[str, Any]:
+    """A document as the `current` of a 412 carries it."""
+    return view.model_dump(mode="json", by_alias=True)
+
+
+async def expand_user(user_id: ObjectId) -> dict[str, Any]:
+    """The user as `expand=user` embeds it.
+
+    Raises:
+        NotFound: the user is gone.
+    """
+    row = await User.raw().find_one({"_id": user_id})
+    if row is None:
+        raise NotFound("there is no such user")
+    return current(user_view(User.from_stored(row)))
+
+
+async def complete(user_id: ObjectId) -> CompleteView:
+    """User, profile and preferences by one query.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    pipeline: list[dict[str, Any]] = [{"$match": {"_id": user_id}}, _lookup(Profile), _lookup(Preferences)]
+    rows = await (await User.raw().aggregate(pipeline)).to_list()
+    if not rows:
+        raise NotFound("there is no such user")
+    profiles, preferences = rows[0]["profiles"], rows[0]["preferences"]
+    return CompleteView(
+        user=user_view(User.from_stored(rows[0])),
+        profile=ProfileView.model_validate(Profile.from_stored(profiles[0])) if profiles else None,
+        preferences=PreferencesView.model_validate(Preferences.from_stored(preferences[0])) if preferences else None,
+    )
+
+
+def _lookup(child: type[Stored]) -> dict[str, Any]:
+    name = child.collection_name()
+    return {"$lookup": {"from": name, "localField": "_id", "foreignField": "userId", "as": name}}

@@ -1,0 +1,127 @@
+"""One real mongod for the whole run, a clean database for each test, and the fixed cast of callers."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from app.database import bind, connect
+from app.settings import Settings
+from indexes import sync
+from scripts.mongod import start_mongod
+from tests.cast import Cast, enrol
+
+try:
+    from tests.explain import QueryRecorder
+except ImportError:
+    from app.observability import CommandTimes as QueryRecorder
+from tests.harness import Api, serve
+
+Raw = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder for the whole run."""
+    return tmp_path_factory.mktemp("satchel")
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(data_dir: Path) -> Iterator[str]:
+    """A replica set that obeys `failCommand`."""
+    with start_mongod(data_dir, extra=("--setParameter", "enableTestCommands=1"), cache_gb=0.5) as mongod:
+        yield mongod.uri
+
+
+@pytest.fixture(scope="session")
+def base_settings(mongodb_uri: str, data_dir: Path) -> Settings:
+    """What every test runs with, unless it says otherwise."""
+    return Settings(
+        _env_file=None,
+        mongodb_uri=mongodb_uri,
+        data_dir=data_dir,
+        database=f"test_{secrets.token_hex(4)}",
+        deletion_fence_seconds=0,
+        log_level="error",
+        log_requests=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def recorder() -> QueryRecorder:
+    """Sees every command that the tests' clients send."""
+    return QueryRecorder()
+
+
+@pytest.fixture(scope="session")
+async def client(
+    base_settings: Settings, mongodb_uri: str, recorder: QueryRecorder
+) -> AsyncIterator[AsyncMongoClient[Raw]]:
+    """A client like a script's."""
+    async with connect(base_settings, mongodb_uri, bounded=False, listeners=(recorder,)) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def _indexed(client: AsyncMongoClient[Raw], base_settings: Settings) -> AsyncDatabase[Raw]:
+    database = await bind(client, base_settings)
+    await sync.apply(database, await sync.plan(database))
+    return database
+
+
+@pytest.fixture
+async def database(
+    client: AsyncMongoClient[Raw], _indexed: AsyncDatabase[Raw], base_settings: Settings
+) -> AsyncDatabase[Raw]:
+    """A database with every index and no document, bound to the document classes."""
+    for name in await _indexed.list_collection_names():
+        if not name.startswith("system."):
+            await _indexed[name].delete_many({})
+    return await bind(client, base_settings)
+
+
+@pytest.fixture
+async def empty_database(client: AsyncMongoClient[Raw], base_settings: Settings) -> AsyncIterator[AsyncDatabase[Raw]]:
+    """A bound database without collections or indexes, dropped after the test."""
+    own = base_settings.model_copy(update={"database": f"empty_{secrets.token_hex(4)}"})
+    database = await bind(client, own)
+    yield database
+    await client.drop_database(database.name)
+    await bind(client, base_settings)
+
+
+MakeApi = Callable[..., Awaitable[Api]]
+
+
+@pytest.fixture
+async def make_api(
+    database: AsyncDatabase[Raw], base_settings: Settings, client: AsyncMongoClient[Raw]
+) -> AsyncIterator[MakeApi]:
+    """Makes an application with settings of its own, in this process."""
+    stack = []
+
+    async def make(**changes: Any) -> Api:
+        context = serve(base_settings.model_copy(update=changes))
+        stack.append(context)
+        return await context.__aenter__()
+
+    yield make
+    for context in reversed(stack):
+        await context.__aexit__(None, None, None)
+    await bind(client, base_settings)
+
+
+@pytest.fixture
+async def api(make_api: MakeApi) -> Api:
+    """The application, called without a socket in between."""
+    return await make_api()
+
+
+@pytest.fixture
+async def cast(api: Api) -> Cast:
+    """The fixed cast: admin, owner, stranger, the owner bound to one app, keys."""
+    return await enrol(api)

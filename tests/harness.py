@@ -1,0 +1,89 @@
+"""The application under test: httpx straight into ASGI, with start and stop."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from bson import ObjectId
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+from models.api_key import ApiKey, ApiKeyContent
+
+
+class Caller:
+    """A caller with credentials: `await caller.get("/v1/users/me")`."""
+
+    def __init__(self, client: httpx.AsyncClient, credential: str | None, user_id: str = "") -> None:
+        self._client = client
+        self.credential = credential
+        self.id = user_id
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request; `headers=` and the like as in httpx."""
+        headers = dict(options.pop("headers", None) or {})
+        if self.credential is not None:
+            headers.setdefault("Authorization", f"Bearer {self.credential}")
+        return await self._client.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("GET", path, **options)
+
+    async def put(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("PUT", path, **options)
+
+    async def post(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("POST", path, **options)
+
+    async def delete(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("DELETE", path, **options)
+
+    async def merge(self, path: str, patch: Any, **options: Any) -> httpx.Response:
+        """PATCH with a JSON Merge Patch."""
+        headers = {"Content-Type": "application/merge-patch+json"} | (options.pop("headers", None) or {})
+        return await self.request("PATCH", path, json=patch, headers=headers, **options)
+
+    async def patch(self, path: str, operations: Any, **options: Any) -> httpx.Response:
+        """PATCH with a JSON Patch."""
+        headers = {"Content-Type": "application/json-patch+json"} | (options.pop("headers", None) or {})
+        return await self.request("PATCH", path, json=operations, headers=headers, **options)
+
+
+class Api:
+    """A running application and those who call it."""
+
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient) -> None:
+        self.app = app
+        self.client = client
+        self.settings: Settings = app.state.settings
+
+    def caller(self, credential: str | None, user_id: str = "") -> Caller:
+        """Someone with this token or key."""
+        return Caller(self.client, credential, user_id)
+
+    async def key(self, *scopes: str, app_id: str | None = None) -> Caller:
+        """A fresh API key, put into the database."""
+        content = ApiKeyContent.model_validate({"name": "test", "scopes": list(scopes), "appId": app_id})
+        key, secret = ApiKey.issue(content)
+        await key.add()
+        return self.caller(secret)
+
+    def token(self, user_id: str, app_id: str | None = None) -> Caller:
+        """A user by an access token."""
+        import time
+
+        tokens = self.app.state.authenticator.tokens
+        token, _ = tokens.mint(ObjectId(user_id), issued_at=time.time(), app_id=app_id)
+        return self.caller(token, user_id)
+
+
+@asynccontextmanager
+async def serve(settings: Settings) -> AsyncIterator[Api]:
+    """An application with its start and stop, in this process."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://satchel.test") as client:
+            yield Api(app, client)
