@@ -112,7 +112,10 @@ def _translated(error: PyMongoError, scope: Scope) -> Problem:
 
 def hot_route(template: str, handlers: Mapping[str, Handler]) -> Route:
     """A route that goes before FastAPI's own."""
-    return Route(template, HotEndpoint(template, handlers), methods=list(handlers))
+    route = Route(template, HotEndpoint(template, handlers), methods=list(handlers))
+    if route.methods is not None:
+        route.methods.discard("HEAD")  # which Starlette adds to GET, and no FastAPI route takes
+    return route
 
 
 def json_answer(status: int, body: Any, headers: Headers | None = None) -> Answer:

@@ -1,5 +1,6 @@
 """What HTTP asks of every route: strict bodies, ETags and preconditions, patches, cursors, problem responses."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from models.base import parse_id, rfc3339
 
 T = TypeVar("T")
 MAX_PAGE: Final = 200
+_VERSION: Final = re.compile(r'"[1-9][0-9]{0,17}"')
 
 
 class StrictRequest(Request):
@@ -59,7 +61,7 @@ def versions_of(header: str) -> tuple[int, ...] | None:
     tags = [tag.strip() for tag in header.split(",")]
     if not all(_is_tag(tag) for tag in tags):
         raise Invalid.field("header:If-Match", "malformed", 'send a quoted version, such as "3", or *')
-    return tuple(int(tag[1:-1]) for tag in tags if tag[1:-1].isascii() and tag[1:-1].isdigit() and len(tag) <= 20)
+    return tuple(int(tag[1:-1]) for tag in tags if _VERSION.fullmatch(tag))
 
 
 def _is_tag(tag: str) -> bool:

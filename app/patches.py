@@ -1,5 +1,6 @@
 """The two ways to patch a document: JSON Merge Patch (RFC 7396) and JSON Patch (RFC 6902)."""
 
+from enum import Enum
 from typing import Any, Final, cast
 
 import jsonpatch
@@ -8,33 +9,46 @@ import orjson
 
 from app.body import MAX_BODY_BYTES
 from app.errors import Invalid, PatchTestFailed, TooLarge, UnsupportedMediaType
-from models.values import MAX_DEPTH, Json, UnstorableValue, check_value
+from models.values import MAX_DEPTH, Json
 
-MERGE: Final = "application/merge-patch+json"
-PATCH: Final = "application/json-patch+json"
 _MAX_OPERATIONS: Final = 1000
+_NOTHING: Final = object()
 
 
-def apply_patch(content_type: str | None, patch: Json, document: Json) -> Json:
+class PatchKind(Enum):
+    """How a body says what is to change."""
+
+    MERGE = "application/merge-patch+json"
+    PATCH = "application/json-patch+json"
+
+
+def patch_kind(content_type: str | None) -> PatchKind:
+    """Which kind of patch a request's content type names; to be asked before the body is parsed.
+
+    Raises:
+        UnsupportedMediaType: neither.
+    """
+    try:
+        return PatchKind((content_type or "").split(";")[0].strip().lower())
+    except ValueError:
+        taken = ", ".join(kind.value for kind in PatchKind)
+        raise UnsupportedMediaType(f"a patch is one of {taken}", headers={"Accept-Patch": taken}) from None
+
+
+def apply_patch(kind: PatchKind, patch: Json, document: Json) -> Json:
     """The document as the patch makes it; the one that was given stays as it was.
 
     Args:
-        content_type: the request's, which says which kind of patch it is.
+        kind: which kind of patch it is.
         patch: the body.
         document: any JSON value.
 
     Raises:
-        UnsupportedMediaType: neither kind.
         PatchTestFailed: a `test` operation found another value.
         Invalid: the patch is malformed, or names a place that is not there.
-        TooLarge: the document grows beyond a body's size.
+        TooLarge: it copies more than a body may hold.
     """
-    kind = (content_type or "").split(";")[0].strip().lower()
-    if kind == MERGE:
-        return merge(document, patch)
-    if kind == PATCH:
-        return _json_patch(document, patch)
-    raise UnsupportedMediaType(f"send {MERGE} or {PATCH}", headers={"Accept-Patch": f"{MERGE}, {PATCH}"})
+    return merge(document, patch) if kind is PatchKind.MERGE else _json_patch(document, patch)
 
 
 def merge(target: Json, patch: Json) -> Json:
@@ -56,34 +70,61 @@ def _json_patch(document: Json, patch: Json) -> Json:
     if len(patch) > _MAX_OPERATIONS:
         raise Invalid.field("", "too_long", f"a JSON Patch has at most {_MAX_OPERATIONS} operations")
     result: Json = orjson.loads(orjson.dumps(document))
+    copied = 0
     for index, operation in enumerate(patch):
+        copied += _copied_bytes(result, operation, f"/{index}")
+        if copied > MAX_BODY_BYTES:
+            raise TooLarge(f"a JSON Patch copies at most {MAX_BODY_BYTES} bytes of JSON")
         result = _operation(result, operation, f"/{index}")
     return result
 
 
+def _copied_bytes(document: Json, operation: dict[str, Any], pointer: str) -> int:
+    """The size of what an operation copies: copies of copies double a document, and thirty of them fill any memory."""
+    if operation.get("op") not in ("copy", "move"):
+        return 0
+    try:
+        part = jsonpointer.resolve_pointer(document, operation["from"])
+        return len(orjson.dumps(part))
+    except orjson.JSONEncodeError:
+        raise Invalid.field(pointer, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep") from None
+    except (jsonpointer.JsonPointerException, KeyError, TypeError, ValueError, AttributeError):
+        raise Invalid.field(pointer, "not_applicable", "the place that `from` names is not there") from None
+
+
 def _operation(document: Json, operation: dict[str, Any], pointer: str) -> Json:
     try:
+        if operation.get("op") == "test":
+            _test(document, operation, pointer)
+            return document
         patch: Any = jsonpatch.JsonPatch([cast(Any, operation)])
         result: Json = patch.apply(document, in_place=True)
-    except jsonpatch.JsonPatchTestFailed:
-        raise PatchTestFailed(
-            "a test operation found another value",
-            errors=[{"pointer": pointer, "code": "test_failed", "detail": "the value is another"}],
-        ) from None
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException):
         raise Invalid.field(pointer, "not_applicable", "the operation is malformed or its place is not there") from None
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError):
         raise Invalid.field(pointer, "malformed", "the operation is malformed") from None
-    if operation.get("op") in ("copy", "move"):
-        _check_growth(result, pointer)
     return result
 
 
-def _check_growth(document: Json, pointer: str) -> None:
-    """A copy can double a document, and a hundred of them fill any memory."""
+def _test(document: Json, operation: dict[str, Any], pointer: str) -> None:
+    """RFC 6902, section 4.6: numbers are compared as numbers, anything else with its type; Python holds 1 for true."""
+    wanted = operation["value"]
     try:
-        check_value(document)
-    except UnstorableValue:
-        raise Invalid.field(pointer, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep") from None
-    if len(orjson.dumps(document)) > MAX_BODY_BYTES:
-        raise TooLarge("the patched document is too large")
+        found = jsonpointer.resolve_pointer(document, operation["path"])
+    except jsonpointer.JsonPointerException:
+        found = _NOTHING
+    if found is _NOTHING or not _same(found, wanted):
+        raise PatchTestFailed(
+            "a test operation found another value",
+            errors=[{"pointer": pointer, "code": "test_failed", "detail": "the value is another"}],
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)

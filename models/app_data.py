@@ -194,6 +194,8 @@ class AppData(OwnedByUser):
         Raises:
             StaleVersion: there is no live value, or the precondition does not hold.
         """
+        if expected is not None and expected.absent:
+            raise StaleVersion
         moment = now()
         query = _key(user_id, app_id, data_key) | _precondition(expected or Expected(), moment)
         before = await cls.raw().find_one_and_update(

@@ -25,6 +25,7 @@ from app.http import (
     precondition,
     problems,
 )
+from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.relations.leases import leases
 from app.users.views import expand_user
@@ -60,7 +61,8 @@ async def _put(request: HotRequest) -> Answer:
 async def _patch(request: HotRequest) -> Answer:
     place = await _place(request, "data:write")
     options = await _options(request, place)
-    envelope = await patch_value(place, request.header(b"content-type"), await request.body(), options)
+    kind = patch_kind(request.header(b"content-type"))
+    envelope = await patch_value(place, kind, await request.body(), options)
     return _envelope_answer(200, envelope)
 
 

@@ -14,7 +14,7 @@ from app.body import check_storable, parse_json, value_size
 from app.database import transaction
 from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
 from app.http import holds
-from app.patches import apply_patch
+from app.patches import PatchKind, apply_patch
 from models.activity import Activity, ActivityContent
 from models.app import NAME_PATTERN
 from models.app_data import AppData, Expected, Expiry, StaleVersion, Written
@@ -76,7 +76,7 @@ async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[d
     return _envelope(place, written, value, with_value=options.wants_value(default=False)), written.created
 
 
-async def patch_value(place: Place, content_type: str | None, body: bytes, options: WriteOptions) -> dict[str, Any]:
+async def patch_value(place: Place, kind: PatchKind, body: bytes, options: WriteOptions) -> dict[str, Any]:
     """Patch the live value; without a precondition the patch is applied again when another write was faster.
 
     Returns:
@@ -92,7 +92,7 @@ async def patch_value(place: Place, content_type: str | None, body: bytes, optio
         row = await read_value(place)
         if not holds(options.expected, row["version"]):
             raise await mismatch(place)
-        value = apply_patch(content_type, patch, row["value"])
+        value = apply_patch(kind, patch, row["value"])
         size = len(check_storable(value))
         try:
             written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)

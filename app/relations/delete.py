@@ -23,6 +23,7 @@ from models.relations import RELATIONS, Relation
 
 SWEEP_JOB: Final = "sweep-deletion"
 _BATCH: Final = 1000
+_ATTEMPTS_AT_ONCE: Final = 3
 _TAKEN_OVER: Final = timedelta(seconds=30)  # by a worker, where the process that deletes does not get to the end
 _RESWEEP: Final = timedelta(days=1)
 _RESWEPT_FOR: Final = timedelta(days=30)
@@ -54,25 +55,31 @@ async def delete_root(root: type[Stored], root_id: ObjectId, by: str, settings: 
 
 
 async def _commit(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
-    """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree with them."""
+    """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree with them.
+
+    The root is deleted first, so that whoever writes to it at the same time is the one to try again. Where writers of
+    its children are faster time after time, the children are left to the sweep: they must not hold up the deletion.
+    """
+    plan = await collect(root, root_id, most=settings.deletion_small_tree)
+    attempts = 0
 
     async def commit(session: AsyncClientSession) -> Deletion:
-        plan = await collect(root, root_id, most=settings.deletion_small_tree, session=session)
+        nonlocal attempts
+        attempts += 1
         result = await root.raw().delete_one({"_id": root_id}, session=session)
         if result.deleted_count == 0:
             raise NotFound("there is no such document")
+        at_once = plan.complete and attempts <= _ATTEMPTS_AT_ONCE
+        counts = await _delete_tree(plan, session) if at_once else {}
         moment = now()
         ledger = Deletion(
             id=root_id,
             root=root.collection_name(),
             by=by,
             at=moment,
-            deleted={root.collection_name(): 1},
+            deleted={root.collection_name(): 1, **counts},
             next_sweep_at=moment + timedelta(seconds=settings.deletion_fence_seconds),
         )
-        if plan.complete:
-            await _delete_tree(plan, root, session)
-            ledger.deleted = {name: count for name, count in plan.delete.items() if count}
         await ledger.add(session)
         await Job(id=root_id, kind=SWEEP_JOB, run_at=moment + _TAKEN_OVER).add(session)
         return ledger
@@ -80,10 +87,15 @@ async def _commit(root: type[Stored], root_id: ObjectId, by: str, settings: Sett
     return await transaction(commit)
 
 
-async def _delete_tree(plan: Plan, root: type[Stored], session: AsyncClientSession) -> None:
+async def _delete_tree(plan: Plan, session: AsyncClientSession) -> dict[str, int]:
+    counts: dict[str, int] = {}
     for relation in RELATIONS:
         if parents := plan.ids.get(relation.parent):
-            await relation.child.raw().delete_many({relation.stored: {"$in": list(parents)}}, session=session)
+            query = {relation.stored: {"$in": list(parents)}}
+            result = await relation.child.raw().delete_many(query, session=session)
+            if result.deleted_count:
+                counts[relation.child.collection_name()] = result.deleted_count
+    return counts
 
 
 async def sweep(ledger: Deletion, *, deadline: float | None = None) -> int:
@@ -99,9 +111,14 @@ async def sweep(ledger: Deletion, *, deadline: float | None = None) -> int:
     root = next(document for document in DOCUMENTS if document.collection_name() == ledger.root)
     total = 0
     for relation in _below(root):
-        while removed := await _sweep_batch(ledger, relation):
-            total += removed
-            if deadline is not None and time.monotonic() > deadline:
+        more = True
+        while more:
+            found = await _sweep_batch(ledger, relation)
+            total += found
+            more = (
+                found == _BATCH
+            )  # fewer: what comes now comes by a lease that is still warm, and is for a later sweep
+            if more and deadline is not None and time.monotonic() > deadline:
                 return total
     if not ledger.swept:
         ledger.swept = True
@@ -128,8 +145,7 @@ async def _sweep_batch(ledger: Deletion, relation: Relation) -> int:
         await Deletion.raw().update_one({"_id": ledger.id}, counted, session=session)
         return result.deleted_count
 
-    removed = await transaction(remove)
-    ledger.deleted[name] = ledger.deleted.get(name, 0) + removed
+    ledger.deleted[name] = ledger.deleted.get(name, 0) + await transaction(remove)
     return len(ids)
 
 

@@ -7,6 +7,7 @@ from fastapi.params import Body
 
 from app.examples import PATCHES, PREFERENCES_EXAMPLE, PROFILE_EXAMPLE
 from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, etag, problems, request_precondition
+from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
 from app.users.views import UserView, expand_user
@@ -50,7 +51,7 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
     async def patch(userId: str, caller: Caller, request: Request, response: Response) -> Any:
         user_id = caller.resolve(userId)
         authorize(caller, "users:write", user_id=user_id)
-        kind, expected = request.headers.get("content-type"), request_precondition(request)
+        kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
         view = await belonging.patch(user_id, kind, await request.json(), expected)
         response.headers["ETag"] = etag(view.version)
         return view

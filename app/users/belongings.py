@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.errors import Unavailable, VersionMismatch
 from app.http import holds
-from app.patches import apply_patch
+from app.patches import PatchKind, apply_patch
 from app.relations.guards import guard
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
@@ -64,7 +64,7 @@ class Belonging(Generic[V, C]):
                 return self.view.model_validate(changed)
         raise Unavailable("other writers of this document were faster")
 
-    async def patch(self, user_id: ObjectId, content_type: str | None, patch: Json, expected: Expected | None) -> V:
+    async def patch(self, user_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None) -> V:
         """Change the content by a patch of what `GET` shows.
 
         Raises:
@@ -76,7 +76,7 @@ class Belonging(Generic[V, C]):
             now = await self.find(user_id)
             if not holds(expected, now.version):
                 raise VersionMismatch(current(now))
-            content = self._patched(now, content_type, patch)
+            content = self._patched(now, kind, patch)
             changed = await self.document.change(
                 {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version
             )
@@ -84,10 +84,10 @@ class Belonging(Generic[V, C]):
                 return self.view.model_validate(changed)
         raise Unavailable("other writers of this document were faster")
 
-    def _patched(self, now: V, content_type: str | None, patch: Json) -> C:
+    def _patched(self, now: V, kind: PatchKind, patch: Json) -> C:
         before = current(now)
         fixed = {name: before.pop(name) for name in list(before) if name not in self._content_names()}
-        after = apply_patch(content_type, patch, before | fixed)
+        after = apply_patch(kind, patch, before | fixed)
         if isinstance(after, dict):  # sent back unchanged they are welcome; changed they are refused as unknown fields
             after = {name: value for name, value in after.items() if name not in fixed or fixed[name] != value}
         try:

@@ -9,7 +9,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.errors import Forbidden, Invalid, NotFound, Unavailable, VersionMismatch
 from app.http import holds
 from app.idempotency import Claim, Done, once
-from app.patches import apply_patch
+from app.patches import PatchKind, apply_patch
 from app.principal import Principal
 from app.users.views import current, user_view
 from app.validation import validation_problem
@@ -73,7 +73,7 @@ async def find_user(user_id: ObjectId) -> User:
 
 
 async def patch_user(
-    caller: Principal, user_id: ObjectId, content_type: str | None, patch: Json, expected: Expected | None
+    caller: Principal, user_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None
 ) -> User:
     """Change a user by a patch of what `GET` shows.
 
@@ -88,7 +88,7 @@ async def patch_user(
         if not holds(expected, user.version):
             raise VersionMismatch(current(user_view(user)))
         before = current(user_view(user))
-        after = apply_patch(content_type, patch, before)
+        after = apply_patch(kind, patch, before)
         fields = _changed_fields(caller, before, after)
         if not fields:
             return user

@@ -22,6 +22,7 @@ from app.http import (
     request_precondition,
 )
 from app.idempotency import IdempotencyClaim
+from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.relations.delete import delete_root
 from app.relations.leases import leases
@@ -104,9 +105,8 @@ async def patch(userId: str, caller: Caller, request: Request, response: Respons
     """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person, admins grants."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    user = await patch_user(
-        caller, user_id, request.headers.get("content-type"), await request.json(), request_precondition(request)
-    )
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    user = await patch_user(caller, user_id, kind, await request.json(), expected)
     response.headers["ETag"] = etag(user.version)
     return user_view(user)
 

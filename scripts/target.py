@@ -1,0 +1,90 @@
+"""Which MongoDB a script talks to, and the way to open it."""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from app.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.database import AsyncDatabase
+
+URI_FILE: Final = "mongodb-uri"
+# An `@` after the hosts may belong to a password that was not escaped: then nothing is shown.
+_SHOWABLE: Final = re.compile(r"(?P<scheme>mongodb(\+srv)?)://([^@/?]*@)?(?P<hosts>[^@/?]+)([/?][^@]*)?")
+
+
+class NoTargetError(Exception):
+    """It is not known which MongoDB is meant; the message says what to do."""
+
+
+def resolve_uri(settings: Settings) -> str:
+    """The connection string: `SATCHEL_MONGODB_URI`, else that of the Satchel running in the data folder.
+
+    Raises:
+        NoTargetError: there is neither, or the string is malformed.
+    """
+    if settings.mongodb_uri is not None:
+        uri = settings.mongodb_uri.get_secret_value()
+        if _SHOWABLE.fullmatch(uri) is None:  # what is left of a password may pass for a host, and be shown
+            raise NoTargetError(
+                "SATCHEL_MONGODB_URI is malformed: it begins with mongodb:// or mongodb+srv://, "
+                "and user name and password are percent-encoded."
+            )
+        return uri
+    try:
+        return (settings.data_dir / URI_FILE).read_text().strip()
+    except FileNotFoundError:
+        raise NoTargetError(
+            f"No Satchel runs with the data folder {settings.data_dir} and SATCHEL_MONGODB_URI is not set: "
+            "start one with `make run`, or set SATCHEL_MONGODB_URI or SATCHEL_DATA_DIR."
+        ) from None
+
+
+def without_password(uri: str) -> str:
+    """The connection string as it may be shown: its hosts, without user, password and options."""
+    found = _SHOWABLE.fullmatch(uri)
+    return f"{found['scheme']}://{found['hosts']}" if found else "mongodb://..."
+
+
+def reason(error: Exception) -> str:
+    """What a driver's error says, without the state of the whole topology behind it."""
+    return str(error).partition(" (configured timeouts")[0]
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, so that it is there whole or not at all."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings | None = None, *, uri: str | None = None
+) -> "AsyncIterator[AsyncDatabase[dict[str, Any]]]":
+    """The database with every document class bound to it, while the block lasts; operations have no time limit.
+
+    Args:
+        settings: those of this process where None.
+        uri: connection string; that of `resolve_uri` where None.
+
+    Raises:
+        NoTargetError: no MongoDB is configured.
+        pymongo.errors.ServerSelectionTimeoutError: it does not answer.
+    """
+    from app.database import bind, connect  # noqa: PLC0415  # a second to import, which `--help` need not wait for
+
+    settings = settings or load_settings()
+    client = connect(settings, uri or resolve_uri(settings), bounded=False)
+    try:
+        yield await bind(client, settings)
+    finally:
+        await client.close()

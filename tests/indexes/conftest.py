@@ -1,0 +1,28 @@
+"""A database of its own for each test, since these tests change indexes and send queries that nothing else would."""
+
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from app.database import bind, connect
+from app.settings import Settings
+from indexes import sync
+from models.base import Raw
+
+
+@pytest.fixture
+async def empty_database(mongodb_uri: str, base_settings: Settings) -> AsyncIterator[AsyncDatabase[Raw]]:
+    """A bound database without collections, through a client that no recorder listens to."""
+    own = base_settings.model_copy(update={"database": f"indexes_{secrets.token_hex(4)}"})
+    async with connect(own, mongodb_uri) as client:
+        yield await bind(client, own)
+        await client.drop_database(own.database)
+
+
+@pytest.fixture
+async def database(empty_database: AsyncDatabase[Raw]) -> AsyncDatabase[Raw]:
+    """The same with every index of the table."""
+    await sync.apply(empty_database, await sync.plan(empty_database))
+    return empty_database

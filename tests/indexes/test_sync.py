@@ -1,0 +1,452 @@
+"""Plan, apply and verify: what a database lacks, what is mended when, and that nothing is ever left unprotected."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
+from pymongo.monitoring import CommandListener
+
+from indexes import sync
+from indexes.definitions import INDEXES
+from indexes.sync import Kind
+from models import DOCUMENTS
+from models.base import Raw
+
+EMAIL: Raw = {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}}
+LATER = 90 * 24 * 60 * 60
+
+
+class Commands(CommandListener):
+    """Every command that a client sends."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def started(self, event: Any) -> None:
+        self.sent.append(event)
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    def failed(self, event: Any) -> None:
+        pass
+
+
+@pytest.fixture
+async def commands(
+    mongodb_uri: str, database: AsyncDatabase[Raw]
+) -> AsyncIterator[tuple[AsyncDatabase[Raw], Commands]]:
+    """The database through a client with a time limit of its own, and what that client sends."""
+    listener = Commands()
+    client: AsyncMongoClient[Raw] = AsyncMongoClient(mongodb_uri, timeoutMS=5000, event_listeners=[listener])
+    yield client[database.name], listener
+    await client.close()
+
+
+async def mend(database: AsyncDatabase[Raw], *, lean: bool = False, **options: Any) -> list[sync.Finding]:
+    return await sync.apply(database, await sync.plan(database, lean=lean), **options)
+
+
+async def drift(database: AsyncDatabase[Raw], *, lean: bool = False) -> list[tuple[Kind, str, str]]:
+    found = (await sync.plan(database, lean=lean)).drift
+    return [(finding.kind, finding.collection, finding.name) for finding in found]
+
+
+async def indexes(database: AsyncDatabase[Raw], collection: str) -> dict[str, Raw]:
+    return {row["name"]: dict(row) async for row in await database[collection].list_indexes()}
+
+
+async def everything(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
+    return {name: await indexes(database, name) for name in sorted(await database.list_collection_names())}
+
+
+# Missing
+
+
+async def test_an_empty_database_lacks_the_whole_table(empty_database: AsyncDatabase[Raw]) -> None:
+    wanted = [(Kind.MISSING, d.collection_name(), i.name) for d in DOCUMENTS for i in INDEXES.get(d, [])]
+    assert await drift(empty_database) == wanted
+    assert await sync.missing(empty_database) == [f"{collection}.{name}" for _, collection, name in wanted]
+    assert len(await sync.verify(empty_database)) == len(wanted)
+
+
+async def test_applying_makes_the_drift_go_away_and_the_second_time_there_is_nothing_to_do(
+    empty_database: AsyncDatabase[Raw],
+) -> None:
+    mended = await mend(empty_database)
+    assert {finding.kind for finding in mended} == {Kind.MISSING}
+    assert await sync.verify(empty_database) == []
+    assert await sync.missing(empty_database) == []
+    assert await mend(empty_database, replace=True, prune=True) == []
+
+
+async def test_one_missing_index_is_named_and_built(database: AsyncDatabase[Raw]) -> None:
+    await database.users.drop_index("email_1")
+    assert await sync.missing(database) == ["users.email_1"]
+    assert await sync.verify(database) == [
+        "users.email_1 is missing: {email: 1} unique partialFilterExpression={'email': {'$gt': ''}}"
+    ]
+    assert [finding.name for finding in await mend(database)] == ["email_1"]
+    assert await sync.verify(database) == []
+
+
+async def test_an_index_that_is_still_being_built_counts_as_missing(database: AsyncDatabase[Raw]) -> None:
+    await database.users.insert_one({"email": "a@example.com"})
+    await database.users.drop_index("email_1")
+    async with failing(database, "hangAfterStartingIndexBuild"):
+        build = asyncio.create_task(mend(database))
+        await until_listed(database, "users", "email_1")
+        assert await sync.missing(database) == ["users.email_1"]
+    await build
+    assert await sync.missing(database) == []
+
+
+async def test_progress_is_told_before_each_step_and_at_the_end(empty_database: AsyncDatabase[Raw]) -> None:
+    steps: list[tuple[int, int, str]] = []
+    planned = await sync.plan(empty_database)
+    await sync.apply(empty_database, planned, progress=lambda *step: steps.append(step))
+    total = len(planned.drift)
+    assert steps[0] == (0, total, "building 5 of users")
+    assert steps[-1] == (total, total, "done")
+    assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
+
+
+async def test_a_build_has_no_time_limit_even_where_the_client_has(
+    commands: tuple[AsyncDatabase[Raw], Commands],
+) -> None:
+    database, listener = commands
+    await database.activities.drop_indexes()
+    await mend(database)
+    builds = [event.command for event in listener.sent if event.command_name == "createIndexes"]
+    assert len(builds) == 1
+    assert "maxTimeMS" not in builds[0]
+
+
+async def test_looking_costs_one_listing_per_collection(commands: tuple[AsyncDatabase[Raw], Commands]) -> None:
+    database, listener = commands
+    assert await sync.missing(database) == []
+    assert [event.command_name for event in listener.sent] == ["listIndexes"] * len(DOCUMENTS)
+
+
+# Expiry times
+
+
+@pytest.mark.parametrize("before", [{"expireAfterSeconds": 60}, {}])
+async def test_an_expiry_time_is_changed_without_a_rebuild(
+    commands: tuple[AsyncDatabase[Raw], Commands], before: dict[str, Any]
+) -> None:
+    database, listener = commands
+    await database.activities.drop_index("timestamp_1")
+    await database.activities.create_index({"timestamp": 1}, **before)
+    assert await drift(database) == [(Kind.TTL, "activities", "timestamp_1")]
+    listener.sent.clear()
+    await mend(database)
+    assert {event.command_name for event in listener.sent} == {"listIndexes", "collMod"}
+    assert (await indexes(database, "activities"))["timestamp_1"]["expireAfterSeconds"] == LATER
+    assert await sync.verify(database) == []
+
+
+async def test_an_expiry_that_the_table_does_not_want_goes_by_replacement_only(database: AsyncDatabase[Raw]) -> None:
+    await database.analytics.drop_index("timestamp_1")
+    await database.analytics.create_index({"timestamp": 1}, expireAfterSeconds=10**9)
+    assert await drift(database) == [(Kind.CHANGED, "analytics", "timestamp_1")]
+    await mend(database, replace=True)
+    assert await sync.verify(database) == []
+
+
+# Changed definitions
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [
+        ({"email": 1}, {}),
+        ({"email": 1}, {"unique": True}),
+        ({"email": 1}, {"unique": True, "sparse": True}),
+        ({"email": 1}, {"name": "by_email", **EMAIL}),
+        ({"email": 1}, {**EMAIL, "hidden": True}),
+        ({"name": 1}, {"name": "email_1"}),
+    ],
+    ids=["plain", "not partial", "sparse", "other name", "hidden", "other keys"],
+)
+async def test_another_definition_stays_until_replace_is_asked_for(
+    database: AsyncDatabase[Raw], keys: dict[str, int], options: dict[str, Any]
+) -> None:
+    await database.users.drop_index("email_1")
+    await database.users.create_index(keys, **options)
+    before = await everything(database)
+    assert await drift(database) == [(Kind.CHANGED, "users", "email_1")]
+    assert await mend(database, prune=True) == []
+    assert await everything(database) == before
+    await mend(database, replace=True)
+    assert await sync.verify(database) == []
+    assert set(await indexes(database, "users")) == {"_id_", *(i.name for i in INDEXES[DOCUMENTS[0]])}
+
+
+async def test_two_indexes_in_the_way_of_one_both_go(database: AsyncDatabase[Raw]) -> None:
+    await database.users.drop_index("email_1")
+    await database.users.create_index({"email": 1}, name="by_email", **EMAIL)
+    await database.users.create_index({"name": 1}, name="email_1")
+    await mend(database, replace=True)
+    assert await sync.verify(database) == []
+
+
+async def test_no_duplicate_gets_in_while_a_unique_index_is_replaced(database: AsyncDatabase[Raw]) -> None:
+    users = [ObjectId() for _ in range(2000)]
+    await database.profiles.insert_many([{"userId": user} for user in users])
+    await database.profiles.drop_index("userId_1")
+    await database.profiles.create_index({"userId": 1}, unique=True, sparse=True)
+    replacing = asyncio.create_task(mend(database, replace=True))
+    refused = 0
+    while not replacing.done():
+        with pytest.raises(DuplicateKeyError):
+            await database.profiles.insert_one({"userId": users[refused % len(users)]})
+        refused += 1
+    await replacing
+    assert refused > 5
+    assert await sync.verify(database) == []
+
+
+@pytest.mark.parametrize("dropped", ["old", "nothing"])
+async def test_a_replacement_that_was_interrupted_is_finished_by_the_next_apply(
+    database: AsyncDatabase[Raw], dropped: str
+) -> None:
+    if dropped == "old":
+        await database.users.drop_index("email_1")
+    await database.users.create_index({"email": -1}, name=sync.STAND_IN + "email_1", **EMAIL)
+    lines = await sync.verify(database)
+    assert any("left by an interrupted --replace" in line for line in lines)
+    await mend(database)
+    assert await sync.verify(database) == []
+
+
+async def test_a_stand_in_of_an_older_definition_is_no_obstacle(database: AsyncDatabase[Raw]) -> None:
+    await database.users.drop_index("email_1")
+    await database.users.create_index({"email": 1})
+    await database.users.create_index({"email": -1}, name=sync.STAND_IN + "email_1", sparse=True)
+    await mend(database, replace=True)
+    assert await sync.verify(database) == []
+
+
+async def test_an_index_that_would_serve_as_stand_in_is_used(database: AsyncDatabase[Raw]) -> None:
+    await database.users.drop_index("email_1")
+    await database.users.create_index({"email": 1})
+    await database.users.create_index({"email": -1}, name="mine", **EMAIL)
+    await mend(database, replace=True)
+    assert await drift(database) == [(Kind.UNKNOWN, "users", "mine")]
+
+
+# Duplicates
+
+
+async def test_duplicates_are_named_by_id_and_nothing_at_all_is_changed(database: AsyncDatabase[Raw]) -> None:
+    await database.users.drop_index("email_1")
+    await database.activities.drop_index("userId_1")
+    await database.users.create_index({"stray": 1})
+    same = [{"_id": ObjectId(), "email": "ann@example.com"} for _ in range(3)]
+    await database.users.insert_many([*same, {"email": "bob@example.com"}, {"name": "no email"}, {"name": "none"}])
+    before = await everything(database)
+    with pytest.raises(sync.DuplicatesFound) as caught:
+        await mend(database, replace=True, prune=True)
+    (found,) = caught.value.duplicates
+    assert (found.collection, found.fields) == ("users", ("email",))
+    assert [(count, set(ids)) for count, ids in found.groups] == [(3, {row["_id"] for row in same})]
+    assert all(str(row["_id"]) in str(caught.value) for row in same)
+    assert "ann@" not in str(caught.value)
+    after = await everything(database)
+    after.pop("leases")
+    assert after == before
+
+
+async def test_duplicates_of_several_collections_are_all_told_at_once(database: AsyncDatabase[Raw]) -> None:
+    user = ObjectId()
+    for collection in (database.profiles, database.preferences):
+        await collection.drop_index("userId_1")
+        await collection.insert_many([{"userId": user}, {"userId": user}])
+    with pytest.raises(sync.DuplicatesFound) as caught:
+        await mend(database)
+    assert [found.collection for found in caught.value.duplicates] == ["profiles", "preferences"]
+
+
+async def test_an_absent_value_and_null_are_duplicates_of_each_other(database: AsyncDatabase[Raw]) -> None:
+    await database.profiles.drop_index("userId_1")
+    await database.profiles.insert_many([{"userId": None}, {"bio": "no user"}])
+    with pytest.raises(sync.DuplicatesFound, match="same userId"):
+        await mend(database)
+
+
+async def test_of_many_duplicates_the_first_are_shown(database: AsyncDatabase[Raw]) -> None:
+    await database.profiles.drop_index("userId_1")
+    await database.profiles.insert_many([{"userId": user} for user in range(25) for _ in range(12)])
+    with pytest.raises(sync.DuplicatesFound) as caught:
+        await mend(database)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1 + sync.GROUPS_SHOWN + 1
+    assert lines[1].endswith(" and 2 more")
+    assert lines[-1] == "  and others"
+
+
+async def test_duplicates_in_the_way_of_a_replacement_leave_the_old_index(database: AsyncDatabase[Raw]) -> None:
+    await database.profiles.drop_index("userId_1")
+    await database.profiles.create_index({"userId": 1})
+    await database.profiles.insert_many([{"userId": 1}, {"userId": 1}])
+    with pytest.raises(sync.DuplicatesFound):
+        await mend(database, replace=True)
+    assert set(await indexes(database, "profiles")) == {"_id_", "userId_1"}
+
+
+@pytest.mark.parametrize("old", [None, {}])
+async def test_a_duplicate_that_is_written_after_the_look_changes_nothing_and_does_not_leak(
+    database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch, old: dict[str, Any] | None
+) -> None:
+    await database.users.drop_index("email_1")
+    if old is not None:
+        await database.users.create_index({"email": 1}, **old)
+    before = await indexes(database, "users")
+    look = sync.find_duplicates
+    looks = 0
+
+    async def write_after(*arguments: Any) -> sync.Duplicates | None:
+        nonlocal looks
+        looks += 1
+        found = await look(*arguments)
+        if looks == 1:
+            await database.users.insert_many([{"email": "ann@example.com"}, {"email": "ann@example.com"}])
+        return found
+
+    monkeypatch.setattr(sync, "find_duplicates", write_after)
+    with pytest.raises(sync.DuplicatesFound, match="same email") as caught:
+        await mend(database, replace=True)
+    assert caught.value.__context__ is None
+    assert await indexes(database, "users") == before
+
+
+# Unknown indexes
+
+
+async def test_an_unknown_index_goes_by_prune_only(database: AsyncDatabase[Raw]) -> None:
+    await database.users.create_index({"name": 1, "email": 1})
+    await database.apps.create_index({"name": 1})
+    assert await drift(database) == [(Kind.UNKNOWN, "users", "name_1_email_1"), (Kind.UNKNOWN, "apps", "name_1")]
+    assert await mend(database, replace=True) == []
+    assert len(await mend(database, prune=True)) == 2
+    assert await sync.verify(database) == []
+
+
+async def test_what_a_plan_has_not_seen_is_not_pruned(database: AsyncDatabase[Raw]) -> None:
+    await database.users.create_index({"seen": 1})
+    planned = await sync.plan(database)
+    await database.users.create_index({"unseen": 1})
+    await sync.apply(database, planned, prune=True)
+    assert await drift(database) == [(Kind.UNKNOWN, "users", "unseen_1")]
+
+
+# Lean
+
+REDUNDANT = {
+    ("activities", "userId_1", "userId_1_timestamp_-1__id_-1"),
+    ("activities", "appId_1", "appId_1_timestamp_-1"),
+    ("activities", "sessionId_1", "sessionId_1_timestamp_-1"),
+    ("activities", "userId_1_timestamp_-1", "userId_1_timestamp_-1__id_-1"),
+    ("appdata", "userId_1", "userId_1_appId_1_dataKey_1"),
+    ("appdata", "userId_1_appId_1", "userId_1_appId_1_dataKey_1"),
+    ("analytics", "userId_1", "userId_1_timestamp_-1"),
+    ("analytics", "eventName_1", "eventName_1_timestamp_-1"),
+    ("analytics", "eventCategory_1", "eventCategory_1_timestamp_-1"),
+}
+
+
+async def test_the_plan_names_redundant_indexes_and_they_are_no_drift(database: AsyncDatabase[Raw]) -> None:
+    found = (await sync.plan(database)).of(Kind.REDUNDANT)
+    assert {(finding.collection, finding.name, finding.covered_by) for finding in found} == REDUNDANT
+    assert await sync.verify(database) == []
+
+
+async def test_lean_builds_no_redundant_index(empty_database: AsyncDatabase[Raw]) -> None:
+    await mend(empty_database, lean=True)
+    assert (await sync.plan(empty_database, lean=True)).findings == ()
+    assert await sync.missing(empty_database, lean=True) == []
+    lacking = {(collection, name) for _, collection, name in await drift(empty_database)}
+    assert lacking == {(collection, name) for collection, name, _ in REDUNDANT}
+
+
+async def test_lean_keeps_redundant_indexes_that_are_there_until_prune(database: AsyncDatabase[Raw]) -> None:
+    assert await sync.verify(database, lean=True) == []
+    assert await mend(database, lean=True) == []
+    dropped = await mend(database, lean=True, prune=True)
+    assert {(finding.collection, finding.name, finding.covered_by) for finding in dropped} == REDUNDANT
+    assert (await sync.plan(database, lean=True)).findings == ()
+
+
+async def test_to_lean_a_redundant_name_with_another_definition_is_unknown(database: AsyncDatabase[Raw]) -> None:
+    await database.activities.drop_index("userId_1")
+    await database.activities.create_index({"userId": 1}, sparse=True)
+    assert await drift(database, lean=True) == [(Kind.UNKNOWN, "activities", "userId_1")]
+
+
+# Several at once
+
+
+async def test_several_appliers_on_an_empty_database_end_well(empty_database: AsyncDatabase[Raw]) -> None:
+    await asyncio.gather(*(mend(empty_database) for _ in range(4)))
+    assert await sync.verify(empty_database) == []
+
+
+async def test_several_that_replace_and_prune_at_once_end_well(database: AsyncDatabase[Raw]) -> None:
+    await database.profiles.insert_many([{"userId": number} for number in range(500)])
+    await database.profiles.drop_index("userId_1")
+    await database.profiles.create_index({"userId": 1}, unique=True, sparse=True)
+    await database.users.create_index({"stray": 1})
+    planned = await sync.plan(database)
+    mended = await asyncio.gather(*(sync.apply(database, planned, replace=True, prune=True) for _ in range(3)))
+    assert sorted(len(findings) for findings in mended) == [0, 0, 2]
+    assert await sync.verify(database) == []
+
+
+async def test_the_lease_of_a_process_that_died_runs_out(database: AsyncDatabase[Raw]) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    await database.leases.insert_one({"_id": "indexes", "holder": ObjectId(), "until": past})
+    await database.users.create_index({"stray": 1})
+    await asyncio.wait_for(mend(database, prune=True), 5)
+    assert await sync.verify(database) == []
+
+
+async def test_a_lease_that_is_held_is_waited_for_and_prolonged(
+    database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "_LEASE_SECONDS", 0.6)
+    await database.users.create_index({"stray": 1})
+    async with sync._alone(database):
+        waiting = asyncio.create_task(mend(database, prune=True))
+        done, _ = await asyncio.wait({waiting}, timeout=1.5)
+        assert not done
+    assert [finding.name for finding in await waiting] == ["stray_1"]
+
+
+@asynccontextmanager
+async def failing(database: AsyncDatabase[Raw], point: str) -> AsyncIterator[None]:
+    admin = database.client.admin
+    await admin.command("configureFailPoint", point, mode="alwaysOn")
+    try:
+        yield
+    finally:
+        await admin.command("configureFailPoint", point, mode="off")
+
+
+async def until_listed(database: AsyncDatabase[Raw], collection: str, name: str) -> None:
+    for _ in attempts():
+        if name in await indexes(database, collection):
+            return
+        await asyncio.sleep(0.02)
+
+
+def attempts() -> Iterator[int]:
+    yield from range(500)
+    raise AssertionError("it did not come about")

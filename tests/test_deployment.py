@@ -1,0 +1,86 @@
+"""What the compose file, the Dockerfile and the constraints promise to whoever deploys them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_only_the_proxy_publishes_ports() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy"}
+
+
+def test_the_proxy_cannot_reach_the_database() -> None:
+    assert set(SERVICES["proxy"]["networks"]).isdisjoint(SERVICES["mongo"]["networks"])
+
+
+def test_mongodb_is_a_version_8_replica_set_with_a_key() -> None:
+    mongo = SERVICES["mongo"]
+    assert mongo["image"] == "mongo:8.0"
+    assert {"--replSet", "--keyFile"} <= set(mongo["command"])
+    assert "replSetInitiate" in mongo["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize("name", ["indexes", "app", "worker"])
+def test_our_containers_run_without_root_and_without_a_writable_root(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"] == "10001:10001"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["environment"]["SATCHEL_ENVIRONMENT"] == "production"
+
+
+@pytest.mark.parametrize("name", ["mongo", "worker", "proxy"])
+def test_services_have_healthchecks_and_come_back(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", ["app", "worker"])
+def test_server_and_worker_wait_for_the_indexes(name: str) -> None:
+    assert SERVICES[name]["depends_on"]["indexes"]["condition"] == "service_completed_successfully"
+    assert SERVICES["indexes"]["command"][-2:] == ["indexes", "apply"]
+
+
+def test_no_secret_has_a_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    optional = {name for name, rest in re.findall(r"\$\{(\w+)([^}]*)\}", text) if not rest.startswith(":?")}
+    assert optional == {"SATCHEL_IMAGE", "SATCHEL_CORS_ORIGINS"}
+
+
+def test_the_example_names_every_variable_and_gives_no_secret() -> None:
+    example = dict(
+        line.split("=", 1)
+        for line in (ROOT / ".env.example").read_text().splitlines()
+        if not line.startswith("#") and line
+    )
+    required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    assert required <= example.keys()
+    assert all(example[name] == "" for name in required)
+
+
+def test_the_image_is_not_root_checks_itself_and_is_pinned() -> None:
+    assert re.search(r"^USER 10001:10001$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^HEALTHCHECK [\s\S]*/livez", DOCKERFILE, re.MULTILINE)
+    assert "-c constraints.txt ." in DOCKERFILE
+    assert "[dev" not in DOCKERFILE
+
+
+def test_the_proxy_has_deadlines_for_slow_clients_and_lets_events_through() -> None:
+    caddyfile = (ROOT / "Caddyfile").read_text()
+    assert all(line in caddyfile for line in ("read_header 5s", "read_body 15s", "max_size", "flush_interval -1"))
+
+
+def test_every_dependency_is_pinned_exactly() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    pinned = {re.sub(r"[._-]+", "-", line.split("==")[0]).lower() for line in lines}
+    asked = re.findall(r'^\s+"([A-Za-z0-9._-]+)[\[>=]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert {re.sub(r"[._-]+", "-", name).lower() for name in asked} <= pinned
