@@ -6,6 +6,7 @@ from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from app.apps.registry import app_registry
 from app.examples import LOGIN, PATCHES, USER
 from app.http import (
     NOT_MODIFIED,
@@ -169,6 +170,7 @@ async def login(
     """`lastLogin`, an activity and an event, in one transaction."""
     user_id = caller.resolve(userId)
     authorize(caller, "data:write", user_id=user_id, app_id=body.app_id)
+    await app_registry(request.scope).settings_of(body.app_id)
     await leases(request.scope).hold(User, user_id)
     done = await log_in(user_id, body.app_id, body.session_id, claim)
     return LoggedIn(user=user_view(await find_user(user_id)), activity_id=str(done.resource_id))

@@ -125,13 +125,13 @@ HOURS: Final = (2, 1, 1, 1, 1, 3, 8, 16, 24, 28, 26, 24, 25, 24, 22, 22, 23, 26,
 
 PLATFORMS: Final = ("web", "web", "web", "ios", "ios", "android")
 
-GIVEN: Final = (
+GIVEN: Final = (  # noqa: SIM905  # readable as it stands
     "Ada Amos Ana Anton Aisha Ben Bela Carla Chaim Chen Clara Dana David Dov Elena Eli Emma Esther Fatima Felix "
     "Grace Hana Hugo Ida Ines Isaac Ivan Jana Jonas Kofi Lena Leo Levi Lior Luca Mara Maya Mendel Mila Miriam "
     "Moshe Nadia Nia Noah Noor Omar Oskar Paula Priya Rafael Rivka Rosa Ruth Samir Sara Shira Sofia Tamar Theo "
     "Tomas Uma Vera Wei Yael Yosef Zara"
 ).split()
-FAMILY: Final = (
+FAMILY: Final = (  # noqa: SIM905
     "Abara Adler Bakker Baum Becker Bianchi Bloom Brandt Castro Chen Cohen Costa Diaz Dubois Eriksen Farkas Fischer "
     "Garcia Gold Gruber Haddad Hansen Horvat Ivanov Jansen Kaplan Katz Khan Kim Klein Kovacs Kowalski Larsen Levin "
     "Lopez Lund Mensah Meyer Moreau Nagy Nakamura Novak Nowak Okafor Olsen Park Patel Peretz Petrov Popescu Reyes "

@@ -78,7 +78,7 @@ def ids(who: Person) -> Iterator[bytes]:
 
 
 def stranger(seed: int, number: int, days: int, until: datetime) -> History:
-    """What someone without an account did: most looked at a page or two, every tenth comes from a partner, with its id."""
+    """What someone without an account did: a look at a page or two; every tenth is a partner's, known by its id."""
     random = Random(f"{seed}:stranger:{number}")
     told = History(f"demo-{seed}-s{number}")
     partner = number % 10 == 0
