@@ -10,10 +10,6 @@ from app.settings import Settings
 _ALWAYS = {"/livez", "/metrics"}
 
 
-class _BodyTooLarge(Exception):
-    """The body went over the limit while it came in."""
-
-
 class Admission:
     """Answers 503 at once to what would only wait, since PyMongo's own queue has no limit once `timeoutMS` is set."""
 
@@ -33,8 +29,6 @@ class Admission:
         self._in_flight += 1
         try:
             await self.app(scope, _bounded(receive), send)
-        except _BodyTooLarge:
-            await send_problem(_too_large(), scope, send)
         finally:
             self._in_flight -= 1
 
@@ -60,7 +54,7 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:
-            raise _BodyTooLarge
+            raise _too_large()
         return message
 
     return bounded

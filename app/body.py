@@ -28,6 +28,8 @@ def parse_json(body: bytes) -> Json:
     try:
         value: Json = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if _LONG_NUMBER.search(body):
+            _with_exact_integers(body)
         raise MalformedJson(f"the body is not valid JSON: {error}") from None
     nested = body.count(b"{") + body.count(b"[") > _MANY_CONTAINERS
     if nested or b"\\u0000" in body:
@@ -73,6 +75,8 @@ def _with_exact_integers(body: bytes) -> Json:
     """The value again from a parser that keeps integers of any size, since orjson makes doubles of the large ones."""
     try:
         value: Json = json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        return None  # no JSON at all, as the caller says
     except ValueError:  # more digits than Python reads: larger than 64 bits in any case
         raise Invalid.field("", "integer_too_large", "an integer must fit 64 bits with sign") from None
     return value

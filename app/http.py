@@ -11,9 +11,10 @@ from bson import ObjectId
 from fastapi import Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from app.body import parse_json
-from app.errors import Invalid
+from app.errors import Invalid, Problem
 from models.app_data import Expected
 from models.base import parse_id, rfc3339
 
@@ -38,7 +39,12 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
-            return await handler(StrictRequest(request.scope, request.receive))
+            try:
+                return await handler(StrictRequest(request.scope, request.receive))
+            except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises
+                if isinstance(error.__cause__, Problem):
+                    raise error.__cause__ from None
+                raise
 
         return strict
 

@@ -1,12 +1,13 @@
 """The application: every router, every layer, what is made at the start and let go at the end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from pymongo.errors import PyMongoError
+from pymongo.monitoring import CommandListener
 from starlette.exceptions import HTTPException
 
 from app import openapi
@@ -35,8 +36,12 @@ ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth,
 VERSION = "0.1.0"
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, listeners: Sequence[CommandListener] = ()) -> FastAPI:
     """The application for these settings, those of the environment if None.
+
+    Args:
+        settings: of this application.
+        listeners: further ones on the commands that it sends; the tests explain every query.
 
     Raises:
         RuntimeError: there is no MongoDB to connect to.
@@ -54,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         servers=[{"url": settings.public_url}],
     )
     app.state.settings = settings
+    app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.leases = Leases(settings.lease_seconds)
     app.state.apps = AppRegistry(settings)
@@ -71,7 +77,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     if settings.mongodb_uri is None:
         raise RuntimeError("SATCHEL_MONGODB_URI is not set")
-    client = connect(settings, settings.mongodb_uri.get_secret_value(), listeners=(CommandTimes(), PoolSizes()))
+    client = connect(settings, settings.mongodb_uri.get_secret_value(), listeners=app.state.listeners)
     async with client:
         app.state.database = await bind(client, settings)
         log.info("started", version=VERSION, environment=settings.environment)

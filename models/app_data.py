@@ -324,7 +324,7 @@ def _live(row: Raw | None) -> Raw | None:
     if "expiresAt" in row and row["expiresAt"] <= now():
         return None
     if row["escaped"]:
-        row["value"] = unescape_refs(row["value"])
+        row |= {"value": unescape_refs(row["value"]), "escaped": False}
     return row
 
 

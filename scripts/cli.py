@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "indexes": ("scripts.index_commands:cli", "Plan, apply and verify indexes, and see how they are used."),
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
+    "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""

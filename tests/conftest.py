@@ -14,12 +14,9 @@ from app.settings import Settings
 from indexes import sync
 from scripts.mongod import start_mongod
 from tests.cast import Cast, enrol
-
-try:
-    from tests.explain import QueryRecorder
-except ImportError:
-    from app.observability import CommandTimes as QueryRecorder
-from tests.harness import Api, serve
+from tests.explain import offences
+from tests.filled import fill
+from tests.harness import Api, RequestRecorder, serve
 
 Raw = dict[str, Any]
 
@@ -52,17 +49,9 @@ def base_settings(mongodb_uri: str, data_dir: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def recorder() -> QueryRecorder:
-    """Sees every command that the tests' clients send."""
-    return QueryRecorder()
-
-
-@pytest.fixture(scope="session")
-async def client(
-    base_settings: Settings, mongodb_uri: str, recorder: QueryRecorder
-) -> AsyncIterator[AsyncMongoClient[Raw]]:
+async def client(base_settings: Settings, mongodb_uri: str) -> AsyncIterator[AsyncMongoClient[Raw]]:
     """A client like a script's."""
-    async with connect(base_settings, mongodb_uri, bounded=False, listeners=(recorder,)) as client:
+    async with connect(base_settings, mongodb_uri, bounded=False) as client:
         yield client
 
 
@@ -97,15 +86,33 @@ async def empty_database(client: AsyncMongoClient[Raw], base_settings: Settings)
 MakeApi = Callable[..., Awaitable[Api]]
 
 
+@pytest.fixture(scope="session")
+async def recorder(client: AsyncMongoClient[Raw], base_settings: Settings) -> AsyncIterator[RequestRecorder]:
+    """What the requests of all tests send; in the end each shape of query is explained (guarantee 7)."""
+    recorder = RequestRecorder()
+    yield recorder
+    own = base_settings.model_copy(update={"database": f"explain_{secrets.token_hex(4)}"})
+    database = await bind(client, own)
+    await sync.apply(database, await sync.plan(database))
+    await fill(database)
+    found = await offences(database, recorder)
+    await client.drop_database(database.name)
+    assert recorder.commands
+    assert found == []
+
+
 @pytest.fixture
 async def make_api(
-    database: AsyncDatabase[Raw], base_settings: Settings, client: AsyncMongoClient[Raw]
+    database: AsyncDatabase[Raw],
+    base_settings: Settings,
+    client: AsyncMongoClient[Raw],
+    recorder: RequestRecorder,
 ) -> AsyncIterator[MakeApi]:
     """Makes an application with settings of its own, in this process."""
     stack = []
 
     async def make(**changes: Any) -> Api:
-        context = serve(base_settings.model_copy(update=changes))
+        context = serve(base_settings.model_copy(update=changes), recorder)
         stack.append(context)
         return await context.__aenter__()
 

@@ -2,15 +2,28 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import httpx
 from bson import ObjectId
 from fastapi import FastAPI
+from pymongo.monitoring import CommandStartedEvent
 
 from app.main import create_app
 from app.settings import Settings
 from models.api_key import ApiKey, ApiKeyContent
+from tests.explain import QueryRecorder
+
+in_request: ContextVar[bool] = ContextVar("in_request", default=False)
+
+
+class RequestRecorder(QueryRecorder):
+    """Keeps what requests send, and not what tests ask of the database by themselves."""
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if in_request.get():
+            super().started(event)
 
 
 class Caller:
@@ -26,7 +39,11 @@ class Caller:
         headers = dict(options.pop("headers", None) or {})
         if self.credential is not None:
             headers.setdefault("Authorization", f"Bearer {self.credential}")
-        return await self._client.request(method, path, headers=headers, **options)
+        token = in_request.set(True)
+        try:
+            return await self._client.request(method, path, headers=headers, **options)
+        finally:
+            in_request.reset(token)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
         return await self.request("GET", path, **options)
@@ -80,9 +97,9 @@ class Api:
 
 
 @asynccontextmanager
-async def serve(settings: Settings) -> AsyncIterator[Api]:
+async def serve(settings: Settings, recorder: RequestRecorder | None = None) -> AsyncIterator[Api]:
     """An application with its start and stop, in this process."""
-    app = create_app(settings)
+    app = create_app(settings, (recorder,) if recorder else ())
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://satchel.test") as client:

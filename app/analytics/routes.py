@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from bson import ObjectId
@@ -25,6 +25,7 @@ from models.base import Raw, Timestamp, now, parse_id, rfc3339
 
 EVENTS_PATH: Final = "/v1/analytics/events"
 _DEFAULT_SPAN: Final = timedelta(days=30)
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 router = APIRouter(prefix="/v1/analytics", route_class=StrictRoute, tags=["Analytics"])
 
@@ -51,7 +52,7 @@ class Filter:
     equal: dict[str, str | None]
 
 
-def _filter(
+async def _filter(
     caller: Caller,
     start: Annotated[Timestamp | None, Query(alias="from", description="Inclusive; 30 days ago if absent.")] = None,
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive; now if absent.")] = None,
@@ -64,7 +65,7 @@ def _filter(
     app_id = app_id or (None if caller.is_admin else caller.app_id)
     authorize(caller, "analytics:read", user_id=user, app_id=app_id)
     until = end or now() + timedelta(milliseconds=1)
-    since = start or until - _DEFAULT_SPAN
+    since = start or max(until, _EARLIEST) - _DEFAULT_SPAN
     if since > until:
         raise Invalid.field("?from", "out_of_range", "from is later than to")
     return Filter(since, until, user, {"appId": app_id, "eventName": event_name, "eventCategory": event_category})

@@ -104,7 +104,7 @@ class LoadGenerator:
     @classmethod
     def start(cls, plan: Plan) -> Self:
         """Start it and tell it the plan."""
-        process = subprocess.Popen(  # noqa: S603  # our own module
+        process = subprocess.Popen(  # our own module
             [sys.executable, "-m", "scripts.bench.load"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

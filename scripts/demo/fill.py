@@ -24,7 +24,7 @@ from scripts.demo.people import Keeping, Person, keepings, person, preferences, 
 from scripts.demo.visits import History, history, ids, stranger
 
 EVENTS_AT_ONCE: Final = 500
-ACTIVITIES_AT_ONCE: Final = 2000
+ACTIVITIES_AT_ONCE: Final = 1000
 AT_WORK: Final = 12
 _DUPLICATE_KEY: Final = 11000
 _LEASE_SECONDS: Final = 5

@@ -75,7 +75,7 @@ def person(seed: int, number: int, days: int) -> Person:
         seed=seed,
         joined=days * (1 - random.random() ** 0.7) if is_new else random.uniform(days, 5 * days),
         is_new=is_new,
-        keenness=min(1.2, random.lognormvariate(-1.75, 0.8)),
+        keenness=min(1.2, random.lognormvariate(-1.88, 0.8)),
         utc_offset=city[1],
         apps=_chosen_apps(random, count),
         user=_user(random, number, given, family),
@@ -109,7 +109,7 @@ def _user(random: Random, number: int, given: str, family: str) -> Json:
 def profile(who: Person) -> Json | None:
     """What they made of their profile; None for those who never looked at it."""
     random = Random(f"{who.seed}:{who.number}:profile")
-    if random.random() > 0.5:
+    if random.random() > 0.4:
         return None
     picture = f"https://images.example.com/{who.number}"
     return {
@@ -123,7 +123,7 @@ def profile(who: Person) -> Json | None:
 def preferences(who: Person) -> Json | None:
     """Their preferences; None for those who left everything as it was."""
     random = Random(f"{who.seed}:{who.number}:preferences")
-    if random.random() > 0.35:
+    if random.random() > 0.3:
         return None
     widgets = random.sample(WIDGETS, 4)
     return {
@@ -139,7 +139,7 @@ def keepings(who: Person) -> Iterator[Keeping]:
     """What the apps keep for them: settings, drafts, progress."""
     random = Random(f"{who.seed}:{who.number}:data")
     for app in who.apps:
-        if random.random() < 0.7:
+        if random.random() < 0.55:
             sizes = random.sample((12, 14, 16, 18), random.choice((1, 1, 1, 2)))
             yield Keeping(app.id, "settings", [{"fontSize": size, "sounds": random.random() < 0.5} for size in sizes])
         if app.drafts is None:

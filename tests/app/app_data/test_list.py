@@ -122,10 +122,12 @@ async def test_a_cursor_of_no_list_is_refused(cast: Cast, cursor: str) -> None:
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?cursor")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=-1", "limit=x", "expand=owner", "prefix=" + "x" * 257])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=-1", "limit=x", "expand=owner", "prefix=" + "x" * 257]
+)
 async def test_other_parameters_are_refused(cast: Cast, query: str) -> None:
     refused = await cast.owner.get(f"{DATA}?{query}")
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?" + query.split("=")[0])
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?" + query.split("=", maxsplit=1)[0])
 
 
 async def test_the_list_of_a_user_who_is_not_there_is_404(cast: Cast) -> None:

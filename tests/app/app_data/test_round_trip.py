@@ -12,7 +12,9 @@ from tests.app.app_data.test_read_and_write import DATA, K
 from tests.cast import Cast
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-special = st.sampled_from(["$ref", "$id", "$db", "\x1b$ref", "\x1b\x1b$ref", "\x1b", "$set", "$", "a.b", ".", "", "_id"])
+special = st.sampled_from(
+    ["$ref", "$id", "$db", "\x1b$ref", "\x1b\x1b$ref", "\x1b", "$set", "$", "a.b", ".", "", "_id"]
+)
 keys = st.one_of(special, text.filter(lambda key: "\0" not in key))
 scalars = st.one_of(
     st.none(),

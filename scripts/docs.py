@@ -1,0 +1,193 @@
+"""`python -m scripts docs`: the pages that follow from the code, so that they never say anything else."""
+
+import importlib
+import json
+import types
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from app.errors import Problem
+from app.settings import Settings
+from indexes.definitions import OURS, SEED, Index
+from models.base import Stored
+from models.relations import RELATIONS
+
+DOCS: Final = Path(__file__).parent.parent / "docs"
+BEGIN: Final = "<!-- relations:begin -->"
+END: Final = "<!-- relations:end -->"
+_WRITTEN_BY: Final = "Written by `python -m scripts docs`; change the code, not this page."
+_INDEX_HEAD: Final = ("index", "options", "list", "serves")
+_KINDS: Final = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
+
+
+def docs(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where a page is out of date.")] = False,
+) -> None:
+    """Write the pages on settings, errors and indexes, and the diagram of the relations."""
+    late = {path: text for path, text in pages().items() if not path.exists() or path.read_text() != text}
+    for path, text in late.items():
+        if not check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        typer.echo(f"{'out of date' if check else 'written'}: docs/{path.name}")
+    if check and late:
+        raise typer.Exit(1)
+    if not late:
+        typer.echo("Every page is as the code has it.")
+
+
+def pages() -> dict[Path, str]:
+    """Every page by its path, as it ought to be."""
+    writers: dict[str, Callable[[], str]] = {
+        "settings.md": settings_page,
+        "errors.md": errors_page,
+        "indexes.md": indexes_page,
+        "architecture.md": architecture_page,
+    }
+    return {DOCS / name: write() for name, write in writers.items()}
+
+
+def settings_page() -> str:
+    """Every setting: variable, type, default, description."""
+    prefix = Settings.model_config["env_prefix"]
+    rows = [
+        (f"`{prefix}{name.upper()}`", _type(setting), _default(setting), setting.description or "")
+        for name, setting in Settings.model_fields.items()
+    ]
+    told = "Read from the environment, or from `.env` in the working directory. No secret has a default."
+    return _page("Settings", told, _table(("variable", "type", "default", "what it is"), rows))
+
+
+def errors_page() -> str:
+    """Every problem that a client may be sent: code, status, meaning."""
+    problems = sorted(_problems(), key=lambda problem: (problem.status, problem.code.value))
+    rows = [
+        (f'<a id="{problem.code.value}"></a>`{problem.code.value}`', str(problem.status), _first_line(problem))
+        for problem in problems
+    ]
+    told = (
+        "Each error is `application/problem+json` (RFC 9457) with one of these as its `code`; `errors` names the "
+        "fields that are wrong, `requestId` the request in the logs. A code never changes its meaning."
+    )
+    return _page("Errors", told, _table(("code", "status", "when"), rows))
+
+
+def indexes_page() -> str:
+    """Every index with the query that it is for."""
+    told = (
+        "`python -m scripts indexes plan` shows how a database differs from this, `stats` how each index is used. "
+        "*002* stands for seed 002's list, *ours* for what the API's lists and jobs need besides."
+    )
+    parts = [
+        f"## {document.collection_name()}\n\n{_table(_INDEX_HEAD, list(_index_rows(document)))}"
+        for document in dict.fromkeys([*SEED, *OURS])
+    ]
+    return _page("Indexes", told, "\n\n".join(parts))
+
+
+def architecture_page() -> str:
+    """`docs/architecture.md` with the diagram of the relations between its markers; the rest is as it stands.
+
+    Raises:
+        ValueError: the page lacks the markers.
+    """
+    path = DOCS / "architecture.md"
+    text = path.read_text() if path.exists() else f"# Architecture\n\n{BEGIN}\n{END}\n"
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"docs/{path.name} lacks the markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{relations_diagram()}\n{END}{after}"
+
+
+def relations_diagram() -> str:
+    """The relations table as a Mermaid diagram: parent, child, and on the line the field and what a deletion does."""
+    lines = [
+        f"    {relation.parent.collection_name()} {'||--o|' if relation.one_to_one else '||--o{'} "
+        f'{relation.child.collection_name()} : "{relation.stored}, {relation.on_delete.value}"'
+        for relation in RELATIONS
+    ]
+    return "\n".join(["```mermaid", "erDiagram", *lines, "```"])
+
+
+def _page(title: str, told: str, body: str) -> str:
+    return f"# {title}\n\n{told}\n\n{body}\n\n{_WRITTEN_BY}\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _type(setting: FieldInfo) -> str:
+    kind = _kind(setting.annotation)
+    limits = {type(limit).__name__: limit for limit in setting.metadata}
+    low, high = limits.get("Ge") or limits.get("Gt"), limits.get("Le")
+    if low is None:
+        return kind
+    least = f"{low.ge}" if hasattr(low, "ge") else f"above {low.gt}"
+    return f"{kind}, {least} to {high.le}" if high else f"{kind}, {least}" + (" or more" if hasattr(low, "ge") else "")
+
+
+def _kind(annotation: Any) -> str:
+    """A type in a reader's words."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if get_origin(annotation) is list:
+        return f"JSON list of {_kind(arguments[0])}"
+    return _KINDS.get(annotation) or str(getattr(annotation, "__name__", annotation))
+
+
+def _default(setting: FieldInfo) -> str:
+    value = setting.get_default(call_default_factory=True, validated_data={})
+    if value is None or isinstance(value, SecretStr):
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value.value if isinstance(value, Enum) else value}`"
+
+
+def _problems() -> set[type[Problem]]:
+    """Problem and every subclass of it in the application, wherever it stands."""
+    importlib.import_module("app.main")
+    found, ahead = set[type[Problem]](), [Problem]
+    while ahead:
+        problem = ahead.pop()
+        ahead += problem.__subclasses__()
+        if problem is not Problem and problem.__module__.startswith("app."):
+            found.add(problem)
+    return found
+
+
+def _first_line(documented: type) -> str:
+    return (documented.__doc__ or "").strip().split("\n")[0]
+
+
+def _index_rows(document: type[Stored]) -> Iterator[tuple[str, str, str, str]]:
+    for name, table in (("002", SEED), ("ours", OURS)):
+        for index in table.get(document, []):
+            keys = ", ".join(f"{key} {direction}" for key, direction in index.keys.items())
+            yield f"`{keys}`", _options(index), name, index.serves
+
+
+def _options(index: Index) -> str:
+    said = []
+    for name, value in index.options.items():
+        if value is True:
+            said.append(name)
+        elif name == "partialFilterExpression":
+            said.append(
+                "where " + ", ".join(f"`{field}: {json.dumps(condition)}`" for field, condition in value.items())
+            )
+        else:
+            said.append(f"{name} {value}")
+    return ", ".join(said)

@@ -1,0 +1,131 @@
+"""Deleting a user: the plan, the receipt, and what is left afterwards, which is nothing."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from models import DOCUMENTS
+from models.deletion import Deletion
+from tests.cast import Cast
+from tests.conftest import MakeApi
+from tests.harness import Caller
+
+EXPECTED = {"users": 1, "profiles": 1, "preferences": 1, "activities": 2, "appdata": 3, "analytics": 1}
+
+
+async def live_a_little(owner: Caller) -> None:
+    for key in ("a", "b", "gone"):
+        await owner.put(f"/v1/users/me/apps/notes/data/{key}", json={"secret": "remembered"})
+    await owner.delete("/v1/users/me/apps/notes/data/gone")
+    await owner.post("/v1/users/me/activity", json={"appId": "notes", "eventType": "opened"})
+    await owner.post("/v1/users/me/logins", json={"appId": "notes"})
+
+
+async def traces(user_id: str) -> dict[str, int]:
+    """How many documents of each collection name the user, the ledger and its job aside."""
+    found = {}
+    for document in DOCUMENTS:
+        name = document.collection_name()
+        where = {"$or": [{"_id": ObjectId(user_id)}, {"userId": ObjectId(user_id)}, {"resourceId": ObjectId(user_id)}]}
+        count = await document.raw().count_documents(where)
+        if count and name not in ("deletions", "jobs"):
+            found[name] = count
+    return found
+
+
+async def test_the_plan_says_what_would_go_and_changes_nothing(cast: Cast) -> None:
+    await live_a_little(cast.owner)
+    plan = await cast.owner.get("/v1/users/me/deletion-plan")
+    assert (plan.status_code, plan.json()) == (
+        200,
+        {"id": cast.owner.id, "deleted": EXPECTED, "nulled": {}, "blockers": []},
+    )
+    assert await traces(cast.owner.id) == EXPECTED
+
+
+async def test_the_receipt_says_what_went_and_nothing_is_left(cast: Cast) -> None:
+    await live_a_little(cast.owner)
+    others = await traces(cast.stranger.id)
+    done = await cast.owner.delete("/v1/users/me")
+    receipt = done.json()
+    assert done.status_code == 200
+    assert (receipt["id"], receipt["deleted"], receipt["nulled"]) == (cast.owner.id, EXPECTED, {})
+    assert datetime.fromisoformat(receipt["at"]).tzinfo is not None
+    assert isinstance(receipt["final"], bool)
+    assert await traces(cast.owner.id) == {}
+    assert await traces(cast.stranger.id) == others
+
+
+async def test_a_deleted_user_is_404_everywhere(cast: Cast) -> None:
+    await live_a_little(cast.owner)
+    await cast.owner.delete("/v1/users/me")
+    for path in ("", "/complete", "/profile", "/preferences", "/activity", "/deletion-plan", "/apps/notes/data/a"):
+        assert (await cast.owner.get(f"/v1/users/me{path}")).status_code == 404
+    assert (await cast.owner.get("/v1/users/me/apps/notes/data")).status_code == 404
+    assert (await cast.owner.delete("/v1/users/me")).status_code == 404
+    assert (await cast.owner.merge("/v1/users/me", {"name": "x"})).status_code == 404
+
+
+async def test_nothing_is_written_for_a_deleted_user(cast: Cast) -> None:
+    await cast.owner.get("/v1/users/me/apps/notes/data/k")  # the process holds a warm lease
+    await cast.owner.delete("/v1/users/me")
+    event = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
+    writes: list[tuple[str, str, Any, int]] = [
+        ("PUT", "/v1/users/me/apps/notes/data/k", 1, 404),
+        ("POST", "/v1/users/me/activity", {"appId": "notes", "eventType": "x"}, 404),
+        ("POST", "/v1/users/me/logins", {"appId": "notes"}, 404),
+        ("PUT", "/v1/users/me/profile", {}, 404),
+        ("PUT", "/v1/users/me/preferences", {}, 404),
+        ("POST", "/v1/analytics/events", event, 422),
+    ]
+    answers = [await cast.owner.request(verb, path, json=body) for verb, path, body, _ in writes]
+    assert [answer.status_code for answer in answers] == [status for *_, status in writes]
+    assert await traces(cast.owner.id) == {}
+
+
+async def test_the_email_of_a_deleted_user_is_free(cast: Cast) -> None:
+    await cast.owner.delete("/v1/users/me")
+    again = await cast.admin.post("/v1/users", json={"email": "owner@example.com"})
+    assert again.status_code == 201
+    assert again.json()["id"] != cast.owner.id
+
+
+async def test_the_ledger_holds_nothing_personal(cast: Cast) -> None:
+    await live_a_little(cast.owner)
+    await cast.owner.delete("/v1/users/me")
+    row = await Deletion.raw().find_one({"_id": ObjectId(cast.owner.id)})
+    assert row is not None
+    assert (row["root"], row["by"], row["deleted"]) == ("users", f"user:{cast.owner.id}", EXPECTED)
+    assert "owner@example.com" not in str(row)
+    assert "remembered" not in str(row)
+
+
+async def test_a_large_tree_goes_in_a_job_that_can_be_followed(make_api: MakeApi) -> None:
+    api = await make_api(deletion_small_tree=1, deletion_inline_seconds=0)
+    admin = await api.key("admin")
+    user = (await admin.post("/v1/users", json={})).json()["id"]
+    owner = api.token(user)
+    await live_a_little(owner)
+    started = await owner.delete("/v1/users/me")
+    assert (started.status_code, started.json()) == (202, {"jobId": user})
+    assert started.headers["location"] == f"/v1/admin/jobs/{user}"
+    assert (await owner.get("/v1/users/me")).status_code == 404
+    job = (await admin.get(started.headers["location"])).json()
+    assert (job["id"], job["kind"], job["state"]) == (user, "sweep-deletion", "due")
+    assert user in [item["id"] for item in (await admin.get("/v1/admin/jobs")).json()]
+
+
+@pytest.mark.parametrize("user", ["f" * 24, "nonsense"])
+async def test_nobody_is_deleted_who_is_not_there(cast: Cast, user: str) -> None:
+    assert (await cast.admin.delete(f"/v1/users/{user}")).status_code == 404
+    assert await Deletion.raw().count_documents({}) == 0
+
+
+async def test_a_stranger_deletes_and_plans_nothing(cast: Cast) -> None:
+    path = f"/v1/users/{cast.owner.id}"
+    assert (await cast.stranger.delete(path)).status_code == 404
+    assert (await cast.stranger.get(f"{path}/deletion-plan")).status_code == 404
+    assert (await cast.owner_in_app.delete("/v1/users/me")).status_code == 403
+    assert (await cast.owner.get("/v1/users/me")).status_code == 200
