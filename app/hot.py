@@ -1,16 +1,16 @@
 """Hot routes: plain ASGI endpoints that resolve caller and preconditions by plain calls (facts: FastAPI's share)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 from starlette.requests import ClientDisconnect
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import Internal, Invalid, Problem, from_driver
+from app.errors import Internal, Invalid, MethodNotAllowed, Problem, from_driver
 from app.http import dump_json
 from app.observability import log, send_problem
 from app.principal import Principal, authenticator
@@ -81,14 +81,15 @@ class HotEndpoint:
     """An ASGI application that serves one path template by one handler per method."""
 
     def __init__(self, template: str, handlers: Mapping[str, Handler]) -> None:
-        self._template = template
+        self.template = template
+        self.pattern = compile_path(template)[0]
         self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        scope["satchel.route"] = self._template
+        scope["satchel.route"] = self.template
         try:
-            status, headers, body = await self._handlers[scope["method"]](HotRequest(scope, receive))
+            status, headers, body = await self._handler(scope["method"])(HotRequest(scope, receive))
         except Problem as problem:
             await send_problem(problem, scope, send)
             return
@@ -102,20 +103,36 @@ class HotEndpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
+    def _handler(self, method: str) -> Handler:
+        handler = self._handlers.get(method)
+        if handler is None:
+            raise MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(self._handlers)})
+        return handler
+
+
+class HotRoutes:
+    """Serves the hot paths, and hands every other request on to FastAPI."""
+
+    def __init__(self, app: ASGIApp, endpoints: Sequence[HotEndpoint]) -> None:
+        self._app = app
+        self._endpoints = [(endpoint.pattern, endpoint) for endpoint in endpoints]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            for pattern, endpoint in self._endpoints:
+                if found := pattern.match(scope["path"]):
+                    scope["path_params"] = found.groupdict()
+                    await endpoint(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
 
 def _translated(error: PyMongoError, scope: Scope) -> Problem:
     problem = from_driver(error)
     if isinstance(problem, Internal):
         log.error("database error", requestId=scope.get("satchel.request_id"), exc_info=error)
     return problem
-
-
-def hot_route(template: str, handlers: Mapping[str, Handler]) -> Route:
-    """A route that goes before FastAPI's own."""
-    route = Route(template, HotEndpoint(template, handlers), methods=list(handlers))
-    if route.methods is not None:
-        route.methods.discard("HEAD")  # which Starlette adds to GET, and no FastAPI route takes
-    return route
 
 
 def json_answer(status: int, body: Any, headers: Headers | None = None) -> Answer:

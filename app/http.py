@@ -4,6 +4,8 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import orjson
@@ -122,7 +124,12 @@ def conditional(request: Request, response: Response, version: int, body: T) -> 
 
 def http_date(moment: datetime) -> str:
     """`Fri, 20 Nov 2026 08:30:00 GMT` (RFC 9110, section 5.6.7)."""
-    return moment.astimezone(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return _http_date(int(moment.timestamp()))
+
+
+@lru_cache(maxsize=4096)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def dump_json(value: Any) -> bytes:

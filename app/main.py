@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from app import openapi
 from app.activity.routes import router as activity
@@ -21,6 +22,7 @@ from app.auth.routes import router as auth
 from app.console.routes import router as console
 from app.database import bind, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
+from app.hot import HotRoutes
 from app.http import dump_json
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
@@ -34,6 +36,8 @@ from app.validation import validation_problem
 
 ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console)
 VERSION = "0.1.0"
+_TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
+_SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]
 
 
 def create_app(settings: Settings | None = None, listeners: Sequence[CommandListener] = ()) -> FastAPI:
@@ -63,7 +67,6 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.leases = Leases(settings.lease_seconds)
     app.state.apps = AppRegistry(settings)
-    app.router.routes[:0] = [*app_data.hot_routes(), *analytics.hot_routes()]
     for router in ROUTERS:
         app.include_router(router)
     _handle_errors(app)
@@ -86,17 +89,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _add_layers(app: FastAPI, settings: Settings) -> None:
-    """The layers around the routes, innermost first: plain ASGI, each."""
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"],
-            expose_headers=["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"],
-        )
-    app.add_middleware(Admission, settings=settings)
-    app.add_middleware(Observed, settings=settings)
+    """The layers around FastAPI, plain ASGI each; the hot routes are served without FastAPI's own."""
+    build = app.build_middleware_stack
+
+    def layered() -> ASGIApp:
+        inner: ASGIApp = HotRoutes(build(), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
+        if settings.cors_origins:
+            inner = CORSMiddleware(
+                inner,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
+                allow_headers=_TAKEN_HEADERS,
+                expose_headers=_SENT_HEADERS,
+            )
+        return Observed(Admission(inner, settings), settings)
+
+    app.build_middleware_stack = layered  # type: ignore[method-assign]
 
 
 def _handle_errors(app: FastAPI) -> None:

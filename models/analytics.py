@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from models.activity import SessionId
 from models.app import AppId
@@ -121,7 +121,12 @@ class Analytics(OwnedByUser):
             pymongo.errors.BulkWriteError: a write failed for any other reason.
         """
         try:
-            await cls.raw().insert_many(rows, ordered=False)
+            if len(rows) == 1:
+                await cls.raw().insert_one(rows[0])
+            else:
+                await cls.raw().insert_many(rows, ordered=False)
+        except DuplicateKeyError:
+            return 1
         except BulkWriteError as error:
             failures = (error.details or {}).get("writeErrors", [])
             others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]

@@ -9,13 +9,12 @@ from typing import Annotated, Any, Final
 
 from bson import ObjectId
 from fastapi import APIRouter, Depends, Query, Request, Response
-from starlette.routing import Route
 
 from app.analytics.ingest import ingest
 from app.apps.registry import app_registry
 from app.body import parse_json
 from app.errors import Invalid, NotAcceptable
-from app.hot import Answer, HotRequest, hot_route, json_answer
+from app.hot import Answer, HotEndpoint, HotRequest, json_answer
 from app.http import StrictRoute, dump_json, problems
 from app.principal import Caller, Principal, authorize
 from app.relations.leases import leases
@@ -37,9 +36,9 @@ async def _ingest(request: HotRequest) -> Answer:
     return json_answer(200, counts)
 
 
-def hot_routes() -> list[Route]:
-    """The routes that go before FastAPI's own."""
-    return [hot_route(EVENTS_PATH, {"POST": _ingest})]
+def hot_endpoints() -> list[HotEndpoint]:
+    """What is served before FastAPI is asked."""
+    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest})]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.routing import Route
 
 from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.values import Place, delete_value, patch_value, put_value, read_value
 from app.app_data.writes import WriteOptions, write_options
 from app.apps.registry import app_registry
 from app.errors import Invalid
-from app.hot import Answer, Headers, HotRequest, hot_route, json_answer, resolve
+from app.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.http import (
     Cursor,
     Expand,
@@ -94,9 +93,9 @@ async def _options(request: HotRequest, place: Place) -> WriteOptions:
     return write_options(app, expected, request.query(), request.header(b"prefer"))
 
 
-def hot_routes() -> list[Route]:
-    """The routes that go before FastAPI's own."""
-    return [hot_route(VALUE_PATH, {"GET": _get, "PUT": _put, "PATCH": _patch, "DELETE": _delete})]
+def hot_endpoints() -> list[HotEndpoint]:
+    """What is served before FastAPI is asked."""
+    return [HotEndpoint(VALUE_PATH, {"GET": _get, "PUT": _put, "PATCH": _patch, "DELETE": _delete})]
 
 
 Prefix = Annotated[str, Query(max_length=256, description="Only keys that start so.")]
