@@ -1,12 +1,15 @@
-"""JSON bodies, parsed so strictly that what passes can be stored and given back unchanged."""
+"""JSON, parsed so strictly that what passes can be stored and given back unchanged; and as it is sent."""
 
 import json
 import re
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import orjson
+from bson import ObjectId
 
 from app.errors import Invalid, MalformedJson, TooLarge
+from models.base import rfc3339
 from models.values import Json, UnstorableValue, check_value
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -62,6 +65,19 @@ def check_storable(value: Json) -> bytes:
     body = orjson.dumps(value)
     value_size(body)
     return body
+
+
+def dump_json(value: Any) -> bytes:
+    """JSON as it is sent: times in RFC 3339 with milliseconds, ids as hex."""
+    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def _jsonable(value: object) -> str:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, ObjectId):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _check(value: Json) -> None:

@@ -1,9 +1,11 @@
 """The client, its guarantees, and `transaction()`."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
+import pymongo
 from beanie import init_beanie
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference
@@ -84,10 +86,12 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         finally:
             _joined.reset(token)
 
-    async with client().start_session() as session:
-        return await session.with_transaction(
-            joined,
-            read_concern=MAJORITY,
-            write_concern=DURABLE,
-            read_preference=ReadPreference.PRIMARY,
-        )
+    limit = client().options.timeout  # else a fault that lasts is met by reruns for two minutes
+    with pymongo.timeout(limit) if limit else nullcontext():
+        async with client().start_session() as session:
+            return await session.with_transaction(
+                joined,
+                read_concern=MAJORITY,
+                write_concern=DURABLE,
+                read_preference=ReadPreference.PRIMARY,
+            )

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.body import dump_json
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem, from_driver
-from app.http import dump_json
 from app.observability import log, send_problem
 from app.principal import Principal, authenticator
 

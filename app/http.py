@@ -14,11 +14,12 @@ from fastapi import Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from app.body import parse_json
+from app.body import dump_json, parse_json
 from app.errors import Invalid, Problem
 from models.app_data import Expected
-from models.base import parse_id, rfc3339
+from models.base import parse_id
 
 T = TypeVar("T")
 MAX_PAGE: Final = 200
@@ -46,6 +47,8 @@ class StrictRoute(APIRoute):
             except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises
                 if isinstance(error.__cause__, Problem):
                     raise error.__cause__ from None
+                if isinstance(error.__cause__, ClientDisconnect):
+                    return Response()  # to nobody
                 raise
 
         return strict
@@ -132,19 +135,6 @@ def _http_date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-def dump_json(value: Any) -> bytes:
-    """JSON as it is sent: times in RFC 3339 with milliseconds, ids as hex."""
-    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_PASSTHROUGH_DATETIME)
-
-
-def _jsonable(value: object) -> str:
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, ObjectId):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
 class Page(BaseModel, Generic[T]):
     """One page of a list; `nextCursor` fetches the next, null on the last."""
 
@@ -179,7 +169,7 @@ def decode_cursor(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
         if not isinstance(parts, list) or len(parts) != len(kinds):
             raise ValueError("another list's cursor")
         return tuple(_part(kind, part) for kind, part in zip(kinds, parts, strict=True))
-    except (ValueError, TypeError, UnicodeEncodeError):
+    except (ValueError, TypeError, OverflowError):
         raise Invalid.field("?cursor", "malformed", "the cursor is none that this list gave") from None
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 from starlette.exceptions import HTTPException
@@ -19,11 +20,11 @@ from app.app_data import routes as app_data
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
 from app.auth.routes import router as auth
+from app.body import dump_json
 from app.console.routes import router as console
 from app.database import bind, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
 from app.hot import HotRoutes
-from app.http import dump_json
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
 from app.principal import Authenticator
@@ -93,7 +94,8 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     build = app.build_middleware_stack
 
     def layered() -> ASGIApp:
-        inner: ASGIApp = HotRoutes(build(), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
+        hot = HotRoutes(build(), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
+        inner: ASGIApp = Admission(hot, settings)
         if settings.cors_origins:
             inner = CORSMiddleware(
                 inner,
@@ -102,14 +104,14 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
                 allow_headers=_TAKEN_HEADERS,
                 expose_headers=_SENT_HEADERS,
             )
-        return Observed(Admission(inner, settings), settings)
+        return Observed(inner, settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
 
 
 def _handle_errors(app: FastAPI) -> None:
     async def problem(request: Request, error: Exception) -> Response:
-        found = _as_problem(error)
+        found = _as_problem(error, request.url.path)
         if isinstance(found, Internal):
             log.error("unexpected", requestId=request.scope.get("satchel.request_id"), exc_info=error)
         body = dump_json(found.body(request.scope.get("satchel.request_id", "")))
@@ -119,7 +121,7 @@ def _handle_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, problem)
 
 
-def _as_problem(error: Exception) -> Problem:
+def _as_problem(error: Exception, path: str) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -127,7 +129,13 @@ def _as_problem(error: Exception) -> Problem:
     if isinstance(error, PyMongoError):
         return from_driver(error)
     if isinstance(error, HTTPException) and error.status_code == 405:
-        return MethodNotAllowed("the path takes other methods", headers=error.headers)
+        return MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(_methods(path))})
     if isinstance(error, HTTPException) and error.status_code == 404:
         return NotFound("there is nothing at this path")
     return Internal()
+
+
+def _methods(path: str) -> list[str]:
+    """The methods that a path takes; Starlette names those of the first route alone."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})

@@ -15,10 +15,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ge
 from pymongo import monitoring
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.body import dump_json
 from app.errors import Internal, Problem
 from app.settings import Settings
 
-_PROCESS: Final = secrets.token_hex(6)
+_PROCESS: Final = secrets.token_hex(4)
 _NUMBERS: Final = itertools.count(1)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -97,8 +98,8 @@ class Observed:
         IN_FLIGHT.inc()
         try:
             await self.app(scope, receive, observed)
-        except Exception as error:
-            log.error("unexpected", requestId=request_id, route=route_template(scope), exc_info=error)
+        except Exception:
+            log.exception("unexpected", requestId=request_id, route=route_template(scope))
             if status:
                 raise
             await send_problem(Internal(), scope, observed)
@@ -146,8 +147,6 @@ def _request_id(scope: Scope) -> str:
 
 async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
     """Answer with a problem (RFC 9457)."""
-    from app.http import dump_json  # noqa: PLC0415  # http stands above this module
-
     body = dump_json(problem.body(scope.get("satchel.request_id", "")))
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     deletion_small_tree: int = Field(
         default=500, ge=1, description="A tree of at most this many documents goes in the one committing transaction."
     )
+    lean_indexes: bool = Field(
+        default=False, description="Do without the indexes that are a prefix of another (`indexes apply --lean`)."
+    )
     worker_poll_seconds: float = Field(
         default=1.0, gt=0, description="How often an idle worker looks for a job that is due."
     )

@@ -65,7 +65,7 @@ SEED: Final[dict[type[Stored], list[Index]]] = {
     ],
     AppData: [
         Index({"userId": 1}, "delete and count the values of a user"),
-        Index({"appId": 1}, "python -m scripts data stats of one app"),
+        Index({"appId": 1}, "count the values of an app"),
         Index({"userId": 1, "appId": 1}, "everything that an app knows of a user"),
         Index({"userId": 1, "appId": 1, "dataKey": 1}, "AppData: get, put, delete; one value to a key", UNIQUE),
     ],

@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Plan, apply and verify the table of indexes.")
 
-Lean = Annotated[bool, typer.Option("--lean", help="Do without indexes that are a prefix of another.")]
+Lean = Annotated[
+    bool, typer.Option("--lean", envvar="SATCHEL_LEAN_INDEXES", help="Do without indexes that are a prefix of another.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _MENDED_BY: Final = {

@@ -151,7 +151,7 @@ async def _prepare(settings: Settings, uri: str) -> "AdminKey | None":
 
     try:
         async with opened(settings, uri=uri) as database:
-            await apply(database, await plan(database))
+            await apply(database, await plan(database, lean=settings.lean_indexes))
             if settings.environment == "production":
                 return None
             return await ensure_admin_key(settings.data_dir / KEY_FILE)

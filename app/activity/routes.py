@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.apps.registry import app_registry
+from app.errors import NotFound
 from app.examples import ACTIVITY
 from app.http import Cursor, Expand, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.idempotency import Claim, IdempotencyClaim, once
@@ -58,7 +59,9 @@ async def _store(user_id: ObjectId, content: ActivityContent, claim: Claim | Non
 
     done = await once(claim, 201, work)
     row = await Activity.raw().find_one({"_id": done.resource_id})
-    return Activity.from_stored(row or {})
+    if row is None:
+        raise NotFound("what this request made is gone")
+    return Activity.from_stored(row)
 
 
 @router.get("", operation_id="listActivity", summary="List a user's activity", responses=problems())

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.analytics.ingest import ingest
 from app.apps.registry import app_registry
-from app.body import parse_json
+from app.body import dump_json, parse_json
 from app.errors import Invalid, NotAcceptable
 from app.hot import Answer, HotEndpoint, HotRequest, json_answer
-from app.http import StrictRoute, dump_json, problems
+from app.http import StrictRoute, problems
 from app.principal import Caller, Principal, authorize
 from app.relations.leases import leases
 from models.analytics import Analytics, EventCategory, EventName

@@ -8,6 +8,7 @@ from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.values import Place, delete_value, patch_value, put_value, read_value
 from app.app_data.writes import WriteOptions, write_options
 from app.apps.registry import app_registry
+from app.body import dump_json
 from app.errors import Invalid
 from app.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.http import (
@@ -16,7 +17,6 @@ from app.http import (
     Limit,
     StrictRoute,
     decode_cursor,
-    dump_json,
     etag,
     http_date,
     is_known,

@@ -37,7 +37,7 @@ async def readyz(request: Request) -> dict[str, Any]:
     try:
         with pymongo.timeout(1):
             await client().admin.command("ping")
-            missing = await sync.missing(database)
+            missing = await sync.missing(database, lean=request.app.state.settings.lean_indexes)
     except PyMongoError:
         raise Unavailable("the database cannot be reached") from None
     if missing:
@@ -56,7 +56,7 @@ async def get_metrics() -> Response:
 async def get_indexes(caller: Caller, request: Request) -> IndexReport:
     """What `python -m scripts indexes verify` says."""
     authorize(caller, "admin")
-    drift = await sync.verify(request.app.state.database)
+    drift = await sync.verify(request.app.state.database, lean=request.app.state.settings.lean_indexes)
     return IndexReport(drift=drift)
 
 

@@ -114,7 +114,7 @@ def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
         "log_level": "info",
         "log_format": "json",
     }
-    settings = Settings(_env_file=None, **chosen)
+    settings = Settings.model_validate(chosen)
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, connections))
     where = machine(mongodb)
     variables = environment(list(chosen.items()))

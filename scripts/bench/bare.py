@@ -1,4 +1,4 @@
-"""The yardstick: the same queries as plain FastAPI on PyMongo async does them, without callers, checks, logs, metrics."""
+"""The yardstick: the same queries by plain FastAPI on PyMongo async, without callers, checks, logs, metrics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -12,6 +12,7 @@ import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 import uvloop
@@ -114,7 +115,7 @@ async def play(port: int, players: Sequence[Player], seconds: float) -> Round:
     latencies = array("d")
     connections: list[Connection] = []
     for player in players:
-        _, connection = await loop.create_connection(lambda who=player: Connection(who, latencies), "127.0.0.1", port)
+        _, connection = await loop.create_connection(partial(Connection, player, latencies), "127.0.0.1", port)
         connections.append(connection)
     started = time.perf_counter()
     for connection in connections:

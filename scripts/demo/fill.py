@@ -1,7 +1,7 @@
 """Fills a Satchel with the demo's world: by the API what it takes, by bulk writes what it has no batch for."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -93,8 +93,8 @@ class Filler:
         for app in APPS:
             content = {"name": app.name, "requireVersion": app.require_version}
             await self.api.call("PUT", f"/v1/apps/{app.id}", content, _CREATE, known=(412,))
-        await _at_once(self._person(number) for number in range(self.plan.users))
-        await _at_once(self._stranger(number) for number in range(self.plan.strangers))
+        await _at_once(self._person, self.plan.users)
+        await _at_once(self._stranger, self.plan.strangers)
         await self._send_events()
         await self._store_activities()
         await self._mark()
@@ -191,21 +191,21 @@ class Filler:
         await self.api.call("POST", "/v1/analytics/events", event)
 
 
-async def _at_once(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do the works, a few at a time. The first failure ends them all, and is raised."""
+async def _at_once(work: Callable[[int], Awaitable[None]], count: int) -> None:
+    """Do the work for each number, a few at a time. The first failure ends them all, and is raised."""
     free = asyncio.Semaphore(AT_WORK)
 
-    async def do(work: Coroutine[Any, Any, None]) -> None:
+    async def do(number: int) -> None:
         try:
-            await work
+            await work(number)
         finally:
             free.release()
 
     try:
         async with asyncio.TaskGroup() as group:
-            for work in works:
+            for number in range(count):
                 await free.acquire()
-                group.create_task(do(work))
+                group.create_task(do(number))
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
 

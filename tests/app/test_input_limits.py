@@ -19,7 +19,7 @@ REFUSED: list[tuple[str, str, str | None]] = [
     ("2^63", "9223372036854775808", "integer_too_large"),
     ("-2^63-1", "-9223372036854775809", "integer_too_large"),
     ("2^64", "18446744073709551616", "integer_too_large"),
-    ("5000 digits", "9" * 5000, None),
+    ("5000 digits", "9" * 5000, "integer_too_large"),
     ("NaN", "NaN", None),
     ("Infinity", "Infinity", None),
     ("-Infinity", "-Infinity", None),
@@ -156,7 +156,7 @@ async def test_patches_are_parsed_as_strictly(cast: Cast, path: str) -> None:
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     kind = {"Content-Type": "application/merge-patch+json"}
     for _, value, _ in REFUSED:
-        answer = await cast.owner.request("PATCH", path, content=('{"metadata":%s}' % value).encode(), headers=kind)
+        answer = await cast.owner.request("PATCH", path, content=b'{"metadata":' + value.encode() + b"}", headers=kind)
         assert answer.status_code == 422
 
 

@@ -1,7 +1,8 @@
 """mongomock-motor 0.0.36 made to look like PyMongo's own async API, as far as Beanie 2 and the models use it.
 
-What mongomock cannot do, this does not hide: update pipelines (so `AppData.put` and `delete`), transactions, partial
-indexes, change streams, TTL. The tests of those need a real MongoDB, which is what the rest of `tests/` has.
+What mongomock cannot do, this does not hide: transactions, partial indexes, change streams, TTL. Update pipelines run,
+but lose `$$CLUSTER_TIME` in silence, so app data (`AppData.put`, `delete`) is not tested here: that, and everything
+else, is tested on the real MongoDB that the rest of `tests/` has.
 """
 
 from typing import Any

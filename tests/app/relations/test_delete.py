@@ -71,7 +71,8 @@ async def test_ledger_holds_nothing_about_the_person(cast: Cast, database: Async
     row = await database["deletions"].find_one({"_id": ObjectId(cast.owner.id)})
     assert row is not None
     assert set(row) == {
-        "_id", "root", "by", "at", "deleted", "nulled", "swept", "final", "nextSweepAt", "createdAt", "updatedAt", "version",
+        "_id", "root", "by", "at", "deleted", "nulled", "swept", "final", "nextSweepAt",
+        "createdAt", "updatedAt", "version",
     }  # fmt: skip
     assert row["by"] == f"user:{cast.owner.id}"
 

@@ -7,6 +7,8 @@ import pytest
 from bson import ObjectId
 
 from models import DOCUMENTS
+from models.activity import Activity
+from models.base import now, rfc3339
 from models.deletion import Deletion
 from tests.cast import Cast
 from tests.conftest import MakeApi
@@ -103,17 +105,19 @@ async def test_the_ledger_holds_nothing_personal(cast: Cast) -> None:
 
 
 async def test_a_large_tree_goes_in_a_job_that_can_be_followed(make_api: MakeApi) -> None:
-    api = await make_api(deletion_small_tree=1, deletion_inline_seconds=0)
+    api = await make_api(deletion_inline_seconds=0)
     admin = await api.key("admin")
     user = (await admin.post("/v1/users", json={})).json()["id"]
     owner = api.token(user)
-    await live_a_little(owner)
+    rows = [{"userId": ObjectId(user), "appId": "notes", "timestamp": now()} for _ in range(1500)]
+    await Activity.raw().insert_many(rows)
     started = await owner.delete("/v1/users/me")
     assert (started.status_code, started.json()) == (202, {"jobId": user})
     assert started.headers["location"] == f"/v1/admin/jobs/{user}"
     assert (await owner.get("/v1/users/me")).status_code == 404
     job = (await admin.get(started.headers["location"])).json()
     assert (job["id"], job["kind"], job["state"]) == (user, "sweep-deletion", "due")
+    assert job["runAt"] <= rfc3339(now())
     assert user in [item["id"] for item in (await admin.get("/v1/admin/jobs")).json()]
 
 

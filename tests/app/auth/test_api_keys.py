@@ -1,0 +1,121 @@
+"""API keys: shown once, limited by scope and app, over when they are revoked or expire."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from models.api_key import ApiKey, hash_key
+from models.base import now, rfc3339
+from tests.cast import Cast
+from tests.conftest import MakeApi
+from tests.harness import Api
+
+KEYS = "/v1/api-keys"
+SERVER = {"name": "server", "scopes": ["data:read", "data:write"], "appId": "notes"}
+
+
+async def test_a_key_is_shown_once_and_works(cast: Cast, api: Api) -> None:
+    made = await cast.admin.post(KEYS, json=SERVER)
+    key = made.json()
+    assert (made.status_code, made.headers["location"]) == (201, f"{KEYS}/{key['id']}")
+    assert key | SERVER == key
+    assert key["key"].startswith("sk_")
+    server = api.caller(key["key"])
+    assert (await server.put(f"/v1/users/{cast.owner.id}/apps/notes/data/k", json=1)).status_code == 201
+    listed = (await cast.admin.get(KEYS)).json()["items"]
+    assert listed[0] == {name: value for name, value in key.items() if name != "key"}
+    assert all(set(item) == set(listed[0]) for item in listed)
+
+
+async def test_only_a_hash_of_a_key_is_stored(cast: Cast) -> None:
+    secret = (await cast.admin.post(KEYS, json=SERVER)).json()["key"]
+    row = await ApiKey.raw().find_one({"name": "server"})
+    assert row is not None
+    assert row["hash"] == hash_key(secret)
+    assert secret not in str(row)
+    assert "hash" not in repr(ApiKey.from_stored(row))
+
+
+async def test_a_key_reaches_its_app_only(cast: Cast) -> None:
+    assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}/apps/boats/data")).status_code == 404
+    assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}/apps/boats/data/k")).status_code == 404
+    assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}/apps/notes/data")).status_code == 200
+    assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}")).status_code == 403
+
+
+async def test_a_revoked_key_is_refused_at_once(cast: Cast, api: Api) -> None:
+    key = (await cast.admin.post(KEYS, json={"name": "x", "scopes": ["users:read"]})).json()
+    server = api.caller(key["key"])
+    assert (await server.get("/v1/users")).status_code == 200
+    assert (await cast.admin.delete(f"{KEYS}/{key['id']}")).status_code == 204
+    assert (await server.get("/v1/users")).status_code == 401
+    assert (await cast.admin.delete(f"{KEYS}/{key['id']}")).status_code == 404
+
+
+async def test_a_key_revoked_elsewhere_is_refused_when_its_memory_fades(make_api: MakeApi) -> None:
+    api, other = await make_api(credential_cache_seconds=0), await make_api()
+    admin, server = await other.key("admin"), await api.key("users:read")
+    assert (await server.get("/v1/users")).status_code == 200
+    key_id = (await admin.get(KEYS)).json()["items"][0]["id"]
+    assert (await admin.delete(f"{KEYS}/{key_id}")).status_code == 204
+    assert (await server.get("/v1/users")).status_code == 401
+
+
+async def test_an_expired_key_is_refused(cast: Cast, api: Api) -> None:
+    expires = rfc3339(datetime.now(UTC) + timedelta(hours=1))
+    key = (await cast.admin.post(KEYS, json={**SERVER, "expiresAt": expires})).json()
+    assert key["expiresAt"] == expires
+    await ApiKey.raw().update_one({"name": "server"}, {"$set": {"expiresAt": now()}})
+    assert (await api.caller(key["key"]).get(f"/v1/users/{cast.owner.id}/apps/notes/data")).status_code == 401
+
+
+async def test_what_is_remembered_of_a_key_ends_with_the_key(cast: Cast, api: Api) -> None:
+    expires = datetime.now(UTC) + timedelta(seconds=1)
+    body = {"name": "short", "scopes": ["users:read"], "expiresAt": rfc3339(expires)}
+    server = api.caller((await cast.admin.post(KEYS, json=body)).json()["key"])
+    assert (await server.get("/v1/users")).status_code == 200
+    while (answer := await server.get("/v1/users")).status_code == 200:
+        assert datetime.now(UTC) < expires + timedelta(seconds=1)
+    assert answer.status_code == 401
+    assert datetime.now(UTC) >= expires - timedelta(milliseconds=1)
+
+
+async def test_keys_are_listed_newest_first_page_by_page(cast: Cast) -> None:
+    made = [(await cast.admin.post(KEYS, json={**SERVER, "name": f"k{n}"})).json()["id"] for n in range(3)]
+    first = (await cast.admin.get(KEYS, params={"limit": 2})).json()
+    second = (await cast.admin.get(KEYS, params={"limit": 200, "cursor": first["nextCursor"]})).json()
+    ids = [item["id"] for item in first["items"] + second["items"]]
+    assert ids[:3] == made[::-1]
+    assert (len(set(ids)), second["nextCursor"]) == (await ApiKey.raw().count_documents({}), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"scopes": ["data:read"]}, "/name"),
+        ({"name": "x"}, "/scopes"),
+        ({"name": "x", "scopes": []}, "/scopes"),
+        ({"name": "x", "scopes": ["all"]}, "/scopes/0"),
+        ({"name": "x", "scopes": ["data:read"], "appId": "a b"}, "/appId"),
+        ({"name": "x", "scopes": ["admin"], "appId": "notes"}, "/appId"),
+        ({"name": "x", "scopes": ["data:read"], "expiresAt": "2020-01-01T00:00:00Z"}, "/expiresAt"),
+        ({"name": "x", "scopes": ["data:read"], "hash": "x"}, "/hash"),
+    ],
+    ids=repr,
+)
+async def test_other_keys_are_refused_by_field(cast: Cast, body: Any, pointer: str) -> None:
+    refused = await cast.admin.post(KEYS, json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+@pytest.mark.parametrize("key_id", ["f" * 24, "nonsense", "%00"])
+async def test_a_key_that_is_not_there_is_404(cast: Cast, key_id: str) -> None:
+    assert (await cast.admin.delete(f"{KEYS}/{key_id}")).status_code == 404
+
+
+async def test_only_admins_make_see_and_revoke_keys(cast: Cast) -> None:
+    for caller in (cast.owner, cast.reader, cast.app_key):
+        assert (await caller.post(KEYS, json=SERVER)).status_code == 403
+        assert (await caller.get(KEYS)).status_code == 403
+        assert (await caller.delete(f"{KEYS}/{'f' * 24}")).status_code == 403

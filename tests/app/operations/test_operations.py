@@ -1,0 +1,239 @@
+"""Operation: alive, ready, measured; request ids, overload, browsers, and a database that is gone."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from indexes import sync
+from models.user import User
+from tests.app.faults import TRANSIENT, Cable, failing
+from tests.cast import Cast
+from tests.conftest import MakeApi
+from tests.harness import Api
+
+
+async def test_a_process_is_alive(cast: Cast) -> None:
+    answer = await cast.nobody.get("/livez")
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+async def test_a_satchel_with_all_its_indexes_is_ready(cast: Cast) -> None:
+    answer = await cast.nobody.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "missingIndexes": []})
+
+
+async def test_a_satchel_that_lacks_an_index_is_not_ready_and_says_which(
+    cast: Cast, database: AsyncDatabase[Any]
+) -> None:
+    await User.raw().drop_index("email_1")
+    try:
+        answer = await cast.nobody.get("/readyz")
+        drift = await cast.admin.get("/v1/admin/indexes")
+    finally:
+        await sync.apply(database, await sync.plan(database))
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert len(answer.json()["missingIndexes"]) == 1
+    assert "email_1" in answer.json()["missingIndexes"][0]
+    assert "email_1" in " ".join(drift.json()["drift"])
+    assert answer.headers["retry-after"]
+    assert (await cast.nobody.get("/readyz")).status_code == 200
+    assert (await cast.admin.get("/v1/admin/indexes")).json() == {"drift": []}
+
+
+async def test_without_database_a_process_is_alive_and_answers_503(make_api: MakeApi, mongodb_uri: str) -> None:
+    cable = Cable(mongodb_uri)
+    api = await make_api(mongodb_uri=SecretStr(await cable.connect()), request_timeout_ms=300, pool_min_size=0)
+    admin = await api.key("admin")
+    user = api.token((await admin.post("/v1/users", json={})).json()["id"])
+    assert (await user.put("/v1/users/me/apps/notes/data/k", json=1)).status_code == 201
+    await cable.cut()
+    nobody = api.caller(None)
+    assert (await nobody.get("/livez")).status_code == 200
+    assert (await nobody.get("/metrics")).status_code == 200
+    event = {"appId": "notes", "eventName": "x", "eventCategory": "custom"}
+    refused = [
+        await nobody.get("/readyz"),
+        await user.get("/v1/users/me"),
+        await user.merge("/v1/users/me", {"name": "x"}),
+        await user.get("/v1/users/me/apps/notes/data/k"),
+        await user.put("/v1/users/me/apps/notes/data/k", json=1),
+        await user.get("/v1/users/me/apps/notes/data"),
+        await user.post("/v1/users/me/activity", json={"appId": "a", "eventType": "x"}),
+        await user.post("/v1/analytics/events", json=event),
+        await user.get("/v1/analytics/event-counts"),
+        await api.caller("sk_" + "x" * 43).get("/v1/users"),
+    ]
+    for answer in refused:
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert "127.0.0.1" not in answer.text
+
+
+@pytest.mark.parametrize("fault", [{"closeConnection": True}, {"errorCode": 11600}, TRANSIENT], ids=repr)
+async def test_a_database_that_keeps_failing_is_503_in_bounded_time(
+    make_api: MakeApi, client: AsyncMongoClient[Any], fault: dict[str, Any]
+) -> None:
+    api = await make_api(request_timeout_ms=500)
+    admin = await api.key("admin")
+    user = api.token((await admin.post("/v1/users", json={})).json()["id"])
+    started = time.monotonic()
+    async with failing(client, "insert", "findAndModify", mode="alwaysOn", **fault), asyncio.timeout(20):
+        answers = [
+            await admin.post("/v1/users", json={}),
+            await user.put("/v1/users/me/apps/notes/data/k", json=1),
+            await user.put("/v1/users/me/apps/notes/data/k", json=1, params={"activity": "x"}),
+        ]
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert time.monotonic() - started < 10
+    async with asyncio.timeout(10):  # the driver looks for the primary again, at most twice a second
+        while (after := await user.put("/v1/users/me/apps/notes/data/k", json=1)).status_code == 503:
+            pass
+    assert after.status_code == 201
+
+
+async def test_a_passing_failure_of_the_primary_is_not_seen(cast: Cast, client: AsyncMongoClient[Any]) -> None:
+    async with failing(client, "findAndModify", mode={"times": 1}, closeConnection=True):
+        assert (await cast.owner.put("/v1/users/me/apps/notes/data/k", json=1)).status_code == 201
+
+
+async def test_requests_are_measured_by_their_template(cast: Cast) -> None:
+    await cast.owner.put("/v1/users/me/apps/notes/data/measured-key", json=1)
+    await cast.owner.get("/v1/users/me/profile")
+    await cast.nobody.get("/no/such/path")
+    answer = await cast.nobody.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    for line in (
+        'satchel_request_seconds_count{method="PUT",'
+        'route="/v1/users/{userId}/apps/{appId}/data/{dataKey}",status="201"}',
+        'satchel_request_seconds_count{method="GET",route="/v1/users/{userId}/profile",status="200"}',
+        'satchel_request_seconds_count{method="any",route="unmatched",status="404"}',
+        'satchel_mongodb_command_seconds_count{command="findAndModify",outcome="ok"}',
+        'satchel_mongodb_pool_connections{state="open"}',
+        "satchel_requests_in_flight",
+        "satchel_requests_refused_total",
+        "satchel_late_swept_documents_total",
+    ):
+        assert re.search("^" + re.escape(line) + r" [0-9.e+]+$", answer.text, re.MULTILINE)
+    assert "measured-key" not in answer.text
+    assert cast.owner.id not in answer.text
+
+
+@pytest.mark.parametrize("sent", ["abc-123", "A.b_c", "x" * 64])
+async def test_a_request_id_is_taken_over(cast: Cast, sent: str) -> None:
+    answer = await cast.nobody.get("/v1/users/me", headers={"X-Request-Id": sent})
+    assert (answer.headers["x-request-id"], answer.json()["requestId"]) == (sent, sent)
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 65, "a b", 'x"}', "é", "a\tb"])
+async def test_an_odd_request_id_is_replaced(cast: Cast, sent: str) -> None:
+    answer = await cast.nobody.get("/v1/users/me", headers={"X-Request-Id": sent.encode()})
+    assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
+    assert answer.json()["requestId"] == answer.headers["x-request-id"]
+
+
+async def test_every_request_has_an_id_of_its_own(cast: Cast) -> None:
+    answers = await asyncio.gather(*(cast.owner.get("/v1/users/me") for _ in range(20)))
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 20
+
+
+async def test_more_requests_than_can_be_served_are_refused_at_once(
+    make_api: MakeApi, client: AsyncMongoClient[Any]
+) -> None:
+    api = await make_api(max_in_flight=5)
+    user = api.token((await (await api.key("admin")).post("/v1/users", json={})).json()["id"])
+    await user.get("/v1/users/me/apps/notes/data/k")
+    async with failing(client, "find", mode="alwaysOn", blockConnection=True, blockTimeMS=300):
+        answers = await asyncio.gather(*(user.get("/v1/users/me/apps/notes/data/k") for _ in range(20)))
+        during = await asyncio.gather(user.get("/v1/users/me"), *(api.client.get("/livez") for _ in range(9)))
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert (len(refused), {answer.status_code for answer in answers}) == (15, {404, 503})
+    assert all(answer.headers["retry-after"] == "1" for answer in refused)
+    assert all(answer.json()["code"] == "unavailable" for answer in refused)
+    assert {answer.status_code for answer in during} == {200}
+    assert (await user.get("/v1/users/me")).status_code == 200
+
+
+async def test_a_refused_body_gives_its_place_back(make_api: MakeApi) -> None:
+    api = await make_api(max_in_flight=2)
+    user = api.token("f" * 24)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b" " * 65536
+
+    for _ in range(5):
+        assert (await user.put("/v1/users/me/apps/a/data/k", content=endless())).status_code in (404, 413)
+        assert (await user.post("/v1/analytics/events", content=endless())).status_code == 413
+    assert (await user.get("/v1/users/me")).status_code == 404
+
+
+PREFLIGHT = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
+
+
+async def test_browsers_of_other_origins_are_not_let_in_by_default(cast: Cast) -> None:
+    answer = await cast.owner.get("/v1/users/me", headers={"Origin": "https://app.example"})
+    assert "access-control-allow-origin" not in answer.headers
+    assert (await cast.nobody.request("OPTIONS", "/v1/users/me", headers=PREFLIGHT)).status_code == 405
+
+
+async def test_browsers_of_the_origins_in_the_setting_are_let_in(make_api: MakeApi) -> None:
+    api = await make_api(cors_origins=["https://app.example"])
+    path, wanted = "/v1/users/me/apps/notes/data/k", "authorization,if-match,if-none-match,content-type,prefer"
+    sent = {**PREFLIGHT, "Access-Control-Request-Headers": wanted}
+    preflight = await api.client.options(path, headers=sent)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    assert "PUT" in preflight.headers["access-control-allow-methods"]
+    answer = await api.client.get(path, headers={"Origin": "https://app.example"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, "https://app.example")
+    exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+    assert {"etag", "location", "retry-after", "x-request-id"} <= exposed
+    other = await api.client.options(path, headers={**sent, "Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_browser_can_read_a_refusal_for_overload_or_size(make_api: MakeApi) -> None:
+    api = await make_api(cors_origins=["https://app.example"])
+    sent = {"Origin": "https://app.example"}
+    answer = await api.client.put("/v1/users/me/profile", content=b"x" * (1024 * 1024 + 1), headers=sent)
+    assert (answer.status_code, answer.headers.get("access-control-allow-origin")) == (413, "https://app.example")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/users/", "/v1/nothing", "/livez/", "//livez"])
+async def test_a_path_that_is_not_there_is_404_as_a_problem(cast: Cast, path: str) -> None:
+    answer = await cast.admin.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_a_method_that_is_not_there_is_405_as_a_problem(cast: Cast) -> None:
+    answer = await cast.admin.request("DELETE", "/v1/users")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert "GET" in answer.headers["allow"]
+
+
+async def test_admins_see_relations_and_jobs(cast: Cast) -> None:
+    relations = (await cast.admin.get("/v1/admin/relations")).json()
+    assert {
+        "child": "appdata",
+        "field": "userId",
+        "parent": "users",
+        "onDelete": "CASCADE",
+        "insert": "hot",
+        "oneToOne": False,
+    } in relations
+    assert (await cast.admin.get("/v1/admin/jobs")).json() == []
+    assert (await cast.admin.get("/v1/admin/jobs/nothing")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/docs", "/console", "/openapi.json"])
+async def test_pages_are_there(api: Api, path: str) -> None:
+    answer = await api.client.get(path)
+    assert answer.status_code == 200
+    assert "satchel" in answer.text.lower()

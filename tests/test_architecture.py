@@ -1,0 +1,192 @@
+"""What docs/architecture.md promises of the tree, checked; each failure names what was forgotten."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import models
+from app.settings import Settings
+from indexes.definitions import INDEXES
+from models import DOCUMENTS
+from models.base import Stored
+from models.owned import OwnedByUser
+from models.relations import EXEMPT, RELATIONS, Insert
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("app", "indexes", "models", "scripts")
+MAY_IMPORT = {
+    "models": {"models"},
+    "indexes": {"indexes", "models"},
+    "app": {"app", "indexes", "models"},
+    "scripts": {"app", "indexes", "models", "scripts"},
+}
+DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console")
+LAYERS = [
+    {"app.settings"},
+    {"app.errors"},
+    {"app.database", "app.observability", "app.body"},
+    {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs"},
+    {"app.principal", "app.http"},
+    {"app.hot", "app.idempotency", "app.examples"},
+    {"app.relations"},
+    {f"app.{domain}" for domain in DOMAINS},
+    {"app.openapi", "app.main"},
+]  # fmt: skip
+LONGEST = 400
+
+
+def sources() -> dict[str, ast.Module]:
+    """Module name -> its syntax tree."""
+    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths}
+    return {name: ast.parse(path.read_text()) for path, name in names.items()}
+
+
+def imports_of(tree: ast.Module) -> set[str]:
+    """What a module imports of ours, functions' own imports among them."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ROOMS}
+
+
+SOURCES = sources()
+
+
+def layer_of(module: str) -> int:
+    for height, layer in enumerate(LAYERS):
+        if module in layer or ".".join(module.split(".")[:2]) in layer:
+            return height
+    pytest.fail(f"{module} is in no layer: put it into LAYERS")
+
+
+def test_rooms_import_one_way() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, tree in SOURCES.items()
+        for name in imports_of(tree)
+        if name.split(".")[0] not in MAY_IMPORT[module.split(".")[0]]
+    ]
+    assert wrong == []
+
+
+def test_layers_of_the_application_import_downwards() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, tree in SOURCES.items()
+        if module.startswith("app.")
+        for name in imports_of(tree) & SOURCES.keys()
+        if name.startswith("app.") and layer_of(name) > layer_of(module)
+    ]
+    assert wrong == []
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {
+        module: {name for name in top_imports(tree) if name in SOURCES and name != module}
+        for module, tree in SOURCES.items()
+    }
+    while leaves := [module for module, needs in graph.items() if not needs]:
+        graph = {module: needs - set(leaves) for module, needs in graph.items() if module not in leaves}
+    assert graph == {}
+
+
+def top_imports(tree: ast.Module) -> set[str]:
+    """What a module imports of ours when it is imported itself, each by the module that defines it."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & SOURCES.keys()
+            found |= submodules or {node.module}
+    return found
+
+
+def test_no_domain_imports_another_domains_routes() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, tree in SOURCES.items()
+        if module.startswith("app.") and module not in ("app.main", "app.openapi")
+        for name in imports_of(tree) & SOURCES.keys()
+        if name.endswith("routes") and name != module
+    ]
+    assert wrong == []
+
+
+def test_every_document_class_is_in_documents() -> None:
+    modules = [importlib.import_module(f"models.{info.name}") for info in pkgutil.iter_modules(models.__path__)]
+    classes = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Stored)
+    }
+    assert {each.__name__ for each in classes - {Stored, OwnedByUser}} == {each.__name__ for each in DOCUMENTS}
+
+
+def test_every_reference_has_a_relation_or_a_reason() -> None:
+    fields = {
+        (document.collection_name(), name)
+        for document in DOCUMENTS
+        for name in document.model_fields
+        if name.endswith("_id") and name != "revision_id"
+    }
+    related = {(relation.child.collection_name(), relation.field) for relation in RELATIONS}
+    assert fields == related | EXEMPT.keys()
+    assert related & EXEMPT.keys() == set()
+    assert all(reason for reason in EXEMPT.values())
+
+
+def test_every_relation_names_a_field_and_has_an_index_to_find_children_by() -> None:
+    for relation in RELATIONS:
+        assert relation.field in relation.child.model_fields
+        leading = [
+            next(iter(index.keys))
+            for index in INDEXES[relation.child]
+            if "partialFilterExpression" not in index.options
+        ]
+        assert relation.stored in leading, f"{relation.child.__name__}.{relation.field} has no index"
+
+
+def test_one_to_one_relations_are_unique() -> None:
+    for relation in RELATIONS:
+        unique = any(dict(i.keys) == {relation.stored: 1} and i.options.get("unique") for i in INDEXES[relation.child])
+        assert unique == relation.one_to_one
+
+
+def test_hot_inserts_are_those_of_the_design() -> None:
+    hot = {relation.child.collection_name() for relation in RELATIONS if relation.insert is Insert.HOT}
+    assert hot == {"activities", "appdata", "analytics"}
+
+
+def test_every_setting_is_described_and_documented() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"{name} has no description"
+        assert f"SATCHEL_{name.upper()}" in page, f"{name} is not in docs/settings.md: python -m scripts docs"
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    reads = ("attr='environ'", "attr='getenv'", "name='environ'", "name='getenv'")
+    readers = {module for module, tree in SOURCES.items() if any(read in ast.dump(tree) for read in reads)}
+    assert {module for module in readers if not module.startswith("scripts")} == set()
+
+
+def test_no_file_is_two_things() -> None:
+    lengths = {
+        str(p.relative_to(ROOT)): len(p.read_text().splitlines())
+        for room in (*ROOMS, "tests")
+        for p in (ROOT / room).rglob("*.py")
+    }
+    assert {path: length for path, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    silent = [module for module, tree in SOURCES.items() if tree.body and ast.get_docstring(tree) is None]
+    assert silent == []

@@ -1,0 +1,173 @@
+"""The API keeps its contract: Schemathesis against a server that runs as in production, with what OpenAPI says."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from pymongo import MongoClient
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from app.main import create_app
+from app.settings import Settings
+from models.api_key import hash_key
+
+ROOT = Path(__file__).parent.parent
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+def _document() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Settings(_env_file=None, mongodb_uri="mongodb://127.0.0.1:9", data_dir=Path(folder))
+        return create_app(made).openapi()
+
+
+DOCUMENT = _document()
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+}
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server, the admin's credentials, and a user who exists."""
+
+    url: str
+    headers: dict[str, str]
+    user_id: str
+
+
+@pytest.fixture(scope="module")
+def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    database, folder = "contract", tmp_path_factory.mktemp("contract")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    secret = f"sk_{secrets.token_urlsafe(32)}"
+    key = {"name": "contract", "scopes": ["admin"], "hash": hash_key(secret), "version": 1}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SATCHEL_")},
+        "SATCHEL_MONGODB_URI": mongodb_uri,
+        "SATCHEL_DATABASE": database,
+        "SATCHEL_DATA_DIR": str(folder),
+        "SATCHEL_PORT": str(port),
+        "SATCHEL_LOG_REQUESTS": "false",
+    }
+    headers = {"Authorization": f"Bearer {secret}"}
+    url = f"http://127.0.0.1:{port}"
+    with MongoClient[dict[str, Any]](mongodb_uri) as client, (folder / "log").open("wb") as log:
+        client[database]["apikeys"].insert_one(key)
+        command = [sys.executable, "-m", "scripts"]
+        subprocess.run([*command, "indexes", "apply"], env=environment, cwd=ROOT, check=True, capture_output=True)
+        server = subprocess.Popen([*command, "serve"], env=environment, cwd=ROOT, stderr=log)
+        try:
+            _wait(server, url)
+            user = httpx.post(f"{url}/v1/users", json={"email": "ann@example.com"}, headers=headers).json()["id"]
+            yield Served(url, headers, user)
+        finally:
+            server.terminate()
+            server.wait(30)
+            client.drop_database(database)
+
+
+def _wait(server: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + 30
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            continue
+    raise AssertionError(f"the server did not become ready (code {server.poll()})")
+
+
+@schema.parametrize()
+@settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_is_as_described(case: schemathesis.Case, served: Served) -> None:
+    """Of a user who exists, where one is named, or nearly every answer would be 404."""
+    if "userId" in (case.path_parameters or {}) and case.operation.label != "DELETE /v1/users/{userId}":
+        case.path_parameters["userId"] = served.user_id
+    if (case.query or {}).get("userId"):
+        case.query["userId"] = served.user_id
+    case.call_and_validate(base_url=served.url, headers=served.headers, checks=CHECKS)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_is_described(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert operation["operationId"]
+    assert operation["summary"]
+    assert operation["tags"]
+    for status, response in operation["responses"].items():
+        assert response["description"]
+        if int(status) >= 400:
+            assert list(response["content"]) == ["application/problem+json"]
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name.split(" ")[1].startswith("/v1/")])
+def test_every_operation_says_its_problems_and_asks_for_credentials(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert {"401", "403", "422", "503"} <= operation["responses"].keys()
+    assert operation["security"]
+    if "{" in name:
+        assert "404" in operation["responses"]
+
+
+@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
+def test_every_body_has_an_example_and_its_limits_as_problems(name: str) -> None:
+    operation = OPERATIONS[name]
+    for media in operation["requestBody"]["content"].values():
+        assert "example" in media or "examples" in media
+    assert "413" in operation["responses"]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    def walk(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
+            for part in node.values():
+                yield from walk(part)
+        elif isinstance(node, list):
+            for part in node:
+                yield from walk(part)
+
+    known = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    assert set(walk(DOCUMENT)) <= known
