@@ -82,6 +82,15 @@ def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = No
         raise NotFound("there is no such app")
 
 
+def may(principal: Principal, scope: str, *, user_id: ObjectId) -> bool:
+    """Whether `authorize` would let the caller pass."""
+    try:
+        authorize(principal, scope, user_id=user_id)
+    except (Forbidden, NotFound):
+        return False
+    return True
+
+
 def _authorize_owner(principal: Principal, scope: str, user_id: ObjectId | None, app_id: str | None) -> None:
     if user_id is None or scope not in OWNERS_SCOPES:
         raise Forbidden(f"this needs an API key with the scope {scope}")

@@ -83,6 +83,8 @@ async def list_activity(
     user_id = caller.resolve(userId)
     app_id = app_id or (None if caller.is_admin else caller.app_id)
     authorize(caller, "data:read", user_id=user_id, app_id=app_id)
+    if expand:
+        authorize(caller, "users:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
     equal = {"appId": app_id, "eventType": event_type, "sessionId": session_id}
     after: Any = decode_cursor(cursor, datetime, ObjectId)

@@ -119,6 +119,8 @@ async def list_app_data(
     """The live values of an app in the order of their keys, each in its envelope."""
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id, app_id=appId)
+    if expand:
+        authorize(caller, "users:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
     after = decode_cursor(cursor, str)
     rows = await AppData.find_by_user_and_app(

@@ -24,13 +24,13 @@ from app.http import (
 )
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
-from app.principal import Caller, authorize
+from app.principal import Caller, authorize, may
 from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import collect
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
-from app.users.views import CompleteView, UserView, complete, user_view
+from app.users.views import CompleteView, Embedded, UserView, complete, user_view
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
@@ -47,9 +47,9 @@ class Login(Fields):
 
 
 class LoggedIn(Fields):
-    """What a login left: the user and the id of the activity."""
+    """What a login left: the id of the activity, and the user where the caller may read users."""
 
-    user: UserView
+    user: Embedded = None
     activity_id: Annotated[str, Field(description="Id of the `login` activity.")]
 
 
@@ -173,4 +173,5 @@ async def login(
     await app_registry(request.scope).settings_of(body.app_id)
     await leases(request.scope).hold(User, user_id)
     done = await log_in(user_id, body.app_id, body.session_id, claim)
-    return LoggedIn(user=user_view(await find_user(user_id)), activity_id=str(done.resource_id))
+    user = user_view(await find_user(user_id)) if may(caller, "users:read", user_id=user_id) else None
+    return LoggedIn(user=user, activity_id=str(done.resource_id))

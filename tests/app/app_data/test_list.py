@@ -133,3 +133,12 @@ async def test_other_parameters_are_refused(cast: Cast, query: str) -> None:
 
 async def test_the_list_of_a_user_who_is_not_there_is_404(cast: Cast) -> None:
     assert (await cast.admin.get(f"/v1/users/{'f' * 24}/apps/notes/data")).status_code == 404
+
+
+async def test_a_key_that_may_not_read_users_gets_none_embedded(cast: Cast) -> None:
+    path = f"/v1/users/{cast.owner.id}"
+    for kind in ("apps/notes/data", "activity"):
+        assert (await cast.app_key.get(f"{path}/{kind}")).status_code == 200
+        assert (await cast.app_key.get(f"{path}/{kind}", params={"expand": "user"})).status_code == 403
+    login = await cast.app_key.post(f"{path}/logins", json={"appId": "notes"})
+    assert (login.status_code, list(login.json())) == (201, ["activityId"])
