@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
         summary="Everything an app knows about a person, under one user.",
         lifespan=_lifespan,
         redirect_slashes=False,
-        servers=[{"url": settings.public_url}],
+        servers=[{"url": settings.url}],
     )
     app.state.settings = settings
     app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)

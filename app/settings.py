@@ -106,9 +106,9 @@ class Settings(BaseSettings):
     )
     log_requests: bool = Field(default=True, description="Write one structured line per request.")
     log_format: Literal["json", "console"] = Field(default="json", description="`json` lines, or `console` for people.")
-    public_url: str = Field(
-        default="http://127.0.0.1:8000",
-        description="How the outside world reaches this server; in OpenAPI and in links.",
+    public_url: str | None = Field(
+        default=None,
+        description="How the outside world reaches this server; in OpenAPI and in links. Unset: by host and port.",
     )
 
     @model_validator(mode="after")
@@ -128,6 +128,11 @@ class Settings(BaseSettings):
         if self.require_registered_apps is None:
             return self.environment == "production"
         return self.require_registered_apps
+
+    @property
+    def url(self) -> str:
+        """How this server is reached, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def token_key_path(self) -> Path:

@@ -21,7 +21,7 @@ async def console(request: Request) -> HTMLResponse:
     """Readable without script, loads nothing from elsewhere."""
     page = _PAGES.get_template("console.html").render(
         version=request.app.version,
-        url=request.app.state.settings.public_url,
+        url=request.app.state.settings.url,
         collections=[document.collection_name() for document in DOCUMENTS],
     )
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})

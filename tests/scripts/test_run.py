@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 SECONDS = 60
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -144,6 +147,43 @@ def test_welcome_names_url_docs_console_and_the_key(satchel: Satchel) -> None:
 def test_admin_key_opens_the_api(satchel: Satchel) -> None:
     status, user = satchel.call("POST", "/v1/users", {"email": "ada@example.org"})
     assert (status, user["email"]) == (201, "ada@example.org")
+
+
+def test_quick_start_of_the_readme_works_when_pasted(satchel: Satchel) -> None:
+    readme = (ROOT / "README.md").read_text()
+    lines = readme.split("```sh\n")[1].split("```")[0]
+    assert len(lines.splitlines()) == 5
+    own = lines.replace("127.0.0.1:8000", f"127.0.0.1:{satchel.port}").replace(".satchel/", f"{satchel.data_dir}/")
+    done = subprocess.run(["bash", "-c", own], capture_output=True, text=True, timeout=SECONDS, check=True)
+    stored, refused, listed, event, counts, plan, receipt, gone = map(json.loads, done.stdout.splitlines())
+    assert (stored["dataKey"], stored["version"]) == ("settings", 1)
+    assert (refused["status"], refused["current"]["value"]) == (412, {"theme": "dark"})
+    assert [item["value"] for item in listed["items"]] == [{"theme": "dark"}]
+    assert event == {"accepted": 1, "duplicates": 0, "quarantined": 0}
+    assert {"eventName": "signup", "count": 1} in counts
+    assert plan["deleted"] == receipt["deleted"] == {"users": 1, "profiles": 1, "preferences": 1, "appdata": 1}
+    assert gone["status"] == 404
+
+
+def test_console_opens_in_a_browser(satchel: Satchel) -> None:
+    chromium = shutil.which("chromium")
+    assert chromium, "apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 380, "height": 700})
+        troubles: list[str] = []
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        answer = page.goto(f"http://127.0.0.1:{satchel.port}/console")
+        assert answer is not None
+        assert answer.status == 200
+        assert page.locator("h1").inner_text().startswith("Satchel")
+        assert f"127.0.0.1:{satchel.port}/v1/analytics/events" in page.locator("pre").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380
+        page.get_by_role("link", name="Readiness").click()
+        assert "ready" in page.locator("body").inner_text()
+        browser.close()
+    assert troubles == []
 
 
 def test_secrets_and_logs_are_for_their_owner_only(satchel: Satchel) -> None:
