@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
@@ -13,7 +13,20 @@ router = APIRouter(include_in_schema=False)
 _PAGES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "pages"), autoescape=select_autoescape(), enable_async=False
 )
-_POLICY: Final = "default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+_ICON: Final = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#0b5cad" '
+    b'd="M2 6h12v8H2zM5 6V4a3 3 0 0 1 6 0v2h-1.5V4a1.5 1.5 0 0 0-3 0v2z"/></svg>'
+)
+
+
+@router.get("/favicon.ico")
+async def icon() -> Response:
+    """A satchel."""
+    return Response(_ICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
 
 
 @router.get("/console", response_class=HTMLResponse)
