@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from app.errors import Problem
 from models import DOCUMENTS
 
 router = APIRouter(include_in_schema=False)
@@ -37,4 +38,12 @@ async def console(request: Request) -> HTMLResponse:
         url=request.app.state.settings.url,
         collections=[document.collection_name() for document in DOCUMENTS],
     )
+    return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+
+
+@router.get("/docs/errors", response_class=HTMLResponse)
+async def errors() -> HTMLResponse:
+    """Where the `type` of a problem leads."""
+    found = sorted(Problem.__subclasses__(), key=lambda problem: (problem.status, problem.code.value))
+    page = _PAGES.get_template("errors.html").render(problems=found)
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
