@@ -12,7 +12,7 @@ Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 MAX_DEPTH = 64
 MAX_METADATA_BYTES = 16 * 1024
-_INT64 = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 _REF = "$ref"
 _ESCAPE = "\x1b"
 
@@ -76,7 +76,7 @@ def _check_scalar(pointer: str, value: object) -> None:
         _check_text(pointer, value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise UnstorableValue(pointer, "not_finite", "NaN and Infinity are not JSON")
-    elif isinstance(value, int) and value not in _INT64:
+    elif isinstance(value, int) and not _LEAST <= value <= _MOST:
         raise UnstorableValue(pointer, "integer_too_large", "an integer must fit 64 bits with sign")
 
 

@@ -25,8 +25,8 @@ _SATCHEL, _BARE = "app.main:create_app", "scripts.bench.bare:create_app"
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Length of one round of one server.")] = 2.0,
-    rounds: Annotated[int, typer.Option(min=1, max=50, help="Rounds of each server per workload.")] = 7,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Length of one round of one server.")] = 0.5,
+    rounds: Annotated[int, typer.Option(min=1, max=50, help="Rounds of each server per workload.")] = 20,
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(WORKLOADS)}; several times.")] = None,
     connections: Annotated[int, typer.Option(min=1, max=64, help="Requests under way at any time.")] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -11,7 +11,7 @@ import sys
 import time
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final, cast
 
@@ -141,12 +141,12 @@ async def _serve() -> None:
     for line in iter(sys.stdin.readline, ""):
         asked: dict[str, Any] = json.loads(line)
         name = asked["workload"]
-        players = casts.setdefault(name, []) or WORKLOADS[name].players(plan)
-        casts[name] = players
+        if name not in casts:
+            casts[name] = WORKLOADS[name].players(plan)
         gc.collect()
         try:
-            result = await play(asked["port"], players, asked["seconds"])
-            answer = {name: getattr(result, name) for name in Round.__slots__}
+            result = await play(asked["port"], casts[name], asked["seconds"])
+            answer = asdict(result)
         except (WrongAnswerError, OSError) as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)

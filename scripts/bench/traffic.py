@@ -162,7 +162,7 @@ def _senders(count: int, *, batch: bool) -> Callable[["Plan"], list[Player]]:
             body = _json(events if batch else events[0])
             templates.append(_head("POST", EVENTS_PATH, plan.event_key, len(body)) + b"\r\n" + body)
         return [
-            Sender(templates[number::4] + templates[:number:4], number + 1, count) for number in range(plan.connections)
+            Sender(templates[number:] + templates[:number], number + 1, count) for number in range(plan.connections)
         ]
 
     return players

@@ -114,6 +114,18 @@ async def test_other_content_is_refused_by_field(cast: Cast, path: str, content:
     assert (await cast.owner.get(path)).headers["etag"] == '"1"'
 
 
+@pytest.mark.parametrize("number", [2**31, 2**40, 2**63 - 1, -(2**63)])
+async def test_large_integers_come_back_at_once(cast: Cast, number: int) -> None:
+    assert (await cast.owner.put(PROFILE, json={"metadata": {"n": number}})).json()["metadata"] == {"n": number}
+    assert (await cast.owner.get(PROFILE)).json()["metadata"] == {"n": number}
+    assert (await cast.owner.merge(PROFILE, {"bio": "x"})).json()["metadata"] == {"n": number}
+    widgets = {"widgets": {"customizations": {"n": number}}}
+    assert (await cast.owner.put(PREFERENCES, json=widgets)).json()["widgets"]["customizations"] == {"n": number}
+    body = {"appId": "notes", "eventType": "x", "eventData": {"n": number}}
+    assert (await cast.owner.post("/v1/users/me/activity", json=body)).status_code == 201
+    assert (await cast.owner.get("/v1/users/me/activity")).json()["items"][0]["eventData"] == {"n": number}
+
+
 async def test_a_bio_of_500_characters_is_taken_whatever_they_are(cast: Cast) -> None:
     assert (await cast.owner.put(PROFILE, json={"bio": "\U0001f600" * 500})).status_code == 200
 

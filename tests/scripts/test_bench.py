@@ -1,0 +1,117 @@
+"""The benchmark runs every workload, checks every answer, and says how Satchel compares."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+import pytest
+
+from scripts.bench.load import Connection, WrongAnswerError, parse_answer, play
+from scripts.bench.traffic import WORKLOADS, Mixer, Reader, Sender, Swapper
+
+ROOT = Path(__file__).resolve().parents[2]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "scripts", "bench", "--seconds", "0.2", "--rounds", "2", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_every_workload_is_measured_on_both_servers():
+    done = bench("--json", "--connections", "4")
+    assert done.returncode == 0, done.stderr
+    found = {row["name"]: row for row in json.loads(done.stdout)["workloads"]}
+    assert list(found) == ["read", "cas", "mix", "event", "batch"]
+    for row in found.values():
+        assert len(row["ratios"]) == 2
+        assert min(row["ratios"]) > 0
+        for server in (row["satchel"], row["bare"]):
+            assert server["operationsPerSecond"] > 0
+            assert 0 < server["p50"] <= server["p95"] <= server["p99"]
+
+
+def test_one_workload_is_printed_as_a_table():
+    done = bench("--only", "read")
+    assert done.returncode == 0, done.stderr
+    assert "Read one value" in done.stdout
+    assert "Compare-and-set" not in done.stdout
+
+
+def test_an_unknown_workload_is_refused():
+    done = bench("--only", "nothing")
+    assert done.returncode == 2
+    assert "no workload nothing" in done.stderr
+
+
+def test_an_answer_is_whole_when_its_body_is():
+    assert parse_answer(OK) == (200, b"{}")
+    assert parse_answer(OK.lower().replace(b"http", b"HTTP")) == (200, b"{}")
+    assert parse_answer(b"HTTP/1.1 204 No Content\r\n\r\n") == (204, b"")
+    for end in range(len(OK)):
+        assert parse_answer(OK[:end]) is None
+
+
+def test_a_version_that_does_not_move_by_one_is_wrong():
+    player = Swapper(("0" * 24, "token"))
+    assert b'If-Match: "1"' in player.request()
+    assert player.check(200, b'{"version":2}') is None
+    for status, body in ((200, b'{"version":1}'), (200, b'{"version":3}'), (412, b'{"version":2}'), (200, b"{}")):
+        player.request()
+        assert player.check(status, body) is not None
+
+
+def test_other_answers_than_the_right_one_are_wrong():
+    reader, mixer, sender = Reader(iter([])), Mixer(iter([])), Sender([b""], 1, 50)
+    assert reader.check(200, b'{"theme":"dark"}') is None
+    assert mixer.check(200, b'{"dataKey":"key-1","version":2}') is None
+    assert sender.check(200, b'{"accepted":50,"duplicates":0}') is None
+    assert reader.check(200, b'{"dataKey":"key-1"}') == '200 {"dataKey":"key-1"}'
+    assert sender.check(200, b'{"accepted":49,"duplicates":1}') is not None
+    for player in (reader, mixer, sender):
+        assert player.check(503, b'{"theme":"accepted":50') is not None
+
+
+def test_each_event_has_a_message_id_of_its_own():
+    senders = [Sender([b"0" * 16], number, count) for number in (1, 2) for count in (1, 50)]
+    sent = [sender.request() for sender in senders for _ in range(100)]
+    assert len(set(sent)) == 400
+
+
+async def test_a_server_that_hangs_up_fails_the_round(unused_tcp_port: int):
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", unused_tcp_port)
+    async with server:
+        with pytest.raises(WrongAnswerError, match="closed the connection"):
+            await play(unused_tcp_port, [Reader(iter([b"GET / HTTP/1.1\r\n\r\n"]))], 0.1)
+
+
+async def test_latencies_are_taken_from_request_to_whole_answer(unused_tcp_port: int):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            for part in (b"HTTP/1.1 200 OK\r\nContent-Le", b'ngth: 16\r\n\r\n{"theme"', b':"dark"}'):
+                writer.write(part)
+                await writer.drain()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", unused_tcp_port)
+    latencies = array("d")
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(Reader(iter([b"GET / HTTP/1.1\r\n\r\n"])), latencies), "127.0.0.1", unused_tcp_port
+    )
+    connection.start(until=0)
+    await connection.ended
+    server.close()
+    assert len(latencies) == 1
+    assert latencies[0] > 0
+
+
+def test_the_goals_are_those_of_the_design():
+    assert {name: workload.goal for name, workload in WORKLOADS.items()} == {
+        "read": 0.9,
+        "cas": 0.9,
+        "mix": 0.9,
+        "event": 0.7,
+        "batch": 0.6,
+    }
