@@ -87,16 +87,17 @@ MakeApi = Callable[..., Awaitable[Api]]
 
 
 @pytest.fixture(scope="session")
-async def recorder(client: AsyncMongoClient[Raw], base_settings: Settings) -> AsyncIterator[RequestRecorder]:
+async def recorder(base_settings: Settings, mongodb_uri: str) -> AsyncIterator[RequestRecorder]:
     """What the requests of all tests send; in the end each shape of query is explained (guarantee 7)."""
     recorder = RequestRecorder()
     yield recorder
     own = base_settings.model_copy(update={"database": f"explain_{secrets.token_hex(4)}"})
-    database = await bind(client, own)
-    await sync.apply(database, await sync.plan(database))
-    await fill(database)
-    found = await offences(database, recorder)
-    await client.drop_database(database.name)
+    async with connect(own, mongodb_uri, bounded=False) as client:  # the session's may not have run for minutes
+        database = await bind(client, own)
+        await sync.apply(database, await sync.plan(database))
+        await fill(database)
+        found = await offences(database, recorder)
+        await client.drop_database(database.name)
     assert recorder.commands
     assert found == []
 

@@ -121,7 +121,7 @@ def test_every_answer_is_as_described(case: schemathesis.Case, served: Served) -
         case.path_parameters["userId"] = served.user_id
     if (case.query or {}).get("userId"):
         case.query["userId"] = served.user_id
-    case.call_and_validate(base_url=served.url, headers=served.headers, checks=CHECKS)
+    case.call_and_validate(base_url=served.url, headers=served.headers, checks=CHECKS, timeout=30)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
