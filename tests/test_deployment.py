@@ -46,7 +46,10 @@ def test_services_have_healthchecks_and_come_back(name: str) -> None:
 @pytest.mark.parametrize("name", ["app", "worker"])
 def test_server_and_worker_wait_for_the_indexes(name: str) -> None:
     assert SERVICES[name]["depends_on"]["indexes"]["condition"] == "service_completed_successfully"
-    assert SERVICES["indexes"]["command"][-2:] == ["indexes", "apply"]
+    assert SERVICES["indexes"]["command"][-1].split(" && ") == [
+        "python -m scripts indexes apply",
+        "python -m scripts indexes verify",
+    ]
 
 
 def test_no_secret_has_a_default() -> None:

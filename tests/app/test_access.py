@@ -106,8 +106,10 @@ def test_no_route_is_hidden_but_the_pages(base_settings: Settings) -> None:
         "/openapi.json",
         "/docs",
         "/docs/oauth2-redirect",
+        "/docs/errors",
         "/redoc",
         "/console",
+        "/favicon.ico",
     }
 
 
