@@ -6,7 +6,7 @@ import unicodedata
 import idna
 
 LONGEST = 254
-_LOCAL = re.compile(r"^[^\s@\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}$")
+_LOCAL = re.compile(r"^[^\s@\ud800-\udfff\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}$")
 
 
 def canonical_email(address: str) -> str:

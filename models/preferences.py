@@ -1,14 +1,13 @@
 """The preferences: how a user wants things; one document to each user."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import langcodes
 from bson import ObjectId
 from pydantic import AfterValidator, Field
-from pymongo import ReturnDocument
 
 from models.base import Fields, Session
-from models.owned import OwnedByUser
+from models.owned import OneToOne
 from models.values import SmallObject
 
 Label = Annotated[str, Field(min_length=1, max_length=256)]
@@ -58,28 +57,13 @@ class PreferencesContent(Fields):
     dashboard: Dashboard = Field(default_factory=Dashboard)
 
 
-class Preferences(PreferencesContent, OwnedByUser):
+class Preferences(PreferencesContent, OneToOne):
     """One user's preferences."""
 
     class Settings:
         name = "preferences"
 
     @classmethod
-    async def find_by_user_id(cls, user_id: ObjectId, *, session: Session = None) -> Self | None:
-        """The user's preferences, None where there are none (seed 002 `findByUserId`)."""
-        row = await cls.raw().find_one({"userId": user_id}, session=session)
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
     async def find_or_create_preferences(cls, user_id: ObjectId, *, session: Session = None) -> Self:
         """The user's preferences, made with defaults if there were none; racing callers get the one document."""
-        fresh = cls(user_id=user_id).stored()
-        del fresh["userId"]
-        row: Any = await cls.raw().find_one_and_update(
-            {"userId": user_id},
-            {"$setOnInsert": fresh},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        return cls.from_stored(row)
+        return await cls.find_or_create(user_id, session=session)

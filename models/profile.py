@@ -1,13 +1,12 @@
 """The profile: what a user shows of themselves; one to each user."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from bson import ObjectId
 from pydantic import Field
-from pymongo import ReturnDocument
 
 from models.base import Fields, Session
-from models.owned import OwnedByUser
+from models.owned import OneToOne
 from models.values import SmallObject
 
 Url = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s]+$")]
@@ -29,28 +28,13 @@ class ProfileContent(Fields):
     metadata: SmallObject = Field(default_factory=dict)
 
 
-class Profile(ProfileContent, OwnedByUser):
+class Profile(ProfileContent, OneToOne):
     """One user's profile."""
 
     class Settings:
         name = "profiles"
 
     @classmethod
-    async def find_by_user_id(cls, user_id: ObjectId, *, session: Session = None) -> Self | None:
-        """The user's profile, None where there is none (seed 002 `findByUserId`)."""
-        row = await cls.raw().find_one({"userId": user_id}, session=session)
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
     async def find_or_create_profile(cls, user_id: ObjectId, *, session: Session = None) -> Self:
         """The user's profile, made empty if there was none; racing callers get the one document (seed 002)."""
-        fresh = cls(user_id=user_id).stored()
-        del fresh["userId"]
-        row: Any = await cls.raw().find_one_and_update(
-            {"userId": user_id},
-            {"$setOnInsert": fresh},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        return cls.from_stored(row)
+        return await cls.find_or_create(user_id, session=session)

@@ -1,7 +1,7 @@
 """The rules of what is one to one with a user: profile and preferences."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from bson import ObjectId
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
 from models.app_data import Expected
 from models.base import Fields
-from models.owned import OwnedByUser
+from models.owned import OneToOne
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
 from models.user import User
@@ -31,7 +31,7 @@ _RACES: Final = 20
 class Belonging(Generic[V, C]):
     """One kind of document that each user has one of: its class, its content, how it is sent."""
 
-    document: type[OwnedByUser]
+    document: type[OneToOne]
     content: type[C]
     view: type[V]
 
@@ -99,14 +99,9 @@ class Belonging(Generic[V, C]):
         return {str(field.alias) for field in self.content.model_fields.values()}
 
     async def _make(self, user_id: ObjectId) -> V:
-        make: Any = {Profile: Profile.find_or_create_profile, Preferences: Preferences.find_or_create_preferences}[
-            self.document
-        ]
-
-        async def work(session: AsyncClientSession) -> OwnedByUser:
+        async def work(session: AsyncClientSession) -> OneToOne:
             await guard(User, user_id, session)
-            made: OwnedByUser = await make(user_id, session=session)
-            return made
+            return await self.document.find_or_create(user_id, session=session)
 
         return self.view.model_validate(await transaction(work))
 

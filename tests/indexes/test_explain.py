@@ -30,7 +30,7 @@ from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
 from models.app_data import Expected, Expiry
 from models.base import Raw, Stored
-from models.owned import OwnedByUser, populate
+from models.owned import OneToOne, OwnedByUser, populate
 from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
@@ -97,9 +97,9 @@ OPERATIONS: dict[str, list[Operation]] = {
     "User.find_by_email": [lambda: User.find_by_email("USER3@example.com")],
     "User.find_by_ids": [lambda: User.find_by_ids(USERS[:3])],
     "User.update_last_login": [log_in],
-    "Profile.find_by_user_id": [lambda: Profile.find_by_user_id(ME)],
+    "OneToOne.find_by_user_id": [lambda: Profile.find_by_user_id(ME), lambda: Preferences.find_by_user_id(ME)],
+    "OneToOne.find_or_create": [lambda: Profile.find_or_create(ME), lambda: Preferences.find_or_create(ME)],
     "Profile.find_or_create_profile": [lambda: Profile.find_or_create_profile(ObjectId())],
-    "Preferences.find_by_user_id": [lambda: Preferences.find_by_user_id(ME)],
     "Preferences.find_or_create_preferences": [lambda: Preferences.find_or_create_preferences(ObjectId())],
     "Activity.create_activity": [lambda: Activity.create_activity(ME, content())],
     "Activity.find_by_user_id": [
@@ -187,7 +187,7 @@ async def recorded(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded
 
 
 def test_every_operation_of_every_document_is_listed() -> None:
-    classes: set[type[Stored]] = {Stored, OwnedByUser, *DOCUMENTS}
+    classes: set[type[Stored]] = {Stored, OwnedByUser, OneToOne, *DOCUMENTS}
     defined = {
         f"{cls.__name__}.{name}"
         for cls in classes
