@@ -28,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 from app.main import create_app
 from app.settings import Settings
 from models.api_key import hash_key
+from scripts.mongod import end_with_starter
 
 ROOT = Path(__file__).parent.parent
 CHECKS = [
@@ -85,7 +86,13 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         client[database]["apikeys"].insert_one(key)
         command = [sys.executable, "-m", "scripts"]
         subprocess.run([*command, "indexes", "apply"], env=environment, cwd=ROOT, check=True, capture_output=True)
-        server = subprocess.Popen([*command, "serve"], env=environment, cwd=ROOT, stderr=log)
+        server = subprocess.Popen(
+            [*command, "serve"],
+            env=environment,
+            cwd=ROOT,
+            stderr=log,
+            preexec_fn=end_with_starter(),  # noqa: PLW1509  # as `scripts run` starts it
+        )
         try:
             _wait(server, url)
             user = httpx.post(f"{url}/v1/users", json={"email": "ann@example.com"}, headers=headers).json()["id"]
