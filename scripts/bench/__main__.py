@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ def main(
     names = only or list(WORKLOADS)
     if unknown := set(names) - WORKLOADS.keys():
         raise typer.BadParameter(f"there is no workload {', '.join(sorted(unknown))}", param_hint="--only")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is put away
     try:
         where, comparisons = _measure(names, seconds, rounds, connections)
     except (BenchError, MongodError) as error:

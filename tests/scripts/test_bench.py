@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+import time
 from array import array
 from pathlib import Path
 
@@ -45,6 +47,19 @@ def test_an_unknown_workload_is_refused():
     done = bench("--only", "nothing")
     assert done.returncode == 2
     assert "no workload nothing" in done.stderr
+
+
+def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path: Path):
+    command = [sys.executable, "-m", "scripts", "bench", "--only", "read", "--rounds", "50"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as running:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("satchel-bench-*/bare.log")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert running.poll() is None
+        running.terminate()
+        assert running.wait(60) == 143
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_is_whole_when_its_body_is():
