@@ -19,7 +19,7 @@ from models import DOCUMENTS
 from models.base import Stored, now
 from models.deletion import Deletion
 from models.job import Job
-from models.relations import RELATIONS, Relation
+from models.relations import RELATIONS, Relation, children_of
 
 SWEEP_JOB: Final = "sweep-deletion"
 _BATCH: Final = 1000
@@ -110,7 +110,7 @@ async def sweep(ledger: Deletion, *, deadline: float | None = None) -> int:
     """
     root = next(document for document in DOCUMENTS if document.collection_name() == ledger.root)
     total = 0
-    for relation in _below(root):
+    for relation in children_of(root):  # children that are parents themselves come with the relations issue
         more = True
         while more:
             found = await _sweep_batch(ledger, relation)
@@ -124,11 +124,6 @@ async def sweep(ledger: Deletion, *, deadline: float | None = None) -> int:
         ledger.swept = True
         await Deletion.raw().update_one({"_id": ledger.id}, {"$set": {"swept": True, "updatedAt": now()}})
     return total
-
-
-def _below(root: type[Stored]) -> list[Relation]:
-    """The relations that reach a root directly. Children that are parents themselves come with the relations issue."""
-    return [relation for relation in RELATIONS if relation.parent is root]
 
 
 async def _sweep_batch(ledger: Deletion, relation: Relation) -> int:
