@@ -1,7 +1,6 @@
 """JSON, parsed so strictly that what passes can be stored and given back unchanged; and as it is sent."""
 
 import json
-import re
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,12 +9,10 @@ from bson import ObjectId
 
 from app.errors import Invalid, MalformedJson, TooLarge
 from models.base import rfc3339
-from models.values import Json, UnstorableValue, check_value
+from models.values import Json, UnstorableValue, check_value, has_long_number, is_too_deep
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_VALUE_BYTES: Final = 512 * 1024
-_MANY_CONTAINERS: Final = 64
-_LONG_NUMBER: Final = re.compile(rb"\d{19}")
 
 
 def parse_json(body: bytes) -> Json:
@@ -31,13 +28,12 @@ def parse_json(body: bytes) -> Json:
     try:
         value: Json = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if _LONG_NUMBER.search(body):
+        if has_long_number(body):
             _with_exact_integers(body)
         raise MalformedJson(f"the body is not valid JSON: {error}") from None
-    nested = body.count(b"{") + body.count(b"[") > _MANY_CONTAINERS
-    if nested or b"\\u0000" in body:
+    if b"\\u0000" in body or is_too_deep(value, body):
         _check(value)
-    if _LONG_NUMBER.search(body):
+    if has_long_number(body):
         _check(value)
         _check(_with_exact_integers(body))
     return value

@@ -182,23 +182,25 @@ class PoolSizes(monitoring.ConnectionPoolListener):
     """Counts the connections that are open and in use."""
 
     def __init__(self) -> None:
-        self._open, self._used = POOL.labels("open"), POOL.labels("in_use")
+        self._open = self._used = 0
+        POOL.labels("open").set_function(lambda: self._open)
+        POOL.labels("in_use").set_function(lambda: self._used)
 
     def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
         """One more is open."""
-        self._open.inc()
+        self._open += 1
 
     def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
         """One less is open."""
-        self._open.dec()
+        self._open -= 1
 
     def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
         """One more is in use."""
-        self._used.inc()
+        self._used += 1
 
     def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
         """One less is in use."""
-        self._used.dec()
+        self._used -= 1
 
     def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None:
         """Not counted."""

@@ -32,7 +32,8 @@ def to_milliseconds(moment: datetime) -> datetime:
         moment = moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("the time is outside the years 1 to 9999 in UTC") from None
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    beyond = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - beyond) if beyond else moment
 
 
 def rfc3339(moment: datetime) -> str:

@@ -1,8 +1,9 @@
 """Any JSON value, stored so that it comes back exactly as sent, and refused where MongoDB could not do that."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any
 
 import orjson
@@ -13,6 +14,8 @@ Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 MAX_DEPTH = 64
 MAX_METADATA_BYTES = 16 * 1024
 _LEAST, _MOST = -(2**63), 2**63 - 1
+_TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 19
 _REF = "$ref"
 _ESCAPE = "\x1b"
 
@@ -58,6 +61,48 @@ def check_value(value: Json, pointer: str = "", depth: int = 0) -> None:
             check_value(item, f"{pointer}/{index}", depth + 1)
     else:
         _check_scalar(pointer, value)
+
+
+def dump_checked(value: Json) -> bytes:
+    """The JSON of a value that `check_value` accepts; the value is walked only where its JSON holds a suspicion.
+
+    Raises:
+        UnstorableValue: as `check_value`.
+    """
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # half a surrogate pair, an integer beyond 64 bits
+        check_value(value)
+        raise
+    not_finite = b"null" in text  # which is how NaN is written, too
+    if not_finite or b"\\u0000" in text or has_long_number(text) or is_too_deep(value, text):
+        check_value(value)
+    return text
+
+
+def has_long_number(text: bytes) -> bool:
+    """Whether a JSON text has 19 digits in a row, as any integer beyond 64 bits has. (`re` takes ten times as long.)"""
+    return _LONG_NUMBER in text.translate(_TO_ZEROS)
+
+
+def is_too_deep(value: Json, text: bytes) -> bool:
+    """Whether `check_value` would find a value with this JSON too deep: by levels, since that needs no pointers."""
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return False
+    level = _containers([value])
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return False
+        level = _containers(chain.from_iterable(map(_items, level)))
+    return bool(level)
+
+
+def _containers(values: Iterable[Json]) -> list[dict[str, Any] | list[Any]]:
+    return [value for value in values if isinstance(value, (dict, list))]
+
+
+def _items(container: dict[str, Any] | list[Any]) -> Iterable[Json]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _check_depth(pointer: str, depth: int) -> None:
@@ -115,10 +160,14 @@ def unescape_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_refs(value: Json) -> bool:
-    """Whether `escape_refs` would change the value."""
+    """Whether `escape_refs` would change a value that `check_value` accepts."""
+    return isinstance(value, (dict, list)) and b"$ref" in orjson.dumps(value) and _has_refs(value)
+
+
+def _has_refs(value: Json) -> bool:
     if isinstance(value, dict):
-        return any(key.lstrip(_ESCAPE) == _REF for key in value) or any(map(has_refs, value.values()))
-    return isinstance(value, list) and any(map(has_refs, value))
+        return any(key.lstrip(_ESCAPE) == _REF for key in value) or any(map(_has_refs, value.values()))
+    return isinstance(value, list) and any(map(_has_refs, value))
 
 
 def _rename(value: Json, rename: Callable[[str], str]) -> Json:
@@ -130,8 +179,7 @@ def _rename(value: Json, rename: Callable[[str], str]) -> Json:
 
 
 def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    check_value(value)
-    size = len(orjson.dumps(value))
+    size = len(dump_checked(value))
     if size > MAX_METADATA_BYTES:
         raise ValueError(f"the object has {size} bytes of JSON, {MAX_METADATA_BYTES} are allowed")
     return value

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import islice
 from typing import Any, Final
 
 from bson import ObjectId
@@ -11,6 +12,7 @@ from app.errors import NotFound
 from models.base import Stored
 
 _MOST: Final = 100_000
+_TOGETHER: Final = 100
 _LOCAL: Final = ReadConcern("local")
 
 
@@ -26,10 +28,15 @@ class Leases:
         self._seconds = seconds
         self._deadlines: dict[ObjectId, float] = {}
         self._reading: dict[ObjectId, asyncio.Future[bool]] = {}
+        self._used: set[ObjectId] = set()
+        self._asked: dict[int, set[ObjectId]] = {}
 
     def is_held(self, parent_id: ObjectId) -> bool:
         """Whether an insert may be sent now."""
-        return self._deadlines.get(parent_id, 0.0) > time.monotonic()
+        if self._deadlines.get(parent_id, 0.0) <= time.monotonic():
+            return False
+        self._used.add(parent_id)
+        return True
 
     async def hold(self, parent: type[Stored], parent_id: ObjectId) -> None:
         """Hold a lease on a parent, reading it if need be. To be called right before the insert is sent.
@@ -42,8 +49,10 @@ class Leases:
                 raise NotFound("there is no such user")
 
     def drop(self, parent_id: ObjectId) -> None:
-        """Give the lease back: the parent is gone."""
-        self._deadlines.pop(parent_id, None)
+        """Give the lease back: the parent is gone, whatever a read under way will say."""
+        self._forget(parent_id)
+        for asked in self._asked.values():
+            asked.discard(parent_id)
 
     async def _read_once(self, parent: type[Stored], parent_id: ObjectId) -> bool:
         """Read the parent; those who ask meanwhile share the one read."""
@@ -56,17 +65,47 @@ class Leases:
         return await asyncio.shield(task)
 
     async def _read(self, parent: type[Stored], parent_id: ObjectId) -> bool:
-        deadline = time.monotonic() + self._seconds
+        """Read the parent, and by the same query those that are in use and whose leases run out soon."""
+        started = time.monotonic()
+        asked = {parent_id, *self._ending(started)}
+        self._asked[id(asked)] = asked
+        try:
+            found = await self._existing(parent, list(asked))
+        finally:
+            del self._asked[id(asked)]
+        for gone in asked - found:
+            self._forget(gone)
+        for seen in asked & found:
+            self._grant(seen, started + self._seconds)
+        return parent_id in found  # one that was dropped meanwhile is not held, and read again
+
+    def _ending(self, moment: float) -> list[ObjectId]:
+        """Leases in the second half of their time that are in use; those that ran out unused are dropped."""
+        soon = moment + self._seconds / 2
+        ending = []
+        for parent_id, deadline in list(islice(self._deadlines.items(), _TOGETHER)):  # the oldest stand first
+            if deadline > soon:
+                break
+            if parent_id in self._used:
+                ending.append(parent_id)
+            elif deadline <= moment:
+                self._forget(parent_id)
+        return ending
+
+    async def _existing(self, parent: type[Stored], ids: list[ObjectId]) -> set[ObjectId]:
         collection = parent.raw().with_options(read_concern=_LOCAL)
-        found = await collection.find_one({"_id": parent_id}, {"_id": 1})
-        if found is None:
-            self.drop(parent_id)
-            return False
+        cursor = collection.find({"_id": ids[0] if len(ids) == 1 else {"$in": ids}}, {"_id": 1})
+        return {row["_id"] for row in await cursor.to_list()}
+
+    def _grant(self, parent_id: ObjectId, deadline: float) -> None:
         while len(self._deadlines) >= _MOST:
-            del self._deadlines[next(iter(self._deadlines))]
-        self._deadlines.pop(parent_id, None)
+            self._forget(next(iter(self._deadlines)))
+        self._forget(parent_id)
         self._deadlines[parent_id] = deadline
-        return True
+
+    def _forget(self, parent_id: ObjectId) -> None:
+        self._deadlines.pop(parent_id, None)
+        self._used.discard(parent_id)
 
 
 def leases(scope: Any) -> Leases:
