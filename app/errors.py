@@ -42,6 +42,7 @@ class Code(StrEnum):
     INTERNAL = "internal"
     UNAVAILABLE = "unavailable"
     APP_NOT_REGISTERED = "app_not_registered"
+    BAD_REFERENCE = "bad_reference"
 
 
 class Problem(Exception):
@@ -85,6 +86,16 @@ class Problem(Exception):
         if self.errors:
             body["errors"] = self.errors
         return body | self.extra
+
+
+class BadReference(Problem):
+    """A field refers to a document that is not there, takes no children, or belongs to another tenant."""
+
+    status, code = 400, Code.BAD_REFERENCE
+
+    def __init__(self, detail: str, field: str) -> None:
+        error = {"pointer": f"/{field.split('.', maxsplit=1)[0]}", "code": self.code.value, "detail": detail}
+        super().__init__(detail, errors=[error])
 
 
 class Unauthenticated(Problem):

@@ -215,6 +215,7 @@ class ProblemBody(BaseModel):
 
 
 _SAYS: Final[Mapping[int, str]] = {
+    400: "A field refers to something that is not there or belongs to another account",
     401: "No credentials, or bad ones",
     403: "The caller lacks the scope",
     404: "There is no such thing, or none that the caller may see",

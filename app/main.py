@@ -34,9 +34,11 @@ from app.tokens import load_tokens
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
 from app.validation import validation_problem
+from app.work import DOMAINS
 
 ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console)
 VERSION = "0.1.0"
+assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
 _SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]
 

@@ -9,6 +9,7 @@ from models.app import App
 from models.app_data import AppData
 from models.base import Stored
 from models.deletion import Deletion
+from models.guard import Guard
 from models.idempotency import IdempotencyKey
 from models.job import Job
 from models.preferences import Preferences
@@ -25,6 +26,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     ApiKey,
     App,
     Deletion,
+    Guard,
     Job,
     IdempotencyKey,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "App",
     "AppData",
     "Deletion",
+    "Guard",
     "IdempotencyKey",
     "Job",
     "Preferences",

@@ -1,40 +1,63 @@
 """THE table of relationships: which field refers to which collection, and what happens when that document goes."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
-
-from pydantic.alias_generators import to_camel
+from typing import Any, Final
 
 from models.activity import Activity
 from models.analytics import Analytics
 from models.app_data import AppData
-from models.base import Stored
+from models.base import Stored, stored_name
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User
 
 
 class OnDelete(Enum):
-    """What happens to a child when its parent is deleted (Django's semantics)."""
+    """What happens to a child when its parent is deleted (Django's semantics).
+
+    CASCADE: it goes too. SET_NULL: its reference is taken away. RESTRICT: the parent stays, unless the child goes in
+    the same deletion. PULL: the item that refers is taken out of the child's list.
+    """
 
     CASCADE = "CASCADE"
+    RESTRICT = "RESTRICT"
+    SET_NULL = "SET_NULL"
+    PULL = "PULL"
 
 
 class Insert(Enum):
-    """How inserting a child is kept from racing the deletion of its parent.
+    """How inserting a child is kept from racing the deletion of its parent (docs/architecture.md, Deletion).
 
-    COLD inserts count up the parent's `guard` in their transaction. HOT ones are done under a lease on the parent
-    (docs/architecture.md, Deletion).
+    COLD inserts count up the parent's `guard` in their transaction. STRIPED ones count up one of the parent's
+    guard documents (`models.guard`), for parents below which many write at once. HOT ones are done under a lease.
     """
 
     COLD = "cold"
+    STRIPED = "striped"
     HOT = "hot"
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """`child.field` refers to the id of a `parent`. `field` is the attribute; `stored` is its name in the database."""
+    """`child.field` refers to the id of a `parent`.
+
+    Attributes:
+        child: the collection that refers.
+        field: the attribute that refers; `members.user_id` for the `user_id` of the items of a list.
+        parent: the collection that is referred to.
+        on_delete: what happens to the child when the parent goes.
+        insert: how an insert is kept from racing that.
+        one_to_one: each parent has at most one child.
+        tenant: the attribute that child and parent must have equal where the child refers to the parent.
+        when: RESTRICT only: a filter on the child's stored fields; outside it the relation is SET_NULL.
+        companion: stored fields that are set together with taking the reference away.
+        refused: what a client is told who refers to a parent that is not there or of another tenant; where it is
+            None, the parent stands in the path of the request, and the answer is 404.
+        at_once: a credential: it goes in the transaction that deletes the parent, however large the rest is.
+    """
 
     child: type[Stored]
     field: str
@@ -42,14 +65,30 @@ class Relation:
     on_delete: OnDelete
     insert: Insert = Insert.COLD
     one_to_one: bool = False
+    tenant: str | None = None
+    when: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    companion: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    refused: str | None = None
+    at_once: bool = False
 
     @property
     def stored(self) -> str:
-        """The field's name as stored."""
-        return to_camel(self.field)
+        """The field's path as stored."""
+        return ".".join(map(stored_name, self.field.split(".")))
+
+    @property
+    def label(self) -> str:
+        """`cards.userId`, which names the relation everywhere."""
+        return f"{self.child.collection_name()}.{self.stored}"
+
+    @property
+    def stored_tenant(self) -> str | None:
+        """The tenant's field as stored; on a parent that is the tenant itself, its `_id`."""
+        return None if self.tenant is None else stored_name(self.tenant)
 
 
-CASCADE, HOT = OnDelete.CASCADE, Insert.HOT
+CASCADE, RESTRICT, SET_NULL, PULL = OnDelete.CASCADE, OnDelete.RESTRICT, OnDelete.SET_NULL, OnDelete.PULL
+HOT, STRIPED = Insert.HOT, Insert.STRIPED
 
 RELATIONS: Final[tuple[Relation, ...]] = (
     Relation(Profile, "user_id", User, CASCADE, one_to_one=True),
@@ -77,6 +116,11 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
 """Fields that end in `_id` and refer to no document, as (collection, attribute): the reason."""
 
 
-def children_of(parent: type[Stored]) -> list[Relation]:
+def children_of(parent: type[Stored], relations: tuple[Relation, ...] = RELATIONS) -> list[Relation]:
     """The relations whose parent is this collection."""
-    return [relation for relation in RELATIONS if relation.parent is parent]
+    return [relation for relation in relations if relation.parent is parent]
+
+
+def references_of(child: type[Stored], relations: tuple[Relation, ...] = RELATIONS) -> list[Relation]:
+    """The relations whose child is this collection."""
+    return [relation for relation in relations if relation.child is child]

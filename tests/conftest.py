@@ -1,6 +1,7 @@
 """One real mongod for the whole run, a clean database for each test, and the fixed cast of callers."""
 
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from tests.filled import fill
 from tests.harness import Api, RequestRecorder, serve
 
 Raw = dict[str, Any]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it, and so do their children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

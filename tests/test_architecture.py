@@ -34,7 +34,7 @@ LAYERS = [
     {"app.hot", "app.idempotency", "app.examples"},
     {"app.relations"},
     {f"app.{domain}" for domain in DOMAINS},
-    {"app.openapi", "app.main"},
+    {"app.openapi", "app.main", "app.work"},
 ]  # fmt: skip
 LONGEST = 400
 

@@ -5,9 +5,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.jobs import run_one
 from app.relations.delete import sweep_again
+from app.work import ensure_jobs, handlers
 from models import Activity, Deletion, Job
 from models.base import now
-from scripts.worker import ensure_jobs, handlers
 from tests.app.relations.test_races import EVENT, ledger_of, orphans_of
 from tests.cast import Cast
 from tests.conftest import MakeApi

@@ -1,0 +1,24 @@
+"""What the worker does for app data: expiry."""
+
+from typing import Final
+
+from app.jobs import Claim, Handler
+from app.settings import Settings
+from models.app_data import AppData
+
+_EXPIRY: Final = "expire-app-data"
+_BATCH: Final = 500
+PERIODIC: Final = {_EXPIRY: 5.0}
+
+
+def handlers(settings: Settings) -> dict[str, Handler]:
+    """What is to be done for each kind of job."""
+
+    async def expire(claim: Claim) -> None:
+        """Turn app data whose time is over into tombstones, so that devices learn of it."""
+        total = 0
+        while expired := await AppData.expire_due(_BATCH):
+            total += expired
+            await claim.renew(expired=total)
+
+    return {_EXPIRY: expire}

@@ -1,0 +1,26 @@
+"""Every background job. A domain with jobs has a `jobs.py`: `PERIODIC` (kind -> seconds) and `handlers(settings)`.
+
+What a domain notes about deletions (`app.relations.witness`) stands in its `deletion.py`, imported here.
+"""
+
+from typing import Final
+
+from app.app_data import jobs as app_data
+from app.jobs import Handler, ensure_periodic
+from app.relations import jobs as relations
+from app.settings import Settings
+
+DOMAINS: Final = (relations, app_data)
+"""The modules with jobs. Another is one more name here."""
+
+
+def handlers(settings: Settings) -> dict[str, Handler]:
+    """What is to be done for each kind of job."""
+    return {kind: handler for domain in DOMAINS for kind, handler in domain.handlers(settings).items()}
+
+
+async def ensure_jobs() -> None:
+    """Have the periodic jobs in the database."""
+    for domain in DOMAINS:
+        for kind, seconds in domain.PERIODIC.items():
+            await ensure_periodic(kind, kind, every_seconds=seconds)
