@@ -125,7 +125,7 @@ class Authenticator:
         self._known[authorization] = (principal, expires_at)
         return principal
 
-    def forget(self, key_id: ObjectId) -> None:
+    def forget(self, key_id: ObjectId | None) -> None:
         """Honour a key no longer, from now on in this process."""
         self._known = {header: known for header, known in self._known.items() if known[0].id != key_id}
 

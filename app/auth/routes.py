@@ -9,27 +9,29 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.errors import AlreadyDone, Invalid, NotFound
+from app.auth.api_keys import ApiKeyView, find_key, revoke_key
+from app.errors import AlreadyDone, Invalid
 from app.examples import API_KEY, SESSION
-from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.http import (
+    NOT_MODIFIED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    page,
+    problems,
+    request_precondition,
+)
 from app.idempotency import IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
 from app.users.changes import find_user
-from app.users.views import View
-from models.api_key import ApiKey, ApiKeyContent, Scope
+from models.api_key import ApiKey, ApiKeyContent
 from models.app import AppId
-from models.base import Fields, Timestamp, now, parse_id
+from models.base import Fields, now, parse_id
 
 router = APIRouter(route_class=StrictRoute)
-
-
-class ApiKeyView(View):
-    """A key, without the key."""
-
-    name: str
-    scopes: list[Scope]
-    app_id: AppId | None = None
-    expires_at: Timestamp | None = None
 
 
 class IssuedKey(ApiKeyView):
@@ -99,21 +101,34 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
     return Page(items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in items], next_cursor=following)
 
 
+@router.get(
+    "/v1/api-keys/{keyId}",
+    operation_id="getApiKey",
+    summary="Get an API key",
+    responses=problems() | NOT_MODIFIED,
+    response_model=ApiKeyView,
+    tags=["API keys"],
+)
+async def get_key(keyId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """What the key may do, without the key itself."""
+    authorize(caller, "admin")
+    view = await find_key(parse_id(keyId))
+    return conditional(request, response, view.version, view)
+
+
 @router.delete(
     "/v1/api-keys/{keyId}",
     status_code=204,
     operation_id="deleteApiKey",
     summary="Revoke an API key",
-    responses=problems(),
+    responses=problems(412),
     tags=["API keys"],
 )
 async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     """Honoured no longer: at once by the process that answers, by others within a few seconds (a setting)."""
     authorize(caller, "admin")
     key_id = parse_id(keyId)
-    result = await ApiKey.raw().delete_one({"_id": key_id})
-    if key_id is None or result.deleted_count == 0:
-        raise NotFound("there is no such key")
+    await revoke_key(key_id, request_precondition(request))
     authenticator(request.scope).forget(key_id)
 
 

@@ -16,6 +16,7 @@ from app.observability import LATE_SWEPT
 from app.relations.plan import Plan, collect
 from app.settings import Settings
 from models import DOCUMENTS
+from models.app_data import Expected
 from models.base import Stored, now
 from models.deletion import Deletion
 from models.job import Job
@@ -29,7 +30,9 @@ _RESWEEP: Final = timedelta(days=1)
 _RESWEPT_FOR: Final = timedelta(days=30)
 
 
-async def delete_root(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
+async def delete_root(
+    root: type[Stored], root_id: ObjectId, by: str, settings: Settings, *, expected: Expected | None = None
+) -> Deletion:
     """Delete a document and all that hangs off it.
 
     Args:
@@ -37,14 +40,15 @@ async def delete_root(root: type[Stored], root_id: ObjectId, by: str, settings: 
         root_id: its id, which is never used again.
         by: who deletes it.
         settings: how large a tree goes at once, how long to sweep before the rest is left to a job.
+        expected: what the root must be like when it goes; None for any.
 
     Returns:
         The ledger's entry. Where it is not `swept`, a job of the same id goes on.
 
     Raises:
-        NotFound: it is not there (any more).
+        NotFound: it is not there (any more), or not as expected.
     """
-    ledger = await _commit(root, root_id, by, settings)
+    ledger = await _commit(root, root_id, by, settings, expected)
     deadline = time.monotonic() + settings.deletion_inline_seconds
     await sweep(ledger, deadline=deadline)
     if ledger.swept:
@@ -54,7 +58,9 @@ async def delete_root(root: type[Stored], root_id: ObjectId, by: str, settings: 
     return ledger
 
 
-async def _commit(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
+async def _commit(
+    root: type[Stored], root_id: ObjectId, by: str, settings: Settings, expected: Expected | None
+) -> Deletion:
     """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree with them.
 
     The root is deleted first, so that whoever writes to it at the same time is the one to try again. Where writers of
@@ -66,7 +72,8 @@ async def _commit(root: type[Stored], root_id: ObjectId, by: str, settings: Sett
     async def commit(session: AsyncClientSession) -> Deletion:
         nonlocal attempts
         attempts += 1
-        result = await root.raw().delete_one({"_id": root_id}, session=session)
+        where = {"_id": root_id, **(expected.where() if expected else {})}
+        result = await root.raw().delete_one(where, session=session)
         if result.deleted_count == 0:
             raise NotFound("there is no such document")
         at_once = plan.complete and attempts <= _ATTEMPTS_AT_ONCE

@@ -11,11 +11,14 @@ from app.http import holds
 from app.idempotency import Claim, Done, once
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal
+from app.relations.delete import delete_root
+from app.settings import Settings
 from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
 from models.app_data import Expected
+from models.deletion import Deletion
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User, UserContent
@@ -118,6 +121,20 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
 def _refuse(names: list[str]) -> None:
     errors = [{"pointer": f"/{name}", "code": "forbidden", "detail": "only an admin changes this"} for name in names]
     raise Forbidden("this caller may not change " + ", ".join(names), errors=errors)
+
+
+async def delete_user(user_id: ObjectId, expected: Expected | None, by: str, settings: Settings) -> Deletion:
+    """Delete a user and all that belongs to them, if the precondition holds at the commit.
+
+    Raises:
+        NotFound: there is no such user.
+        VersionMismatch: the precondition does not hold; nothing was deleted.
+    """
+    try:
+        return await delete_root(User, user_id, by, settings, expected=expected)
+    except NotFound:
+        user = await find_user(user_id)
+        raise VersionMismatch(current(user_view(user))) from None
 
 
 async def log_in(user_id: ObjectId, app_id: str, session_id: str | None, claim: Claim | None) -> Done:

@@ -25,10 +25,9 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, authorize, may
-from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import collect
-from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
+from app.users.changes import check_grants, create_user, delete_user, find_user, log_in, patch_user
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from app.users.views import CompleteView, Embedded, UserView, complete, user_view
 from models.activity import SessionId
@@ -116,14 +115,18 @@ async def patch(userId: str, caller: Caller, request: Request, response: Respons
     "/{userId}",
     operation_id="deleteUser",
     summary="Delete a user and all that belongs to them",
-    responses=problems(409) | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}},
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}},
     response_model=Receipt | Started,
 )
 async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be swept."""
+    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be swept.
+
+    With `If-Match`, only if the user still has that version when it goes.
+    """
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    ledger = await delete_root(User, user_id, caller.name, request.app.state.settings)
+    ledger = await delete_user(user_id, request_precondition(request), caller.name, request.app.state.settings)
     leases(request.scope).drop(user_id)
     if ledger.swept:
         return receipt_of(ledger)

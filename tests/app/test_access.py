@@ -65,6 +65,7 @@ RULES: dict[str, Rule] = {
     "PUT /v1/apps/{appId}": Rule("admin", {}, 403, owner=False),
     "POST /v1/api-keys": Rule("admin", {"name": "x", "scopes": ["data:read"]}, 403, owner=False),
     "GET /v1/api-keys": Rule("admin", None, 403, owner=False),
+    "GET /v1/api-keys/{keyId}": Rule("admin", None, 403, owner=False),
     "DELETE /v1/api-keys/{keyId}": Rule("admin", None, 403, owner=False),
     "GET /v1/admin/indexes": Rule("admin", None, 403, owner=False),
     "GET /v1/admin/relations": Rule("admin", None, 403, owner=False),

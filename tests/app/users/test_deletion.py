@@ -1,5 +1,6 @@
 """Deleting a user: the plan, the receipt, and what is left afterwards, which is nothing."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -133,3 +134,29 @@ async def test_a_stranger_deletes_and_plans_nothing(cast: Cast) -> None:
     assert (await cast.stranger.get(f"{path}/deletion-plan")).status_code == 404
     assert (await cast.owner_in_app.delete("/v1/users/me")).status_code == 403
     assert (await cast.owner.get("/v1/users/me")).status_code == 200
+
+
+@pytest.mark.parametrize("sent", [{"If-Match": '"1"'}, {"If-Match": '"7", W/"2"'}, {"If-None-Match": "*"}], ids=repr)
+async def test_a_stale_deletion_deletes_nothing_and_says_what_is_stored(cast: Cast, sent: dict[str, str]) -> None:
+    await live_a_little(cast.owner)
+    current = (await cast.owner.merge("/v1/users/me", {"name": "Ann"})).json()
+    refused = await cast.owner.delete("/v1/users/me", headers=sent)
+    assert (refused.status_code, refused.headers["etag"]) == (412, '"2"')
+    assert refused.json()["current"] | {"lastLogin": current["lastLogin"]} == current
+    assert await traces(cast.owner.id) == EXPECTED
+    assert await Deletion.raw().count_documents({}) == 0
+    assert (await cast.owner.delete("/v1/users/me", headers={"If-Match": '"2"'})).status_code == 200
+    assert (await cast.owner.delete("/v1/users/me", headers={"If-Match": '"2"'})).status_code == 404
+
+
+async def test_of_a_change_and_a_deletion_of_the_same_version_one_is_done(make_api: MakeApi) -> None:
+    api = await make_api()
+    admin = await api.key("admin")
+    for _ in range(10):
+        path = f"/v1/users/{(await admin.post('/v1/users', json={})).json()['id']}"
+        first = {"If-Match": '"1"'}
+        changed, deleted = await asyncio.gather(
+            admin.merge(path, {"name": "x"}, headers=first), admin.delete(path, headers=first)
+        )
+        assert (changed.status_code, deleted.status_code) in ((200, 412), (404, 200))
+        assert (await admin.get(path)).status_code == changed.status_code
