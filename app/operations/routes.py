@@ -12,6 +12,7 @@ from app.http import StrictRoute, problems
 from app.observability import metrics
 from app.operations.views import IndexReport, JobView, RelationView, relation_views
 from app.principal import Caller, authorize
+from app.users.receipts import Receipt, find_deletion, receipt_of
 from indexes import sync
 from models.base import parse_id
 from models.job import Job
@@ -83,3 +84,18 @@ async def get_job(jobId: str, caller: Caller) -> JobView:
     if row is None:
         raise NotFound("there is no such job")
     return JobView.model_validate(Job.from_stored(row))
+
+
+@router.get(
+    "/v1/admin/deletions/{deletionId}",
+    operation_id="getDeletion",
+    summary="The receipt of a deletion",
+    responses=problems(),
+)
+async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
+    """By the id of the document that was deleted, whatever it was. Receipts are kept."""
+    authorize(caller, "admin")
+    ledger = await find_deletion(parse_id(deletionId))
+    if ledger is None:
+        raise NotFound("there is no such deletion")
+    return receipt_of(ledger)

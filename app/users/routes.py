@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from app.apps.registry import app_registry
+from app.errors import NotFound
 from app.examples import LOGIN, PATCHES, USER
 from app.http import (
     NOT_MODIFIED,
@@ -28,7 +29,7 @@ from app.principal import Caller, authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
 from app.users.changes import check_grants, create_user, delete_user, find_user, log_in, patch_user
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.users.receipts import DeletionPlan, Receipt, Started, find_deletion, plan_view, receipt_of
 from app.users.views import CompleteView, Embedded, UserView, complete, user_view
 from models.activity import SessionId
 from models.app import AppId
@@ -131,8 +132,25 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     if ledger.swept:
         return receipt_of(ledger)
     response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{user_id}"
+    response.headers["Location"] = f"/v1/admin/jobs/{user_id}" if caller.is_admin else f"/v1/users/{user_id}/deletion"
     return Started(job_id=str(user_id))
+
+
+@router.get(
+    "/{userId}/deletion",
+    operation_id="getUserDeletion",
+    summary="How far the deletion of a user is",
+    responses=problems(),
+)
+async def deletion(userId: str, caller: Caller) -> Receipt:
+    """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final` in the end."""
+    user_id = caller.resolve(userId)
+    ledger = await find_deletion(user_id)
+    if ledger is None or ledger.by != caller.name:
+        authorize(caller, "users:write", user_id=user_id)
+    if ledger is None or ledger.root != User.collection_name():
+        raise NotFound("no deletion of this user is known")
+    return receipt_of(ledger)
 
 
 @router.get(
