@@ -2,15 +2,18 @@
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 import orjson
 from bson import ObjectId
 from fastapi import Query, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -18,11 +21,14 @@ from starlette.requests import ClientDisconnect
 
 from app.body import dump_json, parse_json
 from app.errors import Invalid, Problem
+from app.principal import authenticate
 from models.app_data import Expected
 from models.base import parse_id
 
 T = TypeVar("T")
 MAX_PAGE: Final = 200
+_JSON_TYPE: Final = (b"content-type", b"application/json")
+_QUERY: Final = ParamTypes.query
 _VERSION: Final = re.compile(r'"[1-9][0-9]{0,17}"')
 
 
@@ -35,15 +41,29 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body goes through `parse_json`: every router of ours is made with it."""
+    """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query parameter that it does not
+    declare: every router of ours is made with it. A subclass with `any_query = True` takes any parameter.
+    """
+
+    any_query: ClassVar[bool] = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given a `StrictRequest`."""
         handler = super().get_route_handler()
+        takes_json = self.body_field is not None
+        known = None if self.any_query else _query_names(self.dependant)
+        secured = _asks_for_caller(self.dependant)
 
         async def strict(request: Request) -> Response:
+            scope = request.scope
+            if takes_json:  # `curl -d` calls everything a form, and many a client sends no type at all
+                scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), _JSON_TYPE]
+            if known is not None and scope["query_string"]:
+                if secured and not request.query_params.keys() <= known:
+                    await authenticate(request)  # who may not call is told that first
+                check_query(request.query_params, known)
             try:
-                return await handler(StrictRequest(request.scope, request.receive))
+                return await handler(StrictRequest(scope, request.receive))
             except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises
                 if isinstance(error.__cause__, Problem):
                     raise error.__cause__ from None
@@ -52,6 +72,30 @@ class StrictRoute(APIRoute):
                 raise
 
         return strict
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    return frozenset(
+        field.alias for field in get_flat_params(dependant) if getattr(field.field_info, "in_", "") == _QUERY
+    )
+
+
+def _asks_for_caller(dependant: Dependant) -> bool:
+    return dependant.call is authenticate or any(_asks_for_caller(inner) for inner in dependant.dependencies)
+
+
+def check_query(sent: Iterable[str], known: Collection[str]) -> None:
+    """See that a route knows each query parameter: one that is misspelt must not be taken for left out.
+
+    Raises:
+        Invalid: it does not; `errors` names those that it does not know.
+    """
+    if unknown := [name for name in dict.fromkeys(sent) if name not in known]:
+        taken = ", ".join(sorted(known)) or "none"
+        errors = [
+            {"pointer": f"?{name}", "code": "unknown", "detail": f"this route takes: {taken}"} for name in unknown
+        ]
+        raise Invalid(f"?{unknown[0]}: there is no such query parameter here", errors=errors)
 
 
 def etag(version: int) -> str:
