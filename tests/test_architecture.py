@@ -31,7 +31,7 @@ LAYERS = [
     {"app.database", "app.observability", "app.body"},
     {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs"},
     {"app.principal", "app.http"},
-    {"app.hot", "app.idempotency", "app.examples"},
+    {"app.hot", "app.idempotency", "app.examples", "app.read_only"},
     {"app.relations"},
     {f"app.{domain}" for domain in DOMAINS},
     {"app.openapi", "app.main", "app.work"},

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/users/{userId}", route_class=StrictRoute, tags=["
 def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
     """`GET`, `PUT` and `PATCH` of one kind of document."""
     title, path = name.capitalize(), f"/{name}"
-    content_type: Any = Annotated[belonging.content, example]
+    content_type: Any = Annotated[belonging.replacement, example]
     view_type: Any = belonging.view
 
     async def get(
@@ -73,7 +73,7 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
         response_model=view_type,
         operation_id=f"put{title}",
         summary=f"Replace a user's {name}",
-        description="What is left out goes back to its default.",
+        description="What is left out goes back to its default. Read-only fields may be sent as they were shown.",
         responses=problems(412),
     )
     router.add_api_route(
