@@ -258,6 +258,15 @@ class ProblemBody(BaseModel):
     errors: list[FieldError] = Field(default_factory=list)
 
 
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
+
+
+IF_MATCH: Final = _header("If-Match", 'The version that must be stored, such as `"3"`, or `*`; else 412.')
+IF_NONE_MATCH: Final = _header("If-None-Match", "`*`: nothing must be stored; else 412.")
+KNOWN: Final = _header("If-None-Match", 'The version that the client has, such as `"3"`; 304 if it is current.')
+ETAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "The version, quoted."}}
+
 _SAYS: Final[Mapping[int, str]] = {
     400: "A field refers to something that is not there or belongs to another account",
     401: "No credentials, or bad ones",
@@ -273,13 +282,31 @@ _SAYS: Final[Mapping[int, str]] = {
     429: "Too many requests; see Retry-After",
     503: "Overloaded, or the database cannot be reached; see Retry-After",
 }
+_MISMATCH: Final[Mapping[str, Any]] = {
+    "type": "/docs/errors#version_mismatch",
+    "title": "Precondition Failed",
+    "status": 412,
+    "detail": "the stored document has another version",
+    "code": "version_mismatch",
+    "requestId": "5f2c9a0c1d3b7e42",
+    "current": {"id": "66f1c0ffee66f1c0ffee66f1", "name": "Ann", "version": 3},
+}
 EVERYWHERE: Final = (401, 403, 404, 413, 422, 429, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of the problems that a route answers with, those that every route has among them."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    return {status: {"description": _SAYS[status], "content": content} for status in sorted({*EVERYWHERE, *statuses})}
+    return {status: _problem(status) for status in sorted({*EVERYWHERE, *statuses})}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"$ref": "#/components/schemas/ProblemBody"}
+    if status != 412:
+        return {"description": _SAYS[status], "content": {"application/problem+json": {"schema": schema}}}
+    current = {"type": ["object", "null"], "description": "What is stored, its `version` with it; null for nothing."}
+    mismatch = {"allOf": [schema, {"type": "object", "required": ["current"], "properties": {"current": current}}]}
+    content = {"application/problem+json": {"schema": mismatch, "example": _MISMATCH}}
+    return {"description": _SAYS[status], "headers": ETAG, "content": content}
 
 
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The client has this version"}}

@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, find_key, revoke_key
 from app.errors import AlreadyDone, Invalid
-from app.examples import API_KEY, SESSION
+from app.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
 from app.http import (
     NOT_MODIFIED,
     Cursor,
@@ -89,7 +89,11 @@ def _check(content: ApiKeyContent) -> None:
 
 
 @router.get(
-    "/v1/api-keys", operation_id="listApiKeys", summary="List API keys", responses=problems(), tags=["API keys"]
+    "/v1/api-keys",
+    operation_id="listApiKeys",
+    summary="List API keys",
+    responses=problems() | page_of(API_KEY_SHOWN),
+    tags=["API keys"],
 )
 async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ApiKeyView]:
     """The newest first, without the keys themselves."""
@@ -105,7 +109,7 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
     "/v1/api-keys/{keyId}",
     operation_id="getApiKey",
     summary="Get an API key",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | NOT_MODIFIED | answers(API_KEY_SHOWN),
     response_model=ApiKeyView,
     tags=["API keys"],
 )
@@ -157,7 +161,11 @@ async def create_session(
 
 
 @router.get(
-    "/.well-known/jwks.json", operation_id="getKeySet", summary="Keys that verify access tokens", tags=["Sessions"]
+    "/.well-known/jwks.json",
+    operation_id="getKeySet",
+    summary="Keys that verify access tokens",
+    responses=answers(KEYS_SHOWN),
+    tags=["Sessions"],
 )
 async def key_set(request: Request) -> dict[str, Any]:
     """A JSON Web Key Set (RFC 7517)."""

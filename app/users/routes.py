@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.apps.registry import app_registry
 from app.errors import NotFound
-from app.examples import LOGIN, PATCHES, USER
+from app.examples import COMPLETE_SHOWN, LOGIN, PATCHES, PLAN_SHOWN, RECEIPT_SHOWN, USER, USER_SHOWN, answers, page_of
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -67,7 +67,9 @@ async def create(
     return user_view(user)
 
 
-@router.get("", operation_id="listUsers", summary="List users, or find one by email", responses=problems())
+@router.get(
+    "", operation_id="listUsers", summary="List users, or find one by email", responses=problems() | page_of(USER_SHOWN)
+)
 async def list_users(
     caller: Caller,
     email: Annotated[str | None, Query(max_length=1024, description="In any spelling.")] = None,
@@ -90,7 +92,7 @@ async def list_users(
     "/{userId}",
     operation_id="getUser",
     summary="Get a user",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | NOT_MODIFIED | answers(USER_SHOWN),
     response_model=UserView,
 )
 async def get(userId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -117,7 +119,8 @@ async def patch(userId: str, caller: Caller, request: Request, response: Respons
     operation_id="deleteUser",
     summary="Delete a user and all that belongs to them",
     responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}},
+    | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}}
+    | answers(RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -140,7 +143,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     "/{userId}/deletion",
     operation_id="getUserDeletion",
     summary="How far the deletion of a user is",
-    responses=problems(),
+    responses=problems() | answers(RECEIPT_SHOWN),
 )
 async def deletion(userId: str, caller: Caller) -> Receipt:
     """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final` in the end."""
@@ -157,7 +160,7 @@ async def deletion(userId: str, caller: Caller) -> Receipt:
     "/{userId}/deletion-plan",
     operation_id="planUserDeletion",
     summary="What deleting a user would do",
-    responses=problems(),
+    responses=problems() | answers(PLAN_SHOWN),
 )
 async def deletion_plan(userId: str, caller: Caller) -> DeletionPlan:
     """Counts per collection of what would go, what would lose a reference, and what forbids it."""
@@ -171,7 +174,7 @@ async def deletion_plan(userId: str, caller: Caller) -> DeletionPlan:
     "/{userId}/complete",
     operation_id="getCompleteUser",
     summary="Get a user with profile and preferences",
-    responses=problems(),
+    responses=problems() | answers(COMPLETE_SHOWN),
 )
 async def get_complete(userId: str, caller: Caller) -> CompleteView:
     """All three by one query."""
