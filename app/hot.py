@@ -136,7 +136,8 @@ class HotEndpoint:
     def _handler(self, method: str) -> Handler:
         handler = self._handlers.get(method)
         if handler is None:
-            raise MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(self._handlers)})
+            allowed = [*self._handlers, *(["HEAD"] if "GET" in self._handlers else [])]
+            raise MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(allowed)})
         return handler
 
 

@@ -24,6 +24,7 @@ from app.body import dump_json
 from app.console.routes import router as console
 from app.database import bind, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
+from app.head import Heads
 from app.hot import HotRoutes
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
@@ -63,6 +64,8 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
         summary="Everything an app knows about a person, under one user.",
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,  # the console has a page that loads nothing from elsewhere
+        redoc_url=None,
         servers=[{"url": settings.url}],
     )
     app.state.settings = settings
@@ -97,12 +100,12 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
     def layered() -> ASGIApp:
         hot = HotRoutes(build(), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
-        inner: ASGIApp = Admission(hot, settings)
+        inner: ASGIApp = Heads(Admission(hot, settings))
         if settings.cors_origins:
             inner = CORSMiddleware(
                 inner,
                 allow_origins=settings.cors_origins,
-                allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
+                allow_methods=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
                 allow_headers=_TAKEN_HEADERS,
                 expose_headers=_SENT_HEADERS,
             )
@@ -140,4 +143,5 @@ def _as_problem(error: Exception, path: str) -> Problem:
 def _methods(path: str) -> list[str]:
     """The methods that a path takes; Starlette names those of the first route alone."""
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

@@ -29,7 +29,7 @@ LAYERS = [
     {"app.settings"},
     {"app.errors"},
     {"app.database", "app.observability", "app.body"},
-    {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs"},
+    {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"},
     {"app.principal", "app.http"},
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"},
     {"app.relations"},

@@ -186,6 +186,29 @@ def test_console_opens_in_a_browser(satchel: Satchel) -> None:
     assert troubles == []
 
 
+def test_documentation_shows_every_operation_in_a_browser_without_internet(satchel: Satchel) -> None:
+    chromium = shutil.which("chromium")
+    assert chromium, "apt-get install chromium"
+    base = f"http://127.0.0.1:{satchel.port}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        troubles: list[str] = []
+        asked: list[str] = []
+        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{base}/docs")
+        page.locator("#operations-Users-createUser").wait_for()
+        page.locator("#operations-Users-createUser").click()
+        page.get_by_text("ann@example.com").first.wait_for()
+        operations = json.loads(urllib.request.urlopen(f"{base}/openapi.json", timeout=SECONDS).read())["paths"]
+        assert page.locator(".opblock").count() == sum(map(len, operations.values()))
+        browser.close()
+    assert troubles == []
+    assert [url for url in asked if not url.startswith((f"{base}/", "data:"))] == []
+
+
 def test_secrets_and_logs_are_for_their_owner_only(satchel: Satchel) -> None:
     files = [path for path in satchel.data_dir.iterdir() if path.is_file()]
     assert {"admin-key", "mongodb-uri", "server.log", "worker.log", "mongod.log"} <= {path.name for path in files}

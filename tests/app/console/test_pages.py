@@ -1,5 +1,10 @@
+"""The pages: readable without credentials, and nothing in them comes from elsewhere."""
+
 import re
 
+import pytest
+
+from app.console.routes import SWAGGER_UI
 from app.errors import Code
 from tests.cast import Cast
 
@@ -17,3 +22,26 @@ async def test_console_is_readable_without_credentials_and_loads_nothing_from_el
     assert answer.status_code == 200
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert re.findall(r'(?:src|href)="(https?:)?//', answer.text) == []
+
+
+@pytest.mark.parametrize("page", ["/docs", "/console", "/docs/errors"])
+async def test_no_page_needs_the_internet(cast: Cast, page: str) -> None:
+    answer = await cast.nobody.get(page)
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    assert "'unsafe-eval'" not in policy
+    assert "script-src 'self';" in policy or "script-src" not in policy
+    for link in re.findall(r'(?:src|href)="([^"#]+)', answer.text):
+        assert link.startswith("/"), link
+        assert (await cast.nobody.get(link)).status_code in (200, 503)
+
+
+async def test_the_files_of_the_documentation_are_of_the_version_that_is_told(cast: Cast) -> None:
+    script = await cast.nobody.get("/docs/static/swagger-ui-bundle.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert f'"{SWAGGER_UI}"' in script.text
+    assert "Apache License" in (await cast.nobody.get("/docs/static/LICENSE")).text
+    for name in ("routes.py", "..%2Froutes.py", "%2Fetc%2Fpasswd"):
+        assert (await cast.nobody.get(f"/docs/static/{name}")).status_code == 404
+    assert (await cast.nobody.get("/redoc")).status_code == 404
