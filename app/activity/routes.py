@@ -28,6 +28,7 @@ class ActivityView(ActivityContent, View):
     """An activity; `user` where it was asked for by `expand`."""
 
     user_id: PydanticObjectId
+    timestamp: Timestamp
     user: Embedded = None
 
 

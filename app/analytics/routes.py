@@ -53,7 +53,9 @@ class Filter:
 
 async def _filter(
     caller: Caller,
-    start: Annotated[Timestamp | None, Query(alias="from", description="Inclusive; 30 days ago if absent.")] = None,
+    start: Annotated[
+        Timestamp | None, Query(alias="from", description="Inclusive; 30 days before `to` if absent.")
+    ] = None,
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive; now if absent.")] = None,
     app_id: Annotated[AppId | None, Query(alias="appId")] = None,
     user_id: Annotated[str | None, Query(alias="userId", description="`me` is the caller's own.")] = None,

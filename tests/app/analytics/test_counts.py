@@ -134,3 +134,10 @@ async def test_other_parameters_are_refused(cast: Cast, query: str) -> None:
 async def test_a_span_that_ends_before_it_begins_is_refused(cast: Cast) -> None:
     refused = await cast.admin.get(EVENTS, params={"from": ago(days=1), "to": ago(days=2)})
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "out_of_range")
+
+
+async def test_without_from_the_30_days_before_to_are_counted(cast: Cast) -> None:
+    await happen(cast.owner, "in", "custom", timestamp=ago(days=399))
+    await happen(cast.owner, "before", "custom", timestamp=ago(days=401))
+    assert await rows(cast.admin, EVENTS, to=ago(days=370)) == {"in": 1}
+    assert await rows(cast.admin, CATEGORIES, to=ago(days=368)) == {}
