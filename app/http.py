@@ -153,6 +153,11 @@ def holds(expected: Expected | None, version: int) -> bool:
     return not expected.absent and (expected.versions is None or version in expected.versions)
 
 
+def wants_absence(expected: Expected | None) -> bool:
+    """Whether a precondition is that nothing is stored (`If-None-Match: *`)."""
+    return expected is not None and expected.absent
+
+
 def is_known(if_none_match: str | None, version: int) -> bool:
     """Whether a reader has this version already, and a 304 will do; tags are compared weakly."""
     if if_none_match is None:

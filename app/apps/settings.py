@@ -7,7 +7,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.apps.views import AppReplacement, AppView
 from app.errors import NotFound, VersionMismatch
-from app.http import holds
+from app.http import holds, wants_absence
 from app.read_only import READ_ONLY, refuse_changes, told, writable
 from models.app import App
 from models.app_data import Expected
@@ -54,7 +54,7 @@ async def _check_told(app_id: str, content: AppReplacement, expected: Expected |
     row = await App.raw().find_one({"_id": app_id})
     view = AppView.model_validate(App.from_stored(row)) if row else None
     if expected is not None and not (holds(expected, view.version) if view else expected.absent):
-        raise await _mismatch(app_id)
+        raise await _mismatch(app_id, absent=wants_absence(expected))
     if content.id == app_id and told(content) == {"id"}:
         return expected
     refuse_changes(content, view)
@@ -65,14 +65,14 @@ async def _create(app_id: str, content: AppReplacement) -> AppView:
     try:
         app = await App(id=app_id, **content.model_dump(exclude=set(READ_ONLY))).add()
     except DuplicateKeyError:
-        raise await _mismatch(app_id) from None
+        raise await _mismatch(app_id, absent=True) from None
     return AppView.model_validate(app)
 
 
-async def _mismatch(app_id: str) -> VersionMismatch:
+async def _mismatch(app_id: str, *, absent: bool = False) -> VersionMismatch:
     row = await App.raw().find_one({"_id": app_id})
     view = AppView.model_validate(App.from_stored(row)) if row else None
-    return VersionMismatch(view.model_dump(mode="json", by_alias=True) if view else None)
+    return VersionMismatch(view.model_dump(mode="json", by_alias=True) if view else None, absent=absent)
 
 
 def _update(content: AppReplacement) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from bson import ObjectId
 
 from app.errors import NotFound, VersionMismatch
+from app.http import wants_absence
 from app.users.views import View, current
 from models.api_key import ApiKey, Scope
 from models.app import AppId
@@ -41,4 +42,4 @@ async def revoke_key(key_id: ObjectId | None, expected: Expected | None) -> None
     where = {"_id": key_id, **(expected.where() if expected else {})}
     result = await ApiKey.raw().delete_one(where)
     if result.deleted_count == 0:
-        raise VersionMismatch(current(await find_key(key_id)))
+        raise VersionMismatch(current(await find_key(key_id)), absent=wants_absence(expected))

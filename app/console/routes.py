@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from app.errors import NotFound, Problem
+from app.settings import Settings
 from models import DOCUMENTS
 
 router = APIRouter(include_in_schema=False)
@@ -49,9 +50,11 @@ async def icon() -> Response:
 @router.get("/console", response_class=HTMLResponse)
 async def console(request: Request) -> HTMLResponse:
     """Readable without script, loads nothing from elsewhere."""
+    settings: Settings = request.app.state.settings
     page = _PAGES.get_template("console.html").render(
         version=request.app.version,
-        url=request.app.state.settings.url,
+        url=settings.url,
+        key_file=settings.data_dir / "admin-key" if settings.environment == "development" else None,
         collections=[document.collection_name() for document in DOCUMENTS],
     )
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})

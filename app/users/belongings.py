@@ -9,7 +9,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import Unavailable, VersionMismatch
-from app.http import holds
+from app.http import holds, wants_absence
 from app.patches import PatchKind, apply_patch
 from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
 from app.relations.guards import guard
@@ -65,7 +65,7 @@ class Belonging(Generic[V, C]):
         for _ in range(_RACES):
             now = await self.find(user_id)
             if not holds(expected, now.version):
-                raise VersionMismatch(current(now))
+                raise VersionMismatch(current(now), absent=wants_absence(expected))
             refuse_changes(content, now)
             version = now.version if expected is not None or told(content) else None
             changed = await self.document.change({"userId": user_id}, fields, expected=version)
@@ -84,7 +84,7 @@ class Belonging(Generic[V, C]):
         for _ in range(_RACES):
             now = await self.find(user_id)
             if not holds(expected, now.version):
-                raise VersionMismatch(current(now))
+                raise VersionMismatch(current(now), absent=wants_absence(expected))
             content = self._patched(now, kind, patch)
             changed = await self.document.change(
                 {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version

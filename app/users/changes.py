@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import Forbidden, Invalid, NotFound, Unavailable, VersionMismatch
-from app.http import holds
+from app.http import holds, wants_absence
 from app.idempotency import Claim, Done, once
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal
@@ -89,7 +89,7 @@ async def patch_user(
     for _ in range(_RACES):
         user = await find_user(user_id)
         if not holds(expected, user.version):
-            raise VersionMismatch(current(user_view(user)))
+            raise VersionMismatch(current(user_view(user)), absent=wants_absence(expected))
         before = current(user_view(user))
         after = apply_patch(kind, patch, before)
         fields = _changed_fields(caller, before, after)
@@ -134,7 +134,7 @@ async def delete_user(user_id: ObjectId, expected: Expected | None, by: str, set
         return await delete_root(User, user_id, by, settings, expected=expected)
     except NotFound:
         user = await find_user(user_id)
-        raise VersionMismatch(current(user_view(user))) from None
+        raise VersionMismatch(current(user_view(user)), absent=wants_absence(expected)) from None
 
 
 async def log_in(user_id: ObjectId, app_id: str, session_id: str | None, claim: Claim | None) -> Done:

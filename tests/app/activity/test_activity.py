@@ -42,6 +42,7 @@ async def test_an_activity_is_kept_as_it_was_told(cast: Cast) -> None:
     }
     made = await cast.owner.post(PATH, json=told)
     assert (made.status_code, made.headers["etag"]) == (201, '"1"')
+    assert "location" not in made.headers  # there is no route to one activity
     assert made.json() | told | {"userId": cast.owner.id} == made.json()
     assert (await cast.owner.get(PATH)).json() == {"items": [made.json()], "nextCursor": None}
 

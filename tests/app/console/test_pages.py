@@ -1,12 +1,14 @@
 """The pages: readable without credentials, and nothing in them comes from elsewhere."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from app.console.routes import SWAGGER_UI
 from app.errors import Code
 from tests.cast import Cast
+from tests.conftest import MakeApi
 
 
 async def test_the_type_of_a_problem_leads_to_what_it_means(cast: Cast) -> None:
@@ -45,3 +47,11 @@ async def test_the_files_of_the_documentation_are_of_the_version_that_is_told(ca
     for name in ("routes.py", "..%2Froutes.py", "%2Fetc%2Fpasswd"):
         assert (await cast.nobody.get(f"/docs/static/{name}")).status_code == 404
     assert (await cast.nobody.get("/redoc")).status_code == 404
+
+
+async def test_the_console_says_where_the_key_is_and_not_what(cast: Cast, make_api: MakeApi) -> None:
+    page = (await cast.nobody.get("/console")).text
+    assert "admin-key" in page
+    assert "sk_" not in page.replace("sk_...", "")
+    relative = await make_api(data_dir=Path(".satchel"), token_key_file=(await make_api()).settings.token_key_path)
+    assert "KEY=$(cat .satchel/admin-key)" in (await relative.client.get("/console")).text
