@@ -78,7 +78,7 @@ def errors_page() -> str:
     fields = [(f"`{code}`", meaning) for code, meaning in sorted(FIELD_CODES.items())]
     told_of_fields = (
         "## Fields\n\nEach of `errors` is `{pointer, code, detail}`: `pointer` names the field in the body (RFC 6901), "
-        "or as `?name` in the query, `path:name` or `header:Name`; `code` is one of these, and never changes its meaning."
+        "or as `?name` in the query, `path:name` or `header:Name`; `code` is one of these, never with another meaning."
     )
     body = (
         f"{_table(('code', 'status', 'when'), rows)}\n\n{told_of_fields}\n\n{_table(('code', 'what it says'), fields)}"
