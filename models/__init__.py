@@ -11,7 +11,9 @@ from models.base import Stored
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
+from models.integrity import IntegrityScan
 from models.job import Job
+from models.migration import Migration
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User
@@ -29,6 +31,8 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    IntegrityScan,
+    Migration,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -42,7 +46,9 @@ __all__ = [
     "Deletion",
     "Guard",
     "IdempotencyKey",
+    "IntegrityScan",
     "Job",
+    "Migration",
     "Preferences",
     "Profile",
     "Stored",
