@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.body import dump_json
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem, from_driver
 from app.observability import log, send_problem
-from app.principal import Principal, authenticator
+from app.principal import Principal, authenticate
 
 JSON: Final = b"application/json"
 
@@ -56,9 +56,7 @@ class HotRequest:
 
     async def caller(self) -> Principal:
         """Who is calling; raises Unauthenticated."""
-        principal = await authenticator(self.scope).authenticate(self.header(b"authorization"))
-        self.scope["satchel.caller"] = principal.name
-        return principal
+        return await authenticate(self.scope)
 
     async def body(self) -> bytes:
         """The whole body."""

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from app.body import dump_json, parse_json
 from app.errors import Invalid, Problem
+from app.principal import asks_for_caller, authenticate
 from models.app_data import Expected
 from models.base import parse_id
 
@@ -35,13 +36,19 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body goes through `parse_json`: every router of ours is made with it."""
+    """A route whose body goes through `parse_json`: every router of ours is made with it.
+
+    The caller is asked for before the body is read: FastAPI by itself reads and parses whatever anybody sends.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given a `StrictRequest`."""
         handler = super().get_route_handler()
+        has_caller = asks_for_caller(self.dependant)
 
         async def strict(request: Request) -> Response:
+            if has_caller:
+                await authenticate(request.scope)
             try:
                 return await handler(StrictRequest(request.scope, request.receive))
             except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises

@@ -166,10 +166,35 @@ def authenticator(scope: Any) -> Authenticator:
 _scheme = HTTPBearer(auto_error=False, description="A user's access token, or an API key (`sk_…`).")
 
 
-async def _caller(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
-    principal = await authenticator(request.scope).authenticate(request.headers.get("authorization"))
-    request.scope["satchel.caller"] = principal.name
+async def authenticate(scope: Any) -> Principal:
+    """The caller of a request, looked up once however often it is asked for.
+
+    Raises:
+        Unauthenticated: there are no credentials, bad ones, or several.
+    """
+    principal: Principal | None = scope.get("satchel.principal")
+    if principal is None:
+        principal = await authenticator(scope).authenticate(_authorization(scope))
+        scope["satchel.principal"] = principal
+        scope["satchel.caller"] = principal.name
     return principal
+
+
+def _authorization(scope: Any) -> str | None:
+    """The one Authorization header; two that are read differently by a proxy and by us would be a hole."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) > 1:
+        raise Unauthenticated("send one Authorization header")
+    return values[0].decode("latin-1") if values else None
+
+
+async def _caller(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
+    return await authenticate(request.scope)
+
+
+def asks_for_caller(dependant: Any) -> bool:
+    """Whether a route's dependencies (FastAPI's `Dependant`) name its caller."""
+    return dependant.call is _caller or any(map(asks_for_caller, dependant.dependencies))
 
 
 Caller = Annotated[Principal, Depends(_caller)]
