@@ -227,6 +227,7 @@ _SAYS: Final[Mapping[int, str]] = {
     403: "The caller lacks the scope",
     404: "There is no such thing, or none that the caller may see",
     406: "No media type that the client accepts can be sent",
+    408: "The body did not arrive in time",
     409: "A unique value is taken, or the request is in conflict with what is stored",
     412: "The precondition does not hold; `current` is what is stored",
     413: "The body is too large",
@@ -236,7 +237,7 @@ _SAYS: Final[Mapping[int, str]] = {
     429: "Too many requests; see Retry-After",
     503: "Overloaded, or the database cannot be reached; see Retry-After",
 }
-EVERYWHERE: Final = (401, 403, 404, 413, 422, 429, 503)
+EVERYWHERE: Final = (401, 403, 404, 408, 413, 422, 429, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
