@@ -1,6 +1,6 @@
 """App data: any JSON value under (user, app, key), with a version that only ever grows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -134,12 +134,13 @@ class AppData(OwnedByUser):
         by: str,
         expected: Expected | None = None,
         expires_at: datetime | Expiry | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
         session: Session = None,
     ) -> Written:
         """Store a value under the next version, in one atomic operation.
 
         Args:
-            user_id: whose; the caller holds a lease on the user.
+            user_id: whose.
             app_id: which app's.
             data_key: under which key.
             value: a value that `models.values.check_value` accepts.
@@ -147,6 +148,7 @@ class AppData(OwnedByUser):
             by: who writes.
             expected: the precondition; None to write whatever is there.
             expires_at: when the value ends; None for never; `Expiry.KEEP` for as before.
+            before: awaited right before each attempt is sent: the lease on the user.
             session: of a transaction that the write belongs to.
 
         Raises:
@@ -160,8 +162,10 @@ class AppData(OwnedByUser):
         if expected is not None:
             query |= _precondition(expected, moment)
         for attempt in range(_RACES):
+            if before is not None:
+                await before()
             try:
-                before = await cls.raw().find_one_and_update(
+                row = await cls.raw().find_one_and_update(
                     query, update, _BEFORE, upsert=upsert, return_document=ReturnDocument.BEFORE, session=session
                 )
             except DuplicateKeyError:
@@ -170,9 +174,9 @@ class AppData(OwnedByUser):
                 if session is not None or attempt == _RACES - 1:
                     raise
                 continue
-            if before is None and not upsert:
+            if row is None and not upsert:
                 raise StaleVersion
-            return _written(before, moment, expires_at)
+            return _written(row, moment, expires_at)
         raise AssertionError("unreachable")  # pragma: no cover
 
     @classmethod

@@ -41,12 +41,10 @@ async def ingest(principal: Principal, body: Json, leases: Leases, apps: AppRegi
     users = [_user_of(principal, content) for content in contents]
     await _authorize(principal, contents, users, apps)
     received = now()
-    for index, user_id in enumerate(users):
-        if user_id is not None and not leases.is_held(user_id):
-            await _see_user(leases, user_id, f"/{index}/userId" if many else "/userId")
     rows: list[Raw] = [
         Analytics.row(content, user_id, received) for content, user_id in zip(contents, users, strict=True)
     ]
+    await _see_users(leases, users, many=many)
     duplicates = await Analytics.insert_rows(rows) if rows else 0
     return {"accepted": len(rows) - duplicates, "duplicates": duplicates, "quarantined": 0}
 
@@ -89,8 +87,9 @@ async def _authorize(
         raise NotFound("there is no such user")
 
 
-async def _see_user(leases: Leases, user_id: ObjectId, pointer: str) -> None:
-    try:
-        await leases.hold(User, user_id)
-    except NotFound:
-        raise Invalid.field(pointer, "unknown_user", "there is no such user") from None
+async def _see_users(leases: Leases, users: list[ObjectId | None], *, many: bool) -> None:
+    """Hold the leases on all users of a request; to be called right before its events are sent."""
+    gone = await leases.hold_many(User, {user_id for user_id in users if user_id is not None})
+    if gone:
+        index = next(index for index, user_id in enumerate(users) if user_id in gone)
+        raise Invalid.field(f"/{index}/userId" if many else "/userId", "unknown_user", "there is no such user")

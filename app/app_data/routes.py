@@ -26,7 +26,7 @@ from app.http import (
 )
 from app.patches import patch_kind
 from app.principal import Caller, authorize
-from app.relations.leases import leases
+from app.relations.leases import Lease, leases
 from app.users.views import expand_user
 from models.app import AppId
 from models.app_data import AppData
@@ -76,14 +76,13 @@ def _envelope_answer(status: int, envelope: dict[str, Any]) -> Answer:
 
 
 async def _place(request: HotRequest, scope: str) -> Place:
-    """What the path names, with the caller let pass and the user seen to exist."""
+    """What the path names, with the caller let pass; that the user exists is seen when the value is asked for."""
     principal = await request.caller()
-    place = Place(resolve(request, principal), request.path["appId"], request.path["dataKey"], principal.name)
+    user_id, app_id = resolve(request, principal), request.path["appId"]
+    lease = Lease(leases(request.scope), User, user_id)
+    place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease)
     place.check()
-    authorize(principal, scope, user_id=place.user_id, app_id=place.app_id)
-    held = leases(request.scope)
-    if not held.is_held(place.user_id):
-        await held.hold(User, place.user_id)
+    authorize(principal, scope, user_id=user_id, app_id=app_id)
     return place
 
 

@@ -15,6 +15,7 @@ from app.database import transaction
 from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
 from app.http import holds
 from app.patches import PatchKind, apply_patch
+from app.relations.leases import Lease
 from models.activity import Activity, ActivityContent
 from models.app import NAME_PATTERN
 from models.app_data import AppData, Expected, Expiry, StaleVersion, Written
@@ -26,12 +27,13 @@ _RACES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value is, and who asks for it."""
+    """Where a value is, who asks for it, and the leave to read and write there while the user exists."""
 
     user_id: ObjectId
     app_id: str
     data_key: str
     by: str
+    lease: Lease
 
     @property
     def key(self) -> tuple[ObjectId, str, str]:
@@ -49,8 +51,9 @@ async def read_value(place: Place) -> dict[str, Any]:
     """The live value with its `version` and `updatedAt`.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none, or no such user.
     """
+    await place.lease.hold()
     row = await AppData.find_by_user_app_and_key(*place.key)
     if row is None:
         raise NotFound("there is no value under this key")
@@ -111,6 +114,7 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
     """
 
     async def delete(session: AsyncClientSession | None = None) -> None:
+        await place.lease.hold()
         await AppData.delete(*place.key, by=place.by, expected=options.expected, session=session)
         await _record_activity(place, options, session)
 
@@ -138,7 +142,14 @@ async def _write(
 
     async def put(session: AsyncClientSession | None = None) -> Written:
         written = await AppData.put(
-            *place.key, value, size=size, by=place.by, expected=expected, expires_at=expires_at, session=session
+            *place.key,
+            value,
+            size=size,
+            by=place.by,
+            expected=expected,
+            expires_at=expires_at,
+            before=place.lease.hold,
+            session=session,
         )
         await _record_activity(place, options, session)
         return written
@@ -158,7 +169,7 @@ async def _record_activity(place: Place, options: WriteOptions, session: AsyncCl
         content = ActivityContent(
             app_id=place.app_id, event_type=options.activity, event_data={"dataKey": place.data_key}
         )
-        await Activity.create_activity(place.user_id, content, session=session)
+        await place.lease.under(lambda: Activity.create_activity(place.user_id, content, session=session))
 
 
 def _envelope(place: Place, written: Written, value: Json, *, with_value: bool) -> dict[str, Any]:
