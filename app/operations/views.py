@@ -13,7 +13,7 @@ Text = Annotated[str, BeforeValidator(str)]
 class JobView(Fields):
     """A background job."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: Text
     kind: str
