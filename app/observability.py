@@ -46,7 +46,10 @@ def configure_logging(settings: Settings) -> None:
         last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(orjson.dumps)]
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
-        last, factory = [structlog.dev.ConsoleRenderer()], structlog.PrintLoggerFactory(sys.stderr)
+        last = [
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]  # shows no local variables
+        factory = structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=shared + last,
         wrapper_class=structlog.make_filtering_bound_logger(level),
