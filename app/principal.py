@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 from app.errors import Forbidden, NotFound, Unauthenticated
 from app.settings import Settings
 from app.tokens import InvalidToken, Tokens
-from models.api_key import PREFIX, ApiKey
+from models.api_key import APP_SCOPES, PREFIX, ApiKey
 from models.base import parse_id
 
 _CACHED: Final = 10_000
@@ -44,7 +44,7 @@ class Principal:
     @property
     def is_admin(self) -> bool:
         """Whether everything is allowed."""
-        return "admin" in self.scopes
+        return "admin" in self.scopes and self.app_id is None
 
     def resolve(self, user: str) -> ObjectId:
         """The user id that a path names; `me` is the caller's own.
@@ -76,6 +76,8 @@ def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = No
     if principal.kind == "key":
         if scope not in principal.scopes:
             raise Forbidden(f"this needs a key with the scope {scope}")
+        if principal.app_id is not None and scope not in APP_SCOPES:
+            raise Forbidden(f"a key that is bound to an app reaches that app's data, and {scope} is more")
     else:
         _authorize_owner(principal, scope, user_id, app_id)
     if principal.app_id is not None and app_id is not None and app_id != principal.app_id:

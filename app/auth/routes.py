@@ -16,7 +16,7 @@ from app.idempotency import IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
 from app.users.changes import find_user
 from app.users.views import View
-from models.api_key import ApiKey, ApiKeyContent, Scope
+from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent, Scope
 from models.app import AppId
 from models.base import Fields, Timestamp, now, parse_id
 
@@ -80,8 +80,9 @@ async def create_key(
 
 
 def _check(content: ApiKeyContent) -> None:
-    if content.app_id is not None and "admin" in content.scopes:
-        raise Invalid.field("/appId", "conflicting", "a key with the scope admin reaches every app")
+    if content.app_id is not None and (beyond := sorted(set(content.scopes) - APP_SCOPES)):
+        detail = f"{', '.join(beyond)} would reach more than one app's data, to which appId binds the key"
+        raise Invalid.field("/scopes", "conflicting", detail)
     if content.expires_at is not None and content.expires_at <= now():
         raise Invalid.field("/expiresAt", "out_of_range", "expiresAt is in the past")
 
