@@ -123,8 +123,10 @@ async def test_only_admins_make_see_and_revoke_keys(cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     "scope",
-    ["admin", "users:read", "users:write", "accounts:read", "accounts:write"]
-    + ["projects:read", "projects:write", "connections:read", "connections:write"],
+    [
+        "admin",
+        *(f"{what}:{how}" for what in ("users", "accounts", "projects", "connections") for how in ("read", "write")),
+    ],
 )
 async def test_a_key_bound_to_an_app_has_no_scope_beyond_that_apps_data(cast: Cast, scope: str) -> None:
     body = {"name": "k", "scopes": ["data:read", scope], "appId": "notes"}
