@@ -134,7 +134,11 @@ OPERATIONS: dict[str, list[Operation]] = {
             AnalyticsContent(app_id=APP, event_name="login", event_category="engagement"), ME
         )
     ],
-    "Analytics.insert_rows": [lambda: Analytics.insert_rows([event(1)])],
+    "Analytics.insert_row": [lambda: Analytics.insert_row(event(1))],
+    "Analytics.insert_rows": [
+        lambda: Analytics.insert_rows([{**event(1), "_id": ObjectId(), "messageId": str(ObjectId())}])
+    ],
+    "Analytics.without_stored": [lambda: Analytics.without_stored([event(1), event(3)])],
     "Analytics.get_event_counts": counts(Analytics.get_event_counts),
     "Analytics.get_category_counts": counts(Analytics.get_category_counts),
     "ApiKey.find_by_secret": [lambda: ApiKey.find_by_secret("sk_x")],
