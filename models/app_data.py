@@ -103,6 +103,7 @@ class AppData(OwnedByUser):
         after: str | None = None,
         limit: int = 200,
         fields: Sequence[str] | None = None,
+        share: int | None = None,
     ) -> list[Raw]:
         """The live values of an app in their envelopes, in the order of their keys (seed 002 `findByUserAndApp`).
 
@@ -113,14 +114,57 @@ class AppData(OwnedByUser):
             after: only keys after this one.
             limit: how many at most.
             fields: names of the envelope to give, besides `dataKey` and `version`; None for all.
+            share: leave out the values with more bytes of JSON than this, and tell of each row its `bytes` (0 where the
+                value is not asked for) and whether it is `whole`.
         """
         span: Raw = {"$gte": prefix, "$lt": prefix + "\x7f"}
         if after is not None:
             span["$gt"] = after
         query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **_unexpired(now())}
         wanted = _ENVELOPE if fields is None else _projection(fields)
+        if share is not None:
+            wanted = _shared(wanted, share)
         cursor = cls.raw().find(query, wanted).sort("dataKey", 1).limit(limit)
         return [_enveloped(row) async for row in cursor]
+
+    @classmethod
+    async def page_by_user_and_app(
+        cls,
+        user_id: ObjectId,
+        app_id: str,
+        *,
+        limit: int,
+        most_bytes: int,
+        fields: Sequence[str] | None = None,
+        **options: Any,
+    ) -> tuple[list[Raw], str | None]:
+        """`find_by_user_and_app`, bounded by bytes too, and the key after which there is more, None on the last page.
+
+        Small values come with the list itself; those that are larger than their share of `most_bytes` come one by one,
+        as far as there is room, so that no more is fetched than is given.
+
+        Args:
+            user_id: whose.
+            app_id: which app's.
+            limit: how many at most.
+            most_bytes: of JSON of all values together; the first value comes in any case.
+            fields: as of `find_by_user_and_app`.
+            options: its `prefix` and `after`.
+        """
+        share = most_bytes // (limit + 1)
+        found = await cls.find_by_user_and_app(user_id, app_id, limit=limit + 1, share=share, fields=fields, **options)
+        page: list[Raw] = []
+        room, last = most_bytes, None
+        for row in found[:limit]:
+            size, whole = row.pop("bytes", 0), row.pop("whole")
+            if page and size > room:
+                return page, last
+            last = row["dataKey"]
+            current = row if whole else await cls.find_envelope(user_id, app_id, last)
+            if current is not None:  # else it is gone meanwhile
+                page.append(current if whole or fields is None else _chosen(current, fields))
+                room -= size
+        return page, last if len(found) > limit else None
 
     @classmethod
     async def put(
@@ -342,3 +386,15 @@ def _enveloped(row: Raw) -> Raw:
 def _projection(fields: Sequence[str]) -> Raw:
     wanted = {"_id": 0, "dataKey": 1, "version": 1, **dict.fromkeys(fields, 1)}
     return wanted | {"escaped": 1} if "value" in fields else wanted
+
+
+def _shared(wanted: Raw, share: int) -> Raw:
+    """A projection that leaves values of more than `share` bytes out, and says so."""
+    if "value" not in wanted:
+        return wanted | {"bytes": {"$literal": 0}, "whole": {"$literal": True}}
+    whole = {"$lte": ["$bytes", share]}
+    return wanted | {"value": {"$cond": [whole, "$value", "$$REMOVE"]}, "bytes": 1, "whole": whole}
+
+
+def _chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
+    return {name: value for name, value in envelope.items() if name in {"dataKey", "version", *fields}}

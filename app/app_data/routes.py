@@ -17,15 +17,15 @@ from app.http import (
     Limit,
     StrictRoute,
     decode_cursor,
+    encode_cursor,
     etag,
     http_date,
     is_known,
-    page,
     precondition,
     problems,
 )
 from app.patches import patch_kind
-from app.principal import Caller, authorize
+from app.principal import Caller, authorize, may
 from app.relations.leases import Lease, leases
 from app.users.views import expand_user
 from models.app import AppId
@@ -33,6 +33,7 @@ from models.app_data import AppData
 from models.user import User
 
 VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
+_PAGE_BYTES: Final = 8 * 1024 * 1024
 _FIELDS: Final = frozenset({"dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt"})
 
 router = APIRouter(prefix="/v1/users/{userId}/apps/{appId}", route_class=StrictRoute, tags=["App data"])
@@ -80,7 +81,8 @@ async def _place(request: HotRequest, scope: str) -> Place:
     principal = await request.caller()
     user_id, app_id = resolve(request, principal), request.path["appId"]
     lease = Lease(leases(request.scope), User, user_id)
-    place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease)
+    may_read = may(principal, "data:read", user_id=user_id)
+    place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease, may_read)
     place.check()
     authorize(principal, scope, user_id=user_id, app_id=app_id)
     return place
@@ -115,22 +117,26 @@ async def list_app_data(
     cursor: Cursor = None,
     expand: Expand = None,
 ) -> Response:
-    """The live values of an app in the order of their keys, each in its envelope."""
+    """The live values of an app in the order of their keys, each in its envelope.
+
+    A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it is null.
+    """
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id, app_id=appId)
     if expand:
         authorize(caller, "users:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
     after = decode_cursor(cursor, str)
-    rows = await AppData.find_by_user_and_app(
+    items, last = await AppData.page_by_user_and_app(
         user_id,
         appId,
         prefix=prefix,
         after=after[0] if after else None,
-        limit=limit + 1,
+        limit=limit,
+        most_bytes=_PAGE_BYTES,
         fields=_wanted(fields),
     )
-    items, following = page(rows, limit, lambda row: (row["dataKey"],))
+    following = None if last is None else encode_cursor(last)
     if expand:
         user = await expand_user(user_id)
         items = [{**row, "user": user} for row in items]

@@ -27,13 +27,14 @@ _RACES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value is, who asks for it, and the leave to read and write there while the user exists."""
+    """Where a value is, who asks for it, and the leave to do so while the user exists."""
 
     user_id: ObjectId
     app_id: str
     data_key: str
     by: str
     lease: Lease
+    may_read: bool = True
 
     @property
     def key(self) -> tuple[ObjectId, str, str]:
@@ -76,7 +77,9 @@ async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[d
         written = await _write(place, value, size, options.expected, options.expires_at, options)
     except StaleVersion:
         raise await mismatch(place) from None
-    return _envelope(place, written, value, with_value=options.wants_value(default=False)), written.created
+    return _envelope(
+        place, written, value, with_value=place.may_read and options.wants_value(default=False)
+    ), written.created
 
 
 async def patch_value(place: Place, kind: PatchKind, body: bytes, options: WriteOptions) -> dict[str, Any]:
@@ -101,7 +104,7 @@ async def patch_value(place: Place, kind: PatchKind, body: bytes, options: Write
             written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
         except StaleVersion:
             continue
-        return _envelope(place, written, value, with_value=options.wants_value(default=True))
+        return _envelope(place, written, value, with_value=place.may_read and options.wants_value(default=True))
     raise Unavailable("other writers of this key were faster")
 
 
@@ -126,8 +129,11 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
 
 
 async def mismatch(place: Place) -> VersionMismatch:
-    """The problem of a write that came too late, with what is stored."""
-    return VersionMismatch(await AppData.find_envelope(*place.key))
+    """The problem of a write that came too late, with what is stored; without the value for who may only write."""
+    current = await AppData.find_envelope(*place.key)
+    if current is not None and not place.may_read:
+        del current["value"]
+    return VersionMismatch(current)
 
 
 async def _write(

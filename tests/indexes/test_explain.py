@@ -115,6 +115,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Activity.get_recent_activity": [lambda: Activity.get_recent_activity(ME, 24)],
     "AppData.find_by_user_app_and_key": [lambda: AppData.find_by_user_app_and_key(ME, APP, "key00007")],
     "AppData.find_envelope": [lambda: AppData.find_envelope(ME, APP, "key00007")],
+    "AppData.page_by_user_and_app": [lambda: AppData.page_by_user_and_app(ME, APP, limit=5, most_bytes=1)],
     "AppData.find_by_user_and_app": [
         lambda: AppData.find_by_user_and_app(ME, APP, limit=5),
         lambda: AppData.find_by_user_and_app(ME, APP, prefix="key0", after="key00500", fields=("updatedAt",)),
