@@ -31,7 +31,7 @@ class HotRequest:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: Mapping[str, str] = scope["path_params"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = _joined(scope["headers"])
         self._receive = receive
 
     def header(self, name: bytes) -> str | None:
@@ -71,6 +71,17 @@ class HotRequest:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         return b"".join(chunks)
+
+
+def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name, the lines of one name joined to a list (RFC 9110, section 5.3)."""
+    headers = dict(lines)
+    if len(headers) == len(lines):
+        return headers
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in lines:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(found) for name, found in values.items()}
 
 
 Handler = Callable[[HotRequest], Awaitable[Answer]]

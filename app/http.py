@@ -106,7 +106,13 @@ def precondition(if_match: str | None, if_none_match: str | None) -> Expected | 
 
 def request_precondition(request: Request) -> Expected | None:
     """`precondition` of a request."""
-    return precondition(request.headers.get("if-match"), request.headers.get("if-none-match"))
+    return precondition(_header(request, "if-match"), _header(request, "if-none-match"))
+
+
+def _header(request: Request, name: str) -> str | None:
+    """A header's value, its lines joined to a list (RFC 9110, section 5.3); None where it was not sent."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
 
 
 def holds(expected: Expected | None, version: int) -> bool:
@@ -126,7 +132,7 @@ def is_known(if_none_match: str | None, version: int) -> bool:
 
 def conditional(request: Request, response: Response, version: int, body: T) -> T | Response:
     """The answer to a read of one document: with its ETag, or 304 where the client has it."""
-    if is_known(request.headers.get("if-none-match"), version):
+    if is_known(_header(request, "if-none-match"), version):
         return Response(status_code=304, headers={"ETag": etag(version)})
     response.headers["ETag"] = etag(version)
     return body

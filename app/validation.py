@@ -1,11 +1,12 @@
 """pydantic's complaints as a problem that names the fields."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from app.errors import Invalid, MalformedJson, Problem
 from models.values import UnstorableValue
 
+_MOST: Final = 100
 _HIDDEN = {"function-after", "function-before", "function-plain", "function-wrap"}
 
 
@@ -16,8 +17,9 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
         errors: `ValidationError.errors()` or FastAPI's.
         root: `""` where a body was validated; None where each location starts with body, query, path or header.
     """
+    complaints = list(errors)
     found = []
-    for error in errors:
+    for error in complaints[:_MOST]:
         location = [str(part) for part in error["loc"] if str(part) not in _HIDDEN]
         place = _pointer(location if root is None else ["body", *location])
         cause = (error.get("ctx") or {}).get("error")
@@ -29,6 +31,8 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
     if len(found) == 1 and found[0]["code"] == "json_invalid":
         return MalformedJson("the body is not valid JSON")
     summary = f"{found[0]['pointer'] or 'the body'}: {found[0]['detail']}" if found else None
+    if len(complaints) > _MOST:
+        summary = f"{summary} ({len(complaints)} errors in all, the first {_MOST} are listed)"
     return Invalid(summary, errors=found)
 
 
