@@ -2,18 +2,23 @@
 
 from typing import Final
 
+from models.account import Account
 from models.activity import Activity
 from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
 from models.base import Stored
+from models.card import Card
+from models.card_event import CardEvent
+from models.card_queue import CardQueue
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
 from models.job import Job
 from models.preferences import Preferences
 from models.profile import Profile
+from models.spending_profile import SpendingProfile
 from models.user import User
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
@@ -29,22 +34,32 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    Account,
+    Card,
+    SpendingProfile,
+    CardQueue,
+    CardEvent,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
 __all__ = [
     "DOCUMENTS",
+    "Account",
     "Activity",
     "Analytics",
     "ApiKey",
     "App",
     "AppData",
+    "Card",
+    "CardEvent",
+    "CardQueue",
     "Deletion",
     "Guard",
     "IdempotencyKey",
     "Job",
     "Preferences",
     "Profile",
+    "SpendingProfile",
     "Stored",
     "User",
 ]

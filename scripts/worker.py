@@ -7,7 +7,7 @@ from app.database import bind, connect
 from app.jobs import work
 from app.observability import configure_logging, log
 from app.settings import Settings, load_settings
-from app.work import ensure_jobs, handlers
+from app.work import LOOPS, ensure_jobs, handlers
 from scripts.target import resolve_uri
 
 
@@ -21,7 +21,8 @@ async def _run(settings: Settings) -> None:
         await bind(client, settings)
         await ensure_jobs()
         log.info("worker started")
-        await work(handlers(settings), stop, settings.worker_poll_seconds)
+        jobs = work(handlers(settings), stop, settings.worker_poll_seconds)
+        await asyncio.gather(jobs, *(each(settings, stop) for each in LOOPS))
     log.info("worker stopped")
 
 

@@ -1,7 +1,7 @@
 """Routes of credentials: API keys, access tokens for users, and the key set that verifies them."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -14,6 +14,7 @@ from app.examples import API_KEY, SESSION
 from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.idempotency import IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
+from app.relations.guards import refer
 from app.users.changes import find_user
 from app.users.views import View
 from models.api_key import ApiKey, ApiKeyContent, Scope
@@ -21,6 +22,7 @@ from models.app import AppId
 from models.base import Fields, Timestamp, now, parse_id
 
 router = APIRouter(route_class=StrictRoute)
+_WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
 
 
 class ApiKeyView(View):
@@ -29,6 +31,7 @@ class ApiKeyView(View):
     name: str
     scopes: list[Scope]
     app_id: AppId | None = None
+    account_id: PydanticObjectId | None = None
     expires_at: Timestamp | None = None
 
 
@@ -57,7 +60,7 @@ class Session(Fields):
     status_code=201,
     operation_id="createApiKey",
     summary="Create an API key",
-    responses=problems(409),
+    responses=problems(400, 409),
     tags=["API keys"],
 )
 async def create_key(
@@ -70,6 +73,7 @@ async def create_key(
 
     async def work(session: AsyncClientSession, key_id: ObjectId) -> None:
         key.id = PydanticObjectId(key_id)
+        await refer(ApiKey, {**key.stored(), "_id": key_id}, session)
         await key.add(session)
 
     done = await once(claim, 201, work)
@@ -82,6 +86,11 @@ async def create_key(
 def _check(content: ApiKeyContent) -> None:
     if content.app_id is not None and "admin" in content.scopes:
         raise Invalid.field("/appId", "conflicting", "a key with the scope admin reaches every app")
+    if content.account_id is not None and not {*content.scopes} <= _WITHIN_ACCOUNT:
+        reachable = " and ".join(sorted(_WITHIN_ACCOUNT))
+        raise Invalid.field(
+            "/accountId", "conflicting", f"a key that is bound to an account has the scopes {reachable}"
+        )
     if content.expires_at is not None and content.expires_at <= now():
         raise Invalid.field("/expiresAt", "out_of_range", "expiresAt is in the past")
 
