@@ -1,12 +1,13 @@
 """The card: held by a user of an account, limited by a spending profile or by itself (seed 001)."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from beanie import PydanticObjectId
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, model_validator
 
-from models.base import Fields, Stored
+from models.base import Fields, Reference, Stored
 from models.spending_profile import Cents, Duration
+from models.values import UnstorableValue
 
 CardStatus = Literal["pending", "open", "paused", "closed", "orphaned"]
 ACTIVE: Final = ("pending", "open", "paused")
@@ -25,22 +26,20 @@ class CardLimit(Fields):
     """A card's own limit, which holds while it has no spending profile."""
 
     spend_limit: Annotated[Cents | None, Field(description="Cents; null: no limit.")] = None
-    spend_limit_duration: Annotated[
-        Duration | None, Field(description="Null where there is no limit.", validate_default=True)
-    ] = None
+    spend_limit_duration: Annotated[Duration | None, Field(description="Null where there is no limit.")] = None
 
-    @field_validator("spend_limit_duration", mode="after")
-    @classmethod
-    def _with_its_limit(cls, duration: Duration | None, info: ValidationInfo) -> Duration | None:
-        if "spend_limit" in info.data and (info.data["spend_limit"] is None) != (duration is None):
-            raise ValueError("spendLimit and spendLimitDuration are both set, or both null, which means no limit")
-        return duration
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.spend_limit is None) != (self.spend_limit_duration is None):
+            detail = "spendLimit and spendLimitDuration are both set, or both null, which means no limit"
+            raise UnstorableValue("/spendLimitDuration", "conflicting", detail)
+        return self
 
 
 class CardChange(CardLimit):
     """What a caller may change of a card."""
 
-    user_id: Annotated[PydanticObjectId, Field(description="Who holds the card: a user of the account.")]
+    user_id: Annotated[Reference, Field(description="Who holds the card: a user of the account.")]
     spending_profile_id: PydanticObjectId | None = None
     status: CardStatus
 
@@ -48,7 +47,7 @@ class CardChange(CardLimit):
 class CardContent(CardLimit):
     """What a caller says of a new card."""
 
-    user_id: Annotated[PydanticObjectId, Field(description="Who holds the card: a user of the account.")]
+    user_id: Annotated[Reference, Field(description="Who holds the card: a user of the account.")]
     spending_profile_id: PydanticObjectId | None = None
     status: Literal["pending", "open"] = "pending"
     last_four: Annotated[str, Field(pattern=r"^[0-9]{4}$", description="The last four digits of its number.")]
