@@ -141,8 +141,8 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     CardQueue: [
         Index({"accountId": 1}, "delete the queues of an account"),
         Index(
-            {"dueAt": 1},
-            "CardQueue.claim: the queue that is longest due",
+            {"dueAt": 1, "accountId": 1},
+            "CardQueue.claim: the queue that is longest due, those of busy accounts left out",
             {"partialFilterExpression": {"waiting": {"$gt": 0}}},
         ),
     ],

@@ -49,11 +49,18 @@ class CardQueue(Stored):
         return {row["_id"]: (row["accountId"], row["last"]) for row in rows}
 
     @classmethod
-    async def claim(cls) -> "CardQueue | None":
-        """Take the queue that is longest due, for `LEASE`; None where none is."""
+    async def claim(cls, but_of: Collection[ObjectId] = ()) -> "CardQueue | None":
+        """Take the queue that is longest due, for `LEASE`; None where none is.
+
+        Args:
+            but_of: accounts whose queues are left alone.
+        """
         moment = now()
+        where: dict[str, object] = {"waiting": {"$gt": 0}, "dueAt": {"$lte": moment}}
+        if but_of:
+            where["accountId"] = {"$nin": list(but_of)}
         row = await cls.raw().find_one_and_update(
-            {"waiting": {"$gt": 0}, "dueAt": {"$lte": moment}},
+            where,
             {"$set": {"dueAt": moment + LEASE}, "$inc": {"fence": 1}},
             sort=[("dueAt", 1)],
             return_document=ReturnDocument.AFTER,

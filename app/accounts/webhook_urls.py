@@ -31,8 +31,8 @@ def check_webhook_url(url: str | None, settings: Settings) -> None:
         raise Invalid.field("/webhookUrl", "unacceptable_url", str(error)) from None
 
 
-async def resolve(url: str, settings: Settings) -> tuple[SplitResult, str | None]:
-    """The URL's parts, and the address that is to be connected to; None where any will do (development).
+async def resolve(url: str, settings: Settings) -> str | None:
+    """The address that is to be connected to; None where any will do (development).
 
     All addresses of the host are looked at, and the one that was looked at is the one to connect to: a second answer
     of the name service cannot lead elsewhere.
@@ -43,13 +43,13 @@ async def resolve(url: str, settings: Settings) -> tuple[SplitResult, str | None
     """
     parts = _parts(url, settings)
     if settings.environment != "production":
-        return parts, None
+        return None
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or not all(is_public(ip_address(address.split("%")[0])) for address in addresses):
         raise RefusedAddress("the host has an address that is not public")
-    return parts, addresses[0]
+    return addresses[0]
 
 
 def _parts(url: str, settings: Settings) -> SplitResult:

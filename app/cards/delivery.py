@@ -7,9 +7,11 @@ transaction with the queue's step. A worker that dies leaves the lease to run ou
 import asyncio
 import random
 import time
+from collections import Counter
 from datetime import timedelta
 from typing import Final
 
+from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
@@ -47,22 +49,27 @@ async def deliver(settings: Settings, stop: asyncio.Event) -> None:
 async def deliver_due(each: Sender, stop: asyncio.Event | None = None) -> int:
     """Empty the queues that are due, several at once, until none is.
 
+    One account has at most half of the places, so that a slow webhook leaves some to the others.
+
     Returns:
         How many queues were taken.
     """
-    running: set[asyncio.Task[None]] = set()
+    running: dict[asyncio.Task[None], ObjectId] = {}
+    most = each.settings.webhook_concurrency
     taken = 0
     try:
         while stop is None or not stop.is_set():
-            room = len(running) < each.settings.webhook_concurrency
-            queue = await CardQueue.claim() if room else None
+            of_account = Counter(running.values())
+            busy = [account for account, count in of_account.items() if count >= max(1, most // 2)]
+            queue = await CardQueue.claim(busy) if len(running) < most else None
             if queue is not None:
                 taken += 1
-                running.add(asyncio.create_task(_guarded(queue, each)))
+                running[asyncio.create_task(_guarded(queue, each))] = queue.account_id
             elif running:
-                _, running = await asyncio.wait(
-                    running, return_when=asyncio.FIRST_COMPLETED, timeout=each.settings.worker_poll_seconds
-                )
+                wait = each.settings.worker_poll_seconds
+                over, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED, timeout=wait)
+                for task in over:
+                    del running[task]
             else:
                 break
     finally:

@@ -64,11 +64,11 @@ class Sender:
         return True
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
-        parts, address = await resolve(url, self.settings)
+        address = await resolve(url, self.settings)
         target, extensions = httpx.URL(url), {}
         if address is not None:
-            headers = {**headers, "Host": parts.netloc}
-            extensions = {"sni_hostname": parts.hostname}
+            headers = {**headers, "Host": target.netloc.decode()}
+            extensions = {"sni_hostname": target.raw_host.decode()}
             target = target.copy_with(host=address)
         async with self._client.stream(
             "POST", target, content=body, headers=headers, extensions=extensions

@@ -34,6 +34,7 @@ from models.owned import OneToOne, OwnedByUser, populate
 from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
+from tests.indexes.card_operations import CARD_OPERATIONS
 
 ME, APP = USERS[7], "app1"
 AGO = NOW - timedelta(days=20)
@@ -139,6 +140,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Analytics.get_category_counts": counts(Analytics.get_category_counts),
     "ApiKey.find_by_secret": [lambda: ApiKey.find_by_secret("sk_x")],
     "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
+    **CARD_OPERATIONS,
 }
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
 

@@ -288,3 +288,24 @@ async def test_what_came_while_its_queue_was_worked_on_is_not_forgotten(
     await deliver_due(await make_sender())
     assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 2, 3]
     assert await CardQueue.raw().count_documents({"waiting": {"$gt": 0}}) == 0
+
+
+async def test_a_slow_webhook_leaves_places_to_other_accounts(
+    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    there = f"/v1/accounts/{listened.elsewhere}"
+    await cast.admin.merge(there, {"webhookUrl": f"{receiver.url}/other"})
+    other_came = asyncio.Event()
+
+    async def answer(delivery: Delivery) -> int:
+        if delivery.path == "/other":
+            other_came.set()
+        await other_came.wait()  # the first account's cards are slow until the other account is heard
+        return 204
+
+    receiver.answer = answer
+    for _ in range(6):
+        await a_card(listened)
+    await cast.admin.merge(f"{there}/spending-profiles/{listened.foreign_profile}", {"name": "New"})
+    await deliver_due(await make_sender(webhook_concurrency=4, webhook_max_attempts=1))
+    assert set(await states()) == {"delivered"}
