@@ -126,10 +126,15 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"unique": True, "partialFilterExpression": {"messageId": {"$gt": ""}}},
         ),
     ],
-    ApiKey: [
-        Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
-        Index({"accountId": 1}, "delete the keys of an account", SPARSE),
-    ],
+    ApiKey: [Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE)],
+    Deletion: [Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE)],
+    Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
+    IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
+}
+"""Indexes of our own."""
+
+OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
+    ApiKey: [Index({"accountId": 1}, "delete the keys of an account", SPARSE)],
     User: [Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/users, page by page")],
     Card: [
         Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/cards, page by page"),
@@ -154,13 +159,10 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"accountId": 1, "state": 1, "_id": -1}, "the same with accountId="),
         Index({"expiresAt": 1}, "TTL: gone 30 days after it was dealt with", {"expireAfterSeconds": 0}),
     ],
-    Deletion: [Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE)],
-    Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
-    IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
 }
-"""Indexes of our own."""
+"""Indexes of our own for the card programme."""
 
-TABLES: Final = (SEED, SEED_001, OURS)
+TABLES: Final = (SEED, SEED_001, OURS, OURS_CARDS)
 INDEXES: Final[dict[type[Stored], list[Index]]] = {
     document: [index for table in TABLES for index in table.get(document, [])]
     for document in dict.fromkeys(document for table in TABLES for document in table)

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from app.errors import Problem
 from app.settings import Settings
-from indexes.definitions import INDEXES, OURS, SEED, SEED_001, Index
+from indexes.definitions import INDEXES, OURS, OURS_CARDS, SEED, SEED_001, Index
 from models.base import Stored
 from models.relations import RELATIONS
 
@@ -172,7 +172,7 @@ def _first_line(documented: type) -> str:
 
 
 def _index_rows(document: type[Stored]) -> Iterator[tuple[str, str, str, str]]:
-    for name, table in (("002", SEED), ("001", SEED_001), ("ours", OURS)):
+    for name, table in (("002", SEED), ("001", SEED_001), ("ours", OURS), ("ours", OURS_CARDS)):
         for index in table.get(document, []):
             keys = ", ".join(f"{key} {direction}" for key, direction in index.keys.items())
             yield f"`{keys}`", _options(index), name, index.serves

@@ -46,6 +46,8 @@ async def note(happenings: Sequence[Happening], session: AsyncClientSession) -> 
 
     A subject whose queue is gone goes with its account: nobody is to be told.
     """
+    if not happenings:
+        return
     places = await CardQueue.next_sequences([happening.subject for happening in happenings], session=session)
     rows = [
         CardEvent(

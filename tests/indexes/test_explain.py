@@ -86,6 +86,7 @@ def counts(count: Callable[..., Awaitable[Any]]) -> list[Operation]:
 
 
 OPERATIONS: dict[str, list[Operation]] = {
+    **CARD_OPERATIONS,
     "Stored.add": [lambda: Activity(user_id=ME, app_id=APP, event_type="x").add()],
     "Stored.change": [
         lambda: User.change({"_id": ME}, {"name": "Ann"}),
@@ -140,7 +141,6 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Analytics.get_category_counts": counts(Analytics.get_category_counts),
     "ApiKey.find_by_secret": [lambda: ApiKey.find_by_secret("sk_x")],
     "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
-    **CARD_OPERATIONS,
 }
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
 
