@@ -1,4 +1,4 @@
-"""Examples of request bodies: what `/docs` shows, and what the quick start is made of."""
+"""Examples of what is sent and answered: what `/docs` shows, and what the quick start is made of."""
 
 from typing import Any, Final
 
@@ -31,76 +31,120 @@ API_KEY: Final = Body(
 )
 APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True}}})
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
-ACCOUNT: Final = Body(
-    openapi_examples={"acme": {"value": {"name": "Acme", "webhookUrl": "https://acme.example/hooks/cards"}}}
-)
-CARD: Final = Body(
-    openapi_examples={
-        "own limit": {
-            "value": {
-                "userId": "65f0c1e2a7b3d4e5f6a7b8c9",
-                "lastFour": "4242",
-                "spendLimit": 50000,
-                "spendLimitDuration": "MONTHLY",
-            }
-        },
-        "profile": {
-            "value": {
-                "userId": "65f0c1e2a7b3d4e5f6a7b8c9",
-                "lastFour": "1881",
-                "spendingProfileId": "65f0c1e2a7b3d4e5f6a7b8d0",
-            }
-        },
-    }
-)
-SPENDING_PROFILE: Final = Body(
-    openapi_examples={
-        "travel": {
-            "value": {
-                "name": "Travel",
-                "limits": {"TRANSACTION": 100000, "MONTHLY": 500000},
-                "blockedMerchantCategories": ["7995"],
-            }
-        }
-    }
-)
 
 MERGE_PATCH_EXAMPLE: Final[dict[str, Any]] = {"name": "Ann B."}
 JSON_PATCH_EXAMPLE: Final[list[dict[str, Any]]] = [{"op": "replace", "path": "/name", "value": "Ann B."}]
-
-
-def _patches(merged: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/merge-patch+json": {"schema": {"type": "object"}, "example": merged},
-                "application/json-patch+json": {
-                    "schema": {
-                        "type": "array",
-                        "items": {
-                            "type": "object",
-                            "required": ["op", "path"],
-                            "properties": {"op": {"type": "string"}, "path": {"type": "string"}},
-                        },
+PATCHES: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/merge-patch+json": {"schema": {"type": "object"}, "example": MERGE_PATCH_EXAMPLE},
+            "application/json-patch+json": {
+                "schema": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["op", "path"],
+                        "properties": {"op": {"type": "string"}, "path": {"type": "string"}},
                     },
-                    "example": operations,
                 },
+                "example": JSON_PATCH_EXAMPLE,
             },
         },
-        "parameters": [
-            {
-                "name": "If-Match",
-                "in": "header",
-                "schema": {"type": "string"},
-                "description": 'A version, such as `"3"`.',
-            }
-        ],
-    }
+    },
+}
 
 
-PATCHES: Final = _patches(MERGE_PATCH_EXAMPLE, JSON_PATCH_EXAMPLE)
-CARD_PATCHES: Final = _patches({"status": "paused"}, [{"op": "replace", "path": "/status", "value": "paused"}])
-PROFILE_PATCHES: Final = _patches(
-    {"limits": {"MONTHLY": 250000}}, [{"op": "add", "path": "/limits/MONTHLY", "value": 250000}]
-)
+def answers(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's example of an answer. FastAPI drops nulls from the document, so an example holds none."""
+    return {status: {"content": {"application/json": {"example": example}}}}
+
+
+def page_of(item: Any) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's example of one page of a list."""
+    return answers({"items": [item], "nextCursor": "WyI2OTFmMGMwZmZlZTY5MWYwYzBmZmVlNjkiXQ"})
+
+
+_ID: Final = "691f0c0ffee691f0c0ffee69"
+_DATES: Final[dict[str, Any]] = {
+    "version": 3,
+    "createdAt": "2026-11-20T08:30:00.125Z",
+    "updatedAt": "2026-11-20T09:12:31.002Z",
+}
+_OF_USER: Final[dict[str, Any]] = {"id": "691f0c0ffee691f0c0ffee70", "userId": _ID, **_DATES}
+USER_SHOWN: Final[dict[str, Any]] = {
+    "id": _ID,
+    "email": "ann@example.com",
+    "name": "Ann",
+    "authMethods": [],
+    "roles": ["user"],
+    "permissions": [],
+    **_DATES,
+}
+PROFILE_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "displayName": "Ann",
+    "bio": "Sails.",
+    "avatar": {"url": "https://example.com/ann.png"},
+    "metadata": {"boat": "Laser"},
+}
+PREFERENCES_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "theme": "dark",
+    "language": "en-GB",
+    "notifications": {"email": True, "push": False, "inApp": True},
+    "widgets": {"enabled": ["clock"], "disabled": [], "customizations": {}},
+    "dashboard": {"layout": "grid", "defaultView": "week", "favoriteApps": ["notes"]},
+}
+COMPLETE_SHOWN: Final = {"user": USER_SHOWN, "profile": PROFILE_SHOWN, "preferences": PREFERENCES_SHOWN}
+PLAN_SHOWN: Final = {
+    "id": _ID,
+    "deleted": {"users": 1, "profiles": 1, "preferences": 1, "appdata": 12},
+    "nulled": {},
+    "blockers": [],
+}
+RECEIPT_SHOWN: Final = {
+    "id": _ID,
+    "deleted": {"users": 1, "profiles": 1, "preferences": 1, "appdata": 12},
+    "nulled": {},
+    "at": "2026-11-20T09:12:31.002Z",
+    "final": True,
+}
+ACTIVITY_SHOWN: Final = {
+    **_OF_USER,
+    "appId": "notes",
+    "eventType": "opened",
+    "eventData": {"note": 7},
+    "sessionId": "s-1",
+    "timestamp": "2026-11-20T08:30:00.125Z",
+}
+API_KEY_SHOWN: Final = {"id": _ID, **_DATES, "name": "notes server", "scopes": ["users:read", "data:read"]}
+APP_SHOWN: Final = {"id": "notes", "name": "Notes", "requireVersion": True, **_DATES}
+JOB_SHOWN: Final = {
+    "id": _ID,
+    "kind": "sweep-deletion",
+    "state": "due",
+    "runAt": "2026-11-20T09:12:31.002Z",
+    "attempts": 1,
+    "progress": {"deleted": {"users": 1, "activities": 4000}},
+}
+RELATION_SHOWN: Final = {
+    "child": "appdata",
+    "field": "userId",
+    "parent": "users",
+    "onDelete": "CASCADE",
+    "insert": "hot",
+    "oneToOne": False,
+}
+KEYS_SHOWN: Final = {
+    "keys": [
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "alg": "EdDSA",
+            "use": "sig",
+            "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        }
+    ]
+}

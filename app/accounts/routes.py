@@ -9,14 +9,23 @@ from app.accounts.access import READ, WRITE, reach
 from app.accounts.changes import (
     create_account,
     create_user_of,
+    delete_account,
     find_account,
     patch_account,
     rotate_webhook_secret,
 )
+from app.accounts.examples import (
+    ACCOUNT,
+    ACCOUNT_PATCHES,
+    ACCOUNT_PLAN_SHOWN,
+    ACCOUNT_RECEIPT_SHOWN,
+    ACCOUNT_SHOWN,
+    SECRET_SHOWN,
+)
 from app.accounts.views import AccountView, CreatedAccount, WebhookSecret, account_view
 from app.accounts.webhook_keys import webhook_keys
 from app.errors import AlreadyDone
-from app.examples import ACCOUNT, PATCHES, USER
+from app.examples import USER, USER_SHOWN, answers, page_of
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -34,7 +43,6 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, authorize
-from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.users.changes import check_grants, find_user
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
@@ -66,7 +74,7 @@ async def create(
     return CreatedAccount(**account_view(account).model_dump(), webhook_secret=secret)
 
 
-@router.get("", operation_id="listAccounts", summary="List accounts", responses=problems())
+@router.get("", operation_id="listAccounts", summary="List accounts", responses=problems() | page_of(ACCOUNT_SHOWN))
 async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[AccountView]:
     """The newest first. A key that is bound to an account sees that one."""
     authorize(caller, READ, account_id=caller.account_id)
@@ -83,7 +91,7 @@ async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None
     "/{accountId}",
     operation_id="getAccount",
     summary="Get an account",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | NOT_MODIFIED | answers(ACCOUNT_SHOWN),
     response_model=AccountView,
 )
 async def get(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -96,7 +104,11 @@ async def get(accountId: str, caller: Caller, request: Request, response: Respon
 
 
 @router.patch(
-    "/{accountId}", operation_id="patchAccount", summary="Change an account", responses=PATCHED, openapi_extra=PATCHES
+    "/{accountId}",
+    operation_id="patchAccount",
+    summary="Change an account",
+    responses=PATCHED,
+    openapi_extra=ACCOUNT_PATCHES,
 )
 async def patch(accountId: str, caller: Caller, request: Request, response: Response) -> AccountView:
     """By JSON Merge Patch or JSON Patch. Paused, it takes nothing new; closed, it does so for good."""
@@ -112,17 +124,21 @@ async def patch(accountId: str, caller: Caller, request: Request, response: Resp
     "/{accountId}",
     operation_id="deleteAccount",
     summary="Delete an account with its users, cards and spending profiles",
-    responses=problems(409) | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}},
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
+    | answers(ACCOUNT_RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
     """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be swept."""
     reached = await reach(caller, WRITE, accountId)
-    ledger = await delete_root(Account, reached.account_id, caller.name, request.app.state.settings)
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_account(reached.account_id, expected, caller.name, settings)
     if ledger.swept:
         return receipt_of(ledger)
     response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{reached.account_id}"
+    if caller.is_admin:
+        response.headers["Location"] = f"/v1/admin/jobs/{reached.account_id}"
     return Started(job_id=str(reached.account_id))
 
 
@@ -130,7 +146,7 @@ async def delete(accountId: str, caller: Caller, request: Request, response: Res
     "/{accountId}/deletion-plan",
     operation_id="planAccountDeletion",
     summary="What deleting an account would do",
-    responses=problems(),
+    responses=problems() | answers(ACCOUNT_PLAN_SHOWN),
 )
 async def deletion_plan(accountId: str, caller: Caller) -> DeletionPlan:
     """Counts per collection of what would go, what would lose a reference, and what forbids it."""
@@ -142,7 +158,7 @@ async def deletion_plan(accountId: str, caller: Caller) -> DeletionPlan:
     "/{accountId}/webhook-secret",
     operation_id="rotateWebhookSecret",
     summary="Give the webhook another secret",
-    responses=problems(),
+    responses=problems() | answers(SECRET_SHOWN),
 )
 async def rotate(accountId: str, caller: Caller, request: Request) -> WebhookSecret:
     """Shown this once. For a day, deliveries carry a signature by the secret before it, too."""
@@ -177,7 +193,10 @@ async def create_user(
 
 
 @router.get(
-    "/{accountId}/users", operation_id="listAccountUsers", summary="List the users of an account", responses=problems()
+    "/{accountId}/users",
+    operation_id="listAccountUsers",
+    summary="List the users of an account",
+    responses=problems() | page_of(USER_SHOWN),
 )
 async def list_users(accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[UserView]:
     """The newest first."""

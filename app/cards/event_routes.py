@@ -7,6 +7,8 @@ from bson import ObjectId
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from app.accounts.examples import EVENT_SHOWN
+from app.examples import page_of
 from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.principal import Caller, authorize
 from app.users.views import View
@@ -33,7 +35,10 @@ class CardEventView(View):
 
 
 @router.get(
-    "/v1/admin/card-events", operation_id="listCardEvents", summary="Events of cards, by state", responses=problems()
+    "/v1/admin/card-events",
+    operation_id="listCardEvents",
+    summary="Events of cards, by state",
+    responses=problems() | page_of(EVENT_SHOWN),
 )
 async def list_events(
     caller: Caller,

@@ -6,11 +6,18 @@ from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import READ, WRITE, Reach, reach
-from app.cards.profiles import create_profile, find_profile, patch_profile
+from app.accounts.examples import (
+    PROFILE_PATCHES,
+    PROFILE_PLAN_SHOWN,
+    PROFILE_RECEIPT_SHOWN,
+    PROFILE_SHOWN,
+    SPENDING_PROFILE,
+)
+from app.cards.profiles import create_profile, delete_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
 from app.cards.views import SpendingProfileView, profile_view
 from app.errors import NotFound
-from app.examples import PROFILE_PATCHES, SPENDING_PROFILE
+from app.examples import answers, page_of
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -28,7 +35,6 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller
-from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from models.base import parse_id
@@ -63,7 +69,10 @@ async def create(
 
 
 @router.get(
-    "", operation_id="listSpendingProfiles", summary="List the spending profiles of an account", responses=problems()
+    "",
+    operation_id="listSpendingProfiles",
+    summary="List the spending profiles of an account",
+    responses=problems() | page_of(PROFILE_SHOWN),
 )
 async def list_profiles(
     accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
@@ -84,7 +93,7 @@ async def list_profiles(
     "/{profileId}",
     operation_id="getSpendingProfile",
     summary="Get a spending profile",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | NOT_MODIFIED | answers(PROFILE_SHOWN),
     response_model=SpendingProfileView,
 )
 async def get(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -116,19 +125,21 @@ async def patch(
     "/{profileId}",
     operation_id="deleteSpendingProfile",
     summary="Delete a spending profile",
-    responses=problems(409) | {202: {"description": "Deleted; a job releases its cards", "model": Started}},
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job releases its cards", "model": Started}}
+    | answers(PROFILE_RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they are many."""
     reached = await reach(caller, WRITE, accountId)
-    profile = await find_profile(await _where(reached, profileId))
-    profile_id = ObjectId(str(profile.id))
-    ledger = await delete_root(SpendingProfile, profile_id, caller.name, request.app.state.settings)
+    profile_id, expected = _id_of(profileId), request_precondition(request)
+    ledger = await delete_profile(reached.account_id, profile_id, expected, caller.name, request.app.state.settings)
     if ledger.swept:
         return receipt_of(ledger)
     response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{profile_id}"
+    if caller.is_admin:
+        response.headers["Location"] = f"/v1/admin/jobs/{profile_id}"
     return Started(job_id=str(profile_id))
 
 
@@ -136,7 +147,7 @@ async def delete(accountId: str, profileId: str, caller: Caller, request: Reques
     "/{profileId}/deletion-plan",
     operation_id="planSpendingProfileDeletion",
     summary="What deleting a spending profile would do",
-    responses=problems(),
+    responses=problems() | answers(PROFILE_PLAN_SHOWN),
 )
 async def deletion_plan(accountId: str, profileId: str, caller: Caller) -> DeletionPlan:
     """How many cards would lose it."""

@@ -7,11 +7,12 @@ from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
+from app.accounts.examples import CARD, CARD_PATCHES, CARD_SHOWN
 from app.cards.changes import create_card, patch_card
 from app.cards.queries import Expand, expanded, read_card, read_cards
 from app.cards.views import CardView
 from app.errors import NotFound
-from app.examples import CARD, CARD_PATCHES
+from app.examples import answers, page_of
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -52,7 +53,9 @@ async def create(
     return card
 
 
-@router.get("", operation_id="listCards", summary="List the cards of an account", responses=problems())
+@router.get(
+    "", operation_id="listCards", summary="List the cards of an account", responses=problems() | page_of(CARD_SHOWN)
+)
 async def list_cards(
     accountId: str,
     caller: Caller,
@@ -85,7 +88,7 @@ async def list_cards(
     "/{cardId}",
     operation_id="getCard",
     summary="Get a card",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | NOT_MODIFIED | answers(CARD_SHOWN),
     response_model=CardView,
 )
 async def get(

@@ -136,3 +136,13 @@ async def test_of_an_account_whose_sweep_goes_on_nothing_is_reachable(make_api: 
         assert (await programme.holder.get(path)).status_code == 404
     assert (await admin.merge(programme.card_path, {"status": "open"})).status_code == 404
     assert (await admin.post(f"{programme.path}/users", json={})).status_code == 404
+
+
+async def test_a_stale_delete_takes_nothing_and_returns_what_is_stored(programme: Programme) -> None:
+    for path in (programme.profile_path, programme.path):
+        current = (await programme.manager.merge(path, {"name": "New"})).json()
+        current.pop("affectedCards", None)
+        stale = await programme.manager.delete(path, headers={"If-Match": '"1"'})
+        assert (stale.status_code, stale.json()["current"]) == (412, current)
+        assert (await programme.manager.get(path)).json() == current
+        assert (await programme.manager.delete(path, headers={"If-Match": '"2"'})).status_code == 200
