@@ -176,7 +176,7 @@ async def test_a_final_card_changes_no_more(programme: Programme, status: str) -
 async def test_a_card_is_closed_not_deleted(programme: Programme) -> None:
     refused = await programme.manager.delete(programme.card_path)
     assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
-    assert set(refused.headers["allow"].split(", ")) == {"GET", "PATCH"}
+    assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD", "PATCH"}
     assert await Card.raw().count_documents({}) == 1
 
 
