@@ -15,7 +15,9 @@ from models.card_queue import CardQueue
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
+from models.integrity import IntegrityScan
 from models.job import Job
+from models.migration import Migration
 from models.preferences import Preferences
 from models.profile import Profile
 from models.spending_profile import SpendingProfile
@@ -34,6 +36,8 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    IntegrityScan,
+    Migration,
     Account,
     Card,
     SpendingProfile,
@@ -56,7 +60,9 @@ __all__ = [
     "Deletion",
     "Guard",
     "IdempotencyKey",
+    "IntegrityScan",
     "Job",
+    "Migration",
     "Preferences",
     "Profile",
     "SpendingProfile",
