@@ -164,11 +164,10 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
         ),
     ],
     CardEvent: [
-        Index({"accountId": 1}, "delete the events of an account"),
         Index({"subject": 1, "sequence": 1}, "CardEvent.next_of: the events of a card in order", UNIQUE),
         Index({"fanOutAfter": 1}, "CardEvent.find_fan_out", SPARSE),
         Index({"state": 1, "_id": -1}, "GET /v1/admin/card-events: what was given up"),
-        Index({"accountId": 1, "state": 1, "_id": -1}, "the same with accountId="),
+        Index({"accountId": 1, "state": 1, "_id": -1}, "the same with accountId=; delete the events of an account"),
         Index({"expiresAt": 1}, "TTL: gone 30 days after it was dealt with", {"expireAfterSeconds": 0}),
     ],
 }
