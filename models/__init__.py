@@ -2,12 +2,16 @@
 
 from typing import Final
 
+from models.account import Account
 from models.activity import Activity
 from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
 from models.base import Stored
+from models.card import Card
+from models.card_event import CardEvent
+from models.card_queue import CardQueue
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
@@ -16,6 +20,7 @@ from models.job import Job
 from models.migration import Migration
 from models.preferences import Preferences
 from models.profile import Profile
+from models.spending_profile import SpendingProfile
 from models.user import User
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
@@ -33,16 +38,25 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     IdempotencyKey,
     IntegrityScan,
     Migration,
+    Account,
+    Card,
+    SpendingProfile,
+    CardQueue,
+    CardEvent,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
 __all__ = [
     "DOCUMENTS",
+    "Account",
     "Activity",
     "Analytics",
     "ApiKey",
     "App",
     "AppData",
+    "Card",
+    "CardEvent",
+    "CardQueue",
     "Deletion",
     "Guard",
     "IdempotencyKey",
@@ -51,6 +65,7 @@ __all__ = [
     "Migration",
     "Preferences",
     "Profile",
+    "SpendingProfile",
     "Stored",
     "User",
 ]
