@@ -43,6 +43,10 @@ class Code(StrEnum):
     UNAVAILABLE = "unavailable"
     APP_NOT_REGISTERED = "app_not_registered"
     BAD_REFERENCE = "bad_reference"
+    SYNC_RUNNING = "sync_running"
+    NEEDS_REAUTH = "needs_reauth"
+    DISCONNECTED = "disconnected"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
 
 
 class Problem(Exception):

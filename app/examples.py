@@ -32,6 +32,40 @@ API_KEY: Final = Body(
 APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True}}})
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
 
+CONNECTION: Final = Body(
+    openapi_examples={
+        "sandbox": {
+            "value": {
+                "provider": "sandbox",
+                "institution": "Sandbox Bank",
+                "label": "Personal",
+                "accessToken": "sandbox_ann",
+            }
+        }
+    }
+)
+PROJECT: Final = Body(openapi_examples={"project": {"value": {"name": "Notes"}}})
+MEMBER: Final = Body(openapi_examples={"reader": {"value": {"role": "member"}}})
+REPOSITORY: Final = Body(
+    openapi_examples={
+        "github": {
+            "value": {
+                "repositoryUrl": "https://github.com/example/notes",
+                "serviceType": "GitHub",
+                "accessToken": "github_pat_example",
+            }
+        }
+    }
+)
+WEBHOOK: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": {"zen": "Keep it logically awesome."}}
+        },
+    }
+}
+
 MERGE_PATCH_EXAMPLE: Final[dict[str, Any]] = {"name": "Ann B."}
 JSON_PATCH_EXAMPLE: Final[list[dict[str, Any]]] = [{"op": "replace", "path": "/name", "value": "Ann B."}]
 PATCHES: Final[dict[str, Any]] = {

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
@@ -21,10 +21,12 @@ from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
 from app.auth.routes import router as auth
 from app.body import dump_json
+from app.connections.routes import router as connections
 from app.console.routes import router as console
 from app.database import bind, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
 from app.hot import HotRoutes
+from app.keyring import load_keyring
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
 from app.principal import Authenticator
@@ -36,7 +38,9 @@ from app.users.routes import router as users
 from app.validation import validation_problem
 from app.work import DOMAINS
 
-ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console)
+ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
+ROUTERS += (operations, console)
+ROUTERS += (connections,)
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
@@ -69,6 +73,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.leases = Leases(settings.lease_seconds)
+    app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
     for router in ROUTERS:
         app.include_router(router)

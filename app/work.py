@@ -6,12 +6,17 @@ What a domain notes about deletions (`app.relations.witness`) stands in its `del
 from typing import Final
 
 from app.app_data import jobs as app_data
+from app.connections import deletion as connections_deletion
+from app.connections import jobs as connections
 from app.jobs import Handler, ensure_periodic
 from app.relations import jobs as relations
 from app.settings import Settings
 
-DOMAINS: Final = (relations, app_data)
+DOMAINS: Final = (relations, app_data, connections)
 """The modules with jobs. Another is one more name here."""
+
+WITNESSES: Final = (connections_deletion,)
+"""The modules with witnesses of deletions."""
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

@@ -7,14 +7,21 @@ from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
+from models.bank_account import BankAccount
 from models.base import Stored
+from models.connection import Connection
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
 from models.job import Job
+from models.outside_link import OutsideLink
 from models.preferences import Preferences
 from models.profile import Profile
+from models.project import Project
+from models.repository_connection import RepositoryConnection
+from models.transaction import Transaction
 from models.user import User
+from models.webhook_event import WebhookEvent
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     User,
@@ -29,6 +36,13 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    Connection,
+    BankAccount,
+    Transaction,
+    Project,
+    RepositoryConnection,
+    WebhookEvent,
+    OutsideLink,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -39,12 +53,19 @@ __all__ = [
     "ApiKey",
     "App",
     "AppData",
+    "BankAccount",
+    "Connection",
     "Deletion",
     "Guard",
     "IdempotencyKey",
     "Job",
+    "OutsideLink",
     "Preferences",
     "Profile",
+    "Project",
+    "RepositoryConnection",
     "Stored",
+    "Transaction",
     "User",
+    "WebhookEvent",
 ]

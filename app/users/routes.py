@@ -126,7 +126,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     ledger = await delete_root(User, user_id, caller.name, request.app.state.settings)
     leases(request.scope).drop(user_id)
     if ledger.swept:
-        return receipt_of(ledger)
+        return await receipt_of(ledger)
     response.status_code = 202
     response.headers["Location"] = f"/v1/admin/jobs/{user_id}"
     return Started(job_id=str(user_id))
