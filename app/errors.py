@@ -47,6 +47,7 @@ class Code(StrEnum):
     NEEDS_REAUTH = "needs_reauth"
     DISCONNECTED = "disconnected"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
+    INACTIVE = "inactive"
 
 
 class Problem(Exception):
@@ -245,6 +246,12 @@ class Unavailable(Problem):
         self, detail: str = "try again in a moment", retry_after: int = 1, extra: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, extra=extra)
+
+
+class ProviderUnavailable(Unavailable):
+    """An outside system (a bank's provider, a Git host) cannot answer now; the same request may pass later."""
+
+    code = Code.PROVIDER_UNAVAILABLE
 
 
 _TRANSIENT = (AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError, WaitQueueTimeoutError, ExecutionTimeout)

@@ -31,6 +31,8 @@ from app.observability import CommandTimes, Observed, PoolSizes, configure_loggi
 from app.operations.routes import router as operations
 from app.principal import Authenticator
 from app.relations.leases import Leases
+from app.repositories.repository_routes import router as repositories
+from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
 from app.tokens import load_tokens
 from app.users.belonging_routes import router as belongings
@@ -40,7 +42,7 @@ from app.work import DOMAINS
 
 ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
 ROUTERS += (operations, console)
-ROUTERS += (connections,)
+ROUTERS += (connections, projects, repositories)
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]

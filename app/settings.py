@@ -1,5 +1,6 @@
 """Every setting of a Satchel, read from `SATCHEL_*` variables or `.env`, and nothing read anywhere else."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
@@ -174,6 +175,10 @@ class Settings(BaseSettings):
                 names = ", ".join(f"SATCHEL_{name.upper()}" for name in missing)
                 raise ValueError(f"production needs {names}")
             self._check_outside()
+        for entry in self.repository_hosts:
+            service, _, host = entry.partition("=")
+            if service not in ("GitHub", "GitLab") or not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host):
+                raise ValueError("SATCHEL_REPOSITORY_HOSTS lists hosts as GitHub=host or GitLab=host")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
         return self

@@ -10,12 +10,14 @@ from app.connections import deletion as connections_deletion
 from app.connections import jobs as connections
 from app.jobs import Handler, ensure_periodic
 from app.relations import jobs as relations
+from app.repositories import deletion as repositories_deletion
+from app.repositories import jobs as repositories
 from app.settings import Settings
 
-DOMAINS: Final = (relations, app_data, connections)
+DOMAINS: Final = (relations, app_data, connections, repositories)
 """The modules with jobs. Another is one more name here."""
 
-WITNESSES: Final = (connections_deletion,)
+WITNESSES: Final = (connections_deletion, repositories_deletion)
 """The modules with witnesses of deletions."""
 
 

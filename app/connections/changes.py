@@ -9,10 +9,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.connections.access import provider_of
 from app.connections.provider import LoginNeeded, Revoked
-from app.connections.syncs import ProviderUnavailable, disconnected
+from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
 from app.database import transaction
-from app.errors import Forbidden, Invalid, NotFound, Unavailable, VersionMismatch
+from app.errors import Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable, VersionMismatch
 from app.http import holds
 from app.idempotency import Claim, Done, once
 from app.keyring import KeyRing

@@ -12,7 +12,7 @@ from bson import ObjectId
 from app.connections.access import provider_of, token_of
 from app.connections.provider import LoginNeeded, Revoked
 from app.connections.sync import LEASE, LostSync, Pass
-from app.errors import Code, NotFound, Problem, Unavailable
+from app.errors import Code, NotFound, Problem, ProviderUnavailable
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater, backoff
@@ -39,12 +39,6 @@ class Disconnected(Problem):
     """The connection has no token any more: give it a new one."""
 
     status, code = 409, Code.DISCONNECTED
-
-
-class ProviderUnavailable(Unavailable):
-    """The outside system cannot answer now; the same request may pass later."""
-
-    code = Code.PROVIDER_UNAVAILABLE
 
 
 async def sync_now(connection: Connection, settings: Settings, keyring: KeyRing) -> tuple[Connection, bool]:
