@@ -22,6 +22,7 @@ from app.settings import Settings
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _FIRST_WAIT: Final = 30.0
 _LONGEST_WAIT: Final = 6 * 3600.0
+_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")  # IPv4 behind a translator (RFC 6052)
 
 
 class TryLater(Exception):
@@ -101,6 +102,8 @@ async def _public_address(host: str, port: int) -> str:
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the internet's; those inside a network, of the host and of clouds are not."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
+    if parsed.version == 6 and parsed in _TRANSLATED:
+        return is_public(str(ipaddress.IPv4Address(parsed.packed[-4:])))
     mapped = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
     return parsed.is_global and not parsed.is_multicast and (mapped is None or is_public(str(mapped)))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from models.bank_account import BankAccount
 from models.transaction import Transaction
@@ -49,7 +50,9 @@ async def banks() -> AsyncIterator[TellerBanks]:
 @pytest.fixture
 async def world(make_api: MakeApi, banks: TellerBanks) -> World:
     api = await make_api(
-        teller_url=banks.server.url, teller_webhook_secrets=["old-secret", "new-secret"], outgoing_timeout_seconds=2.0
+        teller_url=banks.server.url,
+        teller_webhook_secrets=[SecretStr("old-secret"), SecretStr("new-secret")],
+        outgoing_timeout_seconds=2.0,
     )
     login = banks.login(TOKEN)
     account = login.add_account("Checking")
