@@ -13,6 +13,7 @@ from app.connections.changes import (
     find_connection,
     patch_connection,
 )
+from app.connections.deletion import delete_connection
 from app.connections.sync import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
@@ -37,7 +38,6 @@ from app.idempotency import IdempotencyClaim
 from app.keyring import KeyRing
 from app.patches import patch_kind
 from app.principal import Caller, authorize
-from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.signatures import Signed
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
@@ -153,7 +153,7 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
 async def delete(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
     """The token is erased with it; the provider's access to the bank is given up by a job."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
-    ledger = await delete_root(Connection, ObjectId(connection.id), caller.name, request.app.state.settings)
+    ledger = await delete_connection(ObjectId(connection.id), caller.name, request.app.state.settings)
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -27,8 +27,8 @@ from app.http import (
 from app.keyring import KeyRing
 from app.patches import apply_patch, patch_kind
 from app.principal import Caller
-from app.relations.delete import delete_root
 from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
+from app.repositories.deletion import delete_repository
 from app.repositories.inbox import process_again, receive
 from app.repositories.projects import find_project
 from app.repositories.views import EventView, HealthView, NewRepository, RepositoryConnectionInfo, Taken, current_info
@@ -136,7 +136,7 @@ def _wanted(before: dict[str, Any], after: Any) -> bool:
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Token and secret are erased at once; the webhook is removed by a job, even where the host is down just now."""
     found = await _find(caller, "projects:write", projectId, write=True)
-    ledger = await delete_root(RepositoryConnection, ObjectId(found.id), caller.name, request.app.state.settings)
+    ledger = await delete_repository(found, caller.name, request.app.state.settings)
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -167,7 +167,6 @@ async def test_access_is_not_given_up_while_another_connection_lives_by_the_same
     assert world.banks.login(TOKEN).deleted
 
 
-@pytest.mark.xfail(strict=False, reason="needs the engine of issue 3")
 async def test_deleting_a_connection_takes_accounts_and_transactions_along(world: World) -> None:
     connection_id = await world.connect()
     await world.sync(connection_id)
@@ -184,7 +183,6 @@ async def test_deleting_a_connection_takes_accounts_and_transactions_along(world
     assert await OutsideLink.raw().count_documents({}) == 0
 
 
-@pytest.mark.xfail(strict=False, reason="needs the engine of issue 3")
 async def test_deleting_a_user_erases_tokens_first_and_the_receipt_names_the_links_outside(world: World) -> None:
     connection_id = await world.connect()
     await world.sync(connection_id)

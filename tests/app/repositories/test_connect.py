@@ -112,7 +112,6 @@ async def test_a_webhook_that_could_not_be_registered_is_registered_by_the_healt
     assert (await forge.deliver()).status_code == 202
 
 
-@pytest.mark.xfail(strict=False, reason="needs the engine of issue 3")
 async def test_disconnecting_erases_the_token_and_removes_the_webhook_even_when_the_host_is_down(forge: Forge) -> None:
     await forge.connect()
     await forge.deliver()

@@ -83,7 +83,6 @@ async def test_a_name_changes_by_patch_and_nothing_else_does(forge: Forge) -> No
         assert (await forge.cast.owner.merge(forge.project, patch)).status_code == 422
 
 
-@pytest.mark.xfail(strict=False, reason="needs the engine of issue 3")
 async def test_deleting_a_project_takes_its_repository_and_events_and_the_webhook_outside(forge: Forge) -> None:
     await forge.connect()
     await forge.deliver()
@@ -98,7 +97,6 @@ async def test_deleting_a_project_takes_its_repository_and_events_and_the_webhoo
     assert forge.hosts["GitHub"].repos["acme/notes"].hooks == {}
 
 
-@pytest.mark.xfail(strict=False, reason="needs the engine of issue 3")
 async def test_deleting_a_user_takes_the_membership_and_leaves_the_project(forge: Forge) -> None:
     stranger = forge.cast.stranger
     await forge.cast.owner.put(f"{forge.project}/members/{stranger.id}", json={"role": "admin"})
