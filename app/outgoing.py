@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import random
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -23,6 +24,9 @@ _MOST_BYTES: Final = 16 * 1024 * 1024
 _FIRST_WAIT: Final = 30.0
 _LONGEST_WAIT: Final = 6 * 3600.0
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")  # IPv4 behind a translator (RFC 6052)
+
+for _name in ("httpx", "httpcore"):  # at lower levels they log URLs and the headers of answers
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class TryLater(Exception):

@@ -29,7 +29,7 @@ async def call(caller: Caller, route: str, rule: Rule, places: dict[str, str]) -
 
 
 async def walk(api: Api, cast: Cast, route: str, rule: Rule, places: dict[str, str]) -> None:
-    """Nobody 401, a key without the scope and a token of one app 403, strangers as the rule says; owner and key pass."""
+    """Nobody 401; a key without the scope, a token of one app 403; strangers as the rule says; owner and key pass."""
     nobody = await call(cast.nobody, route, rule, places)
     assert (nobody.status_code, nobody.json()["code"]) == (401, "unauthenticated")
     without = await api.key(*(scope for scope in SCOPES if scope != rule.scope))
