@@ -1,4 +1,4 @@
-"""Examples of request bodies: what `/docs` shows, and what the quick start is made of."""
+"""Examples of what is sent and answered: what `/docs` shows, and what the quick start is made of."""
 
 from typing import Any, Final
 
@@ -86,7 +86,156 @@ PATCHES: Final[dict[str, Any]] = {
             },
         },
     },
-    "parameters": [
-        {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": 'A version, such as `"3"`.'}
-    ],
 }
+
+
+def answers(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's example of an answer. FastAPI drops nulls from the document, so an example holds none."""
+    return {status: {"content": {"application/json": {"example": example}}}}
+
+
+def page_of(item: Any) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's example of one page of a list."""
+    return answers({"items": [item], "nextCursor": "WyI2OTFmMGMwZmZlZTY5MWYwYzBmZmVlNjkiXQ"})
+
+
+_ID: Final = "691f0c0ffee691f0c0ffee69"
+_DATES: Final[dict[str, Any]] = {
+    "version": 3,
+    "createdAt": "2026-11-20T08:30:00.125Z",
+    "updatedAt": "2026-11-20T09:12:31.002Z",
+}
+_OF_USER: Final[dict[str, Any]] = {"id": "691f0c0ffee691f0c0ffee70", "userId": _ID, **_DATES}
+USER_SHOWN: Final[dict[str, Any]] = {
+    "id": _ID,
+    "email": "ann@example.com",
+    "name": "Ann",
+    "authMethods": [],
+    "roles": ["user"],
+    "permissions": [],
+    **_DATES,
+}
+PROFILE_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "displayName": "Ann",
+    "bio": "Sails.",
+    "avatar": {"url": "https://example.com/ann.png"},
+    "metadata": {"boat": "Laser"},
+}
+PREFERENCES_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "theme": "dark",
+    "language": "en-GB",
+    "notifications": {"email": True, "push": False, "inApp": True},
+    "widgets": {"enabled": ["clock"], "disabled": [], "customizations": {}},
+    "dashboard": {"layout": "grid", "defaultView": "week", "favoriteApps": ["notes"]},
+}
+COMPLETE_SHOWN: Final = {"user": USER_SHOWN, "profile": PROFILE_SHOWN, "preferences": PREFERENCES_SHOWN}
+PLAN_SHOWN: Final = {
+    "id": _ID,
+    "deleted": {"users": 1, "profiles": 1, "preferences": 1, "appdata": 12},
+    "nulled": {},
+    "blockers": [],
+}
+RECEIPT_SHOWN: Final = {
+    "id": _ID,
+    "deleted": {"users": 1, "profiles": 1, "preferences": 1, "appdata": 12},
+    "nulled": {},
+    "at": "2026-11-20T09:12:31.002Z",
+    "final": True,
+}
+ACTIVITY_SHOWN: Final = {
+    **_OF_USER,
+    "appId": "notes",
+    "eventType": "opened",
+    "eventData": {"note": 7},
+    "sessionId": "s-1",
+    "timestamp": "2026-11-20T08:30:00.125Z",
+}
+API_KEY_SHOWN: Final = {"id": _ID, **_DATES, "name": "notes server", "scopes": ["users:read", "data:read"]}
+APP_SHOWN: Final = {"id": "notes", "name": "Notes", "requireVersion": True, **_DATES}
+JOB_SHOWN: Final = {
+    "id": _ID,
+    "kind": "sweep-deletion",
+    "state": "due",
+    "runAt": "2026-11-20T09:12:31.002Z",
+    "attempts": 1,
+    "progress": {"deleted": {"users": 1, "activities": 4000}},
+}
+RELATION_SHOWN: Final = {
+    "child": "appdata",
+    "field": "userId",
+    "parent": "users",
+    "onDelete": "CASCADE",
+    "insert": "hot",
+    "oneToOne": False,
+}
+KEYS_SHOWN: Final = {
+    "keys": [
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "alg": "EdDSA",
+            "use": "sig",
+            "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        }
+    ]
+}
+
+CONNECTION_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "provider": "teller",
+    "institution": "Bank",
+    "label": "Personal",
+    "status": "connected",
+    "lastSyncAt": "2026-11-20T08:30:00.125Z",
+    "nextAttemptAt": "2026-11-20T14:30:00.125Z",
+}
+SYNC_SHOWN: Final = {"state": "done", "connection": CONNECTION_SHOWN}
+BANK_ACCOUNT_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "connectionId": _ID,
+    "providerId": "acc_oiin624kqjrg2mp2ea000",
+    "name": "Checking",
+    "type": "checking",
+    "currency": "USD",
+    "balance": 285_750,
+    "lastFour": "7857",
+    "status": "open",
+}
+TRANSACTION_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "bankAccountId": _ID,
+    "providerId": "txn_oiluj93igokseo0i3a000",
+    "amount": -8646,
+    "date": "2026-11-19",
+    "description": "Bookshop",
+    "status": "posted",
+}
+MEMBER_SHOWN: Final = {"userId": _ID, "role": "admin"}
+PROJECT_SHOWN: Final = {"id": _ID, **_DATES, "name": "Notes", "members": [MEMBER_SHOWN]}
+REPOSITORY_SHOWN: Final = {
+    "id": _ID,
+    "repositoryUrl": "https://github.com/example/notes",
+    "serviceType": "GitHub",
+    "isActive": True,
+    "lastSyncAt": "2026-11-20T09:12:31.002Z",
+    "createdAt": "2026-11-20T08:30:00.125Z",
+}
+HEALTH_SHOWN: Final = {
+    "healthStatus": "degraded",
+    "reasons": ["deliveries_failed"],
+    "isActive": True,
+    "lastHealthCheckAt": "2026-11-20T09:12:31.002Z",
+}
+EVENT_SHOWN: Final = {
+    "id": _ID,
+    **_DATES,
+    "deliveryId": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+    "event": "push",
+    "status": "processed",
+    "attempts": 1,
+    "receivedAt": "2026-11-20T08:30:00.125Z",
+}
+TAKEN_SHOWN: Final = {"id": _ID, "duplicate": False}

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import Depends
 from fastapi.security import APIKeyHeader
 
-from app.errors import Unauthenticated
+from app.errors import Code, Unauthenticated
 
 
 class BadSignature(Unauthenticated):
     """The delivery is not signed as it must be."""
+
+    code = Code.BAD_SIGNATURE
 
     def __init__(self) -> None:
         super().__init__("the signature of this delivery is not valid")

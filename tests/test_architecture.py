@@ -30,9 +30,11 @@ LAYERS = [
     {"app.settings"},
     {"app.errors"},
     {"app.database", "app.observability", "app.body"},
-    {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs", "app.keyring", "app.outgoing"},
+    {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
+    | {"app.keyring", "app.outgoing"},
     {"app.principal", "app.http"},
-    {"app.hot", "app.idempotency", "app.examples", "app.outside_links", "app.signatures"},
+    {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
+    | {"app.outside_links", "app.signatures"},
     {"app.relations"},
     {f"app.{domain}" for domain in DOMAINS},
     {"app.openapi", "app.main", "app.work"},

@@ -203,7 +203,7 @@ def _changed(before: dict[str, Any], after: Json) -> Raw:
     changed = {name: after.get(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     for name in sorted(changed):
         if name not in _CHANGEABLE:
-            code = "read_only" if name in before else "extra_forbidden"
+            code = "read_only" if name in before else "unknown"
             raise Invalid.field(f"/{name}", code, f"{name[:64]} does not change by a patch")
     if "status" in changed and changed["status"] != "disconnected":
         raise Invalid.field("/status", "not_applicable", "a patch can disconnect; a new accessToken connects again")

@@ -18,7 +18,19 @@ from app.connections.sync import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
 from app.connections.webhooks import take, verify
-from app.examples import CONNECTION, PATCHES, WEBHOOK
+from app.examples import (
+    BANK_ACCOUNT_SHOWN,
+    CONNECTION,
+    CONNECTION_SHOWN,
+    PATCHES,
+    PLAN_SHOWN,
+    RECEIPT_SHOWN,
+    SYNC_SHOWN,
+    TRANSACTION_SHOWN,
+    WEBHOOK,
+    answers,
+    page_of,
+)
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -93,7 +105,7 @@ async def create(
     "/v1/users/{userId}/connections",
     operation_id="listConnections",
     summary="List a user's bank connections",
-    responses=problems(),
+    responses=problems() | page_of(CONNECTION_SHOWN),
 )
 async def list_connections(
     userId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None, expand: Expand = None
@@ -117,7 +129,7 @@ async def list_connections(
     "/v1/connections/{connectionId}",
     operation_id="getConnection",
     summary="Get a bank connection",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | answers(CONNECTION_SHOWN) | NOT_MODIFIED,
     response_model=ConnectionView,
 )
 async def get(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -130,7 +142,7 @@ async def get(connectionId: str, caller: Caller, request: Request, response: Res
     "/v1/connections/{connectionId}",
     operation_id="patchConnection",
     summary="Change a bank connection",
-    responses=PATCHED,
+    responses=PATCHED | answers(CONNECTION_SHOWN),
     openapi_extra=PATCHES,
 )
 async def patch(connectionId: str, caller: Caller, request: Request, response: Response) -> ConnectionView:
@@ -147,17 +159,20 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
     "/v1/connections/{connectionId}",
     operation_id="deleteConnection",
     summary="Delete a bank connection, its accounts and their transactions",
-    responses=problems(409) | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}},
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
+    | answers(RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
     """The token is erased with it; the provider's access to the bank is given up by a job."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
-    ledger = await delete_connection(ObjectId(connection.id), caller.name, request.app.state.settings)
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_connection(ObjectId(connection.id), expected, caller.name, settings)
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{connection.id}"
+    response.headers["Location"] = f"/v1/deletions/{connection.id}"
     return Started(job_id=str(connection.id))
 
 
@@ -165,7 +180,7 @@ async def delete(connectionId: str, caller: Caller, request: Request, response: 
     "/v1/connections/{connectionId}/deletion-plan",
     operation_id="planConnectionDeletion",
     summary="What deleting a bank connection would do",
-    responses=problems(),
+    responses=problems() | answers(PLAN_SHOWN),
 )
 async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
     """Counts per collection of what would go."""
@@ -177,7 +192,7 @@ async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
     "/v1/connections/{connectionId}/sync",
     operation_id="syncConnection",
     summary="Sync a bank connection now",
-    responses=problems(409),
+    responses=problems(409) | answers(SYNC_SHOWN),
 )
 async def sync(connectionId: str, caller: Caller, request: Request) -> SyncView:
     """For some seconds; the worker goes on with what is left. 409 with the running one's state where one runs."""
@@ -190,7 +205,7 @@ async def sync(connectionId: str, caller: Caller, request: Request) -> SyncView:
     "/v1/connections/{connectionId}/accounts",
     operation_id="listBankAccounts",
     summary="List the accounts of a bank connection",
-    responses=problems(),
+    responses=problems() | page_of(BANK_ACCOUNT_SHOWN),
 )
 async def list_accounts(
     connectionId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
@@ -207,7 +222,7 @@ async def list_accounts(
     "/v1/bank-accounts/{bankAccountId}/transactions",
     operation_id="listTransactions",
     summary="List the transactions of a bank account",
-    responses=problems(),
+    responses=problems() | page_of(TRANSACTION_SHOWN),
 )
 async def list_transactions(
     bankAccountId: str,

@@ -9,15 +9,18 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import Forbidden, Invalid, NotFound, Restricted, Unavailable, VersionMismatch
-from app.http import holds
+from app.http import holds, wants_absence
 from app.idempotency import Claim, Done, once
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal, authorize
+from app.relations.delete import delete_root
 from app.relations.guards import refer
 from app.repositories.views import NewProject, ProjectView
+from app.settings import Settings
 from app.users.views import current
 from app.validation import validation_problem
 from models.app_data import Expected
+from models.deletion import Deletion
 from models.project import Member, Project, ProjectRole
 from models.values import Json
 
@@ -97,12 +100,26 @@ def _new_name(before: dict[str, Any], after: Json) -> str:
         raise Invalid.field("", "malformed", "a project is an object")
     for name in sorted(before.keys() | after.keys()):
         if name != "name" and before.get(name) != after.get(name):
-            code = "read_only" if name in before else "extra_forbidden"
+            code = "read_only" if name in before else "unknown"
             raise Invalid.field(f"/{name[:64]}", code, "only the name changes by a patch")
     try:
         return NewProject.model_validate({"name": after.get("name")}).name
     except ValidationError as error:
         raise validation_problem(error.errors(include_input=False), "") from None
+
+
+async def delete_project(project: Project, expected: Expected | None, by: str, settings: Settings) -> Deletion:
+    """Delete a project and all that belongs to it, if the precondition holds at the commit.
+
+    Raises:
+        NotFound: it is not there (any more).
+        VersionMismatch: the precondition does not hold; nothing was deleted.
+    """
+    try:
+        return await delete_root(Project, ObjectId(project.id), by, settings, expected=expected)
+    except NotFound:
+        shown = current(ProjectView.model_validate(await _again(project)))
+        raise VersionMismatch(shown, absent=wants_absence(expected)) from None
 
 
 async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> tuple[Project, bool]:

@@ -8,7 +8,17 @@ from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
 from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
-from app.examples import PATCHES, REPOSITORY, WEBHOOK
+from app.examples import (
+    EVENT_SHOWN,
+    HEALTH_SHOWN,
+    PATCHES,
+    RECEIPT_SHOWN,
+    REPOSITORY,
+    REPOSITORY_SHOWN,
+    WEBHOOK,
+    answers,
+    page_of,
+)
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -56,7 +66,7 @@ async def _find(caller: Caller, scope: str, project: str, *, write: bool = False
     _PATH,
     operation_id="getRepository",
     summary="Get a project's repository connection",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | answers(REPOSITORY_SHOWN) | NOT_MODIFIED,
     response_model=RepositoryConnectionInfo,
 )
 async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -91,7 +101,7 @@ async def put(
     _PATH,
     operation_id="patchRepository",
     summary="Deactivate a repository connection, or activate it again",
-    responses=PATCHED,
+    responses=PATCHED | answers(REPOSITORY_SHOWN),
     openapi_extra=PATCHES,
 )
 async def patch(projectId: str, caller: Caller, request: Request, response: Response) -> RepositoryConnectionInfo:
@@ -118,11 +128,11 @@ def _wanted(before: dict[str, Any], after: Any) -> bool:
         raise Invalid.field("", "malformed", "a repository connection is an object")
     for name in sorted(before.keys() | after.keys()):
         if name != "isActive" and before.get(name) != after.get(name):
-            code = "read_only" if name in before else "extra_forbidden"
+            code = "read_only" if name in before else "unknown"
             raise Invalid.field(f"/{name[:64]}", code, "only isActive changes by a patch")
     wanted = after.get("isActive")
     if not isinstance(wanted, bool):
-        raise Invalid.field("/isActive", "bool_type", "isActive is true or false")
+        raise Invalid.field("/isActive", "wrong_type", "isActive is true or false")
     return wanted
 
 
@@ -130,21 +140,29 @@ def _wanted(before: dict[str, Any], after: Any) -> bool:
     _PATH,
     operation_id="deleteRepository",
     summary="Disconnect a project from its repository",
-    responses=problems(409) | {202: {"description": "Deleted; a job sweeps its events", "model": Started}},
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps its events", "model": Started}}
+    | answers(RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Token and secret are erased at once; the webhook is removed by a job, even where the host is down just now."""
     found = await _find(caller, "projects:write", projectId, write=True)
-    ledger = await delete_repository(found, caller.name, request.app.state.settings)
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_repository(found, expected, caller.name, settings)
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{found.id}"
+    response.headers["Location"] = f"/v1/deletions/{found.id}"
     return Started(job_id=str(found.id))
 
 
-@router.get(f"{_PATH}/health", operation_id="getRepositoryHealth", summary="How a connection is", responses=problems())
+@router.get(
+    f"{_PATH}/health",
+    operation_id="getRepositoryHealth",
+    summary="How a connection is",
+    responses=problems() | answers(HEALTH_SHOWN),
+)
 async def health(projectId: str, caller: Caller) -> HealthView:
     """By its latest probe and deliveries."""
     return HealthView.model_validate(await _find(caller, "projects:read", projectId))
@@ -154,7 +172,7 @@ async def health(projectId: str, caller: Caller) -> HealthView:
     f"{_PATH}/rotate-secret",
     operation_id="rotateWebhookSecret",
     summary="Give the webhook a fresh secret",
-    responses=problems(409),
+    responses=problems(409) | answers(HEALTH_SHOWN),
 )
 async def rotate(projectId: str, caller: Caller, request: Request) -> HealthView:
     """For the project's admins. Deliveries signed with the one before are taken for a day more (a setting)."""
@@ -163,7 +181,10 @@ async def rotate(projectId: str, caller: Caller, request: Request) -> HealthView
 
 
 @router.get(
-    f"{_PATH}/events", operation_id="listWebhookEvents", summary="List webhook deliveries", responses=problems()
+    f"{_PATH}/events",
+    operation_id="listWebhookEvents",
+    summary="List webhook deliveries",
+    responses=problems() | page_of(EVENT_SHOWN),
 )
 async def list_events(
     projectId: str,
@@ -185,7 +206,7 @@ async def list_events(
     f"{_PATH}/events/{{eventId}}/redeliver",
     operation_id="redeliverWebhookEvent",
     summary="Process a webhook delivery once more",
-    responses=problems(409),
+    responses=problems(409) | answers(EVENT_SHOWN),
 )
 async def redeliver(projectId: str, eventId: str, caller: Caller) -> EventView:
     """For the project's admins."""

@@ -6,7 +6,17 @@ from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
 from app.errors import Forbidden, NotFound
-from app.examples import MEMBER, PATCHES, PROJECT
+from app.examples import (
+    MEMBER,
+    MEMBER_SHOWN,
+    PATCHES,
+    PLAN_SHOWN,
+    PROJECT,
+    PROJECT_SHOWN,
+    RECEIPT_SHOWN,
+    answers,
+    page_of,
+)
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -24,11 +34,11 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, Principal
-from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.repositories.projects import (
     authorize_projects,
     create_project,
+    delete_project,
     find_project,
     patch_project,
     put_member,
@@ -55,7 +65,7 @@ async def create(
     return ProjectView.model_validate(project)
 
 
-@router.get("", operation_id="listProjects", summary="List projects", responses=problems())
+@router.get("", operation_id="listProjects", summary="List projects", responses=problems() | page_of(PROJECT_SHOWN))
 async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ProjectView]:
     """The newest first; for users, those that they are members of."""
     authorize_projects(caller, "projects:read")
@@ -70,7 +80,7 @@ async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None
     "/{projectId}",
     operation_id="getProject",
     summary="Get a project",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | answers(PROJECT_SHOWN) | NOT_MODIFIED,
     response_model=ProjectView,
 )
 async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -83,7 +93,7 @@ async def get(projectId: str, caller: Caller, request: Request, response: Respon
     "/{projectId}",
     operation_id="patchProject",
     summary="Change a project",
-    responses=PATCHED,
+    responses=PATCHED | answers(PROJECT_SHOWN),
     openapi_extra=PATCHES,
 )
 async def patch(projectId: str, caller: Caller, request: Request, response: Response) -> ProjectView:
@@ -99,17 +109,20 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     "/{projectId}",
     operation_id="deleteProject",
     summary="Delete a project, its repository connection and events",
-    responses=problems(409) | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}},
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
+    | answers(RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """For the project's admins. Token and secrets go with it; the webhook is removed by a job."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
-    ledger = await delete_root(Project, ObjectId(project.id), caller.name, request.app.state.settings)
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_project(project, expected, caller.name, settings)
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{project.id}"
+    response.headers["Location"] = f"/v1/deletions/{project.id}"
     return Started(job_id=str(project.id))
 
 
@@ -117,7 +130,7 @@ async def delete(projectId: str, caller: Caller, request: Request, response: Res
     "/{projectId}/deletion-plan",
     operation_id="planProjectDeletion",
     summary="What deleting a project would do",
-    responses=problems(),
+    responses=problems() | answers(PLAN_SHOWN),
 )
 async def deletion_plan(projectId: str, caller: Caller) -> DeletionPlan:
     """Counts per collection of what would go."""
@@ -129,7 +142,7 @@ async def deletion_plan(projectId: str, caller: Caller) -> DeletionPlan:
     "/{projectId}/members/{userId}",
     operation_id="getMember",
     summary="Get a member of a project",
-    responses=problems(),
+    responses=problems() | answers(MEMBER_SHOWN),
 )
 async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
     """A user's role in the project."""

@@ -22,7 +22,10 @@ class DeletionPlan(Fields):
 
 
 class Receipt(Fields):
-    """What a deletion did. `final` once the sweep after the fence has found nothing more."""
+    """What a deletion did. `final` once the sweep after the fence has found nothing more.
+
+    `swept` is there, and false, only while a job goes on: the counts are those so far.
+    """
 
     id: PydanticObjectId
     deleted: dict[str, int]
@@ -36,6 +39,7 @@ class Receipt(Fields):
             description="Links to outside systems (bank logins, webhooks) that a job is removing there.",
         ),
     ] = 0
+    swept: Annotated[bool, Field(exclude_if=bool, description="Only while it is false: a job goes on.")] = True
 
 
 class Started(Fields):
@@ -63,4 +67,11 @@ async def receipt_of(ledger: Deletion) -> Receipt:
         at=ledger.at,
         final=ledger.final,
         outside_links=await OutsideLink.count_of(ledger.id),
+        swept=ledger.swept,
     )
+
+
+async def find_deletion(root_id: ObjectId | None) -> Deletion | None:
+    """The ledger's entry about a root that was deleted, None where there is none."""
+    row = None if root_id is None else await Deletion.raw().find_one({"_id": root_id})
+    return None if row is None else Deletion.from_stored(row)

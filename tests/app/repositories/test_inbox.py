@@ -43,7 +43,7 @@ async def test_forged_and_unsigned_deliveries_are_refused_like_those_to_nobody(f
     other = await forge.cast.nobody.post(path.replace(kind.lower(), "svn"), content=body, headers=headers)
     refused = [*forged, nobody, other] + ([changed] if kind != "GitLab" else [])
     answers = {(each.status_code, each.json()["code"], each.json()["detail"]) for each in refused}
-    assert answers == {(401, "unauthenticated", "the signature of this delivery is not valid")}
+    assert answers == {(401, "bad_signature", "the signature of this delivery is not valid")}
     assert await WebhookEvent.raw().count_documents({"deliveryId": {"$exists": False}}) == 0
     assert await WebhookEvent.raw().count_documents({}) == (1 if kind == "GitLab" else 0)
 
