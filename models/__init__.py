@@ -13,7 +13,9 @@ from models.connection import Connection
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
+from models.integrity import IntegrityScan
 from models.job import Job
+from models.migration import Migration
 from models.outside_link import OutsideLink
 from models.preferences import Preferences
 from models.profile import Profile
@@ -36,6 +38,8 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    IntegrityScan,
+    Migration,
     Connection,
     BankAccount,
     Transaction,
@@ -58,7 +62,9 @@ __all__ = [
     "Deletion",
     "Guard",
     "IdempotencyKey",
+    "IntegrityScan",
     "Job",
+    "Migration",
     "OutsideLink",
     "Preferences",
     "Profile",

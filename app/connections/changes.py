@@ -94,7 +94,7 @@ async def connect(
         NotFound: there is no such user.
     """
     if content.provider == "sandbox" and not settings.sandbox_offered:
-        raise Invalid.field("/provider", "not_offered", "this deployment does not offer the sandbox")
+        raise Invalid.field("/provider", "not_allowed", "this deployment does not offer the sandbox")
     enrollment = await _probe(settings, content.provider, content.access_token)
     moment = now()
 

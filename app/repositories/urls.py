@@ -44,7 +44,7 @@ def parse_repository(text: str, service: ServiceType, settings: Settings) -> Rep
     host, path = _host_and_path(text)
     known, api_url = _known_hosts(settings).get(host, (None, ""))
     if known is None:
-        raise _invalid("host", "the host is none that this deployment knows: SATCHEL_REPOSITORY_HOSTS")
+        raise _invalid("not_allowed", "the host is none that this deployment knows: SATCHEL_REPOSITORY_HOSTS")
     if known != service:
         error = {"pointer": "/serviceType", "code": "conflicting", "detail": f"{host} is {known}"}
         raise Invalid(f"{host} is {known}, not {service}", errors=[error])
@@ -82,7 +82,7 @@ def _check_parts(parts: SplitResult, port: int | None) -> None:
     if parts.scheme not in ("https", "ssh") or not parts.hostname:
         raise _invalid("malformed", "a repository URL begins with https://, ssh:// or git@")
     if parts.password is not None or parts.username not in (None, user):
-        raise _invalid("credentials", "a repository URL holds no user name, password or token")
+        raise _invalid("not_allowed", "a repository URL holds no user name, password or token")
     if port not in ports or parts.query or parts.fragment:
         raise _invalid("malformed", "a repository URL has no port, query or fragment")
 

@@ -71,6 +71,7 @@ RULES: dict[str, Rule] = {
     "GET /v1/api-keys/{keyId}": Rule("admin", None, 403, owner=False),
     "DELETE /v1/api-keys/{keyId}": Rule("admin", None, 403, owner=False),
     "GET /v1/admin/indexes": Rule("admin", None, 403, owner=False),
+    "GET /v1/admin/integrity": Rule("admin", None, 403, owner=False),
     "GET /v1/admin/relations": Rule("admin", None, 403, owner=False),
     "GET /v1/admin/jobs": Rule("admin", None, 403, owner=False),
     "GET /v1/admin/deletions/{deletionId}": Rule("admin", None, 403, owner=False),

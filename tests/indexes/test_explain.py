@@ -23,6 +23,8 @@ from models import (
     AppData,
     Deletion,
     Guard,
+    IntegrityScan,
+    Migration,
     Preferences,
     Profile,
     User,
@@ -36,6 +38,7 @@ from models.owned import OneToOne, OwnedByUser, populate
 from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
+from tests.indexes.link_operations import LINK_OPERATIONS
 
 ME, APP = USERS[7], "app1"
 AGO = NOW - timedelta(days=20)
@@ -146,10 +149,17 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.DONE)],
     "Deletion.has_unsettled": [lambda: Deletion.has_unsettled(ME)],
     "Deletion.enter": [lambda: Deletion.enter([Deletion(id=ObjectId(), root="users", by="x", at=NOW)], session=None)],
+    "IntegrityScan.begin": [lambda: IntegrityScan.begin("appdata.userId", restart=False)],
+    "IntegrityScan.advance": [lambda: IntegrityScan.advance("appdata.userId", ME, {"scanned": 1}, [])],
+    "IntegrityScan.finish": [lambda: IntegrityScan.finish("appdata.userId")],
+    "IntegrityScan.find_all_scans": [IntegrityScan.find_all_scans],
+    "Migration.find_applied": [Migration.find_applied],
+    "Migration.note": [lambda: Migration.note("0001", 1)],
     "Guard.open": [lambda: Guard.open(ObjectId(), session=None)],
     "Guard.close": [lambda: Guard.close(ME, session=None)],
     "Guard.count_up": [lambda: Guard.count_up(ME, ObjectId(), session=None)],
 }
+OPERATIONS |= LINK_OPERATIONS
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
 
 

@@ -246,4 +246,4 @@ async def test_the_sandbox_is_offered_where_the_settings_say_so(world: World, ma
     api = await make_api(bank_sandbox=False)
     owner = api.caller(world.cast.owner.credential)
     refused = await owner.post("/v1/users/me/connections", json=body)
-    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "not_offered")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "not_allowed")
