@@ -39,14 +39,6 @@ async def remove_due(kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Cl
     return removed
 
 
-async def remove_now(owner_or_origin: object, kind: LinkKind, remove: Remove, keyring: KeyRing) -> None:
-    """Try at once to remove the links of one owner or origin; the job goes on with what does not work."""
-    where = {"kind": kind, "$or": [{"ownerId": owner_or_origin}, {"originId": owner_or_origin}]}
-    rows = await OutsideLink.raw().find(where).limit(_BATCH).to_list()
-    for row in rows:
-        await _remove_one(OutsideLink.from_stored(row), remove, keyring)
-
-
 async def _remove_one(link: OutsideLink, remove: Remove, keyring: KeyRing) -> bool:
     try:
         token = keyring.open(link.access_token, OutsideLink.place_in(link.stored() | {"_id": link.id}, "access_token"))

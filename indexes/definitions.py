@@ -170,7 +170,8 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     ],
     OutsideLink: [
         Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.find_due: links to remove outside"),
-        Index({"ownerId": 1}, "OutsideLink.count_of: what a receipt says"),
+        Index({"ownerId": 1}, "OutsideLink.count_of: what a receipt says of a user or project"),
+        Index({"originId": 1}, "the same of a connection"),
     ],
 }
 """Indexes of our own."""

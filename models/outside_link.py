@@ -65,6 +65,6 @@ class OutsideLink(HoldsSecrets, Stored):
             await cls.raw().insert_many([{"_id": ObjectId(), **link.stored()} for link in links], session=session)
 
     @classmethod
-    async def count_of(cls, owner_id: ObjectId) -> int:
-        """How many links of an owner are still to be removed."""
-        return await cls.raw().count_documents({"ownerId": owner_id})
+    async def count_of(cls, root_id: ObjectId) -> int:
+        """How many links of a deleted owner or connection are still to be removed."""
+        return await cls.raw().count_documents({"$or": [{"ownerId": root_id}, {"originId": root_id}]})

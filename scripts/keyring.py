@@ -66,13 +66,14 @@ def status() -> None:
         ring, counts = asyncio.run(_status())
     except (NoTargetError, PyMongoError, KeyRingError) as error:
         raise _failed(error) from None
-    table = Table("key", "", title="Key ring")
+    table = Table("sealed with", title="Key ring")
+    keys = list(dict.fromkeys([*ring.key_ids(), *(key for key, _ in counts)]))
+    for key in keys:
+        said = " (seals)" if key == ring.current else "" if key in ring.key_ids() else " (MISSING)"
+        table.add_column(f"{key}{said}", justify="right")
     for collection, field in _labels():
-        table.add_column(f"{collection}.{field}", justify="right")
-    for key_id in dict.fromkeys([*ring.key_ids(), *(key for key, _ in counts)]):
-        said = "seals" if key_id == ring.current else "" if key_id in ring.key_ids() else "MISSING"
-        table.add_row(key_id, said, *(str(counts.get((key_id, label), 0)) for label in _labels()))
-    Console(markup=False, width=160, soft_wrap=True).print(table)
+        table.add_row(f"{collection}.{field}", *(str(counts.get((key, (collection, field)), 0)) for key in keys))
+    Console(markup=False).print(table)
 
 
 @cli.command()

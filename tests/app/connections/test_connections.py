@@ -202,6 +202,30 @@ async def test_deleting_a_user_erases_tokens_first_and_the_receipt_names_the_lin
     assert await OutsideLink.raw().count_documents({}) == 0
 
 
+async def test_who_deleted_something_can_read_the_receipt(world: World) -> None:
+    connection_id = await world.connect()
+    receipt = (await world.cast.owner.delete(f"/v1/connections/{connection_id}")).json()
+    assert receipt["outsideLinks"] == 1
+    path = f"/v1/deletions/{connection_id}"
+    for caller in (world.cast.owner, world.cast.admin):
+        assert (await caller.get(path)).json()["deleted"] == receipt["deleted"]
+    assert (await world.cast.stranger.get(path)).status_code == 404
+    assert (await world.cast.nobody.get(path)).status_code == 401
+    await run_jobs(world)
+    assert "outsideLinks" not in (await world.cast.owner.get(path)).json()
+
+
+async def test_a_stale_precondition_deletes_nothing(world: World) -> None:
+    connection_id = await world.connect()
+    path = f"/v1/connections/{connection_id}"
+    refused = await world.cast.owner.delete(path, headers={"If-Match": '"99"'})
+    assert (refused.status_code, refused.json()["current"]["id"]) == (412, connection_id)
+    assert (await world.see(connection_id))["status"] == "connected"
+    assert await OutsideLink.raw().count_documents({}) == 0
+    seen = await world.cast.owner.get(path)
+    assert (await world.cast.owner.delete(path, headers={"If-Match": seen.headers["etag"]})).status_code == 200
+
+
 async def test_a_stranger_is_told_the_same_of_what_is_anothers_and_what_is_not_there(world: World) -> None:
     connection_id = await world.connect()
     await world.sync(connection_id)
