@@ -23,11 +23,11 @@ from app.relations.guards import refer
 from app.settings import Settings
 from app.users.views import current
 from app.validation import validation_problem
-from models.app_data import Expected
 from models.bank_account import BankAccount
 from models.base import Raw, now
 from models.connection import Connection, Label, Provider
 from models.outside_link import OutsideLink
+from models.precondition import Expected
 from models.values import Json
 
 _RACES: Final = 20

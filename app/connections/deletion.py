@@ -15,11 +15,11 @@ from app.relations.delete import delete_root
 from app.relations.witness import witness
 from app.settings import Settings
 from app.users.views import current
-from models.app_data import Expected
 from models.base import Raw
 from models.connection import Connection
 from models.deletion import Deletion
 from models.outside_link import OutsideLink
+from models.precondition import Expected
 
 
 @witness(Connection)

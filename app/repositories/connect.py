@@ -24,9 +24,9 @@ from app.repositories.hosts import Refused, ensure_webhook, git_host
 from app.repositories.urls import Repository, parse_repository, stored_repository
 from app.repositories.views import NewRepository, current_info
 from app.settings import Settings
-from models.app_data import Expected
 from models.base import Raw, now
 from models.outside_link import OutsideLink
+from models.precondition import Expected
 from models.repository_connection import RepositoryConnection
 from models.sealed import Sealed
 

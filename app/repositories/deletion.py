@@ -13,10 +13,10 @@ from app.relations.witness import witness
 from app.repositories.connect import deactivate, links_of
 from app.repositories.views import current_info
 from app.settings import Settings
-from models.app_data import Expected
 from models.base import Raw
 from models.deletion import Deletion
 from models.outside_link import OutsideLink
+from models.precondition import Expected
 from models.repository_connection import RepositoryConnection
 
 _RACES: Final = 20

@@ -19,8 +19,8 @@ from app.repositories.views import NewProject, ProjectView
 from app.settings import Settings
 from app.users.views import current
 from app.validation import validation_problem
-from models.app_data import Expected
 from models.deletion import Deletion
+from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
 from models.values import Json
 
