@@ -40,7 +40,7 @@ class ConnectionView(View):
 class SyncView(Fields):
     """What a sync by hand came to: `done`, or `continues` where the worker goes on with it."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True)
 
     state: Literal["done", "continues"]
     connection: ConnectionView
@@ -63,7 +63,7 @@ class BankAccountView(View):
 class TransactionView(TransactionContent, View):
     """A transaction."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     user_id: PydanticObjectId
     bank_account_id: PydanticObjectId

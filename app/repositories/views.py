@@ -42,7 +42,7 @@ class NewRepository(Fields):
 class RepositoryConnectionInfo(Fields):
     """A repository connection, exactly as seed 003 shows it to the public."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: PydanticObjectId
     repository_url: str
@@ -61,7 +61,7 @@ def current_info(connection: RepositoryConnection) -> dict[str, Any]:
 class HealthView(Fields):
     """How a repository connection is, by its latest probe and deliveries; `reasons` say what is amiss."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     health_status: Health
     reasons: Annotated[list[str], Field(validation_alias="health_reasons", serialization_alias="reasons")]

@@ -44,6 +44,6 @@ async def walk(api: Api, cast: Cast, route: str, rule: Rule, places: dict[str, s
         assert (missing.status_code, missing.json()["detail"]) == (404, stranger.json()["detail"])
     assert (await call(cast.admin, route, rule, dict.fromkeys(places, "nonsense"))).status_code in (200, 201, 404)
     with_scope = await call(await api.key(rule.scope), route, rule, places)
-    assert with_scope.is_success
+    assert with_scope.is_success, with_scope.text
     if not route.startswith("DELETE"):
         assert (await call(cast.owner, route, rule, places)).is_success

@@ -32,7 +32,7 @@ SIGNED = {"POST /v1/webhooks/{service}/{connectionId}"}
 
 @pytest.mark.parametrize("route", RULES)
 async def test_every_kind_of_caller(forge: Forge, route: str) -> None:
-    await forge.connect()
+    assert (await forge.connect()).status_code == 201
     event = (await forge.deliver()).json()["id"]
     member = forge.cast.owner.id
     if route.startswith("DELETE") and "members" in route:
