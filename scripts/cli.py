@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
+    "bench-deletion": ("scripts.bench.deletion:main", "Delete a user of a million documents among other requests."),
+    "bench-guards": ("scripts.bench.guards:main", "Give one parent children by many writers, guarded in two ways."),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""

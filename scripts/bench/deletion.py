@@ -1,0 +1,202 @@
+"""`python -m scripts bench-deletion`: a user with a million documents is deleted among other people's requests, while
+the worker that sweeps is killed again and again.
+"""
+
+import asyncio
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Final
+
+import httpx
+import typer
+from bson import ObjectId
+from rich.console import Console
+from rich.progress import Progress
+
+from app.database import bind, connect
+from app.settings import Settings
+from models import Activity, Analytics, Deletion, User
+from models.analytics import AnalyticsContent
+from models.api_key import ApiKey, ApiKeyContent
+from models.base import now
+from scripts.bench.data import fill
+from scripts.bench.processes import ROOT, LoadGenerator, Server, environment, stop
+from scripts.mongod import end_with_starter, start_mongod
+
+_WORKLOAD: Final = "mix"
+_CHUNK: Final = 10_000
+
+
+@dataclass(slots=True)
+class Worker:
+    """The process that sweeps, started anew after each kill; `peaks` are the most memory that each one took, in MiB."""
+
+    variables: dict[str, str]
+    log: Path
+    peaks: list[float] = field(default_factory=list)
+    idle: float = 0.0
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Start one."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(  # our own module
+                [sys.executable, "-m", "scripts", "worker"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self.variables,
+                cwd=ROOT,
+                preexec_fn=end_with_starter(),  # noqa: PLW1509  # no other thread of the starter holds a lock
+            )
+
+    def peak(self) -> float:
+        """The most memory that it has taken so far, in MiB."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        assert self.process is not None
+        self.peaks.append(self.peak())
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        """Let it go."""
+        if self.process is not None and self.process.poll() is None:
+            self.peaks.append(self.peak())
+            stop(self.process)
+
+
+def main(
+    documents: Annotated[
+        int, typer.Option(min=1000, help="Activities and events of the user, half of each.")
+    ] = 1_000_000,
+    kills: Annotated[int, typer.Option(min=0, help="How often the worker is killed on the way.")] = 10,
+    connections: Annotated[int, typer.Option(min=1, max=64, help="Requests of others under way at any time.")] = 4,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Length of one round of requests.")] = 1.0,
+) -> None:
+    """Delete a user of any size among other people's requests. Exits 1 where something is lost or left."""
+    console = Console(stderr=True)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-deletion-")))
+        mongod = stack.enter_context(start_mongod(folder))
+        chosen: dict[str, Any] = {
+            "mongodb_uri": mongod.uri,
+            "data_dir": folder,
+            "token_lifetime_seconds": 3600,
+            "deletion_fence_seconds": 5,
+        }
+        settings = Settings.model_validate(chosen)
+        plan, _ = asyncio.run(fill(settings, mongod.uri, connections))
+        with Progress(console=console, transient=True) as bar:
+            user_id, key = asyncio.run(_crowd(settings, mongod.uri, documents, bar))
+        variables = environment(list(chosen.items()))
+        server = stack.enter_context(
+            Server.start("satchel", "app.main:create_app", environment=variables, folder=folder)
+        )
+        load = stack.enter_context(LoadGenerator.start(plan))
+        worker = Worker(variables, folder / "worker.log")
+        stack.callback(worker.end)
+        worker.start()
+        load.play(server, _WORKLOAD, 1.0)
+        worker.idle = worker.peak()
+        quiet = [load.play(server, _WORKLOAD, seconds).p99 for _ in range(10)]
+        started = time.monotonic()
+        asked = httpx.delete(
+            f"http://127.0.0.1:{server.port}/v1/users/{user_id}", headers={"Authorization": f"Bearer {key}"}, timeout=60
+        )
+        run = Run(worker, server, load, settings, mongod.uri, user_id)
+        busy = list(run.until_swept(kills, seconds)) if asked.status_code == 202 else []
+        took = time.monotonic() - started
+        worker.end()
+        left, counted = asyncio.run(_outcome(settings, mongod.uri, user_id))
+    growth = max(worker.peaks) - worker.idle
+    ratio = statistics.median(busy) / statistics.median(quiet) if busy else float("nan")
+    half = documents // 2
+    print(f"documents of the user   {documents:,}; DELETE answered {asked.status_code}; swept after {took:.1f} s")
+    print(f"kills of the worker     {len(worker.peaks) - 1}")
+    print(f"left of the user        {left}; counted by the receipt: {counted}")
+    print(f"worker's memory         {worker.idle:.0f} MiB idle, {growth:+.0f} MiB at most")
+    quiet_p99 = statistics.median(quiet)
+    print(f"p99 of others           {ratio:.2f} of the quiet one ({quiet_p99:.1f} ms), medians of rounds")
+    if left or (counted.get("activities"), counted.get("analytics")) != (half, documents - half):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that runs while the sweep goes on."""
+
+    worker: Worker
+    server: Server
+    load: LoadGenerator
+    settings: Settings
+    uri: str
+    user_id: ObjectId
+
+    def until_swept(self, kills: int, seconds: float) -> Iterator[float]:
+        """Play rounds until the sweep is over, killing the worker between them; the p99 of each in milliseconds.
+
+        Rounds in which nothing was swept, since a killed worker's lease was running out, are played and not given.
+        """
+        left = asyncio.run(self._left())
+        while left is not None:
+            p99, before = self.load.play(self.server, _WORKLOAD, seconds).p99, left
+            left = asyncio.run(self._left())
+            if left != before:
+                yield p99
+                if len(self.worker.peaks) < kills:
+                    time.sleep(random.uniform(0, 0.2))
+                    self.worker.kill()
+                    self.worker.start()
+
+    async def _left(self) -> int | None:
+        """How many documents the receipt has counted so far, None once the sweep is over."""
+        async with connect(self.settings, self.uri, bounded=False) as client:
+            await bind(client, self.settings)
+            ledger = await Deletion.find_one_by_id(self.user_id)
+        return None if ledger is None or ledger.swept else sum(ledger.deleted.values())
+
+
+async def _crowd(settings: Settings, uri: str, documents: int, bar: Progress) -> tuple[ObjectId, str]:
+    """A user with that many documents, and an admin key."""
+    async with connect(settings, uri, bounded=False) as client:
+        await bind(client, settings)
+        user = await User().add()
+        user_id, moment = ObjectId(user.id), now()
+        activity = Activity(user_id=user_id, app_id="bench", event_type="t").stored()
+        content = AnalyticsContent(app_id="bench", event_name="e", event_category="custom")
+        event = Analytics.row(content, user_id, moment)
+        task = bar.add_task("Filling ...", total=documents)
+        for row, document, count in (
+            (activity, Activity, documents // 2),
+            (event, Analytics, documents - documents // 2),
+        ):
+            for start in range(0, count, _CHUNK):
+                some = min(_CHUNK, count - start)
+                rows = [{name: value for name, value in row.items() if name != "_id"} for _ in range(some)]
+                await document.raw().insert_many(rows, ordered=False)
+                bar.advance(task, some)
+        key, secret = ApiKey.issue(ApiKeyContent(name="bench-deletion", scopes=["admin"]))
+        await key.add()
+        return user_id, secret
+
+
+async def _outcome(settings: Settings, uri: str, user_id: ObjectId) -> tuple[int, dict[str, int]]:
+    async with connect(settings, uri, bounded=False) as client:
+        await bind(client, settings)
+        counts = [await document.raw().count_documents({"userId": user_id}) for document in (Activity, Analytics)]
+        ledger = await Deletion.find_one_by_id(user_id)
+        return sum(counts), ledger.deleted if ledger else {}
