@@ -16,6 +16,8 @@ from app import openapi
 from app.activity.routes import router as activity
 from app.admission import Admission
 from app.analytics import routes as analytics
+from app.analytics.intake import Intake
+from app.analytics.quarantine_routes import router as quarantine
 from app.app_data import routes as app_data
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
@@ -36,11 +38,12 @@ from app.users.routes import router as users
 from app.validation import validation_problem
 from app.work import DOMAINS
 
-ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console)
+ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console, quarantine)
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
 _SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]
+_SENT_HEADERS += ["Satchel-Staleness", "Satchel-Rollup-Lag"]
 
 
 def create_app(settings: Settings | None = None, listeners: Sequence[CommandListener] = ()) -> FastAPI:
@@ -70,6 +73,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.leases = Leases(settings.lease_seconds)
     app.state.apps = AppRegistry(settings)
+    app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     for router in ROUTERS:
         app.include_router(router)
     _handle_errors(app)

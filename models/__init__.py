@@ -8,12 +8,21 @@ from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
 from models.base import Stored
+from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.deletion import Deletion
+from models.erasure import Erasure
+from models.external_id import ExternalId
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
 from models.job import Job
+from models.key_usage import KeyUsage
+from models.person import IdentityJoin, Person, PersonMerge
 from models.preferences import Preferences
 from models.profile import Profile
+from models.quarantine import QuarantinedEvent
+from models.rollup_state import RollupState
+from models.seal import ArchivedDay, Seal
+from models.session import VisitSession
 from models.user import User
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
@@ -29,6 +38,21 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    CountDay,
+    PeopleDay,
+    PropertyDay,
+    SessionDay,
+    VisitSession,
+    RollupState,
+    Person,
+    PersonMerge,
+    IdentityJoin,
+    ExternalId,
+    QuarantinedEvent,
+    KeyUsage,
+    Seal,
+    ArchivedDay,
+    Erasure,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -39,12 +63,27 @@ __all__ = [
     "ApiKey",
     "App",
     "AppData",
+    "ArchivedDay",
+    "CountDay",
     "Deletion",
+    "Erasure",
+    "ExternalId",
     "Guard",
     "IdempotencyKey",
+    "IdentityJoin",
     "Job",
+    "KeyUsage",
+    "PeopleDay",
+    "Person",
+    "PersonMerge",
     "Preferences",
     "Profile",
+    "PropertyDay",
+    "QuarantinedEvent",
+    "RollupState",
+    "Seal",
+    "SessionDay",
     "Stored",
     "User",
+    "VisitSession",
 ]

@@ -10,8 +10,11 @@ from models.activity import Activity
 from models.analytics import Analytics
 from models.app_data import AppData
 from models.base import Stored, stored_name
+from models.external_id import ExternalId
+from models.person import IdentityJoin, Person
 from models.preferences import Preferences
 from models.profile import Profile
+from models.quarantine import QuarantinedEvent
 from models.user import User
 
 
@@ -96,6 +99,11 @@ RELATIONS: Final[tuple[Relation, ...]] = (
     Relation(Activity, "user_id", User, CASCADE, HOT),
     Relation(AppData, "user_id", User, CASCADE, HOT),
     Relation(Analytics, "user_id", User, CASCADE, HOT),
+    # After the events, whose witness asks for the person's numbers.
+    Relation(Person, "user_id", User, CASCADE),
+    Relation(IdentityJoin, "user_id", User, CASCADE),
+    Relation(ExternalId, "user_id", User, CASCADE),
+    Relation(QuarantinedEvent, "user_id", User, CASCADE),
 )
 
 EXEMPT: Final[dict[tuple[str, str], str]] = {
@@ -110,6 +118,17 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("analytics", "external_id"): "an id in another system",
     ("analytics", "anonymous_id"): "a label of the client's own",
     ("analytics", "message_id"): "a label of the client's own",
+    ("identityjoins", "app_id"): "an app needs no registration",
+    ("identityjoins", "external_id"): "an id in another system",
+    ("externalids", "app_id"): "an app needs no registration",
+    ("externalids", "external_id"): "an id in another system",
+    ("quarantine", "app_id"): "an app needs no registration",
+    ("analyticssessions", "app_id"): "an app needs no registration",
+    ("countdays", "app_id"): "an app needs no registration",
+    ("peopledays", "app_id"): "an app needs no registration",
+    ("propertydays", "app_id"): "an app needs no registration",
+    ("sessiondays", "app_id"): "an app needs no registration",
+    ("archiveddays", "app_id"): "an app needs no registration",
     ("apikeys", "app_id"): "an app needs no registration",
     ("idempotencykeys", "resource_id"): "of any collection; gone within a day, and a repeat looks the resource up anew",
 }

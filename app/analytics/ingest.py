@@ -1,17 +1,21 @@
-"""Ingest: check the events of a request as a whole, see that their users exist, store each message once."""
+"""Ingest: check each event, see that its user exists, store each message once, set aside what cannot be counted."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from bson import ObjectId
 from pydantic import TypeAdapter, ValidationError
 
-from app.apps.registry import AppRegistry
+from app.analytics.intake import Intake
+from app.analytics.quarantine import Bad, set_aside
 from app.errors import Invalid, NotFound
 from app.principal import Principal, authorize
-from app.relations.leases import Leases
 from app.validation import validation_problem
 from models.analytics import Analytics, AnalyticsContent
 from models.base import Raw, now, parse_id
+from models.deletion import Deletion
 from models.user import User
 from models.values import Json
 
@@ -20,54 +24,132 @@ _ONE: Final = TypeAdapter(AnalyticsContent)
 _MANY: Final = TypeAdapter(list[AnalyticsContent])
 
 
-async def ingest(principal: Principal, body: Json, leases: Leases, apps: AppRegistry) -> dict[str, int]:
-    """Store one event or up to 500, all or none of them acceptable.
+@dataclass(slots=True)
+class Told:
+    """An acceptable event on its way in.
+
+    Attributes:
+        content: the event.
+        sent: what was sent, for the quarantine.
+        original: the client's own time, where its clock was corrected.
+        user: whose it is, once that is known.
+    """
+
+    content: AnalyticsContent
+    sent: Any
+    original: datetime | None = None
+    user: ObjectId | None = None
+
+
+async def ingest(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
+    """Store one event, or of up to 500 those that are acceptable; the others are set aside.
 
     Args:
         principal: who sends them; a user's token sends that user's own.
         body: an event, or an array of events.
-        leases: of this process.
-        apps: what is known of the apps.
+        intake: of this process.
 
     Returns:
         `{"accepted", "duplicates", "quarantined"}`: how many were stored now, were stored before, were set aside.
 
     Raises:
-        Invalid: an event is not acceptable; `errors` names the fields; nothing is stored.
+        Invalid: a single event is not acceptable, or the body is none; `errors` names the fields; nothing is stored.
         NotFound: the events are another user's or another app's than the caller's.
+        TooManyRequests: the write key's rate or quota is used up.
     """
-    many = isinstance(body, list)
-    contents = _checked(principal, body, many=many)
-    users = [_user_of(principal, content) for content in contents]
-    await _authorize(principal, contents, users, apps)
-    received = now()
-    for index, user_id in enumerate(users):
-        if user_id is not None and not leases.is_held(user_id):
-            await _see_user(leases, user_id, f"/{index}/userId" if many else "/userId")
-    rows: list[Raw] = [
-        Analytics.row(content, user_id, received) for content, user_id in zip(contents, users, strict=True)
-    ]
-    duplicates = await Analytics.insert_rows(rows) if rows else 0
-    return {"accepted": len(rows) - duplicates, "duplicates": duplicates, "quarantined": 0}
-
-
-def _checked(principal: Principal, body: Json, *, many: bool) -> list[AnalyticsContent]:
-    if isinstance(body, list) and len(body) > MAX_EVENTS:
+    if not isinstance(body, list):
+        return await _ingest_one(principal, body, intake)
+    if len(body) > MAX_EVENTS:
         raise Invalid.field("", "too_long", f"a request has at most {MAX_EVENTS} events")
     _default_app(principal, body)
+    good, bad = split(body)
+    return await store(principal, good, bad, intake)
+
+
+async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
+    _default_app(principal, [body])
     try:
-        return _MANY.validate_python(body) if many else [_ONE.validate_python(body)]
+        told = Told(_ONE.validate_python(body), body)
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
+    await _authorize(principal, [told], intake)
+    if told.user is not None and not await _exists(told.user, intake):
+        raise Invalid.field("/userId", "unknown_user", "there is no such user")
+    return await store(principal, [told], [], intake)
 
 
-def _default_app(principal: Principal, body: Json) -> None:
+def split(events: Sequence[Any]) -> tuple[list[Told], list[Bad]]:
+    """Those events that are acceptable, and those that are not, each with its first complaint."""
+    try:
+        contents = _MANY.validate_python(events)
+    except ValidationError:
+        return _split_one_by_one(events)
+    return [Told(content, sent) for content, sent in zip(contents, events, strict=True)], []
+
+
+def _split_one_by_one(events: Sequence[Any]) -> tuple[list[Told], list[Bad]]:
+    good: list[Told] = []
+    bad: list[Bad] = []
+    for event in events:
+        try:
+            good.append(Told(_ONE.validate_python(event), event))
+        except ValidationError as error:
+            first = validation_problem(error.errors(), "").errors[0]
+            bad.append(Bad(event, first["pointer"], first["code"], first["detail"]))
+    return good, bad
+
+
+async def store(
+    principal: Principal, good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool = False
+) -> dict[str, int]:
+    """Store events that are checked, and set the others aside.
+
+    Args:
+        principal: who sends them.
+        good: events to store.
+        bad: events to set aside.
+        intake: of this process.
+        lenient: take the id of a user who never was here for an external id, as Segment's clients send them.
+    """
+    await _authorize(principal, good, intake)
+    await intake.limits.take(principal, len(good) + len(bad))
+    received = now()
+    await _find_external(good, intake)
+    good = await _after_seal(good, bad, intake, received)
+    good = await _of_living(good, bad, intake, lenient=lenient)
+    rows: list[Raw] = []
+    for told in good:
+        row = Analytics.row(told.content, told.user, received)
+        if told.original is not None:
+            row["originalTimestamp"] = told.original
+        rows.append(row)
+    duplicates = await Analytics.insert_rows(rows) if rows else 0
+    if bad:
+        await set_aside(bad, principal, intake.settings)
+    return {"accepted": len(rows) - duplicates, "duplicates": duplicates, "quarantined": len(bad)}
+
+
+def _default_app(principal: Principal, events: Sequence[Any]) -> None:
     """A caller who is bound to an app need not name it."""
     if principal.app_id is None:
         return
-    for event in body if isinstance(body, list) else [body]:
+    for event in events:
         if isinstance(event, dict):
             event.setdefault("appId", principal.app_id)
+
+
+async def _authorize(principal: Principal, good: list[Told], intake: Intake) -> None:
+    """See whose the events are, and that the caller may send them."""
+    own = principal.id if principal.kind == "user" else None
+    if not good:
+        authorize(principal, "events:write", user_id=own)
+    for app_id in {told.content.app_id for told in good}:
+        authorize(principal, "events:write", user_id=own, app_id=app_id)
+        await intake.apps.settings_of(app_id)
+    for told in good:
+        told.user = _user_of(principal, told.content)
+        if own is not None and told.user != own:
+            raise NotFound("there is no such user")
 
 
 def _user_of(principal: Principal, content: AnalyticsContent) -> ObjectId | None:
@@ -76,21 +158,63 @@ def _user_of(principal: Principal, content: AnalyticsContent) -> ObjectId | None
     return parse_id(content.user_id) if content.user_id != "me" or principal.kind == "key" else principal.id
 
 
-async def _authorize(
-    principal: Principal, contents: list[AnalyticsContent], users: list[Any], apps: AppRegistry
-) -> None:
-    if not contents:
-        authorize(principal, "events:write", user_id=principal.id if principal.kind == "user" else None)
-    for app_id in {content.app_id for content in contents}:
-        own = principal.id if principal.kind == "user" else None
-        authorize(principal, "events:write", user_id=own, app_id=app_id)
-        await apps.settings_of(app_id)
-    if principal.kind == "user" and any(user_id != principal.id for user_id in users):
-        raise NotFound("there is no such user")
+async def _find_external(good: list[Told], intake: Intake) -> None:
+    """External ids that are linked to a user are that user's."""
+    external: dict[str, set[str]] = {}
+    for told in good:
+        if told.user is None and told.content.user_id is not None:
+            external.setdefault(told.content.app_id, set()).add(told.content.user_id)
+    for app_id, ids in external.items():
+        users = await intake.linked(app_id, ids)
+        for told in good:
+            content = told.content
+            if told.user is None and content.app_id == app_id and content.user_id is not None:
+                told.user = users.get(content.user_id)
 
 
-async def _see_user(leases: Leases, user_id: ObjectId, pointer: str) -> None:
+async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool) -> list[Told]:
+    """Those whose user is there or who name none; the others are bad. Right before the insert, for the lease's sake."""
+    held = intake.leases.is_held
+    waiting = {told.user for told in good if told.user is not None and not held(told.user)}
+    missing = {user for user in waiting if not await _exists(user, intake)}
+    if not missing:
+        return good
+    erased = await _erased(missing) if lenient else missing
+    living = []
+    for told in good:
+        if told.user in erased:
+            bad.append(Bad(told.sent, "/userId", "unknown_user", "there is no such user", told.content.app_id))
+            continue
+        if told.user in missing:
+            told.user = None
+        living.append(told)
+    return living
+
+
+async def _exists(user_id: ObjectId, intake: Intake) -> bool:
     try:
-        await leases.hold(User, user_id)
+        await intake.leases.hold(User, user_id)
     except NotFound:
-        raise Invalid.field(pointer, "unknown_user", "there is no such user") from None
+        return False
+    return True
+
+
+async def _erased(users: set[ObjectId]) -> set[ObjectId]:
+    cursor = Deletion.raw().find({"_id": {"$in": list(users)}}, {"_id": 1})
+    return {row["_id"] async for row in cursor}
+
+
+async def _after_seal(good: list[Told], bad: list[Bad], intake: Intake, received: datetime) -> list[Told]:
+    """Those of days that are not archived yet; the others are bad."""
+    seals = await intake.seals()
+    if not seals:
+        return good
+    taken = []
+    for told in good:
+        sealed_to = seals.get(told.content.app_id)
+        if sealed_to is not None and (told.content.timestamp or received) < sealed_to:
+            detail = "the day of this event is archived"
+            bad.append(Bad(told.sent, "/timestamp", "sealed", detail, told.content.app_id))
+        else:
+            taken.append(told)
+    return taken

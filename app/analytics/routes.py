@@ -11,13 +11,13 @@ from bson import ObjectId
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.analytics.ingest import ingest
-from app.apps.registry import app_registry
+from app.analytics.intake import intake
+from app.analytics.segment_endpoints import segment_endpoints
 from app.body import dump_json, parse_json
 from app.errors import Invalid, NotAcceptable
 from app.hot import Answer, HotEndpoint, HotRequest, json_answer
 from app.http import StrictRoute, problems
 from app.principal import Caller, Principal, authorize
-from app.relations.leases import leases
 from models.analytics import Analytics, EventCategory, EventName
 from models.app import AppId
 from models.base import Raw, Timestamp, now, parse_id, rfc3339
@@ -32,13 +32,13 @@ router = APIRouter(prefix="/v1/analytics", route_class=StrictRoute, tags=["Analy
 async def _ingest(request: HotRequest) -> Answer:
     principal = await request.caller()
     body = parse_json(await request.body())
-    counts = await ingest(principal, body, leases(request.scope), app_registry(request.scope))
+    counts = await ingest(principal, body, intake(request.scope))
     return json_answer(200, counts)
 
 
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
-    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest})]
+    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest}), *segment_endpoints()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class ApiKeyView(View):
     scopes: list[Scope]
     app_id: AppId | None = None
     expires_at: Timestamp | None = None
+    events_per_second: int | None = None
+    events_per_day: int | None = None
 
 
 class IssuedKey(ApiKeyView):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.analytics.segment import KINDS
 from app.main import create_app
 from app.settings import Settings
 from tests.cast import Cast
@@ -61,6 +62,11 @@ RULES: dict[str, Rule] = {
     "POST /v1/analytics/events": Rule("events:write", _EVENT),
     "GET /v1/analytics/event-counts": Rule("analytics:read"),
     "GET /v1/analytics/category-counts": Rule("analytics:read"),
+    "GET /v1/analytics/quarantine": Rule("analytics:read", None, 403, owner=False),
+    "PUT /v1/apps/{appId}/external-ids/{externalId}": Rule("users:write", {"userId": ""}, 403, owner=False),
+    "GET /v1/apps/{appId}/external-ids/{externalId}": Rule("users:read", None, 403, owner=False),
+    "POST /v1/batch": Rule("events:write", {"batch": []}, 403, owner=False),
+    **{f"POST /v1/{kind}": Rule("events:write", {"event": "e", "groupId": "g"}, 403, owner=False) for kind in KINDS},
     "GET /v1/apps/{appId}": Rule("admin", None, 403, owner=False),
     "PUT /v1/apps/{appId}": Rule("admin", {}, 403, owner=False),
     "POST /v1/api-keys": Rule("admin", {"name": "x", "scopes": ["data:read"]}, 403, owner=False),
@@ -81,12 +87,16 @@ ALL_SCOPES += ["connections:read", "connections:write"]
 def request_of(route: str, user_id: str) -> tuple[str, str, dict[str, Any]]:
     """Method, path and options of an acceptable request that is about this user."""
     method, template = route.split(" ")
-    path = template.format(userId=user_id, appId="notes", dataKey="k", keyId="f" * 24, jobId="x")
+    path = template.format(userId=user_id, appId="notes", dataKey="k", keyId="f" * 24, jobId="x", externalId="crm-7")
     options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
     if RULES[route].body is not None:
         options["json"] = RULES[route].body
     if "/analytics/" in path and method == "GET":
         options["params"] = {"userId": user_id}
+    if path == "/v1/batch" or path.removeprefix("/v1/") in KINDS:
+        options["params"] = {"appId": "notes"}
+    if "external-ids" in path and method == "PUT":
+        options["json"] = {"userId": user_id}
     if path.endswith("/events"):
         options["json"] = {**RULES[route].body, "userId": user_id}
     return method, path, options
@@ -163,7 +173,7 @@ async def test_a_key_with_the_scope_is_let_pass(cast: Cast, api: Api, route: str
     caller = await api.key(RULES[route].scope)
     method, path, options = request_of(route, cast.owner.id)
     answer = await caller.request(method, path, **options)
-    missing = ("data/{dataKey}", "apps/{appId}", "{keyId}", "{jobId}")
+    missing = ("data/{dataKey}", "apps/{appId}", "{externalId}", "{keyId}", "{jobId}")
     assert answer.is_success or (answer.status_code == 404 and route.endswith(missing))
 
 
