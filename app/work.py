@@ -5,12 +5,14 @@ What a domain notes about deletions (`app.relations.witness`) stands in its `del
 
 from typing import Final
 
+from app.analytics import deletion as _erasure  # noqa: F401  # its witnesses
+from app.analytics import jobs as analytics
 from app.app_data import jobs as app_data
 from app.jobs import Handler, ensure_periodic
 from app.relations import jobs as relations
 from app.settings import Settings
 
-DOMAINS: Final = (relations, app_data)
+DOMAINS: Final = (relations, app_data, analytics)
 """The modules with jobs. Another is one more name here."""
 
 

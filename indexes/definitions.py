@@ -150,8 +150,11 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"day": 1, "appId": 1}, "sessions of a time span"),
         Index({"appId": 1, "day": 1}, "recount a day of an app"),
     ],
-    VisitSession: [Index({"appId": 1, "end": 1}, "forget sessions whose events are archived")],
-    Person: [Index({"userId": 1}, "the numbers of a user; delete them with the user", SPARSE)],
+    VisitSession: [Index({"appId": 1, "start": 1}, "recount a day; forget sessions whose events are archived")],
+    Person: [
+        Index({"userId": 1}, "the numbers of a user; delete them with the user", SPARSE),
+        Index({"number": 1}, "everybody who is known by a number, when two turn out to be one"),
+    ],
     PersonMerge: [Index({"into": 1}, "earlier numbers of a person")],
     IdentityJoin: [
         Index({"userId": 1}, "delete with the user", SPARSE),

@@ -85,6 +85,7 @@ class PropertyDay(DayOfApp):
     event_category: str
     property: str
     values: list[dict[str, Any]]
+    full: bool = False
 
     class Settings:
         name = "propertydays"

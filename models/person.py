@@ -1,7 +1,7 @@
 """People as analytics counts them: each known by keys, each with a number that is never used again."""
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -100,7 +100,9 @@ class PersonMerge(Stored):
     @classmethod
     async def pending(cls, session: Session = None) -> dict[int, int]:
         """Number -> the number that it is to be counted as, chains followed to their end."""
-        direct: dict[int, int] = {row["_id"]: row["into"] async for row in cls.raw().find({}, session=session)}
+        direct: dict[int, int] = {
+            row["_id"]: row["into"] async for row in cls.raw().find({"_id": {"$gte": 0}}, session=session)
+        }
         ends: dict[int, int] = {}
         for number in direct:
             end = number
@@ -108,8 +110,3 @@ class PersonMerge(Stored):
                 end = direct[end]
             ends[number] = end
         return ends
-
-
-def target_of(join: IdentityJoin) -> dict[str, Any]:
-    """The fields that a joined event is given."""
-    return {"userId": join.user_id} if join.user_id is not None else {"externalId": join.external_id}

@@ -45,6 +45,12 @@ class RollupState(Stored):
         await cls.raw().update_one({"_id": _ID}, {"$setOnInsert": row}, upsert=True)
 
     @classmethod
+    async def take_number(cls, session: Session) -> int:
+        """The next free number, which is taken then."""
+        row = await cls.raw().find_one_and_update({"_id": _ID}, {"$inc": {"nextNumber": 1}}, session=session)
+        return int(row["nextNumber"]) if row else 0
+
+    @classmethod
     async def touch(cls, session: Session) -> None:
         """Conflict with whoever moves the state on at the same time."""
         await cls.raw().update_one({"_id": _ID}, {"$inc": {"guard": 1}}, session=session)

@@ -20,7 +20,7 @@ class Seal(Stored):
     @classmethod
     async def by_app(cls) -> dict[str, datetime]:
         """App -> the moment up to which it is sealed."""
-        return {row["_id"]: row["sealedTo"] async for row in cls.raw().find({})}
+        return {row["_id"]: row["sealedTo"] async for row in cls.raw().find({"_id": {"$gte": ""}})}
 
 
 class ArchivedDay(Stored):
