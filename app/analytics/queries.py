@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 from pyroaring import BitMap
 
 from app.analytics.delta import (
+    FIELDS,
     Delta,
     SessionChanges,
     joined_visit,
@@ -21,15 +23,18 @@ from app.analytics.joins import merged
 from app.analytics.people import known_people
 from app.analytics.periods import Period
 from app.analytics.reader import Filter, Freshness, View, day_number, day_range, opened_view, whole_slots
+from app.analytics.rollup import quick_events
 from app.analytics.slots import SLOT_MS, milliseconds, moment_of, nodes, unpack
 from models.base import Raw
-from models.day import SLOTS, CountDay, PeopleDay, PropertyDay, SessionDay
+from models.day import LEVELS, SLOTS, CountDay, PeopleDay, PropertyDay, SessionDay
 from models.person import PersonMerge, person_key
 from models.session import VisitSession
 
 _UNKNOWN: Final = 2**32 - 1
 _SNAPSHOT_GONE: Final = {239, 246}
 _TRIES: Final = 3
+_DAY: Final = timedelta(days=1)
+_LONG: Final = timedelta(days=400)
 Figures = dict[Any, list[int]]
 """What is counted -> a count for each bucket."""
 
@@ -208,8 +213,10 @@ async def bucket_people(view: View, period: Period, which: Filter) -> list[BitMa
 async def _add_stored_people(view: View, period: Period, which: Filter, sets: list[list[BitMap]]) -> None:
     """Read the fewest sets that cover each bucket."""
     wanted: dict[int, dict[int, dict[int, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    earliest = await _earliest(view, period)
     for number, bucket in enumerate(period.buckets):
-        for level, day, group in nodes(*bucket.slots):
+        first, last = bucket.slots
+        for level, day, group in nodes(max(first, earliest), last):
             wanted[level][day][group].append(number)
     if not wanted:
         return
@@ -227,6 +234,15 @@ async def _add_stored_people(view: View, period: Period, which: Filter, sets: li
                         bitmap = BitMap.deserialize(packed)
                         for number in numbers:
                             sets[number].append(bitmap)
+
+
+async def _earliest(view: View, period: Period) -> int:
+    """The first slot of which there may be people, looked up where a period is long."""
+    if period.end - period.start < _LONG:
+        return 0
+    where = {"scope": "*", "level": len(LEVELS) - 1}
+    row = await PeopleDay.raw().find_one(where, {"day": 1}, sort=[("day", 1)], session=view.session)
+    return day_number(row["day"]) * SLOTS if row else 0
 
 
 def day_moments(first: int, last: int) -> tuple[Any, Any]:
@@ -271,6 +287,8 @@ async def sessions(period: Period, which: Filter, *, previous: bool = False) -> 
 
 async def _session_figures(view: View, period: Period, which: Filter) -> list[list[int]]:
     figures = [[0, 0, 0, 0] for _ in period.buckets]
+    if which.user_id is not None:
+        return await _sessions_of_user(view, period, which, figures)
     start, end = moment_of(period.buckets[0].start), moment_of(period.buckets[-1].end)
     first, last = milliseconds(start) // SLOT_MS, -(-milliseconds(end) // SLOT_MS)
     days = day_moments(first // SLOTS, -(-last // SLOTS))
@@ -284,6 +302,20 @@ async def _session_figures(view: View, period: Period, which: Filter) -> list[li
     for (day, _), slots in (await _tail_visits(view, which)).items():
         for slot, change in slots.items():
             _add_sessions(figures, period, day * SLOTS + slot, change, first, last)
+    return figures
+
+
+async def _sessions_of_user(view: View, period: Period, which: Filter, figures: list[list[int]]) -> list[list[int]]:
+    """One user's sessions, from their events; one that began more than a day before the span is cut there."""
+    delta = Delta()
+    where = {**which.raw, "timestamp": {"$gte": period.start - _DAY, "$lt": period.end + _DAY}}
+    async for row in quick_events().find(where, FIELDS, session=view.session):
+        delta.add(row)
+    for visit in delta.visits.values():
+        number = period.bucket_at(visit.start)
+        if number is not None:
+            for place, value in enumerate((1, visit.end - visit.start, visit.events, int(visit.events == 1))):
+                figures[number][place] += value
     return figures
 
 

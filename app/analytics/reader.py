@@ -91,6 +91,11 @@ class View:
         """How fresh what was read through this view is."""
         return Freshness(self.at if self.complete else self.state.as_of, self.state.as_of, self.at)
 
+    @property
+    def exact(self) -> Freshness:
+        """How fresh an answer is that was counted from raw events."""
+        return Freshness(self.at, self.state.as_of, self.at)
+
     async def loose_rows(self, period: Period, which: Filter, *, data: bool = False) -> list[Raw]:
         """The events of a period that have to be counted one by one: the tail, and the edges that are no whole slots.
 

@@ -15,6 +15,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from app.analytics.apply import add_counts, add_people, add_properties, add_visits
 from app.analytics.delta import FIELDS, Delta
 from app.analytics.people import Numbered, guard_users, number_people
+from app.analytics.slots import milliseconds, moment_of
 from app.database import transaction
 from models.analytics import Analytics
 from models.app import App
@@ -97,9 +98,9 @@ async def _window(
     if len(rows) < most:
         # With nothing to add, the state need not move at each look; the tail is empty either way.
         return rows, end if rows or end - start > timedelta(seconds=5) or start == BEGINNING else start
-    last = rows[-1]["receivedAt"].as_datetime()
+    last = moment_of(milliseconds(rows[-1]["receivedAt"]))
     where = {"receivedAt": {"$gte": last, "$lt": min(end, last + _TICK)}}
-    whole = [row for row in rows if row["receivedAt"].as_datetime() < last]
+    whole = [row for row in rows if milliseconds(row["receivedAt"]) < milliseconds(last)]
     return whole + await events.find(where, fields, session=session).to_list(), last + _TICK
 
 

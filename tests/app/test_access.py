@@ -33,6 +33,7 @@ class Rule:
 
 
 _EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
+QUERIES = ("active-users", "error-rate", "top", "sessions", "funnel", "retention", "live")
 _DATA = "/v1/users/{userId}/apps/{appId}/data"
 
 PUBLIC = {"GET /livez", "GET /readyz", "GET /metrics", "GET /.well-known/jwks.json"}
@@ -62,6 +63,7 @@ RULES: dict[str, Rule] = {
     "POST /v1/analytics/events": Rule("events:write", _EVENT),
     "GET /v1/analytics/event-counts": Rule("analytics:read"),
     "GET /v1/analytics/category-counts": Rule("analytics:read"),
+    **{f"GET /v1/analytics/{name}": Rule("analytics:read") for name in QUERIES},
     "GET /v1/analytics/quarantine": Rule("analytics:read", None, 403, owner=False),
     "PUT /v1/apps/{appId}/external-ids/{externalId}": Rule("users:write", {"userId": ""}, 403, owner=False),
     "GET /v1/apps/{appId}/external-ids/{externalId}": Rule("users:read", None, 403, owner=False),
@@ -92,7 +94,7 @@ def request_of(route: str, user_id: str) -> tuple[str, str, dict[str, Any]]:
     if RULES[route].body is not None:
         options["json"] = RULES[route].body
     if "/analytics/" in path and method == "GET":
-        options["params"] = {"userId": user_id}
+        options["params"] = {"userId": user_id} | ({"step": ["a", "b"]} if path.endswith("/funnel") else {})
     if path == "/v1/batch" or path.removeprefix("/v1/") in KINDS:
         options["params"] = {"appId": "notes"}
     if "external-ids" in path and method == "PUT":

@@ -13,15 +13,17 @@ from models.base import Raw
 from models.person import Person, PersonMerge, person_key
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
-START, END = datetime(2026, 10, 22, tzinfo=UTC), datetime(2026, 10, 30, tzinfo=UTC)
+CLOCK_CHANGES = [datetime(2026, *day, tzinfo=UTC) for day in ((3, 8), (3, 29), (4, 5), (10, 4), (10, 25), (11, 1))]
+"""Days on which clocks change: America, Europe, Lord Howe (by half an hour), in both directions."""
 
 
 async def all_events() -> list[Raw]:
     return [row async for row in Analytics.raw().find({})]
 
 
-async def differences(start: datetime = START, end: datetime = END, zones: Any = ZONES) -> list[str]:
+async def differences(around: datetime, zones: Any = ZONES) -> list[str]:
     """Where a query's rows are not those of the raw events, in every timezone by hour and day."""
+    start, end = around - timedelta(days=3), around + timedelta(days=4)
     rows = await all_events()
     numbers = {row["_id"]: row["number"] async for row in Person.raw().find({})}
     merges = await PersonMerge.pending()
@@ -63,12 +65,8 @@ def bucket(moment: datetime, zone: str, interval: str) -> datetime:
 def _counts(rows: list[Raw], zone: str, interval: str) -> dict[Any, int]:
     found: dict[Any, int] = defaultdict(int)
     for row in rows:
-        found[max(bucket(row["timestamp"], zone, interval), _first(zone, interval)), row["eventName"]] += 1
+        found[bucket(row["timestamp"], zone, interval), row["eventName"]] += 1
     return dict(found)
-
-
-def _first(zone: str, interval: str) -> datetime:
-    return bucket(START, zone, interval)
 
 
 def _people(rows: list[Raw], zone: str, interval: str, numbers: Any, merges: Any) -> dict[datetime, int]:
@@ -91,7 +89,7 @@ async def _visits(rows: list[Raw], whole: Period) -> list[str]:
         if row.get("sessionId"):
             visits[row["appId"], row["sessionId"]].append(row["timestamp"])
     (got,) = (await sessions(whole, Filter())).rows
-    begun = [times for times in visits.values() if START <= min(times) < END]
+    begun = [times for times in visits.values() if whole.start <= min(times) < whole.end]
     seconds = sum((max(times) - min(times)).total_seconds() for times in begun)
     expected = (len(begun), round(seconds / len(begun), 3) if begun else 0.0)
     told = (got["sessions"], got["averageSeconds"])
@@ -103,7 +101,7 @@ async def _plans(rows: list[Raw], whole: Period) -> list[str]:
     names = {True: "true", "team": "team", "free": "free", 7: "7"}
     for row in rows:
         plan = row["eventData"].get("plan")
-        if row["appId"] == "notes" and plan is not None and START <= row["timestamp"] < END:
+        if row["appId"] == "notes" and plan is not None and whole.start <= row["timestamp"] < whole.end:
             expected[names[plan]] += 1
     got = {row["value"]: row["count"] for row in (await top_values(whole, Filter(app_id="notes"), "plan", 100)).rows}
     return [] if got == dict(expected) else [f"plans: {got} != {dict(expected)}"]
