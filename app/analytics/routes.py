@@ -12,9 +12,10 @@ from app.analytics.ingest import ingest
 from app.analytics.intake import intake
 from app.analytics.journeys import funnel, retention
 from app.analytics.live import live_rows
-from app.analytics.queries import active_users, count_events, error_rates, retried, sessions, top_values
+from app.analytics.queries import active_users, count_events, error_rates, retried, top_values
 from app.analytics.reader import Filter
 from app.analytics.segment_endpoints import segment_endpoints
+from app.analytics.visits import sessions
 from app.body import parse_json
 from app.errors import Invalid
 from app.hot import Answer, HotEndpoint, HotRequest, json_answer

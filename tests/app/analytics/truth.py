@@ -6,8 +6,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.analytics.periods import Period
-from app.analytics.queries import active_users, count_events, sessions, top_values
+from app.analytics.queries import active_users, count_events, top_values
 from app.analytics.reader import Filter
+from app.analytics.visits import sessions
 from models.analytics import Analytics
 from models.base import Raw
 from models.person import Person, PersonMerge, person_key
