@@ -30,6 +30,7 @@ from app.hot import HotRoutes
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
 from app.principal import Authenticator
+from app.relations import table
 from app.relations.leases import Leases
 from app.settings import Settings, load_settings
 from app.tokens import load_tokens
@@ -55,10 +56,12 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
 
     Raises:
         RuntimeError: there is no MongoDB to connect to.
+        RelationError: the table of relations cannot be kept.
     """
     settings = settings or load_settings()
     if settings.mongodb_uri is None:
         raise RuntimeError("SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it")
+    table.check()
     configure_logging(settings)
     app = FastAPI(
         title="Satchel",

@@ -174,7 +174,19 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     ArchivedDay: [Index({"appId": 1, "day": 1}, "what is archived of an app")],
     Erasure: [Index({"at": 1}, "erasures since an archive was last rewritten")],
     ApiKey: [Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE)],
-    Deletion: [Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE)],
+    Deletion: [
+        Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE),
+        Index(
+            {"of": 1, "stage": 1, "root": 1},
+            "Deletion.find_pending: what came with a root and is to be swept next",
+            {"partialFilterExpression": {"of": {"$exists": True}}},
+        ),
+        Index(
+            {"of": 1, "final": 1},
+            "Deletion.has_unsettled: whether a receipt is final",
+            {"partialFilterExpression": {"of": {"$exists": True}}},
+        ),
+    ],
     Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
     IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
 }

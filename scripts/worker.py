@@ -6,6 +6,7 @@ import signal
 from app.database import bind, connect
 from app.jobs import work
 from app.observability import configure_logging, log
+from app.relations import table
 from app.settings import Settings, load_settings
 from app.work import ensure_jobs, handlers
 from scripts.target import resolve_uri
@@ -27,6 +28,7 @@ async def _run(settings: Settings) -> None:
 
 def main() -> None:
     """Run jobs until SIGINT or SIGTERM; the one in hand is finished."""
+    table.check()
     settings = load_settings()
     configure_logging(settings)
     asyncio.run(_run(settings))

@@ -11,6 +11,7 @@ from app.http import holds
 from app.idempotency import Claim, Done, once
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal
+from app.relations.living import is_living
 from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
@@ -67,7 +68,7 @@ async def find_user(user_id: ObjectId) -> User:
         NotFound: there is none.
     """
     row = await User.raw().find_one({"_id": user_id})
-    if row is None:
+    if row is None or not await is_living(User, row):
         raise NotFound("there is no such user")
     return User.from_stored(row)
 

@@ -71,7 +71,7 @@ async def test_ledger_holds_nothing_about_the_person(cast: Cast, database: Async
     row = await database["deletions"].find_one({"_id": ObjectId(cast.owner.id)})
     assert row is not None
     assert set(row) == {
-        "_id", "root", "by", "at", "deleted", "nulled", "swept", "final", "nextSweepAt",
+        "_id", "root", "by", "at", "deleted", "nulled", "stage", "final", "nextSweepAt",
         "createdAt", "updatedAt", "version",
     }  # fmt: skip
     assert row["by"] == f"user:{cast.owner.id}"
@@ -125,5 +125,5 @@ async def test_late_sweeps_make_receipts_final_and_stop_after_thirty_days(api: A
     assert 86_000 < (ledger.next_sweep_at - ledger.at).total_seconds() < 87_000
 
     await Deletion.raw().update_one({"_id": ledger.id}, [{"$set": {"at": {"$subtract": ["$at", 30 * 86_400_000]}}}])
-    await sweep_again(await ledger_of(ledger.id), api.settings)
+    await sweep_again([await ledger_of(ledger.id)], api.settings)
     assert (await ledger_of(ledger.id)).next_sweep_at is None
