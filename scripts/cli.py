@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "admin-key": ("scripts.admin_key:admin_key", "Make an admin API key and print it, this once."),
     "indexes": ("scripts.index_commands:cli", "Plan, apply and verify indexes, and see how they are used."),
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
+    "archive": ("scripts.archive:cli", "Archive raw events to files, restore them, list what is archived."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any, Final
 
+from app.analytics.archive import archive_due, rewrite_erased, seal_due
 from app.analytics.joins import carry_out_joins, settle_merges
 from app.analytics.recount import Found, days_touched, recount_day
 from app.analytics.rollup import WINDOW, MovedOnError, advance
@@ -18,10 +19,11 @@ from models.seal import Seal
 _ROLL_UP: Final = "roll-up-analytics"
 _RECOUNT: Final = "recount-analytics"
 _FORGET: Final = "forget-numbers"
+_ARCHIVE: Final = "archive-analytics"
 _SINCE: Final = timedelta(hours=26)  # a night and what the one before may have missed
 _LEDGER: Final = timedelta(days=40)
 _TRIES: Final = 5
-PERIODIC: Final = {_ROLL_UP: 1.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0}
+PERIODIC: Final = {_ROLL_UP: 1.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
@@ -56,7 +58,19 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         await Erasure.raw().update_many({"_id": {"$in": ids}}, {"$set": {"numbers": []}})
         await claim.renew(forgotten=len(ids))
 
-    return {_ROLL_UP: roll_up, _RECOUNT: recount, _FORGET: forget}
+    async def archive(claim: Claim) -> None:
+        """Where there is an archive: seal, archive and remove days that are over, take the erased out of files."""
+        if settings.analytics_archive is None:
+            return
+
+        async def done(name: str, events: int) -> None:
+            await claim.renew(file=name, events=events)
+
+        await seal_due(settings, now())
+        await archive_due(settings, done)
+        await rewrite_erased(settings, done)
+
+    return {_ROLL_UP: roll_up, _RECOUNT: recount, _FORGET: forget, _ARCHIVE: archive}
 
 
 async def _advance(trail: timedelta) -> int:
