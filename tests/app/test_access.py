@@ -121,6 +121,11 @@ def test_no_route_is_hidden_but_the_pages(base_settings: Settings) -> None:
         "/docs/errors",
         "/redoc",
         "/console",
+        "/console/sign-in",
+        "/console/sign-out",
+        "/console/live",
+        "/console/export/{panel}",
+        "/console/static/{name}",
         "/favicon.ico",
     }
 
