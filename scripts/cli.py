@@ -16,6 +16,10 @@ COMMANDS: Final = {
     "archive": ("scripts.archive:cli", "Archive raw events to files, restore them, list what is archived."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
+    "bench-analytics": (
+        "scripts.bench.analytics:main",
+        "Measure analytics at growing sizes against plain aggregation.",
+    ),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""

@@ -9,8 +9,9 @@ from pyroaring import BitMap
 
 from app.analytics.delta import FIELDS
 from app.analytics.people import known_people
+from app.analytics.people_sets import bucket_people
 from app.analytics.periods import Period
-from app.analytics.queries import Rows, bucket_people
+from app.analytics.queries import Rows
 from app.analytics.reader import Filter, View, opened_view
 from app.analytics.rollup import quick_events
 from app.analytics.slots import milliseconds, moment_of

@@ -11,16 +11,13 @@ from pyroaring import BitMap
 
 from app.analytics.delta import (
     property_value,
-    scopes_of,
 )
-from app.analytics.joins import merged
-from app.analytics.people import known_people
+from app.analytics.people_sets import bucket_people, event_people
 from app.analytics.periods import Period
 from app.analytics.reader import Filter, Freshness, View, day_number, day_range, opened_view, whole_slots
-from app.analytics.slots import SLOT_MS, milliseconds, moment_of, nodes, unpack
+from app.analytics.slots import SLOT_MS, milliseconds, moment_of, unpack
 from models.base import Raw
-from models.day import LEVELS, SLOTS, CountDay, PeopleDay, PropertyDay
-from models.person import PersonMerge, person_key
+from models.day import SLOTS, CountDay, PropertyDay
 
 _UNKNOWN: Final = 2**32 - 1
 _SNAPSHOT_GONE: Final = {239, 246}
@@ -90,18 +87,11 @@ async def event_figures(view: View, period: Period, which: Filter, field: str) -
         documents = await CountDay.span(start, end, which.days, ("day", field, "counts"), view.session)
         for name, numbers in add_slots(period, documents, "counts", field).items():
             figures[name] = numbers
-    for row in await _loose(view, period, which):
+    for row in await view.countable_rows(period, which):
         number = period.bucket_at(milliseconds(row["timestamp"]))
         if number is not None:
             figures[row[field]][number] += 1
     return {name: counts for name, counts in figures.items() if any(counts)}
-
-
-async def _loose(view: View, period: Period, which: Filter, *, data: bool = False) -> list[Raw]:
-    """The events to count one by one; by the minute, these are all."""
-    if period.interval != "minute" or which.user_id is not None:
-        return await view.loose_rows(period, which, data=data)
-    return await view.all_rows(period, which)
 
 
 def add_slots(period: Period, documents: Iterable[Mapping[str, Any]], packed: str, field: str) -> Figures:
@@ -179,78 +169,6 @@ async def _add_rolling(view: View, period: Period, which: Filter, rows: list[Raw
         row[name] = len(BitMap.union(*chosen)) if chosen else 0
 
 
-async def bucket_people(view: View, period: Period, which: Filter) -> list[BitMap]:
-    """The people of each bucket, as numbers; people who have none yet get one for the moment."""
-    sets: list[list[BitMap]] = [[] for _ in period.buckets]
-    if which.user_id is None and period.interval != "minute":
-        await _add_stored_people(view, period, which, sets)
-    rows = await _loose(view, period, which)
-    known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
-    strangers: dict[str, int] = {}
-    for row in rows:
-        key = person_key(row)
-        number = period.bucket_at(milliseconds(row["timestamp"]))
-        if key is None or number is None:
-            continue
-        person = known.numbers.get(key)
-        if person is None:
-            person = strangers.setdefault(key, _UNKNOWN - len(strangers))
-        sets[number].append(BitMap([person]))
-    merges = await PersonMerge.pending(view.session)
-    gone = BitMap(merges)
-    united = [BitMap.union(*found) if found else BitMap() for found in sets]
-    return [merged(people, gone, merges) for people in united] if merges else united
-
-
-async def _add_stored_people(view: View, period: Period, which: Filter, sets: list[list[BitMap]]) -> None:
-    """Read the fewest sets that cover each bucket."""
-    wanted: dict[int, dict[int, dict[int, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    earliest = await _earliest(view, period)
-    for number, bucket in enumerate(period.buckets):
-        first, last = bucket.slots
-        for level, day, group in nodes(max(first, earliest), last):
-            wanted[level][day][group].append(number)
-    if not wanted:
-        return
-    for scope in await _scopes(view, period, which):
-        for level, days in wanted.items():
-            groups = sorted({group for each in days.values() for group in each})
-            fields = ["day", *(f"sets.{group}" for group in groups)]
-            start, end = min(days), max(days) + 1
-            where = {"scope": scope, "level": level, **which.app}
-            from_, to = day_moments(start, end)
-            for row in await PeopleDay.span(from_, to, where, fields, view.session):
-                for group, numbers in days.get(day_number(row["day"]), {}).items():
-                    packed = row.get("sets", {}).get(str(group))
-                    if packed is not None:
-                        bitmap = BitMap.deserialize(packed)
-                        for number in numbers:
-                            sets[number].append(bitmap)
-
-
-async def _earliest(view: View, period: Period) -> int:
-    """The first slot of which there may be people, looked up where a period is long."""
-    if period.end - period.start < _LONG:
-        return 0
-    where = {"scope": "*", "level": len(LEVELS) - 1}
-    row = await PeopleDay.raw().find_one(where, {"day": 1}, sort=[("day", 1)], session=view.session)
-    return day_number(row["day"]) * SLOTS if row else 0
-
-
-def day_moments(first: int, last: int) -> tuple[Any, Any]:
-    """Midnights (UTC) of two days counted from 1970."""
-    return moment_of(first * SLOTS * SLOT_MS), moment_of(last * SLOTS * SLOT_MS)
-
-
-async def _scopes(view: View, period: Period, which: Filter) -> list[str]:
-    """Which sets of people answer a filter; of an event of any category, those of each."""
-    if which.event_name is None:
-        return ["*"] if which.event_category is None else [f"c:{which.event_category}"]
-    if which.event_category is not None:
-        return [scopes_of(which.event_category, which.event_name)[-1]]
-    return [scopes_of(category, which.event_name)[-1] for category in ("engagement", "conversion", "error", "custom")]
-
-
 async def top_values(period: Period, which: Filter, name: str | None, limit: int) -> Rows:
     """The most frequent events with their people; or the most frequent values of a declared property.
 
@@ -267,8 +185,8 @@ async def top_values(period: Period, which: Filter, name: str | None, limit: int
             return Rows(rows, ("value", "count"), view.freshness)
         figures = await event_figures(view, period, which, "eventName")
         most = _most({event: sum(counts) for event, counts in figures.items()}, limit)
-        people = await _people_of(view, period, which, [event for event, _ in most])
-        rows = [{"eventName": event, "count": count, "users": people[event]} for event, count in most]
+        people = await event_people(view, period, which, [event for event, _ in most])
+        rows = [{"eventName": event, "count": count, "users": len(people[event])} for event, count in most]
         return Rows(rows, ("eventName", "count", "users"), view.freshness)
 
 
@@ -276,15 +194,6 @@ def _most(counts: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
     return sorted(((value, count) for value, count in counts.items() if count), key=lambda each: (-each[1], each[0]))[
         :limit
     ]
-
-
-async def _people_of(view: View, period: Period, which: Filter, names: list[str]) -> dict[str, int]:
-    found = {}
-    for name in names:
-        one = Filter(which.app_id, which.user_id, name, which.event_category)
-        united = await bucket_people(view, period, one)
-        found[name] = len(BitMap.union(*united)) if united else 0
-    return found
 
 
 async def _values(view: View, period: Period, which: Filter, name: str) -> dict[str, int]:

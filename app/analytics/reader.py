@@ -113,6 +113,12 @@ class View:
             rows += [row async for row in cursor if milliseconds(row["receivedAt"]) < limit]
         return rows
 
+    async def countable_rows(self, period: Period, which: Filter) -> list[Raw]:
+        """The events to count one by one; by the minute, these are all."""
+        if period.interval == "minute" and which.user_id is None:
+            return await self.all_rows(period, which)
+        return await self.loose_rows(period, which)
+
     async def all_rows(self, period: Period, which: Filter) -> list[Raw]:
         """Every raw event of a period."""
         where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
@@ -146,6 +152,11 @@ async def opened_view() -> AsyncIterator[View]:
     async with client().start_session(snapshot=True) as session:
         at = now()
         yield View(session, await RollupState.read(session), at)
+
+
+def day_moments(first: int, last: int) -> tuple[datetime, datetime]:
+    """Midnights (UTC) of two days counted from 1970."""
+    return day_start(first), day_start(last)
 
 
 def day_range(period: Period) -> tuple[datetime, datetime]:

@@ -5,8 +5,8 @@ from typing import Final
 
 from app.analytics.delta import FIELDS, Delta, SessionChanges, joined_visit, replace_visit, stored_visit
 from app.analytics.periods import Period
-from app.analytics.queries import Rows, columns_of, day_moments
-from app.analytics.reader import Filter, View, day_number, opened_view
+from app.analytics.queries import Rows, columns_of
+from app.analytics.reader import Filter, View, day_moments, day_number, opened_view
 from app.analytics.rollup import quick_events
 from app.analytics.slots import SLOT_MS, milliseconds, moment_of, unpack
 from models.base import Raw

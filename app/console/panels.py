@@ -65,6 +65,8 @@ def _read(value: float, kind: str) -> str:
     if kind == "share":
         return f"{value:.1%}".replace("%", " %")
     if kind == "seconds":
+        if value >= 3600:
+            return f"{value // 3600:.0f} h {value % 3600 // 60:.0f} min"
         return f"{value // 60:.0f} min {value % 60:.0f} s" if value >= 60 else f"{value:.0f} s"
     return f"{value:,.0f}".replace(",", "\u202f")
 

@@ -27,7 +27,7 @@ def test_every_workload_is_measured_on_both_servers():
     done = bench("--json", "--connections", "4")
     assert done.returncode == 0, done.stderr
     found = {row["name"]: row for row in json.loads(done.stdout)["workloads"]}
-    assert list(found) == ["read", "cas", "mix", "event", "batch"]
+    assert list(found) == ["read", "cas", "mix", "event", "batch", "batch500"]
     for row in found.values():
         assert len(row["ratios"]) == 2
         assert min(row["ratios"]) > 0
