@@ -52,7 +52,6 @@ async def _add_people(view: View, period: Period, which: Filter, scopes: dict[st
         await _add_stored(view, period, which, scopes, sets)
     rows = await view.countable_rows(period, which)
     known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
-    strangers: dict[str, int] = {}
     loose: dict[tuple[str | None, int], set[int]] = defaultdict(set)
     for row in rows:
         key = person_key(row)
@@ -61,7 +60,7 @@ async def _add_people(view: View, period: Period, which: Filter, scopes: dict[st
             continue
         person = known.numbers.get(key)
         if person is None:
-            person = strangers.setdefault(key, _UNKNOWN - len(strangers))
+            person = view.strangers.setdefault(key, _UNKNOWN - len(view.strangers))
         name = None if None in sets else row["eventName"]
         if name in sets:
             loose[name, number].add(person)

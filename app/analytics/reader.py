@@ -78,12 +78,13 @@ class Freshness:
 
 @dataclass(slots=True)
 class View:
-    """The state of analytics at one moment."""
+    """The state of analytics at one moment. `strangers` are people who have no number yet, and one for this view."""
 
     session: AsyncClientSession
     state: RollupState
     at: datetime
     complete: bool = True
+    strangers: dict[str, int] = field(default_factory=dict)
     _tail: dict[Any, list[Raw]] = field(default_factory=dict)
 
     @property
