@@ -14,8 +14,10 @@ from models.erasure import Erasure
 from models.external_id import ExternalId
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
+from models.integrity import IntegrityScan
 from models.job import Job
 from models.key_usage import KeyUsage
+from models.migration import Migration
 from models.person import IdentityJoin, Person, PersonMerge
 from models.preferences import Preferences
 from models.profile import Profile
@@ -53,6 +55,8 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Seal,
     ArchivedDay,
     Erasure,
+    IntegrityScan,
+    Migration,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -71,8 +75,10 @@ __all__ = [
     "Guard",
     "IdempotencyKey",
     "IdentityJoin",
+    "IntegrityScan",
     "Job",
     "KeyUsage",
+    "Migration",
     "PeopleDay",
     "Person",
     "PersonMerge",

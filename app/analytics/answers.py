@@ -1,14 +1,12 @@
 """How rows are sent: JSON, CSV or NDJSON, with how fresh they are in the headers."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from fastapi import Request, Response
 
 from app.analytics.queries import Rows
+from app.analytics.table import csv_table
 from app.body import dump_json
 from app.errors import NotAcceptable
 from models.base import Raw, rfc3339
@@ -49,23 +47,6 @@ def _acceptable(accept: str) -> str:
     raise NotAcceptable("application/json, text/csv and application/x-ndjson can be sent")
 
 
-def csv_text(rows: Sequence[Raw], columns: Sequence[str]) -> str:
-    """Rows as CSV (RFC 4180); the first line names the columns, whether there are rows or not."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"  # or a spreadsheet takes it for a formula
-    return value
-
-
 def _lines(rows: Sequence[Raw]) -> Iterator[bytes]:
     for row in rows:
         yield dump_json(row) + b"\n"
@@ -73,7 +54,7 @@ def _lines(rows: Sequence[Raw]) -> Iterator[bytes]:
 
 _BODIES: Final[dict[str, Any]] = {
     JSON: lambda found: dump_json(found.rows),
-    CSV: lambda found: csv_text(found.rows, found.columns),
+    CSV: lambda found: csv_table(found.columns, found.rows),
     NDJSON: lambda found: b"".join(_lines(found.rows)),
 }
 

@@ -12,7 +12,7 @@ from app.analytics.intake import intake
 from app.analytics.segment import KINDS, events_of, identities_of
 from app.body import MAX_BODY_BYTES, parse_json
 from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated
-from app.hot import Answer, HotEndpoint, HotRequest, json_answer
+from app.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
 from app.principal import Principal, authenticator, authorize
 from models.app import NAME_PATTERN
 from models.base import now
@@ -25,7 +25,7 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 
 def segment_endpoints() -> list[HotEndpoint]:
     """One endpoint a path."""
-    return [HotEndpoint(path, {"POST": _receive}) for path in PATHS]
+    return [HotEndpoint(path, {"POST": _receive}, ANY_QUERY) for path in PATHS]
 
 
 async def _receive(request: HotRequest) -> Answer:

@@ -9,29 +9,29 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.errors import AlreadyDone, Invalid, NotFound
-from app.examples import API_KEY, SESSION
-from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.auth.api_keys import ApiKeyView, find_key, revoke_key
+from app.errors import AlreadyDone, Invalid
+from app.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
+from app.http import (
+    NOT_MODIFIED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    page,
+    problems,
+    request_precondition,
+)
 from app.idempotency import IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
 from app.users.changes import find_user
-from app.users.views import View
-from models.api_key import ApiKey, ApiKeyContent, Scope
+from models.api_key import ApiKey, ApiKeyContent
 from models.app import AppId
-from models.base import Fields, Timestamp, now, parse_id
+from models.base import Fields, now, parse_id
 
 router = APIRouter(route_class=StrictRoute)
-
-
-class ApiKeyView(View):
-    """A key, without the key."""
-
-    name: str
-    scopes: list[Scope]
-    app_id: AppId | None = None
-    expires_at: Timestamp | None = None
-    events_per_second: int | None = None
-    events_per_day: int | None = None
 
 
 class IssuedKey(ApiKeyView):
@@ -89,7 +89,11 @@ def _check(content: ApiKeyContent) -> None:
 
 
 @router.get(
-    "/v1/api-keys", operation_id="listApiKeys", summary="List API keys", responses=problems(), tags=["API keys"]
+    "/v1/api-keys",
+    operation_id="listApiKeys",
+    summary="List API keys",
+    responses=problems() | page_of(API_KEY_SHOWN),
+    tags=["API keys"],
 )
 async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ApiKeyView]:
     """The newest first, without the keys themselves."""
@@ -101,21 +105,34 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
     return Page(items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in items], next_cursor=following)
 
 
+@router.get(
+    "/v1/api-keys/{keyId}",
+    operation_id="getApiKey",
+    summary="Get an API key",
+    responses=problems() | NOT_MODIFIED | answers(API_KEY_SHOWN),
+    response_model=ApiKeyView,
+    tags=["API keys"],
+)
+async def get_key(keyId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """What the key may do, without the key itself."""
+    authorize(caller, "admin")
+    view = await find_key(parse_id(keyId))
+    return conditional(request, response, view.version, view)
+
+
 @router.delete(
     "/v1/api-keys/{keyId}",
     status_code=204,
     operation_id="deleteApiKey",
     summary="Revoke an API key",
-    responses=problems(),
+    responses=problems(412),
     tags=["API keys"],
 )
 async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     """Honoured no longer: at once by the process that answers, by others within a few seconds (a setting)."""
     authorize(caller, "admin")
     key_id = parse_id(keyId)
-    result = await ApiKey.raw().delete_one({"_id": key_id})
-    if key_id is None or result.deleted_count == 0:
-        raise NotFound("there is no such key")
+    await revoke_key(key_id, request_precondition(request))
     authenticator(request.scope).forget(key_id)
 
 
@@ -144,7 +161,11 @@ async def create_session(
 
 
 @router.get(
-    "/.well-known/jwks.json", operation_id="getKeySet", summary="Keys that verify access tokens", tags=["Sessions"]
+    "/.well-known/jwks.json",
+    operation_id="getKeySet",
+    summary="Keys that verify access tokens",
+    responses=answers(KEYS_SHOWN),
+    tags=["Sessions"],
 )
 async def key_set(request: Request) -> dict[str, Any]:
     """A JSON Web Key Set (RFC 7517)."""

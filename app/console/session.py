@@ -16,7 +16,7 @@ _LONGEST_FORM: Final = 8192
 async def viewer(request: Request) -> Principal | None:
     """The caller whom the cookie names; None where there is none, or its key may not read (any more)."""
     key = request.cookies.get(COOKIE)
-    if not key:
+    if not key or request.app.state.database is None:
         return None
     try:
         return await known(request, key)

@@ -5,7 +5,6 @@ The protocol, and why it leaves no orphan, is told in docs/architecture.md.
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,6 +30,7 @@ from app.relations.take import (
     take,
 )
 from app.settings import Settings
+from models.app_data import Expected
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
 from models.guard import Guard
@@ -43,8 +43,6 @@ _TAKEN_OVER: Final = timedelta(seconds=30)  # by a worker, where the process tha
 _RESWEEP: Final = timedelta(days=1)
 _RESWEPT_FOR: Final = timedelta(days=30)
 
-Check = Callable[[Raw], None]
-
 
 async def delete_root(
     root: type[Stored],
@@ -52,7 +50,8 @@ async def delete_root(
     by: str,
     settings: Settings,
     *,
-    check: Check | None = None,
+    expected: Expected | None = None,
+    where: Raw | None = None,
     relations: Relations = RELATIONS,
 ) -> Deletion:
     """Delete a document and all that hangs off it.
@@ -62,18 +61,19 @@ async def delete_root(
         root_id: its id, which is never used again.
         by: who deletes it.
         settings: how large a tree goes at once, how long to sweep before the rest is left to a job.
-        check: looks at the stored document in the deleting transaction, and raises where it is not to go: another
-            version than the caller expects, another tenant's.
+        expected: the precondition that must hold for the root when it goes; None for none.
+        where: a further filter that the root must match when it goes: its tenant.
         relations: the table.
 
     Returns:
         The ledger's entry. Where it is not `swept`, a job of the same id goes on.
 
     Raises:
-        NotFound: it is not there (any more).
+        NotFound: it is not there (any more), or not as expected.
         Restricted: something refers to it that forbids its deletion; nothing was changed.
     """
-    ledger = await _commit(root, root_id, by, settings, check, relations)
+    wanted = {"_id": root_id, **(where or {}), **(expected.where() if expected else {})}
+    ledger = await _commit(root, root_id, wanted, by, settings, relations)
     deadline = time.monotonic() + settings.deletion_inline_seconds
     await sweep(ledger, deadline=deadline, relations=relations)
     if ledger.swept:
@@ -84,7 +84,7 @@ async def delete_root(
 
 
 async def _commit(
-    root: type[Stored], root_id: ObjectId, by: str, settings: Settings, check: Check | None, relations: Relations
+    root: type[Stored], root_id: ObjectId, where: Raw, by: str, settings: Settings, relations: Relations
 ) -> Deletion:
     """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree with them.
 
@@ -97,11 +97,9 @@ async def _commit(
     async def commit(session: AsyncClientSession) -> Deletion:
         nonlocal attempts
         attempts += 1
-        row = await root.raw().find_one_and_delete({"_id": root_id}, session=session)
+        row = await root.raw().find_one_and_delete(where, session=session)
         if row is None:
             raise NotFound(f"there is no such {root.__name__.lower()}")
-        if check is not None:
-            check(row)
         if closes_stripes(root, relations):
             await Guard.close(root_id, session=session)
         ledger = _entry(root, root_id, by, settings)

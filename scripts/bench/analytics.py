@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 from bson import ObjectId
+from pymongo.asynchronous.collection import AsyncCollection
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -126,16 +127,27 @@ async def _at_size(
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         headers = {"Authorization": f"Bearer {secret}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as http:
-            return await _ask(http, size, end, rounds, plain_rounds, tz, progress)
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as http,
+            connect(settings, uri, bounded=False) as client,
+        ):
+            raw = client[settings.database][Analytics.collection_name()]
+            return await _ask(http, raw, size, end, rounds, plain_rounds, tz, progress)
 
 
 async def _ask(
-    http: httpx.AsyncClient, size: int, end: datetime, rounds: int, plain_rounds: int, tz: str, progress: Progress
+    http: httpx.AsyncClient,
+    raw: AsyncCollection[Raw],
+    size: int,
+    end: datetime,
+    rounds: int,
+    plain_rounds: int,
+    tz: str,
+    progress: Progress,
 ) -> list[Timed]:
     span = {"from": rfc3339(end - timedelta(days=_DAYS)), "to": rfc3339(end), "tz": tz}
     found = []
-    for name, path, params, plain in _queries(end, tz):
+    for name, path, params, plain in _queries(raw, end, tz):
         timed = Timed(name)
         task = progress.add_task(f"{size:,}: {name}", total=rounds + plain_rounds)
 
@@ -168,14 +180,16 @@ async def _timed(work: Callable[[], Awaitable[Any]]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _queries(end: datetime, tz: str) -> Iterator[tuple[str, str, Raw, Callable[[], Awaitable[list[Raw]]]]]:
+def _queries(
+    raw: AsyncCollection[Raw], end: datetime, tz: str
+) -> Iterator[tuple[str, str, Raw, Callable[[], Awaitable[list[Raw]]]]]:
     """Name, path, parameters, and the plain aggregation that gives the same figures."""
     match = {"$match": {"appId": _APP, "timestamp": {"$gte": end - timedelta(days=_DAYS), "$lt": end}}}
     day = {"$dateTrunc": {"date": "$timestamp", "unit": "day", "timezone": tz}}
 
     def plain(*stages: Raw) -> Callable[[], Awaitable[list[Raw]]]:
         async def run() -> list[Raw]:
-            cursor = await Analytics.raw().aggregate([match, *stages], allowDiskUse=True)
+            cursor = await raw.aggregate([match, *stages], allowDiskUse=True)
             return await cursor.to_list()
 
         return run

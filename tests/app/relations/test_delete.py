@@ -85,7 +85,7 @@ async def test_large_tree_is_answered_202_and_finished_by_a_worker(make_api: Mak
     assert (await api.token(cast.owner.id).get("/v1/users/me")).status_code == 404
     assert (await api.token(cast.owner.id).get("/v1/users/me/activity")).status_code == 404
 
-    where = started.headers["location"]
+    where = f"/v1/admin/jobs/{cast.owner.id}"
     assert (await api.caller(cast.admin.credential).get(where)).json()["state"] == "due"
     while await run_one(handlers(api.settings)):
         pass
