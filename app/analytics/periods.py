@@ -48,8 +48,15 @@ class Period:
         """The buckets of a span; the first and the last may be cut.
 
         Raises:
-            Invalid: there would be more than 2,000, or the span is longer than a century.
+            Invalid: there would be more than 2,000, the span is longer than a century, or reaches beyond the calendar.
         """
+        try:
+            return cls._of(start, end, interval, zone)
+        except OverflowError:
+            raise Invalid.field("?from", "out_of_range", "the span reaches beyond the calendar") from None
+
+    @classmethod
+    def _of(cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> "Period":
         if end - start > _LONGEST:
             raise Invalid.field("?from", "out_of_range", "a span has at most a hundred years")
         if interval is None:
@@ -60,10 +67,20 @@ class Period:
             Bucket(edge, max(first, milliseconds(edge)), min(last, milliseconds(following)))
             for edge, following in itertools.pairwise(edges)
         )
-        return cls(start, end, interval, zone, buckets)
+        return cls(start, end, interval, zone, buckets or (Bucket(edges[0], first, last),))
 
     def previous(self) -> "Period":
-        """The span of the same length before this one, in as many buckets."""
+        """The span of the same length before this one, in as many buckets.
+
+        Raises:
+            Invalid: it reaches beyond the calendar.
+        """
+        try:
+            return self._previous()
+        except OverflowError:
+            raise Invalid.field("?compare", "out_of_range", "the span before reaches beyond the calendar") from None
+
+    def _previous(self) -> "Period":
         if self.interval is None or self.interval == "minute":
             return Period.of(self.start - (self.end - self.start), self.start, self.interval, self.zone)
         count = len(self.buckets)

@@ -259,9 +259,15 @@ async def test_nonsense_is_refused_by_name(cast: Cast, path: str, params: Any, p
 
 
 async def test_the_ends_of_the_calendar_are_no_fault_of_ours(cast: Cast) -> None:
-    for span in ({"to": "9999-12-31T23:59:59Z"}, {"from": "9999-12-31T00:00:00Z", "to": "9999-12-31T23:59:59Z"}):
+    nothing = {"from": at(0), "to": at(0)}
+    for span in (
+        nothing,
+        {"from": "0001-01-01T00:00:00Z", "to": "0001-02-01T00:00:00Z"},
+        {"to": "9999-12-31T23:59:59Z"},
+        {"from": "9999-12-31T00:00:00Z", "to": "9999-12-31T23:59:59Z"},
+    ):
         for path in ("event-counts", "active-users", "sessions", "retention"):
-            for interval in ("day", "month"):
+            for interval in ("minute", "hour", "day", "month"):
                 answer = await cast.admin.get(
                     f"/v1/analytics/{path}", params={**span, "interval": interval, "compare": "previous"}
                 )
