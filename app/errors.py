@@ -43,6 +43,7 @@ class Code(StrEnum):
     UNAVAILABLE = "unavailable"
     APP_NOT_REGISTERED = "app_not_registered"
     BAD_REFERENCE = "bad_reference"
+    REQUEST_TIMEOUT = "request_timeout"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {
@@ -161,6 +162,12 @@ class NotAcceptable(Problem):
     """None of the media types that the client accepts can be sent."""
 
     status, code = 406, Code.NOT_ACCEPTABLE
+
+
+class BodyTooSlow(Problem):
+    """The body did not arrive in time."""
+
+    status, code = 408, Code.REQUEST_TIMEOUT
 
 
 class Duplicate(Problem):

@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from app import openapi
@@ -136,7 +137,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     build = app.build_middleware_stack
 
     def layered() -> ASGIApp:
-        hot = HotRoutes(build(), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
+        hot = HotRoutes(_without_plain_errors(build()), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
         inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None))
         if settings.cors_origins:
             inner = CORSMiddleware(
@@ -149,6 +150,11 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         return Observed(inner, settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
+
+
+def _without_plain_errors(stack: ASGIApp) -> ASGIApp:
+    """FastAPI's stack without the layer that answers unexpected errors as text: `Observed` makes problems of them."""
+    return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
 
 
 def _handle_errors(app: FastAPI) -> None:

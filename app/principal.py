@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 from app.errors import Forbidden, NotFound, Unauthenticated
 from app.settings import Settings
 from app.tokens import InvalidToken, Tokens
-from models.api_key import PREFIX, ApiKey
+from models.api_key import APP_SCOPES, PREFIX, ApiKey
 from models.base import parse_id
 
 _CACHED: Final = 10_000
@@ -44,7 +44,7 @@ class Principal:
     @property
     def is_admin(self) -> bool:
         """Whether everything is allowed."""
-        return "admin" in self.scopes
+        return "admin" in self.scopes and self.app_id is None
 
     def resolve(self, user: str) -> ObjectId:
         """The user id that a path names; `me` is the caller's own.
@@ -76,6 +76,8 @@ def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = No
     if principal.kind == "key":
         if scope not in principal.scopes:
             raise Forbidden(f"this needs a key with the scope {scope}")
+        if principal.app_id is not None and scope not in APP_SCOPES:
+            raise Forbidden(f"a key that is bound to an app reaches that app's data, and {scope} is more")
     else:
         _authorize_owner(principal, scope, user_id, app_id)
     if principal.app_id is not None and app_id is not None and app_id != principal.app_id:
@@ -166,12 +168,36 @@ def authenticator(scope: Any) -> Authenticator:
 _scheme = HTTPBearer(auto_error=False, description="A user's access token, or an API key (`sk_…`).")
 
 
-async def authenticate(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
-    """The caller of a request, noted for its log line; raises Unauthenticated."""
-    principal = await authenticator(request.scope).authenticate(request.headers.get("authorization"))
-    request.scope["satchel.caller"] = principal.name
+async def authenticate(scope: Any) -> Principal:
+    """The caller of a request, looked up once however often it is asked for.
+
+    Raises:
+        Unauthenticated: there are no credentials, bad ones, or several.
+    """
+    principal: Principal | None = scope.get("satchel.principal")
+    if principal is None:
+        principal = await authenticator(scope).authenticate(_authorization(scope))
+        scope["satchel.principal"] = principal
+        scope["satchel.caller"] = principal.name
     return principal
 
 
-Caller = Annotated[Principal, Depends(authenticate)]
+def _authorization(scope: Any) -> str | None:
+    """The one Authorization header; two that are read differently by a proxy and by us would be a hole."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) > 1:
+        raise Unauthenticated("send one Authorization header")
+    return values[0].decode("latin-1") if values else None
+
+
+async def _caller(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
+    return await authenticate(request.scope)
+
+
+def asks_for_caller(dependant: Any) -> bool:
+    """Whether a route's dependencies (FastAPI's `Dependant`) name its caller."""
+    return dependant.call is _caller or any(map(asks_for_caller, dependant.dependencies))
+
+
+Caller = Annotated[Principal, Depends(_caller)]
 """The caller of a route, authenticated."""

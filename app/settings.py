@@ -54,6 +54,14 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         default=200, ge=1, description="Requests worked on at once per process; more are answered 503 with Retry-After."
     )
+    max_bodies_under_way: int = Field(
+        default=1000,
+        ge=1,
+        description="Bodies that may be arriving at once per process; more are answered 503 with Retry-After.",
+    )
+    body_seconds: float = Field(
+        default=10.0, gt=0, description="Longest that a request's body may take to arrive; then it is answered 408."
+    )
     shutdown_grace_seconds: int = Field(
         default=20, ge=1, description="On a stop, requests in flight get this long to finish."
     )

@@ -52,7 +52,13 @@ class Tokens:
         self.kid = _thumbprint(self._x)
 
     def mint(
-        self, user_id: ObjectId, *, issued_at: float, app_id: str | None = None, roles: tuple[str, ...] = ()
+        self,
+        user_id: ObjectId,
+        *,
+        issued_at: float,
+        app_id: str | None = None,
+        roles: tuple[str, ...] = (),
+        session_id: str | None = None,
     ) -> tuple[str, int]:
         """A token for a user and its life in seconds.
 
@@ -61,13 +67,14 @@ class Tokens:
             issued_at: Unix seconds.
             app_id: the only app whose data it reaches.
             roles: the user's roles as they are now.
+            session_id: 24 hex digits; new ones if None.
         """
         lifetime = self._settings.token_lifetime_seconds
         claims: dict[str, Any] = {
             "iss": self._settings.token_issuer,
             "aud": self._settings.token_audience,
             "sub": str(user_id),
-            "sid": secrets.token_hex(12),
+            "sid": session_id or secrets.token_hex(12),
             "roles": list(roles),
             "iat": int(issued_at),
             "exp": int(issued_at) + lifetime,

@@ -26,6 +26,8 @@ Scope = Literal[
     "connections:write",
 ]
 PREFIX: Final = "sk_"
+APP_SCOPES: Final = frozenset({"sessions:write", "data:read", "data:write", "events:write", "analytics:read"})
+"""What a key that is bound to an app may have: everything else reaches people, whatever app they use."""
 
 
 class ApiKeyContent(Fields):

@@ -5,16 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 from bson import ObjectId
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 
 from app.analytics.periods import Interval, Period, zone_of
 from app.analytics.reader import Filter
 from app.analytics.slots import SLOT_MS, milliseconds, moment_of
 from app.errors import Invalid
 from app.principal import Caller, Principal, authorize
+from app.relations.leases import leases
 from models.analytics import EventCategory, EventName
 from models.app import AppId
 from models.base import Timestamp, now, parse_id
+from models.user import User
 
 _DEFAULT_SPAN: Final = timedelta(days=30)
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,8 +38,9 @@ class Asked:
     which: Filter
 
 
-def asked(
+async def asked(
     caller: Caller,
+    request: Request,
     start: Annotated[Timestamp | None, Query(alias="from", description="Inclusive; 30 days ago if absent.")] = None,
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive; now if absent.")] = None,
     interval: Annotated[
@@ -58,7 +61,10 @@ def asked(
     user = whose(caller, user_id)
     app_id = app_id or (None if caller.is_admin else caller.app_id)
     authorize(caller, "analytics:read", user_id=user, app_id=app_id)
-    return Asked(span(start, end, interval, tz), Filter(app_id, user, event_name, event_category))
+    period = span(start, end, interval, tz)
+    if user is not None:  # a deleted user's events are not there, though it takes a while to sweep them
+        await leases(request.scope).hold(User, user)
+    return Asked(period, Filter(app_id, user, event_name, event_category))
 
 
 def span(start: datetime | None, end: datetime | None, interval: Interval | None, tz: str) -> Period:

@@ -2,24 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from bson import ObjectId
 from pydantic import TypeAdapter, ValidationError
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.analytics.intake import Intake
 from app.analytics.quarantine import Bad, set_aside
-from app.errors import Invalid, NotFound
+from app.database import transaction
+from app.errors import Invalid, NotFound, Unavailable
 from app.principal import Principal, authorize
 from app.validation import validation_problem
-from models.analytics import Analytics, AnalyticsContent
+from models.analytics import Analytics, AnalyticsContent, DuplicateMessages
 from models.base import Raw, now, parse_id
 from models.deletion import Deletion
 from models.user import User
 from models.values import Json
 
 MAX_EVENTS: Final = 500
+_RACES: Final = 20
+_IN_TIME: Final = timedelta(seconds=5)
 _ONE: Final = TypeAdapter(AnalyticsContent)
 _MANY: Final = TypeAdapter(list[AnalyticsContent])
 
@@ -116,17 +121,73 @@ async def store(
     received = now()
     await _find_external(good, intake)
     good = await _after_seal(good, bad, intake, received)
-    good = await _of_living(good, bad, intake, lenient=lenient)
-    rows: list[Raw] = []
-    for told in good:
-        row = Analytics.row(told.content, told.user, received)
-        if told.original is not None:
-            row["originalTimestamp"] = told.original
-        rows.append(row)
-    duplicates = await Analytics.insert_rows(rows) if rows else 0
+    accepted, told = await _store(good, bad, received, intake, lenient=lenient)
     if bad:
         await set_aside(bad, principal, intake.settings)
-    return {"accepted": len(rows) - duplicates, "duplicates": duplicates, "quarantined": len(bad)}
+    return {"accepted": accepted, "duplicates": told - accepted, "quarantined": len(bad)}
+
+
+async def _store(
+    good: list[Told], bad: list[Bad], received: datetime, intake: Intake, *, lenient: bool
+) -> tuple[int, int]:
+    """Store the events of a request, all at once or none; those of users who are not there are bad.
+
+    Returns:
+        How many were stored, and how many there were: the others were stored before, or come twice.
+    """
+    for attempt in range(_RACES):
+        good = await _of_living(good, bad, intake, lenient=lenient)
+        rows = [_row(told, received) for told in good]
+        if not rows:
+            return 0, 0
+        if now() - received > _IN_TIME:  # what comes later than that might be passed by the rollups
+            break
+        users = {told.user for told in good if told.user is not None}
+        work = partial(_insert_new, _first_of_each(rows), users, intake, attempt > 0)
+        try:
+            stored = await _insert_alone(rows[0], users, intake) if len(rows) == 1 else await transaction(work)
+            return stored, len(rows)
+        except (DuplicateMessages, _UserGone):
+            continue  # the transaction is gone: look what is stored, and who is there, in a new one
+    raise Unavailable("the same events are being stored by other requests")
+
+
+class _UserGone(Exception):
+    """A user was deleted since the lease was held."""
+
+
+async def _insert_alone(row: Raw, users: set[ObjectId], intake: Intake) -> int:
+    """Insert one event, which needs no transaction; 1, or 0 where it is stored already."""
+    if await intake.leases.hold_many(User, users):
+        raise _UserGone
+    return 1 - await Analytics.insert_row(row)
+
+
+async def _insert_new(
+    rows: list[Raw], users: set[ObjectId], intake: Intake, look: bool, session: AsyncClientSession
+) -> int:
+    """Insert what is not stored; how many that is. The first try does not look, since events are seldom sent twice."""
+    new = await Analytics.without_stored(rows, session=session) if look else rows
+    if new:
+        if await intake.leases.hold_many(User, users):
+            raise _UserGone
+        await Analytics.insert_rows(new, session=session)
+    return len(new)
+
+
+def _first_of_each(rows: list[Raw]) -> list[Raw]:
+    """The rows, of those with one `messageId` of one app the first."""
+    seen: dict[Any, Raw] = {}
+    for row in rows:
+        seen.setdefault((row["appId"], row["messageId"]) if "messageId" in row else row["_id"], row)
+    return list(seen.values())
+
+
+def _row(told: Told, received: datetime) -> Raw:
+    row = Analytics.row(told.content, told.user, received)
+    if told.original is not None:
+        row["originalTimestamp"] = told.original
+    return row
 
 
 def _default_app(principal: Principal, events: Sequence[Any]) -> None:
@@ -174,9 +235,10 @@ async def _find_external(good: list[Told], intake: Intake) -> None:
 
 async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool) -> list[Told]:
     """Those whose user is there or who name none; the others are bad. Right before the insert, for the lease's sake."""
-    held = intake.leases.is_held
-    waiting = {told.user for told in good if told.user is not None and not held(told.user)}
-    missing = {user for user in waiting if not await _exists(user, intake)}
+    missing: set[ObjectId] = set()
+    users = {told.user for told in good if told.user is not None}
+    while gone := await intake.leases.hold_many(User, users - missing):
+        missing |= gone
     if not missing:
         return good
     erased = await _erased(missing) if lenient else missing

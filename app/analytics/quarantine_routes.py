@@ -23,7 +23,7 @@ router = APIRouter(route_class=StrictRoute, tags=["Analytics"])
 class QuarantineView(Fields):
     """An event that was set aside, and why: `pointer` names the field."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, extra="ignore", validate_by_name=True)
 
     id: str
     app_id: str | None = None

@@ -39,10 +39,12 @@ async def _receive(request: HotRequest) -> Answer:
 
 
 async def _take(request: HotRequest) -> None:
+    header = request.header(b"authorization")
+    known = None if header is None else await _caller(request, header)
     body = parse_json(_inflated(request, await request.body()))
     if not isinstance(body, dict):
         raise MalformedJson("the body is an object")
-    principal = await _caller(request, body)
+    principal = known or await _caller(request, f"Bearer {body.get('writeKey')}")
     app_id = _app_of(request, principal)
     authorize(principal, "events:write", app_id=app_id)
     items = _items(request.scope["path"], body)
@@ -64,12 +66,9 @@ def _items(path: str, body: dict[str, Any]) -> list[Any]:
     return items
 
 
-async def _caller(request: HotRequest, body: dict[str, Any]) -> Principal:
-    """By Basic authorization with the write key as user name, by Bearer, or by the body's `writeKey`."""
-    header = request.header(b"authorization")
-    if header is None and isinstance(body.get("writeKey"), str):
-        header = f"Bearer {body['writeKey']}"
-    elif header is not None and header[: len(_BASIC)].lower() == _BASIC:
+async def _caller(request: HotRequest, header: str) -> Principal:
+    """By Basic authorization with the write key as user name, or by Bearer."""
+    if header[: len(_BASIC)].lower() == _BASIC:
         header = f"Bearer {_user_name(header[len(_BASIC) :])}"
     principal = await authenticator(request.scope).authenticate(header)
     request.scope["satchel.caller"] = principal.name

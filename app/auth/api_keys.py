@@ -7,8 +7,8 @@ from app.http import wants_absence
 from app.users.views import View, current
 from models.api_key import ApiKey, Scope
 from models.app import AppId
-from models.app_data import Expected
 from models.base import Timestamp
+from models.precondition import Expected
 
 
 class ApiKeyView(View):

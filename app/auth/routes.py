@@ -24,10 +24,10 @@ from app.http import (
     problems,
     request_precondition,
 )
-from app.idempotency import IdempotencyClaim, once
+from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
 from app.users.changes import find_user
-from models.api_key import ApiKey, ApiKeyContent
+from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
 from models.base import Fields, now, parse_id
 
@@ -37,7 +37,7 @@ router = APIRouter(route_class=StrictRoute)
 class IssuedKey(ApiKeyView):
     """A key, shown this once."""
 
-    key: str
+    key: Annotated[str, Field(repr=False)]
 
 
 class SessionRequest(Fields):
@@ -49,7 +49,7 @@ class SessionRequest(Fields):
 class Session(Fields):
     """An access token, shown this once."""
 
-    access_token: str
+    access_token: Annotated[str, Field(repr=False)]
     token_type: str = "Bearer"  # noqa: S105
     expires_in: Annotated[int, Field(description="Seconds.")]
 
@@ -82,8 +82,9 @@ async def create_key(
 
 
 def _check(content: ApiKeyContent) -> None:
-    if content.app_id is not None and "admin" in content.scopes:
-        raise Invalid.field("/appId", "conflicting", "a key with the scope admin reaches every app")
+    if content.app_id is not None and (beyond := sorted(set(content.scopes) - APP_SCOPES)):
+        detail = f"{', '.join(beyond)} would reach more than one app's data, to which appId binds the key"
+        raise Invalid.field("/scopes", "conflicting", detail)
     if content.expires_at is not None and content.expires_at <= now():
         raise Invalid.field("/expiresAt", "out_of_range", "expiresAt is in the past")
 
@@ -141,23 +142,44 @@ async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     status_code=201,
     operation_id="createSession",
     summary="Mint an access token for a user",
-    responses=problems(),
+    responses=problems(409),
     tags=["Sessions"],
 )
 async def create_session(
     userId: str,
     caller: Caller,
     request: Request,
+    claim: IdempotencyClaim,
     body: Annotated[SessionRequest | None, SESSION] = None,
 ) -> Session:
-    """For a server that has signed the user in by itself. Stores nothing; a repeat mints another token."""
+    """For a server that has signed the user in by itself. Nothing of the token is stored.
+
+    With an Idempotency-Key a repeat is 409 with the session's id.
+    """
     user_id = caller.resolve(userId)
     app_id = (body.app_id if body else None) or caller.app_id
     authorize(caller, "sessions:write", user_id=user_id, app_id=app_id)
     user = await find_user(user_id)
-    tokens = authenticator(request.scope).tokens
-    token, lifetime = tokens.mint(user_id, issued_at=time.time(), app_id=app_id, roles=tuple(user.roles))
+    session_id = await _new_session(claim)
+    tokens, roles = authenticator(request.scope).tokens, tuple(user.roles)
+    token, lifetime = tokens.mint(
+        user_id, issued_at=time.time(), app_id=app_id, roles=roles, session_id=str(session_id)
+    )
     return Session(access_token=token, expires_in=lifetime)
+
+
+async def _new_session(claim: Claim | None) -> ObjectId:
+    """The id of a session that is begun now; with a claim, at most once for it."""
+    if claim is None:
+        return ObjectId()
+
+    async def nothing_more(session: AsyncClientSession, session_id: ObjectId) -> None:
+        """The claim is all that is stored."""
+
+    done = await once(claim, 201, nothing_more)
+    if done.repeated:
+        raise AlreadyDone("the token was minted and shown before", extra={"id": str(done.resource_id)})
+    return done.resource_id
 
 
 @router.get(

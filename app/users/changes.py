@@ -18,8 +18,8 @@ from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
-from models.app_data import Expected
 from models.deletion import Deletion
+from models.precondition import Expected
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User, UserContent

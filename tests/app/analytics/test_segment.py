@@ -176,10 +176,10 @@ async def test_traits_are_written_by_an_allow_list_and_never_by_a_public_key(cas
     await cast.admin.put("/v1/apps/notes", json={"identifyTraits": ["plan"]})
     identify = {"type": "identify", "userId": cast.owner.id, "traits": {"plan": "team", "role": "admin"}}
     public = await write_key(api)
-    server = await api.key("events:write", "users:write", app_id="notes")
+    server = await api.key("events:write", "users:write")
     written = []
     for key in (public, server):
-        await send(key, identify)
+        await send(key, identify, path="/v1/batch?appId=notes")
         profile = await Profile.raw().find_one({"userId": ObjectId(cast.owner.id)})
         assert profile is not None
         written.append(profile["metadata"])
