@@ -44,6 +44,8 @@ class Code(StrEnum):
     APP_NOT_REGISTERED = "app_not_registered"
     BAD_REFERENCE = "bad_reference"
     REQUEST_TIMEOUT = "request_timeout"
+    ACCOUNT_NOT_ACTIVE = "account_not_active"
+    BAD_TRANSITION = "bad_transition"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {
@@ -192,6 +194,18 @@ class Restricted(Problem):
     """Something refers to the document and forbids that it is deleted."""
 
     status, code = 409, Code.RESTRICTED
+
+
+class AccountNotActive(Problem):
+    """The account is paused or closed, and takes no new users, cards or spending profiles."""
+
+    status, code = 409, Code.ACCOUNT_NOT_ACTIVE
+
+
+class BadTransition(Problem):
+    """The status that is stored does not become the one that is asked for, or is final."""
+
+    status, code = 409, Code.BAD_TRANSITION
 
 
 class PatchTestFailed(Problem):

@@ -16,6 +16,8 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from app import openapi
+from app.accounts.routes import router as accounts
+from app.accounts.webhook_keys import load_webhook_keys
 from app.activity.routes import router as activity
 from app.admission import Admission
 from app.analytics import routes as analytics
@@ -26,6 +28,9 @@ from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
 from app.auth.routes import router as auth
 from app.body import dump_json
+from app.cards.event_routes import router as card_events
+from app.cards.profile_routes import router as spending_profiles
+from app.cards.routes import router as cards
 from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
 from app.database import bind_in_time, connect
@@ -45,18 +50,11 @@ from app.validation import validation_problem
 from app.work import DOMAINS
 from models.base import Raw
 
+CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS = (
-    users,
-    belongings,
-    activity,
-    app_data.router,
-    analytics.router,
-    auth,
-    apps,
-    operations,
-    console,
-    dashboard,
-    quarantine,
+    *(users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console),
+    *(dashboard, quarantine),
+    *CARD_PROGRAMME,
 )
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
@@ -98,6 +96,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.leases = Leases(settings.lease_seconds)
     app.state.apps = AppRegistry(settings)
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
+    app.state.webhook_keys = load_webhook_keys(settings)
     for router in ROUTERS:
         app.include_router(router)
     _handle_errors(app)

@@ -19,13 +19,15 @@ _CACHED: Final = 10_000
 _LONGEST: Final = 4096
 _BEARER: Final = "bearer "
 OWNERS_SCOPES: Final = frozenset(
-    {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read"}
+    {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read", "accounts:read"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller: an API key with scopes, or a user by an access token; either may be bound to one app.
+    """A caller: an API key with scopes, or a user by an access token.
+
+    Either may be bound to one app, and a key to one account.
 
     `name` says who it is in records and logs: `key:<id>` or `user:<id>`.
     """
@@ -35,6 +37,7 @@ class Principal:
     app_id: str | None = None
     scopes: frozenset[str] = field(default_factory=frozenset)
     roles: tuple[str, ...] = ()
+    account_id: ObjectId | None = None
 
     @property
     def name(self) -> str:
@@ -58,7 +61,14 @@ class Principal:
         return user_id
 
 
-def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = None, app_id: str | None = None) -> None:
+def authorize(
+    principal: Principal,
+    scope: str,
+    *,
+    user_id: ObjectId | None = None,
+    app_id: str | None = None,
+    account_id: ObjectId | None = None,
+) -> None:
     """Let the caller pass, or raise.
 
     Args:
@@ -66,10 +76,12 @@ def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = No
         scope: what a key needs; a user needs none for what is their own.
         user_id: whose data it is about; None for a matter of no one user.
         app_id: which app's data it is about; None for a matter of no one app.
+        account_id: which account's data it is about; None for a matter of no one account, which a key that is bound
+            to one does not reach.
 
     Raises:
         Forbidden: the key lacks the scope, or a user asks for what only keys may do.
-        NotFound: the data is another user's or another app's.
+        NotFound: the data is another user's, another app's or another account's.
     """
     if principal.is_admin:
         return
@@ -78,10 +90,19 @@ def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = No
             raise Forbidden(f"this needs a key with the scope {scope}")
         if principal.app_id is not None and scope not in APP_SCOPES:
             raise Forbidden(f"a key that is bound to an app reaches that app's data, and {scope} is more")
+        _authorize_bound(principal, account_id)
     else:
         _authorize_owner(principal, scope, user_id, app_id)
     if principal.app_id is not None and app_id is not None and app_id != principal.app_id:
         raise NotFound("there is no such app")
+
+
+def _authorize_bound(principal: Principal, account_id: ObjectId | None) -> None:
+    if principal.account_id is None or principal.account_id == account_id:
+        return
+    if account_id is None:
+        raise Forbidden("this key is bound to one account and reaches nothing else")
+    raise NotFound("there is no such account")
 
 
 def may(principal: Principal, scope: str, *, user_id: ObjectId) -> bool:
@@ -150,7 +171,7 @@ class Authenticator:
         until = time.time() + self._remember_for
         if key.expires_at:
             until = min(until, key.expires_at.timestamp())
-        return Principal("key", key.id, key.app_id, frozenset(key.scopes)), until
+        return Principal("key", key.id, key.app_id, frozenset(key.scopes), account_id=key.account_id), until
 
 
 def _credential(authorization: str) -> str:

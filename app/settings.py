@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DEVELOPMENT_WEBHOOK_KEY = "webhook-key"
 DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
 
 
@@ -126,6 +127,23 @@ class Settings(BaseSettings):
     analytics_archive: Path | None = Field(
         default=None, description="Folder of the archive of raw events. Unset: they are kept in the database for ever."
     )
+    webhook_key_file: Path | None = Field(
+        default=None,
+        description="File of at least 32 random bytes from which the secrets of accounts' webhooks are derived. "
+        "Unset: one is made in the data folder, development only.",
+    )
+    webhook_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=20, description="Longest that an account's webhook may take to answer."
+    )
+    webhook_max_attempts: int = Field(
+        default=12, ge=1, description="A card event that failed this often is given up (`GET /v1/admin/card-events`)."
+    )
+    webhook_retry_seconds: float = Field(
+        default=5.0, ge=0, description="Wait after the first failure of a webhook; doubled by each further one."
+    )
+    webhook_concurrency: int = Field(
+        default=16, ge=1, le=256, description="Cards whose events a worker delivers at once."
+    )
 
     cors_origins: list[str] = Field(
         default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."
@@ -143,7 +161,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_is_explicit(self) -> Self:
         if self.environment == "production":
-            missing = [name for name in ("mongodb_uri", "token_key_file") if getattr(self, name) is None]
+            missing = [
+                name for name in (*("mongodb_uri", "token_key_file"), "webhook_key_file") if getattr(self, name) is None
+            ]
             if missing:
                 names = ", ".join(f"SATCHEL_{name.upper()}" for name in missing)
                 raise ValueError(f"production needs {names}")
@@ -167,6 +187,11 @@ class Settings(BaseSettings):
     def token_key_path(self) -> Path:
         """Where the Ed25519 signing key is kept."""
         return self.token_key_file or self.data_dir / DEVELOPMENT_TOKEN_KEY
+
+    @property
+    def webhook_key_path(self) -> Path:
+        """Where the key is kept that accounts' webhook secrets are derived from."""
+        return self.webhook_key_file or self.data_dir / DEVELOPMENT_WEBHOOK_KEY
 
 
 @lru_cache

@@ -2,12 +2,16 @@
 
 from typing import Final
 
+from models.account import Account
 from models.activity import Activity
 from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
 from models.base import Stored
+from models.card import Card
+from models.card_event import CardEvent
+from models.card_queue import CardQueue
 from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.deletion import Deletion
 from models.erasure import Erasure
@@ -25,6 +29,7 @@ from models.quarantine import QuarantinedEvent
 from models.rollup_state import RollupState
 from models.seal import ArchivedDay, Seal
 from models.session import VisitSession
+from models.spending_profile import SpendingProfile
 from models.user import User
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
@@ -57,17 +62,26 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Erasure,
     IntegrityScan,
     Migration,
+    Account,
+    Card,
+    SpendingProfile,
+    CardQueue,
+    CardEvent,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
 __all__ = [
     "DOCUMENTS",
+    "Account",
     "Activity",
     "Analytics",
     "ApiKey",
     "App",
     "AppData",
     "ArchivedDay",
+    "Card",
+    "CardEvent",
+    "CardQueue",
     "CountDay",
     "Deletion",
     "Erasure",
@@ -89,6 +103,7 @@ __all__ = [
     "RollupState",
     "Seal",
     "SessionDay",
+    "SpendingProfile",
     "Stored",
     "User",
     "VisitSession",

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from typing import Annotated, Final, Literal, Self
 
+from beanie import PydanticObjectId
 from pydantic import Field
 
 from models.app import AppId
@@ -36,6 +37,7 @@ class ApiKeyContent(Fields):
     name: Annotated[str, Field(min_length=1, max_length=255)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=16)]
     app_id: Annotated[AppId | None, Field(description="The one app that the key reaches.")] = None
+    account_id: Annotated[PydanticObjectId | None, Field(description="The one account that the key reaches.")] = None
     expires_at: Timestamp | None = None
     events_per_second: Annotated[
         int | None, Field(ge=1, description="Write keys: events a second and process; None: the deployment's setting.")

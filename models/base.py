@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from beanie import Document
+from beanie import Document, PydanticObjectId
 from bson import ObjectId
 from bson.errors import InvalidId
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pymongo import ReturnDocument
@@ -55,6 +55,15 @@ def stored_name(name: str) -> str:
     """The name under which an attribute is stored: camelCase, and `_id` for `id` (Beanie needs that one left alone)."""
     return "_id" if name == "id" else to_camel(name)
 
+
+def _not_absent(value: object) -> object:
+    if value is None:
+        raise ValueError("an id has 24 hex digits")
+    return value
+
+
+Reference = Annotated[PydanticObjectId, BeforeValidator(_not_absent)]
+"""An id that a body must name: of a null, PydanticObjectId alone would make a fresh id."""
 
 Timestamp = Annotated[
     datetime,

@@ -26,7 +26,8 @@ class UnstorableValue(ValueError):
 
     Attributes:
         pointer: where it is (RFC 6901).
-        code: `too_deep`, `integer_too_large`, `nul_in_key`, `not_finite` or `not_unicode`.
+        code: `too_deep`, `integer_too_large`, `nul_in_key`, `not_finite` or `not_unicode`; or
+            `conflicting`, where it does not go with another field.
         detail: a sentence for a person.
     """
 

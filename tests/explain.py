@@ -31,6 +31,7 @@ ALLOWED: Final[dict[str, str]] = {
             "preferences": "{}",
             "appdata": "{}",
             "apikeys": "{}",
+            "cardevents": "{}",
             "analytics": "{messageId: {$gt: ?}}",
         }.items()
     },

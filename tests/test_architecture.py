@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "app": {"app", "indexes", "models"},
     "scripts": {"app", "indexes", "models", "scripts"},
 }
-DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console")
+DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console", "accounts", "cards")
 LAYERS = [
     {"app.settings"},
     {"app.errors"},

@@ -1,7 +1,7 @@
 """Routes around ingest: what was set aside, and external ids that are users."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import ConfigDict, Field
@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from app.analytics.identities import link
 from app.analytics.intake import intake
 from app.errors import Forbidden, Invalid, NotFound
-from app.examples import EXTERNAL_ID
+from app.examples import EXTERNAL_ID, answers, page_of
 from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.principal import Caller, authorize
 from models.app import AppId
@@ -18,6 +18,17 @@ from models.external_id import ExternalId
 from models.quarantine import QuarantinedEvent
 
 router = APIRouter(route_class=StrictRoute, tags=["Analytics"])
+_SET_ASIDE: Final = {
+    "id": "5f2c9a0c1d3b7e425f2c9a0c1d3b7e42",
+    "appId": "notes",
+    "pointer": "/eventName",
+    "code": "missing",
+    "detail": "the field is missing",
+    "event": {"type": "track"},
+    "sentBy": "key:691f0c0ffee691f0c0ffee69",
+    "receivedAt": "2026-11-20T08:30:00.125Z",
+}
+_LINKED: Final = {"appId": "notes", "externalId": "crm-7", "userId": "691f0c0ffee691f0c0ffee69"}
 
 
 class QuarantineView(Fields):
@@ -53,7 +64,7 @@ class ExternalIdView(Fields):
     "/v1/analytics/quarantine",
     operation_id="listQuarantine",
     summary="List events that were set aside",
-    responses=problems(),
+    responses=problems() | page_of(_SET_ASIDE),
 )
 async def list_quarantine(
     caller: Caller,
@@ -74,7 +85,7 @@ async def list_quarantine(
     "/v1/apps/{appId}/external-ids/{externalId}",
     operation_id="putExternalId",
     summary="Say which user an external id is",
-    responses=problems(409) | {201: {"model": ExternalIdView, "description": "Linked"}},
+    responses=problems(409) | answers(_LINKED) | {201: {"model": ExternalIdView, "description": "Linked"}},
 )
 async def put_external_id(
     appId: AppId,
@@ -105,7 +116,7 @@ async def put_external_id(
     "/v1/apps/{appId}/external-ids/{externalId}",
     operation_id="getExternalId",
     summary="Get the user of an external id",
-    responses=problems(),
+    responses=problems() | answers(_LINKED),
 )
 async def get_external_id(appId: AppId, externalId: str, caller: Caller) -> ExternalIdView:
     """404 where it is nobody's (yet)."""

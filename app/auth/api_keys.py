@@ -1,5 +1,6 @@
 """The rules of API keys that are there: how one is found, shown and revoked."""
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 
 from app.errors import NotFound, VersionMismatch
@@ -17,6 +18,7 @@ class ApiKeyView(View):
     name: str
     scopes: list[Scope]
     app_id: AppId | None = None
+    account_id: PydanticObjectId | None = None
     expires_at: Timestamp | None = None
     events_per_second: int | None = None
     events_per_day: int | None = None

@@ -1,7 +1,7 @@
 """Routes of credentials: API keys, access tokens for users, and the key set that verifies them."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -26,12 +26,14 @@ from app.http import (
 )
 from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
+from app.relations.guards import refer
 from app.users.changes import find_user
 from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
 from models.base import Fields, now, parse_id
 
 router = APIRouter(route_class=StrictRoute)
+_WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
 
 
 class IssuedKey(ApiKeyView):
@@ -59,7 +61,7 @@ class Session(Fields):
     status_code=201,
     operation_id="createApiKey",
     summary="Create an API key",
-    responses=problems(409),
+    responses=problems(400, 409),
     tags=["API keys"],
 )
 async def create_key(
@@ -72,6 +74,7 @@ async def create_key(
 
     async def work(session: AsyncClientSession, key_id: ObjectId) -> None:
         key.id = PydanticObjectId(key_id)
+        await refer(ApiKey, {**key.stored(), "_id": key_id}, session)
         await key.add(session)
 
     done = await once(claim, 201, work)
@@ -85,6 +88,11 @@ def _check(content: ApiKeyContent) -> None:
     if content.app_id is not None and (beyond := sorted(set(content.scopes) - APP_SCOPES)):
         detail = f"{', '.join(beyond)} would reach more than one app's data, to which appId binds the key"
         raise Invalid.field("/scopes", "conflicting", detail)
+    if content.account_id is not None and not {*content.scopes} <= _WITHIN_ACCOUNT:
+        reachable = " and ".join(sorted(_WITHIN_ACCOUNT))
+        raise Invalid.field(
+            "/accountId", "conflicting", f"a key that is bound to an account has the scopes {reachable}"
+        )
     if content.expires_at is not None and content.expires_at <= now():
         raise Invalid.field("/expiresAt", "out_of_range", "expiresAt is in the past")
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -14,6 +15,7 @@ from app.principal import Principal
 from app.relations.delete import delete_root
 from app.relations.living import is_living
 from app.settings import Settings
+from app.users.accounts import account_of, move_user
 from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
@@ -40,12 +42,18 @@ async def create_user(content: UserContent, claim: Claim | None) -> Done:
     """
 
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
-        user = User(id=user_id, **content.model_dump(by_alias=False))
-        await user.add(session)
-        await Profile(user_id=user_id, display_name=content.name).add(session)
-        await Preferences(user_id=user_id).add(session)
+        await add_user(user_id, content, session)
 
     return await once(claim, 201, work)
+
+
+async def add_user(
+    user_id: ObjectId, content: UserContent, session: AsyncClientSession, *, account_id: PydanticObjectId | None = None
+) -> None:
+    """Insert a user with profile and preferences, within a transaction that has checked the account, if any."""
+    await User(id=user_id, account_id=account_id, **content.model_dump(by_alias=False)).add(session)
+    await Profile(user_id=user_id, display_name=content.name).add(session)
+    await Preferences(user_id=user_id).add(session)
 
 
 def check_grants(caller: Principal, content: UserContent) -> None:
@@ -86,6 +94,7 @@ async def patch_user(
         VersionMismatch: the precondition does not hold.
         Forbidden: the patch changes what this caller may not change.
         Invalid: the result is no user, or changes what never changes.
+        Restricted, BadReference: an admin gives the user another account, see `move_user`.
     """
     for _ in range(_RACES):
         user = await find_user(user_id)
@@ -96,7 +105,10 @@ async def patch_user(
         fields = _changed_fields(caller, before, after)
         if not fields:
             return user
-        changed = await User.change({"_id": user_id}, fields, expected=user.version)
+        if "accountId" in fields:
+            changed = await move_user(user, fields)
+        else:
+            changed = await User.change({"_id": user_id}, fields, expected=user.version)
         if changed is not None:
             return changed
     raise Unavailable("other writers of this user were faster")
@@ -106,7 +118,8 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     if not isinstance(after, dict):
         raise Invalid.field("", "malformed", "a user is an object")
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    if fixed := sorted(changed & _READ_ONLY):
+    moves = {"accountId"} if caller.is_admin else set()
+    if fixed := sorted((changed & _READ_ONLY) - moves):
         raise Invalid.field(f"/{fixed[0]}", "read_only", f"{fixed[0]} does not change by a patch")
     allowed = _OWNERS if caller.kind == "user" else frozenset(before) - (frozenset() if caller.is_admin else _GRANTED)
     if refused := sorted(changed & before.keys() - allowed):
@@ -116,6 +129,8 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
     stored = content.model_dump(by_alias=True)
+    if "accountId" in changed:
+        stored["accountId"] = account_of(after.get("accountId"))
     return {name: stored[name] for name in changed}
 
 

@@ -39,6 +39,7 @@ from models.precondition import Expected
 from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
+from tests.indexes.card_operations import CARD_OPERATIONS
 
 ME, APP = USERS[7], "app1"
 AGO = NOW - timedelta(days=20)
@@ -90,6 +91,7 @@ def counts(count: Callable[..., Awaitable[Any]]) -> list[Operation]:
 
 
 OPERATIONS: dict[str, list[Operation]] = {
+    **CARD_OPERATIONS,
     "Stored.add": [lambda: Activity(user_id=ME, app_id=APP, event_type="x").add()],
     "Stored.change": [
         lambda: User.change({"_id": ME}, {"name": "Ann"}),

@@ -236,6 +236,7 @@ def test_the_page_says_that_nothing_matches_and_that_nothing_came_yet(
         drawn(fresh.page)
         assert fresh.serious() == []
         assert fresh.complaints == []
+        fresh.page.close()  # its feed would hold the server's stop up
 
 
 def test_the_page_is_readable_without_script(make_console: Any) -> None:
