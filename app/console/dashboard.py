@@ -156,6 +156,8 @@ async def live(request: Request, principal: Viewer) -> AsyncIterator[ServerSentE
                 row = await asyncio.wait_for(queue.get(), left)
             except TimeoutError:
                 return
+            if row is None:
+                return
             if matches(row, which):
                 yield ServerSentEvent(raw_data=dump_json(sent(row)).decode(), event="event")
 

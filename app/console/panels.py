@@ -100,13 +100,15 @@ async def panels(view: Shown) -> Panels:
         retried(lambda: error_rates(view.period, which)),
         retried(lambda: retention(cohorts_of(view), which, which)),
         latest_events(which, _FEED),
-        health(),
+        health(view.which.app_id),
         apps_with_events(_APPS) if view.which.app_id is None else _one(view.which.app_id),
         _figures(whole, which, app),
     )
     categories, users, errors, cohorts, feed, state, apps, figures = results
     reached = await funnel(whole, Filter(which.app_id), steps, WITHIN) if len(steps) > 1 else None
-    anything = bool(top.rows) or await Analytics.raw().find_one({"appId": {"$gt": ""}}, {"_id": 1}) is not None
+    anything = (
+        bool(top.rows) or await Analytics.raw().find_one(app.raw or {"appId": {"$gt": ""}}, {"_id": 1}) is not None
+    )
     return Panels(figures, categories, users, errors, top, reached, cohorts, feed, state, apps, anything)
 
 
@@ -137,12 +139,12 @@ async def _figures(whole: Period, which: Filter, app: Filter) -> list[Figure]:
     ]
 
 
-async def health() -> Raw:
+async def health(app_id: str | None) -> Raw:
     """How ingest and rollups are: `asOf`, lag in seconds, what was set aside lately, what the last recount found."""
     state = await RollupState.read()
     since = now() - timedelta(hours=24)
-    aside = await QuarantinedEvent.raw().count_documents({"receivedAt": {"$gte": since}})
-    latest = await QuarantinedEvent.newest(None, 3)
+    aside = await QuarantinedEvent.raw().count_documents({**Filter(app_id).raw, "receivedAt": {"$gte": since}})
+    latest = await QuarantinedEvent.newest(app_id, 3)
     started = state.as_of > BEGINNING
     return {
         "asOf": rfc3339(state.as_of) if started else None,

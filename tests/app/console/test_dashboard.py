@@ -229,14 +229,16 @@ def test_the_page_says_that_nothing_matches_and_that_nothing_came_yet(
     console = make_console()
     console.open("?eventName=nothing-of-the-kind")
     assert console.page.get_by_role("heading", name="No match").is_visible()
-    with served(mongodb_uri, tmp_path) as empty:
+    with served(mongodb_uri, tmp_path, shutdown_grace_seconds="600") as empty:
         fresh = make_console(empty)
         assert fresh.page.get_by_role("heading", name="No events yet").is_visible()
         assert "curl" in fresh.page.locator("section.empty pre").inner_text()
         drawn(fresh.page)
         assert fresh.serious() == []
         assert fresh.complaints == []
-        fresh.page.close()  # its feed would hold the server's stop up
+        fresh.page.get_by_text("Events as they come in.").wait_for()
+        empty.stop()  # an open feed does not hold it up, however long answers under way are waited for
+        assert empty.processes == {}
 
 
 def test_the_page_is_readable_without_script(make_console: Any) -> None:
@@ -259,6 +261,21 @@ def test_the_key_is_out_of_reach_of_scripts_and_the_policy_is_strict(make_consol
     console.page.get_by_role("button", name="Sign out").click()
     assert console.page.get_by_role("button", name="Sign in").is_visible()
     assert console.page.context.cookies() == []
+
+
+def test_a_key_of_one_app_sees_that_app_alone(make_console: Any, satchel: Served, browser: Browser) -> None:
+    bad = {"appId": "boats", "eventName": "", "eventCategory": "custom"}
+    httpx.post(f"{satchel.url}/v1/analytics/events", json=[bad], headers=satchel.headers)
+    context = browser.new_context()
+    console = Console(context.new_page(), satchel)
+    console.sign_in(satchel.key("analytics:read", app_id="boats"))
+    console.open("?appId=notes")
+    assert console.page.locator("[data-panel=top] tbody tr[data-event]").count() == 0
+    assert console.page.locator("[data-quarantined]").get_attribute("data-quarantined") == "1"
+    context.close()
+    notes = make_console()
+    notes.open("?appId=notes")
+    assert notes.page.locator("[data-quarantined]").get_attribute("data-quarantined") == "0"
 
 
 def test_only_keys_that_may_read_are_let_in(browser: Browser, satchel: Served) -> None:
