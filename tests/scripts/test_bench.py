@@ -129,6 +129,7 @@ def test_the_goals_are_those_of_the_design():
         "mix": 0.9,
         "event": 0.7,
         "batch": 0.6,
+        "batch500": 0.6,
     }
 
 
