@@ -46,6 +46,12 @@ class Code(StrEnum):
     REQUEST_TIMEOUT = "request_timeout"
     ACCOUNT_NOT_ACTIVE = "account_not_active"
     BAD_TRANSITION = "bad_transition"
+    SYNC_RUNNING = "sync_running"
+    NEEDS_REAUTH = "needs_reauth"
+    DISCONNECTED = "disconnected"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    INACTIVE = "inactive"
+    BAD_SIGNATURE = "bad_signature"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {
@@ -63,6 +69,7 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "nul_in_key": "A key with U+0000.",
     "out_of_range": "Too large, too small, too early or too late.",
     "read_only": "Only the server sets it.",
+    "refused": "An outside system does not take it.",
     "test_failed": "A `test` operation of a JSON Patch found another value.",
     "too_deep": "Nested more than 64 levels.",
     "too_long": "Too many characters, bytes or items.",
@@ -291,6 +298,12 @@ class Unavailable(Problem):
         self, detail: str = "try again in a moment", retry_after: int = 1, extra: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, extra=extra)
+
+
+class ProviderUnavailable(Unavailable):
+    """An outside system (a bank's provider, a Git host) cannot answer now; the same request may pass later."""
+
+    code = Code.PROVIDER_UNAVAILABLE
 
 
 _TRANSIENT = (AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError, WaitQueueTimeoutError, ExecutionTimeout)

@@ -33,6 +33,40 @@ API_KEY: Final = Body(
 APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True}}})
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
 
+CONNECTION: Final = Body(
+    openapi_examples={
+        "sandbox": {
+            "value": {
+                "provider": "sandbox",
+                "institution": "Sandbox Bank",
+                "label": "Personal",
+                "accessToken": "sandbox_ann",
+            }
+        }
+    }
+)
+PROJECT: Final = Body(openapi_examples={"project": {"value": {"name": "Notes"}}})
+MEMBER: Final = Body(openapi_examples={"reader": {"value": {"role": "member"}}})
+REPOSITORY: Final = Body(
+    openapi_examples={
+        "github": {
+            "value": {
+                "repositoryUrl": "https://github.com/example/notes",
+                "serviceType": "GitHub",
+                "accessToken": "github_pat_example",
+            }
+        }
+    }
+)
+WEBHOOK: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": {"zen": "Keep it logically awesome."}}
+        },
+    }
+}
+
 MERGE_PATCH_EXAMPLE: Final[dict[str, Any]] = {"name": "Ann B."}
 JSON_PATCH_EXAMPLE: Final[list[dict[str, Any]]] = [{"op": "replace", "path": "/name", "value": "Ann B."}]
 PATCHES: Final[dict[str, Any]] = {
@@ -164,3 +198,60 @@ KEYS_SHOWN: Final = {
         }
     ]
 }
+
+CONNECTION_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "provider": "teller",
+    "institution": "Bank",
+    "label": "Personal",
+    "status": "connected",
+    "lastSyncAt": "2026-11-20T08:30:00.125Z",
+    "nextAttemptAt": "2026-11-20T14:30:00.125Z",
+}
+SYNC_SHOWN: Final = {"state": "done", "connection": CONNECTION_SHOWN}
+BANK_ACCOUNT_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "connectionId": _ID,
+    "providerId": "acc_oiin624kqjrg2mp2ea000",
+    "name": "Checking",
+    "type": "checking",
+    "currency": "USD",
+    "balance": 285_750,
+    "lastFour": "7857",
+    "status": "open",
+}
+TRANSACTION_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "bankAccountId": _ID,
+    "providerId": "txn_oiluj93igokseo0i3a000",
+    "amount": -8646,
+    "date": "2026-11-19",
+    "description": "Bookshop",
+    "status": "posted",
+}
+MEMBER_SHOWN: Final = {"userId": _ID, "role": "admin"}
+PROJECT_SHOWN: Final = {"id": _ID, **_DATES, "name": "Notes", "members": [MEMBER_SHOWN]}
+REPOSITORY_SHOWN: Final = {
+    "id": _ID,
+    "repositoryUrl": "https://github.com/example/notes",
+    "serviceType": "GitHub",
+    "isActive": True,
+    "lastSyncAt": "2026-11-20T09:12:31.002Z",
+    "createdAt": "2026-11-20T08:30:00.125Z",
+}
+HEALTH_SHOWN: Final = {
+    "healthStatus": "degraded",
+    "reasons": ["deliveries_failed"],
+    "isActive": True,
+    "lastHealthCheckAt": "2026-11-20T09:12:31.002Z",
+}
+EVENT_SHOWN: Final = {
+    "id": _ID,
+    **_DATES,
+    "deliveryId": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+    "event": "push",
+    "status": "processed",
+    "attempts": 1,
+    "receivedAt": "2026-11-20T08:30:00.125Z",
+}
+TAKEN_SHOWN: Final = {"id": _ID, "duplicate": False}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
@@ -31,17 +31,21 @@ from app.body import dump_json
 from app.cards.event_routes import router as card_events
 from app.cards.profile_routes import router as spending_profiles
 from app.cards.routes import router as cards
+from app.connections.routes import router as connections
 from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
 from app.head import Heads
 from app.hot import HotRoutes
+from app.keyring import load_keyring
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
 from app.principal import Authenticator
 from app.relations import table
 from app.relations.leases import Leases
+from app.repositories.repository_routes import router as repositories
+from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
 from app.tokens import load_tokens
 from app.users.belonging_routes import router as belongings
@@ -51,11 +55,10 @@ from app.work import DOMAINS
 from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
-ROUTERS = (
-    *(users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console),
-    *(dashboard, quarantine),
-    *CARD_PROGRAMME,
-)
+ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
+ROUTERS += (operations, console, dashboard, quarantine)
+ROUTERS += CARD_PROGRAMME
+ROUTERS += (connections, projects, repositories)
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
@@ -94,6 +97,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.leases = Leases(settings.lease_seconds)
+    app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)

@@ -20,6 +20,7 @@ _LONGEST: Final = 4096
 _BEARER: Final = "bearer "
 OWNERS_SCOPES: Final = frozenset(
     {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read", "accounts:read"}
+    | {"connections:read", "connections:write"}
 )
 
 

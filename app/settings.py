@@ -1,5 +1,6 @@
 """Every setting of a Satchel, read from `SATCHEL_*` variables or `.env`, and nothing read anywhere else."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
@@ -9,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_WEBHOOK_KEY = "webhook-key"
 DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
+DEVELOPMENT_KEYRING = "keyring.json"
+_PRODUCTION_NEEDS = ("mongodb_uri", "token_key_file", "webhook_key_file")
 
 
 class Settings(BaseSettings):
@@ -144,6 +147,59 @@ class Settings(BaseSettings):
     webhook_concurrency: int = Field(
         default=16, ge=1, le=256, description="Cards whose events a worker delivers at once."
     )
+    keyring_file: Path | None = Field(
+        default=None,
+        description="File of the key ring that seals tokens and webhook secrets (`python -m scripts keyring`). "
+        "Unset: one is made in the data folder, development only.",
+    )
+    keyring: SecretStr | None = Field(
+        default=None, description="The key ring itself, as such a file holds it; goes before SATCHEL_KEYRING_FILE."
+    )
+    outgoing_timeout_seconds: float = Field(
+        default=15.0, gt=0, le=120, description="Longest that one request to an outside system may take."
+    )
+    outgoing_private_hosts: list[str] = Field(
+        default_factory=list,
+        description="JSON list of outside hosts that may have private addresses; in production others may not.",
+    )
+    bank_sandbox: bool | None = Field(
+        default=None,
+        description="Offer the provider `sandbox`, invented banks for demonstrations. Unset: in development only.",
+    )
+    teller_url: str = Field(default="https://api.teller.io", description="Teller's API.")
+    teller_certificate_file: Path | None = Field(
+        default=None, description="PEM file of the client certificate that Teller issued; needed for live banks."
+    )
+    teller_key_file: Path | None = Field(default=None, description="PEM file of that certificate's private key.")
+    teller_webhook_secrets: list[SecretStr] = Field(
+        default_factory=list,
+        description="JSON list of the secrets that Teller signs webhooks with; several while one is being replaced.",
+    )
+    sync_every_seconds: int = Field(
+        default=6 * 3600, ge=60, description="A bank connection is synced again this long after a success."
+    )
+    sync_inline_seconds: float = Field(
+        default=10.0, ge=0, description="A sync by hand runs for this long before the worker goes on with it."
+    )
+    sync_window_days: int = Field(
+        default=10, ge=1, description="A sync reads again this many days before the last one, for what has moved."
+    )
+    sync_full_days: int = Field(default=7, ge=1, description="A sync reads everything when this long has passed.")
+    github_api_url: str = Field(default="https://api.github.com", description="GitHub's API, for github.com.")
+    gitlab_api_url: str = Field(default="https://gitlab.com/api/v4", description="GitLab's API, for gitlab.com.")
+    bitbucket_api_url: str = Field(
+        default="https://api.bitbucket.org/2.0", description="Bitbucket's API, for bitbucket.org."
+    )
+    repository_hosts: list[str] = Field(
+        default_factory=list,
+        description="JSON list of self-hosted Git hosts, such as `GitLab=git.example.com`; GitHub or GitLab.",
+    )
+    repository_check_seconds: int = Field(
+        default=900, ge=10, description="The health of a repository connection is looked at this often."
+    )
+    webhook_overlap_seconds: int = Field(
+        default=24 * 3600, ge=0, description="A webhook secret that was replaced is accepted for this long."
+    )
 
     cors_origins: list[str] = Field(
         default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."
@@ -161,15 +217,36 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_is_explicit(self) -> Self:
         if self.environment == "production":
-            missing = [
-                name for name in (*("mongodb_uri", "token_key_file"), "webhook_key_file") if getattr(self, name) is None
-            ]
+            missing = [name for name in _PRODUCTION_NEEDS if getattr(self, name) is None]
             if missing:
                 names = ", ".join(f"SATCHEL_{name.upper()}" for name in missing)
                 raise ValueError(f"production needs {names}")
+            self._check_outside()
+        for entry in self.repository_hosts:
+            service, _, host = entry.partition("=")
+            if service not in ("GitHub", "GitLab") or not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host):
+                raise ValueError("SATCHEL_REPOSITORY_HOSTS lists hosts as GitHub=host or GitLab=host")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
         return self
+
+    def _check_outside(self) -> None:
+        """Production seals with a ring of its own, and speaks to outside systems over TLS."""
+        if self.keyring is None and self.keyring_file is None:
+            raise ValueError("production needs SATCHEL_KEYRING_FILE or SATCHEL_KEYRING")
+        for name in ("teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"):
+            if not getattr(self, name).startswith("https://"):
+                raise ValueError(f"in production SATCHEL_{name.upper()} begins with https://")
+
+    @property
+    def sandbox_offered(self) -> bool:
+        """Whether connections may be made to invented banks."""
+        return self.environment == "development" if self.bank_sandbox is None else self.bank_sandbox
+
+    @property
+    def keyring_path(self) -> Path:
+        """Where the key ring is kept."""
+        return self.keyring_file or self.data_dir / DEVELOPMENT_KEYRING
 
     @property
     def registered_apps_only(self) -> bool:

@@ -13,14 +13,18 @@ from app.app_data import jobs as app_data
 from app.cards import deletion as cards_deletion
 from app.cards import jobs as cards
 from app.cards.delivery import deliver
+from app.connections import deletion as connections_deletion
+from app.connections import jobs as connections
 from app.jobs import Handler, ensure_periodic
 from app.relations import jobs as relations
+from app.repositories import deletion as repositories_deletion
+from app.repositories import jobs as repositories
 from app.settings import Settings
 
-DOMAINS: Final = (relations, app_data, analytics, cards)
+DOMAINS: Final = (relations, app_data, analytics, cards, connections, repositories)
 """The modules with jobs. Another is one more name here."""
 
-WITNESSES: Final = (cards_deletion,)
+WITNESSES: Final = (cards_deletion, connections_deletion, repositories_deletion)
 """The modules that note something about deletions. Another is one more name here."""
 
 LOOPS: Final[tuple[Callable[[Settings, asyncio.Event], Awaitable[None]], ...]] = (deliver,)

@@ -10,9 +10,11 @@ from models import (
     ApiKey,
     AppData,
     ArchivedDay,
+    BankAccount,
     Card,
     CardEvent,
     CardQueue,
+    Connection,
     CountDay,
     Deletion,
     Erasure,
@@ -21,22 +23,28 @@ from models import (
     IdentityJoin,
     Job,
     KeyUsage,
+    OutsideLink,
     PeopleDay,
     Person,
     PersonMerge,
     Preferences,
     Profile,
+    Project,
     PropertyDay,
     QuarantinedEvent,
+    RepositoryConnection,
     SessionDay,
     SpendingProfile,
     Stored,
+    Transaction,
     User,
     VisitSession,
+    WebhookEvent,
 )
 
 Keys = Mapping[str, int]
 NINETY_DAYS: Final = 90 * 24 * 60 * 60
+THIRTY_DAYS: Final = 30 * 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +214,49 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     ],
     Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
     IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
+    Connection: [
+        Index({"userId": 1, "_id": -1}, "GET /v1/users/{id}/connections, page by page"),
+        Index({"nextAttemptAt": 1}, "Connection.find_due: the periodic sync", SPARSE),
+        Index({"enrollmentId": 1}, "Teller's webhooks name an enrollment", SPARSE),
+    ],
+    BankAccount: [
+        Index({"connectionId": 1, "providerId": 1}, "a sync finds its accounts; each once per connection", UNIQUE),
+        Index({"connectionId": 1, "_id": -1}, "GET /v1/connections/{id}/accounts, page by page"),
+        Index({"userId": 1}, "delete and count the bank accounts of a user"),
+        Index({"providerId": 1}, "Teller's webhooks name accounts"),
+    ],
+    Transaction: [
+        Index({"bankAccountId": 1, "providerId": 1}, "Transaction.store; each once per bank account", UNIQUE),
+        Index({"bankAccountId": 1, "date": -1, "_id": -1}, "GET /v1/bank-accounts/{id}/transactions, page by page"),
+        Index({"bankAccountId": 1, "status": 1, "date": -1, "_id": -1}, "the same with status=; oldest_pending"),
+        Index({"userId": 1}, "delete and count the transactions of a user"),
+    ],
+    Project: [
+        Index({"members.userId": 1, "_id": -1}, "GET /v1/projects of a member, page by page"),
+        Index({"accountId": 1}, "delete and count the projects of an account", SPARSE),
+    ],
+    RepositoryConnection: [
+        Index({"projectId": 1}, "RepositoryConnection.find_by_project (seed 003)"),
+        Index({"repositoryUrl": 1}, "one project to a repository (seed 003)", UNIQUE),
+        Index({"nextHealthCheckAt": 1}, "RepositoryConnection.find_due: health checks", SPARSE),
+    ],
+    WebhookEvent: [
+        Index({"connectionId": 1, "deliveryId": 1}, "each delivery is stored once", UNIQUE),
+        Index(
+            {"connectionId": 1, "digest": 1},
+            "a signed body is taken once, whatever delivery id stands above it",
+            {"unique": True, "partialFilterExpression": {"digest": {"$gt": ""}}},
+        ),
+        Index({"connectionId": 1, "receivedAt": -1, "_id": -1}, "GET .../repository/events, page by page"),
+        Index({"connectionId": 1, "status": 1, "receivedAt": -1, "_id": -1}, "the same with status="),
+        Index({"status": 1, "receivedAt": 1, "_id": 1}, "WebhookEvent.find_waiting"),
+        Index({"receivedAt": 1}, "TTL: gone 30 days after it came", {"expireAfterSeconds": THIRTY_DAYS}),
+    ],
+    OutsideLink: [
+        Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.find_due: links to remove outside"),
+        Index({"ownerId": 1}, "OutsideLink.count_of: what a receipt says of a user or project"),
+        Index({"originId": 1}, "the same of a connection"),
+    ],
 }
 """Indexes of our own."""
 

@@ -8,10 +8,12 @@ from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
+from models.bank_account import BankAccount
 from models.base import Stored
 from models.card import Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
+from models.connection import Connection
 from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.deletion import Deletion
 from models.erasure import Erasure
@@ -22,15 +24,20 @@ from models.integrity import IntegrityScan
 from models.job import Job
 from models.key_usage import KeyUsage
 from models.migration import Migration
+from models.outside_link import OutsideLink
 from models.person import IdentityJoin, Person, PersonMerge
 from models.preferences import Preferences
 from models.profile import Profile
+from models.project import Project
 from models.quarantine import QuarantinedEvent
+from models.repository_connection import RepositoryConnection
 from models.rollup_state import RollupState
 from models.seal import ArchivedDay, Seal
 from models.session import VisitSession
 from models.spending_profile import SpendingProfile
+from models.transaction import Transaction
 from models.user import User
+from models.webhook_event import WebhookEvent
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     User,
@@ -67,6 +74,13 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     SpendingProfile,
     CardQueue,
     CardEvent,
+    Connection,
+    BankAccount,
+    Transaction,
+    Project,
+    RepositoryConnection,
+    WebhookEvent,
+    OutsideLink,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -79,9 +93,11 @@ __all__ = [
     "App",
     "AppData",
     "ArchivedDay",
+    "BankAccount",
     "Card",
     "CardEvent",
     "CardQueue",
+    "Connection",
     "CountDay",
     "Deletion",
     "Erasure",
@@ -93,18 +109,23 @@ __all__ = [
     "Job",
     "KeyUsage",
     "Migration",
+    "OutsideLink",
     "PeopleDay",
     "Person",
     "PersonMerge",
     "Preferences",
     "Profile",
+    "Project",
     "PropertyDay",
     "QuarantinedEvent",
+    "RepositoryConnection",
     "RollupState",
     "Seal",
     "SessionDay",
     "SpendingProfile",
     "Stored",
+    "Transaction",
     "User",
     "VisitSession",
+    "WebhookEvent",
 ]

@@ -11,17 +11,23 @@ from models.activity import Activity
 from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app_data import AppData
+from models.bank_account import BankAccount
 from models.base import Stored, stored_name
 from models.card import ACTIVE, Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
+from models.connection import Connection
 from models.external_id import ExternalId
 from models.person import IdentityJoin, Person
 from models.preferences import Preferences
 from models.profile import Profile
+from models.project import Project
 from models.quarantine import QuarantinedEvent
+from models.repository_connection import RepositoryConnection
 from models.spending_profile import SpendingProfile
+from models.transaction import Transaction
 from models.user import User
+from models.webhook_event import WebhookEvent
 
 
 class OnDelete(Enum):
@@ -135,6 +141,15 @@ RELATIONS: Final[tuple[Relation, ...]] = (
     Relation(ApiKey, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account", at_once=True),
     Relation(CardQueue, "account_id", Account, CASCADE, STRIPED),
     Relation(CardEvent, "account_id", Account, CASCADE, STRIPED),
+    Relation(Connection, "user_id", User, CASCADE, at_once=True),
+    Relation(BankAccount, "connection_id", Connection, CASCADE, tenant="user_id"),
+    Relation(BankAccount, "user_id", User, CASCADE),
+    Relation(Transaction, "bank_account_id", BankAccount, CASCADE, tenant="user_id"),
+    Relation(Transaction, "user_id", User, CASCADE),
+    Relation(Project, "members.user_id", User, PULL),
+    Relation(Project, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account"),
+    Relation(RepositoryConnection, "project_id", Project, CASCADE, at_once=True),
+    Relation(WebhookEvent, "connection_id", RepositoryConnection, CASCADE),
 )
 
 EXEMPT: Final[dict[tuple[str, str], str]] = {
@@ -160,6 +175,13 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("sessiondays", "app_id"): "an app needs no registration",
     ("archiveddays", "app_id"): "an app needs no registration",
     ("apikeys", "app_id"): "an app needs no registration",
+    ("connections", "enrollment_id"): "an id in another system",
+    ("bankaccounts", "provider_id"): "an id in another system",
+    ("transactions", "provider_id"): "an id in another system",
+    ("repositoryconnections", "webhook_id"): "an id in another system",
+    ("webhookevents", "delivery_id"): "an id in another system",
+    ("outsidelinks", "origin_id"): "what it came from is deleted; the link goes once it is removed outside",
+    ("outsidelinks", "owner_id"): "of what it came from; the link goes once it is removed outside",
     ("idempotencykeys", "resource_id"): "of any collection; gone within a day, and a repeat looks the resource up anew",
 }
 """Fields that end in `_id` and refer to no document, as (collection, attribute): the reason."""

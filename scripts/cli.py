@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "worker": ("scripts.worker:main", "Start the worker alone: expiry, sweeps and other jobs."),
     "check-database": ("scripts.check_database:check_database", "Say whether the database answers; exit 1 if not."),
     "admin-key": ("scripts.admin_key:admin_key", "Make an admin API key and print it, this once."),
+    "keyring": ("scripts.keyring:cli", "Rotate the keys that seal tokens, re-encrypt, see which are needed."),
     "indexes": ("scripts.index_commands:cli", "Plan, apply and verify indexes, and see how they are used."),
     "integrity": (
         "scripts.integrity:cli",

@@ -20,6 +20,7 @@ from tests.filled import fill
 from tests.harness import Api, RequestRecorder, serve
 
 Raw = dict[str, Any]
+NOWHERE = "http://127.0.0.1:9"  # so that no test reaches for the internet
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it, and so do their children
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,6 +48,10 @@ def base_settings(mongodb_uri: str, data_dir: Path) -> Settings:
         data_dir=data_dir,
         database=f"test_{secrets.token_hex(4)}",
         deletion_fence_seconds=0,
+        teller_url=NOWHERE,
+        github_api_url=NOWHERE,
+        gitlab_api_url=NOWHERE,
+        bitbucket_api_url=NOWHERE,
         log_level="error",
         log_requests=True,
     )

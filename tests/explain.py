@@ -35,6 +35,18 @@ ALLOWED: Final[dict[str, str]] = {
             "analytics": "{messageId: {$gt: ?}}",
         }.items()
     },
+    **{
+        f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, $match {{count: {{$gt: ?}}}}, $limit]": (
+            "indexes.sync.find_duplicates, of the connections' collections"
+        )
+        for collection, selected in (
+            ("bankaccounts", "{}"),
+            ("transactions", "{}"),
+            ("repositoryconnections", "{}"),
+            ("webhookevents", "{}"),
+            ("webhookevents", "{digest: {$gt: ?}}"),
+        )
+    },
 }
 """Offences that are meant, each with its reason."""
 

@@ -7,6 +7,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from models import Card, CardEvent, CardQueue, Preferences, Profile, SpendingProfile, User
 from models.base import Raw, now
+from tests.filled_links import fill_links
 
 USERS = [ObjectId() for _ in range(25)]
 NOW = now()
@@ -79,3 +80,4 @@ async def fill(database: AsyncDatabase[Raw]) -> None:
     await fill_cards(database)
     ledger = [{"nextSweepAt": moment(number), "root": "users", "by": "test", "at": NOW} for number in range(300)]
     await database.deletions.insert_many(ledger)
+    await fill_links(database, USERS, NOW)

@@ -30,6 +30,7 @@ from app.main import create_app
 from app.settings import Settings
 from models.api_key import hash_key
 from scripts.mongod import end_with_starter
+from tests.outside.strangers import strangers
 
 ROOT = Path(__file__).parent.parent
 CHECKS = [
@@ -83,7 +84,12 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     }
     headers = {"Authorization": f"Bearer {secret}"}
     url = f"http://127.0.0.1:{port}"
-    with MongoClient[dict[str, Any]](mongodb_uri) as client, (folder / "log").open("wb") as log:
+    with (
+        MongoClient[dict[str, Any]](mongodb_uri) as client,
+        (folder / "log").open("wb") as log,
+        strangers() as outside,
+    ):
+        environment |= outside
         client[database]["apikeys"].insert_one(key)
         command = [sys.executable, "-m", "scripts"]
         subprocess.run([*command, "indexes", "apply"], env=environment, cwd=ROOT, check=True, capture_output=True)

@@ -135,7 +135,7 @@ async def delete(accountId: str, caller: Caller, request: Request, response: Res
     expected, settings = request_precondition(request), request.app.state.settings
     ledger = await delete_account(reached.account_id, expected, caller.name, settings)
     if ledger.swept:
-        return receipt_of(ledger)
+        return await receipt_of(ledger)
     response.status_code = 202
     if caller.is_admin:
         response.headers["Location"] = f"/v1/admin/jobs/{reached.account_id}"

@@ -136,7 +136,7 @@ async def delete(accountId: str, profileId: str, caller: Caller, request: Reques
     profile_id, expected = _id_of(profileId), request_precondition(request)
     ledger = await delete_profile(reached.account_id, profile_id, expected, caller.name, request.app.state.settings)
     if ledger.swept:
-        return receipt_of(ledger)
+        return await receipt_of(ledger)
     response.status_code = 202
     if caller.is_admin:
         response.headers["Location"] = f"/v1/admin/jobs/{profile_id}"

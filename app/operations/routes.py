@@ -130,4 +130,18 @@ async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
     ledger = await find_deletion(parse_id(deletionId))
     if ledger is None:
         raise NotFound("there is no such deletion")
-    return receipt_of(ledger)
+    return await receipt_of(ledger)
+
+
+@router.get(
+    "/v1/deletions/{deletionId}",
+    operation_id="getOwnDeletion",
+    summary="The receipt of a deletion that the caller asked for",
+    responses=problems() | answers(RECEIPT_SHOWN),
+)
+async def get_own_deletion(deletionId: str, caller: Caller) -> Receipt:
+    """By the id of the document that was deleted: counts so far while a job goes on, `final` in the end."""
+    ledger = await find_deletion(parse_id(deletionId))
+    if ledger is None or (ledger.by != caller.name and not caller.is_admin):
+        raise NotFound("there is no such deletion")
+    return await receipt_of(ledger)

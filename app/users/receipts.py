@@ -9,6 +9,7 @@ from pydantic import Field
 from app.relations.plan import Plan
 from models.base import Fields, Timestamp
 from models.deletion import Deletion
+from models.outside_link import OutsideLink
 
 
 class DeletionPlan(Fields):
@@ -31,6 +32,13 @@ class Receipt(Fields):
     nulled: dict[str, int]
     at: Timestamp
     final: bool
+    outside_links: Annotated[
+        int,
+        Field(
+            exclude_if=lambda count: not count,
+            description="Links to outside systems (bank logins, webhooks) that a job is removing there.",
+        ),
+    ] = 0
     swept: Annotated[bool, Field(exclude_if=bool, description="Only while it is false: a job goes on.")] = True
 
 
@@ -50,14 +58,15 @@ def plan_view(root_id: ObjectId, plan: Plan) -> DeletionPlan:
     )
 
 
-def receipt_of(ledger: Deletion) -> Receipt:
-    """The receipt that the ledger's entry makes."""
+async def receipt_of(ledger: Deletion) -> Receipt:
+    """The receipt that the ledger's entry makes, with what is still to be done outside."""
     return Receipt(
         id=ledger.id,
         deleted=ledger.deleted,
         nulled=ledger.nulled,
         at=ledger.at,
         final=ledger.final,
+        outside_links=await OutsideLink.count_of(ledger.id),
         swept=ledger.swept,
     )
 

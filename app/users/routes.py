@@ -133,7 +133,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     ledger = await delete_user(user_id, request_precondition(request), caller.name, request.app.state.settings)
     leases(request.scope).drop(user_id)
     if ledger.swept:
-        return receipt_of(ledger)
+        return await receipt_of(ledger)
     response.status_code = 202
     response.headers["Location"] = f"/v1/admin/jobs/{user_id}" if caller.is_admin else f"/v1/users/{user_id}/deletion"
     return Started(job_id=str(user_id))
@@ -153,7 +153,7 @@ async def deletion(userId: str, caller: Caller) -> Receipt:
         authorize(caller, "users:write", user_id=user_id)
     if ledger is None or ledger.root != User.collection_name():
         raise NotFound("no deletion of this user is known")
-    return receipt_of(ledger)
+    return await receipt_of(ledger)
 
 
 @router.get(

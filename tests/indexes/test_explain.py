@@ -40,6 +40,7 @@ from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
 from tests.indexes.card_operations import CARD_OPERATIONS
+from tests.indexes.link_operations import LINK_OPERATIONS
 
 ME, APP = USERS[7], "app1"
 AGO = NOW - timedelta(days=20)
@@ -166,6 +167,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Guard.close": [lambda: Guard.close(ME, session=None)],
     "Guard.count_up": [lambda: Guard.count_up(ME, ObjectId(), session=None)],
 }
+OPERATIONS |= LINK_OPERATIONS
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
 
 

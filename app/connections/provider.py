@@ -1,0 +1,105 @@
+"""What a provider of bank data is asked for, and how it may refuse; Teller's API and the sandbox are such providers."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Protocol
+
+from app.outgoing import TryLater
+from models.bank_account import AccountStatus
+from models.transaction import TransactionContent
+
+_REASON: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
+_MINOR_DIGITS: Final = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
+    **dict.fromkeys(("PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+"""Digits of minor units (ISO 4217) where they are not two."""
+
+
+class LoginNeeded(Exception):
+    """The person has to sign in at the bank again: another password, a code, terms to accept."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason if _REASON.fullmatch(reason) else "login_required"
+
+
+class Revoked(Exception):
+    """The token is not valid and will not be again."""
+
+    reason = "revoked"
+
+
+class AccountClosed(Exception):
+    """The provider gives no more access to this account."""
+
+
+class PageLost(Exception):
+    """The transaction to go on after is not there any more: read the account from its newest again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldAccount:
+    """An account as the provider tells it; `enrollment_id` is its id of the login."""
+
+    id: str
+    name: str
+    type: str
+    currency: str
+    last_four: str | None
+    status: AccountStatus
+    enrollment_id: str | None
+
+
+class BankProvider(Protocol):
+    """Access to one login. Every call raises LoginNeeded, Revoked or TryLater where it cannot be done."""
+
+    async def accounts(self) -> list[ToldAccount]:
+        """Every account; also the probe that says whether the token works."""
+        ...
+
+    async def balance(self, account: ToldAccount) -> int | None:
+        """What is on an account, in minor units; None where the bank does not tell."""
+        ...
+
+    async def transactions(
+        self, account_id: str, currency: str, *, after: str | None, since: str | None
+    ) -> list[TransactionContent]:
+        """A page of an account's transactions, newest first; an empty one is the end.
+
+        Args:
+            account_id: the provider's id.
+            currency: of the account.
+            after: id of the last transaction of the page before.
+            since: date; older ones are left out.
+
+        Raises:
+            AccountClosed: there is no access to this account any more.
+            PageLost: `after` is not there any more.
+        """
+        ...
+
+    async def transaction(self, account_id: str, currency: str, transaction_id: str) -> TransactionContent | None:
+        """One transaction; None where the provider does not have it (any more)."""
+        ...
+
+    async def disconnect(self) -> None:
+        """Give the access up. No error where it was given up before."""
+        ...
+
+
+def minor_units(amount: Any, currency: str) -> int:
+    """A decimal number in minor units: `"86.46"` US dollars are 8646.
+
+    Raises:
+        TryLater: it is no number, or has more digits than the currency.
+    """
+    try:
+        scaled = Decimal(amount).scaleb(_MINOR_DIGITS.get(currency, 2))
+        if not isinstance(amount, str) or scaled != scaled.to_integral_value() or abs(scaled) >= 2**63:
+            raise TryLater("malformed_answer")
+        return int(scaled)
+    except (InvalidOperation, TypeError, ValueError, OverflowError):
+        raise TryLater("malformed_answer") from None

@@ -1,0 +1,258 @@
+"""Routes of bank connections, their accounts and transactions, and Teller's webhooks."""
+
+from typing import Annotated, Any
+
+from bson import ObjectId
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AfterValidator
+
+from app.connections.changes import (
+    authorize_bank,
+    connect,
+    find_account,
+    find_connection,
+    patch_connection,
+)
+from app.connections.deletion import delete_connection
+from app.connections.sync import is_date
+from app.connections.syncs import sync_now
+from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
+from app.connections.webhooks import take, verify
+from app.examples import (
+    BANK_ACCOUNT_SHOWN,
+    CONNECTION,
+    CONNECTION_SHOWN,
+    PATCHES,
+    PLAN_SHOWN,
+    RECEIPT_SHOWN,
+    SYNC_SHOWN,
+    TRANSACTION_SHOWN,
+    WEBHOOK,
+    answers,
+    page_of,
+)
+from app.http import (
+    NOT_MODIFIED,
+    PATCHED,
+    Cursor,
+    Expand,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    etag,
+    page,
+    problems,
+    request_precondition,
+)
+from app.idempotency import IdempotencyClaim
+from app.keyring import KeyRing
+from app.patches import patch_kind
+from app.principal import Caller, authorize
+from app.relations.plan import collect
+from app.signatures import Signed
+from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.users.views import UserView, expand_user
+from models.bank_account import BankAccount
+from models.base import parse_id
+from models.connection import Connection
+from models.transaction import Transaction, TransactionStatus
+
+router = APIRouter(route_class=StrictRoute, tags=["Connections"])
+
+
+def _calendar_date(text: str) -> str:
+    if not is_date(text):
+        raise ValueError("not a date such as 2026-11-21")
+    return text
+
+
+Day = Annotated[str, AfterValidator(_calendar_date)]
+
+
+def _keyring(request: Request) -> KeyRing:
+    found: KeyRing = request.app.state.keyring
+    return found
+
+
+@router.post(
+    "/v1/users/{userId}/connections",
+    status_code=201,
+    operation_id="createConnection",
+    summary="Connect a bank login",
+    responses=problems(409),
+)
+async def create(
+    userId: str,
+    content: Annotated[NewConnection, CONNECTION],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
+) -> ConnectionView:
+    """The token is tried before anything is stored; accounts and transactions come with the first sync, soon after."""
+    user_id = caller.resolve(userId)
+    authorize_bank(caller, "connections:write", user_id, "user")
+    done = await connect(user_id, content, claim, request.app.state.settings, _keyring(request))
+    connection = await find_connection(caller, "connections:write", done.resource_id)
+    response.headers["Location"] = f"/v1/connections/{connection.id}"
+    response.headers["ETag"] = etag(connection.version)
+    return ConnectionView.model_validate(connection)
+
+
+@router.get(
+    "/v1/users/{userId}/connections",
+    operation_id="listConnections",
+    summary="List a user's bank connections",
+    responses=problems() | page_of(CONNECTION_SHOWN),
+)
+async def list_connections(
+    userId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None, expand: Expand = None
+) -> Page[ConnectionView]:
+    """The newest first."""
+    user_id = caller.resolve(userId)
+    authorize_bank(caller, "connections:read", user_id, "user")
+    if expand:
+        authorize(caller, "users:read", user_id=user_id)
+    before = decode_cursor(cursor, ObjectId)
+    user = UserView.model_validate(await expand_user(user_id))
+    found = await Connection.list_of(user_id, limit + 1, before[0] if before else None)
+    items, following = page(found, limit, lambda connection: (connection.id,))
+    views = [ConnectionView.model_validate(connection) for connection in items]
+    if expand:
+        views = [view.model_copy(update={"user": user}) for view in views]
+    return Page(items=views, next_cursor=following)
+
+
+@router.get(
+    "/v1/connections/{connectionId}",
+    operation_id="getConnection",
+    summary="Get a bank connection",
+    responses=problems() | answers(CONNECTION_SHOWN) | NOT_MODIFIED,
+    response_model=ConnectionView,
+)
+async def get(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """Its state and why, when it was synced and when it will be."""
+    connection = await find_connection(caller, "connections:read", parse_id(connectionId))
+    return conditional(request, response, connection.version, ConnectionView.model_validate(connection))
+
+
+@router.patch(
+    "/v1/connections/{connectionId}",
+    operation_id="patchConnection",
+    summary="Change a bank connection",
+    responses=PATCHED | answers(CONNECTION_SHOWN),
+    openapi_extra=PATCHES,
+)
+async def patch(connectionId: str, caller: Caller, request: Request, response: Response) -> ConnectionView:
+    """Names; `accessToken` after a new login, tried first; `status: disconnected`, which erases the token at once."""
+    connection = await find_connection(caller, "connections:write", parse_id(connectionId))
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    settings, body = request.app.state.settings, await request.json()
+    changed = await patch_connection(connection, kind, body, expected, settings, _keyring(request))
+    response.headers["ETag"] = etag(changed.version)
+    return ConnectionView.model_validate(changed)
+
+
+@router.delete(
+    "/v1/connections/{connectionId}",
+    operation_id="deleteConnection",
+    summary="Delete a bank connection, its accounts and their transactions",
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
+    | answers(RECEIPT_SHOWN),
+    response_model=Receipt | Started,
+)
+async def delete(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """The token is erased with it; the provider's access to the bank is given up by a job."""
+    connection = await find_connection(caller, "connections:write", parse_id(connectionId))
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_connection(ObjectId(connection.id), expected, caller.name, settings)
+    if ledger.swept:
+        return await receipt_of(ledger)
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/deletions/{connection.id}"
+    return Started(job_id=str(connection.id))
+
+
+@router.get(
+    "/v1/connections/{connectionId}/deletion-plan",
+    operation_id="planConnectionDeletion",
+    summary="What deleting a bank connection would do",
+    responses=problems() | answers(PLAN_SHOWN),
+)
+async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
+    """Counts per collection of what would go."""
+    connection = await find_connection(caller, "connections:read", parse_id(connectionId))
+    return plan_view(ObjectId(connection.id), await collect(Connection, ObjectId(connection.id)))
+
+
+@router.post(
+    "/v1/connections/{connectionId}/sync",
+    operation_id="syncConnection",
+    summary="Sync a bank connection now",
+    responses=problems(409) | answers(SYNC_SHOWN),
+)
+async def sync(connectionId: str, caller: Caller, request: Request) -> SyncView:
+    """For some seconds; the worker goes on with what is left. 409 with the running one's state where one runs."""
+    connection = await find_connection(caller, "connections:write", parse_id(connectionId))
+    after, done = await sync_now(connection, request.app.state.settings, _keyring(request))
+    return SyncView(state="done" if done else "continues", connection=ConnectionView.model_validate(after))
+
+
+@router.get(
+    "/v1/connections/{connectionId}/accounts",
+    operation_id="listBankAccounts",
+    summary="List the accounts of a bank connection",
+    responses=problems() | page_of(BANK_ACCOUNT_SHOWN),
+)
+async def list_accounts(
+    connectionId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[BankAccountView]:
+    """The newest first; closed ones are kept."""
+    connection = await find_connection(caller, "connections:read", parse_id(connectionId))
+    before = decode_cursor(cursor, ObjectId)
+    found = await BankAccount.list_of(ObjectId(connection.id), limit + 1, before[0] if before else None)
+    items, following = page(found, limit, lambda account: (account.id,))
+    return Page(items=[BankAccountView.model_validate(account) for account in items], next_cursor=following)
+
+
+@router.get(
+    "/v1/bank-accounts/{bankAccountId}/transactions",
+    operation_id="listTransactions",
+    summary="List the transactions of a bank account",
+    responses=problems() | page_of(TRANSACTION_SHOWN),
+)
+async def list_transactions(
+    bankAccountId: str,
+    caller: Caller,
+    start: Annotated[Day | None, Query(alias="from", description="A date, inclusive.")] = None,
+    end: Annotated[Day | None, Query(alias="to", description="A date, exclusive.")] = None,
+    status: TransactionStatus | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[TransactionView]:
+    """The newest first."""
+    account = await find_account(caller, "connections:read", parse_id(bankAccountId))
+    after: Any = decode_cursor(cursor, str, ObjectId)
+    found = await Transaction.list_of(ObjectId(account.id), limit + 1, start=start, end=end, status=status, after=after)
+    items, following = page(found, limit, lambda content: (content.date, content.id))
+    return Page(items=[TransactionView.model_validate(content) for content in items], next_cursor=following)
+
+
+@router.post(
+    "/v1/webhooks/teller",
+    status_code=202,
+    operation_id="takeTellerWebhook",
+    summary="Teller's webhooks",
+    responses=problems(),
+    openapi_extra=WEBHOOK,
+    response_class=Response,
+)
+async def teller_webhook(request: Request, _: Signed = None) -> Response:
+    """Signed by `Teller-Signature`; at most 3 minutes old. A sync of what it is about follows."""
+    body = await request.body()
+    verify(request.headers.get("teller-signature"), body, request.app.state.settings)
+    await take(await request.json())
+    return Response(status_code=202)

@@ -1,0 +1,299 @@
+"""Syncing a bank connection: page by page, each page's rows and the cursor that covers them in one transaction.
+
+A pass reads the accounts, then the transactions of each, newest first, and ends with what the provider no longer has.
+Every step names the pass, so that a crash repeats a step and never skips or doubles one. A pass reads the days since
+the last one and some before them (what is pending may move), now and then everything.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.connections.provider import AccountClosed, BankProvider, PageLost, ToldAccount
+from app.database import transaction
+from app.outgoing import TryLater
+from app.relations.guards import refer
+from app.settings import Settings
+from models.bank_account import BankAccount
+from models.base import Raw, now, rfc3339
+from models.connection import Connection
+from models.transaction import Transaction, TransactionContent
+
+LEASE: Final = timedelta(seconds=60)
+_REMOVALS: Final = 25
+_MOST_PAGES: Final = 10_000
+_MOST_RESTARTS: Final = 3
+
+
+class LostSync(Exception):
+    """The connection went, its token was replaced, or another sync has taken over: write no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a pass has come.
+
+    Attributes:
+        pass_id: stamped on every transaction that the pass meets.
+        full: whether it reads everything.
+        todo: ids of the bank accounts that are still to be read, the one in hand first.
+        begun: when the one in hand was begun, and its `since` decided (RFC 3339).
+        since: date from which it is read; None for everything.
+        after: the provider's id of the last transaction of its last page.
+        pages: of the one in hand.
+        restarts: how often it was begun anew because `after` had gone.
+    """
+
+    pass_id: str
+    full: bool
+    todo: list[str] = field(default_factory=list)
+    begun: str | None = None
+    since: str | None = None
+    after: str | None = None
+    pages: int = 0
+    restarts: int = 0
+
+    def dump(self) -> str:
+        """As it is stored."""
+        return orjson.dumps(asdict(self)).decode()
+
+    @classmethod
+    def load(cls, text: str) -> "Cursor":
+        """What `dump` made."""
+        return cls(**orjson.loads(text))
+
+    def next_account(self) -> "Cursor":
+        """The cursor with the account in hand done."""
+        return Cursor(self.pass_id, self.full, self.todo[1:])
+
+    def again(self) -> "Cursor":
+        """The cursor at the newest of the account in hand.
+
+        Raises:
+            TryLater: it was there too often.
+        """
+        if self.restarts >= _MOST_RESTARTS:
+            raise TryLater("paging_failed")
+        return replace(self, after=None, pages=0, restarts=self.restarts + 1)
+
+
+class Pass:
+    """One sync that holds a connection's lease."""
+
+    def __init__(self, connection: Connection, provider: BankProvider, settings: Settings) -> None:
+        self._connection = connection
+        self._provider = provider
+        self._settings = settings
+        self._user_id = connection.user_id
+
+    async def run(self, seconds: float) -> bool:
+        """Sync until done or the time is over.
+
+        Returns:
+            Whether the pass is done; if not, the cursor says where the next one goes on.
+
+        Raises:
+            LoginNeeded, Revoked, TryLater: by the provider.
+            LostSync: the lease is another's.
+        """
+        deadline = time.monotonic() + seconds
+        cursor = Cursor.load(self._connection.cursor) if self._connection.cursor else await self._begin()
+        while cursor.todo:
+            if time.monotonic() >= deadline:
+                return False
+            cursor = await self._step(cursor)
+        await self._finish(cursor)
+        return True
+
+    async def _begin(self) -> Cursor:
+        """The accounts with their balances; from here the token is known to work."""
+        told = await self._provider.accounts()
+        balances: dict[str, int | None] = {}
+        for account in told:
+            if account.status == "open":
+                balances[account.id] = await self._provider.balance(account)
+                if not await self._connection.renew(now() + LEASE):
+                    raise LostSync
+        last_full = self._connection.full_sync_at
+        full = last_full is None or now() - last_full > timedelta(days=self._settings.sync_full_days)
+        fresh = {account.id: PydanticObjectId() for account in told}
+        enrollment = next((account.enrollment_id for account in told if account.enrollment_id), None)
+
+        async def work(session: AsyncClientSession) -> Cursor:
+            ids = await self._store_accounts(told, balances, fresh, session)
+            cursor = Cursor(
+                str(ObjectId()), full, [str(ids[account.id]) for account in told if account.status == "open"]
+            )
+            await self._note(cursor, len(told), session)
+            await self._note_login(enrollment, session)
+            return cursor
+
+        return await transaction(work)
+
+    async def _store_accounts(
+        self,
+        told: Sequence[ToldAccount],
+        balances: dict[str, int | None],
+        fresh: dict[str, PydanticObjectId],
+        session: AsyncClientSession,
+    ) -> dict[str, PydanticObjectId]:
+        """Insert and change accounts; those that are not told any more are closed, with all that is known of them."""
+        known = {account.provider_id: account for account in await BankAccount.all_of(self._id, session=session)}
+        for account in {each.id: each for each in told}.values():
+            fields = _account_fields(account, balances)
+            if (stored := known.pop(account.id, None)) is not None:
+                fresh[account.id] = PydanticObjectId(stored.id)
+                if any(getattr(stored, name) != value for name, value in fields.items()):
+                    named = {_STORED[name]: value for name, value in fields.items()}
+                    await BankAccount.change({"_id": stored.id}, named, session=session)
+                continue
+            row = BankAccount(
+                id=fresh[account.id],
+                user_id=self._user_id,
+                connection_id=PydanticObjectId(self._id),
+                provider_id=account.id,
+                **fields,
+            )
+            await refer(BankAccount, row.stored(), session)
+            await row.add(session)
+        for gone in known.values():
+            if gone.status == "open":
+                await BankAccount.change({"_id": gone.id}, {"status": "closed"}, session=session)
+        return fresh
+
+    async def _step(self, cursor: Cursor) -> Cursor:
+        """One page of the account in hand, or its end."""
+        account = await BankAccount.find_by_id(ObjectId(cursor.todo[0]))
+        if account is None:
+            raise LostSync
+        if cursor.begun is None:
+            cursor = replace(cursor, begun=rfc3339(now()), since=None if cursor.full else await self._since(account))
+        try:
+            page = await self._provider.transactions(
+                account.provider_id, account.currency, after=cursor.after, since=cursor.since
+            )
+        except AccountClosed:
+            return await self._close(account, cursor)
+        except PageLost:
+            return cursor.again()
+        if not page:
+            return await self._end(account, cursor)
+        if page[-1].provider_id == cursor.after or cursor.pages >= _MOST_PAGES:
+            raise TryLater("paging_failed")
+        return await self._store(account, page, replace(cursor, after=page[-1].provider_id, pages=cursor.pages + 1))
+
+    async def _since(self, account: BankAccount) -> str | None:
+        """From when an account is to be read: some days before it was last read, or its oldest pending transaction."""
+        if account.synced_at is None:
+            return None
+        window = (account.synced_at.date() - timedelta(days=self._settings.sync_window_days)).isoformat()
+        pending = await Transaction.oldest_pending(ObjectId(account.id))
+        return min(window, pending) if pending else window
+
+    async def _store(self, account: BankAccount, page: Sequence[TransactionContent], cursor: Cursor) -> Cursor:
+        account_id = PydanticObjectId(account.id)
+
+        async def work(session: AsyncClientSession) -> None:
+            await refer(Transaction, {"bankAccountId": account_id, "userId": self._user_id}, session)
+            changed = await Transaction.store(self._user_id, account_id, page, cursor.pass_id, session)
+            await self._note(cursor, changed, session)
+
+        await transaction(work)
+        return cursor
+
+    async def _end(self, account: BankAccount, cursor: Cursor) -> Cursor:
+        """Remove what the pass has not met and the provider, asked for each by its id, does not have."""
+        account_id = PydanticObjectId(account.id)
+        unseen = await Transaction.find_unseen(account_id, cursor.since, cursor.pass_id, _REMOVALS)
+        found, gone = list[TransactionContent](), list[ObjectId]()
+        for row in unseen:
+            told = await self._provider.transaction(account.provider_id, account.currency, row.provider_id)
+            if told is None:
+                gone.append(ObjectId(row.id))
+            else:
+                found.append(told)
+        done = len(unseen) < _REMOVALS
+        following = cursor.next_account() if done else cursor
+
+        async def work(session: AsyncClientSession) -> None:
+            changed = len(gone)
+            if found:
+                changed += await Transaction.store(self._user_id, account_id, found, cursor.pass_id, session)
+            if gone:
+                await Transaction.raw().delete_many({"_id": {"$in": gone}}, session=session)
+            if done and cursor.begun is not None:
+                synced: Raw = {"$set": {"syncedAt": datetime.fromisoformat(cursor.begun)}}
+                await BankAccount.raw().update_one({"_id": account_id}, synced, session=session)
+            await self._note(following, changed, session)
+
+        await transaction(work)
+        return following
+
+    async def _close(self, account: BankAccount, cursor: Cursor) -> Cursor:
+        async def work(session: AsyncClientSession) -> None:
+            await BankAccount.change({"_id": account.id}, {"status": "closed"}, session=session)
+            await self._note(cursor.next_account(), 1, session)
+
+        await transaction(work)
+        return cursor.next_account()
+
+    async def _note(self, cursor: Cursor, rows: int, session: AsyncClientSession) -> None:
+        if not await self._connection.note_progress(cursor.dump(), now() + LEASE, rows, session=session):
+            raise LostSync
+
+    async def _note_login(self, enrollment: str | None, session: AsyncClientSession) -> None:
+        """The probe worked: a connection that needed a new login is connected again."""
+        fields: Raw = {}
+        if self._connection.status != "connected":
+            fields = {"status": "connected", "statusReason": None, "authenticatedAt": now()}
+        if enrollment is not None and enrollment != self._connection.enrollment_id:
+            fields["enrollmentId"] = enrollment
+        if fields:
+            await Connection.change({"_id": self._id}, fields, session=session)
+
+    async def _finish(self, cursor: Cursor) -> None:
+        moment = now()
+        fields: dict[str, Any] = {
+            "cursor": None,
+            "lastSyncAt": moment,
+            "nextAttemptAt": moment + timedelta(seconds=self._settings.sync_every_seconds),
+            "failures": 0,
+        }
+        if cursor.full:
+            fields["fullSyncAt"] = ObjectId(cursor.pass_id).generation_time
+        if await self._connection.end_sync(fields) is None:
+            raise LostSync
+
+    @property
+    def _id(self) -> ObjectId:
+        return ObjectId(self._connection.id)
+
+
+_STORED: Final = {
+    "name": "name",
+    "type": "type",
+    "currency": "currency",
+    "last_four": "lastFour",
+    "status": "status",
+    "balance": "balance",
+}
+
+
+def _account_fields(account: ToldAccount, balances: dict[str, int | None]) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: getattr(account, name) for name in _STORED if name != "balance"}
+    return fields | ({"balance": balances[account.id]} if account.id in balances else {})
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a date of the calendar, `2026-11-21`."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -1,0 +1,184 @@
+"""Teller's API (https://teller.io/docs/api): accounts, balances, transactions; mutual TLS, token as user name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from app.connections.provider import (
+    AccountClosed,
+    LoginNeeded,
+    PageLost,
+    Revoked,
+    ToldAccount,
+    minor_units,
+)
+from app.observability import log
+from app.outgoing import Answer, Outgoing, TryLater, outgoing
+from app.settings import Settings
+from models.transaction import TransactionContent
+
+PAGE: Final = 200
+_DISCONNECTED: Final = "enrollment.disconnected"
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class _Account(BaseModel):
+    """What is taken of Teller's account."""
+
+    id: Id
+    enrollment_id: Id | None = None
+    name: Annotated[str, Field(max_length=1024)]
+    type: Annotated[str, Field(max_length=64)]
+    subtype: Annotated[str, Field(max_length=64)] | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    last_four: Annotated[str, Field(max_length=16)] | None = None
+    status: Literal["open", "closed"] = "open"
+
+
+class _Balances(BaseModel):
+    """What is taken of Teller's balances."""
+
+    ledger: str | None = None
+    available: str | None = None
+
+
+class _Transaction(BaseModel):
+    """What is taken of Teller's transaction."""
+
+    id: Id
+    amount: str
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    description: Annotated[str | None, Field(max_length=4096)] = None
+    status: Literal["pending", "posted"]
+
+
+_ACCOUNTS: Final = TypeAdapter(list[_Account])
+_TRANSACTIONS: Final = TypeAdapter(list[_Transaction])
+
+
+class Teller:
+    """One login by its access token."""
+
+    def __init__(self, http: Outgoing) -> None:
+        self._http = http
+
+    async def accounts(self) -> list[ToldAccount]:
+        """`GET /accounts`."""
+        answer = await self._http.send("GET", "/accounts")
+        if not answer.is_success:
+            raise _refusal(answer)
+        return [
+            ToldAccount(
+                account.id,
+                account.name,
+                account.subtype or account.type,
+                account.currency,
+                account.last_four,
+                account.status,
+                account.enrollment_id,
+            )
+            for account in _checked(_ACCOUNTS, answer)
+        ]
+
+    async def balance(self, account: ToldAccount) -> int | None:
+        """`GET /accounts/{id}/balances`; the ledger balance, else the available one."""
+        answer = await self._http.send("GET", f"/accounts/{_part(account.id)}/balances")
+        if answer.status in (404, 410) and not _error_code(answer).startswith(_DISCONNECTED):
+            return None
+        if not answer.is_success:
+            raise _refusal(answer)
+        told = _checked(TypeAdapter(_Balances), answer)
+        amount = told.ledger if told.ledger is not None else told.available
+        return None if amount is None else minor_units(amount, account.currency)
+
+    async def transactions(
+        self, account_id: str, currency: str, *, after: str | None, since: str | None
+    ) -> list[TransactionContent]:
+        """`GET /accounts/{id}/transactions` with `count`, `from_id` and `start_date`."""
+        query = {"count": str(PAGE)}
+        if after is not None:
+            query["from_id"] = after
+        if since is not None:
+            query["start_date"] = since
+        answer = await self._http.send("GET", f"/accounts/{_part(account_id)}/transactions", query=query)
+        if answer.is_success:
+            return [_content(told, currency) for told in _checked(_TRANSACTIONS, answer)]
+        if _error_code(answer).startswith(_DISCONNECTED):
+            raise _refusal(answer)
+        if after is not None and answer.status in (400, 404, 422):
+            raise PageLost
+        if answer.status in (404, 410):
+            raise AccountClosed
+        raise _refusal(answer)
+
+    async def transaction(self, account_id: str, currency: str, transaction_id: str) -> TransactionContent | None:
+        """`GET /accounts/{id}/transactions/{id}`."""
+        path = f"/accounts/{_part(account_id)}/transactions/{_part(transaction_id)}"
+        answer = await self._http.send("GET", path)
+        if answer.is_success:
+            return _content(_checked(TypeAdapter(_Transaction), answer), currency)
+        if answer.status in (404, 410) and not _error_code(answer).startswith(_DISCONNECTED):
+            return None
+        raise _refusal(answer)
+
+    async def disconnect(self) -> None:
+        """`DELETE /accounts`: Teller gives up its access to all accounts of the login."""
+        answer = await self._http.send("DELETE", "/accounts")
+        gone = answer.status in (401, 403, 404, 410) and not _error_code(answer).startswith(_DISCONNECTED)
+        if not answer.is_success and not gone:
+            raise TryLater(f"refused_{answer.status}")
+
+
+@asynccontextmanager
+async def teller(settings: Settings, token: str) -> AsyncIterator[Teller]:
+    """Access to one login at Teller, while the block lasts."""
+    files = (settings.teller_certificate_file, settings.teller_key_file)
+    async with outgoing(settings, settings.teller_url, auth=(token, ""), certificate=files) as http:
+        yield Teller(http)
+
+
+def _refusal(answer: Answer) -> Exception:
+    """What an answer of Teller that is no success means (https://teller.io/docs/api/errors)."""
+    code = _error_code(answer)
+    if code.startswith(_DISCONNECTED):
+        return LoginNeeded(code.removeprefix(_DISCONNECTED).lstrip(".").replace("user_action.", "") or "disconnected")
+    if answer.status == 401:
+        return LoginNeeded("unauthorized")
+    if answer.status == 403:
+        return Revoked()
+    if answer.status == 400 and "certificate" in answer.body[:1024].decode("utf-8", "replace"):
+        log.error("Teller asks for a client certificate: SATCHEL_TELLER_CERTIFICATE_FILE")
+        return TryLater("certificate_missing")
+    return TryLater(f"refused_{answer.status}")
+
+
+def _error_code(answer: Answer) -> str:
+    try:
+        told: Any = answer.json()
+        return str(told["error"]["code"])
+    except (TryLater, TypeError, KeyError):
+        return ""
+
+
+def _checked(adapter: TypeAdapter[Any], answer: Answer) -> Any:
+    try:
+        return adapter.validate_python(answer.json())
+    except ValidationError:
+        raise TryLater("malformed_answer") from None
+
+
+def _content(told: _Transaction, currency: str) -> TransactionContent:
+    return TransactionContent(
+        provider_id=told.id,
+        amount=minor_units(told.amount, currency),
+        date=told.date,
+        description=told.description or "",
+        status=told.status,
+    )
+
+
+def _part(identifier: str) -> str:
+    return quote(identifier, safe="")

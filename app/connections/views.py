@@ -1,0 +1,69 @@
+"""How connections, bank accounts and transactions are sent."""
+
+from typing import Annotated, Literal
+
+from beanie import PydanticObjectId
+from pydantic import ConfigDict, Field, SecretStr
+
+from app.users.views import Embedded, View
+from models.bank_account import AccountStatus
+from models.base import Fields, Timestamp
+from models.connection import Label, Provider, Status
+from models.transaction import TransactionContent
+
+Token = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+
+
+class NewConnection(Fields):
+    """What a connection is made of."""
+
+    provider: Provider
+    institution: Label
+    label: Label
+    access_token: Annotated[Token, Field(description="Of the provider; kept sealed and never sent.")]
+
+
+class ConnectionView(View):
+    """A connection, without its token. `running` is the sync that is under way."""
+
+    user_id: PydanticObjectId
+    provider: Provider
+    institution: str
+    label: str
+    status: Status
+    status_reason: str | None = None
+    last_sync_at: Timestamp | None = None
+    next_attempt_at: Annotated[Timestamp | None, Field(description="When it is synced next.")] = None
+    user: Embedded = None
+
+
+class SyncView(Fields):
+    """What a sync by hand came to: `done`, or `continues` where the worker goes on with it."""
+
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True)
+
+    state: Literal["done", "continues"]
+    connection: ConnectionView
+
+
+class BankAccountView(View):
+    """A bank account."""
+
+    user_id: PydanticObjectId
+    connection_id: PydanticObjectId
+    provider_id: str
+    name: str
+    type: str
+    currency: Annotated[str, Field(description="ISO 4217.")]
+    balance: Annotated[int | None, Field(description="Minor units; null where the bank tells none.")] = None
+    last_four: str | None = None
+    status: AccountStatus
+
+
+class TransactionView(TransactionContent, View):
+    """A transaction."""
+
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
+
+    user_id: PydanticObjectId
+    bank_account_id: PydanticObjectId

@@ -1,0 +1,68 @@
+"""What the worker does for repositories: processes webhook events, looks at health, removes webhooks."""
+
+from typing import Final
+
+from app.jobs import Claim, Handler
+from app.keyring import load_keyring
+from app.outside_links import remove_due
+from app.repositories.connect import delivery_url
+from app.repositories.health import check
+from app.repositories.hosts import git_host, remove_webhook
+from app.repositories.inbox import process
+from app.repositories.urls import stored_repository
+from app.settings import Settings
+from models.base import now
+from models.outside_link import OutsideLink
+from models.repository_connection import RepositoryConnection
+from models.webhook_event import WebhookEvent
+
+_EVENTS: Final = "process-webhook-events"
+_HEALTH: Final = "check-repositories"
+_UNLINK: Final = "remove-webhooks"
+_BATCH: Final = 50
+PERIODIC: Final = {_EVENTS: 2.0, _HEALTH: 5.0, _UNLINK: 5.0}
+
+
+def handlers(settings: Settings) -> dict[str, Handler]:
+    """What is to be done for each kind of job."""
+    keyring = load_keyring(settings)
+
+    async def process_events(claim: Claim) -> None:
+        """Process what was delivered."""
+        total = 0
+        while waiting := await WebhookEvent.find_waiting(_BATCH):
+            done = [await process(event) for event in waiting]
+            total += len(waiting)
+            await claim.renew(processed=total)
+            if not any(done):
+                return  # of connections that are gone; the sweep removes them
+
+    async def check_repositories(claim: Claim) -> None:
+        """Look at the health of the connections that are due."""
+        total = 0
+        while due := await RepositoryConnection.find_due(now(), _BATCH):
+            for connection in due:
+                await check(connection, settings, keyring)
+                total += 1
+                await claim.renew(checked=total)
+
+    async def remove_webhooks(claim: Claim) -> None:
+        """Remove the webhooks of connections that went, were deactivated, or have another repository now."""
+        await remove_due("repository", remove, keyring, claim)
+
+    async def remove(link: OutsideLink, token: str) -> None:
+        details = link.details
+        repository = stored_repository(details["repositoryUrl"], details["serviceType"], settings)
+        if repository is None or await _is_active_again(link):
+            return
+        url = delivery_url(settings, details["serviceType"], link.origin_id)
+        async with git_host(settings, repository, token) as host:
+            await remove_webhook(host, url, details.get("webhookId"))
+
+    return {_EVENTS: process_events, _HEALTH: check_repositories, _UNLINK: remove_webhooks}
+
+
+async def _is_active_again(link: OutsideLink) -> bool:
+    """Whether the webhook belongs to a connection that was activated again meanwhile."""
+    where = {"_id": link.origin_id, "isActive": True, "repositoryUrl": link.details["repositoryUrl"]}
+    return await RepositoryConnection.raw().find_one(where, {"_id": 1}) is not None

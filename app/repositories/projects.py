@@ -1,0 +1,202 @@
+"""The rules of projects: who reaches one, who changes it, who its members are."""
+
+from typing import Any, Final
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import ValidationError
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.database import transaction
+from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable, VersionMismatch
+from app.http import holds, wants_absence
+from app.idempotency import Claim, Done, once
+from app.patches import PatchKind, apply_patch
+from app.principal import Principal, authorize
+from app.relations.delete import delete_root
+from app.relations.guards import refer
+from app.relations.living import is_living
+from app.repositories.views import NewProject, ProjectView
+from app.settings import Settings
+from app.users.changes import find_user
+from app.users.views import current
+from app.validation import validation_problem
+from models.deletion import Deletion
+from models.precondition import Expected
+from models.project import Member, Project, ProjectRole
+from models.values import Json
+
+_RACES: Final = 20
+_MOST_MEMBERS: Final = 1000
+
+
+def authorize_projects(caller: Principal, scope: str) -> None:
+    """Let the caller pass to projects as such: keys with the scope, users for their own.
+
+    Raises:
+        Forbidden: the key lacks the scope, or the token is bound to an app.
+    """
+    if caller.kind == "key":
+        authorize(caller, scope)
+    elif caller.app_id is not None:
+        raise Forbidden("this token is bound to one app and does not reach projects")
+
+
+async def find_project(caller: Principal, scope: str, project_id: ObjectId | None, *, write: bool = False) -> Project:
+    """A project that the caller may read, or change: members read, its admins write, keys by their scope.
+
+    Raises:
+        Forbidden: the caller lacks the scope, or is a member who may only read.
+        NotFound: there is none, or the caller is no member.
+    """
+    authorize_projects(caller, scope)
+    project = await Project.find_by_id(project_id) if project_id else None
+    if project is None or not await is_living(Project, {"_id": project.id, "accountId": project.account_id}):
+        raise NotFound("there is no such project")
+    if caller.kind == "user":
+        role = project.role_of(caller.id)
+        if role is None:
+            raise NotFound("there is no such project")
+        if write and role != "admin":
+            raise Forbidden("this is for the project's admins")
+    return project
+
+
+async def create_project(caller: Principal, content: NewProject, claim: Claim | None) -> Done:
+    """Make a project; a user who does becomes its first admin.
+
+    Raises:
+        BadReference: the account is not there, takes no projects, or is not the user's own.
+    """
+    account_id = content.account_id
+    if account_id is not None and caller.kind == "user":
+        owner = await find_user(caller.id)
+        if owner.account_id != account_id:
+            raise BadReference("There is no such active account", "accountId")
+    members = [Member(user_id=PydanticObjectId(caller.id), role="admin")] if caller.kind == "user" else []
+
+    async def work(session: AsyncClientSession, project_id: ObjectId) -> None:
+        project = Project(id=PydanticObjectId(project_id), name=content.name, account_id=account_id, members=members)
+        await refer(Project, project.stored(), session)
+        await project.add(session)
+
+    return await once(claim, 201, work)
+
+
+async def patch_project(project: Project, kind: PatchKind, patch: Json, expected: Expected | None) -> Project:
+    """Change a project's name by a patch of what `GET` shows.
+
+    Raises:
+        VersionMismatch: the precondition does not hold.
+        Invalid: the result is not acceptable.
+        NotFound: it went meanwhile.
+    """
+    for _ in range(_RACES):
+        before = current(ProjectView.model_validate(project))
+        if not holds(expected, project.version):
+            raise VersionMismatch(before)
+        after = apply_patch(kind, patch, before)
+        if after == before:
+            return project
+        fields = {"name": _new_name(before, after)}
+        changed = await Project.change({"_id": project.id}, fields, expected=project.version)
+        if changed is not None:
+            return changed
+        project = await _again(project)
+    raise Unavailable("other writers of this project were faster")
+
+
+def _new_name(before: dict[str, Any], after: Json) -> str:
+    if not isinstance(after, dict):
+        raise Invalid.field("", "malformed", "a project is an object")
+    for name in sorted(before.keys() | after.keys()):
+        if name != "name" and before.get(name) != after.get(name):
+            code = "read_only" if name in before else "unknown"
+            raise Invalid.field(f"/{name[:64]}", code, "only the name changes by a patch")
+    try:
+        return NewProject.model_validate({"name": after.get("name")}).name
+    except ValidationError as error:
+        raise validation_problem(error.errors(include_input=False), "") from None
+
+
+async def delete_project(project: Project, expected: Expected | None, by: str, settings: Settings) -> Deletion:
+    """Delete a project and all that belongs to it, if the precondition holds at the commit.
+
+    Raises:
+        NotFound: it is not there (any more).
+        VersionMismatch: the precondition does not hold; nothing was deleted.
+    """
+    try:
+        return await delete_root(Project, ObjectId(project.id), by, settings, expected=expected)
+    except NotFound:
+        shown = current(ProjectView.model_validate(await _again(project)))
+        raise VersionMismatch(shown, absent=wants_absence(expected)) from None
+
+
+async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> tuple[Project, bool]:
+    """Give a user a role in a project.
+
+    Returns:
+        The project, and whether the user is new to it.
+
+    Raises:
+        Restricted: the project would be without an admin.
+        NotFound: there is no such user, or the project went meanwhile.
+    """
+    for _ in range(_RACES):
+        before = project.role_of(user_id)
+        if before == role:
+            return project, False
+        member = Member(user_id=PydanticObjectId(user_id), role=role)
+        members = [member if each.user_id == user_id else each for each in project.members]
+        members += [] if before else [member]
+        _check_members(members)
+        changed = await _set_members(project, members, None if before else user_id)
+        if changed is not None:
+            return changed, before is None
+        project = await _again(project)
+    raise Unavailable("other writers of this project were faster")
+
+
+async def remove_member(project: Project, user_id: ObjectId) -> None:
+    """Take a user out of a project.
+
+    Raises:
+        Restricted: the project would be without an admin.
+        NotFound: the user is no member.
+    """
+    for _ in range(_RACES):
+        if project.role_of(user_id) is None:
+            raise NotFound("there is no such member")
+        members = [each for each in project.members if each.user_id != user_id]
+        _check_members(members)
+        if await _set_members(project, members, None) is not None:
+            return
+        project = await _again(project)
+    raise Unavailable("other writers of this project were faster")
+
+
+def _check_members(members: list[Member]) -> None:
+    if len(members) > _MOST_MEMBERS:
+        raise Invalid(f"a project has at most {_MOST_MEMBERS} members")
+    if not any(member.role == "admin" for member in members):
+        raise Restricted("a project keeps at least one admin: delete it, or make another member admin first")
+
+
+async def _set_members(project: Project, members: list[Member], new: ObjectId | None) -> Project | None:
+    """Set the members if the version is still the same; None where it is not."""
+    rows = [member.model_dump(by_alias=True) for member in members]
+
+    async def work(session: AsyncClientSession) -> Project | None:
+        if new is not None:
+            await refer(Project, {"_id": project.id, "members": [{"userId": new}]}, session)
+        return await Project.change({"_id": project.id}, {"members": rows}, expected=project.version, session=session)
+
+    return await transaction(work)
+
+
+async def _again(project: Project) -> Project:
+    found = await Project.find_by_id(ObjectId(project.id))
+    if found is None:
+        raise NotFound("there is no such project")
+    return found

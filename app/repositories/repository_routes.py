@@ -1,0 +1,238 @@
+"""Routes of a project's repository connection, its health and events, and the hosts' webhooks."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from fastapi import APIRouter, Query, Request, Response
+
+from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
+from app.examples import (
+    EVENT_SHOWN,
+    HEALTH_SHOWN,
+    PATCHES,
+    RECEIPT_SHOWN,
+    REPOSITORY,
+    REPOSITORY_SHOWN,
+    WEBHOOK,
+    answers,
+    page_of,
+)
+from app.http import (
+    NOT_MODIFIED,
+    PATCHED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    etag,
+    holds,
+    page,
+    problems,
+    request_precondition,
+)
+from app.keyring import KeyRing
+from app.patches import apply_patch, patch_kind
+from app.principal import Caller
+from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
+from app.repositories.deletion import delete_repository
+from app.repositories.inbox import process_again, receive
+from app.repositories.projects import find_project
+from app.repositories.views import EventView, HealthView, NewRepository, RepositoryConnectionInfo, Taken, current_info
+from app.signatures import Signed
+from app.users.receipts import Receipt, Started, receipt_of
+from models.base import parse_id
+from models.repository_connection import RepositoryConnection
+from models.webhook_event import EventStatus, WebhookEvent
+
+router = APIRouter(route_class=StrictRoute, tags=["Repositories"])
+_PATH = "/v1/projects/{projectId}/repository"
+
+
+def _keyring(request: Request) -> KeyRing:
+    found: KeyRing = request.app.state.keyring
+    return found
+
+
+async def _find(caller: Caller, scope: str, project: str, *, write: bool = False) -> RepositoryConnection:
+    found = await find_project(caller, scope, parse_id(project), write=write)
+    return await find_repository(ObjectId(found.id))
+
+
+@router.get(
+    _PATH,
+    operation_id="getRepository",
+    summary="Get a project's repository connection",
+    responses=problems() | answers(REPOSITORY_SHOWN) | NOT_MODIFIED,
+    response_model=RepositoryConnectionInfo,
+)
+async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """What seed 003 shows of it; token and secret never."""
+    found = await _find(caller, "projects:read", projectId)
+    return conditional(request, response, found.version, RepositoryConnectionInfo.model_validate(found))
+
+
+@router.put(
+    _PATH,
+    operation_id="putRepository",
+    summary="Connect a project to its repository",
+    responses=problems(409, 412) | {201: {"description": "The project had none", "model": RepositoryConnectionInfo}},
+)
+async def put(
+    projectId: str,
+    content: Annotated[NewRepository, REPOSITORY],
+    caller: Caller,
+    request: Request,
+    response: Response,
+) -> RepositoryConnectionInfo:
+    """The token is tried, then stored, then the webhook is registered. Another URL replaces the one there is."""
+    project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
+    expected, settings = request_precondition(request), request.app.state.settings
+    made, created = await put_repository(ObjectId(project.id), content, expected, settings, _keyring(request))
+    response.status_code = 201 if created else 200
+    response.headers["ETag"] = etag(made.version)
+    return RepositoryConnectionInfo.model_validate(made)
+
+
+@router.patch(
+    _PATH,
+    operation_id="patchRepository",
+    summary="Deactivate a repository connection, or activate it again",
+    responses=PATCHED | answers(REPOSITORY_SHOWN),
+    openapi_extra=PATCHES,
+)
+async def patch(projectId: str, caller: Caller, request: Request, response: Response) -> RepositoryConnectionInfo:
+    """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps its token."""
+    found = await _find(caller, "projects:write", projectId, write=True)
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    if not holds(expected, found.version):
+        raise VersionMismatch(current_info(found))
+    before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
+    after = apply_patch(kind, await request.json(), before)
+    changed: RepositoryConnection | None = found
+    if (wanted := _wanted(before, after)) != found.is_active:
+        settings, keyring = request.app.state.settings, _keyring(request)
+        changed = await activate(found, settings, keyring) if wanted else await deactivate(found)
+    if changed is None:
+        raise Unavailable("other writers of this repository connection were faster")
+    response.headers["ETag"] = etag(changed.version)
+    return RepositoryConnectionInfo.model_validate(changed)
+
+
+def _wanted(before: dict[str, Any], after: Any) -> bool:
+    """The `isActive` that a patch asks for; nothing else changes by one."""
+    if not isinstance(after, dict):
+        raise Invalid.field("", "malformed", "a repository connection is an object")
+    for name in sorted(before.keys() | after.keys()):
+        if name != "isActive" and before.get(name) != after.get(name):
+            code = "read_only" if name in before else "unknown"
+            raise Invalid.field(f"/{name[:64]}", code, "only isActive changes by a patch")
+    wanted = after.get("isActive")
+    if not isinstance(wanted, bool):
+        raise Invalid.field("/isActive", "wrong_type", "isActive is true or false")
+    return wanted
+
+
+@router.delete(
+    _PATH,
+    operation_id="deleteRepository",
+    summary="Disconnect a project from its repository",
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps its events", "model": Started}}
+    | answers(RECEIPT_SHOWN),
+    response_model=Receipt | Started,
+)
+async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """Token and secret are erased at once; the webhook is removed by a job, even where the host is down just now."""
+    found = await _find(caller, "projects:write", projectId, write=True)
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_repository(found, expected, caller.name, settings)
+    if ledger.swept:
+        return await receipt_of(ledger)
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/deletions/{found.id}"
+    return Started(job_id=str(found.id))
+
+
+@router.get(
+    f"{_PATH}/health",
+    operation_id="getRepositoryHealth",
+    summary="How a connection is",
+    responses=problems() | answers(HEALTH_SHOWN),
+)
+async def health(projectId: str, caller: Caller) -> HealthView:
+    """By its latest probe and deliveries."""
+    return HealthView.model_validate(await _find(caller, "projects:read", projectId))
+
+
+@router.post(
+    f"{_PATH}/rotate-secret",
+    operation_id="rotateRepositorySecret",
+    summary="Give the webhook a fresh secret",
+    responses=problems(409) | answers(HEALTH_SHOWN),
+)
+async def rotate(projectId: str, caller: Caller, request: Request) -> HealthView:
+    """For the project's admins. Deliveries signed with the one before are taken for a day more (a setting)."""
+    found = await _find(caller, "projects:write", projectId, write=True)
+    return HealthView.model_validate(await rotate_secret(found, request.app.state.settings, _keyring(request)))
+
+
+@router.get(
+    f"{_PATH}/events",
+    operation_id="listWebhookEvents",
+    summary="List webhook deliveries",
+    responses=problems() | page_of(EVENT_SHOWN),
+)
+async def list_events(
+    projectId: str,
+    caller: Caller,
+    status: EventStatus | None = None,
+    payload: Annotated[bool, Query(description="With their payloads.")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[EventView]:
+    """The newest first; kept for 30 days. Those of a repository that was replaced are not shown."""
+    found = await _find(caller, "projects:read", projectId)
+    after: Any = decode_cursor(cursor, datetime, ObjectId)
+    events = await WebhookEvent.list_of(ObjectId(found.id), found.connected_at, limit + 1, status=status, after=after)
+    items, following = page(events, limit, lambda event: (event.received_at, event.id))
+    return Page(items=[_event_view(event, payload) for event in items], next_cursor=following)
+
+
+@router.post(
+    f"{_PATH}/events/{{eventId}}/redeliver",
+    operation_id="redeliverWebhookEvent",
+    summary="Process a webhook delivery once more",
+    responses=problems(409) | answers(EVENT_SHOWN),
+)
+async def redeliver(projectId: str, eventId: str, caller: Caller) -> EventView:
+    """For the project's admins."""
+    found = await _find(caller, "projects:write", projectId, write=True)
+    where = {"_id": parse_id(eventId), "connectionId": found.id}
+    row = await WebhookEvent.raw().find_one(where)
+    if row is None:
+        raise NotFound("there is no such event")
+    return _event_view(await process_again(WebhookEvent.from_stored(row)), False)
+
+
+def _event_view(event: WebhookEvent, payload: bool) -> EventView:
+    view = EventView.model_validate(event)
+    return view if payload else view.model_copy(update={"payload": None})
+
+
+@router.post(
+    "/v1/webhooks/{service}/{connectionId}",
+    status_code=202,
+    operation_id="takeWebhook",
+    summary="Webhooks of GitHub, GitLab and Bitbucket",
+    responses=problems(),
+    openapi_extra=WEBHOOK,
+)
+async def take_webhook(service: str, connectionId: str, request: Request, _: Signed = None) -> Taken:
+    """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is answered."""
+    body = await request.body()
+    stored = await receive(service, parse_id(connectionId), request.headers, body, _keyring(request))
+    return Taken(id=PydanticObjectId(stored.id), duplicate=stored.duplicate)

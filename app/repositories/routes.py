@@ -1,0 +1,191 @@
+"""Routes of projects and their members."""
+
+from typing import Annotated, Any
+
+from bson import ObjectId
+from fastapi import APIRouter, Request, Response
+
+from app.errors import Forbidden, NotFound
+from app.examples import (
+    MEMBER,
+    MEMBER_SHOWN,
+    PATCHES,
+    PLAN_SHOWN,
+    PROJECT,
+    PROJECT_SHOWN,
+    RECEIPT_SHOWN,
+    answers,
+    page_of,
+)
+from app.http import (
+    NOT_MODIFIED,
+    PATCHED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    etag,
+    page,
+    problems,
+    request_precondition,
+)
+from app.idempotency import IdempotencyClaim
+from app.patches import patch_kind
+from app.principal import Caller, Principal
+from app.relations.plan import collect
+from app.repositories.projects import (
+    authorize_projects,
+    create_project,
+    delete_project,
+    find_project,
+    patch_project,
+    put_member,
+    remove_member,
+)
+from app.repositories.views import MemberRole, NewProject, ProjectView
+from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from models.base import parse_id
+from models.project import Member, Project
+
+router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["Projects"])
+
+
+@router.post("", status_code=201, operation_id="createProject", summary="Create a project", responses=problems(409))
+async def create(
+    content: Annotated[NewProject, PROJECT], caller: Caller, claim: IdempotencyClaim, response: Response
+) -> ProjectView:
+    """A user who makes one becomes its admin."""
+    authorize_projects(caller, "projects:write")
+    done = await create_project(caller, content, claim)
+    project = await find_project(caller, "projects:write", done.resource_id)
+    response.headers["Location"] = f"/v1/projects/{project.id}"
+    response.headers["ETag"] = etag(project.version)
+    return ProjectView.model_validate(project)
+
+
+@router.get("", operation_id="listProjects", summary="List projects", responses=problems() | page_of(PROJECT_SHOWN))
+async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ProjectView]:
+    """The newest first; for users, those that they are members of."""
+    authorize_projects(caller, "projects:read")
+    before = decode_cursor(cursor, ObjectId)
+    member = caller.id if caller.kind == "user" else None
+    found = await Project.list_page(member, limit + 1, before[0] if before else None)
+    items, following = page(found, limit, lambda project: (project.id,))
+    return Page(items=[ProjectView.model_validate(project) for project in items], next_cursor=following)
+
+
+@router.get(
+    "/{projectId}",
+    operation_id="getProject",
+    summary="Get a project",
+    responses=problems() | answers(PROJECT_SHOWN) | NOT_MODIFIED,
+    response_model=ProjectView,
+)
+async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """With its members."""
+    project = await find_project(caller, "projects:read", parse_id(projectId))
+    return conditional(request, response, project.version, ProjectView.model_validate(project))
+
+
+@router.patch(
+    "/{projectId}",
+    operation_id="patchProject",
+    summary="Change a project",
+    responses=PATCHED | answers(PROJECT_SHOWN),
+    openapi_extra=PATCHES,
+)
+async def patch(projectId: str, caller: Caller, request: Request, response: Response) -> ProjectView:
+    """Its name; for the project's admins."""
+    project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    changed = await patch_project(project, kind, await request.json(), expected)
+    response.headers["ETag"] = etag(changed.version)
+    return ProjectView.model_validate(changed)
+
+
+@router.delete(
+    "/{projectId}",
+    operation_id="deleteProject",
+    summary="Delete a project, its repository connection and events",
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
+    | answers(RECEIPT_SHOWN),
+    response_model=Receipt | Started,
+)
+async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """For the project's admins. Token and secrets go with it; the webhook is removed by a job."""
+    project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_project(project, expected, caller.name, settings)
+    if ledger.swept:
+        return await receipt_of(ledger)
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/deletions/{project.id}"
+    return Started(job_id=str(project.id))
+
+
+@router.get(
+    "/{projectId}/deletion-plan",
+    operation_id="planProjectDeletion",
+    summary="What deleting a project would do",
+    responses=problems() | answers(PLAN_SHOWN),
+)
+async def deletion_plan(projectId: str, caller: Caller) -> DeletionPlan:
+    """Counts per collection of what would go."""
+    project = await find_project(caller, "projects:read", parse_id(projectId))
+    return plan_view(ObjectId(project.id), await collect(Project, ObjectId(project.id)))
+
+
+@router.get(
+    "/{projectId}/members/{userId}",
+    operation_id="getMember",
+    summary="Get a member of a project",
+    responses=problems() | answers(MEMBER_SHOWN),
+)
+async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
+    """A user's role in the project."""
+    project = await find_project(caller, "projects:read", parse_id(projectId))
+    user_id = caller.resolve(userId)
+    for member in project.members:
+        if member.user_id == user_id:
+            return member
+    raise NotFound("there is no such member")
+
+
+@router.put(
+    "/{projectId}/members/{userId}",
+    operation_id="putMember",
+    summary="Add a member to a project, or change a role",
+    responses=problems(409) | {201: {"description": "The user is new to the project", "model": Member}},
+)
+async def put(
+    projectId: str, userId: str, content: Annotated[MemberRole, MEMBER], caller: Caller, response: Response
+) -> Member:
+    """For the project's admins. A project keeps at least one of them."""
+    project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
+    user_id = caller.resolve(userId)
+    changed, new = await put_member(project, user_id, content.role)
+    response.status_code = 201 if new else 200
+    return next(member for member in changed.members if member.user_id == user_id)
+
+
+@router.delete(
+    "/{projectId}/members/{userId}",
+    status_code=204,
+    operation_id="deleteMember",
+    summary="Take a member out of a project",
+    responses=problems(409),
+)
+async def delete_member(projectId: str, userId: str, caller: Caller) -> None:
+    """For the project's admins, and for members who leave."""
+    project = await find_project(caller, "projects:write", parse_id(projectId))
+    user_id = caller.resolve(userId)
+    if not _leaves(caller, user_id) and caller.kind == "user" and project.role_of(caller.id) != "admin":
+        raise Forbidden("this is for the project's admins")
+    await remove_member(project, user_id)
+
+
+def _leaves(caller: Principal, user_id: ObjectId) -> bool:
+    return caller.kind == "user" and caller.id == user_id

@@ -1,0 +1,112 @@
+"""Repository URLs: every spelling of one repository made the same, and refused where the host is not the service's."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from app.errors import Invalid
+from app.settings import Settings
+from models.repository_connection import ServiceType
+
+_HOSTS: Final[dict[str, ServiceType]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "bitbucket.org": "Bitbucket"}
+_SCP: Final = re.compile(r"git@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^:]+)")
+_SEGMENT: Final = re.compile(r"[a-z0-9_.][a-z0-9_.-]{0,254}")
+_LONGEST: Final = 2048
+_DEEPEST: Final = 21  # GitLab: twenty groups and the project
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One repository: its canonical URL, `https://host/owner/name` in lower case, and where its host's API is."""
+
+    url: str
+    service: ServiceType
+    api_url: str
+
+    @property
+    def path(self) -> str:
+        """`owner/name`."""
+        return urlsplit(self.url).path.strip("/")
+
+
+def parse_repository(text: str, service: ServiceType, settings: Settings) -> Repository:
+    """The repository that a URL names: `https://host/owner/name[.git]`, `git@host:owner/name.git`, `ssh://git@host/…`.
+
+    Args:
+        text: the URL. One with a password or token in it is refused, and not repeated.
+        service: what the caller says the host is.
+        settings: where the APIs are, which hosts are self-hosted.
+
+    Raises:
+        Invalid: it is no such URL, or its host is not one of this service.
+    """
+    host, path = _host_and_path(text)
+    known, api_url = _known_hosts(settings).get(host, (None, ""))
+    if known is None:
+        raise _invalid("not_allowed", "the host is none that this deployment knows: SATCHEL_REPOSITORY_HOSTS")
+    if known != service:
+        error = {"pointer": "/serviceType", "code": "conflicting", "detail": f"{host} is {known}"}
+        raise Invalid(f"{host} is {known}, not {service}", errors=[error])
+    segments = path.removesuffix("/").removesuffix(".git").lower().strip("/").split("/")
+    deepest = _DEEPEST if service == "GitLab" else 2
+    if not 2 <= len(segments) <= deepest or not all(_is_segment(segment) for segment in segments):
+        raise _invalid("malformed", "the path names no repository: owner/name")
+    return Repository(f"https://{host}/{'/'.join(segments)}", service, api_url)
+
+
+def stored_repository(url: str, service: ServiceType, settings: Settings) -> Repository | None:
+    """The repository of a canonical URL; None where its host is not known any more."""
+    try:
+        return parse_repository(url, service, settings)
+    except Invalid:
+        return None
+
+
+def _host_and_path(text: str) -> tuple[str, str]:
+    if len(text) > _LONGEST or not text.isascii() or any(char.isspace() for char in text):
+        raise _invalid("malformed", "not the URL of a Git repository")
+    if (scp := _SCP.fullmatch(text)) is not None:
+        return scp["host"].lower().removeprefix("www."), scp["path"]
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        raise _invalid("malformed", "not the URL of a Git repository") from None
+    _check_parts(parts, port)
+    return host.removeprefix("www."), parts.path
+
+
+def _check_parts(parts: SplitResult, port: int | None) -> None:
+    user, ports = ("git", (None, 22)) if parts.scheme == "ssh" else (None, (None, 443))
+    if parts.scheme not in ("https", "ssh") or not parts.hostname:
+        raise _invalid("malformed", "a repository URL begins with https://, ssh:// or git@")
+    if parts.password is not None or parts.username not in (None, user):
+        raise _invalid("not_allowed", "a repository URL holds no user name, password or token")
+    if port not in ports or parts.query or parts.fragment:
+        raise _invalid("malformed", "a repository URL has no port, query or fragment")
+
+
+def _is_segment(segment: str) -> bool:
+    return _SEGMENT.fullmatch(segment) is not None and segment not in (".", "..") and ".." not in segment
+
+
+def _known_hosts(settings: Settings) -> dict[str, tuple[ServiceType, str]]:
+    """Host -> its service, and where its API is."""
+    apis = {
+        "GitHub": settings.github_api_url,
+        "GitLab": settings.gitlab_api_url,
+        "Bitbucket": settings.bitbucket_api_url,
+    }
+    known: dict[str, tuple[ServiceType, str]] = {host: (service, apis[service]) for host, service in _HOSTS.items()}
+    for entry in settings.repository_hosts:
+        name, _, host = entry.partition("=")
+        if name == "GitLab":
+            known[host.lower()] = ("GitLab", f"https://{host}/api/v4")
+        elif name == "GitHub":
+            known[host.lower()] = ("GitHub", f"https://{host}/api/v3")
+    return known
+
+
+def _invalid(code: str, detail: str) -> Invalid:
+    return Invalid.field("/repositoryUrl", code, detail)

@@ -1,0 +1,43 @@
+"""Signatures of webhooks: HMAC-SHA256, compared in constant time, and how OpenAPI is told of them."""
+
+import hmac
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.security import APIKeyHeader
+
+from app.errors import Code, Unauthenticated
+
+
+class BadSignature(Unauthenticated):
+    """The delivery is not signed as it must be."""
+
+    code = Code.BAD_SIGNATURE
+
+    def __init__(self) -> None:
+        super().__init__("the signature of this delivery is not valid")
+        self.headers = {"WWW-Authenticate": "Signature"}
+
+
+def signature(secret: str, message: bytes) -> str:
+    """The hex HMAC-SHA256 of a message."""
+    return hmac.new(secret.encode(), message, sha256).hexdigest()
+
+
+def is_signed(message: bytes, signatures: Iterable[str], secrets: Iterable[str]) -> bool:
+    """Whether any of the signatures was made of this message with any of the secrets."""
+    given = [text.encode("utf-8", "replace") for text in signatures]
+    made = [signature(secret, message).encode() for secret in secrets if secret]
+    return any(hmac.compare_digest(one, other) for one in given for other in made)
+
+
+def is_token(given: str, secrets: Iterable[str]) -> bool:
+    """Whether a token is one of the secrets."""
+    return any(hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode()) for secret in secrets if secret)
+
+
+_scheme = APIKeyHeader(name="X-Hub-Signature-256", scheme_name="WebhookSignature", auto_error=False)
+Signed = Annotated[Any, Depends(_scheme)]
+"""Marks a route whose callers are known by the signature of what they deliver."""

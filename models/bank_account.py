@@ -1,0 +1,56 @@
+"""Bank accounts: what a connection's login gives access to (seed 000)."""
+
+from typing import Annotated, Literal
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+
+from models.base import Raw, Session, Timestamp
+from models.owned import OwnedByUser
+
+AccountStatus = Literal["open", "closed"]
+
+
+class BankAccount(OwnedByUser):
+    """One account at a bank. It belongs to the connection that it came through.
+
+    `closed` is an account that the provider gives no more access to; what is known of it stays. `synced_at` is when all
+    its transactions had last been read.
+    """
+
+    user_id: PydanticObjectId
+    connection_id: PydanticObjectId
+    provider_id: str
+    name: str
+    type: str
+    currency: str
+    balance: Annotated[
+        int | None, Field(description="Minor units of the currency; null where the bank tells none.")
+    ] = None
+    last_four: str | None = None
+    status: AccountStatus = "open"
+    synced_at: Timestamp | None = None
+    guard: int = 0
+
+    class Settings:
+        name = "bankaccounts"
+
+    @classmethod
+    async def find_by_id(cls, account_id: ObjectId | None) -> "BankAccount | None":
+        """The account with this id."""
+        row = await cls.raw().find_one({"_id": account_id})
+        return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def list_of(cls, connection_id: ObjectId, limit: int, before: ObjectId | None) -> list["BankAccount"]:
+        """A connection's accounts, newest first."""
+        where: Raw = {"connectionId": connection_id, **({"_id": {"$lt": before}} if before else {})}
+        cursor = cls.raw().find(where).sort("_id", -1).limit(limit)
+        return [cls.from_stored(row) async for row in cursor]
+
+    @classmethod
+    async def all_of(cls, connection_id: ObjectId, *, session: Session = None) -> list["BankAccount"]:
+        """Every account of a connection, in no order."""
+        cursor = cls.raw().find({"connectionId": connection_id}, session=session)
+        return [cls.from_stored(row) async for row in cursor]

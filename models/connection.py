@@ -1,0 +1,120 @@
+"""Connections: a person's login at a bank, by the token that the provider gave for it (seed 000)."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+from pymongo import ReturnDocument
+
+from models.base import Fields, Raw, Session, Timestamp, now
+from models.owned import OwnedByUser
+from models.sealed import HoldsSecrets, Sealed
+
+Provider = Literal["teller", "sandbox"]
+Status = Literal["connected", "needs_reauth", "disconnected"]
+Label = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class RunningSync(Fields):
+    """A sync that holds the connection's lease. `pages` and `rows` are what it has stored so far."""
+
+    started_at: Timestamp
+    until: Annotated[Timestamp, Field(description="When the lease ends, unless it is renewed.")]
+    pages: int = 0
+    rows: int = 0
+
+
+class Connection(HoldsSecrets, OwnedByUser):
+    """One login at one institution; a user may have several at the same.
+
+    `cursor` says how far a sync has come and is written with the rows that it covers; `sync_fence` grows with each
+    sync, and what it writes names the fence that it was given. `authenticated_at` is when the token was last seen to
+    work after it was given. `failures` counts what went wrong in a row, for the backoff.
+    """
+
+    SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
+
+    user_id: PydanticObjectId
+    provider: Provider
+    institution: Label
+    label: Label
+    access_token: Sealed | None = None
+    status: Status = "connected"
+    status_reason: str | None = None
+    cursor: str | None = None
+    last_sync_at: Timestamp | None = None
+    next_attempt_at: Timestamp | None = None
+    enrollment_id: str | None = None
+    authenticated_at: Timestamp = Field(default_factory=now)
+    full_sync_at: Timestamp | None = None
+    failures: int = 0
+    sync_fence: int = 0
+    running: RunningSync | None = None
+    guard: int = 0
+
+    class Settings:
+        name = "connections"
+
+    @classmethod
+    async def find_by_id(cls, connection_id: ObjectId | None) -> "Connection | None":
+        """The connection with this id."""
+        row = await cls.raw().find_one({"_id": connection_id})
+        return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def list_of(cls, user_id: ObjectId, limit: int, before: ObjectId | None) -> list["Connection"]:
+        """A user's connections, newest first."""
+        where: Raw = {"userId": user_id, **({"_id": {"$lt": before}} if before else {})}
+        cursor = cls.raw().find(where).sort("_id", -1).limit(limit)
+        return [cls.from_stored(row) async for row in cursor]
+
+    @classmethod
+    async def find_due(cls, moment: datetime, limit: int) -> list[ObjectId]:
+        """Ids of connections that are to be synced and are not being synced, longest due first."""
+        where = {"nextAttemptAt": {"$lte": moment}, "running.until": {"$not": {"$gt": moment}}}
+        cursor = cls.raw().find(where, {"_id": 1}).sort("nextAttemptAt", 1).limit(limit)
+        return [row["_id"] async for row in cursor]
+
+    @classmethod
+    async def begin_sync(cls, connection_id: ObjectId, until: datetime) -> "Connection | None":
+        """Take the lease of a sync; None where another holds it, or there is no token to sync with."""
+        moment = now()
+        where = {
+            "_id": connection_id,
+            "accessToken": {"$exists": True},
+            "running.until": {"$not": {"$gt": moment}},
+        }
+        running = RunningSync(started_at=moment, until=until).model_dump(by_alias=True)
+        row = await cls.raw().find_one_and_update(
+            where,
+            {"$set": {"running": running}, "$inc": {"syncFence": 1}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return None if row is None else cls.from_stored(row)
+
+    async def renew(self, until: datetime) -> bool:
+        """Renew the lease; False where it was lost."""
+        result = await self.raw().update_one(self._held(), {"$set": {"running.until": until}})
+        return result.matched_count == 1
+
+    async def note_progress(self, cursor: str, until: datetime, rows: int, *, session: Session) -> bool:
+        """Move the cursor on and renew the lease, in the transaction that writes the rows it covers.
+
+        Returns:
+            False where the lease was lost, or the token replaced: that transaction must not commit.
+        """
+        update = {
+            "$set": {"cursor": cursor, "running.until": until},
+            "$inc": {"running.pages": 1, "running.rows": rows},
+        }
+        result = await self.raw().update_one(self._held(), update, session=session)
+        return result.matched_count == 1
+
+    async def end_sync(self, fields: Raw, *, session: Session = None) -> "Connection | None":
+        """Give the lease back and set stored fields (None removes one); None where the lease was lost."""
+        return await Connection.change(self._held(), {**fields, "running": None}, session=session)
+
+    def _held(self) -> dict[str, Any]:
+        return {"_id": self.id, "syncFence": self.sync_fence, "running.startedAt": {"$exists": True}}

@@ -1,0 +1,70 @@
+"""Links to outside systems that are still to be removed there, after what they belonged to went here."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+
+from models.base import Raw, Session, Stored, Timestamp, now
+from models.sealed import HoldsSecrets, Place, Sealed
+
+LinkKind = Literal["bank", "repository"]
+
+
+class OutsideLink(HoldsSecrets, Stored):
+    """One link to remove: a provider's access to a bank, a webhook of a repository.
+
+    It has taken over the sealed token of the document that it came from, and is deleted with it once the link is gone.
+    `details` is what removing it takes besides, nothing secret.
+    """
+
+    SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
+
+    kind: LinkKind
+    origin_id: Annotated[PydanticObjectId, Field(description="The document that it came from.")]
+    owner_id: Annotated[PydanticObjectId, Field(description="The user or project whose document that was.")]
+    access_token: Sealed
+    details: dict[str, Any] = Field(default_factory=dict)
+    attempts: int = 0
+    next_attempt_at: Timestamp = Field(default_factory=now)
+    last_error: str | None = None
+
+    class Settings:
+        name = "outsidelinks"
+
+    @classmethod
+    def of(cls, kind: LinkKind, row: Raw, owner: str, details: Raw) -> "OutsideLink":
+        """The link that a stored document with an `accessToken` stands for."""
+        return cls(
+            kind=kind,
+            origin_id=row["_id"],
+            owner_id=row[owner],
+            access_token=Sealed(row["accessToken"]),
+            details=details,
+        )
+
+    @classmethod
+    def place_in(cls, row: Raw, field: str) -> Place:  # type: ignore[override]
+        """A token that was taken over belongs where it came from."""
+        collection = "connections" if row["kind"] == "bank" else "repositoryconnections"
+        return Place(collection, "accessToken", row["originId"], row["ownerId"])
+
+    @classmethod
+    async def find_due(cls, kind: LinkKind, moment: datetime, limit: int) -> list["OutsideLink"]:
+        """Links of a kind whose next attempt is due, longest due first."""
+        where = {"kind": kind, "nextAttemptAt": {"$lte": moment}}
+        cursor = cls.raw().find(where).sort("nextAttemptAt", 1).limit(limit)
+        return [cls.from_stored(row) async for row in cursor]
+
+    @classmethod
+    async def add_all(cls, links: list["OutsideLink"], session: Session) -> None:
+        """Store links, in the transaction that removes what they belonged to."""
+        if links:
+            await cls.raw().insert_many([{"_id": ObjectId(), **link.stored()} for link in links], session=session)
+
+    @classmethod
+    async def count_of(cls, root_id: ObjectId) -> int:
+        """How many links of a deleted owner or connection are still to be removed."""
+        return await cls.raw().count_documents({"$or": [{"ownerId": root_id}, {"originId": root_id}]})

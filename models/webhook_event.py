@@ -1,0 +1,63 @@
+"""Webhook events: what a Git host has delivered, stored before it is answered, kept for 30 days (seed 003)."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+
+from models.base import Raw, Session, Stored, Timestamp, now
+
+EventStatus = Literal["received", "processed", "failed"]
+
+
+class WebhookEvent(Stored):
+    """One delivery. `delivery_id` is the host's id of it, and unique per connection.
+
+    `digest` is of the signed body, where the host signs nothing else: the delivery id is not under the signature.
+    """
+
+    connection_id: PydanticObjectId
+    delivery_id: str
+    digest: str | None = None
+    event: str
+    payload: dict[str, Any]
+    status: EventStatus = "received"
+    error: str | None = None
+    attempts: int = 0
+    received_at: Timestamp = Field(default_factory=now)
+    processed_at: Timestamp | None = None
+
+    class Settings:
+        name = "webhookevents"
+
+    @classmethod
+    async def find_waiting(cls, limit: int) -> list["WebhookEvent"]:
+        """Events that are to be processed, oldest first."""
+        cursor = cls.raw().find({"status": "received"}).sort([("receivedAt", 1), ("_id", 1)]).limit(limit)
+        return [cls.from_stored(row) async for row in cursor]
+
+    @classmethod
+    async def list_of(
+        cls,
+        connection_id: ObjectId,
+        since: datetime,
+        limit: int,
+        *,
+        status: EventStatus | None = None,
+        after: tuple[datetime, ObjectId] | None = None,
+    ) -> list["WebhookEvent"]:
+        """A connection's events since a moment, newest first."""
+        span: Raw = {"$gte": since}
+        where: Raw = {"connectionId": connection_id, "receivedAt": span, **({"status": status} if status else {})}
+        if after is not None:
+            span["$lte"] = after[0]
+            where["$or"] = [{"receivedAt": {"$lt": after[0]}}, {"receivedAt": after[0], "_id": {"$lt": after[1]}}]
+        cursor = cls.raw().find(where).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
+        return [cls.from_stored(row) async for row in cursor]
+
+    async def settle(self, status: EventStatus, error: str | None, session: Session = None) -> "WebhookEvent | None":
+        """Note how processing went; None where somebody else did it first."""
+        fields: Raw = {"status": status, "error": error, "attempts": self.attempts + 1, "processedAt": now()}
+        return await WebhookEvent.change({"_id": self.id}, fields, expected=self.version, session=session)

@@ -1,0 +1,91 @@
+"""An application whose Git hosts are local servers, a project of the owner's, and repositories."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from app.jobs import run_one
+from app.work import ensure_jobs, handlers
+from models.base import now
+from models.job import Job
+from tests.cast import Cast, enrol
+from tests.conftest import MakeApi
+from tests.harness import Api
+from tests.outside.git_hosts import BitbucketServer, GitHostServer, GitHubServer, GitLabServer
+
+TOKEN = "git_token_planted"
+KINDS = ("GitHub", "GitLab", "Bitbucket")
+URLS = {
+    "GitHub": "https://github.com/Acme/Notes",
+    "GitLab": "https://gitlab.com/acme/apps/notes.git",
+    "Bitbucket": "git@bitbucket.org:acme/notes.git",
+}
+PATHS = {"GitHub": "acme/notes", "GitLab": "acme/apps/notes", "Bitbucket": "acme/notes"}
+
+
+@dataclass(frozen=True)
+class Forge:
+    """The application, its callers, the hosts outside, and the path of the owner's project."""
+
+    api: Api
+    cast: Cast
+    hosts: dict[str, GitHostServer]
+    project: str
+
+    async def connect(self, kind: str = "GitHub", **fields: Any) -> Any:
+        """The owner connects the project; the answer."""
+        body = {"repositoryUrl": URLS[kind], "serviceType": kind, "accessToken": TOKEN, **fields}
+        return await self.cast.owner.put(f"{self.project}/repository", json=body)
+
+    async def deliver(self, kind: str = "GitHub", payload: Any = None, **headers: str) -> Any:
+        """The host delivers an event; the answer."""
+        host = self.hosts[kind]
+        repo = host.repos[PATHS[kind]]
+        path, body, made = host.delivery(repo, payload or host.payload(repo), **headers)
+        return await self.cast.nobody.post(path, content=body, headers=made)
+
+    async def health(self) -> Any:
+        return (await self.cast.owner.get(f"{self.project}/repository/health")).json()
+
+    async def events(self, **params: Any) -> Any:
+        return (await self.cast.owner.get(f"{self.project}/repository/events", params=params)).json()["items"]
+
+    async def run_jobs(self) -> None:
+        """Everything that the worker has to do, now."""
+        await ensure_jobs()
+        await Job.raw().update_many({}, {"$set": {"runAt": now()}})
+        while await run_one(handlers(self.api.settings)):
+            pass
+
+
+@pytest.fixture
+async def hosts() -> AsyncIterator[dict[str, GitHostServer]]:
+    made: dict[str, GitHostServer] = {
+        "GitHub": GitHubServer(),
+        "GitLab": GitLabServer(),
+        "Bitbucket": BitbucketServer(),
+    }
+    async with AsyncExitStack() as stack:
+        for kind, host in made.items():
+            host.add(PATHS[kind], TOKEN)
+            await host.server.start()
+            stack.push_async_callback(host.server.stop)
+        yield made
+
+
+@pytest.fixture
+async def forge(make_api: MakeApi, hosts: dict[str, GitHostServer]) -> Forge:
+    api = await make_api(
+        github_api_url=hosts["GitHub"].server.url,
+        gitlab_api_url=hosts["GitLab"].server.url,
+        bitbucket_api_url=hosts["Bitbucket"].server.url,
+        outgoing_timeout_seconds=2.0,
+        public_url="https://satchel.example",
+    )
+    cast = await enrol(api)
+    project = await cast.owner.post("/v1/projects", json={"name": "Notes"})
+    assert project.status_code == 201, project.text
+    return Forge(api, cast, hosts, f"/v1/projects/{project.json()['id']}")

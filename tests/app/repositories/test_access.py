@@ -1,0 +1,44 @@
+"""Who reaches what of projects and repositories: every route, by every kind of caller."""
+
+import pytest
+
+from tests.app.repositories.conftest import TOKEN, URLS, Forge
+from tests.outside.access import Rule, walk
+
+_P = "/v1/projects/{projectId}"
+_BODY = {"repositoryUrl": URLS["GitHub"], "serviceType": "GitHub", "accessToken": TOKEN}
+RULES = {
+    "POST /v1/projects": Rule("projects:write", {"name": "x"}, 201),
+    "GET /v1/projects": Rule("projects:read", None, 200),
+    f"GET {_P}": Rule("projects:read"),
+    f"PATCH {_P}": Rule("projects:write", {}),
+    f"GET {_P}/deletion-plan": Rule("projects:read"),
+    f"GET {_P}/members/{{userId}}": Rule("projects:read"),
+    f"PUT {_P}/members/{{userId}}": Rule("projects:write", {"role": "admin"}),
+    f"DELETE {_P}/members/{{userId}}": Rule("projects:write"),
+    f"GET {_P}/repository": Rule("projects:read"),
+    f"PUT {_P}/repository": Rule("projects:write", _BODY),
+    f"PATCH {_P}/repository": Rule("projects:write", {}),
+    f"GET {_P}/repository/health": Rule("projects:read"),
+    f"POST {_P}/repository/rotate-secret": Rule("projects:write"),
+    f"GET {_P}/repository/events": Rule("projects:read"),
+    f"POST {_P}/repository/events/{{eventId}}/redeliver": Rule("projects:write"),
+    f"DELETE {_P}/repository": Rule("projects:write"),
+    f"DELETE {_P}": Rule("projects:write"),
+}
+SIGNED = {"POST /v1/webhooks/{service}/{connectionId}"}
+"""Routes whose callers are known by a signature: test_inbox."""
+
+
+@pytest.mark.parametrize("route", RULES)
+async def test_every_kind_of_caller(forge: Forge, route: str) -> None:
+    assert (await forge.connect()).status_code == 201
+    event = (await forge.deliver()).json()["id"]
+    member = forge.cast.owner.id
+    if route.startswith("DELETE") and "members" in route:
+        other = (await forge.cast.admin.post("/v1/users", json={})).json()["id"]
+        await forge.cast.owner.put(f"{forge.project}/members/{other}", json={"role": "member"})
+        member = other
+    places = {"projectId": forge.project.rsplit("/", 1)[1], "userId": member, "eventId": event}
+    named = {name: value for name, value in places.items() if f"{{{name}}}" in route}
+    await walk(forge.api, forge.cast, route, RULES[route], named)

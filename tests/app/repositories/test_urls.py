@@ -1,0 +1,96 @@
+"""Repository URLs: every spelling of one repository is one, and what is none is refused."""
+
+from typing import Any
+
+import pytest
+
+from app.errors import Invalid
+from app.repositories.urls import parse_repository
+from app.settings import Settings
+
+SETTINGS = Settings(_env_file=None, repository_hosts=["GitLab=git.example.com", "GitHub=ghe.example.com"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/Acme/Notes",
+        "https://github.com/acme/notes/",
+        "https://github.com/acme/notes.git",
+        "https://www.github.com/acme/notes",
+        "https://GITHUB.com:443/ACME/notes.git/",
+        "git@github.com:acme/notes.git",
+        "git@github.com:Acme/Notes",
+        "ssh://git@github.com/acme/notes.git",
+        "ssh://git@github.com:22/acme/notes",
+    ],
+)
+def test_every_spelling_is_one_repository(url: str) -> None:
+    found = parse_repository(url, "GitHub", SETTINGS)
+    assert (found.url, found.path, found.api_url) == (
+        "https://github.com/acme/notes",
+        "acme/notes",
+        "https://api.github.com",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "service", "api"),
+    [
+        ("https://gitlab.com/a/b/c/d", "GitLab", "https://gitlab.com/api/v4"),
+        ("git@bitbucket.org:team/repo.git", "Bitbucket", "https://api.bitbucket.org/2.0"),
+        ("https://git.example.com/a/b", "GitLab", "https://git.example.com/api/v4"),
+        ("git@ghe.example.com:a/b.git", "GitHub", "https://ghe.example.com/api/v3"),
+    ],
+)
+def test_each_host_has_its_service_and_api(url: str, service: Any, api: str) -> None:
+    assert parse_repository(url, service, SETTINGS).api_url == api
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "github.com/acme/notes",
+        "http://github.com/acme/notes",
+        "file:///etc/passwd",
+        "https://github.com/acme",
+        "https://github.com/acme/notes/tree/main",
+        "https://github.com/acme/../notes",
+        "https://github.com/acme/..",
+        "https://github.com/acme/no%2e%2etes",
+        "https://github.com//notes",
+        "https://github.com/acme/notes?x=1",
+        "https://github.com/acme/notes#x",
+        "https://github.com:8443/acme/notes",
+        "https://github.com:x/acme/notes",
+        "https://[::1/acme/notes",
+        "https://planted:secret@github.com/acme/notes",
+        "https://planted_secret@github.com/acme/notes",
+        "ssh://root@github.com/acme/notes",
+        "https://github.com/acme/no tes",
+        "https://github.com/acme/notés",
+        "https://github.com\\@127.0.0.1/acme/notes",
+        "https://127.0.0.1/acme/notes",
+        "https://169.254.169.254/latest/meta-data",
+        "https://localhost/acme/notes",
+        "https://github.com.evil.example/acme/notes",
+        "https://evil.example/github.com/acme",
+        "git@127.0.0.1:acme/notes",
+        "https://gitlab.com/acme/notes",
+        "https://github.com/" + "a" * 2100 + "/b",
+    ],
+)
+def test_what_is_no_repository_of_the_service_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_repository(url, "GitHub", SETTINGS)
+    assert caught.value.errors
+    assert "planted" not in str(caught.value.body("r"))
+
+
+@pytest.mark.parametrize(
+    "entry", ["git.example.com", "Gitea=git.example.com", "GitLab=https://x", "GitLab=", "GitHub=a b"]
+)
+def test_a_malformed_host_in_the_settings_is_refused(entry: str) -> None:
+    with pytest.raises(ValueError, match="SATCHEL_REPOSITORY_HOSTS"):
+        Settings(_env_file=None, repository_hosts=[entry])

@@ -1,0 +1,112 @@
+"""Requests to the outside: what failures mean, how long they wait, and that no way leads inside in production."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.keyring import new_keys
+from app.outgoing import TryLater, backoff, is_public, outgoing, retry_after
+from app.settings import Settings
+from tests.outside.server import Asked, Told, served
+
+
+def settings(**fields: Any) -> Settings:
+    return Settings(_env_file=None, mongodb_uri="mongodb://x", outgoing_timeout_seconds=0.5, **fields)
+
+
+def live(**fields: Any) -> Settings:
+    return settings(environment="production", token_key_file=Path("t"), keyring=new_keys().dump(), **fields)
+
+
+def answer(told: Told) -> Any:
+    return lambda asked: told
+
+
+@pytest.mark.parametrize(
+    ("told", "reason", "wait"),
+    [
+        (Told(500), "server_error", None),
+        (Told(503, headers={"Retry-After": "120"}), "server_error", 120),
+        (Told(429, headers={"Retry-After": "7"}), "rate_limited", 7),
+        (Told(403, headers={"X-RateLimit-Remaining": "0"}), "rate_limited", None),
+        (Told(302, headers={"Location": "http://127.0.0.1:1/"}), "redirected", None),
+        (Told(200, raw=b"x" * 100, cut=True), "unreachable", None),
+        (Told(200, raw=b"x" * 100, hang=True), "timeout", None),
+        (Told(200, raw=b"x" * (17 * 1024 * 1024)), "answer_too_large", None),
+    ],
+)
+async def test_what_is_over_by_itself_is_try_later(told: Told, reason: str, wait: float | None) -> None:
+    roomy = {"outgoing_timeout_seconds": 10.0} if reason == "answer_too_large" else {}
+    async with served(answer(told)) as server, outgoing(settings().model_copy(update=roomy), server.url) as http:
+        with pytest.raises(TryLater) as caught:
+            await http.send("GET", "/secret-path", query={"token": "planted"})
+    assert (caught.value.reason, caught.value.retry_after) == (reason, wait)
+    assert "planted" not in repr(caught.value)
+
+
+async def test_nobody_there_is_try_later() -> None:
+    async with outgoing(settings(), "http://127.0.0.1:9") as http:
+        with pytest.raises(TryLater, match="unreachable"):
+            await http.send("GET", "/")
+
+
+async def test_in_production_no_name_and_no_address_leads_inside() -> None:
+    def serve(asked: Asked) -> Told:
+        return Told(200, {"inside": True})
+
+    async with served(serve) as server:
+        port = server.url.rsplit(":", 1)[1]
+        for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "10.0.0.1", "169.254.169.254"):
+            async with outgoing(live(), f"http://{host}:{port}") as http:
+                with pytest.raises(TryLater, match="unreachable"):
+                    await http.send("GET", "/")
+        assert server.asked == []
+        async with outgoing(live(outgoing_private_hosts=["localhost"]), f"http://localhost:{port}") as http:
+            assert (await http.send("GET", "/")).json() == {"inside": True}
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("1.1.1.1", True),
+        ("2606:4700::1111", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("2002:7f00:1::", False),
+        ("64:ff9b::7f00:1", False),
+    ],
+)
+def test_public_addresses(address: str, public: bool) -> None:
+    assert is_public(address) == public
+
+
+def test_retry_after_is_read_as_seconds_as_a_date_and_as_githubs_reset() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=100)
+    assert retry_after({"retry-after": "5"}) == 5
+    assert 90 < (retry_after({"retry-after": format_datetime(soon, usegmt=True)}) or 0) <= 100
+    assert 90 < (retry_after({"x-ratelimit-reset": str(soon.timestamp())}) or 0) <= 100
+    assert retry_after({"retry-after": "999999999"}) == 6 * 3600
+    assert retry_after({"retry-after": "soon"}) is None
+    assert retry_after({}) is None
+
+
+def test_backoff_grows_has_jitter_and_an_end_and_waits_as_long_as_told() -> None:
+    waits = [[backoff(failures).total_seconds() for _ in range(50)] for failures in (1, 4, 100)]
+    assert all(15 <= wait <= 30 for wait in waits[0])
+    assert all(120 <= wait <= 240 for wait in waits[1])
+    assert all(3 * 3600 <= wait <= 6 * 3600 for wait in waits[2])
+    assert all(len(set(each)) > 10 for each in waits)
+    assert all(backoff(1, 600).total_seconds() >= 600 for _ in range(50))

@@ -1,0 +1,122 @@
+"""Every operation of connections, projects and their children, for test_explain."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from app.database import transaction
+from models.bank_account import BankAccount
+from models.base import now
+from models.connection import Connection
+from models.outside_link import OutsideLink
+from models.project import Project
+from models.repository_connection import RepositoryConnection
+from models.sealed import Sealed
+from models.transaction import Transaction, TransactionContent
+from models.webhook_event import WebhookEvent
+from tests.filled_links import ACCOUNTS, CONNECTIONS, PROJECTS, REPOSITORIES, SEALED
+
+Operation = Callable[[], Awaitable[Any]]
+SOON = now() + timedelta(minutes=1)
+_SPARE = iter(CONNECTIONS[10:])
+LONG_AGO = now() - timedelta(days=300)
+
+
+async def held(connection_id: ObjectId) -> Connection:
+    """A connection whose sync has begun."""
+    begun = await Connection.begin_sync(connection_id, SOON)
+    assert begun is not None
+    return begun
+
+
+async def page() -> None:
+    """What a page of a sync writes."""
+    told = [
+        TransactionContent(provider_id=f"txn{number}", amount=1, date="2026-11-01", description="d", status="posted")
+        for number in (0, 120, 99_999)
+    ]
+    connection = await held(next(_SPARE))
+
+    async def work(session: Any) -> None:
+        await Transaction.store(connection.user_id, ACCOUNTS[0], told, "p2", session)  # type: ignore[arg-type]
+        await connection.note_progress("{}", SOON, 3, session=session)
+
+    await transaction(work)
+
+
+async def ended() -> None:
+    connection = await held(CONNECTIONS[2])
+    await connection.end_sync({"failures": 1})
+
+
+async def renewed() -> None:
+    await (await held(CONNECTIONS[3])).renew(SOON)
+
+
+async def listed() -> None:
+    first = await Transaction.list_of(ACCOUNTS[1], 5)
+    after = (first[-1].date, ObjectId(first[-1].id))
+    for status in (None, "posted"):
+        await Transaction.list_of(ACCOUNTS[1], 5, after=after, status=status)  # type: ignore[arg-type]
+        await Transaction.list_of(ACCOUNTS[1], 5, start="2026-01-01", end="2027-01-01", status=status)  # type: ignore[arg-type]
+
+
+async def events() -> None:
+    first = await WebhookEvent.list_of(REPOSITORIES[1], LONG_AGO, 5)
+    after = (first[-1].received_at, ObjectId(first[-1].id))
+    await WebhookEvent.list_of(REPOSITORIES[1], LONG_AGO, 5, after=after)
+    await WebhookEvent.list_of(REPOSITORIES[1], LONG_AGO, 5, status="failed", after=after)
+
+
+async def settled() -> None:
+    (event, *_) = await WebhookEvent.find_waiting(1)
+    await event.settle("processed", None)
+
+
+async def linked() -> None:
+    link = OutsideLink.of("bank", {"_id": ObjectId(), "userId": ObjectId(), "accessToken": SEALED}, "userId", {})
+    assert isinstance(link.access_token, Sealed)
+    await transaction(lambda session: OutsideLink.add_all([link], session))
+
+
+LINK_OPERATIONS: dict[str, list[Operation]] = {
+    "Connection.find_by_id": [lambda: Connection.find_by_id(CONNECTIONS[0])],
+    "Connection.list_of": [
+        lambda: Connection.list_of(ObjectId(), 5, None),
+        lambda: Connection.list_of(ObjectId(), 5, CONNECTIONS[5]),
+    ],
+    "Connection.find_due": [lambda: Connection.find_due(now(), 5)],
+    "Connection.begin_sync": [lambda: Connection.begin_sync(CONNECTIONS[1], SOON)],
+    "Connection.renew": [renewed],
+    "Connection.note_progress": [page],
+    "Connection.end_sync": [ended],
+    "BankAccount.find_by_id": [lambda: BankAccount.find_by_id(ACCOUNTS[0])],
+    "BankAccount.list_of": [
+        lambda: BankAccount.list_of(CONNECTIONS[0], 5, None),
+        lambda: BankAccount.list_of(CONNECTIONS[0], 5, ACCOUNTS[1]),
+    ],
+    "BankAccount.all_of": [lambda: BankAccount.all_of(CONNECTIONS[0])],
+    "Transaction.list_of": [listed],
+    "Transaction.oldest_pending": [lambda: Transaction.oldest_pending(ACCOUNTS[0])],
+    "Transaction.store": [page],
+    "Transaction.find_unseen": [
+        lambda: Transaction.find_unseen(ACCOUNTS[3], None, "p2", 5),
+        lambda: Transaction.find_unseen(ACCOUNTS[3], "2026-11-01", "p2", 5),
+    ],
+    "Project.find_by_id": [lambda: Project.find_by_id(PROJECTS[0])],
+    "Project.list_page": [
+        lambda: Project.list_page(None, 5, None),
+        lambda: Project.list_page(ObjectId(), 5, PROJECTS[3]),
+    ],
+    "RepositoryConnection.find_by_id": [lambda: RepositoryConnection.find_by_id(REPOSITORIES[0])],
+    "RepositoryConnection.find_by_project": [lambda: RepositoryConnection.find_by_project(PROJECTS[0])],
+    "RepositoryConnection.find_due": [lambda: RepositoryConnection.find_due(now(), 5)],
+    "WebhookEvent.find_waiting": [lambda: WebhookEvent.find_waiting(5)],
+    "WebhookEvent.list_of": [events],
+    "WebhookEvent.settle": [settled],
+    "OutsideLink.find_due": [lambda: OutsideLink.find_due("bank", now(), 5)],
+    "OutsideLink.add_all": [linked],
+    "OutsideLink.count_of": [lambda: OutsideLink.count_of(ObjectId())],
+}

@@ -1,0 +1,203 @@
+"""`python -m scripts keyring`: rotate, re-encrypt, stop half way, go on, remove the old key."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beanie import PydanticObjectId
+from pydantic import SecretStr
+from pymongo.asynchronous.database import AsyncDatabase
+from typer.testing import CliRunner
+
+from app.keyring import KeyRing, SealedError, UnknownKey, load_keyring, read_keys
+from app.settings import Settings, load_settings
+from models.base import now
+from models.connection import Connection
+from models.outside_link import OutsideLink
+from models.repository_connection import RepositoryConnection
+from models.sealed import Sealed
+from scripts import keyring as command
+from scripts.cli import app
+
+COUNT = 30
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base_settings: Settings, mongodb_uri: str
+) -> Iterator[Path]:
+    monkeypatch.setenv("SATCHEL_MONGODB_URI", mongodb_uri)
+    monkeypatch.setenv("SATCHEL_DATABASE", base_settings.database)
+    monkeypatch.setenv("SATCHEL_DATA_DIR", str(tmp_path))
+    load_settings.cache_clear()
+    yield tmp_path
+    load_settings.cache_clear()
+
+
+def ring_of(folder: Path) -> KeyRing:
+    path = folder / "keyring.json"
+    return KeyRing(read_keys(path), path)
+
+
+async def furnish(ring: KeyRing) -> None:
+    """Connections, repositories and a link to remove, each with its secrets."""
+    for number in range(COUNT):
+        row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
+        sealed = ring.seal(SecretStr(f"token {number}"), Connection.place_in(row, "access_token"))
+        await Connection(
+            id=row["_id"], user_id=row["userId"], provider="teller", institution="B", label="l", access_token=sealed
+        ).add()
+    row = {"_id": PydanticObjectId(), "projectId": PydanticObjectId()}
+    secrets: dict[str, Any] = {
+        field: ring.seal(SecretStr(field), RepositoryConnection.place_in(row, field))
+        for field in RepositoryConnection.SEALED
+    }
+    await RepositoryConnection(
+        id=row["_id"], project_id=row["projectId"], repository_url="https://github.com/a/b", service_type="GitHub",
+        connected_at=now(), **secrets,
+    ).add()  # fmt: skip
+    stored: Any = await Connection.raw().find_one({})
+    await OutsideLink.of("bank", stored, "userId", {"provider": "teller"}).add()
+
+
+async def opened(ring: KeyRing) -> list[str]:
+    """Every secret that is stored."""
+    found = []
+    for document, field in command.SEALED_FIELDS:
+        name = command.stored_name(field)
+        for row in await document.raw().find({name: {"$exists": True}}).to_list():
+            place = document.place_in(row, field)
+            found.append(ring.open(Sealed(row[name]), place).get_secret_value())
+    return sorted(found)
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["keyring", *arguments])
+
+
+async def in_thread(*arguments: str) -> Any:
+    """The command has an event loop of its own."""
+    import asyncio
+
+    return await asyncio.to_thread(run, *arguments)
+
+
+@pytest.fixture
+async def rebound(database: AsyncDatabase[Any], client: Any, base_settings: Settings) -> Any:
+    """Bind the documents to this test's client again after a command has bound them to its own."""
+    from app.database import bind
+
+    async def again() -> None:
+        await bind(client, base_settings)
+
+    return again
+
+
+async def test_after_rotation_and_reencryption_the_old_key_can_go(folder: Path, rebound: Any) -> None:
+    assert (await in_thread("rotate")).exit_code == 0
+    old = ring_of(folder)
+    await furnish(old)
+    before = await opened(old)
+    rotated = await in_thread("rotate")
+    assert rotated.exit_code == 0
+    new = ring_of(folder)
+    assert (len(new.key_ids()), new.current != old.current, new.current in rotated.output) == (2, True, True)
+    assert await opened(new) == before
+    early = await in_thread("remove", old.current)
+    await rebound()
+    assert (early.exit_code, "still sealed" in early.output) == (1, True)
+    done = await in_thread("reencrypt")
+    await rebound()
+    assert (done.exit_code, f"{len(before)} re-encrypted" in done.output) == (0, True)
+    status = await in_thread("status")
+    await rebound()
+    assert (status.exit_code, new.current in status.output, "MISSING" in status.output) == (0, True, False)
+    removed = await in_thread("remove", old.current)
+    await rebound()
+    assert removed.exit_code == 0, removed.output
+    alone = ring_of(folder)
+    assert alone.key_ids() == [new.current]
+    assert await opened(alone) == before
+    assert await Connection.raw().distinct("version") == [1]
+    assert (await in_thread("remove", new.current)).exit_code == 1
+
+
+async def test_reencryption_that_is_stopped_half_way_goes_on(
+    folder: Path, rebound: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await in_thread("rotate")
+    await furnish(ring_of(folder))
+    await in_thread("rotate")
+    ring, real, left = ring_of(folder), command.reseal, iter(range(COUNT // 2))
+
+    async def dying(*arguments: Any) -> bool:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return await real(*arguments)
+
+    monkeypatch.setattr(command, "reseal", dying)
+    stopped = await in_thread("reencrypt")
+    await rebound()
+    assert stopped.exit_code != 0
+    done = await Connection.raw().count_documents({"accessToken.k": ring.current})
+    assert done == COUNT // 2
+    monkeypatch.setattr(command, "reseal", real)
+    again = await in_thread("reencrypt")
+    await rebound()
+    assert again.exit_code == 0
+    assert f"{COUNT - COUNT // 2 + 4} re-encrypted" in again.output
+    assert len(await opened(ring)) == COUNT + 4
+
+
+async def test_a_value_that_changes_meanwhile_is_left_as_it_is(folder: Path, database: Any) -> None:
+    await in_thread("rotate")
+    ring = ring_of(folder)
+    await furnish(ring)
+    row: Any = await Connection.raw().find_one({})
+    place = Connection.place_in(row, "access_token")
+    fresh = ring.seal(SecretStr("newer"), place).stored()
+    await Connection.raw().update_one({"_id": row["_id"]}, {"$set": {"accessToken": fresh}})
+    assert await command.reseal(Connection, "access_token", row, ring) is False
+    after: Any = await Connection.raw().find_one({"_id": row["_id"]})
+    assert ring.open(Sealed(after["accessToken"]), place).get_secret_value() == "newer"
+
+
+async def test_tokens_swapped_in_the_database_do_not_open_and_are_named(folder: Path, rebound: Any) -> None:
+    await in_thread("rotate")
+    ring = ring_of(folder)
+    await furnish(ring)
+    one, other = await Connection.raw().find({}).limit(2).to_list()
+    for row, swapped in ((one, other), (other, one)):
+        await Connection.raw().update_one({"_id": row["_id"]}, {"$set": {"accessToken": swapped["accessToken"]}})
+        with pytest.raises(SealedError, match=str(row["_id"])):
+            ring.open(Sealed(swapped["accessToken"]), Connection.place_in(row, "access_token"))
+    await in_thread("rotate")
+    done = await in_thread("reencrypt")
+    await rebound()
+    assert done.exit_code == 1
+    assert str(one["_id"]) in done.output
+    assert str(other["_id"]) in done.output
+    assert "token " not in done.output
+
+
+async def test_without_the_old_key_the_error_names_it(folder: Path, database: Any) -> None:
+    await in_thread("rotate")
+    old = ring_of(folder)
+    await furnish(old)
+    (folder / "keyring.json").unlink()
+    await in_thread("rotate")
+    with pytest.raises(UnknownKey, match=old.current):
+        await opened(ring_of(folder))
+
+
+def test_a_ring_of_the_environment_is_not_rotated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("rotate")
+    monkeypatch.setenv("SATCHEL_KEYRING", (folder / "keyring.json").read_text())
+    load_settings.cache_clear()
+    refused = run("rotate")
+    assert (refused.exit_code, "SATCHEL_KEYRING" in refused.output) == (1, True)
+    copied = folder / "copy.json"
+    assert run("rotate", "--file", str(copied)).exit_code == 0
+    assert len(read_keys(copied).by_id) == 1
+    assert load_keyring(load_settings()).key_ids() == list(read_keys(folder / "keyring.json").by_id)
