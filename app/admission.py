@@ -15,7 +15,7 @@ from app.settings import Settings
 
 _ALWAYS = {"/livez", "/metrics"}
 _UNCOUNTED = "/readyz"
-_NEEDS_DATABASE = ("/v1/", "/readyz")
+_NEEDS_DATABASE = ("/v1/", "/readyz", "/console/sign-in")
 
 
 class Admission:

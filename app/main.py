@@ -21,6 +21,8 @@ from app.accounts.webhook_keys import load_webhook_keys
 from app.activity.routes import router as activity
 from app.admission import Admission
 from app.analytics import routes as analytics
+from app.analytics.intake import Intake
+from app.analytics.quarantine_routes import router as quarantine
 from app.app_data import routes as app_data
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
@@ -30,6 +32,7 @@ from app.cards.event_routes import router as card_events
 from app.cards.profile_routes import router as spending_profiles
 from app.cards.routes import router as cards
 from app.connections.routes import router as connections
+from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
@@ -53,13 +56,14 @@ from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
-ROUTERS += (operations, console)
+ROUTERS += (operations, console, dashboard, quarantine)
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, repositories)
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
 _SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]
+_SENT_HEADERS += ["Satchel-Staleness", "Satchel-Rollup-Lag"]
 
 
 def create_app(settings: Settings | None = None, listeners: Sequence[CommandListener] = ()) -> FastAPI:
@@ -95,6 +99,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.leases = Leases(settings.lease_seconds)
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
+    app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)
     for router in ROUTERS:
         app.include_router(router)

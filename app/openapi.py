@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.analytics.openapi import ingest_operations, ingest_schemas
+from app.analytics.openapi import ingest_operations, ingest_schemas, segment_operations
 from app.analytics.routes import EVENTS_PATH
 from app.app_data.openapi import value_operations
 from app.app_data.routes import VALUE_PATH
@@ -30,8 +30,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
         document["paths"] |= {VALUE_PATH: value_operations(), EVENTS_PATH: ingest_operations()}
+        document["paths"] |= segment_operations()
         schemas = document["components"].setdefault("schemas", {})
         schemas |= ingest_schemas()
+        document["components"]["securitySchemes"]["WriteKey"] = {"type": "http", "scheme": "basic"}
         schemas["ProblemBody"] = _problem_schema(schemas)
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)

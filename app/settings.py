@@ -110,6 +110,26 @@ class Settings(BaseSettings):
         default=None, description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only."
     )
 
+    write_key_events_per_second: int = Field(
+        default=20_000, ge=1, description="Events a second that one process takes of a write key that has no own limit."
+    )
+    write_key_events_per_day: int = Field(
+        default=100_000_000, ge=1, description="Events a day (UTC) that are taken of a write key that has no own quota."
+    )
+    quarantine_days: int = Field(
+        default=14, ge=1, le=90, description="How long an event that was set aside can be looked at."
+    )
+    analytics_trail_seconds: float = Field(
+        default=15.0,
+        ge=0,
+        description="Rollups stay this far behind, so that all that came in before is stored: over two request times.",
+    )
+    analytics_retention_days: int = Field(
+        default=400, ge=1, description="Raw events are archived after this many days, where an archive is set."
+    )
+    analytics_archive: Path | None = Field(
+        default=None, description="Folder of the archive of raw events. Unset: they are kept in the database for ever."
+    )
     webhook_key_file: Path | None = Field(
         default=None,
         description="File of at least 32 random bytes from which the secrets of accounts' webhooks are derived. "

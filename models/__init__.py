@@ -14,17 +14,26 @@ from models.card import Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from models.connection import Connection
+from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.deletion import Deletion
+from models.erasure import Erasure
+from models.external_id import ExternalId
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
 from models.integrity import IntegrityScan
 from models.job import Job
+from models.key_usage import KeyUsage
 from models.migration import Migration
 from models.outside_link import OutsideLink
+from models.person import IdentityJoin, Person, PersonMerge
 from models.preferences import Preferences
 from models.profile import Profile
 from models.project import Project
+from models.quarantine import QuarantinedEvent
 from models.repository_connection import RepositoryConnection
+from models.rollup_state import RollupState
+from models.seal import ArchivedDay, Seal
+from models.session import VisitSession
 from models.spending_profile import SpendingProfile
 from models.transaction import Transaction
 from models.user import User
@@ -43,6 +52,21 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    CountDay,
+    PeopleDay,
+    PropertyDay,
+    SessionDay,
+    VisitSession,
+    RollupState,
+    Person,
+    PersonMerge,
+    IdentityJoin,
+    ExternalId,
+    QuarantinedEvent,
+    KeyUsage,
+    Seal,
+    ArchivedDay,
+    Erasure,
     IntegrityScan,
     Migration,
     Account,
@@ -68,25 +92,40 @@ __all__ = [
     "ApiKey",
     "App",
     "AppData",
+    "ArchivedDay",
     "BankAccount",
     "Card",
     "CardEvent",
     "CardQueue",
     "Connection",
+    "CountDay",
     "Deletion",
+    "Erasure",
+    "ExternalId",
     "Guard",
     "IdempotencyKey",
+    "IdentityJoin",
     "IntegrityScan",
     "Job",
+    "KeyUsage",
     "Migration",
     "OutsideLink",
+    "PeopleDay",
+    "Person",
+    "PersonMerge",
     "Preferences",
     "Profile",
     "Project",
+    "PropertyDay",
+    "QuarantinedEvent",
     "RepositoryConnection",
+    "RollupState",
+    "Seal",
+    "SessionDay",
     "SpendingProfile",
     "Stored",
     "Transaction",
     "User",
+    "VisitSession",
     "WebhookEvent",
 ]

@@ -64,6 +64,9 @@ class Analytics(OwnedByUser):
     session_id: SessionId | None = None
     timestamp: Timestamp = Field(default_factory=now)
     received_at: Timestamp = Field(default_factory=now)
+    original_timestamp: Annotated[
+        Timestamp | None, Field(description="The client's own time, where its clock was corrected.")
+    ] = None
     message_id: PersonId | None = None
 
     class Settings:

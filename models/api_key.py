@@ -39,6 +39,12 @@ class ApiKeyContent(Fields):
     app_id: Annotated[AppId | None, Field(description="The one app that the key reaches.")] = None
     account_id: Annotated[PydanticObjectId | None, Field(description="The one account that the key reaches.")] = None
     expires_at: Timestamp | None = None
+    events_per_second: Annotated[
+        int | None, Field(ge=1, description="Write keys: events a second and process; None: the deployment's setting.")
+    ] = None
+    events_per_day: Annotated[
+        int | None, Field(ge=1, description="Write keys: events a day (UTC); None: the deployment's setting.")
+    ] = None
 
 
 class ApiKey(ApiKeyContent, Stored):

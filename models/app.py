@@ -18,6 +18,20 @@ class AppContent(Fields):
     require_version: Annotated[
         bool, Field(description="Answer 428 to a write of app data that has no precondition.")
     ] = False
+    analytics_retention_days: Annotated[
+        int | None,
+        Field(
+            ge=1, le=3650, description="Raw events are archived after this many days; None: the deployment's setting."
+        ),
+    ] = None
+    analytics_properties: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]],
+        Field(max_length=10, description="Properties of `eventData` by whose values events are broken down (`/top`)."),
+    ] = Field(default_factory=list)
+    identify_traits: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]],
+        Field(max_length=16, description="Traits that `identify` writes into the profile's `metadata`."),
+    ] = Field(default_factory=list)
 
 
 class App(AppContent, Stored):

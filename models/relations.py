@@ -17,9 +17,12 @@ from models.card import ACTIVE, Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from models.connection import Connection
+from models.external_id import ExternalId
+from models.person import IdentityJoin, Person
 from models.preferences import Preferences
 from models.profile import Profile
 from models.project import Project
+from models.quarantine import QuarantinedEvent
 from models.repository_connection import RepositoryConnection
 from models.spending_profile import SpendingProfile
 from models.transaction import Transaction
@@ -108,6 +111,11 @@ RELATIONS: Final[tuple[Relation, ...]] = (
     Relation(Activity, "user_id", User, CASCADE, HOT),
     Relation(AppData, "user_id", User, CASCADE, HOT),
     Relation(Analytics, "user_id", User, CASCADE, HOT),
+    # After the events, whose witness asks for the person's numbers.
+    Relation(Person, "user_id", User, CASCADE),
+    Relation(IdentityJoin, "user_id", User, CASCADE),
+    Relation(ExternalId, "user_id", User, CASCADE),
+    Relation(QuarantinedEvent, "user_id", User, CASCADE),
     # The card programme (seed 001). Queues stand before events: an event needs its queue.
     Relation(User, "account_id", Account, CASCADE, STRIPED),
     Relation(Card, "account_id", Account, CASCADE, STRIPED),
@@ -155,6 +163,17 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("analytics", "external_id"): "an id in another system",
     ("analytics", "anonymous_id"): "a label of the client's own",
     ("analytics", "message_id"): "a label of the client's own",
+    ("identityjoins", "app_id"): "an app needs no registration",
+    ("identityjoins", "external_id"): "an id in another system",
+    ("externalids", "app_id"): "an app needs no registration",
+    ("externalids", "external_id"): "an id in another system",
+    ("quarantine", "app_id"): "an app needs no registration",
+    ("analyticssessions", "app_id"): "an app needs no registration",
+    ("countdays", "app_id"): "an app needs no registration",
+    ("peopledays", "app_id"): "an app needs no registration",
+    ("propertydays", "app_id"): "an app needs no registration",
+    ("sessiondays", "app_id"): "an app needs no registration",
+    ("archiveddays", "app_id"): "an app needs no registration",
     ("apikeys", "app_id"): "an app needs no registration",
     ("connections", "enrollment_id"): "an id in another system",
     ("bankaccounts", "provider_id"): "an id in another system",

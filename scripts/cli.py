@@ -19,10 +19,15 @@ COMMANDS: Final = {
     ),
     "migrate": ("scripts.migrate:migrate", "Take the steps that a database of an earlier version needs."),
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
+    "archive": ("scripts.archive:cli", "Archive raw events to files, restore them, list what is archived."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
     "bench-deletion": ("scripts.bench.deletion:main", "Delete a user of a million documents among other requests."),
     "bench-guards": ("scripts.bench.guards:main", "Give one parent children by many writers, guarded in two ways."),
+    "bench-analytics": (
+        "scripts.bench.analytics:main",
+        "Measure analytics at growing sizes against plain aggregation.",
+    ),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""

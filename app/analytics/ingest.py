@@ -1,6 +1,8 @@
-"""Ingest: check the events of a request as a whole, see that their users exist, store each message once."""
+"""Ingest: check each event, see that its user exists, store each message once, set aside what cannot be counted."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -8,79 +10,167 @@ from bson import ObjectId
 from pydantic import TypeAdapter, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.apps.registry import AppRegistry
+from app.analytics.intake import Intake
+from app.analytics.quarantine import Bad, set_aside
 from app.database import transaction
 from app.errors import Invalid, NotFound, Unavailable
 from app.principal import Principal, authorize
-from app.relations.leases import Leases
 from app.validation import validation_problem
 from models.analytics import Analytics, AnalyticsContent, DuplicateMessages
 from models.base import Raw, now, parse_id
+from models.deletion import Deletion
 from models.user import User
 from models.values import Json
 
 MAX_EVENTS: Final = 500
 _RACES: Final = 20
+_IN_TIME: Final = timedelta(seconds=5)
 _ONE: Final = TypeAdapter(AnalyticsContent)
 _MANY: Final = TypeAdapter(list[AnalyticsContent])
 
 
-async def ingest(principal: Principal, body: Json, leases: Leases, apps: AppRegistry) -> dict[str, int]:
-    """Store one event or up to 500, all or none of them acceptable.
+@dataclass(slots=True)
+class Told:
+    """An acceptable event on its way in.
+
+    Attributes:
+        content: the event.
+        sent: what was sent, for the quarantine.
+        original: the client's own time, where its clock was corrected.
+        user: whose it is, once that is known.
+    """
+
+    content: AnalyticsContent
+    sent: Any
+    original: datetime | None = None
+    user: ObjectId | None = None
+
+
+async def ingest(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
+    """Store one event, or of up to 500 those that are acceptable; the others are set aside.
 
     Args:
         principal: who sends them; a user's token sends that user's own.
         body: an event, or an array of events.
-        leases: of this process.
-        apps: what is known of the apps.
+        intake: of this process.
 
     Returns:
         `{"accepted", "duplicates", "quarantined"}`: how many were stored now, were stored before, were set aside.
 
     Raises:
-        Invalid: an event is not acceptable; `errors` names the fields; nothing is stored.
+        Invalid: a single event is not acceptable, or the body is none; `errors` names the fields; nothing is stored.
         NotFound: the events are another user's or another app's than the caller's.
+        TooManyRequests: the write key's rate or quota is used up.
     """
-    many = isinstance(body, list)
-    contents = _checked(principal, body, many=many)
-    users = [_user_of(principal, content) for content in contents]
-    await _authorize(principal, contents, users, apps)
-    received = now()
-    rows: list[Raw] = [
-        Analytics.row(content, user_id, received) for content, user_id in zip(contents, users, strict=True)
-    ]
-
-    async def see_users() -> None:
-        await _see_users(leases, users, many=many)
-
-    duplicates = await _store(rows, see_users)
-    return {"accepted": len(rows) - duplicates, "duplicates": duplicates, "quarantined": 0}
+    if not isinstance(body, list):
+        return await _ingest_one(principal, body, intake)
+    if len(body) > MAX_EVENTS:
+        raise Invalid.field("", "too_long", f"a request has at most {MAX_EVENTS} events")
+    _default_app(principal, body)
+    good, bad = split(body)
+    return await store(principal, good, bad, intake)
 
 
-async def _store(rows: list[Raw], hold_leases: Callable[[], Awaitable[None]]) -> int:
-    """Store the events of a request, all at once or none; how many of them were stored before, or come twice."""
-    if len(rows) == 1:
-        await hold_leases()
-        return await Analytics.insert_row(rows[0])
-    once = _first_of_each(rows)
-    if not once:
-        return 0
-    for attempt in range(_RACES):
+async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
+    _default_app(principal, [body])
+    try:
+        told = Told(_ONE.validate_python(body), body)
+    except ValidationError as error:
+        raise validation_problem(error.errors(), "") from None
+    await _authorize(principal, [told], intake)
+    if told.user is not None and not await _exists(told.user, intake):
+        raise Invalid.field("/userId", "unknown_user", "there is no such user")
+    return await store(principal, [told], [], intake)
+
+
+def split(events: Sequence[Any]) -> tuple[list[Told], list[Bad]]:
+    """Those events that are acceptable, and those that are not, each with its first complaint."""
+    try:
+        contents = _MANY.validate_python(events)
+    except ValidationError:
+        return _split_one_by_one(events)
+    return [Told(content, sent) for content, sent in zip(contents, events, strict=True)], []
+
+
+def _split_one_by_one(events: Sequence[Any]) -> tuple[list[Told], list[Bad]]:
+    good: list[Told] = []
+    bad: list[Bad] = []
+    for event in events:
         try:
-            stored = await transaction(partial(_insert_new, once, hold_leases, attempt > 0))
-        except DuplicateMessages:
-            continue  # the transaction is gone: look what is stored in a new one
-        return len(rows) - stored
+            good.append(Told(_ONE.validate_python(event), event))
+        except ValidationError as error:
+            first = validation_problem(error.errors(), "").errors[0]
+            bad.append(Bad(event, first["pointer"], first["code"], first["detail"]))
+    return good, bad
+
+
+async def store(
+    principal: Principal, good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool = False
+) -> dict[str, int]:
+    """Store events that are checked, and set the others aside.
+
+    Args:
+        principal: who sends them.
+        good: events to store.
+        bad: events to set aside.
+        intake: of this process.
+        lenient: take the id of a user who never was here for an external id, as Segment's clients send them.
+    """
+    await _authorize(principal, good, intake)
+    await intake.limits.take(principal, len(good) + len(bad))
+    received = now()
+    await _find_external(good, intake)
+    good = await _after_seal(good, bad, intake, received)
+    accepted, told = await _store(good, bad, received, intake, lenient=lenient)
+    if bad:
+        await set_aside(bad, principal, intake.settings)
+    return {"accepted": accepted, "duplicates": told - accepted, "quarantined": len(bad)}
+
+
+async def _store(
+    good: list[Told], bad: list[Bad], received: datetime, intake: Intake, *, lenient: bool
+) -> tuple[int, int]:
+    """Store the events of a request, all at once or none; those of users who are not there are bad.
+
+    Returns:
+        How many were stored, and how many there were: the others were stored before, or come twice.
+    """
+    for attempt in range(_RACES):
+        good = await _of_living(good, bad, intake, lenient=lenient)
+        rows = [_row(told, received) for told in good]
+        if not rows:
+            return 0, 0
+        if now() - received > _IN_TIME:  # what comes later than that might be passed by the rollups
+            break
+        users = {told.user for told in good if told.user is not None}
+        work = partial(_insert_new, _first_of_each(rows), users, intake, attempt > 0)
+        try:
+            stored = await _insert_alone(rows[0], users, intake) if len(rows) == 1 else await transaction(work)
+            return stored, len(rows)
+        except (DuplicateMessages, _UserGone):
+            continue  # the transaction is gone: look what is stored, and who is there, in a new one
     raise Unavailable("the same events are being stored by other requests")
 
 
+class _UserGone(Exception):
+    """A user was deleted since the lease was held."""
+
+
+async def _insert_alone(row: Raw, users: set[ObjectId], intake: Intake) -> int:
+    """Insert one event, which needs no transaction; 1, or 0 where it is stored already."""
+    if await intake.leases.hold_many(User, users):
+        raise _UserGone
+    return 1 - await Analytics.insert_row(row)
+
+
 async def _insert_new(
-    rows: list[Raw], hold_leases: Callable[[], Awaitable[None]], look: bool, session: AsyncClientSession
+    rows: list[Raw], users: set[ObjectId], intake: Intake, look: bool, session: AsyncClientSession
 ) -> int:
     """Insert what is not stored; how many that is. The first try does not look, since events are seldom sent twice."""
     new = await Analytics.without_stored(rows, session=session) if look else rows
     if new:
-        await hold_leases()
+        if await intake.leases.hold_many(User, users):
+            raise _UserGone
         await Analytics.insert_rows(new, session=session)
     return len(new)
 
@@ -93,23 +183,34 @@ def _first_of_each(rows: list[Raw]) -> list[Raw]:
     return list(seen.values())
 
 
-def _checked(principal: Principal, body: Json, *, many: bool) -> list[AnalyticsContent]:
-    if isinstance(body, list) and len(body) > MAX_EVENTS:
-        raise Invalid.field("", "too_long", f"a request has at most {MAX_EVENTS} events")
-    _default_app(principal, body)
-    try:
-        return _MANY.validate_python(body) if many else [_ONE.validate_python(body)]
-    except ValidationError as error:
-        raise validation_problem(error.errors(), "") from None
+def _row(told: Told, received: datetime) -> Raw:
+    row = Analytics.row(told.content, told.user, received)
+    if told.original is not None:
+        row["originalTimestamp"] = told.original
+    return row
 
 
-def _default_app(principal: Principal, body: Json) -> None:
+def _default_app(principal: Principal, events: Sequence[Any]) -> None:
     """A caller who is bound to an app need not name it."""
     if principal.app_id is None:
         return
-    for event in body if isinstance(body, list) else [body]:
+    for event in events:
         if isinstance(event, dict):
             event.setdefault("appId", principal.app_id)
+
+
+async def _authorize(principal: Principal, good: list[Told], intake: Intake) -> None:
+    """See whose the events are, and that the caller may send them."""
+    own = principal.id if principal.kind == "user" else None
+    if not good:
+        authorize(principal, "events:write", user_id=own)
+    for app_id in {told.content.app_id for told in good}:
+        authorize(principal, "events:write", user_id=own, app_id=app_id)
+        await intake.apps.settings_of(app_id)
+    for told in good:
+        told.user = _user_of(principal, told.content)
+        if own is not None and told.user != own:
+            raise NotFound("there is no such user")
 
 
 def _user_of(principal: Principal, content: AnalyticsContent) -> ObjectId | None:
@@ -118,22 +219,64 @@ def _user_of(principal: Principal, content: AnalyticsContent) -> ObjectId | None
     return parse_id(content.user_id) if content.user_id != "me" or principal.kind == "key" else principal.id
 
 
-async def _authorize(
-    principal: Principal, contents: list[AnalyticsContent], users: list[Any], apps: AppRegistry
-) -> None:
-    if not contents:
-        authorize(principal, "events:write", user_id=principal.id if principal.kind == "user" else None)
-    for app_id in {content.app_id for content in contents}:
-        own = principal.id if principal.kind == "user" else None
-        authorize(principal, "events:write", user_id=own, app_id=app_id)
-        await apps.settings_of(app_id)
-    if principal.kind == "user" and any(user_id != principal.id for user_id in users):
-        raise NotFound("there is no such user")
+async def _find_external(good: list[Told], intake: Intake) -> None:
+    """External ids that are linked to a user are that user's."""
+    external: dict[str, set[str]] = {}
+    for told in good:
+        if told.user is None and told.content.user_id is not None:
+            external.setdefault(told.content.app_id, set()).add(told.content.user_id)
+    for app_id, ids in external.items():
+        users = await intake.linked(app_id, ids)
+        for told in good:
+            content = told.content
+            if told.user is None and content.app_id == app_id and content.user_id is not None:
+                told.user = users.get(content.user_id)
 
 
-async def _see_users(leases: Leases, users: list[ObjectId | None], *, many: bool) -> None:
-    """Hold the leases on all users of a request; to be called right before its events are sent."""
-    gone = await leases.hold_many(User, {user_id for user_id in users if user_id is not None})
-    if gone:
-        index = next(index for index, user_id in enumerate(users) if user_id in gone)
-        raise Invalid.field(f"/{index}/userId" if many else "/userId", "unknown_user", "there is no such user")
+async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool) -> list[Told]:
+    """Those whose user is there or who name none; the others are bad. Right before the insert, for the lease's sake."""
+    missing: set[ObjectId] = set()
+    users = {told.user for told in good if told.user is not None}
+    while gone := await intake.leases.hold_many(User, users - missing):
+        missing |= gone
+    if not missing:
+        return good
+    erased = await _erased(missing) if lenient else missing
+    living = []
+    for told in good:
+        if told.user in erased:
+            bad.append(Bad(told.sent, "/userId", "unknown_user", "there is no such user", told.content.app_id))
+            continue
+        if told.user in missing:
+            told.user = None
+        living.append(told)
+    return living
+
+
+async def _exists(user_id: ObjectId, intake: Intake) -> bool:
+    try:
+        await intake.leases.hold(User, user_id)
+    except NotFound:
+        return False
+    return True
+
+
+async def _erased(users: set[ObjectId]) -> set[ObjectId]:
+    cursor = Deletion.raw().find({"_id": {"$in": list(users)}}, {"_id": 1})
+    return {row["_id"] async for row in cursor}
+
+
+async def _after_seal(good: list[Told], bad: list[Bad], intake: Intake, received: datetime) -> list[Told]:
+    """Those of days that are not archived yet; the others are bad."""
+    seals = await intake.seals()
+    if not seals:
+        return good
+    taken = []
+    for told in good:
+        sealed_to = seals.get(told.content.app_id)
+        if sealed_to is not None and (told.content.timestamp or received) < sealed_to:
+            detail = "the day of this event is archived"
+            bad.append(Bad(told.sent, "/timestamp", "sealed", detail, told.content.app_id))
+        else:
+            taken.append(told)
+    return taken

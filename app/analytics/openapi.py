@@ -1,9 +1,11 @@
-"""What OpenAPI says of ingest, by hand, since FastAPI does not see the hot route."""
+"""What OpenAPI says of ingest, by hand, since FastAPI does not see the hot routes."""
 
 from typing import Any, Final
 
+from app.analytics.segment import KINDS
 from app.http import problems
 from models.analytics import AnalyticsContent
+from models.app import NAME_PATTERN
 
 _COUNTS: Final[dict[str, Any]] = {
     "type": "object",
@@ -29,7 +31,8 @@ def ingest_operations() -> dict[str, Any]:
         "post": {
             "operationId": "createEvents",
             "summary": "Store one event, or up to 500",
-            "description": "All are stored or none; an event whose `messageId` the app has already is stored once.",
+            "description": "An event whose `messageId` the app has already is stored once. One that is not acceptable "
+            "is a 422 where it is sent alone; among others it is set aside (`GET /v1/analytics/quarantine`).",
             "tags": ["Analytics"],
             "security": [{"HTTPBearer": []}],
             "requestBody": {
@@ -44,3 +47,52 @@ def ingest_operations() -> dict[str, Any]:
 def ingest_schemas() -> dict[str, Any]:
     """The schemas that the path item refers to."""
     return {"AnalyticsContent": AnalyticsContent.model_json_schema(ref_template="#/components/schemas/{model}")}
+
+
+_ITEM: Final[dict[str, Any]] = {
+    "track": {"event": "signup", "properties": {"plan": "team", "category": "conversion"}},
+    "identify": {"traits": {"name": "Ann"}},
+    "page": {"name": "Pricing", "properties": {"path": "/pricing"}},
+    "screen": {"name": "Settings"},
+    "group": {"groupId": "g-1", "traits": {}},
+    "alias": {"previousId": "a-1"},
+}
+
+
+def segment_operations() -> dict[str, Any]:
+    """The path items of Segment's HTTP API."""
+    items = {f"/v1/{kind}": _segment(kind, _call(kind), f"Segment: {kind}") for kind in KINDS}
+    batch = {"batch": [{"type": kind, **_call(kind)} for kind in ("track", "page")], "sentAt": "2026-11-20T08:30:01Z"}
+    return {"/v1/batch": _segment("batch", batch, "Segment: a batch of up to 500 items"), **items}
+
+
+def _call(kind: str) -> dict[str, Any]:
+    common = {"userId": "u-1", "messageId": f"m-{kind}", "timestamp": "2026-11-20T08:30:00Z"}
+    return {**common, **_ITEM[kind]}
+
+
+def _segment(kind: str, example: dict[str, Any], summary: str) -> dict[str, Any]:
+    app = {
+        "name": "appId",
+        "in": "query",
+        "schema": {"type": "string", "pattern": NAME_PATTERN},
+        "description": "The app, for a key that is bound to none.",
+    }
+    schema: dict[str, Any] = {"type": "object"}
+    if kind == "batch":
+        schema |= {"required": ["batch"], "properties": {"batch": {"type": "array", "items": {}, "maxItems": 500}}}
+    done = {"type": "object", "required": ["success"], "properties": {"success": {"const": True}}}
+    answer = {"application/json": {"schema": done, "example": {"success": True}}}
+    found = {"description": "Taken; what could not be counted is set aside", "content": answer}
+    return {
+        "post": {
+            "operationId": f"segment{kind.capitalize()}",
+            "summary": summary,
+            "description": "As Segment's clients send it: Basic authorization with a write key, gzip or plain.",
+            "tags": ["Segment"],
+            "security": [{"WriteKey": []}, {"HTTPBearer": []}],
+            "parameters": [app],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
+            "responses": {str(status): said for status, said in {200: found, **problems()}.items()},
+        }
+    }

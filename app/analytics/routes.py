@@ -1,30 +1,29 @@
-"""Routes of analytics: ingest by a hot endpoint, and the two counts of seed 002."""
+"""Routes of analytics: ingest by hot endpoints, and the queries of dashboards."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from bson import ObjectId
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from app.analytics.answers import answer, described
+from app.analytics.asked import Compare, Format, Question, span
 from app.analytics.ingest import ingest
-from app.analytics.table import csv_table
-from app.apps.registry import app_registry
-from app.body import dump_json, parse_json
-from app.errors import Invalid, NotAcceptable
+from app.analytics.intake import intake
+from app.analytics.journeys import funnel, retention
+from app.analytics.live import live_rows
+from app.analytics.queries import active_users, count_events, error_rates, retried, top_values
+from app.analytics.reader import Filter
+from app.analytics.segment_endpoints import segment_endpoints
+from app.analytics.visits import sessions
+from app.body import parse_json
+from app.errors import Invalid
 from app.hot import Answer, HotEndpoint, HotRequest, json_answer
 from app.http import StrictRoute, problems
-from app.principal import Caller, Principal, authorize
-from app.relations.leases import leases
-from models.analytics import Analytics, EventCategory, EventName
-from models.app import AppId
-from models.base import Raw, Timestamp, now, parse_id, rfc3339
-from models.user import User
+from models.analytics import EventName
 
 EVENTS_PATH: Final = "/v1/analytics/events"
-_DEFAULT_SPAN: Final = timedelta(days=30)
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME: Final = "2026-11-20T00:00:00.000Z"
 
 router = APIRouter(prefix="/v1/analytics", route_class=StrictRoute, tags=["Analytics"])
 
@@ -32,105 +31,161 @@ router = APIRouter(prefix="/v1/analytics", route_class=StrictRoute, tags=["Analy
 async def _ingest(request: HotRequest) -> Answer:
     principal = await request.caller()
     body = parse_json(await request.body())
-    counts = await ingest(principal, body, leases(request.scope), app_registry(request.scope))
+    counts = await ingest(principal, body, intake(request.scope))
     return json_answer(200, counts)
 
 
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
-    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest})]
+    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest}), *segment_endpoints()]
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which events a query counts."""
+def _query(
+    name: str, operation: str, summary: str, example: dict[str, Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A route that answers flat rows, such as this one."""
+    return router.get(
+        name,
+        operation_id=operation,
+        summary=summary,
+        response_class=Response,
+        responses=described(example) | problems(406),
+    )
 
-    start: datetime
-    end: datetime
-    user_id: ObjectId | None
-    equal: dict[str, str | None]
+
+@_query("/event-counts", "countEvents", "Count events by name", {"eventName": "signup", "count": 42})
+async def event_counts(chosen: Question, request: Request, compare: Compare = None, form: Format = None) -> Response:
+    """Rows `{"time"?, "eventName", "count", "previous"?}`, most frequent first, every bucket filled."""
+    return await _counts(chosen, "eventName", request, compare, form)
 
 
-async def _filter(
-    caller: Caller,
+@_query("/category-counts", "countCategories", "Count events by category", {"eventCategory": "conversion", "count": 42})
+async def category_counts(chosen: Question, request: Request, compare: Compare = None, form: Format = None) -> Response:
+    """Rows `{"time"?, "eventCategory", "count", "previous"?}`, most frequent first, every bucket filled."""
+    return await _counts(chosen, "eventCategory", request, compare, form)
+
+
+async def _counts(chosen: Question, field: str, request: Request, compare: str | None, form: str | None) -> Response:
+    found = await retried(
+        lambda: count_events(chosen.period, chosen.which, field, previous=compare is not None),
+    )
+    return answer(found, request, form)
+
+
+@_query("/active-users", "countActiveUsers", "Count people", {"time": _TIME, "activeUsers": 17})
+async def get_active_users(
+    chosen: Question,
     request: Request,
-    start: Annotated[
-        Timestamp | None, Query(alias="from", description="Inclusive; 30 days before `to` if absent.")
+    compare: Compare = None,
+    rolling: Annotated[
+        bool, Query(description="With `interval=day`: add `weekly` and `monthly`, the people of 7 and 30 days.")
+    ] = False,
+    form: Format = None,
+) -> Response:
+    """Different people per bucket (by day DAU, by week WAU, by month MAU): users, and ids that are no user's (yet)."""
+    if rolling and chosen.period.interval != "day":
+        raise Invalid.field("?rolling", "conflicting", "rolling is for interval=day")
+    found = await retried(
+        lambda: active_users(chosen.period, chosen.which, previous=compare is not None, rolling=rolling)
+    )
+    return answer(found, request, form)
+
+
+@_query(
+    "/error-rate", "getErrorRate", "Share of errors", {"time": _TIME, "events": 200, "errors": 4, "errorRate": 0.02}
+)
+async def get_error_rate(chosen: Question, request: Request, compare: Compare = None, form: Format = None) -> Response:
+    """Events of the category error, of all events."""
+    found = await retried(lambda: error_rates(chosen.period, chosen.which, previous=compare is not None))
+    return answer(found, request, form)
+
+
+@_query(
+    "/top", "getTop", "Most frequent events, or values of a property", {"eventName": "opened", "count": 9, "users": 4}
+)
+async def get_top(
+    chosen: Question,
+    request: Request,
+    name: Annotated[
+        str | None,
+        Query(alias="property", min_length=1, max_length=64, description="A property that the app declares."),
     ] = None,
-    end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive; now if absent.")] = None,
-    app_id: Annotated[AppId | None, Query(alias="appId")] = None,
-    user_id: Annotated[str | None, Query(alias="userId", description="`me` is the caller's own.")] = None,
-    event_name: Annotated[EventName | None, Query(alias="eventName")] = None,
-    event_category: Annotated[EventCategory | None, Query(alias="eventCategory")] = None,
-) -> Filter:
-    user = _whose(caller, user_id)
-    app_id = app_id or (None if caller.is_admin else caller.app_id)
-    authorize(caller, "analytics:read", user_id=user, app_id=app_id)
-    until = end or now() + timedelta(milliseconds=1)
-    since = start or max(until, _EARLIEST) - _DEFAULT_SPAN
-    if since > until:
-        raise Invalid.field("?from", "out_of_range", "from is later than to")
-    if user is not None:  # a deleted user's events are not there, though it takes a while to sweep them
-        await leases(request.scope).hold(User, user)
-    return Filter(since, until, user, {"appId": app_id, "eventName": event_name, "eventCategory": event_category})
+    limit: Annotated[int, Query(ge=1, le=200)] = 10,
+    form: Format = None,
+) -> Response:
+    """Rows `{"eventName", "count", "users"}`; with `property=`, `{"value", "count"}`, rare values under `__other__`."""
+    found = await retried(lambda: top_values(chosen.period, chosen.which, name, limit))
+    return answer(found, request, form)
 
 
-def _whose(caller: Principal, user_id: str | None) -> ObjectId | None:
-    if user_id is None:
-        return caller.id if caller.kind == "user" else None
-    if user_id != "me" and parse_id(user_id) is None:
-        raise Invalid.field("?userId", "malformed", "not a user's id")
-    return caller.resolve(user_id)
+_SESSIONS: Final = {"time": _TIME, "sessions": 12, "averageSeconds": 95.5, "eventsPerSession": 4.2, "bounceRate": 0.25}
 
 
-Filtered = Annotated[Filter, Depends(_filter)]
-Count = Callable[..., Awaitable[list[Raw]]]
+@_query("/sessions", "getSessions", "Sessions", _SESSIONS)
+async def get_sessions(chosen: Question, request: Request, compare: Compare = None, form: Format = None) -> Response:
+    """Sessions by when they began. Filtered by `appId` and `userId` only."""
+    which = chosen.which
+    if which.event_name or which.event_category:
+        raise Invalid.field("?eventName", "conflicting", "sessions are filtered by appId and userId only")
+    found = await retried(lambda: sessions(chosen.period, which, previous=compare is not None))
+    return answer(found, request, form)
 
 
-async def _answer(counts: Count, field: str, chosen: Filter, request: Request) -> Response:
-    rows = await counts(chosen.start, chosen.end, chosen.user_id, **chosen.equal)
-    headers = {"Satchel-As-Of": rfc3339(now()), "Vary": "Accept"}
-    accept = request.headers.get("accept", "*/*")
-    if "json" in accept or "*" in accept:
-        return Response(dump_json(rows), media_type="application/json", headers=headers)
-    if "text/csv" in accept:
-        return Response(csv_table([field, "count"], rows), media_type="text/csv", headers=headers)
-    raise NotAcceptable("application/json and text/csv can be sent")
+_STEP: Final = {
+    "step": 1,
+    "eventName": "signup",
+    "users": 20,
+    "fromFirst": 1.0,
+    "fromPrevious": 1.0,
+    "medianSeconds": None,
+}
 
 
-def _rows(field: str) -> dict[int | str, dict[str, Any]]:
-    schema = {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": [field, "count"],
-            "properties": {field: {"type": "string"}, "count": {"type": "integer"}},
-        },
-    }
-    example = [{field: "signup" if field == "eventName" else "conversion", "count": 42}]
-    content = {"application/json": {"schema": schema, "example": example}, "text/csv": {"schema": {"type": "string"}}}
-    return {200: {"description": "Flat rows, most frequent first", "content": content}}
+@_query("/funnel", "getFunnel", "A funnel", _STEP)
+async def get_funnel(
+    chosen: Question,
+    request: Request,
+    step: Annotated[
+        list[EventName], Query(min_length=2, max_length=10, description="Event names in order; repeat it.")
+    ],
+    within: Annotated[
+        int, Query(ge=1, le=90 * 86_400, description="Seconds from the first step to the last.")
+    ] = 604_800,
+    form: Format = None,
+) -> Response:
+    """How many people did the steps in order, the first within the span. Counted from raw events."""
+    found = await funnel(chosen.period, chosen.which, step, timedelta(seconds=within))
+    return answer(found, request, form)
 
 
-@router.get(
-    "/event-counts",
-    operation_id="countEvents",
-    summary="Count events by name",
-    response_class=Response,
-    responses=_rows("eventName") | problems(406),
-)
-async def event_counts(chosen: Filtered, request: Request) -> Response:
-    """Rows `{"eventName", "count"}`, as JSON or by `Accept: text/csv`."""
-    return await _answer(Analytics.get_event_counts, "eventName", chosen, request)
+@_query("/retention", "getRetention", "Retention by cohort", {"cohort": _TIME, "period": 1, "users": 9, "share": 0.45})
+async def get_retention(
+    chosen: Question,
+    request: Request,
+    returning: Annotated[
+        EventName | None, Query(description="By which event people come back; absent: by those that made them new.")
+    ] = None,
+    form: Format = None,
+) -> Response:
+    """Rows of a cohort (people who are new in a bucket; by default a week) and a later period: how many came back."""
+    period = chosen.period
+    if period.interval not in ("day", "week", "month"):
+        if period.interval is not None:
+            raise Invalid.field("?interval", "out_of_range", "day, week or month")
+        period = span(period.start, period.end, "week", str(period.zone))
+    if len(period.buckets) > 100:
+        raise Invalid.field("?interval", "too_many", "retention has at most 100 periods")
+    which = chosen.which
+    back = which if returning is None else Filter(which.app_id, which.user_id, returning, None)
+    return answer(await retried(lambda: retention(period, which, back)), request, form)
 
 
-@router.get(
-    "/category-counts",
-    operation_id="countCategories",
-    summary="Count events by category",
-    response_class=Response,
-    responses=_rows("eventCategory") | problems(406),
-)
-async def category_counts(chosen: Filtered, request: Request) -> Response:
-    """Rows `{"eventCategory", "count"}`, as JSON or by `Accept: text/csv`."""
-    return await _answer(Analytics.get_category_counts, "eventCategory", chosen, request)
+@_query("/live", "getLive", "The last minutes", {"time": _TIME, "events": 30, "errors": 1, "users": 7})
+async def get_live(
+    chosen: Question,
+    request: Request,
+    minutes: Annotated[int, Query(ge=1, le=120)] = 30,
+    form: Format = None,
+) -> Response:
+    """Events, errors and people of each of the last minutes, this one among them; `from`, `to` are not heeded."""
+    return answer(await live_rows(chosen.which, minutes), request, form)

@@ -3,9 +3,10 @@
 import csv
 import io
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
-from models.base import Raw
+from models.base import Raw, rfc3339
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -24,4 +25,6 @@ def csv_table(columns: Sequence[str], rows: Sequence[Raw]) -> str:
 
 
 def _defused(cell: object) -> object:
+    if isinstance(cell, datetime):
+        return rfc3339(cell)
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -20,6 +20,8 @@ class ApiKeyView(View):
     app_id: AppId | None = None
     account_id: PydanticObjectId | None = None
     expires_at: Timestamp | None = None
+    events_per_second: int | None = None
+    events_per_day: int | None = None
 
 
 async def find_key(key_id: ObjectId | None) -> ApiKeyView:

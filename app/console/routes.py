@@ -1,4 +1,4 @@
-"""The pages: the console, the API documentation, the errors. None loads anything from elsewhere."""
+"""The pages beside the console: the API documentation, the errors. None loads anything from elsewhere."""
 
 from pathlib import Path
 from typing import Final
@@ -8,8 +8,6 @@ from fastapi.responses import FileResponse, HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from app.errors import NotFound, Problem
-from app.settings import Settings
-from models import DOCUMENTS
 
 router = APIRouter(include_in_schema=False)
 _PAGES: Final = Environment(
@@ -45,19 +43,6 @@ _ICON: Final = (
 async def icon() -> Response:
     """A satchel."""
     return Response(_ICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
-
-
-@router.get("/console", response_class=HTMLResponse)
-async def console(request: Request) -> HTMLResponse:
-    """Readable without script, loads nothing from elsewhere."""
-    settings: Settings = request.app.state.settings
-    page = _PAGES.get_template("console.html").render(
-        version=request.app.version,
-        url=settings.url,
-        key_file=settings.data_dir / "admin-key" if settings.environment == "development" else None,
-        collections=[document.collection_name() for document in DOCUMENTS],
-    )
-    return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
 
 @router.get("/docs", response_class=HTMLResponse)

@@ -116,6 +116,7 @@ def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
         "log_requests": True,
         "log_level": "info",
         "log_format": "json",
+        "write_key_events_per_second": 100_000_000,
     }
     settings = Settings.model_validate(chosen)
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, connections))

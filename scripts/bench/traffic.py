@@ -17,6 +17,7 @@ APP: Final = "bench"
 OWNED_APP: Final = "bench-owned"
 OWNED_KEYS: Final = 8
 BATCH: Final = 50
+LARGE_BATCH: Final = 500
 _SAMPLE: Final = 20_000
 _WRITES: Final = 0.05
 _SKEW: Final = 0.99
@@ -99,7 +100,7 @@ class Sender:
 
     def __init__(self, templates: Sequence[bytes], number: int, count: int) -> None:
         self._templates = cycle(templates)
-        self._sent = (count << 56) + (number << 40)
+        self._sent = ((count & 0xFF) << 56) + (number << 40)
         self._accepted = b'"accepted":%d' % count
 
     def request(self) -> bytes:
@@ -231,5 +232,6 @@ WORKLOADS: Final = {
     "mix": Workload("95/5 zipfian mix", 0.9, _mixers),
     "event": Workload("Single event", 0.7, _senders(1, batch=False)),
     "batch": Workload(f"Batch of {BATCH} events", 0.6, _senders(BATCH, batch=True)),
+    "batch500": Workload(f"Batch of {LARGE_BATCH} events", 0.6, _senders(LARGE_BATCH, batch=True)),
 }
 """Every workload by the name that `--only` takes."""

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from app.analytics.segment import KINDS
 from app.main import create_app
 from app.settings import Settings
+from models.api_key import APP_SCOPES
 from tests.app.cards.rules import ACCOUNT_RULES
 from tests.app.connections import test_access as bank
 from tests.app.repositories import test_access as git
@@ -35,6 +37,7 @@ class Rule:
 
 
 _EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
+QUERIES = ("active-users", "error-rate", "top", "sessions", "funnel", "retention", "live")
 _DATA = "/v1/users/{userId}/apps/{appId}/data"
 
 PUBLIC = {"GET /livez", "GET /readyz", "GET /metrics", "GET /.well-known/jwks.json"}
@@ -65,6 +68,12 @@ RULES: dict[str, Rule] = {
     "POST /v1/analytics/events": Rule("events:write", _EVENT),
     "GET /v1/analytics/event-counts": Rule("analytics:read"),
     "GET /v1/analytics/category-counts": Rule("analytics:read"),
+    **{f"GET /v1/analytics/{name}": Rule("analytics:read") for name in QUERIES},
+    "GET /v1/analytics/quarantine": Rule("analytics:read", None, 403, owner=False),
+    "PUT /v1/apps/{appId}/external-ids/{externalId}": Rule("users:write", {"userId": ""}, 403, owner=False),
+    "GET /v1/apps/{appId}/external-ids/{externalId}": Rule("users:read", None, 403, owner=False),
+    "POST /v1/batch": Rule("events:write", {"batch": []}, 403, owner=False),
+    **{f"POST /v1/{kind}": Rule("events:write", {"event": "e", "groupId": "g"}, 403, owner=False) for kind in KINDS},
     "GET /v1/apps/{appId}": Rule("admin", None, 403, owner=False),
     "PUT /v1/apps/{appId}": Rule("admin", {}, 403, owner=False),
     "POST /v1/api-keys": Rule("admin", {"name": "x", "scopes": ["data:read"]}, 403, owner=False),
@@ -90,12 +99,18 @@ ALL_SCOPES += ["connections:read", "connections:write"]
 def request_of(route: str, user_id: str) -> tuple[str, str, dict[str, Any]]:
     """Method, path and options of an acceptable request that is about this user."""
     method, template = route.split(" ")
-    path = template.format(userId=user_id, appId="notes", dataKey="k", keyId="f" * 24, jobId="x", deletionId="x")
+    path = template.format(
+        userId=user_id, appId="notes", dataKey="k", keyId="f" * 24, jobId="x", deletionId="x", externalId="crm-7"
+    )
     options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
     if RULES[route].body is not None:
         options["json"] = RULES[route].body
-    if "/analytics/" in path and method == "GET":
-        options["params"] = {"userId": user_id}
+    if "/analytics/" in path and method == "GET" and not path.endswith("/quarantine"):
+        options["params"] = {"userId": user_id} | ({"step": ["a", "b"]} if path.endswith("/funnel") else {})
+    if path == "/v1/batch" or path.removeprefix("/v1/") in KINDS:
+        options["params"] = {"appId": "notes"}
+    if "external-ids" in path and method == "PUT":
+        options["json"] = {"userId": user_id}
     if path.endswith("/events"):
         options["json"] = {**RULES[route].body, "userId": user_id}
     return method, path, options
@@ -117,6 +132,11 @@ def test_no_route_is_hidden_but_the_pages(base_settings: Settings) -> None:
         "/docs/static/{name}",
         "/docs/errors",
         "/console",
+        "/console/sign-in",
+        "/console/sign-out",
+        "/console/live",
+        "/console/export/{panel}",
+        "/console/static/{name}",
         "/favicon.ico",
     }
 
@@ -171,7 +191,7 @@ async def test_a_key_with_the_scope_is_let_pass(cast: Cast, api: Api, route: str
     caller = await api.key(RULES[route].scope)
     method, path, options = request_of(route, cast.owner.id)
     answer = await caller.request(method, path, **options)
-    missing = ("data/{dataKey}", "apps/{appId}", "{keyId}", "{jobId}", "{deletionId}", "/deletion")
+    missing = ("data/{dataKey}", "apps/{appId}", "{externalId}", "{keyId}", "{jobId}", "{deletionId}", "/deletion")
     assert answer.is_success or (answer.status_code == 404 and route.endswith(missing))
 
 
@@ -198,7 +218,7 @@ async def test_a_key_of_another_app_is_told_nothing(cast: Cast, api: Api, route:
     if route == "GET /v1/users/{userId}/activity":
         assert answer.json()["items"] == []
     else:
-        assert answer.status_code == (403 if RULES[route].scope == "admin" else 404)
+        assert answer.status_code == (404 if RULES[route].scope in APP_SCOPES else 403)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_every_workload_is_measured_on_both_servers():
     done = bench("--json", "--connections", "4")
     assert done.returncode == 0, done.stderr
     found = {row["name"]: row for row in json.loads(done.stdout)["workloads"]}
-    assert list(found) == ["read", "cas", "mix", "event", "batch"]
+    assert list(found) == ["read", "cas", "mix", "event", "batch", "batch500"]
     for row in found.values():
         assert len(row["ratios"]) == 2
         assert min(row["ratios"]) > 0
@@ -129,4 +129,17 @@ def test_the_goals_are_those_of_the_design():
         "mix": 0.9,
         "event": 0.7,
         "batch": 0.6,
+        "batch500": 0.6,
     }
+
+
+def test_analytics_are_measured_at_each_size_and_agree_with_plain_aggregation():
+    command = [sys.executable, "-m", "scripts", "bench-analytics", "--sizes", "300,600", "--rounds", "5", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [(row["events"], row["query"]) for row in found["queries"]] == [
+        (size, query) for size in (300, 600) for query in ("event counts by day", "active users by day", "top 10")
+    ]
+    assert set(found["growth"]) == {"event counts by day", "active users by day", "top 10"}
+    assert all(row["p95"] > 0 and row["plain"] > 0 for row in found["queries"])

@@ -28,13 +28,13 @@ async def live_a_little(owner: Caller) -> None:
 
 
 async def traces(user_id: str) -> dict[str, int]:
-    """How many documents of each collection name the user, the ledger and its job aside."""
+    """How many documents of each collection name the user, the ledgers and the job aside."""
     found = {}
     for document in DOCUMENTS:
         name = document.collection_name()
         where = {"$or": [{"_id": ObjectId(user_id)}, {"userId": ObjectId(user_id)}, {"resourceId": ObjectId(user_id)}]}
         count = await document.raw().count_documents(where)
-        if count and name not in ("deletions", "jobs"):
+        if count and name not in ("deletions", "jobs", "erasures"):
             found[name] = count
     return found
 

@@ -1,0 +1,126 @@
+"""Erasure: what goes of a user in analytics besides the events themselves, noted while they go (docs/analytics.md).
+
+The events leave the rollups, the person's numbers leave the bitmaps of the raw window, the mapping of keys to numbers
+goes with the user, and the ledger tells the archives.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pyroaring import BitMap
+
+from app.analytics.apply import add_counts, add_properties, add_session_days, remove_people, write_visits
+from app.analytics.delta import Delta, SessionChanges, replace_visit, stored_visit
+from app.analytics.recount import archived_in_part, visits_of
+from app.relations.witness import witness
+from models.analytics import Analytics
+from models.app import App
+from models.base import Raw, now
+from models.erasure import Erasure
+from models.person import Person, PersonMerge, person_key
+from models.rollup_state import RollupState
+from models.session import VisitSession
+
+
+@witness(Analytics)
+async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Take events that are about to go out of the rollups, as far as these contain them.
+
+    Events that came in after `asOf` are in no rollup; the worker, which might be adding them right now, is made to
+    conflict, and then does not find them.
+    """
+    state = await RollupState.read(session)
+    counted = [row for row in rows if row["receivedAt"] < state.as_of]
+    if len(counted) < len(rows):
+        await RollupState.touch(session)
+    users = {row["userId"] for row in rows if row.get("userId") is not None}
+    numbers = await _numbers(users, session)
+    await _note_digests(rows, session)
+    if not counted:
+        return
+    declared = await _declared({row["appId"] for row in counted}, session)
+    delta = Delta()
+    for row in counted:
+        delta.add(row, declared.get(row["appId"], ()))
+    await remove_people(delta, numbers, session)
+    await add_counts(delta, session, -1)
+    await add_properties(delta, session, -1)
+    await _shorten_visits(delta, {row["_id"] for row in rows}, state, session)
+
+
+@witness(Person)
+async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Keep the numbers of a person who goes until the events are gone, too: these may be swept later."""
+    for row in rows:
+        if row.get("userId") is None:
+            continue
+        kind = row["_id"]
+        digest = [] if kind.startswith("u:") else [digest_of(kind)]
+        await _note(row["userId"], [row["number"]], digest, session)
+
+
+def digest_of(key: str) -> str:
+    """A person's key in the ledger: its SHA-256."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+async def _numbers(users: set[ObjectId], session: AsyncClientSession) -> BitMap:
+    """Every number that stands for these users, in the mapping or in the ledger, former ones too."""
+    if not users:
+        return BitMap()
+    found = BitMap()
+    for numbers in (await Person.numbers_of(users, session)).values():
+        found |= BitMap(numbers)
+    async for row in Erasure.raw().find({"_id": {"$in": list(users)}}, {"numbers": 1}, session=session):
+        found |= BitMap(row.get("numbers", []))
+    merges = PersonMerge.raw().find({"into": {"$in": list(found)}}, {"_id": 1}, session=session)
+    return found | BitMap([row["_id"] async for row in merges])
+
+
+async def _note_digests(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Put each user into the ledger, with the other ids by which archived events may know them."""
+    keys: dict[ObjectId, set[str]] = {}
+    for row in rows:
+        if (user := row.get("userId")) is None:
+            continue
+        found = keys.setdefault(user, set())
+        unnamed = {name: value for name, value in row.items() if name != "userId"}
+        if (key := person_key(unnamed)) is not None:
+            found.add(digest_of(key))
+    for user, digests in keys.items():
+        await _note(user, [], sorted(digests), session, sum(row.get("userId") == user for row in rows))
+
+
+async def _note(
+    user: ObjectId, numbers: list[int], digests: list[str], session: AsyncClientSession, subtracted: int = 0
+) -> None:
+    moment = now()
+    update: dict[str, Any] = {
+        "$addToSet": {"numbers": {"$each": numbers}, "digests": {"$each": digests}},
+        "$inc": {"subtracted": subtracted, "version": 1},
+        "$set": {"updatedAt": moment, "at": moment},
+        "$setOnInsert": {"createdAt": moment},
+    }
+    await Erasure.raw().update_one({"_id": user}, update, upsert=True, session=session)
+
+
+async def _declared(apps: set[str], session: AsyncClientSession) -> dict[str, list[str]]:
+    cursor = App.raw().find({"_id": {"$in": list(apps)}}, {"analyticsProperties": 1}, session=session)
+    return {row["_id"]: row.get("analyticsProperties", []) async for row in cursor}
+
+
+async def _shorten_visits(delta: Delta, going: set[Any], state: RollupState, session: AsyncClientSession) -> None:
+    """Sessions lose these events: they go, or become what the events that are left say."""
+    stored = await VisitSession.fetch(delta.visits, session)
+    changes: SessionChanges = {}
+    for app in {visit.app for visit in delta.visits.values()}:
+        names = {name for name, visit in delta.visits.items() if visit.app == app and name in stored}
+        names -= await archived_in_part(app, {name: stored[name] for name in names}, session)
+        left = await visits_of(app, names, state.as_of, session, going)
+        for name in names:
+            replace_visit(changes, stored_visit(stored[name]), left.get(name))
+        await write_visits({name: left.get(name) for name in names}, stored, session)
+    await add_session_days(changes, session)

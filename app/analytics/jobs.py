@@ -1,0 +1,115 @@
+"""What the worker does for analytics: rollups go forward, joins are carried out, days recounted, old ones archived."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from app.analytics.archive import archive_due, rewrite_erased, seal_due
+from app.analytics.joins import carry_out_joins, settle_merges
+from app.analytics.recount import Found, days_touched, recount_day
+from app.analytics.rollup import WINDOW, MovedOnError, advance
+from app.jobs import Claim, Handler
+from app.observability import log
+from app.settings import Settings
+from models.base import now
+from models.deletion import Deletion
+from models.erasure import Erasure
+from models.rollup_state import RollupState
+from models.seal import Seal
+
+_ROLL_UP: Final = "roll-up-analytics"
+_RECOUNT: Final = "recount-analytics"
+_FORGET: Final = "forget-numbers"
+_ARCHIVE: Final = "archive-analytics"
+_SINCE: Final = timedelta(hours=26)  # a night and what the one before may have missed
+_LEDGER: Final = timedelta(days=40)
+_TRIES: Final = 5
+PERIODIC: Final = {_ROLL_UP: 1.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
+
+
+def handlers(settings: Settings) -> dict[str, Handler]:
+    """What is to be done for each kind of job."""
+    trail = timedelta(seconds=settings.analytics_trail_seconds)
+
+    async def roll_up(claim: Claim) -> None:
+        """Bring the rollups forward as far as they may go."""
+        total = 0
+        while True:
+            joined = await carry_out_joins()
+            added = await _advance(trail)
+            total += added
+            await claim.renew(added=total)
+            if added < WINDOW // 2 and not joined:
+                return
+
+    async def recount(claim: Claim) -> None:
+        """Count the days anew that got events lately, and say what differed; settle who turned out to be whom."""
+        report = await recount_lately(claim)
+        settled = await settle_merges()
+        summary: dict[str, Any] = {**report, "settledNumbers": settled, "at": now()}
+        await RollupState.raw().update_one({"_id": "rollups"}, {"$set": {"lastRecount": summary}})
+        log.info("analytics recounted", **report, settled=settled)
+
+    async def forget(claim: Claim) -> None:
+        """Drop the numbers of erased people from the ledger once their erasure is final."""
+        where = {"at": {"$gte": now() - _LEDGER}, "numbers.0": {"$exists": True}}
+        rows = await Erasure.raw().find(where, {"_id": 1}).to_list()
+        final = Deletion.raw().find({"_id": {"$in": [row["_id"] for row in rows]}, "final": True}, {"_id": 1})
+        ids = [row["_id"] async for row in final]
+        await Erasure.raw().update_many({"_id": {"$in": ids}}, {"$set": {"numbers": []}})
+        await claim.renew(forgotten=len(ids))
+
+    async def archive(claim: Claim) -> None:
+        """Where there is an archive: seal, archive and remove days that are over, take the erased out of files."""
+        if settings.analytics_archive is None:
+            return
+
+        async def done(name: str, events: int) -> None:
+            await claim.renew(file=name, events=events)
+
+        await seal_due(settings, now())
+        await archive_due(settings, done)
+        await rewrite_erased(settings, done)
+
+    return {_ROLL_UP: roll_up, _RECOUNT: recount, _FORGET: forget, _ARCHIVE: archive}
+
+
+async def _advance(trail: timedelta) -> int:
+    for _ in range(_TRIES):
+        try:
+            return await advance(trail)
+        except MovedOnError:
+            continue
+    return 0
+
+
+async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
+    """Recount every day that got events in the last hours and is not sealed.
+
+    Returns:
+        `{"days", "events", "mended": {collection: documents}}`.
+    """
+    seals = await Seal.by_app()
+    mended: dict[str, int] = {}
+    days = events = 0
+    for app_id, day in await days_touched(now() - _SINCE):
+        sealed_to = seals.get(app_id)
+        if sealed_to is not None and day * 86_400 < sealed_to.timestamp():
+            continue
+        found = await _recount(app_id, day)
+        days, events = days + 1, events + found.events
+        for name, count in found.mended.items():
+            mended[name] = mended.get(name, 0) + count
+        if found.mended:
+            log.warning("rollups differed from the events", app=app_id, day=day, mended=found.mended)
+        if claim is not None:
+            await claim.renew(days=days)
+    return {"days": days, "events": events, "mended": mended}
+
+
+async def _recount(app_id: str, day: int) -> Found:
+    for _ in range(_TRIES):
+        try:
+            return await recount_day(app_id, day)
+        except MovedOnError:
+            continue
+    raise MovedOnError

@@ -1,0 +1,140 @@
+"""Funnels and retention: what the same people did, one thing after another and time after time."""
+
+from collections import defaultdict
+from datetime import timedelta
+from statistics import median
+from typing import Any, Final
+
+from pyroaring import BitMap
+
+from app.analytics.delta import FIELDS
+from app.analytics.people import known_people
+from app.analytics.people_sets import bucket_people
+from app.analytics.periods import Period
+from app.analytics.queries import Rows
+from app.analytics.reader import Filter, View, opened_view
+from app.analytics.rollup import quick_events
+from app.analytics.slots import milliseconds, moment_of
+from models.base import Raw
+from models.person import PersonMerge, person_key
+
+_FIRST_DAY: Final = 0
+STEPS: Final = ("step", "eventName", "users", "fromFirst", "fromPrevious", "medianSeconds")
+COHORTS: Final = ("cohort", "period", "users", "share")
+
+
+async def funnel(period: Period, which: Filter, steps: list[str], within: timedelta) -> Rows:
+    """How many people did the steps one after the other, the last within a time of the first.
+
+    The first step lies in the period. Of several tries the one that came furthest counts. `fromFirst` and
+    `fromPrevious` are shares; `medianSeconds` is the median time since the step before. It is counted from raw events:
+    those of the steps' names, by an index.
+    """
+    async with opened_view() as view:
+        moments = await _moments_of_people(view, period, which, steps, within)
+        reached = [0] * len(steps)
+        waits: list[list[float]] = [[] for _ in steps]
+        for times in moments.values():
+            best = _furthest(times, steps, milliseconds(period.end), int(within.total_seconds() * 1000))
+            for place, at in enumerate(best):
+                reached[place] += 1
+                if place:
+                    waits[place].append((at - best[place - 1]) / 1000)
+        rows: list[Raw] = []
+        for place, name in enumerate(steps):
+            rows.append(
+                {
+                    "step": place + 1,
+                    "eventName": name,
+                    "users": reached[place],
+                    "fromFirst": _share(reached[place], reached[0]),
+                    "fromPrevious": _share(reached[place], reached[place - 1] if place else reached[0]),
+                    "medianSeconds": round(median(waits[place]), 3) if waits[place] else None,
+                }
+            )
+        return Rows(rows, STEPS, view.exact)
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
+
+
+async def _moments_of_people(
+    view: View, period: Period, which: Filter, steps: list[str], within: timedelta
+) -> dict[Any, list[tuple[int, str]]]:
+    """Person -> the moments of their steps, in order."""
+    where: Raw = {
+        **which.raw,
+        "eventName": {"$in": sorted(set(steps))},
+        "timestamp": {"$gte": period.start, "$lt": period.end + within},
+    }
+    rows = await quick_events().find(where, FIELDS, session=view.session).to_list()
+    known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
+    merges = await PersonMerge.pending(view.session)
+    found: dict[Any, list[tuple[int, str]]] = defaultdict(list)
+    for row in rows:
+        key = person_key(row)
+        if key is not None:
+            number = known.numbers.get(key)
+            person = key if number is None else merges.get(number, number)
+            found[person].append((milliseconds(row["timestamp"]), row["eventName"]))
+    for times in found.values():
+        times.sort(key=lambda each: each[0])
+    return found
+
+
+def _furthest(times: list[tuple[int, str]], steps: list[str], end: int, within: int) -> list[int]:
+    """The moments of the steps in the try that came furthest, the first of those that came as far."""
+    best: list[int] = []
+    for start, (began, name) in enumerate(times):
+        if name != steps[0] or began >= end:
+            continue
+        reached = [began]
+        for at, event in times[start + 1 :]:
+            if at - began > within or len(reached) == len(steps):
+                break
+            if event == steps[len(reached)]:
+                reached.append(at)
+        if len(reached) > len(best):
+            best = reached
+        if len(best) == len(steps):
+            break
+    return best
+
+
+async def retention(period: Period, which: Filter, returning: Filter) -> Rows:
+    """Of the people who were there for the first time in each bucket, how many came back in the ones after it.
+
+    Args:
+        period: the span in buckets of a day, week or month.
+        which: the events that make somebody a new person; who had one before the period is none.
+        returning: the events by which they come back.
+    """
+    async with opened_view() as view:
+        people = await bucket_people(view, period, which)
+        back = people if returning == which else await bucket_people(view, period, returning)
+        seen = await _seen_before(view, period, which)
+        rows: list[Raw] = []
+        for number, bucket in enumerate(period.buckets):
+            cohort = people[number] - seen
+            seen |= cohort
+            for later in range(number, len(period.buckets)):
+                users = len(cohort) if later == number else len(cohort & back[later])
+                rows.append(
+                    {
+                        "cohort": bucket.time,
+                        "period": later - number,
+                        "users": users,
+                        "share": _share(users, len(cohort)),
+                    }
+                )
+        return Rows(rows, COHORTS, view.freshness)
+
+
+async def _seen_before(view: View, period: Period, which: Filter) -> BitMap:
+    """Everybody who was there before the period."""
+    start = moment_of(_FIRST_DAY)
+    if period.start <= start:
+        return BitMap()
+    before = Period.of(start, moment_of(period.buckets[0].start), None, period.zone)
+    return (await bucket_people(view, before, which))[0]

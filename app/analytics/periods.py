@@ -1,0 +1,190 @@
+"""Time spans cut into buckets: minutes to months of any timezone, changes of its clock included."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import Final, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from app.analytics.slots import SLOT_MS, milliseconds, moment_of
+from app.errors import Invalid
+
+Interval = Literal["minute", "hour", "day", "week", "month"]
+MOST_BUCKETS: Final = 2000
+_MINUTE: Final = timedelta(minutes=1)
+_SLOT: Final = timedelta(minutes=15)
+_LONGEST: Final = timedelta(days=366 * 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket: where it begins by the calendar, and which part of it is asked for, in milliseconds since 1970."""
+
+    time: datetime
+    start: int
+    end: int
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """The whole slots in it, the last one exclusive."""
+        first, last = -(-self.start // SLOT_MS), self.end // SLOT_MS
+        return first, max(first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A time span in buckets; one bucket where no interval is asked for."""
+
+    start: datetime
+    end: datetime
+    interval: Interval | None
+    zone: tzinfo
+    buckets: tuple[Bucket, ...]
+
+    @classmethod
+    def of(cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> "Period":
+        """The buckets of a span; the first and the last may be cut.
+
+        Raises:
+            Invalid: there would be more than 2,000, the span is longer than a century, or reaches beyond the calendar.
+        """
+        try:
+            return cls._of(start, end, interval, zone)
+        except OverflowError:
+            raise Invalid.field("?from", "out_of_range", "the span reaches beyond the calendar") from None
+
+    @classmethod
+    def _of(cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> "Period":
+        if end - start > _LONGEST:
+            raise Invalid.field("?from", "out_of_range", "a span has at most a hundred years")
+        if interval is None:
+            return cls(start, end, None, zone, (Bucket(start, milliseconds(start), milliseconds(end)),))
+        edges = _edges(start, end, interval, zone)
+        first, last = milliseconds(start), milliseconds(end)
+        buckets = tuple(
+            Bucket(edge, max(first, milliseconds(edge)), min(last, milliseconds(following)))
+            for edge, following in itertools.pairwise(edges)
+        )
+        return cls(start, end, interval, zone, buckets or (Bucket(edges[0], first, last),))
+
+    def previous(self) -> "Period":
+        """The span of the same length before this one, in as many buckets.
+
+        Raises:
+            Invalid: it reaches beyond the calendar.
+        """
+        try:
+            return self._previous()
+        except OverflowError:
+            raise Invalid.field("?compare", "out_of_range", "the span before reaches beyond the calendar") from None
+
+    def _previous(self) -> "Period":
+        if self.interval is None or self.interval == "minute":
+            return Period.of(self.start - (self.end - self.start), self.start, self.interval, self.zone)
+        count = len(self.buckets)
+        start = self.buckets[0].time
+        for _ in range(count):
+            start = floor(start - timedelta(milliseconds=1), self.interval, self.zone)
+        end = floor(self.start, self.interval, self.zone)
+        return Period.of(start, end, self.interval, self.zone)
+
+    def bucket_at(self, ms: int) -> int | None:
+        """The number of the bucket that a moment is in; None outside of all."""
+        low, high = 0, len(self.buckets)
+        while low < high:
+            middle = (low + high) // 2
+            if self.buckets[middle].end <= ms:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(self.buckets) and self.buckets[low].start <= ms else None
+
+    def edges(self) -> Iterator[tuple[datetime, datetime]]:
+        """The parts at either end that are no whole slots: rollups do not know them apart."""
+        if not self.buckets:
+            return
+        start, end = self.buckets[0].start, self.buckets[-1].end
+        first, last = -(-start // SLOT_MS) * SLOT_MS, end // SLOT_MS * SLOT_MS
+        if first >= last:
+            if start < end and (start < first or last < end):
+                yield moment_of(start), moment_of(end)
+            return
+        if start < first:
+            yield moment_of(start), moment_of(first)
+        if last < end:
+            yield moment_of(last), moment_of(end)
+
+
+def _edges(start: datetime, end: datetime, interval: Interval, zone: tzinfo) -> list[datetime]:
+    edges = [floor(start, interval, zone)]
+    while edges[-1] < end:
+        if len(edges) > MOST_BUCKETS:
+            raise Invalid.field("?interval", "too_many", f"that would be more than {MOST_BUCKETS} buckets")
+        edges.append(_NEXT[interval](edges[-1], zone))
+    return edges
+
+
+def floor(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
+    """The start of the bucket that a moment is in."""
+    if interval == "minute":
+        return moment.replace(second=0, microsecond=0)
+    if interval == "hour":
+        at = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
+        while at.astimezone(zone).minute != 0:
+            at -= _SLOT
+        return at
+    local = moment.astimezone(zone).date()
+    first = {"day": local, "week": local - timedelta(days=local.weekday()), "month": local.replace(day=1)}[interval]
+    return _midnight(first, zone)
+
+
+def _next_hour(at: datetime, zone: tzinfo) -> datetime:
+    """The next moment at which the local clock shows a full hour; a change of the clock may be in between."""
+    at += _SLOT
+    while at.astimezone(zone).minute != 0:
+        at += _SLOT
+    return at
+
+
+def _next_day(days: int) -> Callable[[datetime, tzinfo], datetime]:
+    def following(at: datetime, zone: tzinfo) -> datetime:
+        return _midnight(at.astimezone(zone).date() + timedelta(days=days), zone)
+
+    return following
+
+
+def _next_month(at: datetime, zone: tzinfo) -> datetime:
+    local = at.astimezone(zone).date()
+    return _midnight((local.replace(day=1) + timedelta(days=32)).replace(day=1), zone)
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    """When a local day begins: the first of two midnights, or the moment at which the clock jumps over one."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+_NEXT: Final[dict[str, Callable[[datetime, tzinfo], datetime]]] = {
+    "minute": lambda at, _: at + _MINUTE,
+    "hour": _next_hour,
+    "day": _next_day(1),
+    "week": _next_day(7),
+    "month": _next_month,
+}
+
+
+@lru_cache
+def _names() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The timezone with an IANA name.
+
+    Raises:
+        Invalid: there is none.
+    """
+    if name not in _names():
+        raise Invalid.field("?tz", "unknown_timezone", "an IANA name such as Europe/Berlin")
+    return ZoneInfo(name)

@@ -1,0 +1,111 @@
+"""Segment's HTTP API: `/v1/batch` and the six single calls, as hot endpoints for clients that know nothing of us."""
+
+import binascii
+import re
+import zlib
+from base64 import b64decode
+from typing import Any, Final
+
+from app.analytics.identities import note_identities
+from app.analytics.ingest import MAX_EVENTS, store
+from app.analytics.intake import intake
+from app.analytics.segment import KINDS, events_of, identities_of
+from app.body import MAX_BODY_BYTES, parse_json
+from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated
+from app.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
+from app.principal import Principal, authenticator, authorize
+from models.app import NAME_PATTERN
+from models.base import now
+
+PATHS: Final = ("/v1/batch", *(f"/v1/{kind}" for kind in KINDS))
+_DONE: Final = {"success": True}  # exactly this with 200, or clients send the batch again (facts.md)
+_BASIC: Final = "basic "
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+def segment_endpoints() -> list[HotEndpoint]:
+    """One endpoint a path."""
+    return [HotEndpoint(path, {"POST": _receive}, ANY_QUERY) for path in PATHS]
+
+
+async def _receive(request: HotRequest) -> Answer:
+    """Take a batch, or a single call. A problem carries `code` and `message`, as Segment's clients expect."""
+    try:
+        await _take(request)
+    except Problem as problem:
+        problem.extra.setdefault("message", problem.detail or problem.code.value)
+        raise
+    return json_answer(200, _DONE)
+
+
+async def _take(request: HotRequest) -> None:
+    header = request.header(b"authorization")
+    known = None if header is None else await _caller(request, header)
+    body = parse_json(_inflated(request, await request.body()))
+    if not isinstance(body, dict):
+        raise MalformedJson("the body is an object")
+    principal = known or await _caller(request, f"Bearer {body.get('writeKey')}")
+    app_id = _app_of(request, principal)
+    authorize(principal, "events:write", app_id=app_id)
+    items = _items(request.scope["path"], body)
+    process = intake(request.scope)
+    received = now()
+    good, bad = events_of(items, app_id, body.get("sentAt"), received)
+    await store(principal, good, bad, process, lenient=True)
+    await note_identities(principal, identities_of(items, app_id), process)
+
+
+def _items(path: str, body: dict[str, Any]) -> list[Any]:
+    if path != "/v1/batch":
+        return [{**body, "type": path.removeprefix("/v1/")}]
+    items = body.get("batch")
+    if not isinstance(items, list):
+        raise Invalid.field("/batch", "malformed", "batch is an array")
+    if len(items) > MAX_EVENTS:
+        raise Invalid.field("/batch", "too_long", f"a request has at most {MAX_EVENTS} events")
+    return items
+
+
+async def _caller(request: HotRequest, header: str) -> Principal:
+    """By Basic authorization with the write key as user name, or by Bearer."""
+    if header[: len(_BASIC)].lower() == _BASIC:
+        header = f"Bearer {_user_name(header[len(_BASIC) :])}"
+    principal = await authenticator(request.scope).authenticate(header)
+    request.scope["satchel.caller"] = principal.name
+    if principal.kind != "key":
+        raise Forbidden("this needs a write key")
+    return principal
+
+
+def _user_name(encoded: str) -> str:
+    try:
+        return b64decode(encoded.strip(), validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("send the write key as user name of Basic authorization") from None
+
+
+def _app_of(request: HotRequest, principal: Principal) -> str:
+    """The app of the write key; a key that is bound to none names it by `?appId=`."""
+    app_id = request.query().get("appId") or principal.app_id
+    if app_id is None or not re.fullmatch(NAME_PATTERN, app_id):
+        raise Invalid.field("?appId", "missing", "use a key that is bound to an app, or name one")
+    return app_id
+
+
+def _inflated(request: HotRequest, body: bytes) -> bytes:
+    """The body, unpacked where it is packed; never more than a body may have."""
+    encoding = (request.header(b"content-encoding") or "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        raise Invalid.field("header:Content-Encoding", "malformed", "gzip is taken, and no encoding")
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        plain = stream.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error:
+        raise MalformedJson("the body is not valid gzip") from None
+    if len(plain) > MAX_BODY_BYTES or stream.unconsumed_tail:
+        raise TooLarge(f"a body has at most {MAX_BODY_BYTES} bytes when unpacked")
+    if not stream.eof:
+        raise MalformedJson("the body is not valid gzip")
+    return plain

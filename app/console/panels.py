@@ -1,0 +1,155 @@
+"""What the console's panels show: the same queries as the API's, side by side."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from app.analytics.archive import apps_with_events
+from app.analytics.asked import span
+from app.analytics.journeys import funnel, retention
+from app.analytics.live import latest_events
+from app.analytics.periods import Period
+from app.analytics.queries import Rows, active_users, count_events, error_rates, retried, top_values
+from app.analytics.reader import Filter
+from app.analytics.visits import sessions
+from app.console.question import Shown
+from models.analytics import Analytics
+from models.base import Raw, now, rfc3339
+from models.quarantine import QuarantinedEvent
+from models.rollup_state import BEGINNING, RollupState
+
+_FEED: Final = 20
+_APPS: Final = 50
+_LONGEST_COHORTS: Final = timedelta(days=180)
+WITHIN: Final = timedelta(days=7)
+
+
+@dataclass(slots=True)
+class Figure:
+    """One number with that of the span before; `worse` where growth is bad."""
+
+    name: str
+    value: float
+    previous: float
+    kind: str = "count"
+    worse: bool = False
+
+    @property
+    def text(self) -> str:
+        """The value as it is read."""
+        return _read(self.value, self.kind)
+
+    @property
+    def before(self) -> str:
+        """The value before."""
+        return _read(self.previous, self.kind)
+
+    @property
+    def change(self) -> str:
+        """`+12 %`, or what is to be said where there was nothing."""
+        if not self.previous:
+            return "none before" if self.value else "as before"
+        share = (self.value - self.previous) / self.previous * 100
+        return f"{share:+.0f} %".replace("-", "−") if round(share) else "as before"
+
+    @property
+    def trend(self) -> str:
+        """`better`, `worse` or `same`, for the colour."""
+        if self.value == self.previous:
+            return "same"
+        return "worse" if (self.value > self.previous) == self.worse else "better"
+
+
+def _read(value: float, kind: str) -> str:
+    if kind == "share":
+        return f"{value:.1%}".replace("%", " %")
+    if kind == "seconds":
+        if value >= 3600:
+            return f"{value // 3600:.0f} h {value % 3600 // 60:.0f} min"
+        return f"{value // 60:.0f} min {value % 60:.0f} s" if value >= 60 else f"{value:.0f} s"
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
+@dataclass(slots=True)
+class Panels:
+    """Everything on the page."""
+
+    figures: list[Figure]
+    categories: Rows
+    users: Rows
+    errors: Rows
+    top: Rows
+    funnel: Rows | None
+    retention: Rows
+    feed: list[Raw]
+    health: Raw
+    apps: list[str] = field(default_factory=list)
+    any_events: bool = True
+
+
+async def panels(view: Shown) -> Panels:
+    """Ask everything that a view shows."""
+    whole = Period.of(view.period.start, view.period.end, None, view.period.zone)
+    which, app = view.which, Filter(view.which.app_id)
+    top = await retried(lambda: top_values(whole, which, None, 10))
+    steps = list(view.steps) or [row["eventName"] for row in top.rows[:3]]
+    results: Any = await asyncio.gather(
+        retried(lambda: count_events(view.period, which, "eventCategory")),
+        retried(lambda: active_users(view.period, which)),
+        retried(lambda: error_rates(view.period, which)),
+        retried(lambda: retention(cohorts_of(view), which, which)),
+        latest_events(which, _FEED),
+        health(view.which.app_id),
+        apps_with_events(_APPS) if view.which.app_id is None else _one(view.which.app_id),
+        _figures(whole, which, app),
+    )
+    categories, users, errors, cohorts, feed, state, apps, figures = results
+    reached = await funnel(whole, Filter(which.app_id), steps, WITHIN) if len(steps) > 1 else None
+    anything = (
+        bool(top.rows) or await Analytics.raw().find_one(app.raw or {"appId": {"$gt": ""}}, {"_id": 1}) is not None
+    )
+    return Panels(figures, categories, users, errors, top, reached, cohorts, feed, state, apps, anything)
+
+
+async def _one(app_id: str) -> list[str]:
+    return [app_id]
+
+
+def cohorts_of(view: Shown) -> Period:
+    """The span in buckets of cohorts: days of a short one, else weeks."""
+    start, end = view.period.start, view.period.end
+    start = max(start, end - _LONGEST_COHORTS)
+    return span(start, end, "day" if end - start <= timedelta(days=8) else "week", view.tz)
+
+
+async def _figures(whole: Period, which: Filter, app: Filter) -> list[Figure]:
+    errors = await retried(lambda: error_rates(whole, which, previous=True))
+    before = await retried(lambda: error_rates(whole.previous(), which))
+    people = await retried(lambda: active_users(whole, which, previous=True))
+    visits = await retried(lambda: sessions(whole, app, previous=True))
+    earlier = await retried(lambda: sessions(whole.previous(), app))
+    error, user, visit = errors.rows[0], people.rows[0], visits.rows[0]
+    return [
+        Figure("Events", error["events"], before.rows[0]["events"]),
+        Figure("Active users", user["activeUsers"], user["previous"]),
+        Figure("Sessions", visit["sessions"], visit["previous"]),
+        Figure("Average session", visit["averageSeconds"], earlier.rows[0]["averageSeconds"], "seconds"),
+        Figure("Error rate", error["errorRate"], error["previous"], "share", worse=True),
+    ]
+
+
+async def health(app_id: str | None) -> Raw:
+    """How ingest and rollups are: `asOf`, lag in seconds, what was set aside lately, what the last recount found."""
+    state = await RollupState.read()
+    since = now() - timedelta(hours=24)
+    aside = await QuarantinedEvent.raw().count_documents({**Filter(app_id).raw, "receivedAt": {"$gte": since}})
+    latest = await QuarantinedEvent.newest(app_id, 3)
+    started = state.as_of > BEGINNING
+    return {
+        "asOf": rfc3339(state.as_of) if started else None,
+        "lag": round((now() - state.as_of).total_seconds(), 1) if started else None,
+        "quarantined": aside,
+        "latest": [{"code": each.code, "detail": each.detail, "at": rfc3339(each.received_at)} for each in latest],
+        "recount": state.last_recount,
+    }

@@ -1,0 +1,106 @@
+"""Day documents: what happened on one day (UTC) in slots of 15 minutes, from which any timezone's buckets are made.
+
+Counts are arrays of little-endian integers, people are Roaring bitmaps of person numbers. Every writer is a transaction
+that has read the document before.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import Field
+
+from models.app import AppId
+from models.base import Raw, Session, Stored, Timestamp
+
+SLOTS: Final = 96
+LEVELS: Final = (1, 4, 24, 96)
+"""How many slots one set of people covers, by level: a quarter of an hour, an hour, six hours, the day."""
+
+
+class DayOfApp(Stored):
+    """A day of an app. `_id` begins with the day, so that days are found by ranges of it."""
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]
+    app_id: AppId
+    day: Timestamp
+
+    @classmethod
+    async def fetch(cls, ids: Iterable[str], session: Session = None) -> dict[str, Raw]:
+        """The documents with these ids, by id."""
+        found: dict[str, Raw] = {}
+        wanted = list(ids)
+        for start in range(0, len(wanted), 2000):
+            where: Raw = {"_id": {"$in": wanted[start : start + 2000]}}
+            found |= {row["_id"]: row async for row in cls.raw().find(where, session=session)}
+        return found
+
+    @classmethod
+    async def span(
+        cls,
+        start: datetime,
+        end: datetime,
+        where: Raw,
+        fields: Iterable[str],
+        session: Session = None,
+    ) -> list[Raw]:
+        """Documents of the days from `start` up to but not including `end`, with these fields only."""
+        query: Raw = {**where, "day": {"$gte": start, "$lt": end}}
+        cursor = cls.raw().find(query, {"_id": 0, **dict.fromkeys(fields, 1)}, session=session, batch_size=5000)
+        return await cursor.to_list()
+
+
+class CountDay(DayOfApp):
+    """How often one event happened in one category: `counts` has a 32-bit integer a slot."""
+
+    event_name: str
+    event_category: str
+    counts: bytes
+
+    class Settings:
+        name = "countdays"
+
+
+class PeopleDay(DayOfApp):
+    """Who was there: `sets` is slot group -> Roaring bitmap, at one level of `LEVELS`.
+
+    `scope` is `*` for any event, `c:<category>`, or `n:<category>/<event name>`.
+    """
+
+    scope: str
+    level: int
+    sets: dict[str, bytes]
+
+    class Settings:
+        name = "peopledays"
+
+
+class PropertyDay(DayOfApp):
+    """How often a declared property of an event had which value; `values` is a list of `{"v", "counts"}`.
+
+    What comes after the first hundred values of a day is counted under `__other__`.
+    """
+
+    event_name: str
+    event_category: str
+    property: str
+    values: list[dict[str, Any]]
+    full: bool = False
+
+    class Settings:
+        name = "propertydays"
+
+
+class SessionDay(DayOfApp):
+    """Sessions by the slot of their first event: how many, how long in milliseconds, their events, single-event ones.
+
+    Arrays of 64-bit integers.
+    """
+
+    sessions: bytes
+    duration: bytes
+    events: bytes
+    bounces: bytes
+
+    class Settings:
+        name = "sessiondays"

@@ -1,0 +1,118 @@
+"""`python -m scripts archive`: raw events to files, back, and what there is."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from pymongo.errors import PyMongoError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.settings import Settings, load_settings
+from scripts.target import NoTargetError, opened, reason
+
+cli = typer.Typer(add_completion=False, help="Archive the raw events of days that are over, restore them, list them.")
+
+
+@cli.callback(invoke_without_command=True)
+def archive(context: typer.Context) -> None:
+    """Without a command: seal and archive what is due, and rewrite files that hold somebody who was erased."""
+    if context.invoked_subcommand is None:
+        _run(_archive)
+
+
+@cli.command()
+def restore(
+    app_id: Annotated[str, typer.Argument(metavar="APP")],
+    first: Annotated[str, typer.Argument(metavar="FROM", help="A day, such as 2026-11-20.")],
+    last: Annotated[str | None, typer.Argument(metavar="[TO]", help="The last day; FROM if absent.")] = None,
+) -> None:
+    """Put days of an app back into the database, without those who were erased. Rollups do not change."""
+    _run(lambda settings: _restore(settings, app_id, first, last or first))
+
+
+@cli.command(name="list")
+def list_days(app_id: Annotated[str | None, typer.Argument(metavar="[APP]")] = None) -> None:
+    """Show what is archived: events, bytes, and whether the events are in the database, too."""
+    _run(lambda _: _list(app_id))
+
+
+def _run(work: Any) -> None:
+    settings = load_settings()
+    try:
+        asyncio.run(_opened(settings, work))
+    except (NoTargetError, PyMongoError, ValueError, KeyError, OSError) as error:
+        typer.echo(error.args[0] if isinstance(error, KeyError) else reason(error), err=True)
+        raise typer.Exit(1) from None
+
+
+async def _opened(settings: Settings, work: Any) -> None:
+    async with opened(settings):
+        await work(settings)
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+async def _archive(settings: Settings) -> None:
+    from app.analytics.archive import archive_due, due_days, rewrite_erased, seal_due  # noqa: PLC0415  # slow imports
+    from models.base import now  # noqa: PLC0415
+
+    sealed = await seal_due(settings, now())
+    events = 0
+    with _bar() as bar:
+        task = bar.add_task("archiving", total=len(await due_days(now())))
+
+        async def archived(_: str, rows: int) -> None:
+            nonlocal events
+            events += rows
+            bar.advance(task)
+
+        days = await archive_due(settings, archived)
+        again = bar.add_task("taking the erased out", total=None)
+
+        async def rewritten(_: str, __: int) -> None:
+            bar.advance(again)
+
+        erased = await rewrite_erased(settings, rewritten)
+    typer.echo(f"{days} days with {events} events archived; {erased} events of erased people taken out.")
+    if sealed:
+        typer.echo(f"{sealed} apps were sealed further: their days can be archived in a minute.")
+
+
+async def _restore(settings: Settings, app_id: str, first: str, last: str) -> None:
+    from app.analytics.archive import restore_day  # noqa: PLC0415
+    from models.seal import ArchivedDay  # noqa: PLC0415
+
+    where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}}
+    names = [row["_id"] async for row in ArchivedDay.raw().find(where, {"_id": 1}).sort("_id", 1)]
+    if not names:
+        raise KeyError(f"{app_id} has no archive of {first} to {last}")
+    restored = left = 0
+    with _bar() as bar:
+        for name in bar.track(names, description="restoring"):
+            put_back, left_out = await restore_day(settings, app_id, name.rpartition("/")[2])
+            restored, left = restored + put_back, left + left_out
+    typer.echo(f"{restored} events of {len(names)} days restored, {left} left out (there already, or erased).")
+
+
+async def _list(app_id: str | None) -> None:
+    from models.seal import ArchivedDay  # noqa: PLC0415
+
+    where = {"appId": app_id} if app_id else {"appId": {"$gte": ""}}
+    rows = await ArchivedDay.raw().find(where).sort([("appId", 1), ("day", 1)]).to_list()
+    if not rows:
+        typer.echo("Nothing is archived.")
+        return
+    table = Table("app", "day", "file", title="Archive")
+    for heading in ("events", "bytes", "in the database"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        inside = "no" if row["removed"] else "yes"
+        table.add_row(
+            row["appId"], f"{row['day']:%Y-%m-%d}", row["file"], f"{row['rows']:,}", f"{row['bytes']:,}", inside
+        )
+    Console(markup=False).print(table)

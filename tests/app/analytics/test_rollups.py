@@ -1,0 +1,213 @@
+"""Rollups equal a recount from raw: random histories, late and doubled events, erasures, crashes, five timezones."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError
+
+from app.analytics import rollup
+from app.analytics.deletion import subtract_events
+from app.analytics.joins import carry_out_joins, settle_merges
+from app.analytics.recount import days_touched, recount_day
+from app.analytics.rollup import MovedOnError, advance
+from app.database import transaction
+from models.analytics import Analytics
+from models.app import App
+from models.base import Raw, now
+from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
+from models.person import IdentityJoin, Person
+from models.rollup_state import RollupState
+from models.session import VisitSession
+from models.user import User
+from tests.app.analytics.truth import CLOCK_CHANGES, ZONES, differences
+
+DAY = CLOCK_CHANGES[-2]
+APPS, NAMES = ("notes", "boats"), (("open", "engagement"), ("open", "custom"), ("fail", "error"))
+PEOPLE = [ObjectId() for _ in range(4)]
+NOTHING = timedelta(0)
+
+event = st.fixed_dictionaries(
+    {
+        "app": st.sampled_from(APPS),
+        "name": st.sampled_from(NAMES),
+        "who": st.one_of(st.none(), st.integers(0, 3), st.sampled_from(["e:1", "e:2", "a:1", "a:2"])),
+        "session": st.sampled_from([None, "s1", "s2", "s3"]),
+        "minutes": st.integers(-60 * 24, 60 * 24 * 2),
+        "message": st.sampled_from([None, "m1", "m2", "m3"]),
+        "plan": st.sampled_from([None, "team", "free", True, 7]),
+    }
+)
+step = st.one_of(
+    st.tuples(st.just("events"), st.lists(event, min_size=1, max_size=12)),
+    st.tuples(st.just("advance"), st.integers(1, 30)),
+    st.tuples(st.just("crash"), st.just(0)),
+    st.tuples(st.just("erase"), st.integers(0, 3)),
+    st.tuples(st.just("join"), st.tuples(st.sampled_from(["a:1", "a:2", "e:1"]), st.integers(0, 3))),
+    st.tuples(st.just("settle"), st.just(0)),
+)
+
+
+class Crash(Exception):
+    """The worker dies in the middle of its transaction."""
+
+
+def row_of(told: Raw, received: datetime, around: datetime = DAY) -> Raw:
+    name, category = told["name"]
+    row: Raw = {
+        "_id": ObjectId(),
+        "appId": told["app"],
+        "eventName": name,
+        "eventCategory": category,
+        "eventData": {} if told["plan"] is None else {"plan": told["plan"]},
+        "timestamp": around + timedelta(minutes=told["minutes"]),
+        "receivedAt": received,
+    }
+    who = told["who"]
+    if isinstance(who, int):
+        row["userId"] = PEOPLE[who]
+    elif who is not None:
+        row["externalId" if who[0] == "e" else "anonymousId"] = who[2:]
+    if told["session"]:
+        row["sessionId"] = told["session"]
+    if told["message"]:
+        row["messageId"] = told["message"]
+    return row
+
+
+async def insert(rows: list[Raw]) -> None:
+    """Store events, each message once."""
+    with suppress(BulkWriteError):
+        await Analytics.raw().insert_many(rows, ordered=False)
+
+
+async def erase(user_id: ObjectId) -> None:
+    """What the deletion does: root, events with their witness, keys."""
+
+    async def work(session: Any) -> None:
+        await User.raw().delete_one({"_id": user_id}, session=session)
+        rows = await Analytics.raw().find({"userId": user_id}, session=session).to_list()
+        if rows:
+            await subtract_events(rows, session)
+            await Analytics.raw().delete_many({"_id": {"$in": [row["_id"] for row in rows]}}, session=session)
+        await Person.raw().delete_many({"userId": user_id}, session=session)
+        await IdentityJoin.raw().delete_many({"userId": user_id}, session=session)
+
+    await transaction(work)
+
+
+async def crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def die(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollup, "add_visits", die)
+        try:
+            await advance(NOTHING)
+        except Crash:
+            return
+
+
+async def play(steps: list[Any], around: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, value in steps:
+        if kind == "events":
+            living = {row["_id"] async for row in User.raw().find({"_id": {"$in": PEOPLE}}, {"_id": 1})}
+            rows = [row_of(told, now(), around) for told in value]
+            if rows := [row for row in rows if row.get("userId") in (None, *living)]:
+                await insert(rows)
+        elif kind == "advance":
+            await asyncio.sleep(0.002)  # what came in within this millisecond is not all there yet
+            await advance(NOTHING, value)
+        elif kind == "crash":
+            await crash(monkeypatch)
+        elif kind == "erase":
+            await erase(PEOPLE[value])
+        elif kind == "join":
+            source, who = value
+            if await User.raw().find_one({"_id": PEOPLE[who]}) is not None:
+                fields = {"appId": "notes", "userId": PEOPLE[who], "due": True}
+                await IdentityJoin.raw().update_one({"_id": f"notes/{source}"}, {"$setOnInsert": fields}, upsert=True)
+                await carry_out_joins()
+        else:
+            await settle_merges()
+
+
+async def clear() -> None:
+    documents = (Analytics, CountDay, PeopleDay, PropertyDay, SessionDay, VisitSession, Person, IdentityJoin, User)
+    for document in (*documents, RollupState, App):
+        await document.raw().delete_many({})
+    await User.raw().insert_many([User(id=each).stored() for each in PEOPLE])  # type: ignore[arg-type]
+    await App(id="notes", analytics_properties=["plan"]).add()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    steps=st.lists(step, min_size=3, max_size=14), around=st.sampled_from(CLOCK_CHANGES), zone=st.sampled_from(ZONES)
+)
+async def test_rollups_equal_a_recount_whatever_happened(
+    database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch, steps: list[Any], around: datetime, zone: str
+) -> None:
+    await clear()
+    await play(steps, around, monkeypatch)
+    assert await differences(around, [zone]) == []  # what is rolled up, and the tail, against all raw events
+    await asyncio.sleep(0.002)
+    while await advance(NOTHING):
+        continue
+    await settle_merges()
+    assert await differences(around) == []
+    for app_id, day in await days_touched(now() - timedelta(hours=1)):
+        assert (await recount_day(app_id, day)).mended == {}
+
+
+async def test_a_worker_that_was_overtaken_adds_nothing(database: AsyncDatabase[Raw], monkeypatch: Any) -> None:
+    await clear()
+    rows = [
+        row_of(
+            {"app": "notes", "name": NAMES[0], "who": 1, "session": None, "minutes": 5, "message": None, "plan": None},
+            now(),
+        )
+        for _ in range(5)
+    ]
+    await insert(rows)
+    await asyncio.sleep(0.002)
+    answers = await asyncio.gather(*(advance(NOTHING) for _ in range(5)), return_exceptions=True)
+    assert {answer for answer in answers if isinstance(answer, int)} <= {0, 5}
+    assert [answer for answer in answers if answer == 5] == [5]
+    assert all(isinstance(answer, int | MovedOnError) for answer in answers)
+    assert await differences(DAY) == []
+
+
+async def test_the_recount_heals_a_straggler_and_says_what_it_found(database: AsyncDatabase[Raw]) -> None:
+    await clear()
+    told = {"app": "notes", "name": NAMES[0], "who": 1, "session": "s", "minutes": 5, "message": None, "plan": "team"}
+    await insert([row_of(told, now())])
+    await asyncio.sleep(0.002)
+    await advance(NOTHING)
+    straggler = row_of(told, now() - timedelta(hours=1))  # committed after the rollups had passed it
+    await insert([straggler])
+    await RollupState.raw().update_one({}, {"$set": {"asOf": now()}})
+    found = await recount_day("notes", (DAY - datetime(1970, 1, 1, tzinfo=UTC)).days)
+    assert found.events == 2
+    assert found.mended == {"countdays": 1, "propertydays": 1, "analyticssessions": 1, "sessiondays": 1}
+    assert await differences(DAY) == []
+    assert (await recount_day("notes", found.day)).mended == {}
+
+
+async def test_a_property_has_a_hundred_values_a_day_and_then_others(database: AsyncDatabase[Raw]) -> None:
+    await clear()
+    told = {"app": "notes", "name": NAMES[0], "who": None, "session": None, "minutes": 5, "message": None}
+    for start in (0, 60, 120):
+        await insert([row_of({**told, "plan": f"p{n}"}, now()) for n in range(start, start + 60)])
+        await asyncio.sleep(0.002)
+        await advance(NOTHING)
+    row = await PropertyDay.raw().find_one({})
+    assert row is not None
+    counts = {each["v"]: sum(memoryview(each["counts"]).cast("I")) for each in row["values"]}
+    assert len(counts) == 101
+    assert (counts["p0"], counts["__other__"], sum(counts.values())) == (1, 80, 180)

@@ -1,0 +1,111 @@
+"""A Satchel in processes of its own: the server, and where it is asked for the worker, on the session's mongod."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+
+from models.api_key import hash_key
+from scripts.mongod import end_with_starter
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 60
+
+
+@dataclass
+class Served:
+    """A server that can be stopped and started again on the same port."""
+
+    url: str
+    environment: dict[str, str]
+    log: Path
+    database: Any
+    admin: str
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.admin}"}
+
+    def start(self, command: str = "serve") -> None:
+        with self.log.open("ab") as log:
+            self.processes[command] = subprocess.Popen(
+                [sys.executable, "-m", "scripts", command],
+                env=self.environment,
+                cwd=ROOT,
+                stderr=log,
+                stdout=log,
+                preexec_fn=end_with_starter(),  # noqa: PLW1509  # as `scripts run` starts it
+            )
+        if command == "serve":
+            self._wait()
+
+    def stop(self, command: str = "serve") -> None:
+        process = self.processes.pop(command)
+        process.terminate()
+        process.wait(SECONDS)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + SECONDS
+        while self.processes["serve"].poll() is None and time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                continue
+        raise AssertionError(f"the server did not become ready: {self.log.read_text()[-2000:]}")
+
+    def key(self, *scopes: str, app_id: str | None = None) -> str:
+        body = {"name": "test", "scopes": scopes, "appId": app_id}
+        return str(httpx.post(f"{self.url}/v1/api-keys", json=body, headers=self.headers).json()["key"])
+
+    def get(self, path: str, **params: Any) -> Any:
+        answer = httpx.get(f"{self.url}{path}", params=params, headers=self.headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@contextmanager
+def served(mongodb_uri: str, folder: Path, **settings: str) -> Iterator[Served]:
+    """A running server with a database, an admin key and a data folder of its own."""
+    name = f"served_{secrets.token_hex(4)}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    admin = f"sk_{secrets.token_urlsafe(32)}"
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("SATCHEL_")},
+        "SATCHEL_MONGODB_URI": mongodb_uri,
+        "SATCHEL_DATABASE": name,
+        "SATCHEL_DATA_DIR": str(folder),
+        "SATCHEL_PORT": str(port),
+        "SATCHEL_LOG_REQUESTS": "false",
+        **{f"SATCHEL_{key.upper()}": value for key, value in settings.items()},
+    }
+    with MongoClient[dict[str, Any]](mongodb_uri, tz_aware=True) as client:
+        client[name]["apikeys"].insert_one({"name": "test", "scopes": ["admin"], "hash": hash_key(admin), "version": 1})
+        subprocess.run(
+            [sys.executable, "-m", "scripts", "indexes", "apply"],
+            env=environment,
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+        found = Served(f"http://127.0.0.1:{port}", environment, folder / "log", client[name], admin)
+        try:
+            found.start()
+            yield found
+        finally:
+            for command in list(found.processes):
+                found.stop(command)
+            client.drop_database(name)
