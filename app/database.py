@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import pymongo
@@ -16,7 +17,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.settings import Settings
-from models import DOCUMENTS
+from models import DOCUMENTS, AuditEvent
 from models.base import Raw
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDataba
     """Tie every document class to the database. Creates no index: that is `python -m scripts indexes apply`."""
     database = client.get_database(settings.database, codec_options=CodecOptions(tz_aware=True))
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
+    AuditEvent.keep_for = timedelta(days=settings.audit_days)
     return database
 
 

@@ -43,6 +43,7 @@ class Code(StrEnum):
     UNAVAILABLE = "unavailable"
     APP_NOT_REGISTERED = "app_not_registered"
     BAD_REFERENCE = "bad_reference"
+    LAST_IDENTITY = "last_identity"
 
 
 class Problem(Exception):
@@ -159,6 +160,12 @@ class Restricted(Problem):
     """Something refers to the document and forbids that it is deleted."""
 
     status, code = 409, Code.RESTRICTED
+
+
+class LastIdentity(Problem):
+    """A user's only way of signing in is not taken away."""
+
+    status, code = 409, Code.LAST_IDENTITY
 
 
 class PatchTestFailed(Problem):

@@ -31,6 +31,23 @@ API_KEY: Final = Body(
 )
 APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True}}})
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
+OTP: Final = Body(openapi_examples={"phone": {"value": {"phoneNumber": "+14155550123"}}})
+OTP_VERIFY: Final = Body(
+    openapi_examples={"code": {"value": {"challengeId": "mJ2x0Yq8", "code": "123456", "deviceInfo": "Ann's phone"}}}
+)
+OIDC: Final = Body(openapi_examples={"google": {"value": {"idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "nonce": "n-1"}}})
+REFRESH: Final = Body(openapi_examples={"token": {"value": {"refreshToken": "rt_AAAA"}}})
+LOGOUT: Final = Body(openapi_examples={"token": {"value": {"refreshToken": "rt_AAAA"}}})
+ROLE: Final = Body(openapi_examples={"creator": {"value": {"role": "creator"}}})
+EMAIL_CHANGE: Final = Body(openapi_examples={"new": {"value": {"email": "ann@new.example.com"}}})
+CODE: Final = Body(openapi_examples={"code": {"value": {"challengeId": "mJ2x0Yq8", "code": "123456"}}})
+LINK: Final = Body(
+    openapi_examples={
+        "google": {"value": {"provider": "google", "idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "nonce": "n-1"}},
+        "phone": {"value": {"provider": "phone", "challengeId": "mJ2x0Yq8", "code": "123456"}},
+    }
+)
+ROTATE: Final = Body(openapi_examples={"day": {"value": {"overlapHours": 24}}})
 
 MERGE_PATCH_EXAMPLE: Final[dict[str, Any]] = {"name": "Ann B."}
 JSON_PATCH_EXAMPLE: Final[list[dict[str, Any]]] = [{"op": "replace", "path": "/name", "value": "Ann B."}]

@@ -19,6 +19,8 @@ from app.analytics import routes as analytics
 from app.app_data import routes as app_data
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
+from app.auth import identity_routes, key_routes, session_routes, sign_in_routes
+from app.auth.context import SignIn
 from app.auth.routes import router as auth
 from app.body import dump_json
 from app.console.routes import router as console
@@ -36,7 +38,10 @@ from app.users.routes import router as users
 from app.validation import validation_problem
 from app.work import DOMAINS
 
-ROUTERS = (users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console)
+ROUTERS = (
+    *(users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console),
+    *(sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router),
+)
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
@@ -68,6 +73,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.settings = settings
     app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
+    app.state.sign_in = SignIn(settings)
     app.state.leases = Leases(settings.lease_seconds)
     app.state.apps = AppRegistry(settings)
     for router in ROUTERS:
@@ -88,6 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = await bind(client, settings)
         log.info("started", version=VERSION, environment=settings.environment)
         yield
+    await app.state.sign_in.close()
     log.info("stopped")
 
 

@@ -4,10 +4,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
+DEVELOPMENT_SECRET_KEY = "secret-key"  # noqa: S105  # a file name
+_PRODUCTION_NEEDS = ("mongodb_uri", "token_key_file", "secret_key_file", "sender_url", "sender_secret")
+
+
+class OidcProvider(BaseModel):
+    """Who issues ID tokens, where their keys are published, and who we are to them (`aud`, `azp`)."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
+
+    issuers: list[str] = Field(min_length=1)
+    jwks_url: str = Field(pattern=r"^https?://")
+    client_ids: list[str] = Field(min_length=1)
 
 
 class Settings(BaseSettings):
@@ -85,7 +98,7 @@ class Settings(BaseSettings):
     token_lifetime_seconds: int = Field(default=600, ge=30, le=3600, description="Life of an access token.")
     token_key_file: Path | None = Field(
         default=None,
-        description="PEM file of the Ed25519 private key that signs access tokens. "
+        description="PEM file of the Ed25519 private keys that sign and verify access tokens, the signing one last. "
         "Unset: one is made in the data folder, development only.",
     )
     credential_cache_seconds: float = Field(
@@ -96,6 +109,93 @@ class Settings(BaseSettings):
     )
     require_registered_apps: bool | None = Field(
         default=None, description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only."
+    )
+
+    secret_key_file: Path | None = Field(
+        default=None,
+        description="File of the master secret, at least 32 bytes, from which the keys of codes, refresh tokens and "
+        "counters are derived. Unset: one is made in the data folder, development only.",
+    )
+    sender_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Where codes are posted to be sent as text message or email. "
+        "Unset: they are printed, development only.",
+    )
+    sender_secret: SecretStr | None = Field(
+        default=None, min_length=16, description="Signs the requests to SATCHEL_SENDER_URL (Standard Webhooks)."
+    )
+    sender_timeout_seconds: float = Field(default=5.0, gt=0, le=30, description="Longest wait for the sender.")
+    otp_lifetime_seconds: int = Field(default=300, ge=30, le=3600, description="How long a code is good for.")
+    otp_attempts: int = Field(default=5, ge=1, le=10, description="How many tries a challenge has, over all its codes.")
+    otp_resend_seconds: int = Field(
+        default=60, ge=1, description="A recipient gets another code after this long at the earliest."
+    )
+    otp_per_recipient_per_day: int = Field(default=10, ge=1, description="Codes to one phone or email address per day.")
+    otp_per_client_per_hour: int = Field(
+        default=30, ge=1, description="Codes that one client address may ask for per hour (IPv6: one /64)."
+    )
+    otp_per_hour: int = Field(default=10_000, ge=1, description="Codes that the whole service sends per hour.")
+    sign_in_failures_per_client_per_hour: int = Field(
+        default=300, ge=1, description="Failed sign-ins of one client address per hour; more are answered 429."
+    )
+    session_days: int = Field(default=30, ge=1, le=400, description="Longest life of a session.")
+    session_idle_days: int = Field(
+        default=30, ge=1, le=400, description="A session that is not used for this long is over."
+    )
+    session_limit: int = Field(
+        default=5, ge=1, le=100, description="Sessions (devices) of one user; another one ends the oldest."
+    )
+    refresh_grace_seconds: int = Field(
+        default=10, ge=0, le=60, description="A refresh token that is used again within this time gets the same answer."
+    )
+    selectable_roles: list[Literal["creator", "agency", "brand", "gifter"]] = Field(
+        default=["creator", "agency", "brand", "gifter"],
+        description="JSON list of the roles that people may choose for themselves (seed 004).",
+    )
+    google_client_ids: list[str] = Field(
+        default_factory=list, description="JSON list of our client ids at Google; empty: no sign-in by Google."
+    )
+    google_issuers: list[str] = Field(
+        default=["https://accounts.google.com", "accounts.google.com"], description="`iss` of Google's ID tokens."
+    )
+    google_jwks_url: str = Field(
+        default="https://www.googleapis.com/oauth2/v3/certs", description="Where Google publishes its keys."
+    )
+    facebook_client_ids: list[str] = Field(
+        default_factory=list, description="JSON list of our app ids at Facebook; empty: no sign-in by Facebook."
+    )
+    facebook_issuers: list[str] = Field(
+        default=["https://www.facebook.com"], description="`iss` of Facebook's ID tokens."
+    )
+    facebook_jwks_url: str = Field(
+        default="https://www.facebook.com/.well-known/oauth/openid/jwks/",
+        description="Where Facebook publishes its keys.",
+    )
+    oidc_providers: dict[str, OidcProvider] = Field(
+        default_factory=dict,
+        description="JSON object of further OpenID Connect providers by name: "
+        '`{"apple": {"issuers": [], "jwksUrl": "", "clientIds": []}}`.',
+    )
+    oidc_nonce_required: bool = Field(
+        default=True, description="Refuse ID tokens without `nonce`. One that is there is checked in any case."
+    )
+    oidc_keys_seconds: int = Field(
+        default=3600,
+        ge=60,
+        description="How long a provider's keys are remembered; an unknown key is looked up at once.",
+    )
+    joining_providers: list[str] = Field(
+        default=["google", "email"],
+        description="JSON list of the providers whose verified email joins a first sign-in to the user who holds "
+        "the same verified email.",
+    )
+    audit_days: int = Field(default=365, ge=1, le=3650, description="How long the audit trail is kept.")
+    key_overlap_hours: int = Field(
+        default=24,
+        ge=0,
+        le=720,
+        description="After a rotation an API key's secret before it is honoured for this long.",
     )
 
     cors_origins: list[str] = Field(
@@ -114,10 +214,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_is_explicit(self) -> Self:
         if self.environment == "production":
-            missing = [name for name in ("mongodb_uri", "token_key_file") if getattr(self, name) is None]
+            missing = [name for name in _PRODUCTION_NEEDS if getattr(self, name) is None]
             if missing:
                 names = ", ".join(f"SATCHEL_{name.upper()}" for name in missing)
                 raise ValueError(f"production needs {names}")
+        if self.sender_url is not None and self.sender_secret is None:
+            raise ValueError("SATCHEL_SENDER_URL needs SATCHEL_SENDER_SECRET")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
         return self
@@ -138,6 +240,25 @@ class Settings(BaseSettings):
     def token_key_path(self) -> Path:
         """Where the Ed25519 signing key is kept."""
         return self.token_key_file or self.data_dir / DEVELOPMENT_TOKEN_KEY
+
+    @property
+    def secret_key_path(self) -> Path:
+        """Where the master secret is kept."""
+        return self.secret_key_file or self.data_dir / DEVELOPMENT_SECRET_KEY
+
+    @property
+    def providers(self) -> dict[str, OidcProvider]:
+        """Every OpenID Connect provider that people can sign in by."""
+        found = dict(self.oidc_providers)
+        if self.google_client_ids:
+            found["google"] = OidcProvider(
+                issuers=self.google_issuers, jwks_url=self.google_jwks_url, client_ids=self.google_client_ids
+            )
+        if self.facebook_client_ids:
+            found["facebook"] = OidcProvider(
+                issuers=self.facebook_issuers, jwks_url=self.facebook_jwks_url, client_ids=self.facebook_client_ids
+            )
+        return found
 
 
 @lru_cache

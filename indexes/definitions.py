@@ -9,11 +9,16 @@ from models import (
     Analytics,
     ApiKey,
     AppData,
+    AuditEvent,
+    AuthIdentity,
+    Budget,
     Deletion,
     IdempotencyKey,
     Job,
+    PhoneOtp,
     Preferences,
     Profile,
+    RefreshToken,
     Stored,
     User,
 )
@@ -109,10 +114,34 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"unique": True, "partialFilterExpression": {"messageId": {"$gt": ""}}},
         ),
     ],
-    ApiKey: [Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE)],
+    ApiKey: [
+        Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
+        Index({"previousHash": 1}, "ApiKey.find_by_secret while a rotated key overlaps", {**UNIQUE, **SPARSE}),
+        Index({"previousUntil": 1}, "cleanup: secrets whose overlap is over", SPARSE),
+    ],
     Deletion: [Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE)],
     Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
     IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
+    AuthIdentity: [
+        Index({"provider": 1, "providerId": 1}, "sign-in; nobody else can have the same identity (seed 004)", UNIQUE),
+        Index({"userId": 1, "_id": 1}, "a user's identities"),
+    ],
+    RefreshToken: [
+        Index({"tokenHash": 1}, "no two sessions have one token", UNIQUE),
+        Index({"userId": 1, "_id": 1}, "a user's sessions, the oldest first"),
+        Index({"expiresAt": 1}, "TTL: gone when the session is over", {"expireAfterSeconds": 0}),
+    ],
+    PhoneOtp: [
+        Index({"subject": 1}, "one challenge to a recipient and purpose", UNIQUE),
+        Index({"userId": 1}, "the challenges of a user who goes", SPARSE),
+        Index({"expiresAt": 1}, "TTL: gone when the code is over", {"expireAfterSeconds": 0}),
+    ],
+    Budget: [Index({"expiresAt": 1}, "TTL: gone when the span is over", {"expireAfterSeconds": 0})],
+    AuditEvent: [
+        Index({"userId": 1, "_id": -1}, "the trail of one user, newest first"),
+        Index({"kind": 1, "_id": -1}, "the trail of one kind, newest first"),
+        Index({"expiresAt": 1}, "TTL: kept for SATCHEL_AUDIT_DAYS", {"expireAfterSeconds": 0}),
+    ],
 }
 """Indexes of our own."""
 

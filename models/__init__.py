@@ -7,13 +7,18 @@ from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
+from models.audit_event import AuditEvent
+from models.auth_identity import AuthIdentity
 from models.base import Stored
+from models.budget import Budget
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
 from models.job import Job
+from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Profile
+from models.refresh_token import RefreshToken
 from models.user import User
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
@@ -29,6 +34,11 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Guard,
     Job,
     IdempotencyKey,
+    AuthIdentity,
+    RefreshToken,
+    PhoneOtp,
+    Budget,
+    AuditEvent,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -39,12 +49,17 @@ __all__ = [
     "ApiKey",
     "App",
     "AppData",
+    "AuditEvent",
+    "AuthIdentity",
+    "Budget",
     "Deletion",
     "Guard",
     "IdempotencyKey",
     "Job",
+    "PhoneOtp",
     "Preferences",
     "Profile",
+    "RefreshToken",
     "Stored",
     "User",
 ]

@@ -9,9 +9,12 @@ from typing import Any, Final
 from models.activity import Activity
 from models.analytics import Analytics
 from models.app_data import AppData
+from models.auth_identity import AuthIdentity
 from models.base import Stored, stored_name
+from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Profile
+from models.refresh_token import RefreshToken
 from models.user import User
 
 
@@ -96,6 +99,9 @@ RELATIONS: Final[tuple[Relation, ...]] = (
     Relation(Activity, "user_id", User, CASCADE, HOT),
     Relation(AppData, "user_id", User, CASCADE, HOT),
     Relation(Analytics, "user_id", User, CASCADE, HOT),
+    Relation(AuthIdentity, "user_id", User, CASCADE, at_once=True),
+    Relation(RefreshToken, "user_id", User, CASCADE, at_once=True),
+    Relation(PhoneOtp, "user_id", User, CASCADE, at_once=True),
 )
 
 EXEMPT: Final[dict[tuple[str, str], str]] = {
@@ -111,6 +117,9 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("analytics", "anonymous_id"): "a label of the client's own",
     ("analytics", "message_id"): "a label of the client's own",
     ("apikeys", "app_id"): "an app needs no registration",
+    ("authidentities", "provider_id"): "an id in another system",
+    ("refreshtokens", "app_id"): "an app needs no registration",
+    ("auditevents", "user_id"): "the trail tells of users who are gone, too; it names their ids and nothing else",
     ("idempotencykeys", "resource_id"): "of any collection; gone within a day, and a repeat looks the resource up anew",
 }
 """Fields that end in `_id` and refer to no document, as (collection, attribute): the reason."""

@@ -26,10 +26,10 @@ MAY_IMPORT = {
 }
 DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console")
 LAYERS = [
-    {"app.settings"},
-    {"app.errors"},
+    {"app.settings", "app.private_files"},
+    {"app.errors", "app.access"},
     {"app.database", "app.observability", "app.body"},
-    {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs"},
+    {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs"},
     {"app.principal", "app.http"},
     {"app.hot", "app.idempotency", "app.examples"},
     {"app.relations"},

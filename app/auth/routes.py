@@ -9,33 +9,19 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.auth.key_views import ApiKeyView, IssuedKey
 from app.errors import AlreadyDone, Invalid, NotFound
 from app.examples import API_KEY, SESSION
 from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.idempotency import IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
 from app.users.changes import find_user
-from app.users.views import View
-from models.api_key import ApiKey, ApiKeyContent, Scope
+from models.api_key import ApiKey, ApiKeyContent
 from models.app import AppId
-from models.base import Fields, Timestamp, now, parse_id
+from models.audit_event import AuditEvent
+from models.base import Fields, now, parse_id
 
 router = APIRouter(route_class=StrictRoute)
-
-
-class ApiKeyView(View):
-    """A key, without the key."""
-
-    name: str
-    scopes: list[Scope]
-    app_id: AppId | None = None
-    expires_at: Timestamp | None = None
-
-
-class IssuedKey(ApiKeyView):
-    """A key, shown this once."""
-
-    key: str
 
 
 class SessionRequest(Fields):
@@ -71,6 +57,7 @@ async def create_key(
     async def work(session: AsyncClientSession, key_id: ObjectId) -> None:
         key.id = PydanticObjectId(key_id)
         await key.add(session)
+        await AuditEvent.record("key_created", caller.name, detail={"keyId": str(key_id)}, session=session)
 
     done = await once(claim, 201, work)
     if done.repeated:
@@ -114,6 +101,7 @@ async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     result = await ApiKey.raw().delete_one({"_id": key_id})
     if key_id is None or result.deleted_count == 0:
         raise NotFound("there is no such key")
+    await AuditEvent.record("key_revoked", caller.name, detail={"keyId": keyId})
     authenticator(request.scope).forget(key_id)
 
 
@@ -137,7 +125,7 @@ async def create_session(
     authorize(caller, "sessions:write", user_id=user_id, app_id=app_id)
     user = await find_user(user_id)
     tokens = authenticator(request.scope).tokens
-    token, lifetime = tokens.mint(user_id, issued_at=time.time(), app_id=app_id, roles=tuple(user.roles))
+    token, lifetime = tokens.mint(user_id, issued_at=time.time(), app_id=app_id, roles=user.token_roles)
     return Session(access_token=token, expires_in=lifetime)
 
 

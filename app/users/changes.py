@@ -6,6 +6,7 @@ from bson import ObjectId
 from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.database import transaction
 from app.errors import Forbidden, Invalid, NotFound, Unavailable, VersionMismatch
 from app.http import holds
 from app.idempotency import Claim, Done, once
@@ -16,6 +17,7 @@ from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
 from models.app_data import Expected
+from models.audit_event import AuditEvent
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User, UserContent
@@ -25,11 +27,14 @@ _RACES: Final = 20
 _GRANTED: Final = frozenset({"roles", "permissions", "role", "accountId", "authMethods"})
 _OWNERS: Final = frozenset({"name"})
 _TOLD: Final = frozenset({"authMethods"})  # part of a user's content, and never a patch's to change
-_READ_ONLY: Final = frozenset({"id", "version", "createdAt", "updatedAt", "lastLogin", "accountId", "authMethods"})
+_READ_ONLY: Final = frozenset(
+    {"id", "version", "createdAt", "updatedAt", "lastLogin", "accountId", "authMethods", "emailVerifiedAt", "nextSteps"}
+)
+_AUDITED: Final[tuple[str, ...]] = ("roles", "permissions", "role")
 
 
-async def create_user(content: UserContent, claim: Claim | None) -> Done:
-    """User, profile and preferences in one transaction (seed 002, User Creation Flow).
+async def create_user(content: UserContent, claim: Claim | None, by: Principal | None = None) -> Done:
+    """User, profile and preferences in one transaction (seed 002, User Creation Flow); `by` is who grants roles.
 
     Raises:
         pymongo.errors.DuplicateKeyError: the canonical email is taken.
@@ -38,6 +43,9 @@ async def create_user(content: UserContent, claim: Claim | None) -> Done:
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
         user = User(id=user_id, **content.model_dump(by_alias=False))
         await user.add(session)
+        if by is not None and (granted := _granted(content)):
+            detail = {name: {"to": getattr(content, name)} for name in granted}
+            await AuditEvent.record("grant", by.name, user_id=user_id, detail=detail, session=session)
         await Profile(user_id=user_id, display_name=content.name).add(session)
         await Preferences(user_id=user_id).add(session)
 
@@ -50,14 +58,14 @@ def check_grants(caller: Principal, content: UserContent) -> None:
     Raises:
         Forbidden: the content says otherwise, naming the field.
     """
-    default = UserContent()
-    granted = [
-        name
-        for name, attribute in (("roles", "roles"), ("permissions", "permissions"), ("role", "role"))
-        if getattr(content, attribute) != getattr(default, attribute)
-    ]
-    if granted and not caller.is_admin:
+    if (granted := _granted(content)) and not caller.is_admin:
         _refuse(granted)
+
+
+def _granted(content: UserContent) -> list[str]:
+    """The fields by which a new user is more than any other."""
+    default = UserContent()
+    return [name for name in _AUDITED if getattr(content, name) != getattr(default, name)]
 
 
 async def find_user(user_id: ObjectId) -> User:
@@ -92,10 +100,24 @@ async def patch_user(
         fields = _changed_fields(caller, before, after)
         if not fields:
             return user
-        changed = await User.change({"_id": user_id}, fields, expected=user.version)
+        changed = await _change(caller, user, fields)
         if changed is not None:
             return changed
     raise Unavailable("other writers of this user were faster")
+
+
+async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User | None:
+    """Set fields of a user who is still as read, None otherwise; a grant is recorded in the same transaction."""
+    before = user.model_dump(by_alias=True, include=set(_AUDITED))
+    granted: dict[str, Any] = {name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields}
+
+    async def work(session: AsyncClientSession | None) -> User | None:
+        changed = await User.change({"_id": user.id}, fields, expected=user.version, session=session)
+        if changed is not None and granted:
+            await AuditEvent.record("grant", caller.name, user_id=user.id, detail=granted, session=session)
+        return changed
+
+    return await (transaction(work) if granted else work(None))
 
 
 def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> dict[str, Any]:
@@ -104,7 +126,9 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     if fixed := sorted(changed & _READ_ONLY):
         raise Invalid.field(f"/{fixed[0]}", "read_only", f"{fixed[0]} does not change by a patch")
-    allowed = _OWNERS if caller.kind == "user" else frozenset(before) - (frozenset() if caller.is_admin else _GRANTED)
+    allowed = frozenset(before)
+    if not caller.is_admin:
+        allowed = _OWNERS if caller.kind == "user" else allowed - _GRANTED
     if refused := sorted(changed & before.keys() - allowed):
         _refuse(refused)
     try:
@@ -112,7 +136,8 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
     stored = content.model_dump(by_alias=True)
-    return {name: stored[name] for name in changed}
+    unverified = {"emailVerifiedAt": None} if "email" in changed else {}
+    return {name: stored[name] for name in changed} | unverified
 
 
 def _refuse(names: list[str]) -> None:

@@ -1,0 +1,134 @@
+"""Who may call what: one line for each operation, which the check, `/openapi.json` and the tests all read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call an operation. Keys with the scope `admin` have every scope; users who are admins may call each one.
+
+    Attributes:
+        scope: what an API key needs; None where no key may.
+        owner: users may, about themselves and what is theirs; anything else is 404.
+        public: no credentials are asked for.
+        live: a user's session is looked up for each call, so that one that was ended can do this no more. Elsewhere
+            its access token is honoured until it expires.
+    """
+
+    scope: str | None = None
+    owner: bool = False
+    public: bool = False
+    live: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The rule for a person."""
+        if self.public:
+            return "Anybody, without credentials."
+        keys = None if self.scope is None else f"API keys with the scope `{self.scope}`"
+        people = "users, about themselves" if self.owner else None
+        admins = "users who are admins"
+        who = "; ".join(part for part in (keys, people, admins) if part)
+        return f"{who[0].upper()}{who[1:]}.{' The session must not have ended.' if self.live else ''}"
+
+    def extension(self) -> dict[str, Any]:
+        """The rule as `x-satchel-access` of the operation."""
+        return {"scope": self.scope, "owner": self.owner, "public": self.public, "liveSession": self.live}
+
+
+PUBLIC: Final = Access(public=True)
+ADMIN: Final = Access("admin", live=True)
+SELF: Final = Access(owner=True, live=True)
+"""Users alone: their identities and sessions."""
+
+
+def keys(scope: str) -> Access:
+    """API keys with this scope."""
+    return Access(scope)
+
+
+def owner_or(scope: str, *, live: bool = False) -> Access:
+    """Users about themselves, and API keys with this scope about everybody."""
+    return Access(scope, owner=True, live=live)
+
+
+_DATA: Final = "/v1/users/{userId}/apps/{appId}/data"
+
+ACCESS: Final[Mapping[str, Access]] = {
+    "GET /livez": PUBLIC,
+    "GET /readyz": PUBLIC,
+    "GET /metrics": PUBLIC,
+    "GET /.well-known/jwks.json": PUBLIC,
+    # users and what is one to one with them
+    "POST /v1/users": keys("users:write"),
+    "GET /v1/users": keys("users:read"),
+    "GET /v1/users/{userId}": owner_or("users:read"),
+    "PATCH /v1/users/{userId}": owner_or("users:write", live=True),
+    "DELETE /v1/users/{userId}": owner_or("users:write", live=True),
+    "GET /v1/users/{userId}/complete": owner_or("users:read"),
+    "GET /v1/users/{userId}/deletion-plan": owner_or("users:read"),
+    "GET /v1/users/{userId}/profile": owner_or("users:read"),
+    "PUT /v1/users/{userId}/profile": owner_or("users:write"),
+    "PATCH /v1/users/{userId}/profile": owner_or("users:write"),
+    "GET /v1/users/{userId}/preferences": owner_or("users:read"),
+    "PUT /v1/users/{userId}/preferences": owner_or("users:write"),
+    "PATCH /v1/users/{userId}/preferences": owner_or("users:write"),
+    # what they did, and what apps keep for them
+    "POST /v1/users/{userId}/logins": owner_or("data:write"),
+    "GET /v1/users/{userId}/activity": owner_or("data:read"),
+    "POST /v1/users/{userId}/activity": owner_or("data:write"),
+    f"GET {_DATA}": owner_or("data:read"),
+    f"GET {_DATA}/{{dataKey}}": owner_or("data:read"),
+    f"PUT {_DATA}/{{dataKey}}": owner_or("data:write"),
+    f"PATCH {_DATA}/{{dataKey}}": owner_or("data:write"),
+    f"DELETE {_DATA}/{{dataKey}}": owner_or("data:write"),
+    # analytics
+    "POST /v1/analytics/events": owner_or("events:write"),
+    "GET /v1/analytics/event-counts": owner_or("analytics:read"),
+    "GET /v1/analytics/category-counts": owner_or("analytics:read"),
+    # sign-in
+    "POST /v1/auth/otp": PUBLIC,
+    "POST /v1/auth/otp/verify": PUBLIC,
+    "POST /v1/auth/oidc/{provider}": PUBLIC,
+    "POST /v1/auth/refresh": PUBLIC,
+    "POST /v1/auth/logout": PUBLIC,
+    "GET /v1/auth/sessions": SELF,
+    "DELETE /v1/auth/sessions": SELF,
+    "DELETE /v1/auth/sessions/{sessionId}": SELF,
+    "PUT /v1/users/me/role": SELF,
+    "POST /v1/users/me/email": SELF,
+    "PUT /v1/users/me/email": SELF,
+    "GET /v1/users/me/identities": SELF,
+    "POST /v1/users/me/identities": SELF,
+    "POST /v1/users/me/identities/challenges": SELF,
+    "DELETE /v1/users/me/identities/{identityId}": SELF,
+    "POST /v1/users/{userId}/sessions": keys("sessions:write"),
+    # apps, keys, operation
+    "GET /v1/apps/{appId}": ADMIN,
+    "PUT /v1/apps/{appId}": ADMIN,
+    "POST /v1/api-keys": ADMIN,
+    "GET /v1/api-keys": ADMIN,
+    "GET /v1/api-keys/{keyId}": ADMIN,
+    "POST /v1/api-keys/{keyId}/rotate": ADMIN,
+    "DELETE /v1/api-keys/{keyId}": ADMIN,
+    "GET /v1/admin/audit": ADMIN,
+    "GET /v1/admin/indexes": ADMIN,
+    "GET /v1/admin/relations": ADMIN,
+    "GET /v1/admin/jobs": ADMIN,
+    "GET /v1/admin/jobs/{jobId}": ADMIN,
+}
+"""Method and path template -> who may. A new operation is one more line here."""
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Say of each operation of an OpenAPI document who may call it."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            access = ACCESS.get(f"{method.upper()} {path}")
+            if access is None:
+                continue
+            operation["x-satchel-access"] = access.extension()
+            told = operation.get("description", "")
+            operation["description"] = f"{told}\n\n**Who may:** {access.sentence}".strip()
