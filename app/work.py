@@ -6,11 +6,12 @@ What a domain notes about deletions (`app.relations.witness`) stands in its `del
 from typing import Final
 
 from app.app_data import jobs as app_data
+from app.auth import jobs as auth
 from app.jobs import Handler, ensure_periodic
 from app.relations import jobs as relations
 from app.settings import Settings
 
-DOMAINS: Final = (relations, app_data)
+DOMAINS: Final = (relations, app_data, auth)
 """The modules with jobs. Another is one more name here."""
 
 

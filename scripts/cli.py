@@ -15,6 +15,9 @@ COMMANDS: Final = {
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
+    "keys": ("scripts.keys:cli", "List, rotate and prune the keys that sign access tokens."),
+    "cleanup": ("scripts.cleanup:cleanup", "Remove expired codes, sessions and rotated secrets, as the worker does."),
+    "bench-tokens": ("scripts.bench.tokens:main", "Measure what knowing the caller costs of reading one value."),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""
