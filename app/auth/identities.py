@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.auth.oidc import Evidence
 from app.auth.sessions import Device, Sessions
+from app.auth.turns import turn
 from app.database import transaction
 from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
 from app.relations.guards import refer
@@ -70,7 +71,8 @@ async def sign_in(
             raise Unavailable("the user was deleted meanwhile")
         return SignedIn(begun, token, User.from_stored(row), created)
 
-    return await _again(work)
+    async with turn((evidence.provider, evidence.provider_id)):
+        return await _again(work)
 
 
 async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None = None) -> AuthIdentity:
