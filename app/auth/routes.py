@@ -10,6 +10,7 @@ from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.key_views import ApiKeyView, IssuedKey
+from app.database import transaction
 from app.errors import AlreadyDone, Invalid, NotFound
 from app.examples import API_KEY, SESSION
 from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
@@ -98,11 +99,16 @@ async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     """Honoured no longer: at once by the process that answers, by others within a few seconds (a setting)."""
     authorize(caller, "admin")
     key_id = parse_id(keyId)
-    result = await ApiKey.raw().delete_one({"_id": key_id})
-    if key_id is None or result.deleted_count == 0:
-        raise NotFound("there is no such key")
-    await AuditEvent.record("key_revoked", caller.name, detail={"keyId": keyId})
-    authenticator(request.scope).forget(key_id)
+
+    async def work(session: AsyncClientSession) -> None:
+        result = await ApiKey.raw().delete_one({"_id": key_id}, session=session)
+        if key_id is None or result.deleted_count == 0:
+            raise NotFound("there is no such key")
+        await AuditEvent.record("key_revoked", caller.name, detail={"keyId": keyId}, session=session)
+
+    await transaction(work)
+    if key_id is not None:
+        authenticator(request.scope).forget(key_id)
 
 
 @router.post(
