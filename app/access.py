@@ -110,7 +110,6 @@ ACCESS: Final[Mapping[str, Access]] = {
     "PUT /v1/apps/{appId}": ADMIN,
     "POST /v1/api-keys": ADMIN,
     "GET /v1/api-keys": ADMIN,
-    "GET /v1/api-keys/{keyId}": ADMIN,
     "POST /v1/api-keys/{keyId}/rotate": ADMIN,
     "DELETE /v1/api-keys/{keyId}": ADMIN,
     "GET /v1/admin/audit": ADMIN,
