@@ -68,6 +68,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "PATCH /v1/users/{userId}": owner_or("users:write", live=True),
     "DELETE /v1/users/{userId}": owner_or("users:write", live=True),
     "GET /v1/users/{userId}/complete": owner_or("users:read"),
+    "GET /v1/users/{userId}/deletion": owner_or("users:write"),
     "GET /v1/users/{userId}/deletion-plan": owner_or("users:read"),
     "GET /v1/users/{userId}/profile": owner_or("users:read"),
     "PUT /v1/users/{userId}/profile": owner_or("users:write"),
@@ -110,12 +111,14 @@ ACCESS: Final[Mapping[str, Access]] = {
     "PUT /v1/apps/{appId}": ADMIN,
     "POST /v1/api-keys": ADMIN,
     "GET /v1/api-keys": ADMIN,
+    "GET /v1/api-keys/{keyId}": ADMIN,
     "POST /v1/api-keys/{keyId}/rotate": ADMIN,
     "DELETE /v1/api-keys/{keyId}": ADMIN,
     "GET /v1/admin/audit": ADMIN,
     "GET /v1/admin/indexes": ADMIN,
     "GET /v1/admin/relations": ADMIN,
     "GET /v1/admin/jobs": ADMIN,
+    "GET /v1/admin/deletions/{deletionId}": ADMIN,
     "GET /v1/admin/jobs/{jobId}": ADMIN,
 }
 """Method and path template -> who may. A new operation is one more line here."""

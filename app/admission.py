@@ -1,5 +1,7 @@
 """The gate: as many requests at once as the pool can serve in time, and bodies of a bounded size."""
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.body import MAX_BODY_BYTES
@@ -8,13 +10,15 @@ from app.observability import REFUSED, send_problem
 from app.settings import Settings
 
 _ALWAYS = {"/livez", "/metrics"}
+_NEEDS_DATABASE = ("/v1/", "/readyz")
 
 
 class Admission:
     """Answers 503 at once to what would only wait, since PyMongo's own queue has no limit once `timeoutMS` is set."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, has_database: Callable[[], bool]) -> None:
         self.app = app
+        self._has_database = has_database
         self._most = settings.max_in_flight
         self._in_flight = 0
 
@@ -36,6 +40,8 @@ class Admission:
         if self._in_flight >= self._most:
             REFUSED.inc()
             return Unavailable("too many requests at once")
+        if not self._has_database() and scope["path"].startswith(_NEEDS_DATABASE):
+            return Unavailable("the database cannot be reached")
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY_BYTES:
                 return _too_large()

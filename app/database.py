@@ -1,5 +1,6 @@
 """The client, its guarantees, and `transaction()`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -12,10 +13,13 @@ from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 from pymongo.monitoring import _EventListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from app.errors import Unavailable, from_driver
+from app.observability import log
 from app.settings import Settings
 from models import DOCUMENTS, AuditEvent
 from models.base import Raw
@@ -24,6 +28,7 @@ T = TypeVar("T")
 
 DURABLE: Final = WriteConcern(w="majority", j=True)
 MAJORITY: Final = ReadConcern("majority")
+_AGAIN_SECONDS: Final = 0.5
 _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", default=None)
 
 
@@ -62,6 +67,22 @@ async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDataba
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
     AuditEvent.keep_for = timedelta(days=settings.audit_days)
     return database
+
+
+async def bind_in_time(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
+    """`bind`, tried until the database answers; a server that waits for its database is up before it, not down with it.
+
+    Raises:
+        pymongo.errors.PyMongoError: it answers, and lets us not in.
+    """
+    while True:
+        try:
+            return await bind(client, settings)
+        except PyMongoError as error:
+            if not isinstance(from_driver(error), Unavailable):
+                raise
+            log.warning("the database does not answer", error=type(error).__name__)
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def client() -> AsyncMongoClient[Raw]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from pymongo.errors import (
     AutoReconnect,
@@ -44,6 +44,32 @@ class Code(StrEnum):
     APP_NOT_REGISTERED = "app_not_registered"
     BAD_REFERENCE = "bad_reference"
     LAST_IDENTITY = "last_identity"
+
+
+FIELD_CODES: Final[Mapping[str, str]] = {
+    "bad_reference": "It names something that is not there, or of another account.",
+    "conflicting": "It cannot be together with another field or header.",
+    "duplicate": "Another document has this value.",
+    "forbidden": "This caller may not set it.",
+    "integer_too_large": "An integer beyond 64 bits with sign.",
+    "malformed": "It is of the right type and not of the right form.",
+    "missing": "It must be there.",
+    "not_allowed": "It is none of the values that there are.",
+    "not_applicable": "An operation of a patch whose place is not there.",
+    "not_finite": "NaN or Infinity.",
+    "not_unicode": "A string with half of a surrogate pair.",
+    "nul_in_key": "A key with U+0000.",
+    "out_of_range": "Too large, too small, too early or too late.",
+    "read_only": "Only the server sets it.",
+    "test_failed": "A `test` operation of a JSON Patch found another value.",
+    "too_deep": "Nested more than 64 levels.",
+    "too_long": "Too many characters, bytes or items.",
+    "too_short": "Too few characters or items.",
+    "unknown": "There is no such field or query parameter.",
+    "unknown_user": "There is no such user.",
+    "wrong_type": "It is of another JSON type.",
+}
+"""Every code of `errors[].code`, and what it says of the field. Like `Code`, they never change their meaning."""
 
 
 class Problem(Exception):
@@ -179,8 +205,11 @@ class VersionMismatch(Problem):
 
     status, code = 412, Code.VERSION_MISMATCH
 
-    def __init__(self, current: Mapping[str, Any] | None) -> None:
+    def __init__(self, current: Mapping[str, Any] | None, *, absent: bool = False) -> None:
+        """What is stored, as it is sent; `absent` where the precondition was that nothing is."""
         detail = "the stored document has another version" if current else "nothing is stored here"
+        if current and absent:
+            detail = "it exists already"
         headers = {"ETag": f'"{current["version"]}"'} if current else {}
         super().__init__(detail, headers=headers, extra={"current": current})
 

@@ -1,4 +1,4 @@
-"""Examples of request bodies: what `/docs` shows, and what the quick start is made of."""
+"""Examples of what is sent and answered: what `/docs` shows, and what the quick start is made of."""
 
 from typing import Any, Final
 
@@ -69,7 +69,119 @@ PATCHES: Final[dict[str, Any]] = {
             },
         },
     },
-    "parameters": [
-        {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": 'A version, such as `"3"`.'}
-    ],
+}
+
+
+def answers(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's example of an answer. FastAPI drops nulls from the document, so an example holds none."""
+    return {status: {"content": {"application/json": {"example": example}}}}
+
+
+def page_of(item: Any) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's example of one page of a list."""
+    return answers({"items": [item], "nextCursor": "WyI2OTFmMGMwZmZlZTY5MWYwYzBmZmVlNjkiXQ"})
+
+
+_ID: Final = "691f0c0ffee691f0c0ffee69"
+_DATES: Final[dict[str, Any]] = {
+    "version": 3,
+    "createdAt": "2026-11-20T08:30:00.125Z",
+    "updatedAt": "2026-11-20T09:12:31.002Z",
+}
+_OF_USER: Final[dict[str, Any]] = {"id": "691f0c0ffee691f0c0ffee70", "userId": _ID, **_DATES}
+USER_SHOWN: Final[dict[str, Any]] = {
+    "id": _ID,
+    "email": "ann@example.com",
+    "name": "Ann",
+    "authMethods": [],
+    "roles": ["user"],
+    "permissions": [],
+    "role": "creator",
+    "nextSteps": [],
+    **_DATES,
+}
+PROFILE_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "displayName": "Ann",
+    "bio": "Sails.",
+    "avatar": {"url": "https://example.com/ann.png"},
+    "metadata": {"boat": "Laser"},
+}
+PREFERENCES_SHOWN: Final[dict[str, Any]] = {
+    **_OF_USER,
+    "theme": "dark",
+    "language": "en-GB",
+    "notifications": {"email": True, "push": False, "inApp": True},
+    "widgets": {"enabled": ["clock"], "disabled": [], "customizations": {}},
+    "dashboard": {"layout": "grid", "defaultView": "week", "favoriteApps": ["notes"]},
+}
+COMPLETE_SHOWN: Final = {"user": USER_SHOWN, "profile": PROFILE_SHOWN, "preferences": PREFERENCES_SHOWN}
+PLAN_SHOWN: Final = {
+    "id": _ID,
+    "deleted": {"users": 1, "profiles": 1, "preferences": 1, "appdata": 12},
+    "nulled": {},
+    "blockers": [],
+}
+RECEIPT_SHOWN: Final = {
+    "id": _ID,
+    "deleted": {"users": 1, "profiles": 1, "preferences": 1, "appdata": 12},
+    "nulled": {},
+    "at": "2026-11-20T09:12:31.002Z",
+    "final": True,
+}
+ACTIVITY_SHOWN: Final = {
+    **_OF_USER,
+    "appId": "notes",
+    "eventType": "opened",
+    "eventData": {"note": 7},
+    "sessionId": "s-1",
+    "timestamp": "2026-11-20T08:30:00.125Z",
+}
+API_KEY_SHOWN: Final = {"id": _ID, **_DATES, "name": "notes server", "scopes": ["users:read", "data:read"]}
+APP_SHOWN: Final = {"id": "notes", "name": "Notes", "requireVersion": True, **_DATES}
+JOB_SHOWN: Final = {
+    "id": _ID,
+    "kind": "sweep-deletion",
+    "state": "due",
+    "runAt": "2026-11-20T09:12:31.002Z",
+    "attempts": 1,
+    "progress": {"deleted": {"users": 1, "activities": 4000}},
+}
+RELATION_SHOWN: Final = {
+    "child": "appdata",
+    "field": "userId",
+    "parent": "users",
+    "onDelete": "CASCADE",
+    "insert": "hot",
+    "oneToOne": False,
+}
+KEYS_SHOWN: Final = {
+    "keys": [
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "alg": "EdDSA",
+            "use": "sig",
+            "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        }
+    ]
+}
+IDENTITY_SHOWN: Final = {"id": _ID, **_DATES, "provider": "phone", "providerId": "+14155550123"}
+SESSION_SHOWN: Final = {
+    "id": _ID,
+    "deviceInfo": "Ann's phone",
+    "authMethod": "phone",
+    "createdAt": "2026-11-20T08:30:00.125Z",
+    "lastUsedAt": "2026-11-20T09:12:31.002Z",
+    "expiresAt": "2026-12-20T08:30:00.125Z",
+    "current": True,
+}
+AUDIT_SHOWN: Final = {
+    "id": _ID,
+    "kind": "grant",
+    "at": "2026-11-20T09:12:31.002Z",
+    "by": "key:691f0c0ffee691f0c0ffee71",
+    "userId": _ID,
+    "detail": {"roles": {"from": ["user"], "to": ["user", "editor"]}},
 }

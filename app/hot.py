@@ -1,6 +1,7 @@
 """Hot routes: plain ASGI endpoints that resolve caller and preconditions by plain calls (facts: FastAPI's share)."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.body import dump_json
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem, from_driver
+from app.http import check_query
 from app.observability import log, send_problem
 from app.principal import Principal, authenticator
 
@@ -25,10 +27,11 @@ Answer = tuple[int, Headers, bytes]
 class HotRequest:
     """One request of a hot route: path parameters, headers by lower-case name, query, body."""
 
-    __slots__ = ("_receive", "headers", "method", "path", "scope")
+    __slots__ = ("_known", "_receive", "headers", "method", "path", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, known: Collection[str] | None = None) -> None:
         self.scope = scope
+        self._known = known
         self.method: str = scope["method"]
         self.path: Mapping[str, str] = scope["path_params"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -55,9 +58,11 @@ class HotRequest:
         return {name: values[0] for name, values in pairs.items()}
 
     async def caller(self) -> Principal:
-        """Who is calling; raises Unauthenticated."""
+        """Who is calling; raises Unauthenticated, then Invalid for a query parameter that the route does not know."""
         principal = await authenticator(self.scope).authenticate(self.header(b"authorization"))
         self.scope["satchel.caller"] = principal.name
+        if self._known is not None and self.scope["query_string"]:
+            check_query(self.query(), self._known)
         return principal
 
     async def body(self) -> bytes:
@@ -78,13 +83,28 @@ class HotRequest:
 Handler = Callable[[HotRequest], Awaitable[Answer]]
 
 
-class HotEndpoint:
-    """An ASGI application that serves one path template by one handler per method."""
+ANY_QUERY: Final = None
 
-    def __init__(self, template: str, handlers: Mapping[str, Handler]) -> None:
+
+class HotEndpoint:
+    """An ASGI application that serves one path template by one handler per method.
+
+    Args:
+        template: of the path.
+        handlers: by method.
+        query: the parameters that each method takes, none where it is left out; `ANY_QUERY` lets every one pass.
+    """
+
+    def __init__(
+        self,
+        template: str,
+        handlers: Mapping[str, Handler],
+        query: Mapping[str, Collection[str]] | None = MappingProxyType({}),
+    ) -> None:
         self.template = template
         self.pattern = compile_path(template)[0]
         self._handlers = handlers
+        self._known = {method: None if query is None else query.get(method, ()) for method in handlers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -92,7 +112,8 @@ class HotEndpoint:
         if "fastapi.telemetry" in scope:
             self._name_span(scope["method"])
         try:
-            status, headers, body = await self._handler(scope["method"])(HotRequest(scope, receive))
+            handler = self._handler(scope["method"])
+            status, headers, body = await handler(HotRequest(scope, receive, self._known[scope["method"]]))
         except Problem as problem:
             await send_problem(problem, scope, send)
             return
@@ -115,7 +136,8 @@ class HotEndpoint:
     def _handler(self, method: str) -> Handler:
         handler = self._handlers.get(method)
         if handler is None:
-            raise MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(self._handlers)})
+            allowed = [*self._handlers, *(["HEAD"] if "GET" in self._handlers else [])]
+            raise MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(allowed)})
         return handler
 
 

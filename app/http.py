@@ -2,15 +2,18 @@
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 import orjson
 from bson import ObjectId
 from fastapi import Query, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -18,11 +21,14 @@ from starlette.requests import ClientDisconnect
 
 from app.body import dump_json, parse_json
 from app.errors import Invalid, Problem
+from app.principal import authenticate
 from models.app_data import Expected
 from models.base import parse_id
 
 T = TypeVar("T")
 MAX_PAGE: Final = 200
+_JSON_TYPE: Final = (b"content-type", b"application/json")
+_QUERY: Final = ParamTypes.query
 _VERSION: Final = re.compile(r'"[1-9][0-9]{0,17}"')
 
 
@@ -35,15 +41,29 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body goes through `parse_json`: every router of ours is made with it."""
+    """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query parameter that it does not
+    declare: every router of ours is made with it. A subclass with `any_query = True` takes any parameter.
+    """
+
+    any_query: ClassVar[bool] = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given a `StrictRequest`."""
         handler = super().get_route_handler()
+        takes_json = self.body_field is not None
+        known = None if self.any_query else _query_names(self.dependant)
+        secured = _asks_for_caller(self.dependant)
 
         async def strict(request: Request) -> Response:
+            scope = request.scope
+            if takes_json:  # `curl -d` calls everything a form, and many a client sends no type at all
+                scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), _JSON_TYPE]
+            if known is not None and scope["query_string"]:
+                if secured and not request.query_params.keys() <= known:
+                    await authenticate(request)  # who may not call is told that first
+                check_query(request.query_params, known)
             try:
-                return await handler(StrictRequest(request.scope, request.receive))
+                return await handler(StrictRequest(scope, request.receive))
             except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises
                 if isinstance(error.__cause__, Problem):
                     raise error.__cause__ from None
@@ -52,6 +72,30 @@ class StrictRoute(APIRoute):
                 raise
 
         return strict
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    return frozenset(
+        field.alias for field in get_flat_params(dependant) if getattr(field.field_info, "in_", "") == _QUERY
+    )
+
+
+def _asks_for_caller(dependant: Dependant) -> bool:
+    return dependant.call is authenticate or any(_asks_for_caller(inner) for inner in dependant.dependencies)
+
+
+def check_query(sent: Iterable[str], known: Collection[str]) -> None:
+    """See that a route knows each query parameter: one that is misspelt must not be taken for left out.
+
+    Raises:
+        Invalid: it does not; `errors` names those that it does not know.
+    """
+    if unknown := [name for name in dict.fromkeys(sent) if name not in known]:
+        taken = ", ".join(sorted(known)) or "none"
+        errors = [
+            {"pointer": f"?{name}", "code": "unknown", "detail": f"this route takes: {taken}"} for name in unknown
+        ]
+        raise Invalid(f"?{unknown[0]}: there is no such query parameter here", errors=errors)
 
 
 def etag(version: int) -> str:
@@ -107,6 +151,11 @@ def holds(expected: Expected | None, version: int) -> bool:
     if expected is None:
         return True
     return not expected.absent and (expected.versions is None or version in expected.versions)
+
+
+def wants_absence(expected: Expected | None) -> bool:
+    """Whether a precondition is that nothing is stored (`If-None-Match: *`)."""
+    return expected is not None and expected.absent
 
 
 def is_known(if_none_match: str | None, version: int) -> bool:
@@ -214,6 +263,15 @@ class ProblemBody(BaseModel):
     errors: list[FieldError] = Field(default_factory=list)
 
 
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
+
+
+IF_MATCH: Final = _header("If-Match", 'The version that must be stored, such as `"3"`, or `*`; else 412.')
+IF_NONE_MATCH: Final = _header("If-None-Match", "`*`: nothing must be stored; else 412.")
+KNOWN: Final = _header("If-None-Match", 'The version that the client has, such as `"3"`; 304 if it is current.')
+ETAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "The version, quoted."}}
+
 _SAYS: Final[Mapping[int, str]] = {
     400: "A field refers to something that is not there or belongs to another account",
     401: "No credentials, or bad ones",
@@ -229,13 +287,31 @@ _SAYS: Final[Mapping[int, str]] = {
     429: "Too many requests; see Retry-After",
     503: "Overloaded, or the database cannot be reached; see Retry-After",
 }
+_MISMATCH: Final[Mapping[str, Any]] = {
+    "type": "/docs/errors#version_mismatch",
+    "title": "Precondition Failed",
+    "status": 412,
+    "detail": "the stored document has another version",
+    "code": "version_mismatch",
+    "requestId": "5f2c9a0c1d3b7e42",
+    "current": {"id": "66f1c0ffee66f1c0ffee66f1", "name": "Ann", "version": 3},
+}
 EVERYWHERE: Final = (401, 403, 404, 413, 422, 429, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of the problems that a route answers with, those that every route has among them."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    return {status: {"description": _SAYS[status], "content": content} for status in sorted({*EVERYWHERE, *statuses})}
+    return {status: _problem(status) for status in sorted({*EVERYWHERE, *statuses})}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"$ref": "#/components/schemas/ProblemBody"}
+    if status != 412:
+        return {"description": _SAYS[status], "content": {"application/problem+json": {"schema": schema}}}
+    current = {"type": ["object", "null"], "description": "What is stored, its `version` with it; null for nothing."}
+    mismatch = {"allOf": [schema, {"type": "object", "required": ["current"], "properties": {"current": current}}]}
+    content = {"application/problem+json": {"schema": mismatch, "example": _MISMATCH}}
+    return {"description": _SAYS[status], "headers": ETAG, "content": content}
 
 
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The client has this version"}}

@@ -1,5 +1,6 @@
 """The application: every router, every layer, what is made at the start and let go at the end."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -7,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
+from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 from starlette.exceptions import HTTPException
@@ -24,12 +26,14 @@ from app.auth.context import SignIn
 from app.auth.routes import router as auth
 from app.body import dump_json
 from app.console.routes import router as console
-from app.database import bind, connect
+from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
+from app.head import Heads
 from app.hot import HotRoutes
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
 from app.principal import Authenticator
+from app.relations import table
 from app.relations.leases import Leases
 from app.settings import Settings, load_settings
 from app.tokens import load_tokens
@@ -37,6 +41,7 @@ from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
 from app.validation import validation_problem
 from app.work import DOMAINS
+from models.base import Raw
 
 ROUTERS = (
     *(users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console),
@@ -57,10 +62,12 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
 
     Raises:
         RuntimeError: there is no MongoDB to connect to.
+        RelationError: the table of relations cannot be kept.
     """
     settings = settings or load_settings()
     if settings.mongodb_uri is None:
         raise RuntimeError("SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it")
+    table.check()
     configure_logging(settings)
     app = FastAPI(
         title="Satchel",
@@ -68,9 +75,12 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
         summary="Everything an app knows about a person, under one user.",
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,  # the console has a page that loads nothing from elsewhere
+        redoc_url=None,
         servers=[{"url": settings.url}],
     )
     app.state.settings = settings
+    app.state.database = None  # until it answers
     app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.sign_in = SignIn(settings)
@@ -91,11 +101,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         raise RuntimeError("SATCHEL_MONGODB_URI is not set")
     client = connect(settings, settings.mongodb_uri.get_secret_value(), listeners=app.state.listeners)
     async with client:
-        app.state.database = await bind(client, settings)
+        binding = asyncio.create_task(_bind(app, client, settings))
+        await asyncio.wait({binding}, timeout=settings.request_timeout_ms / 1000)
+        if binding.done():
+            binding.result()
         log.info("started", version=VERSION, environment=settings.environment)
         yield
+        binding.cancel()
     await app.state.sign_in.close()
     log.info("stopped")
+
+
+async def _bind(app: FastAPI, client: AsyncMongoClient[Raw], settings: Settings) -> None:
+    """From then on requests are let through; until then the gate answers 503."""
+    try:
+        app.state.database = await bind_in_time(client, settings)
+    except PyMongoError as error:
+        log.error("the database lets us not in", error=type(error).__name__)
+        raise
 
 
 def _add_layers(app: FastAPI, settings: Settings) -> None:
@@ -104,12 +127,12 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
     def layered() -> ASGIApp:
         hot = HotRoutes(build(), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
-        inner: ASGIApp = Admission(hot, settings)
+        inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None))
         if settings.cors_origins:
             inner = CORSMiddleware(
                 inner,
                 allow_origins=settings.cors_origins,
-                allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
+                allow_methods=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
                 allow_headers=_TAKEN_HEADERS,
                 expose_headers=_SENT_HEADERS,
             )
@@ -121,12 +144,12 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 def _handle_errors(app: FastAPI) -> None:
     async def problem(request: Request, error: Exception) -> Response:
         found = _as_problem(error, request.url.path)
-        if isinstance(found, Internal):
+        if isinstance(found, Internal) and isinstance(error, PyMongoError):  # others are logged by the outermost layer
             log.error("unexpected", requestId=request.scope.get("satchel.request_id"), exc_info=error)
         body = dump_json(found.body(request.scope.get("satchel.request_id", "")))
         return Response(body, found.status, found.headers, media_type="application/problem+json")
 
-    for kind in (Problem, RequestValidationError, HTTPException, PyMongoError):
+    for kind in (Problem, RequestValidationError, HTTPException, PyMongoError, Exception):
         app.add_exception_handler(kind, problem)
 
 
@@ -147,4 +170,5 @@ def _as_problem(error: Exception, path: str) -> Problem:
 def _methods(path: str) -> list[str]:
     """The methods that a path takes; Starlette names those of the first route alone."""
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

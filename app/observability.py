@@ -46,7 +46,9 @@ def configure_logging(settings: Settings) -> None:
         last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(orjson.dumps)]
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
-        last, factory = [structlog.dev.ConsoleRenderer()], structlog.PrintLoggerFactory(sys.stderr)
+        # Not rich's tracebacks: they show the values of variables, secrets among them.
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        last, factory = [plain], structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=shared + last,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -86,23 +88,25 @@ class Observed:
         request_id = _request_id(scope)
         scope["satchel.request_id"] = request_id
         header = (b"x-request-id", request_id.encode())
-        status = 0
+        status, answered = 0, False
 
         async def observed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], header]
             await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body")
 
         IN_FLIGHT.inc()
         try:
             await self.app(scope, receive, observed)
         except Exception:
             log.exception("unexpected", requestId=request_id, route=route_template(scope))
-            if status:
-                raise
-            await send_problem(Internal(), scope, observed)
+            if status and not answered:
+                raise  # in the middle of an answer: the client must see that it is cut off
+            if not status:
+                await send_problem(Internal(), scope, observed)
         finally:
             IN_FLIGHT.dec()
             self._record(scope, request_id, status, time.perf_counter() - started)

@@ -10,7 +10,7 @@ from app.analytics.openapi import ingest_operations, ingest_schemas
 from app.analytics.routes import EVENTS_PATH
 from app.app_data.openapi import value_operations
 from app.app_data.routes import VALUE_PATH
-from app.http import ProblemBody
+from app.http import ETAG, IF_MATCH, IF_NONE_MATCH, KNOWN, ProblemBody, problems
 
 _METHODS: Final = ("get", "put", "post", "patch", "delete")
 _EXAMPLE: Final = {
@@ -49,9 +49,26 @@ def _problem_schema(schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mend(document: dict[str, Any]) -> None:
-    """Leave out FastAPI's own 422 where a route can give none, and the 404 of a path without parameters."""
+    """Say of every operation what follows from its answers: a 304 or 412 comes of a precondition, and has an ETag."""
     for path, item in document["paths"].items():
         for method in _METHODS:
-            responses = item.get(method, {}).get("responses", {})
+            if (operation := item.get(method)) is None:
+                continue
             if path in _OPEN:
-                responses.pop("422", None)
+                operation["responses"]["422"] = problems()[422]  # for a query parameter, of which they take none
+            if "304" in operation["responses"]:
+                _add_parameter(operation, KNOWN)
+            if "412" in operation["responses"]:
+                _add_parameter(operation, IF_MATCH)
+            if "412" in operation["responses"] and method == "put":
+                _add_parameter(operation, IF_NONE_MATCH)
+            if operation["responses"].keys() & {"304", "412"} and method != "delete":
+                for status in ("200", "201", "304"):
+                    if status in operation["responses"]:
+                        operation["responses"][status].setdefault("headers", {}).update(ETAG)
+
+
+def _add_parameter(operation: dict[str, Any], parameter: dict[str, Any]) -> None:
+    parameters = operation.setdefault("parameters", [])
+    if parameter["name"] not in [known.get("name") for known in parameters]:
+        parameters.append(parameter)

@@ -136,7 +136,7 @@ class Authenticator:
         self._known[authorization] = (principal, expires_at)
         return await live(principal) if principal.claims_admin else principal
 
-    def forget(self, key_id: ObjectId) -> None:
+    def forget(self, key_id: ObjectId | None) -> None:
         """Honour a key no longer, from now on in this process."""
         self._known = {header: known for header, known in self._known.items() if known[0].id != key_id}
 
@@ -228,7 +228,8 @@ def admit(principal: Principal, access: Access) -> None:
 _scheme = HTTPBearer(auto_error=False, description="A user's access token, or an API key (`sk_…`).")
 
 
-async def _caller(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
+async def authenticate(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
+    """The caller of a request, noted for its log line; raises Unauthenticated."""
     principal = await authenticator(request.scope).authenticate(request.headers.get("authorization"))
     request.scope["satchel.caller"] = principal.name
     method = "GET" if request.method == "HEAD" else request.method
@@ -240,5 +241,5 @@ async def _caller(request: Request, _: Annotated[Any, Depends(_scheme)] = None) 
     return principal
 
 
-Caller = Annotated[Principal, Depends(_caller)]
+Caller = Annotated[Principal, Depends(authenticate)]
 """The caller of a route, authenticated."""

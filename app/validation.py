@@ -1,12 +1,35 @@
 """pydantic's complaints as a problem that names the fields."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from app.errors import Invalid, MalformedJson, Problem
 from models.values import UnstorableValue
 
 _HIDDEN = {"function-after", "function-before", "function-plain", "function-wrap"}
+
+
+_CODES: Final = {
+    "missing": "missing",
+    "extra_forbidden": "unknown",
+    "literal_error": "not_allowed",
+    "enum": "not_allowed",
+    "too_long": "too_long",
+    "string_too_long": "too_long",
+    "too_short": "too_short",
+    "string_too_short": "too_short",
+    "greater_than": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "finite_number": "out_of_range",
+    "int_parsing_size": "out_of_range",
+}
+
+
+def field_code(kind: str) -> str:
+    """Our code for one of pydantic's many types of error, which are its own to change."""
+    return _CODES.get(kind) or ("wrong_type" if kind.endswith("_type") else "malformed")
 
 
 def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = None) -> Problem:
@@ -16,8 +39,10 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
         errors: `ValidationError.errors()` or FastAPI's.
         root: `""` where a body was validated; None where each location starts with body, query, path or header.
     """
-    found = []
-    for error in errors:
+    complaints, found = list(errors), []
+    if [error["type"] for error in complaints] == ["json_invalid"]:
+        return MalformedJson("the body is not valid JSON")
+    for error in complaints:
         location = [str(part) for part in error["loc"] if str(part) not in _HIDDEN]
         place = _pointer(location if root is None else ["body", *location])
         cause = (error.get("ctx") or {}).get("error")
@@ -25,9 +50,7 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
             found.append({"pointer": place + cause.pointer, "code": cause.code, "detail": cause.detail})
         else:
             detail = str(error["msg"]).removeprefix("Value error, ")
-            found.append({"pointer": place, "code": str(error["type"]), "detail": detail})
-    if len(found) == 1 and found[0]["code"] == "json_invalid":
-        return MalformedJson("the body is not valid JSON")
+            found.append({"pointer": place, "code": field_code(str(error["type"])), "detail": detail})
     summary = f"{found[0]['pointer'] or 'the body'}: {found[0]['detail']}" if found else None
     return Invalid(summary, errors=found)
 

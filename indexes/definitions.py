@@ -119,7 +119,19 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"previousHash": 1}, "ApiKey.find_by_secret while a rotated key overlaps", {**UNIQUE, **SPARSE}),
         Index({"previousUntil": 1}, "cleanup: secrets whose overlap is over", SPARSE),
     ],
-    Deletion: [Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE)],
+    Deletion: [
+        Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE),
+        Index(
+            {"of": 1, "stage": 1, "root": 1},
+            "Deletion.find_pending: what came with a root and is to be swept next",
+            {"partialFilterExpression": {"of": {"$exists": True}}},
+        ),
+        Index(
+            {"of": 1, "final": 1},
+            "Deletion.has_unsettled: whether a receipt is final",
+            {"partialFilterExpression": {"of": {"$exists": True}}},
+        ),
+    ],
     Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
     IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
     AuthIdentity: [

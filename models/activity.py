@@ -5,16 +5,22 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 from bson import ObjectId
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from models.app import AppId
-from models.base import Fields, Raw, Session, Timestamp, now
+from models.base import Fields, Happened, Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
-from models.values import SmallObject
+from models.values import SmallObject, UnstorableValue
 
 KEPT = timedelta(days=90)
 EventType = Annotated[str, Field(min_length=1, max_length=256)]
 SessionId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _still_kept(moment: datetime) -> datetime:
+    if moment <= now() - KEPT:
+        raise UnstorableValue("", "out_of_range", "activity is kept for 90 days, and this is older")
+    return moment
 
 
 class ActivityContent(Fields):
@@ -24,11 +30,15 @@ class ActivityContent(Fields):
     event_type: EventType
     event_data: SmallObject = Field(default_factory=dict)
     session_id: SessionId | None = None
-    timestamp: Timestamp = Field(default_factory=now)
+    timestamp: Annotated[
+        Happened, AfterValidator(_still_kept), Field(description="Within the last 90 days; now if absent.")
+    ] = Field(default_factory=now)
 
 
 class Activity(ActivityContent, OwnedByUser):
     """One thing that a user did. A TTL index removes it 90 days after `timestamp`; no read shows it after that."""
+
+    timestamp: Timestamp = Field(default_factory=now)
 
     class Settings:
         name = "activities"

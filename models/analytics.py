@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from models.activity import SessionId
 from models.app import AppId
-from models.base import Fields, Raw, Session, Timestamp, now
+from models.base import Fields, Happened, Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
 from models.values import SmallObject, escape_refs, has_refs
 
@@ -38,7 +38,9 @@ class AnalyticsContent(Fields):
     ) = None
     anonymous_id: PersonId | None = None
     session_id: SessionId | None = None
-    timestamp: Timestamp | None = None
+    timestamp: Annotated[
+        Happened | None, Field(description="When it happened: any time up to a day ahead; now if absent.")
+    ] = None
     message_id: (
         Annotated[PersonId, Field(description="The client's id of this event: a repeat within one app is stored once.")]
         | None

@@ -48,6 +48,12 @@ class Expected:
     versions: tuple[int, ...] | None = None
     absent: bool = False
 
+    def where(self) -> Raw:
+        """The filter that a stored document must match beside its key, for the one operation that changes it."""
+        if self.absent:
+            return {"version": {"$in": []}}
+        return {} if self.versions is None else {"version": {"$in": list(self.versions)}}
+
 
 @dataclass(frozen=True, slots=True)
 class Written:

@@ -1,7 +1,7 @@
 """What every stored document has: camelCase names, timestamps, and a version that is its ETag."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 from beanie import Document
@@ -13,9 +13,10 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
-from models.values import escape_row, unescape_row
+from models.values import UnstorableValue, escape_row, unescape_row
 
 Session = AsyncClientSession | None
+_AHEAD = timedelta(days=1)
 Raw = dict[str, Any]
 
 
@@ -59,6 +60,20 @@ Timestamp = Annotated[
     AfterValidator(to_milliseconds),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]
+
+
+def not_ahead(moment: datetime) -> datetime:
+    """A time that is told of something that happened: a clock may be wrong, but not by more than a day.
+
+    Raises:
+        UnstorableValue: it is more than a day in the future.
+    """
+    if moment > now() + _AHEAD:
+        raise UnstorableValue("", "out_of_range", "the time is more than a day in the future")
+    return moment
+
+
+Happened = Annotated[Timestamp, AfterValidator(not_ahead)]
 
 
 class Fields(BaseModel):

@@ -1,36 +1,111 @@
-"""The ledger of deletions: which root went when, and how much with it; never anything about a person."""
+"""The ledger of deletions: which document went when, and how much with it; never anything about a person."""
 
 from datetime import datetime
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Any
 
 from beanie import PydanticObjectId
+from bson import ObjectId
 from pydantic import Field
+from pymongo import UpdateOne
 
-from models.base import Stored, Timestamp
+from models.base import Session, Stored, Timestamp, now
+
+
+class Stage(StrEnum):
+    """How far the sweep of a deletion has come: what goes with it, then what only refers to it, then done."""
+
+    CASCADE = "cascade"
+    RELEASE = "release"
+    DONE = "done"
 
 
 class Deletion(Stored):
-    """One deletion; `_id` is the id of the root that was deleted, which is never used again.
+    """One deleted document; `_id` is its id, which is never used again.
 
-    `deleted` and `nulled` count documents per collection. `final` is set once a sweep after the fence removed nothing;
-    `next_sweep_at` is when the sweep comes by again, until 30 days have passed.
+    Those that others hang off have an entry each, so that they are swept again later: `of` is the root of the deletion
+    that took them, absent for the root itself, whose entry has the counts. `final` is set once a sweep after the fence
+    found nothing; `next_sweep_at` is when the sweep comes by again, until 30 days have passed.
     """
 
     id: PydanticObjectId = Field(alias="_id")
-    root: Annotated[str, Field(description="Collection of the root.")]
+    root: Annotated[str, Field(description="Collection of the deleted document.")]
+    of: PydanticObjectId | None = None
     by: str
     at: Timestamp
-    deleted: dict[str, int] = Field(default_factory=dict)
-    nulled: dict[str, int] = Field(default_factory=dict)
-    swept: bool = False
+    deleted: Annotated[dict[str, int], Field(description="Documents that went, per collection.")] = Field(
+        default_factory=dict
+    )
+    nulled: Annotated[dict[str, int], Field(description="Documents that lost a reference, per collection.")] = Field(
+        default_factory=dict
+    )
+    stage: Stage = Stage.CASCADE
     final: bool = False
     next_sweep_at: Timestamp | None = None
 
     class Settings:
         name = "deletions"
 
+    @property
+    def swept(self) -> bool:
+        """Whether nothing is left to be done but the later sweeps."""
+        return self.stage == Stage.DONE
+
+    @property
+    def credited(self) -> ObjectId:
+        """The entry whose counts a find of this one belongs to."""
+        return self.of or self.id
+
+    def of_child(self, child_id: ObjectId, collection: str) -> "Deletion":
+        """The entry of a document that goes with this one and that others hang off in turn."""
+        return Deletion(
+            id=PydanticObjectId(child_id),
+            root=collection,
+            of=PydanticObjectId(self.credited),
+            by=self.by,
+            at=self.at,
+            next_sweep_at=self.next_sweep_at,
+        )
+
+    @classmethod
+    async def enter(cls, entries: list["Deletion"], *, session: Session) -> None:
+        """Write entries, those left out that are there already."""
+        if not entries:
+            return
+        writes = [UpdateOne({"_id": entry.id}, {"$setOnInsert": _without_id(entry)}, upsert=True) for entry in entries]
+        await cls.raw().bulk_write(writes, ordered=False, session=session)
+
+    @classmethod
+    async def find_one_by_id(cls, entry_id: ObjectId) -> "Deletion | None":
+        """The entry of this id."""
+        row = await cls.raw().find_one({"_id": entry_id})
+        return None if row is None else cls.from_stored(row)
+
     @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list["Deletion"]:
-        """Deletions whose next sweep is due, longest due first."""
+        """Entries whose next sweep is due, longest due first."""
         cursor = cls.raw().find({"nextSweepAt": {"$lte": moment}}).sort("nextSweepAt", 1).limit(limit)
         return [cls.from_stored(row) async for row in cursor]
+
+    @classmethod
+    async def find_pending(cls, of: ObjectId, stage: Stage, limit: int) -> list["Deletion"]:
+        """Entries that came with a root and are at this stage, all of one collection."""
+        cursor = cls.raw().find({"of": of, "stage": stage.value}).sort([("root", 1)]).limit(limit)
+        found = [cls.from_stored(row) async for row in cursor]
+        return [entry for entry in found if entry.root == found[0].root]
+
+    @classmethod
+    async def move_on(cls, ids: list[PydanticObjectId], stage: Stage) -> None:
+        """Note that these entries have come to a stage."""
+        await cls.raw().update_many({"_id": {"$in": ids}}, {"$set": {"stage": stage.value, "updatedAt": now()}})
+
+    @classmethod
+    async def has_unsettled(cls, of: ObjectId) -> bool:
+        """Whether an entry that came with a root is not final."""
+        return await cls.raw().find_one({"of": of, "final": False}, {"_id": 1}) is not None
+
+
+def _without_id(entry: Deletion) -> dict[str, Any]:
+    row = entry.stored()
+    del row["_id"]
+    return row

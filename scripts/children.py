@@ -26,6 +26,7 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path | None
     _unread: BinaryIO | None
+    _unfinished: bytes = b""
 
     @classmethod
     def start(cls, name: str, arguments: Sequence[str], *, environment: dict[str, str], log: Path | None) -> Self:
@@ -65,12 +66,21 @@ class Child:
             pass
 
     def alarms(self) -> list[str]:
-        """The log lines since the last call that are more than information: warnings, errors, tracebacks."""
-        lines = self._unread.readlines() if self._unread is not None else []
+        """The log lines since the last call that are more than information: warnings, errors, tracebacks.
+
+        A last line that is not written to its end yet is kept until it is, or until the process has ended.
+        """
+        if self._unread is None:
+            return []
+        ended = self.process.poll() is not None
+        *lines, self._unfinished = (self._unfinished + self._unread.read()).split(b"\n")
+        if ended and self._unfinished:
+            lines.append(self._unfinished)
+            self._unfinished = b""
         return [
             line.decode(errors="replace").rstrip()
             for line in lines
-            if not any(harmless in line for harmless in _HARMLESS)
+            if line and not any(harmless in line for harmless in _HARMLESS)
         ]
 
     def stop(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from app.errors import Problem
+from app.errors import FIELD_CODES, Problem
 from app.settings import Settings
 from indexes.definitions import OURS, SEED, Index
 from models.base import Stored
@@ -75,7 +75,15 @@ def errors_page() -> str:
         "Each error is `application/problem+json` (RFC 9457) with one of these as its `code`; `errors` names the "
         "fields that are wrong, `requestId` the request in the logs. A code never changes its meaning."
     )
-    return _page("Errors", told, _table(("code", "status", "when"), rows))
+    fields = [(f"`{code}`", meaning) for code, meaning in sorted(FIELD_CODES.items())]
+    told_of_fields = (
+        "## Fields\n\nEach of `errors` is `{pointer, code, detail}`: `pointer` names the field in the body (RFC 6901), "
+        "or as `?name` in the query, `path:name` or `header:Name`; `code` is one of these, never with another meaning."
+    )
+    body = (
+        f"{_table(('code', 'status', 'when'), rows)}\n\n{told_of_fields}\n\n{_table(('code', 'what it says'), fields)}"
+    )
+    return _page("Errors", told, body)
 
 
 def indexes_page() -> str:

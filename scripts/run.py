@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from app.settings import Settings, load_settings
 from scripts.address import AddressError, check_address, is_satchel, reachable
 from scripts.children import Child
-from scripts.mongod import PR_SET_PDEATHSIG, Embedded, MongodError, start_mongod
+from scripts.data_folder import DataFolder, FolderError
+from scripts.mongod import PR_SET_PDEATHSIG, Embedded, MongodError, find_mongod, start_mongod
 from scripts.target import URI_FILE, NoTargetError, reason, resolve_uri, without_password, write_private
 
 if TYPE_CHECKING:
@@ -34,12 +35,17 @@ class CannotRunError(Exception):
 
 @dataclass(slots=True)
 class Running:
-    """What has been started so far, so that whatever happens exactly that is stopped."""
+    """What has been started so far, so that whatever happens exactly that is stopped.
+
+    `published` is true once the database's address stands in the data folder.
+    """
 
     settings: Settings
+    folder: DataFolder | None = None
     database: Embedded | None = None
     server: Child | None = None
     worker: Child | None = None
+    published: bool = False
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
@@ -61,9 +67,12 @@ class Running:
             self.hurry()
         for child in self.children:
             child.stop(self.settings.shutdown_grace_seconds + 5)
-        if self.database is not None:
+        if self.published:
             (self.settings.data_dir / URI_FILE).unlink(missing_ok=True)
+        if self.database is not None:
             self.database.stop()
+        if self.folder is not None:
+            self.folder.release()
 
     def hurry(self) -> None:
         """End server and worker by force; the database still closes its files."""
@@ -87,7 +96,7 @@ def run(
         watch(running)
     except KeyboardInterrupt:
         print("\nStopping: requests in flight, worker, database ...", flush=True)
-    except (AddressError, CannotRunError, MongodError, NoTargetError) as error:
+    except (AddressError, CannotRunError, FolderError, MongodError, NoTargetError) as error:
         _repeat_alarms(running)
         _fail(str(error))
     finally:
@@ -95,25 +104,33 @@ def run(
 
 
 def start(running: Running) -> None:
-    """Bring everything up: the server imports its modules while the database starts and its indexes are made.
+    """Bring everything up: the server imports its modules while an embedded database starts and its indexes are made.
+
+    Nothing is written before the data folder is ours; where the database is not, nothing before it has answered.
 
     Raises:
         AddressError: the server will not be able to listen.
+        FolderError: another Satchel runs with the data folder, or it cannot be made.
         MongodError: the embedded database does not start.
         NoTargetError: the connection string is malformed.
         CannotRunError: another part did not come up.
     """
     settings = running.settings
     check_address(settings.host, settings.port)
-    _make_data_dir(settings)
-    running.server = running.start_child("server", "serve", "--uri-from-stdin")
     if settings.mongodb_uri is None:
-        running.database = start_mongod(settings.data_dir, binary=settings.mongod)
+        mongod = find_mongod(settings.mongod)
+        running.folder = DataFolder.take(settings.data_dir)
+        running.server = running.start_child("server", "serve", "--uri-from-stdin")
+        running.database = start_mongod(settings.data_dir, binary=mongod)
         uri = running.database.uri
+        key = asyncio.run(_prepare(settings, uri))
     else:
         uri = resolve_uri(settings)
+        running.folder = DataFolder.take(settings.data_dir)
+        key = asyncio.run(_prepare(settings, uri))
+        running.server = running.start_child("server", "serve", "--uri-from-stdin")
+    running.published = True
     write_private(settings.data_dir / URI_FILE, uri)
-    key = asyncio.run(_prepare(settings, uri))
     running.server.tell(uri)
     _wait_until_served(running)
     running.environment["SATCHEL_MONGODB_URI"] = uri
@@ -132,13 +149,6 @@ def watch(running: Running) -> NoReturn:
         time.sleep(_WATCH_SECONDS)
         _repeat_alarms(running)
         _check_alive(running)
-
-
-def _make_data_dir(settings: Settings) -> None:
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise CannotRunError(f"The data folder {settings.data_dir} cannot be made: {error.strerror}.") from None
 
 
 async def _prepare(settings: Settings, uri: str) -> "AdminKey | None":

@@ -2,12 +2,18 @@
 
 import asyncio
 import signal
+from collections.abc import Coroutine
+from typing import Any
 
-from app.database import bind, connect
+from pymongo import AsyncMongoClient
+
+from app.database import bind_in_time, connect
 from app.jobs import work
 from app.observability import configure_logging, log
+from app.relations import table
 from app.settings import Settings, load_settings
 from app.work import ensure_jobs, handlers
+from models.base import Raw
 from scripts.target import resolve_uri
 
 
@@ -18,15 +24,32 @@ async def _run(settings: Settings) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
     async with client:
-        await bind(client, settings)
-        await ensure_jobs()
-        log.info("worker started")
-        await work(handlers(settings), stop, settings.worker_poll_seconds)
+        await _until_first(_begin(client, settings), stop)
+        if not stop.is_set():
+            log.info("worker started")
+            await work(handlers(settings), stop, settings.worker_poll_seconds)
     log.info("worker stopped")
+
+
+async def _begin(client: AsyncMongoClient[Raw], settings: Settings) -> None:
+    await bind_in_time(client, settings)
+    await ensure_jobs()
+
+
+async def _until_first(begin: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Wait for the database, or for a signal that comes first."""
+    beginning, stopped = asyncio.create_task(begin), asyncio.create_task(stop.wait())
+    await asyncio.wait({beginning, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if beginning.done():
+        beginning.result()
+    else:
+        beginning.cancel()
 
 
 def main() -> None:
     """Run jobs until SIGINT or SIGTERM; the one in hand is finished."""
+    table.check()
     settings = load_settings()
     configure_logging(settings)
     asyncio.run(_run(settings))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -163,6 +164,78 @@ def test_every_body_has_an_example_and_its_limits_as_problems(name: str) -> None
     for media in operation["requestBody"]["content"].values():
         assert "example" in media or "examples" in media
     assert "413" in operation["responses"]
+
+
+def examples_of(media: dict[str, Any]) -> list[Any]:
+    """The examples that a media type object shows."""
+    shown = [named["value"] for named in media.get("examples", {}).values()]
+    return [*shown, *([media["example"]] if "example" in media else [])]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_has_an_example_and_every_example_is_valid(name: str) -> None:
+    """Of what is sent or of what is answered; both are checked by the schema that stands beside them."""
+    operation = OPERATIONS[name]
+    answers = {status: answer for status, answer in operation["responses"].items() if int(status) < 300}
+    contents = [operation.get("requestBody", {}), *answers.values(), *operation["responses"].values()]
+    shown = [
+        (media.get("schema", {}), example)
+        for content in contents
+        for media in content.get("content", {}).values()
+        for example in examples_of(media)
+    ]
+    no_content = not any(answer.get("content") for answer in answers.values())
+    assert no_content or any(
+        examples_of(media)
+        for content in (operation.get("requestBody", {}), *answers.values())
+        for media in content.get("content", {}).values()
+    )
+    for schema_of_it, example in shown:
+        whole = {**schema_of_it, "components": DOCUMENT["components"]}
+        jsonschema_rs.validator_for(whole).validate(example)
+
+
+PLACES_OF_VERSIONS = {"get": "304", "put": "412", "patch": "412", "delete": "412"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, operation in OPERATIONS.items() if operation["responses"].keys() & {"304", "412"}],
+)
+def test_what_honours_a_precondition_says_so(name: str) -> None:
+    operation, method = OPERATIONS[name], name.split(" ", maxsplit=1)[0].lower()
+    headers = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
+    wanted = {"get": {"If-None-Match"}, "put": {"If-Match", "If-None-Match"}}.get(method, {"If-Match"})
+    assert wanted <= headers
+    assert PLACES_OF_VERSIONS[method] in operation["responses"]
+    if method == "get":
+        assert "ETag" in operation["responses"]["200"]["headers"]
+    else:
+        mismatch = operation["responses"]["412"]["content"]["application/problem+json"]
+        assert mismatch["example"]["current"]["version"] == 3
+        assert mismatch["schema"]["allOf"][1]["required"] == ["current"]
+        assert "ETag" in operation["responses"]["412"]["headers"]
+    if method in ("put", "patch"):
+        assert "ETag" in operation["responses"]["200"]["headers"]
+
+
+def test_the_operations_that_honour_a_precondition_are_these() -> None:
+    found = {name for name, operation in OPERATIONS.items() if "412" in operation["responses"]}
+    value = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
+    assert found >= {
+        *(
+            "PATCH /v1/users/{userId}",
+            "DELETE /v1/users/{userId}",
+            "DELETE /v1/api-keys/{keyId}",
+            "PUT /v1/apps/{appId}",
+        ),
+        *(
+            f"{method} /v1/users/{{userId}}/{name}"
+            for method in ("PUT", "PATCH")
+            for name in ("profile", "preferences")
+        ),
+        *(f"{method} {value}" for method in ("PUT", "PATCH", "DELETE")),
+    }
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.apps.registry import app_registry
 from app.errors import NotFound
-from app.examples import ACTIVITY
+from app.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
 from app.http import Cursor, Expand, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authorize
@@ -28,6 +28,7 @@ class ActivityView(ActivityContent, View):
     """An activity; `user` where it was asked for by `expand`."""
 
     user_id: PydanticObjectId
+    timestamp: Timestamp
     user: Embedded = None
 
 
@@ -64,7 +65,9 @@ async def _store(user_id: ObjectId, content: ActivityContent, claim: Claim | Non
     return Activity.from_stored(row)
 
 
-@router.get("", operation_id="listActivity", summary="List a user's activity", responses=problems())
+@router.get(
+    "", operation_id="listActivity", summary="List a user's activity", responses=problems() | page_of(ACTIVITY_SHOWN)
+)
 async def list_activity(
     userId: str,
     caller: Caller,

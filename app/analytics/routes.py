@@ -1,7 +1,5 @@
 """Routes of analytics: ingest by a hot endpoint, and the two counts of seed 002."""
 
-import csv
-import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +9,7 @@ from bson import ObjectId
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.analytics.ingest import ingest
+from app.analytics.table import csv_table
 from app.apps.registry import app_registry
 from app.body import dump_json, parse_json
 from app.errors import Invalid, NotAcceptable
@@ -53,7 +52,9 @@ class Filter:
 
 async def _filter(
     caller: Caller,
-    start: Annotated[Timestamp | None, Query(alias="from", description="Inclusive; 30 days ago if absent.")] = None,
+    start: Annotated[
+        Timestamp | None, Query(alias="from", description="Inclusive; 30 days before `to` if absent.")
+    ] = None,
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive; now if absent.")] = None,
     app_id: Annotated[AppId | None, Query(alias="appId")] = None,
     user_id: Annotated[str | None, Query(alias="userId", description="`me` is the caller's own.")] = None,
@@ -82,24 +83,15 @@ Filtered = Annotated[Filter, Depends(_filter)]
 Count = Callable[..., Awaitable[list[Raw]]]
 
 
-async def _answer(counts: Count, chosen: Filter, request: Request) -> Response:
+async def _answer(counts: Count, field: str, chosen: Filter, request: Request) -> Response:
     rows = await counts(chosen.start, chosen.end, chosen.user_id, **chosen.equal)
     headers = {"Satchel-As-Of": rfc3339(now()), "Vary": "Accept"}
     accept = request.headers.get("accept", "*/*")
     if "json" in accept or "*" in accept:
         return Response(dump_json(rows), media_type="application/json", headers=headers)
     if "text/csv" in accept:
-        return Response(_csv(rows), media_type="text/csv", headers=headers)
+        return Response(csv_table([field, "count"], rows), media_type="text/csv", headers=headers)
     raise NotAcceptable("application/json and text/csv can be sent")
-
-
-def _csv(rows: list[Raw]) -> str:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
 
 
 def _rows(field: str) -> dict[int | str, dict[str, Any]]:
@@ -125,7 +117,7 @@ def _rows(field: str) -> dict[int | str, dict[str, Any]]:
 )
 async def event_counts(chosen: Filtered, request: Request) -> Response:
     """Rows `{"eventName", "count"}`, as JSON or by `Accept: text/csv`."""
-    return await _answer(Analytics.get_event_counts, chosen, request)
+    return await _answer(Analytics.get_event_counts, "eventName", chosen, request)
 
 
 @router.get(
@@ -137,4 +129,4 @@ async def event_counts(chosen: Filtered, request: Request) -> Response:
 )
 async def category_counts(chosen: Filtered, request: Request) -> Response:
     """Rows `{"eventCategory", "count"}`, as JSON or by `Accept: text/csv`."""
-    return await _answer(Analytics.get_category_counts, chosen, request)
+    return await _answer(Analytics.get_category_counts, "eventCategory", chosen, request)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.http import problems
+from app.http import ETAG, problems
 
 _ENVELOPE: Final[dict[str, Any]] = {
     "type": "object",
@@ -40,7 +40,7 @@ LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
                         "nextCursor": {"type": ["string", "null"]},
                     },
                 },
-                "example": {"items": [{**_EXAMPLE, "value": _VALUE_EXAMPLE}], "nextCursor": None},
+                "example": {"items": [{**_EXAMPLE, "value": _VALUE_EXAMPLE}], "nextCursor": "WyJzZXR0aW5ncyJd"},
             }
         },
     }
@@ -64,8 +64,6 @@ _PLACE: Final = [
     _path("appId", _NAME, "notes"),
     _path("dataKey", _NAME, "settings"),
 ]
-_IF_MATCH: Final = _header("If-Match", 'The version that must be stored, such as `"3"`, or `*`; else 412.')
-_IF_NONE_MATCH: Final = _header("If-None-Match", "`*`: nothing must be stored; else 412.")
 _PREFER: Final = _header("Prefer", "`return=minimal` leaves the value out, `return=representation` puts it in.")
 _TTL: Final = _query("ttl", {"type": "integer", "minimum": 1, "maximum": 316224000}, "Seconds until the value ends.")
 _ACTIVITY: Final = _query(
@@ -73,7 +71,6 @@ _ACTIVITY: Final = _query(
     {"type": "string", "minLength": 1, "maxLength": 256},
     "Event type of an activity that is recorded in the same transaction.",
 )
-_ETAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "The version, quoted."}}
 
 
 def _operation(operation_id: str, summary: str, description: str, **rest: Any) -> dict[str, Any]:
@@ -95,7 +92,7 @@ def _responses(answers: dict[int | str, Any], *statuses: int) -> dict[str, Any]:
 def _envelope(description: str, *, with_value: bool) -> dict[str, Any]:
     example: dict[str, Any] = {**_EXAMPLE, "value": _VALUE_EXAMPLE} if with_value else _EXAMPLE
     content = {"application/json": {"schema": _ENVELOPE, "example": example}}
-    return {"description": description, "headers": _ETAG, "content": content}
+    return {"description": description, "headers": ETAG, "content": content}
 
 
 def _json(schema: dict[str, Any], example: Any) -> dict[str, Any]:
@@ -103,12 +100,12 @@ def _json(schema: dict[str, Any], example: Any) -> dict[str, Any]:
 
 
 def _get() -> dict[str, Any]:
-    found = {"description": "The bare value", "headers": _ETAG, "content": _json(_ANY, _VALUE_EXAMPLE)}
+    found = {"description": "The bare value", "headers": ETAG, "content": _json(_ANY, _VALUE_EXAMPLE)}
     return _operation(
         "getAppData",
         "Get a value",
         "The bare value, with its version as ETag.",
-        parameters=[*_PLACE, _header("If-None-Match", "The version that the client has; 304 if it is current.")],
+        parameters=[*_PLACE],
         responses=_responses({200: found, 304: {"description": "The client has this version"}}),
     )
 
@@ -118,7 +115,7 @@ def _put() -> dict[str, Any]:
         "putAppData",
         "Store a value",
         "The body is the value itself. Without a precondition the last write wins.",
-        parameters=[*_PLACE, _IF_MATCH, _IF_NONE_MATCH, _PREFER, _TTL, _ACTIVITY],
+        parameters=[*_PLACE, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": _json(_ANY, _VALUE_EXAMPLE)},
         responses=_responses(
             {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 412, 428
@@ -138,7 +135,7 @@ def _patch() -> dict[str, Any]:
         "patchAppData",
         "Change a value",
         "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is given.",
-        parameters=[*_PLACE, _IF_MATCH, _PREFER, _TTL, _ACTIVITY],
+        parameters=[*_PLACE, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": patches},
         responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 412, 415, 428),
     )
@@ -149,7 +146,7 @@ def _delete() -> dict[str, Any]:
         "deleteAppData",
         "Delete a value",
         "Leaves a tombstone: when the key is used again, its versions go on counting.",
-        parameters=[*_PLACE, _IF_MATCH, _ACTIVITY],
+        parameters=[*_PLACE, _ACTIVITY],
         responses=_responses({204: {"description": "Deleted"}}, 412, 428),
     )
 

@@ -33,6 +33,7 @@ from models.app_data import AppData
 from models.user import User
 
 VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
+_WRITES: Final = ("ttl", "activity")
 _FIELDS: Final = frozenset({"dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt"})
 
 router = APIRouter(prefix="/v1/users/{userId}/apps/{appId}", route_class=StrictRoute, tags=["App data"])
@@ -95,7 +96,8 @@ async def _options(request: HotRequest, place: Place) -> WriteOptions:
 
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
-    return [HotEndpoint(VALUE_PATH, {"GET": _get, "PUT": _put, "PATCH": _patch, "DELETE": _delete})]
+    handlers = {"GET": _get, "PUT": _put, "PATCH": _patch, "DELETE": _delete}
+    return [HotEndpoint(VALUE_PATH, handlers, {"PUT": _WRITES, "PATCH": _WRITES, "DELETE": ("activity",)})]
 
 
 Prefix = Annotated[str, Query(max_length=256, description="Only keys that start so.")]

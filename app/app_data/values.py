@@ -13,7 +13,7 @@ from app.app_data.writes import WriteOptions
 from app.body import check_storable, parse_json, value_size
 from app.database import transaction
 from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
-from app.http import holds
+from app.http import holds, wants_absence
 from app.patches import PatchKind, apply_patch
 from models.activity import Activity, ActivityContent
 from models.app import NAME_PATTERN
@@ -72,7 +72,7 @@ async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[d
     try:
         written = await _write(place, value, size, options.expected, options.expires_at, options)
     except StaleVersion:
-        raise await mismatch(place) from None
+        raise await mismatch(place, options.expected) from None
     return _envelope(place, written, value, with_value=options.wants_value(default=False)), written.created
 
 
@@ -91,7 +91,7 @@ async def patch_value(place: Place, kind: PatchKind, body: bytes, options: Write
     for _ in range(_RACES):
         row = await read_value(place)
         if not holds(options.expected, row["version"]):
-            raise await mismatch(place)
+            raise await mismatch(place, options.expected)
         value = apply_patch(kind, patch, row["value"])
         size = len(check_storable(value))
         try:
@@ -117,13 +117,13 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
     try:
         await (transaction(delete) if options.activity else delete())
     except StaleVersion:
-        problem = await mismatch(place)
+        problem = await mismatch(place, options.expected)
         raise NotFound("there is no value under this key") if problem.extra["current"] is None else problem from None
 
 
-async def mismatch(place: Place) -> VersionMismatch:
+async def mismatch(place: Place, expected: Expected | None) -> VersionMismatch:
     """The problem of a write that came too late, with what is stored."""
-    return VersionMismatch(await AppData.find_envelope(*place.key))
+    return VersionMismatch(await AppData.find_envelope(*place.key), absent=wants_absence(expected))
 
 
 async def _write(

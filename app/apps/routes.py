@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from app.apps.registry import app_registry
 from app.apps.settings import find_app, put_app
-from app.apps.views import AppView
-from app.examples import APP
+from app.apps.views import AppReplacement, AppView
+from app.examples import APP, APP_SHOWN, answers
 from app.http import NOT_MODIFIED, StrictRoute, conditional, etag, problems, request_precondition
 from app.principal import Caller, authorize
-from models.app import AppContent, AppId
+from models.app import AppId
 
 router = APIRouter(prefix="/v1/apps", route_class=StrictRoute, tags=["Apps"])
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/apps", route_class=StrictRoute, tags=["Apps"])
     "/{appId}",
     operation_id="getApp",
     summary="Get an app's settings",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | NOT_MODIFIED | answers(APP_SHOWN),
     response_model=AppView,
 )
 async def get_app(appId: AppId, caller: Caller, request: Request, response: Response) -> Any:
@@ -37,7 +37,7 @@ async def get_app(appId: AppId, caller: Caller, request: Request, response: Resp
 )
 async def put(
     appId: AppId,
-    content: Annotated[AppContent, APP],
+    content: Annotated[AppReplacement, APP],
     caller: Caller,
     request: Request,
     response: Response,

@@ -5,9 +5,11 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from app.apps.views import AppView
+from app.apps.views import AppReplacement, AppView
 from app.errors import NotFound, VersionMismatch
-from models.app import App, AppContent
+from app.http import holds, wants_absence
+from app.read_only import READ_ONLY, refuse_changes, told, writable
+from models.app import App
 from models.app_data import Expected
 from models.base import Raw, now
 
@@ -24,7 +26,7 @@ async def find_app(app_id: str) -> AppView:
     return AppView.model_validate(App.from_stored(row))
 
 
-async def put_app(app_id: str, content: AppContent, expected: Expected | None) -> tuple[AppView, bool]:
+async def put_app(app_id: str, content: AppReplacement, expected: Expected | None) -> tuple[AppView, bool]:
     """Register an app or replace its settings, in one atomic operation.
 
     Returns:
@@ -32,12 +34,13 @@ async def put_app(app_id: str, content: AppContent, expected: Expected | None) -
 
     Raises:
         VersionMismatch: the precondition does not hold.
+        Invalid: the content tells a read-only field otherwise than it is.
     """
+    if told(content):
+        expected = await _check_told(app_id, content, expected)
     if expected is not None and expected.absent:
         return await _create(app_id, content), True
-    query: Raw = {"_id": app_id}
-    if expected is not None and expected.versions is not None:
-        query["version"] = {"$in": list(expected.versions)}
+    query: Raw = {"_id": app_id, **(expected.where() if expected else {})}
     row = await App.raw().find_one_and_update(
         query, _update(content), upsert=expected is None, return_document=ReturnDocument.AFTER
     )
@@ -46,22 +49,34 @@ async def put_app(app_id: str, content: AppContent, expected: Expected | None) -
     return AppView.model_validate(App.from_stored(row)), row["version"] == 1
 
 
-async def _create(app_id: str, content: AppContent) -> AppView:
+async def _check_told(app_id: str, content: AppReplacement, expected: Expected | None) -> Expected | None:
+    """What is to be expected of the app that the content's read-only fields were compared with."""
+    row = await App.raw().find_one({"_id": app_id})
+    view = AppView.model_validate(App.from_stored(row)) if row else None
+    if expected is not None and not (holds(expected, view.version) if view else expected.absent):
+        raise await _mismatch(app_id, absent=wants_absence(expected))
+    if content.id == app_id and told(content) == {"id"}:
+        return expected
+    refuse_changes(content, view)
+    return Expected((view.version,)) if view else expected
+
+
+async def _create(app_id: str, content: AppReplacement) -> AppView:
     try:
-        app = await App(id=app_id, **content.model_dump(by_alias=False)).add()
+        app = await App(id=app_id, **content.model_dump(exclude=set(READ_ONLY))).add()
     except DuplicateKeyError:
-        raise await _mismatch(app_id) from None
+        raise await _mismatch(app_id, absent=True) from None
     return AppView.model_validate(app)
 
 
-async def _mismatch(app_id: str) -> VersionMismatch:
+async def _mismatch(app_id: str, *, absent: bool = False) -> VersionMismatch:
     row = await App.raw().find_one({"_id": app_id})
     view = AppView.model_validate(App.from_stored(row)) if row else None
-    return VersionMismatch(view.model_dump(mode="json", by_alias=True) if view else None)
+    return VersionMismatch(view.model_dump(mode="json", by_alias=True) if view else None, absent=absent)
 
 
-def _update(content: AppContent) -> dict[str, Any]:
-    fields = content.model_dump(by_alias=True)
+def _update(content: AppReplacement) -> dict[str, Any]:
+    fields = writable(content)
     moment = now()
     gone = {name: "" for name, value in fields.items() if value is None}
     kept = {name: value for name, value in fields.items() if value is not None}

@@ -2,6 +2,7 @@
 
 from pydantic import ConfigDict
 
+from app.read_only import ReadOnly
 from models.app import AppContent, AppId
 from models.base import Timestamp
 
@@ -15,3 +16,7 @@ class AppView(AppContent):
     version: int
     created_at: Timestamp
     updated_at: Timestamp
+
+
+class AppReplacement(AppContent, ReadOnly):
+    """An app's settings as they are put; what is read-only may be left out, or be as it was shown."""

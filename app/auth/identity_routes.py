@@ -20,7 +20,7 @@ from app.auth.schemas import (
 )
 from app.auth.sign_in_views import challenge_view
 from app.errors import Invalid, NotFound, Unauthenticated
-from app.examples import CODE, EMAIL_CHANGE, LINK, OTP, ROLE
+from app.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
 from app.http import Page, StrictRoute, etag, problems
 from app.principal import Caller, authorize
 from app.users.views import UserView, user_view
@@ -62,7 +62,12 @@ async def confirm_email(
     return _sent(await change_email(caller.id, await _checked(body, "change_email", caller, request)), response)
 
 
-@router.get("/identities", operation_id="listIdentities", summary="List my ways of signing in", responses=problems())
+@router.get(
+    "/identities",
+    operation_id="listIdentities",
+    summary="List my ways of signing in",
+    responses=problems() | page_of(IDENTITY_SHOWN),
+)
 async def list_identities(caller: Caller) -> Page[IdentityView]:
     """The first one first."""
     authorize(caller, "users:read", user_id=caller.id)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.auth.key_views import ApiKeyView, IssuedKey
+from app.auth.api_keys import ApiKeyView, IssuedKey
 from app.auth.schemas import RotateRequest
 from app.database import transaction
 from app.errors import NotFound

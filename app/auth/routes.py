@@ -9,11 +9,21 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.auth.key_views import ApiKeyView, IssuedKey
-from app.database import transaction
-from app.errors import AlreadyDone, Invalid, NotFound
-from app.examples import API_KEY, SESSION
-from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.auth.api_keys import ApiKeyView, IssuedKey, find_key, revoke_key
+from app.errors import AlreadyDone, Invalid
+from app.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
+from app.http import (
+    NOT_MODIFIED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    page,
+    problems,
+    request_precondition,
+)
 from app.idempotency import IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
 from app.users.changes import find_user
@@ -75,7 +85,11 @@ def _check(content: ApiKeyContent) -> None:
 
 
 @router.get(
-    "/v1/api-keys", operation_id="listApiKeys", summary="List API keys", responses=problems(), tags=["API keys"]
+    "/v1/api-keys",
+    operation_id="listApiKeys",
+    summary="List API keys",
+    responses=problems() | page_of(API_KEY_SHOWN),
+    tags=["API keys"],
 )
 async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ApiKeyView]:
     """The newest first, without the keys themselves."""
@@ -87,28 +101,35 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
     return Page(items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in items], next_cursor=following)
 
 
+@router.get(
+    "/v1/api-keys/{keyId}",
+    operation_id="getApiKey",
+    summary="Get an API key",
+    responses=problems() | NOT_MODIFIED | answers(API_KEY_SHOWN),
+    response_model=ApiKeyView,
+    tags=["API keys"],
+)
+async def get_key(keyId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """What the key may do, without the key itself."""
+    authorize(caller, "admin")
+    view = await find_key(parse_id(keyId))
+    return conditional(request, response, view.version, view)
+
+
 @router.delete(
     "/v1/api-keys/{keyId}",
     status_code=204,
     operation_id="deleteApiKey",
     summary="Revoke an API key",
-    responses=problems(),
+    responses=problems(412),
     tags=["API keys"],
 )
 async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     """Honoured no longer: at once by the process that answers, by others within a few seconds (a setting)."""
     authorize(caller, "admin")
     key_id = parse_id(keyId)
-
-    async def work(session: AsyncClientSession) -> None:
-        result = await ApiKey.raw().delete_one({"_id": key_id}, session=session)
-        if key_id is None or result.deleted_count == 0:
-            raise NotFound("there is no such key")
-        await AuditEvent.record("key_revoked", caller.name, detail={"keyId": keyId}, session=session)
-
-    await transaction(work)
-    if key_id is not None:
-        authenticator(request.scope).forget(key_id)
+    await revoke_key(key_id, request_precondition(request), caller.name)
+    authenticator(request.scope).forget(key_id)
 
 
 @router.post(
@@ -136,7 +157,11 @@ async def create_session(
 
 
 @router.get(
-    "/.well-known/jwks.json", operation_id="getKeySet", summary="Keys that verify access tokens", tags=["Sessions"]
+    "/.well-known/jwks.json",
+    operation_id="getKeySet",
+    summary="Keys that verify access tokens",
+    responses=answers(KEYS_SHOWN),
+    tags=["Sessions"],
 )
 async def key_set(request: Request) -> dict[str, Any]:
     """A JSON Web Key Set (RFC 7517)."""

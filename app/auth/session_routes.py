@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from app.auth.context import sign_in_of
 from app.auth.schemas import AuditView, SessionView
 from app.errors import Invalid, NotFound
+from app.examples import AUDIT_SHOWN, SESSION_SHOWN, page_of
 from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.principal import Caller, authorize
 from models.audit_event import AuditEvent, AuditKind
@@ -18,7 +19,11 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 
 
 @router.get(
-    "/auth/sessions", operation_id="listSessions", summary="List my sessions", responses=problems(), tags=["Sessions"]
+    "/auth/sessions",
+    operation_id="listSessions",
+    summary="List my sessions",
+    responses=problems() | page_of(SESSION_SHOWN),
+    tags=["Sessions"],
 )
 async def list_sessions(caller: Caller) -> Page[SessionView]:
     """The newest first; never more than the device limit. A token of one app sees that app's alone."""
@@ -62,7 +67,7 @@ async def end_session(sessionId: str, caller: Caller) -> None:
     "/admin/audit",
     operation_id="listAuditEvents",
     summary="What was done to identities, sessions, grants and keys",
-    responses=problems(),
+    responses=problems() | page_of(AUDIT_SHOWN),
     tags=["Operation"],
 )
 async def list_audit_events(

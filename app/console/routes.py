@@ -1,13 +1,14 @@
-"""The console: a page that says that Satchel runs and where to go on. The dashboard comes with analytics."""
+"""The pages: the console, the API documentation, the errors. None loads anything from elsewhere."""
 
 from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from app.errors import Problem
+from app.errors import NotFound, Problem
+from app.settings import Settings
 from models import DOCUMENTS
 
 router = APIRouter(include_in_schema=False)
@@ -17,6 +18,22 @@ _PAGES: Final = Environment(
 _POLICY: Final = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+# Swagger UI sets styles by itself and shows icons from data URLs; its only script is ours, and it calls this server.
+_DOCS_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SWAGGER_UI: Final = "5.35.0"
+"""Version of the files in `static/swagger-ui`, from the npm package swagger-ui-dist (Apache-2.0)."""
+_FILES: Final = Path(__file__).parent / "static" / "swagger-ui"
+_STATIC: Final = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "start.js": "text/javascript",
+    "LICENSE": "text/plain",
+    "NOTICE": "text/plain",
+}
 
 _ICON: Final = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#0b5cad" '
@@ -33,12 +50,30 @@ async def icon() -> Response:
 @router.get("/console", response_class=HTMLResponse)
 async def console(request: Request) -> HTMLResponse:
     """Readable without script, loads nothing from elsewhere."""
+    settings: Settings = request.app.state.settings
     page = _PAGES.get_template("console.html").render(
         version=request.app.version,
-        url=request.app.state.settings.url,
+        url=settings.url,
+        key_file=settings.data_dir / "admin-key" if settings.environment == "development" else None,
         collections=[document.collection_name() for document in DOCUMENTS],
     )
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+
+
+@router.get("/docs", response_class=HTMLResponse)
+async def docs(request: Request) -> HTMLResponse:
+    """Swagger UI over the OpenAPI document, from files of our own."""
+    page = _PAGES.get_template("docs.html").render(version=SWAGGER_UI)
+    return HTMLResponse(page, headers={"Content-Security-Policy": _DOCS_POLICY})
+
+
+@router.get("/docs/static/{name}")
+async def static(name: str) -> Response:
+    """One of the files that `/docs` is made of."""
+    if name not in _STATIC:
+        raise NotFound("there is no such file")
+    headers = {"Cache-Control": "public, max-age=86400", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(_FILES / name, media_type=_STATIC[name], headers=headers)
 
 
 @router.get("/docs/errors", response_class=HTMLResponse)

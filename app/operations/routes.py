@@ -8,10 +8,12 @@ from pymongo.errors import PyMongoError
 
 from app.database import client
 from app.errors import NotFound, Unavailable
+from app.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, answers
 from app.http import StrictRoute, problems
 from app.observability import metrics
 from app.operations.views import IndexReport, JobView, RelationView, relation_views
 from app.principal import Caller, authorize
+from app.users.receipts import Receipt, find_deletion, receipt_of
 from indexes import sync
 from models.base import parse_id
 from models.job import Job
@@ -19,7 +21,7 @@ from models.job import Job
 router = APIRouter(route_class=StrictRoute, tags=["Operation"])
 
 
-@router.get("/livez", operation_id="isAlive", summary="Is the process alive")
+@router.get("/livez", operation_id="isAlive", summary="Is the process alive", responses=answers({"status": "alive"}))
 async def livez() -> dict[str, str]:
     """Never touches the database."""
     return {"status": "alive"}
@@ -29,7 +31,7 @@ async def livez() -> dict[str, str]:
     "/readyz",
     operation_id="isReady",
     summary="Can requests be served",
-    responses={503: problems()[503]},
+    responses=answers({"status": "ready", "missingIndexes": []}) | {503: problems()[503]},
 )
 async def readyz(request: Request) -> dict[str, Any]:
     """Pings the primary within a second and says which indexes are missing; 503 where either is amiss."""
@@ -52,7 +54,12 @@ async def get_metrics() -> Response:
     return Response(body, media_type=media_type)
 
 
-@router.get("/v1/admin/indexes", operation_id="getIndexes", summary="Indexes that differ", responses=problems())
+@router.get(
+    "/v1/admin/indexes",
+    operation_id="getIndexes",
+    summary="Indexes that differ",
+    responses=problems() | answers({"drift": []}),
+)
 async def get_indexes(caller: Caller, request: Request) -> IndexReport:
     """What `python -m scripts indexes verify` says."""
     authorize(caller, "admin")
@@ -60,14 +67,21 @@ async def get_indexes(caller: Caller, request: Request) -> IndexReport:
     return IndexReport(drift=drift)
 
 
-@router.get("/v1/admin/relations", operation_id="getRelations", summary="The relations", responses=problems())
+@router.get(
+    "/v1/admin/relations",
+    operation_id="getRelations",
+    summary="The relations",
+    responses=problems() | answers([RELATION_SHOWN]),
+)
 async def get_relations(caller: Caller) -> list[RelationView]:
     """Which field refers to what, and what happens when that goes."""
     authorize(caller, "admin")
     return relation_views()
 
 
-@router.get("/v1/admin/jobs", operation_id="listJobs", summary="Background jobs", responses=problems())
+@router.get(
+    "/v1/admin/jobs", operation_id="listJobs", summary="Background jobs", responses=problems() | answers([JOB_SHOWN])
+)
 async def list_jobs(caller: Caller) -> list[JobView]:
     """Those that are due first, at most 200."""
     authorize(caller, "admin")
@@ -75,7 +89,12 @@ async def list_jobs(caller: Caller) -> list[JobView]:
     return [JobView.model_validate(Job.from_stored(row)) for row in rows]
 
 
-@router.get("/v1/admin/jobs/{jobId}", operation_id="getJob", summary="A background job", responses=problems())
+@router.get(
+    "/v1/admin/jobs/{jobId}",
+    operation_id="getJob",
+    summary="A background job",
+    responses=problems() | answers(JOB_SHOWN),
+)
 async def get_job(jobId: str, caller: Caller) -> JobView:
     """Its progress, when it runs next, and its last error."""
     authorize(caller, "admin")
@@ -83,3 +102,18 @@ async def get_job(jobId: str, caller: Caller) -> JobView:
     if row is None:
         raise NotFound("there is no such job")
     return JobView.model_validate(Job.from_stored(row))
+
+
+@router.get(
+    "/v1/admin/deletions/{deletionId}",
+    operation_id="getDeletion",
+    summary="The receipt of a deletion",
+    responses=problems() | answers(RECEIPT_SHOWN),
+)
+async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
+    """By the id of the document that was deleted, whatever it was. Receipts are kept."""
+    authorize(caller, "admin")
+    ledger = await find_deletion(parse_id(deletionId))
+    if ledger is None:
+        raise NotFound("there is no such deletion")
+    return receipt_of(ledger)

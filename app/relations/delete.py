@@ -4,32 +4,56 @@ The protocol, and why it leaves no orphan, is told in docs/architecture.md.
 """
 
 import time
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Final
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import NotFound
 from app.observability import LATE_SWEPT
-from app.relations.plan import Plan, collect
+from app.relations.blockers import find_blockers, refuse
+from app.relations.plan import collect
+from app.relations.sweep import Pass, collection_of, sweep
+from app.relations.take import (
+    Relations,
+    cascades,
+    closes_stripes,
+    freed,
+    is_parent,
+    projection,
+    release,
+    releases,
+    take,
+)
 from app.settings import Settings
-from models import DOCUMENTS
-from models.base import Stored, now
-from models.deletion import Deletion
+from models.app_data import Expected
+from models.base import Raw, Stored, now
+from models.deletion import Deletion, Stage
+from models.guard import Guard
 from models.job import Job
-from models.relations import RELATIONS, Relation, children_of
+from models.relations import RELATIONS
 
 SWEEP_JOB: Final = "sweep-deletion"
-_BATCH: Final = 1000
 _ATTEMPTS_AT_ONCE: Final = 3
 _TAKEN_OVER: Final = timedelta(seconds=30)  # by a worker, where the process that deletes does not get to the end
 _RESWEEP: Final = timedelta(days=1)
 _RESWEPT_FOR: Final = timedelta(days=30)
 
 
-async def delete_root(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
+async def delete_root(
+    root: type[Stored],
+    root_id: ObjectId,
+    by: str,
+    settings: Settings,
+    *,
+    expected: Expected | None = None,
+    where: Raw | None = None,
+    relations: Relations = RELATIONS,
+) -> Deletion:
     """Delete a document and all that hangs off it.
 
     Args:
@@ -37,16 +61,21 @@ async def delete_root(root: type[Stored], root_id: ObjectId, by: str, settings: 
         root_id: its id, which is never used again.
         by: who deletes it.
         settings: how large a tree goes at once, how long to sweep before the rest is left to a job.
+        expected: the precondition that must hold for the root when it goes; None for none.
+        where: a further filter that the root must match when it goes: its tenant.
+        relations: the table.
 
     Returns:
         The ledger's entry. Where it is not `swept`, a job of the same id goes on.
 
     Raises:
-        NotFound: it is not there (any more).
+        NotFound: it is not there (any more), or not as expected.
+        Restricted: something refers to it that forbids its deletion; nothing was changed.
     """
-    ledger = await _commit(root, root_id, by, settings)
+    wanted = {"_id": root_id, **(where or {}), **(expected.where() if expected else {})}
+    ledger = await _commit(root, root_id, wanted, by, settings, relations)
     deadline = time.monotonic() + settings.deletion_inline_seconds
-    await sweep(ledger, deadline=deadline)
+    await sweep(ledger, deadline=deadline, relations=relations)
     if ledger.swept:
         await Job.raw().delete_one({"_id": root_id})
     else:
@@ -54,110 +83,125 @@ async def delete_root(root: type[Stored], root_id: ObjectId, by: str, settings: 
     return ledger
 
 
-async def _commit(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
+async def _commit(
+    root: type[Stored], root_id: ObjectId, where: Raw, by: str, settings: Settings, relations: Relations
+) -> Deletion:
     """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree with them.
 
     The root is deleted first, so that whoever writes to it at the same time is the one to try again. Where writers of
     its children are faster time after time, the children are left to the sweep: they must not hold up the deletion.
     """
-    plan = await collect(root, root_id, most=settings.deletion_small_tree)
+    plan = await collect(root, root_id, most=settings.deletion_small_tree, relations=relations)
     attempts = 0
 
     async def commit(session: AsyncClientSession) -> Deletion:
         nonlocal attempts
         attempts += 1
-        result = await root.raw().delete_one({"_id": root_id}, session=session)
-        if result.deleted_count == 0:
-            raise NotFound("there is no such document")
-        at_once = plan.complete and attempts <= _ATTEMPTS_AT_ONCE
-        counts = await _delete_tree(plan, session) if at_once else {}
-        moment = now()
-        ledger = Deletion(
-            id=root_id,
-            root=root.collection_name(),
-            by=by,
-            at=moment,
-            deleted={root.collection_name(): 1, **counts},
-            next_sweep_at=moment + timedelta(seconds=settings.deletion_fence_seconds),
-        )
+        row = await root.raw().find_one_and_delete(where, session=session)
+        if row is None:
+            raise NotFound(f"there is no such {root.__name__.lower()}")
+        if closes_stripes(root, relations):
+            await Guard.close(root_id, session=session)
+        ledger = _entry(root, root_id, by, settings)
+        tree = _Tree(ledger, session, relations)
+        await tree.take(root, whole=plan.complete and attempts <= _ATTEMPTS_AT_ONCE)
+        refuse(root, await find_blockers(root, root_id, session=session, relations=relations))
+        if tree.whole:
+            await tree.release()
         await ledger.add(session)
-        await Job(id=root_id, kind=SWEEP_JOB, run_at=moment + _TAKEN_OVER).add(session)
+        await Job(id=root_id, kind=SWEEP_JOB, run_at=ledger.at + _TAKEN_OVER).add(session)
         return ledger
 
-    return await transaction(commit)
+    committed: Deletion = await transaction(commit)
+    return committed
 
 
-async def _delete_tree(plan: Plan, session: AsyncClientSession) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for relation in RELATIONS:
-        if parents := plan.ids.get(relation.parent):
-            query = {relation.stored: {"$in": list(parents)}}
-            result = await relation.child.raw().delete_many(query, session=session)
-            if result.deleted_count:
-                counts[relation.child.collection_name()] = result.deleted_count
-    return counts
+def _entry(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
+    moment = now()
+    return Deletion(
+        id=PydanticObjectId(root_id),
+        root=root.collection_name(),
+        by=by,
+        at=moment,
+        deleted={root.collection_name(): 1},
+        next_sweep_at=moment + timedelta(seconds=settings.deletion_fence_seconds),
+    )
 
 
-async def sweep(ledger: Deletion, *, deadline: float | None = None) -> int:
-    """Remove what hangs off a deleted root, in batches outside its transaction, so that every earlier commit is seen.
+class _Tree:
+    """What goes in the committing transaction: everything where it is little, the credentials always."""
+
+    def __init__(self, ledger: Deletion, session: AsyncClientSession, relations: Relations) -> None:
+        self.whole = False
+        self._ledger = ledger
+        self._session = session
+        self._relations = relations
+        self._gone: list[tuple[type[Stored], dict[ObjectId, Deletion]]] = []
+
+    async def take(self, root: type[Stored], *, whole: bool) -> None:
+        """Take what goes with the root: all of it, or the credentials that hang off the root itself."""
+        self.whole = whole
+        wave = [(root, {ObjectId(self._ledger.id): self._ledger})]
+        while wave:
+            parent, entries = wave.pop(0)
+            self._gone.append((parent, entries))
+            for relation in cascades(parent, self._relations):
+                if not whole and not relation.at_once:
+                    continue
+                where = {relation.stored: {"$in": list(entries)}}
+                cursor = relation.child.raw().find(where, projection(relation), session=self._session)
+                rows = await cursor.to_list()
+                counts = await take(relation, rows, entries, self._session, self._relations)
+                self._count(self._ledger.deleted, relation.child, counts)
+                if rows and whole and is_parent(relation.child, self._relations):
+                    name = relation.child.collection_name()
+                    wave.append((relation.child, {row["_id"]: self._ledger.of_child(row["_id"], name) for row in rows}))
+
+    async def release(self) -> None:
+        """Take away the references of what stays."""
+        for parent, entries in self._gone:
+            for relation in releases(parent, self._relations):
+                where = freed(relation, entries)
+                cursor = relation.child.raw().find(where, projection(relation), session=self._session)
+                counts = await release(relation, await cursor.to_list(), entries, self._session)
+                self._count(self._ledger.nulled, relation.child, counts)
+
+    def _count(self, receipt: dict[str, int], child: type[Stored], counts: Counter[ObjectId]) -> None:
+        if counts:
+            receipt[child.collection_name()] = receipt.get(child.collection_name(), 0) + counts.total()
+
+
+async def sweep_again(ledgers: list[Deletion], settings: Settings, relations: Relations = RELATIONS) -> int:
+    """The sweep after the fence, and each daily one after it; a receipt is final when a pass removes nothing.
 
     Args:
-        ledger: the deletion; its counts and `swept` are kept up to date, in the database too.
-        deadline: on the monotonic clock: stop there, to be continued; None to go through.
+        ledgers: entries of documents of one collection.
+        settings: the fence.
+        relations: the table.
 
     Returns:
-        How many documents were removed.
-    """
-    root = next(document for document in DOCUMENTS if document.collection_name() == ledger.root)
-    total = 0
-    for relation in children_of(root):  # children that are parents themselves come with the relations issue
-        more = True
-        while more:
-            found = await _sweep_batch(ledger, relation)
-            total += found
-            more = (
-                found == _BATCH
-            )  # fewer: what comes now comes by a lease that is still warm, and is for a later sweep
-            if more and deadline is not None and time.monotonic() > deadline:
-                return total
-    if not ledger.swept:
-        ledger.swept = True
-        await Deletion.raw().update_one({"_id": ledger.id}, {"$set": {"swept": True, "updatedAt": now()}})
-    return total
-
-
-async def _sweep_batch(ledger: Deletion, relation: Relation) -> int:
-    """Find a batch of orphans, then delete them and count them in one transaction, so that the receipt is exact."""
-    collection, name = relation.child.raw(), relation.child.collection_name()
-    rows = await collection.find({relation.stored: ledger.id}, {"_id": 1}).limit(_BATCH).to_list()
-    if not rows:
-        return 0
-    ids = [row["_id"] for row in rows]
-
-    async def remove(session: AsyncClientSession) -> int:
-        result = await collection.delete_many({"_id": {"$in": ids}}, session=session)
-        counted = {"$inc": {f"deleted.{name}": result.deleted_count}, "$set": {"updatedAt": now()}}
-        await Deletion.raw().update_one({"_id": ledger.id}, counted, session=session)
-        return result.deleted_count
-
-    ledger.deleted[name] = ledger.deleted.get(name, 0) + await transaction(remove)
-    return len(ids)
-
-
-async def sweep_again(ledger: Deletion, settings: Settings) -> int:
-    """The sweep after the fence, and each daily one after it; the receipt is final when a pass removes nothing.
-
-    Returns:
-        How many late arrivals were removed.
+        How many late arrivals were removed or released.
     """
     moment = now()
-    removed = await sweep(ledger)
+    late = Pass(collection_of(ledgers[0].root, relations), ledgers, relations)
+    removed = await late.run(Stage.CASCADE)
+    removed += await late.run(Stage.RELEASE)
     LATE_SWEPT.inc(removed)
-    changes: dict[str, object] = {"final": removed == 0 or ledger.final, "updatedAt": moment}
-    following = moment + (timedelta(seconds=settings.deletion_fence_seconds) if removed else _RESWEEP)
+    for ledger in ledgers:
+        await _schedule(ledger, moment, settings, clean=ledger.id not in late.late)
+    for root_id in {ledger.credited for ledger in ledgers if ledger.id in late.late}:
+        if (root := await Deletion.find_one_by_id(root_id)) is not None:
+            await sweep(root, relations=relations)  # where what came late had something hanging off it
+    return removed
+
+
+async def _schedule(ledger: Deletion, moment: datetime, settings: Settings, *, clean: bool) -> None:
+    """Note what a later sweep found of one deletion, and when the next is to be."""
+    settled = clean and ledger.swept and (ledger.of is not None or not await Deletion.has_unsettled(ledger.id))
+    changes: Raw = {"final": settled or ledger.final, "updatedAt": moment}
+    following = moment + (_RESWEEP if settled else timedelta(seconds=settings.deletion_fence_seconds))
     if following > ledger.at + _RESWEPT_FOR and changes["final"]:
-        update = {"$set": changes, "$unset": {"nextSweepAt": ""}}
+        update: Raw = {"$set": changes, "$unset": {"nextSweepAt": ""}}
     else:
         update = {"$set": changes | {"nextSweepAt": following}}
     await Deletion.raw().update_one({"_id": ledger.id}, update)
-    return removed

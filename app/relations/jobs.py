@@ -1,17 +1,22 @@
 """What the worker does for deletions: goes on with large ones, and sweeps again for what came late."""
 
 import time
+from itertools import groupby
 from typing import Final
+
+from bson import ObjectId
 
 from app.jobs import Claim, Handler
 from app.observability import log
-from app.relations.delete import SWEEP_JOB, sweep, sweep_again
+from app.relations.delete import SWEEP_JOB, sweep_again
+from app.relations.sweep import sweep
 from app.settings import Settings
 from models.base import now
 from models.deletion import Deletion
 
 _LATE_SWEEPS: Final = "late-sweeps"
 _BATCH: Final = 500
+_GROUP: Final = 100
 PERIODIC: Final = {_LATE_SWEEPS: 5.0}
 
 
@@ -20,21 +25,27 @@ def handlers(settings: Settings) -> dict[str, Handler]:
 
     async def sweep_deletion(claim: Claim) -> None:
         """Go on with a deletion that was too large to be done while its caller waited."""
-        row = await Deletion.raw().find_one({"_id": claim.job.id})
-        if row is None:
-            return
-        ledger = Deletion.from_stored(row)
-        while not ledger.swept:
+        ledger = await Deletion.find_one_by_id(ObjectId(claim.job.id))
+        while ledger is not None and not ledger.swept:
             await sweep(ledger, deadline=time.monotonic() + 5)
-            await claim.renew(deleted=ledger.deleted)
+            ledger = await Deletion.find_one_by_id(ledger.id)
+            if ledger is not None:
+                await claim.renew(deleted=ledger.deleted, nulled=ledger.nulled)
 
     async def late_sweeps(claim: Claim) -> None:
         """Sweep again after what was deleted, for what was under way at the time."""
         while due := await Deletion.find_due(now(), _BATCH):
-            for ledger in due:
-                removed = await sweep_again(ledger, settings)
+            for group in _groups(due):
+                removed = await sweep_again(group, settings)
                 await claim.renew()
                 if removed:
-                    log.warning("late arrivals of a deleted root", root=ledger.root, removed=removed)
+                    log.warning("late arrivals of deleted documents", root=group[0].root, removed=removed)
 
     return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps}
+
+
+def _groups(due: list[Deletion]) -> list[list[Deletion]]:
+    """Entries of one collection together; what came with a root before the root, whose receipt waits for it."""
+    ordered = sorted(due, key=lambda entry: (entry.of is None, entry.root))
+    groups = [list(group) for _, group in groupby(ordered, key=lambda entry: (entry.of is None, entry.root))]
+    return [group[start : start + _GROUP] for group in groups for start in range(0, len(group), _GROUP)]

@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo.read_concern import ReadConcern
 
 from app.errors import NotFound
+from app.relations.living import living
 from models.base import Stored
 
 _MOST: Final = 100_000
@@ -93,9 +94,7 @@ class Leases:
         return ending
 
     async def _existing(self, parent: type[Stored], ids: list[ObjectId]) -> set[ObjectId]:
-        collection = parent.raw().with_options(read_concern=_LOCAL)
-        cursor = collection.find({"_id": ids[0] if len(ids) == 1 else {"$in": ids}}, {"_id": 1})
-        return {row["_id"] for row in await cursor.to_list()}
+        return await living(parent, ids, concern=_LOCAL)
 
     def _grant(self, parent_id: ObjectId, deadline: float) -> None:
         while len(self._deadlines) >= _MOST:

@@ -1,4 +1,4 @@
-"""Witnesses: what a domain has to note about documents of its own that go in a deletion, wherever that began."""
+"""Witnesses: what a domain has to note about documents of its own that a deletion takes or frees, wherever it began."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -11,6 +11,8 @@ Witness = Callable[[Sequence[Raw], AsyncClientSession], Awaitable[None]]
 
 WITNESSES: Final[dict[type[Stored], Witness]] = {}
 """Collection -> who is called with its documents before they go."""
+NULL_WITNESSES: Final[dict[type[Stored], Witness]] = {}
+"""Collection -> who is called with its documents before a reference is taken from them."""
 
 
 def witness(document: type[Stored]) -> Callable[[Witness], Witness]:
@@ -20,11 +22,19 @@ def witness(document: type[Stored]) -> Callable[[Witness], Witness]:
     and has no effect but its writes: an outside link is removed by a job that it inserts. To be used in a domain's
     `deletion.py`, which `app.work` imports, so that server and worker both have it.
     """
+    return _register(WITNESSES, document)
 
+
+def witness_nulled(document: type[Stored]) -> Callable[[Witness], Witness]:
+    """The same for documents that stay and lose a reference (SET_NULL, PULL); it sees them as they were before."""
+    return _register(NULL_WITNESSES, document)
+
+
+def _register(table: dict[type[Stored], Witness], document: type[Stored]) -> Callable[[Witness], Witness]:
     def register(function: Witness) -> Witness:
-        if document in WITNESSES:
+        if document in table:
             raise RuntimeError(f"{document.__name__} has a witness already")
-        WITNESSES[document] = function
+        table[document] = function
         return function
 
     return register

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.params import Body
 
-from app.examples import PATCHES, PREFERENCES_EXAMPLE, PROFILE_EXAMPLE
+from app.examples import PATCHES, PREFERENCES_EXAMPLE, PREFERENCES_SHOWN, PROFILE_EXAMPLE, PROFILE_SHOWN, answers
 from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, etag, problems, request_precondition
 from app.patches import patch_kind
 from app.principal import Caller, authorize
@@ -15,10 +15,10 @@ from app.users.views import UserView, expand_user
 router = APIRouter(prefix="/v1/users/{userId}", route_class=StrictRoute, tags=["Users"])
 
 
-def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
+def _routes(name: str, belonging: Belonging[Any, Any], example: Body, shown: dict[str, Any]) -> None:
     """`GET`, `PUT` and `PATCH` of one kind of document."""
     title, path = name.capitalize(), f"/{name}"
-    content_type: Any = Annotated[belonging.content, example]
+    content_type: Any = Annotated[belonging.replacement, example]
     view_type: Any = belonging.view
 
     async def get(
@@ -64,7 +64,7 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
         operation_id=f"get{title}",
         summary=f"Get a user's {name}",
         description="With its ETag; 304 where the client has this version.",
-        responses=problems() | NOT_MODIFIED,
+        responses=problems() | NOT_MODIFIED | answers(shown),
     )
     router.add_api_route(
         path,
@@ -73,7 +73,7 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
         response_model=view_type,
         operation_id=f"put{title}",
         summary=f"Replace a user's {name}",
-        description="What is left out goes back to its default.",
+        description="What is left out goes back to its default. Read-only fields may be sent as they were shown.",
         responses=problems(412),
     )
     router.add_api_route(
@@ -89,5 +89,5 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body) -> None:
     )
 
 
-_routes("profile", PROFILE, PROFILE_EXAMPLE)
-_routes("preferences", PREFERENCES, PREFERENCES_EXAMPLE)
+_routes("profile", PROFILE, PROFILE_EXAMPLE, PROFILE_SHOWN)
+_routes("preferences", PREFERENCES, PREFERENCES_EXAMPLE, PREFERENCES_SHOWN)

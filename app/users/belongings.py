@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from bson import ObjectId
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import Unavailable, VersionMismatch
-from app.http import holds
+from app.http import holds, wants_absence
 from app.patches import PatchKind, apply_patch
+from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
 from app.relations.guards import guard
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
@@ -29,11 +30,12 @@ _RACES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Belonging(Generic[V, C]):
-    """One kind of document that each user has one of: its class, its content, how it is sent."""
+    """One kind of document that each user has one of: its class, its content, how it is sent, what a PUT takes."""
 
     document: type[OneToOne]
     content: type[C]
     view: type[V]
+    replacement: type[BaseModel]
 
     async def find(self, user_id: ObjectId) -> V:
         """The user's document; made with defaults where a script made the user without.
@@ -46,19 +48,26 @@ class Belonging(Generic[V, C]):
             return await self._make(user_id)
         return self.view.model_validate(self.document.from_stored(row))
 
-    async def put(self, user_id: ObjectId, content: C, expected: Expected | None) -> V:
+    async def put(self, user_id: ObjectId, content: BaseModel, expected: Expected | None) -> V:
         """Replace the content.
+
+        Args:
+            user_id: whose.
+            content: a `replacement`.
+            expected: the precondition.
 
         Raises:
             NotFound: there is no such user.
             VersionMismatch: the precondition does not hold.
+            Invalid: the content tells a read-only field otherwise than it is.
         """
-        fields = content.model_dump(by_alias=True)
+        fields = writable(content)
         for _ in range(_RACES):
             now = await self.find(user_id)
             if not holds(expected, now.version):
-                raise VersionMismatch(current(now))
-            version = now.version if expected is not None else None
+                raise VersionMismatch(current(now), absent=wants_absence(expected))
+            refuse_changes(content, now)
+            version = now.version if expected is not None or told(content) else None
             changed = await self.document.change({"userId": user_id}, fields, expected=version)
             if changed is not None:
                 return self.view.model_validate(changed)
@@ -75,7 +84,7 @@ class Belonging(Generic[V, C]):
         for _ in range(_RACES):
             now = await self.find(user_id)
             if not holds(expected, now.version):
-                raise VersionMismatch(current(now))
+                raise VersionMismatch(current(now), absent=wants_absence(expected))
             content = self._patched(now, kind, patch)
             changed = await self.document.change(
                 {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version
@@ -106,5 +115,13 @@ class Belonging(Generic[V, C]):
         return self.view.model_validate(await transaction(work))
 
 
-PROFILE: Final = Belonging(Profile, ProfileContent, ProfileView)
-PREFERENCES: Final = Belonging(Preferences, PreferencesContent, PreferencesView)
+class ProfileReplacement(ProfileContent, ReadOnlyOfUser):
+    """A profile as it is put; what is read-only may be left out, or be as it was shown."""
+
+
+class PreferencesReplacement(PreferencesContent, ReadOnlyOfUser):
+    """Preferences as they are put; what is read-only may be left out, or be as it was shown."""
+
+
+PROFILE: Final = Belonging(Profile, ProfileContent, ProfileView, ProfileReplacement)
+PREFERENCES: Final = Belonging(Preferences, PreferencesContent, PreferencesView, PreferencesReplacement)

@@ -21,13 +21,17 @@ class DeletionPlan(Fields):
 
 
 class Receipt(Fields):
-    """What a deletion did. `final` once the sweep after the fence has found nothing more."""
+    """What a deletion did. `final` once the sweep after the fence has found nothing more.
+
+    `swept` is there, and false, only while a job goes on: the counts are those so far.
+    """
 
     id: PydanticObjectId
     deleted: dict[str, int]
     nulled: dict[str, int]
     at: Timestamp
     final: bool
+    swept: Annotated[bool, Field(exclude_if=bool, description="Only while it is false: a job goes on.")] = True
 
 
 class Started(Fields):
@@ -48,4 +52,17 @@ def plan_view(root_id: ObjectId, plan: Plan) -> DeletionPlan:
 
 def receipt_of(ledger: Deletion) -> Receipt:
     """The receipt that the ledger's entry makes."""
-    return Receipt(id=ledger.id, deleted=ledger.deleted, nulled=ledger.nulled, at=ledger.at, final=ledger.final)
+    return Receipt(
+        id=ledger.id,
+        deleted=ledger.deleted,
+        nulled=ledger.nulled,
+        at=ledger.at,
+        final=ledger.final,
+        swept=ledger.swept,
+    )
+
+
+async def find_deletion(root_id: ObjectId | None) -> Deletion | None:
+    """The ledger's entry about a root that was deleted, None where there is none."""
+    row = None if root_id is None else await Deletion.raw().find_one({"_id": root_id})
+    return None if row is None else Deletion.from_stored(row)

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from app.apps.registry import app_registry
-from app.examples import LOGIN, PATCHES, USER
+from app.errors import NotFound
+from app.examples import COMPLETE_SHOWN, LOGIN, PATCHES, PLAN_SHOWN, RECEIPT_SHOWN, USER, USER_SHOWN, answers, page_of
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -25,11 +26,10 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, authorize, may
-from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import collect
-from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.users.changes import check_grants, create_user, delete_user, find_user, log_in, patch_user
+from app.users.receipts import DeletionPlan, Receipt, Started, find_deletion, plan_view, receipt_of
 from app.users.views import CompleteView, Embedded, UserView, complete, user_view
 from models.activity import SessionId
 from models.app import AppId
@@ -67,7 +67,9 @@ async def create(
     return user_view(user)
 
 
-@router.get("", operation_id="listUsers", summary="List users, or find one by email", responses=problems())
+@router.get(
+    "", operation_id="listUsers", summary="List users, or find one by email", responses=problems() | page_of(USER_SHOWN)
+)
 async def list_users(
     caller: Caller,
     email: Annotated[str | None, Query(max_length=1024, description="In any spelling.")] = None,
@@ -90,7 +92,7 @@ async def list_users(
     "/{userId}",
     operation_id="getUser",
     summary="Get a user",
-    responses=problems() | NOT_MODIFIED,
+    responses=problems() | NOT_MODIFIED | answers(USER_SHOWN),
     response_model=UserView,
 )
 async def get(userId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -116,27 +118,49 @@ async def patch(userId: str, caller: Caller, request: Request, response: Respons
     "/{userId}",
     operation_id="deleteUser",
     summary="Delete a user and all that belongs to them",
-    responses=problems(409) | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}},
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}}
+    | answers(RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be swept."""
+    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be swept.
+
+    With `If-Match`, only if the user still has that version when it goes.
+    """
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    ledger = await delete_root(User, user_id, caller.name, request.app.state.settings)
+    ledger = await delete_user(user_id, request_precondition(request), caller.name, request.app.state.settings)
     leases(request.scope).drop(user_id)
     if ledger.swept:
         return receipt_of(ledger)
     response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{user_id}"
+    response.headers["Location"] = f"/v1/admin/jobs/{user_id}" if caller.is_admin else f"/v1/users/{user_id}/deletion"
     return Started(job_id=str(user_id))
+
+
+@router.get(
+    "/{userId}/deletion",
+    operation_id="getUserDeletion",
+    summary="How far the deletion of a user is",
+    responses=problems() | answers(RECEIPT_SHOWN),
+)
+async def deletion(userId: str, caller: Caller) -> Receipt:
+    """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final` in the end."""
+    user_id = caller.resolve(userId)
+    ledger = await find_deletion(user_id)
+    if ledger is None or ledger.by != caller.name:
+        authorize(caller, "users:write", user_id=user_id)
+    if ledger is None or ledger.root != User.collection_name():
+        raise NotFound("no deletion of this user is known")
+    return receipt_of(ledger)
 
 
 @router.get(
     "/{userId}/deletion-plan",
     operation_id="planUserDeletion",
     summary="What deleting a user would do",
-    responses=problems(),
+    responses=problems() | answers(PLAN_SHOWN),
 )
 async def deletion_plan(userId: str, caller: Caller) -> DeletionPlan:
     """Counts per collection of what would go, what would lose a reference, and what forbids it."""
@@ -150,7 +174,7 @@ async def deletion_plan(userId: str, caller: Caller) -> DeletionPlan:
     "/{userId}/complete",
     operation_id="getCompleteUser",
     summary="Get a user with profile and preferences",
-    responses=problems(),
+    responses=problems() | answers(COMPLETE_SHOWN),
 )
 async def get_complete(userId: str, caller: Caller) -> CompleteView:
     """All three by one query."""

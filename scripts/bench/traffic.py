@@ -176,7 +176,7 @@ def _event(user_id: str, number: int, place: int) -> dict[str, Any]:
         "eventData": {"path": f"/places/{number}", "milliseconds": 120 + number, "plan": "team", "first": False},
         "userId": user_id,
         "sessionId": f"session-{number % 100}",
-        "timestamp": f"2026-11-{1 + number % 28:02}T08:{number % 60:02}:{place % 60:02}.250Z",
+        "timestamp": f"2026-10-{1 + number % 28:02}T08:{number % 60:02}:{place % 60:02}.250Z",
         "messageId": f"{_FRESH.decode()}-{place:02}",
     }
 

@@ -30,9 +30,9 @@ class Cable:
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
 
-    async def connect(self) -> str:
-        """Lay it; the URI of its near end."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def connect(self, port: int = 0) -> str:
+        """Lay it; the URI of its near end, at this port if one is given."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         port = self._server.sockets[0].getsockname()[1]
         return f"mongodb://127.0.0.1:{port}/?directConnection=true"
 

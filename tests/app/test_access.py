@@ -95,7 +95,7 @@ BODIES: dict[str, Any] = {
 }
 """A body that each operation accepts, or refuses for what it says rather than for its form."""
 
-MISSING = ("data/{dataKey}", "apps/{appId}", "{keyId}", "{keyId}/rotate", "{jobId}", "{sessionId}", "{identityId}")
+MISSING = ("data/{dataKey}", "apps/{appId}", "{keyId}", "{keyId}/rotate", "{jobId}", "{deletionId}", "/deletion")
 """Paths to what is not there when it is asked for; 404 is then told to whoever may ask."""
 
 ALL_SCOPES = ["users:read", "users:write", "sessions:write", "data:read", "data:write", "events:write"]
@@ -109,6 +109,7 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
     given = {
         "keyId": "f" * 24,
         "jobId": "x",
+        "deletionId": "x",
         "sessionId": "f" * 24,
         "identityId": "f" * 24,
         "provider": "nobody",
@@ -188,9 +189,8 @@ def test_no_route_is_hidden_but_the_pages(base_settings: Settings) -> None:
     assert all_paths(app.routes) - described == {
         "/openapi.json",
         "/docs",
-        "/docs/oauth2-redirect",
+        "/docs/static/{name}",
         "/docs/errors",
-        "/redoc",
         "/console",
         "/favicon.ico",
     }
@@ -288,6 +288,8 @@ async def test_whom_an_operation_is_for_is_let_pass(
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "refused")  # the code is made up
     elif route == "DELETE /v1/users/me/identities/{identityId}":
         assert (answer.status_code, answer.json()["code"]) == (409, "last_identity")
+    elif route.endswith("/deletion"):
+        assert answer.json()["detail"] == "no deletion of this user is known"
     else:
         assert answer.is_success
 

@@ -22,6 +22,7 @@ from models import (
     ApiKey,
     AppData,
     Deletion,
+    Guard,
     Preferences,
     Profile,
     User,
@@ -30,6 +31,7 @@ from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
 from models.app_data import Expected, Expiry
 from models.base import Raw, Stored
+from models.deletion import Stage
 from models.owned import OneToOne, OwnedByUser, populate
 from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
@@ -139,6 +141,14 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Analytics.get_category_counts": counts(Analytics.get_category_counts),
     "ApiKey.find_by_secret": [lambda: ApiKey.find_by_secret("sk_x")],
     "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
+    "Deletion.find_one_by_id": [lambda: Deletion.find_one_by_id(ME)],
+    "Deletion.find_pending": [lambda: Deletion.find_pending(ME, Stage.CASCADE, 10)],
+    "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.DONE)],
+    "Deletion.has_unsettled": [lambda: Deletion.has_unsettled(ME)],
+    "Deletion.enter": [lambda: Deletion.enter([Deletion(id=ObjectId(), root="users", by="x", at=NOW)], session=None)],
+    "Guard.open": [lambda: Guard.open(ObjectId(), session=None)],
+    "Guard.close": [lambda: Guard.close(ME, session=None)],
+    "Guard.count_up": [lambda: Guard.count_up(ME, ObjectId(), session=None)],
 }
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
 

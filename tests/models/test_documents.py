@@ -147,11 +147,10 @@ def test_metadata_has_16_kib_of_json(size: int) -> None:
 # Activity
 
 
-async def note(user_id: ObjectId, event_type: str, **ago: float) -> Activity:
+async def note(user_id: ObjectId, kind: str, **ago: float) -> Activity:
     moment = now() - timedelta(**ago)
-    return await Activity.create_activity(
-        user_id, ActivityContent(app_id="notes", event_type=event_type, timestamp=moment)
-    )
+    made = Activity(user_id=PydanticObjectId(user_id), app_id="notes", event_type=kind, timestamp=moment)
+    return await made.add()
 
 
 async def test_recent_activity_is_of_the_last_hours_newest_first() -> None:

@@ -74,8 +74,8 @@ async def test_fifty_racing_find_or_creates_give_one_document(kind: Any, make: A
 async def test_recent_activity_is_the_newest_first_and_never_older_than_ninety_days() -> None:
     user = ObjectId()
     for hours in (1, 30, 2, 91 * 24):
-        content = ActivityContent(app_id="notes", event_type=f"{hours}h", timestamp=now() - timedelta(hours=hours))
-        await Activity.create_activity(user, content)
+        moment = now() - timedelta(hours=hours)
+        await Activity(user_id=user, app_id="notes", event_type=f"{hours}h", timestamp=moment).add()
     recent = await Activity.get_recent_activity(user, 24)
     assert [activity.event_type for activity in recent] == ["1h", "2h"]
     everything = await Activity.find_by_user_id(user, 100)

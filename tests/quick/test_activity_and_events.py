@@ -6,7 +6,6 @@ import pytest
 from bson import ObjectId
 
 from models import Activity, Analytics, User
-from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
 from models.base import now
 from models.owned import populate
@@ -17,9 +16,8 @@ pytestmark = pytest.mark.usefixtures("database")
 
 async def note(user_id: ObjectId, kind: str, hours_ago: float) -> Activity:
     moment = now() - timedelta(hours=hours_ago)
-    return await Activity.create_activity(
-        user_id, ActivityContent(app_id="notes", event_type=kind, event_data={"$ref": "x"}, timestamp=moment)
-    )
+    made = Activity(user_id=user_id, app_id="notes", event_type=kind, event_data={"$ref": "x"}, timestamp=moment)
+    return await made.add()
 
 
 async def test_recent_activity_is_newest_first_and_reaches_back_as_far_as_asked():

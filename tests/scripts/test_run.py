@@ -186,6 +186,29 @@ def test_console_opens_in_a_browser(satchel: Satchel) -> None:
     assert troubles == []
 
 
+def test_documentation_shows_every_operation_in_a_browser_without_internet(satchel: Satchel) -> None:
+    chromium = shutil.which("chromium")
+    assert chromium, "apt-get install chromium"
+    base = f"http://127.0.0.1:{satchel.port}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        troubles: list[str] = []
+        asked: list[str] = []
+        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{base}/docs")
+        page.locator("#operations-Users-createUser").wait_for()
+        page.locator("#operations-Users-createUser").click()
+        page.get_by_text("ann@example.com").first.wait_for()
+        operations = json.loads(urllib.request.urlopen(f"{base}/openapi.json", timeout=SECONDS).read())["paths"]
+        assert page.locator(".opblock").count() == sum(map(len, operations.values()))
+        browser.close()
+    assert troubles == []
+    assert [url for url in asked if not url.startswith((f"{base}/", "data:"))] == []
+
+
 def test_secrets_and_logs_are_for_their_owner_only(satchel: Satchel) -> None:
     files = [path for path in satchel.data_dir.iterdir() if path.is_file()]
     assert {"admin-key", "mongodb-uri", "server.log", "worker.log", "mongod.log"} <= {path.name for path in files}
@@ -200,12 +223,42 @@ def test_second_start_on_the_port_says_that_a_satchel_has_it(satchel: Satchel, s
     assert not second.data_dir.exists()
 
 
-def test_second_start_on_the_data_folder_names_the_process_in_the_way(satchel: Satchel, start: Start) -> None:
-    second = start(data_dir=satchel.data_dir)
-    assert second.end() == 1
-    assert re.search(r"Another MongoDB \(process \d+\) has .*SATCHEL_DATA_DIR", second.output)
+def test_second_start_on_the_data_folder_is_refused_and_changes_nothing_in_it(satchel: Satchel, start: Start) -> None:
+    satchel.call("GET", "/v1/users")
+    before = contents(satchel.data_dir)
+    assert before["server.log"][1] > 0
+    uri = (satchel.data_dir / "mongodb-uri").read_text().strip()
+    seconds = [start(data_dir=satchel.data_dir), start(data_dir=satchel.data_dir, SATCHEL_MONGODB_URI=uri)]
+    for second in seconds:
+        assert second.end() == 1
+        assert re.search(r"Another Satchel runs with .*MongoDB is process \d+.*SATCHEL_DATA_DIR", second.output)
+        assert not accepts(second.port)
+    after = contents(satchel.data_dir)
+    assert after.keys() == before.keys()
+    assert after["server.log"][0] == before["server.log"][0]
+    assert after["server.log"][1] >= before["server.log"][1]
+    assert after["mongodb-uri"] == before["mongodb-uri"]
     assert satchel.call("GET", "/readyz")[0] == 200
-    assert not accepts(second.port)
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """The files of a folder: inode and size of each."""
+    return {path.name: (path.stat().st_ino, path.stat().st_size) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"SATCHEL_MONGODB_URI": "mongodb://127.0.0.1:1/", "SATCHEL_REQUEST_TIMEOUT_MS": "300"},
+        {"SATCHEL_MONGOD": "/nowhere/mongod"},
+    ],
+    ids=["a database that does not answer", "no mongod"],
+)
+def test_a_start_that_fails_leaves_no_data_folder(start: Start, wrong: dict[str, str]) -> None:
+    failed = start(**wrong)
+    assert failed.end() == 1
+    assert not failed.data_dir.exists()
+    assert not accepts(failed.port)
 
 
 def test_a_foreign_program_on_the_port_is_called_one(start: Start) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from models.activity import Activity
 from models.base import rfc3339
@@ -41,6 +42,7 @@ async def test_an_activity_is_kept_as_it_was_told(cast: Cast) -> None:
     }
     made = await cast.owner.post(PATH, json=told)
     assert (made.status_code, made.headers["etag"]) == (201, '"1"')
+    assert "location" not in made.headers  # there is no route to one activity
     assert made.json() | told | {"userId": cast.owner.id} == made.json()
     assert (await cast.owner.get(PATH)).json() == {"items": [made.json()], "nextCursor": None}
 
@@ -112,8 +114,8 @@ async def test_from_is_inclusive_and_to_exclusive(cast: Cast) -> None:
 
 async def test_nothing_older_than_90_days_is_shown_before_the_database_removes_it(cast: Cast) -> None:
     await note(cast.owner, "young", timestamp=ago(days=89))
-    await note(cast.owner, "old", timestamp=ago(days=91))
-    assert await Activity.raw().count_documents({}) <= 2
+    old = {"appId": "notes", "eventType": "old", "timestamp": datetime.now(UTC) - timedelta(days=91)}
+    await Activity.raw().insert_one({"userId": ObjectId(cast.owner.id), **old})
     assert await listed(cast.owner) == ["young"]
     assert await listed(cast.owner, **{"from": ago(days=100)}) == ["young"]
     assert await listed(cast.owner, hours=90 * 24) == ["young"]
@@ -211,3 +213,17 @@ async def test_a_forged_cursor_is_refused_or_leads_nowhere(cast: Cast, key: str)
         assert answer.json()["errors"][0]["pointer"] == "?cursor"
     else:
         assert answer.json() == {"items": [], "nextCursor": None}
+
+
+@pytest.mark.parametrize("span", [{"days": 90}, {"days": 4000}, {"days": -2}, {"hours": -25}], ids=repr)
+async def test_an_activity_of_a_time_that_cannot_be_is_refused(cast: Cast, span: dict[str, float]) -> None:
+    refused = await cast.owner.post(PATH, json={"appId": "notes", "eventType": "x", "timestamp": ago(**span)})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/timestamp")
+    assert refused.json()["errors"][0]["code"] == "out_of_range"
+    assert await Activity.raw().count_documents({}) == 0
+
+
+@pytest.mark.parametrize("span", [{"days": 89.9}, {"hours": -23}], ids=repr)
+async def test_an_activity_of_a_clock_that_is_wrong_is_taken(cast: Cast, span: dict[str, float]) -> None:
+    await note(cast.owner, "x", timestamp=ago(**span))
+    assert await listed(cast.owner) == ["x"]

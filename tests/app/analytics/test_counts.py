@@ -1,5 +1,7 @@
 """The two counts of seed 002, as flat rows for a dashboard."""
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -134,3 +136,25 @@ async def test_other_parameters_are_refused(cast: Cast, query: str) -> None:
 async def test_a_span_that_ends_before_it_begins_is_refused(cast: Cast) -> None:
     refused = await cast.admin.get(EVENTS, params={"from": ago(days=1), "to": ago(days=2)})
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "out_of_range")
+
+
+async def test_without_from_the_30_days_before_to_are_counted(cast: Cast) -> None:
+    await happen(cast.owner, "in", "custom", timestamp=ago(days=399))
+    await happen(cast.owner, "before", "custom", timestamp=ago(days=401))
+    assert await rows(cast.admin, EVENTS, to=ago(days=370)) == {"in": 1}
+    assert await rows(cast.admin, CATEGORIES, to=ago(days=368)) == {}
+
+
+@pytest.mark.parametrize(("path", "field"), [(EVENTS, "eventName"), (CATEGORIES, "eventCategory")])
+async def test_a_table_without_rows_still_has_its_head(cast: Cast, path: str, field: str) -> None:
+    answer = await cast.admin.get(path, headers={"Accept": "text/csv"})
+    assert (answer.status_code, answer.text) == (200, f"{field},count\r\n")
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+async def test_no_event_name_is_a_formula_in_a_spreadsheet(cast: Cast, first: str) -> None:
+    name = f"{first}HYPERLINK(1)"
+    await happen(cast.owner, name, "custom", 2)
+    found = await cast.admin.get(EVENTS, headers={"Accept": "text/csv"})
+    assert list(csv.reader(io.StringIO(found.text, newline="")))[1] == [f"'{name}", "2"]
+    assert (await cast.admin.get(EVENTS)).json() == [{"eventName": name, "count": 2}]

@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 
 from models.analytics import Analytics
+from models.base import rfc3339
 from tests.cast import Cast
 
 PATH = "/v1/analytics/events"
@@ -141,3 +142,15 @@ async def test_callers_of_one_app_need_not_name_it_and_may_name_no_other(cast: C
 async def test_a_key_without_the_scope_is_refused_even_for_nothing(cast: Cast) -> None:
     for body in (EVENT, []):
         assert (await cast.reader.post(PATH, json=body)).status_code == 403
+
+
+async def test_an_event_may_be_of_any_time_up_to_a_day_ahead(cast: Cast) -> None:
+    moment = datetime.now(UTC)
+    times = [rfc3339(moment + timedelta(hours=23)), "1999-12-31T23:59:59Z"]
+    taken = await cast.owner.post(PATH, json=[{**EVENT, "timestamp": time} for time in times])
+    assert (taken.status_code, taken.json()["accepted"]) == (200, 2)
+    ahead = [EVENT, {**EVENT, "timestamp": rfc3339(moment + timedelta(hours=25))}]
+    refused = await cast.owner.post(PATH, json=ahead)
+    error = refused.json()["errors"][0]
+    assert (refused.status_code, error["pointer"], error["code"]) == (422, "/1/timestamp", "out_of_range")
+    assert await Analytics.raw().count_documents({}) == 2

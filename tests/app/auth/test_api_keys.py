@@ -121,3 +121,24 @@ async def test_only_admins_make_see_and_revoke_keys(cast: Cast) -> None:
         assert (await caller.post(KEYS, json=SERVER)).status_code == 403
         assert (await caller.get(KEYS)).status_code == 403
         assert (await caller.delete(f"{KEYS}/{'f' * 24}")).status_code == 403
+
+
+async def test_a_key_is_found_where_its_location_says(cast: Cast) -> None:
+    made = await cast.admin.post(KEYS, json=SERVER)
+    found = await cast.admin.get(made.headers["location"])
+    assert (found.status_code, found.headers["etag"]) == (200, '"1"')
+    assert found.json() == {name: value for name, value in made.json().items() if name != "key"}
+    known = await cast.admin.get(made.headers["location"], headers={"If-None-Match": '"1"'})
+    assert (known.status_code, known.content) == (304, b"")
+    assert (await cast.admin.get(f"{KEYS}/nonsense")).status_code == 404
+
+
+async def test_a_key_of_another_version_is_not_revoked(cast: Cast, api: Api) -> None:
+    key = (await cast.admin.post(KEYS, json={"name": "x", "scopes": ["users:read"]})).json()
+    path = f"{KEYS}/{key['id']}"
+    for sent in ({"If-Match": '"2"'}, {"If-None-Match": "*"}):
+        refused = await cast.admin.delete(path, headers=sent)
+        assert (refused.status_code, refused.json()["current"]) == (412, (await cast.admin.get(path)).json())
+    assert (await api.caller(key["key"]).get("/v1/users")).status_code == 200
+    assert (await cast.admin.delete(path, headers={"If-Match": '"1"'})).status_code == 204
+    assert (await cast.admin.delete(path, headers={"If-Match": '"1"'})).status_code == 404

@@ -89,11 +89,11 @@ async def test_insert_under_a_warm_lease_that_lands_after_the_deletion_is_swept(
     await writer.wait()
     assert await orphans_of(user_id) == {collection: 1}, "the write was not late, so this test shows nothing"
 
-    assert await sweep_again(await ledger_of(user_id), api.settings) == 1
+    assert await sweep_again([await ledger_of(user_id)], api.settings) == 1
     assert await orphans_of(user_id) == {}
     ledger = await ledger_of(user_id)
     assert (ledger.final, ledger.deleted[collection]) == (False, 1)
-    assert await sweep_again(ledger, api.settings) == 0
+    assert await sweep_again([ledger], api.settings) == 0
     assert (await ledger_of(user_id)).final
 
 
@@ -130,7 +130,7 @@ async def test_two_hundred_deletions_among_writers_leave_nothing(make_api: MakeA
         await asyncio.gather(*writers)
         ledger = await ledger_of(ObjectId(user))
         while not ledger.final:
-            await sweep_again(ledger, first.settings)
+            await sweep_again([ledger], first.settings)
             ledger = await ledger_of(ObjectId(user))
         assert await orphans_of(ObjectId(user)) == {}
     assert statuses.count(200) + statuses.count(201) > 500, "the writers wrote too little for a race"

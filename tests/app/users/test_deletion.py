@@ -1,18 +1,20 @@
 """Deleting a user: the plan, the receipt, and what is left afterwards, which is nothing."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
+from app.relations.delete import sweep_again
 from models import DOCUMENTS
 from models.activity import Activity
 from models.base import now, rfc3339
 from models.deletion import Deletion
 from tests.cast import Cast
 from tests.conftest import MakeApi
-from tests.harness import Caller
+from tests.harness import Api, Caller
 
 EXPECTED = {"users": 1, "profiles": 1, "preferences": 1, "activities": 2, "appdata": 3, "analytics": 1}
 
@@ -113,9 +115,11 @@ async def test_a_large_tree_goes_in_a_job_that_can_be_followed(make_api: MakeApi
     await Activity.raw().insert_many(rows)
     started = await owner.delete("/v1/users/me")
     assert (started.status_code, started.json()) == (202, {"jobId": user})
-    assert started.headers["location"] == f"/v1/admin/jobs/{user}"
+    assert started.headers["location"] == f"/v1/users/{user}/deletion"
     assert (await owner.get("/v1/users/me")).status_code == 404
-    job = (await admin.get(started.headers["location"])).json()
+    progress = await owner.get(started.headers["location"])
+    assert (progress.status_code, progress.json()["swept"], progress.json()["final"]) == (200, False, False)
+    job = (await admin.get(f"/v1/admin/jobs/{user}")).json()
     assert (job["id"], job["kind"], job["state"]) == (user, "sweep-deletion", "due")
     assert job["runAt"] <= rfc3339(now())
     assert user in [item["id"] for item in (await admin.get("/v1/admin/jobs")).json()]
@@ -133,3 +137,60 @@ async def test_a_stranger_deletes_and_plans_nothing(cast: Cast) -> None:
     assert (await cast.stranger.get(f"{path}/deletion-plan")).status_code == 404
     assert (await cast.owner_in_app.delete("/v1/users/me")).status_code == 403
     assert (await cast.owner.get("/v1/users/me")).status_code == 200
+
+
+@pytest.mark.parametrize("sent", [{"If-Match": '"1"'}, {"If-Match": '"7", W/"2"'}, {"If-None-Match": "*"}], ids=repr)
+async def test_a_stale_deletion_deletes_nothing_and_says_what_is_stored(cast: Cast, sent: dict[str, str]) -> None:
+    await live_a_little(cast.owner)
+    current = (await cast.owner.merge("/v1/users/me", {"name": "Ann"})).json()
+    refused = await cast.owner.delete("/v1/users/me", headers=sent)
+    assert (refused.status_code, refused.headers["etag"]) == (412, '"2"')
+    assert refused.json()["current"] | {"lastLogin": current["lastLogin"]} == current
+    assert await traces(cast.owner.id) == EXPECTED
+    assert await Deletion.raw().count_documents({}) == 0
+    assert (await cast.owner.delete("/v1/users/me", headers={"If-Match": '"2"'})).status_code == 200
+    assert (await cast.owner.delete("/v1/users/me", headers={"If-Match": '"2"'})).status_code == 404
+
+
+async def test_of_a_change_and_a_deletion_of_the_same_version_one_is_done(make_api: MakeApi) -> None:
+    api = await make_api()
+    admin = await api.key("admin")
+    for _ in range(10):
+        path = f"/v1/users/{(await admin.post('/v1/users', json={})).json()['id']}"
+        first = {"If-Match": '"1"'}
+        changed, deleted = await asyncio.gather(
+            admin.merge(path, {"name": "x"}, headers=first), admin.delete(path, headers=first)
+        )
+        assert (changed.status_code, deleted.status_code) in ((200, 412), (404, 200))
+        assert (await admin.get(path)).status_code == changed.status_code
+
+
+async def test_an_admin_is_led_to_the_job(make_api: MakeApi) -> None:
+    api = await make_api(deletion_inline_seconds=0)
+    admin = await api.key("admin")
+    user = (await admin.post("/v1/users", json={})).json()["id"]
+    await Activity.raw().insert_many(
+        [{"userId": ObjectId(user), "appId": "notes", "timestamp": now()} for _ in range(1500)]
+    )
+    started = await admin.delete(f"/v1/users/{user}")
+    assert (started.status_code, started.headers["location"]) == (202, f"/v1/admin/jobs/{user}")
+    assert (await admin.get(started.headers["location"])).json()["kind"] == "sweep-deletion"
+
+
+async def test_the_receipt_becomes_final_where_everyone_who_may_delete_can_read_it(cast: Cast, api: Api) -> None:
+    path = f"/v1/users/{cast.owner.id}/deletion"
+    writer = await api.key("users:write")
+    assert (await cast.owner.get(path)).status_code == 404
+    receipt = (await cast.owner.delete("/v1/users/me")).json()
+    assert (await cast.owner.get("/v1/users/me/deletion")).json() == receipt
+    ledger = await Deletion.raw().find_one({"_id": ObjectId(cast.owner.id)})
+    await sweep_again(Deletion.from_stored(ledger or {}), api.settings)
+    final = {**receipt, "final": True}
+    for caller in (cast.owner, writer, cast.admin):
+        answer = await caller.get(path)
+        assert (answer.status_code, answer.json()) == (200, final)
+    assert (await cast.admin.get(f"/v1/admin/deletions/{cast.owner.id}")).json() == final
+    assert (await cast.stranger.get(path)).status_code == 404
+    assert (await cast.reader.get(path)).status_code == 403
+    assert (await writer.get(f"/v1/admin/deletions/{cast.owner.id}")).status_code == 403
+    assert (await cast.admin.get(f"/v1/admin/deletions/{'f' * 24}")).status_code == 404

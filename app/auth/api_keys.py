@@ -1,0 +1,61 @@
+"""The rules of API keys that are there: how one is found, shown and revoked."""
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.database import transaction
+from app.errors import NotFound, VersionMismatch
+from app.http import wants_absence
+from app.users.views import View, current
+from models.api_key import ApiKey, Scope
+from models.app import AppId
+from models.app_data import Expected
+from models.audit_event import AuditEvent
+from models.base import Timestamp
+
+
+class ApiKeyView(View):
+    """A key, without the key."""
+
+    name: str
+    scopes: list[Scope]
+    app_id: AppId | None = None
+    expires_at: Timestamp | None = None
+    last_used_at: Timestamp | None = None
+    previous_until: Timestamp | None = None
+
+
+class IssuedKey(ApiKeyView):
+    """A key, shown this once."""
+
+    key: str
+
+
+async def find_key(key_id: ObjectId | None) -> ApiKeyView:
+    """The key with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = None if key_id is None else await ApiKey.raw().find_one({"_id": key_id})
+    if row is None:
+        raise NotFound("there is no such key")
+    return ApiKeyView.model_validate(ApiKey.from_stored(row))
+
+
+async def revoke_key(key_id: ObjectId | None, expected: Expected | None, by: str) -> None:
+    """Delete the key, if the precondition holds, and record it in the same transaction.
+
+    Raises:
+        NotFound: there is no such key.
+        VersionMismatch: the precondition does not hold.
+    """
+    where = {"_id": key_id, **(expected.where() if expected else {})}
+
+    async def work(session: AsyncClientSession) -> None:
+        result = await ApiKey.raw().delete_one(where, session=session)
+        if result.deleted_count == 0:
+            raise VersionMismatch(current(await find_key(key_id)), absent=wants_absence(expected))
+        await AuditEvent.record("key_revoked", by, detail={"keyId": str(key_id)}, session=session)
+
+    await transaction(work)

@@ -1,0 +1,73 @@
+"""Whether a document lives: it is there, and so is all that it goes with. What is still to be swept does not."""
+
+from collections.abc import Collection
+from typing import Any
+
+from bson import ObjectId
+from pymongo.read_concern import ReadConcern
+
+from models.base import Raw, Session, Stored
+from models.relations import RELATIONS, OnDelete, Relation, references_of
+
+Relations = tuple[Relation, ...]
+
+
+async def is_living(
+    document: type[Stored], row: Raw, *, session: Session = None, relations: Relations = RELATIONS
+) -> bool:
+    """Whether what a stored document goes with (CASCADE) is still there: no query where it goes with nothing.
+
+    Between the commit of a large deletion and the end of its sweep, a document may be there without.
+    """
+    for relation in _above(document, relations):
+        parent_id = row.get(relation.stored)
+        if parent_id is None:
+            continue
+        if parent_id not in await living(relation.parent, [parent_id], session=session, relations=relations):
+            return False
+    return True
+
+
+async def living(
+    document: type[Stored],
+    ids: Collection[ObjectId],
+    *,
+    session: Session = None,
+    concern: ReadConcern | None = None,
+    relations: Relations = RELATIONS,
+    below: frozenset[ObjectId] = frozenset(),
+) -> set[ObjectId]:
+    """Those of these ids whose documents live: one query, and one more for each level that they go with.
+
+    Args:
+        document: their collection.
+        ids: which.
+        session: of a transaction.
+        concern: read concern; None for the client's.
+        relations: the table.
+        below: ids on the way here, which a cycle of references comes back to.
+    """
+    wanted = list(ids)
+    above = _above(document, relations)
+    collection = document.raw() if concern is None else document.raw().with_options(read_concern=concern)
+    fields = {"_id": 1, **{relation.stored: 1 for relation in above}}
+    where: dict[str, Any] = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}}
+    rows = await collection.find(where, fields, session=session).to_list()
+    for relation in above:
+        parents = {row[relation.stored] for row in rows if row.get(relation.stored) is not None} - below
+        if parents:
+            there = await living(
+                relation.parent,
+                parents,
+                session=session,
+                concern=concern,
+                relations=relations,
+                below=below | {row["_id"] for row in rows},
+            )
+            known = there | below | {None}
+            rows = [row for row in rows if row.get(relation.stored) in known]
+    return {row["_id"] for row in rows}
+
+
+def _above(document: type[Stored], relations: Relations) -> list[Relation]:
+    return [relation for relation in references_of(document, relations) if relation.on_delete is OnDelete.CASCADE]
