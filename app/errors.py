@@ -61,6 +61,7 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "nul_in_key": "A key with U+0000.",
     "out_of_range": "Too large, too small, too early or too late.",
     "read_only": "Only the server sets it.",
+    "refused": "A one-time code or a token that is not good, or not good any more.",
     "test_failed": "A `test` operation of a JSON Patch found another value.",
     "too_deep": "Nested more than 64 levels.",
     "too_long": "Too many characters, bytes or items.",

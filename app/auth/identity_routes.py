@@ -110,7 +110,7 @@ async def link_identity(
         try:
             evidence = await sign_in_of(request.scope).oidc.verify(body.provider, body.token(), body.nonce)
         except NotFound:
-            raise Invalid.field("/provider", "unknown", "there is no such provider") from None
+            raise Invalid.field("/provider", "not_allowed", "there is no such provider") from None
         except Unauthenticated as error:
             raise Invalid.field("/idToken", "refused", str(error)) from None
         identity = await link(caller.id, evidence)
