@@ -1,5 +1,6 @@
 """Every setting of a Satchel, read from `SATCHEL_*` variables or `.env`, and nothing read anywhere else."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
@@ -10,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
 DEVELOPMENT_SECRET_KEY = "secret-key"  # noqa: S105  # a file name
+_PROVIDER = re.compile(r"[a-z0-9_-]{1,32}")
 _PRODUCTION_NEEDS = ("mongodb_uri", "token_key_file", "secret_key_file", "sender_url", "sender_secret")
 
 
@@ -220,6 +222,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"production needs {names}")
         if self.sender_url is not None and self.sender_secret is None:
             raise ValueError("SATCHEL_SENDER_URL needs SATCHEL_SENDER_SECRET")
+        if odd := [name for name in self.providers if not _PROVIDER.fullmatch(name) or name in ("phone", "email")]:
+            raise ValueError(f"SATCHEL_OIDC_PROVIDERS: {odd[0]} cannot be a provider's name")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
         return self

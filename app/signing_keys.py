@@ -26,7 +26,8 @@ from app.settings import Settings
 LONGEST_TOKEN: Final = timedelta(hours=1, minutes=1)
 """A key verifies for this long after another took its place: the longest life of a token, and a minute."""
 _BLOCK: Final = re.compile(
-    rb"(?:Made: (?P<made>[0-9TZ:.+-]+)\s+)?(?P<pem>-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----)", re.DOTALL
+    rb"(?:Made: (?P<made>[0-9TZ:.+-]+)\s+)?"
+    rb"(?P<pem>-----BEGIN PRIVATE KEY-----[A-Za-z0-9+/=\s]+-----END PRIVATE KEY-----)"
 )
 
 

@@ -21,6 +21,7 @@ _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES2
 _REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub"]
 _LEEWAY: Final = 30
 _AGAIN_AFTER: Final = 5.0
+_LONGEST_STALE: Final = 24 * 60 * 60
 _URL: Final = re.compile(r"https?://\S{1,2040}")
 _REFUSED: Final = "the ID token is not valid"
 
@@ -54,12 +55,16 @@ class ProviderKeys:
     async def find(self, kid: str) -> jwt.PyJWK | None:
         """The key with this id, None where the provider has none.
 
+        Keys that are old are used for a day more where the provider cannot be reached.
+
         Raises:
             Unavailable: the provider's keys are not known and cannot be fetched.
         """
-        if kid not in self._keys or time.monotonic() - self._fetched_at > self._keep:
+        age = time.monotonic() - self._fetched_at
+        known = kid in self._keys
+        if not known or (age > self._keep and not self._fetching.locked()):  # what is known need not wait
             await self._fetch(kid)
-        if not self._keys:
+        if not self._keys or time.monotonic() - self._fetched_at > self._keep + _LONGEST_STALE:
             raise Unavailable("the provider's keys cannot be fetched; try again in a moment", retry_after=5)
         return self._keys.get(kid)
 

@@ -119,8 +119,11 @@ async def test_a_provider_that_is_down_is_503_until_its_keys_are_known_and_no_ma
     keys._tried_at = float("-inf")
     assert (await world.by_token("google", "g-1")).status_code == 200
     world.issuer.down = True
-    keys._fetched_at = keys._tried_at = float("-inf")
+    keys._fetched_at -= 2 * 3600
+    keys._tried_at = float("-inf")
     assert (await world.by_token("google", "g-1")).status_code == 200
+    keys._fetched_at -= 25 * 3600
+    assert (await world.by_token("google", "g-1")).status_code == 503
 
 
 async def test_any_provider_can_be_configured_and_no_other_is_there(

@@ -90,7 +90,7 @@ async def test_a_half_written_file_changes_nothing(make_api: MakeApi, tmp_path: 
     path.write_text(whole[:40])
     time_passes(api)
     assert await published(api) == before
-    path.write_text(whole)
+    path.write_text(whole + whole[:60])  # a rotation that was cut short, and another one after it
     signing_keys.rotate(path)
     time_passes(api)
     assert len(await published(api)) == 2

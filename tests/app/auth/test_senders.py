@@ -27,6 +27,13 @@ def test_production_needs_every_secret_and_a_sender(missing: str) -> None:
         Settings(_env_file=None, **{name: value for name, value in WHOLE.items() if name != missing})
 
 
+@pytest.mark.parametrize("name", ["phone", "email", "My Provider", ""])
+def test_a_provider_has_a_name_of_its_own(name: str) -> None:
+    provider = {"issuers": ["https://x.test"], "jwksUrl": "https://x.test", "clientIds": ["x"]}
+    with pytest.raises(ValidationError, match="cannot be a provider's name"):
+        Settings(_env_file=None, oidc_providers={name: provider})
+
+
 async def test_in_development_codes_are_printed(make_api: MakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     api = await make_api()
     challenge = (await api.caller(None).post("/v1/auth/otp", json={"phoneNumber": PHONE})).json()["challengeId"]
