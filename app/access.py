@@ -117,6 +117,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET /v1/admin/audit": ADMIN,
     "GET /v1/admin/indexes": ADMIN,
     "GET /v1/admin/relations": ADMIN,
+    "GET /v1/admin/integrity": ADMIN,
     "GET /v1/admin/jobs": ADMIN,
     "GET /v1/admin/deletions/{deletionId}": ADMIN,
     "GET /v1/admin/jobs/{jobId}": ADMIN,

@@ -154,6 +154,21 @@ RELATION_SHOWN: Final = {
     "onDelete": "CASCADE",
     "insert": "hot",
     "oneToOne": False,
+    "nullable": False,
+    "tenant": None,
+    "restrictedWhile": {},
+    "companion": {},
+}
+SCAN_SHOWN: Final = {
+    "id": "appdata.userId",
+    "state": "done",
+    "startedAt": "2026-11-20T08:30:00.125Z",
+    "finishedAt": "2026-11-20T08:30:04.000Z",
+    "scanned": 120_000,
+    "orphans": 1,
+    "mismatches": 0,
+    "pending": 0,
+    "samples": [{"kind": "orphan", "id": "691f0f3a5f0e8b3f5c9d2a11", "parentId": "691f0f3a5f0e8b3f5c9d2a10"}],
 }
 KEYS_SHOWN: Final = {
     "keys": [

@@ -14,7 +14,9 @@ from models.budget import Budget
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
+from models.integrity import IntegrityScan
 from models.job import Job
+from models.migration import Migration
 from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Profile
@@ -39,6 +41,8 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     PhoneOtp,
     Budget,
     AuditEvent,
+    IntegrityScan,
+    Migration,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -55,7 +59,9 @@ __all__ = [
     "Deletion",
     "Guard",
     "IdempotencyKey",
+    "IntegrityScan",
     "Job",
+    "Migration",
     "PhoneOtp",
     "Preferences",
     "Profile",

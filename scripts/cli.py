@@ -12,6 +12,11 @@ COMMANDS: Final = {
     "check-database": ("scripts.check_database:check_database", "Say whether the database answers; exit 1 if not."),
     "admin-key": ("scripts.admin_key:admin_key", "Make an admin API key and print it, this once."),
     "indexes": ("scripts.index_commands:cli", "Plan, apply and verify indexes, and see how they are used."),
+    "integrity": (
+        "scripts.integrity:cli",
+        "Look for orphans and references across tenants, and mend them.",
+    ),
+    "migrate": ("scripts.migrate:migrate", "Take the steps that a database of an earlier version needs."),
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),

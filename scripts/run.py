@@ -152,21 +152,26 @@ def watch(running: Running) -> NoReturn:
 
 
 async def _prepare(settings: Settings, uri: str) -> "AdminKey | None":
-    """Create the indexes that are missing and, in development, see that there is an admin key."""
+    """Create the indexes that are missing, migrate and, in development, see to the admin key."""
     from pymongo.errors import PyMongoError  # noqa: PLC0415  # these take half of the start, best while mongod starts
 
     from indexes.sync import DuplicatesFound, apply, plan  # noqa: PLC0415
     from scripts.admin_key import KEY_FILE, ensure_admin_key  # noqa: PLC0415
+    from scripts.migrate import Busy, take_steps  # noqa: PLC0415
+    from scripts.migrations.step import StepRefused  # noqa: PLC0415
     from scripts.target import opened  # noqa: PLC0415
 
     try:
         async with opened(settings, uri=uri) as database:
             await apply(database, await plan(database, lean=settings.lean_indexes))
+            await take_steps(database)
             if settings.environment == "production":
                 return None
             return await ensure_admin_key(settings.data_dir / KEY_FILE)
     except DuplicatesFound as error:
         raise CannotRunError(f"A unique index cannot be made. {error}") from None
+    except (StepRefused, Busy) as error:
+        raise CannotRunError(f"The data cannot be brought up to this version. {error}") from None
     except PyMongoError as error:
         raise CannotRunError(f"MongoDB at {without_password(uri)} cannot be used: {reason(error)}") from None
 

@@ -8,14 +8,15 @@ from pymongo.errors import PyMongoError
 
 from app.database import client
 from app.errors import NotFound, Unavailable
-from app.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, answers
+from app.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, SCAN_SHOWN, answers
 from app.http import StrictRoute, problems
 from app.observability import metrics
-from app.operations.views import IndexReport, JobView, RelationView, relation_views
+from app.operations.views import IndexReport, IntegrityReport, JobView, RelationView, ScanView, relation_views
 from app.principal import Caller, authorize
 from app.users.receipts import Receipt, find_deletion, receipt_of
 from indexes import sync
 from models.base import parse_id
+from models.integrity import IntegrityScan
 from models.job import Job
 
 router = APIRouter(route_class=StrictRoute, tags=["Operation"])
@@ -77,6 +78,19 @@ async def get_relations(caller: Caller) -> list[RelationView]:
     """Which field refers to what, and what happens when that goes."""
     authorize(caller, "admin")
     return relation_views()
+
+
+@router.get(
+    "/v1/admin/integrity",
+    operation_id="getIntegrity",
+    summary="The last integrity audit",
+    responses=problems() | answers({"scans": [SCAN_SHOWN]}),
+)
+async def get_integrity(caller: Caller) -> IntegrityReport:
+    """What `python -m scripts integrity check` found, a scan for each relation; none where it never ran."""
+    authorize(caller, "admin")
+    scans = await IntegrityScan.find_all_scans()
+    return IntegrityReport(scans=[ScanView.model_validate(scan) for scan in scans])
 
 
 @router.get(

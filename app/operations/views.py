@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Field
 
+from app.relations.table import is_nullable
 from models.base import Fields, Timestamp
 from models.relations import RELATIONS
 
@@ -37,6 +38,32 @@ class RelationView(Fields):
     on_delete: str
     insert: str
     one_to_one: bool
+    nullable: bool
+    tenant: str | None
+    restricted_while: Annotated[dict[str, Any], Field(description="RESTRICT only: outside this it is SET_NULL.")]
+    companion: Annotated[dict[str, Any], Field(description="What is set together with taking the reference away.")]
+
+
+class ScanView(Fields):
+    """What the last look at one relation found."""
+
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+    id: Annotated[str, Field(description="The relation, such as `cards.userId`.")]
+    state: Literal["running", "done"]
+    started_at: Timestamp
+    finished_at: Timestamp | None = None
+    scanned: int
+    orphans: Annotated[int, Field(description="Documents whose parent is not there.")]
+    mismatches: Annotated[int, Field(description="Documents whose parent is of another tenant.")]
+    pending: Annotated[int, Field(description="Documents of a deleted parent that a sweep will still come to.")]
+    samples: Annotated[list[dict[str, Any]], Field(description="The first faults: `kind`, `id`, `parentId`.")]
+
+
+class IntegrityReport(Fields):
+    """The last result of `python -m scripts integrity check`, a line for each relation."""
+
+    scans: list[ScanView]
 
 
 class IndexReport(Fields):
@@ -55,6 +82,10 @@ def relation_views() -> list[RelationView]:
             on_delete=relation.on_delete.value,
             insert=relation.insert.value,
             one_to_one=relation.one_to_one,
+            nullable=is_nullable(relation.child, relation.field.partition(".")[0]),
+            tenant=relation.stored_tenant,
+            restricted_while=dict(relation.when),
+            companion=dict(relation.companion),
         )
         for relation in RELATIONS
     ]

@@ -40,6 +40,7 @@ async def sweep(
     *,
     deadline: float | None = None,
     relations: Relations = RELATIONS,
+    forced: bool = False,
 ) -> int:
     """Remove what hangs off a deleted root, in batches found outside their transactions, so that every earlier commit
     is seen: first all that goes with it, level by level, then the references of what stays.
@@ -48,6 +49,7 @@ async def sweep(
         ledger: the root's entry; its counts and stage are kept up to date, in the database too.
         deadline: on the monotonic clock: stop there, to be continued; None to go through.
         relations: the table.
+        forced: release those as well that should have forbidden the deletion (the audit's repair).
 
     Returns:
         How many documents were removed or released.
@@ -55,7 +57,7 @@ async def sweep(
     total = 0
     for stage, follows in ((Stage.CASCADE, Stage.RELEASE), (Stage.RELEASE, Stage.DONE)):
         while group := await _next_group(ledger, stage):
-            pass_ = Pass(collection_of(group[0].root, relations), group, relations, deadline)
+            pass_ = Pass(collection_of(group[0].root, relations), group, relations, deadline, forced=forced)
             total += await pass_.run(stage)
             if pass_.stopped:
                 return total
@@ -101,6 +103,8 @@ class Pass:
         group: list[Deletion],
         relations: Relations = RELATIONS,
         deadline: float | None = None,
+        *,
+        forced: bool = False,
     ) -> None:
         self.found: Counter[ObjectId] = Counter()
         self.late: set[ObjectId] = set()
@@ -109,6 +113,7 @@ class Pass:
         self._entries: dict[ObjectId, Deletion] = {entry.id: entry for entry in group}
         self._relations = relations
         self._deadline = deadline
+        self._forced = forced
 
     async def run(self, stage: Stage) -> int:
         """Go through the relations of a stage. Returns how many documents were removed or released."""
@@ -133,7 +138,7 @@ class Pass:
         size = _BATCH_OF_PARENTS if self._is_costly(relation) else BATCH
         where = {relation.stored: {"$in": list(self._entries)}}
         if stage == Stage.RELEASE:
-            where = freed(relation, self._entries)
+            where = freed(relation, self._entries, forced=self._forced)
         rows = await relation.child.raw().find(where, projection(relation)).limit(size).to_list()
         if not rows:
             return size, 0
@@ -160,6 +165,6 @@ class Pass:
             return await take(relation, rows, self._entries, session, self._relations)
 
         async def released(rows: list[Raw], session: AsyncClientSession) -> Counter[ObjectId]:
-            return await release(relation, rows, self._entries, session)
+            return await release(relation, rows, self._entries, session, forced=self._forced)
 
         return taken if stage == Stage.CASCADE else released

@@ -32,10 +32,16 @@ def _frees(relation: Relation) -> bool:
     return relation.on_delete is not OnDelete.CASCADE
 
 
-def freed(relation: Relation, parents: Iterable[ObjectId]) -> Raw:
-    """The filter of those children of these parents that stay and lose their reference."""
+def freed(relation: Relation, parents: Iterable[ObjectId], *, forced: bool = False) -> Raw:
+    """The filter of those children of these parents that stay and lose their reference.
+
+    Args:
+        relation: by which they refer.
+        parents: to whom.
+        forced: those as well that would have forbidden the deletion: the parent is gone nevertheless.
+    """
     where: Raw = {relation.stored: {"$in": list(parents)}}
-    if relation.on_delete is OnDelete.RESTRICT:
+    if relation.on_delete is OnDelete.RESTRICT and not forced:
         where["$nor"] = [dict(relation.when)]
     return where
 
@@ -95,7 +101,12 @@ async def take(
 
 
 async def release(
-    relation: Relation, rows: Sequence[Raw], entries: dict[ObjectId, Deletion], session: AsyncClientSession
+    relation: Relation,
+    rows: Sequence[Raw],
+    entries: dict[ObjectId, Deletion],
+    session: AsyncClientSession,
+    *,
+    forced: bool = False,
 ) -> Counter[ObjectId]:
     """Take away the reference of children that were found by a relation; their versions move on.
 
@@ -104,7 +115,7 @@ async def release(
     """
     collection = relation.child.raw()
     parents = {row["_id"]: entries[_parent_of(row, relation, entries)] for row in rows}
-    where = {"_id": {"$in": list(parents)}, **freed(relation, entries)}
+    where = {"_id": {"$in": list(parents)}, **freed(relation, entries, forced=forced)}
     whole = relation.child in NULL_WITNESSES
     found = await collection.find(where, None if whole else {"_id": 1}, session=session).to_list()
     if not found:

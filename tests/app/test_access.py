@@ -32,12 +32,14 @@ class Rule:
         owner: whether users may do this for themselves.
         public: whether nobody is asked who they are.
         live: whether an ended session is refused.
+        body: that it accepts, None where it takes none.
     """
 
     scope: str | None
     owner: bool
     public: bool
     live: bool
+    body: Any
 
 
 @functools.cache
@@ -54,16 +56,10 @@ def operations() -> dict[str, dict[str, Any]]:
     }
 
 
-def declared(operation: dict[str, Any]) -> Rule:
+def declared(name: str, operation: dict[str, Any]) -> Rule:
     access = operation["x-satchel-access"]
-    return Rule(access["scope"], access["owner"], access["public"], access["liveSession"])
+    return Rule(access["scope"], access["owner"], access["public"], access["liveSession"], BODIES.get(name))
 
-
-RULES = {name: declared(operation) for name, operation in operations().items() if "x-satchel-access" in operation}
-ASKED = {name: rule for name, rule in RULES.items() if not rule.public}
-OPEN = [name for name, rule in RULES.items() if rule.public]
-OWN = [name for name, rule in RULES.items() if rule.owner and rule.scope is None]
-"""Operations of signed-in users, about themselves: no path names another."""
 
 _EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
 _CODE = {"challengeId": "x", "code": "123456"}
@@ -94,6 +90,15 @@ BODIES: dict[str, Any] = {
     "POST /v1/users/me/identities/challenges": {"phoneNumber": "+14155550124"},
 }
 """A body that each operation accepts, or refuses for what it says rather than for its form."""
+
+DECLARED = {
+    name: declared(name, operation) for name, operation in operations().items() if "x-satchel-access" in operation
+}
+RULES = {name: rule for name, rule in DECLARED.items() if not rule.public}
+"""Operations that ask who is calling."""
+PUBLIC = {name for name, rule in DECLARED.items() if rule.public}
+OWN = [name for name, rule in DECLARED.items() if rule.owner and rule.scope is None]
+"""Operations of signed-in users, about themselves: no path names another."""
 
 MISSING = ("data/{dataKey}", "apps/{appId}", "{keyId}", "{keyId}/rotate", "{jobId}", "{deletionId}", "/deletion")
 """Paths to what is not there when it is asked for; 404 is then told to whoever may ask."""
@@ -169,13 +174,13 @@ async def admin_user(cast: Cast, api: Api) -> Caller:
 
 
 def test_every_operation_declares_who_may_call_it() -> None:
-    assert operations().keys() - RULES.keys() == set()
+    assert operations().keys() - DECLARED.keys() == set()
     assert ACCESS.keys() - operations().keys() == set()
 
 
-@pytest.mark.parametrize("route", sorted(RULES))
+@pytest.mark.parametrize("route", sorted(DECLARED))
 def test_openapi_says_the_rule_in_words_and_asks_for_credentials_where_it_has_to(route: str) -> None:
-    operation, rule = operations()[route], RULES[route]
+    operation, rule = operations()[route], DECLARED[route]
     assert f"**Who may:** {ACCESS[route].sentence}" in operation["description"]
     assert bool(operation.get("security")) == (not rule.public)
     if rule.scope is not None:
@@ -204,7 +209,7 @@ def all_paths(routes: Any) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("route", sorted(OPEN))
+@pytest.mark.parametrize("route", sorted(PUBLIC))
 async def test_public_operations_are_the_same_for_everybody(cast: Cast, route: str) -> None:
     expected = {"POST /v1/auth/otp": {202, 429}, "POST /v1/auth/oidc/{provider}": {404}}.get(route, {200, 401})
     for caller in (cast.nobody, cast.owner, cast.reader, cast.admin):
@@ -214,7 +219,7 @@ async def test_public_operations_are_the_same_for_everybody(cast: Cast, route: s
             assert route.startswith("POST /v1/auth/"), "it is the body's credential that is refused"
 
 
-@pytest.mark.parametrize("route", ASKED)
+@pytest.mark.parametrize("route", RULES)
 async def test_whom_an_operation_is_not_for_is_told_nothing_and_changes_nothing(
     cast: Cast, api: Api, colleague: Caller, settled: dict[str, str], route: str
 ) -> None:
@@ -262,7 +267,7 @@ async def test_whom_an_operation_is_not_for_is_told_nothing_and_changes_nothing(
     assert await everything_of(cast.owner) == before
 
 
-@pytest.mark.parametrize("route", ASKED)
+@pytest.mark.parametrize("route", RULES)
 async def test_whom_an_operation_is_for_is_let_pass(
     cast: Cast, api: Api, admin_user: Caller, settled: dict[str, str], route: str
 ) -> None:

@@ -220,14 +220,7 @@ async def test_a_method_that_is_not_there_is_405_as_a_problem(cast: Cast) -> Non
 
 async def test_admins_see_relations_and_jobs(cast: Cast) -> None:
     relations = (await cast.admin.get("/v1/admin/relations")).json()
-    assert {
-        "child": "appdata",
-        "field": "userId",
-        "parent": "users",
-        "onDelete": "CASCADE",
-        "insert": "hot",
-        "oneToOne": False,
-    } in relations
+    assert RELATION_SHOWN in relations
     assert (await cast.admin.get("/v1/admin/jobs")).json() == []
     assert (await cast.admin.get("/v1/admin/jobs/nothing")).status_code == 404
 
@@ -237,3 +230,11 @@ async def test_pages_are_there(api: Api, path: str) -> None:
     answer = await api.client.get(path)
     assert answer.status_code == 200
     assert "satchel" in answer.text.lower()
+
+
+async def test_admins_see_the_last_integrity_check(cast: Cast) -> None:
+    assert (await cast.admin.get("/v1/admin/integrity")).json() == {"scans": []}
+    await audit.check()
+    scans = (await cast.admin.get("/v1/admin/integrity")).json()["scans"]
+    shown = {scan["id"]: (scan["state"], scan["scanned"], scan["orphans"]) for scan in scans}
+    assert shown["profiles.userId"] == ("done", 2, 0)

@@ -1,0 +1,176 @@
+"""The integrity audit: finds orphans and references across tenants, and mends them as the table's policies say.
+
+Seed 001's three SQL checks are rows of it: cards against users and profiles of another account, and orphaned cards.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.database import transaction
+from app.relations.guards import values_at
+from app.relations.sweep import sweep
+from app.relations.table import is_nullable
+from app.relations.take import Relations, release
+from models.base import Raw, now
+from models.deletion import Deletion, Stage
+from models.integrity import IntegrityScan
+from models.relations import RELATIONS, OnDelete, Relation
+
+BATCH: Final = 1000
+
+Progress = Callable[[Relation, int], None]
+
+
+class Kind(StrEnum):
+    """What is wrong with a reference; PENDING is nothing wrong: a sweep will come by."""
+
+    ORPHAN = "orphan"
+    MISMATCH = "mismatch"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A child whose reference is wrong. `tenant` is the child's, where the relation has one."""
+
+    relation: Relation
+    kind: Kind
+    child_id: Any
+    parent_id: ObjectId
+    tenant: Any = None
+
+
+async def check(
+    *, restart: bool = False, progress: Progress = lambda _relation, _seen: None, relations: Relations = RELATIONS
+) -> list[IntegrityScan]:
+    """Scan every relation, or go on with a scan that was cut short; memory is bounded by a batch of children.
+
+    Args:
+        restart: begin anew where a scan is under way.
+        progress: called after each batch with how many children it had.
+        relations: the table.
+
+    Returns:
+        What was found, a scan for each relation.
+    """
+    scans = []
+    for relation in relations:
+        scan = await IntegrityScan.begin(relation.label, restart=restart)
+        async for rows, faults in _batches(relation, scan.after):
+            counts = {"scanned": len(rows)}
+            for field, kind in (("orphans", Kind.ORPHAN), ("mismatches", Kind.MISMATCH), ("pending", Kind.PENDING)):
+                counts[field] = sum(fault.kind is kind for fault in faults)
+            named = [_named(fault) for fault in faults if fault.kind is not Kind.PENDING]
+            await IntegrityScan.advance(relation.label, rows[-1]["_id"], counts, named)
+            progress(relation, len(rows))
+        scans.append(await IntegrityScan.finish(relation.label))
+    return scans
+
+
+async def faults_of(relation: Relation) -> AsyncIterator[list[Fault]]:
+    """The faults of a relation as they are now, batch by batch; whatever a sweep is still to take is not among them."""
+    async for _, faults in _batches(relation, None):
+        if wrong := [fault for fault in faults if fault.kind is not Kind.PENDING]:
+            yield wrong
+
+
+def remedy(fault: Fault) -> str:
+    """What `repair` does about a fault, in words; empty where the policy does not say."""
+    relation = fault.relation
+    if fault.kind is Kind.ORPHAN and relation.on_delete is OnDelete.CASCADE:
+        return "delete it and what hangs off it"
+    if relation.on_delete is OnDelete.PULL:
+        return "take the item out of the list"
+    if not is_nullable(relation.child, relation.field.split(".", maxsplit=1)[0]):
+        return ""
+    companion = "".join(f" and set {name} to {value}" for name, value in relation.companion.items())
+    return f"set {relation.stored} to null{companion}"
+
+
+async def repair(faults: list[Fault], by: str, *, relations: Relations = RELATIONS) -> int:
+    """Mend faults of one relation as its policy says. Those without a remedy are left.
+
+    A parent that is missing is entered into the ledger of deletions and swept like any deleted document, so that
+    whatever else hangs off it is mended with it, and later sweeps follow.
+
+    Args:
+        faults: of one batch.
+        by: who repairs.
+        relations: the table.
+
+    Returns:
+        How many documents were deleted or changed.
+    """
+    mendable = [fault for fault in faults if remedy(fault)]
+    missing = {fault.parent_id: fault.relation for fault in mendable if fault.kind is Kind.ORPHAN}
+    mended = 0
+    for parent_id, relation in missing.items():
+        entry = Deletion.model_validate(
+            {"_id": parent_id, "root": relation.parent.collection_name(), "by": by, "at": now(), "nextSweepAt": now()}
+        )
+        await Deletion.enter([entry], session=None)
+        await Deletion.move_on([entry.id], Stage.CASCADE)
+        mended += await sweep(entry, relations=relations, forced=True)
+    mismatched = [fault for fault in mendable if fault.kind is Kind.MISMATCH]
+    if mismatched:
+        mended += await transaction(lambda session: _release(mismatched, session))
+    return mended
+
+
+async def _release(faults: list[Fault], session: AsyncClientSession) -> int:
+    """Take away references across tenants, of those that still have them."""
+    total = 0
+    for fault in faults:
+        relation = fault.relation
+        where = {"_id": fault.child_id, relation.stored: fault.parent_id, relation.stored_tenant: fault.tenant}
+        rows = await relation.child.raw().find(where, session=session).to_list()
+        entry = Deletion.model_validate(
+            {"_id": fault.parent_id, "root": relation.parent.collection_name(), "by": "integrity", "at": now()}
+        )
+        total += (await release(relation, rows, {fault.parent_id: entry}, session, forced=True)).total()
+    return total
+
+
+async def _batches(relation: Relation, after: Any) -> AsyncIterator[tuple[list[Raw], list[Fault]]]:
+    """Children in the order of their ids, with the faults among them."""
+    fields = {"_id": 1, relation.stored: 1}
+    if relation.stored_tenant is not None:
+        fields[relation.stored_tenant] = 1
+    while True:
+        where = {} if after is None else {"_id": {"$gt": after}}
+        rows = await relation.child.raw().find(where, fields).sort("_id", 1).limit(BATCH).to_list()
+        if not rows:
+            return
+        yield rows, await _faults(relation, rows)
+        after = rows[-1]["_id"]
+
+
+async def _faults(relation: Relation, rows: list[Raw]) -> list[Fault]:
+    references = [(row, parent_id) for row in rows for parent_id in values_at(row, relation.stored)]
+    wanted = list({parent_id for _, parent_id in references})
+    if not wanted:
+        return []
+    tenant = relation.stored_tenant
+    fields = {"_id": 1} if tenant is None else {"_id": 1, tenant: 1}
+    there = {row["_id"]: row async for row in relation.parent.raw().find({"_id": {"$in": wanted}}, fields)}
+    gone = [parent_id for parent_id in wanted if parent_id not in there]
+    swept_later = {"_id": {"$in": gone}, "final": False}
+    pending = {row["_id"] async for row in Deletion.raw().find(swept_later, {"_id": 1})} if gone else set()
+    found = []
+    for row, parent_id in references:
+        own = None if tenant is None else row.get(tenant)
+        if parent_id not in there:
+            kind = Kind.PENDING if parent_id in pending else Kind.ORPHAN
+            found.append(Fault(relation, kind, row["_id"], parent_id, own))
+        elif tenant is not None and there[parent_id].get(tenant) != own:
+            found.append(Fault(relation, Kind.MISMATCH, row["_id"], parent_id, own))
+    return found
+
+
+def _named(fault: Fault) -> Raw:
+    return {"kind": fault.kind.value, "id": str(fault.child_id), "parentId": str(fault.parent_id)}

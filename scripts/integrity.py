@@ -1,0 +1,122 @@
+"""`python -m scripts integrity`: looks at every relation for orphans and references across tenants, and mends them."""
+
+import asyncio
+import json
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+from pymongo.errors import PyMongoError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.relations import audit
+from app.relations.audit import Fault
+from models.integrity import IntegrityScan
+from models.relations import RELATIONS, Relation
+from scripts.target import NoTargetError, opened
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Check every relation, and mend what is wrong.")
+
+
+@cli.command()
+def check(
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew where a check was cut short.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Scan every relation for orphans and references across tenants. Goes on where it was cut short.
+
+    Exits 1 where there are faults. `GET /v1/admin/integrity` shows the result.
+    """
+    scans = _run(_check(restart))
+    if as_json:
+        typer.echo(json.dumps([scan.model_dump(mode="json", by_alias=True) for scan in scans], indent=2))
+    else:
+        Console(markup=False).print(_table(scans))
+    if any(scan.orphans or scan.mismatches for scan in scans):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def repair(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Show what is wrong now and what the policies say, ask, and do it. What no policy mends is left, and exits 1."""
+    found = _run(_survey())
+    if not found:
+        typer.echo("Every reference leads to a parent of the same tenant.")
+        return
+    for (label, kind, remedy), count in sorted(found.items()):
+        typer.echo(f"{label}: {count:,} {kind}{'' if count == 1 else 's'}: {remedy or 'left to you'}")
+    if not yes:
+        typer.confirm("Do this?", abort=True)
+    mended = _run(_repair())
+    typer.echo(f"{mended:,} documents were deleted or changed.")
+    if any(not remedy for _, _, remedy in found):
+        raise typer.Exit(1)
+
+
+async def _check(restart: bool) -> list[IntegrityScan]:
+    async with opened():
+        with _bar() as bar:
+            tasks: dict[str, Any] = {}
+            for relation in RELATIONS:
+                total = await relation.child.raw().estimated_document_count()
+                scan = None if restart else await IntegrityScan.raw().find_one({"_id": relation.label})
+                done = scan["scanned"] if scan and scan["state"] == "running" else 0
+                tasks[relation.label] = bar.add_task(relation.label, total=total, completed=done)
+
+            def seen(relation: Relation, count: int) -> None:
+                bar.advance(tasks[relation.label], count)
+
+            return await audit.check(restart=restart, progress=seen)
+
+
+async def _survey() -> Counter[tuple[str, str, str]]:
+    found: Counter[tuple[str, str, str]] = Counter()
+    async with opened():
+        with Console(stderr=True).status("looking at every relation"):
+            for relation in RELATIONS:
+                async for faults in audit.faults_of(relation):
+                    found.update(map(_line, faults))
+    return found
+
+
+async def _repair() -> int:
+    mended = 0
+    async with opened():
+        with _bar() as bar:
+            for relation in RELATIONS:
+                task = bar.add_task(f"mending {relation.label}", total=None)
+                async for faults in audit.faults_of(relation):
+                    mended += await audit.repair(faults, by="integrity")
+                    bar.advance(task, len(faults))
+    return mended
+
+
+def _line(fault: Fault) -> tuple[str, str, str]:
+    return fault.relation.label, fault.kind.value, audit.remedy(fault)
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _table(scans: list[IntegrityScan]) -> Table:
+    table = Table("relation", title="Integrity")
+    for heading in ("scanned", "orphans", "of another tenant", "to be swept"):
+        table.add_column(heading, justify="right")
+    for scan in scans:
+        counts = (scan.scanned, scan.orphans, scan.mismatches, scan.pending)
+        table.add_row(scan.id, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _run(work: Any) -> Any:
+    try:
+        return asyncio.run(work)
+    except (NoTargetError, PyMongoError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,18 @@
+"""The steps that turn the data of an earlier version into this one's: forward only, each idempotent, in this order.
+
+A step is a module with a docstring, `count(database)`, how many documents it would change, and
+`apply(database, claim)`, which changes them in batches, renews the claim between two, and gives their number.
+A new step is one more name below.
+"""
+
+from types import ModuleType
+from typing import Final
+
+from scripts.migrations import s0001_ledger_stages, s0002_policies_hold
+
+STEPS: Final[tuple[ModuleType, ...]] = (s0001_ledger_stages, s0002_policies_hold)
+
+
+def name_of(step: ModuleType) -> str:
+    """A step's name: that of its module."""
+    return step.__name__.rpartition(".")[2]
