@@ -116,7 +116,11 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     ],
     ApiKey: [
         Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
-        Index({"previousHash": 1}, "ApiKey.find_by_secret while a rotated key overlaps", {**UNIQUE, **SPARSE}),
+        Index(
+            {"previousHash": 1},
+            "ApiKey.find_by_secret while a rotated key overlaps",
+            {"unique": True, "partialFilterExpression": {"previousHash": {"$gt": ""}}},
+        ),
         Index({"previousUntil": 1}, "cleanup: secrets whose overlap is over", SPARSE),
     ],
     Deletion: [
