@@ -29,6 +29,7 @@ from app.relations.take import (
     releases,
     take,
 )
+from app.relations.witness import WITNESSES
 from app.settings import Settings
 from models.app_data import Expected
 from models.base import Raw, Stored, now
@@ -100,6 +101,8 @@ async def _commit(
         row = await root.raw().find_one_and_delete(where, session=session)
         if row is None:
             raise NotFound(f"there is no such {root.__name__.lower()}")
+        if root in WITNESSES:
+            await WITNESSES[root]([row], session)
         if closes_stripes(root, relations):
             await Guard.close(root_id, session=session)
         ledger = _entry(root, root_id, by, settings)

@@ -8,11 +8,12 @@ from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import Unavailable, VersionMismatch
+from app.errors import NotFound, Unavailable, VersionMismatch
 from app.http import holds, wants_absence
 from app.patches import PatchKind, apply_patch
 from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
 from app.relations.guards import guard
+from app.relations.living import is_living
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
 from models.app_data import Expected
@@ -46,6 +47,8 @@ class Belonging(Generic[V, C]):
         row = await self.document.raw().find_one({"userId": user_id})
         if row is None:
             return await self._make(user_id)
+        if not await is_living(self.document, row):
+            raise NotFound("there is no such user")
         return self.view.model_validate(self.document.from_stored(row))
 
     async def put(self, user_id: ObjectId, content: BaseModel, expected: Expected | None) -> V:

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from app.examples import RELATION_SHOWN
+from app.relations import audit
 from indexes import sync
 from models.user import User
 from tests.app.faults import TRANSIENT, Cable, failing
