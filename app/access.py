@@ -15,12 +15,14 @@ class Access:
         public: no credentials are asked for.
         live: a user's session is looked up for each call, so that one that was ended can do this no more. Elsewhere
             its access token is honoured until it expires.
+        people: who `owner` is, for a person.
     """
 
     scope: str | None = None
     owner: bool = False
     public: bool = False
     live: bool = False
+    people: str = "users, about themselves"
 
     @property
     def sentence(self) -> str:
@@ -28,7 +30,7 @@ class Access:
         if self.public:
             return "Anybody, without credentials."
         keys = None if self.scope is None else f"API keys with the scope `{self.scope}`"
-        people = "users, about themselves" if self.owner else None
+        people = self.people if self.owner else None
         admins = "users who are admins"
         who = "; ".join(part for part in (keys, people, admins) if part)
         return f"{who[0].upper()}{who[1:]}.{' The session must not have ended.' if self.live else ''}"
@@ -54,6 +56,10 @@ def owner_or(scope: str, *, live: bool = False) -> Access:
     return Access(scope, owner=True, live=live)
 
 
+MEMBERS: Final = Access("accounts:read", owner=True, people="users of the account, about what is theirs")
+"""The users of an account see it, their cards and the spending profiles on those; anything else is 404."""
+
+_ACCOUNT: Final = "/v1/accounts/{accountId}"
 _DATA: Final = "/v1/users/{userId}/apps/{appId}/data"
 
 ACCESS: Final[Mapping[str, Access]] = {
@@ -106,6 +112,26 @@ ACCESS: Final[Mapping[str, Access]] = {
     "POST /v1/users/me/identities/challenges": SELF,
     "DELETE /v1/users/me/identities/{identityId}": SELF,
     "POST /v1/users/{userId}/sessions": keys("sessions:write"),
+    # the card programme
+    "POST /v1/accounts": keys("accounts:write"),
+    "GET /v1/accounts": keys("accounts:read"),
+    f"GET {_ACCOUNT}": MEMBERS,
+    f"PATCH {_ACCOUNT}": keys("accounts:write"),
+    f"DELETE {_ACCOUNT}": keys("accounts:write"),
+    f"GET {_ACCOUNT}/deletion-plan": keys("accounts:read"),
+    f"POST {_ACCOUNT}/webhook-secret": keys("accounts:write"),
+    f"POST {_ACCOUNT}/users": keys("accounts:write"),
+    f"GET {_ACCOUNT}/users": keys("accounts:read"),
+    f"POST {_ACCOUNT}/cards": keys("accounts:write"),
+    f"GET {_ACCOUNT}/cards": MEMBERS,
+    f"GET {_ACCOUNT}/cards/{{cardId}}": MEMBERS,
+    f"PATCH {_ACCOUNT}/cards/{{cardId}}": keys("accounts:write"),
+    f"POST {_ACCOUNT}/spending-profiles": keys("accounts:write"),
+    f"GET {_ACCOUNT}/spending-profiles": MEMBERS,
+    f"GET {_ACCOUNT}/spending-profiles/{{profileId}}": MEMBERS,
+    f"PATCH {_ACCOUNT}/spending-profiles/{{profileId}}": keys("accounts:write"),
+    f"DELETE {_ACCOUNT}/spending-profiles/{{profileId}}": keys("accounts:write"),
+    f"GET {_ACCOUNT}/spending-profiles/{{profileId}}/deletion-plan": keys("accounts:read"),
     # apps, keys, operation
     "GET /v1/apps/{appId}": ADMIN,
     "PUT /v1/apps/{appId}": ADMIN,
@@ -118,6 +144,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET /v1/admin/indexes": ADMIN,
     "GET /v1/admin/relations": ADMIN,
     "GET /v1/admin/integrity": ADMIN,
+    "GET /v1/admin/card-events": ADMIN,
     "GET /v1/admin/jobs": ADMIN,
     "GET /v1/admin/deletions/{deletionId}": ADMIN,
     "GET /v1/admin/jobs/{jobId}": ADMIN,

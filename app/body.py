@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from app.errors import Invalid, MalformedJson, TooLarge
 from models.base import rfc3339
-from models.values import Json, UnstorableValue, check_value, has_long_number, is_too_deep
+from models.values import Json, UnstorableValue, check_value, dump_checked, has_long_number, is_too_deep
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_VALUE_BYTES: Final = 512 * 1024
@@ -31,11 +31,12 @@ def parse_json(body: bytes) -> Json:
         if has_long_number(body):
             _with_exact_integers(body)
         raise MalformedJson(f"the body is not valid JSON: {error}") from None
-    if b"\\u0000" in body or is_too_deep(value, body):
+    if is_too_deep(value, body):
         _check(value)
-    if has_long_number(body):
+    elif has_long_number(body):
+        _check_integers(value, body)
+    elif b"\\u0000" in body:
         _check(value)
-        _check(_with_exact_integers(body))
     return value
 
 
@@ -57,8 +58,10 @@ def check_storable(value: Json) -> bytes:
         Invalid: it cannot be stored.
         TooLarge: it has more than 512 KiB.
     """
-    _check(value)
-    body = orjson.dumps(value)
+    try:
+        body = dump_checked(value)
+    except UnstorableValue as error:
+        raise _named(error) from None
     value_size(body)
     return body
 
@@ -80,7 +83,20 @@ def _check(value: Json) -> None:
     try:
         check_value(value)
     except UnstorableValue as error:
-        raise Invalid.field(error.pointer, error.code, error.detail) from None
+        raise _named(error) from None
+
+
+def _named(error: UnstorableValue) -> Invalid:
+    return Invalid.field(error.pointer, error.code, error.detail)
+
+
+def _check_integers(value: Json, body: bytes) -> None:
+    """Check a value by its exact integers; what is wrong with the value as orjson made it is named first."""
+    try:
+        _check(_with_exact_integers(body))
+    except Invalid:
+        _check(value)
+        raise
 
 
 def _with_exact_integers(body: bytes) -> Json:

@@ -44,6 +44,9 @@ class Code(StrEnum):
     APP_NOT_REGISTERED = "app_not_registered"
     BAD_REFERENCE = "bad_reference"
     LAST_IDENTITY = "last_identity"
+    REQUEST_TIMEOUT = "request_timeout"
+    ACCOUNT_NOT_ACTIVE = "account_not_active"
+    BAD_TRANSITION = "bad_transition"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {
@@ -165,6 +168,12 @@ class NotAcceptable(Problem):
     status, code = 406, Code.NOT_ACCEPTABLE
 
 
+class BodyTooSlow(Problem):
+    """The body did not arrive in time."""
+
+    status, code = 408, Code.REQUEST_TIMEOUT
+
+
 class Duplicate(Problem):
     """A unique value is taken."""
 
@@ -193,6 +202,18 @@ class LastIdentity(Problem):
     """A user's only way of signing in is not taken away."""
 
     status, code = 409, Code.LAST_IDENTITY
+
+
+class AccountNotActive(Problem):
+    """The account is paused or closed, and takes no new users, cards or spending profiles."""
+
+    status, code = 409, Code.ACCOUNT_NOT_ACTIVE
+
+
+class BadTransition(Problem):
+    """The status that is stored does not become the one that is asked for, or is final."""
+
+    status, code = 409, Code.BAD_TRANSITION
 
 
 class PatchTestFailed(Problem):

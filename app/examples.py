@@ -148,16 +148,16 @@ JOB_SHOWN: Final = {
     "progress": {"deleted": {"users": 1, "activities": 4000}},
 }
 RELATION_SHOWN: Final = {
-    "child": "appdata",
+    "child": "cards",
     "field": "userId",
     "parent": "users",
-    "onDelete": "CASCADE",
-    "insert": "hot",
+    "onDelete": "RESTRICT",
+    "insert": "cold",
     "oneToOne": False,
-    "nullable": False,
-    "tenant": None,
-    "restrictedWhile": {},
-    "companion": {},
+    "nullable": True,
+    "tenant": "accountId",
+    "restrictedWhile": {"status": {"$in": ["pending", "open", "paused"]}},
+    "companion": {"status": "orphaned"},
 }
 SCAN_SHOWN: Final = {
     "id": "appdata.userId",

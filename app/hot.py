@@ -16,7 +16,7 @@ from app.body import dump_json
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem, from_driver
 from app.http import check_query
 from app.observability import log, send_problem
-from app.principal import Principal, authenticator
+from app.principal import Principal, authenticate
 
 JSON: Final = b"application/json"
 
@@ -34,7 +34,7 @@ class HotRequest:
         self._known = known
         self.method: str = scope["method"]
         self.path: Mapping[str, str] = scope["path_params"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = _joined(scope["headers"])
         self._receive = receive
 
     def header(self, name: bytes) -> str | None:
@@ -59,8 +59,7 @@ class HotRequest:
 
     async def caller(self) -> Principal:
         """Who is calling; raises Unauthenticated, then Invalid for a query parameter that the route does not know."""
-        principal = await authenticator(self.scope).authenticate(self.header(b"authorization"))
-        self.scope["satchel.caller"] = principal.name
+        principal = await authenticate(self.scope)
         if self._known is not None and self.scope["query_string"]:
             check_query(self.query(), self._known)
         return principal
@@ -78,6 +77,17 @@ class HotRequest:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         return b"".join(chunks)
+
+
+def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name, the lines of one name joined to a list (RFC 9110, section 5.3)."""
+    headers = dict(lines)
+    if len(headers) == len(lines):
+        return headers
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in lines:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(found) for name, found in values.items()}
 
 
 Handler = Callable[[HotRequest], Awaitable[Answer]]

@@ -21,9 +21,9 @@ from starlette.requests import ClientDisconnect
 
 from app.body import dump_json, parse_json
 from app.errors import Invalid, Problem
-from app.principal import authenticate
-from models.app_data import Expected
+from app.principal import asks_for_caller, authenticate
 from models.base import parse_id
+from models.precondition import Expected
 
 T = TypeVar("T")
 MAX_PAGE: Final = 200
@@ -43,6 +43,8 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query parameter that it does not
     declare: every router of ours is made with it. A subclass with `any_query = True` takes any parameter.
+
+    The caller is asked for before the body is read: FastAPI by itself reads and parses whatever anybody sends.
     """
 
     any_query: ClassVar[bool] = False
@@ -52,15 +54,15 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
         takes_json = self.body_field is not None
         known = None if self.any_query else _query_names(self.dependant)
-        secured = _asks_for_caller(self.dependant)
+        has_caller = asks_for_caller(self.dependant)
 
         async def strict(request: Request) -> Response:
             scope = request.scope
             if takes_json:  # `curl -d` calls everything a form, and many a client sends no type at all
                 scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), _JSON_TYPE]
+            if has_caller:
+                await authenticate(scope)
             if known is not None and scope["query_string"]:
-                if secured and not request.query_params.keys() <= known:
-                    await authenticate(request)  # who may not call is told that first
                 check_query(request.query_params, known)
             try:
                 return await handler(StrictRequest(scope, request.receive))
@@ -78,10 +80,6 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
     return frozenset(
         field.alias for field in get_flat_params(dependant) if getattr(field.field_info, "in_", "") == _QUERY
     )
-
-
-def _asks_for_caller(dependant: Dependant) -> bool:
-    return dependant.call is authenticate or any(_asks_for_caller(inner) for inner in dependant.dependencies)
 
 
 def check_query(sent: Iterable[str], known: Collection[str]) -> None:
@@ -143,7 +141,13 @@ def precondition(if_match: str | None, if_none_match: str | None) -> Expected | 
 
 def request_precondition(request: Request) -> Expected | None:
     """`precondition` of a request."""
-    return precondition(request.headers.get("if-match"), request.headers.get("if-none-match"))
+    return precondition(_header(request, "if-match"), _header(request, "if-none-match"))
+
+
+def _header(request: Request, name: str) -> str | None:
+    """A header's value, its lines joined to a list (RFC 9110, section 5.3); None where it was not sent."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
 
 
 def holds(expected: Expected | None, version: int) -> bool:
@@ -168,7 +172,7 @@ def is_known(if_none_match: str | None, version: int) -> bool:
 
 def conditional(request: Request, response: Response, version: int, body: T) -> T | Response:
     """The answer to a read of one document: with its ETag, or 304 where the client has it."""
-    if is_known(request.headers.get("if-none-match"), version):
+    if is_known(_header(request, "if-none-match"), version):
         return Response(status_code=304, headers={"ETag": etag(version)})
     response.headers["ETag"] = etag(version)
     return body
@@ -263,13 +267,13 @@ class ProblemBody(BaseModel):
     errors: list[FieldError] = Field(default_factory=list)
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
+def _described(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
 
 
-IF_MATCH: Final = _header("If-Match", 'The version that must be stored, such as `"3"`, or `*`; else 412.')
-IF_NONE_MATCH: Final = _header("If-None-Match", "`*`: nothing must be stored; else 412.")
-KNOWN: Final = _header("If-None-Match", 'The version that the client has, such as `"3"`; 304 if it is current.')
+IF_MATCH: Final = _described("If-Match", 'The version that must be stored, such as `"3"`, or `*`; else 412.')
+IF_NONE_MATCH: Final = _described("If-None-Match", "`*`: nothing must be stored; else 412.")
+KNOWN: Final = _described("If-None-Match", 'The version that the client has, such as `"3"`; 304 if it is current.')
 ETAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "The version, quoted."}}
 
 _SAYS: Final[Mapping[int, str]] = {
@@ -278,6 +282,7 @@ _SAYS: Final[Mapping[int, str]] = {
     403: "The caller lacks the scope",
     404: "There is no such thing, or none that the caller may see",
     406: "No media type that the client accepts can be sent",
+    408: "The body did not arrive in time",
     409: "A unique value is taken, or the request is in conflict with what is stored",
     412: "The precondition does not hold; `current` is what is stored",
     413: "The body is too large",
@@ -296,7 +301,7 @@ _MISMATCH: Final[Mapping[str, Any]] = {
     "requestId": "5f2c9a0c1d3b7e42",
     "current": {"id": "66f1c0ffee66f1c0ffee66f1", "name": "Ann", "version": 3},
 }
-EVERYWHERE: Final = (401, 403, 404, 413, 422, 429, 503)
+EVERYWHERE: Final = (401, 403, 404, 408, 413, 422, 429, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

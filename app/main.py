@@ -12,9 +12,12 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from app import openapi
+from app.accounts.routes import router as accounts
+from app.accounts.webhook_keys import load_webhook_keys
 from app.activity.routes import router as activity
 from app.admission import Admission
 from app.analytics import routes as analytics
@@ -25,6 +28,9 @@ from app.auth import identity_routes, key_routes, session_routes, sign_in_routes
 from app.auth.context import SignIn
 from app.auth.routes import router as auth
 from app.body import dump_json
+from app.cards.event_routes import router as card_events
+from app.cards.profile_routes import router as spending_profiles
+from app.cards.routes import router as cards
 from app.console.routes import router as console
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
@@ -43,9 +49,11 @@ from app.validation import validation_problem
 from app.work import DOMAINS
 from models.base import Raw
 
+CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS = (
     *(users, belongings, activity, app_data.router, analytics.router, auth, apps, operations, console),
     *(sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router),
+    *CARD_PROGRAMME,
 )
 VERSION = "0.1.0"
 assert DOMAINS  # with them come the witnesses of deletions
@@ -86,6 +94,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.sign_in = SignIn(settings)
     app.state.leases = Leases(settings.lease_seconds)
     app.state.apps = AppRegistry(settings)
+    app.state.webhook_keys = load_webhook_keys(settings)
     for router in ROUTERS:
         app.include_router(router)
     _handle_errors(app)
@@ -126,7 +135,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     build = app.build_middleware_stack
 
     def layered() -> ASGIApp:
-        hot = HotRoutes(build(), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
+        hot = HotRoutes(_without_plain_errors(build()), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
         inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None))
         if settings.cors_origins:
             inner = CORSMiddleware(
@@ -139,6 +148,11 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         return Observed(inner, settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
+
+
+def _without_plain_errors(stack: ASGIApp) -> ASGIApp:
+    """FastAPI's stack without the layer that answers unexpected errors as text: `Observed` makes problems of them."""
+    return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
 
 
 def _handle_errors(app: FastAPI) -> None:

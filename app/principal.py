@@ -13,7 +13,7 @@ from app.access import ACCESS, Access
 from app.errors import Forbidden, NotFound, Unauthenticated
 from app.settings import Settings
 from app.tokens import InvalidToken, Tokens
-from models.api_key import PREFIX, ApiKey, hash_key
+from models.api_key import APP_SCOPES, PREFIX, ApiKey, hash_key
 from models.base import parse_id
 from models.refresh_token import RefreshToken
 from models.user import ADMIN, User
@@ -22,13 +22,15 @@ _CACHED: Final = 10_000
 _LONGEST: Final = 4096
 _BEARER: Final = "bearer "
 OWNERS_SCOPES: Final = frozenset(
-    {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read"}
+    {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read", "accounts:read"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller: an API key with scopes, or a user by an access token; either may be bound to one app.
+    """A caller: an API key with scopes, or a user by an access token.
+
+    Either may be bound to one app, and a key to one account.
 
     `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is the session that
     the token belongs to, None for a token that a server asked for, and `issued_at` is in Unix seconds.
@@ -39,6 +41,7 @@ class Principal:
     app_id: str | None = None
     scopes: frozenset[str] = field(default_factory=frozenset)
     roles: tuple[str, ...] = ()
+    account_id: ObjectId | None = None
     session_id: ObjectId | None = None
     issued_at: float = 0
 
@@ -50,7 +53,7 @@ class Principal:
     @property
     def is_admin(self) -> bool:
         """Whether everything is allowed."""
-        return ADMIN in self.scopes
+        return ADMIN in self.scopes and self.app_id is None
 
     @property
     def claims_admin(self) -> bool:
@@ -69,7 +72,14 @@ class Principal:
         return user_id
 
 
-def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = None, app_id: str | None = None) -> None:
+def authorize(
+    principal: Principal,
+    scope: str,
+    *,
+    user_id: ObjectId | None = None,
+    app_id: str | None = None,
+    account_id: ObjectId | None = None,
+) -> None:
     """Let the caller pass, or raise.
 
     Args:
@@ -77,20 +87,37 @@ def authorize(principal: Principal, scope: str, *, user_id: ObjectId | None = No
         scope: what a key needs; a user needs none for what is their own.
         user_id: whose data it is about; None for a matter of no one user.
         app_id: which app's data it is about; None for a matter of no one app.
+        account_id: which account's data it is about; None for a matter of no one account, which a key that is bound
+            to one does not reach.
 
     Raises:
         Forbidden: the key lacks the scope, or a user asks for what only keys may do.
-        NotFound: the data is another user's or another app's.
+        NotFound: the data is another user's, another app's or another account's.
     """
     if principal.is_admin:
         return
     if principal.kind == "key":
-        if scope not in principal.scopes:
-            raise Forbidden(f"this needs a key with the scope {scope}")
+        _check_scope(principal, scope)
+        _authorize_bound(principal, account_id)
     else:
         _authorize_owner(principal, scope, user_id, app_id)
     if principal.app_id is not None and app_id is not None and app_id != principal.app_id:
         raise NotFound("there is no such app")
+
+
+def _check_scope(key: Principal, scope: str) -> None:
+    if scope not in key.scopes:
+        raise Forbidden(f"this needs a key with the scope {scope}")
+    if key.app_id is not None and scope not in APP_SCOPES:
+        raise Forbidden(f"a key that is bound to an app reaches that app's data, and {scope} is more")
+
+
+def _authorize_bound(principal: Principal, account_id: ObjectId | None) -> None:
+    if principal.account_id is None or principal.account_id == account_id:
+        return
+    if account_id is None:
+        raise Forbidden("this key is bound to one account and reaches nothing else")
+    raise NotFound("there is no such account")
 
 
 def may(principal: Principal, scope: str, *, user_id: ObjectId) -> bool:
@@ -169,7 +196,7 @@ class Authenticator:
         for end in (key.expires_at, key.previous_until if key.hash != hash_key(secret) else None):
             if end is not None:
                 until = min(until, end.timestamp())
-        return Principal("key", key.id, key.app_id, frozenset(key.scopes)), until
+        return Principal("key", key.id, key.app_id, frozenset(key.scopes), account_id=key.account_id), until
 
 
 def _credential(authorization: str) -> str:
@@ -219,8 +246,7 @@ def admit(principal: Principal, access: Access) -> None:
     if principal.kind == "key":
         if access.scope is None:
             raise Forbidden("this is for signed-in users, not for API keys")
-        if access.scope not in principal.scopes:
-            raise Forbidden(f"this needs a key with the scope {access.scope}")
+        _check_scope(principal, access.scope)
     elif not access.owner:
         raise Forbidden(f"this needs an API key with the scope {access.scope}")
 
@@ -228,18 +254,52 @@ def admit(principal: Principal, access: Access) -> None:
 _scheme = HTTPBearer(auto_error=False, description="A user's access token, or an API key (`sk_…`).")
 
 
-async def authenticate(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
-    """The caller of a request, noted for its log line; raises Unauthenticated."""
-    principal = await authenticator(request.scope).authenticate(request.headers.get("authorization"))
-    request.scope["satchel.caller"] = principal.name
-    method = "GET" if request.method == "HEAD" else request.method
-    access = ACCESS.get(f"{method} {getattr(request.scope.get('route'), 'path', '')}")
-    if access is not None:
-        if access.live or not (access.owner or access.public):
-            principal = await live(principal)
-        admit(principal, access)
+async def authenticate(scope: Any) -> Principal:
+    """The caller of a request, looked up and held against the rule of its operation once, however often asked for.
+
+    Hot routes are not FastAPI's, so they have no `route` in their scope and no rule is read for them.
+
+    Raises:
+        Unauthenticated: there are no credentials, bad ones, or several, or the session has ended.
+        Forbidden: the rule lets none of their kind pass.
+    """
+    principal: Principal | None = scope.get("satchel.principal")
+    if principal is None:
+        principal = await authenticator(scope).authenticate(_authorization(scope))
+        scope["satchel.caller"] = principal.name
+        access = _rule(scope)
+        if access is not None and not access.public:
+            if access.live or not access.owner:
+                principal = await live(principal)
+            admit(principal, access)
+        scope["satchel.principal"] = principal
     return principal
 
 
-Caller = Annotated[Principal, Depends(authenticate)]
+def _rule(scope: Any) -> Access | None:
+    route = scope.get("route")
+    if route is None:
+        return None
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return ACCESS.get(f"{method} {getattr(route, 'path', '')}")
+
+
+def _authorization(scope: Any) -> str | None:
+    """The one Authorization header; two that are read differently by a proxy and by us would be a hole."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) > 1:
+        raise Unauthenticated("send one Authorization header")
+    return values[0].decode("latin-1") if values else None
+
+
+async def _caller(request: Request, _: Annotated[Any, Depends(_scheme)] = None) -> Principal:
+    return await authenticate(request.scope)
+
+
+def asks_for_caller(dependant: Any) -> bool:
+    """Whether a route's dependencies (FastAPI's `Dependant`) name its caller."""
+    return dependant.call is _caller or any(map(asks_for_caller, dependant.dependencies))
+
+
+Caller = Annotated[Principal, Depends(_caller)]
 """The caller of a route, authenticated."""

@@ -9,10 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DEVELOPMENT_WEBHOOK_KEY = "webhook-key"
 DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
 DEVELOPMENT_SECRET_KEY = "secret-key"  # noqa: S105  # a file name
 _PROVIDER = re.compile(r"[a-z0-9_-]{1,32}")
-_PRODUCTION_NEEDS = ("mongodb_uri", "token_key_file", "secret_key_file", "sender_url", "sender_secret")
+_PRODUCTION_NEEDS = (
+    "mongodb_uri",
+    "token_key_file",
+    "secret_key_file",
+    "webhook_key_file",
+    "sender_url",
+    "sender_secret",
+)
 
 
 class OidcProvider(BaseModel):
@@ -68,6 +76,14 @@ class Settings(BaseSettings):
     )
     max_in_flight: int = Field(
         default=200, ge=1, description="Requests worked on at once per process; more are answered 503 with Retry-After."
+    )
+    max_bodies_under_way: int = Field(
+        default=1000,
+        ge=1,
+        description="Bodies that may be arriving at once per process; more are answered 503 with Retry-After.",
+    )
+    body_seconds: float = Field(
+        default=10.0, gt=0, description="Longest that a request's body may take to arrive; then it is answered 408."
     )
     shutdown_grace_seconds: int = Field(
         default=20, ge=1, description="On a stop, requests in flight get this long to finish."
@@ -200,6 +216,24 @@ class Settings(BaseSettings):
         description="After a rotation an API key's secret before it is honoured for this long.",
     )
 
+    webhook_key_file: Path | None = Field(
+        default=None,
+        description="File of at least 32 random bytes from which the secrets of accounts' webhooks are derived. "
+        "Unset: one is made in the data folder, development only.",
+    )
+    webhook_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=20, description="Longest that an account's webhook may take to answer."
+    )
+    webhook_max_attempts: int = Field(
+        default=12, ge=1, description="A card event that failed this often is given up (`GET /v1/admin/card-events`)."
+    )
+    webhook_retry_seconds: float = Field(
+        default=5.0, ge=0, description="Wait after the first failure of a webhook; doubled by each further one."
+    )
+    webhook_concurrency: int = Field(
+        default=16, ge=1, le=256, description="Cards whose events a worker delivers at once."
+    )
+
     cors_origins: list[str] = Field(
         default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."
     )
@@ -263,6 +297,11 @@ class Settings(BaseSettings):
                 issuers=self.facebook_issuers, jwks_url=self.facebook_jwks_url, client_ids=self.facebook_client_ids
             )
         return found
+
+    @property
+    def webhook_key_path(self) -> Path:
+        """Where the key is kept that accounts' webhook secrets are derived from."""
+        return self.webhook_key_file or self.data_dir / DEVELOPMENT_WEBHOOK_KEY
 
 
 @lru_cache

@@ -1,6 +1,5 @@
 """Access tokens: Ed25519 JWTs that name a user (RFC 7519, RFC 8037), and the key set that verifies them."""
 
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,11 @@ _ALGORITHM: Final = "EdDSA"
 _REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub", "sid"]
 _LOOK_EVERY: Final = 10.0
 _LOOK_FOR_UNKNOWN_EVERY: Final = 1.0
+
+
+def server_sid(session_id: ObjectId) -> str:
+    """The `sid` of a token that a server asked for: the id of no stored session, and told from one by its form."""
+    return f"server-{session_id}"
 
 
 class InvalidToken(Exception):
@@ -63,6 +67,7 @@ class Tokens:
         app_id: str | None = None,
         roles: tuple[str, ...] = (),
         session_id: ObjectId | None = None,
+        server_session: ObjectId | None = None,
     ) -> tuple[str, int]:
         """A token for a user and its life in seconds.
 
@@ -71,14 +76,15 @@ class Tokens:
             issued_at: Unix seconds.
             app_id: the only app whose data it reaches.
             roles: the user's roles as they are now.
-            session_id: the session that it belongs to; None for one that a server asks for, which has none.
+            session_id: the stored session that it belongs to; None for one that a server asks for, which has none.
+            server_session: names a token without a stored session, whose `sid` is made of it; a new one if None.
         """
         lifetime = self._settings.token_lifetime_seconds
         claims: dict[str, Any] = {
             "iss": self._settings.token_issuer,
             "aud": self._settings.token_audience,
             "sub": str(user_id),
-            "sid": str(session_id) if session_id else f"server-{secrets.token_hex(12)}",
+            "sid": str(session_id) if session_id else server_sid(server_session or ObjectId()),
             "roles": list(roles),
             "iat": int(issued_at),
             "exp": int(issued_at) + lifetime,

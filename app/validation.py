@@ -6,6 +6,7 @@ from typing import Any, Final
 from app.errors import Invalid, MalformedJson, Problem
 from models.values import UnstorableValue
 
+_MOST: Final = 100
 _HIDDEN = {"function-after", "function-before", "function-plain", "function-wrap"}
 
 
@@ -42,7 +43,7 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
     complaints, found = list(errors), []
     if [error["type"] for error in complaints] == ["json_invalid"]:
         return MalformedJson("the body is not valid JSON")
-    for error in complaints:
+    for error in complaints[:_MOST]:
         location = [str(part) for part in error["loc"] if str(part) not in _HIDDEN]
         place = _pointer(location if root is None else ["body", *location])
         cause = (error.get("ctx") or {}).get("error")
@@ -52,6 +53,8 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
             detail = str(error["msg"]).removeprefix("Value error, ")
             found.append({"pointer": place, "code": field_code(str(error["type"])), "detail": detail})
     summary = f"{found[0]['pointer'] or 'the body'}: {found[0]['detail']}" if found else None
+    if len(complaints) > _MOST:
+        summary = f"{summary} ({len(complaints)} errors in all, the first {_MOST} are listed)"
     return Invalid(summary, errors=found)
 
 

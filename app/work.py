@@ -3,16 +3,27 @@
 What a domain notes about deletions (`app.relations.witness`) stands in its `deletion.py`, imported here.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.app_data import jobs as app_data
 from app.auth import jobs as auth
+from app.cards import deletion as cards_deletion
+from app.cards import jobs as cards
+from app.cards.delivery import deliver
 from app.jobs import Handler, ensure_periodic
 from app.relations import jobs as relations
 from app.settings import Settings
 
-DOMAINS: Final = (relations, app_data, auth)
+DOMAINS: Final = (relations, app_data, auth, cards)
 """The modules with jobs. Another is one more name here."""
+
+WITNESSES: Final = (cards_deletion,)
+"""The modules that note something about deletions. Another is one more name here."""
+
+LOOPS: Final[tuple[Callable[[Settings, asyncio.Event], Awaitable[None]], ...]] = (deliver,)
+"""What a worker does beside its jobs, each until the event is set: work that must not wait for a long job."""
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

@@ -12,6 +12,9 @@ from models import (
     AuditEvent,
     AuthIdentity,
     Budget,
+    Card,
+    CardEvent,
+    CardQueue,
     Deletion,
     IdempotencyKey,
     Job,
@@ -19,6 +22,7 @@ from models import (
     Preferences,
     Profile,
     RefreshToken,
+    SpendingProfile,
     Stored,
     User,
 )
@@ -87,6 +91,19 @@ SEED: Final[dict[type[Stored], list[Index]]] = {
     ],
 }
 """Seed 002's list, by exactly its keys and options. `email` is unique through a partial filter (design, section 3)."""
+
+SEED_001: Final[dict[type[Stored], list[Index]]] = {
+    User: [Index({"accountId": 1}, "delete and count the users of an account")],
+    Card: [
+        Index({"accountId": 1}, "delete and count the cards of an account"),
+        Index({"userId": 1}, "which cards are in the way of deleting a user, or become orphaned"),
+        Index({"spendingProfileId": 1}, "count the cards that a spending profile affects"),
+        Index({"accountId": 1, "userId": 1}, "a user's cards within their account"),
+        Index({"accountId": 1, "status": 1}, "active cards per account"),
+    ],
+    SpendingProfile: [Index({"accountId": 1}, "delete and count the spending profiles of an account")],
+}
+"""Seed 001's list: every foreign key, and the composite ones that it recommends."""
 
 OURS: Final[dict[type[Stored], list[Index]]] = {
     Activity: [
@@ -161,7 +178,37 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
 }
 """Indexes of our own."""
 
+OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
+    ApiKey: [Index({"accountId": 1}, "delete the keys of an account", SPARSE)],
+    User: [Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/users, page by page")],
+    Card: [
+        Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/cards, page by page"),
+        Index({"accountId": 1, "userId": 1, "_id": -1}, "the same with userId="),
+        Index({"accountId": 1, "status": 1, "_id": -1}, "the same with status="),
+        Index({"accountId": 1, "spendingProfileId": 1, "_id": -1}, "the same with spendingProfileId=; fan-out of one"),
+    ],
+    SpendingProfile: [Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/spending-profiles, page by page")],
+    CardQueue: [
+        Index({"accountId": 1}, "delete the queues of an account"),
+        Index(
+            {"dueAt": 1, "accountId": 1},
+            "CardQueue.claim: the queue that is longest due, those of busy accounts left out",
+            {"partialFilterExpression": {"waiting": {"$gt": 0}}},
+        ),
+    ],
+    CardEvent: [
+        Index({"subject": 1, "sequence": 1}, "CardEvent.next_of: the events of a card in order", UNIQUE),
+        Index({"fanOutAfter": 1}, "CardEvent.find_fan_out", SPARSE),
+        Index({"state": 1, "_id": -1}, "GET /v1/admin/card-events: what was given up"),
+        Index({"accountId": 1, "state": 1, "_id": -1}, "the same with accountId=; delete the events of an account"),
+        Index({"expiresAt": 1}, "TTL: gone 30 days after it was dealt with", {"expireAfterSeconds": 0}),
+    ],
+}
+"""Indexes of our own for the card programme."""
+
+TABLES: Final = (SEED, SEED_001, OURS, OURS_CARDS)
 INDEXES: Final[dict[type[Stored], list[Index]]] = {
-    document: SEED.get(document, []) + OURS.get(document, []) for document in dict.fromkeys([*SEED, *OURS])
+    document: [index for table in TABLES for index in table.get(document, [])]
+    for document in dict.fromkeys(document for table in TABLES for document in table)
 }
 """The whole table."""

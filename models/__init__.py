@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from models.account import Account
 from models.activity import Activity
 from models.analytics import Analytics
 from models.api_key import ApiKey
@@ -11,6 +12,9 @@ from models.audit_event import AuditEvent
 from models.auth_identity import AuthIdentity
 from models.base import Stored
 from models.budget import Budget
+from models.card import Card
+from models.card_event import CardEvent
+from models.card_queue import CardQueue
 from models.deletion import Deletion
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
@@ -21,6 +25,7 @@ from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Profile
 from models.refresh_token import RefreshToken
+from models.spending_profile import SpendingProfile
 from models.user import User
 
 DOCUMENTS: Final[tuple[type[Stored], ...]] = (
@@ -43,11 +48,17 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     AuditEvent,
     IntegrityScan,
     Migration,
+    Account,
+    Card,
+    SpendingProfile,
+    CardQueue,
+    CardEvent,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
 __all__ = [
     "DOCUMENTS",
+    "Account",
     "Activity",
     "Analytics",
     "ApiKey",
@@ -56,6 +67,9 @@ __all__ = [
     "AuditEvent",
     "AuthIdentity",
     "Budget",
+    "Card",
+    "CardEvent",
+    "CardQueue",
     "Deletion",
     "Guard",
     "IdempotencyKey",
@@ -66,6 +80,7 @@ __all__ = [
     "Preferences",
     "Profile",
     "RefreshToken",
+    "SpendingProfile",
     "Stored",
     "User",
 ]

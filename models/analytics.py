@@ -22,6 +22,10 @@ PersonId = Annotated[str, Field(min_length=1, max_length=256)]
 _DUPLICATE_KEY = 11000
 
 
+class DuplicateMessages(Exception):
+    """A `messageId` of an app is stored already; nothing of the transaction is."""
+
+
 class AnalyticsContent(Fields):
     """What is told of an event (seed 002)."""
 
@@ -113,29 +117,47 @@ class Analytics(OwnedByUser):
         return cls.from_stored(row)
 
     @classmethod
-    async def insert_rows(cls, rows: Sequence[Raw]) -> int:
-        """Store rows that `row` made, each `messageId` of an app once.
+    async def insert_row(cls, row: Raw) -> int:
+        """Store one row that `row` made.
 
         Returns:
-            How many were left out because they are stored already.
+            1 where its `messageId` is stored already, and it was left out, else 0.
+        """
+        try:
+            await cls.raw().insert_one(row)
+        except DuplicateKeyError:
+            return 1
+        return 0
+
+    @classmethod
+    async def insert_rows(cls, rows: Sequence[Raw], *, session: Session = None) -> None:
+        """Store rows that `row` made, in a transaction or else not as one.
 
         Raises:
+            DuplicateMessages: a `messageId` is stored already.
             pymongo.errors.BulkWriteError: a write failed for any other reason.
         """
         try:
-            if len(rows) == 1:
-                await cls.raw().insert_one(rows[0])
-            else:
-                await cls.raw().insert_many(rows, ordered=False)
-        except DuplicateKeyError:
-            return 1
+            await cls.raw().insert_many(rows, session=session)
         except BulkWriteError as error:
             failures = (error.details or {}).get("writeErrors", [])
-            others = [failure for failure in failures if failure["code"] != _DUPLICATE_KEY]
-            if others or (error.details or {}).get("writeConcernErrors"):
+            if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
                 raise
-            return len(failures)
-        return 0
+            raise DuplicateMessages from None
+
+    @classmethod
+    async def without_stored(cls, rows: Sequence[Raw], *, session: Session = None) -> list[Raw]:
+        """The rows but those whose `messageId` their app has already."""
+        wanted: dict[str, list[str]] = {}
+        for row in rows:
+            if "messageId" in row:
+                wanted.setdefault(row["appId"], []).append(row["messageId"])
+        stored = set()
+        for app_id, messages in wanted.items():
+            query = {"appId": app_id, "messageId": {"$in": messages}}
+            async for found in cls.raw().find(query, {"_id": 0, "messageId": 1}, session=session):
+                stored.add((app_id, found["messageId"]))
+        return [row for row in rows if (row["appId"], row.get("messageId")) not in stored]
 
     @classmethod
     async def get_event_counts(

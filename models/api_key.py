@@ -5,6 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 from pymongo import ReturnDocument
@@ -30,6 +31,8 @@ Scope = Literal[
 ]
 PREFIX: Final = "sk_"
 NOTED_EVERY: Final = timedelta(minutes=1)
+APP_SCOPES: Final = frozenset({"sessions:write", "data:read", "data:write", "events:write", "analytics:read"})
+"""What a key that is bound to an app may have: everything else reaches people, whatever app they use."""
 
 
 class ApiKeyContent(Fields):
@@ -38,6 +41,7 @@ class ApiKeyContent(Fields):
     name: Annotated[str, Field(min_length=1, max_length=255)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=16)]
     app_id: Annotated[AppId | None, Field(description="The one app that the key reaches.")] = None
+    account_id: Annotated[PydanticObjectId | None, Field(description="The one account that the key reaches.")] = None
     expires_at: Timestamp | None = None
 
 

@@ -1,6 +1,6 @@
 """App data: any JSON value under (user, app, key), with a version that only ever grows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from models.app import AppId, DataKey
 from models.base import Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
+from models.precondition import Expected
 from models.values import Json, escape_refs, has_refs, unescape_refs
 
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -34,25 +35,6 @@ class Expiry(Enum):
     """What a write does to an expiry that is there."""
 
     KEEP = "keep"
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What must be stored for a write to be done: RFC 9110's preconditions, in terms of versions.
-
-    Attributes:
-        versions: one of these; None for any version of a live value (`If-Match: *`).
-        absent: instead, no live value at all (`If-None-Match: *`).
-    """
-
-    versions: tuple[int, ...] | None = None
-    absent: bool = False
-
-    def where(self) -> Raw:
-        """The filter that a stored document must match beside its key, for the one operation that changes it."""
-        if self.absent:
-            return {"version": {"$in": []}}
-        return {} if self.versions is None else {"version": {"$in": list(self.versions)}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +91,7 @@ class AppData(OwnedByUser):
         after: str | None = None,
         limit: int = 200,
         fields: Sequence[str] | None = None,
+        share: int | None = None,
     ) -> list[Raw]:
         """The live values of an app in their envelopes, in the order of their keys (seed 002 `findByUserAndApp`).
 
@@ -119,14 +102,57 @@ class AppData(OwnedByUser):
             after: only keys after this one.
             limit: how many at most.
             fields: names of the envelope to give, besides `dataKey` and `version`; None for all.
+            share: leave out the values with more bytes of JSON than this, and tell of each row its `bytes` (0 where the
+                value is not asked for) and whether it is `whole`.
         """
         span: Raw = {"$gte": prefix, "$lt": prefix + "\x7f"}
         if after is not None:
             span["$gt"] = after
         query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **_unexpired(now())}
         wanted = _ENVELOPE if fields is None else _projection(fields)
+        if share is not None:
+            wanted = _shared(wanted, share)
         cursor = cls.raw().find(query, wanted).sort("dataKey", 1).limit(limit)
         return [_enveloped(row) async for row in cursor]
+
+    @classmethod
+    async def page_by_user_and_app(
+        cls,
+        user_id: ObjectId,
+        app_id: str,
+        *,
+        limit: int,
+        most_bytes: int,
+        fields: Sequence[str] | None = None,
+        **options: Any,
+    ) -> tuple[list[Raw], str | None]:
+        """`find_by_user_and_app`, bounded by bytes too, and the key after which there is more, None on the last page.
+
+        Small values come with the list itself; those that are larger than their share of `most_bytes` come one by one,
+        as far as there is room, so that no more is fetched than is given.
+
+        Args:
+            user_id: whose.
+            app_id: which app's.
+            limit: how many at most.
+            most_bytes: of JSON of all values together; the first value comes in any case.
+            fields: as of `find_by_user_and_app`.
+            options: its `prefix` and `after`.
+        """
+        share = most_bytes // (limit + 1)
+        found = await cls.find_by_user_and_app(user_id, app_id, limit=limit + 1, share=share, fields=fields, **options)
+        page: list[Raw] = []
+        room, last = most_bytes, None
+        for row in found[:limit]:
+            size, whole = row.pop("bytes", 0), row.pop("whole")
+            if page and size > room:
+                return page, last
+            last = row["dataKey"]
+            current = row if whole else await cls.find_envelope(user_id, app_id, last)
+            if current is not None:  # else it is gone meanwhile
+                page.append(current if whole or fields is None else _chosen(current, fields))
+                room -= size
+        return page, last if len(found) > limit else None
 
     @classmethod
     async def put(
@@ -140,12 +166,13 @@ class AppData(OwnedByUser):
         by: str,
         expected: Expected | None = None,
         expires_at: datetime | Expiry | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
         session: Session = None,
     ) -> Written:
         """Store a value under the next version, in one atomic operation.
 
         Args:
-            user_id: whose; the caller holds a lease on the user.
+            user_id: whose.
             app_id: which app's.
             data_key: under which key.
             value: a value that `models.values.check_value` accepts.
@@ -153,6 +180,7 @@ class AppData(OwnedByUser):
             by: who writes.
             expected: the precondition; None to write whatever is there.
             expires_at: when the value ends; None for never; `Expiry.KEEP` for as before.
+            before: awaited right before each attempt is sent: the lease on the user.
             session: of a transaction that the write belongs to.
 
         Raises:
@@ -166,8 +194,10 @@ class AppData(OwnedByUser):
         if expected is not None:
             query |= _precondition(expected, moment)
         for attempt in range(_RACES):
+            if before is not None:
+                await before()
             try:
-                before = await cls.raw().find_one_and_update(
+                row = await cls.raw().find_one_and_update(
                     query, update, _BEFORE, upsert=upsert, return_document=ReturnDocument.BEFORE, session=session
                 )
             except DuplicateKeyError:
@@ -176,9 +206,9 @@ class AppData(OwnedByUser):
                 if session is not None or attempt == _RACES - 1:
                     raise
                 continue
-            if before is None and not upsert:
+            if row is None and not upsert:
                 raise StaleVersion
-            return _written(before, moment, expires_at)
+            return _written(row, moment, expires_at)
         raise AssertionError("unreachable")  # pragma: no cover
 
     @classmethod
@@ -344,3 +374,15 @@ def _enveloped(row: Raw) -> Raw:
 def _projection(fields: Sequence[str]) -> Raw:
     wanted = {"_id": 0, "dataKey": 1, "version": 1, **dict.fromkeys(fields, 1)}
     return wanted | {"escaped": 1} if "value" in fields else wanted
+
+
+def _shared(wanted: Raw, share: int) -> Raw:
+    """A projection that leaves values of more than `share` bytes out, and says so."""
+    if "value" not in wanted:
+        return wanted | {"bytes": {"$literal": 0}, "whole": {"$literal": True}}
+    whole = {"$lte": ["$bytes", share]}
+    return wanted | {"value": {"$cond": [whole, "$value", "$$REMOVE"]}, "bytes": 1, "whole": whole}
+
+
+def _chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
+    return {name: value for name, value in envelope.items() if name in {"dataKey", "version", *fields}}

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from beanie import Document
+from beanie import Document, PydanticObjectId
 from bson import ObjectId
 from bson.errors import InvalidId
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -55,6 +56,15 @@ def stored_name(name: str) -> str:
     return "_id" if name == "id" else to_camel(name)
 
 
+def _not_absent(value: object) -> object:
+    if value is None:
+        raise ValueError("an id has 24 hex digits")
+    return value
+
+
+Reference = Annotated[PydanticObjectId, BeforeValidator(_not_absent)]
+"""An id that a body must name: of a null, PydanticObjectId alone would make a fresh id."""
+
 Timestamp = Annotated[
     datetime,
     AfterValidator(to_milliseconds),
@@ -77,9 +87,26 @@ Happened = Annotated[Timestamp, AfterValidator(not_ahead)]
 
 
 class Fields(BaseModel):
-    """A group of fields with camelCase names, shared by a document and the bodies that carry it over HTTP."""
+    """A group of fields with camelCase names, shared by a document and the bodies that carry it over HTTP.
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
+    What comes over HTTP is validated by its camelCase names alone; code makes one by attribute names.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=False, validate_by_alias=True, extra="forbid")
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            """Make one by attribute names."""
+            fields = type(self).model_fields
+            super().__init__(**{_alias_of(fields, name): value for name, value in values.items()})
+
+        # Without this pydantic would validate by calling `__init__`, and take attribute names from everybody.
+        __init__.__pydantic_base_init__ = True
+
+
+def _alias_of(fields: Mapping[str, FieldInfo], name: str) -> str:
+    return fields[name].alias or name if name in fields else name
 
 
 class Stored(Document):

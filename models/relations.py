@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from models.account import Account
 from models.activity import Activity
 from models.analytics import Analytics
+from models.api_key import ApiKey
 from models.app_data import AppData
 from models.auth_identity import AuthIdentity
 from models.base import Stored, stored_name
+from models.card import ACTIVE, Card
+from models.card_event import CardEvent
+from models.card_queue import CardQueue
 from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Profile
 from models.refresh_token import RefreshToken
+from models.spending_profile import SpendingProfile
 from models.user import User
 
 
@@ -102,12 +108,36 @@ RELATIONS: Final[tuple[Relation, ...]] = (
     Relation(AuthIdentity, "user_id", User, CASCADE, at_once=True),
     Relation(RefreshToken, "user_id", User, CASCADE, at_once=True),
     Relation(PhoneOtp, "user_id", User, CASCADE, at_once=True),
+    # The card programme (seed 001). Queues stand before events: an event needs its queue.
+    Relation(User, "account_id", Account, CASCADE, STRIPED),
+    Relation(Card, "account_id", Account, CASCADE, STRIPED),
+    Relation(SpendingProfile, "account_id", Account, CASCADE, STRIPED),
+    Relation(
+        Card,
+        "user_id",
+        User,
+        RESTRICT,
+        tenant="account_id",
+        when={"status": {"$in": list(ACTIVE)}},
+        companion={"status": "orphaned"},
+        refused="User does not belong to this account",
+    ),
+    Relation(
+        Card,
+        "spending_profile_id",
+        SpendingProfile,
+        SET_NULL,
+        tenant="account_id",
+        refused="Spending profile does not belong to this account",
+    ),
+    Relation(ApiKey, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account", at_once=True),
+    Relation(CardQueue, "account_id", Account, CASCADE, STRIPED),
+    Relation(CardEvent, "account_id", Account, CASCADE, STRIPED),
 )
 
 EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("users", "valu_user_id"): "an id in another system",
     ("users", "merkos_user_id"): "an id in another system",
-    ("users", "account_id"): "accounts come with the card programme; until then it is always absent",
     ("activities", "app_id"): "an app needs no registration",
     ("activities", "session_id"): "a label of the client's own",
     ("appdata", "app_id"): "an app needs no registration",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Annotated, Any
 
@@ -26,7 +26,8 @@ class UnstorableValue(ValueError):
 
     Attributes:
         pointer: where it is (RFC 6901).
-        code: `too_deep`, `integer_too_large`, `nul_in_key`, `not_finite` or `not_unicode`.
+        code: `too_deep`, `integer_too_large`, `nul_in_key`, `not_finite` or `not_unicode`; or
+            `conflicting`, where it does not go with another field.
         detail: a sentence for a person.
     """
 
@@ -41,6 +42,8 @@ class UnstorableValue(ValueError):
 def check_value(value: Json, pointer: str = "", depth: int = 0) -> None:
     """Check that a value survives BSON: depth at most 64, 64-bit integers, finite floats, unicode, no NUL in keys.
 
+    The work is in proportion to the value: the place is spelled out only once a fault is found.
+
     Args:
         value: what a JSON parser made.
         pointer: where the value stands in the body, for the error.
@@ -49,18 +52,24 @@ def check_value(value: Json, pointer: str = "", depth: int = 0) -> None:
     Raises:
         UnstorableValue: it does not, naming the place.
     """
-    if isinstance(value, dict):
-        _check_depth(pointer, depth)
-        for key, item in value.items():
-            place = f"{pointer}/{_pointer_part(key)}"
-            _check_key(place, key)
-            check_value(item, place, depth + 1)
-    elif isinstance(value, list):
-        _check_depth(pointer, depth)
-        for index, item in enumerate(value):
-            check_value(item, f"{pointer}/{index}", depth + 1)
-    else:
-        _check_scalar(pointer, value)
+    fault = _fault(value, depth)
+    if fault is not None:
+        place = "".join(f"/{_pointer_part(str(part))}" for part in reversed(fault.path))
+        raise UnstorableValue(pointer + place, fault.code, fault.detail)
+
+
+@dataclass(slots=True)
+class _Fault:
+    """What is wrong, and the keys and indexes that lead to it, the innermost first."""
+
+    code: str
+    detail: str
+    path: list[str | int] = field(default_factory=list)
+
+    def inside(self, part: str | int) -> "_Fault":
+        """The same fault, seen from one container further out."""
+        self.path.append(part)
+        return self
 
 
 def dump_checked(value: Json) -> bytes:
@@ -105,31 +114,43 @@ def _items(container: dict[str, Any] | list[Any]) -> Iterable[Json]:
     return container.values() if isinstance(container, dict) else container
 
 
-def _check_depth(pointer: str, depth: int) -> None:
+def _fault(value: Json, depth: int) -> _Fault | None:
+    """The first fault of a value in the order in which it is written; 64 levels of recursion at most."""
+    if not isinstance(value, (dict, list)):
+        return _scalar_fault(value)
     if depth >= MAX_DEPTH:
-        raise UnstorableValue(pointer, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep")
+        return _Fault("too_deep", f"JSON may be nested {MAX_DEPTH} levels deep")
+    parts: Iterable[tuple[str | int, Json]] = value.items() if isinstance(value, dict) else enumerate(value)
+    for part, item in parts:
+        fault = (_key_fault(part) if isinstance(part, str) else None) or _fault(item, depth + 1)
+        if fault is not None:
+            return fault.inside(part)
+    return None
 
 
-def _check_key(pointer: str, key: str) -> None:
+def _key_fault(key: str) -> _Fault | None:
     if "\0" in key:
-        raise UnstorableValue(pointer, "nul_in_key", "a key must not contain U+0000")
-    _check_text(pointer, key)
+        return _Fault("nul_in_key", "a key must not contain U+0000")
+    return _text_fault(key)
 
 
-def _check_scalar(pointer: str, value: object) -> None:
+def _scalar_fault(value: object) -> _Fault | None:
     if isinstance(value, str):
-        _check_text(pointer, value)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise UnstorableValue(pointer, "not_finite", "NaN and Infinity are not JSON")
-    elif isinstance(value, int) and not _LEAST <= value <= _MOST:
-        raise UnstorableValue(pointer, "integer_too_large", "an integer must fit 64 bits with sign")
+        return _text_fault(value)
+    if isinstance(value, float):
+        return None if math.isfinite(value) else _Fault("not_finite", "NaN and Infinity are not JSON")
+    if isinstance(value, int) and not _LEAST <= value <= _MOST:
+        return _Fault("integer_too_large", "an integer must fit 64 bits with sign")
+    return None
 
 
-def _check_text(pointer: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UnstorableValue(pointer, "not_unicode", "a string holds half of a surrogate pair") from None
+def _text_fault(text: str) -> _Fault | None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return _Fault("not_unicode", "a string holds half of a surrogate pair")
+    return None
 
 
 def _pointer_part(key: str) -> str:

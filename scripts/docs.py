@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from app.errors import FIELD_CODES, Problem
 from app.settings import Settings
-from indexes.definitions import OURS, SEED, Index
+from indexes.definitions import INDEXES, OURS, OURS_CARDS, SEED, SEED_001, Index
 from models.base import Stored
 from models.relations import RELATIONS
 
@@ -90,11 +90,10 @@ def indexes_page() -> str:
     """Every index with the query that it is for."""
     told = (
         "`python -m scripts indexes plan` shows how a database differs from this, `stats` how each index is used. "
-        "*002* stands for seed 002's list, *ours* for what the API's lists and jobs need besides."
+        "*002* and *001* stand for those seeds' lists, *ours* for what the API's lists and jobs need besides."
     )
     parts = [
-        f"## {document.collection_name()}\n\n{_table(_INDEX_HEAD, list(_index_rows(document)))}"
-        for document in dict.fromkeys([*SEED, *OURS])
+        f"## {document.collection_name()}\n\n{_table(_INDEX_HEAD, list(_index_rows(document)))}" for document in INDEXES
     ]
     return _page("Indexes", told, "\n\n".join(parts))
 
@@ -181,7 +180,7 @@ def _first_line(documented: type) -> str:
 
 
 def _index_rows(document: type[Stored]) -> Iterator[tuple[str, str, str, str]]:
-    for name, table in (("002", SEED), ("ours", OURS)):
+    for name, table in (("002", SEED), ("001", SEED_001), ("ours", OURS), ("ours", OURS_CARDS)):
         for index in table.get(document, []):
             keys = ", ".join(f"{key} {direction}" for key, direction in index.keys.items())
             yield f"`{keys}`", _options(index), name, index.serves

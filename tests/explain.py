@@ -34,6 +34,7 @@ ALLOWED: Final[dict[str, str]] = {
             "authidentities": "{}",
             "refreshtokens": "{}",
             "phoneotps": "{}",
+            "cardevents": "{}",
             "analytics": "{messageId: {$gt: ?}}",
         }.items()
     },

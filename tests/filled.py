@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from models import Preferences, Profile, User
+from models import Card, CardEvent, CardQueue, Preferences, Profile, SpendingProfile, User
 from models.base import Raw, now
 
 USERS = [ObjectId() for _ in range(25)]
@@ -37,6 +37,36 @@ def value(number: int) -> Raw:
     return {**key, "version": 1, "deleted": deleted, "escaped": False, "value": number, "bytes": 4, **times}
 
 
+async def fill_cards(database: AsyncDatabase[Raw]) -> None:
+    """Some thousand cards of a few accounts, with their events."""
+    accounts = [ObjectId() for _ in range(7)]
+    profiles = [SpendingProfile(id=ObjectId(), account_id=accounts[n % 7], name=f"p{n}") for n in range(70)]
+    await database.spendingprofiles.insert_many([profile.stored() for profile in profiles])
+    cards = [
+        Card(
+            id=ObjectId(),
+            account_id=accounts[number % 7],
+            user_id=USERS[number % 25],
+            spending_profile_id=profiles[number % 70].id if number % 3 else None,
+            status=("pending", "open", "paused", "closed")[number % 4],
+            last_four=f"{number:04}",
+        )
+        for number in range(3000)
+    ]
+    await database.cards.insert_many([card.stored() for card in cards])
+    queues = [
+        CardQueue(id=card.id, account_id=card.account_id, due_at=moment(n), last=n % 5, waiting=n % 5)
+        for n, card in enumerate(cards)
+    ]
+    await database.cardqueues.insert_many([queue.stored() for queue in queues])
+    states = ("waiting", "delivered", "dead", "skipped")
+    events = [
+        CardEvent(account_id=card.account_id, subject=card.id, sequence=1, type="card.updated", state=states[n % 4])
+        for n, card in enumerate(cards)
+    ]
+    await database.cardevents.insert_many([event.stored() for event in events])
+
+
 async def fill(database: AsyncDatabase[Raw]) -> None:
     """Some thousand documents of several users, apps and months, so that the planner has a choice."""
     people = [User(id=user, email=f"user{number}@example.com") for number, user in enumerate(USERS)]
@@ -46,5 +76,6 @@ async def fill(database: AsyncDatabase[Raw]) -> None:
     await database.activities.insert_many([activity(number) for number in range(4000)])
     await database.analytics.insert_many([event(number) for number in range(4000)])
     await database.appdata.insert_many([value(number) for number in range(4000)])
+    await fill_cards(database)
     ledger = [{"nextSweepAt": moment(number), "root": "users", "by": "test", "at": NOW} for number in range(300)]
     await database.deletions.insert_many(ledger)

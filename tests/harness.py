@@ -80,9 +80,10 @@ class Api:
         """Someone with this token or key."""
         return Caller(self.client, credential, user_id)
 
-    async def key(self, *scopes: str, app_id: str | None = None) -> Caller:
+    async def key(self, *scopes: str, app_id: str | None = None, account_id: str | None = None) -> Caller:
         """A fresh API key, put into the database."""
-        content = ApiKeyContent.model_validate({"name": "test", "scopes": list(scopes), "appId": app_id})
+        bound = {"appId": app_id, "accountId": account_id}
+        content = ApiKeyContent.model_validate({"name": "test", "scopes": list(scopes), **bound})
         key, secret = ApiKey.issue(content)
         await key.add()
         return self.caller(secret)

@@ -14,7 +14,7 @@ from app.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
 from app.http import Cursor, Expand, Limit, Page, StrictRoute, decode_cursor, page, problems
 from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authorize
-from app.relations.leases import leases
+from app.relations.leases import Lease, leases
 from app.users.views import Embedded, UserView, View, expand_user
 from models.activity import Activity, ActivityContent, EventType, SessionId
 from models.app import AppId
@@ -45,18 +45,19 @@ async def create(
     user_id = caller.resolve(userId)
     authorize(caller, "data:write", user_id=user_id, app_id=content.app_id)
     await app_registry(request.scope).settings_of(content.app_id)
-    await leases(request.scope).hold(User, user_id)
-    activity = await _store(user_id, content, claim)
+    activity = await _store(Lease(leases(request.scope), User, user_id), content, claim)
     response.headers["ETag"] = f'"{activity.version}"'
     return ActivityView.model_validate(activity)
 
 
-async def _store(user_id: ObjectId, content: ActivityContent, claim: Claim | None) -> Activity:
+async def _store(lease: Lease, content: ActivityContent, claim: Claim | None) -> Activity:
+    user_id = lease.parent_id
     if claim is None:
-        return await Activity.create_activity(user_id, content)
+        return await lease.under(lambda: Activity.create_activity(user_id, content))
 
     async def work(session: AsyncClientSession, activity_id: ObjectId) -> None:
-        await Activity(id=activity_id, user_id=user_id, **content.model_dump(by_alias=False)).add(session)
+        activity = Activity(id=activity_id, user_id=user_id, **content.model_dump(by_alias=False))
+        await lease.under(lambda: activity.add(session))
 
     done = await once(claim, 201, work)
     row = await Activity.raw().find_one({"_id": done.resource_id})

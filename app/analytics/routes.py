@@ -20,6 +20,7 @@ from app.relations.leases import leases
 from models.analytics import Analytics, EventCategory, EventName
 from models.app import AppId
 from models.base import Raw, Timestamp, now, parse_id, rfc3339
+from models.user import User
 
 EVENTS_PATH: Final = "/v1/analytics/events"
 _DEFAULT_SPAN: Final = timedelta(days=30)
@@ -52,6 +53,7 @@ class Filter:
 
 async def _filter(
     caller: Caller,
+    request: Request,
     start: Annotated[
         Timestamp | None, Query(alias="from", description="Inclusive; 30 days before `to` if absent.")
     ] = None,
@@ -68,6 +70,8 @@ async def _filter(
     since = start or max(until, _EARLIEST) - _DEFAULT_SPAN
     if since > until:
         raise Invalid.field("?from", "out_of_range", "from is later than to")
+    if user is not None:  # a deleted user's events are not there, though it takes a while to sweep them
+        await leases(request.scope).hold(User, user)
     return Filter(since, until, user, {"appId": app_id, "eventName": event_name, "eventCategory": event_category})
 
 

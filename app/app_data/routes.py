@@ -17,16 +17,16 @@ from app.http import (
     Limit,
     StrictRoute,
     decode_cursor,
+    encode_cursor,
     etag,
     http_date,
     is_known,
-    page,
     precondition,
     problems,
 )
 from app.patches import patch_kind
-from app.principal import Caller, authorize
-from app.relations.leases import leases
+from app.principal import Caller, authorize, may
+from app.relations.leases import Lease, leases
 from app.users.views import expand_user
 from models.app import AppId
 from models.app_data import AppData
@@ -34,6 +34,7 @@ from models.user import User
 
 VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
 _WRITES: Final = ("ttl", "activity")
+_PAGE_BYTES: Final = 8 * 1024 * 1024
 _FIELDS: Final = frozenset({"dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt"})
 
 router = APIRouter(prefix="/v1/users/{userId}/apps/{appId}", route_class=StrictRoute, tags=["App data"])
@@ -77,14 +78,14 @@ def _envelope_answer(status: int, envelope: dict[str, Any]) -> Answer:
 
 
 async def _place(request: HotRequest, scope: str) -> Place:
-    """What the path names, with the caller let pass and the user seen to exist."""
+    """What the path names, with the caller let pass; that the user exists is seen when the value is asked for."""
     principal = await request.caller()
-    place = Place(resolve(request, principal), request.path["appId"], request.path["dataKey"], principal.name)
+    user_id, app_id = resolve(request, principal), request.path["appId"]
+    lease = Lease(leases(request.scope), User, user_id)
+    may_read = may(principal, "data:read", user_id=user_id)
+    place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease, may_read)
     place.check()
-    authorize(principal, scope, user_id=place.user_id, app_id=place.app_id)
-    held = leases(request.scope)
-    if not held.is_held(place.user_id):
-        await held.hold(User, place.user_id)
+    authorize(principal, scope, user_id=user_id, app_id=app_id)
     return place
 
 
@@ -118,22 +119,26 @@ async def list_app_data(
     cursor: Cursor = None,
     expand: Expand = None,
 ) -> Response:
-    """The live values of an app in the order of their keys, each in its envelope."""
+    """The live values of an app in the order of their keys, each in its envelope.
+
+    A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it is null.
+    """
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id, app_id=appId)
     if expand:
         authorize(caller, "users:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
     after = decode_cursor(cursor, str)
-    rows = await AppData.find_by_user_and_app(
+    items, last = await AppData.page_by_user_and_app(
         user_id,
         appId,
         prefix=prefix,
         after=after[0] if after else None,
-        limit=limit + 1,
+        limit=limit,
+        most_bytes=_PAGE_BYTES,
         fields=_wanted(fields),
     )
-    items, following = page(rows, limit, lambda row: (row["dataKey"],))
+    following = None if last is None else encode_cursor(last)
     if expand:
         user = await expand_user(user_id)
         items = [{**row, "user": user} for row in items]

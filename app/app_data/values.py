@@ -15,9 +15,11 @@ from app.database import transaction
 from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
 from app.http import holds, wants_absence
 from app.patches import PatchKind, apply_patch
+from app.relations.leases import Lease
 from models.activity import Activity, ActivityContent
 from models.app import NAME_PATTERN
-from models.app_data import AppData, Expected, Expiry, StaleVersion, Written
+from models.app_data import AppData, Expiry, StaleVersion, Written
+from models.precondition import Expected
 from models.values import Json
 
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -26,12 +28,14 @@ _RACES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value is, and who asks for it."""
+    """Where a value is, who asks for it, and the leave to do so while the user exists."""
 
     user_id: ObjectId
     app_id: str
     data_key: str
     by: str
+    lease: Lease
+    may_read: bool = True
 
     @property
     def key(self) -> tuple[ObjectId, str, str]:
@@ -49,8 +53,9 @@ async def read_value(place: Place) -> dict[str, Any]:
     """The live value with its `version` and `updatedAt`.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none, or no such user.
     """
+    await place.lease.hold()
     row = await AppData.find_by_user_app_and_key(*place.key)
     if row is None:
         raise NotFound("there is no value under this key")
@@ -73,7 +78,9 @@ async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[d
         written = await _write(place, value, size, options.expected, options.expires_at, options)
     except StaleVersion:
         raise await mismatch(place, options.expected) from None
-    return _envelope(place, written, value, with_value=options.wants_value(default=False)), written.created
+    return _envelope(
+        place, written, value, with_value=place.may_read and options.wants_value(default=False)
+    ), written.created
 
 
 async def patch_value(place: Place, kind: PatchKind, body: bytes, options: WriteOptions) -> dict[str, Any]:
@@ -98,7 +105,7 @@ async def patch_value(place: Place, kind: PatchKind, body: bytes, options: Write
             written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
         except StaleVersion:
             continue
-        return _envelope(place, written, value, with_value=options.wants_value(default=True))
+        return _envelope(place, written, value, with_value=place.may_read and options.wants_value(default=True))
     raise Unavailable("other writers of this key were faster")
 
 
@@ -111,6 +118,7 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
     """
 
     async def delete(session: AsyncClientSession | None = None) -> None:
+        await place.lease.hold()
         await AppData.delete(*place.key, by=place.by, expected=options.expected, session=session)
         await _record_activity(place, options, session)
 
@@ -122,8 +130,11 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
 
 
 async def mismatch(place: Place, expected: Expected | None) -> VersionMismatch:
-    """The problem of a write that came too late, with what is stored."""
-    return VersionMismatch(await AppData.find_envelope(*place.key), absent=wants_absence(expected))
+    """The problem of a write that came too late, with what is stored; without the value for who may only write."""
+    current = await AppData.find_envelope(*place.key)
+    if current is not None and not place.may_read:
+        del current["value"]
+    return VersionMismatch(current, absent=wants_absence(expected))
 
 
 async def _write(
@@ -138,7 +149,14 @@ async def _write(
 
     async def put(session: AsyncClientSession | None = None) -> Written:
         written = await AppData.put(
-            *place.key, value, size=size, by=place.by, expected=expected, expires_at=expires_at, session=session
+            *place.key,
+            value,
+            size=size,
+            by=place.by,
+            expected=expected,
+            expires_at=expires_at,
+            before=place.lease.hold,
+            session=session,
         )
         await _record_activity(place, options, session)
         return written
@@ -158,7 +176,7 @@ async def _record_activity(place: Place, options: WriteOptions, session: AsyncCl
         content = ActivityContent(
             app_id=place.app_id, event_type=options.activity, event_data={"dataKey": place.data_key}
         )
-        await Activity.create_activity(place.user_id, content, session=session)
+        await place.lease.under(lambda: Activity.create_activity(place.user_id, content, session=session))
 
 
 def _envelope(place: Place, written: Written, value: Json, *, with_value: bool) -> dict[str, Any]:

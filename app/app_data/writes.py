@@ -7,8 +7,9 @@ from typing import Final
 
 from app.errors import Invalid, VersionRequired
 from models.app import AppContent
-from models.app_data import Expected, Expiry
+from models.app_data import Expiry
 from models.base import now
+from models.precondition import Expected
 
 _LONGEST_TTL: Final = 10 * 366 * 24 * 60 * 60
 _LONGEST_EVENT_TYPE: Final = 256

@@ -10,8 +10,8 @@ from app.errors import NotFound, VersionMismatch
 from app.http import holds, wants_absence
 from app.read_only import READ_ONLY, refuse_changes, told, writable
 from models.app import App
-from models.app_data import Expected
 from models.base import Raw, now
+from models.precondition import Expected
 
 
 async def find_app(app_id: str) -> AppView:

@@ -10,7 +10,7 @@ from models.base import Timestamp
 class AppView(AppContent):
     """A registered app; `id` is the `appId` that its data carries."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: AppId
     version: int

@@ -1,6 +1,10 @@
 """The rules of API keys that are there: how one is found, shown and revoked."""
 
+from typing import Annotated
+
+from beanie import PydanticObjectId
 from bson import ObjectId
+from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
@@ -9,9 +13,9 @@ from app.http import wants_absence
 from app.users.views import View, current
 from models.api_key import ApiKey, Scope
 from models.app import AppId
-from models.app_data import Expected
 from models.audit_event import AuditEvent
 from models.base import Timestamp
+from models.precondition import Expected
 
 
 class ApiKeyView(View):
@@ -20,6 +24,7 @@ class ApiKeyView(View):
     name: str
     scopes: list[Scope]
     app_id: AppId | None = None
+    account_id: PydanticObjectId | None = None
     expires_at: Timestamp | None = None
     last_used_at: Timestamp | None = None
     previous_until: Timestamp | None = None
@@ -28,7 +33,7 @@ class ApiKeyView(View):
 class IssuedKey(ApiKeyView):
     """A key, shown this once."""
 
-    key: str
+    key: Annotated[str, Field(repr=False)]
 
 
 async def find_key(key_id: ObjectId | None) -> ApiKeyView:

@@ -1,7 +1,7 @@
 """Routes of credentials: API keys, access tokens for users, and the key set that verifies them."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -24,15 +24,18 @@ from app.http import (
     problems,
     request_precondition,
 )
-from app.idempotency import IdempotencyClaim, once
+from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
+from app.relations.guards import refer
+from app.tokens import server_sid
 from app.users.changes import find_user
-from models.api_key import ApiKey, ApiKeyContent
+from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
 from models.audit_event import AuditEvent
 from models.base import Fields, now, parse_id
 
 router = APIRouter(route_class=StrictRoute)
+_WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
 
 
 class SessionRequest(Fields):
@@ -44,7 +47,7 @@ class SessionRequest(Fields):
 class Session(Fields):
     """An access token, shown this once."""
 
-    access_token: str
+    access_token: Annotated[str, Field(repr=False)]
     token_type: str = "Bearer"  # noqa: S105
     expires_in: Annotated[int, Field(description="Seconds.")]
 
@@ -54,7 +57,7 @@ class Session(Fields):
     status_code=201,
     operation_id="createApiKey",
     summary="Create an API key",
-    responses=problems(409),
+    responses=problems(400, 409),
     tags=["API keys"],
 )
 async def create_key(
@@ -67,6 +70,7 @@ async def create_key(
 
     async def work(session: AsyncClientSession, key_id: ObjectId) -> None:
         key.id = PydanticObjectId(key_id)
+        await refer(ApiKey, {**key.stored(), "_id": key_id}, session)
         await key.add(session)
         await AuditEvent.record("key_created", caller.name, detail={"keyId": str(key_id)}, session=session)
 
@@ -78,8 +82,14 @@ async def create_key(
 
 
 def _check(content: ApiKeyContent) -> None:
-    if content.app_id is not None and "admin" in content.scopes:
-        raise Invalid.field("/appId", "conflicting", "a key with the scope admin reaches every app")
+    if content.app_id is not None and (beyond := sorted(set(content.scopes) - APP_SCOPES)):
+        detail = f"{', '.join(beyond)} would reach more than one app's data, to which appId binds the key"
+        raise Invalid.field("/scopes", "conflicting", detail)
+    if content.account_id is not None and not {*content.scopes} <= _WITHIN_ACCOUNT:
+        reachable = " and ".join(sorted(_WITHIN_ACCOUNT))
+        raise Invalid.field(
+            "/accountId", "conflicting", f"a key that is bound to an account has the scopes {reachable}"
+        )
     if content.expires_at is not None and content.expires_at <= now():
         raise Invalid.field("/expiresAt", "out_of_range", "expiresAt is in the past")
 
@@ -137,23 +147,43 @@ async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     status_code=201,
     operation_id="createSession",
     summary="Mint an access token for a user",
-    responses=problems(),
+    responses=problems(409),
     tags=["Sessions"],
 )
 async def create_session(
     userId: str,
     caller: Caller,
     request: Request,
+    claim: IdempotencyClaim,
     body: Annotated[SessionRequest | None, SESSION] = None,
 ) -> Session:
-    """For a server that has signed the user in by itself. Stores nothing; a repeat mints another token."""
+    """For a server that has signed the user in by itself. Nothing of the token is stored.
+
+    With an Idempotency-Key a repeat is 409, whose `id` is the `sid` of the token that was minted.
+    """
     user_id = caller.resolve(userId)
     app_id = (body.app_id if body else None) or caller.app_id
     authorize(caller, "sessions:write", user_id=user_id, app_id=app_id)
     user = await find_user(user_id)
-    tokens = authenticator(request.scope).tokens
-    token, lifetime = tokens.mint(user_id, issued_at=time.time(), app_id=app_id, roles=user.token_roles)
+    session_id = await _new_session(claim)
+    token, lifetime = authenticator(request.scope).tokens.mint(
+        user_id, issued_at=time.time(), app_id=app_id, roles=user.token_roles, server_session=session_id
+    )
     return Session(access_token=token, expires_in=lifetime)
+
+
+async def _new_session(claim: Claim | None) -> ObjectId:
+    """What names a token that is minted now; with a claim, at most once for it."""
+    if claim is None:
+        return ObjectId()
+
+    async def nothing_more(session: AsyncClientSession, session_id: ObjectId) -> None:
+        """The claim is all that is stored."""
+
+    done = await once(claim, 201, nothing_more)
+    if done.repeated:
+        raise AlreadyDone("the token was minted and shown before", extra={"id": server_sid(done.resource_id)})
+    return done.resource_id
 
 
 @router.get(

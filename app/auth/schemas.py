@@ -99,8 +99,8 @@ class LogoutRequest(Fields):
 class TokenPair(Fields):
     """Tokens, shown this once."""
 
-    access_token: str
-    refresh_token: str
+    access_token: Annotated[str, Field(repr=False)]
+    refresh_token: Annotated[str, Field(repr=False)]
     token_type: str = "Bearer"  # noqa: S105
     expires_in: Annotated[int, Field(description="Seconds that the access token lives.")]
     session_id: str
@@ -148,7 +148,7 @@ class IdentityView(View):
 class SessionView(Fields):
     """A session on one device."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: PydanticObjectId
     device_info: str | None = None
@@ -163,7 +163,7 @@ class SessionView(Fields):
 class AuditView(Fields):
     """One thing that was done."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: PydanticObjectId
     kind: AuditKind

@@ -24,7 +24,7 @@ from app.auth.sign_in_views import challenge_view
 from app.errors import Unauthenticated
 from app.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
 from app.http import StrictRoute, problems
-from app.principal import authenticator, live
+from app.principal import authenticate, authenticator, live
 from app.users.changes import find_user
 from models.refresh_token import RefreshToken
 from models.user import User
@@ -89,7 +89,7 @@ async def log_out(request: Request, body: Annotated[LogoutRequest | None, LOGOUT
     if body is not None and body.refresh_token is not None:
         await sign_in_of(request.scope).sessions.end_by_token(body.refresh_token)
         return
-    caller = await live(await authenticator(request.scope).authenticate(request.headers.get("authorization")))
+    caller = await live(await authenticate(request.scope))
     if caller.session_id is None:
         raise Unauthenticated("this access token belongs to no session")
     await RefreshToken.end(caller.session_id, caller.id)

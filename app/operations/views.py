@@ -14,7 +14,7 @@ Text = Annotated[str, BeforeValidator(str)]
 class JobView(Fields):
     """A background job."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: Text
     kind: str
@@ -47,7 +47,7 @@ class RelationView(Fields):
 class ScanView(Fields):
     """What the last look at one relation found."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: Annotated[str, Field(description="The relation, such as `cards.userId`.")]
     state: Literal["running", "done"]

@@ -31,11 +31,11 @@ from app.relations.take import (
 )
 from app.relations.witness import WITNESSES
 from app.settings import Settings
-from models.app_data import Expected
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
 from models.guard import Guard
 from models.job import Job
+from models.precondition import Expected
 from models.relations import RELATIONS
 
 SWEEP_JOB: Final = "sweep-deletion"

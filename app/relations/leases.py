@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bson import ObjectId
 from pymongo.read_concern import ReadConcern
@@ -12,6 +14,7 @@ from app.errors import NotFound
 from app.relations.living import living
 from models.base import Stored
 
+T = TypeVar("T")
 _MOST: Final = 100_000
 _TOGETHER: Final = 100
 _LOCAL: Final = ReadConcern("local")
@@ -49,6 +52,17 @@ class Leases:
             if not await self._read_once(parent, parent_id):
                 raise NotFound("there is no such user")
 
+    async def hold_many(self, parent: type[Stored], parent_ids: Collection[ObjectId]) -> set[ObjectId]:
+        """Hold leases on any number of parents, reading those that need it by one query.
+
+        Returns:
+            The ids that name no parent; empty where every lease is held, and held now.
+        """
+        while missing := {parent_id for parent_id in parent_ids if not self.is_held(parent_id)}:
+            if gone := missing - await self._read(parent, missing):
+                return gone
+        return set()
+
     def drop(self, parent_id: ObjectId) -> None:
         """Give the lease back: the parent is gone, whatever a read under way will say."""
         self._forget(parent_id)
@@ -60,15 +74,18 @@ class Leases:
         reading = self._reading.get(parent_id)
         if reading is not None:
             return await asyncio.shield(reading)
-        task = asyncio.ensure_future(self._read(parent, parent_id))
+        task = asyncio.ensure_future(self._is_there(parent, parent_id))
         self._reading[parent_id] = task
         task.add_done_callback(lambda _: self._reading.pop(parent_id, None))
         return await asyncio.shield(task)
 
-    async def _read(self, parent: type[Stored], parent_id: ObjectId) -> bool:
-        """Read the parent, and by the same query those that are in use and whose leases run out soon."""
+    async def _is_there(self, parent: type[Stored], parent_id: ObjectId) -> bool:
+        return parent_id in await self._read(parent, {parent_id})
+
+    async def _read(self, parent: type[Stored], wanted: set[ObjectId]) -> set[ObjectId]:
+        """Read parents, and by the same query those that are in use and whose leases run out soon: which are there."""
         started = time.monotonic()
-        asked = {parent_id, *self._ending(started)}
+        asked = {*wanted, *self._ending(started)}
         self._asked[id(asked)] = asked
         try:
             found = await self._existing(parent, list(asked))
@@ -78,7 +95,7 @@ class Leases:
             self._forget(gone)
         for seen in asked & found:
             self._grant(seen, started + self._seconds)
-        return parent_id in found  # one that was dropped meanwhile is not held, and read again
+        return found  # one that was dropped meanwhile is not held, and read again
 
     def _ending(self, moment: float) -> list[ObjectId]:
         """Leases in the second half of their time that are in use; those that ran out unused are dropped."""
@@ -105,6 +122,29 @@ class Leases:
     def _forget(self, parent_id: ObjectId) -> None:
         self._deadlines.pop(parent_id, None)
         self._used.discard(parent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Leave to insert children of one parent. Whatever inserts them asks for this, and shows it right before."""
+
+    leases: Leases
+    parent: type[Stored]
+    parent_id: ObjectId
+
+    async def hold(self) -> None:
+        """Hold it now: the insert is what follows, with nothing awaited in between.
+
+        Raises:
+            NotFound: there is no such parent.
+        """
+        if not self.leases.is_held(self.parent_id):
+            await self.leases.hold(self.parent, self.parent_id)
+
+    async def under(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Hold it, and send at once; raises NotFound where there is no such parent."""
+        await self.hold()
+        return await send()
 
 
 def leases(scope: Any) -> Leases:

@@ -16,9 +16,9 @@ from app.relations.guards import guard
 from app.relations.living import is_living
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
-from models.app_data import Expected
 from models.base import Fields
 from models.owned import OneToOne
+from models.precondition import Expected
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
 from models.user import User

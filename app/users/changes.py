@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -15,13 +16,14 @@ from app.principal import Principal
 from app.relations.delete import delete_root
 from app.relations.living import is_living
 from app.settings import Settings
+from app.users.accounts import account_of, check_move
 from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
-from models.app_data import Expected
 from models.audit_event import AuditEvent
 from models.deletion import Deletion
+from models.precondition import Expected
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User, UserContent
@@ -45,15 +47,29 @@ async def create_user(content: UserContent, claim: Claim | None, by: Principal |
     """
 
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
-        user = User(id=user_id, **content.model_dump(by_alias=False))
-        await user.add(session)
-        if by is not None and (granted := _granted(content)):
-            detail = {name: {"to": getattr(content, name)} for name in granted}
-            await AuditEvent.record("grant", by.name, user_id=user_id, detail=detail, session=session)
-        await Profile(user_id=user_id, display_name=content.name).add(session)
-        await Preferences(user_id=user_id).add(session)
+        await add_user(user_id, content, session, by=by)
 
     return await once(claim, 201, work)
+
+
+async def add_user(
+    user_id: ObjectId,
+    content: UserContent,
+    session: AsyncClientSession,
+    *,
+    account_id: PydanticObjectId | None = None,
+    by: Principal | None = None,
+) -> None:
+    """Insert a user with profile and preferences, within a transaction that has checked the account, if any.
+
+    What more than any other user they are is recorded as granted by whom `by` says.
+    """
+    await User(id=user_id, account_id=account_id, **content.model_dump(by_alias=False)).add(session)
+    await Profile(user_id=user_id, display_name=content.name).add(session)
+    await Preferences(user_id=user_id).add(session)
+    if by is not None and (granted := _granted(content)):
+        detail = {name: {"to": getattr(content, name)} for name in granted}
+        await AuditEvent.record("grant", by.name, user_id=user_id, detail=detail, session=session)
 
 
 def check_grants(caller: Principal, content: UserContent) -> None:
@@ -94,6 +110,7 @@ async def patch_user(
         VersionMismatch: the precondition does not hold.
         Forbidden: the patch changes what this caller may not change.
         Invalid: the result is no user, or changes what never changes.
+        Restricted, BadReference: an admin gives the user another account, see `check_move`.
     """
     for _ in range(_RACES):
         user = await find_user(user_id)
@@ -111,24 +128,32 @@ async def patch_user(
 
 
 async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User | None:
-    """Set fields of a user who is still as read, None otherwise; a grant is recorded in the same transaction."""
+    """Set fields of a user who is still as read, None otherwise.
+
+    A grant is recorded, and another account is referred to, in the same transaction.
+    """
     before = user.model_dump(by_alias=True, include=set(_AUDITED))
     granted: dict[str, Any] = {name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields}
 
-    async def work(session: AsyncClientSession | None) -> User | None:
+    async def work(session: AsyncClientSession) -> User | None:
         changed = await User.change({"_id": user.id}, fields, expected=user.version, session=session)
+        if changed is not None and "accountId" in fields:
+            await check_move(user, fields["accountId"], session)
         if changed is not None and granted:
             await AuditEvent.record("grant", caller.name, user_id=user.id, detail=granted, session=session)
         return changed
 
-    return await (transaction(work) if granted else work(None))
+    if granted or "accountId" in fields:
+        return await transaction(work)
+    return await User.change({"_id": user.id}, fields, expected=user.version)
 
 
 def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> dict[str, Any]:
     if not isinstance(after, dict):
         raise Invalid.field("", "malformed", "a user is an object")
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    if fixed := sorted(changed & _READ_ONLY):
+    moves = {"accountId"} if caller.is_admin else set()
+    if fixed := sorted((changed & _READ_ONLY) - moves):
         raise Invalid.field(f"/{fixed[0]}", "read_only", f"{fixed[0]} does not change by a patch")
     allowed = frozenset(before)
     if not caller.is_admin:
@@ -140,6 +165,8 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
     stored = content.model_dump(by_alias=True)
+    if "accountId" in changed:
+        stored["accountId"] = account_of(after.get("accountId"))
     unverified = {"emailVerifiedAt": None} if "email" in changed else {}
     return {name: stored[name] for name in changed} | unverified
 

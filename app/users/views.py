@@ -16,7 +16,7 @@ from models.user import NextStep, User, UserContent
 class View(Fields):
     """What every document is sent with."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: PydanticObjectId
     version: Annotated[int, Field(description="Counts the writes; the ETag.")]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from indexes.definitions import INDEXES, OURS, SEED
+from indexes.definitions import INDEXES, SEED, SEED_001, TABLES
 from models.base import Raw
 
 Keys = list[tuple[str, int]]
@@ -42,6 +42,16 @@ SEED_002: list[tuple[str, Keys, dict[str, Any]]] = [
     ("analytics", [("sessionId", 1), ("timestamp", -1)], {}),
 ]
 
+SEED_001_LIST: list[tuple[str, Keys, dict[str, Any]]] = [
+    ("users", [("accountId", 1)], {}),
+    ("cards", [("accountId", 1)], {}),
+    ("cards", [("userId", 1)], {}),
+    ("cards", [("spendingProfileId", 1)], {}),
+    ("spendingprofiles", [("accountId", 1)], {}),
+    ("cards", [("accountId", 1), ("userId", 1)], {}),
+    ("cards", [("accountId", 1), ("status", 1)], {}),
+]
+
 
 @pytest.fixture
 async def listed(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
@@ -56,21 +66,22 @@ async def listed(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
     }
 
 
-async def test_mongod_has_every_index_of_seed_002_by_name_keys_and_options(
+async def test_mongod_has_every_index_of_the_seeds_by_name_keys_and_options(
     listed: dict[str, dict[str, Raw]],
 ) -> None:
-    for collection, keys, options in SEED_002:
+    for collection, keys, options in SEED_002 + SEED_001_LIST:
         name = "_".join(f"{field}_{direction}" for field, direction in keys)
         found = listed[collection][name]
         assert list(found.pop("key").items()) == keys
         assert found == options, f"{collection}.{name}"
 
 
-def test_the_seeds_list_in_the_table_has_nothing_else() -> None:
+@pytest.mark.parametrize(("ours", "listing"), [(SEED, SEED_002), (SEED_001, SEED_001_LIST)], ids=["002", "001"])
+def test_the_seeds_list_in_the_table_has_nothing_else(ours: Any, listing: list[tuple[str, Keys, Any]]) -> None:
     table = {
-        (document.collection_name(), tuple(index.keys.items())) for document, table in SEED.items() for index in table
+        (document.collection_name(), tuple(index.keys.items())) for document, table in ours.items() for index in table
     }
-    assert table == {(collection, tuple(keys)) for collection, keys, _ in SEED_002}
+    assert table == {(collection, tuple(keys)) for collection, keys, _ in listing}
 
 
 async def test_mongod_has_nothing_but_the_table(listed: dict[str, dict[str, Raw]]) -> None:
@@ -89,4 +100,4 @@ def test_no_index_is_in_both_lists_and_each_says_what_it_serves() -> None:
         keys = [tuple(index.keys.items()) for index in table]
         assert len(keys) == len(set(keys)), document.__name__
         assert all(index.serves for index in table)
-    assert set(INDEXES) == {*SEED, *OURS}
+    assert set(INDEXES) == {document for table in TABLES for document in table}

@@ -36,13 +36,15 @@ from models import (
 )
 from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
-from models.app_data import Expected, Expiry
+from models.app_data import Expiry
 from models.base import Raw, Stored
 from models.deletion import Stage
 from models.owned import OneToOne, OwnedByUser, populate
+from models.precondition import Expected
 from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
+from tests.indexes.card_operations import CARD_OPERATIONS
 
 ME, APP = USERS[7], "app1"
 AGO = NOW - timedelta(days=20)
@@ -94,6 +96,7 @@ def counts(count: Callable[..., Awaitable[Any]]) -> list[Operation]:
 
 
 OPERATIONS: dict[str, list[Operation]] = {
+    **CARD_OPERATIONS,
     "Stored.add": [lambda: Activity(user_id=ME, app_id=APP, event_type="x").add()],
     "Stored.change": [
         lambda: User.change({"_id": ME}, {"name": "Ann"}),
@@ -124,6 +127,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Activity.get_recent_activity": [lambda: Activity.get_recent_activity(ME, 24)],
     "AppData.find_by_user_app_and_key": [lambda: AppData.find_by_user_app_and_key(ME, APP, "key00007")],
     "AppData.find_envelope": [lambda: AppData.find_envelope(ME, APP, "key00007")],
+    "AppData.page_by_user_and_app": [lambda: AppData.page_by_user_and_app(ME, APP, limit=5, most_bytes=1)],
     "AppData.find_by_user_and_app": [
         lambda: AppData.find_by_user_and_app(ME, APP, limit=5),
         lambda: AppData.find_by_user_and_app(ME, APP, prefix="key0", after="key00500", fields=("updatedAt",)),
@@ -143,7 +147,11 @@ OPERATIONS: dict[str, list[Operation]] = {
             AnalyticsContent(app_id=APP, event_name="login", event_category="engagement"), ME
         )
     ],
-    "Analytics.insert_rows": [lambda: Analytics.insert_rows([event(1)])],
+    "Analytics.insert_row": [lambda: Analytics.insert_row(event(1))],
+    "Analytics.insert_rows": [
+        lambda: Analytics.insert_rows([{**event(1), "_id": ObjectId(), "messageId": str(ObjectId())}])
+    ],
+    "Analytics.without_stored": [lambda: Analytics.without_stored([event(1), event(3)])],
     "Analytics.get_event_counts": counts(Analytics.get_event_counts),
     "Analytics.get_category_counts": counts(Analytics.get_category_counts),
     "ApiKey.find_by_secret": [lambda: ApiKey.find_by_secret("sk_x")],

@@ -9,8 +9,9 @@ from bson import Timestamp as ClusterTime
 
 from app.database import transaction
 from models.activity import Activity, ActivityContent
-from models.app_data import AppData, Expected, Expiry, StaleVersion
+from models.app_data import AppData, Expiry, StaleVersion
 from models.base import now
+from models.precondition import Expected
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from app.database import bind, connect, transaction
 from app.settings import Settings
 from models.activity import Activity, ActivityContent
-from models.analytics import Analytics, AnalyticsContent
+from models.analytics import Analytics, AnalyticsContent, DuplicateMessages
 from models.api_key import ApiKey, ApiKeyContent
 from models.base import now, parse_id, rfc3339, to_milliseconds
 from models.owned import populate
@@ -216,7 +216,13 @@ async def test_a_message_is_stored_once() -> None:
     with pytest.raises(DuplicateKeyError):
         await Analytics.create_analytics(event("a", message_id="m"))
     rows = [Analytics.row(event("b", message_id=name), None, now()) for name in ("m", "n", "n", "o")]
-    assert await Analytics.insert_rows(rows) == 2
+    new = await Analytics.without_stored(rows[:2] + rows[3:])
+    assert [row["messageId"] for row in new] == ["n", "o"]
+    await Analytics.insert_rows(new)
+    assert [await Analytics.insert_row(row) for row in rows[:3]] == [1, 1, 1]
+    with pytest.raises(DuplicateMessages):
+        await Analytics.insert_rows([Analytics.row(event("b"), None, now()), rows[2]])
+    await Analytics.raw().delete_many({"messageId": {"$exists": False}})
     assert Counter([row["eventName"] async for row in Analytics.raw().find({})]) == {"a": 1, "b": 2}
 
 

@@ -15,9 +15,10 @@ from app.settings import Settings
 from models import Activity, Analytics, AppData, Preferences, Profile, User
 from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
-from models.app_data import Expected, StaleVersion
+from models.app_data import StaleVersion
 from models.base import now
 from models.owned import populate
+from models.precondition import Expected
 from models.user import UserContent
 from tests.explain import QueryRecorder
 

@@ -9,6 +9,7 @@ from bson import Int64
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import values as values_module
 from models.values import (
     UnstorableValue,
     check_value,
@@ -127,3 +128,23 @@ def test_what_cannot_be_stored_is_named(value: Any, pointer: str | None, code: s
     if pointer is not None:
         assert caught.value.pointer == pointer
         caught.value.pointer.encode()
+
+
+def test_places_are_spelled_only_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long key over many children took seconds when each child's place was spelled."""
+    spelled: list[str] = []
+    spell = values_module._pointer_part
+    monkeypatch.setattr(values_module, "_pointer_part", lambda part: spelled.append(part) or spell(part))
+    long = "A" * 1000
+    check_value({long: list(range(1000)), "b": {long: {"x": "é"}}})
+    assert spelled == []
+    with pytest.raises(UnstorableValue) as caught:
+        check_value({"a": [0] * 10, long: [0, 1, {"x": 2**63}]}, "/body", 2)
+    assert spelled == [long, "2", "x"]
+    assert caught.value.pointer == f"/body/{long}/2/x"
+
+
+def test_the_first_fault_in_the_order_of_writing_is_named() -> None:
+    with pytest.raises(UnstorableValue) as caught:
+        check_value({"a": [1, {"\0": 2**63}], "b": 2**63})
+    assert (caught.value.pointer, caught.value.code) == ("/a/1/\0", "nul_in_key")

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
-from models.base import rfc3339
+from models.analytics import Analytics, AnalyticsContent
+from models.base import now, rfc3339
 from tests.cast import Cast
+from tests.conftest import MakeApi
 from tests.harness import Caller
 
 EVENTS, CATEGORIES = "/v1/analytics/event-counts", "/v1/analytics/category-counts"
@@ -158,3 +161,18 @@ async def test_no_event_name_is_a_formula_in_a_spreadsheet(cast: Cast, first: st
     found = await cast.admin.get(EVENTS, headers={"Accept": "text/csv"})
     assert list(csv.reader(io.StringIO(found.text, newline="")))[1] == [f"'{name}", "2"]
     assert (await cast.admin.get(EVENTS)).json() == [{"eventName": name, "count": 2}]
+
+
+async def test_events_of_a_deleted_user_are_not_there_while_they_are_swept(make_api: MakeApi) -> None:
+    api = await make_api(deletion_small_tree=1, deletion_inline_seconds=0)
+    admin = await api.key("admin")
+    user = (await admin.post("/v1/users", json={})).json()["id"]
+    owner, content = api.token(user), AnalyticsContent(app_id="notes", event_name="e", event_category="custom")
+    await Analytics.insert_rows([Analytics.row(content, ObjectId(user), now()) for _ in range(2500)])
+    for path in ("event-counts", "category-counts"):
+        assert (await admin.get(f"/v1/analytics/{path}", params={"userId": user})).json()[0]["count"] == 2500
+    assert (await admin.delete(f"/v1/users/{user}")).status_code == 202
+    assert await Analytics.raw().count_documents({"userId": ObjectId(user)}) > 0
+    for path in ("event-counts", "category-counts"):
+        assert (await admin.get(f"/v1/analytics/{path}", params={"userId": user})).status_code == 404
+        assert (await owner.get(f"/v1/analytics/{path}")).status_code == 404

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import AsyncMongoClient
 
+from app.relations.leases import Leases
 from models.analytics import Analytics
 from models.base import rfc3339
+from models.user import User
+from tests.app.faults import failing
 from tests.cast import Cast
 
 PATH = "/v1/analytics/events"
@@ -154,3 +158,46 @@ async def test_an_event_may_be_of_any_time_up_to_a_day_ahead(cast: Cast) -> None
     error = refused.json()["errors"][0]
     assert (refused.status_code, error["pointer"], error["code"]) == (422, "/1/timestamp", "out_of_range")
     assert await Analytics.raw().count_documents({}) == 2
+
+
+async def test_a_batch_that_fails_leaves_nothing(cast: Cast, client: AsyncMongoClient[Any]) -> None:
+    batch = [{**EVENT, "messageId": f"m{n}"} for n in range(50)]
+    async with failing(client, "commitTransaction", "insert", mode={"skip": 1}, errorCode=8):
+        refused = await cast.owner.post(PATH, json=batch)
+    assert refused.status_code >= 500
+    assert await stored() == []
+    assert (await cast.owner.post(PATH, json=batch)).json() == counted(50)
+    assert (await cast.owner.post(PATH, json=[*batch, EVENT])).json() == counted(1, 50)
+
+
+async def test_a_batch_is_seen_whole_or_not_at_all(cast: Cast) -> None:
+    seen: set[int] = set()
+    writing = True
+
+    async def watch() -> None:
+        while writing:
+            rows = (await cast.reader.get("/v1/analytics/event-counts")).json()
+            seen.add(rows[0]["count"] if rows else 0)
+
+    watching = asyncio.create_task(watch())
+    for _ in range(8):
+        batch = [{**EVENT, "eventData": {"x": "y" * 500}}] * 500
+        assert (await cast.app_key.post(PATH, json=batch)).json() == counted(500)
+    writing = False
+    await watching
+    assert {count % 500 for count in seen} == {0}
+
+
+async def test_500_users_are_seen_by_one_read(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [await User().add() for _ in range(500)]
+    reads: list[int] = []
+    existing = Leases._existing
+
+    async def counting(self: Leases, parent: type[User], ids: list[ObjectId]) -> set[ObjectId]:
+        reads.append(len(ids))
+        return await existing(self, parent, ids)
+
+    monkeypatch.setattr(Leases, "_existing", counting)
+    batch = [{**EVENT, "userId": str(user.id)} for user in users]
+    assert (await cast.app_key.post(PATH, json=batch)).json() == counted(500)
+    assert reads == [500]

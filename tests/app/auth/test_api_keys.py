@@ -100,7 +100,7 @@ async def test_keys_are_listed_newest_first_page_by_page(cast: Cast) -> None:
         ({"name": "x", "scopes": []}, "/scopes"),
         ({"name": "x", "scopes": ["all"]}, "/scopes/0"),
         ({"name": "x", "scopes": ["data:read"], "appId": "a b"}, "/appId"),
-        ({"name": "x", "scopes": ["admin"], "appId": "notes"}, "/appId"),
+        ({"name": "x", "scopes": ["admin"], "appId": "notes"}, "/scopes"),
         ({"name": "x", "scopes": ["data:read"], "expiresAt": "2020-01-01T00:00:00Z"}, "/expiresAt"),
         ({"name": "x", "scopes": ["data:read"], "hash": "x"}, "/hash"),
     ],
@@ -142,3 +142,45 @@ async def test_a_key_of_another_version_is_not_revoked(cast: Cast, api: Api) -> 
     assert (await api.caller(key["key"]).get("/v1/users")).status_code == 200
     assert (await cast.admin.delete(path, headers={"If-Match": '"1"'})).status_code == 204
     assert (await cast.admin.delete(path, headers={"If-Match": '"1"'})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "admin",
+        *(f"{what}:{how}" for what in ("users", "accounts", "projects", "connections") for how in ("read", "write")),
+    ],
+)
+async def test_a_key_bound_to_an_app_has_no_scope_beyond_that_apps_data(cast: Cast, scope: str) -> None:
+    body = {"name": "k", "scopes": ["data:read", scope], "appId": "notes"}
+    answer = await cast.admin.post("/v1/api-keys", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/scopes")
+    assert scope in answer.json()["detail"]
+
+
+async def test_a_key_bound_to_an_app_may_have_every_scope_of_its_data(cast: Cast) -> None:
+    scopes = ["sessions:write", "data:read", "data:write", "events:write", "analytics:read"]
+    made = await cast.admin.post("/v1/api-keys", json={"name": "k", "scopes": scopes, "appId": "notes"})
+    assert made.status_code == 201
+
+
+async def test_a_bound_key_from_before_reaches_no_person(cast: Cast, api: Api) -> None:
+    key = await api.key("users:read", "users:write", "data:read", app_id="notes")
+    person = f"/v1/users/{cast.owner.id}"
+    answers = [
+        await key.get(person),
+        await key.get("/v1/users"),
+        await key.get(f"{person}/complete"),
+        await key.get(f"{person}/activity?expand=user"),
+        await key.merge(f"{person}/profile", {"bio": "owned"}),
+        await key.delete(person),
+    ]
+    assert {answer.status_code for answer in answers} == {403}
+    assert (await key.get(f"{person}/apps/notes/data")).status_code == 200
+
+
+async def test_a_bound_key_mints_tokens_bound_to_its_app(cast: Cast, api: Api) -> None:
+    key = await api.key("sessions:write", app_id="notes")
+    token = (await key.post(f"/v1/users/{cast.owner.id}/sessions")).json()["accessToken"]
+    assert api.app.state.authenticator.tokens.verify(token).app_id == "notes"
+    assert (await key.post(f"/v1/users/{cast.owner.id}/sessions", json={"appId": "boats"})).status_code == 404

@@ -15,12 +15,13 @@ WHOLE = {
     "mongodb_uri": "mongodb://x",
     "token_key_file": "/k",
     "secret_key_file": "/s",
+    "webhook_key_file": "/w",
     "sender_url": "https://sender.test",
     "sender_secret": "0123456789abcdef",
 }
 
 
-@pytest.mark.parametrize("missing", ["mongodb_uri", "token_key_file", "secret_key_file", "sender_url", "sender_secret"])
+@pytest.mark.parametrize("missing", [name for name in WHOLE if name != "environment"])
 def test_production_needs_every_secret_and_a_sender(missing: str) -> None:
     Settings(_env_file=None, **WHOLE)
     with pytest.raises(ValidationError, match=f"SATCHEL_{missing.upper()}"):

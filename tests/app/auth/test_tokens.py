@@ -10,6 +10,10 @@ import pytest
 from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from app.auth.api_keys import IssuedKey
+from app.auth.routes import Session
+from models.base import now
+from models.idempotency import IdempotencyKey
 from models.user import User
 from tests.cast import Cast
 from tests.conftest import MakeApi
@@ -207,3 +211,26 @@ async def test_two_satchels_honour_each_others_tokens_only_with_one_key(make_api
     token = one.token(user).credential
     assert (await same.caller(token).get(ME)).status_code == 200
     assert (await other.caller(token).get(ME)).status_code == 401
+
+
+async def test_a_session_is_begun_once_for_an_idempotency_key(cast: Cast, api: Api) -> None:
+    path, key = f"/v1/users/{cast.owner.id}/sessions", {"Idempotency-Key": "once"}
+    first = await cast.admin.post(path, headers=key)
+    token = first.json()["accessToken"]
+    again = await cast.admin.post(path, headers=key)
+    assert (first.status_code, again.status_code, again.json()["code"]) == (201, 409, "already_done")
+    assert again.json()["id"] == api.app.state.authenticator.tokens.verify(token).session_id
+    other = await cast.admin.post(path, headers=key, json={"appId": "notes"})
+    assert (other.status_code, other.json()["code"]) == (422, "key_reused")
+    assert (await cast.admin.post(path)).status_code == 201
+    rows = [repr(row) async for row in IdempotencyKey.raw().find({})]
+    assert len(rows) == 1
+    assert not any(part in rows[0] for part in (token, *token.split(".")))
+
+
+def test_answers_that_hold_secrets_do_not_show_them() -> None:
+    moment = now()
+    view = {"id": ObjectId(), "version": 1, "created_at": moment, "updated_at": moment, "name": "n", "scopes": []}
+    for shown in (Session(access_token="the-secret", expires_in=1), IssuedKey(**view, key="the-secret")):
+        assert "the-secret" not in f"{shown!r} {shown}"
+        assert "the-secret" in shown.model_dump_json(by_alias=True)

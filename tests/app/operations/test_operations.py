@@ -204,7 +204,8 @@ async def test_browsers_of_the_origins_in_the_setting_are_let_in(make_api: MakeA
 async def test_a_browser_can_read_a_refusal_for_overload_or_size(make_api: MakeApi) -> None:
     api = await make_api(cors_origins=["https://app.example"])
     sent = {"Origin": "https://app.example"}
-    answer = await api.client.put("/v1/users/me/profile", content=b"x" * (1024 * 1024 + 1), headers=sent)
+    user = api.token("f" * 24)
+    answer = await user.put("/v1/users/me/profile", content=b"x" * (1024 * 1024 + 1), headers=sent)
     assert (answer.status_code, answer.headers.get("access-control-allow-origin")) == (413, "https://app.example")
 
 

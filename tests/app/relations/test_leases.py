@@ -109,3 +109,23 @@ async def test_many_at_once_share_their_reads(database: AsyncDatabase[Raw]):
     await asyncio.gather(*(leases.hold(User, user) for user in users * 20))
     assert all(map(leases.is_held, users))
     assert time.monotonic() - started < 5
+
+
+async def test_many_are_held_by_one_read(database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch):
+    leases = Leases(5.0)
+    users = await _users(20)
+    reads: list[list[ObjectId]] = []
+    existing = leases._existing
+
+    async def counted(parent: type[User], ids: list[ObjectId]) -> set[ObjectId]:
+        reads.append(ids)
+        return await existing(parent, ids)
+
+    monkeypatch.setattr(leases, "_existing", counted)
+    assert await leases.hold_many(User, users) == set()
+    assert [set(ids) for ids in reads] == [set(users)]
+    assert await leases.hold_many(User, users) == set()
+    assert len(reads) == 1
+    gone = ObjectId()
+    assert await leases.hold_many(User, [*users, gone]) == {gone}
+    assert not leases.is_held(gone)

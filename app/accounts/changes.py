@@ -1,0 +1,156 @@
+"""The rules of accounts: made active, paused, closed for good, and what their webhook is signed by."""
+
+from datetime import timedelta
+from typing import Final
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.accounts.access import refer_within
+from app.accounts.patching import patched
+from app.accounts.views import account_view
+from app.accounts.webhook_urls import check_webhook_url
+from app.database import transaction
+from app.errors import BadTransition, NotFound, VersionMismatch
+from app.http import holds, wants_absence
+from app.idempotency import Claim, Done, once
+from app.patches import PatchKind
+from app.principal import Principal
+from app.relations.delete import delete_root
+from app.settings import Settings
+from app.users.changes import add_user
+from app.users.views import current
+from models.account import TRANSITIONS, Account, AccountContent, AccountStatus
+from models.base import Raw, Session, now
+from models.deletion import Deletion
+from models.guard import Guard
+from models.precondition import Expected
+from models.user import User, UserContent
+from models.values import Json
+
+BOTH_SIGN: Final = timedelta(days=1)
+"""How long the secret before a rotation goes on signing."""
+
+
+class AccountChange(AccountContent):
+    """What a caller may change of an account."""
+
+    status: AccountStatus
+
+
+async def create_account(content: AccountContent, claim: Claim | None, settings: Settings) -> Done:
+    """An active account, with its guard documents.
+
+    Raises:
+        Invalid: the webhook's URL is not acceptable.
+    """
+    check_webhook_url(content.webhook_url, settings)
+
+    async def work(session: AsyncClientSession, account_id: ObjectId) -> None:
+        await Account(id=account_id, **content.model_dump(by_alias=False)).add(session)
+        await Guard.open(account_id, session=session)
+
+    return await once(claim, 201, work)
+
+
+async def create_user_of(
+    account_id: PydanticObjectId, content: UserContent, claim: Claim | None, by: Principal
+) -> Done:
+    """A user of an account, with profile and preferences, in one transaction; `by` is who grants roles.
+
+    Raises:
+        AccountNotActive: the account is paused or closed.
+        pymongo.errors.DuplicateKeyError: the canonical email is taken.
+    """
+
+    async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
+        await refer_within(User, {"_id": user_id, "accountId": account_id}, session)
+        await add_user(user_id, content, session, account_id=account_id, by=by)
+
+    return await once(claim, 201, work)
+
+
+async def find_account(account_id: ObjectId, session: Session = None) -> Account:
+    """The account with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = await Account.raw().find_one({"_id": account_id}, session=session)
+    if row is None:
+        raise NotFound("there is no such account")
+    return Account.from_stored(row)
+
+
+async def patch_account(
+    account_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None, settings: Settings
+) -> Account:
+    """Change an account by a patch of what `GET` shows; pausing and closing conflict with whoever adds to it.
+
+    Raises:
+        NotFound: there is no such account.
+        VersionMismatch: the precondition does not hold.
+        BadTransition: the status does not change that way.
+        Invalid: the result is not acceptable.
+    """
+
+    async def work(session: AsyncClientSession) -> Account:
+        account = await find_account(account_id, session)
+        if not holds(expected, account.version):
+            raise VersionMismatch(current(account_view(account)), absent=wants_absence(expected))
+        content, fields = patched(current(account_view(account)), kind, patch, AccountChange)
+        if "webhookUrl" in fields:
+            check_webhook_url(content.webhook_url, settings)
+        if "status" in fields:
+            await _move(account, content.status, session)
+        return await _changed(account, fields, session) if fields else account
+
+    return await transaction(work)
+
+
+async def delete_account(account_id: ObjectId, expected: Expected | None, by: str, settings: Settings) -> Deletion:
+    """Delete an account and all that belongs to it, if the precondition holds at the commit.
+
+    Raises:
+        NotFound: there is no such account.
+        VersionMismatch: the precondition does not hold; nothing was deleted.
+    """
+    try:
+        return await delete_root(Account, account_id, by, settings, expected=expected)
+    except NotFound:
+        account = await find_account(account_id)
+        raise VersionMismatch(current(account_view(account)), absent=wants_absence(expected)) from None
+
+
+async def rotate_webhook_secret(account_id: ObjectId) -> Account:
+    """Give the account's webhook another secret.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+
+    async def work(session: AsyncClientSession) -> Account:
+        account = await find_account(account_id, session)
+        fields = {"webhookRotation": account.webhook_rotation + 1, "webhookPreviousUntil": now() + BOTH_SIGN}
+        return await _changed(account, fields, session)
+
+    return await transaction(work)
+
+
+async def _changed(account: Account, fields: Raw, session: AsyncClientSession) -> Account:
+    changed = await Account.change({"_id": account.id}, fields, expected=account.version, session=session)
+    if changed is None:
+        raise NotFound("there is no such account")
+    return changed
+
+
+async def _move(account: Account, status: AccountStatus, session: AsyncClientSession) -> None:
+    """Open or close the account's guard, as its new status demands."""
+    if status not in TRANSITIONS[account.status]:
+        raise BadTransition(f"an account that is {account.status} does not become {status}")
+    account_id = ObjectId(str(account.id))
+    if status == "active":
+        await Guard.open(account_id, session=session)
+    elif account.status == "active":
+        await Guard.close(account_id, session=session)

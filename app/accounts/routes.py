@@ -1,0 +1,208 @@
+"""Routes of accounts, and of the users of an account."""
+
+from typing import Annotated, Any
+
+from bson import ObjectId
+from fastapi import APIRouter, Request, Response
+
+from app.accounts.access import READ, WRITE, reach
+from app.accounts.changes import (
+    create_account,
+    create_user_of,
+    delete_account,
+    find_account,
+    patch_account,
+    rotate_webhook_secret,
+)
+from app.accounts.examples import (
+    ACCOUNT,
+    ACCOUNT_PATCHES,
+    ACCOUNT_PLAN_SHOWN,
+    ACCOUNT_RECEIPT_SHOWN,
+    ACCOUNT_SHOWN,
+    SECRET_SHOWN,
+)
+from app.accounts.views import AccountView, CreatedAccount, WebhookSecret, account_view
+from app.accounts.webhook_keys import webhook_keys
+from app.errors import AlreadyDone
+from app.examples import USER, USER_SHOWN, answers, page_of
+from app.http import (
+    NOT_MODIFIED,
+    PATCHED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    etag,
+    page,
+    problems,
+    request_precondition,
+)
+from app.idempotency import IdempotencyClaim
+from app.patches import patch_kind
+from app.principal import Caller, authorize
+from app.relations.plan import collect
+from app.users.changes import check_grants, find_user
+from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.users.views import UserView, user_view
+from models.account import Account, AccountContent
+from models.user import User, UserContent
+
+router = APIRouter(prefix="/v1/accounts", route_class=StrictRoute, tags=["Accounts"])
+
+
+@router.post("", status_code=201, operation_id="createAccount", summary="Create an account", responses=problems(409))
+async def create(
+    content: Annotated[AccountContent, ACCOUNT],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
+) -> CreatedAccount:
+    """The answer holds the webhook's secret, this once: a repeat with the same Idempotency-Key is 409 with the id."""
+    authorize(caller, WRITE)
+    done = await create_account(content, claim, request.app.state.settings)
+    if done.repeated:
+        detail = "the account was made, and its webhook's secret shown, before"
+        raise AlreadyDone(detail, extra={"id": str(done.resource_id)})
+    account = await find_account(done.resource_id)
+    response.headers["Location"] = f"/v1/accounts/{account.id}"
+    response.headers["ETag"] = etag(account.version)
+    secret = webhook_keys(request.scope).secret(done.resource_id, account.webhook_rotation)
+    return CreatedAccount(**account_view(account).model_dump(), webhook_secret=secret)
+
+
+@router.get("", operation_id="listAccounts", summary="List accounts", responses=problems() | page_of(ACCOUNT_SHOWN))
+async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[AccountView]:
+    """The newest first. A key that is bound to an account sees that one."""
+    authorize(caller, READ, account_id=caller.account_id)
+    after = decode_cursor(cursor, ObjectId)
+    where: dict[str, Any] = {"_id": {"$lt": after[0]}} if after else {}
+    if caller.account_id is not None:
+        where = {"_id": {"$eq": caller.account_id, **where.get("_id", {})}}
+    rows = await Account.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
+    items, following = page(rows, limit, lambda row: (row["_id"],))
+    return Page(items=[account_view(Account.from_stored(row)) for row in items], next_cursor=following)
+
+
+@router.get(
+    "/{accountId}",
+    operation_id="getAccount",
+    summary="Get an account",
+    responses=problems() | NOT_MODIFIED | answers(ACCOUNT_SHOWN),
+    response_model=AccountView,
+)
+async def get(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """By keys, and by the account's users, who see no `webhookUrl`."""
+    reached = await reach(caller, READ, accountId, by_users=True)
+    view = account_view(reached.account)
+    if reached.holder is not None:
+        view.webhook_url = None
+    return conditional(request, response, view.version, view)
+
+
+@router.patch(
+    "/{accountId}",
+    operation_id="patchAccount",
+    summary="Change an account",
+    responses=PATCHED,
+    openapi_extra=ACCOUNT_PATCHES,
+)
+async def patch(accountId: str, caller: Caller, request: Request, response: Response) -> AccountView:
+    """By JSON Merge Patch or JSON Patch. Paused, it takes nothing new; closed, it does so for good."""
+    reached = await reach(caller, WRITE, accountId)
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    settings = request.app.state.settings
+    account = await patch_account(reached.account_id, kind, await request.json(), expected, settings)
+    response.headers["ETag"] = etag(account.version)
+    return account_view(account)
+
+
+@router.delete(
+    "/{accountId}",
+    operation_id="deleteAccount",
+    summary="Delete an account with its users, cards and spending profiles",
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
+    | answers(ACCOUNT_RECEIPT_SHOWN),
+    response_model=Receipt | Started,
+)
+async def delete(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be swept."""
+    reached = await reach(caller, WRITE, accountId)
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_account(reached.account_id, expected, caller.name, settings)
+    if ledger.swept:
+        return receipt_of(ledger)
+    response.status_code = 202
+    if caller.is_admin:
+        response.headers["Location"] = f"/v1/admin/jobs/{reached.account_id}"
+    return Started(job_id=str(reached.account_id))
+
+
+@router.get(
+    "/{accountId}/deletion-plan",
+    operation_id="planAccountDeletion",
+    summary="What deleting an account would do",
+    responses=problems() | answers(ACCOUNT_PLAN_SHOWN),
+)
+async def deletion_plan(accountId: str, caller: Caller) -> DeletionPlan:
+    """Counts per collection of what would go, what would lose a reference, and what forbids it."""
+    reached = await reach(caller, READ, accountId)
+    return plan_view(reached.account_id, await collect(Account, reached.account_id))
+
+
+@router.post(
+    "/{accountId}/webhook-secret",
+    operation_id="rotateWebhookSecret",
+    summary="Give the webhook another secret",
+    responses=problems() | answers(SECRET_SHOWN),
+)
+async def rotate(accountId: str, caller: Caller, request: Request) -> WebhookSecret:
+    """Shown this once. For a day, deliveries carry a signature by the secret before it, too."""
+    reached = await reach(caller, WRITE, accountId)
+    account = await rotate_webhook_secret(reached.account_id)
+    secret = webhook_keys(request.scope).secret(reached.account_id, account.webhook_rotation)
+    return WebhookSecret(webhook_secret=secret)
+
+
+@router.post(
+    "/{accountId}/users",
+    status_code=201,
+    operation_id="createAccountUser",
+    summary="Create a user of an account",
+    responses=problems(409),
+)
+async def create_user(
+    accountId: str,
+    content: Annotated[UserContent, USER],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    response: Response,
+) -> UserView:
+    """User, profile and preferences, in one transaction. The account must be active."""
+    reached = await reach(caller, WRITE, accountId)
+    check_grants(caller, content)
+    done = await create_user_of(reached.account_id, content, claim, caller)
+    user = await find_user(done.resource_id)
+    response.headers["Location"] = f"/v1/users/{user.id}"
+    response.headers["ETag"] = etag(user.version)
+    return user_view(user)
+
+
+@router.get(
+    "/{accountId}/users",
+    operation_id="listAccountUsers",
+    summary="List the users of an account",
+    responses=problems() | page_of(USER_SHOWN),
+)
+async def list_users(accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[UserView]:
+    """The newest first."""
+    reached = await reach(caller, READ, accountId)
+    after = decode_cursor(cursor, ObjectId)
+    where = {"accountId": reached.account_id, **({"_id": {"$lt": after[0]}} if after else {})}
+    rows = await User.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
+    items, following = page(rows, limit, lambda row: (row["_id"],))
+    return Page(items=[user_view(User.from_stored(row)) for row in items], next_cursor=following)

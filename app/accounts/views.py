@@ -1,0 +1,37 @@
+"""How accounts are sent."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from app.users.views import View
+from models.account import Account, AccountContent, AccountStatus
+from models.base import Fields
+
+
+class AccountView(AccountContent, View):
+    """An account. Its users see no `webhookUrl`."""
+
+    status: AccountStatus
+
+
+Secret = Annotated[
+    str, Field(repr=False, description="Signs what the webhook is sent; shown this once (Standard Webhooks).")
+]
+
+
+class CreatedAccount(AccountView):
+    """A new account, with its webhook's secret."""
+
+    webhook_secret: Secret
+
+
+class WebhookSecret(Fields):
+    """A fresh webhook secret; the one before it goes on signing beside it for a day."""
+
+    webhook_secret: Secret
+
+
+def account_view(account: Account) -> AccountView:
+    """An account as sent."""
+    return AccountView.model_validate(account)

@@ -1,0 +1,85 @@
+"""Where a webhook may lead: in production to public addresses by https only, so that no one has us call within."""
+
+import asyncio
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from app.errors import Invalid
+from app.settings import Settings
+
+Address = IPv4Address | IPv6Address
+_NAT64: Final = (b"\x00\x64\xff\x9b", b"\x00\x64\xff\x9c")
+
+
+class RefusedAddress(Exception):
+    """The URL leads, or may lead, to a place that is not public."""
+
+
+def check_webhook_url(url: str | None, settings: Settings) -> None:
+    """Look at a URL that an account is to be given; the addresses of its host are looked at with each delivery.
+
+    Raises:
+        Invalid: it is malformed, or not acceptable in production.
+    """
+    if url is None:
+        return
+    try:
+        _parts(url, settings)
+    except RefusedAddress as error:
+        raise Invalid.field("/webhookUrl", "unacceptable_url", str(error)) from None
+
+
+async def resolve(url: str, settings: Settings) -> str | None:
+    """The address that is to be connected to; None where any will do (development).
+
+    All addresses of the host are looked at, and the one that was looked at is the one to connect to: a second answer
+    of the name service cannot lead elsewhere.
+
+    Raises:
+        RefusedAddress: the URL is not acceptable, or leads to a place that is not public.
+        OSError: the name service knows no such host.
+    """
+    parts = _parts(url, settings)
+    if settings.environment != "production":
+        return None
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(is_public(ip_address(address.split("%")[0])) for address in addresses):
+        raise RefusedAddress("the host has an address that is not public")
+    return addresses[0]
+
+
+def _parts(url: str, settings: Settings) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise RefusedAddress("the URL is malformed") from None
+    if not host or parts.username is not None:
+        raise RefusedAddress("the URL is malformed")
+    if settings.environment == "production":
+        if parts.scheme != "https":
+            raise RefusedAddress("a webhook is reached by https")
+        if (address := _literal(host)) is not None and not is_public(address):
+            raise RefusedAddress("the address is not public")
+    return parts
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ip_address(host.split("%", maxsplit=1)[0])
+    except ValueError:
+        return None
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the internet's own, those that wrap another looked at by what they wrap."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address.sixtofour is not None or address.teredo is not None or address.packed[:4] in _NAT64:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved

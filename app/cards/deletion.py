@@ -1,0 +1,50 @@
+"""What is told of cards and spending profiles when something is deleted."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.cards.outbox import Happening, note
+from app.relations.witness import witness, witness_nulled
+from models.account import Account
+from models.base import Raw, Stored
+from models.card import Card
+from models.spending_profile import SpendingProfile
+from models.user import User
+
+_LIMITS: Final = ("spendingProfileId", "effectiveLimits")
+
+
+@witness(SpendingProfile)
+async def profiles_go(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Tell the webhook of deleted profiles, unless the account goes with them."""
+    accounts = await _there(Account, {row["accountId"] for row in rows}, session)
+    told = [row["_id"] for row in rows if row["accountId"] in accounts]
+    await note([Happening(profile_id, "spending_profile.deleted") for profile_id in told], session)
+
+
+@witness_nulled(Card)
+async def cards_lose_a_reference(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Tell the webhook of cards that were orphaned, and of those that fall back to limits of their own.
+
+    The deleted document is gone already when its cards are released, so what is missing says what happened.
+    """
+    users = await _there(User, {row["userId"] for row in rows if row.get("userId")}, session)
+    happenings = []
+    for row in rows:
+        if row.get("userId") and row["userId"] not in users:
+            happenings.append(Happening(row["_id"], "card.orphaned", ("status", "userId"), status="orphaned"))
+        else:
+            happenings.append(Happening(row["_id"], "card.updated", _LIMITS, status=row["status"]))
+    await note(happenings, session)
+
+
+async def _there(document: type[Stored], ids: set[ObjectId], session: AsyncClientSession) -> set[ObjectId]:
+    if not ids:
+        return set()
+    found: list[dict[str, Any]] = (
+        await document.raw().find({"_id": {"$in": list(ids)}}, {"_id": 1}, session=session).to_list()
+    )
+    return {row["_id"] for row in found}

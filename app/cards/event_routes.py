@@ -1,0 +1,62 @@
+"""What admins see of the outbox: which events wait, were delivered, skipped, or given up."""
+
+from typing import Annotated
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from app.accounts.examples import EVENT_SHOWN
+from app.examples import page_of
+from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.principal import Caller, authorize
+from app.users.views import View
+from models.base import Timestamp
+from models.card_event import CardEvent, EventState, EventType
+
+router = APIRouter(route_class=StrictRoute, tags=["Operation"])
+
+
+class CardEventView(View):
+    """An event of a card or a spending profile."""
+
+    account_id: PydanticObjectId
+    subject: Annotated[PydanticObjectId, Field(description="The card, or the spending profile.")]
+    sequence: Annotated[int, Field(description="Its place in the order of the subject's events.")]
+    type: EventType
+    changed: list[str]
+    status: str | None = None
+    affected_cards: int | None = None
+    state: EventState
+    attempts: int
+    last_error: str | None = None
+    expires_at: Timestamp | None = None
+
+
+@router.get(
+    "/v1/admin/card-events",
+    operation_id="listCardEvents",
+    summary="Events of cards, by state",
+    responses=problems() | page_of(EVENT_SHOWN),
+)
+async def list_events(
+    caller: Caller,
+    state: Annotated[EventState, Query(description="`dead`: given up after too many attempts.")] = "dead",
+    account: Annotated[PydanticObjectId | None, Query(alias="accountId", description="Of this account only.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[CardEventView]:
+    """The newest first. What is dealt with is kept for 30 days."""
+    authorize(caller, "admin")
+    after = decode_cursor(cursor, ObjectId)
+    where = {
+        **({"accountId": account} if account else {}),
+        "state": state,
+        **({"_id": {"$lt": after[0]}} if after else {}),
+    }
+    rows = await CardEvent.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
+    items, following = page(rows, limit, lambda row: (row["_id"],))
+    return Page(
+        items=[CardEventView.model_validate(CardEvent.from_stored(row)) for row in items], next_cursor=following
+    )

@@ -1,0 +1,172 @@
+"""Routes of spending profiles."""
+
+from typing import Annotated, Any
+
+from bson import ObjectId
+from fastapi import APIRouter, Request, Response
+
+from app.accounts.access import READ, WRITE, Reach, reach
+from app.accounts.examples import (
+    PROFILE_PATCHES,
+    PROFILE_PLAN_SHOWN,
+    PROFILE_RECEIPT_SHOWN,
+    PROFILE_SHOWN,
+    SPENDING_PROFILE,
+)
+from app.cards.profiles import create_profile, delete_profile, find_profile, patch_profile
+from app.cards.queries import profiles_held
+from app.cards.views import SpendingProfileView, profile_view
+from app.errors import NotFound
+from app.examples import answers, page_of
+from app.http import (
+    NOT_MODIFIED,
+    PATCHED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    etag,
+    page,
+    problems,
+    request_precondition,
+)
+from app.idempotency import IdempotencyClaim
+from app.patches import patch_kind
+from app.principal import Caller
+from app.relations.plan import collect
+from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from models.base import parse_id
+from models.spending_profile import SpendingProfile, SpendingProfileContent
+
+router = APIRouter(
+    prefix="/v1/accounts/{accountId}/spending-profiles", route_class=StrictRoute, tags=["Spending profiles"]
+)
+
+
+@router.post(
+    "",
+    status_code=201,
+    operation_id="createSpendingProfile",
+    summary="Create a spending profile",
+    responses=problems(409),
+)
+async def create(
+    accountId: str,
+    content: Annotated[SpendingProfileContent, SPENDING_PROFILE],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    response: Response,
+) -> SpendingProfileView:
+    """The account must be active."""
+    reached = await reach(caller, WRITE, accountId)
+    done = await create_profile(reached.account_id, content, claim)
+    profile = await find_profile({"_id": done.resource_id})
+    response.headers["Location"] = f"/v1/accounts/{reached.account_id}/spending-profiles/{profile.id}"
+    response.headers["ETag"] = etag(profile.version)
+    return profile_view(profile)
+
+
+@router.get(
+    "",
+    operation_id="listSpendingProfiles",
+    summary="List the spending profiles of an account",
+    responses=problems() | page_of(PROFILE_SHOWN),
+)
+async def list_profiles(
+    accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[SpendingProfileView]:
+    """The newest first. The account's users see those on their cards."""
+    reached = await reach(caller, READ, accountId, by_users=True)
+    after = decode_cursor(cursor, ObjectId)
+    place: dict[str, Any] = {"$lt": after[0]} if after else {}
+    if reached.holder is not None:
+        place["$in"] = await profiles_held(reached.account_id, reached.holder)
+    where = {"accountId": reached.account_id, **({"_id": place} if place else {})}
+    rows = await SpendingProfile.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
+    items, following = page(rows, limit, lambda row: (row["_id"],))
+    return Page(items=[profile_view(SpendingProfile.from_stored(row)) for row in items], next_cursor=following)
+
+
+@router.get(
+    "/{profileId}",
+    operation_id="getSpendingProfile",
+    summary="Get a spending profile",
+    responses=problems() | NOT_MODIFIED | answers(PROFILE_SHOWN),
+    response_model=SpendingProfileView,
+)
+async def get(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """By keys, and by users who have it on a card."""
+    reached = await reach(caller, READ, accountId, by_users=True)
+    profile = profile_view(await find_profile(await _where(reached, profileId)))
+    return conditional(request, response, profile.version, profile)
+
+
+@router.patch(
+    "/{profileId}",
+    operation_id="patchSpendingProfile",
+    summary="Change a spending profile",
+    responses=PATCHED,
+    openapi_extra=PROFILE_PATCHES,
+)
+async def patch(
+    accountId: str, profileId: str, caller: Caller, request: Request, response: Response
+) -> SpendingProfileView:
+    """By JSON Merge Patch or JSON Patch. `affectedCards` counts the cards whose limits this changes."""
+    reached = await reach(caller, WRITE, accountId)
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    profile = await patch_profile(reached.account_id, _id_of(profileId), kind, await request.json(), expected)
+    response.headers["ETag"] = etag(profile.version)
+    return profile
+
+
+@router.delete(
+    "/{profileId}",
+    operation_id="deleteSpendingProfile",
+    summary="Delete a spending profile",
+    responses=problems(409, 412)
+    | {202: {"description": "Deleted; a job releases its cards", "model": Started}}
+    | answers(PROFILE_RECEIPT_SHOWN),
+    response_model=Receipt | Started,
+)
+async def delete(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
+    """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they are many."""
+    reached = await reach(caller, WRITE, accountId)
+    profile_id, expected = _id_of(profileId), request_precondition(request)
+    ledger = await delete_profile(reached.account_id, profile_id, expected, caller.name, request.app.state.settings)
+    if ledger.swept:
+        return receipt_of(ledger)
+    response.status_code = 202
+    if caller.is_admin:
+        response.headers["Location"] = f"/v1/admin/jobs/{profile_id}"
+    return Started(job_id=str(profile_id))
+
+
+@router.get(
+    "/{profileId}/deletion-plan",
+    operation_id="planSpendingProfileDeletion",
+    summary="What deleting a spending profile would do",
+    responses=problems() | answers(PROFILE_PLAN_SHOWN),
+)
+async def deletion_plan(accountId: str, profileId: str, caller: Caller) -> DeletionPlan:
+    """How many cards would lose it."""
+    reached = await reach(caller, READ, accountId)
+    profile = await find_profile(await _where(reached, profileId))
+    profile_id = ObjectId(str(profile.id))
+    return plan_view(profile_id, await collect(SpendingProfile, profile_id))
+
+
+async def _where(reached: Reach, profile: str) -> dict[str, Any]:
+    """The filter on the profile that a path names, which matches only what the caller reaches."""
+    profile_id = _id_of(profile)
+    if reached.holder is not None and profile_id not in await profiles_held(reached.account_id, reached.holder):
+        raise NotFound("there is no such spending profile")
+    return {"_id": profile_id, "accountId": reached.account_id}
+
+
+def _id_of(profile: str) -> ObjectId:
+    profile_id = parse_id(profile)
+    if profile_id is None:
+        raise NotFound("there is no such spending profile")
+    return profile_id

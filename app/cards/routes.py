@@ -1,0 +1,125 @@
+"""Routes of cards. A card is closed, not deleted: there is no DELETE."""
+
+from typing import Annotated, Any
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from fastapi import APIRouter, Query, Request, Response
+
+from app.accounts.access import READ, WRITE, reach
+from app.accounts.examples import CARD, CARD_PATCHES, CARD_SHOWN
+from app.cards.changes import create_card, patch_card
+from app.cards.queries import Expand, expanded, read_card, read_cards
+from app.cards.views import CardView
+from app.errors import NotFound
+from app.examples import answers, page_of
+from app.http import (
+    NOT_MODIFIED,
+    PATCHED,
+    Cursor,
+    Limit,
+    Page,
+    StrictRoute,
+    conditional,
+    decode_cursor,
+    etag,
+    page,
+    problems,
+    request_precondition,
+)
+from app.idempotency import IdempotencyClaim
+from app.patches import patch_kind
+from app.principal import Caller
+from models.base import parse_id
+from models.card import CardContent, CardStatus
+
+router = APIRouter(prefix="/v1/accounts/{accountId}/cards", route_class=StrictRoute, tags=["Cards"])
+
+
+@router.post("", status_code=201, operation_id="createCard", summary="Create a card", responses=problems(400, 409))
+async def create(
+    accountId: str,
+    content: Annotated[CardContent, CARD],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    response: Response,
+) -> CardView:
+    """For a user of the account, which must be active; with a spending profile of the account, or limits of its own."""
+    reached = await reach(caller, WRITE, accountId)
+    done = await create_card(reached.account_id, content, claim)
+    card = await read_card(reached.cards(_id=done.resource_id))
+    response.headers["Location"] = f"/v1/accounts/{reached.account_id}/cards/{card.id}"
+    response.headers["ETag"] = etag(card.version)
+    return card
+
+
+@router.get(
+    "", operation_id="listCards", summary="List the cards of an account", responses=problems() | page_of(CARD_SHOWN)
+)
+async def list_cards(
+    accountId: str,
+    caller: Caller,
+    status: CardStatus | None = None,
+    user: Annotated[PydanticObjectId | None, Query(alias="userId", description="Who holds them.")] = None,
+    profile: Annotated[
+        PydanticObjectId | None, Query(alias="spendingProfileId", description="What limits them.")
+    ] = None,
+    expand: Expand = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[CardView]:
+    """The newest first. The account's users see their own."""
+    reached = await reach(caller, READ, accountId, by_users=True)
+    after = decode_cursor(cursor, ObjectId)
+    narrower: dict[str, Any] = {"_id": {"$lt": after[0]}} if after else {}
+    narrower |= {"status": status} if status else {}
+    narrower |= {"spendingProfileId": profile} if profile else {}
+    where = reached.cards(**narrower)
+    if user is not None:
+        if reached.holder not in (None, user):
+            return Page(items=[])
+        where["userId"] = user
+    cards = await read_cards(where, limit=limit + 1, expand=expanded(expand))
+    items, following = page(cards, limit, lambda card: (ObjectId(card.id),))
+    return Page(items=items, next_cursor=following)
+
+
+@router.get(
+    "/{cardId}",
+    operation_id="getCard",
+    summary="Get a card",
+    responses=problems() | NOT_MODIFIED | answers(CARD_SHOWN),
+    response_model=CardView,
+)
+async def get(
+    accountId: str, cardId: str, caller: Caller, request: Request, response: Response, expand: Expand = None
+) -> Any:
+    """With the limits that are in force. The account's users see their own."""
+    reached = await reach(caller, READ, accountId, by_users=True)
+    card = await read_card(reached.cards(_id=_id_of(cardId)), expand=expanded(expand))
+    if expand:
+        return card
+    return conditional(request, response, card.version, card)
+
+
+@router.patch(
+    "/{cardId}",
+    operation_id="patchCard",
+    summary="Change a card, or move its status",
+    responses=PATCHED | problems(400, 409, 412, 415),
+    openapi_extra=CARD_PATCHES,
+)
+async def patch(accountId: str, cardId: str, caller: Caller, request: Request, response: Response) -> CardView:
+    """By JSON Merge Patch or JSON Patch. pending becomes open, open and paused each other; closed is final."""
+    reached = await reach(caller, WRITE, accountId)
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    card = await patch_card(reached.account_id, _id_of(cardId), kind, await request.json(), expected)
+    response.headers["ETag"] = etag(card.version)
+    return card
+
+
+def _id_of(card: str) -> ObjectId:
+    card_id = parse_id(card)
+    if card_id is None:
+        raise NotFound("there is no such card")
+    return card_id

@@ -1,0 +1,117 @@
+"""Sending an event to an account's webhook: signed, without following redirects, without keeping what it answers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+from bson import ObjectId
+
+from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
+from app.accounts.webhook_urls import RefusedAddress, resolve
+from app.body import dump_json
+from app.cards.queries import read_cards
+from app.cards.views import profile_view
+from app.settings import Settings
+from app.users.views import current
+from models.account import Account
+from models.base import now
+from models.card_event import CardEvent
+from models.spending_profile import SpendingProfile
+
+_CARD: Final = "card."
+
+
+class DeliveryFailed(Exception):
+    """The webhook did not take the event; the message says why, and nothing of what it answered."""
+
+
+class Sender:
+    """Sends events; one to a worker."""
+
+    def __init__(self, client: httpx.AsyncClient, keys: WebhookKeys, settings: Settings) -> None:
+        self._client = client
+        self._keys = keys
+        self.settings = settings
+
+    async def send(self, event: CardEvent) -> bool:
+        """Send one event.
+
+        Returns:
+            Whether there is a webhook to send it to.
+
+        Raises:
+            DeliveryFailed: no 2xx came back in time.
+        """
+        row = await Account.raw().find_one({"_id": event.account_id})
+        account = None if row is None else Account.from_stored(row)
+        if account is None or account.webhook_url is None:
+            return False
+        body = dump_json(await payload(event))
+        try:
+            async with asyncio.timeout(self.settings.webhook_timeout_seconds):
+                status = await self._post(account.webhook_url, body, self._headers(account, event, body))
+        except TimeoutError:
+            raise DeliveryFailed("timeout") from None
+        except RefusedAddress as error:
+            raise DeliveryFailed(str(error)) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            raise DeliveryFailed(type(error).__name__) from None
+        if not httpx.codes.is_success(status):
+            raise DeliveryFailed(f"HTTP {status}")
+        return True
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+        address = await resolve(url, self.settings)
+        target, extensions = httpx.URL(url), {}
+        if address is not None:
+            headers = {**headers, "Host": target.netloc.decode()}
+            extensions = {"sni_hostname": target.raw_host.decode()}
+            target = target.copy_with(host=address)
+        async with self._client.stream(
+            "POST", target, content=body, headers=headers, extensions=extensions
+        ) as response:
+            return response.status_code
+
+    def _headers(self, account: Account, event: CardEvent, body: bytes) -> dict[str, str]:
+        """Of Standard Webhooks 1.0.0; for a day after a rotation there are two signatures."""
+        account_id, message_id, timestamp = ObjectId(str(account.id)), str(event.id), int(time.time())
+        rotations = [account.webhook_rotation]
+        if account.webhook_previous_until is not None and account.webhook_previous_until > now():
+            rotations.append(account.webhook_rotation - 1)
+        signed = [self._keys.signature(account_id, each, message_id, timestamp, body) for each in rotations]
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "Satchel",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": " ".join(signed),
+        }
+
+
+@asynccontextmanager
+async def sender(settings: Settings) -> AsyncIterator[Sender]:
+    """A sender with connections of its own."""
+    limits = httpx.Limits(max_connections=settings.webhook_concurrency * 2)
+    async with httpx.AsyncClient(
+        timeout=settings.webhook_timeout_seconds, follow_redirects=False, trust_env=False, limits=limits
+    ) as client:
+        yield Sender(client, load_webhook_keys(settings), settings)
+
+
+async def payload(event: CardEvent) -> dict[str, Any]:
+    """The body: what happened, and the card or the spending profile as it is now, null where it is gone."""
+    data: dict[str, Any] = {"accountId": event.account_id, "sequence": event.sequence, "changed": event.changed}
+    where = {"_id": event.subject, "accountId": event.account_id}
+    if event.type.startswith(_CARD):
+        cards = await read_cards(where, limit=1)
+        data |= {"cardId": event.subject, "status": event.status, "card": current(cards[0]) if cards else None}
+    else:
+        row = await SpendingProfile.raw().find_one(where)
+        profile = current(profile_view(SpendingProfile.from_stored(row))) if row else None
+        data |= {"spendingProfileId": event.subject, "spendingProfile": profile}
+        if event.affected_cards is not None:
+            data["affectedCards"] = event.affected_cards
+    return {"type": event.type, "timestamp": event.created_at, "data": data}

@@ -1,0 +1,86 @@
+"""Card queues: of one card or spending profile, how many events there are, and how many of them are done."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+from pymongo import ReturnDocument
+
+from models.base import Session, Stored, Timestamp, now
+
+Update = dict[str, dict[str, object]]
+LEASE: Final = timedelta(seconds=30)
+
+
+class CardQueue(Stored):
+    """The events of one card or spending profile, in order; `_id` is the id of that.
+
+    Sequence numbers are given out by `last`, in the transaction that inserts the event; `done` is that of the last
+    event that is dealt with, so the next is `done + 1`. `due_at` is both when to try and how long a worker's lease
+    holds; what a worker writes names the `fence` of its claim.
+    """
+
+    id: PydanticObjectId = Field(alias="_id")
+    account_id: PydanticObjectId
+    last: int = 0
+    done: int = 0
+    waiting: Annotated[int, Field(description="`last - done`, for the index.")] = 0
+    due_at: Timestamp
+    fence: int = 0
+
+    class Settings:
+        name = "cardqueues"
+
+    @classmethod
+    async def next_sequences(
+        cls, subjects: Collection[ObjectId], *, session: Session
+    ) -> dict[ObjectId, tuple[ObjectId, int]]:
+        """Give each of these subjects the sequence number of its next event.
+
+        Returns:
+            Subject -> its account and the number. A subject without a queue is left out: its account is going.
+        """
+        among = {"_id": {"$in": list(subjects)}}
+        await cls.raw().update_many(among, {"$inc": {"last": 1, "waiting": 1}}, session=session)
+        rows = await cls.raw().find(among, {"accountId": 1, "last": 1}, session=session).to_list()
+        return {row["_id"]: (row["accountId"], row["last"]) for row in rows}
+
+    @classmethod
+    async def claim(cls, but_of: Collection[ObjectId] = ()) -> "CardQueue | None":
+        """Take the queue that is longest due, for `LEASE`; None where none is.
+
+        Args:
+            but_of: accounts whose queues are left alone.
+        """
+        moment = now()
+        where: dict[str, object] = {"waiting": {"$gt": 0}, "dueAt": {"$lte": moment}}
+        if but_of:
+            where["accountId"] = {"$nin": list(but_of)}
+        row = await cls.raw().find_one_and_update(
+            where,
+            {"$set": {"dueAt": moment + LEASE}, "$inc": {"fence": 1}},
+            sort=[("dueAt", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return None if row is None else cls.from_stored(row)
+
+    async def step(self, *, session: Session) -> bool:
+        """Note that the next event is dealt with, and prolong the lease; False where the lease was lost."""
+        update: Update = {"$inc": {"done": 1, "waiting": -1}, "$set": {"dueAt": now() + LEASE}}
+        return await self._write(update, session=session)
+
+    async def release(self, at: datetime) -> bool:
+        """Give the lease back, to be claimed again from then on; False where it was lost."""
+        return await self._write({"$set": {"dueAt": at}})
+
+    async def remove(self, *, session: Session) -> bool:
+        """Take the queue away with its last event; False where the lease was lost."""
+        result = await self.raw().delete_one({"_id": self.id, "fence": self.fence}, session=session)
+        return result.deleted_count == 1
+
+    async def _write(self, update: Update, *, session: Session = None) -> bool:
+        result = await self.raw().update_one({"_id": self.id, "fence": self.fence}, update, session=session)
+        return result.matched_count == 1

@@ -1,0 +1,311 @@
+"""Delivery to an account's webhook: signed, in order, at least once, and given up only in plain sight."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from app.cards.delivery import LostQueue, deliver, deliver_due, empty
+from models.base import now
+from models.card_event import CardEvent
+from models.card_queue import CardQueue
+from tests.app.cards.conftest import MakeSender
+from tests.app.cards.receiver import Delivery, Receiver
+from tests.app.cards.test_cards import a_card
+from tests.cast import Cast, Programme
+
+
+async def states() -> list[str]:
+    return [row["state"] for row in await CardEvent.raw().find({}).sort("sequence", 1).to_list()]
+
+
+async def opened_and_paused(programme: Programme, path: str | None = None) -> None:
+    for status in ("open", "paused", "open", "paused"):
+        answer = await programme.manager.merge(path or programme.card_path, {"status": status})
+        assert answer.status_code == 200
+
+
+async def test_an_event_says_what_changed_and_the_card_as_it_is(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    await listened.manager.merge(listened.card_path, {"status": "open"})
+    await deliver_due(await make_sender())
+    (delivery,) = receiver.deliveries
+    card = (await listened.manager.get(listened.card_path)).json()
+    assert (delivery.path, delivery.headers["content-type"]) == ("/hooks", "application/json")
+    assert delivery.event["type"] == "card.updated"
+    assert delivery.event["data"] == {
+        "accountId": listened.account,
+        "cardId": listened.card,
+        "sequence": 1,
+        "changed": ["status"],
+        "status": "open",
+        "card": card,
+    }
+    row = await CardEvent.raw().find_one({})
+    assert row is not None
+    assert (row["state"], row["attempts"]) == ("delivered", 1)
+    assert timedelta(days=29) < row["expiresAt"] - now() <= timedelta(days=30)
+
+
+async def test_a_profiles_event_says_how_many_cards_it_affects(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    await listened.manager.merge(listened.profile_path, {"limits": {"DAILY": 7}})
+    await deliver_due(await make_sender())
+    data = receiver.deliveries[0].event["data"]
+    assert (data["spendingProfileId"], data["affectedCards"]) == (listened.profile, 1)
+    assert data["spendingProfile"]["limits"] == {"MONTHLY": 500_000, "DAILY": 7}
+
+
+async def test_deliveries_are_signed_by_the_secret_that_was_shown(
+    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    first = (await cast.admin.post(f"{listened.path}/webhook-secret")).json()["webhookSecret"]
+    second = (await cast.admin.post(f"{listened.path}/webhook-secret")).json()["webhookSecret"]
+    await listened.manager.merge(listened.card_path, {"status": "open"})
+    await deliver_due(await make_sender())
+    (delivery,) = receiver.deliveries
+    row = await CardEvent.raw().find_one({})
+    assert row is not None
+    assert delivery.headers["webhook-id"] == str(row["_id"])
+    assert delivery.is_signed_by(second)
+    assert delivery.is_signed_by(first), "for a day after the rotation"
+    assert not delivery.is_signed_by("whsec_" + "A" * 43 + "=")
+    await listened.manager.merge(listened.card_path, {"status": "paused"})
+    await cast.admin.post(f"{listened.path}/webhook-secret")
+    await deliver_due(await make_sender())
+    assert not receiver.deliveries[1].is_signed_by(first)
+    assert receiver.deliveries[1].is_signed_by(second)
+
+
+async def test_a_failure_holds_back_the_cards_later_events_and_no_other_cards(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    failures = iter([500, 429, 302])
+
+    async def answer(delivery: Delivery) -> int:
+        return next(failures, 204) if delivery.subject == listened.card else 204
+
+    receiver.answer = answer
+    other = await a_card(listened)
+    await opened_and_paused(listened)
+    await opened_and_paused(listened, other)
+    await deliver_due(await make_sender())
+    mine = [delivery.place for delivery in receiver.deliveries if delivery.subject == listened.card]
+    assert [sequence for _, sequence in mine] == [1, 1, 1, 1, 2, 3, 4]
+    theirs = [delivery.place[1] for delivery in receiver.deliveries if delivery.subject != listened.card]
+    assert theirs == [1, 2, 3, 4, 5]
+    assert {delivery.path for delivery in receiver.deliveries} == {"/hooks"}, "no redirect is followed"
+    row = await CardEvent.raw().find_one({"subject": ObjectId(listened.card), "sequence": 1})
+    assert row is not None
+    assert (row["state"], row["attempts"], row["lastError"]) == ("delivered", 4, "HTTP 302")
+
+
+async def test_a_webhook_that_is_slow_or_away_is_tried_again(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    never = asyncio.Event()
+    tries = 0
+
+    async def answer(_: Delivery) -> int:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await never.wait()
+        if tries == 2:
+            raise ConnectionResetError
+        return 204
+
+    receiver.answer = answer
+    await listened.manager.merge(listened.card_path, {"status": "open"})
+    await deliver_due(await make_sender(webhook_timeout_seconds=0.1))
+    never.set()
+    row = await CardEvent.raw().find_one({})
+    assert row is not None
+    assert (row["state"], row["attempts"], row["lastError"]) == ("delivered", 3, "RemoteProtocolError")
+    assert len({delivery.headers["webhook-id"] for delivery in receiver.deliveries}) == 1
+
+
+async def test_an_event_that_fails_for_good_is_given_up_in_plain_sight(
+    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    async def answer(delivery: Delivery) -> int:
+        return 500 if delivery.place[1] == 1 else 204
+
+    receiver.answer = answer
+    await opened_and_paused(listened)
+    await deliver_due(await make_sender(webhook_max_attempts=3))
+    assert await states() == ["dead", "delivered", "delivered", "delivered"]
+    assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 1, 1, 2, 3, 4]
+    (dead,) = (await cast.admin.get("/v1/admin/card-events", params={"accountId": listened.account})).json()["items"]
+    assert (dead["subject"], dead["attempts"], dead["lastError"]) == (listened.card, 3, "HTTP 500")
+    stored = str(await CardEvent.raw().find({}).to_list())
+    assert "what the receiver says" not in stored
+
+
+async def test_a_failure_waits_longer_each_time(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    async def answer(_: Delivery) -> int:
+        return 503
+
+    receiver.answer = answer
+    await listened.manager.merge(listened.card_path, {"status": "open"})
+    each = await make_sender(webhook_retry_seconds=60.0)
+    for attempt in range(4):
+        moment = now()
+        assert await deliver_due(each) == 1
+        row = await CardQueue.raw().find_one({"_id": ObjectId(listened.card)})
+        assert row is not None
+        base = timedelta(seconds=60) * 2**attempt
+        assert base / 2 <= row["dueAt"] - moment <= base * 1.5 + timedelta(seconds=30)
+        assert await deliver_due(each) == 0
+        await CardQueue.raw().update_one({"_id": ObjectId(listened.card)}, {"$set": {"dueAt": now()}})
+
+
+async def test_a_crash_between_delivery_and_its_note_delivers_again(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    await opened_and_paused(listened)
+    each = await make_sender()
+    queue = await CardQueue.claim()
+    assert queue is not None
+    event = await CardEvent.next_of(queue.id, 1)
+    assert event is not None
+    assert await each.send(event)  # and here the worker dies
+    assert await deliver_due(each) == 0, "its lease still holds"
+    await CardQueue.raw().update_one({"_id": queue.id}, {"$set": {"dueAt": now()}})
+    await deliver_due(each)
+    assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 1, 2, 3, 4]
+    assert receiver.deliveries[0].headers["webhook-id"] == receiver.deliveries[1].headers["webhook-id"]
+    assert await states() == ["delivered"] * 4
+
+
+async def test_a_worker_whose_lease_was_taken_over_notes_nothing(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    await opened_and_paused(listened)
+    each = await make_sender()
+    late = await CardQueue.claim()
+    assert late is not None
+    await CardQueue.raw().update_one({"_id": late.id}, {"$set": {"dueAt": now()}})
+    taken_over = await CardQueue.claim()
+    assert taken_over is not None
+    with pytest.raises(LostQueue):
+        await empty(late, each)
+    assert await states() == ["waiting"] * 4
+    await empty(taken_over, each)
+    assert await states() == ["delivered"] * 4
+    assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 1, 2, 3, 4]
+
+
+async def test_a_lease_that_is_about_to_run_out_sends_nothing(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    await listened.manager.merge(listened.card_path, {"status": "open"})
+    queue = await CardQueue.claim()
+    assert queue is not None
+    with pytest.raises(LostQueue):
+        await empty(queue, await make_sender(webhook_timeout_seconds=31.0))
+    assert receiver.deliveries == []
+
+
+async def test_several_workers_deliver_each_event_once_and_each_card_in_order(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    cards = [await a_card(listened) for _ in range(8)]
+    workers = [await make_sender(webhook_concurrency=4) for _ in range(3)]
+
+    async def change() -> None:
+        for path in cards:
+            await opened_and_paused(listened, path)
+
+    await asyncio.gather(change(), *(deliver_due(each) for each in workers))
+    await asyncio.gather(*(deliver_due(each) for each in workers))
+    places = [delivery.place for delivery in receiver.deliveries]
+    assert len(places) == len(set(places)) == 8 * 5
+    for path in cards:
+        assert [sequence for card, sequence in places if card == path.rsplit("/", 1)[1]] == [1, 2, 3, 4, 5]
+    assert set(await states()) == {"delivered"}
+
+
+async def test_cards_are_delivered_beside_one_another(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    met = asyncio.Barrier(4)
+
+    async def answer(_: Delivery) -> int:
+        await met.wait()  # each is answered once four are there
+        return 204
+
+    receiver.answer = answer
+    for _ in range(4):
+        await a_card(listened)
+    await deliver_due(await make_sender(webhook_max_attempts=1))
+    assert await states() == ["delivered"] * 4
+
+
+async def test_without_a_webhook_events_are_skipped(programme: Programme, make_sender: MakeSender) -> None:
+    await deliver_due(await make_sender())
+    assert set(await states()) == {"skipped"}
+    assert await CardQueue.raw().count_documents({"waiting": {"$gt": 0}}) == 0
+
+
+async def test_the_loop_delivers_until_it_is_stopped(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    each = await make_sender(worker_poll_seconds=0.01)
+    stop, came = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: Delivery) -> int:
+        came.set()
+        return 204
+
+    receiver.answer = answer
+    loop = asyncio.create_task(deliver(each.settings, stop))
+    await listened.manager.merge(listened.card_path, {"status": "open"})
+    await came.wait()
+    stop.set()
+    await loop
+    assert await states() == ["delivered"]
+
+
+async def test_what_came_while_its_queue_was_worked_on_is_not_forgotten(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    more: list[Any] = [{"status": "paused"}, {"status": "open"}]
+
+    async def answer(_: Delivery) -> int:
+        if more:
+            assert (await listened.manager.merge(listened.card_path, more.pop(0))).status_code == 200
+        return 204
+
+    receiver.answer = answer
+    await listened.manager.merge(listened.card_path, {"status": "open"})
+    await deliver_due(await make_sender())
+    assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 2, 3]
+    assert await CardQueue.raw().count_documents({"waiting": {"$gt": 0}}) == 0
+
+
+async def test_a_slow_webhook_leaves_places_to_other_accounts(
+    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    there = f"/v1/accounts/{listened.elsewhere}"
+    await cast.admin.merge(there, {"webhookUrl": f"{receiver.url}/other"})
+    other_came = asyncio.Event()
+
+    async def answer(delivery: Delivery) -> int:
+        if delivery.path == "/other":
+            other_came.set()
+        await other_came.wait()  # the first account's cards are slow until the other account is heard
+        return 204
+
+    receiver.answer = answer
+    for _ in range(6):
+        await a_card(listened)
+    await cast.admin.merge(f"{there}/spending-profiles/{listened.foreign_profile}", {"name": "New"})
+    await deliver_due(await make_sender(webhook_concurrency=4, webhook_max_attempts=1))
+    assert set(await states()) == {"delivered"}

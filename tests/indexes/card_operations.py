@@ -1,0 +1,44 @@
+"""The operations of card queues and card events, to be explained."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+
+from models import CardEvent, CardQueue
+from tests.filled import NOW
+
+Operation = Callable[[], Awaitable[Any]]
+
+
+async def queue() -> CardQueue:
+    """A queue that is there and waits."""
+    row = await CardQueue.raw().find_one({"dueAt": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}, "waiting": {"$gt": 0}})
+    assert row is not None
+    return CardQueue.from_stored(row)
+
+
+async def fan_out() -> None:
+    event = CardEvent(id=ObjectId(), account_id=ObjectId(), subject=ObjectId(), sequence=1, type="card.updated")
+    await event.fan_out_to(ObjectId(), session=None)
+    await event.fan_out_to(None, session=None)
+
+
+CARD_OPERATIONS: dict[str, list[Operation]] = {
+    "CardQueue.next_sequences": [lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)],
+    "CardQueue.claim": [CardQueue.claim, lambda: CardQueue.claim([ObjectId()])],
+    "CardQueue.step": [lambda: then(lambda found: found.step(session=None))],
+    "CardQueue.release": [lambda: then(lambda found: found.release(NOW))],
+    "CardQueue.remove": [lambda: then(lambda found: found.remove(session=None))],
+    "CardEvent.next_of": [lambda: CardEvent.next_of(ObjectId(), 1)],
+    "CardEvent.find_fan_out": [CardEvent.find_fan_out],
+    "CardEvent.fan_out_to": [fan_out],
+    "CardEvent.tried": [lambda: CardEvent.tried(ObjectId(), "timeout")],
+    "CardEvent.settle": [lambda: CardEvent.settle(ObjectId(), "dead", "timeout", NOW, session=None)],
+}
+"""By the class that defines each, with each way in which it is called."""
+
+
+async def then(work: Callable[[CardQueue], Awaitable[Any]]) -> None:
+    await work(await queue())
