@@ -69,6 +69,7 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "too_deep": "Nested more than 64 levels.",
     "too_long": "Too many characters, bytes or items.",
     "too_short": "Too few characters or items.",
+    "unacceptable_url": "A URL that nothing is sent to, such as one that leads within.",
     "unknown": "There is no such field or query parameter.",
     "unknown_user": "There is no such user.",
     "wrong_type": "It is of another JSON type.",

@@ -63,7 +63,7 @@ class ChallengeAnswer(Fields):
     """A code, given back."""
 
     challenge_id: ChallengeId
-    code: OneTimeCode
+    code: Annotated[OneTimeCode, Field(repr=False)]
 
 
 class OnDevice(Fields):
@@ -80,20 +80,20 @@ class VerifyRequest(ChallengeAnswer, OnDevice):
 class OidcRequest(OnDevice):
     """An ID token, and the device that it signs in."""
 
-    id_token: IdToken
+    id_token: Annotated[IdToken, Field(repr=False)]
     nonce: Nonce | None = None
 
 
 class RefreshRequest(Fields):
     """A refresh token, to be used once."""
 
-    refresh_token: RefreshTokenText
+    refresh_token: Annotated[RefreshTokenText, Field(repr=False)]
 
 
 class LogoutRequest(Fields):
     """The session to end, by its refresh token; without one, the session of the access token."""
 
-    refresh_token: RefreshTokenText | None = None
+    refresh_token: Annotated[RefreshTokenText | None, Field(repr=False)] = None
 
 
 class TokenPair(Fields):
@@ -113,8 +113,8 @@ class LinkRequest(Fields):
 
     provider: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$", description="`phone`, `google`, `facebook`, …")]
     challenge_id: ChallengeId | None = None
-    code: OneTimeCode | None = None
-    id_token: IdToken | None = None
+    code: Annotated[OneTimeCode | None, Field(repr=False)] = None
+    id_token: Annotated[IdToken | None, Field(repr=False)] = None
     nonce: Nonce | None = None
 
     def answer(self) -> ChallengeAnswer:

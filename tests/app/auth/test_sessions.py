@@ -131,6 +131,8 @@ async def test_logout_takes_the_refresh_token_where_the_access_token_is_over(wor
     assert (await world.refresh(tokens["refreshToken"])).status_code == 401
     assert (await world.nobody.post("/v1/auth/logout", json=body)).status_code == 204
     assert (await world.nobody.post("/v1/auth/logout")).status_code == 401
+    twice = [("Authorization", f"Bearer {(await begun(world))['accessToken']}")] * 2
+    assert (await world.api.client.post("/v1/auth/logout", headers=twice)).status_code == 401
     assert (await world.nobody.post("/v1/auth/logout", json={"refreshToken": "rt_x"})).status_code == 401
 
 
