@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import pymongo
@@ -20,7 +21,7 @@ from pymongo.write_concern import WriteConcern
 from app.errors import Unavailable, from_driver
 from app.observability import log
 from app.settings import Settings
-from models import DOCUMENTS
+from models import DOCUMENTS, AuditEvent
 from models.base import Raw
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDataba
     """Tie every document class to the database. Creates no index: that is `python -m scripts indexes apply`."""
     database = client.get_database(settings.database, codec_options=CodecOptions(tz_aware=True))
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
+    AuditEvent.keep_for = timedelta(days=settings.audit_days)
     return database
 
 

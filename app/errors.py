@@ -43,6 +43,7 @@ class Code(StrEnum):
     UNAVAILABLE = "unavailable"
     APP_NOT_REGISTERED = "app_not_registered"
     BAD_REFERENCE = "bad_reference"
+    LAST_IDENTITY = "last_identity"
     REQUEST_TIMEOUT = "request_timeout"
     ACCOUNT_NOT_ACTIVE = "account_not_active"
     BAD_TRANSITION = "bad_transition"
@@ -69,11 +70,12 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "nul_in_key": "A key with U+0000.",
     "out_of_range": "Too large, too small, too early or too late.",
     "read_only": "Only the server sets it.",
-    "refused": "An outside system does not take it.",
+    "refused": "A code, a token or a credential that is not good, here or for the outside system that was asked.",
     "test_failed": "A `test` operation of a JSON Patch found another value.",
     "too_deep": "Nested more than 64 levels.",
     "too_long": "Too many characters, bytes or items.",
     "too_short": "Too few characters or items.",
+    "unacceptable_url": "A URL that nothing is sent to, such as one that leads within.",
     "unknown": "There is no such field or query parameter.",
     "unknown_user": "There is no such user.",
     "wrong_type": "It is of another JSON type.",
@@ -201,6 +203,12 @@ class Restricted(Problem):
     """Something refers to the document and forbids that it is deleted."""
 
     status, code = 409, Code.RESTRICTED
+
+
+class LastIdentity(Problem):
+    """A user's only way of signing in is not taken away."""
+
+    status, code = 409, Code.LAST_IDENTITY
 
 
 class AccountNotActive(Problem):

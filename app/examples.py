@@ -32,6 +32,23 @@ API_KEY: Final = Body(
 )
 APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True}}})
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
+OTP: Final = Body(openapi_examples={"phone": {"value": {"phoneNumber": "+14155550123"}}})
+OTP_VERIFY: Final = Body(
+    openapi_examples={"code": {"value": {"challengeId": "mJ2x0Yq8", "code": "123456", "deviceInfo": "Ann's phone"}}}
+)
+OIDC: Final = Body(openapi_examples={"google": {"value": {"idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "nonce": "n-1"}}})
+REFRESH: Final = Body(openapi_examples={"token": {"value": {"refreshToken": "rt_AAAA"}}})
+LOGOUT: Final = Body(openapi_examples={"token": {"value": {"refreshToken": "rt_AAAA"}}})
+ROLE: Final = Body(openapi_examples={"creator": {"value": {"role": "creator"}}})
+EMAIL_CHANGE: Final = Body(openapi_examples={"new": {"value": {"email": "ann@new.example.com"}}})
+CODE: Final = Body(openapi_examples={"code": {"value": {"challengeId": "mJ2x0Yq8", "code": "123456"}}})
+LINK: Final = Body(
+    openapi_examples={
+        "google": {"value": {"provider": "google", "idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "nonce": "n-1"}},
+        "phone": {"value": {"provider": "phone", "challengeId": "mJ2x0Yq8", "code": "123456"}},
+    }
+)
+ROTATE: Final = Body(openapi_examples={"day": {"value": {"overlapHours": 24}}})
 
 CONNECTION: Final = Body(
     openapi_examples={
@@ -114,6 +131,8 @@ USER_SHOWN: Final[dict[str, Any]] = {
     "authMethods": [],
     "roles": ["user"],
     "permissions": [],
+    "role": "creator",
+    "nextSteps": [],
     **_DATES,
 }
 PROFILE_SHOWN: Final[dict[str, Any]] = {
@@ -255,3 +274,21 @@ EVENT_SHOWN: Final = {
     "receivedAt": "2026-11-20T08:30:00.125Z",
 }
 TAKEN_SHOWN: Final = {"id": _ID, "duplicate": False}
+IDENTITY_SHOWN: Final = {"id": _ID, **_DATES, "provider": "phone", "providerId": "+14155550123"}
+SESSION_SHOWN: Final = {
+    "id": _ID,
+    "deviceInfo": "Ann's phone",
+    "authMethod": "phone",
+    "createdAt": "2026-11-20T08:30:00.125Z",
+    "lastUsedAt": "2026-11-20T09:12:31.002Z",
+    "expiresAt": "2026-12-20T08:30:00.125Z",
+    "current": True,
+}
+AUDIT_SHOWN: Final = {
+    "id": _ID,
+    "kind": "grant",
+    "at": "2026-11-20T09:12:31.002Z",
+    "by": "key:691f0c0ffee691f0c0ffee71",
+    "userId": _ID,
+    "detail": {"roles": {"from": ["user"], "to": ["user", "editor"]}},
+}

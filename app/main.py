@@ -26,6 +26,8 @@ from app.analytics.quarantine_routes import router as quarantine
 from app.app_data import routes as app_data
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
+from app.auth import identity_routes, key_routes, session_routes, sign_in_routes
+from app.auth.context import SignIn
 from app.auth.routes import router as auth
 from app.body import dump_json
 from app.cards.event_routes import router as card_events
@@ -57,6 +59,7 @@ from models.base import Raw
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
 ROUTERS += (operations, console, dashboard, quarantine)
+ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, repositories)
 VERSION = "0.1.0"
@@ -96,6 +99,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.database = None  # until it answers
     app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
+    app.state.sign_in = SignIn(settings)
     app.state.leases = Leases(settings.lease_seconds)
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
@@ -123,6 +127,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.info("started", version=VERSION, environment=settings.environment)
         yield
         binding.cancel()
+    await app.state.sign_in.close()
     log.info("stopped")
 
 

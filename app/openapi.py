@@ -5,6 +5,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app import access
 from app.analytics.openapi import ingest_operations, ingest_schemas, segment_operations
 from app.analytics.routes import EVENTS_PATH
 from app.app_data.openapi import value_operations
@@ -38,6 +39,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         _mend(document)
+        access.describe(document)
         app.openapi_schema = document
     return app.openapi_schema
 

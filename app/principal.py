@@ -1,7 +1,7 @@
 """Who is calling, and what they may do: one `authorize()` for every route."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -9,11 +9,15 @@ from bson import ObjectId
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from app.access import ACCESS, Access
 from app.errors import Forbidden, NotFound, Unauthenticated
+from app.living import is_living
 from app.settings import Settings
 from app.tokens import InvalidToken, Tokens
-from models.api_key import APP_SCOPES, PREFIX, ApiKey
+from models.api_key import APP_SCOPES, PREFIX, ApiKey, hash_key
 from models.base import parse_id
+from models.refresh_token import RefreshToken
+from models.user import ADMIN, User
 
 _CACHED: Final = 10_000
 _LONGEST: Final = 4096
@@ -30,7 +34,8 @@ class Principal:
 
     Either may be bound to one app, and a key to one account.
 
-    `name` says who it is in records and logs: `key:<id>` or `user:<id>`.
+    `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is the session that
+    the token belongs to, None for a token that a server asked for, and `issued_at` is in Unix seconds.
     """
 
     kind: Literal["key", "user"]
@@ -39,6 +44,8 @@ class Principal:
     scopes: frozenset[str] = field(default_factory=frozenset)
     roles: tuple[str, ...] = ()
     account_id: ObjectId | None = None
+    session_id: ObjectId | None = None
+    issued_at: float = 0
 
     @property
     def name(self) -> str:
@@ -48,7 +55,12 @@ class Principal:
     @property
     def is_admin(self) -> bool:
         """Whether everything is allowed."""
-        return "admin" in self.scopes and self.app_id is None
+        return ADMIN in self.scopes and self.app_id is None
+
+    @property
+    def claims_admin(self) -> bool:
+        """Whether a token says that its user is an admin, which the database has to confirm for each call."""
+        return self.kind == "user" and self.app_id is None and ADMIN in self.roles
 
     def resolve(self, user: str) -> ObjectId:
         """The user id that a path names; `me` is the caller's own.
@@ -87,15 +99,19 @@ def authorize(
     if principal.is_admin:
         return
     if principal.kind == "key":
-        if scope not in principal.scopes:
-            raise Forbidden(f"this needs a key with the scope {scope}")
-        if principal.app_id is not None and scope not in APP_SCOPES:
-            raise Forbidden(f"a key that is bound to an app reaches that app's data, and {scope} is more")
+        _check_scope(principal, scope)
         _authorize_bound(principal, account_id)
     else:
         _authorize_owner(principal, scope, user_id, app_id)
     if principal.app_id is not None and app_id is not None and app_id != principal.app_id:
         raise NotFound("there is no such app")
+
+
+def _check_scope(key: Principal, scope: str) -> None:
+    if scope not in key.scopes:
+        raise Forbidden(f"this needs a key with the scope {scope}")
+    if key.app_id is not None and scope not in APP_SCOPES:
+        raise Forbidden(f"a key that is bound to an app reaches that app's data, and {scope} is more")
 
 
 def _authorize_bound(principal: Principal, account_id: ObjectId | None) -> None:
@@ -142,12 +158,12 @@ class Authenticator:
             raise Unauthenticated
         known = self._known.get(authorization)
         if known is not None and known[1] > time.time():
-            return known[0]
+            return known[0] if not known[0].roles or not known[0].claims_admin else await live(known[0])
         principal, expires_at = await self._look_up(_credential(authorization))
         while len(self._known) >= _CACHED:
             del self._known[next(iter(self._known))]
         self._known[authorization] = (principal, expires_at)
-        return principal
+        return await live(principal) if principal.claims_admin else principal
 
     def forget(self, key_id: ObjectId | None) -> None:
         """Honour a key no longer, from now on in this process."""
@@ -163,15 +179,25 @@ class Authenticator:
             claims = self.tokens.verify(token)
         except InvalidToken:
             raise Unauthenticated("the access token is not valid or has expired") from None
-        return Principal("user", claims.user_id, claims.app_id, roles=claims.roles), claims.expires_at
+        principal = Principal(
+            "user",
+            claims.user_id,
+            claims.app_id,
+            roles=claims.roles,
+            session_id=parse_id(claims.session_id),
+            issued_at=claims.issued_at,
+        )
+        return principal, claims.expires_at
 
     async def _key(self, secret: str) -> tuple[Principal, float]:
         key = await ApiKey.find_by_secret(secret)
         if key is None or key.id is None or (key.expires_at and key.expires_at <= datetime.now(UTC)):
             raise Unauthenticated("the API key is not valid or has expired")
+        await key.note_use()
         until = time.time() + self._remember_for
-        if key.expires_at:
-            until = min(until, key.expires_at.timestamp())
+        for end in (key.expires_at, key.previous_until if key.hash != hash_key(secret) else None):
+            if end is not None:
+                until = min(until, end.timestamp())
         return Principal("key", key.id, key.app_id, frozenset(key.scopes), account_id=key.account_id), until
 
 
@@ -187,21 +213,79 @@ def authenticator(scope: Any) -> Authenticator:
     return found
 
 
+async def live(principal: Principal) -> Principal:
+    """The same user, whose session was seen not to have ended, with all scopes where they are an admin right now.
+
+    Two queries by primary key. A user who is gone is left to the route, which answers 404.
+
+    Raises:
+        Unauthenticated: the session has ended.
+    """
+    if principal.kind != "user":
+        return principal
+    user = await User.raw().find_one(
+        {"_id": principal.id}, {"role": 1, "roles": 1, "sessionsEndedAt": 1, "accountId": 1}
+    )
+    if user is None or not await is_living(User, user):
+        return replace(principal, scopes=frozenset())
+    if principal.session_id is not None:
+        ended = await RefreshToken.find_living(principal.session_id, user_id=principal.id) is None
+    else:
+        all_ended = user.get("sessionsEndedAt")
+        ended = all_ended is not None and principal.issued_at < int(all_ended.timestamp())
+    if ended:
+        raise Unauthenticated("the session of this access token has ended")
+    is_admin = principal.app_id is None and (user.get("role") == ADMIN or ADMIN in user.get("roles", ()))
+    return replace(principal, scopes=frozenset({ADMIN}) if is_admin else frozenset())
+
+
+def admit(principal: Principal, access: Access) -> None:
+    """Hold a caller against the rule of an operation; what it is about is `authorize`'s to see.
+
+    Raises:
+        Forbidden: the rule lets none of their kind pass, or the key lacks the scope.
+    """
+    if principal.is_admin and (access.scope is not None or principal.kind == "user"):
+        return
+    if principal.kind == "key":
+        if access.scope is None:
+            raise Forbidden("this is for signed-in users, not for API keys")
+        _check_scope(principal, access.scope)
+    elif not access.owner:
+        raise Forbidden(f"this needs an API key with the scope {access.scope}")
+
+
 _scheme = HTTPBearer(auto_error=False, description="A user's access token, or an API key (`sk_…`).")
 
 
 async def authenticate(scope: Any) -> Principal:
-    """The caller of a request, looked up once however often it is asked for.
+    """The caller of a request, looked up and held against the rule of its operation once, however often asked for.
+
+    Hot routes are not FastAPI's, so they have no `route` in their scope and no rule is read for them.
 
     Raises:
-        Unauthenticated: there are no credentials, bad ones, or several.
+        Unauthenticated: there are no credentials, bad ones, or several, or the session has ended.
+        Forbidden: the rule lets none of their kind pass.
     """
     principal: Principal | None = scope.get("satchel.principal")
     if principal is None:
         principal = await authenticator(scope).authenticate(_authorization(scope))
-        scope["satchel.principal"] = principal
         scope["satchel.caller"] = principal.name
+        access = _rule(scope)
+        if access is not None and not access.public:
+            if access.live or not access.owner:
+                principal = await live(principal)
+            admit(principal, access)
+        scope["satchel.principal"] = principal
     return principal
+
+
+def _rule(scope: Any) -> Access | None:
+    route = scope.get("route")
+    if route is None:
+        return None
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return ACCESS.get(f"{method} {getattr(route, 'path', '')}")
 
 
 def _authorization(scope: Any) -> str | None:

@@ -6,15 +6,26 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from app.sign_in_settings import SignInSettings
 
 DEVELOPMENT_WEBHOOK_KEY = "webhook-key"
 DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
 DEVELOPMENT_KEYRING = "keyring.json"
-_PRODUCTION_NEEDS = ("mongodb_uri", "token_key_file", "webhook_key_file")
+DEVELOPMENT_SECRET_KEY = "secret-key"  # noqa: S105  # a file name
+_PROVIDER = re.compile(r"[a-z0-9_-]{1,32}")
+_PRODUCTION_NEEDS = (
+    "mongodb_uri",
+    "token_key_file",
+    "secret_key_file",
+    "webhook_key_file",
+    "sender_url",
+    "sender_secret",
+)
 
 
-class Settings(BaseSettings):
+class Settings(SignInSettings):
     """One deployment's configuration. No secret has a default; production refuses to start without its secrets."""
 
     model_config = SettingsConfigDict(env_prefix="SATCHEL_", env_file=".env", extra="ignore", frozen=True)
@@ -97,7 +108,7 @@ class Settings(BaseSettings):
     token_lifetime_seconds: int = Field(default=600, ge=30, le=3600, description="Life of an access token.")
     token_key_file: Path | None = Field(
         default=None,
-        description="PEM file of the Ed25519 private key that signs access tokens. "
+        description="PEM file of the Ed25519 private keys that sign and verify access tokens, the signing one last. "
         "Unset: one is made in the data folder, development only.",
     )
     credential_cache_seconds: float = Field(
@@ -130,6 +141,7 @@ class Settings(BaseSettings):
     analytics_archive: Path | None = Field(
         default=None, description="Folder of the archive of raw events. Unset: they are kept in the database for ever."
     )
+
     webhook_key_file: Path | None = Field(
         default=None,
         description="File of at least 32 random bytes from which the secrets of accounts' webhooks are derived. "
@@ -226,6 +238,10 @@ class Settings(BaseSettings):
             service, _, host = entry.partition("=")
             if service not in ("GitHub", "GitLab") or not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host):
                 raise ValueError("SATCHEL_REPOSITORY_HOSTS lists hosts as GitHub=host or GitLab=host")
+        if self.sender_url is not None and self.sender_secret is None:
+            raise ValueError("SATCHEL_SENDER_URL needs SATCHEL_SENDER_SECRET")
+        if odd := [name for name in self.providers if not _PROVIDER.fullmatch(name) or name in ("phone", "email")]:
+            raise ValueError(f"SATCHEL_OIDC_PROVIDERS: {odd[0]} cannot be a provider's name")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
         return self
@@ -264,6 +280,11 @@ class Settings(BaseSettings):
     def token_key_path(self) -> Path:
         """Where the Ed25519 signing key is kept."""
         return self.token_key_file or self.data_dir / DEVELOPMENT_TOKEN_KEY
+
+    @property
+    def secret_key_path(self) -> Path:
+        """Where the master secret is kept."""
+        return self.secret_key_file or self.data_dir / DEVELOPMENT_SECRET_KEY
 
     @property
     def webhook_key_path(self) -> Path:

@@ -1,28 +1,27 @@
 """Access tokens: Ed25519 JWTs that name a user (RFC 7519, RFC 8037), and the key set that verifies them."""
 
-import secrets
-from base64 import urlsafe_b64encode
+import time
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import jwt
-import orjson
 from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
+from app.observability import log
 from app.settings import Settings
+from app.signing_keys import SigningKey, ensure_keys, living, read_keys
 
 _ALGORITHM: Final = "EdDSA"
 _REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub", "sid"]
+_LOOK_EVERY: Final = 10.0
+_LOOK_FOR_UNKNOWN_EVERY: Final = 1.0
+
+
+def server_sid(session_id: ObjectId) -> str:
+    """The `sid` of a token that a server asked for: the id of no stored session, and told from one by its form."""
+    return f"server-{session_id}"
 
 
 class InvalidToken(Exception):
@@ -31,25 +30,34 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says: user, session, the one app it is bound to if any, `expires_at` in Unix seconds."""
+    """What a valid token says: user, session, the one app it is bound to if any, times in Unix seconds."""
 
     user_id: ObjectId
     session_id: str
     app_id: str | None
     roles: tuple[str, ...]
+    issued_at: float
     expires_at: float
 
 
 class Tokens:
-    """Mints and verifies access tokens with one Ed25519 key."""
+    """Mints and verifies access tokens with the keys of a file, which it looks at again every few seconds."""
 
-    def __init__(self, settings: Settings, key: Ed25519PrivateKey) -> None:
+    def __init__(self, settings: Settings, keys: list[SigningKey]) -> None:
         self._settings = settings
-        self._private = key
-        self._public = key.public_key()
-        raw = self._public.public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self._x = _base64url(raw)
-        self.kid = _thumbprint(self._x)
+        self._path = settings.token_key_path
+        self._stamp: tuple[int, int, int] | None = None
+        self._looked_at = time.monotonic()
+        self._keys = keys
+
+    @property
+    def kid(self) -> str:
+        """Id of the key that signs."""
+        return self._signing_key().kid
+
+    @property
+    def _private(self) -> Ed25519PrivateKey:
+        return self._signing_key().private
 
     def mint(
         self,
@@ -58,7 +66,8 @@ class Tokens:
         issued_at: float,
         app_id: str | None = None,
         roles: tuple[str, ...] = (),
-        session_id: str | None = None,
+        session_id: ObjectId | None = None,
+        server_session: ObjectId | None = None,
     ) -> tuple[str, int]:
         """A token for a user and its life in seconds.
 
@@ -67,21 +76,23 @@ class Tokens:
             issued_at: Unix seconds.
             app_id: the only app whose data it reaches.
             roles: the user's roles as they are now.
-            session_id: 24 hex digits; new ones if None.
+            session_id: the stored session that it belongs to; None for one that a server asks for, which has none.
+            server_session: names a token without a stored session, whose `sid` is made of it; a new one if None.
         """
         lifetime = self._settings.token_lifetime_seconds
         claims: dict[str, Any] = {
             "iss": self._settings.token_issuer,
             "aud": self._settings.token_audience,
             "sub": str(user_id),
-            "sid": session_id or secrets.token_hex(12),
+            "sid": str(session_id) if session_id else server_sid(server_session or ObjectId()),
             "roles": list(roles),
             "iat": int(issued_at),
             "exp": int(issued_at) + lifetime,
         }
         if app_id is not None:
             claims["appId"] = app_id
-        return jwt.encode(claims, self._private, _ALGORITHM, {"kid": self.kid}), lifetime
+        key = self._signing_key()
+        return jwt.encode(claims, key.private, _ALGORITHM, {"kid": key.kid}), lifetime
 
     def verify(self, token: str) -> Claims:
         """What the token says.
@@ -92,7 +103,7 @@ class Tokens:
         try:
             claims = jwt.decode(
                 token,
-                self._public,
+                self._key_of(token).public,
                 algorithms=[_ALGORITHM],
                 issuer=self._settings.token_issuer,
                 audience=self._settings.token_audience,
@@ -103,51 +114,66 @@ class Tokens:
                 session_id=str(claims["sid"]),
                 app_id=claims.get("appId"),
                 roles=tuple(claims.get("roles", ())),
+                issued_at=float(claims["iat"]),
                 expires_at=float(claims["exp"]),
             )
         except Exception as error:  # whatever a forged token provokes in the parsers, it is not valid
             raise InvalidToken from error
 
     def jwks(self) -> dict[str, Any]:
-        """The public key set (RFC 7517)."""
-        key = {"kty": "OKP", "crv": "Ed25519", "alg": _ALGORITHM, "use": "sig", "kid": self.kid, "x": self._x}
-        return {"keys": [key]}
+        """The public key set (RFC 7517): the key that signs, and those whose tokens may be alive."""
+        self._look(_LOOK_EVERY)
+        return {"keys": [key.jwk() for key in reversed(living(self._keys, datetime.now(UTC)))]}
+
+    def _signing_key(self) -> SigningKey:
+        self._look(_LOOK_EVERY)
+        return self._keys[-1]
+
+    def _key_of(self, token: str) -> SigningKey:
+        """The key that a token says it is signed by; one without a `kid` has to be signed by the current one."""
+        kid = jwt.get_unverified_header(token).get("kid")
+        if kid is None:
+            return self._signing_key()
+        self._look(_LOOK_EVERY)
+        found = self._living(kid)
+        if found is None:  # another process may have rotated
+            self._look(_LOOK_FOR_UNKNOWN_EVERY)
+            found = self._living(kid)
+        if found is None:
+            raise InvalidToken
+        return found
+
+    def _living(self, kid: str) -> SigningKey | None:
+        return next((key for key in living(self._keys, datetime.now(UTC)) if key.kid == kid), None)
+
+    def _look(self, every_seconds: float) -> None:
+        """Read the file again where it has changed, at most once in so many seconds."""
+        moment = time.monotonic()
+        if moment - self._looked_at < every_seconds:
+            return
+        self._looked_at = moment
+        stamp = self._file_stamp()
+        if stamp == self._stamp:
+            return
+        try:
+            self._keys = read_keys(self._path)
+            self._stamp = stamp
+        except (OSError, ValueError) as error:  # half written: the keys stay, the next look reads it whole
+            log.warning("the signing keys cannot be read", error=type(error).__name__)
+
+    def _file_stamp(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def load_tokens(settings: Settings) -> Tokens:
-    """Tokens signed by the configured key; in development a missing key file is made.
+    """Tokens signed by the configured keys; in development a missing key file is made.
 
     Raises:
         ValueError: the file holds no Ed25519 private key.
         FileNotFoundError: production, and the file is not there.
     """
-    path = settings.token_key_path
-    if not path.exists() and settings.environment == "development":
-        _make_key(path)
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{path} holds no Ed25519 private key")
-    return Tokens(settings, key)
-
-
-def _make_key(path: Path) -> None:
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    fresh.touch(mode=0o600, exist_ok=False)
-    fresh.write_bytes(pem)
-    try:
-        path.hardlink_to(fresh)  # another process may have made the key meanwhile: the first one stays
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
-
-
-def _base64url(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _thumbprint(x: str) -> str:
-    """The key's id: its thumbprint (RFC 7638, RFC 8037)."""
-    return _base64url(sha256(orjson.dumps({"crv": "Ed25519", "kty": "OKP", "x": x})).digest())
+    return Tokens(settings, ensure_keys(settings))

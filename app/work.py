@@ -10,6 +10,7 @@ from typing import Final
 from app.analytics import deletion as _erasure  # noqa: F401  # its witnesses
 from app.analytics import jobs as analytics
 from app.app_data import jobs as app_data
+from app.auth import jobs as auth
 from app.cards import deletion as cards_deletion
 from app.cards import jobs as cards
 from app.cards.delivery import deliver
@@ -21,7 +22,7 @@ from app.repositories import deletion as repositories_deletion
 from app.repositories import jobs as repositories
 from app.settings import Settings
 
-DOMAINS: Final = (relations, app_data, analytics, cards, connections, repositories)
+DOMAINS: Final = (relations, app_data, auth, analytics, cards, connections, repositories)
 """The modules with jobs. Another is one more name here."""
 
 WITNESSES: Final = (cards_deletion, connections_deletion, repositories_deletion)

@@ -10,7 +10,10 @@ from models import (
     ApiKey,
     AppData,
     ArchivedDay,
+    AuditEvent,
+    AuthIdentity,
     BankAccount,
+    Budget,
     Card,
     CardEvent,
     CardQueue,
@@ -27,11 +30,13 @@ from models import (
     PeopleDay,
     Person,
     PersonMerge,
+    PhoneOtp,
     Preferences,
     Profile,
     Project,
     PropertyDay,
     QuarantinedEvent,
+    RefreshToken,
     RepositoryConnection,
     SessionDay,
     SpendingProfile,
@@ -198,7 +203,15 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     KeyUsage: [Index({"expiresAt": 1}, "TTL: forgotten after two days", {"expireAfterSeconds": 0})],
     ArchivedDay: [Index({"appId": 1, "day": 1}, "what is archived of an app")],
     Erasure: [Index({"at": 1}, "erasures since an archive was last rewritten")],
-    ApiKey: [Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE)],
+    ApiKey: [
+        Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
+        Index(
+            {"previousHash": 1},
+            "ApiKey.find_by_secret while a rotated key overlaps",
+            {"unique": True, "partialFilterExpression": {"previousHash": {"$gt": ""}}},
+        ),
+        Index({"previousUntil": 1}, "cleanup: secrets whose overlap is over", SPARSE),
+    ],
     Deletion: [
         Index({"nextSweepAt": 1}, "Deletion.find_due: late sweeps", SPARSE),
         Index(
@@ -256,6 +269,26 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.find_due: links to remove outside"),
         Index({"ownerId": 1}, "OutsideLink.count_of: what a receipt says of a user or project"),
         Index({"originId": 1}, "the same of a connection"),
+    ],
+    AuthIdentity: [
+        Index({"provider": 1, "providerId": 1}, "sign-in; nobody else can have the same identity (seed 004)", UNIQUE),
+        Index({"userId": 1, "_id": 1}, "a user's identities"),
+    ],
+    RefreshToken: [
+        Index({"tokenHash": 1}, "no two sessions have one token", UNIQUE),
+        Index({"userId": 1, "_id": 1}, "a user's sessions, the oldest first"),
+        Index({"expiresAt": 1}, "TTL: gone when the session is over", {"expireAfterSeconds": 0}),
+    ],
+    PhoneOtp: [
+        Index({"subject": 1}, "one challenge to a recipient and purpose", UNIQUE),
+        Index({"userId": 1}, "the challenges of a user who goes", SPARSE),
+        Index({"expiresAt": 1}, "TTL: gone when the code is over", {"expireAfterSeconds": 0}),
+    ],
+    Budget: [Index({"expiresAt": 1}, "TTL: gone when the span is over", {"expireAfterSeconds": 0})],
+    AuditEvent: [
+        Index({"userId": 1, "_id": -1}, "the trail of one user, newest first"),
+        Index({"kind": 1, "_id": -1}, "the trail of one kind, newest first"),
+        Index({"expiresAt": 1}, "TTL: kept for SATCHEL_AUDIT_DAYS", {"expireAfterSeconds": 0}),
     ],
 }
 """Indexes of our own."""

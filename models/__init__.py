@@ -8,8 +8,11 @@ from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
+from models.audit_event import AuditEvent
+from models.auth_identity import AuthIdentity
 from models.bank_account import BankAccount
 from models.base import Stored
+from models.budget import Budget
 from models.card import Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
@@ -26,10 +29,12 @@ from models.key_usage import KeyUsage
 from models.migration import Migration
 from models.outside_link import OutsideLink
 from models.person import IdentityJoin, Person, PersonMerge
+from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Profile
 from models.project import Project
 from models.quarantine import QuarantinedEvent
+from models.refresh_token import RefreshToken
 from models.repository_connection import RepositoryConnection
 from models.rollup_state import RollupState
 from models.seal import ArchivedDay, Seal
@@ -67,6 +72,11 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Seal,
     ArchivedDay,
     Erasure,
+    AuthIdentity,
+    RefreshToken,
+    PhoneOtp,
+    Budget,
+    AuditEvent,
     IntegrityScan,
     Migration,
     Account,
@@ -93,7 +103,10 @@ __all__ = [
     "App",
     "AppData",
     "ArchivedDay",
+    "AuditEvent",
+    "AuthIdentity",
     "BankAccount",
+    "Budget",
     "Card",
     "CardEvent",
     "CardQueue",
@@ -113,11 +126,13 @@ __all__ = [
     "PeopleDay",
     "Person",
     "PersonMerge",
+    "PhoneOtp",
     "Preferences",
     "Profile",
     "Project",
     "PropertyDay",
     "QuarantinedEvent",
+    "RefreshToken",
     "RepositoryConnection",
     "RollupState",
     "Seal",

@@ -2,13 +2,16 @@
 
 import hashlib
 import secrets
-from typing import Annotated, Final, Literal, Self
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal, Self
 
 from beanie import PydanticObjectId
+from bson import ObjectId
 from pydantic import Field
+from pymongo import ReturnDocument
 
 from models.app import AppId
-from models.base import Fields, Stored, Timestamp
+from models.base import Fields, Session, Stored, Timestamp, now
 
 Scope = Literal[
     "admin",
@@ -27,6 +30,7 @@ Scope = Literal[
     "connections:write",
 ]
 PREFIX: Final = "sk_"
+NOTED_EVERY: Final = timedelta(minutes=1)
 APP_SCOPES: Final = frozenset({"sessions:write", "data:read", "data:write", "events:write", "analytics:read"})
 """What a key that is bound to an app may have: everything else reaches people, whatever app they use."""
 
@@ -48,9 +52,15 @@ class ApiKeyContent(Fields):
 
 
 class ApiKey(ApiKeyContent, Stored):
-    """A key: 256 random bits, so a plain SHA-256 of it cannot be turned back."""
+    """A key: 256 random bits, so a plain SHA-256 of it cannot be turned back.
+
+    After a rotation the secret before it (`previous_hash`) is honoured until `previous_until`.
+    """
 
     hash: Annotated[str, Field(repr=False)]
+    previous_hash: Annotated[str | None, Field(repr=False)] = None
+    previous_until: Timestamp | None = None
+    last_used_at: Timestamp | None = None
 
     class Settings:
         name = "apikeys"
@@ -63,9 +73,52 @@ class ApiKey(ApiKeyContent, Stored):
 
     @classmethod
     async def find_by_secret(cls, secret: str) -> Self | None:
-        """The key with this secret, None where there is none; the caller looks at `expires_at`."""
-        row = await cls.raw().find_one({"hash": hash_key(secret)})
+        """The key with this secret, None where there is none; the caller looks at `expires_at`.
+
+        A secret that was rotated away is found until its overlap is over.
+        """
+        hashed = hash_key(secret)
+        row = await cls.raw().find_one({"hash": hashed})
+        if row is None:
+            row = await cls.raw().find_one({"previousHash": hashed, "previousUntil": {"$gt": now()}})
         return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def rotate(cls, key_id: ObjectId, overlap: timedelta, *, session: Session = None) -> tuple[Self, str] | None:
+        """Give a key a new secret, in one atomic operation; the one before is honoured for `overlap` more.
+
+        Returns:
+            The key and its new secret, which is nowhere else; None where there is no such key.
+        """
+        secret = PREFIX + secrets.token_urlsafe(32)
+        moment = now()
+        change: dict[str, Any] = {
+            "previousHash": "$hash",
+            "previousUntil": moment + overlap,
+            "hash": hash_key(secret),
+            "updatedAt": moment,
+            "version": {"$add": ["$version", 1]},
+        }
+        row = await cls.raw().find_one_and_update(
+            {"_id": key_id}, [{"$set": change}], return_document=ReturnDocument.AFTER, session=session
+        )
+        return None if row is None else (cls.from_stored(row), secret)
+
+    async def note_use(self) -> None:
+        """Note that the key was used just now, written at most once a minute; moves no version."""
+        moment = now()
+        if self.last_used_at is not None and moment - self.last_used_at < NOTED_EVERY:
+            return
+        where = {"_id": self.id, "lastUsedAt": {"$not": {"$gt": moment - NOTED_EVERY}}}
+        await self.raw().update_one(where, {"$set": {"lastUsedAt": moment}})
+
+    @classmethod
+    async def forget_previous(cls, moment: datetime) -> int:
+        """Remove the hashes of secrets whose overlap is over; how many there were."""
+        result = await cls.raw().update_many(
+            {"previousUntil": {"$lte": moment}}, {"$unset": {"previousHash": "", "previousUntil": ""}}
+        )
+        return result.modified_count
 
 
 def hash_key(secret: str) -> str:

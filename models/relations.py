@@ -11,6 +11,7 @@ from models.activity import Activity
 from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app_data import AppData
+from models.auth_identity import AuthIdentity
 from models.bank_account import BankAccount
 from models.base import Stored, stored_name
 from models.card import ACTIVE, Card
@@ -19,10 +20,12 @@ from models.card_queue import CardQueue
 from models.connection import Connection
 from models.external_id import ExternalId
 from models.person import IdentityJoin, Person
+from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Profile
 from models.project import Project
 from models.quarantine import QuarantinedEvent
+from models.refresh_token import RefreshToken
 from models.repository_connection import RepositoryConnection
 from models.spending_profile import SpendingProfile
 from models.transaction import Transaction
@@ -116,6 +119,9 @@ RELATIONS: Final[tuple[Relation, ...]] = (
     Relation(IdentityJoin, "user_id", User, CASCADE),
     Relation(ExternalId, "user_id", User, CASCADE),
     Relation(QuarantinedEvent, "user_id", User, CASCADE),
+    Relation(AuthIdentity, "user_id", User, CASCADE, at_once=True),
+    Relation(RefreshToken, "user_id", User, CASCADE, at_once=True),
+    Relation(PhoneOtp, "user_id", User, CASCADE, at_once=True),
     # The card programme (seed 001). Queues stand before events: an event needs its queue.
     Relation(User, "account_id", Account, CASCADE, STRIPED),
     Relation(Card, "account_id", Account, CASCADE, STRIPED),
@@ -182,6 +188,9 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("webhookevents", "delivery_id"): "an id in another system",
     ("outsidelinks", "origin_id"): "what it came from is deleted; the link goes once it is removed outside",
     ("outsidelinks", "owner_id"): "of what it came from; the link goes once it is removed outside",
+    ("authidentities", "provider_id"): "an id in another system",
+    ("refreshtokens", "app_id"): "an app needs no registration",
+    ("auditevents", "user_id"): "the trail tells of users who are gone, too; it names their ids and nothing else",
     ("idempotencykeys", "resource_id"): "of any collection; gone within a day, and a repeat looks the resource up anew",
 }
 """Fields that end in `_id` and refer to no document, as (collection, attribute): the reason."""

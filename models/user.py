@@ -1,7 +1,7 @@
 """The user: the root document that everything else hangs off."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -16,6 +16,8 @@ ForeignId = Annotated[str, Field(min_length=1, max_length=256)]
 Grant = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 AuthMethod = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Role = Literal["creator", "agency", "brand", "gifter", "admin"]
+NextStep = Literal["chooseRole"]
+ADMIN: Final = "admin"
 
 
 class UserContent(Fields):
@@ -32,14 +34,35 @@ class UserContent(Fields):
 
 
 class User(UserContent, Stored):
-    """A person. `email` is canonical and unique where there is one; people who sign up by phone have none."""
+    """A person. `email` is canonical and unique where there is one; people who sign up by phone have none.
+
+    `email_verified_at` is when the person last showed that the email is theirs. `sessions_ended_at` is when they ended
+    every session but one: access tokens of servers that were minted before it do nothing sensitive any more.
+    """
 
     account_id: PydanticObjectId | None = None
     last_login: Timestamp | None = None
+    email_verified_at: Timestamp | None = None
+    sessions_ended_at: Timestamp | None = None
     guard: int = 0
 
     class Settings:
         name = "users"
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this person administers the deployment: by `role` (seed 004) or among `roles` (seed 002)."""
+        return self.role == ADMIN or ADMIN in self.roles
+
+    @property
+    def token_roles(self) -> tuple[str, ...]:
+        """What an access token says of `roles`; `admin` is among them for everyone who is one."""
+        return (*self.roles, ADMIN) if self.role == ADMIN and ADMIN not in self.roles else tuple(self.roles)
+
+    @property
+    def next_steps(self) -> list[NextStep]:
+        """What the person is to do before they go on (seed 004: a user without role selects one)."""
+        return ["chooseRole"] if self.role is None else []
 
     @classmethod
     async def create_user(cls, content: UserContent, *, session: Session = None) -> Self:

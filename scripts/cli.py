@@ -28,6 +28,9 @@ COMMANDS: Final = {
         "scripts.bench.analytics:main",
         "Measure analytics at growing sizes against plain aggregation.",
     ),
+    "keys": ("scripts.keys:cli", "List, rotate and prune the keys that sign access tokens."),
+    "cleanup": ("scripts.cleanup:cleanup", "Remove expired codes, sessions and rotated secrets, as the worker does."),
+    "bench-tokens": ("scripts.bench.tokens:main", "Measure what knowing the caller costs of reading one value."),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""

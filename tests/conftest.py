@@ -35,7 +35,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mongodb_uri(data_dir: Path) -> Iterator[str]:
     """A replica set that obeys `failCommand`."""
-    with start_mongod(data_dir, extra=("--setParameter", "enableTestCommands=1"), cache_gb=0.5) as mongod:
+    parameters = ("enableTestCommands=1", "ttlMonitorEnabled=false")  # what has expired stays until a test looks at it
+    extra = [part for parameter in parameters for part in ("--setParameter", parameter)]
+    with start_mongod(data_dir, extra=tuple(extra), cache_gb=0.5) as mongod:
         yield mongod.uri
 
 

@@ -31,6 +31,9 @@ ALLOWED: Final[dict[str, str]] = {
             "preferences": "{}",
             "appdata": "{}",
             "apikeys": "{}",
+            "authidentities": "{}",
+            "refreshtokens": "{}",
+            "phoneotps": "{}",
             "cardevents": "{}",
             "analytics": "{messageId: {$gt: ?}}",
         }.items()

@@ -28,11 +28,11 @@ MAY_IMPORT = {
 DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console", "accounts", "cards")
 DOMAINS += ("connections", "repositories")
 LAYERS = [
-    {"app.settings"},
-    {"app.errors"},
+    {"app.settings", "app.sign_in_settings", "app.private_files"},
+    {"app.errors", "app.access"},
     {"app.database", "app.observability", "app.body"},
-    {"app.tokens", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
-    | {"app.keyring", "app.outgoing"},
+    {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
+    | {"app.keyring", "app.outgoing", "app.living"},
     {"app.principal", "app.http"},
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
     | {"app.outside_links", "app.signatures"},

@@ -64,6 +64,8 @@ def test_no_secret_has_a_default() -> None:
     assert found["MONGO_PASSWORD"] == ""
     assert not (ROOT / found["MONGO_KEYFILE"]).exists()
     assert not (ROOT / found["TOKEN_KEY_FILE"]).exists()
+    assert not (ROOT / found["SECRET_KEY_FILE"]).exists()
+    assert found["SENDER_SECRET"] == ""
 
 
 def test_the_example_names_every_variable_and_gives_no_secret() -> None:
@@ -73,7 +75,7 @@ def test_the_example_names_every_variable_and_gives_no_secret() -> None:
         if not line.startswith("#") and line
     )
     assert variables().keys() - {"SATCHEL_IMAGE"} <= example.keys()
-    assert example["MONGO_PASSWORD"] == ""
+    assert example["MONGO_PASSWORD"] == example["SENDER_SECRET"] == ""
 
 
 def test_the_image_is_not_root_checks_itself_and_is_pinned() -> None:

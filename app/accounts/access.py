@@ -25,7 +25,7 @@ class Reach:
 
     Attributes:
         account: the account.
-        holder: a user, who sees of the account's cards their own only; None for a key, which sees all.
+        holder: a user, who sees of the account's cards their own only; None for a key and an admin, who see all.
     """
 
     account: Account
@@ -56,7 +56,7 @@ async def reach(caller: Principal, scope: str, account: str, *, by_users: bool =
         NotFound: there is no such account, or it is not the caller's.
     """
     account_id = parse_id(account)
-    user_id = caller.id if by_users and caller.kind == "user" else None
+    user_id = caller.id if by_users and caller.kind == "user" and not caller.is_admin else None
     authorize(caller, scope, user_id=user_id, account_id=account_id or ObjectId())
     if user_id is not None and not await _belongs(user_id, account_id):
         raise NotFound("there is no such account")

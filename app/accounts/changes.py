@@ -16,6 +16,7 @@ from app.errors import BadTransition, NotFound, VersionMismatch
 from app.http import holds, wants_absence
 from app.idempotency import Claim, Done, once
 from app.patches import PatchKind
+from app.principal import Principal
 from app.relations.delete import delete_root
 from app.settings import Settings
 from app.users.changes import add_user
@@ -53,8 +54,10 @@ async def create_account(content: AccountContent, claim: Claim | None, settings:
     return await once(claim, 201, work)
 
 
-async def create_user_of(account_id: PydanticObjectId, content: UserContent, claim: Claim | None) -> Done:
-    """A user of an account, with profile and preferences, in one transaction.
+async def create_user_of(
+    account_id: PydanticObjectId, content: UserContent, claim: Claim | None, by: Principal
+) -> Done:
+    """A user of an account, with profile and preferences, in one transaction; `by` is who grants roles.
 
     Raises:
         AccountNotActive: the account is paused or closed.
@@ -63,7 +66,7 @@ async def create_user_of(account_id: PydanticObjectId, content: UserContent, cla
 
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
         await refer_within(User, {"_id": user_id, "accountId": account_id}, session)
-        await add_user(user_id, content, session, account_id=account_id)
+        await add_user(user_id, content, session, account_id=account_id, by=by)
 
     return await once(claim, 201, work)
 

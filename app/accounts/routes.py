@@ -185,7 +185,7 @@ async def create_user(
     """User, profile and preferences, in one transaction. The account must be active."""
     reached = await reach(caller, WRITE, accountId)
     check_grants(caller, content)
-    done = await create_user_of(reached.account_id, content, claim)
+    done = await create_user_of(reached.account_id, content, claim, caller)
     user = await find_user(done.resource_id)
     response.headers["Location"] = f"/v1/users/{user.id}"
     response.headers["ETag"] = etag(user.version)

@@ -15,7 +15,9 @@ class AccountView(AccountContent, View):
     status: AccountStatus
 
 
-Secret = Annotated[str, Field(description="Signs what the webhook is sent; shown this once (Standard Webhooks).")]
+Secret = Annotated[
+    str, Field(repr=False, description="Signs what the webhook is sent; shown this once (Standard Webhooks).")
+]
 
 
 class CreatedAccount(AccountView):

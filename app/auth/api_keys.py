@@ -1,13 +1,19 @@
 """The rules of API keys that are there: how one is found, shown and revoked."""
 
+from typing import Annotated
+
 from beanie import PydanticObjectId
 from bson import ObjectId
+from pydantic import Field
+from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.database import transaction
 from app.errors import NotFound, VersionMismatch
 from app.http import wants_absence
 from app.users.views import View, current
 from models.api_key import ApiKey, Scope
 from models.app import AppId
+from models.audit_event import AuditEvent
 from models.base import Timestamp
 from models.precondition import Expected
 
@@ -22,6 +28,14 @@ class ApiKeyView(View):
     expires_at: Timestamp | None = None
     events_per_second: int | None = None
     events_per_day: int | None = None
+    last_used_at: Timestamp | None = None
+    previous_until: Timestamp | None = None
+
+
+class IssuedKey(ApiKeyView):
+    """A key, shown this once."""
+
+    key: Annotated[str, Field(repr=False)]
 
 
 async def find_key(key_id: ObjectId | None) -> ApiKeyView:
@@ -36,14 +50,19 @@ async def find_key(key_id: ObjectId | None) -> ApiKeyView:
     return ApiKeyView.model_validate(ApiKey.from_stored(row))
 
 
-async def revoke_key(key_id: ObjectId | None, expected: Expected | None) -> None:
-    """Delete the key, if the precondition holds, in one atomic operation.
+async def revoke_key(key_id: ObjectId | None, expected: Expected | None, by: str) -> None:
+    """Delete the key, if the precondition holds, and record it in the same transaction.
 
     Raises:
         NotFound: there is no such key.
         VersionMismatch: the precondition does not hold.
     """
     where = {"_id": key_id, **(expected.where() if expected else {})}
-    result = await ApiKey.raw().delete_one(where)
-    if result.deleted_count == 0:
-        raise VersionMismatch(current(await find_key(key_id)), absent=wants_absence(expected))
+
+    async def work(session: AsyncClientSession) -> None:
+        result = await ApiKey.raw().delete_one(where, session=session)
+        if result.deleted_count == 0:
+            raise VersionMismatch(current(await find_key(key_id)), absent=wants_absence(expected))
+        await AuditEvent.record("key_revoked", by, detail={"keyId": str(key_id)}, session=session)
+
+    await transaction(work)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.auth.api_keys import ApiKeyView, find_key, revoke_key
+from app.auth.api_keys import ApiKeyView, IssuedKey, find_key, revoke_key
 from app.errors import AlreadyDone, Invalid
 from app.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
 from app.http import (
@@ -27,19 +27,15 @@ from app.http import (
 from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authenticator, authorize
 from app.relations.guards import refer
+from app.tokens import server_sid
 from app.users.changes import find_user
 from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
+from models.audit_event import AuditEvent
 from models.base import Fields, now, parse_id
 
 router = APIRouter(route_class=StrictRoute)
 _WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
-
-
-class IssuedKey(ApiKeyView):
-    """A key, shown this once."""
-
-    key: Annotated[str, Field(repr=False)]
 
 
 class SessionRequest(Fields):
@@ -76,6 +72,7 @@ async def create_key(
         key.id = PydanticObjectId(key_id)
         await refer(ApiKey, {**key.stored(), "_id": key_id}, session)
         await key.add(session)
+        await AuditEvent.record("key_created", caller.name, detail={"keyId": str(key_id)}, session=session)
 
     done = await once(claim, 201, work)
     if done.repeated:
@@ -141,7 +138,7 @@ async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
     """Honoured no longer: at once by the process that answers, by others within a few seconds (a setting)."""
     authorize(caller, "admin")
     key_id = parse_id(keyId)
-    await revoke_key(key_id, request_precondition(request))
+    await revoke_key(key_id, request_precondition(request), caller.name)
     authenticator(request.scope).forget(key_id)
 
 
@@ -162,22 +159,21 @@ async def create_session(
 ) -> Session:
     """For a server that has signed the user in by itself. Nothing of the token is stored.
 
-    With an Idempotency-Key a repeat is 409 with the session's id.
+    With an Idempotency-Key a repeat is 409, whose `id` is the `sid` of the token that was minted.
     """
     user_id = caller.resolve(userId)
     app_id = (body.app_id if body else None) or caller.app_id
     authorize(caller, "sessions:write", user_id=user_id, app_id=app_id)
     user = await find_user(user_id)
     session_id = await _new_session(claim)
-    tokens, roles = authenticator(request.scope).tokens, tuple(user.roles)
-    token, lifetime = tokens.mint(
-        user_id, issued_at=time.time(), app_id=app_id, roles=roles, session_id=str(session_id)
+    token, lifetime = authenticator(request.scope).tokens.mint(
+        user_id, issued_at=time.time(), app_id=app_id, roles=user.token_roles, server_session=session_id
     )
     return Session(access_token=token, expires_in=lifetime)
 
 
 async def _new_session(claim: Claim | None) -> ObjectId:
-    """The id of a session that is begun now; with a claim, at most once for it."""
+    """What names a token that is minted now; with a claim, at most once for it."""
     if claim is None:
         return ObjectId()
 
@@ -186,7 +182,7 @@ async def _new_session(claim: Claim | None) -> ObjectId:
 
     done = await once(claim, 201, nothing_more)
     if done.repeated:
-        raise AlreadyDone("the token was minted and shown before", extra={"id": str(done.resource_id)})
+        raise AlreadyDone("the token was minted and shown before", extra={"id": server_sid(done.resource_id)})
     return done.resource_id
 
 

@@ -16,11 +16,11 @@ from app.errors import Forbidden, Invalid, NotFound, ProviderUnavailable, Unavai
 from app.http import holds
 from app.idempotency import Claim, Done, once
 from app.keyring import KeyRing
+from app.living import is_living
 from app.outgoing import TryLater
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal, authorize
 from app.relations.guards import refer
-from app.relations.living import is_living
 from app.settings import Settings
 from app.users.views import current
 from app.validation import validation_problem

@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo.read_concern import ReadConcern
 
 from app.errors import NotFound
-from app.relations.living import living
+from app.living import living
 from models.base import Stored
 
 T = TypeVar("T")

@@ -11,11 +11,11 @@ from app.database import transaction
 from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable, VersionMismatch
 from app.http import holds, wants_absence
 from app.idempotency import Claim, Done, once
+from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal, authorize
 from app.relations.delete import delete_root
 from app.relations.guards import refer
-from app.relations.living import is_living
 from app.repositories.views import NewProject, ProjectView
 from app.settings import Settings
 from app.users.changes import find_user

@@ -1,11 +1,8 @@
 """Which account a user belongs to: set by admins, and fixed while cards refer to the user (seed 001)."""
 
-from typing import Any
-
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.database import transaction
 from app.errors import BadReference, Invalid, NotFound, Restricted
 from app.relations.guards import refer
 from models.base import Raw, parse_id
@@ -28,35 +25,24 @@ def account_of(value: Json) -> ObjectId | None:
     return account_id
 
 
-async def move_user(user: User, fields: dict[str, Any]) -> User | None:
-    """Change a user whose `accountId` is among the changed fields, in one transaction.
+async def check_move(user: User, account_id: ObjectId | None, session: AsyncClientSession) -> None:
+    """Within the transaction that changes a user's account: refer to the new one, unless cards keep the user.
 
-    Giving the user a card counts up the user's guard, which conflicts with this.
-
-    Returns:
-        The user, or None where the user was changed meanwhile or is gone.
+    Giving the user a card counts up the user's guard, which conflicts with the change.
 
     Raises:
         Restricted: cards refer to the user.
         BadReference: there is no such active account.
     """
-
-    async def work(session: AsyncClientSession) -> User | None:
-        changed = await User.change({"_id": user.id}, fields, expected=user.version, session=session)
-        if changed is None:
-            return None
-        if cards := await _cards_of(user, session):
-            raise Restricted(
-                "cards refer to the user, whose account cannot change",
-                extra={"blockers": [{"collection": "cards", "ids": cards, "reason": "cards.userId"}]},
-            )
-        try:
-            await refer(User, {"_id": user.id, "accountId": fields["accountId"]}, session)
-        except NotFound:
-            raise BadReference("There is no such active account", "accountId") from None
-        return changed
-
-    return await transaction(work)
+    if cards := await _cards_of(user, session):
+        raise Restricted(
+            "cards refer to the user, whose account cannot change",
+            extra={"blockers": [{"collection": "cards", "ids": cards, "reason": "cards.userId"}]},
+        )
+    try:
+        await refer(User, {"_id": user.id, "accountId": account_id}, session)
+    except NotFound:
+        raise BadReference("There is no such active account", "accountId") from None
 
 
 async def _cards_of(user: User, session: AsyncClientSession) -> list[str]:

@@ -10,10 +10,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.errors import NotFound, Unavailable, VersionMismatch
 from app.http import holds, wants_absence
+from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
 from app.relations.guards import guard
-from app.relations.living import is_living
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
 from models.base import Fields

@@ -7,19 +7,21 @@ from bson import ObjectId
 from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.database import transaction
 from app.errors import Forbidden, Invalid, NotFound, Unavailable, VersionMismatch
 from app.http import holds, wants_absence
 from app.idempotency import Claim, Done, once
+from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal
 from app.relations.delete import delete_root
-from app.relations.living import is_living
 from app.settings import Settings
-from app.users.accounts import account_of, move_user
+from app.users.accounts import account_of, check_move
 from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
+from models.audit_event import AuditEvent
 from models.deletion import Deletion
 from models.precondition import Expected
 from models.preferences import Preferences
@@ -31,29 +33,43 @@ _RACES: Final = 20
 _GRANTED: Final = frozenset({"roles", "permissions", "role", "accountId", "authMethods"})
 _OWNERS: Final = frozenset({"name"})
 _TOLD: Final = frozenset({"authMethods"})  # part of a user's content, and never a patch's to change
-_READ_ONLY: Final = frozenset({"id", "version", "createdAt", "updatedAt", "lastLogin", "accountId", "authMethods"})
+_READ_ONLY: Final = frozenset(
+    {"id", "version", "createdAt", "updatedAt", "lastLogin", "accountId", "authMethods", "emailVerifiedAt", "nextSteps"}
+)
+_AUDITED: Final[tuple[str, ...]] = ("roles", "permissions", "role")
 
 
-async def create_user(content: UserContent, claim: Claim | None) -> Done:
-    """User, profile and preferences in one transaction (seed 002, User Creation Flow).
+async def create_user(content: UserContent, claim: Claim | None, by: Principal | None = None) -> Done:
+    """User, profile and preferences in one transaction (seed 002, User Creation Flow); `by` is who grants roles.
 
     Raises:
         pymongo.errors.DuplicateKeyError: the canonical email is taken.
     """
 
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
-        await add_user(user_id, content, session)
+        await add_user(user_id, content, session, by=by)
 
     return await once(claim, 201, work)
 
 
 async def add_user(
-    user_id: ObjectId, content: UserContent, session: AsyncClientSession, *, account_id: PydanticObjectId | None = None
+    user_id: ObjectId,
+    content: UserContent,
+    session: AsyncClientSession,
+    *,
+    account_id: PydanticObjectId | None = None,
+    by: Principal | None = None,
 ) -> None:
-    """Insert a user with profile and preferences, within a transaction that has checked the account, if any."""
+    """Insert a user with profile and preferences, within a transaction that has checked the account, if any.
+
+    What more than any other user they are is recorded as granted by whom `by` says.
+    """
     await User(id=user_id, account_id=account_id, **content.model_dump(by_alias=False)).add(session)
     await Profile(user_id=user_id, display_name=content.name).add(session)
     await Preferences(user_id=user_id).add(session)
+    if by is not None and (granted := _granted(content)):
+        detail = {name: {"to": getattr(content, name)} for name in granted}
+        await AuditEvent.record("grant", by.name, user_id=user_id, detail=detail, session=session)
 
 
 def check_grants(caller: Principal, content: UserContent) -> None:
@@ -62,14 +78,14 @@ def check_grants(caller: Principal, content: UserContent) -> None:
     Raises:
         Forbidden: the content says otherwise, naming the field.
     """
-    default = UserContent()
-    granted = [
-        name
-        for name, attribute in (("roles", "roles"), ("permissions", "permissions"), ("role", "role"))
-        if getattr(content, attribute) != getattr(default, attribute)
-    ]
-    if granted and not caller.is_admin:
+    if (granted := _granted(content)) and not caller.is_admin:
         _refuse(granted)
+
+
+def _granted(content: UserContent) -> list[str]:
+    """The fields by which a new user is more than any other."""
+    default = UserContent()
+    return [name for name in _AUDITED if getattr(content, name) != getattr(default, name)]
 
 
 async def find_user(user_id: ObjectId) -> User:
@@ -94,7 +110,7 @@ async def patch_user(
         VersionMismatch: the precondition does not hold.
         Forbidden: the patch changes what this caller may not change.
         Invalid: the result is no user, or changes what never changes.
-        Restricted, BadReference: an admin gives the user another account, see `move_user`.
+        Restricted, BadReference: an admin gives the user another account, see `check_move`.
     """
     for _ in range(_RACES):
         user = await find_user(user_id)
@@ -105,13 +121,31 @@ async def patch_user(
         fields = _changed_fields(caller, before, after)
         if not fields:
             return user
-        if "accountId" in fields:
-            changed = await move_user(user, fields)
-        else:
-            changed = await User.change({"_id": user_id}, fields, expected=user.version)
+        changed = await _change(caller, user, fields)
         if changed is not None:
             return changed
     raise Unavailable("other writers of this user were faster")
+
+
+async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User | None:
+    """Set fields of a user who is still as read, None otherwise.
+
+    A grant is recorded, and another account is referred to, in the same transaction.
+    """
+    before = user.model_dump(by_alias=True, include=set(_AUDITED))
+    granted: dict[str, Any] = {name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields}
+
+    async def work(session: AsyncClientSession) -> User | None:
+        changed = await User.change({"_id": user.id}, fields, expected=user.version, session=session)
+        if changed is not None and "accountId" in fields:
+            await check_move(user, fields["accountId"], session)
+        if changed is not None and granted:
+            await AuditEvent.record("grant", caller.name, user_id=user.id, detail=granted, session=session)
+        return changed
+
+    if granted or "accountId" in fields:
+        return await transaction(work)
+    return await User.change({"_id": user.id}, fields, expected=user.version)
 
 
 def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> dict[str, Any]:
@@ -121,7 +155,9 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     moves = {"accountId"} if caller.is_admin else set()
     if fixed := sorted((changed & _READ_ONLY) - moves):
         raise Invalid.field(f"/{fixed[0]}", "read_only", f"{fixed[0]} does not change by a patch")
-    allowed = _OWNERS if caller.kind == "user" else frozenset(before) - (frozenset() if caller.is_admin else _GRANTED)
+    allowed = frozenset(before)
+    if not caller.is_admin:
+        allowed = _OWNERS if caller.kind == "user" else allowed - _GRANTED
     if refused := sorted(changed & before.keys() - allowed):
         _refuse(refused)
     try:
@@ -131,7 +167,8 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     stored = content.model_dump(by_alias=True)
     if "accountId" in changed:
         stored["accountId"] = account_of(after.get("accountId"))
-    return {name: stored[name] for name in changed}
+    unverified = {"emailVerifiedAt": None} if "email" in changed else {}
+    return {name: stored[name] for name in changed} | unverified
 
 
 def _refuse(names: list[str]) -> None:

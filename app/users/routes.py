@@ -60,7 +60,7 @@ async def create(
     """User, profile and preferences, in one transaction."""
     authorize(caller, "users:write")
     check_grants(caller, content)
-    done = await create_user(content, claim)
+    done = await create_user(content, claim, caller)
     user = await find_user(done.resource_id)
     response.headers["Location"] = f"/v1/users/{user.id}"
     response.headers["ETag"] = etag(user.version)

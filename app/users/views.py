@@ -10,7 +10,7 @@ from app.errors import NotFound
 from models.base import Fields, Stored, Timestamp
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
-from models.user import User, UserContent
+from models.user import NextStep, User, UserContent
 
 
 class View(Fields):
@@ -29,6 +29,8 @@ class UserView(UserContent, View):
 
     account_id: PydanticObjectId | None = None
     last_login: Timestamp | None = None
+    email_verified_at: Timestamp | None = None
+    next_steps: Annotated[list[NextStep], Field(description="What the person is to do before they go on.")]
 
 
 Embedded = Annotated[UserView | None, Field(exclude_if=lambda user: user is None, description="With `expand=user`.")]

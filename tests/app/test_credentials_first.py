@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.principal import Authenticator
-from tests.app.test_access import RULES, request_of
+from tests.app.test_access import RULES, WRITE_KEYS, request_of
 from tests.cast import Cast
 from tests.harness import Api
 
-WITH_BODY = sorted(route for route, rule in RULES.items() if rule.body is not None)
+WITH_BODY = sorted(route for route, rule in RULES.items() if rule.body is not None and route not in WRITE_KEYS)
+"""Segment's clients may send their write key in the body, which is read for that (at most 1 MiB)."""
 
 
 @pytest.mark.parametrize("route", WITH_BODY)

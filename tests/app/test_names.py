@@ -19,6 +19,12 @@ SNAKES: list[tuple[str, str, Any, str]] = [
     ("POST", "/v1/users/me/logins", {"app_id": "a"}, "/app_id"),
     ("POST", "/v1/users/me/sessions", {"app_id": "a"}, "/app_id"),
     ("POST", "/v1/api-keys", {"name": "k", "scopes": ["data:read"], "app_id": "a"}, "/app_id"),
+    ("POST", f"/v1/api-keys/{'f' * 24}/rotate", {"overlap_hours": 1}, "/overlap_hours"),
+    ("POST", "/v1/auth/otp", {"phone_number": "+14155550123"}, "/phone_number"),
+    ("POST", "/v1/auth/otp/verify", {"challenge_id": "x", "code": "123456"}, "/challenge_id"),
+    ("POST", "/v1/auth/oidc/google", {"id_token": "a.b.c", "device_info": "x"}, "/device_info"),
+    ("POST", "/v1/auth/refresh", {"refresh_token": "rt_x"}, "/refresh_token"),
+    ("POST", "/v1/auth/logout", {"refresh_token": "rt_x"}, "/refresh_token"),
     ("PUT", "/v1/apps/notes", {"require_version": True}, "/require_version"),
     ("POST", "/v1/analytics/events", {"appId": "a", "eventName": "e", "event_category": "custom"}, "/event_category"),
 ]

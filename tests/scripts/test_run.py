@@ -165,6 +165,18 @@ def test_quick_start_of_the_readme_works_when_pasted(satchel: Satchel) -> None:
     assert gone["status"] == 404
 
 
+def test_sign_in_of_the_guide_works_when_pasted(satchel: Satchel) -> None:
+    lines = (ROOT / "docs" / "sign-in.md").read_text().split("```sh\n")[1].split("```")[0]
+    own = lines.replace("127.0.0.1:8000", f"127.0.0.1:{satchel.port}").replace(".satchel/", f"{satchel.data_dir}/")
+    done = subprocess.run(["bash", "-c", own], capture_output=True, text=True, timeout=SECONDS, check=True)
+    me, chosen, refreshed, sessions, status, ended = done.stdout.splitlines()
+    assert json.loads(me)["nextSteps"] == ["chooseRole"]
+    assert (json.loads(chosen)["role"], json.loads(chosen)["nextSteps"]) == ("creator", [])
+    assert json.loads(refreshed)["refreshToken"].startswith("rt_")
+    assert [one["deviceInfo"] for one in json.loads(sessions)["items"]] == ["curl"]
+    assert (status, json.loads(ended)["status"]) == ("204", 401)
+
+
 def test_console_opens_in_a_browser(satchel: Satchel) -> None:
     chromium = shutil.which("chromium")
     assert chromium, "apt-get install chromium"

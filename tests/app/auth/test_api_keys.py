@@ -24,8 +24,10 @@ async def test_a_key_is_shown_once_and_works(cast: Cast, api: Api) -> None:
     server = api.caller(key["key"])
     assert (await server.put(f"/v1/users/{cast.owner.id}/apps/notes/data/k", json=1)).status_code == 201
     listed = (await cast.admin.get(KEYS)).json()["items"]
-    assert listed[0] == {name: value for name, value in key.items() if name != "key"}
-    assert all(set(item) == set(listed[0]) for item in listed)
+    used = listed[0].pop("lastUsedAt")
+    assert key["createdAt"] <= used
+    assert listed[0] == {name: value for name, value in key.items() if name not in ("key", "lastUsedAt")}
+    assert all(set(item) - {"lastUsedAt"} == set(listed[0]) for item in listed)
 
 
 async def test_only_a_hash_of_a_key_is_stored(cast: Cast) -> None:

@@ -9,8 +9,12 @@ import jwt
 import pytest
 from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel
 
-from app.auth.routes import IssuedKey, Session
+from app.accounts.views import CreatedAccount, WebhookSecret
+from app.auth.api_keys import IssuedKey
+from app.auth.routes import Session
+from app.auth.schemas import LinkRequest, LogoutRequest, OidcRequest, RefreshRequest, TokenPair, VerifyRequest
 from models.base import now
 from models.idempotency import IdempotencyKey
 from models.user import User
@@ -219,6 +223,7 @@ async def test_a_session_is_begun_once_for_an_idempotency_key(cast: Cast, api: A
     again = await cast.admin.post(path, headers=key)
     assert (first.status_code, again.status_code, again.json()["code"]) == (201, 409, "already_done")
     assert again.json()["id"] == api.app.state.authenticator.tokens.verify(token).session_id
+    assert (await api.caller(token).get("/v1/auth/sessions")).json()["items"] == []  # it is no stored session's
     other = await cast.admin.post(path, headers=key, json={"appId": "notes"})
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
     assert (await cast.admin.post(path)).status_code == 201
@@ -230,6 +235,20 @@ async def test_a_session_is_begun_once_for_an_idempotency_key(cast: Cast, api: A
 def test_answers_that_hold_secrets_do_not_show_them() -> None:
     moment = now()
     view = {"id": ObjectId(), "version": 1, "created_at": moment, "updated_at": moment, "name": "n", "scopes": []}
-    for shown in (Session(access_token="the-secret", expires_in=1), IssuedKey(**view, key="the-secret")):
+    account = {**view, "name": "n", "status": "active"}
+    pair = {"access_token": "the-secret", "refresh_token": "the-secret"}
+    hiding: list[BaseModel] = [
+        Session(access_token="the-secret", expires_in=1),
+        IssuedKey(**view, key="the-secret"),
+        TokenPair(**pair, expires_in=1, session_id="s", user_id="u"),
+        CreatedAccount(**account, webhook_secret="the-secret"),
+        WebhookSecret(webhook_secret="the-secret"),
+        OidcRequest(id_token="the-secret"),
+        RefreshRequest(refresh_token="the-secret"),
+        LogoutRequest(refresh_token="the-secret"),
+        LinkRequest(provider="google", id_token="the-secret"),
+    ]
+    for shown in hiding:
         assert "the-secret" not in f"{shown!r} {shown}"
         assert "the-secret" in shown.model_dump_json(by_alias=True)
+    assert "123456" not in repr(VerifyRequest(challenge_id="c", code="123456"))

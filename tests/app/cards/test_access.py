@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from app.access import ACCESS
 from models import DOCUMENTS
 from tests.app.cards.rules import ACCOUNT_RULES, READ, WRITE, request_of
 from tests.cast import Cast, Programme, programme_of
@@ -24,6 +25,16 @@ async def everything() -> dict[str, list[object]]:
 
 
 Answers = dict[str, int]
+
+
+@pytest.mark.parametrize("route", ACCOUNT_RULES)
+def test_the_rules_are_what_the_operations_declare(route: str) -> None:
+    declared, rule = ACCESS[route], ACCOUNT_RULES[route]
+    assert (declared.scope, declared.owner, declared.public) == (rule.scope, rule.holder == 200, False)
+
+
+def test_every_operation_of_accounts_and_cards_has_a_rule() -> None:
+    assert {route for route in ACCESS if "/accounts" in route or "/card-events" in route} == ACCOUNT_RULES.keys()
 
 
 async def ask(caller: Caller, programme: Programme, routes: Iterable[str], account: str | None = None) -> Answers:
@@ -60,6 +71,33 @@ async def test_keys_with_the_scope_are_let_pass(api: Api, cast: Cast, programme:
         programme = await programme_of(api, cast.admin)
         method, path, options = request_of(route, programme)
     assert (await (await api.key(rule.scope)).request(method, path, **options)).is_success
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["of no account", "of another account"])
+async def test_a_person_who_is_an_admin_is_let_pass(
+    api: Api, cast: Cast, programme: Programme, elsewhere: bool
+) -> None:
+    """Like an admin's key: they see every card and every profile, and where the webhook leads."""
+    home = f"/v1/accounts/{programme.elsewhere}/users" if elsewhere else "/v1/users"
+    made = (await cast.admin.post(home, json={"role": "admin"})).json()["id"]
+    minted = await cast.admin.post(f"/v1/users/{made}/sessions")
+    person = api.caller(minted.json()["accessToken"], made)
+    for route in sorted(ACCOUNT_RULES, key=lambda route: route.startswith("DELETE")):
+        if route != "DELETE /v1/accounts/{accountId}":
+            method, path, options = request_of(route, programme)
+            answer = await person.request(method, path, **options)
+            assert answer.is_success, (route, answer.text)
+    listed = (await person.get(f"{programme.path}/cards")).json()["items"]
+    assert programme.card in {card["id"] for card in listed}
+    assert (await person.delete(programme.path)).is_success
+
+
+async def test_a_grant_to_a_user_of_an_account_is_admins_and_recorded(cast: Cast, programme: Programme) -> None:
+    users = f"{programme.path}/users"
+    assert (await programme.manager.post(users, json={"role": "admin"})).status_code == 403
+    made = (await cast.admin.post(users, json={"role": "admin"})).json()["id"]
+    trail = (await cast.admin.get("/v1/admin/audit", params={"userId": made})).json()["items"]
+    assert [(event["kind"], event["detail"]) for event in trail] == [("grant", {"role": {"to": "admin"}})]
 
 
 async def test_a_key_of_another_account_is_told_nothing(programme: Programme) -> None:

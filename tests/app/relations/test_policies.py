@@ -9,9 +9,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.database import transaction
 from app.errors import BadReference, NotFound, Restricted
+from app.living import is_living
 from app.relations.delete import delete_root, sweep_again
 from app.relations.guards import refer
-from app.relations.living import is_living
 from app.relations.plan import collect
 from app.relations.sweep import sweep
 from app.settings import Settings

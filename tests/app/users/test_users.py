@@ -103,7 +103,7 @@ async def test_internals_are_not_shown(cast: Cast) -> None:
     shown = (await cast.owner.get("/v1/users/me")).json()
     assert set(shown) == {
         *("id", "version", "createdAt", "updatedAt", "email", "name", "valuUserId", "merkosUserId"),
-        *("authMethods", "roles", "permissions", "role", "accountId", "lastLogin"),
+        *("authMethods", "roles", "permissions", "role", "accountId", "lastLogin", "emailVerifiedAt", "nextSteps"),
     }
 
 

@@ -1,0 +1,57 @@
+"""What sign-in works with, made once per process: codes, sessions, providers, budgets."""
+
+from typing import Any, Final
+
+import httpx
+
+from app.auth.budgets import Budgets
+from app.auth.oidc import Oidc
+from app.auth.otp import Codes
+from app.auth.secret import load_secret
+from app.auth.senders import make_sender
+from app.auth.sessions import Sessions
+from app.errors import Unauthenticated
+from app.settings import Settings
+from models.audit_event import AuditEvent
+
+_FETCH_SECONDS: Final = 5.0
+
+
+class SignIn:
+    """The parts of sign-in, with the settings and the derived keys of each.
+
+    Raises:
+        RuntimeError: production without a sender.
+        FileNotFoundError: production without a master secret.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        secret = load_secret(settings)
+        self.settings = settings
+        self._to_sender = httpx.AsyncClient(timeout=settings.sender_timeout_seconds)
+        self._to_providers = httpx.AsyncClient(timeout=_FETCH_SECONDS)
+        self.budgets = Budgets(settings, secret.key("budgets"))
+        self.codes = Codes(settings, secret.key("one-time codes"), make_sender(settings, self._to_sender), self.budgets)
+        self.sessions = Sessions(settings, secret)
+        self.oidc = Oidc(settings, self._to_providers)
+
+    async def close(self) -> None:
+        """Let go of the connections to sender and providers."""
+        await self._to_sender.aclose()
+        await self._to_providers.aclose()
+
+    async def refuse(self, client: str, provider: str, error: Unauthenticated) -> Unauthenticated:
+        """Count and record a sign-in that failed, and give the error back to be raised.
+
+        Raises:
+            TooManyRequests: this client address fails too often; then it is not recorded.
+        """
+        await self.budgets.spend_failure(client)
+        await AuditEvent.record("sign_in_failed", "anonymous", detail={"provider": provider})
+        return error
+
+
+def sign_in_of(scope: Any) -> SignIn:
+    """The sign-in of the process that serves this request."""
+    found: SignIn = scope["app"].state.sign_in
+    return found

@@ -1,0 +1,231 @@
+"""Identities: whom somebody signs in as, linking further ways of signing in to a user, and unlinking them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+
+from app.auth.oidc import Evidence
+from app.auth.sessions import Device, Sessions
+from app.auth.turns import turn
+from app.database import transaction
+from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
+from app.living import living
+from app.relations.guards import refer
+from app.settings import Settings
+from models.audit_event import AuditEvent, AuditKind
+from models.auth_identity import EMAIL, PHONE, AuthIdentity
+from models.base import now
+from models.phone_otp import PhoneOtp
+from models.preferences import Preferences
+from models.profile import Avatar, Profile
+from models.refresh_token import RefreshToken
+from models.user import User
+
+T = TypeVar("T")
+_RACES: Final = 10
+CODE_REFUSED: Final = "the code is wrong, was used, has expired, or was tried too often"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session that has begun, its refresh token, its user, and whether the user was made by it."""
+
+    session: RefreshToken
+    refresh_token: str
+    user: User
+    created: bool
+
+
+def evidence_of(challenge: PhoneOtp) -> Evidence:
+    """Who has shown to be whom by a code."""
+    if challenge.phone_number is not None:
+        return Evidence(PHONE, challenge.phone_number)
+    return Evidence(EMAIL, challenge.recipient, email=challenge.recipient, verified=True)
+
+
+async def sign_in(
+    settings: Settings,
+    sessions: Sessions,
+    evidence: Evidence,
+    device: Device,
+    challenge: PhoneOtp | None = None,
+) -> SignedIn:
+    """Consume the challenge, find or make the user, begin a session: all in one transaction.
+
+    Raises:
+        Unauthenticated: the challenge was consumed by somebody else.
+    """
+
+    async def work(session: AsyncClientSession) -> SignedIn:
+        if challenge is not None and not await challenge.consume(session=session):
+            raise Unauthenticated(CODE_REFUSED)
+        user_id, created = await _user_of(settings, evidence, session)
+        begun, token = await sessions.begin(user_id, device, evidence.provider, session)
+        await User.raw().update_one({"_id": user_id}, {"$max": {"lastLogin": now()}}, session=session)
+        row = await User.raw().find_one({"_id": user_id}, session=session)
+        if row is None:
+            raise Unavailable("the user was deleted meanwhile")
+        return SignedIn(begun, token, User.from_stored(row), created)
+
+    async with turn((evidence.provider, evidence.provider_id)):
+        return await _again(work)
+
+
+async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None = None) -> AuthIdentity:
+    """Let a user sign in in one more way.
+
+    Raises:
+        Duplicate: somebody else signs in so.
+        Invalid: the challenge was consumed meanwhile.
+    """
+
+    async def work(session: AsyncClientSession) -> AuthIdentity:
+        if challenge is not None and not await challenge.consume(session=session):
+            raise Invalid.field("/code", "refused", CODE_REFUSED)
+        known = await AuthIdentity.find_by_provider(evidence.provider, evidence.provider_id, session=session)
+        if known is not None:
+            if known.user_id != user_id:
+                raise Duplicate("another user signs in in this way")
+            return known
+        identity = await add_identity(user_id, evidence, session)
+        await _record("identity_linked", user_id, identity, session)
+        return identity
+
+    return await _again(work)
+
+
+async def unlink(user_id: ObjectId, identity_id: ObjectId) -> None:
+    """Take a way of signing in away, never the last one. Sessions that were begun by it go on.
+
+    Raises:
+        NotFound: the user has no such identity.
+        LastIdentity: they have no other.
+    """
+
+    async def work(session: AsyncClientSession) -> None:
+        await User.raw().update_one({"_id": user_id}, {"$inc": {"guard": 1}}, session=session)
+        identities = await AuthIdentity.of_user(user_id, session=session)
+        gone = next((each for each in identities if each.id == identity_id), None)
+        if gone is None:
+            raise NotFound("there is no such identity")
+        if len(identities) == 1:
+            raise LastIdentity("this is the only way in which this user signs in; link another one first")
+        await AuthIdentity.raw().delete_one({"_id": identity_id}, session=session)
+        await keep_methods(user_id, session, {"emailVerifiedAt": None} if gone.provider == EMAIL else {})
+        await _record("identity_unlinked", user_id, gone, session)
+
+    await transaction(work)
+
+
+async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
+    """Set a user's email to the one that a code was sent to, and let them sign in by it.
+
+    Raises:
+        Duplicate: another user has it.
+        Invalid: the challenge was consumed meanwhile.
+        NotFound: the user is gone.
+    """
+    address = challenge.recipient
+
+    async def work(session: AsyncClientSession) -> User:
+        if not await challenge.consume(session=session):
+            raise Invalid.field("/code", "refused", CODE_REFUSED)
+        known = await AuthIdentity.find_by_provider(EMAIL, address, session=session)
+        if known is not None and known.user_id != user_id:
+            raise Duplicate("another user signs in by this email")
+        await AuthIdentity.raw().delete_many({"userId": user_id, "provider": EMAIL}, session=session)
+        await add_identity(user_id, evidence_of(challenge), session)
+        changed = await keep_methods(user_id, session, {"email": address, "emailVerifiedAt": now()})
+        await AuditEvent.record("email_changed", f"user:{user_id}", user_id=user_id, session=session)
+        return changed
+
+    try:
+        return await transaction(work)
+    except DuplicateKeyError:
+        raise Duplicate("another user has this email") from None
+
+
+async def add_identity(user_id: ObjectId, evidence: Evidence, session: AsyncClientSession) -> AuthIdentity:
+    """Store an identity, in the transaction that keeps `authMethods` in step.
+
+    Raises:
+        NotFound: the user is gone.
+        pymongo.errors.DuplicateKeyError: somebody else was first.
+    """
+    identity = AuthIdentity(
+        id=PydanticObjectId(),
+        user_id=PydanticObjectId(user_id),
+        provider=evidence.provider,
+        provider_id=evidence.provider_id,
+        email=evidence.email,
+    )
+    await refer(AuthIdentity, identity.stored(), session)
+    await identity.add(session)
+    await keep_methods(user_id, session)
+    return identity
+
+
+async def keep_methods(user_id: ObjectId, session: AsyncClientSession, fields: dict[str, object] | None = None) -> User:
+    """Make `authMethods` of a user the providers of their identities (seed 002), and set other fields with it.
+
+    Raises:
+        NotFound: the user is gone.
+    """
+    methods = await AuthIdentity.methods_of(user_id, session=session)
+    changed = await User.change({"_id": user_id}, {**(fields or {}), "authMethods": methods}, session=session)
+    if changed is None:
+        raise NotFound("there is no such user")
+    return changed
+
+
+async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientSession) -> tuple[ObjectId, bool]:
+    """The user whom the evidence is of, and whether they were made now."""
+    known = await AuthIdentity.find_by_provider(evidence.provider, evidence.provider_id, session=session)
+    if known is not None and known.user_id in await living(User, [known.user_id], session=session):
+        if evidence.email is not None and evidence.email != known.email:
+            await AuthIdentity.change({"_id": known.id}, {"email": evidence.email}, session=session)
+        return known.user_id, False
+    if known is not None:  # of a user whose deletion is not swept yet
+        await AuthIdentity.raw().delete_one({"_id": known.id}, session=session)
+    trusted = evidence.verified and evidence.provider in settings.joining_providers
+    holder = await User.raw().find_one({"email": evidence.email}, session=session) if trusted else None
+    if holder is not None and holder.get("emailVerifiedAt") is not None:
+        user_id = holder["_id"]
+        identity = await add_identity(user_id, evidence, session)
+        await _record("identity_linked", user_id, identity, session)
+        return user_id, False
+    return await _make_user(evidence, session, with_email=trusted and holder is None), True
+
+
+async def _make_user(evidence: Evidence, session: AsyncClientSession, *, with_email: bool) -> ObjectId:
+    """User, profile, preferences and identity (seed 002, User Creation Flow; name and picture by seed 004)."""
+    user_id = PydanticObjectId()
+    user = User(id=user_id, name=evidence.name)
+    if with_email:
+        user.email, user.email_verified_at = evidence.email, now()
+    await user.add(session)
+    avatar = Avatar(url=evidence.picture)
+    await Profile(user_id=user_id, display_name=evidence.name, avatar=avatar).add(session)
+    await Preferences(user_id=user_id).add(session)
+    await add_identity(user_id, evidence, session)
+    return user_id
+
+
+async def _again(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    """Run a transaction again, from outside, where somebody else was first to store the same."""
+    for _ in range(_RACES):
+        try:
+            return await transaction(work)
+        except DuplicateKeyError:
+            continue
+    raise Unavailable("others who sign in in the same way were faster")
+
+
+async def _record(kind: AuditKind, user_id: ObjectId, identity: AuthIdentity, session: AsyncClientSession) -> None:
+    detail = {"provider": identity.provider, "identityId": str(identity.id)}
+    await AuditEvent.record(kind, f"user:{user_id}", user_id=user_id, detail=detail, session=session)

@@ -1,0 +1,148 @@
+"""Routes of who a person is: their ways of signing in, their email, the role that they choose."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+
+from app.auth.budgets import client_of
+from app.auth.context import sign_in_of
+from app.auth.identities import CODE_REFUSED, change_email, evidence_of, link, unlink
+from app.auth.otp import email_recipient, phone_recipient
+from app.auth.roles import choose_role
+from app.auth.schemas import (
+    Challenge,
+    ChallengeAnswer,
+    EmailRequest,
+    IdentityView,
+    LinkRequest,
+    PhoneRequest,
+    RoleRequest,
+)
+from app.auth.sign_in_views import challenge_view
+from app.errors import Invalid, NotFound, Unauthenticated
+from app.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
+from app.http import Page, StrictRoute, etag, problems
+from app.principal import Caller, authorize
+from app.users.views import UserView, user_view
+from models.auth_identity import EMAIL, PHONE, AuthIdentity
+from models.base import parse_id
+from models.phone_otp import PhoneOtp, Purpose
+from models.user import User
+
+router = APIRouter(prefix="/v1/users/me", route_class=StrictRoute, tags=["Identities"])
+
+
+@router.put("/role", operation_id="chooseRole", summary="Choose my role", responses=problems())
+async def put_role(
+    body: Annotated[RoleRequest, ROLE], caller: Caller, request: Request, response: Response
+) -> UserView:
+    """One of those that are for choosing (a setting); `admin` never is. `nextSteps` of the user asks for it."""
+    authorize(caller, "users:write", user_id=caller.id)
+    user = await choose_role(request.app.state.settings, caller.id, body.role)
+    return _sent(user, response)
+
+
+@router.post(
+    "/email", status_code=202, operation_id="sendEmailCode", summary="Ask for a new email", responses=problems()
+)
+async def ask_email(body: Annotated[EmailRequest, EMAIL_CHANGE], caller: Caller, request: Request) -> Challenge:
+    """A code is sent to the new address; nothing changes until it comes back. The present one is confirmed so, too."""
+    authorize(caller, "users:write", user_id=caller.id)
+    parts = sign_in_of(request.scope)
+    recipient = email_recipient(body.email)
+    return challenge_view(parts, await parts.codes.send(recipient, "change_email", client_of(request), caller.id))
+
+
+@router.put("/email", operation_id="confirmEmail", summary="Confirm my new email", responses=problems(409))
+async def confirm_email(
+    body: Annotated[ChallengeAnswer, CODE], caller: Caller, request: Request, response: Response
+) -> UserView:
+    """The code makes the address the user's email, and a way of signing in in the place of the one before."""
+    authorize(caller, "users:write", user_id=caller.id)
+    return _sent(await change_email(caller.id, await _checked(body, "change_email", caller, request)), response)
+
+
+@router.get(
+    "/identities",
+    operation_id="listIdentities",
+    summary="List my ways of signing in",
+    responses=problems() | page_of(IDENTITY_SHOWN),
+)
+async def list_identities(caller: Caller) -> Page[IdentityView]:
+    """The first one first."""
+    authorize(caller, "users:read", user_id=caller.id)
+    return Page(items=[IdentityView.model_validate(each) for each in await AuthIdentity.of_user(caller.id)])
+
+
+@router.post(
+    "/identities/challenges",
+    status_code=202,
+    operation_id="sendLinkCode",
+    summary="Send a code to a phone to be linked",
+    responses=problems(),
+)
+async def send_link_code(body: Annotated[PhoneRequest, OTP], caller: Caller, request: Request) -> Challenge:
+    """The answer is the same whether somebody signs in by this phone or not."""
+    authorize(caller, "users:write", user_id=caller.id)
+    parts = sign_in_of(request.scope)
+    recipient = phone_recipient(body.phone_number)
+    return challenge_view(parts, await parts.codes.send(recipient, "link", client_of(request), caller.id))
+
+
+@router.post(
+    "/identities",
+    status_code=201,
+    operation_id="linkIdentity",
+    summary="Link a way of signing in",
+    responses=problems(409),
+)
+async def link_identity(
+    body: Annotated[LinkRequest, LINK], caller: Caller, request: Request, response: Response
+) -> IdentityView:
+    """A phone by its code, others by an ID token; an email address is linked by `PUT /v1/users/me/email`."""
+    authorize(caller, "users:write", user_id=caller.id)
+    if body.provider == EMAIL:
+        raise Invalid.field("/provider", "conflicting", "an email is linked by PUT /v1/users/me/email")
+    if body.provider == PHONE:
+        challenge = await _checked(body.answer(), "link", caller, request)
+        identity = await link(caller.id, evidence_of(challenge), challenge)
+    else:
+        try:
+            evidence = await sign_in_of(request.scope).oidc.verify(body.provider, body.token(), body.nonce)
+        except NotFound:
+            raise Invalid.field("/provider", "not_allowed", "there is no such provider") from None
+        except Unauthenticated as error:
+            raise Invalid.field("/idToken", "refused", str(error)) from None
+        identity = await link(caller.id, evidence)
+    response.headers["Location"] = f"/v1/users/me/identities/{identity.id}"
+    return IdentityView.model_validate(identity)
+
+
+@router.delete(
+    "/identities/{identityId}",
+    status_code=204,
+    operation_id="unlinkIdentity",
+    summary="Unlink a way of signing in",
+    responses=problems(409),
+)
+async def unlink_identity(identityId: str, caller: Caller) -> None:
+    """Never the last one (409). Sessions that were begun by it go on; end them if they are not to."""
+    authorize(caller, "users:write", user_id=caller.id)
+    identity_id = parse_id(identityId)
+    if identity_id is None:
+        raise NotFound("there is no such identity")
+    await unlink(caller.id, identity_id)
+
+
+async def _checked(body: ChallengeAnswer, purpose: Purpose, caller: Caller, request: Request) -> PhoneOtp:
+    """The challenge that a code is right for; raises Invalid."""
+    parts = sign_in_of(request.scope)
+    challenge = await parts.codes.check(body.challenge_id, body.code, purpose, caller.id)
+    if challenge is None:
+        raise Invalid.field("/code", "refused", CODE_REFUSED)
+    return challenge
+
+
+def _sent(user: User, response: Response) -> UserView:
+    response.headers["ETag"] = etag(user.version)
+    return user_view(user)

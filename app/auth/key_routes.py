@@ -1,0 +1,50 @@
+"""Routes of a key's life: rotation."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.auth.api_keys import ApiKeyView, IssuedKey
+from app.auth.schemas import RotateRequest
+from app.database import transaction
+from app.errors import NotFound
+from app.examples import ROTATE
+from app.http import StrictRoute, problems
+from app.principal import Caller, authenticator, authorize
+from models.api_key import ApiKey
+from models.audit_event import AuditEvent
+from models.base import parse_id
+
+router = APIRouter(prefix="/v1/api-keys", route_class=StrictRoute, tags=["API keys"])
+
+
+@router.post(
+    "/{keyId}/rotate", operation_id="rotateApiKey", summary="Give an API key a new secret", responses=problems()
+)
+async def rotate_key(
+    keyId: str,
+    caller: Caller,
+    request: Request,
+    response: Response,
+    body: Annotated[RotateRequest | None, ROTATE] = None,
+) -> IssuedKey:
+    """Shown this once. The secret before is honoured for a day (a setting), or for `overlapHours`; 0 ends it now."""
+    authorize(caller, "admin")
+    key_id = parse_id(keyId)
+    hours = body.overlap_hours if body else None
+    overlap = timedelta(hours=request.app.state.settings.key_overlap_hours if hours is None else hours)
+
+    async def work(session: AsyncClientSession) -> tuple[ApiKey, str]:
+        rotated = None if key_id is None else await ApiKey.rotate(key_id, overlap, session=session)
+        if rotated is None:
+            raise NotFound("there is no such key")
+        await AuditEvent.record("key_rotated", caller.name, detail={"keyId": keyId}, session=session)
+        return rotated
+
+    key, secret = await transaction(work)
+    if key.id is not None:
+        authenticator(request.scope).forget(key.id)
+    response.headers["Cache-Control"] = "no-store"
+    return IssuedKey(**ApiKeyView.model_validate(key).model_dump(), key=secret)

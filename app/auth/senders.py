@@ -1,0 +1,121 @@
+"""Senders: what takes a code to a phone or a mailbox. A webhook in production, the terminal in development."""
+
+import hmac
+import sys
+from base64 import b64encode
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Final, Literal, Protocol
+
+import httpx
+
+from app.body import dump_json
+from app.errors import Unavailable
+from app.observability import log
+from app.settings import Settings
+from models.base import now
+from models.phone_otp import Purpose
+
+Channel = Literal["phone", "email"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Where a code goes: a phone number in E.164, or a canonical email address."""
+
+    channel: Channel
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A code on its way. `id` is another one for each code, so that a sender can tell a repeat."""
+
+    id: str
+    recipient: Recipient
+    purpose: Purpose
+    code: str = field(repr=False)
+    expires_at: datetime
+
+
+class Sender(Protocol):
+    """Takes a code to its recipient."""
+
+    async def send(self, message: Message) -> None:
+        """Send it, or see to it that it will be sent.
+
+        Raises:
+            Unavailable: it was not taken; nothing was sent.
+        """
+
+
+class ConsoleSender:
+    """Prints codes on stderr, for whoever develops against this Satchel."""
+
+    async def send(self, message: Message) -> None:
+        """Print it."""
+        told = f"code {message.code} for {message.recipient.address} ({message.purpose})"
+        print(told, file=sys.stderr, flush=True)
+
+
+class WebhookSender:
+    """Posts codes to a URL, signed as Standard Webhooks has it (standardwebhooks.com).
+
+    The body is `{"type": "code", "channel", "to", "code", "purpose", "expiresAt"}`; the header `webhook-signature` is
+    `v1,` and the base64 of HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`. Any 2xx means taken.
+    """
+
+    def __init__(self, url: str, secret: bytes, client: httpx.AsyncClient) -> None:
+        self._url = url
+        self._secret = secret
+        self._client = client
+
+    async def send(self, message: Message) -> None:
+        """Post it; raises Unavailable where the answer is no 2xx, or does not come in time."""
+        body = dump_json(
+            {
+                "type": "code",
+                "channel": message.recipient.channel,
+                "to": message.recipient.address,
+                "code": message.code,
+                "purpose": message.purpose,
+                "expiresAt": message.expires_at,
+            }
+        )
+        try:
+            answer = await self._client.post(self._url, content=body, headers=self._headers(message.id, body))
+        except httpx.HTTPError as error:
+            log.error("the sender cannot be reached", error=type(error).__name__)
+            raise Unavailable("the code could not be sent; try again in a moment") from None
+        if not answer.is_success:
+            log.error("the sender refused a code", status=answer.status_code)
+            raise Unavailable("the code could not be sent; try again in a moment")
+
+    def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
+        moment = str(int(now().timestamp()))
+        signature = hmac.digest(self._secret, f"{message_id}.{moment}.".encode() + body, sha256)
+        return {
+            "content-type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": moment,
+            "webhook-signature": f"v1,{b64encode(signature).decode()}",
+        }
+
+
+_NO_SENDER: Final = (
+    "production needs SATCHEL_SENDER_URL and SATCHEL_SENDER_SECRET: codes are printed in development only"
+)
+
+
+def make_sender(settings: Settings, client: httpx.AsyncClient) -> Sender:
+    """The configured sender.
+
+    Raises:
+        RuntimeError: production without one.
+    """
+    if settings.sender_url is not None and settings.sender_secret is not None:
+        return WebhookSender(settings.sender_url, settings.sender_secret.get_secret_value().encode(), client)
+    if settings.environment == "production":
+        raise RuntimeError(_NO_SENDER)
+    return ConsoleSender()

@@ -1,0 +1,123 @@
+"""Routes by which a person signs in and out, and keeps signed in."""
+
+import time
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Request, Response
+
+from app.auth.budgets import client_of
+from app.auth.context import sign_in_of
+from app.auth.identities import CODE_REFUSED, SignedIn, evidence_of, sign_in
+from app.auth.otp import email_recipient, phone_recipient
+from app.auth.schemas import (
+    Challenge,
+    CodeRequest,
+    LogoutRequest,
+    OidcRequest,
+    OnDevice,
+    RefreshRequest,
+    TokenPair,
+    VerifyRequest,
+)
+from app.auth.sessions import Device
+from app.auth.sign_in_views import challenge_view
+from app.errors import Unauthenticated
+from app.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
+from app.http import StrictRoute, problems
+from app.principal import authenticate, authenticator, live
+from app.users.changes import find_user
+from models.refresh_token import RefreshToken
+from models.user import User
+
+router = APIRouter(prefix="/v1/auth", route_class=StrictRoute, tags=["Sign-in"])
+_PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+@router.post("/otp", status_code=202, operation_id="sendCode", summary="Send a one-time code", responses=problems())
+async def send_code(body: Annotated[CodeRequest, OTP], request: Request) -> Challenge:
+    """To a phone or an email address; the answer is the same whether anybody signs in by it or not.
+
+    Another code within a minute is 429. After that it belongs to the same challenge, which has five tries in all.
+    """
+    if body.phone_number is not None:
+        recipient = phone_recipient(body.phone_number)
+    else:
+        recipient = email_recipient(body.email or "")
+    parts = sign_in_of(request.scope)
+    return challenge_view(parts, await parts.codes.send(recipient, "sign_in", client_of(request)))
+
+
+@router.post("/otp/verify", operation_id="verifyCode", summary="Sign in by a code", responses=problems())
+async def verify_code(body: Annotated[VerifyRequest, OTP_VERIFY], request: Request, response: Response) -> TokenPair:
+    """The first sign-in makes the user. A code is good once; 401 says no more than that it is not good."""
+    parts = sign_in_of(request.scope)
+    challenge = await parts.codes.check(body.challenge_id, body.code, "sign_in")
+    try:
+        if challenge is None:
+            raise Unauthenticated(CODE_REFUSED)
+        evidence = evidence_of(challenge)
+        done = await sign_in(parts.settings, parts.sessions, evidence, _device(body), challenge)
+    except Unauthenticated as error:
+        raise await parts.refuse(client_of(request), "code", error) from None
+    return _signed_in(done, request, response)
+
+
+@router.post("/oidc/{provider}", operation_id="signInByIdToken", summary="Sign in by an ID token", responses=problems())
+async def sign_in_by_id_token(
+    provider: str, body: Annotated[OidcRequest, OIDC], request: Request, response: Response
+) -> TokenPair:
+    """Of Google, Facebook, or any other OpenID Connect provider that is configured."""
+    parts = sign_in_of(request.scope)
+    try:
+        evidence = await parts.oidc.verify(provider, body.id_token, body.nonce)
+    except Unauthenticated as error:
+        raise await parts.refuse(client_of(request), provider, error) from None
+    return _signed_in(await sign_in(parts.settings, parts.sessions, evidence, _device(body)), request, response)
+
+
+@router.post("/refresh", operation_id="refreshSession", summary="Exchange a refresh token", responses=problems())
+async def refresh(body: Annotated[RefreshRequest, REFRESH], request: Request, response: Response) -> TokenPair:
+    """Each use gives another one. A repeat within ten seconds gets the same; a later one ends the session."""
+    parts = sign_in_of(request.scope)
+    session, token = await parts.sessions.refresh(body.refresh_token)
+    return _pair(session, token, await find_user(session.user_id), request, response)
+
+
+@router.post("/logout", status_code=204, operation_id="logOut", summary="End the session", responses=problems())
+async def log_out(request: Request, body: Annotated[LogoutRequest | None, LOGOUT] = None) -> None:
+    """Of the refresh token in the body, else of the access token. Both end with it."""
+    if body is not None and body.refresh_token is not None:
+        await sign_in_of(request.scope).sessions.end_by_token(body.refresh_token)
+        return
+    caller = await live(await authenticate(request.scope))
+    if caller.session_id is None:
+        raise Unauthenticated("this access token belongs to no session")
+    await RefreshToken.end(caller.session_id, caller.id)
+
+
+def _device(body: OnDevice) -> Device:
+    return Device(body.device_info, body.app_id)
+
+
+def _signed_in(done: SignedIn, request: Request, response: Response) -> TokenPair:
+    pair = _pair(done.session, done.refresh_token, done.user, request, response)
+    return pair.model_copy(update={"created": done.created})
+
+
+def _pair(session: RefreshToken, token: str, user: User, request: Request, response: Response) -> TokenPair:
+    """Both tokens; the access token says the roles that the user has now."""
+    response.headers.update(_PRIVATE)
+    access, lifetime = authenticator(request.scope).tokens.mint(
+        session.user_id,
+        issued_at=time.time(),
+        app_id=session.app_id,
+        roles=user.token_roles,
+        session_id=session.id,
+    )
+    return TokenPair(
+        access_token=access,
+        refresh_token=token,
+        expires_in=lifetime,
+        session_id=str(session.id),
+        user_id=str(session.user_id),
+    )

@@ -1,0 +1,60 @@
+"""The audit trail: what was done to identities, sessions, grants and keys; only ever added to, gone after a time."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pydantic import Field
+
+from models.base import Session, Stored, Timestamp, now
+
+AuditKind = Literal[
+    "sign_in_failed",
+    "refresh_reused",
+    "grant",
+    "role_chosen",
+    "identity_linked",
+    "identity_unlinked",
+    "email_changed",
+    "key_created",
+    "key_rotated",
+    "key_revoked",
+]
+
+
+class AuditEvent(Stored):
+    """One thing that was done. Names ids and what changed; no secret, and nothing else about a person.
+
+    `by` is the principal (`key:<id>`, `user:<id>`), `anonymous` for who had not signed in yet.
+    """
+
+    keep_for: ClassVar[timedelta] = timedelta(days=365)
+
+    kind: AuditKind
+    at: Timestamp = Field(default_factory=now)
+    by: str
+    user_id: PydanticObjectId | None = None
+    detail: dict[str, Any] = Field(default_factory=dict)
+    expires_at: Timestamp
+
+    class Settings:
+        name = "auditevents"
+
+    @classmethod
+    async def record(
+        cls,
+        kind: AuditKind,
+        by: str,
+        *,
+        user_id: ObjectId | None = None,
+        detail: Mapping[str, Any] | None = None,
+        session: Session = None,
+    ) -> None:
+        """Add to the trail, in the transaction of what it tells of where there is one."""
+        moment = now()
+        event = cls(
+            kind=kind, by=by, at=moment, user_id=user_id, detail=dict(detail or {}), expires_at=moment + cls.keep_for
+        )
+        await event.add(session)

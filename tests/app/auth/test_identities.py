@@ -1,0 +1,178 @@
+"""Identities: whom a first sign-in joins and whom not, linking, unlinking, and an email that changes by a code only."""
+
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from models import AuditEvent, AuthIdentity, PhoneOtp, User
+from models.base import now
+from tests.app.auth.conftest import PHONE, World
+from tests.harness import Caller
+from tests.outside.sign_in import NONCE
+
+ANN = "ann@example.com"
+
+
+async def linked(world: World, caller: Caller, provider: str, subject: str) -> Any:
+    body = {"provider": provider, "idToken": world.issuer.token(subject), "nonce": NONCE}
+    return await caller.post("/v1/users/me/identities", json=body)
+
+
+async def confirmed(world: World, caller: Caller, address: str) -> Any:
+    await PhoneOtp.raw().update_many({}, {"$set": {"sentAt": now().replace(year=2020)}})
+    asked = await caller.post("/v1/users/me/email", json={"email": address})
+    assert asked.status_code == 202, asked.text
+    answer = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
+    return await caller.put("/v1/users/me/email", json=answer)
+
+
+async def test_a_verified_email_joins_who_holds_the_same_verified(world: World) -> None:
+    ann = world.person(await world.by_email(ANN))
+    joined = await world.by_token("google", "g-1", email="ANN@example.com", email_verified=True)
+    assert (joined.json()["userId"], joined.json()["created"]) == (ann.id, False)
+    assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email", "google"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "claims"),
+    [
+        ("google", {"email": ANN}),
+        ("google", {"email": ANN, "email_verified": False}),
+        ("facebook", {"email": ANN, "email_verified": True}),
+    ],
+)
+async def test_an_unverified_email_or_another_provider_joins_nobody(
+    world: World, provider: str, claims: dict[str, Any]
+) -> None:
+    ann = world.person(await world.by_email(ANN))
+    other = world.person(await world.by_token(provider, "x-1", **claims))
+    assert other.id != ann.id
+    assert (await other.get("/v1/users/me")).json()["email"] is None
+    assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email"]
+
+
+async def test_nobody_joins_a_user_whose_email_was_not_verified(world: World) -> None:
+    """A server may have been told any address: who holds the mailbox must not find themselves in that account."""
+    admin = await world.api.key("admin")
+    held = (await admin.post("/v1/users", json={"email": ANN})).json()
+    other = world.person(await world.by_email(ANN))
+    assert other.id != held["id"]
+    assert (await other.get("/v1/users/me")).json()["email"] is None
+
+
+async def test_an_email_that_a_key_changes_is_not_verified_any_more(world: World) -> None:
+    ann = world.person(await world.by_email(ANN))
+    key = await world.api.key("users:read", "users:write")
+    changed = (await key.merge(f"/v1/users/{ann.id}", {"email": "other@example.com"})).json()
+    assert (changed["email"], changed["emailVerifiedAt"]) == ("other@example.com", None)
+    refused = await key.merge(f"/v1/users/{ann.id}", {"emailVerifiedAt": "2026-11-20T00:00:00Z"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/emailVerifiedAt")
+
+
+async def test_an_email_changes_only_when_the_code_comes_back(world: World) -> None:
+    ann = world.person(await world.by_email(ANN))
+    assert (await ann.merge("/v1/users/me", {"email": "new@example.com"})).status_code == 403
+    asked = (await ann.post("/v1/users/me/email", json={"email": "New@Example.com"})).json()
+    message = world.mailbox.messages[-1]
+    assert (message["to"], message["purpose"]) == ("new@example.com", "change_email")
+    assert (await ann.get("/v1/users/me")).json()["email"] == ANN
+    wrong = {"challengeId": asked["challengeId"], "code": f"{(int(message['code']) + 1) % 10**6:06}"}
+    refused = await ann.put("/v1/users/me/email", json=wrong)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/code")
+    right = {**wrong, "code": message["code"]}
+    stranger = world.person(await world.by_phone())
+    assert (await stranger.put("/v1/users/me/email", json=right)).status_code == 422
+    changed = await ann.put("/v1/users/me/email", json=right)
+    assert (changed.status_code, changed.json()["email"]) == (200, "new@example.com")
+    assert changed.headers["etag"] == f'"{changed.json()["version"]}"'
+    assert (await ann.put("/v1/users/me/email", json=right)).status_code == 422
+    assert [one["providerId"] for one in (await ann.get("/v1/users/me/identities")).json()["items"]] == [
+        "new@example.com"
+    ]
+    await PhoneOtp.raw().update_many({}, {"$set": {"sentAt": now().replace(year=2020)}})
+    assert world.person(await world.by_email("new@example.com")).id == ann.id
+    assert world.person(await world.by_email(ANN)).id != ann.id
+
+
+async def test_an_email_of_somebody_else_is_refused_when_the_code_comes_back(world: World) -> None:
+    world.person(await world.by_email(ANN))
+    admin = await world.api.key("admin")
+    await admin.post("/v1/users", json={"email": "held@example.com"})
+    bob = world.person(await world.by_phone())
+    for address in (ANN, "held@example.com"):
+        refused = await confirmed(world, bob, address)
+        assert (refused.status_code, refused.json()["code"]) == (409, "duplicate")
+    assert (await bob.get("/v1/users/me")).json()["email"] is None
+    assert (await bob.get("/v1/users/me")).json()["authMethods"] == ["phone"]
+
+
+async def test_a_phone_is_linked_by_its_code(world: World) -> None:
+    ann = world.person(await world.by_token("google", "g-1"))
+    path = "/v1/users/me/identities"
+    challenge = (await ann.post(f"{path}/challenges", json={"phoneNumber": PHONE})).json()["challengeId"]
+    body = {"provider": "phone", "challengeId": challenge, "code": world.mailbox.code(PHONE)}
+    stranger = world.person(await world.by_token("google", "g-2"))
+    assert (await stranger.post(path, json=body)).status_code == 422
+    assert (await ann.post(path, json=body)).status_code == 201
+    assert world.person(await world.by_phone()).id == ann.id
+    row = await AuditEvent.raw().find_one({"kind": "identity_linked"})
+    assert row is not None and PHONE not in str(row)
+
+
+async def test_an_identity_of_somebody_else_is_409_and_ones_own_stays(world: World) -> None:
+    ann = world.person(await world.by_token("google", "g-1"))
+    bob = world.person(await world.by_token("google", "g-2"))
+    refused = await linked(world, bob, "google", "g-1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "duplicate")
+    again = await linked(world, ann, "google", "g-1")
+    assert again.status_code == 201
+    assert await AuthIdentity.raw().count_documents({}) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/provider"),
+        ({"provider": "phone"}, "/challengeId"),
+        ({"provider": "phone", "challengeId": "x"}, "/code"),
+        ({"provider": "phone", "challengeId": "x", "code": "123456"}, "/code"),
+        ({"provider": "phone", "challengeId": "x", "code": "12345"}, "/code"),
+        ({"provider": "google"}, "/idToken"),
+        ({"provider": "google", "idToken": "x"}, "/idToken"),
+        ({"provider": "nobody", "idToken": "x"}, "/provider"),
+        ({"provider": "email", "challengeId": "x", "code": "123456"}, "/provider"),
+    ],
+    ids=repr,
+)
+async def test_other_links_are_refused_by_field(world: World, body: dict[str, Any], pointer: str) -> None:
+    ann = world.person(await world.by_token("google", "g-1"))
+    refused = await ann.post("/v1/users/me/identities", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_nobody_unlinks_anothers_identity(world: World) -> None:
+    ann = world.person(await world.by_token("google", "g-1"))
+    bob = world.person(await world.by_token("google", "g-2"))
+    await linked(world, ann, "facebook", "f-1")
+    mine = (await ann.get("/v1/users/me/identities")).json()["items"][1]["id"]
+    for path in (mine, "f" * 24, "nonsense"):
+        assert (await bob.delete(f"/v1/users/me/identities/{path}")).status_code == 404
+    assert len((await ann.get("/v1/users/me/identities")).json()["items"]) == 2
+
+
+async def test_an_unlinked_email_joins_nobody_until_it_is_confirmed_again(world: World) -> None:
+    ann = world.person(await world.by_email(ANN))
+    await linked(world, ann, "facebook", "f-1")
+    email = (await ann.get("/v1/users/me/identities")).json()["items"][0]
+    assert (await ann.delete(f"/v1/users/me/identities/{email['id']}")).status_code == 204
+    await PhoneOtp.raw().update_many({}, {"$set": {"sentAt": now().replace(year=2020)}})
+    assert world.person(await world.by_email(ANN)).id != ann.id
+
+
+async def test_an_identity_whose_user_is_gone_signs_somebody_new_in(world: World) -> None:
+    """As after a restore of part of a database: nobody is locked out by what is left."""
+    ann = world.person(await world.by_token("google", "g-1"))
+    await User.raw().delete_one({"_id": ObjectId(ann.id)})
+    assert world.person(await world.by_token("google", "g-1")).id != ann.id
+    assert await AuthIdentity.raw().count_documents({}) == 1
