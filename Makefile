@@ -13,8 +13,8 @@ run: .venv/run.stamp ## start Satchel on 127.0.0.1:8000, with a MongoDB of its o
 demo: .venv/run.stamp ## fill the running Satchel with a believable data set
 	@$(PYTHON) -m scripts demo $(ARGS)
 
-test: .venv/test.stamp ## every test, on a real MongoDB
-	$(PYTHON) -m pytest tests $(ARGS)
+test: .venv/test.stamp ## every test, each process on a real MongoDB of its own
+	$(PYTHON) -m pytest tests -n 2 --dist loadfile $(ARGS)
 
 test-quick: .venv/dev.stamp ## the tests that need no MongoDB
 	$(PYTHON) -m pytest tests/quick $(ARGS)

@@ -16,6 +16,7 @@ WHOLE = {
     "token_key_file": "/k",
     "secret_key_file": "/s",
     "webhook_key_file": "/w",
+    "keyring_file": "/r",
     "sender_url": "https://sender.test",
     "sender_secret": "0123456789abcdef",
 }
