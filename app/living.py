@@ -1,6 +1,6 @@
 """Whether a document lives: it is there, and so is all that it goes with. What is still to be swept does not."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -26,6 +26,16 @@ async def is_living(
         if parent_id not in await living(relation.parent, [parent_id], session=session, relations=relations):
             return False
     return True
+
+
+async def only_living(document: type[Stored], rows: Sequence[Raw], *, relations: Relations = RELATIONS) -> list[Raw]:
+    """Those of these stored documents that live, in their order: one query for each level that they go with."""
+    kept = list(rows)
+    for relation in _above(document, relations):
+        parents = {row[relation.stored] for row in kept if row.get(relation.stored) is not None}
+        there = {None} | (await living(relation.parent, parents, relations=relations) if parents else set())
+        kept = [row for row in kept if row.get(relation.stored) in there]
+    return kept
 
 
 async def living(

@@ -14,6 +14,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import NotFound
+from app.living import is_living
 from app.observability import LATE_SWEPT
 from app.relations.blockers import find_blockers, refuse
 from app.relations.plan import collect
@@ -99,7 +100,7 @@ async def _commit(
         nonlocal attempts
         attempts += 1
         row = await root.raw().find_one_and_delete(where, session=session)
-        if row is None:
+        if row is None or not await is_living(root, row, session=session, relations=relations):
             raise NotFound(f"there is no such {root.__name__.lower()}")
         if root in WITNESSES:
             await WITNESSES[root]([row], session)

@@ -7,6 +7,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import BadReference, NotFound, Problem
+from app.living import is_living
 from models.base import Stored
 from models.guard import Guard
 from models.relations import RELATIONS, Insert, Relation, references_of
@@ -32,7 +33,7 @@ async def refer(
 ) -> None:
     """Check the references of a document that is about to be written, before it is, in the same transaction.
 
-    Each parent must be there, take children, and be of the child's tenant. Its guard is counted up, so that of this
+    Each parent must live, take children, and be of the child's tenant. Its guard is counted up, so that of this
     transaction and a deletion of the parent one is run again and sees the other. References that are absent or null
     and those of HOT relations (which need a lease instead) are left alone.
 
@@ -84,5 +85,5 @@ async def _is_there(
 
 
 async def _count_up(parent: type[Stored], where: Mapping[str, Any], session: AsyncClientSession) -> bool:
-    result = await parent.raw().update_one(where, {"$inc": {"guard": 1}}, session=session)
-    return result.matched_count == 1
+    row = await parent.raw().find_one_and_update(where, {"$inc": {"guard": 1}}, session=session)
+    return row is not None and await is_living(parent, row, session=session)

@@ -32,6 +32,7 @@ from app.http import (
     request_precondition,
 )
 from app.idempotency import IdempotencyClaim
+from app.living import only_living
 from app.patches import patch_kind
 from app.principal import Caller, Principal
 from app.relations.plan import collect
@@ -73,7 +74,10 @@ async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None
     member = caller.id if caller.kind == "user" else None
     found = await Project.list_page(member, limit + 1, before[0] if before else None)
     items, following = page(found, limit, lambda project: (project.id,))
-    return Page(items=[ProjectView.model_validate(project) for project in items], next_cursor=following)
+    rows = [{"_id": project.id, "accountId": project.account_id} for project in items]
+    living = {row["_id"] for row in await only_living(Project, rows)}
+    shown = [ProjectView.model_validate(project) for project in items if project.id in living]
+    return Page(items=shown, next_cursor=following)
 
 
 @router.get(

@@ -24,6 +24,7 @@ from app.http import (
     request_precondition,
 )
 from app.idempotency import IdempotencyClaim
+from app.living import is_living, only_living
 from app.patches import patch_kind
 from app.principal import Caller, authorize, may
 from app.relations.leases import leases
@@ -80,11 +81,14 @@ async def list_users(
     authorize(caller, "users:read")
     if email is not None:
         user = await User.find_by_email(email)
+        if user is not None and not await is_living(User, {"_id": user.id, "accountId": user.account_id}):
+            user = None
         return Page(items=[user_view(user)] if user else [])
     after = decode_cursor(cursor, ObjectId)
     where = {"_id": {"$lt": after[0]}} if after else {}
     rows = await User.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
     items, following = page(rows, limit, lambda row: (row["_id"],))
+    items = await only_living(User, items)
     return Page(items=[user_view(User.from_stored(row)) for row in items], next_cursor=following)
 
 

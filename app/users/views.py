@@ -7,6 +7,7 @@ from bson import ObjectId
 from pydantic import ConfigDict, Field
 
 from app.errors import NotFound
+from app.living import is_living
 from models.base import Fields, Stored, Timestamp
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
@@ -75,7 +76,7 @@ async def expand_user(user_id: ObjectId) -> dict[str, Any]:
         NotFound: the user is gone.
     """
     row = await User.raw().find_one({"_id": user_id})
-    if row is None:
+    if row is None or not await is_living(User, row):
         raise NotFound("there is no such user")
     return current(user_view(User.from_stored(row)))
 
@@ -88,7 +89,7 @@ async def complete(user_id: ObjectId) -> CompleteView:
     """
     pipeline: list[dict[str, Any]] = [{"$match": {"_id": user_id}}, _lookup(Profile), _lookup(Preferences)]
     rows = await (await User.raw().aggregate(pipeline)).to_list()
-    if not rows:
+    if not rows or not await is_living(User, rows[0]):
         raise NotFound("there is no such user")
     profiles, preferences = rows[0]["profiles"], rows[0]["preferences"]
     return CompleteView(
