@@ -74,9 +74,11 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "test_failed": "A `test` operation of a JSON Patch found another value.",
     "too_deep": "Nested more than 64 levels.",
     "too_long": "Too many characters, bytes or items.",
+    "too_many": "More items, or more buckets of time, than one request may ask for.",
     "too_short": "Too few characters or items.",
     "unacceptable_url": "A URL that nothing is sent to, such as one that leads within.",
     "unknown": "There is no such field or query parameter.",
+    "unknown_timezone": "No timezone of the IANA database has this name.",
     "unknown_user": "There is no such user.",
     "wrong_type": "It is of another JSON type.",
 }

@@ -36,6 +36,7 @@ ALLOWED: Final[dict[str, str]] = {
             "phoneotps": "{}",
             "cardevents": "{}",
             "analytics": "{messageId: {$gt: ?}}",
+            "externalids": "{}",
         }.items()
     },
     **{

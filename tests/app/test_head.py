@@ -12,7 +12,7 @@ from tests.app.test_access import PUBLIC, RULES, request_of
 from tests.cast import Cast
 
 READS = [route for route in [*RULES, *sorted(PUBLIC)] if route.startswith("GET ")]
-VARIES = {"x-request-id", "satchel-as-of", "date", "content-length"}
+VARIES = {"x-request-id", "satchel-as-of", "satchel-rollup-lag", "satchel-staleness", "date", "content-length"}
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, str]]:

@@ -28,6 +28,7 @@ from app.settings import Settings
 from models.base import now
 from models.connection import Connection
 from models.sealed import Place, Sealed
+from tests.production import PRODUCTION
 
 SECRET = SecretStr("test_token_planted")
 PLACE = Place("connections", "accessToken", ObjectId(), ObjectId())
@@ -186,7 +187,7 @@ def test_development_makes_a_ring_that_only_its_owner_reads(tmp_path: Path) -> N
 
 
 def test_production_refuses_to_start_without_a_ring(tmp_path: Path) -> None:
-    live = {"environment": "production", "token_key_file": tmp_path / "t", "public_url": "https://x.example"}
+    live = {**PRODUCTION, "public_url": "https://x.example"}
     with pytest.raises(ValidationError, match="SATCHEL_KEYRING_FILE or SATCHEL_KEYRING"):
         settings(tmp_path, **live)
     with pytest.raises(KeyRingError, match="cannot be read"):
@@ -198,6 +199,6 @@ def test_production_refuses_to_start_without_a_ring(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"])
 def test_production_speaks_to_the_outside_over_tls_alone(tmp_path: Path, name: str) -> None:
-    live = {"environment": "production", "token_key_file": tmp_path / "t", "keyring": new_keys().dump()}
+    live = {**PRODUCTION, "keyring": new_keys().dump()}
     with pytest.raises(ValidationError, match="https://"):
         settings(tmp_path, **live, **{name: "http://inside.example"})

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from app.keyring import new_keys
 from app.outgoing import TryLater, backoff, is_public, outgoing, retry_after
 from app.settings import Settings
 from tests.outside.server import Asked, Told, served
+from tests.production import PRODUCTION
 
 
 def settings(**fields: Any) -> Settings:
@@ -18,7 +18,7 @@ def settings(**fields: Any) -> Settings:
 
 
 def live(**fields: Any) -> Settings:
-    return settings(environment="production", token_key_file=Path("t"), keyring=new_keys().dump(), **fields)
+    return settings(**PRODUCTION, keyring=new_keys().dump(), **fields)
 
 
 def answer(told: Told) -> Any:

@@ -44,6 +44,7 @@ from models.precondition import Expected
 from models.user import UserContent
 from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
+from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
 
@@ -97,6 +98,7 @@ def counts(count: Callable[..., Awaitable[Any]]) -> list[Operation]:
 
 
 OPERATIONS: dict[str, list[Operation]] = {
+    **ANALYTICS_OPERATIONS,
     **CARD_OPERATIONS,
     "Stored.add": [lambda: Activity(user_id=ME, app_id=APP, event_type="x").add()],
     "Stored.change": [

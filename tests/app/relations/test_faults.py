@@ -18,7 +18,7 @@ from tests.harness import Api
 
 COMMANDS = ("find", "insert", "update", "delete", "findAndModify", "aggregate", "commitTransaction", "getMore")
 PATHS = ("", "/profile", "/preferences", "/complete", "/activity", "/apps/notes/data", "/apps/notes/data/k")
-MOST = 60
+MOST = 250
 INTERRUPTED = 11601  # which the driver does not try again by itself
 
 

@@ -1,0 +1,49 @@
+"""Every operation of the collections of analytics, for test_explain."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from app.database import transaction
+from models import ExternalId, KeyUsage, Person, PersonMerge, QuarantinedEvent, RollupState, Seal, VisitSession
+from models.base import now
+
+Operation = Callable[[], Awaitable[Any]]
+ME = ObjectId()
+
+
+async def quarantine() -> None:
+    event = {"appId": "app1", "userId": ME, "pointer": "/x", "code": "unknown", "detail": "d", "sentBy": "key:x"}
+    times = {"receivedAt": now(), "expiresAt": now() + timedelta(days=1)}
+    await QuarantinedEvent.add_all([{"_id": "one", **event, **times}])
+
+
+async def move() -> None:
+    await RollupState.ensure()
+    state = await RollupState.read()
+    assert await RollupState.move(state, now(), state.next_number, None)
+
+
+ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
+    "ExternalId.users_of": [lambda: ExternalId.users_of("app1", ["crm-7", "crm-8"])],
+    "KeyUsage.add_events": [lambda: KeyUsage.add_events(ME, now().date(), 1)],
+    "Person.find_by_keys": [lambda: Person.find_by_keys(["u:1", "x:app1:7"])],
+    "Person.numbers_of": [lambda: Person.numbers_of([ME])],
+    "PersonMerge.pending": [PersonMerge.pending],
+    "QuarantinedEvent.add_all": [quarantine],
+    "QuarantinedEvent.newest": [
+        lambda: QuarantinedEvent.newest(None, 10),
+        lambda: QuarantinedEvent.newest("app1", 10),
+        lambda: QuarantinedEvent.newest("app1", 10, (now(), "one")),
+    ],
+    "QuarantinedEvent.remove_of": [lambda: QuarantinedEvent.remove_of(ME)],
+    "RollupState.ensure": [RollupState.ensure],
+    "RollupState.move": [move],
+    "RollupState.read": [RollupState.read],
+    "RollupState.take_number": [lambda: transaction(RollupState.take_number)],
+    "RollupState.touch": [lambda: transaction(RollupState.touch)],
+    "Seal.by_app": [Seal.by_app],
+    "VisitSession.fetch": [lambda: VisitSession.fetch(["a", "b"])],
+}
