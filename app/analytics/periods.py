@@ -15,6 +15,8 @@ Interval = Literal["minute", "hour", "day", "week", "month"]
 MOST_BUCKETS: Final = 2000
 _MINUTE: Final = timedelta(minutes=1)
 _SLOT: Final = timedelta(minutes=15)
+_SLOTS_TO_AN_HOUR: Final = 16
+"""So many at most from one full hour of a local clock to the next, a change of the clock in between."""
 _LONGEST: Final = timedelta(days=366 * 100)
 
 
@@ -48,7 +50,8 @@ class Period:
         """The buckets of a span; the first and the last may be cut.
 
         Raises:
-            Invalid: there would be more than 2,000, the span is longer than a century, or reaches beyond the calendar.
+            Invalid: there would be more than 2,000, the span is longer than a century, or reaches beyond the calendar;
+                or the timezone's clock differed from UTC by no whole quarters of an hour, as local mean time did.
         """
         try:
             return cls._of(start, end, interval, zone)
@@ -62,6 +65,8 @@ class Period:
         if interval is None:
             return cls(start, end, None, zone, (Bucket(start, milliseconds(start), milliseconds(end)),))
         edges = _edges(start, end, interval, zone)
+        if interval != "minute" and any(milliseconds(edge) % SLOT_MS for edge in edges):
+            raise _odd_clock()
         first, last = milliseconds(start), milliseconds(end)
         buckets = tuple(
             Bucket(edge, max(first, milliseconds(edge)), min(last, milliseconds(following)))
@@ -131,10 +136,7 @@ def floor(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
     if interval == "minute":
         return moment.replace(second=0, microsecond=0)
     if interval == "hour":
-        at = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
-        while at.astimezone(zone).minute != 0:
-            at -= _SLOT
-        return at
+        return _full_hour(moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0), -_SLOT, zone)
     local = moment.astimezone(zone).date()
     first = {"day": local, "week": local - timedelta(days=local.weekday()), "month": local.replace(day=1)}[interval]
     return _midnight(first, zone)
@@ -142,10 +144,26 @@ def floor(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
 
 def _next_hour(at: datetime, zone: tzinfo) -> datetime:
     """The next moment at which the local clock shows a full hour; a change of the clock may be in between."""
-    at += _SLOT
-    while at.astimezone(zone).minute != 0:
-        at += _SLOT
-    return at
+    return _full_hour(at + _SLOT, _SLOT, zone)
+
+
+def _full_hour(at: datetime, step: timedelta, zone: tzinfo) -> datetime:
+    """The first of the moments `at`, `at + step`, ... at which the local clock shows a full hour.
+
+    Raises:
+        Invalid: there is none: the clock differs from UTC by no whole quarters of an hour.
+    """
+    for _ in range(_SLOTS_TO_AN_HOUR):
+        local = at.astimezone(zone)
+        if local.minute == 0 and local.second == 0:
+            return at
+        at += step
+    raise _odd_clock()
+
+
+def _odd_clock() -> Invalid:
+    detail = "the clock of this timezone then differed from UTC by no whole quarters of an hour: ask in UTC"
+    return Invalid.field("?tz", "out_of_range", detail)
 
 
 def _next_day(days: int) -> Callable[[datetime, tzinfo], datetime]:

@@ -22,9 +22,9 @@ from app.analytics.visits import sessions
 from app.body import dump_json
 from app.console.feed import Feed, matches, sent
 from app.console.panels import WITHIN, cohorts_of, panels
-from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, shown
+from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, default_view, shown
 from app.console.session import forget, form_field, known, remember, required_viewer, viewer
-from app.errors import Forbidden, NotFound, Unauthenticated
+from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.principal import Principal
 from app.settings import Settings
 from models.base import now, rfc3339
@@ -70,7 +70,11 @@ async def console(request: Request) -> HTMLResponse:
     if principal is None:
         return _sign_in(request)
     view = shown(request, principal)
-    values = await panels(view)
+    try:
+        values = await panels(view)
+    except Invalid as error:  # a panel looks further than the span, to where nothing can be reckoned
+        view = default_view(principal, error.detail)
+        values = await panels(view)
     return _page(
         "console.html",
         view=view,

@@ -272,3 +272,12 @@ async def test_the_ends_of_the_calendar_are_no_fault_of_ours(cast: Cast) -> None
                     f"/v1/analytics/{path}", params={**span, "interval": interval, "compare": "previous"}
                 )
                 assert answer.status_code in (200, 422)
+
+
+@pytest.mark.parametrize("interval", ["hour", "day"])
+async def test_a_timezone_of_odd_seconds_is_refused(cast: Cast, interval: str) -> None:
+    span = {"from": "1890-01-01T00:00:00Z", "to": "1890-01-02T00:00:00Z", "interval": interval}
+    refused = await cast.admin.get("/v1/analytics/event-counts", params={**span, "tz": "Europe/Berlin"})
+    assert refused.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in refused.json()["errors"]] == [("?tz", "out_of_range")]
+    assert (await cast.admin.get("/v1/analytics/event-counts", params=span)).json() == []

@@ -1,0 +1,32 @@
+"""The console without a browser: what it makes of addresses and forms that are nonsense, or not ours."""
+
+import httpx
+import pytest
+
+from app.console.session import COOKIE
+from tests.harness import Api
+
+
+class Viewer:
+    """Somebody whose key is in the console's cookie."""
+
+    def __init__(self, api: Api, key: str) -> None:
+        self._api = api
+        self.key = key
+
+    async def open(self, path: str = "/console", **params: str) -> httpx.Response:
+        return await self._api.caller(None).get(path, params=params, headers={"Cookie": f"{COOKIE}={self.key}"})
+
+
+@pytest.fixture
+async def viewer(api: Api) -> Viewer:
+    key = (await api.key("analytics:read")).credential
+    assert key is not None
+    return Viewer(api, key)
+
+
+@pytest.mark.parametrize("interval", ["hour", "day", "minute"])
+async def test_a_timezone_of_odd_seconds_gives_the_default_view(viewer: Viewer, interval: str) -> None:
+    span = {"from": "1890-01-01T00:00:00Z", "to": "1890-01-02T00:00:00Z"}
+    page = await viewer.open(**span, interval=interval, tz="Europe/Berlin")
+    assert (page.status_code, "no whole quarters" in page.text) == (200, True)
