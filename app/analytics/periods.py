@@ -18,6 +18,9 @@ _SLOT: Final = timedelta(minutes=15)
 _SLOTS_TO_AN_HOUR: Final = 16
 """So many at most from one full hour of a local clock to the next, a change of the clock in between."""
 _LONGEST: Final = timedelta(days=366 * 100)
+_FIRST: Final = datetime(2, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""What is reckoned around a span (its days, 90 days after it) stays within the calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Period:
 
     @classmethod
     def _of(cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> "Period":
+        if start < _FIRST or end > _LAST:
+            raise Invalid.field("?from", "out_of_range", "a span lies in the years 2 to 9998")
         if end - start > _LONGEST:
             raise Invalid.field("?from", "out_of_range", "a span has at most a hundred years")
         if interval is None:

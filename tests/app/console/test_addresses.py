@@ -30,3 +30,20 @@ async def test_a_timezone_of_odd_seconds_gives_the_default_view(viewer: Viewer, 
     span = {"from": "1890-01-01T00:00:00Z", "to": "1890-01-02T00:00:00Z"}
     page = await viewer.open(**span, interval=interval, tz="Europe/Berlin")
     assert (page.status_code, "no whole quarters" in page.text) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("9999-12-30T00:00:00Z", "9999-12-31T23:59:59.999Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+        ("0001-01-01T00:00:00+05:00", "0001-01-02T00:00:00Z"),
+        ("0002-01-01T00:00:00Z", "0002-03-01T00:00:00Z"),
+        ("2090-01-01T00:00:00Z", "2090-01-02T00:00:00Z"),
+    ],
+)
+async def test_the_ends_of_the_calendar_give_the_default_view(viewer: Viewer, start: str, end: str) -> None:
+    page = await viewer.open(**{"from": start, "to": end})
+    assert (page.status_code, 'role="alert"' in page.text) == (200, True)
+    export = await viewer.open("/console/export/category-counts", **{"from": start, "to": end, "tz": "Asia/Tokyo"})
+    assert export.status_code in (200, 404)
