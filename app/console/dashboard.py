@@ -119,6 +119,8 @@ def _sign_in(request: Request, *, status: int = 200, complaint: str | None = Non
 async def sign_in(request: Request) -> Response:
     """Take a key that may read analytics."""
     key = await form_field(request, "key")
+    if key is None:
+        return _sign_in(request, status=422, complaint="The form has more in it than a key.")
     try:
         await known(request, key)
     except Unauthenticated:

@@ -51,12 +51,15 @@ async def known(request: Request, key: str) -> Principal:
     return principal
 
 
-async def form_field(request: Request, name: str) -> str:
-    """A field of a posted form; empty where it is not there."""
+async def form_field(request: Request, name: str) -> str | None:
+    """A field of a posted form; empty where it is not there, None where the form is too large or has too many fields."""
     body = await request.body()
     if len(body) > _LONGEST_FORM:
-        return ""
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+        return None
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:
+        return None
     return fields.get(name, [""])[0].strip()
 
 

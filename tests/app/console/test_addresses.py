@@ -47,3 +47,11 @@ async def test_the_ends_of_the_calendar_give_the_default_view(viewer: Viewer, st
     assert (page.status_code, 'role="alert"' in page.text) == (200, True)
     export = await viewer.open("/console/export/category-counts", **{"from": start, "to": end, "tz": "Asia/Tokyo"})
     assert export.status_code in (200, 404)
+
+
+@pytest.mark.parametrize("form", ["&".join(f"f{n}=1" for n in range(11)), "key=" + "x" * 9000, "&" * 20])
+async def test_a_form_of_too_much_gives_the_form_again(api: Api, form: str) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await api.caller(None).post("/console/sign-in", content=form, headers=headers)
+    assert (answer.status_code, '<form method="post"' in answer.text) == (422, True)
+    assert "set-cookie" not in answer.headers
