@@ -1,7 +1,7 @@
 """Who looks at the console: an API key that may read analytics, kept in a cookie that scripts cannot see."""
 
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Request, Response
 
@@ -49,6 +49,23 @@ async def known(request: Request, key: str) -> Principal:
     authorize(principal, "analytics:read", app_id=principal.app_id)
     request.scope["satchel.caller"] = principal.name
     return principal
+
+
+def refuse_other_sites(request: Request) -> None:
+    """See that a form is posted from a page of ours; a client that is no browser says nothing of it.
+
+    Browsers tell by `Sec-Fetch-Site` (Fetch Metadata), on plain HTTP only by `Origin`.
+
+    Raises:
+        Forbidden: it is posted from elsewhere.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    public = urlsplit(request.app.state.settings.url)
+    ours = {f"{scheme}://{request.headers.get('host')}" for scheme in ("http", "https")}
+    ours.add(f"{public.scheme}://{public.netloc}")
+    foreign = site not in ("same-origin", "none") if site is not None else origin is not None and origin not in ours
+    if foreign:
+        raise Forbidden("this form is posted from another site")
 
 
 async def form_field(request: Request, name: str) -> str | None:

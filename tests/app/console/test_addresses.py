@@ -55,3 +55,27 @@ async def test_a_form_of_too_much_gives_the_form_again(api: Api, form: str) -> N
     answer = await api.caller(None).post("/console/sign-in", content=form, headers=headers)
     assert (answer.status_code, '<form method="post"' in answer.text) == (422, True)
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 303),
+        ({"Origin": "http://satchel.test"}, 303),
+        ({"Origin": "https://satchel.test", "Sec-Fetch-Site": "same-origin"}, 303),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, 303),
+        ({"Origin": "http://evil.test"}, 403),
+        ({"Origin": "http://satchel.test.evil.test"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://other.satchel.test", "Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+async def test_forms_of_other_sites_are_refused(
+    api: Api, viewer: Viewer, headers: dict[str, str], expected: int
+) -> None:
+    nobody = api.caller(None)
+    signed_in = await nobody.post("/console/sign-in", data={"key": viewer.key}, headers=headers)
+    signed_out = await nobody.post("/console/sign-out", headers=headers)
+    assert (signed_in.status_code, signed_out.status_code) == (expected, expected)
+    assert ("set-cookie" in signed_in.headers) == (expected == 303)
