@@ -177,7 +177,9 @@ async def export(panel: str, request: Request, principal: Viewer) -> Response:
     if view.complaint:
         raise NotFound(view.complaint)
     asked = request.query_params.get("format", "csv")
-    return answer(await _rows(panel, view), request, asked if asked in FORMATS else "csv")
+    response = answer(await _rows(panel, view), request, asked if asked in FORMATS else "csv")
+    response.headers.update(_SAFE)
+    return response
 
 
 async def _rows(panel: str, view: Shown) -> Rows:

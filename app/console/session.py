@@ -69,7 +69,7 @@ def refuse_other_sites(request: Request) -> None:
 
 
 async def form_field(request: Request, name: str) -> str | None:
-    """A field of a posted form; empty where it is not there, None where the form is too large or has too many fields."""
+    """A field of a posted form; empty where it is not there, None where the form is too large."""
     body = await request.body()
     if len(body) > _LONGEST_FORM:
         return None

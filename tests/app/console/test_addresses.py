@@ -79,3 +79,9 @@ async def test_forms_of_other_sites_are_refused(
     signed_out = await nobody.post("/console/sign-out", headers=headers)
     assert (signed_in.status_code, signed_out.status_code) == (expected, expected)
     assert ("set-cookie" in signed_in.headers) == (expected == 303)
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "ndjson"])
+async def test_no_export_is_taken_for_a_page(viewer: Viewer, form: str) -> None:
+    export = await viewer.open("/console/export/category-counts", format=form)
+    assert (export.status_code, export.headers["x-content-type-options"]) == (200, "nosniff")
