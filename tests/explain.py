@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from bson import ObjectId
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 from pymongo.monitoring import (
@@ -67,6 +68,8 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "delete": ("deletes", "let"),
 }
 """What of each command is explained. The rest (session, transaction, concerns, times) has no part in the plan."""
+_PLANS: Final = CodecOptions[Any](datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+"""The bounds of an open range of times are times that Python has none for."""
 
 _NAMES: Final = frozenset({*_FIELDS, "key", "from", "coll", "$unionWith", "foreignField", "connectToField"})
 _WRITTEN: Final = frozenset({"u", "update", "fields", "projection"})
@@ -176,7 +179,7 @@ def _joined(pipeline: list[Raw]) -> Iterator[Raw]:
 async def _problems(database: AsyncDatabase[Raw], command: Raw) -> list[str]:
     explained = {**command, "cursor": {}} if "aggregate" in command else command
     try:
-        answer = await database.command({"explain": explained, "verbosity": "queryPlanner"})
+        answer = await database.command({"explain": explained, "verbosity": "queryPlanner"}, codec_options=_PLANS)
     except OperationFailure as error:
         return [f"cannot be explained (code {error.code})"]
     stages = answer.get("stages", [])

@@ -38,12 +38,14 @@ class Told:
         sent: what was sent, for the quarantine.
         original: the client's own time, where its clock was corrected.
         user: whose it is, once that is known.
+        item: what it was made of, where it came by another API.
     """
 
     content: AnalyticsContent
     sent: Any
     original: datetime | None = None
     user: ObjectId | None = None
+    item: Any = None
 
 
 async def ingest(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:

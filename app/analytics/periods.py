@@ -15,7 +15,12 @@ Interval = Literal["minute", "hour", "day", "week", "month"]
 MOST_BUCKETS: Final = 2000
 _MINUTE: Final = timedelta(minutes=1)
 _SLOT: Final = timedelta(minutes=15)
+_SLOTS_TO_AN_HOUR: Final = 16
+"""So many at most from one full hour of a local clock to the next, a change of the clock in between."""
 _LONGEST: Final = timedelta(days=366 * 100)
+_FIRST: Final = datetime(2, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""What is reckoned around a span (its days, 90 days after it) stays within the calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Period:
         """The buckets of a span; the first and the last may be cut.
 
         Raises:
-            Invalid: there would be more than 2,000, the span is longer than a century, or reaches beyond the calendar.
+            Invalid: there would be more than 2,000, the span is longer than a century, or reaches beyond the calendar;
+                or the timezone's clock differed from UTC by no whole quarters of an hour, as local mean time did.
         """
         try:
             return cls._of(start, end, interval, zone)
@@ -57,11 +63,15 @@ class Period:
 
     @classmethod
     def _of(cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> "Period":
+        if start < _FIRST or end > _LAST:
+            raise Invalid.field("?from", "out_of_range", "a span lies in the years 2 to 9998")
         if end - start > _LONGEST:
             raise Invalid.field("?from", "out_of_range", "a span has at most a hundred years")
         if interval is None:
             return cls(start, end, None, zone, (Bucket(start, milliseconds(start), milliseconds(end)),))
         edges = _edges(start, end, interval, zone)
+        if interval != "minute" and any(milliseconds(edge) % SLOT_MS for edge in edges):
+            raise _odd_clock()
         first, last = milliseconds(start), milliseconds(end)
         buckets = tuple(
             Bucket(edge, max(first, milliseconds(edge)), min(last, milliseconds(following)))
@@ -131,10 +141,7 @@ def floor(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
     if interval == "minute":
         return moment.replace(second=0, microsecond=0)
     if interval == "hour":
-        at = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
-        while at.astimezone(zone).minute != 0:
-            at -= _SLOT
-        return at
+        return _full_hour(moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0), -_SLOT, zone)
     local = moment.astimezone(zone).date()
     first = {"day": local, "week": local - timedelta(days=local.weekday()), "month": local.replace(day=1)}[interval]
     return _midnight(first, zone)
@@ -142,10 +149,26 @@ def floor(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
 
 def _next_hour(at: datetime, zone: tzinfo) -> datetime:
     """The next moment at which the local clock shows a full hour; a change of the clock may be in between."""
-    at += _SLOT
-    while at.astimezone(zone).minute != 0:
-        at += _SLOT
-    return at
+    return _full_hour(at + _SLOT, _SLOT, zone)
+
+
+def _full_hour(at: datetime, step: timedelta, zone: tzinfo) -> datetime:
+    """The first of the moments `at`, `at + step`, ... at which the local clock shows a full hour.
+
+    Raises:
+        Invalid: there is none: the clock differs from UTC by no whole quarters of an hour.
+    """
+    for _ in range(_SLOTS_TO_AN_HOUR):
+        local = at.astimezone(zone)
+        if local.minute == 0 and local.second == 0:
+            return at
+        at += step
+    raise _odd_clock()
+
+
+def _odd_clock() -> Invalid:
+    detail = "the clock of this timezone then differed from UTC by no whole quarters of an hour: ask in UTC"
+    return Invalid.field("?tz", "out_of_range", detail)
 
 
 def _next_day(days: int) -> Callable[[datetime, tzinfo], datetime]:

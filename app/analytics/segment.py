@@ -14,6 +14,7 @@ from models.base import Timestamp, to_milliseconds
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 _CATEGORIES: Final = frozenset({"engagement", "conversion", "error", "custom"})
 _TIME: Final = TypeAdapter(Timestamp)
+_LONGEST_ID: Final = 256
 
 Item = dict[str, Any]
 
@@ -41,6 +42,7 @@ def events_of(items: list[Any], app_id: str, sent_at: Any, received: datetime) -
     sent = _moment(sent_at)
     bodies: list[Any] = []
     originals: dict[int, datetime] = {}
+    made_of: dict[int, Any] = {}
     bad: list[Bad] = []
     for item in items:
         try:
@@ -50,27 +52,37 @@ def events_of(items: list[Any], app_id: str, sent_at: Any, received: datetime) -
             continue
         if original is not None:
             originals[id(body)] = original
+        made_of[id(body)] = item
         bodies.append(body)
     good, refused = split(bodies)
     for told in good:
         told.original = originals.get(id(told.sent))
+        told.item = made_of[id(told.sent)]
     return good, bad + refused
 
 
-def identities_of(items: list[Any], app_id: str) -> Iterator[Identity]:
-    """What `identify` and `alias` items say, malformed ones left out."""
-    for item in items:
-        if not isinstance(item, dict) or item.get("type") not in ("identify", "alias"):
+def identities_of(good: list[Told], bad: list[Bad], app_id: str) -> Iterator[Identity]:
+    """What accepted `identify` and `alias` items say; ids that are no event's ids are left out.
+
+    Args:
+        good: the events of a batch that seemed acceptable.
+        bad: those that were set aside, some of the former among them.
+        app_id: the app of its write key.
+    """
+    refused = {id(each.event) for each in bad}
+    for told in good:
+        item = told.item
+        if id(told.sent) in refused or item.get("type") not in ("identify", "alias"):
             continue
-        user_id = _id(item.get("userId"))
+        user_id = _known_id(item.get("userId"))
         if user_id is None:
             continue
         alias = item["type"] == "alias"
         traits = item.get("traits") or _inner(item, "context").get("traits")
         yield Identity(
             app_id,
-            None if alias else _id(item.get("anonymousId")),
-            _id(item.get("previousId")) if alias else None,
+            None if alias else _known_id(item.get("anonymousId")),
+            _known_id(item.get("previousId")) if alias else None,
             user_id,
             traits if isinstance(traits, dict) and not alias else {},
         )
@@ -161,6 +173,12 @@ def _id(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None
+
+
+def _known_id(value: Any) -> str | None:
+    """An id that an event may have; None for none."""
+    known = _id(value)
+    return known if known is not None and len(known) <= _LONGEST_ID else None
 
 
 def _moment(value: Any) -> datetime | None:

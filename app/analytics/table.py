@@ -8,14 +8,16 @@ from typing import Final
 
 from models.base import Raw, rfc3339
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@")
+_BREAKS: Final = ("\t", "\r", "\n")
 
 
 def csv_table(columns: Sequence[str], rows: Sequence[Raw]) -> str:
     """The header line, and a line for each row.
 
-    Text that begins with one of `= + - @`, a tab or a carriage return gets an apostrophe before it (OWASP, CSV
-    injection): event names come from clients, and whoever opens the table may be an admin.
+    Text that begins with one of `= + - @`, white space before it or not, or with a tab or a line break gets an
+    apostrophe before it (OWASP, CSV injection): event names come from clients, and whoever opens the table may be
+    an admin.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -27,4 +29,6 @@ def csv_table(columns: Sequence[str], rows: Sequence[Raw]) -> str:
 def _defused(cell: object) -> object:
     if isinstance(cell, datetime):
         return rfc3339(cell)
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    if isinstance(cell, str) and (cell.startswith(_BREAKS) or cell.lstrip().startswith(_FORMULA)):
+        return f"'{cell}"
+    return cell

@@ -22,9 +22,9 @@ from app.analytics.visits import sessions
 from app.body import dump_json
 from app.console.feed import Feed, matches, sent
 from app.console.panels import WITHIN, cohorts_of, panels
-from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, shown
-from app.console.session import forget, form_field, known, remember, required_viewer, viewer
-from app.errors import Forbidden, NotFound, Unauthenticated
+from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, default_view, shown
+from app.console.session import forget, form_field, known, refuse_other_sites, remember, required_viewer, viewer
+from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.principal import Principal
 from app.settings import Settings
 from models.base import now, rfc3339
@@ -38,7 +38,7 @@ _NOTHING: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 _POLICY: Final = (
     f"{_NOTHING}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
 )
-_SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}  # forms tell their origin
 _STATIC: Final = {"chart.js": "text/javascript", "console.js": "text/javascript", "console.css": "text/css"}
 _FILES: Final = {name: (_HERE / "static" / name).read_bytes() for name in _STATIC}
 _WATCHED_SECONDS: Final = 900
@@ -70,7 +70,11 @@ async def console(request: Request) -> HTMLResponse:
     if principal is None:
         return _sign_in(request)
     view = shown(request, principal)
-    values = await panels(view)
+    try:
+        values = await panels(view)
+    except Invalid as error:  # a panel looks further than the span, to where nothing can be reckoned
+        view = default_view(principal, error.detail)
+        values = await panels(view)
     return _page(
         "console.html",
         view=view,
@@ -113,8 +117,11 @@ def _sign_in(request: Request, *, status: int = 200, complaint: str | None = Non
 
 @router.post("/console/sign-in", response_class=HTMLResponse)
 async def sign_in(request: Request) -> Response:
-    """Take a key that may read analytics."""
+    """Take a key that may read analytics, from a form of ours."""
+    refuse_other_sites(request)
     key = await form_field(request, "key")
+    if key is None:
+        return _sign_in(request, status=422, complaint="The form has more in it than a key.")
     try:
         await known(request, key)
     except Unauthenticated:
@@ -127,8 +134,9 @@ async def sign_in(request: Request) -> Response:
 
 
 @router.post("/console/sign-out")
-async def sign_out() -> Response:
+async def sign_out(request: Request) -> Response:
     """Forget the key."""
+    refuse_other_sites(request)
     response = RedirectResponse("/console", 303)
     forget(response)
     return response
@@ -169,7 +177,9 @@ async def export(panel: str, request: Request, principal: Viewer) -> Response:
     if view.complaint:
         raise NotFound(view.complaint)
     asked = request.query_params.get("format", "csv")
-    return answer(await _rows(panel, view), request, asked if asked in FORMATS else "csv")
+    response = answer(await _rows(panel, view), request, asked if asked in FORMATS else "csv")
+    response.headers.update(_SAFE)
+    return response
 
 
 async def _rows(panel: str, view: Shown) -> Rows:

@@ -86,9 +86,15 @@ def shown(request: Request, principal: Principal) -> Shown:
     try:
         return _shown(fields, steps, pairs, principal)
     except (Problem, ValidationError) as error:
-        complaint = error.detail if isinstance(error, Problem) else "a time or a filter is malformed"
-        app = {"appId": principal.app_id} if principal.app_id else {}
-        return _shown(app, (), (), principal, complaint or "the address is malformed")
+        return default_view(
+            principal, error.detail if isinstance(error, Problem) else "a time or a filter is malformed"
+        )
+
+
+def default_view(principal: Principal, complaint: str | None) -> Shown:
+    """The view that is shown instead of what an address asks for, and why."""
+    app = {"appId": principal.app_id} if principal.app_id else {}
+    return _shown(app, (), (), principal, complaint or "the address is malformed")
 
 
 def _shown(

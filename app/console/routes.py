@@ -1,5 +1,6 @@
 """The pages beside the console: the API documentation, the errors. None loads anything from elsewhere."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,13 @@ async def static(name: str) -> Response:
 @router.get("/docs/errors", response_class=HTMLResponse)
 async def errors() -> HTMLResponse:
     """Where the `type` of a problem leads."""
-    found = sorted(Problem.__subclasses__(), key=lambda problem: (problem.status, problem.code.value))
+    found = sorted(_kinds(Problem), key=lambda problem: (problem.status, problem.code.value))
     page = _PAGES.get_template("errors.html").render(problems=found)
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+
+
+def _kinds(kind: type[Problem]) -> Iterator[type[Problem]]:
+    """Every kind of problem; some are kinds of another."""
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)

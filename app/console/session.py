@@ -1,7 +1,7 @@
 """Who looks at the console: an API key that may read analytics, kept in a cookie that scripts cannot see."""
 
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Request, Response
 
@@ -51,12 +51,32 @@ async def known(request: Request, key: str) -> Principal:
     return principal
 
 
-async def form_field(request: Request, name: str) -> str:
-    """A field of a posted form; empty where it is not there."""
+def refuse_other_sites(request: Request) -> None:
+    """See that a form is posted from a page of ours; a client that is no browser says nothing of it.
+
+    Browsers tell by `Sec-Fetch-Site` (Fetch Metadata), on plain HTTP only by `Origin`.
+
+    Raises:
+        Forbidden: it is posted from elsewhere.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    public = urlsplit(request.app.state.settings.url)
+    ours = {f"{scheme}://{request.headers.get('host')}" for scheme in ("http", "https")}
+    ours.add(f"{public.scheme}://{public.netloc}")
+    foreign = site not in ("same-origin", "none") if site is not None else origin is not None and origin not in ours
+    if foreign:
+        raise Forbidden("this form is posted from another site")
+
+
+async def form_field(request: Request, name: str) -> str | None:
+    """A field of a posted form; empty where it is not there, None where the form is too large."""
     body = await request.body()
     if len(body) > _LONGEST_FORM:
-        return ""
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+        return None
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:
+        return None
     return fields.get(name, [""])[0].strip()
 
 

@@ -154,7 +154,7 @@ async def test_a_table_without_rows_still_has_its_head(cast: Cast, path: str, fi
     assert (answer.status_code, answer.text) == (200, f"{field},count\r\n")
 
 
-@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "\u00a0+", "  @", "\x0b-"])
 async def test_no_event_name_is_a_formula_in_a_spreadsheet(cast: Cast, first: str) -> None:
     name = f"{first}HYPERLINK(1)"
     await happen(cast.owner, name, "custom", 2)

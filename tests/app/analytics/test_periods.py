@@ -1,12 +1,13 @@
 """Buckets of any timezone, through every kind of change of its clock."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.analytics.periods import Period
+from app.analytics.periods import Interval, Period
 from app.analytics.slots import SLOT_MS, nodes
+from app.errors import Invalid
 from models.day import LEVELS, SLOTS
 from tests.app.analytics.truth import CLOCK_CHANGES, ZONES, bucket
 
@@ -62,3 +63,37 @@ def test_sets_cover_every_slot_once_and_are_few(first: int, last: int) -> None:
     ]
     assert covered == list(range(first, last))
     assert len(found) <= 26 + (last - first) // SLOTS
+
+
+class MeanTime(tzinfo):
+    """Local mean time of Berlin, which counts how often it is asked."""
+
+    asked = 0
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        self.asked += 1
+        assert self.asked < 1000
+        return timedelta(minutes=53, seconds=28)
+
+    def dst(self, moment: datetime | None) -> timedelta:
+        return timedelta()
+
+
+@pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
+def test_a_clock_of_no_whole_quarters_is_refused_without_a_search(interval: Interval) -> None:
+    start = datetime(1890, 1, 1, tzinfo=UTC)
+    with pytest.raises(Invalid) as refused:
+        Period.of(start, start + timedelta(days=1), interval, MeanTime())
+    assert [(error["pointer"], error["code"]) for error in refused.value.errors] == [("?tz", "out_of_range")]
+
+
+@pytest.mark.parametrize(
+    ("zone", "year"), [("Europe/Berlin", 1890), ("Africa/Monrovia", 1971), ("Europe/Amsterdam", 1920)]
+)
+def test_a_timezone_is_refused_for_the_years_of_its_odd_clock_alone(zone: str, year: int) -> None:
+    odd, even = datetime(year, 6, 1, tzinfo=UTC), datetime(1973, 6, 1, tzinfo=UTC)
+    assert len(Period.of(even, even + timedelta(days=1), "hour", ZoneInfo(zone)).buckets) == 24
+    with pytest.raises(Invalid) as refused:
+        Period.of(odd, odd + timedelta(days=1), "hour", ZoneInfo(zone))
+    assert refused.value.errors[0]["pointer"] == "?tz"
+    assert len(Period.of(odd, odd + timedelta(days=1), None, ZoneInfo(zone)).buckets) == 1

@@ -272,3 +272,36 @@ async def test_the_ends_of_the_calendar_are_no_fault_of_ours(cast: Cast) -> None
                     f"/v1/analytics/{path}", params={**span, "interval": interval, "compare": "previous"}
                 )
                 assert answer.status_code in (200, 422)
+
+
+@pytest.mark.parametrize("interval", ["hour", "day"])
+async def test_a_timezone_of_odd_seconds_is_refused(cast: Cast, interval: str) -> None:
+    span = {"from": "1890-01-01T00:00:00Z", "to": "1890-01-02T00:00:00Z", "interval": interval}
+    refused = await cast.admin.get("/v1/analytics/event-counts", params={**span, "tz": "Europe/Berlin"})
+    assert refused.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in refused.json()["errors"]] == [("?tz", "out_of_range")]
+    assert (await cast.admin.get("/v1/analytics/event-counts", params=span)).json() == []
+
+
+ENDS = [("9999-12-30T00:00:00Z", "9999-12-31T23:59:59.999Z"), ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z")]
+
+
+@pytest.mark.parametrize(("start", "end"), ENDS)
+@pytest.mark.parametrize(
+    "path", ["event-counts", "category-counts", "active-users", "error-rate", "top", "sessions", "funnel", "retention"]
+)
+async def test_the_ends_of_the_calendar_are_refused(cast: Cast, path: str, start: str, end: str) -> None:
+    more = {"step": ["a", "b"], "within": 90 * 86_400} if path == "funnel" else {}
+    for interval in ({}, {"interval": "day"}):
+        params = {"from": start, "to": end, **interval, **more}
+        refused = await cast.admin.get(f"/v1/analytics/{path}", params=params)
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "out_of_range")
+
+
+@pytest.mark.parametrize("path", ["event-counts", "active-users", "sessions", "funnel"])
+async def test_nearly_the_whole_calendar_can_be_asked_for(cast: Cast, path: str) -> None:
+    more = {"step": ["a", "b"], "within": 90 * 86_400} if path == "funnel" else {"interval": "month", "tz": "UTC"}
+    for start, end in (("9998-12-01T00:00:00Z", "9999-01-01T00:00:00Z"), ("0002-01-01T00:00:00Z",) * 2):
+        for user in ({}, {"userId": cast.owner.id}):
+            answer = await cast.admin.get(f"/v1/analytics/{path}", params={"from": start, "to": end, **more, **user})
+            assert answer.status_code == 200

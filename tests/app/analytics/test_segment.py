@@ -172,6 +172,30 @@ async def test_identify_notes_who_an_anonymous_id_is_and_the_first_word_counts(c
     assert set(joins) == {"notes/a:a-1", "notes/a:a-2"}
 
 
+async def test_only_accepted_items_say_who_is_who(cast: Cast, api: Api) -> None:
+    server = await api.key("events:write", "users:write", app_id="notes")
+    identify = {"type": "identify", "anonymousId": "a-1", "userId": cast.owner.id}
+    refused = [
+        {**identify, "traits": {"a": "x" * 20_000}},
+        {**identify, "anonymousId": "a" * 257},
+        {**identify, "userId": "u" * 257},
+        {**identify, "timestamp": rfc3339(now() + timedelta(days=3))},
+    ]
+    alias = {"type": "alias", "userId": "crm-9"}
+    await send(server, *refused, {**alias, "previousId": "b" * 257}, {**alias, "previousId": "b" * 900_000})
+    assert await IdentityJoin.raw().find({}).to_list() == []
+    assert len(await set_aside()) == 5
+    await send(server, {**alias, "previousId": "b" * 256})
+    joins = [row["_id"] async for row in IdentityJoin.raw().find({}, {"_id": 1}).sort("_id", 1)]
+    assert joins == [f"notes/{kind}:{'b' * 256}" for kind in "ae"]
+
+
+async def test_a_user_who_is_gone_is_nobodys_join(cast: Cast, api: Api) -> None:
+    assert (await cast.admin.delete(f"/v1/users/{cast.owner.id}")).status_code == 200
+    await send(await write_key(api), {"type": "identify", "anonymousId": "a-1", "userId": cast.owner.id})
+    assert await IdentityJoin.raw().find({}).to_list() == []
+
+
 async def test_traits_are_written_by_an_allow_list_and_never_by_a_public_key(cast: Cast, api: Api) -> None:
     await cast.admin.put("/v1/apps/notes", json={"identifyTraits": ["plan"]})
     identify = {"type": "identify", "userId": cast.owner.id, "traits": {"plan": "team", "role": "admin"}}
