@@ -17,6 +17,7 @@ class Access:
             its access token is honoured until it expires.
         signed: public, and an outside system shows by a signature who it is.
         people: who `owner` is, for a person.
+        any_key: every API key may, whatever its scopes, about what is its own.
     """
 
     scope: str | None = None
@@ -25,6 +26,7 @@ class Access:
     live: bool = False
     signed: bool = False
     people: str = "users, about themselves"
+    any_key: bool = False
 
     @property
     def sentence(self) -> str:
@@ -35,13 +37,14 @@ class Access:
             return "Anybody, without credentials."
         keys = None if self.scope is None else f"API keys with the scope `{self.scope}`"
         people = self.people if self.owner else None
-        admins = "users who are admins"
+        admins = "admins" if self.any_key else "users who are admins"
         who = "; ".join(part for part in (keys, people, admins) if part)
         return f"{who[0].upper()}{who[1:]}.{' The session must not have ended.' if self.live else ''}"
 
     def extension(self) -> dict[str, Any]:
         """The rule as `x-satchel-access` of the operation."""
-        return {"scope": self.scope, "owner": self.owner, "public": self.public, "liveSession": self.live}
+        told = {"scope": self.scope, "owner": self.owner, "public": self.public, "liveSession": self.live}
+        return {**told, "anyKey": True} if self.any_key else told
 
 
 PUBLIC: Final = Access(public=True)
@@ -145,7 +148,9 @@ ACCESS: Final[Mapping[str, Access]] = {
     f"GET {_PROJECT}/repository/events": PROJECT_MEMBERS,
     f"POST {_PROJECT}/repository/events/{{eventId}}/redeliver": PROJECT_ADMINS,
     "POST /v1/webhooks/{service}/{connectionId}": SIGNED,
-    "GET /v1/deletions/{deletionId}": Access(owner=True, people="whoever asked for the deletion"),
+    "GET /v1/deletions/{deletionId}": Access(
+        owner=True, any_key=True, people="the user or API key that asked for the deletion"
+    ),
     # sign-in
     "POST /v1/auth/otp": PUBLIC,
     "POST /v1/auth/otp/verify": PUBLIC,

@@ -23,7 +23,11 @@ from app.settings import Settings
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _FIRST_WAIT: Final = 30.0
 _LONGEST_WAIT: Final = 6 * 3600.0
-_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")  # IPv4 behind a translator (RFC 6052)
+_PROTOCOLS: Final = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments (RFC 6890)
+# IPv4 in the last four bytes: mapped (RFC 4291), translated (RFC 2765), behind a translator (RFC 6052).
+_WRAPPED: Final = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+# IPv4-compatible, out of use (RFC 4291); translators inside a network (RFC 8215); documentation (RFC 9637).
+_WITHIN: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b:1::/48", "3fff::/20")))
 
 for _name in ("httpx", "httpcore"):  # at lower levels they log URLs and the headers of answers
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -104,12 +108,22 @@ async def _public_address(host: str, port: int) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's; those inside a network, of the host and of clouds are not."""
+    """Whether an IP address is one of the internet's; those inside a network, of the host and of clouds are not.
+
+    An IPv6 address that stands for an IPv4 address is looked at by that one (RFC 4291, 2765, 3056, 6052).
+    """
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    if parsed.version == 6 and parsed in _TRANSLATED:
+    if parsed.version == 4:
+        return _is_open(parsed) and parsed not in _PROTOCOLS
+    if any(parsed in network for network in _WRAPPED):
         return is_public(str(ipaddress.IPv4Address(parsed.packed[-4:])))
-    mapped = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    return parsed.is_global and not parsed.is_multicast and (mapped is None or is_public(str(mapped)))
+    if any(parsed in network for network in _WITHIN) or parsed.is_site_local or parsed.teredo is not None:
+        return False
+    return _is_open(parsed) and (parsed.sixtofour is None or is_public(str(parsed.sixtofour)))
+
+
+def _is_open(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
 @lru_cache(maxsize=16)

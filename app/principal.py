@@ -248,6 +248,8 @@ def admit(principal: Principal, access: Access) -> None:
     if principal.is_admin and (access.scope is not None or principal.kind == "user"):
         return
     if principal.kind == "key":
+        if access.any_key:
+            return
         if access.scope is None:
             raise Forbidden("this is for signed-in users, not for API keys")
         _check_scope(principal, access.scope)

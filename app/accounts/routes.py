@@ -137,8 +137,8 @@ async def delete(accountId: str, caller: Caller, request: Request, response: Res
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202
-    if caller.is_admin:
-        response.headers["Location"] = f"/v1/admin/jobs/{reached.account_id}"
+    place = "admin/jobs" if caller.is_admin else "deletions"
+    response.headers["Location"] = f"/v1/{place}/{reached.account_id}"
     return Started(job_id=str(reached.account_id))
 
 

@@ -2,15 +2,12 @@
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import Invalid
+from app.outgoing import is_public
 from app.settings import Settings
-
-Address = IPv4Address | IPv6Address
-_NAT64: Final = (b"\x00\x64\xff\x9b", b"\x00\x64\xff\x9c")
 
 
 class RefusedAddress(Exception):
@@ -47,7 +44,7 @@ async def resolve(url: str, settings: Settings) -> str | None:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(is_public(ip_address(address.split("%")[0])) for address in addresses):
+    if not addresses or not all(map(is_public, addresses)):
         raise RefusedAddress("the host has an address that is not public")
     return addresses[0]
 
@@ -63,23 +60,14 @@ def _parts(url: str, settings: Settings) -> SplitResult:
     if settings.environment == "production":
         if parts.scheme != "https":
             raise RefusedAddress("a webhook is reached by https")
-        if (address := _literal(host)) is not None and not is_public(address):
+        if _is_literal(host) and not is_public(host):
             raise RefusedAddress("the address is not public")
     return parts
 
 
-def _literal(host: str) -> Address | None:
+def _is_literal(host: str) -> bool:
     try:
-        return ip_address(host.split("%", maxsplit=1)[0])
+        ip_address(host.partition("%")[0])
     except ValueError:
-        return None
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is one of the internet's own, those that wrap another looked at by what they wrap."""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if address.sixtofour is not None or address.teredo is not None or address.packed[:4] in _NAT64:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+        return False
+    return True

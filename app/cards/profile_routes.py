@@ -138,8 +138,8 @@ async def delete(accountId: str, profileId: str, caller: Caller, request: Reques
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202
-    if caller.is_admin:
-        response.headers["Location"] = f"/v1/admin/jobs/{profile_id}"
+    place = "admin/jobs" if caller.is_admin else "deletions"
+    response.headers["Location"] = f"/v1/{place}/{profile_id}"
     return Started(job_id=str(profile_id))
 
 

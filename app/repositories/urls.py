@@ -48,11 +48,14 @@ def parse_repository(text: str, service: ServiceType, settings: Settings) -> Rep
     if known != service:
         error = {"pointer": "/serviceType", "code": "conflicting", "detail": f"{host} is {known}"}
         raise Invalid(f"{host} is {known}, not {service}", errors=[error])
-    segments = path.removesuffix("/").removesuffix(".git").lower().strip("/").split("/")
+    segments = _without_suffixes(path.lower()).split("/")
     deepest = _DEEPEST if service == "GitLab" else 2
     if not 2 <= len(segments) <= deepest or not all(_is_segment(segment) for segment in segments):
         raise _invalid("malformed", "the path names no repository: owner/name")
-    return Repository(f"https://{host}/{'/'.join(segments)}", service, api_url)
+    url = f"https://{host}/{'/'.join(segments)}"
+    if len(url) > _LONGEST:
+        raise _invalid("malformed", "not the URL of a Git repository")
+    return Repository(url, service, api_url)
 
 
 def stored_repository(url: str, service: ServiceType, settings: Settings) -> Repository | None:
@@ -61,6 +64,13 @@ def stored_repository(url: str, service: ServiceType, settings: Settings) -> Rep
         return parse_repository(url, service, settings)
     except Invalid:
         return None
+
+
+def _without_suffixes(path: str) -> str:
+    """A path in lower case without the slashes around it and without any `.git` at its end, however often they come."""
+    while (shorter := path.strip("/").removesuffix(".git")) != path:
+        path = shorter
+    return path
 
 
 def _host_and_path(text: str) -> tuple[str, str]:

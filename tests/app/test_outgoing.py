@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from app.keyring import new_keys
 from app.outgoing import TryLater, backoff, is_public, outgoing, retry_after
 from app.settings import Settings
 from tests.outside.server import Asked, Told, served
@@ -68,6 +67,11 @@ async def test_in_production_no_name_and_no_address_leads_inside() -> None:
             assert (await http.send("GET", "/")).json() == {"inside": True}
 
 
+WRAPPINGS = ("::ffff:", "::ffff:0:", "64:ff9b::")
+INNER = ("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "192.0.0.9")
+INNER += ("224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "203.0.113.1")
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
@@ -87,9 +91,19 @@ async def test_in_production_no_name_and_no_address_leads_inside() -> None:
         ("::ffff:127.0.0.1", False),
         ("2002:7f00:1::", False),
         ("64:ff9b::7f00:1", False),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        *((f"{prefix}93.184.215.14", True) for prefix in ("", *WRAPPINGS)),
+        *((prefix + inner, False) for prefix in ("", *WRAPPINGS) for inner in INNER),
+        *((f"::{inner}", False) for inner in ("93.184.215.14", "10.0.0.1", "")),
+        *((f"64:ff9b:1::{inner}", False) for inner in ("1", "93.184.215.14", "10.0.0.1")),
+        *((f"64:ff9b:1:ffff{rest}", False) for rest in ("::", ":1:2:3:4")),
+        *((f"192.0.0.{last}", False) for last in (0, 8, 9, 10, 170, 255)),
+        ("2002:0a00:0001::", False),
+        *((place, False) for place in ("fec0::1", "fc00::1", "ff02::1", "ff0e::1", "2001::1", "4000::1", "5f00::1")),
+        *((place, False) for place in ("2001:db8::1", "3fff::1", "100::1", "fe80::1")),
     ],
 )
-def test_public_addresses(address: str, public: bool) -> None:
+def test_public_is_what_everyone_reaches(address: str, public: bool) -> None:
     assert is_public(address) == public
 
 

@@ -14,6 +14,7 @@ from tests.app.cards.receiver import Receiver
 from tests.app.cards.test_cards import a_card
 from tests.cast import Cast, Programme
 from tests.conftest import MakeApi
+from tests.harness import Api
 
 
 async def last_event(subject: str) -> dict[str, Any]:
@@ -144,3 +145,30 @@ async def test_a_stale_delete_takes_nothing_and_returns_what_is_stored(programme
         assert (stale.status_code, stale.json()["current"]) == (412, current)
         assert (await programme.manager.get(path)).json() == current
         assert (await programme.manager.delete(path, headers={"If-Match": '"2"'})).status_code == 200
+
+
+async def test_who_may_not_see_jobs_is_led_to_the_receipt(make_api: MakeApi, cast: Cast, programme: Programme) -> None:
+    """Of a spending profile and an account, by a key that is no admin's; a job goes on, so that it is 202."""
+    api = await make_api(deletion_inline_seconds=0, deletion_small_tree=1)
+    key = await api.key("accounts:read", "accounts:write")
+    other = await api.key("accounts:read", "accounts:write")
+    card = await Card.raw().find_one({}) or {}
+    copies = [{**card, "_id": ObjectId(), "status": "closed"} for _ in range(1200)]
+    for path, root in ((programme.profile_path, programme.profile), (programme.path, programme.account)):
+        await Card.raw().delete_many({})
+        await Card.raw().insert_many([{**copy, "version": 1} for copy in copies])
+        started = await key.delete(path)
+        assert (started.status_code, started.headers.get("location")) == (202, f"/v1/deletions/{root}")
+        receipt = await key.get(started.headers["location"])
+        assert (receipt.status_code, receipt.json()["id"], receipt.json()["swept"]) == (200, root, False)
+        assert (await other.get(started.headers["location"])).status_code == 404
+        assert (await cast.stranger.get(started.headers["location"])).status_code == 404
+        assert (await cast.admin.get(started.headers["location"])).json()["id"] == root
+
+
+async def test_both_places_show_the_receipt_of_a_user(api: Api, cast: Cast) -> None:
+    writer = await api.key("users:write")
+    for caller, user in ((cast.owner, cast.owner.id), (writer, cast.stranger.id)):
+        receipt = (await caller.delete(f"/v1/users/{user}")).json()
+        for path in (f"/v1/users/{user}/deletion", f"/v1/deletions/{user}"):
+            assert (await caller.get(path)).json() == receipt

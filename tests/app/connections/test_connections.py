@@ -271,3 +271,13 @@ async def test_the_sandbox_is_offered_where_the_settings_say_so(world: World, ma
     owner = api.caller(world.cast.owner.credential)
     refused = await owner.post("/v1/users/me/connections", json=body)
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "not_allowed")
+
+
+async def test_a_key_that_deleted_something_can_read_the_receipt(world: World) -> None:
+    """Whatever its scopes, about its own deletions and no others."""
+    connection_id = await world.connect()
+    key, other = [await world.api.key("connections:write") for _ in range(2)]
+    receipt = (await key.delete(f"/v1/connections/{connection_id}")).json()
+    path = f"/v1/deletions/{connection_id}"
+    assert (await key.get(path)).json() == receipt
+    assert ((await other.get(path)).status_code, (await world.cast.owner.get(path)).status_code) == (404, 404)

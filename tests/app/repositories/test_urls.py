@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from app.errors import Invalid
 from app.repositories.urls import parse_repository
@@ -23,6 +25,12 @@ SETTINGS = Settings(_env_file=None, repository_hosts=["GitLab=git.example.com", 
         "git@github.com:Acme/Notes",
         "ssh://git@github.com/acme/notes.git",
         "ssh://git@github.com:22/acme/notes",
+        "https://github.com/acme/notes.GIT",
+        "https://github.com/acme/notes.git//",
+        "https://github.com//acme/notes//",
+        "https://github.com/acme/notes.git.git",
+        "https://github.com/acme/notes" + ".git" * 500,
+        "git@github.com:/acme/notes.Git/.gIT//",
     ],
 )
 def test_every_spelling_is_one_repository(url: str) -> None:
@@ -32,6 +40,27 @@ def test_every_spelling_is_one_repository(url: str) -> None:
         "acme/notes",
         "https://api.github.com",
     )
+
+
+FORMS = st.sampled_from(
+    ["https://{}/{}", "https://www.{}/{}", "https://{}:443/{}", "ssh://git@{}/{}", "git@{}:{}", "git@WWW.{}:{}"]
+)
+ENDS = st.lists(st.sampled_from(["/", ".git", ".GIT", ".Git"]), max_size=5).map("".join)
+NAMES = st.lists(st.text("aZ0_.-", min_size=1, max_size=5) | st.text("abc.git/", max_size=8), max_size=4)
+DEEP = st.lists(st.integers(1, 255).map(lambda length: "a" * length), min_size=8, max_size=21)
+
+
+@given(form=FORMS, names=NAMES | DEEP, start=st.sampled_from(["", "/", "//"]), ends=ENDS)
+@example(form="git@{}:{}", names=["a" * 201] * 9 + ["a" * 215], start="", ends="")  # 2,048 characters, more as https
+def test_what_is_canonical_stays_as_it_is(form: str, names: list[str], start: str, ends: str) -> None:
+    plain = "/".join(names)
+    try:
+        found = parse_repository(form.format("gitlab.com", start + plain + ends), "GitLab", SETTINGS)
+    except Invalid:
+        return
+    assert parse_repository(found.url, "GitLab", SETTINGS) == found
+    assert not found.url.endswith((".git", "/"))
+    assert parse_repository(f"https://gitlab.com/{plain.upper()}", "GitLab", SETTINGS) == found
 
 
 @pytest.mark.parametrize(
