@@ -35,7 +35,8 @@ class Principal:
     Either may be bound to one app, and a key to one account.
 
     `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is the session that
-    the token belongs to, None for a token that a server asked for; `by_admin` says of such a token that an admin asked. `issued_at` is in Unix seconds.
+    the token belongs to, None for a token that a server asked for; `by_admin` says
+    of such a token that an admin asked. `issued_at` is in Unix seconds.
     """
 
     kind: Literal["key", "user"]
@@ -218,7 +219,8 @@ def authenticator(scope: Any) -> Authenticator:
 async def live(principal: Principal) -> Principal:
     """The same user, whose session was seen not to have ended, with all scopes where they are an admin right now.
 
-    Two queries by primary key. A token that a server asked for is an admin's only if an admin asked. A user who is gone is left to the route, which answers 404.
+    Two queries by primary key. A token that a server asked for is an admin's only if an admin asked.
+    A user who is gone is left to the route, which answers 404.
 
     Raises:
         Unauthenticated: the session has ended.

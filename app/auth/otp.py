@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+import unicodedata
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,7 +19,7 @@ from app.errors import Invalid, TooManyRequests, Unavailable
 from app.relations.guards import refer
 from app.settings import Settings
 from models.base import now
-from models.email import canonical_email
+from models.email import canonical_email, is_own_spelling
 from models.phone_otp import PhoneOtp, Purpose
 
 _DIGITS: Final = 6
@@ -43,15 +44,20 @@ def phone_recipient(number: str) -> Recipient:
 
 
 def email_recipient(address: str) -> Recipient:
-    """Whoever has this mailbox.
+    """Whoever has this mailbox: the one that was typed, never another that has the same canonical form.
 
     Raises:
-        Invalid: it is no email address.
+        Invalid: it is no email address, or its canonical form may be somebody else's mailbox.
     """
     try:
-        return Recipient("email", canonical_email(address))
+        own = is_own_spelling(unicodedata.normalize("NFKC", address))
+        canonical = canonical_email(address)
     except ValueError as error:
         raise Invalid.field("/email", "malformed", str(error)) from None
+    if not own:
+        detail = "letters before the @ that are not ASCII are to be lower-case, and none that case folding changes"
+        raise Invalid.field("/email", "malformed", detail)
+    return Recipient("email", canonical)
 
 
 class Codes:

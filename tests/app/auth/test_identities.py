@@ -176,3 +176,23 @@ async def test_an_identity_whose_user_is_gone_signs_somebody_new_in(world: World
     await User.raw().delete_one({"_id": ObjectId(ann.id)})
     assert world.person(await world.by_token("google", "g-1")).id != ann.id
     assert await AuthIdentity.raw().count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "claimed"),
+    [("ann@fass.example", "ann@faß.example"), ("strasse@example.com", "straße@example.com")],
+)
+async def test_an_address_that_only_folds_to_anothers_joins_nobody(world: World, held: str, claimed: str) -> None:
+    ann = world.person(await world.by_email(held))
+    other = world.person(await world.by_token("google", "g-1", email=claimed, email_verified=True))
+    assert other.id != ann.id
+    assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email"]
+
+
+async def test_a_code_goes_to_the_address_that_was_typed_and_to_no_other(world: World) -> None:
+    await world.challenge(email="ann@faß.example")
+    assert world.mailbox.messages[-1]["to"] == "ann@xn--fa-hia.example"
+    sent = len(world.mailbox.messages)
+    refused = await world.nobody.post("/v1/auth/otp", json={"email": "straße@example.com"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/email")
+    assert len(world.mailbox.messages) == sent
