@@ -236,7 +236,7 @@ async def live(principal: Principal) -> Principal:
         ended = await RefreshToken.find_living(principal.session_id, user_id=principal.id) is None
     else:
         all_ended = user.get("sessionsEndedAt")
-        ended = all_ended is not None and principal.issued_at < int(all_ended.timestamp())
+        ended = all_ended is not None and principal.issued_at <= all_ended.timestamp()
     if ended:
         raise Unauthenticated("the session of this access token has ended")
     entitled = principal.app_id is None and (principal.session_id is not None or principal.by_admin)
