@@ -35,7 +35,8 @@ class Principal:
     Either may be bound to one app, and a key to one account.
 
     `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is the session that
-    the token belongs to, None for a token that a server asked for, and `issued_at` is in Unix seconds.
+    the token belongs to, None for a token that a server asked for; `by_admin` says
+    of such a token that an admin asked. `issued_at` is in Unix seconds.
     """
 
     kind: Literal["key", "user"]
@@ -46,6 +47,7 @@ class Principal:
     account_id: ObjectId | None = None
     session_id: ObjectId | None = None
     issued_at: float = 0
+    by_admin: bool = False
 
     @property
     def name(self) -> str:
@@ -186,6 +188,7 @@ class Authenticator:
             roles=claims.roles,
             session_id=parse_id(claims.session_id),
             issued_at=claims.issued_at,
+            by_admin=claims.by_admin,
         )
         return principal, claims.expires_at
 
@@ -216,7 +219,8 @@ def authenticator(scope: Any) -> Authenticator:
 async def live(principal: Principal) -> Principal:
     """The same user, whose session was seen not to have ended, with all scopes where they are an admin right now.
 
-    Two queries by primary key. A user who is gone is left to the route, which answers 404.
+    Two queries by primary key. A token that a server asked for is an admin's only if an admin asked.
+    A user who is gone is left to the route, which answers 404.
 
     Raises:
         Unauthenticated: the session has ended.
@@ -232,10 +236,11 @@ async def live(principal: Principal) -> Principal:
         ended = await RefreshToken.find_living(principal.session_id, user_id=principal.id) is None
     else:
         all_ended = user.get("sessionsEndedAt")
-        ended = all_ended is not None and principal.issued_at < int(all_ended.timestamp())
+        ended = all_ended is not None and principal.issued_at <= all_ended.timestamp()
     if ended:
         raise Unauthenticated("the session of this access token has ended")
-    is_admin = principal.app_id is None and (user.get("role") == ADMIN or ADMIN in user.get("roles", ()))
+    entitled = principal.app_id is None and (principal.session_id is not None or principal.by_admin)
+    is_admin = entitled and (user.get("role") == ADMIN or ADMIN in user.get("roles", ()))
     return replace(principal, scopes=frozenset({ADMIN}) if is_admin else frozenset())
 
 

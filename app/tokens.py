@@ -30,7 +30,10 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says: user, session, the one app it is bound to if any, times in Unix seconds."""
+    """What a valid token says: user, session, the one app it is bound to if any, times in Unix seconds.
+
+    `by_admin` says of a token that a server asked for that the server's key was an admin's.
+    """
 
     user_id: ObjectId
     session_id: str
@@ -38,6 +41,7 @@ class Claims:
     roles: tuple[str, ...]
     issued_at: float
     expires_at: float
+    by_admin: bool = False
 
 
 class Tokens:
@@ -68,6 +72,7 @@ class Tokens:
         roles: tuple[str, ...] = (),
         session_id: ObjectId | None = None,
         server_session: ObjectId | None = None,
+        by_admin: bool = False,
     ) -> tuple[str, int]:
         """A token for a user and its life in seconds.
 
@@ -78,6 +83,7 @@ class Tokens:
             roles: the user's roles as they are now.
             session_id: the stored session that it belongs to; None for one that a server asks for, which has none.
             server_session: names a token without a stored session, whose `sid` is made of it; a new one if None.
+            by_admin: an admin asked for it; without that, a token without a stored session is never an admin's.
         """
         lifetime = self._settings.token_lifetime_seconds
         claims: dict[str, Any] = {
@@ -89,6 +95,8 @@ class Tokens:
             "iat": int(issued_at),
             "exp": int(issued_at) + lifetime,
         }
+        if by_admin and session_id is None:
+            claims["byAdmin"] = True
         if app_id is not None:
             claims["appId"] = app_id
         key = self._signing_key()
@@ -116,6 +124,7 @@ class Tokens:
                 roles=tuple(claims.get("roles", ())),
                 issued_at=float(claims["iat"]),
                 expires_at=float(claims["exp"]),
+                by_admin=claims.get("byAdmin") is True,
             )
         except Exception as error:  # whatever a forged token provokes in the parsers, it is not valid
             raise InvalidToken from error

@@ -16,13 +16,14 @@ class AuthIdentity(Stored):
     """One way of signing in. (`provider`, `provider_id`) is unique, so that nobody else can have the same.
 
     `provider_id` is the `sub` of an ID token, a phone number in E.164, or a canonical email address. `email` is what
-    the provider last said, for reference.
+    the provider last said, and `email_verified` whether it said that the mailbox is the person's.
     """
 
     user_id: PydanticObjectId
     provider: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
     provider_id: Annotated[str, Field(min_length=1, max_length=256)]
     email: str | None = None
+    email_verified: bool = False
 
     class Settings:
         name = "authidentities"

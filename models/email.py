@@ -10,7 +10,10 @@ _LOCAL = re.compile(r"^[^\s@\ud800-\udfff\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}$")
 
 
 def canonical_email(address: str) -> str:
-    """Trim, NFKC, casefold, and the domain in IDNA (A-labels): ` Ann@BÜCHER.example ` is `ann@xn--bcher-kva.example`.
+    """Trim, NFKC, the local part casefolded, the domain in IDNA: ` Ann@BÜCHER.example ` is `ann@xn--bcher-kva.example`.
+
+    Domains are never casefolded: `faß.example` and `fass.example` have two owners (UTS 46, nontransitional). That
+    `straße@` and `strasse@` are one here makes them unique together, and not the same person: see `is_own_spelling`.
 
     Args:
         address: what a person typed.
@@ -21,8 +24,8 @@ def canonical_email(address: str) -> str:
     Raises:
         ValueError: it is not an address of the form `local@domain.tld`.
     """
-    folded = _fold(address.strip())
-    local, at, domain = folded.rpartition("@")
+    typed, at, domain = unicodedata.normalize("NFKC", address.strip()).strip().rpartition("@")
+    local = _fold(typed)
     if not at or not _LOCAL.match(local) or local.startswith(".") or local.endswith(".") or ".." in local:
         raise ValueError("not an email address")
     canonical = f"{local}@{_ascii_domain(domain)}"
@@ -31,10 +34,21 @@ def canonical_email(address: str) -> str:
     return canonical
 
 
+def is_own_spelling(address: str) -> bool:
+    """Whether who holds an address holds its canonical form, too: the local parts differ in ASCII case at most.
+
+    Raises:
+        ValueError: it is not an address.
+    """
+    local = address.strip().rpartition("@")[0]
+    lowered = "".join(letter.lower() if letter.isascii() else letter for letter in local)
+    return canonical_email(address).rpartition("@")[0] == lowered
+
+
 def _fold(text: str) -> str:
     """NFKC and casefold until nothing moves: folding can undo a normal form (Unicode 3.13, D146)."""
     for _ in range(4):
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
         if folded == text:
             break
         text = folded

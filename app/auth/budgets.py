@@ -75,4 +75,6 @@ def client_of(request: Request) -> str:
         address: IPv4Address | IPv6Address = ip_address(text)
     except ValueError:
         return text
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
     return str(address) if address.version == 4 else str(ip_network(f"{address}/64", strict=False))

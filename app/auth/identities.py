@@ -99,8 +99,10 @@ async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None
     return await _again(work)
 
 
-async def unlink(user_id: ObjectId, identity_id: ObjectId) -> None:
+async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -> None:
     """Take a way of signing in away, never the last one. Sessions that were begun by it go on.
+
+    The user's email is verified no longer where no other identity vouches for it, so that this one does not join again.
 
     Raises:
         NotFound: the user has no such identity.
@@ -116,10 +118,22 @@ async def unlink(user_id: ObjectId, identity_id: ObjectId) -> None:
         if len(identities) == 1:
             raise LastIdentity("this is the only way in which this user signs in; link another one first")
         await AuthIdentity.raw().delete_one({"_id": identity_id}, session=session)
-        await keep_methods(user_id, session, {"emailVerifiedAt": None} if gone.provider == EMAIL else {})
+        left = [each for each in identities if each.id != identity_id]
+        row = await User.raw().find_one({"_id": user_id}, {"email": 1}, session=session)
+        email = row.get("email") if row else None
+        vouched = any(_vouches(settings, each, email) for each in left)
+        unverified = gone.provider == EMAIL or (gone.email == email and not vouched)
+        await keep_methods(user_id, session, {"emailVerifiedAt": None} if unverified else {})
         await _record("identity_unlinked", user_id, gone, session)
 
     await transaction(work)
+
+
+def _vouches(settings: Settings, identity: AuthIdentity, email: str | None) -> bool:
+    """Whether an identity shows that an email is its user's."""
+    if identity.provider == EMAIL:
+        return identity.provider_id == email
+    return identity.provider in settings.joining_providers and identity.email_verified and identity.email == email
 
 
 async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
@@ -163,6 +177,7 @@ async def add_identity(user_id: ObjectId, evidence: Evidence, session: AsyncClie
         provider=evidence.provider,
         provider_id=evidence.provider_id,
         email=evidence.email,
+        email_verified=evidence.verified,
     )
     await refer(AuthIdentity, identity.stored(), session)
     await identity.add(session)
@@ -187,8 +202,10 @@ async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientS
     """The user whom the evidence is of, and whether they were made now."""
     known = await AuthIdentity.find_by_provider(evidence.provider, evidence.provider_id, session=session)
     if known is not None and known.user_id in await living(User, [known.user_id], session=session):
-        if evidence.email is not None and evidence.email != known.email:
-            await AuthIdentity.change({"_id": known.id}, {"email": evidence.email}, session=session)
+        said = (evidence.email, evidence.verified)
+        if evidence.email is not None and said != (known.email, known.email_verified):
+            fields = {"email": evidence.email, "emailVerified": evidence.verified}
+            await AuthIdentity.change({"_id": known.id}, fields, session=session)
         return known.user_id, False
     if known is not None:  # of a user whose deletion is not swept yet
         await AuthIdentity.raw().delete_one({"_id": known.id}, session=session)

@@ -125,13 +125,13 @@ async def link_identity(
     summary="Unlink a way of signing in",
     responses=problems(409),
 )
-async def unlink_identity(identityId: str, caller: Caller) -> None:
+async def unlink_identity(identityId: str, caller: Caller, request: Request) -> None:
     """Never the last one (409). Sessions that were begun by it go on; end them if they are not to."""
     authorize(caller, "users:write", user_id=caller.id)
     identity_id = parse_id(identityId)
     if identity_id is None:
         raise NotFound("there is no such identity")
-    await unlink(caller.id, identity_id)
+    await unlink(request.app.state.settings, caller.id, identity_id)
 
 
 async def _checked(body: ChallengeAnswer, purpose: Purpose, caller: Caller, request: Request) -> PhoneOtp:

@@ -16,7 +16,7 @@ from app.errors import NotFound, Unauthenticated, Unavailable
 from app.observability import log
 from app.settings import Settings
 from app.sign_in_settings import OidcProvider
-from models.email import canonical_email
+from models.email import canonical_email, is_own_spelling
 
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub"]
@@ -180,8 +180,9 @@ def _evidence(name: str, claims: Mapping[str, Any]) -> Evidence:
 
 
 def _email(claimed: object) -> str | None:
+    """The canonical form, None where it may be another mailbox than the one that the provider means."""
     try:
-        return canonical_email(claimed) if isinstance(claimed, str) else None
+        return canonical_email(claimed) if isinstance(claimed, str) and is_own_spelling(claimed) else None
     except ValueError:
         return None
 

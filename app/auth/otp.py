@@ -2,8 +2,9 @@
 
 import hmac
 import secrets
+import unicodedata
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import phonenumbers
 from bson import ObjectId
@@ -18,7 +19,7 @@ from app.errors import Invalid, TooManyRequests, Unavailable
 from app.relations.guards import refer
 from app.settings import Settings
 from models.base import now
-from models.email import canonical_email
+from models.email import canonical_email, is_own_spelling
 from models.phone_otp import PhoneOtp, Purpose
 
 _DIGITS: Final = 6
@@ -43,15 +44,20 @@ def phone_recipient(number: str) -> Recipient:
 
 
 def email_recipient(address: str) -> Recipient:
-    """Whoever has this mailbox.
+    """Whoever has this mailbox: the one that was typed, never another that has the same canonical form.
 
     Raises:
-        Invalid: it is no email address.
+        Invalid: it is no email address, or its canonical form may be somebody else's mailbox.
     """
     try:
-        return Recipient("email", canonical_email(address))
+        own = is_own_spelling(unicodedata.normalize("NFKC", address))
+        canonical = canonical_email(address)
     except ValueError as error:
         raise Invalid.field("/email", "malformed", str(error)) from None
+    if not own:
+        detail = "letters before the @ that are not ASCII are to be lower-case, and none that case folding changes"
+        raise Invalid.field("/email", "malformed", detail)
+    return Recipient("email", canonical)
 
 
 class Codes:
@@ -87,9 +93,13 @@ class Codes:
         row = await PhoneOtp.raw().find_one({"subject": subject})
         if row is not None:
             self._check_resend(PhoneOtp.from_stored(row), now())
-        await self._budgets.spend_code(recipient.address)
         code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}}"
         challenge = await self._store(subject, recipient, purpose, user_id, code)
+        try:
+            await self._budgets.spend_code(recipient.address)
+        except TooManyRequests:
+            await self._put_back(challenge, row)
+            raise
         message = Message(secrets.token_hex(16), recipient, purpose, code, challenge.expires_at)
         try:
             await self._sender.send(message)
@@ -162,6 +172,15 @@ class Codes:
             return await transaction(work)
         except DuplicateKeyError:  # of two requests at once the other was first
             raise TooManyRequests("a code was sent just now", retry_after=self._settings.otp_resend_seconds) from None
+
+    async def _put_back(self, challenge: PhoneOtp, before: Any) -> None:
+        """Let the code before, if any, be good again: the new one is not sent."""
+        where = {"_id": challenge.id, "codeHash": challenge.code_hash}
+        if before is None or before["_id"] != challenge.id:
+            await PhoneOtp.raw().delete_one(where)
+        else:
+            fields = {name: before[name] for name in ("codeHash", "sentAt", "expiresAt")}
+            await PhoneOtp.raw().update_one(where, {"$set": fields})
 
     async def _may_be_sent_again(self, challenge: PhoneOtp) -> None:
         where = {"_id": challenge.id, "codeHash": challenge.code_hash}

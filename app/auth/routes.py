@@ -10,7 +10,7 @@ from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, IssuedKey, find_key, revoke_key
-from app.errors import AlreadyDone, Invalid
+from app.errors import AlreadyDone, Forbidden, Invalid
 from app.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
 from app.http import (
     NOT_MODIFIED,
@@ -159,15 +159,24 @@ async def create_session(
 ) -> Session:
     """For a server that has signed the user in by itself. Nothing of the token is stored.
 
+    Of a user who is an admin it takes a key with the scope `admin` (403).
+
     With an Idempotency-Key a repeat is 409, whose `id` is the `sid` of the token that was minted.
     """
     user_id = caller.resolve(userId)
     app_id = (body.app_id if body else None) or caller.app_id
     authorize(caller, "sessions:write", user_id=user_id, app_id=app_id)
     user = await find_user(user_id)
+    if user.is_admin and not caller.is_admin:
+        raise Forbidden("only an admin asks for the token of an admin")
     session_id = await _new_session(claim)
     token, lifetime = authenticator(request.scope).tokens.mint(
-        user_id, issued_at=time.time(), app_id=app_id, roles=user.token_roles, server_session=session_id
+        user_id,
+        issued_at=time.time(),
+        app_id=app_id,
+        roles=user.token_roles,
+        server_session=session_id,
+        by_admin=caller.is_admin,
     )
     return Session(access_token=token, expires_in=lifetime)
 

@@ -73,11 +73,14 @@ async def add_user(
 
 
 def check_grants(caller: Principal, content: UserContent) -> None:
-    """Only an admin makes a user who is more than any other.
+    """Only an admin makes a user who is more than any other, and nobody says how a new user signs in.
 
     Raises:
+        Invalid: the content names ways of signing in, which follow from identities.
         Forbidden: the content says otherwise, naming the field.
     """
+    if content.auth_methods:
+        raise Invalid.field("/authMethods", "read_only", "authMethods follow from identities")
     if (granted := _granted(content)) and not caller.is_admin:
         _refuse(granted)
 

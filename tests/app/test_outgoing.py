@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.keyring import new_keys
 from app.outgoing import TryLater, backoff, is_public, outgoing, retry_after
 from app.settings import Settings
 from tests.outside.server import Asked, Told, served

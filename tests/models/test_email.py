@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.email import LONGEST, canonical_email
+from models.email import LONGEST, canonical_email, is_own_spelling
 
 SAME = [
     ("ann@example.com", "ann@example.com"),
@@ -17,6 +17,10 @@ SAME = [
     ("ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example"),
     ("ann@bu\u0308cher.example", "ann@xn--bcher-kva.example"),
     ("ann@example.com.", "ann@example.com"),
+    ("ann@faß.example", "ann@xn--fa-hia.example"),
+    ("ann@FAẞ.example", "ann@xn--fa-hia.example"),
+    ("ann@βόλος.example", "ann@xn--nxasmm1c.example"),
+    ("ann@βόλοσ.example", "ann@xn--nxasmq6b.example"),
     ("ann@exam\u200bple.com", "ann@example.com"),
     ("a+tag.b_c-d'e@sub.example.co", "a+tag.b_c-d'e@sub.example.co"),
     ("x" * 64 + "@example.com", "x" * 64 + "@example.com"),
@@ -65,3 +69,15 @@ def test_capitals_and_spaces_make_no_other_address(local: str, domain: str) -> N
     except ValueError:
         return
     assert canonical_email(f"  {local}@{domain.upper()} ") == canonical
+
+
+@pytest.mark.parametrize(
+    ("typed", "own"),
+    [
+        *((" Ann@FASS.example ", True), ("é@faß.example", True), ("ann@BÜCHER.example", True)),
+        *(("straße@example.com", False), ("É@example.com", False), ("\u212aate@example.com", False)),
+        *(("ａｎｎ@example.com", False), ("ann＠example.com", False)),
+    ],
+)
+def test_who_holds_an_address_holds_its_canonical_form_apart_from_ascii_case_only(typed: str, own: bool) -> None:
+    assert is_own_spelling(typed) is own

@@ -176,3 +176,46 @@ async def test_an_identity_whose_user_is_gone_signs_somebody_new_in(world: World
     await User.raw().delete_one({"_id": ObjectId(ann.id)})
     assert world.person(await world.by_token("google", "g-1")).id != ann.id
     assert await AuthIdentity.raw().count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "claimed"),
+    [("ann@fass.example", "ann@faß.example"), ("strasse@example.com", "straße@example.com")],
+)
+async def test_an_address_that_only_folds_to_anothers_joins_nobody(world: World, held: str, claimed: str) -> None:
+    ann = world.person(await world.by_email(held))
+    other = world.person(await world.by_token("google", "g-1", email=claimed, email_verified=True))
+    assert other.id != ann.id
+    assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email"]
+
+
+async def test_a_code_goes_to_the_address_that_was_typed_and_to_no_other(world: World) -> None:
+    await world.challenge(email="ann@faß.example")
+    assert world.mailbox.messages[-1]["to"] == "ann@xn--fa-hia.example"
+    sent = len(world.mailbox.messages)
+    refused = await world.nobody.post("/v1/auth/otp", json={"email": "straße@example.com"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/email")
+    assert len(world.mailbox.messages) == sent
+
+
+async def test_an_unlinked_provider_does_not_join_again_by_the_email_that_it_vouched_for(world: World) -> None:
+    claims = {"email": ANN, "email_verified": True}
+    ann = world.person(await world.by_token("google", "g-1", **claims))
+    await linked(world, ann, "facebook", "f-1")
+    facebook = (await ann.get("/v1/users/me/identities")).json()["items"][1]
+    assert (await ann.delete(f"/v1/users/me/identities/{facebook['id']}")).status_code == 204
+    assert (await ann.get("/v1/users/me")).json()["emailVerifiedAt"] is not None
+    await linked(world, ann, "facebook", "f-1")
+    google = (await ann.get("/v1/users/me/identities")).json()["items"][0]
+    assert (await ann.delete(f"/v1/users/me/identities/{google['id']}")).status_code == 204
+    me = (await ann.get("/v1/users/me")).json()
+    assert (me["email"], me["emailVerifiedAt"]) == (ANN, None)
+    assert world.person(await world.by_token("google", "g-1", **claims)).id != ann.id
+
+
+async def test_an_email_that_another_identity_vouches_for_stays_verified(world: World) -> None:
+    ann = world.person(await world.by_email(ANN))
+    await world.by_token("google", "g-1", email=ANN, email_verified=True)
+    google = (await ann.get("/v1/users/me/identities")).json()["items"][1]
+    assert (await ann.delete(f"/v1/users/me/identities/{google['id']}")).status_code == 204
+    assert (await ann.get("/v1/users/me")).json()["emailVerifiedAt"] is not None

@@ -38,7 +38,6 @@ NOW = int(time.time())
         ({}, "another"),
         ({"nonce": {"$ne": ""}}, NONCE),
     ],
-    ids=repr,
 )
 async def test_other_tokens_are_refused(world: World, claims: dict[str, Any], nonce: str | None) -> None:
     body = {"idToken": world.issuer.token("g-1", **{"audience": "client", **claims}), "nonce": nonce}

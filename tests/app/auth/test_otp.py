@@ -184,3 +184,11 @@ async def test_signing_in_by_email_is_signing_in_by_code(world: World) -> None:
     me = (await ann.get("/v1/users/me")).json()
     assert (me["email"], me["authMethods"]) == ("ann@example.com", ["email"])
     assert me["emailVerifiedAt"] is not None
+
+
+async def test_a_code_that_no_budget_is_left_for_leaves_the_one_before_good(make_api: MakeApi, world: World) -> None:
+    world.api = await make_api(**{**world.settings, "otp_per_recipient_per_day": 1})
+    challenge = await world.challenge(phoneNumber=PHONE)
+    await resendable()
+    assert (await world.nobody.post("/v1/auth/otp", json={"phoneNumber": PHONE})).status_code == 429
+    assert (await verify(world, challenge, world.mailbox.code(PHONE))).status_code == 200

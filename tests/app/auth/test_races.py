@@ -5,6 +5,7 @@ import asyncio
 from bson import ObjectId
 
 from models import AuthIdentity, PhoneOtp, RefreshToken, User
+from models.budget import Budget
 from tests.app.auth.conftest import PHONE, World
 from tests.conftest import MakeApi
 from tests.outside.sign_in import NONCE
@@ -51,6 +52,8 @@ async def test_fifty_racing_requests_send_one_code(world: World) -> None:
     statuses = [answer.status_code for answer in answers]
     assert (statuses.count(202), statuses.count(429)) == (1, 49)
     assert len(world.mailbox.messages) == 1
+    budgets = await Budget.raw().find({"_id": {"$regex": "^(recipient|service):"}}).to_list()
+    assert [row["spent"] for row in budgets] == [1, 1]  # those who lost cost the recipient nothing
 
 
 async def test_fifty_racing_first_sign_ins_make_one_user(world: World) -> None:

@@ -102,3 +102,18 @@ async def test_the_trail_is_kept_for_as_long_as_the_setting_says(make_api: MakeA
     row = await AuditEvent.raw().find_one({"kind": "role_chosen"})
     assert row is not None
     assert (row["expiresAt"] - row["at"]).days == 7
+
+
+@pytest.mark.parametrize("grant", [{"role": "admin"}, {"roles": ["user", "admin"]}])
+async def test_a_key_that_mints_tokens_becomes_no_admin_by_them(world: World, grant: dict[str, object]) -> None:
+    ann = await person(world)
+    server, path = await world.api.key("sessions:write"), f"/v1/users/{ann.id}/sessions"
+    before = world.api.caller((await server.post(path)).json()["accessToken"], ann.id)
+    await User.raw().update_one({"_id": ObjectId(ann.id)}, {"$set": grant})
+    refused = await server.post(path)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert (await before.get("/v1/admin/jobs")).status_code == 403
+    assert (await before.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"]})).status_code == 403
+    key = await world.api.key("admin")
+    minted = world.api.caller((await key.post(path)).json()["accessToken"], ann.id)
+    assert (await minted.get("/v1/admin/jobs")).status_code == 200

@@ -200,3 +200,11 @@ async def test_a_patch_that_leaves_no_user_is_refused(cast: Cast, operations: An
 async def test_a_patch_of_no_known_type_is_415(cast: Cast) -> None:
     refused = await cast.owner.request("PATCH", "/v1/users/me", json={"name": "New"})
     assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/accounts/{account}/users"])
+async def test_ways_of_signing_in_are_not_given_to_a_new_user(cast: Cast, path: str) -> None:
+    account = (await cast.admin.post("/v1/accounts", json={"name": "Acme"})).json()["id"]
+    refused = await cast.admin.post(path.format(account=account), json={"authMethods": ["google"]})
+    error = refused.json()["errors"][0] if refused.status_code == 422 else {}
+    assert (refused.status_code, error.get("pointer"), error.get("code")) == (422, "/authMethods", "read_only")
