@@ -23,7 +23,10 @@ async def is_living(
         parent_id = row.get(relation.stored)
         if parent_id is None:
             continue
-        if parent_id not in await living(relation.parent, [parent_id], session=session, relations=relations):
+        below = frozenset({row["_id"]})  # which may be on its way out: a cycle of references comes back to it
+        if parent_id not in await living(
+            relation.parent, [parent_id], session=session, relations=relations, below=below
+        ):
             return False
     return True
 

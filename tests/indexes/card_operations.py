@@ -7,6 +7,7 @@ from typing import Any
 from bson import ObjectId
 
 from models import CardEvent, CardQueue
+from models.guard import Guard
 from tests.filled import NOW
 
 Operation = Callable[[], Awaitable[Any]]
@@ -26,6 +27,9 @@ async def fan_out() -> None:
 
 
 CARD_OPERATIONS: dict[str, list[Operation]] = {
+    "Guard.open": [lambda: Guard.open(ObjectId(), session=None)],
+    "Guard.close": [lambda: Guard.close(ObjectId(), session=None)],
+    "Guard.count_up": [lambda: Guard.count_up(ObjectId(), ObjectId(), session=None)],
     "CardQueue.next_sequences": [lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)],
     "CardQueue.claim": [CardQueue.claim, lambda: CardQueue.claim([ObjectId()])],
     "CardQueue.step": [lambda: then(lambda found: found.step(session=None))],

@@ -25,7 +25,6 @@ from models import (
     AuthIdentity,
     Budget,
     Deletion,
-    Guard,
     IntegrityScan,
     Migration,
     PhoneOtp,
@@ -192,9 +191,6 @@ OPERATIONS: dict[str, list[Operation]] = {
     "IntegrityScan.find_all_scans": [IntegrityScan.find_all_scans],
     "Migration.find_applied": [Migration.find_applied],
     "Migration.note": [lambda: Migration.note("0001", 1)],
-    "Guard.open": [lambda: Guard.open(ObjectId(), session=None)],
-    "Guard.close": [lambda: Guard.close(ME, session=None)],
-    "Guard.count_up": [lambda: Guard.count_up(ME, ObjectId(), session=None)],
 }
 OPERATIONS |= LINK_OPERATIONS
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
