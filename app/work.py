@@ -37,6 +37,11 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     return {kind: handler for domain in DOMAINS for kind, handler in domain.handlers(settings).items()}
 
 
+def queues(settings: Settings) -> list[dict[str, Handler]]:
+    """The handlers of each domain by themselves: a worker does one job of each at a time, so that none waits long."""
+    return [domain.handlers(settings) for domain in DOMAINS]
+
+
 async def ensure_jobs() -> None:
     """Have the periodic jobs in the database."""
     for domain in DOMAINS:

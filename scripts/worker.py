@@ -12,7 +12,7 @@ from app.jobs import work
 from app.observability import configure_logging, log
 from app.relations import table
 from app.settings import Settings, load_settings
-from app.work import LOOPS, ensure_jobs, handlers
+from app.work import LOOPS, ensure_jobs, queues
 from models.base import Raw
 from scripts.target import resolve_uri
 
@@ -27,8 +27,8 @@ async def _run(settings: Settings) -> None:
         await _until_first(_begin(client, settings), stop)
         if not stop.is_set():
             log.info("worker started")
-            jobs = work(handlers(settings), stop, settings.worker_poll_seconds)
-            await asyncio.gather(jobs, *(each(settings, stop) for each in LOOPS))
+            jobs = [work(queue, stop, settings.worker_poll_seconds) for queue in queues(settings) if queue]
+            await asyncio.gather(*jobs, *(each(settings, stop) for each in LOOPS))
     log.info("worker stopped")
 
 
