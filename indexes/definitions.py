@@ -169,7 +169,10 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"appId": 1, "day": 1}, "counts of one app"),
     ],
     PeopleDay: [
-        Index({"scope": 1, "level": 1, "day": 1, "appId": 1}, "people of a time span"),
+        Index(
+            {"scope": 1, "level": 1, "day": 1, "appId": 1, "stamp": 1},
+            "people of a time span, and whether they changed",
+        ),
         Index({"appId": 1, "day": 1}, "recount a day of an app"),
     ],
     PropertyDay: [

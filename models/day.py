@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from beanie import PydanticObjectId
 from pydantic import Field
 
 from models.app import AppId
@@ -26,13 +27,16 @@ class DayOfApp(Stored):
     day: Timestamp
 
     @classmethod
-    async def fetch(cls, ids: Iterable[str], session: Session = None) -> dict[str, Raw]:
-        """The documents with these ids, by id."""
+    async def fetch(
+        cls, ids: Iterable[str], session: Session = None, fields: Iterable[str] | None = None
+    ) -> dict[str, Raw]:
+        """The documents with these ids, by id; with these fields only, where some are named."""
         found: dict[str, Raw] = {}
         wanted = list(ids)
+        shown = None if fields is None else dict.fromkeys(fields, 1)
         for start in range(0, len(wanted), 2000):
             where: Raw = {"_id": {"$in": wanted[start : start + 2000]}}
-            found |= {row["_id"]: row async for row in cls.raw().find(where, session=session)}
+            found |= {row["_id"]: row async for row in cls.raw().find(where, shown, session=session)}
         return found
 
     @classmethod
@@ -64,15 +68,24 @@ class CountDay(DayOfApp):
 class PeopleDay(DayOfApp):
     """Who was there: `sets` is slot group -> Roaring bitmap, at one level of `LEVELS`.
 
-    `scope` is `*` for any event, `c:<category>`, or `n:<category>/<event name>`.
+    `scope` is `*` for any event, `c:<category>`, or `n:<category>/<event name>`. Every write sets a new `stamp`, by
+    which readers tell that they know the document; one from before there were stamps has none, and is read each time.
     """
 
     scope: str
     level: int
     sets: dict[str, bytes]
+    stamp: PydanticObjectId | None = None
 
     class Settings:
         name = "peopledays"
+
+    @classmethod
+    async def stamps(cls, start: datetime, end: datetime, where: Raw, session: Session = None) -> list[Raw]:
+        """`appId`, `day`, `scope`, `stamp` of documents of one level, read from the index alone."""
+        query: Raw = {**where, "day": {"$gte": start, "$lt": end}}
+        fields = {"_id": 0, "appId": 1, "day": 1, "scope": 1, "stamp": 1}
+        return await cls.raw().find(query, fields, session=session, batch_size=5000).to_list()
 
 
 class PropertyDay(DayOfApp):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from bson import Binary
+from bson import Binary, ObjectId
 from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
@@ -79,14 +79,15 @@ async def add_people(delta: Delta, numbers: Mapping[str, int], session: AsyncCli
             changed: Raw = {}
             for group, people in groups.items():
                 packed = known.get(str(group))
-                bitmap = people if packed is None else BitMap.deserialize(packed) | people
-                if packed is None or len(bitmap) != len(BitMap.deserialize(packed)):
-                    changed[str(group)] = Binary(bitmap.serialize())
+                former = None if packed is None else BitMap.deserialize(packed)
+                bitmap = people if former is None else former | people
+                if former is None or len(bitmap) != len(former):
+                    changed[str(group)] = packed_set(bitmap)
             if before is None:
                 row = {"_id": name, "appId": app, "day": day_start(day), "scope": scope, "level": level}
-                operations.append(InsertOne({**row, "sets": changed, **_fresh(moment)}))
+                operations.append(InsertOne({**row, "sets": changed, "stamp": ObjectId(), **_fresh(moment)}))
             elif changed:
-                operations.append(_set(name, {f"sets.{group}": packed for group, packed in changed.items()}, moment))
+                operations.append(set_people(name, changed, moment))
         await _write(PeopleDay, operations, session)
 
 
@@ -102,10 +103,22 @@ async def remove_people(delta: Delta, numbers: BitMap, session: AsyncClientSessi
             for group, packed in before["sets"].items():
                 bitmap = BitMap.deserialize(packed)
                 if bitmap & numbers:
-                    changed[f"sets.{group}"] = Binary((bitmap - numbers).serialize())
+                    changed[group] = packed_set(bitmap - numbers)
             if changed:
-                operations.append(_set(name, changed, moment))
+                operations.append(set_people(name, changed, moment))
         await _write(PeopleDay, operations, session)
+
+
+def set_people(name: str, changed: Mapping[str, Binary], moment: datetime) -> UpdateOne:
+    """Write sets of a people document, with the stamp that tells that it is another now."""
+    sets = {f"sets.{group}": packed for group, packed in changed.items()}
+    return _set(name, {**sets, "stamp": ObjectId()}, moment)
+
+
+def packed_set(people: BitMap) -> Binary:
+    """A set as it is stored: Roaring's portable form, with runs where these are shorter (in the given set, too)."""
+    people.run_optimize()
+    return Binary(people.serialize())
 
 
 Wanted = dict[str, tuple[int, str, str, dict[int, BitMap]]]

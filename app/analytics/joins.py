@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from bson import Binary
-from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
 
+from app.analytics.apply import packed_set, set_people
 from app.analytics.people import guard_users
 from app.database import transaction
 from models.analytics import Analytics
@@ -124,9 +123,9 @@ async def _settle(ids: list[str], gone: BitMap, merges: dict[int, int], session:
         for group, packed in row["sets"].items():
             bitmap = BitMap.deserialize(packed)
             if bitmap & gone:
-                changed[f"sets.{group}"] = Binary(merged(bitmap, gone, merges).serialize())
+                changed[group] = packed_set(merged(bitmap, gone, merges))
         if changed:
-            operations.append(UpdateOne({"_id": name}, {"$set": {**changed, "updatedAt": now()}}))
+            operations.append(set_people(name, changed, now()))
     if operations:
         await PeopleDay.raw().bulk_write(operations, ordered=False, session=session)
 

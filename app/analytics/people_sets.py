@@ -1,7 +1,7 @@
 """The people of a span, as sets of numbers: the fewest stored sets that cover it, and those who came in since."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -9,10 +9,11 @@ from pyroaring import BitMap
 
 from app.analytics.delta import scopes_of
 from app.analytics.joins import merged
+from app.analytics.known_sets import known_sets
 from app.analytics.people import known_people
 from app.analytics.periods import Period
 from app.analytics.reader import Filter, View, day_moments, day_number
-from app.analytics.slots import milliseconds, nodes
+from app.analytics.slots import milliseconds, nodes, people_id
 from models.base import Raw
 from models.day import LEVELS, SLOTS, PeopleDay
 from models.person import PersonMerge, person_key
@@ -69,7 +70,7 @@ async def _add_people(view: View, period: Period, which: Filter, scopes: dict[st
 
 
 async def _add_stored(view: View, period: Period, which: Filter, scopes: dict[str, str | None], sets: Sets) -> None:
-    """Read the fewest sets that cover each bucket, those of a level at once."""
+    """Find the fewest sets that cover each bucket, those of a level at once; read those that are not known yet."""
     wanted: dict[int, dict[int, dict[int, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     earliest = await _earliest(view, period)
     for number, bucket in enumerate(period.buckets):
@@ -78,15 +79,38 @@ async def _add_stored(view: View, period: Period, which: Filter, scopes: dict[st
             wanted[level][day][group].append(number)
     chosen = list(scopes)
     for level, days in wanted.items():
-        groups = sorted({group for each in days.values() for group in each})
-        fields = ["day", "scope", *(f"sets.{group}" for group in groups)]
         where: Raw = {"scope": chosen[0] if len(chosen) == 1 else {"$in": chosen}, "level": level, **which.app}
-        for row in await PeopleDay.span(*day_moments(min(days), max(days) + 1), where, fields, view.session):
-            found = sets[scopes[row["scope"]]]
-            for group, packed in row.get("sets", {}).items():
-                bitmap = BitMap.deserialize(packed)
-                for number in days.get(day_number(row["day"]), {}).get(int(group), ()):
-                    found[number].append(bitmap)
+        there = await PeopleDay.stamps(*day_moments(min(days), max(days) + 1), where, view.session)
+        unknown: dict[str, tuple[str, dict[int, list[int]]]] = {}
+        for row in there:
+            day = day_number(row["day"])
+            if (groups := days.get(day)) is None:
+                continue
+            name, scope = people_id(day, row["appId"], level, row["scope"]), row["scope"]
+            known = known_sets.find(name, row.get("stamp"), groups)
+            if known is None:
+                unknown[name] = scope, groups
+            else:
+                _add_groups(sets[scopes[scope]], groups, known)
+        await _read_unknown(view, unknown, scopes, sets)
+
+
+async def _read_unknown(
+    view: View, unknown: dict[str, tuple[str, dict[int, list[int]]]], scopes: dict[str, str | None], sets: Sets
+) -> None:
+    fields = {f"sets.{group}" for _, groups in unknown.values() for group in groups}
+    for name, row in (await PeopleDay.fetch(unknown, view.session, [*sorted(fields), "stamp"])).items():
+        scope, groups = unknown[name]
+        packed = row.get("sets", {})
+        read = known_sets.keep(name, row.get("stamp"), {group: packed.get(str(group), b"") for group in groups})
+        _add_groups(sets[scopes[scope]], groups, read)
+
+
+def _add_groups(buckets: list[list[BitMap]], groups: dict[int, list[int]], found: Mapping[int, BitMap]) -> None:
+    for group, numbers in groups.items():
+        people = found[group]
+        for number in numbers:
+            buckets[number].append(people)
 
 
 async def _united(view: View, sets: Sets) -> dict[str | None, list[BitMap]]:

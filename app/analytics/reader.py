@@ -8,7 +8,7 @@ worker moves on.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from bson import ObjectId
@@ -17,7 +17,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.analytics.delta import FIELDS
 from app.analytics.periods import Period
 from app.analytics.rollup import quick_events
-from app.analytics.slots import day_start, milliseconds
+from app.analytics.slots import EPOCH, day_start, milliseconds
 from app.database import client
 from models.base import Raw, now
 from models.day import SLOTS
@@ -179,4 +179,4 @@ def whole_slots(period: Period) -> Iterator[tuple[int, int, int, int]]:
 
 def day_number(moment: datetime) -> int:
     """The day (UTC) that a moment is in, counted from 1970."""
-    return milliseconds(moment) // int(timedelta(days=1) / timedelta(milliseconds=1))
+    return (moment - EPOCH).days

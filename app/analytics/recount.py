@@ -27,7 +27,7 @@ from models.seal import Seal
 from models.session import VisitSession
 
 _DAYS: Final = (CountDay, PeopleDay, PropertyDay)
-_TIMES: Final = ("createdAt", "updatedAt", "version")
+_TIMES: Final = ("createdAt", "updatedAt", "version", "stamp")
 _BATCH: Final = 500
 
 

@@ -1,8 +1,11 @@
-"""`python -m scripts bench-analytics`: the dashboards' queries at growing sizes, against plain aggregation over raw."""
+"""`python -m scripts bench-analytics`: the dashboards' queries at growing sizes, against plain aggregation over raw.
+
+The sizes take turns. p95 is the median of the rounds' 95th percentiles, beside it stands that of all requests. `first`
+is what a query takes in a process that remembers no sets of people yet.
+"""
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -15,33 +18,26 @@ from typing import Annotated, Any, Final
 
 import httpx
 import typer
-from bson import ObjectId
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from app.analytics.rollup import advance
+from app.analytics.known_sets import known_sets
 from app.database import bind, connect
 from app.main import create_app
 from app.settings import Settings
-from indexes import sync
 from models.analytics import Analytics
 from models.api_key import ApiKey, ApiKeyContent
 from models.base import Raw, rfc3339
+from scripts.bench.events import APP, DAYS, prepare
 from scripts.bench.report import machine
 from scripts.mongod import MongodError, start_mongod
 
 SIZES: Final = "100000,1000000"
-_APP: Final = "bench"
-_DAYS: Final = 30
-_PEOPLE: Final = 20_000
-_CATEGORIES: Final = ("engagement", "conversion", "error", "custom")
-_NAMES: Final = [(f"event_{number}", _CATEGORIES[number % 4]) for number in range(20)]
-_CHUNK: Final = 5000
 _GOAL_GROWTH, _GOAL_MS = 1.2, 50.0
-_AT_A_TIME: Final = 10
+_AT_A_TIME: Final = 20
 Query = tuple[str, str, Raw, Callable[[], Awaitable[list[Raw]]]]
 
 
@@ -50,29 +46,47 @@ class Timed:
     """The milliseconds of one query at one size, and of the plain aggregation for the same rows."""
 
     name: str
-    ours: list[float] = field(default_factory=list)
+    ours: list[list[float]] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
     plain: list[float] = field(default_factory=list)
 
     @property
     def p95(self) -> float:
-        """The 95th percentile."""
-        return quantiles(self.ours, n=20)[-1]
+        """The median of the rounds' 95th percentiles: bursts of other work on the machine are in a few rounds only."""
+        return median(quantiles(times, n=20)[-1] for times in self.ours)
+
+    @property
+    def p95_of_all(self) -> float:
+        """The 95th percentile of all requests, whatever else the machine did."""
+        return quantiles((each for times in self.ours for each in times), n=20)[-1]
 
     def row(self) -> Raw:
         """For JSON."""
-        plain = round(median(self.plain), 2) if self.plain else None
-        middle, cpu = round(median(self.ours), 2), round(median(self.cpu), 2)
-        return {"query": self.name, "p50": middle, "p95": round(self.p95, 2), "cpu": cpu, "plain": plain}
+        times = {
+            "p50": median(each for times in self.ours for each in times),
+            "p95": self.p95,
+            "p95OfAll": self.p95_of_all,
+            "first": median(self.first),
+            "cpu": median(self.cpu),
+            "plain": median(self.plain),
+        }
+        return {"query": self.name} | {name: round(time, 2) for name, time in times.items()}
 
 
 def main(
     sizes: Annotated[
         str, typer.Option(help="Raw events, growing, separated by commas; 10000000 takes a while.")
     ] = SIZES,
-    rounds: Annotated[int, typer.Option(min=5, help="Times each query is asked.")] = 60,
+    rounds: Annotated[
+        int, typer.Option(min=2, help=f"Rounds, in each of which a query is asked {_AT_A_TIME} times.")
+    ] = 20,
     plain_rounds: Annotated[int, typer.Option(min=1, help="Times the plain aggregation is asked.")] = 3,
     tz: Annotated[str, typer.Option(help="Timezone of the days.")] = "Europe/Berlin",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder that keeps the filled databases for the next run; else they are removed."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fill databases, roll them up, and ask for 30 days day by day: event counts, active users, top."""
@@ -81,7 +95,7 @@ def main(
     except ValueError:
         raise typer.BadParameter("numbers separated by commas", param_hint="--sizes") from None
     try:
-        where, found = _measure(asked, rounds, plain_rounds, tz)
+        where, found = _measure(asked, rounds, plain_rounds, tz, data)
     except MongodError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -95,9 +109,10 @@ def main(
 Found = dict[int, list[Timed]]
 
 
-def _measure(sizes: list[int], rounds: int, plain_rounds: int, tz: str) -> tuple[Raw, Found]:
+def _measure(sizes: list[int], rounds: int, plain_rounds: int, tz: str, data: Path | None) -> tuple[Raw, Found]:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
+        folder = data or Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
+        folder.mkdir(parents=True, exist_ok=True)
         mongod = stack.enter_context(start_mongod(folder, cache_gb=2))
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         chosen = {"mongodb_uri": mongod.uri, "data_dir": folder, "log_requests": False, "log_level": "error"}
@@ -113,21 +128,18 @@ async def _run(
     first = next(iter(settings.values()))
     async with connect(first, uri, bounded=False) as client:
         await bind(client, first)
-        key, secret = ApiKey.issue(ApiKeyContent(name="bench", scopes=["analytics:read"], app_id=_APP))
+        key, secret = ApiKey.issue(ApiKeyContent(name="bench", scopes=["analytics:read"], app_id=APP))
+        ends: dict[int, datetime] = {}
         for size, each in settings.items():
             database = await bind(client, each)
-            await _fill(size, end, progress)
-            task = progress.add_task(f"{size:,}: building indexes", total=None)
-            await sync.apply(database, await sync.plan(database))
-            progress.remove_task(task)
-            await _roll_up(size, progress)
+            ends[size] = await prepare(database, uri, size, end, progress)
             await key.add()
         app = create_app(first)
         async with app.router.lifespan_context(app), connect(first, uri) as bounded:
             transport = httpx.ASGITransport(app=app)
             headers = {"Authorization": f"Bearer {secret}"}
             async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as http:
-                bench = _Bench(http, bounded, client, settings, end, tz)
+                bench = _Bench(http, bounded, client, settings, ends, tz)
                 return await bench.measure(rounds, plain_rounds, progress)
 
 
@@ -139,7 +151,7 @@ class _Bench:
     bounded: AsyncMongoClient[Raw]
     unbounded: AsyncMongoClient[Raw]
     settings: dict[int, Settings]
-    end: datetime
+    ends: dict[int, datetime]
     tz: str
 
     async def measure(self, rounds: int, plain_rounds: int, progress: Progress) -> Found:
@@ -148,13 +160,13 @@ class _Bench:
         for size, each in self.settings.items():
             await bind(self.bounded, each)
             for name, path, params, plain in self.queries(size):
-                rows, expected = await self.ours(path, params), await plain()
+                rows, expected = await self.ours(size, path, params), await plain()
                 assert _total(rows) == _total(expected), f"{name}: {_total(rows)} is not {_total(expected)}"
                 found[size].append(Timed(name))
-        task = progress.add_task("asking", total=rounds // _AT_A_TIME)
-        for _ in range(max(1, rounds // _AT_A_TIME)):
+        task = progress.add_task("asking", total=rounds)
+        for _ in range(rounds):
             for size in self.settings:
-                await self.ask(size, found[size], _AT_A_TIME)
+                await self.ask(size, found[size])
             progress.advance(task)
         for _ in range(plain_rounds):
             for size in self.settings:
@@ -162,19 +174,25 @@ class _Bench:
                     timed.plain.append((await _timed(plain))[0])
         return found
 
-    async def ask(self, size: int, timings: list[Timed], times: int) -> None:
-        """Some requests of each query at one size."""
+    async def ask(self, size: int, timings: list[Timed]) -> None:
+        """A round of each query at one size, before it once with nothing remembered of earlier ones."""
         await bind(self.bounded, self.settings[size])
         for timed, (_, path, params, _plain) in zip(timings, self.queries(size), strict=True):
-            await self.ours(path, params)  # what a change of database costs is not measured
-            for _ in range(times):
-                wall, cpu = await _timed(lambda path=path, params=params: self.ours(path, params))  # type: ignore[misc]
-                timed.ours.append(wall)
-                timed.cpu.append(cpu)
+            await self.ours(size, path, params)  # what a change of database costs is not measured
 
-    async def ours(self, path: str, params: Raw) -> Any:
+            async def asked(path: str = path, params: Raw = params) -> None:
+                await self.ours(size, path, params)
+
+            known_sets.clear()
+            timed.first.append((await _timed(asked))[0])
+            times = [await _timed(asked) for _ in range(_AT_A_TIME)]
+            timed.ours.append([wall for wall, _ in times])
+            timed.cpu += [cpu for _, cpu in times]
+
+    async def ours(self, size: int, path: str, params: Raw) -> Any:
         """Satchel's answer."""
-        span = {"from": rfc3339(self.end - timedelta(days=_DAYS)), "to": rfc3339(self.end), "tz": self.tz}
+        end = self.ends[size]
+        span = {"from": rfc3339(end - timedelta(days=DAYS)), "to": rfc3339(end), "tz": self.tz}
         answer = await self.http.get(f"/v1/analytics/{path}", params=span | params)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -182,7 +200,7 @@ class _Bench:
     def queries(self, size: int) -> Iterator[Query]:
         """The queries, with the plain aggregation over a size's raw events."""
         raw = self.unbounded[self.settings[size].database][Analytics.collection_name()]
-        return _queries(raw, self.end, self.tz)
+        return _queries(raw, self.ends[size], self.tz)
 
 
 def _total(rows: list[Raw]) -> int:
@@ -198,7 +216,7 @@ async def _timed(work: Callable[[], Awaitable[Any]]) -> tuple[float, float]:
 
 def _queries(raw: AsyncCollection[Raw], end: datetime, tz: str) -> Iterator[Query]:
     """Name, path, parameters, and the plain aggregation that gives the same figures."""
-    match = {"$match": {"appId": _APP, "timestamp": {"$gte": end - timedelta(days=_DAYS), "$lt": end}}}
+    match = {"$match": {"appId": APP, "timestamp": {"$gte": end - timedelta(days=DAYS), "$lt": end}}}
     day = {"$dateTrunc": {"date": "$timestamp", "unit": "day", "timezone": tz}}
 
     def plain(*stages: Raw) -> Callable[[], Awaitable[list[Raw]]]:
@@ -218,45 +236,6 @@ def _queries(raw: AsyncCollection[Raw], end: datetime, tz: str) -> Iterator[Quer
     yield "top 10", "top", {"limit": 10}, plain(top, slim, {"$sort": {"count": -1, "_id": 1}}, {"$limit": 10})
 
 
-async def _fill(size: int, end: datetime, progress: Progress) -> None:
-    """Raw events over 30 days, in the order in which they came in."""
-    chance = random.Random(1)
-    task = progress.add_task(f"{size:,}: writing events", total=size)
-    start, step = end - timedelta(days=_DAYS), timedelta(days=_DAYS) / size
-    for first in range(0, size, _CHUNK):
-        rows = [_row(chance, start + step * number, number) for number in range(first, min(size, first + _CHUNK))]
-        await Analytics.raw().insert_many(rows, ordered=False)
-        progress.advance(task, len(rows))
-    progress.remove_task(task)
-
-
-def _row(chance: random.Random, moment: datetime, number: int) -> Raw:
-    name, category = _NAMES[min(19, int(chance.expovariate(0.3)))]
-    person = int(chance.triangular(0, _PEOPLE, 0))
-    return {
-        "_id": ObjectId(),
-        "appId": _APP,
-        "eventName": name,
-        "eventCategory": category,
-        "eventData": {"path": f"/places/{number % 1000}", "plan": "team"},
-        "externalId": f"person-{person}",
-        "sessionId": f"{person}-{number // 200_000}",
-        "messageId": f"m-{number}",
-        "timestamp": moment,
-        "receivedAt": moment,
-        "createdAt": moment,
-        "updatedAt": moment,
-        "version": 1,
-    }
-
-
-async def _roll_up(size: int, progress: Progress) -> None:
-    task = progress.add_task(f"{size:,}: rolling up", total=size)
-    while added := await advance(timedelta(0)):
-        progress.advance(task, added)
-    progress.remove_task(task)
-
-
 def _growth(found: Found) -> Raw:
     """By how much p95 grew from the least size to the largest, by query."""
     first, last = found[min(found)], found[max(found)]
@@ -266,15 +245,13 @@ def _growth(found: Found) -> Raw:
 def _print(found: Found, where: Raw) -> None:
     console = Console()
     table = Table("events", "query", title="30 days", title_justify="left")
-    for heading in ("p50 ms", "p95 ms", "CPU ms", "plain ms", "times"):
+    for heading in ("p50 ms", "p95 ms", "p95 of all", "first ms", "CPU ms", "plain ms", "times"):
         table.add_column(heading, justify="right")
     for size, timings in found.items():
         for timed in timings:
             row = timed.row()
-            faster = f"{row['plain'] / row['p50']:.1f}" if row["plain"] else ""
-            table.add_row(
-                f"{size:,}", timed.name, f"{row['p50']}", f"{row['p95']}", f"{row['cpu']}", f"{row['plain']}", faster
-            )
+            figures = [f"{row[name]}" for name in ("p50", "p95", "p95OfAll", "first", "cpu", "plain")]
+            table.add_row(f"{size:,}", timed.name, *figures, f"{row['plain'] / row['p50']:.1f}")
     console.print(table)
     for name, growth in _growth(found).items():
         slowest = max(timed.p95 for timings in found.values() for timed in timings if timed.name == name)

@@ -8,9 +8,9 @@ A new step is one more name below.
 from types import ModuleType
 from typing import Final
 
-from scripts.migrations import s0001_ledger_stages, s0002_policies_hold
+from scripts.migrations import s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps
 
-STEPS: Final[tuple[ModuleType, ...]] = (s0001_ledger_stages, s0002_policies_hold)
+STEPS: Final[tuple[ModuleType, ...]] = (s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps)
 
 
 def name_of(step: ModuleType) -> str:

@@ -1,17 +1,28 @@
 """Every operation of the collections of analytics, for test_explain."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 
 from app.database import transaction
-from models import ExternalId, KeyUsage, Person, PersonMerge, QuarantinedEvent, RollupState, Seal, VisitSession
+from models import (
+    ExternalId,
+    KeyUsage,
+    PeopleDay,
+    Person,
+    PersonMerge,
+    QuarantinedEvent,
+    RollupState,
+    Seal,
+    VisitSession,
+)
 from models.base import now
 
 Operation = Callable[[], Awaitable[Any]]
 ME = ObjectId()
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def quarantine() -> None:
@@ -29,6 +40,10 @@ async def move() -> None:
 ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
     "ExternalId.users_of": [lambda: ExternalId.users_of("app1", ["crm-7", "crm-8"])],
     "KeyUsage.add_events": [lambda: KeyUsage.add_events(ME, now().date(), 1)],
+    "PeopleDay.stamps": [
+        lambda: PeopleDay.stamps(DAY, now(), {"scope": "*", "level": 3, "appId": "app1"}),
+        lambda: PeopleDay.stamps(DAY, now(), {"scope": {"$in": ["*", "c:error"]}, "level": 3}),
+    ],
     "Person.find_by_keys": [lambda: Person.find_by_keys(["u:1", "x:app1:7"])],
     "Person.numbers_of": [lambda: Person.numbers_of([ME])],
     "PersonMerge.pending": [PersonMerge.pending],

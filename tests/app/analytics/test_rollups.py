@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from bson import ObjectId
@@ -15,6 +16,9 @@ from pymongo.errors import BulkWriteError
 from app.analytics import rollup
 from app.analytics.deletion import subtract_events
 from app.analytics.joins import carry_out_joins, settle_merges
+from app.analytics.periods import Period
+from app.analytics.queries import active_users
+from app.analytics.reader import Filter
 from app.analytics.recount import days_touched, recount_day
 from app.analytics.rollup import MovedOnError, advance
 from app.database import transaction
@@ -31,7 +35,7 @@ from tests.app.analytics.truth import CLOCK_CHANGES, ZONES, differences
 DAY = CLOCK_CHANGES[-2]
 APPS, NAMES = ("notes", "boats"), (("open", "engagement"), ("open", "custom"), ("fail", "error"))
 PEOPLE = [ObjectId() for _ in range(4)]
-NOTHING = timedelta(0)
+NOTHING, DAYS = timedelta(0), timedelta(days=1)
 
 event = st.fixed_dictionaries(
     {
@@ -51,6 +55,7 @@ step = st.one_of(
     st.tuples(st.just("erase"), st.integers(0, 3)),
     st.tuples(st.just("join"), st.tuples(st.sampled_from(["a:1", "a:2", "e:1"]), st.integers(0, 3))),
     st.tuples(st.just("settle"), st.just(0)),
+    st.tuples(st.just("ask"), st.sampled_from(ZONES)),  # what is asked for is remembered, and may change after
 )
 
 
@@ -134,6 +139,8 @@ async def play(steps: list[Any], around: datetime, monkeypatch: pytest.MonkeyPat
                 fields = {"appId": "notes", "userId": PEOPLE[who], "due": True}
                 await IdentityJoin.raw().update_one({"_id": f"notes/{source}"}, {"$setOnInsert": fields}, upsert=True)
                 await carry_out_joins()
+        elif kind == "ask":
+            await active_users(Period.of(around - 3 * DAYS, around + 4 * DAYS, "day", ZoneInfo(value)), Filter())
         else:
             await settle_merges()
 

@@ -1,0 +1,74 @@
+"""Sets of people that this process has read before, decoded, as long as the document says that they are the same.
+
+Past days seldom change, so a dashboard's second look reads which documents there are, from an index alone, and none of
+their sets. Exact: each write of a people document gives it a stamp that no other ever had, and the stamps are read in
+the query's own snapshot.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bson import ObjectId
+from pyroaring import BitMap
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+_OVERHEAD: Final = 200
+
+
+@dataclass(slots=True)
+class _Known:
+    """One document's sets by slot group; those that are known to be empty too."""
+
+    stamp: ObjectId
+    sets: dict[int, BitMap]
+    size: int
+
+
+class KnownSets:
+    """Sets by document, those that were asked for least recently are forgotten first.
+
+    Args:
+        most_bytes: how much is remembered, as packed sets and 200 bytes for each.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self.size = 0
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def find(self, name: str, stamp: ObjectId | None, groups: Iterable[int]) -> Mapping[int, BitMap] | None:
+        """The sets of a document, if all of these groups are known as of this stamp. They must not be changed."""
+        known = self._known.get(name)
+        if known is None or known.stamp != stamp or not known.sets.keys() >= set(groups):
+            return None
+        self._known.move_to_end(name)
+        return known.sets
+
+    def keep(self, name: str, stamp: ObjectId | None, packed: Mapping[int, bytes]) -> Mapping[int, BitMap]:
+        """Decode sets, and remember them where the document has a stamp; an empty one is `b""`."""
+        sets = {group: BitMap.deserialize(each) if each else BitMap() for group, each in packed.items()}
+        if stamp is None:
+            return sets
+        size = sum(len(each) + _OVERHEAD for each in packed.values())
+        former = self._known.pop(name, None)
+        if former is not None:
+            self.size -= former.size
+            if former.stamp == stamp:  # what is in both counts twice: rather too much than too little
+                sets, size = former.sets | sets, former.size + size
+        self._known[name] = _Known(stamp, sets, size)
+        self.size += size
+        while self.size > self.most_bytes:
+            _, oldest = self._known.popitem(last=False)
+            self.size -= oldest.size
+        return sets
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._known.clear()
+        self.size = 0
+
+
+known_sets: Final = KnownSets()
+"""Those of this process."""
