@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from app.archive_settings import ArchiveSettings
 from app.sign_in_settings import SignInSettings
 
 DEVELOPMENT_WEBHOOK_KEY = "webhook-key"
@@ -25,7 +26,7 @@ _PRODUCTION_NEEDS = (
 )
 
 
-class Settings(SignInSettings):
+class Settings(SignInSettings, ArchiveSettings):
     """One deployment's configuration. No secret has a default; production refuses to start without its secrets."""
 
     model_config = SettingsConfigDict(env_prefix="SATCHEL_", env_file=".env", extra="ignore", frozen=True)
@@ -137,9 +138,6 @@ class Settings(SignInSettings):
     )
     analytics_retention_days: int = Field(
         default=400, ge=1, description="Raw events are archived after this many days, where an archive is set."
-    )
-    analytics_archive: Path | None = Field(
-        default=None, description="Folder of the archive of raw events. Unset: they are kept in the database for ever."
     )
 
     webhook_key_file: Path | None = Field(

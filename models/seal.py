@@ -26,7 +26,8 @@ class Seal(Stored):
 class ArchivedDay(Stored):
     """One archive file: an app's raw events of one day (UTC). `_id` is `<app>/<day>`.
 
-    `erased_to` is the latest erasure that the file has been rewritten for.
+    `erased_to` is the latest erasure that the file has been rewritten for; `leftovers` are files that rewriting has
+    replaced, or begun and not finished, and that are to be removed.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
@@ -38,6 +39,7 @@ class ArchivedDay(Stored):
     sha256: str
     removed: bool = False
     erased_to: Timestamp | None = None
+    leftovers: list[str] = Field(default_factory=list)
 
     class Settings:
         name = "archiveddays"

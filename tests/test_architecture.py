@@ -28,7 +28,7 @@ MAY_IMPORT = {
 DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console", "accounts", "cards")
 DOMAINS += ("connections", "repositories")
 LAYERS = [
-    {"app.settings", "app.sign_in_settings", "app.private_files"},
+    {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.private_files"},
     {"app.errors", "app.access"},
     {"app.database", "app.observability", "app.body"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}

@@ -7,12 +7,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from bson import ObjectId
 
-from app.analytics.archive_files import SUFFIX, read_file, write_file
+from app.analytics.archive_files import SUFFIX
+from app.analytics.archive_target import Target, archive_target
 from app.analytics.deletion import digest_of
 from app.analytics.people import guard_users
 from app.analytics.recount import recount_day
@@ -125,7 +125,7 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int:
     Returns:
         How many events.
     """
-    archive = _folder(settings)
+    archive = archive_target(settings)
     name = f"{app_id}/{day_name(day)}"
     where = {"appId": app_id, "timestamp": {"$gte": day_start(day), "$lt": day_start(day + 1)}}
     known = await ArchivedDay.raw().find_one({"_id": name})
@@ -133,7 +133,7 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int:
         await _last_recount(app_id, day)
         started = now()
         rows = await Analytics.raw().find(where).sort("timestamp", 1).to_list()
-        written = await asyncio.to_thread(write_file, archive, _name(app_id, day), rows)
+        written = await asyncio.to_thread(archive.write, _name(app_id, day), rows)
         await ArchivedDay(
             id=name,
             app_id=app_id,
@@ -168,27 +168,63 @@ async def rewrite_erased(settings: Settings, progress: Progress = _silent) -> in
     Returns:
         How many events were taken out.
     """
-    archive = _folder(settings)
+    archive = archive_target(settings)
     total = 0
     async for row in ArchivedDay.raw().find({"_id": {"$gte": ""}}):
-        started = now()
-        erased = await Ledger.since(row.get("erasedTo"))
-        if erased.empty:
-            continue
-        rows = await asyncio.to_thread(_events_of, archive, row)
-        kept = list(erased.left_of(rows))
-        fields: Raw = {"erasedTo": started - SETTLED, "updatedAt": started}
-        if len(kept) < len(rows):
-            stem = row["file"].removesuffix(SUFFIX).split("~")[0]
-            name = f"{stem}~{ObjectId()}{SUFFIX}"  # the former stays whole until the new one is noted
-            written = await asyncio.to_thread(write_file, archive, name, kept)
-            fields |= {"file": name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
-        await ArchivedDay.raw().update_one({"_id": row["_id"]}, {"$set": fields, "$inc": {"version": 1}})
-        if "file" in fields:
-            (archive / row["file"]).unlink(missing_ok=True)
-        total += len(rows) - len(kept)
-        await progress(row["file"], len(rows) - len(kept))
+        taken = await _rewrite_day(archive, row)
+        total += taken
+        await progress(row["file"], taken)
     return total
+
+
+async def _rewrite_day(archive: Target, row: Raw) -> int:
+    """Rewrite one day's file, if it has to be. How many events were taken out.
+
+    The former file stays whole until the new one is noted. Whichever is not in use is among the leftovers before it may
+    be one, and each step is a compare-and-set: where another process is at the same day, one of the two steps back.
+    """
+    if not await _drop_leftovers(archive, row):
+        return 0
+    started = now()
+    erased = await Ledger.since(row.get("erasedTo"))
+    if erased.empty:
+        return 0
+    rows = await asyncio.to_thread(archive.read, row["file"], row["sha256"])
+    kept = list(erased.left_of(rows))
+    looked: Raw = {"erasedTo": started - SETTLED}
+    if len(kept) == len(rows):
+        await _step(row, looked)
+        return 0
+    former = row["file"]
+    name = f"{former.removesuffix(SUFFIX).split('~')[0]}~{ObjectId()}{SUFFIX}"
+    if not await _step(row, {"leftovers": [name]}):
+        return 0
+    written = await asyncio.to_thread(archive.write, name, kept)
+    told = {"file": name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
+    if not await _step(row, {**looked, **told, "leftovers": [former]}):
+        await asyncio.to_thread(archive.remove, name)
+        return 0
+    await _drop_leftovers(archive, row)
+    return len(rows) - len(kept)
+
+
+async def _drop_leftovers(archive: Target, row: Raw) -> bool:
+    """Remove files that a rewriting has replaced, or has not finished. False where another process is at this day."""
+    if not row.get("leftovers"):
+        return True
+    if not await _step(row, {}):
+        return False
+    for name in row["leftovers"]:
+        await asyncio.to_thread(archive.remove, name)
+    return await _step(row, {"leftovers": []})
+
+
+async def _step(row: Raw, fields: Raw) -> bool:
+    """Change a day's entry, in `row` too, if it is still the one that was read."""
+    change = {"$set": {**fields, "updatedAt": now()}, "$inc": {"version": 1}}
+    result = await ArchivedDay.raw().update_one({"_id": row["_id"], "version": row["version"]}, change)
+    row |= {**fields, "version": row["version"] + 1}
+    return result.matched_count == 1
 
 
 async def restore_day(settings: Settings, app_id: str, day: str) -> tuple[int, int]:
@@ -205,7 +241,7 @@ async def restore_day(settings: Settings, app_id: str, day: str) -> tuple[int, i
     if row is None:
         raise KeyError(f"{app_id} has no archive of {day}")
     ledger = await Ledger.since(None)
-    rows = await asyncio.to_thread(_events_of, _folder(settings), row)
+    rows = await asyncio.to_thread(archive_target(settings).read, row["file"], row["sha256"])
     kept = list(ledger.left_of(rows))
     restored = 0
     for start in range(0, len(kept), _BATCH):
@@ -255,16 +291,6 @@ class Ledger:
             named = row.get("userId") in self.users
             if not named and (key is None or digest_of(key) not in self.digests):
                 yield row
-
-
-def _folder(settings: Settings) -> Path:
-    if settings.analytics_archive is None:
-        raise ValueError("SATCHEL_ANALYTICS_ARCHIVE is not set: there is no archive")
-    return settings.analytics_archive
-
-
-def _events_of(archive: Path, row: Raw) -> list[Raw]:
-    return list(read_file(archive / row["file"], row["sha256"]))
 
 
 def _name(app_id: str, day: int) -> str:

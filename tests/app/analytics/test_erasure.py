@@ -1,27 +1,21 @@
-"""Erasing a person: out of events, rollups, bitmaps, quarantine and archive files; sums of others stay as they are."""
+"""Erasing a person: out of events, rollups, bitmaps and quarantine; sums of others stay as they are."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
-from app.analytics import archive
-from app.analytics.archive_files import DamagedArchiveError
 from app.analytics.joins import carry_out_joins
 from app.analytics.rollup import advance
 from models.analytics import Analytics
-from models.base import Raw, now, rfc3339
+from models.base import now, rfc3339
 from models.day import CountDay, PeopleDay
-from models.erasure import Erasure
 from models.person import IdentityJoin, Person
 from models.quarantine import QuarantinedEvent
 from models.rollup_state import RollupState
-from models.seal import ArchivedDay, Seal
 from tests.app.analytics.truth import differences
 from tests.cast import Cast
-from tests.conftest import MakeApi
 from tests.harness import Api, Caller
 
 NOTHING = timedelta(0)
@@ -113,74 +107,3 @@ async def test_what_was_set_aside_of_a_person_goes_too(cast: Cast) -> None:
     assert await QuarantinedEvent.raw().count_documents({}) == 1
     await cast.owner.delete("/v1/users/me")
     assert await QuarantinedEvent.raw().count_documents({}) == 0
-
-
-async def seal_and_archive(settings: Any) -> int:
-    await archive.seal_due(settings, now() - 2 * archive.SETTLED)
-    return await archive.archive_due(settings)
-
-
-async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_api: MakeApi, tmp_path: Path) -> None:
-    from tests.cast import enrol
-
-    api = await make_api(analytics_archive=tmp_path, analytics_retention_days=30, credential_cache_seconds=0)
-    cast = await enrol(api)
-    await happen(cast.owner, "opened", 3, OLD)
-    await happen(cast.stranger, "opened", 2, OLD)
-    await happen(cast.stranger, "opened", 1)
-    await roll_up()
-    since = {"from": rfc3339(now() - timedelta(days=60))}
-    assert await counts(cast, **since) == [{"eventName": "opened", "count": 6}]
-    assert await seal_and_archive(api.settings) == 1
-    assert await Analytics.raw().count_documents({}) == 1
-    assert await counts(cast, **since) == [{"eventName": "opened", "count": 6}]  # rollups live on
-    (day,) = await ArchivedDay.raw().find({}).to_list()
-    assert (day["rows"], day["removed"], (tmp_path / day["file"]).stat().st_mode & 0o777) == (5, True, 0o600)
-
-    late = {"appId": "notes", "eventName": "late", "eventCategory": "custom", "timestamp": rfc3339(now() - OLD)}
-    assert (await cast.owner.post("/v1/analytics/events", json=late)).json()["quarantined"] == 1
-
-    await cast.owner.delete("/v1/users/me")
-    assert await archive.rewrite_erased(api.settings) == 3
-    (day,) = await ArchivedDay.raw().find({}).to_list()
-    assert (day["rows"], len(list(tmp_path.rglob("*.zst")))) == (2, 1)
-    assert await archive.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
-    assert await Analytics.raw().count_documents({}) == 3
-    assert await seal_and_archive(api.settings) == 1  # takes the restored day away again
-    assert await Analytics.raw().count_documents({}) == 1
-
-
-async def test_a_restore_applies_the_ledger_to_a_file_that_still_has_the_erased(
-    make_api: MakeApi, tmp_path: Path
-) -> None:
-    from tests.cast import enrol
-
-    api = await make_api(analytics_archive=tmp_path, analytics_retention_days=30, credential_cache_seconds=0)
-    cast = await enrol(api)
-    await happen(cast.owner, "opened", 3, OLD)
-    await happen(cast.stranger, "opened", 2, OLD)
-    await roll_up()
-    assert await seal_and_archive(api.settings) == 1
-    (day,) = await ArchivedDay.raw().find({}).to_list()
-    await cast.owner.delete("/v1/users/me")
-    name = f"{day['day']:%Y-%m-%d}"
-    assert await archive.restore_day(api.settings, "notes", name) == (2, 3)
-    assert await Analytics.raw().count_documents({"userId": ObjectId(cast.owner.id)}) == 0
-    (tmp_path / day["file"]).write_bytes(b"damaged")
-    with pytest.raises(DamagedArchiveError):
-        await archive.restore_day(api.settings, "notes", name)
-    with pytest.raises(KeyError):
-        await archive.restore_day(api.settings, "notes", "2001-01-01")
-
-
-async def test_nothing_is_sealed_before_its_time(make_api: MakeApi, tmp_path: Path) -> None:
-    from tests.cast import enrol
-
-    api = await make_api(analytics_archive=tmp_path, analytics_retention_days=30)
-    cast = await enrol(api)
-    await happen(cast.owner, "opened", 1, OLD)
-    await archive.seal_due(api.settings, now())
-    assert await archive.due_days(now()) == []  # not rolled up yet, and other processes do not know the seal yet
-    assert await Seal.raw().count_documents({}) == 1
-    row: Raw | None = await Erasure.raw().find_one({})
-    assert row is None
