@@ -163,6 +163,14 @@ class Analytics(OwnedByUser):
         return [row for row in rows if (row["appId"], row.get("messageId")) not in stored]
 
     @classmethod
+    async def first_received(cls, since: datetime, session: Session = None) -> datetime | None:
+        """When the first event came in of those that came in at a moment or after it; None where none did."""
+        where = {"receivedAt": {"$gte": since}}
+        fields = {"_id": 0, "receivedAt": 1}
+        row = await cls.raw().find_one(where, fields, sort=[("receivedAt", 1)], session=session)
+        return None if row is None else row["receivedAt"]
+
+    @classmethod
     async def get_event_counts(
         cls, start: datetime, end: datetime, user_id: ObjectId | None = None, **equal: str | None
     ) -> list[Raw]:

@@ -19,6 +19,7 @@ from app.analytics.periods import Period
 from app.analytics.rollup import quick_events
 from app.analytics.slots import EPOCH, day_start, milliseconds
 from app.database import client
+from models.analytics import Analytics
 from models.base import Raw, now
 from models.day import SLOTS
 from models.rollup_state import RollupState
@@ -59,10 +60,13 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How fresh an answer is: exact for all that came in up to `exact_to`; the rollups are `lag` behind."""
+    """How fresh an answer is: exact for all that came in up to `exact_to`.
+
+    `waiting` is when the first event came in that is not in the rollups; None where all are.
+    """
 
     exact_to: datetime
-    rolled_up_to: datetime
+    waiting: datetime | None
     at: datetime
 
     @property
@@ -72,17 +76,21 @@ class Freshness:
 
     @property
     def lag(self) -> float:
-        """Seconds by which the rollups are behind."""
-        return max(0.0, (self.at - self.rolled_up_to).total_seconds())
+        """Seconds that the first event which is not in the rollups has been waiting; zero where none is."""
+        return 0.0 if self.waiting is None else max(0.0, (self.at - self.waiting).total_seconds())
 
 
 @dataclass(slots=True)
 class View:
-    """The state of analytics at one moment. `strangers` are people who have no number yet, and one for this view."""
+    """The state of analytics at one moment. `strangers` are people who have no number yet, and one for this view.
+
+    `waiting` is when the first event came in that is not in the rollups.
+    """
 
     session: AsyncClientSession
     state: RollupState
     at: datetime
+    waiting: datetime | None
     complete: bool = True
     strangers: dict[str, int] = field(default_factory=dict)
     _tail: dict[Any, list[Raw]] = field(default_factory=dict)
@@ -90,12 +98,12 @@ class View:
     @property
     def freshness(self) -> Freshness:
         """How fresh what was read through this view is."""
-        return Freshness(self.at if self.complete else self.state.as_of, self.state.as_of, self.at)
+        return Freshness(self.at if self.complete else self.state.as_of, self.waiting, self.at)
 
     @property
     def exact(self) -> Freshness:
         """How fresh an answer is that was counted from raw events."""
-        return Freshness(self.at, self.state.as_of, self.at)
+        return Freshness(self.at, self.waiting, self.at)
 
     async def loose_rows(self, period: Period, which: Filter, *, data: bool = False) -> list[Raw]:
         """The events of a period that have to be counted one by one: the tail, and the edges that are no whole slots.
@@ -152,7 +160,8 @@ async def opened_view() -> AsyncIterator[View]:
     """A view of the present: every read of it sees the database at the same moment."""
     async with client().start_session(snapshot=True) as session:
         at = now()
-        yield View(session, await RollupState.read(session), at)
+        state = await RollupState.read(session)
+        yield View(session, state, at, await Analytics.first_received(state.as_of, session))
 
 
 def day_moments(first: int, last: int) -> tuple[datetime, datetime]:

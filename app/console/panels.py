@@ -11,13 +11,13 @@ from app.analytics.journeys import funnel, retention
 from app.analytics.live import latest_events
 from app.analytics.periods import Period
 from app.analytics.queries import Rows, active_users, count_events, error_rates, retried, top_values
-from app.analytics.reader import Filter
+from app.analytics.reader import Filter, opened_view
 from app.analytics.visits import sessions
 from app.console.question import Shown
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339
 from models.quarantine import QuarantinedEvent
-from models.rollup_state import BEGINNING, RollupState
+from models.rollup_state import BEGINNING
 
 _FEED: Final = 20
 _APPS: Final = 50
@@ -141,14 +141,15 @@ async def _figures(whole: Period, which: Filter, app: Filter) -> list[Figure]:
 
 async def health(app_id: str | None) -> Raw:
     """How ingest and rollups are: `asOf`, lag in seconds, what was set aside lately, what the last recount found."""
-    state = await RollupState.read()
+    async with opened_view() as view:
+        state, fresh = view.state, view.freshness
     since = now() - timedelta(hours=24)
     aside = await QuarantinedEvent.raw().count_documents({**Filter(app_id).raw, "receivedAt": {"$gte": since}})
     latest = await QuarantinedEvent.newest(app_id, 3)
     started = state.as_of > BEGINNING
     return {
         "asOf": rfc3339(state.as_of) if started else None,
-        "lag": round((now() - state.as_of).total_seconds(), 1) if started else None,
+        "lag": round(fresh.lag, 1),
         "quarantined": aside,
         "latest": [{"code": each.code, "detail": each.detail, "at": rfc3339(each.received_at)} for each in latest],
         "recount": state.last_recount,

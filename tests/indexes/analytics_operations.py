@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from app.database import transaction
 from models import (
+    Analytics,
     ExternalId,
     KeyUsage,
     PeopleDay,
@@ -38,6 +39,7 @@ async def move() -> None:
 
 
 ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
+    "Analytics.first_received": [lambda: Analytics.first_received(DAY)],
     "ExternalId.users_of": [lambda: ExternalId.users_of("app1", ["crm-7", "crm-8"])],
     "KeyUsage.add_events": [lambda: KeyUsage.add_events(ME, now().date(), 1)],
     "PeopleDay.stamps": [

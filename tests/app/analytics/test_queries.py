@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.analytics.rollup import advance
+from models.analytics import Analytics
 from models.base import now, rfc3339
 from models.rollup_state import RollupState
 from tests.cast import Cast
@@ -221,6 +222,23 @@ async def test_headers_say_how_fresh_the_figures_are(cast: Cast, settle: Any) ->
     assert abs(datetime.fromisoformat(headers["satchel-as-of"]) - now()) < timedelta(seconds=30)
     assert float(headers["satchel-staleness"]) == 0
     assert float(headers["satchel-rollup-lag"]) >= 0
+
+
+async def test_the_lag_is_how_long_the_first_event_that_is_not_rolled_up_has_waited(cast: Cast) -> None:
+    async def lag() -> float:
+        return float((await cast.admin.get("/v1/analytics/event-counts")).headers["satchel-rollup-lag"])
+
+    assert await lag() == 0  # the worker never ran, and has nothing to do
+    await happen(cast.owner, (1, "a"))
+    await Analytics.raw().update_many({}, {"$set": {"receivedAt": now() - timedelta(minutes=10)}})
+    await happen(cast.owner, (1, "b"))
+    assert 600 <= await lag() < 700  # it still never ran
+    while await advance(timedelta(minutes=5)):
+        continue
+    assert await lag() < 100
+    while await advance(timedelta(milliseconds=-5)):
+        continue
+    assert await lag() == 0
 
 
 async def test_an_answer_says_that_it_is_behind_where_the_tail_is_too_long(cast: Cast, monkeypatch: Any) -> None:
