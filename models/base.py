@@ -23,7 +23,8 @@ Raw = dict[str, Any]
 
 def now() -> datetime:
     """The current time in UTC, cut to the millisecond that MongoDB stores."""
-    return to_milliseconds(datetime.now(UTC))
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def to_milliseconds(moment: datetime) -> datetime:
@@ -78,7 +79,7 @@ def not_ahead(moment: datetime) -> datetime:
     Raises:
         UnstorableValue: it is more than a day in the future.
     """
-    if moment > now() + _AHEAD:
+    if moment > datetime.now(UTC) + _AHEAD:
         raise UnstorableValue("", "out_of_range", "the time is more than a day in the future")
     return moment
 

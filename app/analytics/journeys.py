@@ -13,7 +13,6 @@ from app.analytics.people_sets import bucket_people
 from app.analytics.periods import Period
 from app.analytics.queries import Rows
 from app.analytics.reader import Filter, View, opened_view
-from app.analytics.rollup import quick_events
 from app.analytics.slots import milliseconds, moment_of
 from models.base import Raw
 from models.person import PersonMerge, person_key
@@ -68,7 +67,7 @@ async def _moments_of_people(
         "eventName": {"$in": sorted(set(steps))},
         "timestamp": {"$gte": period.start, "$lt": period.end + within},
     }
-    rows = await quick_events().find(where, FIELDS, session=view.session).to_list()
+    rows = await view.raw_rows(where, FIELDS)
     known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
     merges = await PersonMerge.pending(view.session)
     found: dict[Any, list[tuple[int, str]]] = defaultdict(list)

@@ -26,7 +26,7 @@ async def live_rows(which: Filter, minutes: int) -> Rows:
         period = Period.of(end - minutes * _MINUTE, end, "minute", UTC)
         events, errors = [0] * minutes, [0] * minutes
         people: dict[int, set[str]] = defaultdict(set)
-        for row in await view.all_rows(period, which):
+        for row in await view.all_rows(period, which, "?minutes"):
             number = period.bucket_at(milliseconds(row["timestamp"]))
             if number is None:
                 continue

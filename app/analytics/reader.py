@@ -19,12 +19,15 @@ from app.analytics.periods import Period
 from app.analytics.rollup import quick_events
 from app.analytics.slots import EPOCH, day_start, milliseconds
 from app.database import client
+from app.errors import Invalid
 from models.analytics import Analytics
 from models.base import Raw, now
 from models.day import SLOTS
 from models.rollup_state import RollupState
 
 LONGEST_TAIL: Final = 50_000
+MOST_RAW: Final = 200_000
+"""So many raw events at most is an answer counted from, where rollups cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class View:
     waiting: datetime | None
     complete: bool = True
     strangers: dict[str, int] = field(default_factory=dict)
+    raw_read: int = 0
     _tail: dict[Any, list[Raw]] = field(default_factory=dict)
 
     @property
@@ -113,13 +117,13 @@ class View:
         fields: Raw = {**FIELDS, **({"eventData": 1} if data else {})}
         if which.user_id is not None:
             where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
-            return await quick_events().find(where, fields, session=self.session).to_list()
+            return await self.raw_rows(where, fields)
         rows = await self._tail_of(period, which, fields)
         limit = milliseconds(self.state.as_of)
         for start, end in period.edges():
             where = {**which.raw, "timestamp": {"$gte": start, "$lt": end}}
-            cursor = quick_events().find(where, {**fields, "receivedAt": 1}, session=self.session)
-            rows += [row async for row in cursor if milliseconds(row["receivedAt"]) < limit]
+            edge = await self.raw_rows(where, {**fields, "receivedAt": 1})
+            rows += [row for row in edge if milliseconds(row["receivedAt"]) < limit]
         return rows
 
     async def countable_rows(self, period: Period, which: Filter) -> list[Raw]:
@@ -128,10 +132,24 @@ class View:
             return await self.all_rows(period, which)
         return await self.loose_rows(period, which)
 
-    async def all_rows(self, period: Period, which: Filter) -> list[Raw]:
-        """Every raw event of a period."""
+    async def all_rows(self, period: Period, which: Filter, parameter: str = "?from") -> list[Raw]:
+        """Every raw event of a period; `parameter` is what would make it shorter."""
         where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
-        return await quick_events().find(where, FIELDS, session=self.session).to_list()
+        return await self.raw_rows(where, FIELDS, parameter)
+
+    async def raw_rows(self, where: Raw, fields: Raw, parameter: str = "?from") -> list[Raw]:
+        """Raw events, of which one answer is counted from `MOST_RAW` at most, so that its cost is known.
+
+        Raises:
+            Invalid: there are more; it names the parameter.
+        """
+        cursor = quick_events().find(where, fields, session=self.session).limit(MOST_RAW - self.raw_read + 1)
+        rows = await cursor.to_list()
+        self.raw_read += len(rows)
+        if self.raw_read > MOST_RAW:
+            detail = f"this is counted from raw events, and there are more than {MOST_RAW}: ask for fewer of them"
+            raise Invalid.field(parameter, "too_many", detail)
+        return rows
 
     async def tail_rows(self, which: Filter) -> list[Raw]:
         """Every event that came in since `asOf`, of whatever time."""

@@ -7,7 +7,6 @@ from app.analytics.delta import FIELDS, Delta, SessionChanges, joined_visit, rep
 from app.analytics.periods import Period
 from app.analytics.queries import Rows, columns_of
 from app.analytics.reader import Filter, View, day_moments, day_number, opened_view
-from app.analytics.rollup import quick_events
 from app.analytics.slots import SLOT_MS, milliseconds, moment_of, unpack
 from models.base import Raw
 from models.day import SLOTS, SessionDay
@@ -66,7 +65,7 @@ async def _sessions_of_user(view: View, period: Period, which: Filter, figures: 
     """One user's sessions, from their events; one that began more than a day before the span is cut there."""
     delta = Delta()
     where = {**which.raw, "timestamp": {"$gte": period.start - _DAY, "$lt": period.end + _DAY}}
-    async for row in quick_events().find(where, FIELDS, session=view.session):
+    for row in await view.raw_rows(where, FIELDS):
         delta.add(row)
     for visit in delta.visits.values():
         number = period.bucket_at(visit.start)

@@ -11,9 +11,10 @@ from app.analytics.journeys import funnel, retention
 from app.analytics.live import latest_events
 from app.analytics.periods import Period
 from app.analytics.queries import Rows, active_users, count_events, error_rates, retried, top_values
-from app.analytics.reader import Filter, opened_view
+from app.analytics.reader import MOST_RAW, Filter, opened_view
 from app.analytics.visits import sessions
 from app.console.question import Shown
+from app.errors import Invalid
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339
 from models.quarantine import QuarantinedEvent
@@ -86,6 +87,7 @@ class Panels:
     health: Raw
     apps: list[str] = field(default_factory=list)
     any_events: bool = True
+    no_funnel: str = ""
 
 
 async def panels(view: Shown) -> Panels:
@@ -105,11 +107,21 @@ async def panels(view: Shown) -> Panels:
         _figures(whole, which, app),
     )
     categories, users, errors, cohorts, feed, state, apps, figures = results
-    reached = await funnel(whole, Filter(which.app_id), steps, WITHIN) if len(steps) > 1 else None
+    reached, unreached = await _funnel(whole, Filter(which.app_id), steps)
     anything = (
         bool(top.rows) or await Analytics.raw().find_one(app.raw or {"appId": {"$gt": ""}}, {"_id": 1}) is not None
     )
-    return Panels(figures, categories, users, errors, top, reached, cohorts, feed, state, apps, anything)
+    return Panels(figures, categories, users, errors, top, reached, cohorts, feed, state, apps, anything, unreached)
+
+
+async def _funnel(whole: Period, which: Filter, steps: list[str]) -> tuple[Rows | None, str]:
+    """The funnel; or why there is none."""
+    if len(steps) < 2:
+        return None, "Name two events or more."
+    try:
+        return await funnel(whole, which, steps, WITHIN), ""
+    except Invalid:
+        return None, f"These events happened more than {MOST_RAW:,} times: choose a shorter range, or rarer events."
 
 
 async def _one(app_id: str) -> list[str]:

@@ -1,5 +1,6 @@
 """What dashboards ask: buckets in any timezone, filters, comparison, people, sessions, funnels, retention, live."""
 
+import asyncio
 import csv
 import io
 import json
@@ -250,6 +251,40 @@ async def test_an_answer_says_that_it_is_behind_where_the_tail_is_too_long(cast:
     answer = await cast.admin.get("/v1/analytics/event-counts", params={"from": at(0), "to": at(48)})
     assert answer.json() == [{"eventName": "a", "count": 1}]
     assert float(answer.headers["satchel-staleness"]) > 0
+
+
+RAW: list[tuple[str, Any, str]] = [
+    ("funnel", {"step": ["a", "b"]}, "?from"),
+    ("event-counts", {"interval": "minute", "to": at(24)}, "?from"),
+    ("active-users", {"userId": "owner"}, "?from"),
+    ("sessions", {"userId": "owner"}, "?from"),
+    ("event-counts", {"from": at(0.9), "to": at(1.1)}, "?from"),
+    ("live", {}, "?minutes"),
+]
+
+
+@pytest.mark.parametrize(("path", "params", "pointer"), RAW, ids=[f"{path} {params}" for path, params, _ in RAW])
+async def test_what_is_counted_from_raw_events_reads_so_many_at_most(
+    cast: Cast, settle: Any, monkeypatch: pytest.MonkeyPatch, path: str, params: Any, pointer: str
+) -> None:
+    if path == "live":
+        fresh = {"appId": "notes", "eventName": "a", "eventCategory": "custom"}
+        await cast.owner.post("/v1/analytics/events", json=[fresh] * 4)
+    else:
+        await happen(cast.owner, (1, "a"), (1, "b"), (1, "a"), (1, "b"))
+    await settle()
+    await asyncio.sleep(0.01)
+    while await advance(timedelta(milliseconds=-5)):
+        continue
+    params = {"from": at(0), "to": at(48)} | {
+        name: cast.owner.id if value == "owner" else value for name, value in params.items()
+    }
+    monkeypatch.setattr("app.analytics.reader.MOST_RAW", 4)
+    assert (await cast.admin.get(f"/v1/analytics/{path}", params=params)).status_code == 200
+    monkeypatch.setattr("app.analytics.reader.MOST_RAW", 3)
+    answer = await cast.admin.get(f"/v1/analytics/{path}", params=params)
+    assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (422, [pointer])
+    assert answer.json()["errors"][0]["code"] == "too_many"
 
 
 @pytest.mark.parametrize(
