@@ -209,16 +209,20 @@ async def _authorize(principal: Principal, good: list[Told], intake: Intake) -> 
     for app_id in {told.content.app_id for told in good}:
         authorize(principal, "events:write", user_id=own, app_id=app_id)
         await intake.apps.settings_of(app_id)
+    users: dict[str | None, ObjectId | None] = {}  # a batch is of few
     for told in good:
-        told.user = _user_of(principal, told.content)
-        if own is not None and told.user != own:
-            raise NotFound("there is no such user")
+        name = told.content.user_id
+        if name not in users:
+            users[name] = _user_of(principal, name)
+            if own is not None and users[name] != own:
+                raise NotFound("there is no such user")
+        told.user = users[name]
 
 
-def _user_of(principal: Principal, content: AnalyticsContent) -> ObjectId | None:
-    if content.user_id is None:
+def _user_of(principal: Principal, name: str | None) -> ObjectId | None:
+    if name is None:
         return principal.id if principal.kind == "user" else None
-    return parse_id(content.user_id) if content.user_id != "me" or principal.kind == "key" else principal.id
+    return parse_id(name) if name != "me" or principal.kind == "key" else principal.id
 
 
 async def _find_external(good: list[Told], intake: Intake) -> None:
