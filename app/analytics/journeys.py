@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from pyroaring import BitMap
 
-from app.analytics.delta import FIELDS
 from app.analytics.people import known_people
 from app.analytics.people_sets import bucket_people
 from app.analytics.periods import Period
@@ -67,7 +66,7 @@ async def _moments_of_people(
         "eventName": {"$in": sorted(set(steps))},
         "timestamp": {"$gte": period.start, "$lt": period.end + within},
     }
-    rows = await view.raw_rows(where, FIELDS)
+    rows = await view.many_rows(where)
     known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
     merges = await PersonMerge.pending(view.session)
     found: dict[Any, list[tuple[int, str]]] = defaultdict(list)

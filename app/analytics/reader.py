@@ -26,8 +26,8 @@ from models.day import SLOTS
 from models.rollup_state import RollupState
 
 LONGEST_TAIL: Final = 50_000
-MOST_RAW: Final = 200_000
-"""So many raw events at most is an answer counted from, where rollups cannot tell."""
+MOST_RAW: Final = 100_000
+"""So many raw events at most is an answer counted from, where rollups cannot tell: some three seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,17 @@ class View:
     async def all_rows(self, period: Period, which: Filter, parameter: str = "?from") -> list[Raw]:
         """Every raw event of a period; `parameter` is what would make it shorter."""
         where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
+        return await self.many_rows(where, parameter)
+
+    async def many_rows(self, where: Raw, parameter: str = "?from") -> list[Raw]:
+        """`raw_rows` where there may be very many: these are counted first, by an index, since that is soon done.
+
+        Raises:
+            Invalid: there are more than are read.
+        """
+        found = await quick_events().count_documents(where, session=self.session, limit=MOST_RAW + 1)
+        if found > MOST_RAW:
+            raise _too_many(parameter)
         return await self.raw_rows(where, FIELDS, parameter)
 
     async def raw_rows(self, where: Raw, fields: Raw, parameter: str = "?from") -> list[Raw]:
@@ -147,8 +158,7 @@ class View:
         rows = await cursor.to_list()
         self.raw_read += len(rows)
         if self.raw_read > MOST_RAW:
-            detail = f"this is counted from raw events, and there are more than {MOST_RAW}: ask for fewer of them"
-            raise Invalid.field(parameter, "too_many", detail)
+            raise _too_many(parameter)
         return rows
 
     async def tail_rows(self, which: Filter) -> list[Raw]:
@@ -171,6 +181,11 @@ class View:
             self.complete = False  # the worker is far behind: the answer says so
             return []
         return self._tail[key]
+
+
+def _too_many(parameter: str) -> Invalid:
+    detail = f"this is counted from raw events, and there are more than {MOST_RAW}: ask for fewer of them"
+    return Invalid.field(parameter, "too_many", detail)
 
 
 @asynccontextmanager
