@@ -1,8 +1,8 @@
 """What every stored document has: camelCase names, timestamps, and a version that is its ETag."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from beanie import Document, PydanticObjectId
 from bson import ObjectId
@@ -18,6 +18,7 @@ from models.values import UnstorableValue, escape_row, unescape_row
 
 Session = AsyncClientSession | None
 _AHEAD = timedelta(days=1)
+_IDS_AT_ONCE: Final = 5000  # in one query
 Raw = dict[str, Any]
 
 
@@ -149,6 +150,18 @@ class Stored(Document):
         """The document that a stored row holds."""
         document: Self = cls.model_validate(unescape_row(row))
         return document
+
+    @classmethod
+    async def fetch(
+        cls, ids: Iterable[Any], session: Session = None, fields: Mapping[str, int] | None = None
+    ) -> dict[Any, Raw]:
+        """The stored rows with these ids, by id, however many they are; `fields` is a projection, None for all."""
+        found: dict[Any, Raw] = {}
+        wanted = list(ids)
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            where: Raw = {"_id": {"$in": wanted[start : start + _IDS_AT_ONCE]}}
+            found |= {row["_id"]: row async for row in cls.raw().find(where, fields, session=session)}
+        return found
 
     async def add(self, session: Session = None) -> Self:
         """Insert the document and give it its id.

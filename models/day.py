@@ -26,16 +26,6 @@ class DayOfApp(Stored):
     day: Timestamp
 
     @classmethod
-    async def fetch(cls, ids: Iterable[str], session: Session = None) -> dict[str, Raw]:
-        """The documents with these ids, by id."""
-        found: dict[str, Raw] = {}
-        wanted = list(ids)
-        for start in range(0, len(wanted), 2000):
-            where: Raw = {"_id": {"$in": wanted[start : start + 2000]}}
-            found |= {row["_id"]: row async for row in cls.raw().find(where, session=session)}
-        return found
-
-    @classmethod
     async def span(
         cls,
         start: datetime,

@@ -45,5 +45,5 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
     "RollupState.take_number": [lambda: transaction(RollupState.take_number)],
     "RollupState.touch": [lambda: transaction(RollupState.touch)],
     "Seal.by_app": [Seal.by_app],
-    "VisitSession.fetch": [lambda: VisitSession.fetch(["a", "b"])],
+    "Stored.fetch": [lambda: VisitSession.fetch(["a", "b"])],
 }
