@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.body import dump_json, parse_json
-from app.errors import Invalid, Problem
+from app.errors import Invalid, Problem, VersionMismatch
 from app.principal import asks_for_caller, authenticate
 from models.base import parse_id
 from models.precondition import Expected
@@ -160,6 +160,16 @@ def holds(expected: Expected | None, version: int) -> bool:
 def wants_absence(expected: Expected | None) -> bool:
     """Whether a precondition is that nothing is stored (`If-None-Match: *`)."""
     return expected is not None and expected.absent
+
+
+def require(expected: Expected | None, shown: Mapping[str, Any]) -> None:
+    """See that a precondition holds for a document that is there, shown as `GET` sends it, its `version` with it.
+
+    Raises:
+        VersionMismatch: it does not.
+    """
+    if not holds(expected, shown["version"]):
+        raise VersionMismatch(shown, absent=wants_absence(expected))
 
 
 def is_known(if_none_match: str | None, version: int) -> bool:

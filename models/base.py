@@ -1,5 +1,6 @@
 """What every stored document has: camelCase names, timestamps, and a version that is its ETag."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
@@ -139,6 +140,11 @@ class Stored(Document):
         """The collection's name, known before a database is."""
         settings: Any = cls.Settings
         return str(settings.name)
+
+    @classmethod
+    def noun(cls) -> str:
+        """What one of them is called in a sentence: `spending profile`."""
+        return " ".join(re.findall("[A-Z][a-z]*", cls.__name__)).lower()
 
     def stored(self) -> Raw:
         """The document as it is stored: camelCase, absent fields left out, `$ref` keys escaped."""

@@ -9,7 +9,6 @@ from app.accounts.access import READ, WRITE, reach
 from app.accounts.changes import (
     create_account,
     create_user_of,
-    delete_account,
     find_account,
     patch_account,
     rotate_webhook_secret,
@@ -43,10 +42,11 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, authorize
+from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.users.changes import check_grants, find_user
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
-from app.users.views import UserView, user_view
+from app.users.views import UserView, current, user_view
 from models.account import Account, AccountContent
 from models.user import User, UserContent
 
@@ -133,7 +133,14 @@ async def delete(accountId: str, caller: Caller, request: Request, response: Res
     """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be swept."""
     reached = await reach(caller, WRITE, accountId)
     expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_account(reached.account_id, expected, caller.name, settings)
+    ledger = await delete_root(
+        Account,
+        reached.account_id,
+        caller.name,
+        settings,
+        expected=expected,
+        shown=lambda account: current(account_view(account)),
+    )
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -13,7 +13,7 @@ from app.accounts.examples import (
     PROFILE_SHOWN,
     SPENDING_PROFILE,
 )
-from app.cards.profiles import create_profile, delete_profile, find_profile, patch_profile
+from app.cards.profiles import create_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
 from app.cards.views import SpendingProfileView, profile_view
 from app.errors import NotFound
@@ -35,8 +35,10 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller
+from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.users.views import current
 from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 
@@ -134,7 +136,15 @@ async def delete(accountId: str, profileId: str, caller: Caller, request: Reques
     """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they are many."""
     reached = await reach(caller, WRITE, accountId)
     profile_id, expected = _id_of(profileId), request_precondition(request)
-    ledger = await delete_profile(reached.account_id, profile_id, expected, caller.name, request.app.state.settings)
+    ledger = await delete_root(
+        SpendingProfile,
+        profile_id,
+        caller.name,
+        request.app.state.settings,
+        where={"accountId": reached.account_id},
+        expected=expected,
+        shown=lambda profile: current(profile_view(profile)),
+    )
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -12,8 +12,8 @@ from app.connections.provider import LoginNeeded, Revoked
 from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
 from app.database import transaction
-from app.errors import Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable, VersionMismatch
-from app.http import holds
+from app.errors import Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable
+from app.http import require
 from app.idempotency import Claim, Done, once
 from app.keyring import KeyRing
 from app.living import is_living
@@ -150,8 +150,7 @@ async def patch_connection(
     tried: str | None = None
     for _ in range(_RACES):
         before = current(ConnectionView.model_validate(connection))
-        if not holds(expected, connection.version):
-            raise VersionMismatch(before)
+        require(expected, before)
         fields = _changed(before, apply_patch(kind, patch, before))
         token: SecretStr | None = fields.pop("accessToken", None)
         if token is not None:

@@ -13,7 +13,6 @@ from app.connections.changes import (
     find_connection,
     patch_connection,
 )
-from app.connections.deletion import delete_connection
 from app.connections.sync import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
@@ -50,10 +49,11 @@ from app.idempotency import IdempotencyClaim
 from app.keyring import KeyRing
 from app.patches import patch_kind
 from app.principal import Caller, authorize
+from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.signatures import Signed
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
-from app.users.views import UserView, expand_user
+from app.users.views import UserView, current, expand_user
 from models.bank_account import BankAccount
 from models.base import parse_id
 from models.connection import Connection
@@ -168,7 +168,14 @@ async def delete(connectionId: str, caller: Caller, request: Request, response: 
     """The token is erased with it; the provider's access to the bank is given up by a job."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
     expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_connection(ObjectId(connection.id), expected, caller.name, settings)
+    ledger = await delete_root(
+        Connection,
+        ObjectId(connection.id),
+        caller.name,
+        settings,
+        expected=expected,
+        shown=lambda stored: current(ConnectionView.model_validate(stored)),
+    )
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -48,8 +48,7 @@ def refuse(root: type[Stored], blockers: list[dict[str, Any]]) -> None:
     """Raise Restricted where there are blockers, naming them."""
     if blockers:
         reasons = "; ".join(f"{blocker['reason']}: {', '.join(blocker['ids'][:10])}" for blocker in blockers)
-        name = root.__name__.lower()
-        raise Restricted(f"the {name} cannot be deleted: {reasons}", extra={"blockers": blockers})
+        raise Restricted(f"the {root.noun()} cannot be deleted: {reasons}", extra={"blockers": blockers})
 
 
 def _reason(relation: Relation) -> str:

@@ -59,7 +59,7 @@ async def refer(
 def refusal(relation: Relation) -> Problem:
     """What a client is told whose reference is refused."""
     if relation.refused is None:
-        return NotFound(f"there is no such {relation.parent.__name__.lower()}")
+        return NotFound(f"there is no such {relation.parent.noun()}")
     return BadReference(relation.refused, relation.stored)
 
 

@@ -15,7 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import Code, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable, VersionMismatch
-from app.http import holds
+from app.http import require
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater
@@ -115,8 +115,8 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
         return
     if row is None and not expected.absent:
         raise VersionMismatch(None)
-    if row is not None and not holds(expected, row["version"]):
-        raise VersionMismatch(current_info(RepositoryConnection.from_stored(row)))
+    if row is not None:
+        require(expected, current_info(RepositoryConnection.from_stored(row)))
 
 
 async def _probe(settings: Settings, repository: Repository, token: SecretStr) -> None:

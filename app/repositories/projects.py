@@ -8,20 +8,17 @@ from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable
+from app.http import require
 from app.idempotency import Claim, Done, once
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal, authorize
-from app.relations.delete import delete_root
 from app.relations.guards import refer
 from app.repositories.views import NewProject, ProjectView
-from app.settings import Settings
 from app.users.changes import find_user
 from app.users.views import current
 from app.validation import validation_problem
-from models.deletion import Deletion
 from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
 from models.values import Json
@@ -93,8 +90,7 @@ async def patch_project(project: Project, kind: PatchKind, patch: Json, expected
     """
     for _ in range(_RACES):
         before = current(ProjectView.model_validate(project))
-        if not holds(expected, project.version):
-            raise VersionMismatch(before)
+        require(expected, before)
         after = apply_patch(kind, patch, before)
         if after == before:
             return project
@@ -117,20 +113,6 @@ def _new_name(before: dict[str, Any], after: Json) -> str:
         return NewProject.model_validate({"name": after.get("name")}).name
     except ValidationError as error:
         raise validation_problem(error.errors(include_input=False), "") from None
-
-
-async def delete_project(project: Project, expected: Expected | None, by: str, settings: Settings) -> Deletion:
-    """Delete a project and all that belongs to it, if the precondition holds at the commit.
-
-    Raises:
-        NotFound: it is not there (any more).
-        VersionMismatch: the precondition does not hold; nothing was deleted.
-    """
-    try:
-        return await delete_root(Project, ObjectId(project.id), by, settings, expected=expected)
-    except NotFound:
-        shown = current(ProjectView.model_validate(await _again(project)))
-        raise VersionMismatch(shown, absent=wants_absence(expected)) from None
 
 
 async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> tuple[Project, bool]:

@@ -7,7 +7,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
-from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
+from app.errors import Invalid, NotFound, Unavailable
 from app.examples import (
     EVENT_SHOWN,
     HEALTH_SHOWN,
@@ -29,16 +29,16 @@ from app.http import (
     conditional,
     decode_cursor,
     etag,
-    holds,
     page,
     problems,
     request_precondition,
+    require,
 )
 from app.keyring import KeyRing
 from app.patches import apply_patch, patch_kind
 from app.principal import Caller
+from app.relations.delete import delete_root
 from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
-from app.repositories.deletion import delete_repository
 from app.repositories.inbox import process_again, receive
 from app.repositories.projects import find_project
 from app.repositories.views import EventView, HealthView, NewRepository, RepositoryConnectionInfo, Taken, current_info
@@ -108,8 +108,7 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps its token."""
     found = await _find(caller, "projects:write", projectId, write=True)
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    if not holds(expected, found.version):
-        raise VersionMismatch(current_info(found))
+    require(expected, current_info(found))
     before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
     after = apply_patch(kind, await request.json(), before)
     changed: RepositoryConnection | None = found
@@ -149,7 +148,9 @@ async def delete(projectId: str, caller: Caller, request: Request, response: Res
     """Token and secret are erased at once; the webhook is removed by a job, even where the host is down just now."""
     found = await _find(caller, "projects:write", projectId, write=True)
     expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_repository(found, expected, caller.name, settings)
+    ledger = await delete_root(
+        RepositoryConnection, ObjectId(found.id), caller.name, settings, expected=expected, shown=current_info
+    )
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -35,11 +35,11 @@ from app.idempotency import IdempotencyClaim
 from app.living import only_living
 from app.patches import patch_kind
 from app.principal import Caller, Principal
+from app.relations.delete import delete_root
 from app.relations.plan import collect
 from app.repositories.projects import (
     authorize_projects,
     create_project,
-    delete_project,
     find_project,
     patch_project,
     put_member,
@@ -47,6 +47,7 @@ from app.repositories.projects import (
 )
 from app.repositories.views import MemberRole, NewProject, ProjectView
 from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.users.views import current
 from models.base import parse_id
 from models.project import Member, Project
 
@@ -122,7 +123,14 @@ async def delete(projectId: str, caller: Caller, request: Request, response: Res
     """For the project's admins. Token and secrets go with it; the webhook is removed by a job."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_project(project, expected, caller.name, settings)
+    ledger = await delete_root(
+        Project,
+        ObjectId(project.id),
+        caller.name,
+        settings,
+        expected=expected,
+        shown=lambda stored: current(ProjectView.model_validate(stored)),
+    )
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import NotFound, Unavailable, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import NotFound, Unavailable
+from app.http import require
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
@@ -67,8 +67,7 @@ class Belonging(Generic[V, C]):
         fields = writable(content)
         for _ in range(_RACES):
             now = await self.find(user_id)
-            if not holds(expected, now.version):
-                raise VersionMismatch(current(now), absent=wants_absence(expected))
+            require(expected, current(now))
             refuse_changes(content, now)
             version = now.version if expected is not None or told(content) else None
             changed = await self.document.change({"userId": user_id}, fields, expected=version)
@@ -86,8 +85,7 @@ class Belonging(Generic[V, C]):
         """
         for _ in range(_RACES):
             now = await self.find(user_id)
-            if not holds(expected, now.version):
-                raise VersionMismatch(current(now), absent=wants_absence(expected))
+            require(expected, current(now))
             content = self._patched(now, kind, patch)
             changed = await self.document.change(
                 {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version

@@ -27,11 +27,12 @@ from app.idempotency import IdempotencyClaim
 from app.living import is_living, only_living
 from app.patches import patch_kind
 from app.principal import Caller, authorize, may
+from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import collect
-from app.users.changes import check_grants, create_user, delete_user, find_user, log_in, patch_user
+from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.receipts import DeletionPlan, Receipt, Started, find_deletion, plan_view, receipt_of
-from app.users.views import CompleteView, Embedded, UserView, complete, user_view
+from app.users.views import CompleteView, Embedded, UserView, complete, current, user_view
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
@@ -134,7 +135,14 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     """
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    ledger = await delete_user(user_id, request_precondition(request), caller.name, request.app.state.settings)
+    ledger = await delete_root(
+        User,
+        user_id,
+        caller.name,
+        request.app.state.settings,
+        expected=request_precondition(request),
+        shown=lambda user: current(user_view(user)),
+    )
     leases(request.scope).drop(user_id)
     if ledger.swept:
         return await receipt_of(ledger)
