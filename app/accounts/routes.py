@@ -42,10 +42,9 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, authorize
-from app.relations.delete import delete_root
 from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
 from app.users.changes import check_grants, find_user
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from app.users.views import UserView, current, user_view
 from models.account import Account, AccountContent
 from models.user import User, UserContent
@@ -132,21 +131,9 @@ async def patch(accountId: str, caller: Caller, request: Request, response: Resp
 async def delete(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
     """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be swept."""
     reached = await reach(caller, WRITE, accountId)
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_root(
-        Account,
-        reached.account_id,
-        caller.name,
-        settings,
-        expected=expected,
-        shown=lambda account: current(account_view(account)),
+    return await delete_and_answer(
+        Account, reached.account_id, caller, request, response, lambda account: current(account_view(account))
     )
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    place = "admin/jobs" if caller.is_admin else "deletions"
-    response.headers["Location"] = f"/v1/{place}/{reached.account_id}"
-    return Started(job_id=str(reached.account_id))
 
 
 @router.get(

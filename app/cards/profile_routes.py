@@ -35,9 +35,8 @@ from app.http import (
 from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller
-from app.relations.delete import delete_root
 from app.relations.plan import collect
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
 from app.users.views import current
 from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
@@ -135,22 +134,15 @@ async def patch(
 async def delete(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they are many."""
     reached = await reach(caller, WRITE, accountId)
-    profile_id, expected = _id_of(profileId), request_precondition(request)
-    ledger = await delete_root(
+    return await delete_and_answer(
         SpendingProfile,
-        profile_id,
-        caller.name,
-        request.app.state.settings,
+        _id_of(profileId),
+        caller,
+        request,
+        response,
+        lambda profile: current(profile_view(profile)),
         where={"accountId": reached.account_id},
-        expected=expected,
-        shown=lambda profile: current(profile_view(profile)),
     )
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    place = "admin/jobs" if caller.is_admin else "deletions"
-    response.headers["Location"] = f"/v1/{place}/{profile_id}"
-    return Started(job_id=str(profile_id))
 
 
 @router.get(

@@ -49,10 +49,9 @@ from app.idempotency import IdempotencyClaim
 from app.keyring import KeyRing
 from app.patches import patch_kind
 from app.principal import Caller, authorize
-from app.relations.delete import delete_root
 from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
 from app.signatures import Signed
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from app.users.views import UserView, current, expand_user
 from models.bank_account import BankAccount
 from models.base import parse_id
@@ -166,21 +165,15 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
 )
 async def delete(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
     """The token is erased with it; the provider's access to the bank is given up by a job."""
-    connection = await find_connection(caller, "connections:write", parse_id(connectionId))
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_root(
+    found = await find_connection(caller, "connections:write", parse_id(connectionId))
+    return await delete_and_answer(
         Connection,
-        ObjectId(connection.id),
-        caller.name,
-        settings,
-        expected=expected,
-        shown=lambda stored: current(ConnectionView.model_validate(stored)),
+        ObjectId(found.id),
+        caller,
+        request,
+        response,
+        lambda connection: current(ConnectionView.model_validate(connection)),
     )
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/deletions/{connection.id}"
-    return Started(job_id=str(connection.id))
 
 
 @router.get(

@@ -37,13 +37,12 @@ from app.http import (
 from app.keyring import KeyRing
 from app.patches import apply_patch, patch_kind
 from app.principal import Caller
-from app.relations.delete import delete_root
+from app.relations.receipts import Receipt, Started, delete_and_answer
 from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
 from app.repositories.inbox import process_again, receive
 from app.repositories.projects import find_project
 from app.repositories.views import EventView, HealthView, NewRepository, RepositoryConnectionInfo, Taken, current_info
 from app.signatures import Signed
-from app.users.receipts import Receipt, Started, receipt_of
 from models.base import parse_id
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import EventStatus, WebhookEvent
@@ -147,15 +146,7 @@ def _wanted(before: dict[str, Any], after: Any) -> bool:
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Token and secret are erased at once; the webhook is removed by a job, even where the host is down just now."""
     found = await _find(caller, "projects:write", projectId, write=True)
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_root(
-        RepositoryConnection, ObjectId(found.id), caller.name, settings, expected=expected, shown=current_info
-    )
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/deletions/{found.id}"
-    return Started(job_id=str(found.id))
+    return await delete_and_answer(RepositoryConnection, ObjectId(found.id), caller, request, response, current_info)
 
 
 @router.get(

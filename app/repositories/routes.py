@@ -35,8 +35,8 @@ from app.idempotency import IdempotencyClaim
 from app.living import only_living
 from app.patches import patch_kind
 from app.principal import Caller, Principal
-from app.relations.delete import delete_root
 from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
 from app.repositories.projects import (
     authorize_projects,
     create_project,
@@ -46,7 +46,6 @@ from app.repositories.projects import (
     remove_member,
 )
 from app.repositories.views import MemberRole, NewProject, ProjectView
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from app.users.views import current
 from models.base import parse_id
 from models.project import Member, Project
@@ -121,21 +120,15 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
 )
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """For the project's admins. Token and secrets go with it; the webhook is removed by a job."""
-    project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_root(
+    found = await find_project(caller, "projects:write", parse_id(projectId), write=True)
+    return await delete_and_answer(
         Project,
-        ObjectId(project.id),
-        caller.name,
-        settings,
-        expected=expected,
-        shown=lambda stored: current(ProjectView.model_validate(stored)),
+        ObjectId(found.id),
+        caller,
+        request,
+        response,
+        lambda project: current(ProjectView.model_validate(project)),
     )
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/deletions/{project.id}"
-    return Started(job_id=str(project.id))
 
 
 @router.get(

@@ -27,15 +27,15 @@ from app.idempotency import IdempotencyClaim
 from app.living import is_living, only_living
 from app.patches import patch_kind
 from app.principal import Caller, authorize, may
-from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view, receipt_of
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
-from app.users.receipts import DeletionPlan, Receipt, Started, find_deletion, plan_view, receipt_of
 from app.users.views import CompleteView, Embedded, UserView, complete, current, user_view
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
+from models.deletion import Deletion
 from models.user import User, UserContent
 
 router = APIRouter(prefix="/v1/users", route_class=StrictRoute, tags=["Users"])
@@ -135,20 +135,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     """
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    ledger = await delete_root(
-        User,
-        user_id,
-        caller.name,
-        request.app.state.settings,
-        expected=request_precondition(request),
-        shown=lambda user: current(user_view(user)),
-    )
-    leases(request.scope).drop(user_id)
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{user_id}" if caller.is_admin else f"/v1/users/{user_id}/deletion"
-    return Started(job_id=str(user_id))
+    return await delete_and_answer(User, user_id, caller, request, response, lambda user: current(user_view(user)))
 
 
 @router.get(
@@ -160,7 +147,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
 async def deletion(userId: str, caller: Caller) -> Receipt:
     """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final` in the end."""
     user_id = caller.resolve(userId)
-    ledger = await find_deletion(user_id)
+    ledger = await Deletion.find_one_by_id(user_id)
     if ledger is None or ledger.by != caller.name:
         authorize(caller, "users:write", user_id=user_id)
     if ledger is None or ledger.root != User.collection_name():

@@ -1,15 +1,27 @@
-"""How plans of deletions and their receipts are sent."""
+"""How a deletion is answered: its plan, its receipt, and where to look while a job goes on."""
 
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, TypeVar
 
 from beanie import PydanticObjectId
 from bson import ObjectId
+from fastapi import Request, Response
 from pydantic import Field
 
+from app.http import request_precondition
+from app.principal import Principal
+from app.relations.delete import delete_root
+from app.relations.leases import leases
 from app.relations.plan import Plan
-from models.base import Fields, Timestamp
+from models.account import Account
+from models.base import Fields, Raw, Stored, Timestamp
 from models.deletion import Deletion
 from models.outside_link import OutsideLink
+from models.spending_profile import SpendingProfile
+from models.user import User
+
+D = TypeVar("D", bound=Stored)
+_SHOWN_AS_JOBS: Final = (User, Account, SpendingProfile)  # to admins
 
 
 class DeletionPlan(Fields):
@@ -71,7 +83,32 @@ async def receipt_of(ledger: Deletion) -> Receipt:
     )
 
 
-async def find_deletion(root_id: ObjectId | None) -> Deletion | None:
-    """The ledger's entry about a root that was deleted, None where there is none."""
-    row = None if root_id is None else await Deletion.raw().find_one({"_id": root_id})
-    return None if row is None else Deletion.from_stored(row)
+async def delete_and_answer(
+    root: type[D],
+    root_id: ObjectId,
+    caller: Principal,
+    request: Request,
+    response: Response,
+    shown: Callable[[D], Mapping[str, Any]],
+    where: Raw | None = None,
+) -> Receipt | Started:
+    """Delete a document for a caller: 200 with the receipt, or 202 with where it will be while a job goes on.
+
+    Raises:
+        NotFound, VersionMismatch, Restricted: as `delete_root`; the precondition is the request's.
+    """
+    expected, settings = request_precondition(request), request.app.state.settings
+    ledger = await delete_root(root, root_id, caller.name, settings, where=where, expected=expected, shown=shown)
+    leases(request.scope).drop(root_id)
+    if ledger.swept:
+        return await receipt_of(ledger)
+    response.status_code = 202
+    response.headers["Location"] = _place_of(root, root_id, caller)
+    return Started(job_id=str(root_id))
+
+
+def _place_of(root: type[Stored], root_id: ObjectId, caller: Principal) -> str:
+    """Where the caller sees how far a deletion is."""
+    if caller.is_admin and root in _SHOWN_AS_JOBS:
+        return f"/v1/admin/jobs/{root_id}"
+    return f"/v1/users/{root_id}/deletion" if root is User else f"/v1/deletions/{root_id}"
