@@ -53,7 +53,9 @@ from models.project import Member, Project
 router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["Projects"])
 
 
-@router.post("", status_code=201, operation_id="createProject", summary="Create a project", responses=problems(409))
+@router.post(
+    "", status_code=201, operation_id="createProject", summary="Create a project", responses=problems(400, 409)
+)
 async def create(
     content: Annotated[NewProject, PROJECT], caller: Caller, claim: IdempotencyClaim, response: Response
 ) -> ProjectView:

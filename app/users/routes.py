@@ -108,7 +108,13 @@ async def get(userId: str, caller: Caller, request: Request, response: Response)
     return conditional(request, response, user.version, user_view(user))
 
 
-@router.patch("/{userId}", operation_id="patchUser", summary="Change a user", responses=PATCHED, openapi_extra=PATCHES)
+@router.patch(
+    "/{userId}",
+    operation_id="patchUser",
+    summary="Change a user",
+    responses=PATCHED | problems(400),
+    openapi_extra=PATCHES,
+)
 async def patch(userId: str, caller: Caller, request: Request, response: Response) -> UserView:
     """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person, admins grants."""
     user_id = caller.resolve(userId)
