@@ -6,11 +6,9 @@ from bson import ObjectId
 
 from app.errors import Restricted
 from models.base import Raw, Session, Stored
-from models.relations import RELATIONS, OnDelete, Relation, children_of, references_of
+from models.relations import RELATIONS, OnDelete, Relation, Relations, children_of, references_of
 
 _NAMED: Final = 100
-
-Relations = tuple[Relation, ...]
 
 
 async def find_blockers(

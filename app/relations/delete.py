@@ -22,7 +22,6 @@ from app.relations.blockers import find_blockers, refuse
 from app.relations.plan import collect
 from app.relations.sweep import Pass, collection_of, sweep
 from app.relations.take import (
-    Relations,
     cascades,
     closes_stripes,
     freed,
@@ -39,7 +38,7 @@ from models.deletion import Deletion, Stage
 from models.guard import Guard
 from models.job import Job
 from models.precondition import Expected
-from models.relations import RELATIONS
+from models.relations import RELATIONS, Relations
 
 D = TypeVar("D", bound=Stored)
 SWEEP_JOB: Final = "sweep-deletion"

@@ -14,12 +14,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.relations.guards import values_at
-from app.relations.take import Relations, cascades, freed, is_parent, projection, release, releases, take
+from app.relations.take import cascades, freed, is_parent, projection, release, releases, take
 from app.relations.witness import WITNESSES
 from models import DOCUMENTS
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
-from models.relations import RELATIONS, Relation
+from models.relations import RELATIONS, Relation, Relations
 
 BATCH: Final = 500
 _BATCH_OF_PARENTS: Final = 100

@@ -6,9 +6,8 @@ from typing import Any, get_args
 
 from indexes.definitions import INDEXES, Index
 from models.base import Stored, stored_name
-from models.relations import RELATIONS, Insert, OnDelete, Relation, children_of, references_of
+from models.relations import RELATIONS, Insert, OnDelete, Relation, Relations, children_of, references_of
 
-Relations = tuple[Relation, ...]
 Indexes = Mapping[type[Stored], Sequence[Index]]
 
 

@@ -13,7 +13,7 @@ from app.http import require
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
-from app.relations.guards import guard
+from app.relations.guards import refer
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
 from models.base import Fields
@@ -21,7 +21,6 @@ from models.owned import OneToOne
 from models.precondition import Expected
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
-from models.user import User
 from models.values import Json
 
 V = TypeVar("V", bound=View)
@@ -110,7 +109,7 @@ class Belonging(Generic[V, C]):
 
     async def _make(self, user_id: ObjectId) -> V:
         async def work(session: AsyncClientSession) -> OneToOne:
-            await guard(User, user_id, session)
+            await refer(self.document, {"userId": user_id}, session)
             return await self.document.find_or_create(user_id, session=session)
 
         return self.view.model_validate(await transaction(work))
