@@ -8,14 +8,13 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.accounts.access import refer_within
-from app.accounts.patching import patched
 from app.accounts.views import account_view
 from app.accounts.webhook_urls import check_webhook_url
 from app.database import transaction
 from app.errors import BadTransition, NotFound
 from app.http import require
 from app.idempotency import Claim, Done, once
-from app.patches import PatchKind
+from app.patches import PatchKind, patched
 from app.principal import Principal
 from app.settings import Settings
 from app.users.changes import add_user

@@ -8,14 +8,13 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.accounts.access import refer_within
-from app.accounts.patching import patched
 from app.cards.outbox import Happening, begin, note
 from app.cards.views import SpendingProfileView, profile_view
 from app.database import transaction
 from app.errors import NotFound
 from app.http import require
 from app.idempotency import Claim, Done, once
-from app.patches import PatchKind
+from app.patches import PatchKind, patched
 from app.users.views import current
 from models.base import Session
 from models.card import Card

@@ -7,7 +7,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
-from app.errors import Invalid, NotFound, Unavailable
+from app.errors import NotFound, Unavailable
 from app.examples import (
     EVENT_SHOWN,
     HEALTH_SHOWN,
@@ -35,13 +35,21 @@ from app.http import (
     require,
 )
 from app.keyring import KeyRing
-from app.patches import apply_patch, patch_kind
+from app.patches import patch_kind, patched
 from app.principal import Caller
 from app.relations.receipts import Receipt, Started, delete_and_answer
 from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
 from app.repositories.inbox import process_again, receive
 from app.repositories.projects import find_project
-from app.repositories.views import EventView, HealthView, NewRepository, RepositoryConnectionInfo, Taken, current_info
+from app.repositories.views import (
+    EventView,
+    HealthView,
+    NewRepository,
+    RepositoryChange,
+    RepositoryConnectionInfo,
+    Taken,
+    current_info,
+)
 from app.signatures import Signed
 from models.base import parse_id
 from models.repository_connection import RepositoryConnection
@@ -109,29 +117,15 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     require(expected, current_info(found))
     before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
-    after = apply_patch(kind, await request.json(), before)
+    content, fields = patched(before, kind, await request.json(), RepositoryChange)
     changed: RepositoryConnection | None = found
-    if (wanted := _wanted(before, after)) != found.is_active:
+    if fields:
         settings, keyring = request.app.state.settings, _keyring(request)
-        changed = await activate(found, settings, keyring) if wanted else await deactivate(found)
+        changed = await activate(found, settings, keyring) if content.is_active else await deactivate(found)
     if changed is None:
         raise Unavailable("other writers of this repository connection were faster")
     response.headers["ETag"] = etag(changed.version)
     return RepositoryConnectionInfo.model_validate(changed)
-
-
-def _wanted(before: dict[str, Any], after: Any) -> bool:
-    """The `isActive` that a patch asks for; nothing else changes by one."""
-    if not isinstance(after, dict):
-        raise Invalid.field("", "malformed", "a repository connection is an object")
-    for name in sorted(before.keys() | after.keys()):
-        if name != "isActive" and before.get(name) != after.get(name):
-            code = "read_only" if name in before else "unknown"
-            raise Invalid.field(f"/{name[:64]}", code, "only isActive changes by a patch")
-    wanted = after.get("isActive")
-    if not isinstance(wanted, bool):
-        raise Invalid.field("/isActive", "wrong_type", "isActive is true or false")
-    return wanted
 
 
 @router.delete(

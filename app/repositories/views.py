@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from beanie import PydanticObjectId
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, StrictBool
 
 from app.users.views import View
 from models.base import Fields, Reference, Timestamp
@@ -12,10 +12,15 @@ from models.repository_connection import Health, RepositoryConnection, ServiceTy
 from models.webhook_event import EventStatus
 
 
-class NewProject(Fields):
-    """What a project is made of: its name, and the account that it goes with, if any."""
+class ProjectChange(Fields):
+    """What changes of a project by a patch."""
 
     name: ProjectName
+
+
+class NewProject(ProjectChange):
+    """What a project is made of: its name, and the account that it goes with, if any."""
+
     account_id: Reference | None = None
 
 
@@ -39,6 +44,12 @@ class NewRepository(Fields):
     repository_url: Annotated[str, Field(min_length=1, max_length=2048, description="https or ssh form.")]
     service_type: ServiceType
     access_token: Annotated[SecretStr, Field(min_length=1, max_length=4096, description="Kept sealed and never sent.")]
+
+
+class RepositoryChange(Fields):
+    """What changes of a repository connection by a patch."""
+
+    is_active: StrictBool
 
 
 class RepositoryConnectionInfo(Fields):
