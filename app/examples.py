@@ -273,7 +273,6 @@ EVENT_SHOWN: Final = {
     "attempts": 1,
     "receivedAt": "2026-11-20T08:30:00.125Z",
 }
-TAKEN_SHOWN: Final = {"id": _ID, "duplicate": False}
 IDENTITY_SHOWN: Final = {"id": _ID, **_DATES, "provider": "phone", "providerId": "+14155550123"}
 SESSION_SHOWN: Final = {
     "id": _ID,

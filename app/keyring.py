@@ -208,6 +208,12 @@ def read_keys(path: Path) -> Keys:
     return parse_keys(text, f"the key ring {path}")
 
 
+def keyring_of(scope: Any) -> KeyRing:
+    """The ring of the process that serves this request."""
+    found: KeyRing = scope["app"].state.keyring
+    return found
+
+
 def load_keyring(settings: Settings) -> KeyRing:
     """The ring of the settings; in development one is made in the data folder.
 

@@ -37,12 +37,6 @@ class BankAccount(OwnedByUser):
         name = "bankaccounts"
 
     @classmethod
-    async def find_by_id(cls, account_id: ObjectId | None) -> "BankAccount | None":
-        """The account with this id."""
-        row = await cls.raw().find_one({"_id": account_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
     async def list_of(cls, connection_id: ObjectId, limit: int, before: ObjectId | None) -> list["BankAccount"]:
         """A connection's accounts, newest first."""
         where: Raw = {"connectionId": connection_id, **({"_id": {"$lt": before}} if before else {})}

@@ -158,6 +158,12 @@ class Stored(Document):
         return document
 
     @classmethod
+    async def find_by_id(cls, document_id: Any, session: Session = None) -> Self | None:
+        """The document with this id; None where there is none, or no id."""
+        row = None if document_id is None else await cls.raw().find_one({"_id": document_id}, session=session)
+        return None if row is None else cls.from_stored(row)
+
+    @classmethod
     async def fetch(
         cls, ids: Iterable[Any], session: Session = None, fields: Mapping[str, int] | None = None
     ) -> dict[Any, Raw]:

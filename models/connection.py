@@ -58,12 +58,6 @@ class Connection(HoldsSecrets, OwnedByUser):
         name = "connections"
 
     @classmethod
-    async def find_by_id(cls, connection_id: ObjectId | None) -> "Connection | None":
-        """The connection with this id."""
-        row = await cls.raw().find_one({"_id": connection_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
     async def list_of(cls, user_id: ObjectId, limit: int, before: ObjectId | None) -> list["Connection"]:
         """A user's connections, newest first."""
         where: Raw = {"userId": user_id, **({"_id": {"$lt": before}} if before else {})}

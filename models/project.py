@@ -31,12 +31,6 @@ class Project(Stored):
         name = "projects"
 
     @classmethod
-    async def find_by_id(cls, project_id: ObjectId | None) -> "Project | None":
-        """The project with this id."""
-        row = await cls.raw().find_one({"_id": project_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
     async def list_page(cls, member_id: ObjectId | None, limit: int, before: ObjectId | None) -> list["Project"]:
         """Projects, newest first: those of a member, or all."""
         where: Raw = {"members.userId": member_id} if member_id else {}

@@ -74,10 +74,10 @@ async def find_account(account_id: ObjectId, session: Session = None) -> Account
     Raises:
         NotFound: there is none.
     """
-    row = await Account.raw().find_one({"_id": account_id}, session=session)
-    if row is None:
+    account = await Account.find_by_id(account_id, session)
+    if account is None:
         raise NotFound("there is no such account")
-    return Account.from_stored(row)
+    return account
 
 
 async def patch_account(

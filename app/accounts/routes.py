@@ -43,9 +43,9 @@ from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.users.changes import check_grants, find_user
-from app.users.views import UserView, current, user_view
+from app.users.views import UserView, user_view
 from models.account import Account, AccountContent
 from models.user import User, UserContent
 
@@ -123,17 +123,13 @@ async def patch(accountId: str, caller: Caller, request: Request, response: Resp
     "/{accountId}",
     operation_id="deleteAccount",
     summary="Delete an account with its users, cards and spending profiles",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
-    | answers(ACCOUNT_RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to it", ACCOUNT_RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
     """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be swept."""
     reached = await reach(caller, WRITE, accountId)
-    return await delete_and_answer(
-        Account, reached.account_id, caller, request, response, lambda account: current(account_view(account))
-    )
+    return await delete_and_answer(Account, reached.account_id, caller, request, response, account_view)
 
 
 @router.get(

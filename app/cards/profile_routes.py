@@ -36,8 +36,7 @@ from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
-from app.users.views import current
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 
@@ -126,9 +125,7 @@ async def patch(
     "/{profileId}",
     operation_id="deleteSpendingProfile",
     summary="Delete a spending profile",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job releases its cards", "model": Started}}
-    | answers(PROFILE_RECEIPT_SHOWN),
+    responses=deleted("releases its cards", PROFILE_RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -140,7 +137,7 @@ async def delete(accountId: str, profileId: str, caller: Caller, request: Reques
         caller,
         request,
         response,
-        lambda profile: current(profile_view(profile)),
+        profile_view,
         where={"accountId": reached.account_id},
     )
 

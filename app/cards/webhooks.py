@@ -46,8 +46,7 @@ class Sender:
         Raises:
             DeliveryFailed: no 2xx came back in time.
         """
-        row = await Account.raw().find_one({"_id": event.account_id})
-        account = None if row is None else Account.from_stored(row)
+        account = await Account.find_by_id(event.account_id)
         if account is None or account.webhook_url is None:
             return False
         body = dump_json(await payload(event))

@@ -64,7 +64,7 @@ async def find_connection(caller: Principal, scope: str, connection_id: ObjectId
     Raises:
         Forbidden, NotFound: as `authorize_bank`.
     """
-    found = await Connection.find_by_id(connection_id) if connection_id else None
+    found = await Connection.find_by_id(connection_id)
     authorize_bank(caller, scope, ObjectId(found.user_id) if found else None, "connection")
     if found is None or not await is_living(Connection, {"_id": found.id, "userId": found.user_id}):
         raise NotFound("there is no such connection")
@@ -77,7 +77,7 @@ async def find_account(caller: Principal, scope: str, account_id: ObjectId | Non
     Raises:
         Forbidden, NotFound: as `authorize_bank`.
     """
-    found = await BankAccount.find_by_id(account_id) if account_id else None
+    found = await BankAccount.find_by_id(account_id)
     authorize_bank(caller, scope, ObjectId(found.user_id) if found else None, "bank account")
     if found is None or not await is_living(BankAccount, {"_id": found.id, **found.stored()}):
         raise NotFound("there is no such bank account")

@@ -46,13 +46,13 @@ from app.http import (
     request_precondition,
 )
 from app.idempotency import IdempotencyClaim
-from app.keyring import KeyRing
+from app.keyring import keyring_of
 from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.signatures import Signed
-from app.users.views import UserView, current, expand_user
+from app.users.views import UserView, expand_user
 from models.bank_account import BankAccount
 from models.base import parse_id
 from models.connection import Connection
@@ -68,11 +68,6 @@ def _calendar_date(text: str) -> str:
 
 
 Day = Annotated[str, AfterValidator(_calendar_date)]
-
-
-def _keyring(request: Request) -> KeyRing:
-    found: KeyRing = request.app.state.keyring
-    return found
 
 
 @router.post(
@@ -93,7 +88,7 @@ async def create(
     """The token is tried before anything is stored; accounts and transactions come with the first sync, soon after."""
     user_id = caller.resolve(userId)
     authorize_bank(caller, "connections:write", user_id, "user")
-    done = await connect(user_id, content, claim, request.app.state.settings, _keyring(request))
+    done = await connect(user_id, content, claim, request.app.state.settings, keyring_of(request.scope))
     connection = await find_connection(caller, "connections:write", done.resource_id)
     response.headers["Location"] = f"/v1/connections/{connection.id}"
     response.headers["ETag"] = etag(connection.version)
@@ -149,7 +144,7 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     settings, body = request.app.state.settings, await request.json()
-    changed = await patch_connection(connection, kind, body, expected, settings, _keyring(request))
+    changed = await patch_connection(connection, kind, body, expected, settings, keyring_of(request.scope))
     response.headers["ETag"] = etag(changed.version)
     return ConnectionView.model_validate(changed)
 
@@ -158,9 +153,7 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
     "/v1/connections/{connectionId}",
     operation_id="deleteConnection",
     summary="Delete a bank connection, its accounts and their transactions",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
-    | answers(RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -172,7 +165,7 @@ async def delete(connectionId: str, caller: Caller, request: Request, response: 
         caller,
         request,
         response,
-        lambda connection: current(ConnectionView.model_validate(connection)),
+        ConnectionView.model_validate,
     )
 
 
@@ -197,7 +190,7 @@ async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
 async def sync(connectionId: str, caller: Caller, request: Request) -> SyncView:
     """For some seconds; the worker goes on with what is left. 409 with the running one's state where one runs."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
-    after, done = await sync_now(connection, request.app.state.settings, _keyring(request))
+    after, done = await sync_now(connection, request.app.state.settings, keyring_of(request.scope))
     return SyncView(state="done" if done else "continues", connection=ConnectionView.model_validate(after))
 
 

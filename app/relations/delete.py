@@ -212,7 +212,7 @@ async def sweep_again(ledgers: list[Deletion], settings: Settings, relations: Re
     for ledger in ledgers:
         await _schedule(ledger, moment, settings, clean=ledger.id not in late.late)
     for root_id in {ledger.credited for ledger in ledgers if ledger.id in late.late}:
-        if (root := await Deletion.find_one_by_id(root_id)) is not None:
+        if (root := await Deletion.find_by_id(root_id)) is not None:
             await sweep(root, relations=relations)  # where what came late had something hanging off it
     return removed
 

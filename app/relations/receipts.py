@@ -6,9 +6,10 @@ from typing import Annotated, Any, Final, TypeVar
 from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import Request, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from app.http import request_precondition
+from app.examples import answers
+from app.http import problems, request_precondition
 from app.principal import Principal
 from app.relations.delete import delete_root
 from app.relations.leases import leases
@@ -83,13 +84,18 @@ async def receipt_of(ledger: Deletion) -> Receipt:
     )
 
 
+def deleted(job: str, receipt: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of what a deletion answers, by what a job does after it and an example of the receipt."""
+    return problems(409, 412) | {202: {"description": f"Deleted; a job {job}", "model": Started}} | answers(receipt)
+
+
 async def delete_and_answer(
     root: type[D],
     root_id: ObjectId,
     caller: Principal,
     request: Request,
     response: Response,
-    shown: Callable[[D], Mapping[str, Any]],
+    view: Callable[[D], BaseModel],
     where: Raw | None = None,
 ) -> Receipt | Started:
     """Delete a document for a caller: 200 with the receipt, or 202 with where it will be while a job goes on.
@@ -98,7 +104,15 @@ async def delete_and_answer(
         NotFound, VersionMismatch, Restricted: as `delete_root`; the precondition is the request's.
     """
     expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_root(root, root_id, caller.name, settings, where=where, expected=expected, shown=shown)
+    ledger = await delete_root(
+        root,
+        root_id,
+        caller.name,
+        settings,
+        where=where,
+        expected=expected,
+        shown=lambda document: view(document).model_dump(mode="json", by_alias=True),
+    )
     leases(request.scope).drop(root_id)
     if ledger.swept:
         return await receipt_of(ledger)

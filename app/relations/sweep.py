@@ -66,7 +66,7 @@ async def sweep(
                 ledger.stage = follows
             if is_over(deadline) and not ledger.swept:
                 return total
-    counted = await Deletion.find_one_by_id(ledger.id)
+    counted = await Deletion.find_by_id(ledger.id)
     if counted is not None:
         ledger.deleted, ledger.nulled = counted.deleted, counted.nulled
     return total

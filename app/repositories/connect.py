@@ -22,8 +22,9 @@ from app.outgoing import TryLater
 from app.relations.guards import refer
 from app.repositories.hosts import Refused, ensure_webhook, git_host
 from app.repositories.urls import Repository, parse_repository, stored_repository
-from app.repositories.views import NewRepository, current_info
+from app.repositories.views import CurrentInfo, NewRepository
 from app.settings import Settings
+from app.users.views import current
 from models.base import Raw, now
 from models.outside_link import OutsideLink
 from models.precondition import Expected
@@ -116,7 +117,7 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
     if row is None and not expected.absent:
         raise VersionMismatch(None)
     if row is not None:
-        require(expected, current_info(RepositoryConnection.from_stored(row)))
+        require(expected, current(CurrentInfo.model_validate(RepositoryConnection.from_stored(row))))
 
 
 async def _probe(settings: Settings, repository: Repository, token: SecretStr) -> None:

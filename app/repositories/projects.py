@@ -45,7 +45,7 @@ async def find_project(caller: Principal, scope: str, project_id: ObjectId | Non
         NotFound: there is none, or the caller is no member.
     """
     authorize_projects(caller, scope)
-    project = await Project.find_by_id(project_id) if project_id else None
+    project = await Project.find_by_id(project_id)
     if project is None or not await is_living(Project, {"_id": project.id, "accountId": project.account_id}):
         raise NotFound("there is no such project")
     if caller.kind == "user":

@@ -36,7 +36,7 @@ from app.living import only_living
 from app.patches import patch_kind
 from app.principal import Caller, Principal
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.repositories.projects import (
     authorize_projects,
     create_project,
@@ -46,7 +46,6 @@ from app.repositories.projects import (
     remove_member,
 )
 from app.repositories.views import MemberRole, NewProject, ProjectView
-from app.users.views import current
 from models.base import parse_id
 from models.project import Member, Project
 
@@ -115,9 +114,7 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     "/{projectId}",
     operation_id="deleteProject",
     summary="Delete a project, its repository connection and events",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
-    | answers(RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -129,7 +126,7 @@ async def delete(projectId: str, caller: Caller, request: Request, response: Res
         caller,
         request,
         response,
-        lambda project: current(ProjectView.model_validate(project)),
+        ProjectView.model_validate,
     )
 
 

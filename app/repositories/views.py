@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, SecretStr, StrictBool
 from app.users.views import View
 from models.base import Fields, Reference, Timestamp
 from models.project import Member, ProjectName, ProjectRole
-from models.repository_connection import Health, RepositoryConnection, ServiceType
+from models.repository_connection import Health, ServiceType
 from models.webhook_event import EventStatus
 
 
@@ -65,10 +65,10 @@ class RepositoryConnectionInfo(Fields):
     created_at: Timestamp
 
 
-def current_info(connection: RepositoryConnection) -> dict[str, Any]:
+class CurrentInfo(RepositoryConnectionInfo):
     """A repository connection as the `current` of a 412 carries it."""
-    shown = RepositoryConnectionInfo.model_validate(connection).model_dump(mode="json", by_alias=True)
-    return {**shown, "version": connection.version}
+
+    version: int
 
 
 class HealthView(Fields):

@@ -29,9 +29,9 @@ from app.patches import patch_kind
 from app.principal import Caller, authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, plan_view, receipt_of
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view, receipt_of
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
-from app.users.views import CompleteView, Embedded, UserView, complete, current, user_view
+from app.users.views import CompleteView, Embedded, UserView, complete, user_view
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
@@ -129,9 +129,7 @@ async def patch(userId: str, caller: Caller, request: Request, response: Respons
     "/{userId}",
     operation_id="deleteUser",
     summary="Delete a user and all that belongs to them",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}}
-    | answers(RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to them", RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -141,7 +139,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     """
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    return await delete_and_answer(User, user_id, caller, request, response, lambda user: current(user_view(user)))
+    return await delete_and_answer(User, user_id, caller, request, response, user_view)
 
 
 @router.get(
@@ -153,7 +151,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
 async def deletion(userId: str, caller: Caller) -> Receipt:
     """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final` in the end."""
     user_id = caller.resolve(userId)
-    ledger = await Deletion.find_one_by_id(user_id)
+    ledger = await Deletion.find_by_id(user_id)
     if ledger is None or ledger.by != caller.name:
         authorize(caller, "users:write", user_id=user_id)
     if ledger is None or ledger.root != User.collection_name():

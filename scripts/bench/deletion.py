@@ -166,7 +166,7 @@ class Run:
         """How many documents the receipt has counted so far, None once the sweep is over."""
         async with connect(self.settings, self.uri, bounded=False) as client:
             await bind(client, self.settings)
-            ledger = await Deletion.find_one_by_id(self.user_id)
+            ledger = await Deletion.find_by_id(self.user_id)
         return None if ledger is None or ledger.swept else sum(ledger.deleted.values())
 
 
@@ -198,5 +198,5 @@ async def _outcome(settings: Settings, uri: str, user_id: ObjectId) -> tuple[int
     async with connect(settings, uri, bounded=False) as client:
         await bind(client, settings)
         counts = [await document.raw().count_documents({"userId": user_id}) for document in (Activity, Analytics)]
-        ledger = await Deletion.find_one_by_id(user_id)
+        ledger = await Deletion.find_by_id(user_id)
         return sum(counts), ledger.deleted if ledger else {}

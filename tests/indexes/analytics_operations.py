@@ -38,7 +38,6 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
         lambda: QuarantinedEvent.newest("app1", 10),
         lambda: QuarantinedEvent.newest("app1", 10, (now(), "one")),
     ],
-    "QuarantinedEvent.remove_of": [lambda: QuarantinedEvent.remove_of(ME)],
     "RollupState.ensure": [RollupState.ensure],
     "RollupState.move": [move],
     "RollupState.read": [RollupState.read],

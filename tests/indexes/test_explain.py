@@ -180,7 +180,6 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Budget.spend": [lambda: Budget.spend("x", NOW)],
     "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x")],
     "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
-    "Deletion.find_one_by_id": [lambda: Deletion.find_one_by_id(ME)],
     "Deletion.find_pending": [lambda: Deletion.find_pending(ME, Stage.CASCADE, 10)],
     "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.DONE)],
     "Deletion.has_unsettled": [lambda: Deletion.has_unsettled(ME)],
