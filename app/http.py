@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from app.body import dump_json, parse_json
 from app.errors import Invalid, Problem, VersionMismatch
 from app.principal import asks_for_caller, authenticate
-from models.base import parse_id
+from models.base import Raw, Stored, parse_id
 from models.precondition import Expected
 
 T = TypeVar("T")
@@ -254,6 +254,15 @@ def page(items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]) -> tup
         return items, None
     kept = items[:limit]
     return kept, encode_cursor(*key(kept[-1]))
+
+
+async def newest(
+    document: type[Stored], where: Mapping[str, Any], limit: int, cursor: str | None
+) -> tuple[list[Raw], str | None]:
+    """A page of the stored rows that match, the newest id first, and the cursor of the next page (`decode_cursor`)."""
+    before = decode_cursor(cursor, ObjectId)
+    rows = await document.list_newest(where, limit + 1, before[0] if before else None)
+    return page(rows, limit, lambda row: (row["_id"],))
 
 
 class FieldError(BaseModel):

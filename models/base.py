@@ -164,6 +164,12 @@ class Stored(Document):
         return None if row is None else cls.from_stored(row)
 
     @classmethod
+    async def list_newest(cls, where: Mapping[str, Any], limit: int, before: ObjectId | None = None) -> list[Raw]:
+        """The stored rows that match, the newest id first; those before an id, where one is given."""
+        query = {**where, "_id": {**where.get("_id", {}), "$lt": before}} if before else where
+        return await cls.raw().find(query).sort("_id", -1).limit(limit).to_list()
+
+    @classmethod
     async def fetch(
         cls, ids: Iterable[Any], session: Session = None, fields: Mapping[str, int] | None = None
     ) -> dict[Any, Raw]:

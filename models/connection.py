@@ -58,13 +58,6 @@ class Connection(HoldsSecrets, OwnedByUser):
         name = "connections"
 
     @classmethod
-    async def list_of(cls, user_id: ObjectId, limit: int, before: ObjectId | None) -> list["Connection"]:
-        """A user's connections, newest first."""
-        where: Raw = {"userId": user_id, **({"_id": {"$lt": before}} if before else {})}
-        cursor = cls.raw().find(where).sort("_id", -1).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
-
-    @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list[ObjectId]:
         """Ids of connections that are to be synced and are not being synced, longest due first."""
         where = {"nextAttemptAt": {"$lte": moment}, "running.until": {"$not": {"$gt": moment}}}

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
@@ -33,9 +32,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -77,13 +75,9 @@ async def create(
 async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[AccountView]:
     """The newest first. A key that is bound to an account sees that one."""
     authorize(caller, READ, account_id=caller.account_id)
-    after = decode_cursor(cursor, ObjectId)
-    where: dict[str, Any] = {"_id": {"$lt": after[0]}} if after else {}
-    if caller.account_id is not None:
-        where = {"_id": {"$eq": caller.account_id, **where.get("_id", {})}}
-    rows = await Account.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[account_view(Account.from_stored(row)) for row in items], next_cursor=following)
+    where = {} if caller.account_id is None else {"_id": {"$eq": caller.account_id}}
+    rows, following = await newest(Account, where, limit, cursor)
+    return Page(items=[account_view(Account.from_stored(row)) for row in rows], next_cursor=following)
 
 
 @router.get(
@@ -191,8 +185,5 @@ async def create_user(
 async def list_users(accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[UserView]:
     """The newest first."""
     reached = await reach(caller, READ, accountId)
-    after = decode_cursor(cursor, ObjectId)
-    where = {"accountId": reached.account_id, **({"_id": {"$lt": after[0]}} if after else {})}
-    rows = await User.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[user_view(User.from_stored(row)) for row in items], next_cursor=following)
+    rows, following = await newest(User, {"accountId": reached.account_id}, limit, cursor)
+    return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)

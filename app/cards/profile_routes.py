@@ -26,9 +26,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -79,14 +78,11 @@ async def list_profiles(
 ) -> Page[SpendingProfileView]:
     """The newest first. The account's users see those on their cards."""
     reached = await reach(caller, READ, accountId, by_users=True)
-    after = decode_cursor(cursor, ObjectId)
-    place: dict[str, Any] = {"$lt": after[0]} if after else {}
+    where: dict[str, Any] = {"accountId": reached.account_id}
     if reached.holder is not None:
-        place["$in"] = await profiles_held(reached.account_id, reached.holder)
-    where = {"accountId": reached.account_id, **({"_id": place} if place else {})}
-    rows = await SpendingProfile.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[profile_view(SpendingProfile.from_stored(row)) for row in items], next_cursor=following)
+        where["_id"] = {"$in": await profiles_held(reached.account_id, reached.holder)}
+    rows, following = await newest(SpendingProfile, where, limit, cursor)
+    return Page(items=[profile_view(SpendingProfile.from_stored(row)) for row in rows], next_cursor=following)
 
 
 @router.get(

@@ -41,6 +41,7 @@ from app.http import (
     conditional,
     decode_cursor,
     etag,
+    newest,
     page,
     problems,
     request_precondition,
@@ -109,11 +110,9 @@ async def list_connections(
     authorize_bank(caller, "connections:read", user_id, "user")
     if expand:
         authorize(caller, "users:read", user_id=user_id)
-    before = decode_cursor(cursor, ObjectId)
     user = UserView.model_validate(await expand_user(user_id))
-    found = await Connection.list_of(user_id, limit + 1, before[0] if before else None)
-    items, following = page(found, limit, lambda connection: (connection.id,))
-    views = [ConnectionView.model_validate(connection) for connection in items]
+    rows, following = await newest(Connection, {"userId": user_id}, limit, cursor)
+    views = [ConnectionView.model_validate(Connection.from_stored(row)) for row in rows]
     if expand:
         views = [view.model_copy(update={"user": user}) for view in views]
     return Page(items=views, next_cursor=following)
@@ -205,10 +204,9 @@ async def list_accounts(
 ) -> Page[BankAccountView]:
     """The newest first; closed ones are kept."""
     connection = await find_connection(caller, "connections:read", parse_id(connectionId))
-    before = decode_cursor(cursor, ObjectId)
-    found = await BankAccount.list_of(ObjectId(connection.id), limit + 1, before[0] if before else None)
-    items, following = page(found, limit, lambda account: (account.id,))
-    return Page(items=[BankAccountView.model_validate(account) for account in items], next_cursor=following)
+    rows, following = await newest(BankAccount, {"connectionId": connection.id}, limit, cursor)
+    views = [BankAccountView.model_validate(BankAccount.from_stored(row)) for row in rows]
+    return Page(items=views, next_cursor=following)
 
 
 @router.get(

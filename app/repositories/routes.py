@@ -25,9 +25,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -71,14 +70,10 @@ async def create(
 async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ProjectView]:
     """The newest first; for users, those that they are members of."""
     authorize_projects(caller, "projects:read")
-    before = decode_cursor(cursor, ObjectId)
-    member = caller.id if caller.kind == "user" else None
-    found = await Project.list_page(member, limit + 1, before[0] if before else None)
-    items, following = page(found, limit, lambda project: (project.id,))
-    rows = [{"_id": project.id, "accountId": project.account_id} for project in items]
-    living = {row["_id"] for row in await only_living(Project, rows)}
-    shown = [ProjectView.model_validate(project) for project in items if project.id in living]
-    return Page(items=shown, next_cursor=following)
+    where = {"members.userId": caller.id} if caller.kind == "user" else {}
+    rows, following = await newest(Project, where, limit, cursor)
+    living = await only_living(Project, rows)
+    return Page(items=[ProjectView.model_validate(Project.from_stored(row)) for row in living], next_cursor=following)
 
 
 @router.get(

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
@@ -17,9 +16,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -85,12 +83,9 @@ async def list_users(
         if user is not None and not await is_living(User, {"_id": user.id, "accountId": user.account_id}):
             user = None
         return Page(items=[user_view(user)] if user else [])
-    after = decode_cursor(cursor, ObjectId)
-    where = {"_id": {"$lt": after[0]}} if after else {}
-    rows = await User.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    items = await only_living(User, items)
-    return Page(items=[user_view(User.from_stored(row)) for row in items], next_cursor=following)
+    rows, following = await newest(User, {}, limit, cursor)
+    living = await only_living(User, rows)
+    return Page(items=[user_view(User.from_stored(row)) for row in living], next_cursor=following)
 
 
 @router.get(
