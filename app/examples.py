@@ -107,9 +107,9 @@ PATCHES: Final[dict[str, Any]] = {
 }
 
 
-def answers(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
+def answers(example: Any) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's example of an answer. FastAPI drops nulls from the document, so an example holds none."""
-    return {status: {"content": {"application/json": {"example": example}}}}
+    return {200: {"content": {"application/json": {"example": example}}}}
 
 
 def page_of(item: Any) -> dict[int | str, dict[str, Any]]:

@@ -99,9 +99,9 @@ class Connection(HoldsSecrets, OwnedByUser):
         result = await self.raw().update_one(self._held(), update, session=session)
         return result.matched_count == 1
 
-    async def end_sync(self, fields: Raw, *, session: Session = None) -> "Connection | None":
+    async def end_sync(self, fields: Raw) -> "Connection | None":
         """Give the lease back and set stored fields (None removes one); None where the lease was lost."""
-        return await Connection.change(self._held(), {**fields, "running": None}, session=session)
+        return await Connection.change(self._held(), {**fields, "running": None})
 
     def _held(self) -> dict[str, Any]:
         return {"_id": self.id, "syncFence": self.sync_fence, "running.startedAt": {"$exists": True}}
