@@ -116,8 +116,8 @@ def main(
         stack.callback(worker.end)
         worker.start()
         load.play(server, _WORKLOAD, 1.0)
-        worker.idle = worker.peak()
         quiet = [load.play(server, _WORKLOAD, seconds).p99 for _ in range(10)]
+        worker.idle = worker.peak()
         started = time.monotonic()
         asked = httpx.delete(
             f"http://127.0.0.1:{server.port}/v1/users/{user_id}", headers={"Authorization": f"Bearer {key}"}, timeout=60

@@ -10,7 +10,8 @@ from bson import Timestamp as ClusterTime
 
 from app.database import transaction
 from models.activity import Activity, ActivityContent
-from models.app_data import AppData, Expiry, StaleVersion
+from models.app_data import AppData, StaleVersion
+from models.app_data_updates import Expiry
 from models.base import now
 from models.precondition import Expected
 
