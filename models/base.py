@@ -171,14 +171,14 @@ class Stored(Document):
 
     @classmethod
     async def fetch(
-        cls, ids: Iterable[Any], session: Session = None, fields: Mapping[str, int] | None = None
+        cls, ids: Iterable[Any], session: Session = None, fields: Iterable[str] | None = None
     ) -> dict[Any, Raw]:
-        """The stored rows with these ids, by id, however many they are; `fields` is a projection, None for all."""
+        """The stored rows with these ids, by id, however many; with these fields only, where some are named."""
         found: dict[Any, Raw] = {}
-        wanted = list(ids)
+        wanted, shown = list(ids), None if fields is None else dict.fromkeys(fields, 1)
         for start in range(0, len(wanted), _IDS_AT_ONCE):
             where: Raw = {"_id": {"$in": wanted[start : start + _IDS_AT_ONCE]}}
-            found |= {row["_id"]: row async for row in cls.raw().find(where, fields, session=session)}
+            found |= {row["_id"]: row async for row in cls.raw().find(where, shown, session=session)}
         return found
 
     async def add(self, session: Session = None) -> Self:

@@ -42,7 +42,7 @@ class Person(Stored):
     @classmethod
     async def find_by_keys(cls, keys: Collection[str], session: Session = None) -> dict[str, Raw]:
         """Key -> `{"number", "userId"?}` of those that are known."""
-        return await cls.fetch(keys, session, {"number": 1, "userId": 1})
+        return await cls.fetch(keys, session, ("number", "userId"))
 
     @classmethod
     async def numbers_of(cls, user_ids: Collection[ObjectId], session: Session = None) -> dict[ObjectId, set[int]]:

@@ -35,7 +35,7 @@ from models import (
 )
 from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
-from models.app_data import Expiry
+from models.app_data_updates import Expiry
 from models.base import Raw, Stored
 from models.deletion import Stage
 from models.owned import OneToOne, OwnedByUser, populate
