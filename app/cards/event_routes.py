@@ -6,8 +6,9 @@ from beanie import PydanticObjectId
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.accounts.examples import EVENT_SHOWN
-from app.examples import page_of
+from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING
+from app.cards.redelivery import redeliver
+from app.examples import answers, page_of
 from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
 from app.principal import Caller, authorize
 from app.users.views import View
@@ -51,3 +52,15 @@ async def list_events(
     where = {**({"accountId": account} if account else {}), "state": state}
     rows, following = await newest(CardEvent, where, limit, cursor)
     return Page(items=[CardEventView.model_validate(CardEvent.from_stored(row)) for row in rows], next_cursor=following)
+
+
+@router.post(
+    "/v1/admin/card-events/{eventId}/redeliver",
+    operation_id="redeliverCardEvent",
+    summary="Deliver an event again that was given up",
+    responses=problems(409) | answers(EVENT_WAITING),
+)
+async def redeliver_event(eventId: PydanticObjectId, caller: Caller) -> CardEventView:
+    """It waits at the end of its card's events, and is tried as often as a new one. Only what is `dead` can be."""
+    authorize(caller, "admin")
+    return CardEventView.model_validate(await redeliver(eventId))
