@@ -201,6 +201,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET /v1/admin/relations": ADMIN,
     "GET /v1/admin/integrity": ADMIN,
     "GET /v1/admin/card-events": ADMIN,
+    "POST /v1/admin/card-events/{eventId}/redeliver": ADMIN,
     "GET /v1/admin/jobs": ADMIN,
     "GET /v1/admin/deletions/{deletionId}": ADMIN,
     "GET /v1/admin/jobs/{jobId}": ADMIN,

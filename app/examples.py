@@ -107,9 +107,9 @@ PATCHES: Final[dict[str, Any]] = {
 }
 
 
-def answers(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
+def answers(example: Any) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's example of an answer. FastAPI drops nulls from the document, so an example holds none."""
-    return {status: {"content": {"application/json": {"example": example}}}}
+    return {200: {"content": {"application/json": {"example": example}}}}
 
 
 def page_of(item: Any) -> dict[int | str, dict[str, Any]]:
@@ -273,7 +273,6 @@ EVENT_SHOWN: Final = {
     "attempts": 1,
     "receivedAt": "2026-11-20T08:30:00.125Z",
 }
-TAKEN_SHOWN: Final = {"id": _ID, "duplicate": False}
 IDENTITY_SHOWN: Final = {"id": _ID, **_DATES, "provider": "phone", "providerId": "+14155550123"}
 SESSION_SHOWN: Final = {
     "id": _ID,

@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.body import dump_json, parse_json
-from app.errors import Invalid, Problem
+from app.errors import Invalid, Problem, VersionMismatch
 from app.principal import asks_for_caller, authenticate
-from models.base import parse_id
+from models.base import Raw, Stored, parse_id
 from models.precondition import Expected
 
 T = TypeVar("T")
@@ -162,6 +162,16 @@ def wants_absence(expected: Expected | None) -> bool:
     return expected is not None and expected.absent
 
 
+def require(expected: Expected | None, shown: Mapping[str, Any]) -> None:
+    """See that a precondition holds for a document that is there, shown as `GET` sends it, its `version` with it.
+
+    Raises:
+        VersionMismatch: it does not.
+    """
+    if not holds(expected, shown["version"]):
+        raise VersionMismatch(shown, absent=wants_absence(expected))
+
+
 def is_known(if_none_match: str | None, version: int) -> bool:
     """Whether a reader has this version already, and a 304 will do; tags are compared weakly."""
     if if_none_match is None:
@@ -244,6 +254,15 @@ def page(items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]) -> tup
         return items, None
     kept = items[:limit]
     return kept, encode_cursor(*key(kept[-1]))
+
+
+async def newest(
+    document: type[Stored], where: Mapping[str, Any], limit: int, cursor: str | None
+) -> tuple[list[Raw], str | None]:
+    """A page of the stored rows that match, the newest id first, and the cursor of the next page (`decode_cursor`)."""
+    before = decode_cursor(cursor, ObjectId)
+    rows = await document.list_newest(where, limit + 1, before[0] if before else None)
+    return page(rows, limit, lambda row: (row["_id"],))
 
 
 class FieldError(BaseModel):

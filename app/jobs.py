@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -11,7 +12,7 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from app.observability import log
+from app.observability import JOBS, log
 from models.base import now
 from models.job import Job
 
@@ -101,14 +102,18 @@ async def run_one(handlers: Mapping[str, Handler]) -> bool:
     held = await claim(list(handlers))
     if held is None:
         return False
+    started, outcome = time.perf_counter(), "done"
     try:
         await handlers[held.job.kind](held)
         await held.finish()
     except LostLease:
+        outcome = "taken_over"
         log.warning("job taken over", kind=held.job.kind, job=str(held.job.id))
     except Exception as error:
+        outcome = "failed"
         log.error("job failed", kind=held.job.kind, job=str(held.job.id), exc_info=error)
         await held.fail(error)
+    JOBS.labels(held.job.kind, outcome).observe(time.perf_counter() - started)
     return True
 
 

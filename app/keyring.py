@@ -4,7 +4,6 @@ A sealed value opens only where it was sealed: collection, field, document and o
 and its key is derived for that one place. Keys have ids; the newest seals, all of them open.
 """
 
-import os
 import secrets
 import time
 from base64 import b64decode, b64encode
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
+from app.private_files import keep_first
 from app.settings import Settings
 from models.base import now
 from models.sealed import Place, Sealed
@@ -53,7 +53,9 @@ class Keys:
     def dump(self) -> str:
         """As a key ring file holds them."""
         keys = {key_id: b64encode(key).decode() for key_id, key in self.by_id.items()}
-        return orjson.dumps({"current": self.current, "keys": keys}, option=orjson.OPT_INDENT_2).decode()
+        return orjson.dumps(
+            {"current": self.current, "keys": keys}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        ).decode()
 
     def with_new(self) -> "Keys":
         """The ring with one more key, which seals from now on."""
@@ -206,30 +208,10 @@ def read_keys(path: Path) -> Keys:
     return parse_keys(text, f"the key ring {path}")
 
 
-def write_keys(path: Path, keys: Keys, *, replace: bool = True) -> None:
-    """Write a ring's file (mode 0600), so that it is there whole or not at all.
-
-    Args:
-        path: the file.
-        keys: what it is to hold.
-        replace: false to leave one alone that another process has made meanwhile.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(keys.dump() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    if replace:
-        fresh.replace(path)
-        return
-    try:
-        path.hardlink_to(fresh)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+def keyring_of(scope: Any) -> KeyRing:
+    """The ring of the process that serves this request."""
+    found: KeyRing = scope["app"].state.keyring
+    return found
 
 
 def load_keyring(settings: Settings) -> KeyRing:
@@ -242,5 +224,5 @@ def load_keyring(settings: Settings) -> KeyRing:
         return KeyRing(parse_keys(settings.keyring.get_secret_value(), "SATCHEL_KEYRING"))
     path = settings.keyring_path
     if settings.environment == "development" and settings.keyring_file is None and not path.exists():
-        write_keys(path, new_keys(), replace=False)
+        keep_first(path, new_keys().dump().encode())
     return KeyRing(read_keys(path), path)

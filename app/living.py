@@ -7,9 +7,7 @@ from bson import ObjectId
 from pymongo.read_concern import ReadConcern
 
 from models.base import Raw, Session, Stored
-from models.relations import RELATIONS, OnDelete, Relation, references_of
-
-Relations = tuple[Relation, ...]
+from models.relations import RELATIONS, OnDelete, Relation, Relations, references_of
 
 
 async def is_living(

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
+import app.work  # noqa: F401  # with it come the witnesses of deletions
 from app import openapi
 from app.accounts.routes import router as accounts
 from app.accounts.webhook_keys import load_webhook_keys
@@ -53,7 +54,6 @@ from app.tokens import load_tokens
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
 from app.validation import validation_problem
-from app.work import DOMAINS
 from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
@@ -63,7 +63,6 @@ ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, repositories)
 VERSION = "0.1.0"
-assert DOMAINS  # with them come the witnesses of deletions
 _TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
 _SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]
 _SENT_HEADERS += ["Satchel-Staleness", "Satchel-Rollup-Lag"]

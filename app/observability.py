@@ -23,6 +23,7 @@ _PROCESS: Final = secrets.token_hex(4)
 _NUMBERS: Final = itertools.count(1)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
 
 REQUESTS: Final = Histogram(
     "satchel_request_seconds", "Time to answer, by route template", ["method", "route", "status"], buckets=_BUCKETS
@@ -33,6 +34,12 @@ COMMANDS: Final = Histogram(
     "satchel_mongodb_command_seconds", "Time of a MongoDB command", ["command", "outcome"], buckets=_BUCKETS
 )
 POOL: Final = Gauge("satchel_mongodb_pool_connections", "Connections to MongoDB", ["state"])
+JOBS: Final = Histogram(
+    "satchel_job_seconds", "Time of a worker's job, by what came of it", ["kind", "outcome"], buckets=_LONG_BUCKETS
+)
+CARD_EVENTS: Final = Counter(
+    "satchel_card_events", "Attempts to deliver an event to an account's webhook, by what came of it", ["outcome"]
+)
 LATE_SWEPT: Final = Counter("satchel_late_swept_documents", "Documents found of a root after its deletion was swept")
 
 log = structlog.get_logger("satchel")

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -88,7 +89,7 @@ class _Checked(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """A connection to the first address of a host, if all its addresses are public."""
-        address = host if host.lower() in self._private_hosts else await _public_address(host, port)
+        address = host if host.lower() in self._private_hosts else await public_address(host, port)
         return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
@@ -96,14 +97,23 @@ class _Checked(httpcore.AsyncNetworkBackend):
         await self._inner.sleep(seconds)
 
 
-async def _public_address(host: str, port: int) -> str:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
-    except OSError as error:
-        raise httpcore.ConnectError("the name does not resolve") from error
+class RefusedAddress(httpcore.ConnectError):
+    """The place is not public, or may not be."""
+
+
+async def public_address(host: str, port: int) -> str:
+    """The address of a host to connect to, where all that it has are public.
+
+    What was looked at is what is to be connected to: a second answer of the name service cannot lead elsewhere.
+
+    Raises:
+        RefusedAddress: one is not public.
+        OSError: the name service knows no such host.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or not all(map(is_public, addresses)):
-        raise httpcore.ConnectError("the address is not public")
+        raise RefusedAddress("the host has an address that is not public")
     return addresses[0]
 
 

@@ -1,16 +1,21 @@
 """The two ways to patch a document: JSON Merge Patch (RFC 7396) and JSON Patch (RFC 6902)."""
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import jsonpatch
 import jsonpointer
 import orjson
+from pydantic import ValidationError
 
 from app.body import MAX_BODY_BYTES
 from app.errors import Invalid, PatchTestFailed, TooLarge, UnsupportedMediaType
+from app.validation import validation_problem
+from models.base import Fields, stored_name
 from models.values import MAX_DEPTH, Json
 
+C = TypeVar("C", bound=Fields)
 _MAX_OPERATIONS: Final = 1000
 _NOTHING: Final = object()
 
@@ -49,6 +54,37 @@ def apply_patch(kind: PatchKind, patch: Json, document: Json) -> Json:
         TooLarge: it copies more than a body may hold.
     """
     return merge(document, patch) if kind is PatchKind.MERGE else _json_patch(document, patch)
+
+
+def patched(shown: Mapping[str, Any], kind: PatchKind, patch: Json, content: type[C]) -> tuple[C, dict[str, Any]]:
+    """The content that a patch leaves.
+
+    Args:
+        shown: the document as `GET` sends it.
+        kind: which kind of patch it is.
+        patch: the body.
+        content: the fields of it that may change.
+
+    Returns:
+        The content, and what of it changed: new values by stored name.
+
+    Raises:
+        Invalid: the result is not acceptable, or something else than the content was changed.
+    """
+    after = apply_patch(kind, patch, dict(shown))
+    if not isinstance(after, dict):
+        raise Invalid.field("", "malformed", "the result is no object")
+    names = {stored_name(name) for name in content.model_fields}
+    changed = {name for name in {*shown, *after} if shown.get(name) != after.get(name)}
+    if fixed := sorted(changed & (shown.keys() - names)):
+        raise Invalid.field(f"/{fixed[0]}", "read_only", f"{fixed[0]} does not change by a patch")
+    try:
+        result = content.model_validate({name: after[name] for name in after if name in names or name not in shown})
+    except ValidationError as error:
+        raise validation_problem(error.errors(), "") from None
+    before = content.model_validate({name: shown[name] for name in shown if name in names}).model_dump(by_alias=True)
+    stored = result.model_dump(by_alias=True)
+    return result, {name: value for name, value in stored.items() if before[name] != value}
 
 
 def merge(target: Json, patch: Json) -> Json:

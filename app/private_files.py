@@ -1,37 +1,69 @@
-"""Files of secrets, which only their owner may read (mode 0600)."""
+"""Files of secrets, which only their owner may read (mode 0600). What was written is on the disk, and whole."""
 
 import os
 import secrets
 from pathlib import Path
+from typing import Final
+
+_LEAST: Final = 32
 
 
 def keep_first(path: Path, content: bytes) -> None:
-    """Make a file whole, unless it is there already: of racing processes the first one's content stays."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    fresh.touch(mode=0o600, exist_ok=False)
-    fresh.write_bytes(content)
+    """Make a file, unless it is there already: of racing processes the first one's content stays."""
+    fresh = _fresh(path, content)
     try:
         path.hardlink_to(fresh)
     except FileExistsError:
         pass
     finally:
         fresh.unlink()
+    _sync(path.parent, os.O_RDONLY)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put other content in the place of a file's, or make it."""
+    _fresh(path, content).replace(path)
+    _sync(path.parent, os.O_RDONLY)
 
 
 def append(path: Path, content: bytes) -> None:
     """Add to the end of a file, by one write to the disk: a container that has the file mounted sees it, too."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    _sync(path, os.O_WRONLY | os.O_APPEND, content)
+
+
+def read_master(path: Path, *, make: bool) -> bytes:
+    """The secret that a file holds, from which keys are derived.
+
+    Args:
+        path: the file.
+        make: whether to make one where there is none.
+
+    Raises:
+        ValueError: it has less than 32 bytes.
+        FileNotFoundError: it is not there, and not to be made.
+    """
+    if make and not path.exists():
+        keep_first(path, secrets.token_urlsafe(48).encode() + b"\n")
+    master = path.read_bytes().strip()
+    if len(master) < _LEAST:
+        raise ValueError(f"{path} holds less than {_LEAST} bytes")
+    return master
+
+
+def _fresh(path: Path, content: bytes) -> Path:
+    """A file beside the one that is meant."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    _sync(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, content)
+    return fresh
+
+
+def _sync(path: Path, flags: int, content: bytes = b"") -> None:
+    """Open a file or folder, write what there is to write, and wait until it is on the disk."""
+    descriptor = os.open(path, flags, 0o600)
     try:
-        os.write(descriptor, content)
+        while content:
+            content = content[os.write(descriptor, content) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Put other content in the place of a file's, whole or not at all."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    fresh.touch(mode=0o600, exist_ok=False)
-    fresh.write_bytes(content)
-    fresh.replace(path)

@@ -1,6 +1,5 @@
 """What the server sets of a document: sent back by a PUT as it was shown it is welcome, changed it is refused."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
@@ -39,18 +38,17 @@ def told(content: BaseModel) -> set[str]:
     return content.model_fields_set & READ_ONLY
 
 
-def refuse_changes(content: BaseModel, shown: BaseModel | None, names: Iterable[str] | None = None) -> None:
+def refuse_changes(content: BaseModel, shown: BaseModel | None) -> None:
     """See that the read-only fields of a body are as they are shown.
 
     Args:
         content: the body.
         shown: the document as it is sent; None where there is none, so that nothing can be told of it.
-        names: attributes to look at; None for all that the body has.
 
     Raises:
         Invalid: some are not; `errors` names them.
     """
-    wrong = sorted(name for name in names or told(content) if not _same(content, shown, name))
+    wrong = sorted(name for name in told(content) if not _same(content, shown, name))
     if wrong:
         found = [stored_name(name).lstrip("_") for name in wrong]
         errors = [

@@ -99,6 +99,12 @@ class Settings(SignInSettings, ArchiveSettings):
     lean_indexes: bool = Field(
         default=False, description="Do without the indexes that are a prefix of another (`indexes apply --lean`)."
     )
+    worker_metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port at which a worker answers `/metrics`, at the address `host`. Unset: none.",
+    )
     worker_poll_seconds: float = Field(
         default=1.0, gt=0, description="How often an idle worker looks for a job that is due."
     )

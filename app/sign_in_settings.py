@@ -9,13 +9,17 @@ from pydantic_settings import BaseSettings
 
 
 class OidcProvider(BaseModel):
-    """Who issues ID tokens, where their keys are published, and who we are to them (`aud`, `azp`)."""
+    """Who issues ID tokens, where their keys are published, and who we are to them (`aud`, `azp`).
+
+    `nonce_hashed`: their `nonce` is the SHA-256, in hex, of what clients send us, and never what they send itself.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
 
     issuers: list[str] = Field(min_length=1)
     jwks_url: str = Field(pattern=r"^https?://")
     client_ids: list[str] = Field(min_length=1)
+    nonce_hashed: bool = False
 
 
 class SignInSettings(BaseSettings):

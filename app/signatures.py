@@ -1,6 +1,8 @@
-"""Signatures of webhooks: HMAC-SHA256, compared in constant time, and how OpenAPI is told of them."""
+"""Signatures of webhooks, ours and others': HMAC-SHA256, compared in constant time, and how OpenAPI is told of them."""
 
 import hmac
+import time
+from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Annotated, Any
@@ -24,6 +26,18 @@ class BadSignature(Unauthenticated):
 def signature(secret: str, message: bytes) -> str:
     """The hex HMAC-SHA256 of a message."""
     return hmac.new(secret.encode(), message, sha256).hexdigest()
+
+
+def standard_webhook(message_id: str, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
+    """The headers of a webhook by Standard Webhooks 1.0.0: id, time in Unix seconds, a signature by each key."""
+    timestamp = str(int(time.time()))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    signatures = (b64encode(hmac.digest(key, signed, sha256)).decode() for key in keys)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(f"v1,{each}" for each in signatures),
+    }
 
 
 def is_signed(message: bytes, signatures: Iterable[str], secrets: Iterable[str]) -> bool:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from app.analytics import deletion as _erasure  # noqa: F401  # its witnesses
+from app.analytics import deletion as analytics_deletion
 from app.analytics import jobs as analytics
 from app.app_data import jobs as app_data
 from app.auth import jobs as auth
@@ -25,7 +25,7 @@ from app.settings import Settings
 DOMAINS: Final = (relations, app_data, auth, analytics, cards, connections, repositories)
 """The modules with jobs. Another is one more name here."""
 
-WITNESSES: Final = (cards_deletion, connections_deletion, repositories_deletion)
+WITNESSES: Final = (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
 """The modules that note something about deletions. Another is one more name here."""
 
 LOOPS: Final[tuple[Callable[[Settings, asyncio.Event], Awaitable[None]], ...]] = (deliver,)

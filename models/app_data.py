@@ -2,8 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import Enum
+from datetime import datetime
 from typing import Any, Final, Self
 
 from bson import ObjectId
@@ -13,28 +12,30 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from models.app import AppId, DataKey
+from models.app_data_updates import (
+    NEVER,
+    Expiry,
+    key_of,
+    matching,
+    put_update,
+    replace_update,
+    tombstone_update,
+    unexpired,
+)
 from models.base import Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
 from models.precondition import Expected
-from models.values import Json, escape_refs, has_refs, unescape_refs
+from models.values import Json, unescape_refs
 
-_NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _BEFORE: Final = {"_id": 0, "version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1}
 _SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
 _ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
 _VALUE: Final = {"_id": 0, "value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
-_BUMP: Final = {"$add": [{"$ifNull": ["$version", 0]}, 1]}
 _RACES: Final = 5
 
 
 class StaleVersion(Exception):
     """The stored value is not the one that the write was made for."""
-
-
-class Expiry(Enum):
-    """What a write does to an expiry that is there."""
-
-    KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,13 @@ class AppData(OwnedByUser):
 
         This is seed 002's `findByUserAppAndKey` as a hot path: one query, no document made of the answer.
         """
-        row = await cls.raw().find_one(_key(user_id, app_id, data_key), _VALUE, session=session)
+        row = await cls.raw().find_one(key_of(user_id, app_id, data_key), _VALUE, session=session)
         return _live(row)
 
     @classmethod
     async def find_envelope(cls, user_id: ObjectId, app_id: str, data_key: str) -> Raw | None:
         """The live value in its envelope (`dataKey, value, version, createdAt, updatedAt, expiresAt?`), or None."""
-        row = _live(await cls.raw().find_one(_key(user_id, app_id, data_key), _ENVELOPE))
+        row = _live(await cls.raw().find_one(key_of(user_id, app_id, data_key), _ENVELOPE))
         return None if row is None else _enveloped(row)
 
     @classmethod
@@ -108,7 +109,7 @@ class AppData(OwnedByUser):
         span: Raw = {"$gte": prefix, "$lt": prefix + "\x7f"}
         if after is not None:
             span["$gt"] = after
-        query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **_unexpired(now())}
+        query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **unexpired(now())}
         wanted = _ENVELOPE if fields is None else _projection(fields)
         if share is not None:
             wanted = _shared(wanted, share)
@@ -188,11 +189,12 @@ class AppData(OwnedByUser):
             pymongo.errors.DuplicateKeyError: within a transaction only: racing creators; start again from outside.
         """
         moment = now()
-        update = [{"$set": _put_fields(value, size, by, expires_at, moment)}]
-        query = _key(user_id, app_id, data_key)
+        query = key_of(user_id, app_id, data_key)
         upsert = expected is None or expected.absent
         if expected is not None:
-            query |= _precondition(expected, moment)
+            query |= matching(expected, moment)
+        make = put_update if upsert else replace_update
+        update = make(value, size, by, expires_at, moment)
         for attempt in range(_RACES):
             if before is not None:
                 await before()
@@ -233,9 +235,9 @@ class AppData(OwnedByUser):
         if expected is not None and expected.absent:
             raise StaleVersion
         moment = now()
-        query = _key(user_id, app_id, data_key) | _precondition(expected or Expected(), moment)
+        query = key_of(user_id, app_id, data_key) | matching(expected or Expected(), moment)
         before = await cls.raw().find_one_and_update(
-            query, [{"$set": _tombstone(by, moment)}], {"_id": 0, "version": 1}, session=session
+            query, tombstone_update(by, moment), {"_id": 0, "version": 1}, session=session
         )
         if before is None:
             raise StaleVersion
@@ -257,7 +259,7 @@ class AppData(OwnedByUser):
         count = 0
         async for row in rows:
             result = await cls.raw().update_one(
-                {"_id": row["_id"], "version": row["version"], **due}, [{"$set": _tombstone("expiry", moment)}]
+                {"_id": row["_id"], "version": row["version"], **due}, tombstone_update("expiry", moment)
             )
             count += result.modified_count
         return count
@@ -291,59 +293,8 @@ class AppData(OwnedByUser):
         return document
 
 
-def _key(user_id: ObjectId, app_id: str, data_key: str) -> Raw:
-    return {"userId": user_id, "appId": app_id, "dataKey": data_key}
-
-
-def _unexpired(moment: datetime) -> Raw:
-    return {"expiresAt": {"$not": {"$lte": moment}}}
-
-
-def _precondition(expected: Expected, moment: datetime) -> Raw:
-    if expected.absent:
-        return {"$or": [{"deleted": True}, {"expiresAt": {"$lte": moment}}]}
-    live: Raw = {"deleted": False, **_unexpired(moment)}
-    if expected.versions is None:
-        return live
-    only_one = len(expected.versions) == 1
-    return {"version": expected.versions[0] if only_one else {"$in": list(expected.versions)}, **live}
-
-
-def _put_fields(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> Raw:
-    escaped = has_refs(value)
-    was_live = {"$and": [{"$eq": ["$deleted", False]}, {"$gt": [{"$ifNull": ["$expiresAt", _NEVER]}, moment]}]}
-    fields: Raw = {
-        "value": {"$literal": escape_refs(value) if escaped else value},
-        "escaped": escaped,
-        "deleted": False,
-        "version": _BUMP,
-        "createdAt": {"$cond": [was_live, "$createdAt", moment]},
-        "updatedAt": moment,
-        "changedAt": "$$CLUSTER_TIME",
-        "changedBy": {"$literal": by},
-        "bytes": size,
-    }
-    if expires_at is not Expiry.KEEP:
-        fields["expiresAt"] = expires_at or "$$REMOVE"
-    return fields
-
-
-def _tombstone(by: str, moment: datetime) -> Raw:
-    return {
-        "value": "$$REMOVE",
-        "expiresAt": "$$REMOVE",
-        "escaped": False,
-        "deleted": True,
-        "version": _BUMP,
-        "updatedAt": moment,
-        "changedAt": "$$CLUSTER_TIME",
-        "changedBy": {"$literal": by},
-        "bytes": 0,
-    }
-
-
 def _written(before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None) -> Written:
-    live = before is not None and not before["deleted"] and before.get("expiresAt", _NEVER) > moment
+    live = before is not None and not before["deleted"] and before.get("expiresAt", NEVER) > moment
     kept = before.get("expiresAt") if before is not None else None
     return Written(
         created=not live,

@@ -6,7 +6,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
-from models.base import Raw, Session, Timestamp
+from models.base import Session, Timestamp
 from models.owned import OwnedByUser
 
 AccountStatus = Literal["open", "closed"]
@@ -35,19 +35,6 @@ class BankAccount(OwnedByUser):
 
     class Settings:
         name = "bankaccounts"
-
-    @classmethod
-    async def find_by_id(cls, account_id: ObjectId | None) -> "BankAccount | None":
-        """The account with this id."""
-        row = await cls.raw().find_one({"_id": account_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
-    async def list_of(cls, connection_id: ObjectId, limit: int, before: ObjectId | None) -> list["BankAccount"]:
-        """A connection's accounts, newest first."""
-        where: Raw = {"connectionId": connection_id, **({"_id": {"$lt": before}} if before else {})}
-        cursor = cls.raw().find(where).sort("_id", -1).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
 
     @classmethod
     async def all_of(cls, connection_id: ObjectId, *, session: Session = None) -> list["BankAccount"]:

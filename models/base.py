@@ -1,8 +1,9 @@
 """What every stored document has: camelCase names, timestamps, and a version that is its ETag."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from beanie import Document, PydanticObjectId
 from bson import ObjectId
@@ -18,6 +19,7 @@ from models.values import UnstorableValue, escape_row, unescape_row
 
 Session = AsyncClientSession | None
 _AHEAD = timedelta(days=1)
+_IDS_AT_ONCE: Final = 5000  # in one query
 Raw = dict[str, Any]
 
 
@@ -140,6 +142,11 @@ class Stored(Document):
         settings: Any = cls.Settings
         return str(settings.name)
 
+    @classmethod
+    def noun(cls) -> str:
+        """What one of them is called in a sentence: `spending profile`."""
+        return " ".join(re.findall("[A-Z][a-z]*", cls.__name__)).lower()
+
     def stored(self) -> Raw:
         """The document as it is stored: camelCase, absent fields left out, `$ref` keys escaped."""
         row = self.model_dump(by_alias=True, exclude={"revision_id"})
@@ -150,6 +157,30 @@ class Stored(Document):
         """The document that a stored row holds."""
         document: Self = cls.model_validate(unescape_row(row))
         return document
+
+    @classmethod
+    async def find_by_id(cls, document_id: Any, session: Session = None) -> Self | None:
+        """The document with this id; None where there is none, or no id."""
+        row = None if document_id is None else await cls.raw().find_one({"_id": document_id}, session=session)
+        return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def list_newest(cls, where: Mapping[str, Any], limit: int, before: ObjectId | None = None) -> list[Raw]:
+        """The stored rows that match, the newest id first; those before an id, where one is given."""
+        query = {**where, "_id": {**where.get("_id", {}), "$lt": before}} if before else where
+        return await cls.raw().find(query).sort("_id", -1).limit(limit).to_list()
+
+    @classmethod
+    async def fetch(
+        cls, ids: Iterable[Any], session: Session = None, fields: Iterable[str] | None = None
+    ) -> dict[Any, Raw]:
+        """The stored rows with these ids, by id, however many; with these fields only, where some are named."""
+        found: dict[Any, Raw] = {}
+        wanted, shown = list(ids), None if fields is None else dict.fromkeys(fields, 1)
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            where: Raw = {"_id": {"$in": wanted[start : start + _IDS_AT_ONCE]}}
+            found |= {row["_id"]: row async for row in cls.raw().find(where, shown, session=session)}
+        return found
 
     async def add(self, session: Session = None) -> Self:
         """Insert the document and give it its id.

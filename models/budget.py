@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 from pymongo import ReturnDocument
 
-from models.base import Stored, Timestamp
+from models.base import Session, Stored, Timestamp
 
 
 class Budget(Stored):
@@ -20,12 +20,13 @@ class Budget(Stored):
         name = "budgets"
 
     @classmethod
-    async def spend(cls, name: str, expires_at: datetime) -> int:
+    async def spend(cls, name: str, expires_at: datetime, *, session: Session = None) -> int:
         """Count one more, in one atomic operation; how many there are now."""
         row: Any = await cls.raw().find_one_and_update(
             {"_id": name},
             {"$inc": {"spent": 1}, "$setOnInsert": {"expiresAt": expires_at}},
             upsert=True,
+            session=session,
             return_document=ReturnDocument.AFTER,
         )
         return int(row["spent"])

@@ -74,6 +74,16 @@ class CardEvent(Stored):
         fields = {"lastError": error, "updatedAt": now()}
         await cls.raw().update_one({"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}})
 
+    async def put_back(self, sequence: int, *, session: Session) -> bool:
+        """Have a dead event wait again, at this place of its subject's order; False where it is dead no more."""
+        fields = {"state": "waiting", "sequence": sequence, "attempts": 0, "updatedAt": now()}
+        result = await self.raw().update_one(
+            {"_id": self.id, "state": "dead"},
+            {"$set": fields, "$unset": {"expiresAt": "", "lastError": ""}, "$inc": {"version": 1}},
+            session=session,
+        )
+        return result.matched_count == 1
+
     @classmethod
     async def settle(
         cls, event_id: ObjectId, state: EventState, error: str | None, moment: datetime, *, session: Session

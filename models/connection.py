@@ -58,19 +58,6 @@ class Connection(HoldsSecrets, OwnedByUser):
         name = "connections"
 
     @classmethod
-    async def find_by_id(cls, connection_id: ObjectId | None) -> "Connection | None":
-        """The connection with this id."""
-        row = await cls.raw().find_one({"_id": connection_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
-    async def list_of(cls, user_id: ObjectId, limit: int, before: ObjectId | None) -> list["Connection"]:
-        """A user's connections, newest first."""
-        where: Raw = {"userId": user_id, **({"_id": {"$lt": before}} if before else {})}
-        cursor = cls.raw().find(where).sort("_id", -1).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
-
-    @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list[ObjectId]:
         """Ids of connections that are to be synced and are not being synced, longest due first."""
         where = {"nextAttemptAt": {"$lte": moment}, "running.until": {"$not": {"$gt": moment}}}
@@ -112,9 +99,9 @@ class Connection(HoldsSecrets, OwnedByUser):
         result = await self.raw().update_one(self._held(), update, session=session)
         return result.matched_count == 1
 
-    async def end_sync(self, fields: Raw, *, session: Session = None) -> "Connection | None":
+    async def end_sync(self, fields: Raw) -> "Connection | None":
         """Give the lease back and set stored fields (None removes one); None where the lease was lost."""
-        return await Connection.change(self._held(), {**fields, "running": None}, session=session)
+        return await Connection.change(self._held(), {**fields, "running": None})
 
     def _held(self) -> dict[str, Any]:
         return {"_id": self.id, "syncFence": self.sync_fence, "running.startedAt": {"$exists": True}}

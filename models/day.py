@@ -27,19 +27,6 @@ class DayOfApp(Stored):
     day: Timestamp
 
     @classmethod
-    async def fetch(
-        cls, ids: Iterable[str], session: Session = None, fields: Iterable[str] | None = None
-    ) -> dict[str, Raw]:
-        """The documents with these ids, by id; with these fields only, where some are named."""
-        found: dict[str, Raw] = {}
-        wanted = list(ids)
-        shown = None if fields is None else dict.fromkeys(fields, 1)
-        for start in range(0, len(wanted), 2000):
-            where: Raw = {"_id": {"$in": wanted[start : start + 2000]}}
-            found |= {row["_id"]: row async for row in cls.raw().find(where, shown, session=session)}
-        return found
-
-    @classmethod
     async def span(
         cls,
         start: datetime,

@@ -76,12 +76,6 @@ class Deletion(Stored):
         await cls.raw().bulk_write(writes, ordered=False, session=session)
 
     @classmethod
-    async def find_one_by_id(cls, entry_id: ObjectId) -> "Deletion | None":
-        """The entry of this id."""
-        row = await cls.raw().find_one({"_id": entry_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list["Deletion"]:
         """Entries whose next sweep is due, longest due first."""
         cursor = cls.raw().find({"nextSweepAt": {"$lte": moment}}).sort("nextSweepAt", 1).limit(limit)

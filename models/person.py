@@ -42,13 +42,7 @@ class Person(Stored):
     @classmethod
     async def find_by_keys(cls, keys: Collection[str], session: Session = None) -> dict[str, Raw]:
         """Key -> `{"number", "userId"?}` of those that are known."""
-        found: dict[str, Raw] = {}
-        ordered = list(keys)
-        for start in range(0, len(ordered), 5000):
-            where: Raw = {"_id": {"$in": ordered[start : start + 5000]}}
-            async for row in cls.raw().find(where, {"number": 1, "userId": 1}, session=session):
-                found[row["_id"]] = row
-        return found
+        return await cls.fetch(keys, session, ("number", "userId"))
 
     @classmethod
     async def numbers_of(cls, user_ids: Collection[ObjectId], session: Session = None) -> dict[ObjectId, set[int]]:

@@ -6,7 +6,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
-from models.base import Fields, Raw, Stored
+from models.base import Fields, Stored
 
 ProjectRole = Literal["admin", "member"]
 ProjectName = Annotated[str, Field(min_length=1, max_length=255)]
@@ -29,21 +29,6 @@ class Project(Stored):
 
     class Settings:
         name = "projects"
-
-    @classmethod
-    async def find_by_id(cls, project_id: ObjectId | None) -> "Project | None":
-        """The project with this id."""
-        row = await cls.raw().find_one({"_id": project_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
-    async def list_page(cls, member_id: ObjectId | None, limit: int, before: ObjectId | None) -> list["Project"]:
-        """Projects, newest first: those of a member, or all."""
-        where: Raw = {"members.userId": member_id} if member_id else {}
-        if before is not None:
-            where["_id"] = {"$lt": before}
-        cursor = cls.raw().find(where).sort("_id", -1).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
 
     def role_of(self, user_id: ObjectId) -> ProjectRole | None:
         """A user's role, None for who is no member."""

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from beanie import PydanticObjectId
-from bson import ObjectId
 from pydantic import Field
 from pymongo.errors import BulkWriteError
 
@@ -57,8 +56,3 @@ class QuarantinedEvent(Stored):
             query["$or"] = [{"receivedAt": {"$lt": after[0]}}, {"receivedAt": after[0], "_id": {"$lt": after[1]}}]
         cursor = cls.raw().find(query).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
         return [cls.from_stored(row) async for row in cursor]
-
-    @classmethod
-    async def remove_of(cls, user_id: ObjectId, session: Session = None) -> None:
-        """Remove what was set aside of a user."""
-        await cls.raw().delete_many({"userId": user_id}, session=session)

@@ -105,10 +105,11 @@ class Relation:
         return None if self.tenant is None else stored_name(self.tenant)
 
 
+Relations = tuple[Relation, ...]
 CASCADE, RESTRICT, SET_NULL, PULL = OnDelete.CASCADE, OnDelete.RESTRICT, OnDelete.SET_NULL, OnDelete.PULL
 HOT, STRIPED = Insert.HOT, Insert.STRIPED
 
-RELATIONS: Final[tuple[Relation, ...]] = (
+RELATIONS: Final[Relations] = (
     Relation(Profile, "user_id", User, CASCADE, one_to_one=True),
     Relation(Preferences, "user_id", User, CASCADE, one_to_one=True),
     Relation(Activity, "user_id", User, CASCADE, HOT),
@@ -196,11 +197,11 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
 """Fields that end in `_id` and refer to no document, as (collection, attribute): the reason."""
 
 
-def children_of(parent: type[Stored], relations: tuple[Relation, ...] = RELATIONS) -> list[Relation]:
+def children_of(parent: type[Stored], relations: Relations = RELATIONS) -> list[Relation]:
     """The relations whose parent is this collection."""
     return [relation for relation in relations if relation.parent is parent]
 
 
-def references_of(child: type[Stored], relations: tuple[Relation, ...] = RELATIONS) -> list[Relation]:
+def references_of(child: type[Stored], relations: Relations = RELATIONS) -> list[Relation]:
     """The relations whose child is this collection."""
     return [relation for relation in relations if relation.child is child]

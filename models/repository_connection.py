@@ -49,12 +49,6 @@ class RepositoryConnection(HoldsSecrets, Stored):
         name = "repositoryconnections"
 
     @classmethod
-    async def find_by_id(cls, connection_id: ObjectId | None) -> "RepositoryConnection | None":
-        """The connection with this id."""
-        row = await cls.raw().find_one({"_id": connection_id})
-        return None if row is None else cls.from_stored(row)
-
-    @classmethod
     async def find_by_project(cls, project_id: ObjectId) -> "RepositoryConnection | None":
         """The one connection of a project (seed 003, Query Existing Connection)."""
         row = await cls.raw().find_one({"projectId": project_id})

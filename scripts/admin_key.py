@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.private_files import replace
 from app.settings import load_settings
-from scripts.target import opened, write_private
+from scripts.target import opened
 
 if TYPE_CHECKING:
     from models.api_key import ApiKey
@@ -42,7 +43,7 @@ async def ensure_admin_key(path: Path) -> AdminKey:
         return AdminKey(kept, None)
     earlier = await ApiKey.raw().count_documents({"name": "admin"}, limit=1)
     key, secret = _issue()
-    write_private(path, secret)
+    replace(path, f"{secret}\n".encode())
     await key.add()
     if kept:
         return AdminKey(secret, f"the key in {path} was not in this database")

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.keyring import KeyRing, KeyRingError, SealedError, load_keyring, new_keys, read_keys, write_keys
+from app.keyring import KeyRing, KeyRingError, SealedError, load_keyring, new_keys, read_keys
+from app.private_files import replace
 from app.settings import load_settings
 from models import DOCUMENTS
 from models.base import Raw, stored_name
@@ -39,7 +40,7 @@ def rotate(file: RingFile = None) -> None:
     path = _ring_file(file)
     try:
         keys = read_keys(path).with_new() if path.exists() else new_keys()
-        write_keys(path, keys)
+        replace(path, keys.dump().encode())
     except (KeyRingError, OSError) as error:
         raise _failed(error) from None
     typer.echo(f"{keys.current} seals from now on, {len(keys.by_id)} in the ring. Next: keyring reencrypt")
@@ -87,7 +88,7 @@ def remove(key_id: str, file: RingFile = None) -> None:
             raise KeyRingError(f"{key_id} is the key that seals" if key_id == keys.current else f"there is no {key_id}")
         if used := sum(count for (key, _), count in counts.items() if key == key_id):
             raise KeyRingError(f"{used} values are still sealed with {key_id}: keyring reencrypt")
-        write_keys(path, keys.without(key_id))
+        replace(path, keys.without(key_id).dump().encode())
     except (NoTargetError, PyMongoError, KeyRingError) as error:
         raise _failed(error) from None
     typer.echo(f"{key_id} is removed")

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 from pydantic import ValidationError
 
+from app.private_files import replace
 from app.settings import Settings, load_settings
 from scripts.address import AddressError, check_address, is_satchel, reachable
 from scripts.children import Child
 from scripts.data_folder import DataFolder, FolderError
 from scripts.mongod import PR_SET_PDEATHSIG, Embedded, MongodError, find_mongod, start_mongod
-from scripts.target import URI_FILE, NoTargetError, reason, resolve_uri, without_password, write_private
+from scripts.target import URI_FILE, NoTargetError, reason, resolve_uri, without_password
 
 if TYPE_CHECKING:
     from scripts.admin_key import AdminKey
@@ -130,7 +131,7 @@ def start(running: Running) -> None:
         key = asyncio.run(_prepare(settings, uri))
         running.server = running.start_child("server", "serve", "--uri-from-stdin")
     running.published = True
-    write_private(settings.data_dir / URI_FILE, uri)
+    replace(settings.data_dir / URI_FILE, f"{uri}\n".encode())
     running.server.tell(uri)
     _wait_until_served(running)
     running.environment["SATCHEL_MONGODB_URI"] = uri

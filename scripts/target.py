@@ -1,10 +1,8 @@
 """Which MongoDB a script talks to, and the way to open it."""
 
-import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.settings import Settings, load_settings
@@ -53,17 +51,6 @@ def without_password(uri: str) -> str:
 def reason(error: Exception) -> str:
     """What a driver's error says, without the state of the whole topology behind it."""
     return str(error).partition(" (configured timeouts")[0]
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, so that it is there whole or not at all."""
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)
 
 
 @asynccontextmanager

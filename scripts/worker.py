@@ -5,6 +5,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from prometheus_client import start_http_server
 from pymongo import AsyncMongoClient
 
 from app.database import bind_in_time, connect
@@ -53,4 +54,6 @@ def main() -> None:
     table.check()
     settings = load_settings()
     configure_logging(settings)
+    if settings.worker_metrics_port is not None:
+        start_http_server(settings.worker_metrics_port, settings.host)
     asyncio.run(_run(settings))

@@ -14,7 +14,7 @@ from app.database import bind, connect
 from app.settings import Settings
 from indexes import sync
 from scripts.mongod import start_mongod
-from tests.cast import Cast, enrol
+from tests.cast import Cast, Programme, enrol, programme_of
 from tests.explain import offences
 from tests.filled import fill
 from tests.harness import Api, RequestRecorder, serve
@@ -144,3 +144,9 @@ async def api(make_api: MakeApi) -> Api:
 async def cast(api: Api) -> Cast:
     """The fixed cast: admin, owner, stranger, the owner bound to one app, keys."""
     return await enrol(api)
+
+
+@pytest.fixture
+async def programme(api: Api, cast: Cast) -> Programme:
+    """Two accounts, their users, spending profiles and a card."""
+    return await programme_of(api, cast.admin)

@@ -60,10 +60,10 @@ async def reach(caller: Principal, scope: str, account: str, *, by_users: bool =
     authorize(caller, scope, user_id=user_id, account_id=account_id or ObjectId())
     if user_id is not None and not await _belongs(user_id, account_id):
         raise NotFound("there is no such account")
-    row = None if account_id is None else await Account.raw().find_one({"_id": account_id})
-    if row is None:
+    found = await Account.find_by_id(account_id)
+    if found is None:
         raise NotFound("there is no such account")
-    return Reach(Account.from_stored(row), user_id)
+    return Reach(found, user_id)
 
 
 async def _belongs(user_id: ObjectId, account_id: ObjectId | None) -> bool:

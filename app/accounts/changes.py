@@ -8,22 +8,19 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.accounts.access import refer_within
-from app.accounts.patching import patched
 from app.accounts.views import account_view
 from app.accounts.webhook_urls import check_webhook_url
 from app.database import transaction
-from app.errors import BadTransition, NotFound, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import BadTransition, NotFound
+from app.http import require
 from app.idempotency import Claim, Done, once
-from app.patches import PatchKind
+from app.patches import PatchKind, patched
 from app.principal import Principal
-from app.relations.delete import delete_root
 from app.settings import Settings
 from app.users.changes import add_user
 from app.users.views import current
 from models.account import TRANSITIONS, Account, AccountContent, AccountStatus
 from models.base import Raw, Session, now
-from models.deletion import Deletion
 from models.guard import Guard
 from models.precondition import Expected
 from models.user import User, UserContent
@@ -77,10 +74,10 @@ async def find_account(account_id: ObjectId, session: Session = None) -> Account
     Raises:
         NotFound: there is none.
     """
-    row = await Account.raw().find_one({"_id": account_id}, session=session)
-    if row is None:
+    account = await Account.find_by_id(account_id, session)
+    if account is None:
         raise NotFound("there is no such account")
-    return Account.from_stored(row)
+    return account
 
 
 async def patch_account(
@@ -97,9 +94,9 @@ async def patch_account(
 
     async def work(session: AsyncClientSession) -> Account:
         account = await find_account(account_id, session)
-        if not holds(expected, account.version):
-            raise VersionMismatch(current(account_view(account)), absent=wants_absence(expected))
-        content, fields = patched(current(account_view(account)), kind, patch, AccountChange)
+        shown = current(account_view(account))
+        require(expected, shown)
+        content, fields = patched(shown, kind, patch, AccountChange)
         if "webhookUrl" in fields:
             check_webhook_url(content.webhook_url, settings)
         if "status" in fields:
@@ -107,20 +104,6 @@ async def patch_account(
         return await _changed(account, fields, session) if fields else account
 
     return await transaction(work)
-
-
-async def delete_account(account_id: ObjectId, expected: Expected | None, by: str, settings: Settings) -> Deletion:
-    """Delete an account and all that belongs to it, if the precondition holds at the commit.
-
-    Raises:
-        NotFound: there is no such account.
-        VersionMismatch: the precondition does not hold; nothing was deleted.
-    """
-    try:
-        return await delete_root(Account, account_id, by, settings, expected=expected)
-    except NotFound:
-        account = await find_account(account_id)
-        raise VersionMismatch(current(account_view(account)), absent=wants_absence(expected)) from None
 
 
 async def rotate_webhook_secret(account_id: ObjectId) -> Account:

@@ -76,6 +76,12 @@ EVENT_SHOWN: Final[dict[str, Any]] = {
     "attempts": 12,
     "lastError": "HTTP 500",
 }
+EVENT_WAITING: Final[dict[str, Any]] = {
+    **{name: value for name, value in EVENT_SHOWN.items() if name != "lastError"},
+    "sequence": 9,
+    "state": "waiting",
+    "attempts": 0,
+}
 ACCOUNT_PLAN_SHOWN: Final = {
     "id": _ID,
     "deleted": {"accounts": 1, "users": 2, "cards": 3, "spendingprofiles": 1},

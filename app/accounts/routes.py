@@ -2,14 +2,12 @@
 
 from typing import Annotated, Any
 
-from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
 from app.accounts.changes import (
     create_account,
     create_user_of,
-    delete_account,
     find_account,
     patch_account,
     rotate_webhook_secret,
@@ -34,9 +32,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -44,8 +41,8 @@ from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.users.changes import check_grants, find_user
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from app.users.views import UserView, user_view
 from models.account import Account, AccountContent
 from models.user import User, UserContent
@@ -78,13 +75,9 @@ async def create(
 async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[AccountView]:
     """The newest first. A key that is bound to an account sees that one."""
     authorize(caller, READ, account_id=caller.account_id)
-    after = decode_cursor(cursor, ObjectId)
-    where: dict[str, Any] = {"_id": {"$lt": after[0]}} if after else {}
-    if caller.account_id is not None:
-        where = {"_id": {"$eq": caller.account_id, **where.get("_id", {})}}
-    rows = await Account.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[account_view(Account.from_stored(row)) for row in items], next_cursor=following)
+    where = {} if caller.account_id is None else {"_id": {"$eq": caller.account_id}}
+    rows, following = await newest(Account, where, limit, cursor)
+    return Page(items=[account_view(Account.from_stored(row)) for row in rows], next_cursor=following)
 
 
 @router.get(
@@ -124,22 +117,13 @@ async def patch(accountId: str, caller: Caller, request: Request, response: Resp
     "/{accountId}",
     operation_id="deleteAccount",
     summary="Delete an account with its users, cards and spending profiles",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
-    | answers(ACCOUNT_RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to it", ACCOUNT_RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
     """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be swept."""
     reached = await reach(caller, WRITE, accountId)
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_account(reached.account_id, expected, caller.name, settings)
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    place = "admin/jobs" if caller.is_admin else "deletions"
-    response.headers["Location"] = f"/v1/{place}/{reached.account_id}"
-    return Started(job_id=str(reached.account_id))
+    return await delete_and_answer(Account, reached.account_id, caller, request, response, account_view)
 
 
 @router.get(
@@ -201,8 +185,5 @@ async def create_user(
 async def list_users(accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[UserView]:
     """The newest first."""
     reached = await reach(caller, READ, accountId)
-    after = decode_cursor(cursor, ObjectId)
-    where = {"accountId": reached.account_id, **({"_id": {"$lt": after[0]}} if after else {})}
-    rows = await User.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[user_view(User.from_stored(row)) for row in items], next_cursor=following)
+    rows, following = await newest(User, {"accountId": reached.account_id}, limit, cursor)
+    return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)

@@ -1,20 +1,16 @@
 """The secrets that accounts' webhooks are signed by: derived from one key of the server, and stored nowhere."""
 
-import secrets
 from base64 import b64encode
-from hashlib import sha256
-from hmac import digest
-from pathlib import Path
 from typing import Any, Final
 
 from bson import ObjectId
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from app.private_files import read_master
 from app.settings import Settings
 
 PREFIX: Final = "whsec_"
-_LEAST: Final = 32
 
 
 class WebhookKeys:
@@ -28,22 +24,10 @@ class WebhookKeys:
 
     def secret(self, account_id: ObjectId, rotation: int) -> str:
         """An account's secret as it is shown, this once: `whsec_` and base64 of 32 bytes (Standard Webhooks)."""
-        return PREFIX + b64encode(self._derive(account_id, rotation)).decode()
+        return PREFIX + b64encode(self.key(account_id, rotation)).decode()
 
-    def signature(self, account_id: ObjectId, rotation: int, message_id: str, timestamp: int, body: bytes) -> str:
-        """`v1,` and base64 of the HMAC-SHA256 of `id.timestamp.body` (Standard Webhooks).
-
-        Args:
-            account_id: whose webhook it is.
-            rotation: which of its secrets.
-            message_id: sent as `webhook-id`.
-            timestamp: sent as `webhook-timestamp`, Unix seconds.
-            body: as sent.
-        """
-        signed = f"{message_id}.{timestamp}.".encode() + body
-        return "v1," + b64encode(digest(self._derive(account_id, rotation), signed, sha256)).decode()
-
-    def _derive(self, account_id: ObjectId, rotation: int) -> bytes:
+    def key(self, account_id: ObjectId, rotation: int) -> bytes:
+        """The key that the account's webhook is signed with."""
         info = f"satchel webhook {account_id} {rotation}".encode()
         return HKDF(SHA256(), length=32, salt=None, info=info).derive(self._master)
 
@@ -55,26 +39,7 @@ def load_webhook_keys(settings: Settings) -> WebhookKeys:
         ValueError: the file holds less than 32 bytes.
         FileNotFoundError: production, and the file is not there.
     """
-    path = settings.webhook_key_path
-    if not path.exists() and settings.environment == "development":
-        _make_key(path)
-    master = path.read_bytes().strip()
-    if len(master) < _LEAST:
-        raise ValueError(f"{path} holds less than {_LEAST} bytes")
-    return WebhookKeys(master)
-
-
-def _make_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    fresh.touch(mode=0o600, exist_ok=False)
-    fresh.write_text(secrets.token_urlsafe(48))
-    try:
-        path.hardlink_to(fresh)  # another process may have made the key meanwhile: the first one stays
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+    return WebhookKeys(read_master(settings.webhook_key_path, make=settings.environment == "development"))
 
 
 def webhook_keys(scope: Any) -> WebhookKeys:

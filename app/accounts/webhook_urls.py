@@ -1,17 +1,11 @@
 """Where a webhook may lead: in production to public addresses by https only, so that no one has us call within."""
 
-import asyncio
-import socket
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import Invalid
-from app.outgoing import is_public
+from app.outgoing import RefusedAddress, is_public, public_address
 from app.settings import Settings
-
-
-class RefusedAddress(Exception):
-    """The URL leads, or may lead, to a place that is not public."""
 
 
 def check_webhook_url(url: str | None, settings: Settings) -> None:
@@ -31,9 +25,6 @@ def check_webhook_url(url: str | None, settings: Settings) -> None:
 async def resolve(url: str, settings: Settings) -> str | None:
     """The address that is to be connected to; None where any will do (development).
 
-    All addresses of the host are looked at, and the one that was looked at is the one to connect to: a second answer
-    of the name service cannot lead elsewhere.
-
     Raises:
         RefusedAddress: the URL is not acceptable, or leads to a place that is not public.
         OSError: the name service knows no such host.
@@ -41,12 +32,7 @@ async def resolve(url: str, settings: Settings) -> str | None:
     parts = _parts(url, settings)
     if settings.environment != "production":
         return None
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(map(is_public, addresses)):
-        raise RefusedAddress("the host has an address that is not public")
-    return addresses[0]
+    return await public_address(parts.hostname or "", parts.port or 443)
 
 
 def _parts(url: str, settings: Settings) -> SplitResult:

@@ -18,7 +18,8 @@ from app.patches import PatchKind, apply_patch
 from app.relations.leases import Lease
 from models.activity import Activity, ActivityContent
 from models.app import NAME_PATTERN
-from models.app_data import AppData, Expiry, StaleVersion, Written
+from models.app_data import AppData, StaleVersion, Written
+from models.app_data_updates import Expiry
 from models.precondition import Expected
 from models.values import Json
 

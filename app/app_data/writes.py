@@ -7,7 +7,7 @@ from typing import Final
 
 from app.errors import Invalid, VersionRequired
 from models.app import AppContent
-from models.app_data import Expiry
+from models.app_data_updates import Expiry
 from models.base import now
 from models.precondition import Expected
 

@@ -38,8 +38,7 @@ class AppRegistry:
 
     async def _read(self, app_id: str) -> tuple[AppContent | None, float]:
         until = time.monotonic() + self._remember_for
-        row = await App.raw().find_one({"_id": app_id})
-        app = None if row is None else App.from_stored(row)
+        app = await App.find_by_id(app_id)
         while len(self._known) >= _CACHED:
             del self._known[next(iter(self._known))]
         self._known[app_id] = (app, until)

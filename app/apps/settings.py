@@ -20,10 +20,15 @@ async def find_app(app_id: str) -> AppView:
     Raises:
         NotFound: it is not registered.
     """
-    row = await App.raw().find_one({"_id": app_id})
-    if row is None:
+    view = await _read(app_id)
+    if view is None:
         raise NotFound("there is no such app")
-    return AppView.model_validate(App.from_stored(row))
+    return view
+
+
+async def _read(app_id: str) -> AppView | None:
+    app = await App.find_by_id(app_id)
+    return AppView.model_validate(app) if app else None
 
 
 async def put_app(app_id: str, content: AppReplacement, expected: Expected | None) -> tuple[AppView, bool]:
@@ -51,8 +56,7 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
 
 async def _check_told(app_id: str, content: AppReplacement, expected: Expected | None) -> Expected | None:
     """What is to be expected of the app that the content's read-only fields were compared with."""
-    row = await App.raw().find_one({"_id": app_id})
-    view = AppView.model_validate(App.from_stored(row)) if row else None
+    view = await _read(app_id)
     if expected is not None and not (holds(expected, view.version) if view else expected.absent):
         raise await _mismatch(app_id, absent=wants_absence(expected))
     if content.id == app_id and told(content) == {"id"}:
@@ -70,8 +74,7 @@ async def _create(app_id: str, content: AppReplacement) -> AppView:
 
 
 async def _mismatch(app_id: str, *, absent: bool = False) -> VersionMismatch:
-    row = await App.raw().find_one({"_id": app_id})
-    view = AppView.model_validate(App.from_stored(row)) if row else None
+    view = await _read(app_id)
     return VersionMismatch(view.model_dump(mode="json", by_alias=True) if view else None, absent=absent)
 
 

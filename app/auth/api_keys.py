@@ -44,10 +44,10 @@ async def find_key(key_id: ObjectId | None) -> ApiKeyView:
     Raises:
         NotFound: there is none.
     """
-    row = None if key_id is None else await ApiKey.raw().find_one({"_id": key_id})
-    if row is None:
+    key = await ApiKey.find_by_id(key_id)
+    if key is None:
         raise NotFound("there is no such key")
-    return ApiKeyView.model_validate(ApiKey.from_stored(row))
+    return ApiKeyView.model_validate(key)
 
 
 async def revoke_key(key_id: ObjectId | None, expected: Expected | None, by: str) -> None:

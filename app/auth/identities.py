@@ -64,6 +64,8 @@ async def sign_in(
     async def work(session: AsyncClientSession) -> SignedIn:
         if challenge is not None and not await challenge.consume(session=session):
             raise Unauthenticated(CODE_REFUSED)
+        if not await evidence.consume(session):
+            raise Unauthenticated("the ID token was used before")
         user_id, created = await _user_of(settings, evidence, session)
         begun, token = await sessions.begin(user_id, device, evidence.provider, session)
         await User.raw().update_one({"_id": user_id}, {"$max": {"lastLogin": now()}}, session=session)
@@ -87,6 +89,8 @@ async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None
     async def work(session: AsyncClientSession) -> AuthIdentity:
         if challenge is not None and not await challenge.consume(session=session):
             raise Invalid.field("/code", "refused", CODE_REFUSED)
+        if not await evidence.consume(session):
+            raise Invalid.field("/idToken", "refused", "the ID token was used before")
         known = await AuthIdentity.find_by_provider(evidence.provider, evidence.provider_id, session=session)
         if known is not None:
             if known.user_id != user_id:

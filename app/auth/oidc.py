@@ -5,22 +5,27 @@ import hmac
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
 import httpx
 import jwt
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import NotFound, Unauthenticated, Unavailable
 from app.observability import log
 from app.settings import Settings
 from app.sign_in_settings import OidcProvider
+from models.budget import Budget
 from models.email import canonical_email, is_own_spelling
 
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub"]
 _LEEWAY: Final = 30
+_LONGEST_LIFE: Final = 24 * 60 * 60
+_KEEP_USED: Final = timedelta(minutes=10)
 _AGAIN_AFTER: Final = 5.0
 _LONGEST_STALE: Final = 24 * 60 * 60
 _URL: Final = re.compile(r"https?://\S{1,2040}")
@@ -31,7 +36,8 @@ _REFUSED: Final = "the ID token is not valid"
 class Evidence:
     """Who somebody has shown to be: the identity, and what its provider says of them.
 
-    `email` is canonical. `verified` says whether the provider has seen that the mailbox is theirs.
+    `email` is canonical. `verified` says whether the provider has seen that the mailbox is theirs. Of an ID token,
+    `token` is the SHA-256 of what is signed (signatures have several spellings) and `token_ends` its `exp`.
     """
 
     provider: str
@@ -40,6 +46,15 @@ class Evidence:
     verified: bool = False
     name: str | None = None
     picture: str | None = None
+    token: str | None = None
+    token_ends: datetime | None = None
+
+    async def consume(self, session: AsyncClientSession) -> bool:
+        """Use the ID token up, in the transaction of what it is for; False where it was used before."""
+        if self.token is None or self.token_ends is None:
+            return True
+        name = f"id-token:{self.provider}:{self.token}"
+        return await Budget.spend(name, self.token_ends + _KEEP_USED, session=session) == 1
 
 
 class ProviderKeys:
@@ -105,7 +120,7 @@ class Oidc:
         Args:
             name: of the provider.
             token: the ID token.
-            nonce: what the client sent the provider, or had hashed by SHA-256 before it did.
+            nonce: what the client sent the provider, or, where the provider is set so, hashed by SHA-256 for it.
 
         Raises:
             NotFound: there is no such provider.
@@ -130,20 +145,23 @@ class Oidc:
             )
         except Exception:  # whatever a forged token provokes in the parsers, it is not valid
             raise Unauthenticated(_REFUSED) from None
-        if not (_is_for_us(claims, provider) and self._nonce_holds(claims.get("nonce"), nonce)):
+        if not (_is_for_us(claims, provider) and self._nonce_holds(provider, claims.get("nonce"), nonce)):
             raise Unauthenticated(_REFUSED)
-        return _evidence(name, claims)
+        ends = float(claims["exp"])
+        if ends - time.time() > _LONGEST_LIFE + _LEEWAY:
+            raise Unauthenticated(_REFUSED)
+        signed = sha256(token.rpartition(".")[0].encode()).hexdigest()
+        return replace(_evidence(name, claims), token=signed, token_ends=datetime.fromtimestamp(ends, UTC))
 
-    def _nonce_holds(self, claimed: object, sent: str | None) -> bool:
+    def _nonce_holds(self, provider: OidcProvider, claimed: object, sent: str | None) -> bool:
         if claimed is None and sent is None:
             return not self._nonce_required
         if not isinstance(claimed, str) or sent is None:
             return False
-        hashed = sha256(sent.encode("utf-8", "replace")).hexdigest()
-        return any(
-            hmac.compare_digest(claimed.encode("utf-8", "replace"), one.encode("utf-8", "replace"))
-            for one in (sent, hashed)
-        )
+        expected = sent.encode("utf-8", "replace")
+        if provider.nonce_hashed:
+            expected = sha256(expected).hexdigest().encode()
+        return hmac.compare_digest(claimed.encode("utf-8", "replace"), expected)
 
 
 def _key_id(token: str) -> str:

@@ -19,8 +19,7 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -104,11 +103,8 @@ def _check(content: ApiKeyContent) -> None:
 async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ApiKeyView]:
     """The newest first, without the keys themselves."""
     authorize(caller, "admin")
-    after = decode_cursor(cursor, ObjectId)
-    where = {"_id": {"$lt": after[0]}} if after else {}
-    rows = await ApiKey.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in items], next_cursor=following)
+    rows, following = await newest(ApiKey, {}, limit, cursor)
+    return Page(items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in rows], next_cursor=following)
 
 
 @router.get(

@@ -1,24 +1,19 @@
 """The master secret, and the keys that are derived from it, one for each purpose (HKDF, RFC 5869)."""
 
 import hmac
-import secrets
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from app.private_files import keep_first
+from app.private_files import read_master
 from app.settings import Settings
-
-_LEAST = 32
 
 
 class MasterSecret:
     """Gives each purpose a key of its own, from which neither the secret nor another key can be learnt."""
 
     def __init__(self, material: bytes) -> None:
-        if len(material) < _LEAST:
-            raise ValueError(f"the master secret needs at least {_LEAST} bytes")
         self._material = material
 
     def key(self, purpose: str) -> bytes:
@@ -33,10 +28,7 @@ def load_secret(settings: Settings) -> MasterSecret:
         ValueError: it has fewer than 32 bytes.
         FileNotFoundError: production, and the file is not there.
     """
-    path = settings.secret_key_path
-    if not path.exists() and settings.environment == "development":
-        keep_first(path, secrets.token_urlsafe(48).encode() + b"\n")
-    return MasterSecret(path.read_bytes().strip())
+    return MasterSecret(read_master(settings.secret_key_path, make=settings.environment == "development"))
 
 
 def keyed_hash(key: bytes, *parts: str | bytes) -> bytes:

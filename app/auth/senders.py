@@ -1,11 +1,8 @@
 """Senders: what takes a code to a phone or a mailbox. A webhook in production, the terminal in development."""
 
-import hmac
 import sys
-from base64 import b64encode
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from typing import Final, Literal, Protocol
 
 import httpx
@@ -14,7 +11,7 @@ from app.body import dump_json
 from app.errors import Unavailable
 from app.observability import log
 from app.settings import Settings
-from models.base import now
+from app.signatures import standard_webhook
 from models.phone_otp import Purpose
 
 Channel = Literal["phone", "email"]
@@ -83,24 +80,15 @@ class WebhookSender:
                 "expiresAt": message.expires_at,
             }
         )
+        headers = {"content-type": "application/json", **standard_webhook(message.id, body, [self._secret])}
         try:
-            answer = await self._client.post(self._url, content=body, headers=self._headers(message.id, body))
+            answer = await self._client.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:
             log.error("the sender cannot be reached", error=type(error).__name__)
             raise Unavailable("the code could not be sent; try again in a moment") from None
         if not answer.is_success:
             log.error("the sender refused a code", status=answer.status_code)
             raise Unavailable("the code could not be sent; try again in a moment")
-
-    def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
-        moment = str(int(now().timestamp()))
-        signature = hmac.digest(self._secret, f"{message_id}.{moment}.".encode() + body, sha256)
-        return {
-            "content-type": "application/json",
-            "webhook-id": message_id,
-            "webhook-timestamp": moment,
-            "webhook-signature": f"v1,{b64encode(signature).decode()}",
-        }
 
 
 _NO_SENDER: Final = (

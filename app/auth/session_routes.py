@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any
 
-from bson import ObjectId
 from fastapi import APIRouter, Query, Request
 
 from app.auth.context import sign_in_of
 from app.auth.schemas import AuditView, SessionView
 from app.errors import Invalid, NotFound
 from app.examples import AUDIT_SHOWN, SESSION_SHOWN, page_of
-from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
 from app.principal import Caller, authorize
 from models.audit_event import AuditEvent, AuditKind
 from models.base import parse_id
@@ -86,8 +85,5 @@ async def list_audit_events(
         where["userId"] = subject
     if kind is not None:
         where["kind"] = kind
-    if after := decode_cursor(cursor, ObjectId):
-        where["_id"] = {"$lt": after[0]}
-    rows = await AuditEvent.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[AuditView.model_validate(AuditEvent.from_stored(row)) for row in items], next_cursor=following)
+    rows, following = await newest(AuditEvent, where, limit, cursor)
+    return Page(items=[AuditView.model_validate(AuditEvent.from_stored(row)) for row in rows], next_cursor=following)

@@ -70,9 +70,10 @@ async def sign_in_by_id_token(
     parts = sign_in_of(request.scope)
     try:
         evidence = await parts.oidc.verify(provider, body.id_token, body.nonce)
+        done = await sign_in(parts.settings, parts.sessions, evidence, _device(body))
     except Unauthenticated as error:
         raise await parts.refuse(client_of(request), provider, error) from None
-    return _signed_in(await sign_in(parts.settings, parts.sessions, evidence, _device(body)), request, response)
+    return _signed_in(done, request, response)
 
 
 @router.post("/refresh", operation_id="refreshSession", summary="Exchange a refresh token", responses=problems())

@@ -7,15 +7,14 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.accounts.access import refer_within
-from app.accounts.patching import patched
 from app.cards.outbox import Happening, begin, note
 from app.cards.queries import read_card
 from app.cards.views import CardView
 from app.database import transaction
-from app.errors import BadTransition, NotFound, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import BadTransition, NotFound
+from app.http import require
 from app.idempotency import Claim, Done, once
-from app.patches import PatchKind, apply_patch
+from app.patches import PatchKind, apply_patch, patched
 from app.relations.guards import refer
 from app.users.views import current
 from models.card import TRANSITIONS, Card, CardChange, CardContent
@@ -59,8 +58,7 @@ async def patch_card(
 
     async def work(session: AsyncClientSession) -> CardView:
         card = await read_card(where, session=session)
-        if not holds(expected, card.version):
-            raise VersionMismatch(current(card), absent=wants_absence(expected))
+        require(expected, current(card))
         fields = _changes(card, kind, patch)
         if not fields:
             return card

@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 
 from app.cards.webhooks import DeliveryFailed, Sender, sender
 from app.database import transaction
-from app.observability import log
+from app.observability import CARD_EVENTS, log
 from app.settings import Settings
 from models.base import now
 from models.card_event import CardEvent, EventState
@@ -103,10 +103,12 @@ async def empty(queue: CardQueue, each: Sender) -> None:
         except DeliveryFailed as failure:
             error = str(failure)
             if event.attempts + 1 < each.settings.webhook_max_attempts:
+                CARD_EVENTS.labels("retried").inc()
                 await _retry_later(queue, event, error, each.settings)
                 return
             state = "dead"
             log.error("card event given up", event_id=str(event.id), account=str(event.account_id), error=error)
+        CARD_EVENTS.labels(state).inc()
         held_until = time.monotonic() + LEASE.total_seconds()
         await _settle(queue, event, state, error)
     waits = queue.waiting > 0  # without an event: its account is going

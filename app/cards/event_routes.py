@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from beanie import PydanticObjectId
-from bson import ObjectId
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.accounts.examples import EVENT_SHOWN
-from app.examples import page_of
-from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING
+from app.cards.redelivery import redeliver
+from app.examples import answers, page_of
+from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
 from app.principal import Caller, authorize
 from app.users.views import View
 from models.base import Timestamp
@@ -49,14 +49,18 @@ async def list_events(
 ) -> Page[CardEventView]:
     """The newest first. What is dealt with is kept for 30 days."""
     authorize(caller, "admin")
-    after = decode_cursor(cursor, ObjectId)
-    where = {
-        **({"accountId": account} if account else {}),
-        "state": state,
-        **({"_id": {"$lt": after[0]}} if after else {}),
-    }
-    rows = await CardEvent.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(
-        items=[CardEventView.model_validate(CardEvent.from_stored(row)) for row in items], next_cursor=following
-    )
+    where = {**({"accountId": account} if account else {}), "state": state}
+    rows, following = await newest(CardEvent, where, limit, cursor)
+    return Page(items=[CardEventView.model_validate(CardEvent.from_stored(row)) for row in rows], next_cursor=following)
+
+
+@router.post(
+    "/v1/admin/card-events/{eventId}/redeliver",
+    operation_id="redeliverCardEvent",
+    summary="Deliver an event again that was given up",
+    responses=problems(409) | answers(EVENT_WAITING),
+)
+async def redeliver_event(eventId: PydanticObjectId, caller: Caller) -> CardEventView:
+    """It waits at the end of its card's events, and is tried as often as a new one. Only what is `dead` can be."""
+    authorize(caller, "admin")
+    return CardEventView.model_validate(await redeliver(eventId))

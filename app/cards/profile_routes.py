@@ -13,7 +13,7 @@ from app.accounts.examples import (
     PROFILE_SHOWN,
     SPENDING_PROFILE,
 )
-from app.cards.profiles import create_profile, delete_profile, find_profile, patch_profile
+from app.cards.profiles import create_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
 from app.cards.views import SpendingProfileView, profile_view
 from app.errors import NotFound
@@ -26,9 +26,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -36,7 +35,7 @@ from app.idempotency import IdempotencyClaim
 from app.patches import patch_kind
 from app.principal import Caller
 from app.relations.plan import collect
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 
@@ -79,14 +78,11 @@ async def list_profiles(
 ) -> Page[SpendingProfileView]:
     """The newest first. The account's users see those on their cards."""
     reached = await reach(caller, READ, accountId, by_users=True)
-    after = decode_cursor(cursor, ObjectId)
-    place: dict[str, Any] = {"$lt": after[0]} if after else {}
+    where: dict[str, Any] = {"accountId": reached.account_id}
     if reached.holder is not None:
-        place["$in"] = await profiles_held(reached.account_id, reached.holder)
-    where = {"accountId": reached.account_id, **({"_id": place} if place else {})}
-    rows = await SpendingProfile.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    return Page(items=[profile_view(SpendingProfile.from_stored(row)) for row in items], next_cursor=following)
+        where["_id"] = {"$in": await profiles_held(reached.account_id, reached.holder)}
+    rows, following = await newest(SpendingProfile, where, limit, cursor)
+    return Page(items=[profile_view(SpendingProfile.from_stored(row)) for row in rows], next_cursor=following)
 
 
 @router.get(
@@ -125,22 +121,21 @@ async def patch(
     "/{profileId}",
     operation_id="deleteSpendingProfile",
     summary="Delete a spending profile",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job releases its cards", "model": Started}}
-    | answers(PROFILE_RECEIPT_SHOWN),
+    responses=deleted("releases its cards", PROFILE_RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they are many."""
     reached = await reach(caller, WRITE, accountId)
-    profile_id, expected = _id_of(profileId), request_precondition(request)
-    ledger = await delete_profile(reached.account_id, profile_id, expected, caller.name, request.app.state.settings)
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    place = "admin/jobs" if caller.is_admin else "deletions"
-    response.headers["Location"] = f"/v1/{place}/{profile_id}"
-    return Started(job_id=str(profile_id))
+    return await delete_and_answer(
+        SpendingProfile,
+        _id_of(profileId),
+        caller,
+        request,
+        response,
+        profile_view,
+        where={"accountId": reached.account_id},
+    )
 
 
 @router.get(

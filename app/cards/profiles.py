@@ -8,20 +8,16 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.accounts.access import refer_within
-from app.accounts.patching import patched
 from app.cards.outbox import Happening, begin, note
 from app.cards.views import SpendingProfileView, profile_view
 from app.database import transaction
-from app.errors import NotFound, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import NotFound
+from app.http import require
 from app.idempotency import Claim, Done, once
-from app.patches import PatchKind
-from app.relations.delete import delete_root
-from app.settings import Settings
+from app.patches import PatchKind, patched
 from app.users.views import current
 from models.base import Session
 from models.card import Card
-from models.deletion import Deletion
 from models.precondition import Expected
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 from models.values import Json
@@ -56,24 +52,6 @@ async def find_profile(where: Mapping[str, Any], session: Session = None) -> Spe
     return SpendingProfile.from_stored(row)
 
 
-async def delete_profile(
-    account_id: ObjectId, profile_id: ObjectId, expected: Expected | None, by: str, settings: Settings
-) -> Deletion:
-    """Delete a spending profile, if the precondition holds at the commit; its cards stay.
-
-    Raises:
-        NotFound: the account has no such profile.
-        VersionMismatch: the precondition does not hold; nothing was deleted.
-    """
-    where = {"_id": profile_id, "accountId": account_id}
-    await find_profile(where)
-    try:
-        return await delete_root(SpendingProfile, profile_id, by, settings, expected=expected)
-    except NotFound:
-        profile = profile_view(await find_profile(where))
-        raise VersionMismatch(current(profile), absent=wants_absence(expected)) from None
-
-
 async def patch_profile(
     account_id: ObjectId, profile_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None
 ) -> SpendingProfileView:
@@ -91,8 +69,7 @@ async def patch_profile(
     async def work(session: AsyncClientSession) -> SpendingProfileView:
         profile = await find_profile(where, session)
         shown = current(profile_view(profile))
-        if not holds(expected, profile.version):
-            raise VersionMismatch(shown, absent=wants_absence(expected))
+        require(expected, shown)
         _, fields = patched(shown, kind, patch, SpendingProfileContent)
         affected = await Card.raw().count_documents({"spendingProfileId": profile_id}, session=session)
         if fields:

@@ -1,7 +1,6 @@
 """Sending an event to an account's webhook: signed, without following redirects, without keeping what it answers."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -10,11 +9,13 @@ import httpx
 from bson import ObjectId
 
 from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
-from app.accounts.webhook_urls import RefusedAddress, resolve
+from app.accounts.webhook_urls import resolve
 from app.body import dump_json
 from app.cards.queries import read_cards
 from app.cards.views import profile_view
+from app.outgoing import RefusedAddress
 from app.settings import Settings
+from app.signatures import standard_webhook
 from app.users.views import current
 from models.account import Account
 from models.base import now
@@ -45,8 +46,7 @@ class Sender:
         Raises:
             DeliveryFailed: no 2xx came back in time.
         """
-        row = await Account.raw().find_one({"_id": event.account_id})
-        account = None if row is None else Account.from_stored(row)
+        account = await Account.find_by_id(event.account_id)
         if account is None or account.webhook_url is None:
             return False
         body = dump_json(await payload(event))
@@ -76,18 +76,16 @@ class Sender:
             return response.status_code
 
     def _headers(self, account: Account, event: CardEvent, body: bytes) -> dict[str, str]:
-        """Of Standard Webhooks 1.0.0; for a day after a rotation there are two signatures."""
-        account_id, message_id, timestamp = ObjectId(str(account.id)), str(event.id), int(time.time())
+        """For a day after a rotation there are two signatures."""
+        account_id = ObjectId(str(account.id))
         rotations = [account.webhook_rotation]
         if account.webhook_previous_until is not None and account.webhook_previous_until > now():
             rotations.append(account.webhook_rotation - 1)
-        signed = [self._keys.signature(account_id, each, message_id, timestamp, body) for each in rotations]
+        keys = [self._keys.key(account_id, each) for each in rotations]
         return {
             "Content-Type": "application/json",
             "User-Agent": "Satchel",
-            "webhook-id": message_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": " ".join(signed),
+            **standard_webhook(str(event.id), body, keys),
         }
 
 

@@ -12,8 +12,8 @@ from app.connections.provider import LoginNeeded, Revoked
 from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
 from app.database import transaction
-from app.errors import Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable, VersionMismatch
-from app.http import holds
+from app.errors import Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable
+from app.http import require
 from app.idempotency import Claim, Done, once
 from app.keyring import KeyRing
 from app.living import is_living
@@ -64,7 +64,7 @@ async def find_connection(caller: Principal, scope: str, connection_id: ObjectId
     Raises:
         Forbidden, NotFound: as `authorize_bank`.
     """
-    found = await Connection.find_by_id(connection_id) if connection_id else None
+    found = await Connection.find_by_id(connection_id)
     authorize_bank(caller, scope, ObjectId(found.user_id) if found else None, "connection")
     if found is None or not await is_living(Connection, {"_id": found.id, "userId": found.user_id}):
         raise NotFound("there is no such connection")
@@ -77,7 +77,7 @@ async def find_account(caller: Principal, scope: str, account_id: ObjectId | Non
     Raises:
         Forbidden, NotFound: as `authorize_bank`.
     """
-    found = await BankAccount.find_by_id(account_id) if account_id else None
+    found = await BankAccount.find_by_id(account_id)
     authorize_bank(caller, scope, ObjectId(found.user_id) if found else None, "bank account")
     if found is None or not await is_living(BankAccount, {"_id": found.id, **found.stored()}):
         raise NotFound("there is no such bank account")
@@ -150,8 +150,7 @@ async def patch_connection(
     tried: str | None = None
     for _ in range(_RACES):
         before = current(ConnectionView.model_validate(connection))
-        if not holds(expected, connection.version):
-            raise VersionMismatch(before)
+        require(expected, before)
         fields = _changed(before, apply_patch(kind, patch, before))
         token: SecretStr | None = fields.pop("accessToken", None)
         if token is not None:

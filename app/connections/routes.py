@@ -13,7 +13,6 @@ from app.connections.changes import (
     find_connection,
     patch_connection,
 )
-from app.connections.deletion import delete_connection
 from app.connections.sync import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
@@ -42,17 +41,18 @@ from app.http import (
     conditional,
     decode_cursor,
     etag,
+    newest,
     page,
     problems,
     request_precondition,
 )
 from app.idempotency import IdempotencyClaim
-from app.keyring import KeyRing
+from app.keyring import keyring_of
 from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.signatures import Signed
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from app.users.views import UserView, expand_user
 from models.bank_account import BankAccount
 from models.base import parse_id
@@ -69,11 +69,6 @@ def _calendar_date(text: str) -> str:
 
 
 Day = Annotated[str, AfterValidator(_calendar_date)]
-
-
-def _keyring(request: Request) -> KeyRing:
-    found: KeyRing = request.app.state.keyring
-    return found
 
 
 @router.post(
@@ -94,7 +89,7 @@ async def create(
     """The token is tried before anything is stored; accounts and transactions come with the first sync, soon after."""
     user_id = caller.resolve(userId)
     authorize_bank(caller, "connections:write", user_id, "user")
-    done = await connect(user_id, content, claim, request.app.state.settings, _keyring(request))
+    done = await connect(user_id, content, claim, request.app.state.settings, keyring_of(request.scope))
     connection = await find_connection(caller, "connections:write", done.resource_id)
     response.headers["Location"] = f"/v1/connections/{connection.id}"
     response.headers["ETag"] = etag(connection.version)
@@ -115,11 +110,9 @@ async def list_connections(
     authorize_bank(caller, "connections:read", user_id, "user")
     if expand:
         authorize(caller, "users:read", user_id=user_id)
-    before = decode_cursor(cursor, ObjectId)
     user = UserView.model_validate(await expand_user(user_id))
-    found = await Connection.list_of(user_id, limit + 1, before[0] if before else None)
-    items, following = page(found, limit, lambda connection: (connection.id,))
-    views = [ConnectionView.model_validate(connection) for connection in items]
+    rows, following = await newest(Connection, {"userId": user_id}, limit, cursor)
+    views = [ConnectionView.model_validate(Connection.from_stored(row)) for row in rows]
     if expand:
         views = [view.model_copy(update={"user": user}) for view in views]
     return Page(items=views, next_cursor=following)
@@ -150,7 +143,7 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     settings, body = request.app.state.settings, await request.json()
-    changed = await patch_connection(connection, kind, body, expected, settings, _keyring(request))
+    changed = await patch_connection(connection, kind, body, expected, settings, keyring_of(request.scope))
     response.headers["ETag"] = etag(changed.version)
     return ConnectionView.model_validate(changed)
 
@@ -159,21 +152,20 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
     "/v1/connections/{connectionId}",
     operation_id="deleteConnection",
     summary="Delete a bank connection, its accounts and their transactions",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
-    | answers(RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
     """The token is erased with it; the provider's access to the bank is given up by a job."""
-    connection = await find_connection(caller, "connections:write", parse_id(connectionId))
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_connection(ObjectId(connection.id), expected, caller.name, settings)
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/deletions/{connection.id}"
-    return Started(job_id=str(connection.id))
+    found = await find_connection(caller, "connections:write", parse_id(connectionId))
+    return await delete_and_answer(
+        Connection,
+        ObjectId(found.id),
+        caller,
+        request,
+        response,
+        ConnectionView.model_validate,
+    )
 
 
 @router.get(
@@ -197,7 +189,7 @@ async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
 async def sync(connectionId: str, caller: Caller, request: Request) -> SyncView:
     """For some seconds; the worker goes on with what is left. 409 with the running one's state where one runs."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
-    after, done = await sync_now(connection, request.app.state.settings, _keyring(request))
+    after, done = await sync_now(connection, request.app.state.settings, keyring_of(request.scope))
     return SyncView(state="done" if done else "continues", connection=ConnectionView.model_validate(after))
 
 
@@ -212,10 +204,9 @@ async def list_accounts(
 ) -> Page[BankAccountView]:
     """The newest first; closed ones are kept."""
     connection = await find_connection(caller, "connections:read", parse_id(connectionId))
-    before = decode_cursor(cursor, ObjectId)
-    found = await BankAccount.list_of(ObjectId(connection.id), limit + 1, before[0] if before else None)
-    items, following = page(found, limit, lambda account: (account.id,))
-    return Page(items=[BankAccountView.model_validate(account) for account in items], next_cursor=following)
+    rows, following = await newest(BankAccount, {"connectionId": connection.id}, limit, cursor)
+    views = [BankAccountView.model_validate(BankAccount.from_stored(row)) for row in rows]
+    return Page(items=views, next_cursor=following)
 
 
 @router.get(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
@@ -47,7 +47,7 @@ async def icon() -> Response:
 
 
 @router.get("/docs", response_class=HTMLResponse)
-async def docs(request: Request) -> HTMLResponse:
+async def docs() -> HTMLResponse:
     """Swagger UI over the OpenAPI document, from files of our own."""
     page = _PAGES.get_template("docs.html").render(version=SWAGGER_UI)
     return HTMLResponse(page, headers={"Content-Security-Policy": _DOCS_POLICY})

@@ -13,9 +13,10 @@ from app.http import StrictRoute, problems
 from app.observability import metrics
 from app.operations.views import IndexReport, IntegrityReport, JobView, RelationView, ScanView, relation_views
 from app.principal import Caller, authorize
-from app.users.receipts import Receipt, find_deletion, receipt_of
+from app.relations.receipts import Receipt, receipt_of
 from indexes import sync
 from models.base import parse_id
+from models.deletion import Deletion
 from models.integrity import IntegrityScan
 from models.job import Job
 
@@ -112,10 +113,10 @@ async def list_jobs(caller: Caller) -> list[JobView]:
 async def get_job(jobId: str, caller: Caller) -> JobView:
     """Its progress, when it runs next, and its last error."""
     authorize(caller, "admin")
-    row = await Job.raw().find_one({"_id": parse_id(jobId) or jobId})
-    if row is None:
+    job = await Job.find_by_id(parse_id(jobId) or jobId)
+    if job is None:
         raise NotFound("there is no such job")
-    return JobView.model_validate(Job.from_stored(row))
+    return JobView.model_validate(job)
 
 
 @router.get(
@@ -127,7 +128,7 @@ async def get_job(jobId: str, caller: Caller) -> JobView:
 async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
     """By the id of the document that was deleted, whatever it was. Receipts are kept."""
     authorize(caller, "admin")
-    ledger = await find_deletion(parse_id(deletionId))
+    ledger = await Deletion.find_by_id(parse_id(deletionId))
     if ledger is None:
         raise NotFound("there is no such deletion")
     return await receipt_of(ledger)
@@ -141,7 +142,7 @@ async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
 )
 async def get_own_deletion(deletionId: str, caller: Caller) -> Receipt:
     """By the id of the document that was deleted: counts so far while a job goes on, `final` in the end."""
-    ledger = await find_deletion(parse_id(deletionId))
+    ledger = await Deletion.find_by_id(parse_id(deletionId))
     if ledger is None or (ledger.by != caller.name and not caller.is_admin):
         raise NotFound("there is no such deletion")
     return await receipt_of(ledger)

@@ -15,11 +15,11 @@ from app.database import transaction
 from app.relations.guards import values_at
 from app.relations.sweep import sweep
 from app.relations.table import is_nullable
-from app.relations.take import Relations, release
+from app.relations.take import release
 from models.base import Raw, now
 from models.deletion import Deletion, Stage
 from models.integrity import IntegrityScan
-from models.relations import RELATIONS, OnDelete, Relation
+from models.relations import RELATIONS, OnDelete, Relation, Relations
 
 BATCH: Final = 1000
 

@@ -6,11 +6,9 @@ from bson import ObjectId
 
 from app.errors import Restricted
 from models.base import Raw, Session, Stored
-from models.relations import RELATIONS, OnDelete, Relation, children_of, references_of
+from models.relations import RELATIONS, OnDelete, Relation, Relations, children_of, references_of
 
 _NAMED: Final = 100
-
-Relations = tuple[Relation, ...]
 
 
 async def find_blockers(
@@ -48,8 +46,7 @@ def refuse(root: type[Stored], blockers: list[dict[str, Any]]) -> None:
     """Raise Restricted where there are blockers, naming them."""
     if blockers:
         reasons = "; ".join(f"{blocker['reason']}: {', '.join(blocker['ids'][:10])}" for blocker in blockers)
-        name = root.__name__.lower()
-        raise Restricted(f"the {name} cannot be deleted: {reasons}", extra={"blockers": blockers})
+        raise Restricted(f"the {root.noun()} cannot be deleted: {reasons}", extra={"blockers": blockers})
 
 
 def _reason(relation: Relation) -> str:

@@ -5,22 +5,23 @@ The protocol, and why it leaves no orphan, is told in docs/architecture.md.
 
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import NotFound
+from app.errors import NotFound, VersionMismatch
+from app.http import wants_absence
 from app.living import is_living
 from app.observability import LATE_SWEPT
 from app.relations.blockers import find_blockers, refuse
 from app.relations.plan import collect
 from app.relations.sweep import Pass, collection_of, sweep
 from app.relations.take import (
-    Relations,
     cascades,
     closes_stripes,
     freed,
@@ -37,8 +38,9 @@ from models.deletion import Deletion, Stage
 from models.guard import Guard
 from models.job import Job
 from models.precondition import Expected
-from models.relations import RELATIONS
+from models.relations import RELATIONS, Relations
 
+D = TypeVar("D", bound=Stored)
 SWEEP_JOB: Final = "sweep-deletion"
 _ATTEMPTS_AT_ONCE: Final = 3
 _TAKEN_OVER: Final = timedelta(seconds=30)  # by a worker, where the process that deletes does not get to the end
@@ -47,13 +49,14 @@ _RESWEPT_FOR: Final = timedelta(days=30)
 
 
 async def delete_root(
-    root: type[Stored],
+    root: type[D],
     root_id: ObjectId,
     by: str,
     settings: Settings,
     *,
-    expected: Expected | None = None,
     where: Raw | None = None,
+    expected: Expected | None = None,
+    shown: Callable[[D], Mapping[str, Any]] = lambda document: {"version": document.version},
     relations: Relations = RELATIONS,
 ) -> Deletion:
     """Delete a document and all that hangs off it.
@@ -63,19 +66,31 @@ async def delete_root(
         root_id: its id, which is never used again.
         by: who deletes it.
         settings: how large a tree goes at once, how long to sweep before the rest is left to a job.
+        where: a further filter, its tenant: a root that does not match is as good as not there.
         expected: the precondition that must hold for the root when it goes; None for none.
-        where: a further filter that the root must match when it goes: its tenant.
+        shown: the root as `GET` sends it, for the problem's `current`.
         relations: the table.
 
     Returns:
         The ledger's entry. Where it is not `swept`, a job of the same id goes on.
 
     Raises:
-        NotFound: it is not there (any more), or not as expected.
+        NotFound: it is not there (any more).
+        VersionMismatch: the precondition does not hold; nothing was changed.
         Restricted: something refers to it that forbids its deletion; nothing was changed.
     """
-    wanted = {"_id": root_id, **(where or {}), **(expected.where() if expected else {})}
-    ledger = await _commit(root, root_id, wanted, by, settings, relations)
+    place = {**(where or {}), "_id": root_id}
+
+    async def take_root(session: AsyncClientSession) -> Raw:
+        row = await root.raw().find_one_and_delete(place | (expected.where() if expected else {}), session=session)
+        found = row or await root.raw().find_one(place, session=session)
+        if found is None or not await is_living(root, found, session=session, relations=relations):
+            raise NotFound(f"there is no such {root.noun()}")
+        if row is None:
+            raise VersionMismatch(shown(root.from_stored(found)), absent=wants_absence(expected))
+        return found
+
+    ledger = await _commit(root, root_id, take_root, by, settings, relations)
     deadline = time.monotonic() + settings.deletion_inline_seconds
     await sweep(ledger, deadline=deadline, relations=relations)
     if ledger.swept:
@@ -86,7 +101,12 @@ async def delete_root(
 
 
 async def _commit(
-    root: type[Stored], root_id: ObjectId, where: Raw, by: str, settings: Settings, relations: Relations
+    root: type[Stored],
+    root_id: ObjectId,
+    take_root: Callable[[AsyncClientSession], Awaitable[Raw]],
+    by: str,
+    settings: Settings,
+    relations: Relations,
 ) -> Deletion:
     """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree with them.
 
@@ -99,9 +119,7 @@ async def _commit(
     async def commit(session: AsyncClientSession) -> Deletion:
         nonlocal attempts
         attempts += 1
-        row = await root.raw().find_one_and_delete(where, session=session)
-        if row is None or not await is_living(root, row, session=session, relations=relations):
-            raise NotFound(f"there is no such {root.__name__.lower()}")
+        row = await take_root(session)
         if root in WITNESSES:
             await WITNESSES[root]([row], session)
         if closes_stripes(root, relations):
@@ -194,7 +212,7 @@ async def sweep_again(ledgers: list[Deletion], settings: Settings, relations: Re
     for ledger in ledgers:
         await _schedule(ledger, moment, settings, clean=ledger.id not in late.late)
     for root_id in {ledger.credited for ledger in ledgers if ledger.id in late.late}:
-        if (root := await Deletion.find_one_by_id(root_id)) is not None:
+        if (root := await Deletion.find_by_id(root_id)) is not None:
             await sweep(root, relations=relations)  # where what came late had something hanging off it
     return removed
 

@@ -10,7 +10,7 @@ from app.errors import BadReference, NotFound, Problem
 from app.living import is_living
 from models.base import Stored
 from models.guard import Guard
-from models.relations import RELATIONS, Insert, Relation, references_of
+from models.relations import RELATIONS, Insert, Relation, Relations, references_of
 
 
 async def guard(parent: type[Stored], parent_id: ObjectId, session: AsyncClientSession) -> None:
@@ -29,7 +29,7 @@ async def refer(
     session: AsyncClientSession,
     *,
     only: Collection[str] | None = None,
-    relations: tuple[Relation, ...] = RELATIONS,
+    relations: Relations = RELATIONS,
 ) -> None:
     """Check the references of a document that is about to be written, before it is, in the same transaction.
 
@@ -59,7 +59,7 @@ async def refer(
 def refusal(relation: Relation) -> Problem:
     """What a client is told whose reference is refused."""
     if relation.refused is None:
-        return NotFound(f"there is no such {relation.parent.__name__.lower()}")
+        return NotFound(f"there is no such {relation.parent.noun()}")
     return BadReference(relation.refused, relation.stored)
 
 

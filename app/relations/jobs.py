@@ -25,10 +25,10 @@ def handlers(settings: Settings) -> dict[str, Handler]:
 
     async def sweep_deletion(claim: Claim) -> None:
         """Go on with a deletion that was too large to be done while its caller waited."""
-        ledger = await Deletion.find_one_by_id(ObjectId(claim.job.id))
+        ledger = await Deletion.find_by_id(ObjectId(claim.job.id))
         while ledger is not None and not ledger.swept:
             await sweep(ledger, deadline=time.monotonic() + 5)
-            ledger = await Deletion.find_one_by_id(ledger.id)
+            ledger = await Deletion.find_by_id(ledger.id)
             if ledger is not None:
                 await claim.renew(deleted=ledger.deleted, nulled=ledger.nulled)
 

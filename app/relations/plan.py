@@ -9,11 +9,9 @@ from bson import ObjectId
 from app.relations.blockers import find_blockers
 from app.relations.take import cascades, freed, is_parent, releases
 from models.base import Stored
-from models.relations import RELATIONS, Relation, references_of
+from models.relations import RELATIONS, Relation, Relations, references_of
 
 _TOGETHER: Final = 1000
-
-Relations = tuple[Relation, ...]
 
 
 @dataclass(slots=True)

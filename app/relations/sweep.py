@@ -14,12 +14,11 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.relations.guards import values_at
-from app.relations.take import Relations, cascades, freed, is_parent, projection, release, releases, take
-from app.relations.witness import WITNESSES
+from app.relations.take import cascades, freed, is_parent, projection, release, releases, take
 from models import DOCUMENTS
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
-from models.relations import RELATIONS, Relation
+from models.relations import RELATIONS, Relation, Relations
 
 BATCH: Final = 500
 _BATCH_OF_PARENTS: Final = 100
@@ -66,7 +65,7 @@ async def sweep(
                 ledger.stage = follows
             if is_over(deadline) and not ledger.swept:
                 return total
-    counted = await Deletion.find_one_by_id(ledger.id)
+    counted = await Deletion.find_by_id(ledger.id)
     if counted is not None:
         ledger.deleted, ledger.nulled = counted.deleted, counted.nulled
     return total
@@ -135,7 +134,7 @@ class Pass:
             lease that is still warm, and is for a later sweep.
         """
         started = time.monotonic()
-        size = _BATCH_OF_PARENTS if self._is_costly(relation) else BATCH
+        size = _BATCH_OF_PARENTS if is_parent(relation.child, self._relations) else BATCH
         where = {relation.stored: {"$in": list(self._entries)}}
         if stage == Stage.RELEASE:
             where = freed(relation, self._entries, forced=self._forced)
@@ -156,9 +155,6 @@ class Pass:
         self.late |= self._entries.keys() & {value for row in rows for value in values_at(row, relation.stored)}
         await asyncio.sleep((time.monotonic() - started) * _REST)
         return size, len(rows)
-
-    def _is_costly(self, relation: Relation) -> bool:
-        return is_parent(relation.child, self._relations) or relation.child in WITNESSES
 
     def _act(self, relation: Relation, stage: Stage) -> _Act:
         async def taken(rows: list[Raw], session: AsyncClientSession) -> Counter[ObjectId]:

@@ -6,9 +6,8 @@ from typing import Any, get_args
 
 from indexes.definitions import INDEXES, Index
 from models.base import Stored, stored_name
-from models.relations import RELATIONS, Insert, OnDelete, Relation, children_of, references_of
+from models.relations import RELATIONS, Insert, OnDelete, Relation, Relations, references_of
 
-Relations = tuple[Relation, ...]
 Indexes = Mapping[type[Stored], Sequence[Index]]
 
 
@@ -96,8 +95,3 @@ def _uncovered(relation: Relation, relations: Relations) -> list[type[Stored]]:
         if other.on_delete is OnDelete.CASCADE and other.field == relation.tenant
     }
     return sorted(roots - covered - {relation.parent}, key=lambda root: root.__name__)
-
-
-def roots(relations: Relations = RELATIONS) -> list[type[Stored]]:
-    """The collections that others hang off, in the order of the table."""
-    return list(dict.fromkeys(relation.parent for relation in relations if children_of(relation.parent, relations)))

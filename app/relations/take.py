@@ -11,9 +11,7 @@ from app.relations.witness import NULL_WITNESSES, WITNESSES
 from models.base import Raw, Stored, now
 from models.deletion import Deletion
 from models.guard import Guard
-from models.relations import RELATIONS, Insert, OnDelete, Relation, children_of
-
-Relations = tuple[Relation, ...]
+from models.relations import RELATIONS, Insert, OnDelete, Relation, Relations, children_of
 
 
 def cascades(parent: type[Stored], relations: Relations = RELATIONS) -> list[Relation]:

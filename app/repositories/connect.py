@@ -15,15 +15,16 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import Code, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable, VersionMismatch
-from app.http import holds
+from app.http import require
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater
 from app.relations.guards import refer
 from app.repositories.hosts import Refused, ensure_webhook, git_host
 from app.repositories.urls import Repository, parse_repository, stored_repository
-from app.repositories.views import NewRepository, current_info
+from app.repositories.views import CurrentInfo, NewRepository
 from app.settings import Settings
+from app.users.views import current
 from models.base import Raw, now
 from models.outside_link import OutsideLink
 from models.precondition import Expected
@@ -115,8 +116,8 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
         return
     if row is None and not expected.absent:
         raise VersionMismatch(None)
-    if row is not None and not holds(expected, row["version"]):
-        raise VersionMismatch(current_info(RepositoryConnection.from_stored(row)))
+    if row is not None:
+        require(expected, current(CurrentInfo.model_validate(RepositoryConnection.from_stored(row))))
 
 
 async def _probe(settings: Settings, repository: Repository, token: SecretStr) -> None:

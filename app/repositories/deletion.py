@@ -7,18 +7,11 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.errors import NotFound, VersionMismatch
-from app.http import wants_absence
 from app.living import living
-from app.relations.delete import delete_root
 from app.relations.witness import witness, witness_nulled
 from app.repositories.connect import links_of
-from app.repositories.views import current_info
-from app.settings import Settings
 from models.base import Raw
-from models.deletion import Deletion
 from models.outside_link import OutsideLink
-from models.precondition import Expected
 from models.project import Project
 from models.repository_connection import RepositoryConnection
 from models.user import User
@@ -64,21 +57,3 @@ async def _living(users: Iterable[ObjectId], session: AsyncClientSession) -> set
     for start in range(0, len(ids), _IDS_AT_ONCE):
         found |= await living(User, ids[start : start + _IDS_AT_ONCE], session=session)
     return found
-
-
-async def delete_repository(
-    connection: RepositoryConnection, expected: Expected | None, by: str, settings: Settings
-) -> Deletion:
-    """Delete a connection and its events, if the precondition holds at the commit; its webhook is left to a job.
-
-    Raises:
-        NotFound: it is not there (any more).
-        VersionMismatch: the precondition does not hold; nothing was deleted.
-    """
-    try:
-        return await delete_root(RepositoryConnection, ObjectId(connection.id), by, settings, expected=expected)
-    except NotFound:
-        stored = await RepositoryConnection.find_by_id(ObjectId(connection.id))
-        if stored is None:
-            raise
-        raise VersionMismatch(current_info(stored), absent=wants_absence(expected)) from None

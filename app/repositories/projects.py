@@ -1,27 +1,22 @@
 """The rules of projects: who reaches one, who changes it, who its members are."""
 
-from typing import Any, Final
+from typing import Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable
+from app.http import require
 from app.idempotency import Claim, Done, once
 from app.living import is_living
-from app.patches import PatchKind, apply_patch
+from app.patches import PatchKind, patched
 from app.principal import Principal, authorize
-from app.relations.delete import delete_root
 from app.relations.guards import refer
-from app.repositories.views import NewProject, ProjectView
-from app.settings import Settings
+from app.repositories.views import NewProject, ProjectChange, ProjectView
 from app.users.changes import find_user
 from app.users.views import current
-from app.validation import validation_problem
-from models.deletion import Deletion
 from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
 from models.values import Json
@@ -50,7 +45,7 @@ async def find_project(caller: Principal, scope: str, project_id: ObjectId | Non
         NotFound: there is none, or the caller is no member.
     """
     authorize_projects(caller, scope)
-    project = await Project.find_by_id(project_id) if project_id else None
+    project = await Project.find_by_id(project_id)
     if project is None or not await is_living(Project, {"_id": project.id, "accountId": project.account_id}):
         raise NotFound("there is no such project")
     if caller.kind == "user":
@@ -93,44 +88,15 @@ async def patch_project(project: Project, kind: PatchKind, patch: Json, expected
     """
     for _ in range(_RACES):
         before = current(ProjectView.model_validate(project))
-        if not holds(expected, project.version):
-            raise VersionMismatch(before)
-        after = apply_patch(kind, patch, before)
-        if after == before:
+        require(expected, before)
+        _, fields = patched(before, kind, patch, ProjectChange)
+        if not fields:
             return project
-        fields = {"name": _new_name(before, after)}
         changed = await Project.change({"_id": project.id}, fields, expected=project.version)
         if changed is not None:
             return changed
         project = await _again(project)
     raise Unavailable("other writers of this project were faster")
-
-
-def _new_name(before: dict[str, Any], after: Json) -> str:
-    if not isinstance(after, dict):
-        raise Invalid.field("", "malformed", "a project is an object")
-    for name in sorted(before.keys() | after.keys()):
-        if name != "name" and before.get(name) != after.get(name):
-            code = "read_only" if name in before else "unknown"
-            raise Invalid.field(f"/{name[:64]}", code, "only the name changes by a patch")
-    try:
-        return NewProject.model_validate({"name": after.get("name")}).name
-    except ValidationError as error:
-        raise validation_problem(error.errors(include_input=False), "") from None
-
-
-async def delete_project(project: Project, expected: Expected | None, by: str, settings: Settings) -> Deletion:
-    """Delete a project and all that belongs to it, if the precondition holds at the commit.
-
-    Raises:
-        NotFound: it is not there (any more).
-        VersionMismatch: the precondition does not hold; nothing was deleted.
-    """
-    try:
-        return await delete_root(Project, ObjectId(project.id), by, settings, expected=expected)
-    except NotFound:
-        shown = current(ProjectView.model_validate(await _again(project)))
-        raise VersionMismatch(shown, absent=wants_absence(expected)) from None
 
 
 async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> tuple[Project, bool]:

@@ -7,7 +7,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
-from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
+from app.errors import NotFound, Unavailable
 from app.examples import (
     EVENT_SHOWN,
     HEALTH_SHOWN,
@@ -29,32 +29,35 @@ from app.http import (
     conditional,
     decode_cursor,
     etag,
-    holds,
     page,
     problems,
     request_precondition,
+    require,
 )
-from app.keyring import KeyRing
-from app.patches import apply_patch, patch_kind
+from app.keyring import keyring_of
+from app.patches import patch_kind, patched
 from app.principal import Caller
+from app.relations.receipts import Receipt, Started, delete_and_answer, deleted
 from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
-from app.repositories.deletion import delete_repository
 from app.repositories.inbox import process_again, receive
 from app.repositories.projects import find_project
-from app.repositories.views import EventView, HealthView, NewRepository, RepositoryConnectionInfo, Taken, current_info
+from app.repositories.views import (
+    CurrentInfo,
+    EventView,
+    HealthView,
+    NewRepository,
+    RepositoryChange,
+    RepositoryConnectionInfo,
+    Taken,
+)
 from app.signatures import Signed
-from app.users.receipts import Receipt, Started, receipt_of
+from app.users.views import current
 from models.base import parse_id
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import EventStatus, WebhookEvent
 
 router = APIRouter(route_class=StrictRoute, tags=["Repositories"])
 _PATH = "/v1/projects/{projectId}/repository"
-
-
-def _keyring(request: Request) -> KeyRing:
-    found: KeyRing = request.app.state.keyring
-    return found
 
 
 async def _find(caller: Caller, scope: str, project: str, *, write: bool = False) -> RepositoryConnection:
@@ -91,7 +94,7 @@ async def put(
     """The token is tried, then stored, then the webhook is registered. Another URL replaces the one there is."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     expected, settings = request_precondition(request), request.app.state.settings
-    made, created = await put_repository(ObjectId(project.id), content, expected, settings, _keyring(request))
+    made, created = await put_repository(ObjectId(project.id), content, expected, settings, keyring_of(request.scope))
     response.status_code = 201 if created else 200
     response.headers["ETag"] = etag(made.version)
     return RepositoryConnectionInfo.model_validate(made)
@@ -108,53 +111,32 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps its token."""
     found = await _find(caller, "projects:write", projectId, write=True)
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    if not holds(expected, found.version):
-        raise VersionMismatch(current_info(found))
+    require(expected, current(CurrentInfo.model_validate(found)))
     before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
-    after = apply_patch(kind, await request.json(), before)
+    content, fields = patched(before, kind, await request.json(), RepositoryChange)
     changed: RepositoryConnection | None = found
-    if (wanted := _wanted(before, after)) != found.is_active:
-        settings, keyring = request.app.state.settings, _keyring(request)
-        changed = await activate(found, settings, keyring) if wanted else await deactivate(found)
+    if fields:
+        settings, keyring = request.app.state.settings, keyring_of(request.scope)
+        changed = await activate(found, settings, keyring) if content.is_active else await deactivate(found)
     if changed is None:
         raise Unavailable("other writers of this repository connection were faster")
     response.headers["ETag"] = etag(changed.version)
     return RepositoryConnectionInfo.model_validate(changed)
 
 
-def _wanted(before: dict[str, Any], after: Any) -> bool:
-    """The `isActive` that a patch asks for; nothing else changes by one."""
-    if not isinstance(after, dict):
-        raise Invalid.field("", "malformed", "a repository connection is an object")
-    for name in sorted(before.keys() | after.keys()):
-        if name != "isActive" and before.get(name) != after.get(name):
-            code = "read_only" if name in before else "unknown"
-            raise Invalid.field(f"/{name[:64]}", code, "only isActive changes by a patch")
-    wanted = after.get("isActive")
-    if not isinstance(wanted, bool):
-        raise Invalid.field("/isActive", "wrong_type", "isActive is true or false")
-    return wanted
-
-
 @router.delete(
     _PATH,
     operation_id="deleteRepository",
     summary="Disconnect a project from its repository",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps its events", "model": Started}}
-    | answers(RECEIPT_SHOWN),
+    responses=deleted("sweeps its events", RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Token and secret are erased at once; the webhook is removed by a job, even where the host is down just now."""
     found = await _find(caller, "projects:write", projectId, write=True)
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_repository(found, expected, caller.name, settings)
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/deletions/{found.id}"
-    return Started(job_id=str(found.id))
+    return await delete_and_answer(
+        RepositoryConnection, ObjectId(found.id), caller, request, response, CurrentInfo.model_validate
+    )
 
 
 @router.get(
@@ -177,7 +159,7 @@ async def health(projectId: str, caller: Caller) -> HealthView:
 async def rotate(projectId: str, caller: Caller, request: Request) -> HealthView:
     """For the project's admins. Deliveries signed with the one before are taken for a day more (a setting)."""
     found = await _find(caller, "projects:write", projectId, write=True)
-    return HealthView.model_validate(await rotate_secret(found, request.app.state.settings, _keyring(request)))
+    return HealthView.model_validate(await rotate_secret(found, request.app.state.settings, keyring_of(request.scope)))
 
 
 @router.get(
@@ -234,5 +216,5 @@ def _event_view(event: WebhookEvent, payload: bool) -> EventView:
 async def take_webhook(service: str, connectionId: str, request: Request, _: Signed = None) -> Taken:
     """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is answered."""
     body = await request.body()
-    stored = await receive(service, parse_id(connectionId), request.headers, body, _keyring(request))
+    stored = await receive(service, parse_id(connectionId), request.headers, body, keyring_of(request.scope))
     return Taken(id=PydanticObjectId(stored.id), duplicate=stored.duplicate)

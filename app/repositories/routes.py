@@ -25,9 +25,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -36,24 +35,25 @@ from app.living import only_living
 from app.patches import patch_kind
 from app.principal import Caller, Principal
 from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.repositories.projects import (
     authorize_projects,
     create_project,
-    delete_project,
     find_project,
     patch_project,
     put_member,
     remove_member,
 )
 from app.repositories.views import MemberRole, NewProject, ProjectView
-from app.users.receipts import DeletionPlan, Receipt, Started, plan_view, receipt_of
 from models.base import parse_id
 from models.project import Member, Project
 
 router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["Projects"])
 
 
-@router.post("", status_code=201, operation_id="createProject", summary="Create a project", responses=problems(409))
+@router.post(
+    "", status_code=201, operation_id="createProject", summary="Create a project", responses=problems(400, 409)
+)
 async def create(
     content: Annotated[NewProject, PROJECT], caller: Caller, claim: IdempotencyClaim, response: Response
 ) -> ProjectView:
@@ -70,14 +70,10 @@ async def create(
 async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ProjectView]:
     """The newest first; for users, those that they are members of."""
     authorize_projects(caller, "projects:read")
-    before = decode_cursor(cursor, ObjectId)
-    member = caller.id if caller.kind == "user" else None
-    found = await Project.list_page(member, limit + 1, before[0] if before else None)
-    items, following = page(found, limit, lambda project: (project.id,))
-    rows = [{"_id": project.id, "accountId": project.account_id} for project in items]
-    living = {row["_id"] for row in await only_living(Project, rows)}
-    shown = [ProjectView.model_validate(project) for project in items if project.id in living]
-    return Page(items=shown, next_cursor=following)
+    where = {"members.userId": caller.id} if caller.kind == "user" else {}
+    rows, following = await newest(Project, where, limit, cursor)
+    living = await only_living(Project, rows)
+    return Page(items=[ProjectView.model_validate(Project.from_stored(row)) for row in living], next_cursor=following)
 
 
 @router.get(
@@ -113,21 +109,20 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     "/{projectId}",
     operation_id="deleteProject",
     summary="Delete a project, its repository connection and events",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to it", "model": Started}}
-    | answers(RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """For the project's admins. Token and secrets go with it; the webhook is removed by a job."""
-    project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
-    expected, settings = request_precondition(request), request.app.state.settings
-    ledger = await delete_project(project, expected, caller.name, settings)
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/deletions/{project.id}"
-    return Started(job_id=str(project.id))
+    found = await find_project(caller, "projects:write", parse_id(projectId), write=True)
+    return await delete_and_answer(
+        Project,
+        ObjectId(found.id),
+        caller,
+        request,
+        response,
+        ProjectView.model_validate,
+    )
 
 
 @router.get(

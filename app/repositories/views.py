@@ -3,19 +3,24 @@
 from typing import Annotated, Any
 
 from beanie import PydanticObjectId
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, StrictBool
 
 from app.users.views import View
 from models.base import Fields, Reference, Timestamp
 from models.project import Member, ProjectName, ProjectRole
-from models.repository_connection import Health, RepositoryConnection, ServiceType
+from models.repository_connection import Health, ServiceType
 from models.webhook_event import EventStatus
 
 
-class NewProject(Fields):
-    """What a project is made of: its name, and the account that it goes with, if any."""
+class ProjectChange(Fields):
+    """What changes of a project by a patch."""
 
     name: ProjectName
+
+
+class NewProject(ProjectChange):
+    """What a project is made of: its name, and the account that it goes with, if any."""
+
     account_id: Reference | None = None
 
 
@@ -41,6 +46,12 @@ class NewRepository(Fields):
     access_token: Annotated[SecretStr, Field(min_length=1, max_length=4096, description="Kept sealed and never sent.")]
 
 
+class RepositoryChange(Fields):
+    """What changes of a repository connection by a patch."""
+
+    is_active: StrictBool
+
+
 class RepositoryConnectionInfo(Fields):
     """A repository connection, exactly as seed 003 shows it to the public."""
 
@@ -54,10 +65,10 @@ class RepositoryConnectionInfo(Fields):
     created_at: Timestamp
 
 
-def current_info(connection: RepositoryConnection) -> dict[str, Any]:
+class CurrentInfo(RepositoryConnectionInfo):
     """A repository connection as the `current` of a 412 carries it."""
-    shown = RepositoryConnectionInfo.model_validate(connection).model_dump(mode="json", by_alias=True)
-    return {**shown, "version": connection.version}
+
+    version: int
 
 
 class HealthView(Fields):

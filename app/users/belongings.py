@@ -8,12 +8,12 @@ from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import NotFound, Unavailable, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import NotFound, Unavailable
+from app.http import require
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
-from app.relations.guards import guard
+from app.relations.guards import refer
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
 from models.base import Fields
@@ -21,7 +21,6 @@ from models.owned import OneToOne
 from models.precondition import Expected
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
-from models.user import User
 from models.values import Json
 
 V = TypeVar("V", bound=View)
@@ -67,8 +66,7 @@ class Belonging(Generic[V, C]):
         fields = writable(content)
         for _ in range(_RACES):
             now = await self.find(user_id)
-            if not holds(expected, now.version):
-                raise VersionMismatch(current(now), absent=wants_absence(expected))
+            require(expected, current(now))
             refuse_changes(content, now)
             version = now.version if expected is not None or told(content) else None
             changed = await self.document.change({"userId": user_id}, fields, expected=version)
@@ -86,8 +84,7 @@ class Belonging(Generic[V, C]):
         """
         for _ in range(_RACES):
             now = await self.find(user_id)
-            if not holds(expected, now.version):
-                raise VersionMismatch(current(now), absent=wants_absence(expected))
+            require(expected, current(now))
             content = self._patched(now, kind, patch)
             changed = await self.document.change(
                 {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version
@@ -112,7 +109,7 @@ class Belonging(Generic[V, C]):
 
     async def _make(self, user_id: ObjectId) -> V:
         async def work(session: AsyncClientSession) -> OneToOne:
-            await guard(User, user_id, session)
+            await refer(self.document, {"userId": user_id}, session)
             return await self.document.find_or_create(user_id, session=session)
 
         return self.view.model_validate(await transaction(work))

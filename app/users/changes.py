@@ -8,21 +8,18 @@ from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import Forbidden, Invalid, NotFound, Unavailable, VersionMismatch
-from app.http import holds, wants_absence
+from app.errors import Forbidden, Invalid, NotFound, Unavailable
+from app.http import require
 from app.idempotency import Claim, Done, once
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal
-from app.relations.delete import delete_root
-from app.settings import Settings
 from app.users.accounts import account_of, check_move
 from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
 from models.audit_event import AuditEvent
-from models.deletion import Deletion
 from models.precondition import Expected
 from models.preferences import Preferences
 from models.profile import Profile
@@ -117,9 +114,8 @@ async def patch_user(
     """
     for _ in range(_RACES):
         user = await find_user(user_id)
-        if not holds(expected, user.version):
-            raise VersionMismatch(current(user_view(user)), absent=wants_absence(expected))
         before = current(user_view(user))
+        require(expected, before)
         after = apply_patch(kind, patch, before)
         fields = _changed_fields(caller, before, after)
         if not fields:
@@ -177,20 +173,6 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
 def _refuse(names: list[str]) -> None:
     errors = [{"pointer": f"/{name}", "code": "forbidden", "detail": "only an admin changes this"} for name in names]
     raise Forbidden("this caller may not change " + ", ".join(names), errors=errors)
-
-
-async def delete_user(user_id: ObjectId, expected: Expected | None, by: str, settings: Settings) -> Deletion:
-    """Delete a user and all that belongs to them, if the precondition holds at the commit.
-
-    Raises:
-        NotFound: there is no such user.
-        VersionMismatch: the precondition does not hold; nothing was deleted.
-    """
-    try:
-        return await delete_root(User, user_id, by, settings, expected=expected)
-    except NotFound:
-        user = await find_user(user_id)
-        raise VersionMismatch(current(user_view(user)), absent=wants_absence(expected)) from None
 
 
 async def log_in(user_id: ObjectId, app_id: str, session_id: str | None, claim: Claim | None) -> Done:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
@@ -17,9 +16,8 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
-    page,
+    newest,
     problems,
     request_precondition,
 )
@@ -29,12 +27,13 @@ from app.patches import patch_kind
 from app.principal import Caller, authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
-from app.users.changes import check_grants, create_user, delete_user, find_user, log_in, patch_user
-from app.users.receipts import DeletionPlan, Receipt, Started, find_deletion, plan_view, receipt_of
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view, receipt_of
+from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.views import CompleteView, Embedded, UserView, complete, user_view
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
+from models.deletion import Deletion
 from models.user import User, UserContent
 
 router = APIRouter(prefix="/v1/users", route_class=StrictRoute, tags=["Users"])
@@ -84,12 +83,9 @@ async def list_users(
         if user is not None and not await is_living(User, {"_id": user.id, "accountId": user.account_id}):
             user = None
         return Page(items=[user_view(user)] if user else [])
-    after = decode_cursor(cursor, ObjectId)
-    where = {"_id": {"$lt": after[0]}} if after else {}
-    rows = await User.raw().find(where).sort("_id", -1).limit(limit + 1).to_list()
-    items, following = page(rows, limit, lambda row: (row["_id"],))
-    items = await only_living(User, items)
-    return Page(items=[user_view(User.from_stored(row)) for row in items], next_cursor=following)
+    rows, following = await newest(User, {}, limit, cursor)
+    living = await only_living(User, rows)
+    return Page(items=[user_view(User.from_stored(row)) for row in living], next_cursor=following)
 
 
 @router.get(
@@ -107,7 +103,13 @@ async def get(userId: str, caller: Caller, request: Request, response: Response)
     return conditional(request, response, user.version, user_view(user))
 
 
-@router.patch("/{userId}", operation_id="patchUser", summary="Change a user", responses=PATCHED, openapi_extra=PATCHES)
+@router.patch(
+    "/{userId}",
+    operation_id="patchUser",
+    summary="Change a user",
+    responses=PATCHED | problems(400),
+    openapi_extra=PATCHES,
+)
 async def patch(userId: str, caller: Caller, request: Request, response: Response) -> UserView:
     """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person, admins grants."""
     user_id = caller.resolve(userId)
@@ -122,9 +124,7 @@ async def patch(userId: str, caller: Caller, request: Request, response: Respons
     "/{userId}",
     operation_id="deleteUser",
     summary="Delete a user and all that belongs to them",
-    responses=problems(409, 412)
-    | {202: {"description": "Deleted; a job sweeps what belonged to them", "model": Started}}
-    | answers(RECEIPT_SHOWN),
+    responses=deleted("sweeps what belonged to them", RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
 async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -134,13 +134,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     """
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    ledger = await delete_user(user_id, request_precondition(request), caller.name, request.app.state.settings)
-    leases(request.scope).drop(user_id)
-    if ledger.swept:
-        return await receipt_of(ledger)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/admin/jobs/{user_id}" if caller.is_admin else f"/v1/users/{user_id}/deletion"
-    return Started(job_id=str(user_id))
+    return await delete_and_answer(User, user_id, caller, request, response, user_view)
 
 
 @router.get(
@@ -152,7 +146,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
 async def deletion(userId: str, caller: Caller) -> Receipt:
     """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final` in the end."""
     user_id = caller.resolve(userId)
-    ledger = await find_deletion(user_id)
+    ledger = await Deletion.find_by_id(user_id)
     if ledger is None or ledger.by != caller.name:
         authorize(caller, "users:write", user_id=user_id)
     if ledger is None or ledger.root != User.collection_name():

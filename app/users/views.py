@@ -64,7 +64,7 @@ def user_view(user: User) -> UserView:
     return UserView.model_validate(user)
 
 
-def current(view: View) -> dict[str, Any]:
+def current(view: Fields) -> dict[str, Any]:
     """A document as the `current` of a 412 carries it."""
     return view.model_dump(mode="json", by_alias=True)
 

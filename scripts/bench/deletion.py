@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
@@ -21,18 +23,21 @@ from bson import ObjectId
 from rich.console import Console
 from rich.progress import Progress
 
+from app.analytics.rollup import advance
 from app.database import bind, connect
 from app.settings import Settings
 from models import Activity, Analytics, Deletion, User
 from models.analytics import AnalyticsContent
 from models.api_key import ApiKey, ApiKeyContent
-from models.base import now
+from models.base import Raw, now
 from scripts.bench.data import fill
 from scripts.bench.processes import ROOT, LoadGenerator, Server, environment, stop
 from scripts.mongod import end_with_starter, start_mongod
 
 _WORKLOAD: Final = "mix"
 _CHUNK: Final = 10_000
+_SPAN: Final = timedelta(days=30)
+_NAMES: Final = 20
 
 
 @dataclass(slots=True)
@@ -111,8 +116,8 @@ def main(
         stack.callback(worker.end)
         worker.start()
         load.play(server, _WORKLOAD, 1.0)
-        worker.idle = worker.peak()
         quiet = [load.play(server, _WORKLOAD, seconds).p99 for _ in range(10)]
+        worker.idle = worker.peak()
         started = time.monotonic()
         asked = httpx.delete(
             f"http://127.0.0.1:{server.port}/v1/users/{user_id}", headers={"Authorization": f"Bearer {key}"}, timeout=60
@@ -166,29 +171,43 @@ class Run:
         """How many documents the receipt has counted so far, None once the sweep is over."""
         async with connect(self.settings, self.uri, bounded=False) as client:
             await bind(client, self.settings)
-            ledger = await Deletion.find_one_by_id(self.user_id)
+            ledger = await Deletion.find_by_id(self.user_id)
         return None if ledger is None or ledger.swept else sum(ledger.deleted.values())
 
 
+def _activities(user_id: ObjectId, count: int) -> Iterator[Raw]:
+    row = Activity(user_id=user_id, app_id="bench", event_type="t").stored()
+    return ({name: value for name, value in row.items() if name != "_id"} for _ in range(count))
+
+
+def _events(user_id: ObjectId, count: int) -> Iterator[Raw]:
+    """Events of the last thirty days, each received when it happened."""
+    start = now() - _SPAN
+    for number in range(count):
+        content = AnalyticsContent(
+            app_id="bench", event_name=f"e{number % _NAMES}", event_category="custom", session_id=f"s{number // 100}"
+        )
+        yield Analytics.row(content, user_id, start + _SPAN * number / count)
+
+
 async def _crowd(settings: Settings, uri: str, documents: int, bar: Progress) -> tuple[ObjectId, str]:
-    """A user with that many documents, and an admin key."""
+    """A user with that many documents, whose events are in the rollups, and an admin key."""
     async with connect(settings, uri, bounded=False) as client:
         await bind(client, settings)
         user = await User().add()
-        user_id, moment = ObjectId(user.id), now()
-        activity = Activity(user_id=user_id, app_id="bench", event_type="t").stored()
-        content = AnalyticsContent(app_id="bench", event_name="e", event_category="custom")
-        event = Analytics.row(content, user_id, moment)
+        user_id = ObjectId(user.id)
         task = bar.add_task("Filling ...", total=documents)
-        for row, document, count in (
-            (activity, Activity, documents // 2),
-            (event, Analytics, documents - documents // 2),
-        ):
-            for start in range(0, count, _CHUNK):
-                some = min(_CHUNK, count - start)
-                rows = [{name: value for name, value in row.items() if name != "_id"} for _ in range(some)]
-                await document.raw().insert_many(rows, ordered=False)
-                bar.advance(task, some)
+        halves = (
+            (Activity, _activities(user_id, documents // 2)),
+            (Analytics, _events(user_id, documents - documents // 2)),
+        )
+        for document, rows in halves:
+            while some := list(islice(rows, _CHUNK)):
+                await document.raw().insert_many(some, ordered=False)
+                bar.advance(task, len(some))
+        task = bar.add_task("Rolling up ...", total=documents - documents // 2)
+        while added := await advance(timedelta(0)):
+            bar.advance(task, added)
         key, secret = ApiKey.issue(ApiKeyContent(name="bench-deletion", scopes=["admin"]))
         await key.add()
         return user_id, secret
@@ -198,5 +217,5 @@ async def _outcome(settings: Settings, uri: str, user_id: ObjectId) -> tuple[int
     async with connect(settings, uri, bounded=False) as client:
         await bind(client, settings)
         counts = [await document.raw().count_documents({"userId": user_id}) for document in (Activity, Analytics)]
-        ledger = await Deletion.find_one_by_id(user_id)
+        ledger = await Deletion.find_by_id(user_id)
         return sum(counts), ledger.deleted if ledger else {}

@@ -118,6 +118,7 @@ MISSING = (
     "{keyId}",
     "{keyId}/rotate",
     "{jobId}",
+    "{eventId}/redeliver",
     "{deletionId}",
     "/deletion",
 )
@@ -134,6 +135,7 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
     given = {
         "keyId": "f" * 24,
         "jobId": "x",
+        "eventId": "f" * 24,
         "deletionId": "x",
         "sessionId": "f" * 24,
         "identityId": "f" * 24,

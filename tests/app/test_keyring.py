@@ -22,8 +22,8 @@ from app.keyring import (
     new_keys,
     parse_keys,
     read_keys,
-    write_keys,
 )
+from app.private_files import replace
 from app.settings import Settings
 from models.base import now
 from models.connection import Connection
@@ -155,10 +155,10 @@ async def test_a_document_is_stored_with_its_sealed_value_and_read_back(ring: Ke
 
 def test_a_ring_in_a_file_is_read_again_when_a_key_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "keyring.json"
-    write_keys(path, new_keys())
+    replace(path, new_keys().dump().encode())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     reader, writer = KeyRing(read_keys(path), path), KeyRing(read_keys(path), path)
-    write_keys(path, read_keys(path).with_new())
+    replace(path, read_keys(path).with_new().dump().encode())
     writer.reload()
     sealed = writer.seal(SECRET, PLACE)
     assert sealed.key_id != reader.current

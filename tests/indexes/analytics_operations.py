@@ -55,12 +55,11 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
         lambda: QuarantinedEvent.newest("app1", 10),
         lambda: QuarantinedEvent.newest("app1", 10, (now(), "one")),
     ],
-    "QuarantinedEvent.remove_of": [lambda: QuarantinedEvent.remove_of(ME)],
     "RollupState.ensure": [RollupState.ensure],
     "RollupState.move": [move],
     "RollupState.read": [RollupState.read],
     "RollupState.take_number": [lambda: transaction(RollupState.take_number)],
     "RollupState.touch": [lambda: transaction(RollupState.touch)],
     "Seal.by_app": [Seal.by_app],
-    "VisitSession.fetch": [lambda: VisitSession.fetch(["a", "b"])],
+    "Stored.fetch": [lambda: VisitSession.fetch(["a", "b"])],
 }

@@ -20,10 +20,11 @@ async def queue() -> CardQueue:
     return CardQueue.from_stored(row)
 
 
-async def fan_out() -> None:
+async def fan_out_and_put_back() -> None:
     event = CardEvent(id=ObjectId(), account_id=ObjectId(), subject=ObjectId(), sequence=1, type="card.updated")
     await event.fan_out_to(ObjectId(), session=None)
     await event.fan_out_to(None, session=None)
+    await event.put_back(2, session=None)
 
 
 CARD_OPERATIONS: dict[str, list[Operation]] = {
@@ -37,7 +38,8 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "CardQueue.remove": [lambda: then(lambda found: found.remove(session=None))],
     "CardEvent.next_of": [lambda: CardEvent.next_of(ObjectId(), 1)],
     "CardEvent.find_fan_out": [CardEvent.find_fan_out],
-    "CardEvent.fan_out_to": [fan_out],
+    "CardEvent.fan_out_to": [fan_out_and_put_back],
+    "CardEvent.put_back": [fan_out_and_put_back],
     "CardEvent.tried": [lambda: CardEvent.tried(ObjectId(), "timeout")],
     "CardEvent.settle": [lambda: CardEvent.settle(ObjectId(), "dead", "timeout", NOW, session=None)],
 }

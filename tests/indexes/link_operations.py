@@ -82,21 +82,20 @@ async def linked() -> None:
 
 
 LINK_OPERATIONS: dict[str, list[Operation]] = {
-    "Connection.find_by_id": [lambda: Connection.find_by_id(CONNECTIONS[0])],
-    "Connection.list_of": [
-        lambda: Connection.list_of(ObjectId(), 5, None),
-        lambda: Connection.list_of(ObjectId(), 5, CONNECTIONS[5]),
+    "Stored.list_newest": [
+        lambda: Connection.list_newest({"userId": ObjectId()}, 5),
+        lambda: Connection.list_newest({"userId": ObjectId()}, 5, CONNECTIONS[5]),
+        lambda: BankAccount.list_newest({"connectionId": CONNECTIONS[0]}, 5),
+        lambda: BankAccount.list_newest({"connectionId": CONNECTIONS[0]}, 5, ACCOUNTS[1]),
+        lambda: Project.list_newest({}, 5),
+        lambda: Project.list_newest({"members.userId": ObjectId()}, 5, PROJECTS[3]),
     ],
+    "Stored.find_by_id": [lambda: Connection.find_by_id(CONNECTIONS[0])],
     "Connection.find_due": [lambda: Connection.find_due(now(), 5)],
     "Connection.begin_sync": [lambda: Connection.begin_sync(CONNECTIONS[1], SOON)],
     "Connection.renew": [renewed],
     "Connection.note_progress": [page],
     "Connection.end_sync": [ended],
-    "BankAccount.find_by_id": [lambda: BankAccount.find_by_id(ACCOUNTS[0])],
-    "BankAccount.list_of": [
-        lambda: BankAccount.list_of(CONNECTIONS[0], 5, None),
-        lambda: BankAccount.list_of(CONNECTIONS[0], 5, ACCOUNTS[1]),
-    ],
     "BankAccount.all_of": [lambda: BankAccount.all_of(CONNECTIONS[0])],
     "Transaction.list_of": [listed],
     "Transaction.oldest_pending": [lambda: Transaction.oldest_pending(ACCOUNTS[0])],
@@ -105,12 +104,6 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: Transaction.find_unseen(ACCOUNTS[3], None, "p2", 5),
         lambda: Transaction.find_unseen(ACCOUNTS[3], "2026-11-01", "p2", 5),
     ],
-    "Project.find_by_id": [lambda: Project.find_by_id(PROJECTS[0])],
-    "Project.list_page": [
-        lambda: Project.list_page(None, 5, None),
-        lambda: Project.list_page(ObjectId(), 5, PROJECTS[3]),
-    ],
-    "RepositoryConnection.find_by_id": [lambda: RepositoryConnection.find_by_id(REPOSITORIES[0])],
     "RepositoryConnection.find_by_project": [lambda: RepositoryConnection.find_by_project(PROJECTS[0])],
     "RepositoryConnection.find_due": [lambda: RepositoryConnection.find_due(now(), 5)],
     "WebhookEvent.find_waiting": [lambda: WebhookEvent.find_waiting(5)],

@@ -35,7 +35,7 @@ from models import (
 )
 from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
-from models.app_data import Expiry
+from models.app_data_updates import Expiry
 from models.base import Raw, Stored
 from models.deletion import Stage
 from models.owned import OneToOne, OwnedByUser, populate
@@ -180,7 +180,6 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Budget.spend": [lambda: Budget.spend("x", NOW)],
     "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x")],
     "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
-    "Deletion.find_one_by_id": [lambda: Deletion.find_one_by_id(ME)],
     "Deletion.find_pending": [lambda: Deletion.find_pending(ME, Stage.CASCADE, 10)],
     "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.DONE)],
     "Deletion.has_unsettled": [lambda: Deletion.has_unsettled(ME)],

@@ -1,6 +1,7 @@
 """App data as a document: every precondition in every state, tombstones, expiry, transactions."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from bson import Timestamp as ClusterTime
 
 from app.database import transaction
 from models.activity import Activity, ActivityContent
-from models.app_data import AppData, Expiry, StaleVersion
+from models.app_data import AppData, StaleVersion
+from models.app_data_updates import Expiry
 from models.base import now
 from models.precondition import Expected
 
@@ -91,12 +93,18 @@ async def test_a_delete_is_done_where_there_is_a_value_and_its_precondition_hold
         assert await AppData.raw().find({}).to_list() == before
 
 
-async def test_a_row_holds_what_the_design_says() -> None:
-    written = await put({"$ref": 1}, size=10, by="key:7", expires_at=now() + timedelta(hours=1))
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_row_holds_what_the_design_says(version: int) -> None:
+    if version == 2:
+        first = await put("first", size=7)
+    expected = Expected((1,)) if version == 2 else None
+    written = await put({"$ref": 1}, size=10, by="key:7", expires_at=now() + timedelta(hours=1), expected=expected)
+    assert written.created is (version == 1)
+    assert version == 1 or written.created_at == first.created_at
     stored = await row()
     assert (stored["userId"], stored["appId"], stored["dataKey"]) == (USER, APP, KEY)
     assert (stored["value"], stored["escaped"], stored["deleted"]) == ({"\x1b$ref": 1}, True, False)
-    assert (stored["version"], stored["bytes"], stored["changedBy"]) == (1, 10, "key:7")
+    assert (stored["version"], stored["bytes"], stored["changedBy"]) == (version, 10, "key:7")
     assert isinstance(stored["changedAt"], ClusterTime)
     assert (stored["createdAt"], stored["expiresAt"]) == (written.created_at, written.expires_at)
     assert AppData.from_stored(stored).value == {"$ref": 1}
@@ -104,15 +112,17 @@ async def test_a_row_holds_what_the_design_says() -> None:
 
 async def test_the_servers_stamp_grows_with_each_change() -> None:
     stamps = []
-    for change in (put, put, delete, put):
+    for change in (put, put, partial(put, expected=Expected()), partial(put, expected=Expected((3,))), delete, put):
         await change()
         stamps.append((await row())["changedAt"])
     assert stamps == sorted(set(stamps))
 
 
 @pytest.mark.parametrize("value", ["$version", "$$NOW", {"$add": [1, 2]}, {"$literal": 1}, [{"$ref": "$$ROOT"}]])
-async def test_a_value_is_never_evaluated(value: Any) -> None:
-    await put(value, by="$version")
+@pytest.mark.parametrize("expected", [None, Expected()], ids=["put", "replace"])
+async def test_a_value_is_never_evaluated(value: Any, expected: Expected | None) -> None:
+    await put("first")
+    await put(value, by="$version", expected=expected)
     found = await AppData.find_by_user_app_and_key(USER, APP, KEY)
     assert found is not None
     assert (found["value"], (await row())["changedBy"]) == (value, "$version")
@@ -129,11 +139,12 @@ async def test_a_tombstone_keeps_the_count_and_nothing_else() -> None:
     assert await AppData.find_by_user_and_app(USER, APP) == []
 
 
+@pytest.mark.parametrize("expected", [None, Expected()], ids=["put", "replace"])
 @pytest.mark.parametrize(("told", "kept"), [(None, False), (Expiry.KEEP, True)])
-async def test_an_expiry_is_cleared_or_kept(told: Any, kept: bool) -> None:
+async def test_an_expiry_is_cleared_or_kept(told: Any, kept: bool, expected: Expected | None) -> None:
     until = now() + timedelta(hours=1)
     await put(expires_at=until)
-    written = await put(expires_at=told)
+    written = await put(expires_at=told, expected=expected)
     assert (written.expires_at, (await row()).get("expiresAt")) == ((until, until) if kept else (None, None))
 
 

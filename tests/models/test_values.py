@@ -40,7 +40,9 @@ values = st.recursive(
 
 def test_integers_as_the_driver_gives_them_are_taken_at_once() -> None:
     """`bson.Int64` is a subclass of int, and `in range(…)` would walk the range for it."""
-    check_value([bson.Int64(2**62), bson.Int64(-(2**63))])
+    values = [bson.Int64(2**62), bson.Int64(-(2**63))]
+    check_value(values)
+    assert bson.decode(bson.encode({"a": values})) == {"a": values}
 
 
 def nested(depth: int) -> Any:
@@ -101,6 +103,7 @@ def test_what_can_be_stored_passes(value: Any) -> None:
     """Int64 is what the driver gives for a large integer: a check that is slow for it stops the server."""
     check_value(value)
     check_value({"a": [value]} if value != nested(64) else value)
+    assert bson.decode(bson.encode({"a": value})) == {"a": value}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class Issuer:
         moment = int(time.time())
         claims = {
             **{"iss": self.url, "aud": audience, "sub": subject, "iat": moment, "exp": moment + 600, "nonce": NONCE},
+            "jti": secrets.token_hex(8),
             **changes,
         }
         own_kid, key = self._keys[-1]

@@ -52,6 +52,16 @@ async def test_any_value_comes_back_as_it_was_sent(cast: Cast, value: Any) -> No
     assert spelled((await cast.owner.get(path)).json()) == spelled(value)
 
 
+@given(before=values, value=values)
+@async_examples
+async def test_any_value_replaces_any_other(cast: Cast, before: Any, value: Any) -> None:
+    path = f"{DATA}/k{next(names)}"
+    assert (await cast.owner.put(path, content=json.dumps(before).encode())).status_code == 201
+    body = json.dumps(value).encode()
+    assert (await cast.owner.put(path, content=body, headers={"If-Match": '"1"'})).status_code == 200
+    assert spelled((await cast.owner.get(path)).json()) == spelled(value)
+
+
 @given(value=values)
 @async_examples
 async def test_every_way_to_a_value_gives_the_same(cast: Cast, value: Any) -> None:
@@ -86,6 +96,15 @@ async def test_every_way_to_a_value_gives_the_same(cast: Cast, value: Any) -> No
 async def test_bytes_come_back_as_they_were_sent(cast: Cast, body: str) -> None:
     assert (await cast.owner.put(K, content=body.encode())).status_code == 201
     assert (await cast.owner.get(K)).text == body
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("1", "1.0"), ("0.0", "-0.0"), ('{"a":1,"b":2}', '{"b":2,"a":1}'), ("[]", "{}")]
+)
+async def test_a_value_is_replaced_by_one_that_only_mongod_calls_equal(cast: Cast, before: str, after: str) -> None:
+    await cast.owner.put(K, content=before.encode())
+    assert (await cast.owner.put(K, content=after.encode(), headers={"If-Match": '"1"'})).status_code == 200
+    assert (await cast.owner.get(K)).text == after
 
 
 async def test_a_value_at_each_limit_is_stored(cast: Cast) -> None:

@@ -1,5 +1,6 @@
 """ID tokens: whose signature, issuer, audience, times, nonce and party are right sign in; no other, and never a 5xx."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -25,6 +26,7 @@ NOW = int(time.time())
         ({"azp": "another"}, NONCE),
         ({"exp": NOW - 60}, NONCE),
         ({"exp": None}, NONCE),
+        ({"exp": NOW + 25 * 3600}, NONCE),
         ({"iat": NOW + 3600}, NONCE),
         ({"nbf": NOW + 3600}, NONCE),
         ({"sub": None}, NONCE),
@@ -50,11 +52,28 @@ async def test_several_audiences_are_fine_where_we_are_the_party(world: World) -
     assert (await world.by_token("google", "g-1", audience=["client", "x"], azp="client")).status_code == 200
 
 
-async def test_a_nonce_may_be_hashed_for_the_provider(world: World) -> None:
+async def test_a_nonce_is_hashed_only_where_the_provider_has_it_so(make_api: MakeApi, world: World) -> None:
     from hashlib import sha256
 
     hashed = sha256(NONCE.encode()).hexdigest()
-    assert (await world.by_token("google", "g-1", nonce=hashed)).status_code == 200
+    assert (await world.by_token("google", "g-1", nonce=hashed)).status_code == 401
+    url = world.issuer.url
+    own = OidcProvider(issuers=[url], jwks_url=f"{url}/keys", client_ids=["client"], nonce_hashed=True)
+    world.api = await make_api(**{**world.settings, "oidc_providers": {"apple": own}})
+    assert (await world.by_token("apple", "a-1", nonce=hashed)).status_code == 200
+    assert (await world.by_token("apple", "a-1")).status_code == 401
+
+
+async def test_an_id_token_signs_in_or_links_once(world: World) -> None:
+    body = {"idToken": world.issuer.token("g-1"), "nonce": NONCE}
+    path, link = "/v1/auth/oidc/google", "/v1/users/me/identities"
+    answers = await asyncio.gather(*(world.nobody.post(path, json=body) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401]
+    ann = world.person(next(answer for answer in answers if answer.status_code == 200))
+    assert (await ann.post(link, json={"provider": "google", **body})).status_code == 422
+    once = {"idToken": world.issuer.token("f-1"), "nonce": NONCE}
+    assert (await ann.post(link, json={"provider": "facebook", **once})).status_code == 201
+    assert (await world.nobody.post("/v1/auth/oidc/facebook", json=once)).status_code == 401
 
 
 async def test_a_deployment_may_do_without_nonces_but_checks_those_that_are_there(

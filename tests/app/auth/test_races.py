@@ -102,8 +102,10 @@ async def test_racing_unlinks_leave_one_identity(world: World) -> None:
 
 async def test_an_identity_linked_by_two_users_at_once_is_ones(world: World) -> None:
     people = [world.person(await world.by_token("google", f"g-{number}")) for number in range(2)]
-    body = {"provider": "facebook", "idToken": world.issuer.token("f-1"), "nonce": NONCE}
-    answers = await asyncio.gather(*(one.post("/v1/users/me/identities", json=body) for one in people))
+    bodies = [{"provider": "facebook", "idToken": world.issuer.token("f-1"), "nonce": NONCE} for _ in people]
+    answers = await asyncio.gather(
+        *(one.post("/v1/users/me/identities", json=body) for one, body in zip(people, bodies, strict=True))
+    )
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert await AuthIdentity.raw().count_documents({"provider": "facebook"}) == 1
     methods = sorted([row["authMethods"] async for row in User.raw().find({})])

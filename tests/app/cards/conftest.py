@@ -10,14 +10,8 @@ from app.cards.webhooks import Sender, sender
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from tests.app.cards.receiver import Receiver, receiving
-from tests.cast import Cast, Programme, programme_of
+from tests.cast import Programme
 from tests.harness import Api
-
-
-@pytest.fixture
-async def programme(api: Api, cast: Cast) -> Programme:
-    """Two accounts, their users, spending profiles and a card."""
-    return await programme_of(api, cast.admin)
 
 
 @pytest.fixture

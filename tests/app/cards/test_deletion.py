@@ -22,12 +22,6 @@ async def last_event(subject: str) -> dict[str, Any]:
     return row
 
 
-async def stored_card(card: str) -> dict[str, Any]:
-    row = await Card.raw().find_one({"_id": ObjectId(card)})
-    assert row is not None
-    return row
-
-
 async def test_a_user_with_active_cards_is_not_deleted_and_they_are_named(cast: Cast, programme: Programme) -> None:
     closed = (await a_card(programme)).rsplit("/", 1)[1]
     await programme.manager.merge(f"{programme.path}/cards/{closed}", {"status": "closed"})

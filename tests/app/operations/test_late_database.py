@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
@@ -56,13 +57,14 @@ async def test_a_server_without_database_answers_503_until_there_is_one(make_api
 
 
 async def test_a_worker_waits_for_its_database(mongodb_uri: str, client: AsyncMongoClient[Any], tmp_path: Path) -> None:
-    port, database = free_port(), "late_worker"
+    port, metrics_port, database = free_port(), free_port(), "late_worker"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SATCHEL_")},
         "SATCHEL_MONGODB_URI": uri_at(port),
         "SATCHEL_DATABASE": database,
         "SATCHEL_DATA_DIR": str(tmp_path),
         "SATCHEL_REQUEST_TIMEOUT_MS": "300",
+        "SATCHEL_WORKER_METRICS_PORT": str(metrics_port),
     }
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(
@@ -78,9 +80,12 @@ async def test_a_worker_waits_for_its_database(mongodb_uri: str, client: AsyncMo
             while b"does not answer" not in (tmp_path / "log").read_bytes():
                 assert worker.poll() is None
                 await asyncio.sleep(0.05)
+            assert "satchel_late_swept_documents_total 0.0" in await _metrics(metrics_port)
             await cable.connect(port)
             while b"worker started" not in (tmp_path / "log").read_bytes():
                 assert worker.poll() is None
+                await asyncio.sleep(0.05)
+            while 'satchel_job_seconds_count{kind="late-sweeps",outcome="done"}' not in await _metrics(metrics_port):
                 await asyncio.sleep(0.05)
             assert await client[database]["jobs"].count_documents({"kind": "late-sweeps"}) == 1
             worker.send_signal(signal.SIGTERM)
@@ -90,3 +95,8 @@ async def test_a_worker_waits_for_its_database(mongodb_uri: str, client: AsyncMo
         worker.wait()
         await cable.cut()
         await client.drop_database(database)
+
+
+async def _metrics(port: int) -> str:
+    async with httpx.AsyncClient() as http:
+        return (await http.get(f"http://127.0.0.1:{port}/metrics")).text

@@ -159,11 +159,11 @@ async def test_each_parent_of_a_large_tree_is_in_the_ledger_and_swept_later(sett
     assert set(persons) <= set(entries)
     assert {row["stage"] for row in entries.values()} == {"done"} or settings.deletion_small_tree == SMALL
     await Note(person_id=persons[0]).add()  # as a lease of five seconds ago lets through
-    root = await Deletion.find_one_by_id(town)
+    root = await Deletion.find_by_id(town)
     assert root is not None
     subs = [Deletion.from_stored(row) for row in entries.values() if row["root"] == "toypersons"]
     assert await sweep_again(subs, settings, RELATIONS) == 1
-    root = await Deletion.find_one_by_id(town)
+    root = await Deletion.find_by_id(town)
     assert root is not None
     assert (root.deleted["toynotes"], root.final) == (7, False)
     assert await count(Note) == 1
@@ -172,15 +172,15 @@ async def test_each_parent_of_a_large_tree_is_in_the_ledger_and_swept_later(sett
 async def test_receipt_waits_for_what_came_with_the_root(settings: Settings) -> None:
     town, _, _ = await world()
     await delete(Town, town, settings)
-    root = await Deletion.find_one_by_id(town)
+    root = await Deletion.find_by_id(town)
     assert root is not None
     await sweep_again([root], settings, RELATIONS)
-    assert not (await Deletion.find_one_by_id(town) or root).final
+    assert not (await Deletion.find_by_id(town) or root).final
     for name in ("toypersons", "toygroups"):
         rows = await Deletion.raw().find({"of": town, "root": name}).to_list()
         await sweep_again([Deletion.from_stored(row) for row in rows], settings, RELATIONS)
     await sweep_again([root], settings, RELATIONS)
-    assert (await Deletion.find_one_by_id(town) or root).final
+    assert (await Deletion.find_by_id(town) or root).final
 
 
 async def test_a_sweep_that_is_cut_short_at_any_point_is_gone_on_with(base_settings: Settings) -> None:
@@ -192,7 +192,7 @@ async def test_a_sweep_that_is_cut_short_at_any_point_is_gone_on_with(base_setti
     while not ledger.swept:
         rounds += 1
         await sweep(ledger, deadline=0, relations=RELATIONS)
-        ledger = await Deletion.find_one_by_id(town) or ledger
+        ledger = await Deletion.find_by_id(town) or ledger
     assert rounds > 5
     gone = {"toytowns": 1, "toypersons": 5, "toygroups": 1, "toykeys": 5, "toynotes": 10}
     assert (ledger.deleted, ledger.nulled) == (gone, {"toyclubs": 1})

@@ -159,7 +159,9 @@ async def test_a_precondition_that_does_not_hold_changes_nothing(forge: Forge) -
     stale = await forge.cast.owner.put(path, json=body, headers={"If-Match": '"99"'})
     assert (stale.status_code, stale.json()["current"]["id"]) == (412, made.json()["id"])
     absent = await forge.cast.owner.put(path, json=body, headers={"If-None-Match": "*"})
-    assert absent.status_code == 412
+    assert (absent.status_code, absent.json()["detail"]) == (412, "it exists already")
+    gone = await forge.cast.owner.delete(path, headers={"If-None-Match": "*"})
+    assert (gone.status_code, gone.json()["current"]) == (412, absent.json()["current"])
     seen = await forge.cast.owner.get(path)
     again = await forge.cast.owner.put(path, json=body, headers={"If-Match": seen.headers["etag"]})
     assert again.status_code == 200

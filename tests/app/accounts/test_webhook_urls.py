@@ -11,9 +11,10 @@ import pytest
 from bson import ObjectId
 
 from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
-from app.accounts.webhook_urls import RefusedAddress, check_webhook_url, resolve
+from app.accounts.webhook_urls import check_webhook_url, resolve
 from app.cards.webhooks import Sender
 from app.errors import Invalid
+from app.outgoing import RefusedAddress
 from app.settings import Settings
 from models.account import Account
 from models.card_event import CardEvent

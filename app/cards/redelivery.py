@@ -1,0 +1,55 @@
+"""Delivering again what was given up, once the receiver is mended."""
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.database import transaction
+from app.errors import BadTransition, NotFound
+from app.relations.guards import refer
+from models.base import now
+from models.card_event import CardEvent
+from models.card_queue import CardQueue
+
+
+async def redeliver(event_id: ObjectId) -> CardEvent:
+    """Put a dead event at the end of its card's or spending profile's queue, in one transaction.
+
+    What it tells is read when it is delivered, so an event that comes after younger ones tells nothing old.
+
+    Returns:
+        The event as it waits now.
+
+    Raises:
+        NotFound: there is no such event, or what it tells of is gone.
+        BadTransition: the event waits, or is dealt with.
+    """
+
+    async def work(session: AsyncClientSession) -> CardEvent:
+        event = await _find(event_id, session)
+        places = await CardQueue.next_sequences([event.subject], session=session)
+        _, sequence = places.get(event.subject) or await _reopened(event, session)
+        if not await event.put_back(sequence, session=session):
+            raise BadTransition(f"an event that is {event.state} is not delivered again")
+        return await _find(event_id, session)
+
+    return await transaction(work)
+
+
+async def _find(event_id: ObjectId, session: AsyncClientSession) -> CardEvent:
+    row = await CardEvent.raw().find_one({"_id": event_id}, session=session)
+    if row is None:
+        raise NotFound("there is no such event")
+    return CardEvent.from_stored(row)
+
+
+async def _reopened(event: CardEvent, session: AsyncClientSession) -> tuple[ObjectId, int]:
+    """The queue that went with its last event, for that event; nothing else of it is left to tell."""
+    if event.type != "spending_profile.deleted":
+        raise NotFound("what the event tells of is gone")
+    place = event.sequence
+    queue = CardQueue(
+        id=event.subject, account_id=event.account_id, last=place, done=place - 1, waiting=1, due_at=now()
+    )
+    await refer(CardQueue, queue.stored(), session)
+    await queue.add(session)
+    return event.account_id, place

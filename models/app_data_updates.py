@@ -1,0 +1,95 @@
+"""How app data is found and changed: the filters and updates of its one atomic operation each."""
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final
+
+from bson import ObjectId
+
+from models.base import Raw
+from models.precondition import Expected
+from models.values import Json, escape_refs, has_refs
+
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_BUMP: Final = {"$add": [{"$ifNull": ["$version", 0]}, 1]}
+
+
+class Expiry(Enum):
+    """What a write does to an expiry that is there."""
+
+    KEEP = "keep"
+
+
+def key_of(user_id: ObjectId, app_id: str, data_key: str) -> Raw:
+    """The filter of one value, or of its tombstone."""
+    return {"userId": user_id, "appId": app_id, "dataKey": data_key}
+
+
+def unexpired(moment: datetime) -> Raw:
+    """The filter of what has not ended by then."""
+    return {"expiresAt": {"$not": {"$lte": moment}}}
+
+
+def matching(expected: Expected, moment: datetime) -> Raw:
+    """The filter of a precondition: what ended is as good as not there, and so is a tombstone."""
+    if expected.absent:
+        return {"$or": [{"deleted": True}, {"expiresAt": {"$lte": moment}}]}
+    live: Raw = {"deleted": False, **unexpired(moment)}
+    if expected.versions is None:
+        return live
+    only_one = len(expected.versions) == 1
+    return {"version": expected.versions[0] if only_one else {"$in": list(expected.versions)}, **live}
+
+
+def put_update(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> list[Raw]:
+    """The update that stores a value whatever was there: nothing, a live value, one that is over, a tombstone."""
+    escaped = has_refs(value)
+    was_live = {"$and": [{"$eq": ["$deleted", False]}, {"$gt": [{"$ifNull": ["$expiresAt", NEVER]}, moment]}]}
+    fields: Raw = {
+        "value": {"$literal": escape_refs(value) if escaped else value},
+        "escaped": escaped,
+        "deleted": False,
+        "version": _BUMP,
+        "createdAt": {"$cond": [was_live, "$createdAt", moment]},
+        "updatedAt": moment,
+        "changedAt": "$$CLUSTER_TIME",
+        "changedBy": {"$literal": by},
+        "bytes": size,
+    }
+    if expires_at is not Expiry.KEEP:
+        fields["expiresAt"] = expires_at or "$$REMOVE"
+    return [{"$set": fields}]
+
+
+def replace_update(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> Raw:
+    """The update that stores a value where a live one is: it costs mongod a tenth less than `put_update`."""
+    escaped = has_refs(value)
+    fields: Raw = {
+        "value": escape_refs(value) if escaped else value,
+        "escaped": escaped,
+        "updatedAt": moment,
+        "changedBy": by,
+        "bytes": size,
+    }
+    update: Raw = {"$set": fields, "$inc": {"version": 1}, "$currentDate": {"changedAt": {"$type": "timestamp"}}}
+    if expires_at is None:
+        update["$unset"] = {"expiresAt": ""}
+    elif expires_at is not Expiry.KEEP:
+        fields["expiresAt"] = expires_at
+    return update
+
+
+def tombstone_update(by: str, moment: datetime) -> list[Raw]:
+    """The update that leaves a tombstone of a value."""
+    fields: Raw = {
+        "value": "$$REMOVE",
+        "expiresAt": "$$REMOVE",
+        "escaped": False,
+        "deleted": True,
+        "version": _BUMP,
+        "updatedAt": moment,
+        "changedAt": "$$CLUSTER_TIME",
+        "changedBy": {"$literal": by},
+        "bytes": 0,
+    }
+    return [{"$set": fields}]
