@@ -15,7 +15,6 @@ JSON: Final = "application/json"
 CSV: Final = "text/csv"
 NDJSON: Final = "application/x-ndjson"
 FORMATS: Final = {"json": JSON, "csv": CSV, "ndjson": NDJSON}
-HEADERS: Final = ("Satchel-As-Of", "Satchel-Staleness", "Satchel-Rollup-Lag")
 
 
 def answer(found: Rows, request: Request, asked: str | None = None) -> Response:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from bson import ObjectId
 from fastapi import Depends, Query, Request
@@ -103,4 +103,3 @@ def whose(caller: Principal, user_id: str | None) -> ObjectId | None:
 
 
 Question = Annotated[Asked, Depends(asked)]
-Described = dict[int | str, dict[str, Any]]

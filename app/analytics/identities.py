@@ -12,7 +12,7 @@ from app.analytics.segment import Identity
 from app.database import transaction
 from app.errors import NotFound
 from app.principal import Principal, may
-from app.relations.guards import guard, refer
+from app.relations.guards import refer
 from models.base import Raw, now, parse_id
 from models.external_id import ExternalId
 from models.person import IdentityJoin
@@ -75,7 +75,7 @@ async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake
     wanted: Raw = {"appId": app_id, "userId": user_id, **times, "version": 1, "due": True}
 
     async def work(session: AsyncClientSession) -> None:
-        await guard(User, user_id, session)
+        await refer(ExternalId, row, session)
         await ExternalId.raw().insert_one(dict(row), session=session)
         await IdentityJoin.raw().replace_one({"_id": key}, wanted, upsert=True, session=session)
 

@@ -14,12 +14,11 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.errors import NotFound
 from app.principal import Principal
-from app.relations.guards import guard
+from app.relations.guards import refer
 from app.settings import Settings
 from models.app import NAME_PATTERN
 from models.base import Raw, now, parse_id
 from models.quarantine import QuarantinedEvent
-from models.user import User
 from models.values import UnstorableValue, check_value, escape_row
 
 _LONGEST: Final = 4096
@@ -58,7 +57,7 @@ async def _set_aside_of(user_id: ObjectId, rows: list[Raw]) -> None:
     fresh = list({row["_id"]: row for row in rows if row["_id"] not in known}.values())
 
     async def refer_and_add(session: AsyncClientSession) -> None:
-        await guard(User, user_id, session)
+        await refer(QuarantinedEvent, fresh[0], session)
         await QuarantinedEvent.raw().insert_many([escape_row(row) for row in fresh], session=session)
 
     try:

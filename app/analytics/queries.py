@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
 from pymongo.errors import OperationFailure
@@ -19,10 +18,8 @@ from app.analytics.slots import SLOT_MS, milliseconds, moment_of, unpack
 from models.base import Raw
 from models.day import SLOTS, CountDay, PropertyDay
 
-_UNKNOWN: Final = 2**32 - 1
 _SNAPSHOT_GONE: Final = {239, 246}
 _TRIES: Final = 3
-_LONG: Final = timedelta(days=400)
 Figures = dict[Any, list[int]]
 """What is counted -> a count for each bucket."""
 

@@ -13,16 +13,6 @@ from models.guard import Guard
 from models.relations import RELATIONS, Insert, Relation, Relations, references_of
 
 
-async def guard(parent: type[Stored], parent_id: ObjectId, session: AsyncClientSession) -> None:
-    """Count up the parent's guard, which moves no version. To be called before the child is inserted.
-
-    Raises:
-        NotFound: there is no such parent.
-    """
-    if not await _count_up(parent, {"_id": parent_id}, session):
-        raise NotFound("there is no such document to belong to")
-
-
 async def refer(
     child: type[Stored],
     row: Mapping[str, Any],
