@@ -112,7 +112,8 @@ async def run_one(handlers: Mapping[str, Handler]) -> bool:
     except Exception as error:
         outcome = "failed"
         log.error("job failed", kind=held.job.kind, job=str(held.job.id), exc_info=error)
-        await held.fail(error)
+        with suppress(LostLease):  # whoever took it over will see for themselves
+            await held.fail(error)
     JOBS.labels(held.job.kind, outcome).observe(time.perf_counter() - started)
     return True
 

@@ -49,11 +49,19 @@ async def _until_first(begin: Coroutine[Any, Any, None], stop: asyncio.Event) ->
         beginning.cancel()
 
 
+def _show_metrics(port: int, host: str) -> None:
+    """Answer `/metrics`, in a thread; a port that is taken keeps no job from being done."""
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        log.error("no metrics are shown", port=port, error=str(error))
+
+
 def main() -> None:
     """Run jobs until SIGINT or SIGTERM; the one in hand is finished."""
     table.check()
     settings = load_settings()
     configure_logging(settings)
     if settings.worker_metrics_port is not None:
-        start_http_server(settings.worker_metrics_port, settings.host)
+        _show_metrics(settings.worker_metrics_port, settings.host)
     asyncio.run(_run(settings))

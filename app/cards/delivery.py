@@ -110,13 +110,14 @@ async def empty(queue: CardQueue, each: Sender) -> None:
             log.error("card event given up", event_id=str(event.id), account=str(event.account_id), error=error)
         CARD_EVENTS.labels(state).inc()
         held_until = time.monotonic() + LEASE.total_seconds()
-        await _settle(queue, event, state, error)
+        if await _settle(queue, event, state, error):
+            return
     waits = queue.waiting > 0  # without an event: its account is going
     await queue.release(now() + (_NOTHING_THERE if waits else timedelta()))
 
 
-async def _settle(queue: CardQueue, event: CardEvent, state: EventState, error: str | None) -> None:
-    """Note what became of an event, in one transaction with the queue's step."""
+async def _settle(queue: CardQueue, event: CardEvent, state: EventState, error: str | None) -> bool:
+    """Note what became of an event, in one transaction with the queue's step; whether it was the last there can be."""
     last = event.type == "spending_profile.deleted"
 
     async def work(session: AsyncClientSession) -> None:
@@ -129,6 +130,7 @@ async def _settle(queue: CardQueue, event: CardEvent, state: EventState, error: 
     await transaction(work)
     queue.done += 1
     queue.waiting -= 1
+    return last
 
 
 async def _retry_later(queue: CardQueue, event: CardEvent, error: str, settings: Settings) -> None:

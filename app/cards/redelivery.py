@@ -7,8 +7,10 @@ from app.database import transaction
 from app.errors import BadTransition, NotFound
 from app.relations.guards import refer
 from models.base import now
+from models.card import Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
+from models.spending_profile import SpendingProfile
 
 
 async def redeliver(event_id: ObjectId) -> CardEvent:
@@ -26,6 +28,8 @@ async def redeliver(event_id: ObjectId) -> CardEvent:
 
     async def work(session: AsyncClientSession) -> CardEvent:
         event = await _find(event_id, session)
+        if event.type != "spending_profile.deleted" and not await _is_there(event.subject, session):
+            raise NotFound("what the event tells of is gone")
         places = await CardQueue.next_sequences([event.subject], session=session)
         _, sequence = places.get(event.subject) or await _reopened(event, session)
         if not await event.put_back(sequence, session=session):
@@ -42,13 +46,28 @@ async def _find(event_id: ObjectId, session: AsyncClientSession) -> CardEvent:
     return CardEvent.from_stored(row)
 
 
+async def _is_there(subject: ObjectId, session: AsyncClientSession) -> bool:
+    """Whether a card or spending profile is there. Its deletion writes to the queue, as this transaction does."""
+    for document in (Card, SpendingProfile):
+        if await document.raw().find_one({"_id": subject}, {"_id": 1}, session=session) is not None:
+            return True
+    return False
+
+
 async def _reopened(event: CardEvent, session: AsyncClientSession) -> tuple[ObjectId, int]:
-    """The queue that went with its last event, for that event; nothing else of it is left to tell."""
-    if event.type != "spending_profile.deleted":
-        raise NotFound("what the event tells of is gone")
-    place = event.sequence
+    """The queue that went with its last event, for that event.
+
+    Its fences go on where no worker of the former queue has been.
+    """
+    place, moment = event.sequence, now()
     queue = CardQueue(
-        id=event.subject, account_id=event.account_id, last=place, done=place - 1, waiting=1, due_at=now()
+        id=event.subject,
+        account_id=event.account_id,
+        last=place,
+        done=place - 1,
+        waiting=1,
+        due_at=moment,
+        fence=int(moment.timestamp() * 1000),
     )
     await refer(CardQueue, queue.stored(), session)
     await queue.add(session)

@@ -146,55 +146,6 @@ async def test_an_event_that_fails_for_good_is_given_up_in_plain_sight(
     assert "what the receiver says" not in stored
 
 
-async def test_what_was_given_up_is_delivered_again_after_the_cards_other_events(
-    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
-) -> None:
-    async def answer(delivery: Delivery) -> int:
-        return 500 if delivery.place[1] == 1 else 204
-
-    receiver.answer = answer
-    await opened_and_paused(listened)
-    each = await make_sender(webhook_max_attempts=2)
-    await deliver_due(each)
-    dead, done = [str(row["_id"]) for row in await CardEvent.raw().find({}).sort("sequence", 1).limit(2).to_list()]
-    again = f"/v1/admin/card-events/{dead}/redeliver"
-    asked = await asyncio.gather(*(cast.admin.post(again) for _ in range(4)))
-    assert sorted(one.status_code for one in asked) == [200, 409, 409, 409]
-    shown = next(one.json() for one in asked if one.status_code == 200)
-    assert (shown["state"], shown["sequence"], shown["attempts"]) == ("waiting", 5, 0)
-    assert (shown.get("lastError"), shown.get("expiresAt")) == (None, None)
-    assert (await cast.admin.post(f"/v1/admin/card-events/{done}/redeliver")).json()["code"] == "bad_transition"
-    await listened.manager.merge(listened.card_path, {"status": "open"})
-    await deliver_due(each)
-    assert [delivery.place[1] for delivery in receiver.deliveries][-2:] == [5, 6]
-    assert receiver.deliveries[-2].event["data"]["card"]["status"] == "open", "what is so now"
-    assert set(await states()) == {"delivered"}
-
-
-async def test_a_deletion_that_was_given_up_is_told_again_and_nothing_else_of_what_is_gone(
-    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
-) -> None:
-    failing = True
-
-    async def answer(_: Delivery) -> int:
-        return 500 if failing else 204
-
-    receiver.answer = answer
-    await listened.manager.merge(listened.profile_path, {"name": "Other"})
-    await listened.manager.delete(listened.profile_path)
-    each = await make_sender(webhook_max_attempts=1)
-    await deliver_due(each)
-    about = {"subject": ObjectId(listened.profile)}
-    changed, deleted = [str(row["_id"]) for row in await CardEvent.raw().find(about).sort("sequence", 1).to_list()]
-    assert (await cast.admin.post(f"/v1/admin/card-events/{changed}/redeliver")).status_code == 404
-    failing = False
-    assert (await cast.admin.post(f"/v1/admin/card-events/{deleted}/redeliver")).json()["sequence"] == 2
-    await deliver_due(each)
-    told = receiver.deliveries[-1]
-    assert (told.event["type"], told.headers["webhook-id"]) == ("spending_profile.deleted", deleted)
-    assert await CardQueue.raw().find_one({"_id": ObjectId(listened.profile)}) is None
-
-
 async def test_a_failure_waits_longer_each_time(
     listened: Programme, receiver: Receiver, make_sender: MakeSender
 ) -> None:
