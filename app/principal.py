@@ -174,6 +174,8 @@ class Authenticator:
     async def _look_up(self, credential: str) -> tuple[Principal, float]:
         if credential.startswith(PREFIX):
             return await self._key(credential)
+        if credential.count(".") != 2:  # no JWT (RFC 7519)
+            raise Unauthenticated("there is no such API key, and it is no access token")
         return self._user(credential)
 
     def _user(self, token: str) -> tuple[Principal, float]:

@@ -82,6 +82,8 @@ def verify(lean: Lean = False, as_json: AsJson = False) -> None:
     else:
         for finding in drift:
             typer.echo(str(finding))
+        if not drift:
+            typer.echo("Every index of the table is there.")
     if drift:
         raise typer.Exit(1)
 

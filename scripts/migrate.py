@@ -18,6 +18,7 @@ from scripts.migrations.step import StepRefused
 from scripts.target import NoTargetError, opened
 
 _KIND: Final = "migrate"
+_NOTHING: Final = "This database has taken every step."
 
 
 class Busy(Exception):
@@ -40,15 +41,18 @@ def migrate(
 async def _migrate(dry_run: bool) -> None:
     async with opened() as database:
         if dry_run:
-            for name, summary, count in await plan(database):
+            steps = await plan(database)
+            for name, summary, count in steps:
                 typer.echo(f"{name}: {count:,} to change. {summary}")
+            if not steps:
+                typer.echo(_NOTHING)
             return
         with Console(stderr=True).status("taking steps") as status:
             taken = await take_steps(database, lambda name: status.update(f"taking {name}"))
         for name, changed in taken:
             typer.echo(f"{name}: {changed:,} changed")
         if not taken:
-            typer.echo("This database has taken every step.")
+            typer.echo(_NOTHING)
 
 
 async def plan(database: AsyncDatabase[Raw]) -> list[tuple[str, str, int]]:

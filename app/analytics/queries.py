@@ -8,13 +8,13 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 from pyroaring import BitMap
 
-from app.analytics.delta import (
-    property_value,
-)
+from app.analytics.delta import property_value
 from app.analytics.people_sets import bucket_people, event_people
 from app.analytics.periods import Period
 from app.analytics.reader import Filter, Freshness, View, day_number, day_range, opened_view, whole_slots
+from app.analytics.rollup import declared_properties
 from app.analytics.slots import SLOT_MS, milliseconds, moment_of, unpack
+from app.errors import Invalid
 from models.base import Raw
 from models.day import SLOTS, CountDay, PropertyDay
 
@@ -174,6 +174,9 @@ async def top_values(period: Period, which: Filter, name: str | None, limit: int
         which: the events.
         name: the property; None for events.
         limit: how many at most.
+
+    Raises:
+        Invalid: no app in question declares the property.
     """
     async with opened_view() as view:
         if name is not None:
@@ -194,6 +197,11 @@ def _most(counts: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
 
 
 async def _values(view: View, period: Period, which: Filter, name: str) -> dict[str, int]:
+    """How often each value of a property came. What is not in the rollups yet counts as it will be counted there."""
+    declaring = {app for app, names in (await declared_properties()).items() if name in names}
+    if not (declaring if which.app_id is None else which.app_id in declaring):
+        told = "no app has declared it: PUT /v1/apps/{appId} with its name in analyticsProperties"
+        raise Invalid.field("?property", "not_allowed", told)
     found: dict[str, int] = defaultdict(int)
     if which.user_id is None:
         start, end = day_range(period)
@@ -206,7 +214,7 @@ async def _values(view: View, period: Period, which: Filter, name: str) -> dict[
             found[value] += sum(counts)
     for row in await view.loose_rows(period, which, data=True):
         value = property_value(row.get("eventData"), name)
-        if value is not None:
+        if value is not None and row["appId"] in declaring:
             found[value] += 1
     return found
 

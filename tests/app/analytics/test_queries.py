@@ -143,6 +143,19 @@ async def test_declared_properties_are_broken_down(cast: Cast, settle: Any) -> N
     assert rows == [{"value": "team", "count": 2}, {"value": "3", "count": 1}, {"value": "free", "count": 1}]
 
 
+async def test_a_property_that_no_app_declares_is_refused_and_counted_of_no_other_app(cast: Cast, settle: Any) -> None:
+    span = {"from": "2026-01-01T00:00:00Z", "property": "plan"}
+    refused = await cast.admin.get("/v1/analytics/top", params=span)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?property")
+    await cast.admin.put("/v1/apps/notes", json={"analyticsProperties": ["plan"]})
+    assert (await cast.admin.get("/v1/analytics/top", params={**span, "appId": "boats"})).status_code == 422
+    for app_id in ("notes", "boats"):
+        await happen(cast.owner, (1, "bought"), eventData={"plan": app_id}, appId=app_id)
+    fresh = await ask(cast.admin, "top", property="plan")
+    await settle()
+    assert fresh == await ask(cast.admin, "top", property="plan") == [{"value": "notes", "count": 1}]
+
+
 async def test_sessions_are_measured(cast: Cast, settle: Any) -> None:
     await happen(cast.owner, (1, "a"), (1.5, "b"), sessionId="s-1")
     await happen(cast.owner, (5, "a"), sessionId="s-2")
