@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from pyroaring import BitMap
 
-from app.analytics.people import known_people
+from app.analytics.people import persons_of
 from app.analytics.people_sets import bucket_people
 from app.analytics.periods import Period
 from app.analytics.queries import Rows
 from app.analytics.reader import Filter, View, opened_view
 from app.analytics.slots import milliseconds, moment_of
 from models.base import Raw
-from models.person import PersonMerge, person_key
+from models.person import person_key
 
 _FIRST_DAY: Final = 0
 STEPS: Final = ("step", "eventName", "users", "fromFirst", "fromPrevious", "medianSeconds")
@@ -69,15 +69,12 @@ async def _moments_of_people(
         "timestamp": {"$gte": period.start, "$lt": period.end + within},
     }
     rows = await view.many_rows(where)
-    known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
-    merges = await PersonMerge.pending(view.session)
+    persons = await persons_of(rows, view.session)
     found: dict[Any, list[tuple[int, str]]] = defaultdict(list)
     for row in rows:
         key = person_key(row)
         if key is not None:
-            number = known.numbers.get(key)
-            person = key if number is None else merges.get(number, number)
-            found[person].append((milliseconds(row["timestamp"]), row["eventName"]))
+            found[persons[key]].append((milliseconds(row["timestamp"]), row["eventName"]))
     for times in found.values():
         times.sort(key=lambda each: each[0])
     return found

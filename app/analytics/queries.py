@@ -1,5 +1,6 @@
 """The queries of dashboards: counts, people, sessions, errors, values; each answers flat rows (docs/analytics.md)."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,12 +13,11 @@ from app.analytics.delta import property_value
 from app.analytics.people_sets import bucket_people, event_people
 from app.analytics.periods import Period
 from app.analytics.reader import Filter, Freshness, View, day_number, day_range, opened_view, whole_slots
-from app.analytics.slots import SLOT_MS, milliseconds, moment_of, unpack
-from app.errors import Invalid
+from app.analytics.slots import milliseconds, unpack
+from app.errors import SNAPSHOT_GONE, Invalid
 from models.base import Raw
 from models.day import SLOTS, CountDay, PropertyDay
 
-_SNAPSHOT_GONE: Final = {239, 246}
 _TRIES: Final = 3
 MOST_ROWS: Final = 100_000
 """So many rows an answer has at most: some 10 MB of JSON."""
@@ -160,7 +160,7 @@ def _error_rate(figures: Figures, number: int) -> Raw:
 
 
 async def active_users(period: Period, which: Filter, *, previous: bool = False, rolling: bool = False) -> Rows:
-    """How many different people there were in each bucket; `rolling` adds those of the 7 and 30 days before its end."""
+    """How many different people there were in each bucket; `rolling` adds those of the 7 and 30 days that it ends."""
     async with opened_view() as view:
         people = await bucket_people(view, period, which)
         before = await bucket_people(view, period.previous(), which) if previous else None
@@ -180,15 +180,13 @@ async def active_users(period: Period, which: Filter, *, previous: bool = False,
 
 
 async def _add_rolling(view: View, period: Period, which: Filter, rows: list[Raw], name: str, days: int) -> None:
-    spans = [(max(0, bucket.end - days * SLOTS * SLOT_MS), bucket.end) for bucket in period.buckets]
-    daily = Period.of(moment_of(spans[0][0]), period.end, "day", period.zone)
+    """Add the people of each day with the days before it: so many of the calendar, be they of 23 hours or 25."""
+    daily = period.with_days_before(days - 1)
     people = await bucket_people(view, daily, which)
-    for row, (start, end) in zip(rows, spans, strict=True):
-        chosen = [
-            each
-            for bucket, each in zip(daily.buckets, people, strict=True)
-            if bucket.start >= start and bucket.end <= end
-        ]
+    begins = [bucket.time for bucket in daily.buckets]
+    for row, bucket in zip(rows, period.buckets, strict=True):
+        last = bisect_right(begins, bucket.time)
+        chosen = people[max(0, last - days) : last]
         row[name] = len(BitMap.union(*chosen)) if chosen else 0
 
 
@@ -244,6 +242,6 @@ async def retried(query: Callable[[], Any]) -> Any:
         try:
             return await query()
         except OperationFailure as error:
-            if error.code not in _SNAPSHOT_GONE or attempt == _TRIES - 1:
+            if error.code not in SNAPSHOT_GONE or attempt == _TRIES - 1:
                 raise
     raise AssertionError("unreachable")
