@@ -317,7 +317,9 @@ class ProviderUnavailable(Unavailable):
 
 
 _TRANSIENT = (AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError, WaitQueueTimeoutError, ExecutionTimeout)
-_RETRYABLE_CODES = {24, 50, 89, 91, 112, 189, 251, 262, 11600, 11602, 13435, 13436}
+SNAPSHOT_GONE: Final = {239, 246}
+"""SnapshotTooOld, SnapshotUnavailable: what was read is no longer kept as it was; a new snapshot has it."""
+_RETRYABLE_CODES = {24, 50, 89, 91, 112, 189, 251, 262, 11600, 11602, 13435, 13436} | SNAPSHOT_GONE
 
 
 def from_driver(error: PyMongoError) -> Problem:

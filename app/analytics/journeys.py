@@ -1,20 +1,22 @@
 """Funnels and retention: what the same people did, one thing after another and time after time."""
 
+from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any, Final
 
 from pyroaring import BitMap
 
-from app.analytics.people import known_people
+from app.analytics.people import persons_of
 from app.analytics.people_sets import bucket_people
 from app.analytics.periods import Period
 from app.analytics.queries import Rows
 from app.analytics.reader import Filter, View, opened_view
 from app.analytics.slots import milliseconds, moment_of
 from models.base import Raw
-from models.person import PersonMerge, person_key
+from models.person import person_key
 
 _FIRST_DAY: Final = 0
 STEPS: Final = ("step", "eventName", "users", "fromFirst", "fromPrevious", "medianSeconds")
@@ -33,7 +35,7 @@ async def funnel(period: Period, which: Filter, steps: list[str], within: timede
         reached = [0] * len(steps)
         waits: list[list[float]] = [[] for _ in steps]
         for times in moments.values():
-            best = _furthest(times, steps, milliseconds(period.end), int(within.total_seconds() * 1000))
+            best = furthest(times, steps, milliseconds(period.end), int(within.total_seconds() * 1000))
             for place, at in enumerate(best):
                 reached[place] += 1
                 if place:
@@ -67,32 +69,45 @@ async def _moments_of_people(
         "timestamp": {"$gte": period.start, "$lt": period.end + within},
     }
     rows = await view.many_rows(where)
-    known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
-    merges = await PersonMerge.pending(view.session)
+    persons = await persons_of(rows, view.session)
     found: dict[Any, list[tuple[int, str]]] = defaultdict(list)
     for row in rows:
         key = person_key(row)
         if key is not None:
-            number = known.numbers.get(key)
-            person = key if number is None else merges.get(number, number)
-            found[person].append((milliseconds(row["timestamp"]), row["eventName"]))
+            found[persons[key]].append((milliseconds(row["timestamp"]), row["eventName"]))
     for times in found.values():
         times.sort(key=lambda each: each[0])
     return found
 
 
-def _furthest(times: list[tuple[int, str]], steps: list[str], end: int, within: int) -> list[int]:
-    """The moments of the steps in the try that came furthest, the first of those that came as far."""
+def furthest(times: Sequence[tuple[int, str]], steps: Sequence[str], end: int, within: int) -> list[int]:
+    """The moments of the steps in the try that came furthest, the first of those that came as far.
+
+    Of each try, the next step is looked up among the places of its name: a person's cost grows with their events, times
+    the logarithm of these.
+
+    Args:
+        times: moments and event names of one person, in order.
+        steps: the event names.
+        end: before it the first step lies; in milliseconds, as all are.
+        within: so long it may take from the first step to the last.
+    """
+    places: dict[str, list[int]] = {}
+    for place, (_, name) in enumerate(times):
+        places.setdefault(name, []).append(place)
     best: list[int] = []
-    for start, (began, name) in enumerate(times):
-        if name != steps[0] or began >= end:
-            continue
-        reached = [began]
-        for at, event in times[start + 1 :]:
-            if at - began > within or len(reached) == len(steps):
+    for start in places.get(steps[0], ()):
+        began = times[start][0]
+        if began >= end:
+            break
+        reached, at = [began], start
+        for name in steps[1:]:
+            found = places.get(name, [])
+            following = bisect_right(found, at)
+            if following == len(found) or times[found[following]][0] - began > within:
                 break
-            if event == steps[len(reached)]:
-                reached.append(at)
+            at = found[following]
+            reached.append(times[at][0])
         if len(reached) > len(best):
             best = reached
         if len(best) == len(steps):

@@ -14,7 +14,9 @@ from bson import ObjectId
 from pyroaring import BitMap
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-_OVERHEAD: Final = 200
+_A_SET: Final = 200
+_A_DOCUMENT: Final = 700
+"""What a remembered document with one small set takes besides its name, in bytes, measured: dictionaries, the stamp."""
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class KnownSets:
     """Sets by document, those that were asked for least recently are forgotten first.
 
     Args:
-        most_bytes: how much is remembered, as packed sets and 200 bytes for each.
+        most_bytes: how much is remembered, in bytes: packed sets, 200 for each, 700 and its name for each document.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -51,12 +53,13 @@ class KnownSets:
         sets = {group: BitMap.deserialize(each) if each else BitMap() for group, each in packed.items()}
         if stamp is None:
             return sets
-        size = sum(len(each) + _OVERHEAD for each in packed.values())
+        size = added = sum(len(each) + _A_SET for each in packed.values())
+        size += _A_DOCUMENT + len(name)
         former = self._known.pop(name, None)
         if former is not None:
             self.size -= former.size
             if former.stamp == stamp:  # what is in both counts twice: rather too much than too little
-                sets, size = former.sets | sets, former.size + size
+                sets, size = former.sets | sets, former.size + added
         self._known[name] = _Known(stamp, sets, size)
         self.size += size
         while self.size > self.most_bytes:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from app.analytics.people import persons_of
 from app.analytics.periods import Period
 from app.analytics.queries import Rows
 from app.analytics.reader import Filter, opened_view
@@ -25,15 +26,17 @@ async def live_rows(which: Filter, minutes: int) -> Rows:
         end = now().replace(second=0, microsecond=0) + _MINUTE
         period = Period.of(end - minutes * _MINUTE, end, "minute", UTC)
         events, errors = [0] * minutes, [0] * minutes
-        people: dict[int, set[str]] = defaultdict(set)
-        for row in await view.all_rows(period, which, "?minutes"):
+        people: dict[int, set[int | str]] = defaultdict(set)
+        raw = await view.all_rows(period, which, "?minutes")
+        persons = await persons_of(raw, view.session)
+        for row in raw:
             number = period.bucket_at(milliseconds(row["timestamp"]))
             if number is None:
                 continue
             events[number] += 1
             errors[number] += row["eventCategory"] == "error"
             if (key := person_key(row)) is not None:
-                people[number].add(key)
+                people[number].add(persons[key])
         rows: list[Raw] = [
             {
                 "time": bucket.time,

@@ -7,7 +7,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from models.base import Raw, now
-from models.person import Person
+from models.person import Person, PersonMerge, person_key
 from models.user import User
 
 
@@ -34,6 +34,21 @@ async def known_people(keys: Iterable[str], session: AsyncClientSession | None) 
         key: row["userId"] for key, row in rows.items() if row.get("userId") is not None and not key.startswith("u:")
     }
     return Numbered({key: row["number"] for key, row in rows.items()}, users, 0)
+
+
+async def persons_of(rows: Iterable[Raw], session: AsyncClientSession | None) -> dict[str, int | str]:
+    """Who the people of events are: key -> the number that they are counted as; of whom there is none, the key itself.
+
+    Keys that turned out to be one person have one number.
+    """
+    keys = {key for row in rows if (key := person_key(row)) is not None}
+    known = await known_people(keys, session)
+    merges = await PersonMerge.pending(session)
+    persons: dict[str, int | str] = {}
+    for key in keys:
+        number = known.numbers.get(key)
+        persons[key] = key if number is None else merges.get(number, number)
+    return persons
 
 
 async def number_people(keys: Iterable[str], following: int, session: AsyncClientSession) -> Numbered:

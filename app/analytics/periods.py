@@ -100,6 +100,13 @@ class Period:
         end = floor(self.start, self.interval, self.zone)
         return Period.of(start, end, self.interval, self.zone)
 
+    def with_days_before(self, count: int) -> "Period":
+        """The days of this span and so many before them, each by the calendar; as far as the calendar goes."""
+        start = floor(self.start, "day", self.zone)
+        for _ in range(count):
+            start = floor(start - timedelta(milliseconds=1), "day", self.zone)
+        return Period.of(max(start, _FIRST), self.end, "day", self.zone)
+
     def bucket_at(self, ms: int) -> int | None:
         """The number of the bucket that a moment is in; None outside of all."""
         low, high = 0, len(self.buckets)

@@ -1,5 +1,6 @@
 """The queries of dashboards: counts, people, sessions, errors, values; each answers flat rows (docs/analytics.md)."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from app.analytics.people_sets import bucket_people, event_people
 from app.analytics.periods import Period
 from app.analytics.reader import Filter, Freshness, View, day_number, day_range, opened_view, whole_slots
 from app.analytics.rollup import declared_properties
-from app.analytics.slots import SLOT_MS, milliseconds, moment_of, unpack
-from app.errors import Invalid
+from app.analytics.slots import milliseconds, unpack
+from app.errors import SNAPSHOT_GONE, Invalid
 from models.base import Raw
 from models.day import SLOTS, CountDay, PropertyDay
 
-_SNAPSHOT_GONE: Final = {239, 246}
 _TRIES: Final = 3
+MOST_ROWS: Final = 100_000
+"""So many rows an answer has at most: some 10 MB of JSON."""
 Figures = dict[Any, list[int]]
 """What is counted -> a count for each bucket."""
 
@@ -41,6 +43,9 @@ async def count_events(period: Period, which: Filter, field: str, *, previous: b
         which: the events.
         field: by which field.
         previous: add the count of the span before, as `previous`.
+
+    Raises:
+        Invalid: there would be more than `MOST_ROWS`, since every name has a row in every bucket.
     """
     async with opened_view() as view:
         figures = await event_figures(view, period, which, field)
@@ -50,6 +55,7 @@ async def count_events(period: Period, which: Filter, field: str, *, previous: b
 
 def _counted(period: Period, figures: Figures, before: Figures | None, field: str, fresh: Freshness) -> Rows:
     names = figures.keys() | (before or {}).keys()
+    _check_rows(period, len(names))
     zeros = [0] * len(period.buckets)
     totals = {name: sum(figures.get(name, zeros)) for name in names}
     order = sorted(names, key=lambda name: (-totals[name], name))
@@ -65,6 +71,13 @@ def _counted(period: Period, figures: Figures, before: Figures | None, field: st
     return Rows(rows, columns, fresh)
 
 
+def _check_rows(period: Period, names: int) -> None:
+    if names * len(period.buckets) > MOST_ROWS:
+        detail = f"each of {names} names in each of {len(period.buckets)} buckets would be more than {MOST_ROWS} rows"
+        pointer = "?from" if period.interval is None else "?interval"
+        raise Invalid.field(pointer, "too_many", f"{detail}: ask for wider buckets, a shorter span or one name")
+
+
 def _at(counts: list[int], number: int) -> int:
     return counts[number] if number < len(counts) else 0
 
@@ -75,24 +88,41 @@ def columns_of(period: Period, *names: str) -> tuple[str, ...]:
 
 
 async def event_figures(view: View, period: Period, which: Filter, field: str) -> Figures:
-    """Counts of events by the value of a field, a number for each bucket."""
-    figures: Figures = defaultdict(lambda: [0] * len(period.buckets))
+    """Counts of events by the value of a field, a number for each bucket.
+
+    Raises:
+        Invalid: these would be more than `MOST_ROWS`.
+    """
+    figures: Figures = {}
     if not period.buckets:
         return figures
     if which.user_id is None and period.interval != "minute":
         start, end = day_range(period)
         documents = await CountDay.span(start, end, which.days, ("day", field, "counts"), view.session)
-        for name, numbers in add_slots(period, documents, "counts", field).items():
-            figures[name] = numbers
+        figures = add_slots(period, documents, "counts", field)
     for row in await view.countable_rows(period, which):
         number = period.bucket_at(milliseconds(row["timestamp"]))
         if number is not None:
-            figures[row[field]][number] += 1
+            _numbers(figures, period, row[field])[number] += 1
     return {name: counts for name, counts in figures.items() if any(counts)}
 
 
+def _numbers(figures: Figures, period: Period, name: str) -> list[int]:
+    """The numbers of a name, zeros where it is new; where there are several buckets, of so many names as fit rows."""
+    numbers = figures.get(name)
+    if numbers is None:
+        if len(period.buckets) > 1:
+            _check_rows(period, len(figures) + 1)
+        numbers = figures[name] = [0] * len(period.buckets)
+    return numbers
+
+
 def add_slots(period: Period, documents: Iterable[Mapping[str, Any]], packed: str, field: str) -> Figures:
-    """Sum packed counts of day documents into buckets, by the value of a field."""
+    """Sum packed counts of day documents into buckets, by the value of a field.
+
+    Raises:
+        Invalid: these would be more than `MOST_ROWS`.
+    """
     parts: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for number, day, first, last in whole_slots(period):
         parts[day].append((number, first, last))
@@ -101,13 +131,10 @@ def add_slots(period: Period, documents: Iterable[Mapping[str, Any]], packed: st
         wanted = parts.get(day_number(row["day"]))
         if wanted is None:
             continue
-        name = row[field]
-        numbers = figures.get(name)
-        if numbers is None:
-            numbers = figures[name] = [0] * len(period.buckets)
         counts = unpack(row[packed])
         for number, first, last in wanted:
-            numbers[number] += sum(counts) if last - first == SLOTS else sum(counts[first:last])
+            if happened := sum(counts) if last - first == SLOTS else sum(counts[first:last]):
+                _numbers(figures, period, row[field])[number] += happened
     return figures
 
 
@@ -134,7 +161,7 @@ def _error_rate(figures: Figures, number: int) -> Raw:
 
 
 async def active_users(period: Period, which: Filter, *, previous: bool = False, rolling: bool = False) -> Rows:
-    """How many different people there were in each bucket; `rolling` adds those of the 7 and 30 days before its end."""
+    """How many different people there were in each bucket; `rolling` adds those of the 7 and 30 days that it ends."""
     async with opened_view() as view:
         people = await bucket_people(view, period, which)
         before = await bucket_people(view, period.previous(), which) if previous else None
@@ -154,15 +181,13 @@ async def active_users(period: Period, which: Filter, *, previous: bool = False,
 
 
 async def _add_rolling(view: View, period: Period, which: Filter, rows: list[Raw], name: str, days: int) -> None:
-    spans = [(max(0, bucket.end - days * SLOTS * SLOT_MS), bucket.end) for bucket in period.buckets]
-    daily = Period.of(moment_of(spans[0][0]), period.end, "day", period.zone)
+    """Add the people of each day with the days before it: so many of the calendar, be they of 23 hours or 25."""
+    daily = period.with_days_before(days - 1)
     people = await bucket_people(view, daily, which)
-    for row, (start, end) in zip(rows, spans, strict=True):
-        chosen = [
-            each
-            for bucket, each in zip(daily.buckets, people, strict=True)
-            if bucket.start >= start and bucket.end <= end
-        ]
+    begins = [bucket.time for bucket in daily.buckets]
+    for row, bucket in zip(rows, period.buckets, strict=True):
+        last = bisect_right(begins, bucket.time)
+        chosen = people[max(0, last - days) : last]
         row[name] = len(BitMap.union(*chosen)) if chosen else 0
 
 
@@ -178,6 +203,7 @@ async def top_values(period: Period, which: Filter, name: str | None, limit: int
     Raises:
         Invalid: no app in question declares the property.
     """
+    period = Period.of(period.start, period.end, None, period.zone)  # rows have no time: one sum for each name will do
     async with opened_view() as view:
         if name is not None:
             values = await _values(view, period, which, name)
@@ -225,6 +251,6 @@ async def retried(query: Callable[[], Any]) -> Any:
         try:
             return await query()
         except OperationFailure as error:
-            if error.code not in _SNAPSHOT_GONE or attempt == _TRIES - 1:
+            if error.code not in SNAPSHOT_GONE or attempt == _TRIES - 1:
                 raise
     raise AssertionError("unreachable")

@@ -153,8 +153,10 @@ async def get_funnel(
     ] = 604_800,
     form: Format = None,
 ) -> Response:
-    """How many people did the steps in order, the first within the span. Counted from raw events."""
-    found = await funnel(chosen.period, chosen.which, step, timedelta(seconds=within))
+    """How many people did the steps in order, the first within the span. Counted from raw events. No `eventName`."""
+    if chosen.which.event_name:
+        raise Invalid.field("?eventName", "conflicting", "the events of a funnel are its steps")
+    found = await retried(lambda: funnel(chosen.period, chosen.which, step, timedelta(seconds=within)))
     return answer(found, request, form)
 
 
@@ -188,4 +190,4 @@ async def get_live(
     form: Format = None,
 ) -> Response:
     """Events, errors and people of each of the last minutes, this one among them; `from`, `to` are not heeded."""
-    return answer(await live_rows(chosen.which, minutes), request, form)
+    return answer(await retried(lambda: live_rows(chosen.which, minutes)), request, form)

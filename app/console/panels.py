@@ -119,7 +119,7 @@ async def _funnel(whole: Period, which: Filter, steps: list[str]) -> tuple[Rows 
     if len(steps) < 2:
         return None, "Name two events or more."
     try:
-        return await funnel(whole, which, steps, WITHIN), ""
+        return await retried(lambda: funnel(whole, which, steps, WITHIN)), ""
     except Invalid:
         return None, f"These events happened more than {MOST_RAW:,} times: choose a shorter range, or rarer events."
 

@@ -313,6 +313,7 @@ async def test_what_is_counted_from_raw_events_reads_so_many_at_most(
         ("active-users", {"rolling": "true"}, "?rolling"),
         ("sessions", {"eventName": "a"}, "?eventName"),
         ("funnel", {"step": ["a"]}, "?step"),
+        ("funnel", {"step": ["a", "b"], "eventName": "a"}, "?eventName"),
         ("retention", {"interval": "hour"}, "?interval"),
         ("top", {"limit": 0}, "?limit"),
         ("live", {"minutes": 0}, "?minutes"),
