@@ -1,9 +1,9 @@
 """The settings of the archive of raw events: a folder, or a bucket of a service that speaks S3."""
 
 import re
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
@@ -36,6 +36,18 @@ class ArchiveSettings(BaseSettings):
         default=True,
         description="The bucket stands in the path of URLs. `false`: in the host's name; an endpoint then includes it.",
     )
+
+    @field_validator(
+        "analytics_archive",
+        "analytics_archive_endpoint",
+        "analytics_archive_region",
+        "analytics_archive_access_key_id",
+        "analytics_archive_secret_access_key",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
 
     @model_validator(mode="after")
     def _archive_is_whole(self) -> Self:

@@ -4,8 +4,8 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -40,6 +40,26 @@ class Claim:
         """
         fields: dict[str, Any] = {f"progress.{name}": value for name, value in progress.items()}
         await self._write({"$set": {**fields, "leasedUntil": now() + LEASE, "updatedAt": now()}})
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Prolong the lease all the while, for work whose batches may take longer than a lease.
+
+        Where another worker has taken the job over, the next `renew` says so.
+        """
+        beating = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        with suppress(LostLease):
+            while True:
+                await asyncio.sleep(LEASE.total_seconds() / 3)
+                with suppress(PyMongoError):  # the next one is in time
+                    await self.renew()
 
     async def finish(self) -> None:
         """Mark the job as done, or due again where it is periodic."""

@@ -1,11 +1,15 @@
 """Seals: the day of each app before which raw events are archived, and none is taken any more."""
 
 from datetime import datetime
+from typing import Final, Literal
 
 from pydantic import Field
 
 from models.app import AppId
 from models.base import Stored, Timestamp
+
+WRITING: Final = "writing"
+WRITTEN: Final = "written"
 
 
 class Seal(Stored):
@@ -26,17 +30,20 @@ class Seal(Stored):
 class ArchivedDay(Stored):
     """One archive file: an app's raw events of one day (UTC). `_id` is `<app>/<day>`.
 
-    `erased_to` is the latest erasure that the file has been rewritten for; `leftovers` are files that rewriting has
-    replaced, or begun and not finished, and that are to be removed.
+    An entry is there before its file, which is the day's once it is `written`, as entries without a state are. Only
+    then are raw events removed, and the rollups of the day are not counted anew any more.
+    `erased_to` is the latest erasure that the file has been rewritten for; `leftovers` are files that were replaced, or
+    begun and not finished, and that are to be removed. Each step is a compare-and-set on `version`.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
     app_id: AppId
     day: Timestamp
-    file: str
-    rows: int
-    bytes: int
-    sha256: str
+    state: Literal["writing", "written"] = WRITTEN
+    file: str | None = None
+    rows: int = 0
+    bytes: int = 0
+    sha256: str | None = None
     removed: bool = False
     erased_to: Timestamp | None = None
     leftovers: list[str] = Field(default_factory=list)

@@ -84,10 +84,10 @@ async def _archive(settings: Settings) -> None:
 
 
 async def _restore(settings: Settings, app_id: str, first: str, last: str) -> None:
-    from app.analytics.archive import restore_day  # noqa: PLC0415
+    from app.analytics.restore import restore_day  # noqa: PLC0415
     from models.seal import ArchivedDay  # noqa: PLC0415
 
-    where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}}
+    where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}, "state": {"$ne": "writing"}}
     names = [row["_id"] async for row in ArchivedDay.raw().find(where, {"_id": 1}).sort("_id", 1)]
     if not names:
         raise KeyError(f"{app_id} has no archive of {first} to {last}")
@@ -102,7 +102,7 @@ async def _restore(settings: Settings, app_id: str, first: str, last: str) -> No
 async def _list(app_id: str | None) -> None:
     from models.seal import ArchivedDay  # noqa: PLC0415
 
-    where = {"appId": app_id} if app_id else {"appId": {"$gte": ""}}
+    where = {"appId": app_id or {"$gte": ""}, "state": {"$ne": "writing"}}
     rows = await ArchivedDay.raw().find(where).sort([("appId", 1), ("day", 1)]).to_list()
     if not rows:
         typer.echo("Nothing is archived.")

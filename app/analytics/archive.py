@@ -1,32 +1,30 @@
 """The archive: days older than the retention are sealed, counted a last time, written to files, checked, and removed.
 
-Rollups live on. Erasures reach the files too: they are rewritten without the erased, and a restore leaves them out.
+Rollups live on. Erasures reach the files too: they are rewritten without the erased. `restore.py` puts days back.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
 
-from app.analytics.archive_files import SUFFIX
+from app.analytics.archive_files import SUFFIX, DamagedArchiveError
 from app.analytics.archive_target import Target, archive_target
 from app.analytics.deletion import digest_of
-from app.analytics.people import guard_users
+from app.analytics.ledger import Ledger
 from app.analytics.recount import recount_day
 from app.analytics.rollup import MovedOnError
 from app.analytics.slots import DAY_MS, day_name, day_start, milliseconds
-from app.database import transaction
 from app.settings import Settings
 from models.analytics import Analytics
 from models.app import App
 from models.base import Raw, now
-from models.erasure import Erasure
-from models.person import person_key
 from models.rollup_state import RollupState
-from models.seal import ArchivedDay, Seal
+from models.seal import WRITING, WRITTEN, ArchivedDay, Seal
 from models.session import VisitSession
 
 SETTLED: Final = timedelta(seconds=60)
@@ -34,7 +32,7 @@ _BATCH: Final = 1000
 _TRIES: Final = 5
 _KEPT_SESSIONS: Final = timedelta(days=2)
 Progress = Callable[[str, int], Awaitable[None]]
-"""Told the file and the events done, after each day."""
+"""Told the day (`<app>/<day>`) and the events done, after each day."""
 
 
 async def _silent(_: str, __: int) -> None:
@@ -105,50 +103,103 @@ async def archive_due(settings: Settings, progress: Progress = _silent, moment: 
     """Archive every day that is due, and remove its raw events.
 
     Returns:
-        How many days.
+        How many days; not those at which another process is.
+
+    Raises:
+        DamagedArchiveError, FileNotFoundError: the file of a day that was archived before; the other days are done.
     """
-    days = await due_days(moment or now())
-    for app_id, day in days:
-        rows = await archive_day(settings, app_id, day)
-        await progress(_name(app_id, day), rows)
+    done, faults = 0, []
+    for app_id, day in await due_days(moment or now()):
+        try:
+            rows = await archive_day(settings, app_id, day)
+        except (DamagedArchiveError, FileNotFoundError) as fault:
+            faults.append(fault)
+            continue
+        if rows is not None:
+            done += 1
+            await progress(f"{app_id}/{day_name(day)}", rows)
     for seal in [row async for row in Seal.raw().find({"_id": {"$gte": ""}})]:
         old = {"appId": seal["_id"], "start": {"$lt": seal["sealedTo"] - _KEPT_SESSIONS}}
         await VisitSession.raw().delete_many(old)
-    return len(days)
+    if faults:
+        raise faults[0]
+    return done
 
 
-async def archive_day(settings: Settings, app_id: str, day: int) -> int:
-    """Count a day a last time, write its file, and only when that was read again remove the events.
+async def archive_day(settings: Settings, app_id: str, day: int) -> int | None:
+    """Count a day a last time, write its file, and only when that was read again remove the events that are in it.
 
-    A day that was archived before and restored has its file already; its events are removed.
+    The day's entry is there before the file, and names it among the leftovers; each step is a compare-and-set. Where
+    two processes are at one day, the one that was overtaken removes its own file only, and not one event.
+    A day that was archived before and restored has its file already: that is read, and what it has is removed.
 
     Returns:
-        How many events.
+        How many events were removed; None where another process is at this day.
+
+    Raises:
+        DamagedArchiveError: a file is not what was written.
+        OSError: the archive could not be written or read.
     """
     archive = archive_target(settings)
-    name = f"{app_id}/{day_name(day)}"
-    where = {"appId": app_id, "timestamp": {"$gte": day_start(day), "$lt": day_start(day + 1)}}
-    known = await ArchivedDay.raw().find_one({"_id": name})
-    if known is None:
-        await _last_recount(app_id, day)
-        started = now()
-        rows = await Analytics.raw().find(where).sort("timestamp", 1).to_list()
-        written = await asyncio.to_thread(archive.write, _name(app_id, day), rows)
-        await ArchivedDay(
-            id=name,
-            app_id=app_id,
-            day=day_start(day),
-            file=written.name,
-            rows=written.rows,
-            bytes=written.bytes,
-            sha256=written.sha256,
-            erased_to=started - SETTLED,
-        ).add()
+    row = await ArchivedDay.raw().find_one({"_id": f"{app_id}/{day_name(day)}"})
+    if row is not None and row.get("state") != WRITING:
+        ids = await _ids_of_known(archive, row, app_id, day)
+    else:
+        ids = await _write_first(archive, row, app_id, day)
+    if ids is None:
+        return None
     removed = 0
-    while ids := [row["_id"] async for row in Analytics.raw().find(where, {"_id": 1}).limit(_BATCH)]:
-        removed += (await Analytics.raw().delete_many({"_id": {"$in": ids}})).deleted_count
+    for start in range(0, len(ids), _BATCH):
+        batch = {"_id": {"$in": ids[start : start + _BATCH]}}
+        removed += (await Analytics.raw().delete_many(batch)).deleted_count
+    name = f"{app_id}/{day_name(day)}"
     await ArchivedDay.raw().update_one({"_id": name}, {"$set": {"removed": True, "updatedAt": now()}})
     return removed
+
+
+async def _write_first(archive: Target, row: Raw | None, app_id: str, day: int) -> list[Any] | None:
+    """Write the file of a day that has none. The ids of the events in it; None where another process is at this day."""
+    name = _fresh_name(app_id, day_start(day))
+    if row is None:
+        entry = ArchivedDay(
+            id=f"{app_id}/{day_name(day)}", app_id=app_id, day=day_start(day), state=WRITING, leftovers=[name]
+        )
+        try:
+            await entry.add()
+        except DuplicateKeyError:
+            return None
+        row = entry.stored()
+    elif not await _drop_leftovers(archive, row) or not await _step(row, {"leftovers": [name]}):
+        return None
+    await _last_recount(app_id, day)
+    started = now()
+    rows = await Analytics.raw().find(_events_of(app_id, day)).sort("timestamp", 1).to_list()
+    if not await _put_in_place(archive, row, name, rows, {"state": WRITTEN, "erasedTo": started - SETTLED}):
+        return None
+    return [each["_id"] for each in rows]
+
+
+async def _ids_of_known(archive: Target, row: Raw, app_id: str, day: int) -> list[Any] | None:
+    """The ids of the events in the file of a day that was archived before, once the file was found to be whole.
+
+    Events of the day that are not in it are put into it first. None where another process is at this day.
+    """
+    if not await _drop_leftovers(archive, row):
+        return None
+    rows = await _read(archive, row)
+    if rows is None:
+        return None
+    ids = {each["_id"] for each in rows}
+    stored = await Analytics.raw().find(_events_of(app_id, day)).to_list()
+    if beyond := [each for each in stored if each["_id"] not in ids]:
+        if not await _replace(archive, row, rows + beyond, {}):
+            return None
+        ids |= {each["_id"] for each in beyond}
+    return [each["_id"] for each in stored if each["_id"] in ids]
+
+
+def _events_of(app_id: str, day: int) -> Raw:
+    return {"appId": app_id, "timestamp": {"$gte": day_start(day), "$lt": day_start(day + 1)}}
 
 
 async def _last_recount(app_id: str, day: int) -> None:
@@ -173,43 +224,85 @@ async def rewrite_erased(settings: Settings, progress: Progress = _silent) -> in
     async for row in ArchivedDay.raw().find({"_id": {"$gte": ""}}):
         taken = await _rewrite_day(archive, row)
         total += taken
-        await progress(row["file"], taken)
+        await progress(row["_id"], taken)
     return total
 
 
 async def _rewrite_day(archive: Target, row: Raw) -> int:
-    """Rewrite one day's file, if it has to be. How many events were taken out.
-
-    The former file stays whole until the new one is noted. Whichever is not in use is among the leftovers before it may
-    be one, and each step is a compare-and-set: where another process is at the same day, one of the two steps back.
-    """
+    """Rewrite one day's file, if it has to be. How many events were taken out."""
+    if row.get("state") == WRITING:
+        await _drop_unfinished(archive, row)
+        return 0
     if not await _drop_leftovers(archive, row):
         return 0
     started = now()
     erased = await Ledger.since(row.get("erasedTo"))
     if erased.empty:
         return 0
-    rows = await asyncio.to_thread(archive.read, row["file"], row["sha256"])
+    rows = await _read(archive, row)
+    if rows is None:
+        return 0
     kept = list(erased.left_of(rows))
     looked: Raw = {"erasedTo": started - SETTLED}
     if len(kept) == len(rows):
         await _step(row, looked)
         return 0
-    former = row["file"]
-    name = f"{former.removesuffix(SUFFIX).split('~')[0]}~{ObjectId()}{SUFFIX}"
+    return len(rows) - len(kept) if await _replace(archive, row, kept, looked) else 0
+
+
+async def _drop_unfinished(archive: Target, row: Raw) -> None:
+    """Remove what is left of an archiving that died, where the day has no events any more.
+
+    Where it has some, the next archiving goes on with it.
+    """
+    day = milliseconds(row["day"]) // DAY_MS
+    one = await Analytics.raw().find_one(_events_of(row["appId"], day), {"_id": 1})
+    if one is None and await _drop_leftovers(archive, row):
+        await ArchivedDay.raw().delete_one({"_id": row["_id"], "version": row["version"]})
+
+
+async def _read(archive: Target, row: Raw) -> list[Raw] | None:
+    """The events of a day's file; None where another process has replaced it meanwhile."""
+    try:
+        return await asyncio.to_thread(archive.read, row["file"], row["sha256"])
+    except FileNotFoundError:
+        if await _step(row, {}):
+            raise
+        return None
+
+
+async def _replace(archive: Target, row: Raw, rows: list[Raw], fields: Raw) -> bool:
+    """Give a day another file. False where another process is at this day.
+
+    The former file stays whole until the new one is noted. Whichever is not in use is among the leftovers before it may
+    be one, and each step is a compare-and-set: where another process is at the same day, one of the two steps back.
+    """
+    former, name = row["file"], _fresh_name(row["appId"], row["day"])
     if not await _step(row, {"leftovers": [name]}):
-        return 0
-    written = await asyncio.to_thread(archive.write, name, kept)
-    told = {"file": name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
-    if not await _step(row, {**looked, **told, "leftovers": [former]}):
-        await asyncio.to_thread(archive.remove, name)
-        return 0
+        return False
+    if not await _put_in_place(archive, row, name, rows, {**fields, "leftovers": [former]}):
+        return False
     await _drop_leftovers(archive, row)
-    return len(rows) - len(kept)
+    return True
+
+
+async def _put_in_place(archive: Target, row: Raw, name: str, rows: list[Raw], fields: Raw) -> bool:
+    """Write a file that is noted as a leftover, and note it as the day's. False where another process is at it."""
+    try:
+        written = await asyncio.to_thread(archive.write, name, rows)
+    except (DamagedArchiveError, OSError):
+        if await _step(row, {}):
+            raise
+        return False  # whoever has the day now may have removed it as a leftover
+    told = {"file": name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
+    if await _step(row, {"leftovers": [], **fields, **told}):
+        return True
+    await asyncio.to_thread(archive.remove, name)
+    return False
 
 
 async def _drop_leftovers(archive: Target, row: Raw) -> bool:
-    """Remove files that a rewriting has replaced, or has not finished. False where another process is at this day."""
+    """Remove files that were replaced, or whose writing was not finished. False where another process is at it."""
     if not row.get("leftovers"):
         return True
     if not await _step(row, {}):
@@ -227,72 +320,7 @@ async def _step(row: Raw, fields: Raw) -> bool:
     return result.matched_count == 1
 
 
-async def restore_day(settings: Settings, app_id: str, day: str) -> tuple[int, int]:
-    """Put a day's events back from its file, without those of the erased. Rollups have them already, and do not change.
-
-    Returns:
-        How many were put back, and how many were left out.
-
-    Raises:
-        KeyError: there is no archive of this day.
-        DamagedArchiveError: the file is not what was written.
-    """
-    row = await ArchivedDay.raw().find_one({"_id": f"{app_id}/{day}"})
-    if row is None:
-        raise KeyError(f"{app_id} has no archive of {day}")
-    ledger = await Ledger.since(None)
-    rows = await asyncio.to_thread(archive_target(settings).read, row["file"], row["sha256"])
-    kept = list(ledger.left_of(rows))
-    restored = 0
-    for start in range(0, len(kept), _BATCH):
-        restored += await _restore(kept[start : start + _BATCH])
-    await ArchivedDay.raw().update_one({"_id": row["_id"]}, {"$set": {"removed": False, "updatedAt": now()}})
-    return restored, len(rows) - restored
-
-
-async def _restore(rows: list[Raw]) -> int:
-    """Insert events that are not there, of users who are, in a transaction that conflicts with their deletion."""
-
-    async def work(session: Any) -> int:
-        ids = [row["_id"] for row in rows]
-        present = {row["_id"] async for row in Analytics.raw().find({"_id": {"$in": ids}}, {"_id": 1}, session=session)}
-        living = await guard_users({row["userId"] for row in rows if row.get("userId") is not None}, session)
-        fresh = [row for row in rows if row["_id"] not in present and row.get("userId") in (None, *living)]
-        if fresh:
-            await Analytics.raw().insert_many(fresh, ordered=False, session=session)
-        return len(fresh)
-
-    return await transaction(work)
-
-
-class Ledger:
-    """Who was erased: users by id, anonymous and external ids by digest."""
-
-    def __init__(self, users: set[ObjectId], digests: set[str]) -> None:
-        self.users = users
-        self.digests = digests
-
-    @classmethod
-    async def since(cls, moment: datetime | None) -> "Ledger":
-        """The erasures since a moment; all of them for None."""
-        where: Raw = {"at": {"$gte": moment or datetime(1970, 1, 1, tzinfo=UTC)}}
-        rows = await Erasure.raw().find(where, {"digests": 1}).to_list()
-        return cls({row["_id"] for row in rows}, {each for row in rows for each in row.get("digests", [])})
-
-    @property
-    def empty(self) -> bool:
-        """Whether nobody was."""
-        return not self.users
-
-    def left_of(self, rows: Iterable[Raw]) -> Iterator[Raw]:
-        """The events of those who were not erased."""
-        for row in rows:
-            key = person_key(row)
-            named = row.get("userId") in self.users
-            if not named and (key is None or digest_of(key) not in self.digests):
-                yield row
-
-
-def _name(app_id: str, day: int) -> str:
-    """The file's path: app ids may hold what file systems do not like."""
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', app_id)}-{digest_of(app_id)[:8]}/{day_name(day)}{SUFFIX}"
+def _fresh_name(app_id: str, day: datetime) -> str:
+    """A path that no file had yet: app ids may hold what file systems do not like."""
+    folder = f"{re.sub(r'[^A-Za-z0-9._-]', '_', app_id)}-{digest_of(app_id)[:8]}"
+    return f"{folder}/{day:%Y-%m-%d}~{ObjectId()}{SUFFIX}"

@@ -2,9 +2,11 @@
 
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from glob import escape
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
@@ -13,7 +15,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from app.analytics.archive_files import Written, checksum, pack_rows, see_all, unpack_rows
+from app.analytics.archive_files import SUFFIX, Written, checksum, pack_rows, see_all, unpack_rows
 from app.settings import Settings
 from models.base import Raw
 
@@ -24,6 +26,7 @@ _IN_MEMORY: Final = 16 * 1024 * 1024
 _S3: Final = "s3://"
 _TRIES: Final["RetryConfig"] = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _LONGEST: Final = timedelta(minutes=5)
+_DEAD: Final = timedelta(days=1)
 
 
 class ArchiveUnavailableError(OSError):
@@ -55,7 +58,7 @@ class Target(Protocol):
         """
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there.
+        """Remove a file, if it is there, and what is left of writing it.
 
         Raises:
             OSError: it could not be removed.
@@ -84,6 +87,7 @@ class Folder:
         """See `Target`; a file has its name only once it is whole, checked, and on the disk."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
         half = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
             with half.open("w+b") as file:
@@ -106,7 +110,10 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """See `Target`."""
-        (self.path / name).unlink(missing_ok=True)
+        target = self.path / name
+        target.unlink(missing_ok=True)
+        for half in target.parent.glob(f".{escape(target.name)}.*"):
+            half.unlink(missing_ok=True)
 
 
 class Bucket:
@@ -181,6 +188,14 @@ def _told() -> Iterator[None]:
         raise ArchiveUnavailableError(
             f"the archive did not answer as it should: {str(error).split(chr(10))[0][:300]}"
         ) from None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove half files of processes that died a day ago or earlier."""
+    for half in folder.glob(f".*{SUFFIX}.*"):
+        with suppress(FileNotFoundError):  # another process was first
+            if half.stat().st_mtime < time.time() - _DEAD.total_seconds():
+                half.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

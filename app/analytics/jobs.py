@@ -67,8 +67,9 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             await claim.renew(file=name, events=events)
 
         await seal_due(settings, now())
-        await archive_due(settings, done)
-        await rewrite_erased(settings, done)
+        async with claim.kept():  # a day's file may take longer than a lease
+            await archive_due(settings, done)
+            await rewrite_erased(settings, done)
 
     return {_ROLL_UP: roll_up, _RECOUNT: recount, _FORGET: forget, _ARCHIVE: archive}
 

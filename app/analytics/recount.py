@@ -18,12 +18,12 @@ from app.analytics.apply import (
 from app.analytics.delta import FIELDS, SessionChanges, Visit, replace_visit, stored_visit
 from app.analytics.people import number_people
 from app.analytics.rollup import MovedOnError, declared_properties, delta_of, quick_events
-from app.analytics.slots import day_start, milliseconds
+from app.analytics.slots import day_name, day_start, milliseconds
 from app.database import transaction
 from models.base import Raw, Stored
 from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.rollup_state import RollupState
-from models.seal import Seal
+from models.seal import WRITING, ArchivedDay, Seal
 from models.session import VisitSession
 
 _DAYS: Final = (CountDay, PeopleDay, PropertyDay)
@@ -44,6 +44,7 @@ class Found:
 async def recount_day(app_id: str, day: int) -> Found:
     """Count a day of an app anew and put right what differs, in one transaction.
 
+    A day that is archived is left alone: its events may be gone, some of them or all.
     The day's events are in memory meanwhile, some 300 bytes each.
 
     Raises:
@@ -53,6 +54,8 @@ async def recount_day(app_id: str, day: int) -> Found:
     await RollupState.ensure()
 
     async def work(session: AsyncClientSession) -> Found:
+        if await is_archived(app_id, day, session):
+            return Found(app_id, day, 0, {})
         state = await RollupState.read(session)
         rows = await _events(app_id, day, state.as_of, declared, session)
         delta = delta_of(rows, declared)
@@ -75,6 +78,12 @@ async def recount_day(app_id: str, day: int) -> Found:
         return Found(app_id, day, len(rows), mended | visits)
 
     return await transaction(work)
+
+
+async def is_archived(app_id: str, day: int, session: AsyncClientSession) -> bool:
+    """Whether a day's file is written, so that its events are removed or being removed."""
+    entry = await ArchivedDay.raw().find_one({"_id": f"{app_id}/{day_name(day)}"}, {"state": 1}, session=session)
+    return entry is not None and entry.get("state") != WRITING
 
 
 async def _events(

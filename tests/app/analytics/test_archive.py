@@ -1,98 +1,26 @@
 """The archive, in a folder and in a bucket of a real S3 server: whole, checked, without the erased; or nothing goes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-import obstore
 import pytest
 from bson import ObjectId
-from moto.server import ThreadedMotoServer
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
-from app.analytics import archive, archive_target
+from app.analytics import archive, archive_target, restore
 from app.analytics.archive_files import DamagedArchiveError
 from app.analytics.archive_target import ArchiveUnavailableError, Bucket, Folder
+from app.analytics.joins import carry_out_joins
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339
 from models.erasure import Erasure
 from models.seal import ArchivedDay, Seal
+from tests.app.analytics.conftest import OLD, SECRET, Place, bucket, opened, seal_and_archive, states
 from tests.app.analytics.test_erasure import counts, happen, roll_up
-from tests.cast import Cast, enrol
+from tests.cast import enrol
 from tests.conftest import MakeApi
-from tests.harness import Api
-
-OLD = timedelta(days=40)
-SECRET = "s3-secret-that-nobody-sees"
-
-
-@dataclass
-class Place:
-    """An archive as the test sees it, past Satchel."""
-
-    settings: dict[str, Any]
-    folder: Path | None = None
-    url: str = ""
-
-    def files(self) -> list[str]:
-        if self.folder is not None:
-            return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
-        listed = httpx.get(f"{self.url}?list-type=2&prefix=raw/").text
-        return sorted(part.split("</Key>")[0].removeprefix("raw/") for part in listed.split("<Key>")[1:])
-
-    def overwrite(self, name: str, content: bytes) -> None:
-        if self.folder is not None:
-            (self.folder / name).write_bytes(content)
-        else:
-            target = archive_target.archive_target(Settings(**self.settings))
-            assert isinstance(target, Bucket)
-            obstore.put(target._store, name, content)
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def bucket(endpoint: str, name: str) -> dict[str, Any]:
-    return {
-        "analytics_archive": f"s3://{name}/raw",
-        "analytics_archive_endpoint": endpoint,
-        "analytics_archive_region": "eu-central-1",
-        "analytics_archive_access_key_id": "key",
-        "analytics_archive_secret_access_key": SecretStr(SECRET),
-    }
-
-
-@pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, s3: str) -> Place:
-    if request.param == "folder":
-        return Place({"analytics_archive": str(tmp_path)}, folder=tmp_path)
-    name = f"archive-{ObjectId()}"
-    assert httpx.put(f"{s3}/{name}").status_code == 200
-    return Place(bucket(s3, name), url=f"{s3}/{name}")
-
-
-async def opened(make_api: MakeApi, place: Place) -> tuple[Api, Cast]:
-    api = await make_api(**place.settings, analytics_retention_days=30, credential_cache_seconds=0)
-    cast = await enrol(api)
-    await happen(cast.owner, "opened", 3, OLD)
-    await happen(cast.stranger, "opened", 2, OLD)
-    await roll_up()
-    return api, cast
-
-
-async def seal_and_archive(settings: Settings) -> int:
-    await archive.seal_due(settings, now() - 2 * archive.SETTLED)
-    return await archive.archive_due(settings)
 
 
 async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_api: MakeApi, place: Place) -> None:
@@ -116,7 +44,7 @@ async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_
     assert await archive.rewrite_erased(api.settings) == 3
     (day,) = await ArchivedDay.raw().find({}).to_list()
     assert (day["rows"], day["leftovers"], place.files()) == (2, [], [day["file"]])
-    assert await archive.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
+    assert await restore.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
     assert await Analytics.raw().count_documents({}) == 3
     assert await seal_and_archive(api.settings) == 1  # takes the restored day away again
     assert await Analytics.raw().count_documents({}) == 1
@@ -130,13 +58,13 @@ async def test_a_restore_applies_the_ledger_to_a_file_that_still_has_the_erased(
     (day,) = await ArchivedDay.raw().find({}).to_list()
     await cast.owner.delete("/v1/users/me")
     name = f"{day['day']:%Y-%m-%d}"
-    assert await archive.restore_day(api.settings, "notes", name) == (2, 3)
+    assert await restore.restore_day(api.settings, "notes", name) == (2, 3)
     assert await Analytics.raw().count_documents({"userId": ObjectId(cast.owner.id)}) == 0
     place.overwrite(day["file"], b"damaged")
     with pytest.raises(DamagedArchiveError):
-        await archive.restore_day(api.settings, "notes", name)
+        await restore.restore_day(api.settings, "notes", name)
     with pytest.raises(KeyError):
-        await archive.restore_day(api.settings, "notes", "2001-01-01")
+        await restore.restore_day(api.settings, "notes", "2001-01-01")
 
 
 async def test_what_is_not_as_it_was_written_removes_nothing(
@@ -149,7 +77,7 @@ async def test_what_is_not_as_it_was_written_removes_nothing(
         with pytest.raises(DamagedArchiveError):
             await seal_and_archive(api.settings)
     assert await Analytics.raw().count_documents({}) == 5
-    assert (await ArchivedDay.raw().count_documents({}), place.files()) == (0, [])
+    assert (await states(), place.files()) == (["writing"], [])
     assert await archive.archive_due(api.settings) == 1
     assert await Analytics.raw().count_documents({}) == 0
 
@@ -169,7 +97,7 @@ async def test_what_cannot_be_written_removes_nothing(make_api: MakeApi, tmp_pat
     assert isinstance(caught.value, ArchiveUnavailableError) == (kind == "no service")
     assert SECRET not in str(caught.value)
     assert await Analytics.raw().count_documents({}) == 5
-    assert await ArchivedDay.raw().count_documents({}) == 0
+    assert await states() == ["writing"]
 
 
 async def test_a_rewriting_that_died_leaves_no_file_of_the_erased(
@@ -191,7 +119,7 @@ async def test_a_rewriting_that_died_leaves_no_file_of_the_erased(
     assert (day["rows"], len(place.files()), len(day["leftovers"])) == (2, 2, 1)
     assert await archive.rewrite_erased(api.settings) == 0
     assert place.files() == [day["file"]]
-    assert await archive.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
+    assert await restore.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
 
 
 async def test_of_two_processes_that_rewrite_a_day_one_steps_back(make_api: MakeApi, place: Place) -> None:
@@ -204,6 +132,44 @@ async def test_of_two_processes_that_rewrite_a_day_one_steps_back(make_api: Make
     assert await archive._rewrite_day(target, row) == 3
     assert not await archive._step(stale, {"leftovers": ["x"]})
     assert place.files() == [row["file"]]
+
+
+async def test_a_message_that_was_stored_anew_is_left_out_of_a_restore(make_api: MakeApi, place: Place) -> None:
+    api, cast = await opened(make_api, place)
+    await happen(cast.owner, "opened", 1, OLD, messageId="m-1")
+    await happen(cast.owner, "opened", 1, OLD, messageId="m-2")
+    await roll_up()
+    assert await seal_and_archive(api.settings) == 1
+    await happen(cast.owner, "opened", 1, messageId="m-1")
+    (entry,) = await ArchivedDay.raw().find({}).to_list()
+    assert await restore.restore_day(api.settings, "notes", f"{entry['day']:%Y-%m-%d}") == (6, 1)
+    assert await Analytics.raw().count_documents({}) == 7
+
+
+async def test_restored_events_of_somebody_who_is_known_by_now_go_with_the_user(
+    make_api: MakeApi, place: Place
+) -> None:
+    api, cast = await opened(make_api, place)
+    key = await api.key("events:write", app_id="notes")
+    await happen(key, "seen", 2, OLD, anonymousId="anon-1")
+    await happen(key, "seen", 1, OLD, anonymousId="anon-2")
+    await roll_up()
+    assert await seal_and_archive(api.settings) == 1
+    told = await key.post("/v1/identify", json={"anonymousId": "anon-1", "userId": cast.owner.id})
+    assert told.status_code < 300
+    await roll_up()
+    await carry_out_joins()
+    (entry,) = await ArchivedDay.raw().find({}).to_list()
+    assert await restore.restore_day(api.settings, "notes", f"{entry['day']:%Y-%m-%d}") == (8, 0)
+    await cast.owner.delete("/v1/users/me")
+    left = [row.get("anonymousId") for row in await Analytics.raw().find({}).to_list()]
+    assert sorted(left, key=str) == [None, None, "anon-2"]
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_setting_is_no_archive(empty: str) -> None:
+    settings = Settings(analytics_archive=empty, analytics_archive_endpoint=empty)
+    assert (settings.analytics_archive, settings.analytics_archive_endpoint) == (None, None)
 
 
 async def test_nothing_is_sealed_before_its_time(make_api: MakeApi, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""The archive's two places, and events that are old enough for it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import obstore
+import pytest
+from bson import ObjectId
+from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
+
+from app.analytics import archive, archive_target
+from app.analytics.archive_target import Bucket
+from app.settings import Settings
+from models.base import now
+from models.seal import ArchivedDay
+from tests.app.analytics.test_erasure import happen, roll_up
+from tests.cast import Cast, enrol
+from tests.conftest import MakeApi
+from tests.harness import Api
+
+OLD = timedelta(days=40)
+SECRET = "s3-secret-that-nobody-sees"
+
+
+@dataclass
+class Place:
+    """An archive as the test sees it, past Satchel."""
+
+    settings: dict[str, Any]
+    folder: Path | None = None
+    url: str = ""
+
+    def files(self) -> list[str]:
+        if self.folder is not None:
+            return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+        listed = httpx.get(f"{self.url}?list-type=2&prefix=raw/").text
+        return sorted(part.split("</Key>")[0].removeprefix("raw/") for part in listed.split("<Key>")[1:])
+
+    def overwrite(self, name: str, content: bytes) -> None:
+        if self.folder is not None:
+            (self.folder / name).write_bytes(content)
+        else:
+            target = archive_target.archive_target(Settings(**self.settings))
+            assert isinstance(target, Bucket)
+            obstore.put(target._store, name, content)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def bucket(endpoint: str, name: str) -> dict[str, Any]:
+    return {
+        "analytics_archive": f"s3://{name}/raw",
+        "analytics_archive_endpoint": endpoint,
+        "analytics_archive_region": "eu-central-1",
+        "analytics_archive_access_key_id": "key",
+        "analytics_archive_secret_access_key": SecretStr(SECRET),
+    }
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, s3: str) -> Place:
+    if request.param == "folder":
+        return Place({"analytics_archive": str(tmp_path)}, folder=tmp_path)
+    name = f"archive-{ObjectId()}"
+    assert httpx.put(f"{s3}/{name}").status_code == 200
+    return Place(bucket(s3, name), url=f"{s3}/{name}")
+
+
+async def opened(make_api: MakeApi, place: Place) -> tuple[Api, Cast]:
+    api = await make_api(**place.settings, analytics_retention_days=30, credential_cache_seconds=0)
+    cast = await enrol(api)
+    await happen(cast.owner, "opened", 3, OLD)
+    await happen(cast.stranger, "opened", 2, OLD)
+    await roll_up()
+    return api, cast
+
+
+async def seal_and_archive(settings: Settings) -> int:
+    await archive.seal_due(settings, now() - 2 * archive.SETTLED)
+    return await archive.archive_due(settings)
+
+
+async def states() -> list[str]:
+    return [row["state"] for row in await ArchivedDay.raw().find({}).to_list()]
