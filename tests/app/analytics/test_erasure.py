@@ -46,9 +46,10 @@ async def counts(cast: Cast, path: str = "event-counts", **params: Any) -> Any:
 
 @pytest.mark.parametrize("rolled_up", [True, False])
 async def test_an_erased_person_is_counted_no_more(cast: Cast, rolled_up: bool) -> None:
-    await happen(cast.owner, "opened", 3, sessionId="s-1")
+    await cast.admin.put("/v1/apps/notes", json={"analyticsProperties": ["plan"]})
+    await happen(cast.owner, "opened", 3, sessionId="s-1", eventData={"plan": "team"})
     await happen(cast.owner, "secret-of-the-owner")
-    await happen(cast.stranger, "opened", 2, sessionId="s-2")
+    await happen(cast.stranger, "opened", 2, sessionId="s-2", eventData={"plan": "free"})
     if rolled_up:
         await roll_up()
     assert await counts(cast, "active-users") == [{"activeUsers": 2}]
