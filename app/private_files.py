@@ -17,13 +17,13 @@ def keep_first(path: Path, content: bytes) -> None:
         pass
     finally:
         fresh.unlink()
-    _sync(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
 
 
 def replace(path: Path, content: bytes) -> None:
     """Put other content in the place of a file's, or make it."""
     _fresh(path, content).replace(path)
-    _sync(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
 
 
 def append(path: Path, content: bytes) -> None:
@@ -48,6 +48,11 @@ def read_master(path: Path, *, make: bool) -> bytes:
     if len(master) < _LEAST:
         raise ValueError(f"{path} holds less than {_LEAST} bytes")
     return master
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    _sync(path, os.O_RDONLY)
 
 
 def _fresh(path: Path, content: bytes) -> Path:

@@ -18,7 +18,7 @@ from app.analytics.deletion import digest_of
 from app.analytics.ledger import Ledger
 from app.analytics.recount import recount_day
 from app.analytics.rollup import MovedOnError
-from app.analytics.slots import DAY_MS, day_name, day_start, milliseconds
+from app.analytics.slots import DAY_MS, archived_id, day_start, milliseconds
 from app.settings import Settings
 from models.analytics import Analytics
 from models.app import App
@@ -117,7 +117,7 @@ async def archive_due(settings: Settings, progress: Progress = _silent, moment: 
             continue
         if rows is not None:
             done += 1
-            await progress(f"{app_id}/{day_name(day)}", rows)
+            await progress(archived_id(day, app_id), rows)
     for seal in [row async for row in Seal.raw().find({"_id": {"$gte": ""}})]:
         old = {"appId": seal["_id"], "start": {"$lt": seal["sealedTo"] - _KEPT_SESSIONS}}
         await VisitSession.raw().delete_many(old)
@@ -141,7 +141,8 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int | None:
         OSError: the archive could not be written or read.
     """
     archive = archive_target(settings)
-    row = await ArchivedDay.raw().find_one({"_id": f"{app_id}/{day_name(day)}"})
+    name = archived_id(day, app_id)
+    row = await ArchivedDay.raw().find_one({"_id": name})
     if row is not None and row.get("state") != WRITING:
         ids = await _ids_of_known(archive, row, app_id, day)
     else:
@@ -152,7 +153,6 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int | None:
     for start in range(0, len(ids), _BATCH):
         batch = {"_id": {"$in": ids[start : start + _BATCH]}}
         removed += (await Analytics.raw().delete_many(batch)).deleted_count
-    name = f"{app_id}/{day_name(day)}"
     await ArchivedDay.raw().update_one({"_id": name}, {"$set": {"removed": True, "updatedAt": now()}})
     return removed
 
@@ -162,7 +162,7 @@ async def _write_first(archive: Target, row: Raw | None, app_id: str, day: int) 
     name = _fresh_name(app_id, day_start(day))
     if row is None:
         entry = ArchivedDay(
-            id=f"{app_id}/{day_name(day)}", app_id=app_id, day=day_start(day), state=WRITING, leftovers=[name]
+            id=archived_id(day, app_id), app_id=app_id, day=day_start(day), state=WRITING, leftovers=[name]
         )
         try:
             await entry.add()

@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from app.analytics.archive_files import SUFFIX, Written, checksum, pack_rows, see_all, unpack_rows
+from app.private_files import sync_folder
 from app.settings import Settings
 from models.base import Raw
 
@@ -98,7 +99,7 @@ class Folder:
             with half.open("rb") as file:
                 see_all(unpack_rows(file, name, sha256), name, count)
             half.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         finally:
             half.unlink(missing_ok=True)
         return Written(name, count, target.stat().st_size, sha256)
@@ -196,11 +197,3 @@ def _sweep(folder: Path) -> None:
         with suppress(FileNotFoundError):  # another process was first
             if half.stat().st_mtime < time.time() - _DEAD.total_seconds():
                 half.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ from app.analytics.apply import (
 from app.analytics.delta import FIELDS, SessionChanges, Visit, replace_visit, stored_visit
 from app.analytics.people import number_people
 from app.analytics.rollup import MovedOnError, declared_properties, delta_of, quick_events
-from app.analytics.slots import day_name, day_start, milliseconds
+from app.analytics.slots import archived_id, day_start, milliseconds
 from app.database import transaction
 from models.base import Raw, Stored
 from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
@@ -82,7 +82,7 @@ async def recount_day(app_id: str, day: int) -> Found:
 
 async def is_archived(app_id: str, day: int, session: AsyncClientSession) -> bool:
     """Whether a day's file is written, so that its events are removed or being removed."""
-    entry = await ArchivedDay.raw().find_one({"_id": f"{app_id}/{day_name(day)}"}, {"state": 1}, session=session)
+    entry = await ArchivedDay.raw().find_one({"_id": archived_id(day, app_id)}, {"state": 1}, session=session)
     return entry is not None and entry.get("state") != WRITING
 
 

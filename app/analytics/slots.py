@@ -60,6 +60,11 @@ def session_id(day: int, app: str) -> str:
     return f"{day_name(day)}/{app}"
 
 
+def archived_id(day: int, app: str) -> str:
+    """The id of an archived day."""
+    return f"{app}/{day_name(day)}"
+
+
 def pack(values: "array[int]") -> bytes:
     """Little-endian bytes of an array."""
     if sys.byteorder == "big":

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import signal
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ from rich.progress import Progress
 
 from app.settings import Settings
 from scripts.bench.data import fill
-from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, environment
+from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, end_at_sigterm, environment
 from scripts.bench.report import Comparison, Measured, machine, tables
 from scripts.bench.traffic import WORKLOADS
 from scripts.mongod import Embedded, MongodError, start_mongod
@@ -38,7 +35,7 @@ def main(
     names = only or list(WORKLOADS)
     if unknown := set(names) - WORKLOADS.keys():
         raise typer.BadParameter(f"there is no workload {', '.join(sorted(unknown))}", param_hint="--only")
-    signal.signal(signal.SIGTERM, _end)
+    end_at_sigterm()
     try:
         where, comparisons = _measure(names, seconds, rounds, connections)
     except (BenchError, MongodError) as error:
@@ -48,15 +45,6 @@ def main(
         typer.echo(json.dumps({"machine": where, "workloads": [one.row() for one in comparisons]}, indent=2))
     else:
         tables(comparisons, where, Console())
-
-
-_ended: Final = threading.Event()
-
-
-def _end(*_: object) -> None:
-    """Leave with everything put away. Python drops what is raised while it frees something, so that is noted, too."""
-    _ended.set()
-    sys.exit(128 + signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +69,6 @@ class Bench:
         return self._once(self.satchel, workload, seconds), self._once(self.bare, workload, seconds)
 
     def _once(self, server: Server, workload: str, seconds: float) -> Measured:
-        if _ended.is_set():
-            _end()
         pids = (server.process.pid, self.mongod.process.pid)
         before = [cpu_seconds(pid) for pid in pids]
         result = self.load.play(server, workload, seconds)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +24,20 @@ _STOP_SECONDS: Final = 10
 
 class BenchError(Exception):
     """The measuring failed; the message says why."""
+
+
+_ended: Final = threading.Event()
+
+
+def end_at_sigterm() -> None:
+    """Have SIGTERM end this bench with everything put away."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: object) -> None:
+    """Leave. Python drops what is raised while it frees something, so it is noted, too, for the next round."""
+    _ended.set()
+    sys.exit(128 + signal.SIGTERM)
 
 
 @dataclass(slots=True)
@@ -123,6 +139,8 @@ class LoadGenerator:
         Raises:
             BenchError: an answer was wrong, or did not come.
         """
+        if _ended.is_set():
+            _end()
         self._tell({"port": server.port, "workload": workload, "seconds": seconds})
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

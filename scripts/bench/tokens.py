@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import signal
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +15,7 @@ from app.principal import Authenticator
 from app.settings import Settings
 from app.tokens import load_tokens
 from scripts.bench.data import Plan, fill
-from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, environment
+from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, end_at_sigterm, environment
 from scripts.mongod import MongodError, start_mongod
 
 GOAL: Final = 0.05
@@ -29,7 +27,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, max=50, help="Rounds of reading.")] = 8,
 ) -> None:
     """Measure both in one run, and print the ratio. Exits 1 where it is 5 % or more."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    end_at_sigterm()
     try:
         found = _measure(seconds, rounds)
     except (BenchError, MongodError) as error:

@@ -57,6 +57,14 @@ class Receiver:
         self.answer: Answer = _fine
         self.url = ""
 
+    def refuse(self, refused: Callable[[Delivery], bool] = lambda _: True) -> None:
+        """From now on, answer these with 500, and the others as if all were well."""
+
+        async def answer(delivery: Delivery) -> int:
+            return 500 if refused(delivery) else await _fine(delivery)
+
+        self.answer = answer
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")

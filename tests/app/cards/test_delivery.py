@@ -132,10 +132,7 @@ async def test_a_webhook_that_is_slow_or_away_is_tried_again(
 async def test_an_event_that_fails_for_good_is_given_up_in_plain_sight(
     cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
 ) -> None:
-    async def answer(delivery: Delivery) -> int:
-        return 500 if delivery.place[1] == 1 else 204
-
-    receiver.answer = answer
+    receiver.refuse(lambda delivery: delivery.place[1] == 1)
     await opened_and_paused(listened)
     await deliver_due(await make_sender(webhook_max_attempts=3))
     assert await states() == ["dead", "delivered", "delivered", "delivered"]

@@ -9,7 +9,7 @@ from models.base import now
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from tests.app.cards.conftest import MakeSender
-from tests.app.cards.receiver import Delivery, Receiver
+from tests.app.cards.receiver import Receiver
 from tests.app.cards.test_delivery import opened_and_paused, states
 from tests.cast import Cast, Programme
 
@@ -17,10 +17,7 @@ from tests.cast import Cast, Programme
 async def test_what_was_given_up_is_delivered_again_after_the_cards_other_events(
     cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
 ) -> None:
-    async def answer(delivery: Delivery) -> int:
-        return 500 if delivery.place[1] == 1 else 204
-
-    receiver.answer = answer
+    receiver.refuse(lambda delivery: delivery.place[1] == 1)
     await opened_and_paused(listened)
     each = await make_sender(webhook_max_attempts=2)
     await deliver_due(each)
@@ -42,12 +39,7 @@ async def test_what_was_given_up_is_delivered_again_after_the_cards_other_events
 async def test_a_deletion_that_was_given_up_is_told_again_and_nothing_else_of_what_is_gone(
     cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
 ) -> None:
-    failing = True
-
-    async def answer(_: Delivery) -> int:
-        return 500 if failing else 204
-
-    receiver.answer = answer
+    receiver.refuse()
     await listened.manager.merge(listened.profile_path, {"name": "Other"})
     await listened.manager.delete(listened.profile_path)
     each = await make_sender(webhook_max_attempts=1)
@@ -55,7 +47,7 @@ async def test_a_deletion_that_was_given_up_is_told_again_and_nothing_else_of_wh
     about = {"subject": ObjectId(listened.profile)}
     changed, deleted = [str(row["_id"]) for row in await CardEvent.raw().find(about).sort("sequence", 1).to_list()]
     assert (await cast.admin.post(f"/v1/admin/card-events/{changed}/redeliver")).status_code == 404
-    failing = False
+    receiver.refuse(lambda _: False)
     assert (await cast.admin.post(f"/v1/admin/card-events/{deleted}/redeliver")).json()["sequence"] == 2
     await deliver_due(each)
     told = receiver.deliveries[-1]
@@ -66,17 +58,12 @@ async def test_a_deletion_that_was_given_up_is_told_again_and_nothing_else_of_wh
 async def test_nothing_is_told_again_of_a_profile_whose_deletion_waits(
     cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
 ) -> None:
-    failing = True
-
-    async def answer(_: Delivery) -> int:
-        return 500 if failing else 204
-
-    receiver.answer = answer
+    receiver.refuse()
     await listened.manager.merge(listened.profile_path, {"name": "Other"})
     each = await make_sender(webhook_max_attempts=1)
     await deliver_due(each)
     await listened.manager.delete(listened.profile_path)
-    failing = False
+    receiver.refuse(lambda _: False)
     dead = await CardEvent.raw().find_one({"subject": ObjectId(listened.profile), "state": "dead"})
     assert dead is not None
     path = f"/v1/admin/card-events/{dead['_id']}/redeliver"
@@ -89,10 +76,7 @@ async def test_nothing_is_told_again_of_a_profile_whose_deletion_waits(
 async def test_a_worker_of_the_former_queue_has_no_say_in_a_reopened_one(
     cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
 ) -> None:
-    async def answer(_: Delivery) -> int:
-        return 500
-
-    receiver.answer = answer
+    receiver.refuse()
     await listened.manager.delete(listened.profile_path)
     late = await CardQueue.claim()
     assert late is not None and late.id == ObjectId(listened.profile)
