@@ -1,14 +1,12 @@
 """What HTTP asks of every route: strict bodies, ETags and preconditions, patches, cursors, problem responses."""
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
-import orjson
 from bson import ObjectId
 from fastapi import Query, Request, Response
 from fastapi.dependencies.models import Dependant
@@ -19,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.body import dump_json, parse_json
+from app.body import parse_json
+from app.cursors import bind_cursors, decode_cursor, encode_cursor
 from app.errors import Invalid, Problem, VersionMismatch
 from app.principal import asks_for_caller, authenticate
-from models.base import Raw, Stored, parse_id
+from models.base import Raw, Stored
 from models.precondition import Expected
 
 T = TypeVar("T")
@@ -53,7 +52,9 @@ class StrictRoute(APIRoute):
         """FastAPI's handler, given a `StrictRequest`."""
         handler = super().get_route_handler()
         takes_json = self.body_field is not None
-        known = None if self.any_query else _query_names(self.dependant)
+        names = _query_names(self.dependant)
+        known = None if self.any_query else names
+        is_list = "cursor" in names
         has_caller = asks_for_caller(self.dependant)
 
         async def strict(request: Request) -> Response:
@@ -64,6 +65,8 @@ class StrictRoute(APIRoute):
                 await authenticate(scope)
             if known is not None and scope["query_string"]:
                 check_query(request.query_params, known)
+            if is_list:
+                bind_cursors(scope, request.query_params.multi_items())
             try:
                 return await handler(StrictRequest(scope, request.receive))
             except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises
@@ -208,44 +211,6 @@ class Page(BaseModel, Generic[T]):
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many items at most.")]
 Cursor = Annotated[str | None, Query(max_length=1024, description="`nextCursor` of the page before.")]
-
-
-def encode_cursor(*key: Any) -> str:
-    """An opaque cursor that names the place after the item with this sort key."""
-    return urlsafe_b64encode(dump_json(key)).rstrip(b"=").decode()
-
-
-def decode_cursor(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
-    """The sort key that a cursor names, None for no cursor.
-
-    Args:
-        cursor: from the client.
-        kinds: the key's parts: str, datetime or ObjectId.
-
-    Raises:
-        Invalid: the cursor is none that this list gave.
-    """
-    if cursor is None:
-        return None
-    try:
-        parts = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(parts, list) or len(parts) != len(kinds):
-            raise ValueError("another list's cursor")
-        return tuple(_part(kind, part) for kind, part in zip(kinds, parts, strict=True))
-    except (ValueError, TypeError, OverflowError):
-        raise Invalid.field("?cursor", "malformed", "the cursor is none that this list gave") from None
-
-
-def _part(kind: type, text: Any) -> Any:
-    if not isinstance(text, str):
-        raise TypeError("not text")
-    if kind is datetime:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    if kind is ObjectId:
-        if (found := parse_id(text)) is None:
-            raise ValueError("not an id")
-        return found
-    return text
 
 
 def page(items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]) -> tuple[list[T], str | None]:

@@ -32,7 +32,7 @@ LAYERS = [
     {"app.errors", "app.access"},
     {"app.database", "app.observability", "app.body"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
-    | {"app.keyring", "app.outgoing", "app.living"},
+    | {"app.keyring", "app.outgoing", "app.living", "app.cursors"},
     {"app.principal", "app.http"},
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
     | {"app.outside_links", "app.signatures"},

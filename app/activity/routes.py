@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.apps.registry import app_registry
+from app.cursors import decode_cursor
 from app.errors import NotFound
 from app.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
-from app.http import Cursor, Expand, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.http import Cursor, Expand, Limit, Page, StrictRoute, page, problems
 from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authorize
 from app.relations.leases import Lease, leases

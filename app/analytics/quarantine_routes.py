@@ -8,9 +8,10 @@ from pydantic import ConfigDict, Field
 
 from app.analytics.identities import link
 from app.analytics.intake import intake
+from app.cursors import decode_cursor
 from app.errors import Forbidden, Invalid, NotFound
 from app.examples import EXTERNAL_ID, answers, page_of
-from app.http import Cursor, Limit, Page, StrictRoute, decode_cursor, page, problems
+from app.http import Cursor, Limit, Page, StrictRoute, page, problems
 from app.principal import Caller, authorize
 from models.app import AppId
 from models.base import Fields, Timestamp, parse_id

@@ -9,6 +9,7 @@ from app.app_data.values import Place, delete_value, patch_value, put_value, rea
 from app.app_data.writes import WriteOptions, write_options
 from app.apps.registry import app_registry
 from app.body import dump_json
+from app.cursors import decode_cursor, encode_cursor
 from app.errors import Invalid
 from app.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.http import (
@@ -16,8 +17,6 @@ from app.http import (
     Expand,
     Limit,
     StrictRoute,
-    decode_cursor,
-    encode_cursor,
     etag,
     http_date,
     is_known,

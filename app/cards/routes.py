@@ -11,6 +11,7 @@ from app.accounts.examples import CARD, CARD_PATCHES, CARD_SHOWN
 from app.cards.changes import create_card, patch_card
 from app.cards.queries import Expand, expanded, read_card, read_cards
 from app.cards.views import CardView
+from app.cursors import decode_cursor
 from app.errors import NotFound
 from app.examples import answers, page_of
 from app.http import (
@@ -21,7 +22,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
     page,
     problems,

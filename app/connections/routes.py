@@ -17,6 +17,7 @@ from app.connections.sync import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
 from app.connections.webhooks import take, verify
+from app.cursors import decode_cursor
 from app.examples import (
     BANK_ACCOUNT_SHOWN,
     CONNECTION,
@@ -39,7 +40,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
     newest,
     page,

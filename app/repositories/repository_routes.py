@@ -7,6 +7,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
+from app.cursors import decode_cursor
 from app.errors import NotFound, Unavailable
 from app.examples import (
     EVENT_SHOWN,
@@ -27,7 +28,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    decode_cursor,
     etag,
     page,
     problems,
