@@ -60,9 +60,6 @@ class SignInSettings(BaseSettings):
     session_limit: int = Field(
         default=5, ge=1, le=100, description="Sessions (devices) of one user; another one ends the oldest."
     )
-    refresh_grace_seconds: int = Field(
-        default=10, ge=0, le=60, description="A refresh token that is used again within this time gets the same answer."
-    )
     selectable_roles: list[Literal["creator", "agency", "brand", "gifter"]] = Field(
         default=["creator", "agency", "brand", "gifter"],
         description="JSON list of the roles that people may choose for themselves (seed 004).",

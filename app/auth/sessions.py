@@ -67,7 +67,6 @@ class Sessions:
         self._hashing = secret.key("refresh token hash")
         self._idle = timedelta(days=settings.session_idle_days)
         self._longest = timedelta(days=settings.session_days)
-        self._grace = timedelta(seconds=settings.refresh_grace_seconds)
 
     async def begin(
         self, user_id: ObjectId, device: Device, method: str, session: AsyncClientSession
@@ -104,8 +103,8 @@ class Sessions:
     async def refresh(self, text: str) -> tuple[RefreshToken, str]:
         """The session of a refresh token, and the token that takes its place.
 
-        A repeat within the grace time gets the same successor. A token that is used again later was stolen, or its
-        successor was: the session ends.
+        A repeat gets the same successor, however late, as long as nobody has used that one: the answer may have been
+        lost. A token that is used again after its successor was stolen, or the successor was: the session ends.
 
         Raises:
             Unauthenticated: the token is not valid any more, or never was.
@@ -120,7 +119,7 @@ class Sessions:
         stored = await RefreshToken.find_living(token.family)
         if stored is None:
             raise Unauthenticated(_REFUSED)
-        if stored.generation == token.generation + 1 and now() <= stored.rotated_at + self._grace:
+        if stored.generation == token.generation + 1:
             return stored, successor
         await self._breach(stored, token)
         raise Unauthenticated(_REFUSED)
