@@ -234,6 +234,11 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"userId": 1, "_id": -1}, "GET /v1/users/{id}/connections, page by page"),
         Index({"nextAttemptAt": 1}, "Connection.find_due: the periodic sync", SPARSE),
         Index({"enrollmentId": 1}, "Teller's webhooks name an enrollment", SPARSE),
+        Index(
+            {"userId": 1, "enrollmentId": 1},
+            "one connection of a person to a login, or its history would be there twice",
+            {"unique": True, "partialFilterExpression": {"enrollmentId": {"$gt": ""}}},
+        ),
     ],
     BankAccount: [
         Index({"connectionId": 1, "providerId": 1}, "a sync finds its accounts; each once per connection", UNIQUE),

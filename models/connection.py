@@ -31,7 +31,8 @@ class Connection(HoldsSecrets, OwnedByUser):
 
     `cursor` says how far a sync has come and is written with the rows that it covers; `sync_fence` grows with each
     sync, and what it writes names the fence that it was given. `authenticated_at` is when the token was last seen to
-    work after it was given. `failures` counts what went wrong in a row, for the backoff.
+    work after it was given. `failures` counts what went wrong in a row, for the backoff. `hinted` says that the
+    provider told of news that no pass has begun to read since.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
@@ -50,6 +51,7 @@ class Connection(HoldsSecrets, OwnedByUser):
     authenticated_at: Timestamp = Field(default_factory=now)
     full_sync_at: Timestamp | None = None
     failures: int = 0
+    hinted: bool | None = None
     sync_fence: int = 0
     running: RunningSync | None = None
     guard: int = 0
@@ -99,9 +101,23 @@ class Connection(HoldsSecrets, OwnedByUser):
         result = await self.raw().update_one(self._held(), update, session=session)
         return result.matched_count == 1
 
-    async def end_sync(self, fields: Raw) -> "Connection | None":
-        """Give the lease back and set stored fields (None removes one); None where the lease was lost."""
-        return await Connection.change(self._held(), {**fields, "running": None})
+    async def take_hint(self) -> bool:
+        """Take the provider's hint, before a pass reads what it was about; False where the lease was lost."""
+        result = await self.raw().update_one(self._held(), {"$unset": {"hinted": ""}})
+        return result.matched_count == 1
+
+    async def end_sync(self, fields: Raw, *, unhinted: bool = False) -> "Connection | None":
+        """Give the lease back and set stored fields (None removes one).
+
+        Args:
+            fields: new values by stored name.
+            unhinted: only if the provider has told of nothing new meanwhile.
+
+        Returns:
+            The connection; None where the lease was lost, or a hint is there.
+        """
+        where = self._held() | ({"hinted": {"$exists": False}} if unhinted else {})
+        return await Connection.change(where, {**fields, "running": None})
 
     def _held(self) -> dict[str, Any]:
         return {"_id": self.id, "syncFence": self.sync_fence, "running.startedAt": {"$exists": True}}

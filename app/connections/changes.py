@@ -12,7 +12,7 @@ from app.connections.provider import LoginNeeded, Revoked
 from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
 from app.database import transaction
-from app.errors import Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable
+from app.errors import Duplicate, Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable
 from app.http import require
 from app.idempotency import Claim, Done, once
 from app.keyring import KeyRing
@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.users.views import current
 from app.validation import validation_problem
 from models.bank_account import BankAccount
-from models.base import Raw, now
+from models.base import Raw, Session, now
 from models.connection import Connection, Label, Provider
 from models.outside_link import OutsideLink
 from models.precondition import Expected
@@ -113,9 +113,27 @@ async def connect(
             next_attempt_at=moment,
         )
         await refer(Connection, connection.stored(), session)
+        await _refuse_known_login(connection, enrollment, session)
         await connection.add(session)
 
     return await once(claim, 201, work)
+
+
+async def _refuse_known_login(connection: Connection, enrollment: str | None, session: Session) -> None:
+    """Refuse a login that another connection of the person stands for: its history would be there twice.
+
+    Raises:
+        Duplicate: naming that connection by its id, institution and label.
+    """
+    if enrollment is None:
+        return
+    where = {"userId": connection.user_id, "enrollmentId": enrollment, "_id": {"$ne": connection.id}}
+    found = await Connection.raw().find_one(where, {"institution": 1, "label": 1}, session=session)
+    if found is not None:
+        raise Duplicate(
+            f"your connection to {found['institution']} ({found['label']}) has this login: give the token to that one",
+            extra={"connectionId": str(found["_id"])},
+        )
 
 
 async def _probe(settings: Settings, provider: Provider, token: SecretStr) -> str | None:
@@ -156,6 +174,7 @@ async def patch_connection(
         if token is not None:
             enrollment = await _probe(settings, connection.provider, token) if tried is None else tried
             tried = enrollment or ""
+            await _refuse_known_login(connection, enrollment, None)
             fields |= _authenticated(connection, token, enrollment or None, keyring)
         if not fields:
             return connection
@@ -170,19 +189,21 @@ async def patch_connection(
 
 
 async def _apply(connection: Connection, fields: Raw) -> Connection | None:
-    """Set the fields if the version is still the same; a token that goes leaves the link outside to a job."""
+    """Set the fields if the version is still the same; access that nobody holds any more is given up by a job."""
     where = {"_id": connection.id}
-    if fields.get("status") != "disconnected":
+    ended = fields.get("status") == "disconnected"
+    login = connection.enrollment_id
+    replaced = "accessToken" in fields and login is not None and login != fields["enrollmentId"]
+    if not ended and not replaced:
         return await Connection.change(where, fields, expected=connection.version)
 
     async def work(session: AsyncClientSession) -> Connection | None:
-        row = await Connection.raw().find_one(where, session=session)
+        row = await Connection.raw().find_one({**where, "version": connection.version}, session=session)
         if row is None:
             return None
         await OutsideLink.add_all(links_of([row]), session)
-        return await Connection.change(
-            where, disconnected("by_user") | fields, expected=connection.version, session=session
-        )
+        changes = disconnected("by_user") | fields if ended else fields
+        return await Connection.change(where, changes, expected=connection.version, session=session)
 
     return await transaction(work)
 

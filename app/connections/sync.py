@@ -32,6 +32,13 @@ _MOST_PAGES: Final = 10_000
 _MOST_RESTARTS: Final = 3
 
 
+class PagingFailed(TryLater):
+    """The cursor leads nowhere any more: drop it, and begin a fresh pass."""
+
+    def __init__(self) -> None:
+        super().__init__("paging_failed")
+
+
 class LostSync(Exception):
     """The connection went, its token was replaced, or another sync has taken over: write no more."""
 
@@ -65,9 +72,12 @@ class Cursor:
         return orjson.dumps(asdict(self)).decode()
 
     @classmethod
-    def load(cls, text: str) -> "Cursor":
-        """What `dump` made."""
-        return cls(**orjson.loads(text))
+    def load(cls, text: str | None) -> "Cursor | None":
+        """What `dump` made; None where there is none, or one that cannot be read."""
+        try:
+            return None if text is None else cls(**orjson.loads(text))
+        except (TypeError, ValueError):
+            return None
 
     def next_account(self) -> "Cursor":
         """The cursor with the account in hand done."""
@@ -77,10 +87,10 @@ class Cursor:
         """The cursor at the newest of the account in hand.
 
         Raises:
-            TryLater: it was there too often.
+            PagingFailed: it was there too often.
         """
         if self.restarts >= _MOST_RESTARTS:
-            raise TryLater("paging_failed")
+            raise PagingFailed
         return replace(self, after=None, pages=0, restarts=self.restarts + 1)
 
 
@@ -101,10 +111,11 @@ class Pass:
 
         Raises:
             LoginNeeded, Revoked, TryLater: by the provider.
+            PagingFailed: this pass cannot be ended; a fresh one can.
             LostSync: the lease is another's.
         """
         deadline = time.monotonic() + seconds
-        cursor = Cursor.load(self._connection.cursor) if self._connection.cursor else await self._begin()
+        cursor = await self._resume() or await self._begin()
         while cursor.todo:
             if time.monotonic() >= deadline:
                 return False
@@ -112,8 +123,24 @@ class Pass:
         await self._finish(cursor)
         return True
 
+    async def _resume(self) -> Cursor | None:
+        """Where the last sync stopped, once the token is known to work; None where a fresh pass is to begin."""
+        cursor = Cursor.load(self._connection.cursor)
+        if cursor is None or self._connection.status == "connected":
+            return cursor
+        enrollment = _enrollment_of(await self._provider.accounts())
+
+        async def work(session: AsyncClientSession) -> None:
+            await self._note(cursor, 0, session)
+            await self._note_login(enrollment, session)
+
+        await transaction(work)
+        return cursor
+
     async def _begin(self) -> Cursor:
         """The accounts with their balances; from here the token is known to work."""
+        if self._connection.hinted and not await self._connection.take_hint():
+            raise LostSync
         told = await self._provider.accounts()
         balances: dict[str, int | None] = {}
         for account in told:
@@ -124,7 +151,7 @@ class Pass:
         last_full = self._connection.full_sync_at
         full = last_full is None or now() - last_full > timedelta(days=self._settings.sync_full_days)
         fresh = {account.id: PydanticObjectId() for account in told}
-        enrollment = next((account.enrollment_id for account in told if account.enrollment_id), None)
+        enrollment = _enrollment_of(told)
 
         async def work(session: AsyncClientSession) -> Cursor:
             ids = await self._store_accounts(told, balances, fresh, session)
@@ -186,7 +213,7 @@ class Pass:
         if not page:
             return await self._end(account, cursor)
         if page[-1].provider_id == cursor.after or cursor.pages >= _MOST_PAGES:
-            raise TryLater("paging_failed")
+            raise PagingFailed
         return await self._store(account, page, replace(cursor, after=page[-1].provider_id, pages=cursor.pages + 1))
 
     async def _since(self, account: BankAccount) -> str | None:
@@ -254,7 +281,9 @@ class Pass:
         if self._connection.status != "connected":
             fields = {"status": "connected", "statusReason": None, "authenticatedAt": now()}
         if enrollment is not None and enrollment != self._connection.enrollment_id:
-            fields["enrollmentId"] = enrollment
+            other = {"userId": self._user_id, "enrollmentId": enrollment}
+            if await Connection.raw().find_one(other, {"_id": 1}, session=session) is None:
+                fields["enrollmentId"] = enrollment
         if fields:
             await Connection.change({"_id": self._id}, fields, session=session)
 
@@ -265,10 +294,14 @@ class Pass:
             "lastSyncAt": moment,
             "nextAttemptAt": moment + timedelta(seconds=self._settings.sync_every_seconds),
             "failures": 0,
+            "status": "connected",
+            "statusReason": None,
         }
         if cursor.full:
             fields["fullSyncAt"] = ObjectId(cursor.pass_id).generation_time
-        if await self._connection.end_sync(fields) is None:
+        if await self._connection.end_sync(fields, unhinted=True) is not None:
+            return
+        if await self._connection.end_sync(fields | {"nextAttemptAt": moment}) is None:
             raise LostSync
 
     @property
@@ -284,6 +317,10 @@ _STORED: Final = {
     "status": "status",
     "balance": "balance",
 }
+
+
+def _enrollment_of(told: Sequence[ToldAccount]) -> str | None:
+    return next((account.enrollment_id for account in told if account.enrollment_id), None)
 
 
 def _account_fields(account: ToldAccount, balances: dict[str, int | None]) -> dict[str, Any]:

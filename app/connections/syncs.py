@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from app.connections.access import provider_of, token_of
 from app.connections.provider import LoginNeeded, Revoked
-from app.connections.sync import LEASE, LostSync, Pass
+from app.connections.sync import LEASE, LostSync, PagingFailed, Pass
 from app.errors import Code, NotFound, Problem, ProviderUnavailable
 from app.keyring import KeyRing, SealedError
 from app.observability import log
@@ -65,7 +65,10 @@ async def sync_now(connection: Connection, settings: Settings, keyring: KeyRing)
         wait = int(failure.retry_after or 0) or 30
         raise ProviderUnavailable(f"the provider does not answer: {failure.reason}", retry_after=wait)
     if after.status == "needs_reauth":
-        raise NeedsReauth(f"sign in at {after.institution} again", extra={"statusReason": after.status_reason})
+        raise NeedsReauth(
+            f"Your connection to {after.institution} ({after.label}) needs to be signed in again",
+            extra={"statusReason": after.status_reason},
+        )
     if after.status == "disconnected":
         raise _disconnected(after)
     return after, after.cursor is None and after.last_sync_at is not None
@@ -124,7 +127,8 @@ def _after(connection: Connection, error: LoginNeeded | Revoked | TryLater | Sea
     """The fields that a failure changes."""
     if isinstance(error, TryLater):
         failures = connection.failures + 1
-        return {"failures": failures, "nextAttemptAt": now() + backoff(failures, error.retry_after)}
+        fields: dict[str, Any] = {"failures": failures, "nextAttemptAt": now() + backoff(failures, error.retry_after)}
+        return fields | ({"cursor": None} if isinstance(error, PagingFailed) else {})
     if isinstance(error, Revoked):
         return disconnected(error.reason)
     if isinstance(error, SealedError):

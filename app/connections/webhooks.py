@@ -58,9 +58,9 @@ async def _connections_of(transactions: Any) -> Sequence[Any]:
 
 
 async def _make_due(where: dict[str, Any], happened: datetime) -> None:
-    """Have connections synced soon; one whose token came after the event knows better."""
+    """Have connections synced soon, after the sync that may be under way; a newer token than the event knows better."""
     query = {**where, "status": "connected", "authenticatedAt": {"$lt": happened}}
-    await Connection.raw().update_many(query, {"$min": {"nextAttemptAt": now()}})
+    await Connection.raw().update_many(query, {"$min": {"nextAttemptAt": now()}, "$set": {"hinted": True}})
 
 
 def _moment(text: Any) -> datetime:

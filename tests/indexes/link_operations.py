@@ -48,7 +48,11 @@ async def page() -> None:
 
 async def ended() -> None:
     connection = await held(CONNECTIONS[2])
-    await connection.end_sync({"failures": 1})
+    await connection.end_sync({"failures": 1}, unhinted=True)
+
+
+async def hint_taken() -> None:
+    await (await held(CONNECTIONS[4])).take_hint()
 
 
 async def renewed() -> None:
@@ -95,6 +99,7 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Connection.begin_sync": [lambda: Connection.begin_sync(CONNECTIONS[1], SOON)],
     "Connection.renew": [renewed],
     "Connection.note_progress": [page],
+    "Connection.take_hint": [hint_taken],
     "Connection.end_sync": [ended],
     "BankAccount.all_of": [lambda: BankAccount.all_of(CONNECTIONS[0])],
     "Transaction.list_of": [listed],

@@ -51,7 +51,7 @@ class OutsideServer:
     """Serves what `serve` says. `faults` come first, one per request: an answer, or a change of it."""
 
     def __init__(self, serve: Serve) -> None:
-        self._serve = serve
+        self.serve = serve
         self.faults: deque[Fault | None] = deque()
         self.asked: list[Asked] = []
         self.url = ""
@@ -118,7 +118,7 @@ class OutsideServer:
         fault = self.faults.popleft() if self.faults else None
         if isinstance(fault, Told):
             return fault
-        told = self._serve(asked)
+        told = self.serve(asked)
         if not isinstance(told, Told):
             told = await told
         return fault(asked, told) if fault else told

@@ -3,10 +3,10 @@
 import pytest
 
 from models.bank_account import BankAccount
-from tests.app.connections.conftest import TOKEN, World
+from tests.app.connections.conftest import World
 from tests.outside.access import Rule, walk
 
-_BODY = {"provider": "teller", "institution": "B", "label": "l", "accessToken": TOKEN}
+_BODY = {"provider": "teller", "institution": "B", "label": "l", "accessToken": "of_an_untold_login"}
 RULES = {
     "GET /v1/users/{userId}/connections": Rule("connections:read"),
     "POST /v1/users/{userId}/connections": Rule("connections:write", _BODY),
@@ -24,6 +24,7 @@ SIGNED = {"POST /v1/webhooks/teller"}
 
 @pytest.mark.parametrize("route", RULES)
 async def test_every_kind_of_caller(world: World, route: str) -> None:
+    world.banks.login("of_an_untold_login").add_account("Savings", enrollment_id=None)
     connection_id = await world.connect()
     await world.sync(connection_id)
     account = await BankAccount.raw().find_one({})

@@ -158,11 +158,13 @@ async def again(world: World) -> None:
 
 
 async def test_access_is_not_given_up_while_another_connection_lives_by_the_same_login(world: World) -> None:
-    first, second = await world.connect(), await world.connect(label="Again")
+    first = await world.connect()
+    body = {"provider": "teller", "institution": "Bank", "label": "Ours", "accessToken": TOKEN}
+    second = (await world.cast.stranger.post("/v1/users/me/connections", json=body)).json()["id"]
     await world.cast.owner.merge(f"/v1/connections/{first}", {"status": "disconnected"})
     await run_jobs(world)
     assert not world.banks.login(TOKEN).deleted
-    await world.cast.owner.merge(f"/v1/connections/{second}", {"status": "disconnected"})
+    await world.cast.stranger.merge(f"/v1/connections/{second}", {"status": "disconnected"})
     await again(world)
     assert world.banks.login(TOKEN).deleted
 
