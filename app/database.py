@@ -19,6 +19,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.errors import Unavailable, from_driver
+from app.etags import load_epoch
 from app.observability import log
 from app.settings import Settings
 from models import DOCUMENTS, AuditEvent
@@ -77,11 +78,14 @@ async def bind_in_time(client: AsyncMongoClient[Raw], settings: Settings) -> Asy
     """
     while True:
         try:
-            return await bind(client, settings)
+            database = await bind(client, settings)
+            await load_epoch()
         except PyMongoError as error:
             if not isinstance(from_driver(error), Unavailable):
                 raise
             log.warning("the database does not answer", error=type(error).__name__)
+        else:
+            return database
         await asyncio.sleep(_AGAIN_SECONDS)
 
 

@@ -236,12 +236,19 @@ class VersionMismatch(Problem):
 
     status, code = 412, Code.VERSION_MISMATCH
 
-    def __init__(self, current: Mapping[str, Any] | None, *, absent: bool = False) -> None:
-        """What is stored, as it is sent; `absent` where the precondition was that nothing is."""
+    def __init__(
+        self, current: Mapping[str, Any] | None, *, etag: str | None = None, absent: bool = False, weak: bool = False
+    ) -> None:
+        """What is stored, as it is sent, and its ETag.
+
+        `absent` where the precondition was that nothing is stored, `weak` where only weak tags were sent.
+        """
         detail = "the stored document has another version" if current else "nothing is stored here"
         if current and absent:
             detail = "it exists already"
-        headers = {"ETag": f'"{current["version"]}"'} if current else {}
+        elif current and weak:
+            detail = 'a weak tag (W/"...") guards no write: send the ETag as the server gave it'
+        headers = {"ETag": etag} if etag else {}
         super().__init__(detail, headers=headers, extra={"current": current})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from datetime import datetime
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from bson import ObjectId
 from fastapi import Query, Request, Response
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from app.body import parse_json
 from app.cursors import bind_cursors, decode_cursor, encode_cursor
 from app.errors import Invalid, Problem, VersionMismatch
+from app.etags import etag, tag_of
 from app.principal import asks_for_caller, authenticate
 from models.base import Raw, Stored
 from models.precondition import Expected
@@ -28,7 +29,7 @@ T = TypeVar("T")
 MAX_PAGE: Final = 200
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 _QUERY: Final = ParamTypes.query
-_VERSION: Final = re.compile(r'"[1-9][0-9]{0,17}"')
+_VERSION: Final = re.compile(r'"([1-9][0-9]{0,17})(?:\.([A-Za-z0-9_-]{1,64}))?"')
 
 
 class StrictRequest(Request):
@@ -99,13 +100,8 @@ def check_query(sent: Iterable[str], known: Collection[str]) -> None:
         raise Invalid(f"?{unknown[0]}: there is no such query parameter here", errors=errors)
 
 
-def etag(version: int) -> str:
-    """The entity tag of a version: `"3"`."""
-    return f'"{version}"'
-
-
-def versions_of(header: str) -> tuple[int, ...] | None:
-    """The versions that an `If-Match` or `If-None-Match` lists; None for `*` (RFC 9110, section 13.1).
+def versions_of(header: str) -> Expected:
+    """What an `If-Match` demands (RFC 9110, section 13.1): whole tags, bare versions, or `*`.
 
     A tag that is none of ours matches nothing and is left out; so is a weak one, since writes compare strongly.
 
@@ -113,11 +109,16 @@ def versions_of(header: str) -> tuple[int, ...] | None:
         Invalid: the header is no list of entity tags.
     """
     if header.strip() == "*":
-        return None
+        return Expected()
     tags = [tag.strip() for tag in header.split(",")]
     if not all(_is_tag(tag) for tag in tags):
-        raise Invalid.field("header:If-Match", "malformed", 'send a quoted version, such as "3", or *')
-    return tuple(int(tag[1:-1]) for tag in tags if _VERSION.fullmatch(tag))
+        raise Invalid.field("header:If-Match", "malformed", "send an ETag as it was sent to you, quotes and all, or *")
+    found = [match for tag in tags if (match := _VERSION.fullmatch(tag))]
+    return Expected(
+        versions=tuple(int(match[1]) for match in found if match[2] is None),
+        tags=tuple((int(match[1]), match[2]) for match in found if match[2] is not None),
+        weak=all(tag.startswith("W/") for tag in tags),
+    )
 
 
 def _is_tag(tag: str) -> bool:
@@ -136,7 +137,7 @@ def precondition(if_match: str | None, if_none_match: str | None) -> Expected | 
     if if_match is not None and if_none_match is not None:
         raise Invalid.field("header:If-None-Match", "conflicting", "send If-Match or If-None-Match, not both")
     if if_match is not None:
-        return Expected(versions=versions_of(if_match))
+        return versions_of(if_match)
     if if_none_match is None or if_none_match.strip() != "*":
         raise Invalid.field("header:If-None-Match", "malformed", "a write takes If-None-Match: * only")
     return Expected(absent=True)
@@ -153,41 +154,70 @@ def _header(request: Request, name: str) -> str | None:
     return ", ".join(lines) if lines else None
 
 
-def holds(expected: Expected | None, version: int) -> bool:
-    """Whether a precondition holds for a document that is there with this version."""
+def holds(expected: Expected | None, version: int, tag: str) -> bool:
+    """Whether a precondition holds for a document that is there with this version and this tag (`tag_of`)."""
     if expected is None:
         return True
-    return not expected.absent and (expected.versions is None or version in expected.versions)
-
-
-def wants_absence(expected: Expected | None) -> bool:
-    """Whether a precondition is that nothing is stored (`If-None-Match: *`)."""
-    return expected is not None and expected.absent
+    versions = expected.of(tag).versions
+    return not expected.absent and (versions is None or version in versions)
 
 
 def require(expected: Expected | None, shown: Mapping[str, Any]) -> None:
-    """See that a precondition holds for a document that is there, shown as `GET` sends it, its `version` with it.
+    """See that a precondition holds for a document that is there, shown as `GET` sends it, `id` and `version` with it.
 
     Raises:
         VersionMismatch: it does not.
     """
-    if not holds(expected, shown["version"]):
-        raise VersionMismatch(shown, absent=wants_absence(expected))
+    if not holds(expected, shown["version"], tag_of(shown["id"])):
+        raise mismatch(expected, shown)
 
 
-def is_known(if_none_match: str | None, version: int) -> bool:
-    """Whether a reader has this version already, and a 304 will do; tags are compared weakly."""
+def mismatch(
+    expected: Expected | None, shown: Mapping[str, Any] | None, key: ObjectId | str | None = None
+) -> VersionMismatch:
+    """The problem of a precondition that does not hold.
+
+    Args:
+        expected: the precondition.
+        shown: the document as `GET` sends it; None where there is none.
+        key: its `_id`, where that is not shown.
+    """
+    tag = etag(shown["version"], shown["id"] if key is None else key) if shown else None
+    absent, weak = (expected.absent, expected.weak) if expected else (False, False)
+    return VersionMismatch(shown, etag=tag, absent=absent, weak=weak)
+
+
+def is_known(if_none_match: str | None, tag: str) -> bool:
+    """Whether a reader has what this ETag names already, and a 304 will do; tags are compared weakly."""
     if if_none_match is None:
         return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in tags or etag(version) in tags
+    tags = [sent.strip().removeprefix("W/") for sent in if_none_match.split(",")]
+    return "*" in tags or tag in tags
 
 
-def conditional(request: Request, response: Response, version: int, body: T) -> T | Response:
-    """The answer to a read of one document: with its ETag, or 304 where the client has it."""
-    if is_known(_header(request, "if-none-match"), version):
-        return Response(status_code=304, headers={"ETag": etag(version)})
-    response.headers["ETag"] = etag(version)
+class Identified(Protocol):
+    """A view that shows its document's id."""
+
+    id: Any
+
+
+S = TypeVar("S", bound=Identified)
+
+
+def conditional(request: Request, response: Response, version: int, body: S, kind: str = "") -> S | Response:
+    """The answer to a read of one document: with its ETag, or 304 where the client has it.
+
+    Args:
+        request: of the client.
+        response: takes the ETag.
+        version: of the document.
+        body: the document as it is sent.
+        kind: of the representation, where callers see different ones.
+    """
+    tag = etag(version, body.id, kind)
+    if is_known(_header(request, "if-none-match"), tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    response.headers["ETag"] = tag
     return body
 
 
@@ -255,10 +285,12 @@ def _described(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
 
 
-IF_MATCH: Final = _described("If-Match", 'The version that must be stored, such as `"3"`, or `*`; else 412.')
+IF_MATCH: Final = _described(
+    "If-Match", 'The ETag that must be current, or a bare version such as `"3"`, or `*`; else 412.'
+)
 IF_NONE_MATCH: Final = _described("If-None-Match", "`*`: nothing must be stored; else 412.")
-KNOWN: Final = _described("If-None-Match", 'The version that the client has, such as `"3"`; 304 if it is current.')
-ETAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "The version, quoted."}}
+KNOWN: Final = _described("If-None-Match", "The ETag that the client has; 304 if it is current.")
+ETAG: Final = {"ETag": {"schema": {"type": "string"}, "description": "Version and tag of the document, quoted."}}
 
 _SAYS: Final[Mapping[int, str]] = {
     400: "A field refers to something that is not there or belongs to another account",

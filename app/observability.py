@@ -6,6 +6,7 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from app.settings import Settings
 _PROCESS: Final = secrets.token_hex(4)
 _NUMBERS: Final = itertools.count(1)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PRIVATE: Final = "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
+_NO_STORE: Final = (b"cache-control", b"no-store")
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
 
@@ -42,6 +45,7 @@ CARD_EVENTS: Final = Counter(
 )
 LATE_SWEPT: Final = Counter("satchel_late_swept_documents", "Documents found of a root after its deletion was swept")
 
+Header = tuple[bytes, bytes]
 log = structlog.get_logger("satchel")
 
 
@@ -95,13 +99,14 @@ class Observed:
         request_id = _request_id(scope)
         scope["satchel.request_id"] = request_id
         header = (b"x-request-id", request_id.encode())
+        private = scope["path"].startswith(_PRIVATE)
         status, answered = 0, False
 
         async def observed(message: Message) -> None:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], header]
+                message["headers"] = _headed(message["headers"], header, private)
             await send(message)
             answered = message["type"] == "http.response.body" and not message.get("more_body")
 
@@ -145,6 +150,13 @@ class Observed:
         line = {**said, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}
         sys.stderr.buffer.write(orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
         sys.stderr.buffer.flush()
+
+
+def _headed(sent: Iterable[Header], request_id: Header, private: bool) -> list[Header]:
+    """An answer's headers with its id; what is private is kept by no cache, an error as little as a document."""
+    if not private:
+        return [*sent, request_id]
+    return [*(header for header in sent if header[0] != b"cache-control"), request_id, _NO_STORE]
 
 
 def _request_id(scope: Scope) -> str:

@@ -19,6 +19,7 @@ from models.card_queue import CardQueue
 from models.connection import Connection
 from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.deletion import Deletion
+from models.deployment import Deployment
 from models.erasure import Erasure
 from models.external_id import ExternalId
 from models.guard import Guard
@@ -78,6 +79,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Budget,
     AuditEvent,
     IntegrityScan,
+    Deployment,
     Migration,
     Account,
     Card,
@@ -113,6 +115,7 @@ __all__ = [
     "Connection",
     "CountDay",
     "Deletion",
+    "Deployment",
     "Erasure",
     "ExternalId",
     "Guard",

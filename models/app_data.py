@@ -27,10 +27,10 @@ from models.owned import OwnedByUser
 from models.precondition import Expected
 from models.values import Json, unescape_refs
 
-_BEFORE: Final = {"_id": 0, "version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1}
+_BEFORE: Final = {"version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1}
 _SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
 _ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
-_VALUE: Final = {"_id": 0, "value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
+_VALUE: Final = {"value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
 _RACES: Final = 5
 
 
@@ -47,6 +47,7 @@ class Written:
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
+    id: ObjectId
 
 
 class AppData(OwnedByUser):
@@ -69,7 +70,7 @@ class AppData(OwnedByUser):
     async def find_by_user_app_and_key(
         cls, user_id: ObjectId, app_id: str, data_key: str, *, session: Session = None
     ) -> Raw | None:
-        """The live value with `version` and `updatedAt` as a row, None where there is none.
+        """The live value with `_id`, `version` and `updatedAt` as a row, None where there is none.
 
         This is seed 002's `findByUserAppAndKey` as a hot path: one query, no document made of the answer.
         """
@@ -77,10 +78,17 @@ class AppData(OwnedByUser):
         return _live(row)
 
     @classmethod
-    async def find_envelope(cls, user_id: ObjectId, app_id: str, data_key: str) -> Raw | None:
+    async def find_envelope(cls, user_id: ObjectId, app_id: str, data_key: str, *, with_id: bool = False) -> Raw | None:
         """The live value in its envelope (`dataKey, value, version, createdAt, updatedAt, expiresAt?`), or None."""
-        row = _live(await cls.raw().find_one(key_of(user_id, app_id, data_key), _ENVELOPE))
+        wanted = _ENVELOPE | {"_id": int(with_id)}
+        row = _live(await cls.raw().find_one(key_of(user_id, app_id, data_key), wanted))
         return None if row is None else _enveloped(row)
+
+    @classmethod
+    async def find_id(cls, user_id: ObjectId, app_id: str, data_key: str) -> ObjectId | None:
+        """The `_id` of a value or its tombstone, None where there never was one."""
+        row = await cls.raw().find_one(key_of(user_id, app_id, data_key), {"_id": 1})
+        return None if row is None else row["_id"]
 
     @classmethod
     async def find_by_user_and_app(
@@ -193,8 +201,11 @@ class AppData(OwnedByUser):
         upsert = expected is None or expected.absent
         if expected is not None:
             query |= matching(expected, moment)
-        make = put_update if upsert else replace_update
-        update = make(value, size, by, expires_at, moment)
+        fresh = ObjectId()
+        if upsert:
+            update: Raw | list[Raw] = put_update(value, size, by, expires_at, moment, fresh)
+        else:
+            update = replace_update(value, size, by, expires_at, moment)
         for attempt in range(_RACES):
             if before is not None:
                 await before()
@@ -210,7 +221,7 @@ class AppData(OwnedByUser):
                 continue
             if row is None and not upsert:
                 raise StaleVersion
-            return _written(row, moment, expires_at)
+            return _written(row, moment, expires_at, fresh)
         raise AssertionError("unreachable")  # pragma: no cover
 
     @classmethod
@@ -293,7 +304,7 @@ class AppData(OwnedByUser):
         return document
 
 
-def _written(before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None) -> Written:
+def _written(before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None, fresh: ObjectId) -> Written:
     live = before is not None and not before["deleted"] and before.get("expiresAt", NEVER) > moment
     kept = before.get("expiresAt") if before is not None else None
     return Written(
@@ -302,6 +313,7 @@ def _written(before: Raw | None, moment: datetime, expires_at: datetime | Expiry
         created_at=before["createdAt"] if before is not None and live else moment,
         updated_at=moment,
         expires_at=kept if isinstance(expires_at, Expiry) else expires_at,
+        id=fresh if before is None else before["_id"],
     )
 
 

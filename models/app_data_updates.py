@@ -41,11 +41,17 @@ def matching(expected: Expected, moment: datetime) -> Raw:
     return {"version": expected.versions[0] if only_one else {"$in": list(expected.versions)}, **live}
 
 
-def put_update(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> list[Raw]:
-    """The update that stores a value whatever was there: nothing, a live value, one that is over, a tombstone."""
+def put_update(
+    value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime, fresh: ObjectId
+) -> list[Raw]:
+    """The update that stores a value whatever was there: nothing, a live value, one that is over, a tombstone.
+
+    Where nothing was, the document's `_id` is `fresh`.
+    """
     escaped = has_refs(value)
     was_live = {"$and": [{"$eq": ["$deleted", False]}, {"$gt": [{"$ifNull": ["$expiresAt", NEVER]}, moment]}]}
     fields: Raw = {
+        "_id": {"$ifNull": ["$_id", fresh]},
         "value": {"$literal": escape_refs(value) if escaped else value},
         "escaped": escaped,
         "deleted": False,

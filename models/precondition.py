@@ -1,6 +1,6 @@
 """What a conditional write demands of the stored document."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.base import Raw
 
@@ -12,10 +12,21 @@ class Expected:
     Attributes:
         versions: one of these; None for any version of a live value (`If-Match: *`).
         absent: instead, no live value at all (`If-None-Match: *`).
+        tags: further versions, each of the document with this tag alone; until `of` has told whose they are, none.
+        weak: only weak tags were sent, which no write matches.
     """
 
     versions: tuple[int, ...] | None = None
     absent: bool = False
+    tags: tuple[tuple[int, str], ...] = ()
+    weak: bool = False
+
+    def of(self, tag: str) -> "Expected":
+        """The same of the document with this tag: versions only."""
+        if not self.tags:
+            return self
+        named = tuple(version for version, whose in self.tags if whose == tag)
+        return replace(self, versions=(*(self.versions or ()), *named), tags=())
 
     def where(self) -> Raw:
         """The filter that a stored document must match beside its key, for the one operation that changes it."""

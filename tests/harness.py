@@ -1,5 +1,6 @@
 """The application under test: httpx straight into ASGI, with start and stop."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -24,6 +25,18 @@ class RequestRecorder(QueryRecorder):
     def started(self, event: CommandStartedEvent) -> None:
         if in_request.get():
             super().started(event)
+
+
+def version_of(answer: httpx.Response) -> int:
+    """The version that an answer's ETag names; it must name its document besides."""
+    found = re.fullmatch(r'"(\d+)\.[\w-]{12}"', answer.headers["etag"])
+    assert found, answer.headers["etag"]
+    return int(found[1])
+
+
+def known(answer: httpx.Response) -> dict[str, str]:
+    """The header of a reader who has this answer already."""
+    return {"If-None-Match": answer.headers["etag"]}
 
 
 class Caller:

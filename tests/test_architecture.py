@@ -30,7 +30,8 @@ DOMAINS += ("connections", "repositories")
 LAYERS = [
     {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.private_files"},
     {"app.errors", "app.access"},
-    {"app.database", "app.observability", "app.body"},
+    {"app.observability", "app.body", "app.etags"},
+    {"app.database"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
     | {"app.keyring", "app.outgoing", "app.living", "app.cursors"},
     {"app.principal", "app.http"},

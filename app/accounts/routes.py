@@ -23,6 +23,7 @@ from app.accounts.examples import (
 from app.accounts.views import AccountView, CreatedAccount, WebhookSecret, account_view
 from app.accounts.webhook_keys import webhook_keys
 from app.errors import AlreadyDone
+from app.etags import etag
 from app.examples import USER, USER_SHOWN, answers, page_of
 from app.http import (
     NOT_MODIFIED,
@@ -32,7 +33,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    etag,
     newest,
     problems,
     request_precondition,
@@ -66,7 +66,7 @@ async def create(
         raise AlreadyDone(detail, extra={"id": str(done.resource_id)})
     account = await find_account(done.resource_id)
     response.headers["Location"] = f"/v1/accounts/{account.id}"
-    response.headers["ETag"] = etag(account.version)
+    response.headers["ETag"] = etag(account.version, account.id)
     secret = webhook_keys(request.scope).secret(done.resource_id, account.webhook_rotation)
     return CreatedAccount(**account_view(account).model_dump(), webhook_secret=secret)
 
@@ -93,7 +93,7 @@ async def get(accountId: str, caller: Caller, request: Request, response: Respon
     view = account_view(reached.account)
     if reached.holder is not None:
         view.webhook_url = None
-    return conditional(request, response, view.version, view)
+    return conditional(request, response, view.version, view, "" if reached.holder is None else "holder")
 
 
 @router.patch(
@@ -109,7 +109,7 @@ async def patch(accountId: str, caller: Caller, request: Request, response: Resp
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     settings = request.app.state.settings
     account = await patch_account(reached.account_id, kind, await request.json(), expected, settings)
-    response.headers["ETag"] = etag(account.version)
+    response.headers["ETag"] = etag(account.version, account.id)
     return account_view(account)
 
 
@@ -172,7 +172,7 @@ async def create_user(
     done = await create_user_of(reached.account_id, content, claim, caller)
     user = await find_user(done.resource_id)
     response.headers["Location"] = f"/v1/users/{user.id}"
-    response.headers["ETag"] = etag(user.version)
+    response.headers["ETag"] = etag(user.version, user.id)
     return user_view(user)
 
 

@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.apps.registry import app_registry
 from app.cursors import decode_cursor
 from app.errors import NotFound
+from app.etags import etag
 from app.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
 from app.http import Cursor, Expand, Limit, Page, StrictRoute, page, problems
 from app.idempotency import Claim, IdempotencyClaim, once
@@ -47,7 +48,7 @@ async def create(
     authorize(caller, "data:write", user_id=user_id, app_id=content.app_id)
     await app_registry(request.scope).settings_of(content.app_id)
     activity = await _store(Lease(leases(request.scope), User, user_id), content, claim)
-    response.headers["ETag"] = f'"{activity.version}"'
+    response.headers["ETag"] = etag(activity.version, activity.id)
     return ActivityView.model_validate(activity)
 
 

@@ -104,7 +104,7 @@ def _get() -> dict[str, Any]:
     return _operation(
         "getAppData",
         "Get a value",
-        "The bare value, with its version as ETag.",
+        "The bare value, with its ETag.",
         parameters=[*_PLACE],
         responses=_responses({200: found, 304: {"description": "The client has this version"}}),
     )

@@ -11,13 +11,13 @@ from app.apps.registry import app_registry
 from app.body import dump_json
 from app.cursors import decode_cursor, encode_cursor
 from app.errors import Invalid
+from app.etags import etag
 from app.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.http import (
     Cursor,
     Expand,
     Limit,
     StrictRoute,
-    etag,
     http_date,
     is_known,
     precondition,
@@ -28,7 +28,7 @@ from app.principal import Caller, authorize, may
 from app.relations.leases import Lease, leases
 from app.users.views import expand_user
 from models.app import AppId
-from models.app_data import AppData
+from models.app_data import AppData, Written
 from models.user import User
 
 VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
@@ -42,11 +42,12 @@ router = APIRouter(prefix="/v1/users/{userId}/apps/{appId}", route_class=StrictR
 async def _get(request: HotRequest) -> Answer:
     place = await _place(request, "data:read")
     row = await read_value(place)
+    tag = etag(row["version"], row["_id"])
     headers: Headers = [
-        (b"etag", etag(row["version"]).encode()),
+        (b"etag", tag.encode()),
         (b"last-modified", http_date(row["updatedAt"]).encode()),
     ]
-    if is_known(request.header(b"if-none-match"), row["version"]):
+    if is_known(request.header(b"if-none-match"), tag):
         return 304, headers, b""
     return json_answer(200, row["value"], headers)
 
@@ -54,16 +55,16 @@ async def _get(request: HotRequest) -> Answer:
 async def _put(request: HotRequest) -> Answer:
     place = await _place(request, "data:write")
     options = await _options(request, place)
-    envelope, created = await put_value(place, await request.body(), options)
-    return _envelope_answer(201 if created else 200, envelope)
+    envelope, written = await put_value(place, await request.body(), options)
+    return _envelope_answer(201 if written.created else 200, envelope, written)
 
 
 async def _patch(request: HotRequest) -> Answer:
     place = await _place(request, "data:write")
     options = await _options(request, place)
     kind = patch_kind(request.header(b"content-type"))
-    envelope = await patch_value(place, kind, await request.body(), options)
-    return _envelope_answer(200, envelope)
+    envelope, written = await patch_value(place, kind, await request.body(), options)
+    return _envelope_answer(200, envelope, written)
 
 
 async def _delete(request: HotRequest) -> Answer:
@@ -72,8 +73,8 @@ async def _delete(request: HotRequest) -> Answer:
     return 204, [], b""
 
 
-def _envelope_answer(status: int, envelope: dict[str, Any]) -> Answer:
-    return json_answer(status, envelope, [(b"etag", etag(envelope["version"]).encode())])
+def _envelope_answer(status: int, envelope: dict[str, Any], written: Written) -> Answer:
+    return json_answer(status, envelope, [(b"etag", etag(written.version, written.id).encode())])
 
 
 async def _place(request: HotRequest, scope: str) -> Place:

@@ -13,7 +13,8 @@ from app.app_data.writes import WriteOptions
 from app.body import check_storable, parse_json, value_size
 from app.database import transaction
 from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
-from app.http import holds, wants_absence
+from app.etags import tag_of
+from app.http import holds, mismatch
 from app.patches import PatchKind, apply_patch
 from app.relations.leases import Lease
 from models.activity import Activity, ActivityContent
@@ -51,7 +52,7 @@ class Place:
 
 
 async def read_value(place: Place) -> dict[str, Any]:
-    """The live value with its `version` and `updatedAt`.
+    """The live value with its `_id`, `version` and `updatedAt`.
 
     Raises:
         NotFound: there is none, or no such user.
@@ -63,11 +64,11 @@ async def read_value(place: Place) -> dict[str, Any]:
     return row
 
 
-async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[dict[str, Any], bool]:
+async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[dict[str, Any], Written]:
     """Store the value that a body spells.
 
     Returns:
-        The envelope, and whether there was no live value before.
+        The envelope, and what was done.
 
     Raises:
         VersionMismatch: the precondition does not hold.
@@ -76,19 +77,20 @@ async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[d
     size = value_size(body)
     value = parse_json(body)
     try:
-        written = await _write(place, value, size, options.expected, options.expires_at, options)
+        expected = await _of_place(place, options.expected)
+        written = await _write(place, value, size, expected, options.expires_at, options)
     except StaleVersion:
-        raise await mismatch(place, options.expected) from None
-    return _envelope(
-        place, written, value, with_value=place.may_read and options.wants_value(default=False)
-    ), written.created
+        raise await too_late(place, options.expected) from None
+    return _envelope(place, written, value, with_value=place.may_read and options.wants_value(default=False)), written
 
 
-async def patch_value(place: Place, kind: PatchKind, body: bytes, options: WriteOptions) -> dict[str, Any]:
+async def patch_value(
+    place: Place, kind: PatchKind, body: bytes, options: WriteOptions
+) -> tuple[dict[str, Any], Written]:
     """Patch the live value; without a precondition the patch is applied again when another write was faster.
 
     Returns:
-        The envelope.
+        The envelope, and what was done.
 
     Raises:
         NotFound: there is no live value.
@@ -98,15 +100,16 @@ async def patch_value(place: Place, kind: PatchKind, body: bytes, options: Write
     patch = parse_json(body)
     for _ in range(_RACES):
         row = await read_value(place)
-        if not holds(options.expected, row["version"]):
-            raise await mismatch(place, options.expected)
+        if not holds(options.expected, row["version"], tag_of(row["_id"])):
+            raise await too_late(place, options.expected)
         value = apply_patch(kind, patch, row["value"])
         size = len(check_storable(value))
         try:
             written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
         except StaleVersion:
             continue
-        return _envelope(place, written, value, with_value=place.may_read and options.wants_value(default=True))
+        with_value = place.may_read and options.wants_value(default=True)
+        return _envelope(place, written, value, with_value=with_value), written
     raise Unavailable("other writers of this key were faster")
 
 
@@ -120,22 +123,32 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
 
     async def delete(session: AsyncClientSession | None = None) -> None:
         await place.lease.hold()
-        await AppData.delete(*place.key, by=place.by, expected=options.expected, session=session)
+        await AppData.delete(*place.key, by=place.by, expected=expected, session=session)
         await _record_activity(place, options, session)
 
+    expected = await _of_place(place, options.expected)
     try:
         await (transaction(delete) if options.activity else delete())
     except StaleVersion:
-        problem = await mismatch(place, options.expected)
+        problem = await too_late(place, options.expected)
         raise NotFound("there is no value under this key") if problem.extra["current"] is None else problem from None
 
 
-async def mismatch(place: Place, expected: Expected | None) -> VersionMismatch:
+async def _of_place(place: Place, expected: Expected | None) -> Expected | None:
+    """A precondition in versions of this value: only where whole tags were sent must its `_id` be asked for."""
+    if expected is None or not expected.tags:
+        return expected
+    found = await AppData.find_id(*place.key)
+    return expected.of("" if found is None else tag_of(found))
+
+
+async def too_late(place: Place, expected: Expected | None) -> VersionMismatch:
     """The problem of a write that came too late, with what is stored; without the value for who may only write."""
-    current = await AppData.find_envelope(*place.key)
+    current = await AppData.find_envelope(*place.key, with_id=True)
+    key = current.pop("_id") if current else None
     if current is not None and not place.may_read:
         del current["value"]
-    return VersionMismatch(current, absent=wants_absence(expected))
+    return mismatch(expected, current, key)
 
 
 async def _write(

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request, Response
 from app.apps.registry import app_registry
 from app.apps.settings import find_app, put_app
 from app.apps.views import AppReplacement, AppView
+from app.etags import etag
 from app.examples import APP, APP_SHOWN, answers
-from app.http import NOT_MODIFIED, StrictRoute, conditional, etag, problems, request_precondition
+from app.http import NOT_MODIFIED, StrictRoute, conditional, problems, request_precondition
 from app.principal import Caller, authorize
 from models.app import AppId
 
@@ -47,5 +48,5 @@ async def put(
     view, created = await put_app(appId, content, request_precondition(request))
     app_registry(request.scope).forget(appId)
     response.status_code = 201 if created else 200
-    response.headers["ETag"] = etag(view.version)
+    response.headers["ETag"] = etag(view.version, view.id)
     return view

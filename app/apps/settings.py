@@ -7,7 +7,8 @@ from pymongo.errors import DuplicateKeyError
 
 from app.apps.views import AppReplacement, AppView
 from app.errors import NotFound, VersionMismatch
-from app.http import holds, wants_absence
+from app.etags import tag_of
+from app.http import holds, mismatch
 from app.read_only import READ_ONLY, refuse_changes, told, writable
 from models.app import App
 from models.base import Raw, now
@@ -45,20 +46,20 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
         expected = await _check_told(app_id, content, expected)
     if expected is not None and expected.absent:
         return await _create(app_id, content), True
-    query: Raw = {"_id": app_id, **(expected.where() if expected else {})}
+    query: Raw = {"_id": app_id, **(expected.of(tag_of(app_id)).where() if expected else {})}
     row = await App.raw().find_one_and_update(
         query, _update(content), upsert=expected is None, return_document=ReturnDocument.AFTER
     )
     if row is None:
-        raise await _mismatch(app_id)
+        raise await _mismatch(app_id, expected)
     return AppView.model_validate(App.from_stored(row)), row["version"] == 1
 
 
 async def _check_told(app_id: str, content: AppReplacement, expected: Expected | None) -> Expected | None:
     """What is to be expected of the app that the content's read-only fields were compared with."""
     view = await _read(app_id)
-    if expected is not None and not (holds(expected, view.version) if view else expected.absent):
-        raise await _mismatch(app_id, absent=wants_absence(expected))
+    if expected is not None and not (holds(expected, view.version, tag_of(app_id)) if view else expected.absent):
+        raise await _mismatch(app_id, expected)
     if content.id == app_id and told(content) == {"id"}:
         return expected
     refuse_changes(content, view)
@@ -69,13 +70,13 @@ async def _create(app_id: str, content: AppReplacement) -> AppView:
     try:
         app = await App(id=app_id, **content.model_dump(exclude=set(READ_ONLY))).add()
     except DuplicateKeyError:
-        raise await _mismatch(app_id, absent=True) from None
+        raise await _mismatch(app_id, Expected(absent=True)) from None
     return AppView.model_validate(app)
 
 
-async def _mismatch(app_id: str, *, absent: bool = False) -> VersionMismatch:
+async def _mismatch(app_id: str, expected: Expected | None) -> VersionMismatch:
     view = await _read(app_id)
-    return VersionMismatch(view.model_dump(mode="json", by_alias=True) if view else None, absent=absent)
+    return mismatch(expected, view.model_dump(mode="json", by_alias=True) if view else None)
 
 
 def _update(content: AppReplacement) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import NotFound, VersionMismatch
-from app.http import wants_absence
+from app.errors import NotFound
+from app.etags import tag_of
+from app.http import mismatch
 from app.users.views import View, current
 from models.api_key import ApiKey, Scope
 from models.app import AppId
@@ -57,12 +58,12 @@ async def revoke_key(key_id: ObjectId | None, expected: Expected | None, by: str
         NotFound: there is no such key.
         VersionMismatch: the precondition does not hold.
     """
-    where = {"_id": key_id, **(expected.where() if expected else {})}
+    where = {"_id": key_id, **(expected.of(tag_of(key_id)).where() if expected and key_id else {})}
 
     async def work(session: AsyncClientSession) -> None:
         result = await ApiKey.raw().delete_one(where, session=session)
         if result.deleted_count == 0:
-            raise VersionMismatch(current(await find_key(key_id)), absent=wants_absence(expected))
+            raise mismatch(expected, current(await find_key(key_id)))
         await AuditEvent.record("key_revoked", by, detail={"keyId": str(key_id)}, session=session)
 
     await transaction(work)

@@ -20,8 +20,9 @@ from app.auth.schemas import (
 )
 from app.auth.sign_in_views import challenge_view
 from app.errors import Invalid, NotFound, Unauthenticated
+from app.etags import etag
 from app.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
-from app.http import Page, StrictRoute, etag, problems
+from app.http import Page, StrictRoute, problems
 from app.principal import Caller, authorize
 from app.users.views import UserView, user_view
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
@@ -144,5 +145,5 @@ async def _checked(body: ChallengeAnswer, purpose: Purpose, caller: Caller, requ
 
 
 def _sent(user: User, response: Response) -> UserView:
-    response.headers["ETag"] = etag(user.version)
+    response.headers["ETag"] = etag(user.version, user.id)
     return user_view(user)

@@ -17,6 +17,7 @@ from app.cards.profiles import create_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
 from app.cards.views import SpendingProfileView, profile_view
 from app.errors import NotFound
+from app.etags import etag
 from app.examples import answers, page_of
 from app.http import (
     NOT_MODIFIED,
@@ -26,7 +27,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    etag,
     newest,
     problems,
     request_precondition,
@@ -63,7 +63,7 @@ async def create(
     done = await create_profile(reached.account_id, content, claim)
     profile = await find_profile({"_id": done.resource_id})
     response.headers["Location"] = f"/v1/accounts/{reached.account_id}/spending-profiles/{profile.id}"
-    response.headers["ETag"] = etag(profile.version)
+    response.headers["ETag"] = etag(profile.version, profile.id)
     return profile_view(profile)
 
 
@@ -113,7 +113,7 @@ async def patch(
     reached = await reach(caller, WRITE, accountId)
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     profile = await patch_profile(reached.account_id, _id_of(profileId), kind, await request.json(), expected)
-    response.headers["ETag"] = etag(profile.version)
+    response.headers["ETag"] = etag(profile.version, profile.id)
     return profile
 
 

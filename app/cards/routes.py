@@ -13,6 +13,7 @@ from app.cards.queries import Expand, expanded, read_card, read_cards
 from app.cards.views import CardView
 from app.cursors import decode_cursor
 from app.errors import NotFound
+from app.etags import etag
 from app.examples import answers, page_of
 from app.http import (
     NOT_MODIFIED,
@@ -22,7 +23,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    etag,
     page,
     problems,
     request_precondition,
@@ -49,7 +49,7 @@ async def create(
     done = await create_card(reached.account_id, content, claim)
     card = await read_card(reached.cards(_id=done.resource_id))
     response.headers["Location"] = f"/v1/accounts/{reached.account_id}/cards/{card.id}"
-    response.headers["ETag"] = etag(card.version)
+    response.headers["ETag"] = etag(card.version, card.id)
     return card
 
 
@@ -114,7 +114,7 @@ async def patch(accountId: str, cardId: str, caller: Caller, request: Request, r
     reached = await reach(caller, WRITE, accountId)
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     card = await patch_card(reached.account_id, _id_of(cardId), kind, await request.json(), expected)
-    response.headers["ETag"] = etag(card.version)
+    response.headers["ETag"] = etag(card.version, card.id)
     return card
 
 

@@ -18,6 +18,7 @@ from app.connections.syncs import sync_now
 from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
 from app.connections.webhooks import take, verify
 from app.cursors import decode_cursor
+from app.etags import etag
 from app.examples import (
     BANK_ACCOUNT_SHOWN,
     CONNECTION,
@@ -40,7 +41,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    etag,
     newest,
     page,
     problems,
@@ -92,7 +92,7 @@ async def create(
     done = await connect(user_id, content, claim, request.app.state.settings, keyring_of(request.scope))
     connection = await find_connection(caller, "connections:write", done.resource_id)
     response.headers["Location"] = f"/v1/connections/{connection.id}"
-    response.headers["ETag"] = etag(connection.version)
+    response.headers["ETag"] = etag(connection.version, connection.id)
     return ConnectionView.model_validate(connection)
 
 
@@ -144,7 +144,7 @@ async def patch(connectionId: str, caller: Caller, request: Request, response: R
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     settings, body = request.app.state.settings, await request.json()
     changed = await patch_connection(connection, kind, body, expected, settings, keyring_of(request.scope))
-    response.headers["ETag"] = etag(changed.version)
+    response.headers["ETag"] = etag(changed.version, changed.id)
     return ConnectionView.model_validate(changed)
 
 

@@ -14,8 +14,9 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import NotFound, VersionMismatch
-from app.http import wants_absence
+from app.errors import NotFound
+from app.etags import tag_of
+from app.http import mismatch
 from app.living import is_living
 from app.observability import LATE_SWEPT
 from app.relations.blockers import find_blockers, refuse
@@ -82,12 +83,14 @@ async def delete_root(
     place = {**(where or {}), "_id": root_id}
 
     async def take_root(session: AsyncClientSession) -> Raw:
-        row = await root.raw().find_one_and_delete(place | (expected.where() if expected else {}), session=session)
+        row = await root.raw().find_one_and_delete(
+            place | (expected.of(tag_of(root_id)).where() if expected else {}), session=session
+        )
         found = row or await root.raw().find_one(place, session=session)
         if found is None or not await is_living(root, found, session=session, relations=relations):
             raise NotFound(f"there is no such {root.noun()}")
         if row is None:
-            raise VersionMismatch(shown(root.from_stored(found)), absent=wants_absence(expected))
+            raise mismatch(expected, shown(root.from_stored(found)), root_id)
         return found
 
     ledger = await _commit(root, root_id, take_root, by, settings, relations)

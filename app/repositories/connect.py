@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
-from app.errors import Code, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable, VersionMismatch
-from app.http import require
+from app.errors import Code, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
+from app.http import mismatch, require
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater
@@ -115,7 +115,7 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
     if expected is None:
         return
     if row is None and not expected.absent:
-        raise VersionMismatch(None)
+        raise mismatch(expected, None)
     if row is not None:
         require(expected, current(CurrentInfo.model_validate(RepositoryConnection.from_stored(row))))
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.cursors import decode_cursor
 from app.errors import NotFound, Unavailable
+from app.etags import etag
 from app.examples import (
     EVENT_SHOWN,
     HEALTH_SHOWN,
@@ -28,7 +29,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    etag,
     page,
     problems,
     request_precondition,
@@ -96,7 +96,7 @@ async def put(
     expected, settings = request_precondition(request), request.app.state.settings
     made, created = await put_repository(ObjectId(project.id), content, expected, settings, keyring_of(request.scope))
     response.status_code = 201 if created else 200
-    response.headers["ETag"] = etag(made.version)
+    response.headers["ETag"] = etag(made.version, made.id)
     return RepositoryConnectionInfo.model_validate(made)
 
 
@@ -120,7 +120,7 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
         changed = await activate(found, settings, keyring) if content.is_active else await deactivate(found)
     if changed is None:
         raise Unavailable("other writers of this repository connection were faster")
-    response.headers["ETag"] = etag(changed.version)
+    response.headers["ETag"] = etag(changed.version, changed.id)
     return RepositoryConnectionInfo.model_validate(changed)
 
 

@@ -6,6 +6,7 @@ from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
 from app.errors import Forbidden, NotFound
+from app.etags import etag
 from app.examples import (
     MEMBER,
     MEMBER_SHOWN,
@@ -25,7 +26,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    etag,
     newest,
     problems,
     request_precondition,
@@ -62,7 +62,7 @@ async def create(
     done = await create_project(caller, content, claim)
     project = await find_project(caller, "projects:write", done.resource_id)
     response.headers["Location"] = f"/v1/projects/{project.id}"
-    response.headers["ETag"] = etag(project.version)
+    response.headers["ETag"] = etag(project.version, project.id)
     return ProjectView.model_validate(project)
 
 
@@ -101,7 +101,7 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     changed = await patch_project(project, kind, await request.json(), expected)
-    response.headers["ETag"] = etag(changed.version)
+    response.headers["ETag"] = etag(changed.version, changed.id)
     return ProjectView.model_validate(changed)
 
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.params import Body
 
+from app.etags import etag
 from app.examples import PATCHES, PREFERENCES_EXAMPLE, PREFERENCES_SHOWN, PROFILE_EXAMPLE, PROFILE_SHOWN, answers
-from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, etag, problems, request_precondition
+from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, problems, request_precondition
 from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
@@ -45,7 +46,7 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body, shown: dic
         user_id = caller.resolve(userId)
         authorize(caller, "users:write", user_id=user_id)
         view = await belonging.put(user_id, content, request_precondition(request))
-        response.headers["ETag"] = etag(view.version)
+        response.headers["ETag"] = etag(view.version, view.id)
         return view
 
     async def patch(userId: str, caller: Caller, request: Request, response: Response) -> Any:
@@ -53,7 +54,7 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body, shown: dic
         authorize(caller, "users:write", user_id=user_id)
         kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
         view = await belonging.patch(user_id, kind, await request.json(), expected)
-        response.headers["ETag"] = etag(view.version)
+        response.headers["ETag"] = etag(view.version, view.id)
         return view
 
     router.add_api_route(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from app.apps.registry import app_registry
 from app.errors import NotFound
+from app.etags import etag
 from app.examples import COMPLETE_SHOWN, LOGIN, PATCHES, PLAN_SHOWN, RECEIPT_SHOWN, USER, USER_SHOWN, answers, page_of
 from app.http import (
     NOT_MODIFIED,
@@ -16,7 +17,6 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
-    etag,
     newest,
     problems,
     request_precondition,
@@ -63,7 +63,7 @@ async def create(
     done = await create_user(content, claim, caller)
     user = await find_user(done.resource_id)
     response.headers["Location"] = f"/v1/users/{user.id}"
-    response.headers["ETag"] = etag(user.version)
+    response.headers["ETag"] = etag(user.version, user.id)
     return user_view(user)
 
 
@@ -116,7 +116,7 @@ async def patch(userId: str, caller: Caller, request: Request, response: Respons
     authorize(caller, "users:write", user_id=user_id)
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     user = await patch_user(caller, user_id, kind, await request.json(), expected)
-    response.headers["ETag"] = etag(user.version)
+    response.headers["ETag"] = etag(user.version, user.id)
     return user_view(user)
 
 

@@ -20,7 +20,7 @@ class View(Fields):
     model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: PydanticObjectId
-    version: Annotated[int, Field(description="Counts the writes; the ETag.")]
+    version: Annotated[int, Field(description="Counts the writes; the ETag begins with it.")]
     created_at: Timestamp
     updated_at: Timestamp
 

@@ -25,6 +25,7 @@ from models import (
     AuthIdentity,
     Budget,
     Deletion,
+    Deployment,
     IntegrityScan,
     Migration,
     PhoneOtp,
@@ -128,6 +129,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     ],
     "Activity.get_recent_activity": [lambda: Activity.get_recent_activity(ME, 24)],
     "AppData.find_by_user_app_and_key": [lambda: AppData.find_by_user_app_and_key(ME, APP, "key00007")],
+    "AppData.find_id": [lambda: AppData.find_id(ME, APP, "key00007")],
     "AppData.find_envelope": [lambda: AppData.find_envelope(ME, APP, "key00007")],
     "AppData.page_by_user_and_app": [lambda: AppData.page_by_user_and_app(ME, APP, limit=5, most_bytes=1)],
     "AppData.find_by_user_and_app": [
@@ -188,6 +190,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "IntegrityScan.advance": [lambda: IntegrityScan.advance("appdata.userId", ME, {"scanned": 1}, [])],
     "IntegrityScan.finish": [lambda: IntegrityScan.finish("appdata.userId")],
     "IntegrityScan.find_all_scans": [IntegrityScan.find_all_scans],
+    "Deployment.epoch": [Deployment.epoch],
     "Migration.find_applied": [Migration.find_applied],
     "Migration.note": [lambda: Migration.note("0001", 1)],
 }

@@ -10,7 +10,7 @@ from bson import ObjectId
 from models.activity import Activity
 from models.base import rfc3339
 from tests.cast import Cast
-from tests.harness import Caller
+from tests.harness import Caller, version_of
 
 PATH = "/v1/users/me/activity"
 
@@ -41,7 +41,7 @@ async def test_an_activity_is_kept_as_it_was_told(cast: Cast) -> None:
         "timestamp": ago(hours=1),
     }
     made = await cast.owner.post(PATH, json=told)
-    assert (made.status_code, made.headers["etag"]) == (201, '"1"')
+    assert (made.status_code, version_of(made)) == (201, 1)
     assert "location" not in made.headers  # there is no route to one activity
     assert made.json() | told | {"userId": cast.owner.id} == made.json()
     assert (await cast.owner.get(PATH)).json() == {"items": [made.json()], "nextCursor": None}

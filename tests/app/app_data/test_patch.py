@@ -8,6 +8,7 @@ import pytest
 
 from tests.app.app_data.test_read_and_write import K
 from tests.cast import Cast
+from tests.harness import version_of
 
 RFC_7396 = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),
@@ -31,7 +32,7 @@ RFC_7396 = [
 async def test_merge_patch_does_what_the_rfcs_table_says(cast: Cast, before: Any, patch: Any, after: Any) -> None:
     await cast.owner.put(K, json=before)
     done = await cast.owner.merge(K, patch)
-    assert (done.status_code, done.headers["etag"]) == (200, '"2"')
+    assert (done.status_code, version_of(done)) == (200, 2)
     assert (done.json()["value"], done.json()["version"]) == (after, 2)
     assert (await cast.owner.get(K)).json() == after
 
@@ -112,7 +113,7 @@ async def test_a_patch_that_makes_no_sense_changes_nothing(cast: Cast, patch: An
     await cast.owner.put(K, json={"l": [1], "s": "text", "n": 1})
     refused = await cast.owner.patch(K, patch)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
-    assert (await cast.owner.get(K)).headers["etag"] == '"1"'
+    assert version_of(await cast.owner.get(K)) == 1
 
 
 @pytest.mark.parametrize(("path", "value"), [("/n", 2), ("/n", "1"), ("/n", True), ("/l", []), ("", {})])
@@ -145,7 +146,7 @@ async def test_copies_that_double_end_at_the_limit(cast: Cast) -> None:
     bomb = [{"op": "copy", "from": "", "path": f"/c{turn}"} for turn in range(60)]
     refused = await cast.owner.patch(K, bomb)
     assert refused.status_code in (413, 422)
-    assert (await cast.owner.get(K)).headers["etag"] == '"1"'
+    assert version_of(await cast.owner.get(K)) == 1
 
 
 async def test_a_value_patched_beyond_its_size_is_413(cast: Cast) -> None:

@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from tests.cast import Cast
+from tests.harness import version_of
 
 DATA = "/v1/users/me/apps/notes/data"
 K = f"{DATA}/k"
@@ -12,7 +13,7 @@ K = f"{DATA}/k"
 
 async def test_a_new_value_is_created_as_version_1(cast: Cast) -> None:
     answer = await cast.owner.put(K, json={"a": 1})
-    assert (answer.status_code, answer.headers["etag"]) == (201, '"1"')
+    assert (answer.status_code, version_of(answer)) == (201, 1)
     body = answer.json()
     assert list(body) == ["dataKey", "version", "createdAt", "updatedAt"]
     assert (body["dataKey"], body["version"]) == ("k", 1)
@@ -24,7 +25,7 @@ async def test_a_new_value_is_created_as_version_1(cast: Cast) -> None:
 async def test_a_replaced_value_counts_on_and_keeps_its_beginning(cast: Cast) -> None:
     first = (await cast.owner.put(K, json=1)).json()
     second = await cast.owner.put(K, json=2)
-    assert (second.status_code, second.headers["etag"]) == (200, '"2"')
+    assert (second.status_code, version_of(second)) == (200, 2)
     assert second.json()["createdAt"] == first["createdAt"]
     assert second.json()["updatedAt"] >= first["updatedAt"]
     assert (await cast.owner.get(K)).json() == 2
@@ -35,7 +36,7 @@ async def test_a_read_answers_the_bare_value_with_version_and_time(cast: Cast) -
     found = await cast.owner.get(K)
     assert (found.status_code, found.content) == (200, b'[1,{"b":null}]')
     assert found.headers["content-type"] == "application/json"
-    assert found.headers["etag"] == '"1"'
+    assert version_of(found) == 1
     modified = parsedate_to_datetime(found.headers["last-modified"])
     assert modified.strftime("%Y-%m-%dT%H:%M:%S") == written["updatedAt"][:19]
 
@@ -48,12 +49,12 @@ async def test_values_that_are_nothing_much_are_values(cast: Cast, value: bytes)
 
 
 @pytest.mark.parametrize(
-    ("tags", "status"), [('"1"', 304), ('W/"1"', 304), ('"7", "1"', 304), ("*", 304), ('"2"', 200)]
+    ("tags", "status"), [("{}", 304), ("W/{}", 304), ('"7", {}', 304), ("*", 304), ('"2"', 200), ('"1"', 200)]
 )
 async def test_a_reader_who_has_the_version_is_not_sent_it_again(cast: Cast, tags: str, status: int) -> None:
-    await cast.owner.put(K, json="v")
-    found = await cast.owner.get(K, headers={"If-None-Match": tags})
-    assert (found.status_code, found.headers["etag"]) == (status, '"1"')
+    tag = (await cast.owner.put(K, json="v")).headers["etag"]
+    found = await cast.owner.get(K, headers={"If-None-Match": tags.format(tag)})
+    assert (found.status_code, version_of(found)) == (status, 1)
     assert found.content == (b"" if status == 304 else b'"v"')
 
 

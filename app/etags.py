@@ -1,0 +1,35 @@
+"""Entity tags: `"<version>.<tag>"`, the tag naming the document, its representation and the deployment's epoch."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Hashable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from models.deployment import Deployment
+
+_BYTES: Final = 9
+_epoch: Final = {"name": b""}
+
+
+async def load_epoch() -> None:
+    """Take over the epoch of the database that the documents are bound to; made where it has none."""
+    _epoch["name"] = (await Deployment.epoch()).encode()
+    tag_of.cache_clear()
+
+
+@lru_cache(maxsize=16384)
+def tag_of(key: Hashable, kind: str = "") -> str:
+    """The tag of a document, without its version.
+
+    Args:
+        key: its `_id`.
+        kind: of the representation, where callers see different ones.
+    """
+    digest = blake2b(f"{key}\n{kind}".encode(), digest_size=_BYTES, key=_epoch["name"])
+    return urlsafe_b64encode(digest.digest()).decode()
+
+
+def etag(version: int, key: Hashable, kind: str = "") -> str:
+    """The entity tag of a version of a document: `"3.k2Jd0aQx9vLm"`."""
+    return f'"{version}.{tag_of(key, kind)}"'
