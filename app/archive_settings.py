@@ -1,9 +1,9 @@
 """The settings of the archive of raw events: a folder, or a bucket of a service that speaks S3."""
 
 import re
-from typing import Any, Self
+from typing import Any
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
@@ -49,13 +49,14 @@ class ArchiveSettings(BaseSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value
 
-    @model_validator(mode="after")
-    def _archive_is_whole(self) -> Self:
+    def archive_faults(self) -> list[str]:
+        """What does not go together, a line each."""
+        faults = []
         target = self.analytics_archive
         if target is not None and "://" in target and not _BUCKET.fullmatch(target):
-            raise ValueError("SATCHEL_ANALYTICS_ARCHIVE is a folder or s3://bucket/prefix")
+            faults.append("SATCHEL_ANALYTICS_ARCHIVE: is a folder or s3://bucket/prefix")
         if (self.analytics_archive_access_key_id is None) != (self.analytics_archive_secret_access_key is None):
-            raise ValueError(
+            faults.append(
                 "SATCHEL_ANALYTICS_ARCHIVE_ACCESS_KEY_ID and SATCHEL_ANALYTICS_ARCHIVE_SECRET_ACCESS_KEY go together"
             )
-        return self
+        return faults

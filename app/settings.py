@@ -1,14 +1,17 @@
 """Every setting of a Satchel, read from `SATCHEL_*` variables or `.env`, and nothing read anywhere else."""
 
+import json
 import re
+import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from app.archive_settings import ArchiveSettings
+from app.settings_faults import SettingsError, example, faults_of, is_composite, unknown_variables, variable
 from app.sign_in_settings import SignInSettings
 
 DEVELOPMENT_WEBHOOK_KEY = "webhook-key"
@@ -16,6 +19,8 @@ DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
 DEVELOPMENT_KEYRING = "keyring.json"
 DEVELOPMENT_SECRET_KEY = "secret-key"  # noqa: S105  # a file name
 _PROVIDER = re.compile(r"[a-z0-9_-]{1,32}")
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[^/?#@\s:\[\]]+)(:[0-9]{1,5})?")
 _PRODUCTION_NEEDS = (
     "mongodb_uri",
     "token_key_file",
@@ -29,7 +34,14 @@ _PRODUCTION_NEEDS = (
 class Settings(SignInSettings, ArchiveSettings):
     """One deployment's configuration. No secret has a default; production refuses to start without its secrets."""
 
-    model_config = SettingsConfigDict(env_prefix="SATCHEL_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SATCHEL_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        enable_decoding=False,
+        hide_input_in_errors=True,
+    )
 
     host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port that the server listens on.")
@@ -230,33 +242,62 @@ class Settings(SignInSettings, ArchiveSettings):
         description="How the outside world reaches this server; in OpenAPI and in links. Unset: by host and port.",
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _decoded(cls, value: Any, info: ValidationInfo) -> Any:
+        """Lists and objects are spelled in JSON; a fault in them is told as any other, by the name of its variable."""
+        if not isinstance(value, str) or not is_composite(cls.model_fields[str(info.field_name)]):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("is a list or an object in JSON") from None
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_bare(cls, origins: list[str]) -> list[str]:
+        if any(not _ORIGIN.fullmatch(origin) for origin in origins if origin != "*"):
+            raise ValueError("an origin is scheme://host or scheme://host:port, without a path or a slash at its end")
+        return origins
+
     @model_validator(mode="after")
-    def _production_is_explicit(self) -> Self:
-        if self.environment == "production":
-            missing = [name for name in _PRODUCTION_NEEDS if getattr(self, name) is None]
-            if missing:
-                names = ", ".join(f"SATCHEL_{name.upper()}" for name in missing)
-                raise ValueError(f"production needs {names}")
-            self._check_outside()
-        for entry in self.repository_hosts:
-            service, _, host = entry.partition("=")
-            if service not in ("GitHub", "GitLab") or not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host):
-                raise ValueError("SATCHEL_REPOSITORY_HOSTS lists hosts as GitHub=host or GitLab=host")
-        if self.sender_url is not None and self.sender_secret is None:
-            raise ValueError("SATCHEL_SENDER_URL needs SATCHEL_SENDER_SECRET")
-        if odd := [name for name in self.providers if not _PROVIDER.fullmatch(name) or name in ("phone", "email")]:
-            raise ValueError(f"SATCHEL_OIDC_PROVIDERS: {odd[0]} cannot be a provider's name")
-        if self.pool_min_size > self.pool_max_size:
-            raise ValueError("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
+    def _goes_together(self) -> Self:
+        if faults := [*self._production_faults(), *self._outside_faults(), *self.archive_faults()]:
+            raise ValueError("\n".join(faults))
         return self
 
-    def _check_outside(self) -> None:
-        """Production seals with a ring of its own, and speaks to outside systems over TLS."""
+    def _outside_faults(self) -> list[str]:
+        faults = []
+        hosts = [entry.partition("=") for entry in self.repository_hosts]
+        if any(service not in ("GitHub", "GitLab") or not _HOST.fullmatch(host) for service, _, host in hosts):
+            faults.append("SATCHEL_REPOSITORY_HOSTS lists hosts as GitHub=host or GitLab=host")
+        if self.sender_url is not None and self.sender_secret is None:
+            faults.append("SATCHEL_SENDER_URL needs SATCHEL_SENDER_SECRET: 16 characters or more")
+        if any(not _PROVIDER.fullmatch(name) or name in ("phone", "email") for name in self.providers):
+            faults.append(
+                "SATCHEL_OIDC_PROVIDERS: one of the names cannot be a provider's name: lower case letters, "
+                "digits, _ and -, such as `apple`"
+            )
+        if self.pool_min_size > self.pool_max_size:
+            faults.append("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
+        return faults
+
+    def _production_faults(self) -> list[str]:
+        """Production has its own secrets, seals with a ring of its own, and speaks to outside systems over TLS."""
+        if self.environment != "production":
+            return []
+        fields = type(self).model_fields
+        faults = [
+            f"production needs {variable(name)}; such as {variable(name)}={example(name, fields[name])}"
+            for name in _PRODUCTION_NEEDS
+            if getattr(self, name) is None
+        ]
         if self.keyring is None and self.keyring_file is None:
-            raise ValueError("production needs SATCHEL_KEYRING_FILE or SATCHEL_KEYRING")
+            faults.append("production needs SATCHEL_KEYRING_FILE or SATCHEL_KEYRING")
         for name in ("teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"):
             if not getattr(self, name).startswith("https://"):
-                raise ValueError(f"in production SATCHEL_{name.upper()} begins with https://")
+                faults.append(f"in production {variable(name)} begins with https://")
+        return faults
 
     @property
     def sandbox_offered(self) -> bool:
@@ -298,9 +339,28 @@ class Settings(SignInSettings, ArchiveSettings):
 
 @lru_cache
 def load_settings() -> Settings:
-    """The settings of this process, read once.
+    """The settings of this process, read once. Variables that look like settings and are none are warned of.
 
     Raises:
-        pydantic.ValidationError: a variable is malformed, or production lacks one that it needs.
+        SettingsError: variables are malformed, or production lacks some that it needs; told without their values.
     """
-    return Settings()
+    for line in unknown_variables(Settings):
+        sys.stderr.write(f"warning: {line}\n")
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines, malformed = faults_of(error, Settings.model_fields)
+    raise SettingsError([*lines, *_further_faults(malformed)])
+
+
+def _further_faults(malformed: set[str]) -> list[str]:
+    """What does not go together apart from the malformed settings; pydantic does not look at it where there are any."""
+    defaults = {name: Settings.model_fields[name].get_default(call_default_factory=True) for name in malformed}
+    try:
+        if malformed:
+            Settings(**defaults)
+    except ValidationError as error:
+        lines, _ = faults_of(error, Settings.model_fields)
+        told = {variable(name) for name in malformed}
+        return [line for line in lines if told.isdisjoint(re.findall(r"SATCHEL_[A-Z_]+", line))]
+    return []

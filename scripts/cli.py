@@ -1,6 +1,7 @@
 """The commands of `python -m scripts`: one line each; a command's module is imported when the command is called."""
 
 import importlib
+import sys
 from typing import Any, Final
 
 import typer
@@ -35,6 +36,8 @@ COMMANDS: Final = {
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""
 
+_NOT_LET_IN: Final = (18, 8000)  # AuthenticationFailed, AtlasError
+
 # Plain tracebacks: typer's own may show the values of variables, secrets among them.
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Satchel's command lines."
@@ -42,8 +45,33 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
-    app(prog_name="python -m scripts")
+    """Run the command that the arguments name. Wrong settings and a database that refuses us are told in lines."""
+    try:
+        app(prog_name="python -m scripts")
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        sys.exit(told)
+
+
+def _told(error: Exception) -> str | None:
+    """What is to be said of an error that whoever set the settings can mend; None where it is another."""
+    from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure  # noqa: PLC0415  # `--help` is quick
+
+    from app.settings_faults import SettingsError  # noqa: PLC0415
+    from scripts.target import NoTargetError  # noqa: PLC0415
+
+    if isinstance(error, (SettingsError, NoTargetError)):
+        return str(error)
+    if isinstance(error, OperationFailure) and error.code in _NOT_LET_IN:
+        return "The database refuses the user or password of SATCHEL_MONGODB_URI."
+    if isinstance(error, (ConfigurationError, InvalidURI)):  # its message may quote the string, and a password
+        return (
+            "SATCHEL_MONGODB_URI is malformed: such as mongodb://user:password@db.example.com/?replicaSet=rs0, "
+            "user name and password percent-encoded."
+        )
+    return None
 
 
 def _register(name: str, target: str, summary: str) -> None:

@@ -11,10 +11,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
-from pydantic import ValidationError
 
 from app.private_files import replace
 from app.settings import Settings, load_settings
+from app.settings_faults import SettingsError
 from scripts.address import AddressError, check_address, is_satchel, reachable
 from scripts.children import Child
 from scripts.data_folder import DataFolder, FolderError
@@ -89,8 +89,8 @@ def run(
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     try:
         running = Running(load_settings())
-    except ValidationError as error:
-        _fail("\n".join(f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)))
+    except SettingsError as error:
+        _fail(str(error))
     _handle_signals(running)
     try:
         start(running)
@@ -233,10 +233,6 @@ def _handle_signals(running: Running) -> None:
     for signum in _STOPS:
         if signal.getsignal(signum) is not signal.SIG_IGN:  # as `nohup` has it
             signal.signal(signum, stop)
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    return f"SATCHEL_{str(location[0]).upper()}" if location else "Settings"
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,8 +1,10 @@
 """`python -m scripts serve`: the HTTP server alone, as a deployment runs it beside its own MongoDB."""
 
+import asyncio
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from app.settings import load_settings
 
 APPLICATION = "app.main"
+_KNOCK_MS = 500
 
 
 def serve(
@@ -21,6 +24,8 @@ def serve(
     if uri_from_stdin:
         _import_and_wait_for_uri()
     settings = load_settings()
+    if settings.mongodb_uri is not None and not uri_from_stdin:
+        asyncio.run(_knock(settings.mongodb_uri.get_secret_value()))
     uvicorn.run(
         f"{APPLICATION}:create_app",
         factory=True,
@@ -31,6 +36,22 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
     )
+
+
+async def _knock(uri: str) -> None:
+    """See that the database lets us in; one that does not answer may do so later, and the server waits for it.
+
+    Raises:
+        pymongo.errors.OperationFailure: it refuses user or password.
+        pymongo.errors.ConfigurationError: the connection string is malformed.
+    """
+    from pymongo import AsyncMongoClient  # noqa: PLC0415  # as above
+    from pymongo.errors import ConnectionFailure  # noqa: PLC0415
+
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(uri, serverSelectionTimeoutMS=_KNOCK_MS)
+    async with client:
+        with suppress(ConnectionFailure):
+            await client.admin.command("ping")
 
 
 def _import_and_wait_for_uri() -> None:

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console", "accounts", "cards")
 DOMAINS += ("connections", "repositories")
 LAYERS = [
-    {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.private_files"},
+    {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.settings_faults", "app.private_files"},
     {"app.errors", "app.access"},
     {"app.observability", "app.body", "app.etags"},
     {"app.database"},
