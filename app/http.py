@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
-from datetime import datetime
-from email.utils import formatdate
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
@@ -126,14 +126,16 @@ def _is_tag(tag: str) -> bool:
     return len(opaque) >= 2 and opaque[0] == opaque[-1] == '"' and '"' not in opaque[1:-1]
 
 
-def precondition(if_match: str | None, if_none_match: str | None) -> Expected | None:
+def precondition(if_match: str | None, if_none_match: str | None, since: str | None = None) -> Expected | None:
     """What the headers of a write demand of the stored document; None where they demand nothing.
+
+    `If-Unmodified-Since` counts where neither of the others is sent (RFC 9110, section 13.2.2).
 
     Raises:
         Invalid: a header is malformed, both are there, or `If-None-Match` is not `*`.
     """
     if if_match is None and if_none_match is None:
-        return None
+        return None if since is None else Expected(changed_before=_second_after(since))
     if if_match is not None and if_none_match is not None:
         raise Invalid.field("header:If-None-Match", "conflicting", "send If-Match or If-None-Match, not both")
     if if_match is not None:
@@ -145,7 +147,18 @@ def precondition(if_match: str | None, if_none_match: str | None) -> Expected | 
 
 def request_precondition(request: Request) -> Expected | None:
     """`precondition` of a request."""
-    return precondition(_header(request, "if-match"), _header(request, "if-none-match"))
+    names = ("if-match", "if-none-match", "if-unmodified-since")
+    return precondition(*(_header(request, name) for name in names))
+
+
+def _second_after(date: str) -> datetime:
+    """The end of the second that a header's HTTP date names: what is shown as changed then was changed within it."""
+    try:
+        found = parsedate_to_datetime(date)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)) + timedelta(seconds=1)
+    except (ValueError, TypeError, OverflowError):
+        detail = "send the Last-Modified that you have, such as Fri, 20 Nov 2026 08:30:00 GMT"
+        raise Invalid.field("header:If-Unmodified-Since", "malformed", detail) from None
 
 
 def _header(request: Request, name: str) -> str | None:
@@ -154,26 +167,40 @@ def _header(request: Request, name: str) -> str | None:
     return ", ".join(lines) if lines else None
 
 
-def holds(expected: Expected | None, version: int, tag: str) -> bool:
-    """Whether a precondition holds for a document that is there with this version and this tag (`tag_of`)."""
+def holds(expected: Expected | None, version: int, tag: str, changed: datetime) -> bool:
+    """Whether a precondition holds for a document that is there: its version, tag (`tag_of`) and last change."""
     if expected is None:
         return True
+    if expected.changed_before is not None and changed >= expected.changed_before:
+        return False
     versions = expected.of(tag).versions
     return not expected.absent and (versions is None or version in versions)
 
 
-def require(expected: Expected | None, shown: Mapping[str, Any]) -> None:
-    """See that a precondition holds for a document that is there, shown as `GET` sends it, `id` and `version` with it.
+def require(expected: Expected | None, shown: Mapping[str, Any], changed: datetime | None = None) -> None:
+    """See that a precondition holds for a document that is there, shown as `GET` sends it, with `id` and `version`.
+
+    Args:
+        expected: the precondition.
+        shown: the document.
+        changed: when it last was, where it does not show `updatedAt`.
 
     Raises:
         VersionMismatch: it does not.
     """
-    if not holds(expected, shown["version"], tag_of(shown["id"])):
+    if expected is None:
+        return
+    if not holds(expected, shown["version"], tag_of(shown["id"]), changed or _changed(shown)):
         raise mismatch(expected, shown)
 
 
+def _changed(shown: Mapping[str, Any]) -> datetime:
+    """When a document was changed; a read of one that does not show it is refused for no date (RFC 9110, 13.1.4)."""
+    return datetime.fromisoformat(shown.get("updatedAt", "1970-01-01T00:00:00Z"))
+
+
 def mismatch(
-    expected: Expected | None, shown: Mapping[str, Any] | None, key: ObjectId | str | None = None
+    expected: Expected | None, shown: Mapping[str, Any] | None, key: ObjectId | str | None = None, kind: str = ""
 ) -> VersionMismatch:
     """The problem of a precondition that does not hold.
 
@@ -181,8 +208,9 @@ def mismatch(
         expected: the precondition.
         shown: the document as `GET` sends it; None where there is none.
         key: its `_id`, where that is not shown.
+        kind: of the representation, where callers see different ones.
     """
-    tag = etag(shown["version"], shown["id"] if key is None else key) if shown else None
+    tag = etag(shown["version"], shown["id"] if key is None else key, kind) if shown else None
     absent, weak = (expected.absent, expected.weak) if expected else (False, False)
     return VersionMismatch(shown, etag=tag, absent=absent, weak=weak)
 
@@ -215,10 +243,21 @@ def conditional(request: Request, response: Response, version: int, body: S, kin
         kind: of the representation, where callers see different ones.
     """
     tag = etag(version, body.id, kind)
+    _see_that_read_is_wanted(request, version, body, kind)
     if is_known(_header(request, "if-none-match"), tag):
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag
     return body
+
+
+def _see_that_read_is_wanted(request: Request, version: int, body: Identified, kind: str) -> None:
+    """See that a read's `If-Match` or `If-Unmodified-Since` holds; raises VersionMismatch."""
+    expected = precondition(_header(request, "if-match"), None, _header(request, "if-unmodified-since"))
+    if expected is None or not isinstance(body, BaseModel):
+        return
+    shown = {**body.model_dump(mode="json", by_alias=True), "version": version}
+    if not holds(expected, version, tag_of(shown["id"], kind), _changed(shown)):
+        raise mismatch(expected, shown, kind=kind)
 
 
 def http_date(moment: datetime) -> str:

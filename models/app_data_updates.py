@@ -35,6 +35,8 @@ def matching(expected: Expected, moment: datetime) -> Raw:
     if expected.absent:
         return {"$or": [{"deleted": True}, {"expiresAt": {"$lte": moment}}]}
     live: Raw = {"deleted": False, **unexpired(moment)}
+    if expected.changed_before is not None:
+        live["updatedAt"] = {"$lt": expected.changed_before}
     if expected.versions is None:
         return live
     only_one = len(expected.versions) == 1

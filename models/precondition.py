@@ -1,6 +1,7 @@
 """What a conditional write demands of the stored document."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from models.base import Raw
 
@@ -13,12 +14,14 @@ class Expected:
         versions: one of these; None for any version of a live value (`If-Match: *`).
         absent: instead, no live value at all (`If-None-Match: *`).
         tags: further versions, each of the document with this tag alone; until `of` has told whose they are, none.
+        changed_before: last changed before this moment (`If-Unmodified-Since`); None for whenever.
         weak: only weak tags were sent, which no write matches.
     """
 
     versions: tuple[int, ...] | None = None
     absent: bool = False
     tags: tuple[tuple[int, str], ...] = ()
+    changed_before: datetime | None = None
     weak: bool = False
 
     def of(self, tag: str) -> "Expected":
@@ -32,4 +35,5 @@ class Expected:
         """The filter that a stored document must match beside its key, for the one operation that changes it."""
         if self.absent:
             return {"version": {"$in": []}}
-        return {} if self.versions is None else {"version": {"$in": list(self.versions)}}
+        wanted: Raw = {} if self.versions is None else {"version": {"$in": list(self.versions)}}
+        return wanted if self.changed_before is None else wanted | {"updatedAt": {"$lt": self.changed_before}}

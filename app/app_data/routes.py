@@ -5,19 +5,20 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
-from app.app_data.values import Place, delete_value, patch_value, put_value, read_value
+from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late
 from app.app_data.writes import WriteOptions, write_options
 from app.apps.registry import app_registry
 from app.body import dump_json
 from app.cursors import decode_cursor, encode_cursor
 from app.errors import Invalid
-from app.etags import etag
+from app.etags import etag, tag_of
 from app.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.http import (
     Cursor,
     Expand,
     Limit,
     StrictRoute,
+    holds,
     http_date,
     is_known,
     precondition,
@@ -47,6 +48,9 @@ async def _get(request: HotRequest) -> Answer:
         (b"etag", tag.encode()),
         (b"last-modified", http_date(row["updatedAt"]).encode()),
     ]
+    expected = precondition(request.header(b"if-match"), None, request.header(b"if-unmodified-since"))
+    if not holds(expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
+        raise await too_late(place, expected)
     if is_known(request.header(b"if-none-match"), tag):
         return 304, headers, b""
     return json_answer(200, row["value"], headers)
@@ -91,7 +95,8 @@ async def _place(request: HotRequest, scope: str) -> Place:
 
 async def _options(request: HotRequest, place: Place) -> WriteOptions:
     app = await app_registry(request.scope).settings_of(place.app_id)
-    expected = precondition(request.header(b"if-match"), request.header(b"if-none-match"))
+    sent = (request.header(name) for name in (b"if-match", b"if-none-match", b"if-unmodified-since"))
+    expected = precondition(*sent)
     return write_options(app, expected, request.query(), request.header(b"prefer"))
 
 

@@ -100,7 +100,7 @@ async def patch_value(
     patch = parse_json(body)
     for _ in range(_RACES):
         row = await read_value(place)
-        if not holds(options.expected, row["version"], tag_of(row["_id"])):
+        if not holds(options.expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
             raise await too_late(place, options.expected)
         value = apply_patch(kind, patch, row["value"])
         size = len(check_storable(value))

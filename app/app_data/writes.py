@@ -53,7 +53,7 @@ def write_options(
         VersionRequired: the app takes no write without a precondition.
         Invalid: `ttl` or `activity` is malformed.
     """
-    if expected is None and app.require_version:
+    if app.require_version and (expected is None or expected.changed_before is not None):
         raise VersionRequired("send If-Match with the version that you have, or If-None-Match: * to create")
     if expected is None and not query and prefer is None:
         return _NONE

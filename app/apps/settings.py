@@ -58,7 +58,9 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
 async def _check_told(app_id: str, content: AppReplacement, expected: Expected | None) -> Expected | None:
     """What is to be expected of the app that the content's read-only fields were compared with."""
     view = await _read(app_id)
-    if expected is not None and not (holds(expected, view.version, tag_of(app_id)) if view else expected.absent):
+    if expected is not None and not (
+        holds(expected, view.version, tag_of(app_id), view.updated_at) if view else expected.absent
+    ):
         raise await _mismatch(app_id, expected)
     if content.id == app_id and told(content) == {"id"}:
         return expected

@@ -117,7 +117,8 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
     if row is None and not expected.absent:
         raise mismatch(expected, None)
     if row is not None:
-        require(expected, current(CurrentInfo.model_validate(RepositoryConnection.from_stored(row))))
+        found = RepositoryConnection.from_stored(row)
+        require(expected, current(CurrentInfo.model_validate(found)), found.updated_at)
 
 
 async def _probe(settings: Settings, repository: Repository, token: SecretStr) -> None:

@@ -111,7 +111,7 @@ async def patch(projectId: str, caller: Caller, request: Request, response: Resp
     """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps its token."""
     found = await _find(caller, "projects:write", projectId, write=True)
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    require(expected, current(CurrentInfo.model_validate(found)))
+    require(expected, current(CurrentInfo.model_validate(found)), found.updated_at)
     before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
     content, fields = patched(before, kind, await request.json(), RepositoryChange)
     changed: RepositoryConnection | None = found
