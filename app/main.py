@@ -63,9 +63,17 @@ ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, repositories)
 VERSION = "0.1.0"
-_TAKEN_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Prefer"]
+_ANY_HEADER = ["*"]  # tracers and SDKs add their own; without cookies the origin alone decides who may call
 _SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]
-_SENT_HEADERS += ["Satchel-Staleness", "Satchel-Rollup-Lag"]
+_SENT_HEADERS += [
+    "Satchel-Staleness",
+    "Satchel-Rollup-Lag",
+    "Accept-Patch",
+    "Allow",
+    "Content-Encoding",
+    "Date",
+    "WWW-Authenticate",
+]
 
 
 def create_app(settings: Settings | None = None, listeners: Sequence[CommandListener] = ()) -> FastAPI:
@@ -151,7 +159,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
                 inner,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
-                allow_headers=_TAKEN_HEADERS,
+                allow_headers=_ANY_HEADER,
                 expose_headers=_SENT_HEADERS,
             )
         return Observed(inner, settings)

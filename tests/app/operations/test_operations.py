@@ -196,9 +196,27 @@ async def test_browsers_of_the_origins_in_the_setting_are_let_in(make_api: MakeA
     answer = await api.client.get(path, headers={"Origin": "https://app.example"})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, "https://app.example")
     exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert {"etag", "location", "retry-after", "x-request-id"} <= exposed
+    assert {"etag", "last-modified", "location", "retry-after", "x-request-id", "allow", "date"} <= exposed
+    assert {"satchel-as-of", "satchel-staleness", "satchel-rollup-lag", "www-authenticate"} <= exposed
     other = await api.client.options(path, headers={**sent, "Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
+
+
+ADDED = ["x-request-id", "traceparent", "tracestate", "baggage", "cache-control", "pragma", "last-event-id", "accept"]
+ADDED += ["sentry-trace", "x-datadog-trace-id", "b3", "x-b3-traceid", "x-amzn-trace-id", "x-requested-with"]
+ADDED += ["if-modified-since", "if-unmodified-since", "if-match", "idempotency-key", "prefer", "x-stainless-lang"]
+
+
+@pytest.mark.parametrize("name", [*ADDED, ",".join(ADDED)])
+async def test_what_browsers_tracers_and_sdks_add_passes_the_preflight(make_api: MakeApi, name: str) -> None:
+    api = await make_api(cors_origins=["https://app.example"])
+    sent = {**PREFLIGHT, "Access-Control-Request-Headers": name}
+    for path in ("/v1/users/me", "/v1/users/me/apps/notes/data/k", "/v1/analytics/events"):
+        preflight = await api.client.options(path, headers=sent)
+        assert (preflight.status_code, preflight.headers["access-control-allow-headers"]) == (200, name)
+        assert "access-control-allow-credentials" not in preflight.headers
+        other = await api.client.options(path, headers={**sent, "Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
 
 
 async def test_a_browser_can_read_a_refusal_for_overload_or_size(make_api: MakeApi) -> None:
