@@ -4,8 +4,11 @@ import asyncio
 import ipaddress
 import logging
 import random
+import re
 import socket
 import ssl
+import unicodedata
+import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import httpcore
 import httpx
@@ -22,6 +26,9 @@ import orjson
 from app.settings import Settings
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
+_GZIP: Final = 31  # zlib: a gzip header, the largest window
+PACKED: Final = {"Accept-Encoding": "gzip"}
+"""Header of every request whose answer is read: what `read_bounded` unpacks."""
 _FIRST_WAIT: Final = 30.0
 _LONGEST_WAIT: Final = 6 * 3600.0
 _PROTOCOLS: Final = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments (RFC 6890)
@@ -29,6 +36,9 @@ _PROTOCOLS: Final = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assign
 _WRAPPED: Final = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 # IPv4-compatible, out of use (RFC 4291); translators inside a network (RFC 8215); documentation (RFC 9637).
 _WITHIN: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b:1::/48", "3fff::/20")))
+
+_OWN_NAMES: Final = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "loopback", "broadcasthost"})
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 for _name in ("httpx", "httpcore"):  # at lower levels they log URLs and the headers of answers
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -132,6 +142,25 @@ def is_public(address: str) -> bool:
     return _is_open(parsed) and (parsed.sixtofour is None or is_public(str(parsed.sixtofour)))
 
 
+def leads_nowhere(host: str) -> bool:
+    """Whether a host can be known, without asking anybody, to be no public one: an address within, however it is
+    spelled (decimal, octal, hexadecimal, shortened, in other digits), or a name of the machine itself.
+    """
+    plain = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").rstrip(".").lower()
+    if plain in _OWN_NAMES or plain.endswith((".localhost", ".localdomain")) or not plain:
+        return True
+    try:
+        return not is_public(plain)
+    except ValueError:
+        pass
+    if not _NUMBER.fullmatch(plain.rpartition(".")[2]):
+        return False
+    try:  # as the C library reads it, and so whoever connects
+        return not is_public(socket.inet_ntoa(socket.inet_aton(plain)))
+    except OSError:
+        return True  # it ends in a number, and is no address: no name is like that
+
+
 def _is_open(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
@@ -170,7 +199,7 @@ async def outgoing(
     async with httpx.AsyncClient(
         transport=transport,
         base_url=base_url,
-        headers={"User-Agent": "Satchel", **(headers or {})},
+        headers={"User-Agent": "Satchel", **PACKED, **(headers or {})},
         auth=httpx.BasicAuth(*auth) if auth else None,
         timeout=httpx.Timeout(seconds),
         follow_redirects=False,
@@ -211,12 +240,30 @@ class Outgoing:
 
     async def _read(self, method: str, path: str, query: Mapping[str, str] | None, json: Any) -> Answer:
         async with self._client.stream(method, path, params=query, json=json) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MOST_BYTES:
-                    raise TryLater("answer_too_large")
-            return Answer(response.status_code, response.headers, bytes(body))
+            return Answer(response.status_code, response.headers, await read_bounded(response))
+
+
+async def read_bounded(response: httpx.Response) -> bytes:
+    """An answer's body, unpacked in steps that never make more than a body may have, however small it is packed.
+
+    Raises:
+        TryLater: it is too large, is packed by what was not asked for, or is cut off.
+    """
+    packed = [name.strip().lower() for name in response.headers.get("content-encoding", "").split(",") if name.strip()]
+    if packed not in ([], ["identity"], ["gzip"], ["x-gzip"]):
+        raise TryLater("malformed_answer")
+    stream = zlib.decompressobj(_GZIP) if packed and packed != ["identity"] else None
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        try:
+            body += chunk if stream is None else stream.decompress(chunk, _MOST_BYTES + 1 - len(body))
+        except zlib.error:
+            raise TryLater("malformed_answer") from None
+        if len(body) > _MOST_BYTES:
+            raise TryLater("answer_too_large")
+    if stream is not None and not stream.eof and response.num_bytes_downloaded:
+        raise TryLater("malformed_answer")
+    return bytes(body)
 
 
 def _is_rate_limit(answer: Answer) -> bool:

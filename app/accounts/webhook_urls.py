@@ -1,10 +1,9 @@
 """Where a webhook may lead: in production to public addresses by https only, so that no one has us call within."""
 
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import Invalid
-from app.outgoing import RefusedAddress, is_public, public_address
+from app.outgoing import RefusedAddress, leads_nowhere, public_address
 from app.settings import Settings
 
 
@@ -46,14 +45,6 @@ def _parts(url: str, settings: Settings) -> SplitResult:
     if settings.environment == "production":
         if parts.scheme != "https":
             raise RefusedAddress("a webhook is reached by https")
-        if _is_literal(host) and not is_public(host):
+        if leads_nowhere(host):
             raise RefusedAddress("the address is not public")
     return parts
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True

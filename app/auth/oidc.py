@@ -12,10 +12,12 @@ from typing import Any, Final
 
 import httpx
 import jwt
+import orjson
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import NotFound, Unauthenticated, Unavailable
 from app.observability import log
+from app.outgoing import PACKED, TryLater, read_bounded
 from app.settings import Settings
 from app.sign_in_settings import OidcProvider
 from models.budget import Budget
@@ -93,10 +95,10 @@ class ProviderKeys:
                 return
             self._tried_at = moment
             try:
-                answer = await self._client.get(self._url)
-                answer.raise_for_status()
-                found = jwt.PyJWKSet.from_dict(answer.json()).keys
-            except (httpx.HTTPError, jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+                async with self._client.stream("GET", self._url, headers=PACKED) as answer:
+                    answer.raise_for_status()
+                    found = jwt.PyJWKSet.from_dict(orjson.loads(await read_bounded(answer))).keys
+            except (httpx.HTTPError, TryLater, jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
                 log.warning("a provider's keys cannot be fetched", url=self._url, error=type(error).__name__)
                 return
             self._keys = {key.key_id: key for key in found if key.key_id and key.algorithm_name in _ALGORITHMS}

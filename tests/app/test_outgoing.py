@@ -1,5 +1,6 @@
 """Requests to the outside: what failures mean, how long they wait, and that no way leads inside in production."""
 
+import gzip
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -125,3 +126,31 @@ def test_backoff_grows_has_jitter_and_an_end_and_waits_as_long_as_told() -> None
     assert all(3 * 3600 <= wait <= 6 * 3600 for wait in waits[2])
     assert all(len(set(each)) > 10 for each in waits)
     assert all(backoff(1, 600).total_seconds() >= 600 for _ in range(50))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "raw", "reason"),
+    [
+        ("gzip", gzip.compress(bytes(64 * 1024 * 1024)), "answer_too_large"),
+        ("gzip", gzip.compress(b'{"a":1}')[:-4], "malformed_answer"),
+        ("gzip", b'{"a":1}', "malformed_answer"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), "malformed_answer"),
+        ("deflate", b"{}", "malformed_answer"),
+    ],
+)
+async def test_a_packed_answer_is_unpacked_no_further_than_a_body_may_be(
+    encoding: str, raw: bytes, reason: str
+) -> None:
+    told = Told(200, raw=raw, headers={"Content-Encoding": encoding})
+    roomy = settings().model_copy(update={"outgoing_timeout_seconds": 10.0})
+    async with served(answer(told)) as server, outgoing(roomy, server.url) as http:
+        with pytest.raises(TryLater) as caught:
+            await http.send("GET", "/")
+    assert caught.value.reason == reason
+
+
+async def test_a_packed_answer_is_read() -> None:
+    told = Told(200, raw=gzip.compress(b'{"a":1}'), headers={"Content-Encoding": "gzip"})
+    async with served(answer(told)) as server, outgoing(settings(), server.url) as http:
+        assert (await http.send("GET", "/")).json() == {"a": 1}
+        assert server.asked[-1].headers["accept-encoding"] == "gzip"

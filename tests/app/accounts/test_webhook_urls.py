@@ -124,3 +124,44 @@ def test_production_asks_for_a_key_and_makes_none(production: Settings, tmp_path
         load_webhook_keys(production.model_copy(update={"webhook_key_file": short}))
     with pytest.raises(ValueError, match="SATCHEL_WEBHOOK_KEY_FILE"):
         Settings(_env_file=None, environment="production", mongodb_uri="mongodb://x", token_key_file=short)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST.",
+        "a.localhost",
+        "localhost.localdomain",
+        "ip6-localhost",
+        "127.1",
+        "127.0.1",
+        "127.0.0.1.",
+        "2130706433",
+        "017700000001",
+        "0177.0.0.1",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0x7f.1",
+        "0",
+        "127.0.0.1%2e",
+        "%6cocalhost",
+        "１２７.0.0.1",  # digits of full width
+        "127。0。0。1",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::127.0.0.1]",
+        "10.1",
+        "1.2.3.999",
+    ],
+)
+def test_no_spelling_of_an_address_within_is_taken(production: Settings, host: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_webhook_url(f"https://{host}/hook", production)
+    assert refused.value.errors[0]["code"] == "unacceptable_url"
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "a1.example", "1.example", "93.184.215.14", "0x7f.example"])
+def test_names_that_only_look_alike_are_taken(production: Settings, host: str) -> None:
+    assert check_webhook_url(f"https://{host}/hook", production) is None
