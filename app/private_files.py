@@ -1,7 +1,10 @@
 """Files of secrets, which only their owner may read (mode 0600). What was written is on the disk, and whole."""
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +32,21 @@ def replace(path: Path, content: bytes) -> None:
 def append(path: Path, content: bytes) -> None:
     """Add to the end of a file, by one write to the disk: a container that has the file mounted sees it, too."""
     _sync(path, os.O_WRONLY | os.O_APPEND, content)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Be the only process that reads a file and writes it anew, while the block lasts; others wait.
+
+    The lock is a file beside it, which stays: the file itself is replaced, and a lock on it would go with it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_master(path: Path, *, make: bool) -> bytes:

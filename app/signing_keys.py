@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from app.private_files import append, keep_first, replace
+from app.private_files import alone, append, keep_first, replace
 from app.settings import Settings
 
 LONGEST_TOKEN: Final = timedelta(hours=1, minutes=1)
@@ -84,17 +84,19 @@ def ensure_keys(settings: Settings) -> list[SigningKey]:
 
 def rotate(path: Path) -> SigningKey:
     """Add a key, which signs from now on; the ones before it verify until their tokens are dead."""
-    read_keys(path)
-    append(path, b"\n" + _new_block())
-    return read_keys(path)[-1]
+    with alone(path):
+        read_keys(path)
+        append(path, b"\n" + _new_block())
+        return read_keys(path)[-1]
 
 
 def prune(path: Path) -> int:
     """Remove the keys that verify nothing any more; how many those were."""
-    keys = read_keys(path)
-    kept = living(keys, datetime.now(UTC))
-    if len(kept) < len(keys):
-        replace(path, b"\n".join(_block(key.made, key.pem) for key in kept))
+    with alone(path):
+        keys = read_keys(path)
+        kept = living(keys, datetime.now(UTC))
+        if len(kept) < len(keys):
+            replace(path, b"\n".join(_block(key.made, key.pem) for key in kept))
     return len(keys) - len(kept)
 
 

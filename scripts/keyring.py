@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.keyring import KeyRing, KeyRingError, SealedError, load_keyring, new_keys, read_keys
-from app.private_files import replace
+from app.keyring import KeyRing, KeyRingError, Keys, SealedError, load_keyring, new_keys, read_keys
+from app.private_files import alone, replace
 from app.settings import load_settings
 from models import DOCUMENTS
 from models.base import Raw, stored_name
@@ -39,8 +39,9 @@ def rotate(file: RingFile = None) -> None:
     """Add a key, which seals from now on; make the file where there is none. Servers notice within seconds."""
     path = _ring_file(file)
     try:
-        keys = read_keys(path).with_new() if path.exists() else new_keys()
-        replace(path, keys.dump().encode())
+        with alone(path):
+            keys = read_keys(path).with_new() if path.exists() else new_keys()
+            replace(path, keys.dump().encode())
     except (KeyRingError, OSError) as error:
         raise _failed(error) from None
     typer.echo(f"{keys.current} seals from now on, {len(keys.by_id)} in the ring. Next: keyring reencrypt")
@@ -82,16 +83,21 @@ def remove(key_id: str, file: RingFile = None) -> None:
     """Take a key out of the ring, once nothing is sealed with it any more."""
     path = _ring_file(file)
     try:
-        keys = read_keys(path)
-        _, counts = asyncio.run(_status())
-        if key_id == keys.current or key_id not in keys.by_id:
-            raise KeyRingError(f"{key_id} is the key that seals" if key_id == keys.current else f"there is no {key_id}")
-        if used := sum(count for (key, _), count in counts.items() if key == key_id):
-            raise KeyRingError(f"{used} values are still sealed with {key_id}: keyring reencrypt")
-        replace(path, keys.without(key_id).dump().encode())
-    except (NoTargetError, PyMongoError, KeyRingError) as error:
+        with alone(path):  # a rotation waits: what is written is what was read, less the key
+            keys = read_keys(path)
+            _, counts = asyncio.run(_status())
+            _check_removable(key_id, keys, counts)
+            replace(path, keys.without(key_id).dump().encode())
+    except (NoTargetError, PyMongoError, KeyRingError, OSError) as error:
         raise _failed(error) from None
     typer.echo(f"{key_id} is removed")
+
+
+def _check_removable(key_id: str, keys: Keys, counts: dict[tuple[str, tuple[str, str]], int]) -> None:
+    if key_id == keys.current or key_id not in keys.by_id:
+        raise KeyRingError(f"{key_id} is the key that seals" if key_id == keys.current else f"there is no {key_id}")
+    if used := sum(count for (key, _), count in counts.items() if key == key_id):
+        raise KeyRingError(f"{used} values are still sealed with {key_id}: keyring reencrypt")
 
 
 async def _reencrypt() -> tuple[int, list[str]]:
