@@ -94,6 +94,11 @@ def client() -> AsyncMongoClient[Raw]:
     return DOCUMENTS[0].get_pymongo_collection().database.client
 
 
+def joined() -> AsyncClientSession | None:
+    """The session of the transaction that this runs within; None outside one."""
+    return _joined.get()
+
+
 async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
     """Run `work(session)` in one transaction; within one already, join it.
 

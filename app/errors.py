@@ -24,6 +24,7 @@ class Code(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    RESULT_GONE = "result_gone"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
     DUPLICATE = "duplicate"
@@ -187,6 +188,12 @@ class Duplicate(Problem):
     """A unique value is taken."""
 
     status, code = 409, Code.DUPLICATE
+
+
+class ResultGone(Problem):
+    """A repeat of a request that was done, and whose result is not there any more: deleted, or its user is."""
+
+    status, code = 404, Code.RESULT_GONE
 
 
 class InFlight(Problem):

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from app.body import parse_json
 from app.cursors import bind_cursors, decode_cursor, encode_cursor
-from app.errors import Invalid, Problem, VersionMismatch
+from app.errors import Invalid, NotFound, Problem, ResultGone, VersionMismatch
 from app.etags import etag, tag_of
 from app.principal import asks_for_caller, authenticate
 from models.base import Raw, Stored
@@ -29,6 +29,9 @@ T = TypeVar("T")
 MAX_PAGE: Final = 200
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 _QUERY: Final = ParamTypes.query
+REPEATS: Final = "satchel.repeats"
+"""In a request's scope: whether it repeats, by its Idempotency-Key, one that was done."""
+GONE: Final = "an earlier request with this Idempotency-Key was done, and what it wrote is not there any more"
 _VERSION: Final = re.compile(r'"([1-9][0-9]{0,17})(?:\.([A-Za-z0-9_-]{1,64}))?"')
 
 
@@ -70,6 +73,10 @@ class StrictRoute(APIRoute):
                 bind_cursors(scope, request.query_params.multi_items())
             try:
                 return await handler(StrictRequest(scope, request.receive))
+            except NotFound:
+                if scope.get(REPEATS):
+                    raise ResultGone(GONE) from None
+                raise
             except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises
                 if isinstance(error.__cause__, Problem):
                     raise error.__cause__ from None

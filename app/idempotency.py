@@ -1,23 +1,31 @@
-"""Idempotency-Key on POST: the claim is made in the write's own transaction, so it stands exactly if the write does."""
+"""Idempotency-Key: a claim that is made in the write's own transaction, so it stands exactly if the write does."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import Depends, Header, Request
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from app.database import transaction
-from app.errors import InFlight, KeyReused
-from app.principal import Caller
+from app.errors import InFlight, Invalid, KeyReused
+from app.http import REPEATS, request_precondition
+from app.patches import PatchKind, patch_kind
+from app.principal import Caller, Principal
 from models.base import now
 from models.idempotency import IdempotencyKey
+from models.precondition import Expected
+from models.values import Json
 
+T = TypeVar("T")
 _WRITE_CONFLICT: Final = 112
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a POST made: the id of its resource, and whether it was made by an earlier request with this key."""
+    """What a request made: the id of its resource, and whether it was made by an earlier request with this key."""
 
     resource_id: ObjectId
     repeated: bool
@@ -47,13 +55,101 @@ Key = Annotated[
 ]
 
 
+class Repeated(Exception):
+    """The write was done by an earlier request with this claim, and answered with this status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 async def _claim(request: Request, caller: Caller, key: Key = None) -> Claim | None:
     if key is None:
         return None
+    claim = claim_of(caller, key, request.scope, await request.body())
+    row = await _found(claim)
+    request.scope[REPEATS] = row is not None and row["fingerprint"] == claim.fingerprint
+    return claim
+
+
+def claim_of(caller: Principal, key: str, scope: Any, body: bytes) -> Claim:
+    """The claim that a request makes by its key.
+
+    Args:
+        caller: who makes it.
+        key: `Idempotency-Key`.
+        scope: of the request.
+        body: of the request.
+
+    Raises:
+        Invalid: the key is not of the allowed characters, or too long.
+    """
+    if not _KEY.fullmatch(key):
+        raise Invalid.field("header:Idempotency-Key", "malformed", "a key has 1 to 255 visible characters of ASCII")
     identity = sha256(f"{caller.name}\n{key}".encode()).hexdigest()
-    asked = f"{caller.name}\n{key}\n{request.method} {request.url.path}\n".encode() + await request.body()
-    hours = request.app.state.settings.idempotency_hours
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    asked = f"{caller.name}\n{key}\n{scope['method']} {scope['path']}".encode() + query + b"\n" + body
+    hours = scope["app"].state.settings.idempotency_hours
     return Claim(identity, sha256(asked).hexdigest(), timedelta(hours=hours))
+
+
+async def check_repeat(claim: Claim | None) -> None:
+    """See that a claim is not made yet.
+
+    Raises:
+        Repeated: it is.
+        KeyReused: the key was used for another request.
+    """
+    if claim is not None and (row := await _row_of(claim)) is not None:
+        raise Repeated(row["status"])
+
+
+async def make_claim(claim: Claim | None, status: int, session: AsyncClientSession | None) -> None:
+    """Make a claim, if there is one, in the transaction of the write that it stands for.
+
+    Raises:
+        InFlight: a request with this key is being worked on.
+        pymongo.errors.DuplicateKeyError: the claim was made meanwhile; `check_repeat` says more.
+    """
+    if claim is not None and session is not None:
+        await _insert(claim, status, None, session)
+
+
+async def patch_once(
+    claim: Claim | None,
+    request: Request,
+    work: Callable[[PatchKind, Json, Expected | None], Awaitable[T]],
+) -> T:
+    """Apply a request's patch, at most once for a claim.
+
+    Args:
+        claim: of the request.
+        request: whose body is the patch.
+        work: patches and gives what is to be shown; its writes join the transaction that it runs within. A repeat
+            gives it a patch that changes nothing, so it shows what there is now.
+
+    Raises:
+        InFlight: a request with this key is being worked on.
+        KeyReused: the key was used for another request.
+    """
+    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
+    patch = await request.json()
+    if claim is None:
+        return await work(kind, patch, expected)
+
+    async def claimed(session: AsyncClientSession) -> T:
+        await make_claim(claim, 200, session)
+        return await work(kind, patch, expected)
+
+    try:
+        await check_repeat(claim)
+        return await transaction(claimed)
+    except Repeated:
+        pass
+    except DuplicateKeyError:
+        if await _row_of(claim) is None:
+            raise  # of what is patched, not of the claim
+    return await work(PatchKind.MERGE, {}, None)
 
 
 IdempotencyClaim = Annotated[Claim | None, Depends(_claim)]
@@ -97,21 +193,28 @@ async def once(
 
 async def _done(claim: Claim) -> Done | None:
     """What an earlier request with this claim made."""
-    row = await IdempotencyKey.raw().find_one({"_id": claim.id, "expiresAt": {"$gt": now()}})
-    if row is None:
-        return None
-    if row["fingerprint"] != claim.fingerprint:
+    row = await _row_of(claim)
+    return None if row is None else Done(row["resourceId"], repeated=True)
+
+
+async def _row_of(claim: Claim) -> dict[str, Any] | None:
+    row = await _found(claim)
+    if row is not None and row["fingerprint"] != claim.fingerprint:
         raise KeyReused("this Idempotency-Key was used for another request")
-    return Done(row["resourceId"], repeated=True)
+    return row
 
 
-async def _insert(claim: Claim, status: int, resource_id: ObjectId, session: AsyncClientSession) -> None:
+async def _found(claim: Claim) -> dict[str, Any] | None:
+    return await IdempotencyKey.raw().find_one({"_id": claim.id, "expiresAt": {"$gt": now()}})
+
+
+async def _insert(claim: Claim, status: int, resource_id: ObjectId | None, session: AsyncClientSession) -> None:
     moment = now()
     record = IdempotencyKey(
         id=claim.id,
         fingerprint=claim.fingerprint,
         status=status,
-        resource_id=resource_id,
+        resource_id=None if resource_id is None else PydanticObjectId(resource_id),
         expires_at=moment + claim.keep,
     )
     try:

@@ -1,5 +1,6 @@
 """Routes of accounts, and of the users of an account."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -35,10 +36,8 @@ from app.http import (
     conditional,
     newest,
     problems,
-    request_precondition,
 )
-from app.idempotency import IdempotencyClaim
-from app.patches import patch_kind
+from app.idempotency import IdempotencyClaim, patch_once
 from app.principal import Caller, authorize
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
@@ -103,12 +102,13 @@ async def get(accountId: str, caller: Caller, request: Request, response: Respon
     responses=PATCHED,
     openapi_extra=ACCOUNT_PATCHES,
 )
-async def patch(accountId: str, caller: Caller, request: Request, response: Response) -> AccountView:
+async def patch(
+    accountId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+) -> AccountView:
     """By JSON Merge Patch or JSON Patch. Paused, it takes nothing new; closed, it does so for good."""
     reached = await reach(caller, WRITE, accountId)
-    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    settings = request.app.state.settings
-    account = await patch_account(reached.account_id, kind, await request.json(), expected, settings)
+    work = partial(patch_account, reached.account_id, settings=request.app.state.settings)
+    account = await patch_once(claim, request, work)
     response.headers["ETag"] = etag(account.version, account.id)
     return account_view(account)
 

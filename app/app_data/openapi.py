@@ -64,6 +64,10 @@ _PLACE: Final = [
     _path("appId", _NAME, "notes"),
     _path("dataKey", _NAME, "settings"),
 ]
+_KEY: Final = {
+    **_header("Idempotency-Key", "A repeat with the same key and body writes nothing more and is answered the same."),
+    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+}
 _PREFER: Final = _header("Prefer", "`return=minimal` leaves the value out, `return=representation` puts it in.")
 _TTL: Final = _query("ttl", {"type": "integer", "minimum": 1, "maximum": 316224000}, "Seconds until the value ends.")
 _ACTIVITY: Final = _query(
@@ -115,10 +119,10 @@ def _put() -> dict[str, Any]:
         "putAppData",
         "Store a value",
         "The body is the value itself. Without a precondition the last write wins.",
-        parameters=[*_PLACE, _PREFER, _TTL, _ACTIVITY],
+        parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": _json(_ANY, _VALUE_EXAMPLE)},
         responses=_responses(
-            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 412, 428
+            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 409, 412, 428
         ),
     )
 
@@ -135,7 +139,7 @@ def _patch() -> dict[str, Any]:
         "patchAppData",
         "Change a value",
         "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is given.",
-        parameters=[*_PLACE, _PREFER, _TTL, _ACTIVITY],
+        parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": patches},
         responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 412, 415, 428),
     )
@@ -146,8 +150,8 @@ def _delete() -> dict[str, Any]:
         "deleteAppData",
         "Delete a value",
         "Leaves a tombstone: when the key is used again, its versions go on counting.",
-        parameters=[*_PLACE, _ACTIVITY],
-        responses=_responses({204: {"description": "Deleted"}}, 412, 428),
+        parameters=[*_PLACE, _KEY, _ACTIVITY],
+        responses=_responses({204: {"description": "Deleted"}}, 409, 412, 428),
     )
 
 

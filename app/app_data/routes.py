@@ -1,12 +1,13 @@
 """Routes of app data. One value is read and written by hot endpoints, lists by a comfortable route."""
 
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
-from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late
-from app.app_data.writes import WriteOptions, write_options
+from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late, value_again
+from app.app_data.writes import WriteOptions, preference, write_options
 from app.apps.registry import app_registry
 from app.body import dump_json
 from app.cursors import decode_cursor, encode_cursor
@@ -24,6 +25,7 @@ from app.http import (
     precondition,
     problems,
 )
+from app.idempotency import Claim, Repeated, check_repeat, claim_of
 from app.patches import patch_kind
 from app.principal import Caller, authorize, may
 from app.relations.leases import Lease, leases
@@ -58,23 +60,50 @@ async def _get(request: HotRequest) -> Answer:
 
 async def _put(request: HotRequest) -> Answer:
     place = await _place(request, "data:write")
-    options = await _options(request, place)
-    envelope, written = await put_value(place, await request.body(), options)
+    body = await request.body()
+    try:
+        options = await _options(request, place, await _claim(request, body))
+        envelope, written = await put_value(place, body, options)
+    except Repeated as done:
+        return await _again(request, place, done.status, with_value=False)
     return _envelope_answer(201 if written.created else 200, envelope, written)
 
 
 async def _patch(request: HotRequest) -> Answer:
     place = await _place(request, "data:write")
-    options = await _options(request, place)
     kind = patch_kind(request.header(b"content-type"))
-    envelope, written = await patch_value(place, kind, await request.body(), options)
+    body = await request.body()
+    try:
+        options = await _options(request, place, await _claim(request, body))
+        envelope, written = await patch_value(place, kind, body, options)
+    except Repeated as done:
+        return await _again(request, place, done.status, with_value=True)
     return _envelope_answer(200, envelope, written)
 
 
 async def _delete(request: HotRequest) -> Answer:
     place = await _place(request, "data:write")
-    await delete_value(place, await _options(request, place))
+    with suppress(Repeated):
+        await delete_value(place, await _options(request, place, await _claim(request, b"")))
     return 204, [], b""
+
+
+async def _claim(request: HotRequest, body: bytes) -> Claim | None:
+    """What a write claims by its Idempotency-Key; raises Repeated where that was done before."""
+    key = request.header(b"idempotency-key")
+    if key is None:
+        return None
+    claim = claim_of(await request.caller(), key, request.scope, body)
+    await check_repeat(claim)
+    return claim
+
+
+async def _again(request: HotRequest, place: Place, status: int, *, with_value: bool) -> Answer:
+    """The answer to a repeat, of what there is now."""
+    wish = preference(request.header(b"prefer"))
+    wanted = with_value if wish is None else wish == "representation"
+    envelope, key = await value_again(place, with_value=wanted)
+    return json_answer(status, envelope, [(b"etag", etag(envelope["version"], key).encode())])
 
 
 def _envelope_answer(status: int, envelope: dict[str, Any], written: Written) -> Answer:
@@ -93,11 +122,11 @@ async def _place(request: HotRequest, scope: str) -> Place:
     return place
 
 
-async def _options(request: HotRequest, place: Place) -> WriteOptions:
+async def _options(request: HotRequest, place: Place, claim: Claim | None) -> WriteOptions:
     app = await app_registry(request.scope).settings_of(place.app_id)
     sent = (request.header(name) for name in (b"if-match", b"if-none-match", b"if-unmodified-since"))
     expected = precondition(*sent)
-    return write_options(app, expected, request.query(), request.header(b"prefer"))
+    return write_options(app, expected, request.query(), request.header(b"prefer"), claim)
 
 
 def hot_endpoints() -> list[HotEndpoint]:

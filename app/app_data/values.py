@@ -1,9 +1,10 @@
 """The rules of one value: read, put, patch, delete, each a compare-and-set that no race gets past."""
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -12,9 +13,10 @@ from pymongo.errors import DuplicateKeyError
 from app.app_data.writes import WriteOptions
 from app.body import check_storable, parse_json, value_size
 from app.database import transaction
-from app.errors import Invalid, NotFound, Unavailable, VersionMismatch
+from app.errors import Invalid, NotFound, ResultGone, Unavailable, VersionMismatch
 from app.etags import tag_of
-from app.http import holds, mismatch
+from app.http import GONE, holds, mismatch
+from app.idempotency import check_repeat, make_claim
 from app.patches import PatchKind, apply_patch
 from app.relations.leases import Lease
 from models.activity import Activity, ActivityContent
@@ -24,6 +26,7 @@ from models.app_data_updates import Expiry
 from models.precondition import Expected
 from models.values import Json
 
+T = TypeVar("T")
 _NAME: Final = re.compile(NAME_PATTERN)
 _RACES: Final = 20
 
@@ -125,13 +128,33 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
         await place.lease.hold()
         await AppData.delete(*place.key, by=place.by, expected=expected, session=session)
         await _record_activity(place, options, session)
+        await make_claim(options.claim, 204, session)
 
     expected = await _of_place(place, options.expected)
     try:
-        await (transaction(delete) if options.activity else delete())
+        await (_in_transaction(delete, options) if options.needs_transaction else delete())
     except StaleVersion:
         problem = await too_late(place, options.expected)
         raise NotFound("there is no value under this key") if problem.extra["current"] is None else problem from None
+
+
+async def value_again(place: Place, *, with_value: bool) -> tuple[dict[str, Any], Any]:
+    """The envelope of what an earlier request wrote, as it is now, and its `_id`.
+
+    Raises:
+        ResultGone: it is not there any more, or its user is not.
+    """
+    try:
+        await place.lease.hold()
+        found = await AppData.find_envelope(*place.key, with_id=True)
+    except NotFound:
+        found = None
+    if found is None:
+        raise ResultGone(GONE)
+    key = found.pop("_id")
+    if not (with_value and place.may_read):
+        del found["value"]
+    return found, key
 
 
 async def _of_place(place: Place, expected: Expected | None) -> Expected | None:
@@ -173,15 +196,23 @@ async def _write(
             session=session,
         )
         await _record_activity(place, options, session)
+        await make_claim(options.claim, 201 if written.created else 200, session)
         return written
 
-    if not options.activity:
-        return await put()
+    return await (_in_transaction(put, options) if options.needs_transaction else put())
+
+
+async def _in_transaction(work: Callable[[AsyncClientSession], Awaitable[T]], options: WriteOptions) -> T:
+    """Run `work` in a transaction, again where a racing creator was faster.
+
+    Raises:
+        Repeated: a racing request with the same Idempotency-Key was.
+    """
     for _ in range(_RACES):
         try:
-            return await transaction(put)
-        except DuplicateKeyError:
-            continue  # a racing creator: what is stored is to be looked at anew, from outside
+            return await transaction(work)
+        except DuplicateKeyError:  # what is stored is to be looked at anew, from outside
+            await check_repeat(options.claim)
     raise Unavailable("other writers of this key were faster")
 
 

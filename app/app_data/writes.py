@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.errors import Invalid, VersionRequired
+from app.idempotency import Claim
 from models.app import AppContent
 from models.app_data_updates import Expiry
 from models.base import now
@@ -23,6 +24,7 @@ class WriteOptions:
         expected: the precondition.
         expires_at: when the value ends; None for never.
         activity: event type of an activity to record in the same transaction.
+        claim: what the request claims by its Idempotency-Key; made in the write's transaction.
         prefer: `minimal` or `representation`, where the client said so (RFC 7240).
     """
 
@@ -30,6 +32,12 @@ class WriteOptions:
     expires_at: datetime | None = None
     activity: str | None = None
     prefer: str | None = None
+    claim: Claim | None = None
+
+    @property
+    def needs_transaction(self) -> bool:
+        """Whether something else is written besides the value."""
+        return self.activity is not None or self.claim is not None
 
     @property
     def patch_expiry(self) -> datetime | Expiry:
@@ -45,7 +53,11 @@ _NONE: Final = WriteOptions()
 
 
 def write_options(
-    app: AppContent, expected: Expected | None, query: Mapping[str, str], prefer: str | None
+    app: AppContent,
+    expected: Expected | None,
+    query: Mapping[str, str],
+    prefer: str | None,
+    claim: Claim | None = None,
 ) -> WriteOptions:
     """The options that a request names.
 
@@ -55,9 +67,10 @@ def write_options(
     """
     if app.require_version and (expected is None or expected.changed_before is not None):
         raise VersionRequired("send If-Match with the version that you have, or If-None-Match: * to create")
-    if expected is None and not query and prefer is None:
+    if expected is None and not query and prefer is None and claim is None:
         return _NONE
-    return WriteOptions(expected, _expiry(query.get("ttl")), _activity(query.get("activity")), _preference(prefer))
+    activity = _activity(query.get("activity"))
+    return WriteOptions(expected, _expiry(query.get("ttl")), activity, preference(prefer), claim)
 
 
 def _expiry(ttl: str | None) -> datetime | None:
@@ -74,7 +87,8 @@ def _activity(event_type: str | None) -> str | None:
     return event_type
 
 
-def _preference(prefer: str | None) -> str | None:
+def preference(prefer: str | None) -> str | None:
+    """What `Prefer` says of the answer: `minimal`, `representation`, or None (RFC 7240)."""
     for part in (prefer or "").split(","):
         name, _, value = part.strip().partition("=")
         if name.strip().lower() == "return" and value.strip(' "') in ("minimal", "representation"):

@@ -1,5 +1,6 @@
 """Routes of spending profiles."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
@@ -29,10 +30,8 @@ from app.http import (
     conditional,
     newest,
     problems,
-    request_precondition,
 )
-from app.idempotency import IdempotencyClaim
-from app.patches import patch_kind
+from app.idempotency import IdempotencyClaim, patch_once
 from app.principal import Caller
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
@@ -107,12 +106,11 @@ async def get(accountId: str, profileId: str, caller: Caller, request: Request, 
     openapi_extra=PROFILE_PATCHES,
 )
 async def patch(
-    accountId: str, profileId: str, caller: Caller, request: Request, response: Response
+    accountId: str, profileId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
 ) -> SpendingProfileView:
     """By JSON Merge Patch or JSON Patch. `affectedCards` counts the cards whose limits this changes."""
     reached = await reach(caller, WRITE, accountId)
-    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    profile = await patch_profile(reached.account_id, _id_of(profileId), kind, await request.json(), expected)
+    profile = await patch_once(claim, request, partial(patch_profile, reached.account_id, _id_of(profileId)))
     response.headers["ETag"] = etag(profile.version, profile.id)
     return profile
 

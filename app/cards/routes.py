@@ -1,5 +1,6 @@
 """Routes of cards. A card is closed, not deleted: there is no DELETE."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from beanie import PydanticObjectId
@@ -25,10 +26,8 @@ from app.http import (
     conditional,
     page,
     problems,
-    request_precondition,
 )
-from app.idempotency import IdempotencyClaim
-from app.patches import patch_kind
+from app.idempotency import IdempotencyClaim, patch_once
 from app.principal import Caller
 from models.base import parse_id
 from models.card import CardContent, CardStatus
@@ -109,11 +108,12 @@ async def get(
     responses=PATCHED | problems(400, 409, 412, 415),
     openapi_extra=CARD_PATCHES,
 )
-async def patch(accountId: str, cardId: str, caller: Caller, request: Request, response: Response) -> CardView:
+async def patch(
+    accountId: str, cardId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+) -> CardView:
     """By JSON Merge Patch or JSON Patch. pending becomes open, open and paused each other; closed is final."""
     reached = await reach(caller, WRITE, accountId)
-    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    card = await patch_card(reached.account_id, _id_of(cardId), kind, await request.json(), expected)
+    card = await patch_once(claim, request, partial(patch_card, reached.account_id, _id_of(cardId)))
     response.headers["ETag"] = etag(card.version, card.id)
     return card
 

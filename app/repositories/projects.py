@@ -6,7 +6,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.database import transaction
+from app.database import joined, transaction
 from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable
 from app.http import require
 from app.idempotency import Claim, Done, once
@@ -92,7 +92,7 @@ async def patch_project(project: Project, kind: PatchKind, patch: Json, expected
         _, fields = patched(before, kind, patch, ProjectChange)
         if not fields:
             return project
-        changed = await Project.change({"_id": project.id}, fields, expected=project.version)
+        changed = await Project.change({"_id": project.id}, fields, expected=project.version, session=joined())
         if changed is not None:
             return changed
         project = await _again(project)
@@ -162,7 +162,7 @@ async def _set_members(project: Project, members: list[Member], new: ObjectId | 
 
 
 async def _again(project: Project) -> Project:
-    found = await Project.find_by_id(ObjectId(project.id))
+    found = await Project.find_by_id(ObjectId(project.id), joined())
     if found is None:
         raise NotFound("there is no such project")
     return found

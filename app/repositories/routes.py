@@ -1,5 +1,6 @@
 """Routes of projects and their members."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
@@ -28,11 +29,9 @@ from app.http import (
     conditional,
     newest,
     problems,
-    request_precondition,
 )
-from app.idempotency import IdempotencyClaim
+from app.idempotency import IdempotencyClaim, patch_once
 from app.living import only_living
-from app.patches import patch_kind
 from app.principal import Caller, Principal
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
@@ -96,11 +95,12 @@ async def get(projectId: str, caller: Caller, request: Request, response: Respon
     responses=PATCHED | answers(PROJECT_SHOWN),
     openapi_extra=PATCHES,
 )
-async def patch(projectId: str, caller: Caller, request: Request, response: Response) -> ProjectView:
+async def patch(
+    projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+) -> ProjectView:
     """Its name; for the project's admins."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
-    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    changed = await patch_project(project, kind, await request.json(), expected)
+    changed = await patch_once(claim, request, partial(patch_project, project))
     response.headers["ETag"] = etag(changed.version, changed.id)
     return ProjectView.model_validate(changed)
 

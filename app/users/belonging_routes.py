@@ -1,5 +1,6 @@
 """Routes of what is one to one with a user: `/profile` and `/preferences`, made alike."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -8,7 +9,7 @@ from fastapi.params import Body
 from app.etags import etag
 from app.examples import PATCHES, PREFERENCES_EXAMPLE, PREFERENCES_SHOWN, PROFILE_EXAMPLE, PROFILE_SHOWN, answers
 from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, problems, request_precondition
-from app.patches import patch_kind
+from app.idempotency import IdempotencyClaim, patch_once
 from app.principal import Caller, authorize
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
 from app.users.views import UserView, expand_user
@@ -49,11 +50,10 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body, shown: dic
         response.headers["ETag"] = etag(view.version, view.id)
         return view
 
-    async def patch(userId: str, caller: Caller, request: Request, response: Response) -> Any:
+    async def patch(userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response) -> Any:
         user_id = caller.resolve(userId)
         authorize(caller, "users:write", user_id=user_id)
-        kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-        view = await belonging.patch(user_id, kind, await request.json(), expected)
+        view = await patch_once(claim, request, partial(belonging.patch, user_id))
         response.headers["ETag"] = etag(view.version, view.id)
         return view
 

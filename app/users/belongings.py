@@ -7,7 +7,7 @@ from bson import ObjectId
 from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.database import transaction
+from app.database import joined, transaction
 from app.errors import NotFound, Unavailable
 from app.http import require
 from app.living import is_living
@@ -43,7 +43,7 @@ class Belonging(Generic[V, C]):
         Raises:
             NotFound: there is no such user.
         """
-        row = await self.document.raw().find_one({"userId": user_id})
+        row = await self.document.raw().find_one({"userId": user_id}, session=joined())
         if row is None:
             return await self._make(user_id)
         if not await is_living(self.document, row):
@@ -85,9 +85,11 @@ class Belonging(Generic[V, C]):
         for _ in range(_RACES):
             now = await self.find(user_id)
             require(expected, current(now))
+            if kind is PatchKind.MERGE and patch == {}:
+                return now
             content = self._patched(now, kind, patch)
             changed = await self.document.change(
-                {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version
+                {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version, session=joined()
             )
             if changed is not None:
                 return self.view.model_validate(changed)

@@ -7,7 +7,7 @@ from bson import ObjectId
 from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.database import transaction
+from app.database import joined, transaction
 from app.errors import Forbidden, Invalid, NotFound, Unavailable
 from app.http import require
 from app.idempotency import Claim, Done, once
@@ -94,7 +94,7 @@ async def find_user(user_id: ObjectId) -> User:
     Raises:
         NotFound: there is none.
     """
-    row = await User.raw().find_one({"_id": user_id})
+    row = await User.raw().find_one({"_id": user_id}, session=joined())
     if row is None or not await is_living(User, row):
         raise NotFound("there is no such user")
     return User.from_stored(row)
@@ -144,7 +144,7 @@ async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User
 
     if granted or "accountId" in fields:
         return await transaction(work)
-    return await User.change({"_id": user.id}, fields, expected=user.version)
+    return await User.change({"_id": user.id}, fields, expected=user.version, session=joined())
 
 
 def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> dict[str, Any]:

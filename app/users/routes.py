@@ -1,5 +1,6 @@
 """Routes of users, their logins, and their deletion."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,11 +20,9 @@ from app.http import (
     conditional,
     newest,
     problems,
-    request_precondition,
 )
-from app.idempotency import IdempotencyClaim
+from app.idempotency import IdempotencyClaim, patch_once
 from app.living import is_living, only_living
-from app.patches import patch_kind
 from app.principal import Caller, authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
@@ -110,12 +109,11 @@ async def get(userId: str, caller: Caller, request: Request, response: Response)
     responses=PATCHED | problems(400),
     openapi_extra=PATCHES,
 )
-async def patch(userId: str, caller: Caller, request: Request, response: Response) -> UserView:
+async def patch(userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response) -> UserView:
     """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person, admins grants."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
-    user = await patch_user(caller, user_id, kind, await request.json(), expected)
+    user = await patch_once(claim, request, partial(patch_user, caller, user_id))
     response.headers["ETag"] = etag(user.version, user.id)
     return user_view(user)
 
