@@ -1,6 +1,6 @@
 """Who may call what: one line for each operation, which the check, `/openapi.json` and the tests all read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ class Access:
         signed: public, and an outside system shows by a signature who it is.
         people: who `owner` is, for a person.
         any_key: every API key may, whatever its scopes, about what is its own.
+        own_app: tokens of a session at one app may as well, about the sessions at that app. Elsewhere a token that is
+            bound to an app reaches what keys that are bound to it do: its data, activity and events.
     """
 
     scope: str | None = None
@@ -27,6 +29,7 @@ class Access:
     signed: bool = False
     people: str = "users, about themselves"
     any_key: bool = False
+    own_app: bool = False
 
     @property
     def sentence(self) -> str:
@@ -50,7 +53,9 @@ class Access:
 PUBLIC: Final = Access(public=True)
 ADMIN: Final = Access("admin", live=True)
 SELF: Final = Access(owner=True, live=True)
-"""Users alone: their identities and sessions."""
+"""Users alone: their identities."""
+SESSIONS: Final = Access(owner=True, live=True, own_app=True)
+"""Users alone: their sessions."""
 
 
 def keys(scope: str) -> Access:
@@ -157,9 +162,9 @@ ACCESS: Final[Mapping[str, Access]] = {
     "POST /v1/auth/oidc/{provider}": PUBLIC,
     "POST /v1/auth/refresh": PUBLIC,
     "POST /v1/auth/logout": PUBLIC,
-    "GET /v1/auth/sessions": SELF,
-    "DELETE /v1/auth/sessions": SELF,
-    "DELETE /v1/auth/sessions/{sessionId}": SELF,
+    "GET /v1/auth/sessions": SESSIONS,
+    "DELETE /v1/auth/sessions": SESSIONS,
+    "DELETE /v1/auth/sessions/{sessionId}": SESSIONS,
     "PUT /v1/users/me/role": SELF,
     "POST /v1/users/me/email": SELF,
     "PUT /v1/users/me/email": SELF,
@@ -207,6 +212,43 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET /v1/admin/jobs/{jobId}": ADMIN,
 }
 """Method and path template -> who may. A new operation is one more line here."""
+
+
+UNRULED: Final = ("/openapi.json", "/docs", "/console", "/favicon.ico")
+"""Pages, and what they load: public, or let in by the console's own sign-in."""
+
+
+class AccessError(Exception):
+    """An operation has no rule, so nobody could say who may call it: this ends the program at its start."""
+
+
+def check(operations: Iterable[str]) -> None:
+    """See that each operation has a rule.
+
+    Args:
+        operations: method and path template of each, `GET /v1/users`.
+
+    Raises:
+        AccessError: naming those that have none.
+    """
+    bare = sorted(name for name in operations if name not in ACCESS and not _is_page(name.partition(" ")[2]))
+    if bare:
+        raise AccessError(f"app/access.py has no rule for {', '.join(bare)}")
+
+
+def rule_of(method: str, path: str) -> Access | None:
+    """The rule of an operation, None for a page.
+
+    Raises:
+        AccessError: it has none.
+    """
+    name = f"{'GET' if method == 'HEAD' else method} {path}"
+    check([name])
+    return ACCESS.get(name)
+
+
+def _is_page(path: str) -> bool:
+    return any(path == page or path.startswith(f"{page}/") for page in UNRULED)
 
 
 def describe(document: dict[str, Any]) -> None:

@@ -113,6 +113,7 @@ class HotEndpoint:
     ) -> None:
         self.template = template
         self.pattern = compile_path(template)[0]
+        self.methods: Collection[str] = handlers.keys()
         self._handlers = handlers
         self._known = {method: None if query is None else query.get(method, ()) for method in handlers}
 

@@ -1,7 +1,7 @@
 """The application: every router, every layer, what is made at the start and let go at the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -16,7 +16,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 import app.work  # noqa: F401  # with it come the witnesses of deletions
-from app import openapi
+from app import access, openapi
 from app.accounts.routes import router as accounts
 from app.accounts.webhook_keys import load_webhook_keys
 from app.activity.routes import router as activity
@@ -40,7 +40,7 @@ from app.console.routes import router as console
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
 from app.head import Heads
-from app.hot import HotRoutes
+from app.hot import HotEndpoint, HotRoutes
 from app.keyring import load_keyring
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.operations.routes import router as operations
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     Raises:
         RuntimeError: there is no MongoDB to connect to.
         RelationError: the table of relations cannot be kept.
+        AccessError: a route has no access rule.
     """
     settings = settings or load_settings()
     if settings.mongodb_uri is None:
@@ -114,6 +115,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.webhook_keys = load_webhook_keys(settings)
     for router in ROUTERS:
         app.include_router(router)
+    access.check(_operations())
     _handle_errors(app)
     _add_layers(app, settings)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
@@ -152,7 +154,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     build = app.build_middleware_stack
 
     def layered() -> ASGIApp:
-        hot = HotRoutes(_without_plain_errors(build()), [*app_data.hot_endpoints(), *analytics.hot_endpoints()])
+        hot = HotRoutes(_without_plain_errors(build()), _hot_endpoints())
         inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None))
         if settings.cors_origins:
             inner = CORSMiddleware(
@@ -196,6 +198,21 @@ def _as_problem(error: Exception, path: str) -> Problem:
     if isinstance(error, HTTPException) and error.status_code == 404:
         return NotFound("there is nothing at this path")
     return Internal()
+
+
+def _hot_endpoints() -> list[HotEndpoint]:
+    return [*app_data.hot_endpoints(), *analytics.hot_endpoints()]
+
+
+def _operations() -> Iterator[str]:
+    """Method and path template of everything that is served, but the document and the pages that FastAPI adds."""
+    for router in ROUTERS:
+        for route in router.routes:
+            for method in getattr(route, "methods", None) or ("MOUNT",):
+                yield f"{method} {getattr(route, 'path', '')}"
+    for endpoint in _hot_endpoints():
+        for method in endpoint.methods:
+            yield f"{method} {endpoint.template}"
 
 
 def _methods(path: str) -> list[str]:

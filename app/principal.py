@@ -9,7 +9,7 @@ from bson import ObjectId
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from app.access import ACCESS, Access
+from app.access import Access, rule_of
 from app.errors import Forbidden, NotFound, Unauthenticated
 from app.living import is_living
 from app.settings import Settings
@@ -138,8 +138,13 @@ def _authorize_owner(principal: Principal, scope: str, user_id: ObjectId | None,
         raise Forbidden(f"this needs an API key with the scope {scope}")
     if user_id != principal.id:
         raise NotFound("there is no such user")
-    if principal.app_id is not None and app_id is None and scope == "users:write":
-        raise Forbidden("this token is bound to one app and changes nothing else")
+    _keep_to_app(principal, scope)
+
+
+def _keep_to_app(user: Principal, scope: str | None) -> None:
+    """Refuse a token that is bound to an app whatever is not that app's."""
+    if user.app_id is not None and scope not in APP_SCOPES:
+        raise Forbidden("this token is bound to one app and reaches that app's data, activity and events alone")
 
 
 class Authenticator:
@@ -262,6 +267,8 @@ def admit(principal: Principal, access: Access) -> None:
         _check_scope(principal, access.scope)
     elif not access.owner:
         raise Forbidden(f"this needs an API key with the scope {access.scope}")
+    elif not access.own_app or principal.session_id is None:
+        _keep_to_app(principal, access.scope)
 
 
 _scheme = HTTPBearer(auto_error=False, description="A user's access token, or an API key (`sk_…`).")
@@ -291,10 +298,7 @@ async def authenticate(scope: Any) -> Principal:
 
 def _rule(scope: Any) -> Access | None:
     route = scope.get("route")
-    if route is None:
-        return None
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return ACCESS.get(f"{method} {getattr(route, 'path', '')}")
+    return None if route is None else rule_of(scope["method"], getattr(route, "path", ""))
 
 
 def _authorization(scope: Any) -> str | None:
