@@ -13,10 +13,12 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.observability import JOBS, log
-from models.base import now
+from models.base import Raw, now
 from models.job import Job
 
 LEASE: Final = timedelta(seconds=30)
+UNREADABLE: Final = "this version of Satchel cannot read the job's row"
+_UNREADABLE_WAIT: Final = timedelta(minutes=1)
 _RETRY: Final = timedelta(seconds=10)
 
 Handler = Callable[["Claim"], Awaitable[None]]
@@ -110,7 +112,22 @@ async def claim(kinds: list[str]) -> Claim | None:
         sort=[("runAt", 1)],
         return_document=ReturnDocument.AFTER,
     )
-    return None if row is None else Claim(Job.from_stored(row))
+    if row is None:
+        return None
+    try:
+        return Claim(Job.from_stored(row))
+    except ValueError as error:  # pydantic's are
+        await _set_aside(row, error)
+    return await claim(kinds)
+
+
+async def _set_aside(row: Raw, error: ValueError) -> None:
+    """Put a row off that this version cannot read, so that the others go on; it is tried again, and shown to admins."""
+    log.error("a job cannot be read", kind=row["kind"], job=str(row["_id"]), error=type(error).__name__)
+    JOBS.labels(row["kind"], "unreadable").observe(0)
+    fields = {"runAt": now() + _UNREADABLE_WAIT, "lastError": UNREADABLE}
+    identity = {"_id": row["_id"], "fence": row["fence"]}
+    await Job.raw().update_one(identity, {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
 
 
 def _worker_name() -> str:

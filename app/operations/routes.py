@@ -1,5 +1,6 @@
 """Routes of operation: is it alive, is it ready, what does it measure; and what only admins see."""
 
+from datetime import datetime
 from typing import Any
 
 import pymongo
@@ -10,12 +11,13 @@ from app.database import client
 from app.errors import NotFound, Unavailable
 from app.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, SCAN_SHOWN, answers
 from app.http import StrictRoute, problems
+from app.jobs import UNREADABLE
 from app.observability import metrics
 from app.operations.views import IndexReport, IntegrityReport, JobView, RelationView, ScanView, relation_views
 from app.principal import Caller, authorize
 from app.relations.receipts import Receipt, receipt_of
 from indexes import sync
-from models.base import parse_id
+from models.base import Raw, now, parse_id
 from models.deletion import Deletion
 from models.integrity import IntegrityScan
 from models.job import Job
@@ -101,7 +103,7 @@ async def list_jobs(caller: Caller) -> list[JobView]:
     """Those that are due first, at most 200."""
     authorize(caller, "admin")
     rows = await Job.raw().find({"state": "due"}).sort("runAt", 1).limit(200).to_list()
-    return [JobView.model_validate(Job.from_stored(row)) for row in rows]
+    return [_shown(row) for row in rows]
 
 
 @router.get(
@@ -113,10 +115,22 @@ async def list_jobs(caller: Caller) -> list[JobView]:
 async def get_job(jobId: str, caller: Caller) -> JobView:
     """Its progress, when it runs next, and its last error."""
     authorize(caller, "admin")
-    job = await Job.find_by_id(parse_id(jobId) or jobId)
-    if job is None:
+    row = await Job.raw().find_one({"_id": parse_id(jobId) or jobId})
+    if row is None:
         raise NotFound("there is no such job")
-    return JobView.model_validate(job)
+    return _shown(row)
+
+
+def _shown(row: Raw) -> JobView:
+    """A job; of one that this version cannot read, what can be told."""
+    try:
+        return JobView.model_validate(Job.from_stored(row))
+    except ValueError:
+        kind, due = str(row.get("kind")), row.get("runAt")
+        run_at = due if isinstance(due, datetime) else now()
+        return JobView(
+            id=row["_id"], kind=kind, state="due", run_at=run_at, attempts=0, progress={}, last_error=UNREADABLE
+        )
 
 
 @router.get(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from app.jobs import Claim, claim, run_one
+from app.jobs import UNREADABLE, Claim, claim, run_one
 from app.observability import JOBS
+from app.operations.routes import _shown
 from models.base import now
 from models.job import Job
 
@@ -54,3 +55,20 @@ async def test_jobs_are_measured_by_what_came_of_them() -> None:
         if sample.name == "satchel_job_seconds_count" and sample.labels["kind"] == "measured"
     ]
     assert counted == ["done"]
+
+
+async def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on() -> None:
+    done = list[str]()
+
+    async def handler(held: Claim) -> None:
+        done.append(str(held.job.id))
+
+    await due("odd")
+    await Job.raw().update_one({"_id": "j"}, {"$set": {"progress": None}})
+    await Job.raw().insert_one(Job(id="good", kind="odd", run_at=now()).stored())
+    assert await run_one({"odd": handler}) is True
+    row = await Job.raw().find_one({"_id": "j"})
+    assert row is not None
+    assert (done, row["lastError"], "leasedBy" in row) == (["good"], UNREADABLE, False)
+    assert row["runAt"] > now()
+    assert _shown(row).last_error == UNREADABLE
