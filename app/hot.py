@@ -1,5 +1,6 @@
 """Hot routes: plain ASGI endpoints that resolve caller and preconditions by plain calls (facts: FastAPI's share)."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,6 +20,10 @@ from app.observability import log, send_problem
 from app.principal import Principal, authenticate
 
 JSON: Final = b"application/json"
+
+_ENCODED_SLASH: Final = re.compile(rb"%2[fF]")
+_PARAMETERS: Final = {b"apps": "appId", b"data": "dataKey", b"users": "userId", b"external-ids": "externalId"}
+"""What the segment after one of these stands for."""
 
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, bytes]
@@ -162,12 +167,27 @@ class HotRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
+            if _ENCODED_SLASH.search(scope.get("raw_path") or b""):
+                await _refuse_slash(scope, send)
+                return
             for pattern, endpoint in self._endpoints:
                 if found := pattern.match(scope["path"]):
                     scope["path_params"] = found.groupdict()
                     await endpoint(scope, receive, send)
                     return
         await self._app(scope, receive, send)
+
+
+async def _refuse_slash(scope: Scope, send: Send) -> None:
+    """Say which parameter holds an encoded slash: decoded, it would be another path."""
+    segments: list[bytes] = scope["raw_path"].split(b"/")
+    place = next(number for number, segment in enumerate(segments) if _ENCODED_SLASH.search(segment))
+    name = _PARAMETERS.get(segments[place - 1], "path")
+    try:
+        await authenticate(scope)
+        raise Invalid.field(f"path:{name}", "malformed", f"{name} holds %2F, and no name has a slash")
+    except Problem as problem:
+        await send_problem(problem, scope, send)
 
 
 def _translated(error: PyMongoError, scope: Scope) -> Problem:

@@ -1,14 +1,26 @@
 """The client app: its id and its settings. An app needs no registration in development."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from models.base import Fields, Stored
 
-NAME_PATTERN = r"^[A-Za-z0-9._~:-]{1,256}$"
-AppId = Annotated[str, Field(pattern=NAME_PATTERN, description="Id of a client app.")]
-DataKey = Annotated[str, Field(pattern=NAME_PATTERN, description="Key of a value among an app's data.")]
+NAME_PATTERN: Final = r"^(?:\.{0,2}[A-Za-z0-9_~:-]|\.{3})[A-Za-z0-9._~:-]{0,255}$"
+"""Neither `.` nor `..`, which URL parsers take out of a path (RFC 3986, section 5.2.4), so no browser reaches them."""
+NAME_LENGTH: Final = 256
+NAME_RULE: Final = "1 to 256 characters of [A-Za-z0-9._~:-], and is neither . nor .."
+AppId = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH, description="Id of a client app.")]
+DataKey = Annotated[
+    str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH, description="Key of a value among an app's data.")
+]
+_NAME: Final = re.compile(NAME_PATTERN)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may be an app's id or a value's key."""
+    return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
 class AppContent(Fields):

@@ -5,7 +5,7 @@ from typing import Any, Final
 from app.analytics.segment import KINDS
 from app.http import problems
 from models.analytics import AnalyticsContent
-from models.app import NAME_PATTERN
+from models.app import NAME_LENGTH, NAME_PATTERN
 
 _COUNTS: Final[dict[str, Any]] = {
     "type": "object",
@@ -75,7 +75,7 @@ def _segment(kind: str, example: dict[str, Any], summary: str) -> dict[str, Any]
     app = {
         "name": "appId",
         "in": "query",
-        "schema": {"type": "string", "pattern": NAME_PATTERN},
+        "schema": {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH},
         "description": "The app, for a key that is bound to none.",
     }
     schema: dict[str, Any] = {"type": "object"}

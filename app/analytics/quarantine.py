@@ -1,7 +1,6 @@
 """Setting events aside: what cannot be counted is kept for a while with its reason, and never costs its batch."""
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +15,7 @@ from app.errors import NotFound
 from app.principal import Principal
 from app.relations.guards import refer
 from app.settings import Settings
-from models.app import NAME_PATTERN
+from models.app import is_name
 from models.base import Raw, now, parse_id
 from models.quarantine import QuarantinedEvent
 from models.values import UnstorableValue, check_value, escape_row
@@ -104,7 +103,7 @@ def _user_of(event: Any, principal: Principal) -> ObjectId | None:
 
 def _app_of(event: Any) -> str | None:
     app_id = event.get("appId") if isinstance(event, dict) else None
-    return app_id if isinstance(app_id, str) and re.fullmatch(NAME_PATTERN, app_id) else None
+    return app_id if isinstance(app_id, str) and is_name(app_id) else None
 
 
 def _bounded(event: Any) -> Any:

@@ -1,7 +1,6 @@
 """Segment's HTTP API: `/v1/batch` and the six single calls, as hot endpoints for clients that know nothing of us."""
 
 import binascii
-import re
 import zlib
 from base64 import b64decode
 from typing import Any, Final
@@ -14,7 +13,7 @@ from app.body import MAX_BODY_BYTES, parse_json
 from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated
 from app.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
 from app.principal import Principal, authenticator, authorize
-from models.app import NAME_PATTERN
+from models.app import is_name
 from models.base import now
 
 PATHS: Final = ("/v1/batch", *(f"/v1/{kind}" for kind in KINDS))
@@ -87,7 +86,7 @@ def _user_name(encoded: str) -> str:
 def _app_of(request: HotRequest, principal: Principal) -> str:
     """The app of the write key; a key that is bound to none names it by `?appId=`."""
     app_id = request.query().get("appId") or principal.app_id
-    if app_id is None or not re.fullmatch(NAME_PATTERN, app_id):
+    if app_id is None or not is_name(app_id):
         raise Invalid.field("?appId", "missing", "use a key that is bound to an app, or name one")
     return app_id
 

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from app.http import ETAG, problems
+from models.app import NAME_LENGTH, NAME_PATTERN
 
 _ENVELOPE: Final[dict[str, Any]] = {
     "type": "object",
@@ -25,7 +26,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
 }
 _VALUE_EXAMPLE: Final[dict[str, Any]] = {"theme": "dark", "zoom": 1.5}
 _ANY: Final[dict[str, Any]] = {"description": "Any JSON value."}
-_NAME: Final[dict[str, Any]] = {"type": "string", "pattern": "^[A-Za-z0-9._~:-]{1,256}$"}
+_NAME: Final[dict[str, Any]] = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
 
 LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {

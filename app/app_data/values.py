@@ -1,6 +1,5 @@
 """The rules of one value: read, put, patch, delete, each a compare-and-set that no race gets past."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,14 +19,13 @@ from app.idempotency import check_repeat, make_claim
 from app.patches import PatchKind, apply_patch
 from app.relations.leases import Lease
 from models.activity import Activity, ActivityContent
-from models.app import NAME_PATTERN
+from models.app import NAME_RULE, is_name
 from models.app_data import AppData, StaleVersion, Written
 from models.app_data_updates import Expiry
 from models.precondition import Expected
 from models.values import Json
 
 T = TypeVar("T")
-_NAME: Final = re.compile(NAME_PATTERN)
 _RACES: Final = 20
 
 
@@ -50,8 +48,8 @@ class Place:
     def check(self) -> None:
         """Raises Invalid where app id or key are not of the allowed characters, or too long."""
         for name, value in (("appId", self.app_id), ("dataKey", self.data_key)):
-            if not _NAME.fullmatch(value):
-                raise Invalid.field(f"path:{name}", "malformed", f"{name} has 1 to 256 characters of [A-Za-z0-9._~:-]")
+            if not is_name(value):
+                raise Invalid.field(f"path:{name}", "malformed", f"{name} has {NAME_RULE}")
 
 
 async def read_value(place: Place) -> dict[str, Any]:
