@@ -137,6 +137,7 @@ def test_backoff_grows_has_jitter_and_an_end_and_waits_as_long_as_told() -> None
         ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), "malformed_answer"),
         ("deflate", b"{}", "malformed_answer"),
     ],
+    ids=["too_large", "cut", "not_packed", "packed_twice", "other_packing"],
 )
 async def test_a_packed_answer_is_unpacked_no_further_than_a_body_may_be(
     encoding: str, raw: bytes, reason: str
