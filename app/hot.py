@@ -167,7 +167,7 @@ class HotRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
-            if _ENCODED_SLASH.search(scope.get("raw_path") or b""):
+            if b"%" in (raw := scope.get("raw_path") or b"") and raw.startswith(b"/v1/") and _ENCODED_SLASH.search(raw):
                 await _refuse_slash(scope, send)
                 return
             for pattern, endpoint in self._endpoints:

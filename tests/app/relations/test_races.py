@@ -125,7 +125,7 @@ async def test_two_hundred_deletions_among_writers_leave_nothing(make_api: MakeA
         writers = [asyncio.create_task(write_until_gone(c, f"k{i}", statuses)) for i, c in enumerate(callers)]
         await asyncio.sleep(randomness.uniform(0, 0.02))
         deleted = await first.token(user).delete("/v1/users/me")
-        assert deleted.status_code == 200
+        assert deleted.status_code in (200, 202)  # 202 where the second that a caller waits for the sweep was too short
         second.app.state.leases.drop(ObjectId(user))  # five seconds later, in real life
         await asyncio.gather(*writers)
         ledger = await ledger_of(ObjectId(user))
