@@ -1,8 +1,10 @@
 """Who may call what: one line for each operation, which the check, `/openapi.json` and the tests all read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from models.api_key import APP_SCOPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ _PROJECT: Final = "/v1/projects/{projectId}"
 _ACCOUNT: Final = "/v1/accounts/{accountId}"
 _DATA: Final = "/v1/users/{userId}/apps/{appId}/data"
 
-ACCESS: Final[Mapping[str, Access]] = {
+_RULES: Final[Mapping[str, Access]] = {
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
     "GET /metrics": PUBLIC,
@@ -212,6 +214,18 @@ ACCESS: Final[Mapping[str, Access]] = {
     "GET /v1/admin/jobs/{jobId}": ADMIN,
 }
 """Method and path template -> who may. A new operation is one more line here."""
+
+
+def _outlives_the_token(operation: str, access: Access) -> bool:
+    """Whether a person's write stays when their session is over, and is more than an app's data, activity or events."""
+    return access.owner and not access.public and not operation.startswith("GET ") and access.scope not in APP_SCOPES
+
+
+ACCESS: Final[Mapping[str, Access]] = {
+    operation: replace(access, live=True) if _outlives_the_token(operation, access) else access
+    for operation, access in _RULES.items()
+}
+"""The same, where a person's writes that outlive their token ask whether the session lives."""
 
 
 UNRULED: Final = ("/openapi.json", "/docs", "/console", "/favicon.ico")

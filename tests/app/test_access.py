@@ -1,6 +1,7 @@
 """Who reaches what: every operation of `/openapi.json`, by every kind of caller, from the rule that it declares."""
 
 import functools
+import re
 import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
@@ -240,6 +241,25 @@ def all_paths(routes: Any) -> set[str]:
         inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
         found |= all_paths(inner) if inner else {route.path}
     return found
+
+
+LASTING = sorted(
+    name
+    for name, access in ACCESS.items()
+    if access.owner and not access.public and not name.startswith("GET ") and access.scope not in APP_SCOPES
+)
+"""What a person writes that stays when their session is over, apps' data, activity and events apart."""
+
+
+@pytest.mark.parametrize("route", LASTING)
+async def test_an_ended_session_writes_nothing_that_outlives_its_token(cast: Cast, api: Api, route: str) -> None:
+    method, template = route.split(" ")
+    path = re.sub(r"\{\w+\}", "f" * 24, template.replace("{userId}", "me"))
+    tokens = api.app.state.authenticator.tokens
+    ended, _ = tokens.mint(ObjectId(cast.owner.id), issued_at=now().timestamp(), session_id=ObjectId())
+    answer = await api.caller(ended).request(method, path, headers=MERGE if method == "PATCH" else {})
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    assert "ended" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("route", sorted(PUBLIC))
