@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.errors import Invalid, MalformedJson, Problem
+from app.sentences import sentence
 from models.values import UnstorableValue
 
 _MOST: Final = 100
@@ -50,8 +51,7 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
         if isinstance(cause, UnstorableValue):
             found.append({"pointer": place + cause.pointer, "code": cause.code, "detail": cause.detail})
         else:
-            detail = str(error["msg"]).removeprefix("Value error, ")
-            found.append({"pointer": place, "code": field_code(str(error["type"])), "detail": detail})
+            found.append({"pointer": place, "code": field_code(str(error["type"])), "detail": sentence(error)})
     summary = f"{found[0]['pointer'] or 'the body'}: {found[0]['detail']}" if found else None
     if len(complaints) > _MOST:
         summary = f"{summary} ({len(complaints)} errors in all, the first {_MOST} are listed)"
