@@ -9,11 +9,12 @@ from typing import Any, Final, TypeVar
 
 import pymongo
 from beanie import init_beanie
+from bson import ObjectId
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.monitoring import _EventListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -22,14 +23,17 @@ from app.errors import Unavailable, from_driver
 from app.etags import load_epoch
 from app.observability import log
 from app.settings import Settings
+from app.turns import Patience, turn
 from models import DOCUMENTS, AuditEvent
-from models.base import Raw
+from models.base import WRITE_CONFLICT, Overtaken, Raw
+from models.guard import Guard
 
 T = TypeVar("T")
 
 DURABLE: Final = WriteConcern(w="majority", j=True)
 MAJORITY: Final = ReadConcern("majority")
 _AGAIN_SECONDS: Final = 0.5
+_LOSERS: Final = "transactions that have lost once"
 _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", default=None)
 
 
@@ -103,18 +107,55 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
     """Run `work(session)` in one transaction; within one already, join it.
 
     `work` may be run several times: it reads again what it depends on, and has no effect but its writes. What is to
-    follow the commit stands behind this call, never in `work`.
+    follow the commit stands behind this call, never in `work`. Who loses against another transaction stands in line
+    with the others of this process who have, and pauses a moment, so that a crowd gets on one after another.
 
     Raises:
         pymongo.errors.DuplicateKeyError: a unique value is taken; nothing was written. Start again from outside.
+        Unavailable: others were faster for half a minute.
     """
     if (outer := _joined.get()) is not None:
         return await work(outer)
+    try:
+        return await _attempt(work)
+    except Overtaken as overtaken:
+        return await _get_on(work, overtaken.closing)
+
+
+async def _get_on(work: Callable[[AsyncClientSession], Awaitable[T]], closing: ObjectId | None) -> T:
+    """Run work that was overtaken again until it is not; once it has failed to close a parent, it goes first."""
+    patience = Patience()
+    try:
+        while True:
+            await patience.again()  # out of the line: whom we wait for may stand in it
+            try:
+                if closing is not None:
+                    await Guard.ask_to_close(closing)
+                    return await _attempt(work)
+                async with turn(_LOSERS):
+                    return await _attempt(work)
+            except Overtaken as overtaken:
+                closing = overtaken.closing or closing
+    finally:
+        if closing is not None:
+            await Guard.stay_open(closing)
+
+
+async def _attempt(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    """One transaction, which outlives a failover and no conflict.
+
+    Raises:
+        Overtaken: others have; nothing was written.
+    """
 
     async def joined(session: AsyncClientSession) -> T:
         token = _joined.set(session)
         try:
             return await work(session)
+        except OperationFailure as error:
+            if error.code == WRITE_CONFLICT:
+                raise Overtaken from error
+            raise
         finally:
             _joined.reset(token)
 

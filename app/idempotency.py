@@ -18,13 +18,12 @@ from app.errors import InFlight, Invalid, KeyReused
 from app.http import REPEATS, request_precondition
 from app.patches import PatchKind, patch_kind
 from app.principal import Caller, Principal
-from models.base import now
+from models.base import WRITE_CONFLICT, now
 from models.idempotency import IdempotencyKey
 from models.precondition import Expected
 from models.values import Json
 
 T = TypeVar("T")
-_WRITE_CONFLICT: Final = 112
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -223,7 +222,7 @@ async def _insert(claim: Claim, status: int, resource_id: ObjectId | None, sessi
     except DuplicateKeyError:
         raise
     except OperationFailure as error:
-        if error.code == _WRITE_CONFLICT:
+        if error.code == WRITE_CONFLICT:
             raise InFlight(
                 "a request with this Idempotency-Key is being worked on", headers={"Retry-After": "1"}
             ) from None

@@ -20,6 +20,8 @@ from models.values import UnstorableValue, escape_row, unescape_row
 Session = AsyncClientSession | None
 _AHEAD = timedelta(days=1)
 _IDS_AT_ONCE: Final = 5000  # in one query
+WRITE_CONFLICT: Final = 112
+"""The server's code for a transaction that would write what another has written."""
 Raw = dict[str, Any]
 
 
@@ -110,6 +112,18 @@ class Fields(BaseModel):
 
 def _alias_of(fields: Mapping[str, FieldInfo], name: str) -> str:
     return fields[name].alias or name if name in fields else name
+
+
+class Overtaken(Exception):
+    """Another transaction was faster, or goes first: nothing is to be written, and all is to be looked at anew.
+
+    Args:
+        closing: the parent that was to take no more children, where that is what failed.
+    """
+
+    def __init__(self, closing: ObjectId | None = None) -> None:
+        super().__init__()
+        self.closing = closing
 
 
 class Stored(Document):

@@ -65,6 +65,19 @@ class Served:
                 continue
         raise AssertionError(f"the server did not become ready: {self.log.read_text()[-2000:]}")
 
+    @contextmanager
+    def another(self) -> Iterator["Served"]:
+        """A second server of the same deployment, on a port of its own."""
+        port = _free_port()
+        environment = {**self.environment, "SATCHEL_PORT": str(port)}
+        log = self.log.with_name("log of another")
+        second = Served(f"http://127.0.0.1:{port}", environment, log, self.database, self.admin)
+        second.start()
+        try:
+            yield second
+        finally:
+            second.stop()
+
     def key(self, *scopes: str, app_id: str | None = None) -> str:
         body = {"name": "test", "scopes": scopes, "appId": app_id}
         return str(httpx.post(f"{self.url}/v1/api-keys", json=body, headers=self.headers).json()["key"])
@@ -75,13 +88,17 @@ class Served:
         return answer.json()
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def served(mongodb_uri: str, folder: Path, **settings: str) -> Iterator[Served]:
     """A running server with a database, an admin key and a data folder of its own."""
     name = f"served_{secrets.token_hex(4)}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     admin = f"sk_{secrets.token_urlsafe(32)}"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("SATCHEL_")},

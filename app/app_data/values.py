@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -12,12 +12,13 @@ from pymongo.errors import DuplicateKeyError
 from app.app_data.writes import WriteOptions
 from app.body import check_storable, parse_json, value_size
 from app.database import transaction
-from app.errors import Invalid, NotFound, ResultGone, Unavailable, VersionMismatch
+from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
 from app.etags import tag_of
 from app.http import GONE, holds, mismatch
 from app.idempotency import check_repeat, make_claim
 from app.patches import PatchKind, apply_patch
 from app.relations.leases import Lease
+from app.turns import is_taken, turn
 from models.activity import Activity, ActivityContent
 from models.app import NAME_RULE, is_name
 from models.app_data import AppData, StaleVersion, Written
@@ -26,7 +27,6 @@ from models.precondition import Expected
 from models.values import Json
 
 T = TypeVar("T")
-_RACES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +96,23 @@ async def patch_value(
     Raises:
         NotFound: there is no live value.
         VersionMismatch: the precondition does not hold.
-        Unavailable: other writers were faster twenty times over.
+        Unavailable: other writers were faster for half a minute.
     """
     patch = parse_json(body)
-    for _ in range(_RACES):
-        row = await read_value(place)
-        if not holds(options.expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
-            raise await too_late(place, options.expected)
-        value = apply_patch(kind, patch, row["value"])
-        size = len(check_storable(value))
-        try:
-            written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
-        except StaleVersion:
-            continue
-        with_value = place.may_read and options.wants_value(default=True)
-        return _envelope(place, written, value, with_value=with_value), written
-    raise Unavailable("other writers of this key were faster")
+    async with turn(AppData, *place.key) as patience:
+        while True:
+            row = await read_value(place)
+            if not holds(options.expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
+                raise await too_late(place, options.expected)
+            value = apply_patch(kind, patch, row["value"])
+            size = len(check_storable(value))
+            try:
+                written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
+            except StaleVersion:
+                await patience.again()
+                continue
+            with_value = place.may_read and options.wants_value(default=True)
+            return _envelope(place, written, value, with_value=with_value), written
 
 
 async def delete_value(place: Place, options: WriteOptions) -> None:
@@ -130,7 +131,7 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
 
     expected = await _of_place(place, options.expected)
     try:
-        await (_in_transaction(delete, options) if options.needs_transaction else delete())
+        await _do(place, delete, options)
     except StaleVersion:
         problem = await too_late(place, options.expected)
         raise NotFound("there is no value under this key") if problem.extra["current"] is None else problem from None
@@ -197,21 +198,30 @@ async def _write(
         await make_claim(options.claim, 201 if written.created else 200, session)
         return written
 
-    return await (_in_transaction(put, options) if options.needs_transaction else put())
+    return await _do(place, put, options)
 
 
-async def _in_transaction(work: Callable[[AsyncClientSession], Awaitable[T]], options: WriteOptions) -> T:
-    """Run `work` in a transaction, again where a racing creator was faster.
+async def _do(place: Place, write: Callable[..., Awaitable[T]], options: WriteOptions) -> T:
+    """Do a write as one operation, or in a transaction and in turn where it is more than that.
+
+    A single operation waits within the database, with its connection, for a transaction that writes the same value.
+    So it waits for its turn instead while there is one.
 
     Raises:
-        Repeated: a racing request with the same Idempotency-Key was.
+        Repeated: a racing request with the same Idempotency-Key was faster.
     """
-    for _ in range(_RACES):
-        try:
-            return await transaction(work)
-        except DuplicateKeyError:  # what is stored is to be looked at anew, from outside
-            await check_repeat(options.claim)
-    raise Unavailable("other writers of this key were faster")
+    if not options.needs_transaction:
+        if not is_taken(AppData, *place.key):
+            return await write()
+        async with turn(AppData, *place.key):
+            return await write()
+    async with turn(AppData, *place.key) as patience:
+        while True:
+            try:
+                return await transaction(write)
+            except DuplicateKeyError:  # what is stored is to be looked at anew, from outside
+                await check_repeat(options.claim)
+                await patience.again()
 
 
 async def _record_activity(place: Place, options: WriteOptions, session: AsyncClientSession | None) -> None:

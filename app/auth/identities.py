@@ -11,12 +11,12 @@ from pymongo.errors import DuplicateKeyError
 
 from app.auth.oidc import Evidence
 from app.auth.sessions import Device, Sessions
-from app.auth.turns import turn
 from app.database import transaction
 from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
 from app.living import living
 from app.relations.guards import refer
 from app.settings import Settings
+from app.turns import turn
 from models.audit_event import AuditEvent, AuditKind
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import now
@@ -27,7 +27,6 @@ from models.refresh_token import RefreshToken
 from models.user import User
 
 T = TypeVar("T")
-_RACES: Final = 10
 CODE_REFUSED: Final = "the code is wrong, was used, has expired, or was tried too often"
 
 
@@ -74,8 +73,7 @@ async def sign_in(
             raise Unavailable("the user was deleted meanwhile")
         return SignedIn(begun, token, User.from_stored(row), created)
 
-    async with turn((evidence.provider, evidence.provider_id)):
-        return await _again(work)
+    return await _in_turn(evidence, work)
 
 
 async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None = None) -> AuthIdentity:
@@ -100,7 +98,7 @@ async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None
         await _record("identity_linked", user_id, identity, session)
         return identity
 
-    return await _again(work)
+    return await _in_turn(evidence, work)
 
 
 async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -> None:
@@ -237,14 +235,14 @@ async def _make_user(evidence: Evidence, session: AsyncClientSession, *, with_em
     return user_id
 
 
-async def _again(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
-    """Run a transaction again, from outside, where somebody else was first to store the same."""
-    for _ in range(_RACES):
-        try:
-            return await transaction(work)
-        except DuplicateKeyError:
-            continue
-    raise Unavailable("others who sign in in the same way were faster")
+async def _in_turn(evidence: Evidence, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+    """Run a transaction, again and from outside where somebody else was first to store the same."""
+    async with turn(evidence.provider, evidence.provider_id) as patience:
+        while True:
+            try:
+                return await transaction(work)
+            except DuplicateKeyError:
+                await patience.again()
 
 
 async def _record(kind: AuditKind, user_id: ObjectId, identity: AuthIdentity, session: AsyncClientSession) -> None:

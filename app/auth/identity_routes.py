@@ -24,6 +24,7 @@ from app.etags import etag
 from app.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
 from app.http import Page, StrictRoute, problems
 from app.principal import Caller, authorize
+from app.turns import turn
 from app.users.views import UserView, user_view
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import parse_id
@@ -60,7 +61,8 @@ async def confirm_email(
 ) -> UserView:
     """The code makes the address the user's email, and a way of signing in in the place of the one before."""
     authorize(caller, "users:write", user_id=caller.id)
-    return _sent(await change_email(caller.id, await _checked(body, "change_email", caller, request)), response)
+    async with turn(PhoneOtp, body.challenge_id):
+        return _sent(await change_email(caller.id, await _checked(body, "change_email", caller, request)), response)
 
 
 @router.get(
@@ -105,8 +107,10 @@ async def link_identity(
     if body.provider == EMAIL:
         raise Invalid.field("/provider", "conflicting", "an email is linked by PUT /v1/users/me/email")
     if body.provider == PHONE:
-        challenge = await _checked(body.answer(), "link", caller, request)
-        identity = await link(caller.id, evidence_of(challenge), challenge)
+        answer = body.answer()
+        async with turn(PhoneOtp, answer.challenge_id):
+            challenge = await _checked(answer, "link", caller, request)
+            identity = await link(caller.id, evidence_of(challenge), challenge)
     else:
         try:
             evidence = await sign_in_of(request.scope).oidc.verify(body.provider, body.token(), body.nonce)

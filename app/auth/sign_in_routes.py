@@ -25,7 +25,9 @@ from app.errors import Unauthenticated
 from app.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
 from app.http import StrictRoute, problems
 from app.principal import authenticate, authenticator, live
+from app.turns import turn
 from app.users.changes import find_user
+from models.phone_otp import PhoneOtp
 from models.refresh_token import RefreshToken
 from models.user import User
 
@@ -51,12 +53,13 @@ async def send_code(body: Annotated[CodeRequest, OTP], request: Request) -> Chal
 async def verify_code(body: Annotated[VerifyRequest, OTP_VERIFY], request: Request, response: Response) -> TokenPair:
     """The first sign-in makes the user. A code is good once; 401 says no more than that it is not good."""
     parts = sign_in_of(request.scope)
-    challenge = await parts.codes.check(body.challenge_id, body.code, "sign_in")
     try:
-        if challenge is None:
-            raise Unauthenticated(CODE_REFUSED)
-        evidence = evidence_of(challenge)
-        done = await sign_in(parts.settings, parts.sessions, evidence, _device(body), challenge)
+        async with turn(PhoneOtp, body.challenge_id):
+            challenge = await parts.codes.check(body.challenge_id, body.code, "sign_in")
+            if challenge is None:
+                raise Unauthenticated(CODE_REFUSED)
+            evidence = evidence_of(challenge)
+            done = await sign_in(parts.settings, parts.sessions, evidence, _device(body), challenge)
     except Unauthenticated as error:
         raise await parts.refuse(client_of(request), "code", error) from None
     return _signed_in(done, request, response)

@@ -12,7 +12,7 @@ from app.connections.provider import LoginNeeded, Revoked
 from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
 from app.database import transaction
-from app.errors import Duplicate, Forbidden, Invalid, NotFound, ProviderUnavailable, Unavailable
+from app.errors import Duplicate, Forbidden, Invalid, NotFound, ProviderUnavailable
 from app.http import require
 from app.idempotency import Claim, Done, once
 from app.keyring import KeyRing
@@ -22,6 +22,7 @@ from app.patches import PatchKind, apply_patch
 from app.principal import Principal, authorize
 from app.relations.guards import refer
 from app.settings import Settings
+from app.turns import turn
 from app.users.views import current
 from app.validation import validation_problem
 from models.bank_account import BankAccount
@@ -31,7 +32,6 @@ from models.outside_link import OutsideLink
 from models.precondition import Expected
 from models.values import Json
 
-_RACES: Final = 20
 _CHANGEABLE: Final = frozenset({"label", "institution", "status", "accessToken"})
 
 
@@ -166,26 +166,27 @@ async def patch_connection(
         NotFound: it went meanwhile.
     """
     tried: str | None = None
-    for _ in range(_RACES):
-        before = current(ConnectionView.model_validate(connection))
-        require(expected, before)
-        fields = _changed(before, apply_patch(kind, patch, before))
-        token: SecretStr | None = fields.pop("accessToken", None)
-        if token is not None:
-            enrollment = await _probe(settings, connection.provider, token) if tried is None else tried
-            tried = enrollment or ""
-            await _refuse_known_login(connection, enrollment, None)
-            fields |= _authenticated(connection, token, enrollment or None, keyring)
-        if not fields:
-            return connection
-        changed = await _apply(connection, fields)
-        if changed is not None:
-            return changed
-        again = await Connection.find_by_id(ObjectId(connection.id))
-        if again is None:
-            raise NotFound("there is no such connection")
-        connection = again
-    raise Unavailable("other writers of this connection were faster")
+    async with turn(Connection, connection.id) as patience:
+        while True:
+            before = current(ConnectionView.model_validate(connection))
+            require(expected, before)
+            fields = _changed(before, apply_patch(kind, patch, before))
+            token: SecretStr | None = fields.pop("accessToken", None)
+            if token is not None:
+                enrollment = await _probe(settings, connection.provider, token) if tried is None else tried
+                tried = enrollment or ""
+                await _refuse_known_login(connection, enrollment, None)
+                fields |= _authenticated(connection, token, enrollment or None, keyring)
+            if not fields:
+                return connection
+            changed = await _apply(connection, fields)
+            if changed is not None:
+                return changed
+            again = await Connection.find_by_id(ObjectId(connection.id))
+            if again is None:
+                raise NotFound("there is no such connection")
+            connection = again
+            await patience.again()
 
 
 async def _apply(connection: Connection, fields: Raw) -> Connection | None:

@@ -7,7 +7,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
-from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted, Unavailable
+from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted
 from app.http import require
 from app.idempotency import Claim, Done, once
 from app.living import is_living
@@ -15,13 +15,13 @@ from app.patches import PatchKind, patched
 from app.principal import Principal, authorize
 from app.relations.guards import refer
 from app.repositories.views import NewProject, ProjectChange, ProjectView
+from app.turns import turn
 from app.users.changes import find_user
 from app.users.views import current
 from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
 from models.values import Json
 
-_RACES: Final = 20
 _MOST_MEMBERS: Final = 1000
 
 
@@ -86,17 +86,18 @@ async def patch_project(project: Project, kind: PatchKind, patch: Json, expected
         Invalid: the result is not acceptable.
         NotFound: it went meanwhile.
     """
-    for _ in range(_RACES):
-        before = current(ProjectView.model_validate(project))
-        require(expected, before)
-        _, fields = patched(before, kind, patch, ProjectChange)
-        if not fields:
-            return project
-        changed = await Project.change({"_id": project.id}, fields, expected=project.version, session=joined())
-        if changed is not None:
-            return changed
-        project = await _again(project)
-    raise Unavailable("other writers of this project were faster")
+    async with turn(Project, project.id) as patience:
+        while True:
+            before = current(ProjectView.model_validate(project))
+            require(expected, before)
+            _, fields = patched(before, kind, patch, ProjectChange)
+            if not fields:
+                return project
+            changed = await Project.change({"_id": project.id}, fields, expected=project.version, session=joined())
+            if changed is not None:
+                return changed
+            project = await _again(project)
+            await patience.again()
 
 
 async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> tuple[Project, bool]:
@@ -109,19 +110,20 @@ async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> 
         Restricted: the project would be without an admin.
         NotFound: there is no such user, or the project went meanwhile.
     """
-    for _ in range(_RACES):
-        before = project.role_of(user_id)
-        if before == role:
-            return project, False
-        member = Member(user_id=PydanticObjectId(user_id), role=role)
-        members = [member if each.user_id == user_id else each for each in project.members]
-        members += [] if before else [member]
-        _check_members(members)
-        changed = await _set_members(project, members, None if before else user_id)
-        if changed is not None:
-            return changed, before is None
-        project = await _again(project)
-    raise Unavailable("other writers of this project were faster")
+    async with turn(Project, project.id) as patience:
+        while True:
+            before = project.role_of(user_id)
+            if before == role:
+                return project, False
+            member = Member(user_id=PydanticObjectId(user_id), role=role)
+            members = [member if each.user_id == user_id else each for each in project.members]
+            members += [] if before else [member]
+            _check_members(members)
+            changed = await _set_members(project, members, None if before else user_id)
+            if changed is not None:
+                return changed, before is None
+            project = await _again(project)
+            await patience.again()
 
 
 async def remove_member(project: Project, user_id: ObjectId) -> None:
@@ -131,15 +133,16 @@ async def remove_member(project: Project, user_id: ObjectId) -> None:
         Restricted: the project would be without an admin.
         NotFound: the user is no member.
     """
-    for _ in range(_RACES):
-        if project.role_of(user_id) is None:
-            raise NotFound("there is no such member")
-        members = [each for each in project.members if each.user_id != user_id]
-        _check_members(members)
-        if await _set_members(project, members, None) is not None:
-            return
-        project = await _again(project)
-    raise Unavailable("other writers of this project were faster")
+    async with turn(Project, project.id) as patience:
+        while True:
+            if project.role_of(user_id) is None:
+                raise NotFound("there is no such member")
+            members = [each for each in project.members if each.user_id != user_id]
+            _check_members(members)
+            if await _set_members(project, members, None) is not None:
+                return
+            project = await _again(project)
+            await patience.again()
 
 
 def _check_members(members: list[Member]) -> None:

@@ -8,12 +8,13 @@ from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
-from app.errors import NotFound, Unavailable
+from app.errors import NotFound
 from app.http import require
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
 from app.relations.guards import refer
+from app.turns import turn
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
 from models.base import Fields
@@ -25,7 +26,6 @@ from models.values import Json
 
 V = TypeVar("V", bound=View)
 C = TypeVar("C", bound=Fields)
-_RACES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,16 @@ class Belonging(Generic[V, C]):
             Invalid: the content tells a read-only field otherwise than it is.
         """
         fields = writable(content)
-        for _ in range(_RACES):
-            now = await self.find(user_id)
-            require(expected, current(now))
-            refuse_changes(content, now)
-            version = now.version if expected is not None or told(content) else None
-            changed = await self.document.change({"userId": user_id}, fields, expected=version)
-            if changed is not None:
-                return self.view.model_validate(changed)
-        raise Unavailable("other writers of this document were faster")
+        async with turn(self.document.__name__, user_id) as patience:
+            while True:
+                now = await self.find(user_id)
+                require(expected, current(now))
+                refuse_changes(content, now)
+                version = now.version if expected is not None or told(content) else None
+                changed = await self.document.change({"userId": user_id}, fields, expected=version)
+                if changed is not None:
+                    return self.view.model_validate(changed)
+                await patience.again()
 
     async def patch(self, user_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None) -> V:
         """Change the content by a patch of what `GET` shows.
@@ -82,18 +83,19 @@ class Belonging(Generic[V, C]):
             VersionMismatch: the precondition does not hold.
             Invalid: the result is not acceptable.
         """
-        for _ in range(_RACES):
-            now = await self.find(user_id)
-            require(expected, current(now))
-            if kind is PatchKind.MERGE and patch == {}:
-                return now
-            content = self._patched(now, kind, patch)
-            changed = await self.document.change(
-                {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version, session=joined()
-            )
-            if changed is not None:
-                return self.view.model_validate(changed)
-        raise Unavailable("other writers of this document were faster")
+        async with turn(self.document.__name__, user_id) as patience:
+            while True:
+                now = await self.find(user_id)
+                require(expected, current(now))
+                if kind is PatchKind.MERGE and patch == {}:
+                    return now
+                content = self._patched(now, kind, patch)
+                changed = await self.document.change(
+                    {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version, session=joined()
+                )
+                if changed is not None:
+                    return self.view.model_validate(changed)
+                await patience.again()
 
     def _patched(self, now: V, kind: PatchKind, patch: Json) -> C:
         before = current(now)

@@ -8,12 +8,13 @@ from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
-from app.errors import Forbidden, Invalid, NotFound, Unavailable
+from app.errors import Forbidden, Invalid, NotFound
 from app.http import require
 from app.idempotency import Claim, Done, once
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
 from app.principal import Principal
+from app.turns import turn
 from app.users.accounts import account_of, check_move
 from app.users.views import current, user_view
 from app.validation import validation_problem
@@ -26,7 +27,6 @@ from models.profile import Profile
 from models.user import User, UserContent
 from models.values import Json
 
-_RACES: Final = 20
 _GRANTED: Final = frozenset({"roles", "permissions", "role", "accountId", "authMethods"})
 _OWNERS: Final = frozenset({"name"})
 _TOLD: Final = frozenset({"authMethods"})  # part of a user's content, and never a patch's to change
@@ -112,18 +112,19 @@ async def patch_user(
         Invalid: the result is no user, or changes what never changes.
         Restricted, BadReference: an admin gives the user another account, see `check_move`.
     """
-    for _ in range(_RACES):
-        user = await find_user(user_id)
-        before = current(user_view(user))
-        require(expected, before)
-        after = apply_patch(kind, patch, before)
-        fields = _changed_fields(caller, before, after)
-        if not fields:
-            return user
-        changed = await _change(caller, user, fields)
-        if changed is not None:
-            return changed
-    raise Unavailable("other writers of this user were faster")
+    async with turn(User, user_id) as patience:
+        while True:
+            user = await find_user(user_id)
+            before = current(user_view(user))
+            require(expected, before)
+            after = apply_patch(kind, patch, before)
+            fields = _changed_fields(caller, before, after)
+            if not fields:
+                return user
+            changed = await _change(caller, user, fields)
+            if changed is not None:
+                return changed
+            await patience.again()
 
 
 async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User | None:
@@ -192,4 +193,5 @@ async def log_in(user_id: ObjectId, app_id: str, session_id: str | None, claim: 
         event = AnalyticsContent(app_id=app_id, event_name="login", event_category="engagement", session_id=session_id)
         await Analytics.create_analytics(event, user_id, session=session)
 
-    return await once(claim, 201, work)
+    async with turn(User, user_id):
+        return await once(claim, 201, work)

@@ -30,6 +30,8 @@ async def fan_out_and_put_back() -> None:
 CARD_OPERATIONS: dict[str, list[Operation]] = {
     "Guard.open": [lambda: Guard.open(ObjectId(), session=None)],
     "Guard.close": [lambda: Guard.close(ObjectId(), session=None)],
+    "Guard.ask_to_close": [lambda: Guard.ask_to_close(ObjectId())],
+    "Guard.stay_open": [lambda: Guard.stay_open(ObjectId())],
     "Guard.count_up": [lambda: Guard.count_up(ObjectId(), ObjectId(), session=None)],
     "CardQueue.next_sequences": [lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)],
     "CardQueue.claim": [CardQueue.claim, lambda: CardQueue.claim([ObjectId()])],
