@@ -70,7 +70,7 @@ lock: ## resolve pyproject.toml anew and write constraints.txt
 	@$(find_python); "$$python" -m venv --clear .venv-lock
 	@.venv-lock/bin/python -m pip --quiet install --upgrade -e '.[dev,embedded]'
 	@{ echo "# Exact versions of everything that pyproject.toml asks for. Written by \`make lock\`."; \
-	   .venv-lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
+	   .venv-lock/bin/python -m pip freeze --exclude-editable --all --exclude pip; } > constraints.txt
 	@rm -rf .venv-lock
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from app import access
 from app.analytics.openapi import ingest_operations, ingest_schemas, segment_operations
@@ -27,9 +26,7 @@ _OPEN: Final = ("/livez", "/readyz", "/metrics", "/.well-known/jwks.json")
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
+        document = FastAPI.openapi(app)  # with all that the application says of itself
         document["paths"] |= {VALUE_PATH: value_operations(), EVENTS_PATH: ingest_operations()}
         document["paths"] |= segment_operations()
         schemas = document["components"].setdefault("schemas", {})

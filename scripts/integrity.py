@@ -31,7 +31,7 @@ def check(
     """
     scans = _run(_check(restart))
     if as_json:
-        typer.echo(json.dumps([scan.model_dump(mode="json", by_alias=True) for scan in scans], indent=2))
+        typer.echo(json.dumps([scan.model_dump(mode="json", by_alias=True, fallback=str) for scan in scans], indent=2))
     else:
         Console(markup=False).print(_table(scans))
     if any(scan.orphans or scan.mismatches for scan in scans):

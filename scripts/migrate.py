@@ -9,12 +9,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 from rich.console import Console
 
+from app import migrations
 from app.jobs import Claim, LostLease, claim, ensure_periodic
+from app.migrations.step import StepRefused
 from models.base import Raw
 from models.job import Job
 from models.migration import Migration
-from scripts.migrations import STEPS, name_of
-from scripts.migrations.step import StepRefused
 from scripts.target import NoTargetError, opened
 
 _KIND: Final = "migrate"
@@ -58,8 +58,11 @@ async def _migrate(dry_run: bool) -> None:
 async def plan(database: AsyncDatabase[Raw]) -> list[tuple[str, str, int]]:
     """The steps that are still to be taken: name, what it is for, how many documents it would change."""
     applied = await Migration.find_applied()
-    ahead = [step for step in STEPS if name_of(step) not in applied]
-    return [(name_of(step), (step.__doc__ or "").partition("\n")[0], await step.count(database)) for step in ahead]
+    ahead = [step for step in migrations.STEPS if migrations.name_of(step) not in applied]
+    return [
+        (migrations.name_of(step), (step.__doc__ or "").partition("\n")[0], await step.count(database))
+        for step in ahead
+    ]
 
 
 async def take_steps(database: AsyncDatabase[Raw], tell: Callable[[str], None] | None = None) -> list[tuple[str, int]]:
@@ -74,14 +77,14 @@ async def take_steps(database: AsyncDatabase[Raw], tell: Callable[[str], None] |
         Busy: another process is at it.
         StepRefused: a step cannot be taken with the data as it is; those before it are taken.
     """
-    if {name_of(step) for step in STEPS} <= (await Migration.find_applied()).keys():
+    if not await migrations.pending():
         return []
     held = await _hold()
     try:
         taken = []
         applied = await Migration.find_applied()
-        for step in STEPS:
-            name = name_of(step)
+        for step in migrations.STEPS:
+            name = migrations.name_of(step)
             if name in applied:
                 continue
             if tell is not None:

@@ -156,10 +156,10 @@ async def _prepare(settings: Settings, uri: str) -> "AdminKey | None":
     """Create the indexes that are missing, migrate and, in development, see to the admin key."""
     from pymongo.errors import PyMongoError  # noqa: PLC0415  # these take half of the start, best while mongod starts
 
+    from app.migrations.step import StepRefused  # noqa: PLC0415
     from indexes.sync import DuplicatesFound, apply, plan  # noqa: PLC0415
     from scripts.admin_key import KEY_FILE, ensure_admin_key  # noqa: PLC0415
     from scripts.migrate import Busy, take_steps  # noqa: PLC0415
-    from scripts.migrations.step import StepRefused  # noqa: PLC0415
     from scripts.target import opened  # noqa: PLC0415
 
     try:

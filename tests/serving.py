@@ -31,6 +31,7 @@ class Served:
     log: Path
     database: Any
     admin: str
+    root: Path = ROOT
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -42,7 +43,7 @@ class Served:
             self.processes[command] = subprocess.Popen(
                 [sys.executable, "-m", "scripts", command],
                 env=self.environment,
-                cwd=ROOT,
+                cwd=self.root,
                 stderr=log,
                 stdout=log,
                 preexec_fn=end_with_starter(),  # noqa: PLW1509  # as `scripts run` starts it
@@ -71,7 +72,7 @@ class Served:
         port = _free_port()
         environment = {**self.environment, "SATCHEL_PORT": str(port)}
         log = self.log.with_name("log of another")
-        second = Served(f"http://127.0.0.1:{port}", environment, log, self.database, self.admin)
+        second = Served(f"http://127.0.0.1:{port}", environment, log, self.database, self.admin, self.root)
         second.start()
         try:
             yield second
@@ -94,9 +95,17 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def prepare(environment: dict[str, str], root: Path = ROOT) -> None:
+    """What a deployment does before its servers start, by the packages in the folder `root`."""
+    for command in (["indexes", "apply"], ["migrate"]):
+        subprocess.run(
+            [sys.executable, "-m", "scripts", *command], env=environment, cwd=root, check=True, capture_output=True
+        )
+
+
 @contextmanager
-def served(mongodb_uri: str, folder: Path, **settings: str) -> Iterator[Served]:
-    """A running server with a database, an admin key and a data folder of its own."""
+def served(mongodb_uri: str, folder: Path, *, root: Path = ROOT, **settings: str) -> Iterator[Served]:
+    """A running server with a database, an admin key and a data folder of its own; its packages are in `root`."""
     name = f"served_{secrets.token_hex(4)}"
     port = _free_port()
     admin = f"sk_{secrets.token_urlsafe(32)}"
@@ -111,14 +120,8 @@ def served(mongodb_uri: str, folder: Path, **settings: str) -> Iterator[Served]:
     }
     with MongoClient[dict[str, Any]](mongodb_uri, tz_aware=True) as client:
         client[name]["apikeys"].insert_one({"name": "test", "scopes": ["admin"], "hash": hash_key(admin), "version": 1})
-        subprocess.run(
-            [sys.executable, "-m", "scripts", "indexes", "apply"],
-            env=environment,
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-        )
-        found = Served(f"http://127.0.0.1:{port}", environment, folder / "log", client[name], admin)
+        prepare(environment, root)
+        found = Served(f"http://127.0.0.1:{port}", environment, folder / "log", client[name], admin, root)
         try:
             found.start()
             yield found

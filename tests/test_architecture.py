@@ -38,6 +38,7 @@ LAYERS = [
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
     | {"app.outside_links", "app.signatures"},
     {"app.relations"},
+    {"app.migrations"},
     {f"app.{domain}" for domain in DOMAINS},
     {"app.openapi", "app.main", "app.work"},
 ]  # fmt: skip

@@ -31,6 +31,7 @@ from app.settings import Settings
 from models.api_key import hash_key
 from scripts.mongod import end_with_starter
 from tests.outside.strangers import strangers
+from tests.serving import prepare
 
 ROOT = Path(__file__).parent.parent
 CHECKS = [
@@ -91,10 +92,9 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     ):
         environment |= outside
         client[database]["apikeys"].insert_one(key)
-        command = [sys.executable, "-m", "scripts"]
-        subprocess.run([*command, "indexes", "apply"], env=environment, cwd=ROOT, check=True, capture_output=True)
+        prepare(environment)
         server = subprocess.Popen(
-            [*command, "serve"],
+            [sys.executable, "-m", "scripts", "serve"],
             env=environment,
             cwd=ROOT,
             stderr=log,

@@ -28,7 +28,7 @@ def test_mongodb_is_a_version_8_replica_set_with_a_key() -> None:
     assert "replSetInitiate" in mongo["healthcheck"]["test"][-1]
 
 
-@pytest.mark.parametrize("name", ["indexes", "app", "worker"])
+@pytest.mark.parametrize("name", ["indexes", "migrate", "app", "worker"])
 def test_our_containers_run_without_root_and_without_a_writable_root(name: str) -> None:
     service = SERVICES[name]
     assert service["user"] == "10001:10001"
@@ -44,8 +44,10 @@ def test_services_have_healthchecks_and_come_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["app", "worker"])
-def test_server_and_worker_wait_for_the_indexes(name: str) -> None:
-    assert SERVICES[name]["depends_on"]["indexes"]["condition"] == "service_completed_successfully"
+def test_server_and_worker_wait_for_the_indexes_and_the_data(name: str) -> None:
+    assert SERVICES[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert SERVICES["migrate"]["command"] == ["python", "-m", "scripts", "migrate"]
+    assert SERVICES["migrate"]["depends_on"]["indexes"]["condition"] == "service_completed_successfully"
     assert SERVICES["indexes"]["command"][-1].split(" && ") == [
         "python -m scripts indexes apply",
         "python -m scripts indexes verify",

@@ -7,6 +7,7 @@ import pymongo
 from fastapi import APIRouter, Request, Response
 from pymongo.errors import PyMongoError
 
+from app import migrations
 from app.database import client
 from app.errors import NotFound, Unavailable
 from app.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, SCAN_SHOWN, answers
@@ -35,20 +36,27 @@ async def livez() -> dict[str, str]:
     "/readyz",
     operation_id="isReady",
     summary="Can requests be served",
-    responses=answers({"status": "ready", "missingIndexes": []}) | {503: problems()[503]},
+    responses=answers({"status": "ready", "missingIndexes": [], "pendingSteps": []}) | {503: problems()[503]},
 )
 async def readyz(request: Request) -> dict[str, Any]:
-    """Pings the primary within a second and says which indexes are missing; 503 where either is amiss."""
+    """Pings the primary within a second; says which indexes are missing and which steps of `migrate` are pending.
+
+    503 where any of these is amiss.
+    """
     database = request.app.state.database
     try:
         with pymongo.timeout(1):
             await client().admin.command("ping")
             missing = await sync.missing(database, lean=request.app.state.settings.lean_indexes)
+            steps = await migrations.pending()
     except PyMongoError:
         raise Unavailable("the database cannot be reached") from None
+    found = {"missingIndexes": missing, "pendingSteps": steps}
     if missing:
-        raise Unavailable("indexes are missing: python -m scripts indexes apply", extra={"missingIndexes": missing})
-    return {"status": "ready", "missingIndexes": missing}
+        raise Unavailable("indexes are missing: python -m scripts indexes apply", extra=found)
+    if steps:
+        raise Unavailable("the data is of an earlier version: python -m scripts migrate", extra=found)
+    return {"status": "ready", **found}
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="Measurements", response_class=Response)

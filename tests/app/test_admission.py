@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
+from scripts.migrate import take_steps
 from tests.app.faults import failing
 from tests.conftest import MakeApi
 from tests.harness import Api, Caller
@@ -93,6 +94,7 @@ async def test_a_body_that_arrives_into_a_full_house_is_refused(
     make_api: MakeApi, client: AsyncMongoClient[Any]
 ) -> None:
     api = await make_api(max_in_flight=1)
+    await take_steps(client[api.settings.database])
     user = await _user(api)
     body = SlowBody(b"12")
     sending = _send(user, VALUE, body)

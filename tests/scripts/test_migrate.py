@@ -7,13 +7,13 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from app import migrations
 from app.jobs import claim, ensure_periodic
+from app.migrations import STEPS, name_of
+from app.migrations.step import StepRefused
 from models import Activity, Deletion, Migration, User
 from models.base import now
-from scripts import migrate
 from scripts.migrate import Busy, plan, take_steps
-from scripts.migrations import STEPS, name_of
-from scripts.migrations.step import StepRefused
 
 OLD = {"root": "users", "by": "test", "at": now(), "deleted": {"users": 1}, "nulled": {}, "final": False}
 
@@ -75,7 +75,7 @@ async def test_a_step_that_was_cut_short_is_taken_again(
             raise KeyboardInterrupt
         return 7
 
-    monkeypatch.setattr(migrate, "STEPS", (SimpleNamespace(__name__="steps.s9", __doc__="A step.", apply=apply),))
+    monkeypatch.setattr(migrations, "STEPS", (SimpleNamespace(__name__="steps.s9", __doc__="A step.", apply=apply),))
     with pytest.raises(KeyboardInterrupt):
         await take_steps(database)
     assert await Migration.find_applied() == {}

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
+from scripts.migrate import take_steps
 from scripts.mongod import end_with_starter
 from tests.app.faults import Cable
 from tests.conftest import MakeApi
@@ -30,7 +32,9 @@ def uri_at(port: int) -> str:
     return f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
-async def test_a_server_without_database_answers_503_until_there_is_one(make_api: MakeApi, mongodb_uri: str) -> None:
+async def test_a_server_without_database_answers_503_until_there_is_one(
+    make_api: MakeApi, mongodb_uri: str, database: AsyncDatabase[Any]
+) -> None:
     port = free_port()
     api = await make_api(mongodb_uri=SecretStr(uri_at(port)), request_timeout_ms=300, pool_min_size=0)
     nobody, user = api.caller(None), api.token("f" * 24)
@@ -46,6 +50,7 @@ async def test_a_server_without_database_answers_503_until_there_is_one(make_api
     for answer in refused:
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert answer.headers["retry-after"] == "1"
+    await take_steps(database)
     cable = Cable(mongodb_uri)
     await cable.connect(port)
     async with asyncio.timeout(30):

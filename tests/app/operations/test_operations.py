@@ -7,14 +7,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app.examples import RELATION_SHOWN
+from app.migrations import STEPS, name_of
+from app.migrations.step import StepRefused
 from app.relations import audit
 from indexes import sync
+from models.activity import Activity
 from models.user import User
+from scripts.migrate import take_steps
 from tests.app.faults import TRANSIENT, Cable, failing
 from tests.cast import Cast
 from tests.conftest import MakeApi
@@ -26,14 +31,42 @@ async def test_a_process_is_alive(cast: Cast) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
-async def test_a_satchel_with_all_its_indexes_is_ready(cast: Cast) -> None:
+READY = {"status": "ready", "missingIndexes": [], "pendingSteps": []}
+
+
+async def test_a_satchel_with_all_its_indexes_and_steps_is_ready(cast: Cast, database: AsyncDatabase[Any]) -> None:
+    await take_steps(database)
     answer = await cast.nobody.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "missingIndexes": []})
+    assert (answer.status_code, answer.json()) == (200, READY)
+
+
+async def test_a_satchel_with_steps_pending_is_not_ready_and_says_which(
+    cast: Cast, database: AsyncDatabase[Any]
+) -> None:
+    answer = await cast.nobody.get("/readyz")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.json()["pendingSteps"] == [name_of(step) for step in STEPS]
+    assert "python -m scripts migrate" in answer.json()["detail"]
+    await take_steps(database)
+    last = name_of(STEPS[-1])
+    await database.migrations.delete_one({"_id": last})
+    assert (await cast.nobody.get("/readyz")).json()["pendingSteps"] == [last]
+    await take_steps(database)
+    assert (await cast.nobody.get("/readyz")).json() == READY
+
+
+async def test_a_step_that_is_refused_leaves_satchel_not_ready(cast: Cast, database: AsyncDatabase[Any]) -> None:
+    await Activity(user_id=ObjectId(), app_id="notes", event_type="lost").add()
+    with pytest.raises(StepRefused):
+        await take_steps(database)
+    answer = await cast.nobody.get("/readyz")
+    assert (answer.status_code, answer.json()["pendingSteps"]) == (503, [name_of(step) for step in STEPS[1:]])
 
 
 async def test_a_satchel_that_lacks_an_index_is_not_ready_and_says_which(
     cast: Cast, database: AsyncDatabase[Any]
 ) -> None:
+    await take_steps(database)
     await User.raw().drop_index("email_1")
     try:
         answer = await cast.nobody.get("/readyz")

@@ -6,10 +6,10 @@ As adding a foreign key to a table with rows does, it looks at what is there fir
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app.jobs import Claim
+from app.migrations.step import StepRefused
 from app.relations import audit
 from models.base import Raw
 from models.relations import RELATIONS
-from scripts.migrations.step import StepRefused
 
 
 async def count(database: AsyncDatabase[Raw]) -> int:

@@ -8,7 +8,8 @@ A new step is one more name below.
 from types import ModuleType
 from typing import Final
 
-from scripts.migrations import s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps
+from app.migrations import s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps
+from models.migration import Migration
 
 STEPS: Final[tuple[ModuleType, ...]] = (s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps)
 
@@ -16,3 +17,9 @@ STEPS: Final[tuple[ModuleType, ...]] = (s0001_ledger_stages, s0002_policies_hold
 def name_of(step: ModuleType) -> str:
     """A step's name: that of its module."""
     return step.__name__.rpartition(".")[2]
+
+
+async def pending() -> list[str]:
+    """The names of the steps that this database has not taken yet, in their order."""
+    applied = await Migration.find_applied()
+    return [name for name in map(name_of, STEPS) if name not in applied]
