@@ -33,6 +33,7 @@ T = TypeVar("T")
 DURABLE: Final = WriteConcern(w="majority", j=True)
 MAJORITY: Final = ReadConcern("majority")
 _AGAIN_SECONDS: Final = 0.5
+_TIMEOUTS: Final = 4  # of one command: how long a transaction is run again because others were faster
 _LOSERS: Final = "transactions that have lost once"
 _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", default=None)
 
@@ -112,7 +113,7 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
 
     Raises:
         pymongo.errors.DuplicateKeyError: a unique value is taken; nothing was written. Start again from outside.
-        Unavailable: others were faster for half a minute.
+        Unavailable: others were faster for too long.
     """
     if (outer := _joined.get()) is not None:
         return await work(outer)
@@ -124,7 +125,8 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
 
 async def _get_on(work: Callable[[AsyncClientSession], Awaitable[T]], closing: ObjectId | None) -> T:
     """Run work that was overtaken again until it is not; once it has failed to close a parent, it goes first."""
-    patience = Patience()
+    limit = client().options.timeout
+    patience = Patience(_TIMEOUTS * limit) if limit else Patience()
     try:
         while True:
             await patience.again()  # out of the line: whom we wait for may stand in it

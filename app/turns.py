@@ -15,7 +15,7 @@ from typing import Final
 
 from app.errors import Unavailable
 
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 20.0
 """How long somebody is overtaken again and again before they are told so."""
 _FIRST_PAUSE: Final = 0.002
 _GROWTH: Final = 1.5
@@ -27,15 +27,15 @@ _has_turn: ContextVar[bool] = ContextVar("has_turn", default=False)
 class Patience:
     """Tries of one writer: a random pause between them, each longer than the one before, and an end to them."""
 
-    def __init__(self) -> None:
-        self._ends = time.monotonic() + PATIENCE_SECONDS
+    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
+        self._ends = time.monotonic() + seconds
         self._longest = _FIRST_PAUSE
 
     async def again(self) -> None:
         """Pause, since somebody else was faster.
 
         Raises:
-            Unavailable: that has been so for half a minute.
+            Unavailable: that has been so for too long.
         """
         if time.monotonic() > self._ends:
             raise Unavailable("others who write the same were faster, again and again")

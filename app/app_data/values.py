@@ -96,7 +96,7 @@ async def patch_value(
     Raises:
         NotFound: there is no live value.
         VersionMismatch: the precondition does not hold.
-        Unavailable: other writers were faster for half a minute.
+        Unavailable: other writers were faster for too long.
     """
     patch = parse_json(body)
     async with turn(AppData, *place.key) as patience:
