@@ -54,6 +54,7 @@ class Code(StrEnum):
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     INACTIVE = "inactive"
     BAD_SIGNATURE = "bad_signature"
+    BAD_HOST = "bad_host"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {
@@ -137,6 +138,16 @@ class BadReference(Problem):
     def __init__(self, detail: str, field: str) -> None:
         error = {"pointer": f"/{field.split('.', maxsplit=1)[0]}", "code": self.code.value, "detail": detail}
         super().__init__(detail, errors=[error])
+
+
+class BadHost(Problem):
+    """The request has no `Host` line, several, or a malformed one (RFC 9112, section 3.2)."""
+
+    status, code = 400, Code.BAD_HOST
+
+    def __init__(self, code: str, detail: str) -> None:
+        errors = [{"pointer": "header:Host", "code": code, "detail": detail}]
+        super().__init__(detail, errors=errors, headers={"Connection": "close"})
 
 
 class Unauthenticated(Problem):

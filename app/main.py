@@ -40,6 +40,7 @@ from app.console.routes import router as console
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
 from app.head import Heads
+from app.hosts import Hosts
 from app.hot import HotEndpoint, HotRoutes
 from app.keyring import load_keyring
 from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
@@ -164,7 +165,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
                 allow_headers=_ANY_HEADER,
                 expose_headers=_SENT_HEADERS,
             )
-        return Observed(inner, settings)
+        return Observed(Hosts(inner), settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
 

@@ -83,6 +83,11 @@ class Served:
         body = {"name": "test", "scopes": scopes, "appId": app_id}
         return str(httpx.post(f"{self.url}/v1/api-keys", json=body, headers=self.headers).json()["key"])
 
+    def post(self, path: str, body: Any) -> Any:
+        answer = httpx.post(f"{self.url}{path}", json=body, headers=self.headers, timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def get(self, path: str, **params: Any) -> Any:
         answer = httpx.get(f"{self.url}{path}", params=params, headers=self.headers, timeout=30)
         assert answer.status_code == 200, answer.text
