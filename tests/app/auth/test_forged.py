@@ -79,7 +79,9 @@ async def status_of(app: Any, method: str, path: str, headers: list[tuple[bytes,
         nonlocal found
         found = message.get("status", found)
 
-    kind = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())] if body else []
+    kind = [(b"host", b"satchel.test")]
+    if body:
+        kind += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http"}
     scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
     scope |= {"headers": [*headers, *kind], "client": ("127.0.0.1", 1), "server": ("satchel.test", 80)}
