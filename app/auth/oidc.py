@@ -31,6 +31,9 @@ _KEEP_USED: Final = timedelta(minutes=10)
 _AGAIN_AFTER: Final = 5.0
 _LONGEST_STALE: Final = 24 * 60 * 60
 _URL: Final = re.compile(r"https?://\S{1,2040}")
+_GOOGLE: Final = "google"
+_GOOGLE_ISSUERS: Final = ("https://accounts.google.com", "accounts.google.com")
+_GMAIL: Final = "@gmail.com"
 _REFUSED: Final = "the ID token is not valid"
 
 
@@ -38,7 +41,7 @@ _REFUSED: Final = "the ID token is not valid"
 class Evidence:
     """Who somebody has shown to be: the identity, and what its provider says of them.
 
-    `email` is canonical. `verified` says whether the provider has seen that the mailbox is theirs. Of an ID token,
+    `email` is canonical. `verified` says whether the provider vouches that the mailbox is theirs. Of an ID token,
     `token` is the SHA-256 of what is signed (signatures have several spellings) and `token_ends` its `exp`.
     """
 
@@ -193,10 +196,22 @@ def _evidence(name: str, claims: Mapping[str, Any]) -> Evidence:
         provider=name,
         provider_id=subject,
         email=email,
-        verified=email is not None and claims.get("email_verified") in (True, "true"),
+        verified=email is not None and claims.get("email_verified") is True and _is_authoritative(name, email, claims),
         name=_text(claims.get("name")),
         picture=_picture(claims.get("picture")),
     )
+
+
+def _is_authoritative(name: str, email: str, claims: Mapping[str, Any]) -> bool:
+    """Whether the provider runs the mailbox, so that what it has once seen of it still holds.
+
+    Google verifies a mailbox elsewhere once, and says `email_verified` of it for good; whose it is today it knows of
+    Gmail and of Workspace, which `hd` tells (Google Identity, Verify the Google ID token on your server side).
+    """
+    if name != _GOOGLE and claims["iss"] not in _GOOGLE_ISSUERS:
+        return True
+    domain = claims.get("hd")
+    return email.endswith(_GMAIL) or (isinstance(domain, str) and bool(domain))
 
 
 def _email(claimed: object) -> str | None:

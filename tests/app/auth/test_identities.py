@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from app.sign_in_settings import OidcProvider
 from models import AuditEvent, AuthIdentity, PhoneOtp, User
 from models.base import now
 from tests.app.auth.conftest import PHONE, World
+from tests.conftest import MakeApi
 from tests.harness import Caller, version_of
 from tests.outside.sign_in import NONCE
 
@@ -29,27 +31,82 @@ async def confirmed(world: World, caller: Caller, address: str) -> Any:
 
 async def test_a_verified_email_joins_who_holds_the_same_verified(world: World) -> None:
     ann = world.person(await world.by_email(ANN))
-    joined = await world.by_token("google", "g-1", email="ANN@example.com", email_verified=True)
+    joined = await world.by_token("google", "g-1", email="ANN@example.com", email_verified=True, hd="example.com")
     assert (joined.json()["userId"], joined.json()["created"]) == (ann.id, False)
     assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email", "google"]
 
 
-@pytest.mark.parametrize(
-    ("provider", "claims"),
-    [
-        ("google", {"email": ANN}),
-        ("google", {"email": ANN, "email_verified": False}),
-        ("facebook", {"email": ANN, "email_verified": True}),
-    ],
-)
-async def test_an_unverified_email_or_another_provider_joins_nobody(
+async def test_gmail_needs_no_workspace_to_join(world: World) -> None:
+    ann = world.person(await world.by_email("ann@gmail.com"))
+    joined = await world.by_token("google", "g-1", email="Ann@GMail.com", email_verified=True)
+    assert (joined.json()["userId"], joined.json()["created"]) == (ann.id, False)
+
+
+UNVERIFIED: dict[str, tuple[str, dict[str, Any]]] = {
+    "unsaid": ("google", {"hd": "example.com"}),
+    "false": ("google", {"email_verified": False, "hd": "example.com"}),
+    "text": ("google", {"email_verified": "true", "hd": "example.com"}),
+    "number": ("google", {"email_verified": 1, "hd": "example.com"}),
+    "list": ("google", {"email_verified": [True], "hd": "example.com"}),
+    "object": ("google", {"email_verified": {"value": True}, "hd": "example.com"}),
+    "mailbox elsewhere": ("google", {"email_verified": True}),
+    "empty hd": ("google", {"email_verified": True, "hd": ""}),
+    "hd is no text": ("google", {"email_verified": True, "hd": True}),
+    "not gmail": ("google", {"email_verified": True, "email": "ann@gmail.com.example"}),
+    "nearly gmail": ("google", {"email_verified": True, "email": "ann@notgmail.com"}),
+    "gmail, text": ("google", {"email_verified": "true", "email": "ann@gmail.com"}),
+    "does not join": ("facebook", {"email_verified": True}),
+    "does not join, text": ("facebook", {"email_verified": "true"}),
+}
+
+
+@pytest.mark.parametrize(("provider", "claims"), UNVERIFIED.values(), ids=UNVERIFIED)
+async def test_an_email_that_the_provider_does_not_vouch_for_joins_nobody(
     world: World, provider: str, claims: dict[str, Any]
 ) -> None:
-    ann = world.person(await world.by_email(ANN))
+    claims = {"email": ANN, **claims}
+    ann = world.person(await world.by_email(claims["email"]))
     other = world.person(await world.by_token(provider, "x-1", **claims))
     assert other.id != ann.id
     assert (await other.get("/v1/users/me")).json()["email"] is None
     assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email"]
+
+
+@pytest.mark.parametrize(("provider", "claims"), UNVERIFIED.values(), ids=UNVERIFIED)
+async def test_an_email_that_the_provider_does_not_vouch_for_is_no_new_users(
+    world: World, provider: str, claims: dict[str, Any]
+) -> None:
+    """Else whoever has the mailbox today would be joined to whoever had it once."""
+    claims = {"email": ANN, **claims}
+    other = world.person(await world.by_token(provider, "x-1", **claims))
+    me = (await other.get("/v1/users/me")).json()
+    assert (me["email"], me["emailVerifiedAt"]) == (None, None)
+    assert world.person(await world.by_email(claims["email"])).id != other.id
+
+
+async def test_a_provider_that_is_google_by_its_issuer_is_held_against_googles_rule(
+    make_api: MakeApi, outside: dict[str, Any], world: World
+) -> None:
+    issuer = "https://accounts.google.com"
+    own = OidcProvider(issuers=[issuer], jwks_url=f"{world.issuer.url}/keys", client_ids=["client"])
+    api = await make_api(**outside | {"oidc_providers": {"work": own}, "joining_providers": ["work", "email"]})
+    ann = world.person(await world.by_email(ANN))
+    claims = {"email": ANN, "email_verified": True, "iss": issuer}
+    found = []
+    for subject, domain in (("w-1", None), ("w-2", "example.com")):
+        body = {"idToken": world.issuer.token(subject, hd=domain, **claims), "nonce": NONCE}
+        found.append((await api.caller(None).post("/v1/auth/oidc/work", json=body)).json()["userId"] == ann.id)
+    assert found == [False, True]
+
+
+async def test_an_email_that_google_vouches_for_no_longer_keeps_nothing_verified(world: World) -> None:
+    """The Workspace is left: unlinking the mailbox's own way of signing in leaves nobody who vouches."""
+    ann = world.person(await world.by_email(ANN))
+    await world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com")
+    await world.by_token("google", "g-1", email=ANN, email_verified=True)
+    email = (await ann.get("/v1/users/me/identities")).json()["items"][0]
+    assert (await ann.delete(f"/v1/users/me/identities/{email['id']}")).status_code == 204
+    assert (await ann.get("/v1/users/me")).json()["emailVerifiedAt"] is None
 
 
 async def test_nobody_joins_a_user_whose_email_was_not_verified(world: World) -> None:
@@ -184,7 +241,7 @@ async def test_an_identity_whose_user_is_gone_signs_somebody_new_in(world: World
 )
 async def test_an_address_that_only_folds_to_anothers_joins_nobody(world: World, held: str, claimed: str) -> None:
     ann = world.person(await world.by_email(held))
-    other = world.person(await world.by_token("google", "g-1", email=claimed, email_verified=True))
+    other = world.person(await world.by_token("google", "g-1", email=claimed, email_verified=True, hd="example.com"))
     assert other.id != ann.id
     assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email"]
 
@@ -199,7 +256,7 @@ async def test_a_code_goes_to_the_address_that_was_typed_and_to_no_other(world: 
 
 
 async def test_an_unlinked_provider_does_not_join_again_by_the_email_that_it_vouched_for(world: World) -> None:
-    claims = {"email": ANN, "email_verified": True}
+    claims = {"email": ANN, "email_verified": True, "hd": "example.com"}
     ann = world.person(await world.by_token("google", "g-1", **claims))
     await linked(world, ann, "facebook", "f-1")
     facebook = (await ann.get("/v1/users/me/identities")).json()["items"][1]
@@ -215,7 +272,7 @@ async def test_an_unlinked_provider_does_not_join_again_by_the_email_that_it_vou
 
 async def test_an_email_that_another_identity_vouches_for_stays_verified(world: World) -> None:
     ann = world.person(await world.by_email(ANN))
-    await world.by_token("google", "g-1", email=ANN, email_verified=True)
+    await world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com")
     google = (await ann.get("/v1/users/me/identities")).json()["items"][1]
     assert (await ann.delete(f"/v1/users/me/identities/{google['id']}")).status_code == 204
     assert (await ann.get("/v1/users/me")).json()["emailVerifiedAt"] is not None

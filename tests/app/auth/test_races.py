@@ -57,7 +57,7 @@ async def test_fifty_racing_requests_send_one_code(world: World) -> None:
 
 
 async def test_fifty_racing_first_sign_ins_make_one_user(world: World) -> None:
-    claims = {"email": "ann@example.com", "email_verified": True}
+    claims = {"email": "ann@example.com", "email_verified": True, "hd": "example.com"}
     bodies = [{"idToken": world.issuer.token("g-1", **claims), "nonce": NONCE} for _ in range(50)]
     path = "/v1/auth/oidc/google"
     answers = await asyncio.gather(*(world.nobody.post(path, json=body) for body in bodies))
@@ -71,7 +71,7 @@ async def test_fifty_racing_first_sign_ins_make_one_user(world: World) -> None:
 async def test_first_sign_ins_in_two_ways_with_one_verified_email_make_one_user(world: World) -> None:
     challenge = await world.challenge(email="ann@example.com")
     code = world.mailbox.code("ann@example.com")
-    google = world.by_token("google", "g-1", email="ann@example.com", email_verified=True)
+    google = world.by_token("google", "g-1", email="ann@example.com", email_verified=True, hd="example.com")
     email = world.nobody.post("/v1/auth/otp/verify", json={"challengeId": challenge, "code": code})
     answers = await asyncio.gather(google, email)
     assert [answer.status_code for answer in answers] == [200, 200]

@@ -83,7 +83,8 @@ class PhoneCode:
 
 
 async def test_a_person_signs_in_by_google_and_is_known(world: World) -> None:
-    claims = {"email": "Ann@Example.com", "email_verified": True, "name": "Ann", "picture": "https://x.test/a.png"}
+    claims = {"email": "Ann@Example.com", "email_verified": True, "hd": "example.com", "name": "Ann"}
+    claims["picture"] = "https://x.test/a.png"
     ann = world.person(await world.by_token("google", "g-1", **claims))
     me = (await ann.get("/v1/users/me/complete")).json()
     assert (me["user"]["email"], me["user"]["name"], me["user"]["authMethods"]) == (
