@@ -76,7 +76,7 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "test_failed": "A `test` operation of a JSON Patch found another value.",
     "too_deep": "Nested more than 64 levels.",
     "too_long": "Too many characters, bytes or items.",
-    "too_many": "More items, or more buckets of time, than one request may ask for.",
+    "too_many": "More items, more buckets of time, or one parameter more often, than a request may have.",
     "too_short": "Too few characters or items.",
     "unacceptable_url": "A URL that nothing is sent to, such as one that leads within.",
     "unknown": "There is no such field or query parameter.",

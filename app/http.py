@@ -1,7 +1,7 @@
 """What HTTP asks of every route: strict bodies, ETags and preconditions, patches, cursors, problem responses."""
 
 import re
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
@@ -9,9 +9,6 @@ from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from bson import ObjectId
 from fastapi import Query, Request, Response
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -22,13 +19,13 @@ from app.cursors import bind_cursors, decode_cursor, encode_cursor
 from app.errors import Invalid, NotFound, Problem, ResultGone, VersionMismatch
 from app.etags import etag, tag_of
 from app.principal import asks_for_caller, authenticate
+from app.queries import check_query, query_names
 from models.base import Raw, Stored
 from models.precondition import Expected
 
 T = TypeVar("T")
 MAX_PAGE: Final = 200
 _JSON_TYPE: Final = (b"content-type", b"application/json")
-_QUERY: Final = ParamTypes.query
 REPEATS: Final = "satchel.repeats"
 """In a request's scope: whether it repeats, by its Idempotency-Key, one that was done."""
 GONE: Final = "an earlier request with this Idempotency-Key was done, and what it wrote is not there any more"
@@ -45,7 +42,7 @@ class StrictRequest(Request):
 
 class StrictRoute(APIRoute):
     """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query parameter that it does not
-    declare: every router of ours is made with it. A subclass with `any_query = True` takes any parameter.
+    declare, or twice: every router of ours is made with it. A subclass with `any_query = True` takes any parameter.
 
     The caller is asked for before the body is read: FastAPI by itself reads and parses whatever anybody sends.
     """
@@ -56,7 +53,7 @@ class StrictRoute(APIRoute):
         """FastAPI's handler, given a `StrictRequest`."""
         handler = super().get_route_handler()
         takes_json = self.body_field is not None
-        names = _query_names(self.dependant)
+        names, lists = query_names(self.dependant)
         known = None if self.any_query else names
         is_list = "cursor" in names
         has_caller = asks_for_caller(self.dependant)
@@ -68,7 +65,7 @@ class StrictRoute(APIRoute):
             if has_caller:
                 await authenticate(scope)
             if known is not None and scope["query_string"]:
-                check_query(request.query_params, known)
+                check_query((name for name, _ in request.query_params.multi_items()), known, lists)
             if is_list:
                 bind_cursors(scope, request.query_params.multi_items())
             try:
@@ -85,26 +82,6 @@ class StrictRoute(APIRoute):
                 raise
 
         return strict
-
-
-def _query_names(dependant: Dependant) -> frozenset[str]:
-    return frozenset(
-        field.alias for field in get_flat_params(dependant) if getattr(field.field_info, "in_", "") == _QUERY
-    )
-
-
-def check_query(sent: Iterable[str], known: Collection[str]) -> None:
-    """See that a route knows each query parameter: one that is misspelt must not be taken for left out.
-
-    Raises:
-        Invalid: it does not; `errors` names those that it does not know.
-    """
-    if unknown := [name for name in dict.fromkeys(sent) if name not in known]:
-        taken = ", ".join(sorted(known)) or "none"
-        errors = [
-            {"pointer": f"?{name}", "code": "unknown", "detail": f"this route takes: {taken}"} for name in unknown
-        ]
-        raise Invalid(f"?{unknown[0]}: there is no such query parameter here", errors=errors)
 
 
 def versions_of(header: str) -> Expected:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
+from models.base import MOMENT
 from models.values import UnstorableValue
 
 _OTHER: Final = "it does not have the form that is taken here"
@@ -18,7 +19,6 @@ _BOOLEAN: Final = "it must be true or false"
 _STRING: Final = "it must be a string"
 _DATE: Final = "it must be a date such as 2026-11-20"
 _TIME: Final = "it must be a time of day such as 08:30:00"
-_MOMENT: Final = "it must be a time such as 2026-11-20T08:30:00Z"
 _DURATION: Final = "it must be a duration such as PT15M"
 _URL: Final = "it must be a URL such as https://example.com/path"
 _UUID: Final = "it must be a UUID"
@@ -100,10 +100,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "date_future": "it must be a day after today",
     "time_type": _TIME,
     "time_parsing": _TIME,
-    "datetime_type": _MOMENT,
-    "datetime_parsing": _MOMENT,
-    "datetime_object_invalid": _MOMENT,
-    "datetime_from_date_parsing": _MOMENT,
+    "datetime_type": MOMENT,
+    "datetime_parsing": MOMENT,
+    "datetime_object_invalid": MOMENT,
+    "datetime_from_date_parsing": MOMENT,
     "datetime_past": "it must be a time before now",
     "datetime_future": "it must be a time after now",
     "timezone_naive": "it must be a time without an offset from UTC",

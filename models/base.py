@@ -20,6 +20,7 @@ from models.values import UnstorableValue, escape_row, unescape_row
 Session = AsyncClientSession | None
 _AHEAD = timedelta(days=1)
 _IDS_AT_ONCE: Final = 5000  # in one query
+MOMENT: Final = "it must be a time such as 2026-11-20T08:30:00Z"
 WRITE_CONFLICT: Final = 112
 """The server's code for a transaction that would write what another has written."""
 Raw = dict[str, Any]
@@ -70,8 +71,28 @@ def _not_absent(value: object) -> object:
 Reference = Annotated[PydanticObjectId, BeforeValidator(_not_absent)]
 """An id that a body must name: of a null, PydanticObjectId alone would make a fresh id."""
 
+_DATED: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_BEFORE_OFFSET: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[^ ]+ [0-9]{2}:?[0-9]{2}")
+
+
+def _written_out(value: object) -> object:
+    """A time as text must have its date written out: of bare digits pydantic makes seconds since 1970."""
+    if isinstance(value, str):
+        if _BEFORE_OFFSET.fullmatch(value):
+            raise UnstorableValue("", "malformed", f"{MOMENT}; the plus of an offset is written %2B in a query")
+        if _DATED.match(value):
+            return value
+        raise UnstorableValue("", "malformed", MOMENT)
+    if isinstance(value, (bool, int, float)):
+        raise UnstorableValue("", "wrong_type", MOMENT)
+    return value
+
+
+ClockTime = Annotated[datetime, BeforeValidator(_written_out)]
+"""A time as it was written: aware where it has an offset, naive where it has none and the reader knows the zone."""
+
 Timestamp = Annotated[
-    datetime,
+    ClockTime,
     AfterValidator(to_milliseconds),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]

@@ -16,6 +16,7 @@ from app.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
 from app.http import Cursor, Expand, Limit, Page, StrictRoute, page, problems
 from app.idempotency import Claim, IdempotencyClaim, once
 from app.principal import Caller, authorize
+from app.queries import check_span
 from app.relations.leases import Lease, leases
 from app.users.views import Embedded, UserView, View, expand_user
 from models.activity import Activity, ActivityContent, EventType, SessionId
@@ -86,6 +87,7 @@ async def list_activity(
     expand: Expand = None,
 ) -> Page[ActivityView]:
     """The newest first; nothing older than 90 days."""
+    check_span(start, end)
     user_id = caller.resolve(userId)
     app_id = app_id or (None if caller.is_admin else caller.app_id)
     authorize(caller, "data:read", user_id=user_id, app_id=app_id)

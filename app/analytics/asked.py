@@ -1,7 +1,7 @@
 """What a query asks for: span, buckets, timezone, filters; and whether the caller may ask it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Final, Literal
 
 from bson import ObjectId
@@ -12,15 +12,18 @@ from app.analytics.reader import Filter
 from app.analytics.slots import SLOT_MS, milliseconds, moment_of
 from app.errors import Invalid
 from app.principal import Caller, Principal, authorize
+from app.queries import check_span
 from app.relations.leases import leases
 from models.analytics import EventCategory, EventName
 from models.app import AppId
-from models.base import Timestamp, now, parse_id
+from models.base import ClockTime, now, parse_id, to_milliseconds
 from models.user import User
 
 _DEFAULT_SPAN: Final = timedelta(days=30)
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_BY_MINUTE: Final = timedelta(hours=24)
+_FROM: Final = "Inclusive; 30 days ago if absent. Without an offset it is of `tz`: a date is that day's midnight there."
+_TO: Final = "Exclusive; now if absent. Without an offset it is of `tz`."
 Format = Annotated[
     Literal["json", "csv", "ndjson"] | None, Query(alias="format", description="Instead of the Accept header.")
 ]
@@ -41,8 +44,8 @@ class Asked:
 async def asked(
     caller: Caller,
     request: Request,
-    start: Annotated[Timestamp | None, Query(alias="from", description="Inclusive; 30 days ago if absent.")] = None,
-    end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive; now if absent.")] = None,
+    start: Annotated[ClockTime | None, Query(alias="from", description=_FROM)] = None,
+    end: Annotated[ClockTime | None, Query(alias="to", description=_TO)] = None,
     interval: Annotated[
         Interval | None, Query(description="Width of a bucket; absent: one for the whole span.")
     ] = None,
@@ -70,19 +73,36 @@ async def asked(
 def span(start: datetime | None, end: datetime | None, interval: Interval | None, tz: str) -> Period:
     """The period, by default the last 30 days, which begin and end with a whole quarter of an hour.
 
+    Args:
+        start: inclusive; a naive one is of the timezone's clock, and so is `end`.
+        end: exclusive.
+        interval: width of a bucket.
+        tz: IANA name of a timezone.
+
     Raises:
         Invalid: it ends before it begins, or has too many buckets.
     """
+    zone = zone_of(tz)
+    start, end = _by_clock(start, zone, "?from"), _by_clock(end, zone, "?to")
     until = end or _up(now() + timedelta(milliseconds=1))
     since = start or _down(max(until, _EARLIEST + _DEFAULT_SPAN) - _DEFAULT_SPAN)
-    if since > until:
-        raise Invalid.field("?from", "out_of_range", "from is later than to")
+    check_span(since, until)
     if interval == "minute":
         if start is None:
             since = until - timedelta(hours=1)
         if until - since > _LONGEST_BY_MINUTE:
             raise Invalid.field("?interval", "too_many", "minutes are for spans of at most 24 hours")
-    return Period.of(since, until, interval, zone_of(tz))
+    return Period.of(since, until, interval, zone)
+
+
+def _by_clock(moment: datetime | None, zone: tzinfo, pointer: str) -> datetime | None:
+    """The moment that a clock of the zone shows, the first of two; one with an offset is as it is."""
+    if moment is None:
+        return None
+    try:
+        return to_milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+    except ValueError as error:
+        raise Invalid.field(pointer, "out_of_range", str(error)) from None
 
 
 def _down(moment: datetime) -> datetime:

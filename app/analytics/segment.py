@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from app.analytics.ingest import Told, split
 from app.analytics.quarantine import Bad
-from models.base import Timestamp, to_milliseconds
+from models.base import to_milliseconds
 
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 _CATEGORIES: Final = frozenset({"engagement", "conversion", "error", "custom"})
-_TIME: Final = TypeAdapter(Timestamp)
+_TIME: Final = TypeAdapter(datetime)
 _LONGEST_ID: Final = 256
 
 Item = dict[str, Any]
@@ -186,6 +186,6 @@ def _moment(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        return _TIME.validate_python(value)
-    except ValidationError:
+        return to_milliseconds(_TIME.validate_python(value))
+    except ValueError:
         return None

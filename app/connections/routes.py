@@ -50,6 +50,7 @@ from app.idempotency import IdempotencyClaim
 from app.keyring import keyring_of
 from app.patches import patch_kind
 from app.principal import Caller, authorize
+from app.queries import check_span
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.signatures import Signed
@@ -225,6 +226,7 @@ async def list_transactions(
     cursor: Cursor = None,
 ) -> Page[TransactionView]:
     """The newest first."""
+    check_span(start, end)
     account = await find_account(caller, "connections:read", parse_id(bankAccountId))
     after: Any = decode_cursor(cursor, str, ObjectId)
     found = await Transaction.list_of(ObjectId(account.id), limit + 1, start=start, end=end, status=status, after=after)

@@ -16,7 +16,7 @@ from app.analytics.slots import SLOT_MS, milliseconds, moment_of
 from app.errors import Problem
 from app.principal import Principal
 from models.analytics import EventCategory
-from models.base import Timestamp, now, rfc3339
+from models.base import ClockTime, now, rfc3339
 
 RANGES: Final = {
     "24h": timedelta(hours=24),
@@ -27,7 +27,7 @@ RANGES: Final = {
 INTERVALS: Final[dict[str, Interval]] = {"24h": "hour", "7d": "day", "30d": "day", "90d": "week"}
 CATEGORIES: Final = get_args(EventCategory)
 KEPT: Final = ("range", "from", "to", "interval", "tz", "appId", "eventName", "eventCategory", "step")
-_TIME: Final = TypeAdapter(Timestamp)
+_TIME: Final = TypeAdapter(ClockTime)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ async def test_from_is_inclusive_and_to_exclusive(cast: Cast) -> None:
     assert await listed(cast.owner, **{"from": second}) == ["second"]
     assert await listed(cast.owner, **{"to": first}) == []
     assert await listed(cast.owner, **{"from": first, "hours": 2.5}) == ["second"]
-    assert await listed(cast.owner, **{"from": second, "to": first}) == []
+    assert await listed(cast.owner, **{"from": second, "to": second}) == []
 
 
 async def test_nothing_older_than_90_days_is_shown_before_the_database_removes_it(cast: Cast) -> None:
