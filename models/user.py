@@ -8,9 +8,10 @@ from bson import ObjectId
 from pydantic import AfterValidator, Field
 
 from models.base import Fields, Session, Stored, Timestamp, now
-from models.email import canonical_email
+from models.email import canonical_email, sought_email
 
 Email = Annotated[str, AfterValidator(canonical_email)]
+SoughtEmail = Annotated[str, AfterValidator(sought_email)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 ForeignId = Annotated[str, Field(min_length=1, max_length=256)]
 Grant = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
@@ -40,6 +41,7 @@ class User(UserContent, Stored):
     every session but one: access tokens of servers that were minted before it do nothing sensitive any more.
     """
 
+    email: str | None = None  # as it is stored: what is no address by a later rule is still read
     account_id: PydanticObjectId | None = None
     last_login: Timestamp | None = None
     email_verified_at: Timestamp | None = None

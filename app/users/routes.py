@@ -33,7 +33,7 @@ from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
 from models.deletion import Deletion
-from models.user import User, UserContent
+from models.user import SoughtEmail, User, UserContent
 
 router = APIRouter(prefix="/v1/users", route_class=StrictRoute, tags=["Users"])
 
@@ -71,7 +71,7 @@ async def create(
 )
 async def list_users(
     caller: Caller,
-    email: Annotated[str | None, Query(max_length=1024, description="In any spelling.")] = None,
+    email: Annotated[SoughtEmail | None, Query(max_length=1024, description="In any spelling; `+` is `%2B`.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[UserView]:

@@ -28,6 +28,7 @@ class View(Fields):
 class UserView(UserContent, View):
     """A user."""
 
+    email: str | None = None
     account_id: PydanticObjectId | None = None
     last_login: Timestamp | None = None
     email_verified_at: Timestamp | None = None

@@ -56,7 +56,7 @@ async def test_any_number_of_people_have_no_email(cast: Cast) -> None:
     assert [(await cast.admin.post("/v1/users", json={})).status_code for _ in range(3)] == [201] * 3
 
 
-@pytest.mark.parametrize("email", ["nobody@example.com", "", "no address", "@"])
+@pytest.mark.parametrize("email", ["nobody@example.com", "nobody@bücher.example"])
 async def test_an_email_of_nobody_finds_nobody(cast: Cast, email: str) -> None:
     found = await cast.admin.get("/v1/users", params={"email": email})
     assert (found.status_code, found.json()) == (200, {"items": [], "nextCursor": None})
