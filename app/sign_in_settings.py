@@ -41,15 +41,27 @@ class SignInSettings(BaseSettings):
     )
     sender_timeout_seconds: float = Field(default=5.0, gt=0, le=30, description="Longest wait for the sender.")
     otp_lifetime_seconds: int = Field(default=300, ge=30, le=3600, description="How long a code is good for.")
-    otp_attempts: int = Field(default=5, ge=1, le=10, description="How many tries a challenge has, over all its codes.")
+    otp_attempts: int = Field(default=5, ge=1, le=10, description="How many tries a challenge has.")
     otp_resend_seconds: int = Field(
-        default=60, ge=1, description="A recipient gets another code after this long at the earliest."
+        default=60,
+        ge=1,
+        description="A requester gets another code to the same recipient after this long at the earliest.",
     )
-    otp_per_recipient_per_day: int = Field(default=10, ge=1, description="Codes to one phone or email address per day.")
+    otp_per_recipient_per_day: int = Field(
+        default=10,
+        ge=1,
+        description="Codes to one phone or email address per day that are sent at once; beyond these one an hour is.",
+    )
     otp_per_client_per_hour: int = Field(
-        default=30, ge=1, description="Codes that one client address may ask for per hour (IPv6: one /64)."
+        default=30,
+        ge=1,
+        description="Codes that a client address (IPv6: a /64), a known device, or a user may ask for per hour.",
     )
-    otp_per_hour: int = Field(default=10_000, ge=1, description="Codes that the whole service sends per hour.")
+    otp_per_hour: int = Field(
+        default=10_000,
+        ge=1,
+        description="Codes that the whole service sends per hour; known devices have as many again.",
+    )
     sign_in_failures_per_client_per_hour: int = Field(
         default=300, ge=1, description="Failed sign-ins of one client address per hour; more are answered 429."
     )

@@ -288,7 +288,6 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"expiresAt": 1}, "TTL: gone when the session is over", {"expireAfterSeconds": 0}),
     ],
     PhoneOtp: [
-        Index({"subject": 1}, "one challenge to a recipient and purpose", UNIQUE),
         Index({"userId": 1}, "the challenges of a user who goes", SPARSE),
         Index({"expiresAt": 1}, "TTL: gone when the code is over", {"expireAfterSeconds": 0}),
     ],

@@ -1,12 +1,13 @@
 """Budgets: how often something was done in a span of time, counted for all processes together."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import Field
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
-from models.base import Session, Stored, Timestamp
+from models.base import Session, Stored, Timestamp, now
 
 
 class Budget(Stored):
@@ -30,3 +31,57 @@ class Budget(Stored):
             return_document=ReturnDocument.AFTER,
         )
         return int(row["spent"])
+
+    @classmethod
+    async def take(cls, name: str, count: int, most: int, expires_at: datetime) -> bool:
+        """Count so many more, unless that would be more than `most`; in one atomic operation.
+
+        Returns:
+            Whether they were counted.
+        """
+        if count > most:
+            return False
+        where = {"_id": name, "spent": {"$lte": most - count}}
+        counted = {"$inc": {"spent": count}}
+        try:
+            await cls.raw().update_one(where, {**counted, "$setOnInsert": {"expiresAt": expires_at}}, upsert=True)
+        except DuplicateKeyError:  # it is used up, or somebody else has just begun it
+            return (await cls.raw().update_one(where, counted)).matched_count == 1
+        return True
+
+    @classmethod
+    async def give_back(cls, name: str, count: int) -> None:
+        """Count so many less, in one atomic operation."""
+        await cls.raw().update_one({"_id": name}, {"$inc": {"spent": -count}})
+
+    @classmethod
+    async def pace(cls, name: str, interval: timedelta, burst: int = 1) -> datetime | None:
+        """Count one more, where each adds an interval to a debt that time pays off, and the debt has room for it.
+
+        This is the generic cell rate algorithm: `burst` at once, then one in each interval. `expiresAt` is when the
+        debt is paid off. One atomic operation.
+
+        Returns:
+            None where it was counted, else when it would be.
+        """
+        moment = now()
+        room = interval * (burst - 1)
+        longer = {"$add": [{"$max": ["$expiresAt", moment]}, int(interval.total_seconds() * 1000)]}
+        change = {"expiresAt": longer, "spent": {"$add": [{"$ifNull": ["$spent", 0]}, 1]}}
+        where = {"_id": name, "expiresAt": {"$lte": moment + room}}
+        try:
+            await cls.raw().update_one(where, [{"$set": change}], upsert=True)
+        except DuplicateKeyError:
+            row = await cls.raw().find_one({"_id": name}, {"expiresAt": 1})
+            return moment + interval if row is None else row["expiresAt"] - room
+        return None
+
+    @classmethod
+    async def let_go(cls, name: str) -> None:
+        """Forget what was counted."""
+        await cls.raw().delete_one({"_id": name})
+
+    @classmethod
+    async def is_there(cls, name: str, *, session: Session = None) -> bool:
+        """Whether anything of this name was counted."""
+        return await cls.raw().find_one({"_id": name}, {"_id": 1}, session=session) is not None

@@ -34,7 +34,6 @@ ALLOWED: Final[dict[str, str]] = {
             "apikeys": "{}",
             "authidentities": "{}",
             "refreshtokens": "{}",
-            "phoneotps": "{}",
             "cardevents": "{}",
             "analytics": "{messageId: {$gt: ?}}",
             "externalids": "{}",

@@ -7,6 +7,7 @@ import httpx
 from app.auth.budgets import Budgets
 from app.auth.oidc import Oidc
 from app.auth.otp import Codes
+from app.auth.requesters import DeviceTokens
 from app.auth.secret import load_secret
 from app.auth.senders import make_sender
 from app.auth.sessions import Sessions
@@ -32,6 +33,7 @@ class SignIn:
         self._to_providers = httpx.AsyncClient(timeout=_FETCH_SECONDS)
         self.budgets = Budgets(settings, secret.key("budgets"))
         self.codes = Codes(settings, secret.key("one-time codes"), make_sender(settings, self._to_sender), self.budgets)
+        self.devices = DeviceTokens(secret.key("device token"))
         self.sessions = Sessions(settings, secret)
         self.oidc = Oidc(settings, self._to_providers)
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
-from app.auth.budgets import client_of
 from app.auth.context import sign_in_of
 from app.auth.identities import CODE_REFUSED, change_email, evidence_of, link, unlink
 from app.auth.otp import email_recipient, phone_recipient
+from app.auth.requesters import Requester
 from app.auth.roles import choose_role
 from app.auth.schemas import (
     Challenge,
@@ -52,7 +52,9 @@ async def ask_email(body: Annotated[EmailRequest, EMAIL_CHANGE], caller: Caller,
     authorize(caller, "users:write", user_id=caller.id)
     parts = sign_in_of(request.scope)
     recipient = email_recipient(body.email)
-    return challenge_view(parts, await parts.codes.send(recipient, "change_email", client_of(request), caller.id))
+    return challenge_view(
+        parts, await parts.codes.send(recipient, "change_email", Requester("user", str(caller.id)), caller.id)
+    )
 
 
 @router.put("/email", operation_id="confirmEmail", summary="Confirm my new email", responses=problems(409))
@@ -62,7 +64,10 @@ async def confirm_email(
     """The code makes the address the user's email, and a way of signing in in the place of the one before."""
     authorize(caller, "users:write", user_id=caller.id)
     async with turn(PhoneOtp, body.challenge_id):
-        return _sent(await change_email(caller.id, await _checked(body, "change_email", caller, request)), response)
+        challenge = await _checked(body, "change_email", caller, request)
+        user = await change_email(caller.id, challenge)
+    await sign_in_of(request.scope).codes.settle(challenge)
+    return _sent(user, response)
 
 
 @router.get(
@@ -89,7 +94,9 @@ async def send_link_code(body: Annotated[PhoneRequest, OTP], caller: Caller, req
     authorize(caller, "users:write", user_id=caller.id)
     parts = sign_in_of(request.scope)
     recipient = phone_recipient(body.phone_number)
-    return challenge_view(parts, await parts.codes.send(recipient, "link", client_of(request), caller.id))
+    return challenge_view(
+        parts, await parts.codes.send(recipient, "link", Requester("user", str(caller.id)), caller.id)
+    )
 
 
 @router.post(
@@ -111,6 +118,7 @@ async def link_identity(
         async with turn(PhoneOtp, answer.challenge_id):
             challenge = await _checked(answer, "link", caller, request)
             identity = await link(caller.id, evidence_of(challenge), challenge)
+        await sign_in_of(request.scope).codes.settle(challenge)
     else:
         try:
             evidence = await sign_in_of(request.scope).oidc.verify(body.provider, body.token(), body.nonce)

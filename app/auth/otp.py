@@ -1,28 +1,28 @@
-"""One-time codes: six digits to a phone or a mailbox, tried a few times, used once (seed 004, `phoneOtps`)."""
+"""One-time codes: digits to a phone or a mailbox, tried a few times, used once (seed 004, `phoneOtps`)."""
 
 import hmac
 import secrets
 import unicodedata
-from datetime import datetime, timedelta
-from typing import Any, Final
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
 
 import phonenumbers
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DuplicateKeyError
 
-from app.auth.budgets import Budgets
+from app.auth.budgets import Budgets, hour_of
+from app.auth.requesters import Requester
 from app.auth.secret import keyed_hash
 from app.auth.senders import Message, Recipient, Sender
 from app.database import transaction
-from app.errors import Invalid, TooManyRequests, Unavailable
+from app.errors import Invalid
 from app.relations.guards import refer
 from app.settings import Settings
 from models.base import now
 from models.email import canonical_email, is_own_spelling
 from models.phone_otp import PhoneOtp, Purpose
-
-_DIGITS: Final = 6
 
 
 def phone_recipient(number: str) -> Recipient:
@@ -60,6 +60,23 @@ def email_recipient(address: str) -> Recipient:
     return Recipient("email", canonical)
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A challenge that was made: its id, how many digits its code has, and whether a message was sent for it."""
+
+    challenge_id: str
+    digits: int
+    message_sent: bool
+
+
+class _Code(NamedTuple):
+    """A code, the name of the shared one that it is, and whether it is to be sent."""
+
+    text: str
+    shared: str | None
+    to_be_sent: bool
+
+
 class Codes:
     """Sends codes and checks them; the same for every recipient, known or not."""
 
@@ -68,45 +85,49 @@ class Codes:
         self._key = key
         self._sender = sender
         self._budgets = budgets
-        self._resend = timedelta(seconds=settings.otp_resend_seconds)
         self._lifetime = timedelta(seconds=settings.otp_lifetime_seconds)
 
-    async def send(self, recipient: Recipient, purpose: Purpose, client: str, user_id: ObjectId | None = None) -> str:
-        """Send a code. Another one to the same recipient belongs to the same challenge and gives it no more tries.
+    async def send(
+        self, recipient: Recipient, purpose: Purpose, requester: Requester, user_id: ObjectId | None = None
+    ) -> Sent:
+        """Send a code. Each request is a challenge with tries of its own, which only its requester knows the id of.
 
         Args:
             recipient: where to.
             purpose: what the code is good for.
-            client: address of who asks.
+            requester: who asks.
             user_id: whose matter it is; None for a sign-in.
 
-        Returns:
-            The id of the challenge.
-
         Raises:
-            TooManyRequests: too soon after the last code, or a budget is used up.
+            TooManyRequests: too soon after their last code, or a budget of theirs or of the service is used up.
             NotFound: the user is gone.
             Unavailable: the sender did not take it.
         """
-        await self._budgets.spend_client(client)
-        subject = keyed_hash(self._key, "subject", recipient.address, purpose, str(user_id or "")).hex()
-        row = await PhoneOtp.raw().find_one({"subject": subject})
-        if row is not None:
-            self._check_resend(PhoneOtp.from_stored(row), now())
-        code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}}"
-        challenge = await self._store(subject, recipient, purpose, user_id, code)
-        try:
-            await self._budgets.spend_code(recipient.address)
-        except TooManyRequests:
-            await self._put_back(challenge, row)
-            raise
-        message = Message(secrets.token_hex(16), recipient, purpose, code, challenge.expires_at)
-        try:
-            await self._sender.send(message)
-        except Unavailable:
-            await self._may_be_sent_again(challenge)
-            raise
-        return challenge.id
+        await self._budgets.spend_requester(requester)
+        async with AsyncExitStack() as undo:
+            asked = await self._budgets.begin(requester, recipient, f"{purpose}:{user_id or ''}", undo)
+            digits, tries_of = await self._budgets.reserve_tries(requester, recipient, undo)
+            code = await self._code(recipient, f"{purpose}:{requester.pool}", requester.pool, digits, undo)
+            challenge_id = secrets.token_urlsafe(16)
+            challenge = PhoneOtp(
+                id=challenge_id,
+                purpose=purpose,
+                phone_number=recipient.address if recipient.channel == "phone" else None,
+                email=recipient.address if recipient.channel == "email" else None,
+                user_id=user_id,
+                code_hash=self._hash(challenge_id, recipient.address, purpose, code.text),
+                shared=code.shared,
+                tries_of=tries_of,
+                asked=asked,
+                expires_at=now() + self._lifetime,
+            )
+            await self._store(challenge)
+            undo.push_async_callback(challenge.remove)
+            if code.to_be_sent:
+                message = Message(secrets.token_hex(16), recipient, purpose, code.text, challenge.expires_at)
+                await self._sender.send(message)
+            undo.pop_all()
+        return Sent(challenge_id, digits, code.to_be_sent)
 
     async def check(
         self, challenge_id: str, code: str, purpose: Purpose, user_id: ObjectId | None = None
@@ -122,66 +143,45 @@ class Codes:
         right = hmac.compare_digest(given, stored)
         return challenge if challenge and right and challenge.user_id == user_id else None
 
+    async def settle(self, challenge: PhoneOtp) -> None:
+        """Give back what a challenge that was consumed did not need."""
+        wrong = challenge.attempts - 1
+        await self._budgets.settle(challenge.tries_of, challenge.asked, self._settings.otp_attempts - wrong)
+
     def _hash(self, challenge_id: str, recipient: str, purpose: str, code: str) -> str:
         return keyed_hash(self._key, "code", challenge_id, recipient, purpose, code).hex()
 
-    def _check_resend(self, challenge: PhoneOtp, moment: datetime) -> None:
-        if challenge.expires_at <= moment:
-            return
-        until = challenge.sent_at + self._resend
-        if challenge.attempts >= self._settings.otp_attempts:
-            until = challenge.expires_at
-        if until > moment:
-            wait = int((until - moment).total_seconds()) + 1
-            raise TooManyRequests("a code was sent just now; wait before asking for another", retry_after=wait)
+    async def _code(self, recipient: Recipient, matter: str, pool: str, digits: int, undo: AsyncExitStack) -> _Code:
+        """A code of the challenge's own while the recipient's day has messages left, then the one of the hour."""
+        if await self._budgets.take_message(recipient, matter, undo):
+            await self._budgets.spend_service(pool)
+            return _Code(f"{secrets.randbelow(10**digits):0{digits}}", None, to_be_sent=True)
+        name = await self._shared_name(recipient, matter, digits)
+        number = int.from_bytes(keyed_hash(self._key, "shared code", name)[:16], "big") % 10**digits
+        first = await self._budgets.take_first(name, undo)
+        if first:
+            await self._budgets.spend_service(pool)
+        return _Code(f"{number:0{digits}}", name, to_be_sent=first)
 
-    async def _store(
-        self, subject: str, recipient: Recipient, purpose: Purpose, user_id: ObjectId | None, code: str
-    ) -> PhoneOtp:
-        async def work(session: AsyncClientSession) -> PhoneOtp:
-            moment = now()
-            row = await PhoneOtp.raw().find_one({"subject": subject}, session=session)
-            if row is not None and row["expiresAt"] > moment:
-                self._check_resend(PhoneOtp.from_stored(row), moment)
-                fields = {
-                    "codeHash": self._hash(row["_id"], recipient.address, purpose, code),
-                    "sentAt": moment,
-                    "expiresAt": moment + self._lifetime,
-                }
-                changed = await PhoneOtp.change({"_id": row["_id"]}, fields, session=session)
-                if changed is not None:
-                    return changed
-            if row is not None:
-                await PhoneOtp.raw().delete_one({"_id": row["_id"]}, session=session)
-            challenge_id = secrets.token_urlsafe(16)
-            challenge = PhoneOtp(
-                id=challenge_id,
-                subject=subject,
-                purpose=purpose,
-                phone_number=recipient.address if recipient.channel == "phone" else None,
-                email=recipient.address if recipient.channel == "email" else None,
-                user_id=user_id,
-                code_hash=self._hash(challenge_id, recipient.address, purpose, code),
-                expires_at=moment + self._lifetime,
-            )
+    async def _shared_name(self, recipient: Recipient, matter: str, digits: int) -> str:
+        """What names the code that a recipient's challenges of this hour share: the first that was not used yet.
+
+        The code follows from the name by the server's key alone, so it can be given to a further challenge although
+        nothing but keyed hashes is stored.
+        """
+        hour = f"{hour_of(now()):%Y-%m-%dT%H}"
+        generation, name = 0, self._name(recipient.address, matter, hour, str(digits), "0")
+        while await PhoneOtp.was_used(name):
+            generation += 1
+            name = self._name(recipient.address, matter, hour, str(digits), str(generation))
+        return name
+
+    def _name(self, *parts: str) -> str:
+        return keyed_hash(self._key, "shared name", *parts).hex()[:32]
+
+    async def _store(self, challenge: PhoneOtp) -> None:
+        async def work(session: AsyncClientSession) -> None:
             await refer(PhoneOtp, challenge.stored(), session)
             await challenge.add(session)
-            return challenge
 
-        try:
-            return await transaction(work)
-        except DuplicateKeyError:  # of two requests at once the other was first
-            raise TooManyRequests("a code was sent just now", retry_after=self._settings.otp_resend_seconds) from None
-
-    async def _put_back(self, challenge: PhoneOtp, before: Any) -> None:
-        """Let the code before, if any, be good again: the new one is not sent."""
-        where = {"_id": challenge.id, "codeHash": challenge.code_hash}
-        if before is None or before["_id"] != challenge.id:
-            await PhoneOtp.raw().delete_one(where)
-        else:
-            fields = {name: before[name] for name in ("codeHash", "sentAt", "expiresAt")}
-            await PhoneOtp.raw().update_one(where, {"$set": fields})
-
-    async def _may_be_sent_again(self, challenge: PhoneOtp) -> None:
-        where = {"_id": challenge.id, "codeHash": challenge.code_hash}
-        await PhoneOtp.raw().update_one(where, {"$set": {"sentAt": now() - self._resend}})
+        await transaction(work)

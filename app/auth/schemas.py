@@ -18,7 +18,12 @@ PhoneNumber = Annotated[
 ]
 Address = Annotated[str, Field(min_length=3, max_length=1024, description="In any spelling.")]
 ChallengeId = Annotated[str, Field(min_length=1, max_length=64)]
-OneTimeCode = Annotated[str, Field(pattern=r"^[0-9]{6}$", description="The six digits that were sent.")]
+OneTimeCode = Annotated[
+    str, Field(pattern=r"^[0-9]{6,16}$", description="The digits that were sent: six, more where many try.")
+]
+DeviceTokenText = Annotated[
+    str, Field(min_length=1, max_length=256, description="Of a sign-in before on this device; another one is ignored.")
+]
 IdToken = Annotated[str, Field(min_length=1, max_length=16_384, description="From the provider.")]
 Nonce = Annotated[
     str, Field(min_length=1, max_length=512, description="What was sent to the provider, or what was hashed for it.")
@@ -31,6 +36,7 @@ class CodeRequest(Fields):
 
     phone_number: PhoneNumber | None = None
     email: Address | None = None
+    device_token: Annotated[DeviceTokenText | None, Field(repr=False)] = None
 
     @model_validator(mode="after")
     def _is_one(self) -> "CodeRequest":
@@ -52,11 +58,16 @@ class EmailRequest(Fields):
 
 
 class Challenge(Fields):
-    """A code is under way; the challenge is what it is given back with."""
+    """A code is under way; the challenge is what it is given back with. Whoever has its id has its tries."""
 
     challenge_id: str
     expires_in: Annotated[int, Field(description="Seconds until the code is over.")]
     resend_in: Annotated[int, Field(description="Seconds until another code may be asked for.")]
+    digits: Annotated[int, Field(description="How many digits the code has.")]
+    message_sent: Annotated[
+        bool,
+        Field(description="False: the recipient had many messages; the newest one with so many digits has the code."),
+    ]
 
 
 class ChallengeAnswer(Fields):
@@ -101,6 +112,9 @@ class TokenPair(Fields):
 
     access_token: Annotated[str, Field(repr=False)]
     refresh_token: Annotated[str, Field(repr=False)]
+    device_token: Annotated[
+        str, Field(repr=False, description="Keep it beyond the session, and send it when asking for a code again.")
+    ]
     token_type: str = "Bearer"  # noqa: S105
     expires_in: Annotated[int, Field(description="Seconds that the access token lives.")]
     session_id: str

@@ -3,6 +3,7 @@
 import time
 from typing import Annotated, Final
 
+from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
 from app.auth.budgets import client_of
@@ -39,14 +40,15 @@ _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 async def send_code(body: Annotated[CodeRequest, OTP], request: Request) -> Challenge:
     """To a phone or an email address; the answer is the same whether anybody signs in by it or not.
 
-    Another code within a minute is 429. After that it belongs to the same challenge, which has five tries in all.
+    Each request is a challenge of its own with five tries. Another one of the same client within a minute is 429.
     """
     if body.phone_number is not None:
         recipient = phone_recipient(body.phone_number)
     else:
         recipient = email_recipient(body.email or "")
     parts = sign_in_of(request.scope)
-    return challenge_view(parts, await parts.codes.send(recipient, "sign_in", client_of(request)))
+    requester = await parts.devices.requester(body.device_token, recipient, client_of(request))
+    return challenge_view(parts, await parts.codes.send(recipient, "sign_in", requester))
 
 
 @router.post("/otp/verify", operation_id="verifyCode", summary="Sign in by a code", responses=problems())
@@ -62,6 +64,7 @@ async def verify_code(body: Annotated[VerifyRequest, OTP_VERIFY], request: Reque
             done = await sign_in(parts.settings, parts.sessions, evidence, _device(body), challenge)
     except Unauthenticated as error:
         raise await parts.refuse(client_of(request), "code", error) from None
+    await parts.codes.settle(challenge)
     return _signed_in(done, request, response)
 
 
@@ -121,6 +124,7 @@ def _pair(session: RefreshToken, token: str, user: User, request: Request, respo
     return TokenPair(
         access_token=access,
         refresh_token=token,
+        device_token=sign_in_of(request.scope).devices.issue(session.user_id, ObjectId(session.id)),
         expires_in=lifetime,
         session_id=str(session.id),
         user_id=str(session.user_id),

@@ -8,10 +8,15 @@ A new step is one more name below.
 from types import ModuleType
 from typing import Final
 
-from app.migrations import s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps
+from app.migrations import s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps, s0004_own_challenges
 from models.migration import Migration
 
-STEPS: Final[tuple[ModuleType, ...]] = (s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps)
+STEPS: Final[tuple[ModuleType, ...]] = (
+    s0001_ledger_stages,
+    s0002_policies_hold,
+    s0003_people_stamps,
+    s0004_own_challenges,
+)
 
 
 def name_of(step: ModuleType) -> str:

@@ -23,12 +23,10 @@ from models import (
     AppData,
     AuditEvent,
     AuthIdentity,
-    Budget,
     Deletion,
     Deployment,
     IntegrityScan,
     Migration,
-    PhoneOtp,
     Preferences,
     Profile,
     RefreshToken,
@@ -47,6 +45,7 @@ from tests.filled import NOW, USERS, event, fill
 from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
+from tests.indexes.sign_in_operations import SIGN_IN_OPERATIONS
 
 ME, APP = USERS[7], "app1"
 AGO = NOW - timedelta(days=20)
@@ -174,12 +173,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "RefreshToken.end": [lambda: RefreshToken.end(ME, ME)],
     "RefreshToken.end_others": [lambda: RefreshToken.end_others(ME, None), lambda: RefreshToken.end_others(ME, ME)],
     "RefreshToken.remove_expired": [lambda: RefreshToken.remove_expired(AGO)],
-    "PhoneOtp.count_attempt": [lambda: PhoneOtp.count_attempt("x", 5)],
-    "PhoneOtp.consume": [
-        lambda: PhoneOtp(id="x", subject="s", purpose="sign_in", code_hash="h", expires_at=NOW).consume()
-    ],
-    "PhoneOtp.remove_expired": [lambda: PhoneOtp.remove_expired(AGO)],
-    "Budget.spend": [lambda: Budget.spend("x", NOW)],
+    **SIGN_IN_OPERATIONS,
     "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x")],
     "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
     "Deletion.find_pending": [lambda: Deletion.find_pending(ME, Stage.CASCADE, 10)],

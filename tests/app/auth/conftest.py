@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from models.budget import Budget
 from tests.conftest import MakeApi
 from tests.harness import Api, Caller
 from tests.outside.sign_in import NONCE, SENDER_SECRET, Issuer, Mailbox, serving
@@ -50,6 +51,15 @@ class World:
         """Sign in by an ID token of the issuer."""
         body = {"idToken": self.issuer.token(subject, **claims), "nonce": NONCE}
         return await self.nobody.post(f"/v1/auth/oidc/{provider}", json={**body, **(device or {})})
+
+    def at(self, address: str) -> Caller:
+        """Somebody at another client address."""
+        transport = httpx.ASGITransport(app=self.api.app, client=(address, 50_000))
+        return Caller(httpx.AsyncClient(transport=transport, base_url="http://satchel.test"), None)
+
+    async def may_ask_again(self) -> None:
+        """The time after which a requester gets another code has passed for everybody."""
+        await Budget.raw().delete_many({"_id": {"$regex": "^asked:"}})
 
     def person(self, answer: httpx.Response) -> Caller:
         """Whoever has signed in by this answer."""

@@ -44,7 +44,7 @@ async def test_nothing_secret_is_left_in_plain(
 ) -> None:
     world.api = await make_api(**world.settings, log_level="debug")
     watched, nobody = Watched(), world.nobody
-    tokens = ("accessToken", "refreshToken")
+    tokens = ("accessToken", "refreshToken", "deviceToken")
 
     challenge = watched.seen(await nobody.post("/v1/auth/otp", json={"phoneNumber": PHONE})).json()["challengeId"]
     code = world.mailbox.code(PHONE)

@@ -14,7 +14,15 @@ from pydantic import BaseModel
 from app.accounts.views import CreatedAccount, WebhookSecret
 from app.auth.api_keys import IssuedKey
 from app.auth.routes import Session
-from app.auth.schemas import LinkRequest, LogoutRequest, OidcRequest, RefreshRequest, TokenPair, VerifyRequest
+from app.auth.schemas import (
+    CodeRequest,
+    LinkRequest,
+    LogoutRequest,
+    OidcRequest,
+    RefreshRequest,
+    TokenPair,
+    VerifyRequest,
+)
 from models.base import now
 from models.idempotency import IdempotencyKey
 from models.user import User
@@ -236,13 +244,14 @@ def test_answers_that_hold_secrets_do_not_show_them() -> None:
     moment = now()
     view = {"id": ObjectId(), "version": 1, "created_at": moment, "updated_at": moment, "name": "n", "scopes": []}
     account = {**view, "name": "n", "status": "active"}
-    pair = {"access_token": "the-secret", "refresh_token": "the-secret"}
+    pair = {"access_token": "the-secret", "refresh_token": "the-secret", "device_token": "the-secret"}
     hiding: list[BaseModel] = [
         Session(access_token="the-secret", expires_in=1),
         IssuedKey(**view, key="the-secret"),
         TokenPair(**pair, expires_in=1, session_id="s", user_id="u"),
         CreatedAccount(**account, webhook_secret="the-secret"),
         WebhookSecret(webhook_secret="the-secret"),
+        CodeRequest(email="ann@example.com", device_token="the-secret"),
         OidcRequest(id_token="the-secret"),
         RefreshRequest(refresh_token="the-secret"),
         LogoutRequest(refresh_token="the-secret"),
