@@ -1,4 +1,7 @@
-"""Entity tags: `"<version>.<tag>"`, the tag naming the document, its representation and the deployment's epoch."""
+"""Entity tags: `"<version>.<tag>"`, the tag naming the document, its representation and the deployment's epoch.
+
+An answer that is packed says so behind them, `"<version>.<tag>.zstd"`: a precondition takes either.
+"""
 
 from base64 import urlsafe_b64encode
 from collections.abc import Hashable
@@ -8,6 +11,8 @@ from typing import Final
 
 from models.deployment import Deployment
 
+CODINGS: Final = ("zstd", "gzip")
+"""How answers are packed, the best first."""
 _BYTES: Final = 9
 _epoch: Final = {"name": b""}
 
@@ -33,3 +38,16 @@ def tag_of(key: Hashable, kind: str = "") -> str:
 def etag(version: int, key: Hashable, kind: str = "") -> str:
     """The entity tag of a version of a document: `"3.k2Jd0aQx9vLm"`."""
     return f'"{version}.{tag_of(key, kind)}"'
+
+
+def coded(tag: str, coding: str) -> str:
+    """The entity tag of an answer that is packed: `"3.k2Jd0aQx9vLm.zstd"`. What is weak, and names no bytes, stays."""
+    return tag if tag.startswith("W/") else f'{tag[:-1]}.{coding}"'
+
+
+def plain(tag: str) -> str:
+    """The entity tag of an answer as it was before it was packed."""
+    for coding in CODINGS:
+        if tag.endswith(f'.{coding}"'):
+            return f'{tag.removesuffix(f".{coding}{chr(34)}")}"'
+    return tag

@@ -11,9 +11,10 @@ from opentelemetry import trace
 from pymongo.errors import PyMongoError
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.body import dump_json
+from app.compression import Compressed, choose
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem, from_driver
 from app.observability import log, send_problem
 from app.principal import Principal, authenticate
@@ -131,9 +132,10 @@ class HotEndpoint:
             self._name_span(scope["method"])
         try:
             handler = self._handler(scope["method"])
-            status, headers, body = await handler(HotRequest(scope, receive, self._known[scope["method"]]))
+            request = HotRequest(scope, receive, self._known[scope["method"]])
+            status, headers, body = await handler(request)
         except Problem as problem:
-            await send_problem(problem, scope, send)
+            await Compressed(_refusal(problem))(scope, receive, send)
             return
         except PyMongoError as error:
             await send_problem(_translated(error, scope), scope, send)
@@ -142,7 +144,11 @@ class HotEndpoint:
             return
         if status not in (204, 304):
             headers.append((b"content-length", str(len(body)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+        if status == 304 or len(body) >= choose(request.headers.get(b"accept-encoding", b""))[1]:
+            await Compressed(_answer(start, body))(scope, receive, send)
+            return
+        await send(start)
         await send({"type": "http.response.body", "body": body})
 
     def _name_span(self, method: str) -> None:
@@ -157,6 +163,21 @@ class HotEndpoint:
             allowed = [*self._handlers, *(["HEAD"] if "GET" in self._handlers else [])]
             raise MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(allowed)})
         return handler
+
+
+def _answer(start: Message, body: bytes) -> ASGIApp:
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    return answer
+
+
+def _refusal(problem: Problem) -> ASGIApp:
+    async def refusal(scope: Scope, _receive: Receive, send: Send) -> None:
+        await send_problem(problem, scope, send)
+
+    return refusal
 
 
 class HotRoutes:

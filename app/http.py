@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from app.body import parse_json
 from app.cursors import bind_cursors, decode_cursor, encode_cursor
 from app.errors import Invalid, NotFound, Problem, ResultGone, VersionMismatch
-from app.etags import etag, tag_of
+from app.etags import etag, plain, tag_of
 from app.principal import asks_for_caller, authenticate
 from app.queries import check_query, query_names
 from models.base import Raw, Stored
@@ -97,7 +97,7 @@ def versions_of(header: str) -> Expected:
     tags = [tag.strip() for tag in header.split(",")]
     if not all(_is_tag(tag) for tag in tags):
         raise Invalid.field("header:If-Match", "malformed", "send an ETag as it was sent to you, quotes and all, or *")
-    found = [match for tag in tags if (match := _VERSION.fullmatch(tag))]
+    found = [match for tag in tags if (match := _VERSION.fullmatch(plain(tag)))]
     return Expected(
         versions=tuple(int(match[1]) for match in found if match[2] is None),
         tags=tuple((int(match[1]), match[2]) for match in found if match[2] is not None),
@@ -199,12 +199,18 @@ def mismatch(
     return VersionMismatch(shown, etag=tag, absent=absent, weak=weak)
 
 
-def is_known(if_none_match: str | None, tag: str) -> bool:
-    """Whether a reader has what this ETag names already, and a 304 will do; tags are compared weakly."""
+def known_as(if_none_match: str | None, tag: str) -> str | None:
+    """The tag by which a reader has what this ETag names already, packed or not: that of the 304 that will do.
+
+    None where the reader does not have it. Tags are compared weakly. A 304 with a tag that the reader did not send
+    would tell its cache to keep nothing (RFC 9111, section 4.3.4).
+    """
     if if_none_match is None:
-        return False
+        return None
     tags = [sent.strip().removeprefix("W/") for sent in if_none_match.split(",")]
-    return "*" in tags or tag in tags
+    if "*" in tags:
+        return tag
+    return next((sent for sent in tags if plain(sent) == tag), None)
 
 
 class Identified(Protocol):
@@ -228,8 +234,8 @@ def conditional(request: Request, response: Response, version: int, body: S, kin
     """
     tag = etag(version, body.id, kind)
     _see_that_read_is_wanted(request, version, body, kind)
-    if is_known(_header(request, "if-none-match"), tag):
-        return Response(status_code=304, headers={"ETag": tag})
+    if known := known_as(_header(request, "if-none-match"), tag):
+        return Response(status_code=304, headers={"ETag": known})
     response.headers["ETag"] = tag
     return body
 

@@ -34,6 +34,7 @@ from app.body import dump_json
 from app.cards.event_routes import router as card_events
 from app.cards.profile_routes import router as spending_profiles
 from app.cards.routes import router as cards
+from app.compression import Compressed
 from app.connections.routes import router as connections
 from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
@@ -155,7 +156,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     build = app.build_middleware_stack
 
     def layered() -> ASGIApp:
-        hot = HotRoutes(_without_plain_errors(build()), _hot_endpoints())
+        hot = HotRoutes(Compressed(_without_plain_errors(build())), _hot_endpoints())
         inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None))
         if settings.cors_origins:
             inner = CORSMiddleware(

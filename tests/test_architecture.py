@@ -34,7 +34,8 @@ LAYERS = [
     {"app.observability", "app.body", "app.etags", "app.sentences", "app.turns"},
     {"app.database"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
-    | {"app.keyring", "app.outgoing", "app.living", "app.cursors", "app.hosts"},
+    | {"app.keyring", "app.outgoing", "app.living", "app.cursors", "app.hosts"}
+    | {"app.compression"},
     {"app.principal", "app.http"},
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
     | {"app.outside_links", "app.signatures"},

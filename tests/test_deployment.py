@@ -92,6 +92,12 @@ def test_the_proxy_has_deadlines_for_slow_clients_and_lets_events_through() -> N
     assert all(line in caddyfile for line in ("read_header 5s", "read_body 15s", "max_size", "flush_interval -1"))
 
 
+def test_the_proxy_leaves_packing_to_satchel() -> None:
+    lines = [line.strip() for line in (ROOT / "Caddyfile").read_text().splitlines()]
+    assert not any(line.startswith("encode") for line in lines)
+    assert "compression off" in lines
+
+
 def test_every_dependency_is_pinned_exactly() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)

@@ -13,7 +13,7 @@ from app.body import dump_json
 from app.cursors import decode_cursor, encode_cursor
 from app.errors import Invalid
 from app.etags import etag, tag_of
-from app.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
+from app.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
 from app.http import (
     Cursor,
     Expand,
@@ -21,7 +21,7 @@ from app.http import (
     StrictRoute,
     holds,
     http_date,
-    is_known,
+    known_as,
     precondition,
     problems,
 )
@@ -46,16 +46,13 @@ async def _get(request: HotRequest) -> Answer:
     place = await _place(request, "data:read")
     row = await read_value(place)
     tag = etag(row["version"], row["_id"])
-    headers: Headers = [
-        (b"etag", tag.encode()),
-        (b"last-modified", http_date(row["updatedAt"]).encode()),
-    ]
+    changed = (b"last-modified", http_date(row["updatedAt"]).encode())
     expected = precondition(request.header(b"if-match"), None, request.header(b"if-unmodified-since"))
     if not holds(expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
         raise await too_late(place, expected)
-    if is_known(request.header(b"if-none-match"), tag):
-        return 304, headers, b""
-    return json_answer(200, row["value"], headers)
+    if known := known_as(request.header(b"if-none-match"), tag):
+        return 304, [(b"etag", known.encode()), changed], b""
+    return json_answer(200, row["value"], [(b"etag", tag.encode()), changed])
 
 
 async def _put(request: HotRequest) -> Answer:
