@@ -12,6 +12,14 @@ PROFILE_EXAMPLE: Final = Body(
 PREFERENCES_EXAMPLE: Final = Body(
     openapi_examples={"dark": {"value": {"theme": "dark", "language": "en-GB", "notifications": {"push": False}}}}
 )
+PROFILE_CHANGES: Final = (
+    {"bio": "Sails and rows.", "metadata": {"boat": "Finn"}},
+    [{"op": "replace", "path": "/bio", "value": "Sails and rows."}],
+)
+PREFERENCES_CHANGES: Final = (
+    {"theme": "light", "notifications": {"push": True}},
+    [{"op": "replace", "path": "/theme", "value": "light"}],
+)
 ACTIVITY: Final = Body(
     openapi_examples={"opened": {"value": {"appId": "notes", "eventType": "opened", "eventData": {"note": 7}}}}
 )
@@ -75,36 +83,24 @@ REPOSITORY: Final = Body(
         }
     }
 )
-WEBHOOK: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "object"}, "example": {"zen": "Keep it logically awesome."}}
-        },
-    }
-}
 
-MERGE_PATCH_EXAMPLE: Final[dict[str, Any]] = {"name": "Ann B."}
-JSON_PATCH_EXAMPLE: Final[list[dict[str, Any]]] = [{"op": "replace", "path": "/name", "value": "Ann B."}]
-PATCHES: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/merge-patch+json": {"schema": {"type": "object"}, "example": MERGE_PATCH_EXAMPLE},
-            "application/json-patch+json": {
-                "schema": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "required": ["op", "path"],
-                        "properties": {"op": {"type": "string"}, "path": {"type": "string"}},
-                    },
-                },
-                "example": JSON_PATCH_EXAMPLE,
-            },
-        },
-    },
-}
+
+def webhook(example: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI's description of what an outside system posts, by an example."""
+    schema = {"type": "object", "additionalProperties": True}
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+GIT_WEBHOOK: Final = webhook({"zen": "Keep it logically awesome."})
+TELLER_WEBHOOK: Final = webhook(
+    {
+        "id": "wh_oiin624rqaojse22oe000",
+        "payload": {"enrollment_id": "enr_oiin624rqaojse22oe000", "reason": "disconnected.account_locked"},
+        "timestamp": "2026-11-20T08:30:00Z",
+        "type": "enrollment.disconnected",
+    }
+)
 
 
 def answers(example: Any) -> dict[int | str, dict[str, Any]]:
@@ -173,7 +169,14 @@ ACTIVITY_SHOWN: Final = {
     "timestamp": "2026-11-20T08:30:00.125Z",
 }
 API_KEY_SHOWN: Final = {"id": _ID, **_DATES, "name": "notes server", "scopes": ["users:read", "data:read"]}
-APP_SHOWN: Final = {"id": "notes", "name": "Notes", "requireVersion": True, **_DATES}
+APP_SHOWN: Final = {
+    "id": "notes",
+    "name": "Notes",
+    "requireVersion": True,
+    "analyticsProperties": ["plan"],
+    "identifyTraits": ["plan"],
+    **_DATES,
+}
 JOB_SHOWN: Final = {
     "id": _ID,
     "kind": "sweep-deletion",

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from app.body import parse_json
 from app.cursors import bind_cursors, decode_cursor, encode_cursor
-from app.errors import Invalid, NotFound, Problem, ResultGone, VersionMismatch
+from app.errors import FIELD_CODES, Code, Invalid, NotFound, Problem, ResultGone, VersionMismatch
 from app.etags import etag, plain, tag_of
 from app.principal import asks_for_caller, authenticate
 from app.queries import check_query, query_names
@@ -263,7 +263,9 @@ def _http_date(seconds: int) -> str:
 class Page(BaseModel, Generic[T]):
     """One page of a list; `nextCursor` fetches the next, null on the last."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, json_schema_serialization_defaults_required=True
+    )
     items: list[T]
     next_cursor: Annotated[str | None, Field(alias="nextCursor")] = None
 
@@ -293,7 +295,10 @@ class FieldError(BaseModel):
     """One field that is wrong: `pointer` names it in the body (RFC 6901), or as `?name` in the query, `header:Name`."""
 
     pointer: str
-    code: str
+    code: Annotated[
+        str,
+        Field(json_schema_extra={"enum": list(FIELD_CODES)}, description="What is wrong with it. More may be added."),
+    ]
     detail: str
 
 
@@ -305,7 +310,9 @@ class ProblemBody(BaseModel):
     title: str
     status: int
     detail: str
-    code: str
+    code: Annotated[
+        Code, Field(description="What happened. More may be added: go by `status` where one is new to you.")
+    ]
     request_id: Annotated[str, Field(alias="requestId")]
     errors: list[FieldError] = Field(default_factory=list)
 
@@ -316,6 +323,9 @@ def _described(name: str, description: str) -> dict[str, Any]:
 
 IF_MATCH: Final = _described(
     "If-Match", 'The ETag that must be current, or a bare version such as `"3"`, or `*`; else 412.'
+)
+IF_UNMODIFIED_SINCE: Final = _described(
+    "If-Unmodified-Since", "The `Last-Modified` or `updatedAt` that the client has, as an HTTP date; 412 if it changed."
 )
 IF_NONE_MATCH: Final = _described("If-None-Match", "`*`: nothing must be stored; else 412.")
 KNOWN: Final = _described("If-None-Match", "The ETag that the client has; 304 if it is current.")
@@ -337,15 +347,6 @@ _SAYS: Final[Mapping[int, str]] = {
     429: "Too many requests; see Retry-After",
     503: "Overloaded, or the database cannot be reached; see Retry-After",
 }
-_MISMATCH: Final[Mapping[str, Any]] = {
-    "type": "/docs/errors#version_mismatch",
-    "title": "Precondition Failed",
-    "status": 412,
-    "detail": "the stored document has another version",
-    "code": "version_mismatch",
-    "requestId": "5f2c9a0c1d3b7e42",
-    "current": {"id": "66f1c0ffee66f1c0ffee66f1", "name": "Ann", "version": 3},
-}
 EVERYWHERE: Final = (401, 403, 404, 408, 413, 422, 429, 503)
 
 
@@ -358,10 +359,17 @@ def _problem(status: int) -> dict[str, Any]:
     schema: dict[str, Any] = {"$ref": "#/components/schemas/ProblemBody"}
     if status != 412:
         return {"description": _SAYS[status], "content": {"application/problem+json": {"schema": schema}}}
-    current = {"type": ["object", "null"], "description": "What is stored, its `version` with it; null for nothing."}
-    mismatch = {"allOf": [schema, {"type": "object", "required": ["current"], "properties": {"current": current}}]}
-    content = {"application/problem+json": {"schema": mismatch, "example": _MISMATCH}}
-    return {"description": _SAYS[status], "headers": ETAG, "content": content}
+    return mismatch_of({})[412]
+
+
+def mismatch_of(current: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of a 412.
+
+    Args:
+        current: the schema of what is stored; empty where it is what `GET` answers with, as `app.openapi` finds.
+    """
+    content = {"application/problem+json": {"schema": {"properties": {"current": current}}}}
+    return {412: {"description": _SAYS[412], "headers": ETAG, "content": content}}
 
 
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The client has this version"}}

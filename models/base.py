@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from beanie import Document, PydanticObjectId
 from bson import ObjectId
 from bson.errors import InvalidId
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pymongo import ReturnDocument
@@ -95,6 +95,7 @@ Timestamp = Annotated[
     ClockTime,
     AfterValidator(to_milliseconds),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 
 
@@ -118,7 +119,13 @@ class Fields(BaseModel):
     What comes over HTTP is validated by its camelCase names alone; code makes one by attribute names.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=False, validate_by_alias=True, extra="forbid")
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=False,
+        validate_by_alias=True,
+        extra="forbid",
+        json_schema_serialization_defaults_required=True,
+    )
 
     if not TYPE_CHECKING:
 

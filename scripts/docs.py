@@ -73,7 +73,8 @@ def errors_page() -> str:
     ]
     told = (
         "Each error is `application/problem+json` (RFC 9457) with one of these as its `code`; `errors` names the "
-        "fields that are wrong, `requestId` the request in the logs. A code never changes its meaning."
+        "fields that are wrong, `requestId` the request in the logs. A code never changes its meaning, "
+        "and more may be added: where one is new to you, go by `status`."
     )
     fields = [(f"`{code}`", meaning) for code, meaning in sorted(FIELD_CODES.items())]
     told_of_fields = (

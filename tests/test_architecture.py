@@ -31,7 +31,7 @@ LAYERS = [
     {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.settings_faults", "app.private_files"},
     {"app.errors", "app.access"},
     {"app.queries"},
-    {"app.observability", "app.body", "app.etags", "app.sentences", "app.turns"},
+    {"app.observability", "app.body", "app.etags", "app.sentences", "app.patch_bodies", "app.turns"},
     {"app.database"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
     | {"app.keyring", "app.outgoing", "app.living", "app.cursors", "app.hosts"}
@@ -42,7 +42,7 @@ LAYERS = [
     {"app.relations"},
     {"app.migrations"},
     {f"app.{domain}" for domain in DOMAINS},
-    {"app.openapi", "app.main", "app.work"},
+    {"app.openapi", "app.openapi_schemas", "app.main", "app.work"},
 ]  # fmt: skip
 LONGEST = 400
 

@@ -97,31 +97,3 @@ ACCOUNT_RECEIPT_SHOWN: Final = {
     "final": True,
 }
 PROFILE_RECEIPT_SHOWN: Final = {**ACCOUNT_RECEIPT_SHOWN, "id": _PROFILE, "deleted": {"spendingprofiles": 1}}
-
-
-def patches(merged: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
-    """OpenAPI's description of a body that is either kind of patch."""
-    operation = {
-        "type": "object",
-        "required": ["op", "path"],
-        "properties": {"op": {"type": "string"}, "path": {"type": "string"}},
-    }
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/merge-patch+json": {"schema": {"type": "object"}, "example": merged},
-                "application/json-patch+json": {
-                    "schema": {"type": "array", "items": operation},
-                    "example": operations,
-                },
-            },
-        },
-    }
-
-
-ACCOUNT_PATCHES: Final = patches({"status": "paused"}, [{"op": "replace", "path": "/status", "value": "paused"}])
-CARD_PATCHES: Final = ACCOUNT_PATCHES
-PROFILE_PATCHES: Final = patches(
-    {"limits": {"MONTHLY": 250000}}, [{"op": "add", "path": "/limits/MONTHLY", "value": 250000}]
-)

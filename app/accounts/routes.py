@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
 from app.accounts.changes import (
+    AccountChange,
     create_account,
     create_user_of,
     find_account,
@@ -15,7 +16,6 @@ from app.accounts.changes import (
 )
 from app.accounts.examples import (
     ACCOUNT,
-    ACCOUNT_PATCHES,
     ACCOUNT_PLAN_SHOWN,
     ACCOUNT_RECEIPT_SHOWN,
     ACCOUNT_SHOWN,
@@ -38,6 +38,7 @@ from app.http import (
     problems,
 )
 from app.idempotency import IdempotencyClaim, patch_once
+from app.patch_bodies import patches
 from app.principal import Caller, authorize
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
@@ -100,7 +101,9 @@ async def get(accountId: str, caller: Caller, request: Request, response: Respon
     operation_id="patchAccount",
     summary="Change an account",
     responses=PATCHED,
-    openapi_extra=ACCOUNT_PATCHES,
+    openapi_extra=patches(
+        AccountChange, {"status": "paused"}, [{"op": "replace", "path": "/status", "value": "paused"}]
+    ),
 )
 async def patch(
     accountId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response

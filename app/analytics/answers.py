@@ -1,5 +1,6 @@
 """How rows are sent: JSON, CSV or NDJSON, with how fresh they are in the headers."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -51,6 +52,8 @@ def _lines(rows: Sequence[Raw]) -> Iterator[bytes]:
         yield dump_json(row) + b"\n"
 
 
+_TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT.+Z")
 _BODIES: Final[dict[str, Any]] = {
     JSON: lambda found: dump_json(found.rows),
     CSV: lambda found: csv_table(found.columns, found.rows),
@@ -60,10 +63,9 @@ _BODIES: Final[dict[str, Any]] = {
 
 def described(example: Raw) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of an answer whose rows look like this one."""
-    properties = {name: {"type": _type(value)} for name, value in example.items()}
-    schema = {"type": "array", "items": {"type": "object", "properties": properties}}
-    if "time" in properties:
-        properties["time"] = {"type": "string", "format": "date-time"}
+    always = {name: _type(value) for name, value in example.items() if name != "time"}
+    properties = {"time": _TIME, **always, "previous": _type(None)}
+    schema = {"type": "array", "items": {"type": "object", "required": list(always), "properties": properties}}
     content = {
         JSON: {"schema": schema, "example": [example]},
         CSV: {"schema": {"type": "string"}},
@@ -74,4 +76,6 @@ def described(example: Raw) -> dict[int | str, dict[str, Any]]:
 
 def _type(value: Any) -> Any:
     kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
-    return ["number", "null"] if value is None else kinds[type(value)]
+    if value is None:
+        return {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    return _TIME if isinstance(value, str) and _MOMENT.fullmatch(value) else {"type": kinds[type(value)]}

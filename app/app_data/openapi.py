@@ -2,25 +2,50 @@
 
 from typing import Any, Final
 
-from app.http import ETAG, problems
+from app.http import ETAG, mismatch_of, problems
+from app.patch_bodies import REF, component, patch_body
 from models.app import NAME_LENGTH, NAME_PATTERN
 
-_ENVELOPE: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["dataKey", "version"],
-    "properties": {
-        "dataKey": {"type": "string"},
-        "value": {"description": "Any JSON value."},
-        "version": {"type": "integer"},
-        "createdAt": {"type": "string", "format": "date-time"},
-        "updatedAt": {"type": "string", "format": "date-time"},
-        "expiresAt": {"type": "string", "format": "date-time"},
-        "user": {"type": "object", "description": "With `expand=user`."},
-    },
+_FIELDS: Final[dict[str, Any]] = {
+    "dataKey": {"type": "string"},
+    "value": {"description": "Any JSON value."},
+    "version": {"type": "integer"},
+    "createdAt": {"type": "string", "format": "date-time"},
+    "updatedAt": {"type": "string", "format": "date-time"},
+    "expiresAt": {"type": "string", "format": "date-time", "description": "Only of a value that ends."},
 }
+_ENVELOPE: Final = component(
+    "AppDataEnvelope",
+    {
+        "type": "object",
+        "description": "A value of an app with its version and times; a `PUT` answers it without the value.",
+        "required": ["dataKey", "version", "createdAt", "updatedAt"],
+        "properties": _FIELDS,
+    },
+)
+_LISTED: Final = component(
+    "AppDataItem",
+    {
+        "type": "object",
+        "description": "A value in a list: all of its envelope, or what `fields` asks for.",
+        "required": ["dataKey", "version"],
+        "properties": {**_FIELDS, "user": {"$ref": REF + "UserView", "description": "With `expand=user`."}},
+    },
+)
+_PAGE: Final = component(
+    "AppDataPage",
+    {
+        "type": "object",
+        "required": ["items", "nextCursor"],
+        "properties": {
+            "items": {"type": "array", "items": _LISTED},
+            "nextCursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        },
+    },
+)
 _EXAMPLE: Final[dict[str, Any]] = {
     "dataKey": "settings",
-    "version": 1,
+    "version": 3,
     "createdAt": "2026-11-20T08:30:00.125Z",
     "updatedAt": "2026-11-20T08:30:00.125Z",
 }
@@ -33,14 +58,7 @@ LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
         "description": "One page",
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["items", "nextCursor"],
-                    "properties": {
-                        "items": {"type": "array", "items": _ENVELOPE},
-                        "nextCursor": {"type": ["string", "null"]},
-                    },
-                },
+                "schema": _PAGE,
                 "example": {"items": [{**_EXAMPLE, "value": _VALUE_EXAMPLE}], "nextCursor": "WyJzZXR0aW5ncyJd"},
             }
         },
@@ -90,7 +108,7 @@ def _operation(operation_id: str, summary: str, description: str, **rest: Any) -
 
 
 def _responses(answers: dict[int | str, Any], *statuses: int) -> dict[str, Any]:
-    said: dict[int | str, Any] = {**answers, **problems(*statuses)}
+    said: dict[int | str, Any] = {**answers, **problems(*statuses), **mismatch_of(_ENVELOPE)}
     return {str(status): what for status, what in said.items()}
 
 
@@ -123,26 +141,20 @@ def _put() -> dict[str, Any]:
         parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": _json(_ANY, _VALUE_EXAMPLE)},
         responses=_responses(
-            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 409, 412, 428
+            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 409, 428
         ),
     )
 
 
 def _patch() -> dict[str, Any]:
-    patches = {
-        "application/merge-patch+json": {"schema": _ANY, "example": {"theme": "light"}},
-        "application/json-patch+json": {
-            "schema": {"type": "array", "items": {"type": "object"}},
-            "example": [{"op": "replace", "path": "/theme", "value": "light"}],
-        },
-    }
+    body = patch_body(_ANY, {"theme": "light"}, [{"op": "replace", "path": "/theme", "value": "light"}])
     return _operation(
         "patchAppData",
         "Change a value",
         "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is given.",
         parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
-        requestBody={"required": True, "content": patches},
-        responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 412, 415, 428),
+        requestBody=body,
+        responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 415, 428),
     )
 
 
@@ -152,7 +164,7 @@ def _delete() -> dict[str, Any]:
         "Delete a value",
         "Leaves a tombstone: when the key is used again, its versions go on counting.",
         parameters=[*_PLACE, _KEY, _ACTIVITY],
-        responses=_responses({204: {"description": "Deleted"}}, 409, 412, 428),
+        responses=_responses({204: {"description": "Deleted"}}, 409, 428),
     )
 
 

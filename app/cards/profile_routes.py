@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request, Response
 
 from app.accounts.access import READ, WRITE, Reach, reach
 from app.accounts.examples import (
-    PROFILE_PATCHES,
     PROFILE_PLAN_SHOWN,
     PROFILE_RECEIPT_SHOWN,
     PROFILE_SHOWN,
@@ -32,6 +31,7 @@ from app.http import (
     problems,
 )
 from app.idempotency import IdempotencyClaim, patch_once
+from app.patch_bodies import patches
 from app.principal import Caller
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
@@ -103,7 +103,11 @@ async def get(accountId: str, profileId: str, caller: Caller, request: Request, 
     operation_id="patchSpendingProfile",
     summary="Change a spending profile",
     responses=PATCHED,
-    openapi_extra=PROFILE_PATCHES,
+    openapi_extra=patches(
+        SpendingProfileContent,
+        {"limits": {"MONTHLY": 250000}},
+        [{"op": "add", "path": "/limits/MONTHLY", "value": 250000}],
+    ),
 )
 async def patch(
     accountId: str, profileId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response

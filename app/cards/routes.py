@@ -8,7 +8,7 @@ from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
-from app.accounts.examples import CARD, CARD_PATCHES, CARD_SHOWN
+from app.accounts.examples import CARD, CARD_SHOWN
 from app.cards.changes import create_card, patch_card
 from app.cards.queries import Expand, expanded, read_card, read_cards
 from app.cards.views import CardView
@@ -28,9 +28,10 @@ from app.http import (
     problems,
 )
 from app.idempotency import IdempotencyClaim, patch_once
+from app.patch_bodies import patches
 from app.principal import Caller
 from models.base import parse_id
-from models.card import CardContent, CardStatus
+from models.card import CardChange, CardContent, CardStatus
 
 router = APIRouter(prefix="/v1/accounts/{accountId}/cards", route_class=StrictRoute, tags=["Cards"])
 
@@ -106,7 +107,7 @@ async def get(
     operation_id="patchCard",
     summary="Change a card, or move its status",
     responses=PATCHED | problems(400, 409, 412, 415),
-    openapi_extra=CARD_PATCHES,
+    openapi_extra=patches(CardChange, {"status": "open"}, [{"op": "replace", "path": "/status", "value": "open"}]),
 )
 async def patch(
     accountId: str, cardId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response

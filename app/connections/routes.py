@@ -15,7 +15,14 @@ from app.connections.changes import (
 )
 from app.connections.sync import is_date
 from app.connections.syncs import sync_now
-from app.connections.views import BankAccountView, ConnectionView, NewConnection, SyncView, TransactionView
+from app.connections.views import (
+    BankAccountView,
+    ConnectionChange,
+    ConnectionView,
+    NewConnection,
+    SyncView,
+    TransactionView,
+)
 from app.connections.webhooks import take, verify
 from app.cursors import decode_cursor
 from app.etags import etag
@@ -23,12 +30,11 @@ from app.examples import (
     BANK_ACCOUNT_SHOWN,
     CONNECTION,
     CONNECTION_SHOWN,
-    PATCHES,
     PLAN_SHOWN,
     RECEIPT_SHOWN,
     SYNC_SHOWN,
+    TELLER_WEBHOOK,
     TRANSACTION_SHOWN,
-    WEBHOOK,
     answers,
     page_of,
 )
@@ -48,6 +54,7 @@ from app.http import (
 )
 from app.idempotency import IdempotencyClaim
 from app.keyring import keyring_of
+from app.patch_bodies import patches
 from app.patches import patch_kind
 from app.principal import Caller, authorize
 from app.queries import check_span
@@ -137,7 +144,9 @@ async def get(connectionId: str, caller: Caller, request: Request, response: Res
     operation_id="patchConnection",
     summary="Change a bank connection",
     responses=PATCHED | answers(CONNECTION_SHOWN),
-    openapi_extra=PATCHES,
+    openapi_extra=patches(
+        ConnectionChange, {"label": "Business"}, [{"op": "replace", "path": "/label", "value": "Business"}]
+    ),
 )
 async def patch(connectionId: str, caller: Caller, request: Request, response: Response) -> ConnectionView:
     """Names; `accessToken` after a new login, tried first; `status: disconnected`, which erases the token at once."""
@@ -240,7 +249,7 @@ async def list_transactions(
     operation_id="takeTellerWebhook",
     summary="Teller's webhooks",
     responses=problems(),
-    openapi_extra=WEBHOOK,
+    openapi_extra=TELLER_WEBHOOK,
     response_class=Response,
 )
 async def teller_webhook(request: Request, _: Signed = None) -> Response:

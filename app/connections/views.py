@@ -23,6 +23,15 @@ class NewConnection(Fields):
     access_token: Annotated[Token, Field(description="Of the provider; kept sealed and never sent.")]
 
 
+class ConnectionChange(Fields):
+    """What changes of a connection by a patch."""
+
+    institution: Label
+    label: Label
+    access_token: Annotated[Token, Field(description="Of a new login, for a connection that needs one.")]
+    status: Annotated[Literal["disconnected"], Field(description="Erases the token at once.")]
+
+
 class ConnectionView(View):
     """A connection, without its token. `running` is the sync that is under way."""
 

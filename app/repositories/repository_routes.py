@@ -12,12 +12,11 @@ from app.errors import NotFound, Unavailable
 from app.etags import etag
 from app.examples import (
     EVENT_SHOWN,
+    GIT_WEBHOOK,
     HEALTH_SHOWN,
-    PATCHES,
     RECEIPT_SHOWN,
     REPOSITORY,
     REPOSITORY_SHOWN,
-    WEBHOOK,
     answers,
     page_of,
 )
@@ -29,12 +28,14 @@ from app.http import (
     Page,
     StrictRoute,
     conditional,
+    mismatch_of,
     page,
     problems,
     request_precondition,
     require,
 )
 from app.keyring import keyring_of
+from app.patch_bodies import answer_component, patches
 from app.patches import patch_kind, patched
 from app.principal import Caller
 from app.relations.receipts import Receipt, Started, delete_and_answer, deleted
@@ -58,6 +59,7 @@ from models.webhook_event import EventStatus, WebhookEvent
 
 router = APIRouter(route_class=StrictRoute, tags=["Repositories"])
 _PATH = "/v1/projects/{projectId}/repository"
+_MISMATCH = mismatch_of(answer_component("RepositoryConnectionCurrent", CurrentInfo))
 
 
 async def _find(caller: Caller, scope: str, project: str, *, write: bool = False) -> RepositoryConnection:
@@ -82,7 +84,9 @@ async def get(projectId: str, caller: Caller, request: Request, response: Respon
     _PATH,
     operation_id="putRepository",
     summary="Connect a project to its repository",
-    responses=problems(409, 412) | {201: {"description": "The project had none", "model": RepositoryConnectionInfo}},
+    responses=problems(409)
+    | _MISMATCH
+    | {201: {"description": "The project had none", "model": RepositoryConnectionInfo}},
 )
 async def put(
     projectId: str,
@@ -104,8 +108,10 @@ async def put(
     _PATH,
     operation_id="patchRepository",
     summary="Deactivate a repository connection, or activate it again",
-    responses=PATCHED | answers(REPOSITORY_SHOWN),
-    openapi_extra=PATCHES,
+    responses=PATCHED | _MISMATCH | answers(REPOSITORY_SHOWN),
+    openapi_extra=patches(
+        RepositoryChange, {"isActive": False}, [{"op": "replace", "path": "/isActive", "value": False}]
+    ),
 )
 async def patch(projectId: str, caller: Caller, request: Request, response: Response) -> RepositoryConnectionInfo:
     """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps its token."""
@@ -211,7 +217,7 @@ def _event_view(event: WebhookEvent, payload: bool) -> EventView:
     operation_id="takeWebhook",
     summary="Webhooks of GitHub, GitLab and Bitbucket",
     responses=problems(),
-    openapi_extra=WEBHOOK,
+    openapi_extra=GIT_WEBHOOK,
 )
 async def take_webhook(service: str, connectionId: str, request: Request, _: Signed = None) -> Taken:
     """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is answered."""

@@ -11,7 +11,6 @@ from app.etags import etag
 from app.examples import (
     MEMBER,
     MEMBER_SHOWN,
-    PATCHES,
     PLAN_SHOWN,
     PROJECT,
     PROJECT_SHOWN,
@@ -32,6 +31,7 @@ from app.http import (
 )
 from app.idempotency import IdempotencyClaim, patch_once
 from app.living import only_living
+from app.patch_bodies import patches
 from app.principal import Caller, Principal
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
@@ -43,7 +43,7 @@ from app.repositories.projects import (
     put_member,
     remove_member,
 )
-from app.repositories.views import MemberRole, NewProject, ProjectView
+from app.repositories.views import NewProject, ProjectChange, ProjectView, RoleInProject
 from models.base import parse_id
 from models.project import Member, Project
 
@@ -93,7 +93,7 @@ async def get(projectId: str, caller: Caller, request: Request, response: Respon
     operation_id="patchProject",
     summary="Change a project",
     responses=PATCHED | answers(PROJECT_SHOWN),
-    openapi_extra=PATCHES,
+    openapi_extra=patches(ProjectChange, {"name": "Notes 2"}, [{"op": "replace", "path": "/name", "value": "Notes 2"}]),
 )
 async def patch(
     projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
@@ -160,7 +160,7 @@ async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
     responses=problems(409) | {201: {"description": "The user is new to the project", "model": Member}},
 )
 async def put(
-    projectId: str, userId: str, content: Annotated[MemberRole, MEMBER], caller: Caller, response: Response
+    projectId: str, userId: str, content: Annotated[RoleInProject, MEMBER], caller: Caller, response: Response
 ) -> Member:
     """For the project's admins. A project keeps at least one of them."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)

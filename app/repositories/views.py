@@ -32,7 +32,7 @@ class ProjectView(View):
     members: list[Member]
 
 
-class MemberRole(Fields):
+class RoleInProject(Fields):
     """A member's role."""
 
     role: ProjectRole

@@ -7,9 +7,18 @@ from fastapi import APIRouter, Request, Response
 from fastapi.params import Body
 
 from app.etags import etag
-from app.examples import PATCHES, PREFERENCES_EXAMPLE, PREFERENCES_SHOWN, PROFILE_EXAMPLE, PROFILE_SHOWN, answers
+from app.examples import (
+    PREFERENCES_CHANGES,
+    PREFERENCES_EXAMPLE,
+    PREFERENCES_SHOWN,
+    PROFILE_CHANGES,
+    PROFILE_EXAMPLE,
+    PROFILE_SHOWN,
+    answers,
+)
 from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, problems, request_precondition
 from app.idempotency import IdempotencyClaim, patch_once
+from app.patch_bodies import patches
 from app.principal import Caller, authorize
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
 from app.users.views import UserView, expand_user
@@ -17,7 +26,9 @@ from app.users.views import UserView, expand_user
 router = APIRouter(prefix="/v1/users/{userId}", route_class=StrictRoute, tags=["Users"])
 
 
-def _routes(name: str, belonging: Belonging[Any, Any], example: Body, shown: dict[str, Any]) -> None:
+def _routes(
+    name: str, belonging: Belonging[Any, Any], example: Body, shown: dict[str, Any], changes: tuple[Any, Any]
+) -> None:
     """`GET`, `PUT` and `PATCH` of one kind of document."""
     title, path = name.capitalize(), f"/{name}"
     content_type: Any = Annotated[belonging.replacement, example]
@@ -86,9 +97,9 @@ def _routes(name: str, belonging: Belonging[Any, Any], example: Body, shown: dic
         summary=f"Change a user's {name}",
         description="By JSON Merge Patch or JSON Patch.",
         responses=PATCHED,
-        openapi_extra=PATCHES,
+        openapi_extra=patches(belonging.content, *changes),
     )
 
 
-_routes("profile", PROFILE, PROFILE_EXAMPLE, PROFILE_SHOWN)
-_routes("preferences", PREFERENCES, PREFERENCES_EXAMPLE, PREFERENCES_SHOWN)
+_routes("profile", PROFILE, PROFILE_EXAMPLE, PROFILE_SHOWN, PROFILE_CHANGES)
+_routes("preferences", PREFERENCES, PREFERENCES_EXAMPLE, PREFERENCES_SHOWN, PREFERENCES_CHANGES)

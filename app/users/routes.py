@@ -9,7 +9,7 @@ from pydantic import Field
 from app.apps.registry import app_registry
 from app.errors import NotFound
 from app.etags import etag
-from app.examples import COMPLETE_SHOWN, LOGIN, PATCHES, PLAN_SHOWN, RECEIPT_SHOWN, USER, USER_SHOWN, answers, page_of
+from app.examples import COMPLETE_SHOWN, LOGIN, PLAN_SHOWN, RECEIPT_SHOWN, USER, USER_SHOWN, answers, page_of
 from app.http import (
     NOT_MODIFIED,
     PATCHED,
@@ -23,12 +23,13 @@ from app.http import (
 )
 from app.idempotency import IdempotencyClaim, patch_once
 from app.living import is_living, only_living
+from app.patch_bodies import patches
 from app.principal import Caller, authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view, receipt_of
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
-from app.users.views import CompleteView, Embedded, UserView, complete, user_view
+from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
@@ -107,7 +108,7 @@ async def get(userId: str, caller: Caller, request: Request, response: Response)
     operation_id="patchUser",
     summary="Change a user",
     responses=PATCHED | problems(400),
-    openapi_extra=PATCHES,
+    openapi_extra=patches(UserChange, {"name": "Ann B."}, [{"op": "replace", "path": "/name", "value": "Ann B."}]),
 )
 async def patch(userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response) -> UserView:
     """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person, admins grants."""

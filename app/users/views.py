@@ -1,14 +1,14 @@
 """How users, profiles and preferences are sent."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, create_model
 
 from app.errors import NotFound
 from app.living import is_living
-from models.base import Fields, Stored, Timestamp
+from models.base import Fields, Reference, Stored, Timestamp
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
 from models.user import NextStep, User, UserContent
@@ -23,6 +23,15 @@ class View(Fields):
     version: Annotated[int, Field(description="Counts the writes; the ETag begins with it.")]
     created_at: Timestamp
     updated_at: Timestamp
+
+
+_CHANGEABLE: Final[Any] = {
+    name: (field.annotation, field) for name, field in UserContent.model_fields.items() if name != "auth_methods"
+}
+UserChange: Final[type[Fields]] = create_model(
+    "UserChange", __base__=Fields, account_id=(Reference | None, None), **_CHANGEABLE
+)
+"""What changes of a user by a patch; roles, permissions and the account by an admin's alone."""
 
 
 class UserView(UserContent, View):
