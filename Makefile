@@ -39,8 +39,13 @@ bench: .venv/run.stamp ## throughput and latency against a bare handler
 	@touch $@ .venv/run.stamp
 
 # The browser tests drive Debian's chromium. A system package that another test needs is one more line here.
-.venv/test.stamp: .venv/dev.stamp
+.venv/test.stamp: .venv/dev.stamp $(addprefix tests/clients/,package.json package-lock.json requirements.txt)
 	@$(call system_package,chromium,chromium)
+	@$(call system_package,npm,nodejs npm)
+	@echo "Installing the generators of clients that the tests run (once) ..."
+	@if command -v npm >/dev/null; then npm ci --prefix tests/clients --no-audit --no-fund --loglevel error >/dev/null; fi
+	@$(PYTHON) -m venv --clear .venv-clients
+	@.venv-clients/bin/python -m pip --quiet --disable-pip-version-check install -r tests/clients/requirements.txt
 	@touch $@
 
 # $(call system_package,program,package): install a Debian package where its program is missing and we may.
@@ -75,7 +80,7 @@ lock: ## resolve pyproject.toml anew and write constraints.txt
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
 clean: ## remove the environment and caches; data in .satchel stays
-	rm -rf .venv .venv-lock build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
+	rm -rf .venv .venv-lock .venv-clients tests/clients/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:

@@ -58,7 +58,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _problem_schema(schemas: dict[str, Any]) -> dict[str, Any]:
     schema = ProblemBody.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
-    schemas.update(schema.pop("$defs", {}))
+    definitions = schema.pop("$defs")
+    schemas |= {"FieldError": definitions["FieldError"], "ProblemCode": definitions["Code"]}
+    schema["properties"]["code"]["$ref"] = REF + "ProblemCode"
+    del schema["additionalProperties"]  # it is open still, but said aloud `current` would be unknown in TypeScript
     return {**schema, "example": _EXAMPLE}
 
 
