@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from bson import ObjectId
 
-from app.errors import Invalid, MalformedJson, TooLarge
+from app.errors import Invalid, MalformedJson, TooLarge, UnsupportedMediaType
 from models.base import rfc3339
 from models.values import Json, UnstorableValue, check_value, dump_checked, has_long_number, is_too_deep
 
@@ -38,6 +38,19 @@ def parse_json(body: bytes) -> Json:
     elif b"\\u0000" in body:
         _check(value)
     return value
+
+
+def refuse_packed(encoding: str | None) -> None:
+    """See that a body comes as it is: its packed bytes would be taken for malformed JSON (RFC 9110, section 15.5.16).
+
+    Args:
+        encoding: the request's `Content-Encoding`.
+
+    Raises:
+        UnsupportedMediaType: the body is packed.
+    """
+    if encoding and any(name.strip().lower() not in ("", "identity") for name in encoding.split(",")):
+        raise UnsupportedMediaType("send the body without Content-Encoding", headers={"Accept-Encoding": "identity"})
 
 
 def value_size(body: bytes) -> int:

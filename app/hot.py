@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.body import dump_json
+from app.body import dump_json, refuse_packed
 from app.compression import Compressed, choose
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem, from_driver
 from app.observability import log, send_problem
@@ -72,8 +72,14 @@ class HotRequest:
             check_query((name for name, values in self._pairs().items() for _ in values), self._known)
         return principal
 
-    async def body(self) -> bytes:
-        """The whole body."""
+    async def body(self, *, packed: bool = False) -> bytes:
+        """The whole body.
+
+        Args:
+            packed: whether the caller unpacks it; else UnsupportedMediaType is raised for a packed one.
+        """
+        if not packed:
+            refuse_packed(self.header(b"content-encoding"))
         message = await self._receive()
         chunk: bytes = message.get("body", b"")
         if message["type"] == "http.request" and not message.get("more_body", False):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.body import parse_json
+from app.body import parse_json, refuse_packed
 from app.cursors import bind_cursors, decode_cursor, encode_cursor
 from app.errors import FIELD_CODES, Code, Invalid, NotFound, Problem, ResultGone, VersionMismatch
 from app.etags import etag, plain, tag_of
@@ -26,6 +26,7 @@ from models.precondition import Expected
 T = TypeVar("T")
 MAX_PAGE: Final = 200
 _JSON_TYPE: Final = (b"content-type", b"application/json")
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 REPEATS: Final = "satchel.repeats"
 """In a request's scope: whether it repeats, by its Idempotency-Key, one that was done."""
 GONE: Final = "an earlier request with this Idempotency-Key was done, and what it wrote is not there any more"
@@ -66,6 +67,8 @@ class StrictRoute(APIRoute):
                 await authenticate(scope)
             if known is not None and scope["query_string"]:
                 check_query((name for name, _ in request.query_params.multi_items()), known, lists)
+            if request.method in _WITH_BODY:
+                refuse_packed(request.headers.get("content-encoding"))
             if is_list:
                 bind_cursors(scope, request.query_params.multi_items())
             try:
@@ -347,7 +350,7 @@ _SAYS: Final[Mapping[int, str]] = {
     429: "Too many requests; see Retry-After",
     503: "Overloaded, or the database cannot be reached; see Retry-After",
 }
-EVERYWHERE: Final = (401, 403, 404, 408, 413, 422, 429, 503)
+EVERYWHERE: Final = (401, 403, 404, 408, 413, 415, 422, 429, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -373,5 +376,5 @@ def mismatch_of(current: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "The client has this version"}}
-PATCHED: Final = problems(409, 412, 415)
+PATCHED: Final = problems(409, 412)
 Expand = Annotated[str | None, Query(pattern="^user$", description="`user` embeds the user.")]

@@ -108,24 +108,47 @@ def _json_patch(document: Json, patch: Json) -> Json:
     result: Json = orjson.loads(orjson.dumps(document))
     copied = 0
     for index, operation in enumerate(patch):
-        copied += _copied_bytes(result, operation, f"/{index}")
+        if operation.get("op") == "copy":
+            copied += _copied_bytes(result, operation, f"/{index}")
         if copied > MAX_BODY_BYTES:
             raise TooLarge(f"a JSON Patch copies at most {MAX_BODY_BYTES} bytes of JSON")
         result = _operation(result, operation, f"/{index}")
+    if patch:
+        _size(result, "")  # operations that each nest a little deeper
     return result
 
 
 def _copied_bytes(document: Json, operation: dict[str, Any], pointer: str) -> int:
-    """The size of what an operation copies: copies of copies double a document, and thirty of them fill any memory."""
-    if operation.get("op") not in ("copy", "move"):
-        return 0
+    """The size of what is copied: copies of copies double a document, and thirty of them fill any memory."""
+    part = _found(document, operation, "from", pointer)
+    if part is _NOTHING:
+        raise Invalid.field(pointer, "not_applicable", "the place that `from` names is not there")
+    return _size(part, pointer)
+
+
+def _size(value: Json, pointer: str) -> int:
+    """The size of a value in bytes of JSON; raises Invalid where it is nested so deep that it cannot be written."""
     try:
-        part = jsonpointer.resolve_pointer(document, operation["from"])
-        return len(orjson.dumps(part))
+        return len(orjson.dumps(value))
     except orjson.JSONEncodeError:
         raise Invalid.field(pointer, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep") from None
-    except (jsonpointer.JsonPointerException, KeyError, TypeError, ValueError, AttributeError):
-        raise Invalid.field(pointer, "not_applicable", "the place that `from` names is not there") from None
+
+
+def _found(document: Json, operation: dict[str, Any], name: str, pointer: str) -> Any:
+    """What an operation's `path` or `from` names, `_NOTHING` where nothing is there.
+
+    Raises:
+        Invalid: it is no JSON Pointer (RFC 6901), or missing.
+    """
+    try:
+        place = jsonpointer.JsonPointer(operation[name])
+    except (jsonpointer.JsonPointerException, KeyError, TypeError, AttributeError):
+        raise Invalid.field(pointer, "not_applicable", f"`{name}` must be a JSON Pointer") from None
+    try:
+        found = place.resolve(document)
+    except (jsonpointer.JsonPointerException, KeyError, TypeError, ValueError):
+        return _NOTHING
+    return _NOTHING if isinstance(found, jsonpointer.EndOfList) else found
 
 
 def _operation(document: Json, operation: dict[str, Any], pointer: str) -> Json:
@@ -144,11 +167,8 @@ def _operation(document: Json, operation: dict[str, Any], pointer: str) -> Json:
 
 def _test(document: Json, operation: dict[str, Any], pointer: str) -> None:
     """RFC 6902, section 4.6: numbers are compared as numbers, anything else with its type; Python holds 1 for true."""
+    found = _found(document, operation, "path", pointer)
     wanted = operation["value"]
-    try:
-        found = jsonpointer.resolve_pointer(document, operation["path"])
-    except jsonpointer.JsonPointerException:
-        found = _NOTHING
     if found is _NOTHING or not _same(found, wanted):
         raise PatchTestFailed(
             "a test operation found another value",

@@ -10,7 +10,7 @@ from app.analytics.ingest import MAX_EVENTS, store
 from app.analytics.intake import intake
 from app.analytics.segment import KINDS, events_of, identities_of
 from app.body import MAX_BODY_BYTES, parse_json
-from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated
+from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated, UnsupportedMediaType
 from app.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
 from app.principal import Principal, authenticator, authorize
 from models.app import is_name
@@ -40,7 +40,7 @@ async def _receive(request: HotRequest) -> Answer:
 async def _take(request: HotRequest) -> None:
     header = request.header(b"authorization")
     known = None if header is None else await _caller(request, header)
-    body = parse_json(_inflated(request, await request.body()))
+    body = parse_json(_inflated(request, await request.body(packed=True)))
     if not isinstance(body, dict):
         raise MalformedJson("the body is an object")
     principal = known or await _caller(request, f"Bearer {body.get('writeKey')}")
@@ -97,7 +97,7 @@ def _inflated(request: HotRequest, body: bytes) -> bytes:
     if encoding == "identity":
         return body
     if encoding not in ("gzip", "x-gzip"):
-        raise Invalid.field("header:Content-Encoding", "malformed", "gzip is taken, and no encoding")
+        raise UnsupportedMediaType("send the body as it is, or packed by gzip", headers={"Accept-Encoding": "gzip"})
     stream = zlib.decompressobj(_GZIP)
     try:
         plain = stream.decompress(body, MAX_BODY_BYTES + 1)

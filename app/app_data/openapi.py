@@ -88,7 +88,9 @@ _KEY: Final = {
     "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
 }
 _PREFER: Final = _header("Prefer", "`return=minimal` leaves the value out, `return=representation` puts it in.")
-_TTL: Final = _query("ttl", {"type": "integer", "minimum": 1, "maximum": 316224000}, "Seconds until the value ends.")
+_SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 316224000}
+_TTL: Final = _query("ttl", _SECONDS, "Seconds until the value ends; without it a value that is put does not end.")
+_TTL_OF_PATCH: Final = _query("ttl", _SECONDS, "Seconds until the value ends; without it the expiry is kept.")
 _ACTIVITY: Final = _query(
     "activity",
     {"type": "string", "minLength": 1, "maxLength": 256},
@@ -137,7 +139,8 @@ def _put() -> dict[str, Any]:
     return _operation(
         "putAppData",
         "Store a value",
-        "The body is the value itself. Without a precondition the last write wins.",
+        "The body is the value itself. Without a precondition the last write wins. **A `PUT` without `ttl` drops the "
+        "expiry** that the value had: it stays for good. A `PATCH` keeps it.",
         parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": _json(_ANY, _VALUE_EXAMPLE)},
         responses=_responses(
@@ -151,10 +154,11 @@ def _patch() -> dict[str, Any]:
     return _operation(
         "patchAppData",
         "Change a value",
-        "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is given.",
-        parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
+        "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is given. A patch that "
+        "changes nothing moves no version.",
+        parameters=[*_PLACE, _KEY, _PREFER, _TTL_OF_PATCH, _ACTIVITY],
         requestBody=body,
-        responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 415, 428),
+        responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 428),
     )
 
 

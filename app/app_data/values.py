@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.app_data.writes import WriteOptions
-from app.body import check_storable, parse_json, value_size
+from app.body import check_storable, dump_json, parse_json, value_size
 from app.database import transaction
 from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
 from app.etags import tag_of
@@ -105,14 +105,39 @@ async def patch_value(
             if not holds(options.expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
                 raise await too_late(place, options.expected)
             value = apply_patch(kind, patch, row["value"])
-            size = len(check_storable(value))
+            body = check_storable(value)
+            size = len(body)
             try:
+                if options.expires_at is None and body == dump_json(row["value"]):
+                    return await _leave(place, row["version"], options)
                 written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
             except StaleVersion:
                 await patience.again()
                 continue
             with_value = place.may_read and options.wants_value(default=True)
             return _envelope(place, written, value, with_value=with_value), written
+
+
+async def _leave(place: Place, version: int, options: WriteOptions) -> tuple[dict[str, Any], Written]:
+    """What a patch that changes nothing does: only what is to be written besides the value is.
+
+    Raises:
+        StaleVersion: another write was faster.
+    """
+
+    async def note(session: AsyncClientSession) -> None:
+        await _record_activity(place, options, session)
+        await make_claim(options.claim, 200, session)
+
+    found = await AppData.find_envelope(*place.key, with_id=True)
+    if found is None or found["version"] != version:
+        raise StaleVersion
+    if options.needs_transaction:
+        await _do(place, note, options)
+    times = (found["createdAt"], found["updatedAt"], found.get("expiresAt"))
+    written = Written(False, version, *times, found["_id"])
+    with_value = place.may_read and options.wants_value(default=True)
+    return _envelope(place, written, found["value"], with_value=with_value), written
 
 
 async def delete_value(place: Place, options: WriteOptions) -> None:

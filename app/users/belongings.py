@@ -7,6 +7,7 @@ from bson import ObjectId
 from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.body import dump_json
 from app.database import joined, transaction
 from app.errors import NotFound
 from app.http import require
@@ -17,7 +18,7 @@ from app.relations.guards import refer
 from app.turns import turn
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.validation import validation_problem
-from models.base import Fields
+from models.base import Fields, Raw
 from models.owned import OneToOne
 from models.precondition import Expected
 from models.preferences import Preferences, PreferencesContent
@@ -87,26 +88,30 @@ class Belonging(Generic[V, C]):
             while True:
                 now = await self.find(user_id)
                 require(expected, current(now))
-                if kind is PatchKind.MERGE and patch == {}:
+                fields = self._patched(now, kind, patch)
+                if not fields:
                     return now
-                content = self._patched(now, kind, patch)
                 changed = await self.document.change(
-                    {"userId": user_id}, content.model_dump(by_alias=True), expected=now.version, session=joined()
+                    {"userId": user_id}, fields, expected=now.version, session=joined()
                 )
                 if changed is not None:
                     return self.view.model_validate(changed)
                 await patience.again()
 
-    def _patched(self, now: V, kind: PatchKind, patch: Json) -> C:
+    def _patched(self, now: V, kind: PatchKind, patch: Json) -> Raw:
+        """The new fields by stored name; none where the patch changes nothing."""
         before = current(now)
         fixed = {name: before.pop(name) for name in list(before) if name not in self._content_names()}
         after = apply_patch(kind, patch, before | fixed)
         if isinstance(after, dict):  # sent back unchanged they are welcome; changed they are refused as unknown fields
             after = {name: value for name, value in after.items() if name not in fixed or fixed[name] != value}
         try:
-            return self.content.model_validate(after)
+            content = self.content.model_validate(after)
         except ValidationError as error:
             raise validation_problem(error.errors(), "") from None
+        shown = content.model_dump(mode="json", by_alias=True)
+        same = dump_json(shown) == dump_json({name: before.get(name) for name in shown})  # 1 is not true here
+        return {} if same else content.model_dump(by_alias=True)
 
     def _content_names(self) -> set[str]:
         return {str(field.alias) for field in self.content.model_fields.values()}

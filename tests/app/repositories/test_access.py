@@ -42,3 +42,12 @@ async def test_every_kind_of_caller(forge: Forge, route: str) -> None:
     places = {"projectId": forge.project.rsplit("/", 1)[1], "userId": member, "eventId": event}
     named = {name: value for name, value in places.items() if f"{{{name}}}" in route}
     await walk(forge.api, forge.cast, route, RULES[route], named)
+
+
+async def test_an_empty_patch_of_a_repository_connection_changes_no_version(forge: Forge) -> None:
+    await forge.connect()
+    path = f"{forge.project}/repository"
+    before = await forge.cast.owner.get(path)
+    for done in (await forge.cast.owner.merge(path, {}), await forge.cast.owner.patch(path, [])):
+        assert (done.status_code, done.headers["etag"]) == (200, before.headers["etag"])
+    assert (await forge.cast.owner.get(path)).json() == before.json()
