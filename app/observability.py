@@ -1,5 +1,6 @@
 """Logs, metrics and the request id: one plain ASGI layer around everything, and listeners on the driver."""
 
+import asyncio
 import itertools
 import logging
 import re
@@ -31,8 +32,9 @@ _LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
 REQUESTS: Final = Histogram(
     "satchel_request_seconds", "Time to answer, by route template", ["method", "route", "status"], buckets=_BUCKETS
 )
-IN_FLIGHT: Final = Gauge("satchel_requests_in_flight", "Requests being worked on")
-REFUSED: Final = Counter("satchel_requests_refused", "Requests refused because too many were in flight")
+IN_FLIGHT: Final = Gauge("satchel_requests_in_flight", "Requests being worked on, or waiting for a place")
+WAITING: Final = Gauge("satchel_requests_waiting", "Requests waiting for a place")
+REFUSED: Final = Counter("satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait")
 COMMANDS: Final = Histogram(
     "satchel_mongodb_command_seconds", "Time of a MongoDB command", ["command", "outcome"], buckets=_BUCKETS
 )
@@ -44,6 +46,11 @@ CARD_EVENTS: Final = Counter(
     "satchel_card_events", "Attempts to deliver an event to an account's webhook, by what came of it", ["outcome"]
 )
 LATE_SWEPT: Final = Counter("satchel_late_swept_documents", "Documents found of a root after its deletion was swept")
+
+REFUSED_HERE: Final = "satchel.refused"
+"""The key in the scope of a request that was refused before anything was done for it."""
+TOLD_EVERY: Final = 1.0
+"""Seconds between two log lines that tell of refusals."""
 
 Header = tuple[bytes, bytes]
 log = structlog.get_logger("satchel")
@@ -89,6 +96,7 @@ class Observed:
         self._log_requests = settings.log_requests and settings.log_level in ("debug", "info")
         self._log_lines = settings.log_format == "json"
         self._children: dict[tuple[str, str, int], Any] = {}
+        self._refused = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -132,7 +140,9 @@ class Observed:
                 self._children.clear()
             child = self._children[key] = REQUESTS.labels(key[0] if route != "unmatched" else "any", route, status)
         child.observe(seconds)
-        if self._log_requests:
+        if REFUSED_HERE in scope:
+            self._note_refusal()
+        elif self._log_requests:
             self._log(
                 requestId=request_id,
                 method=key[0],
@@ -141,6 +151,16 @@ class Observed:
                 ms=round(seconds * 1000, 2),
                 caller=scope.get("satchel.caller"),
             )
+
+    def _note_refusal(self) -> None:
+        """One line a second for all that are refused: a line for each would be a third of what a refusal costs."""
+        if not self._refused:
+            asyncio.get_running_loop().call_later(TOLD_EVERY, self._tell_refused)
+        self._refused += 1
+
+    def _tell_refused(self) -> None:
+        refused, self._refused = self._refused, 0
+        log.warning("refused", requests=refused)
 
     def _log(self, **said: Any) -> None:
         """One line per request, in the form that structlog gives to all others, at a fifth of its cost."""

@@ -32,6 +32,10 @@ COMMANDS: Final = {
     "keys": ("scripts.keys:cli", "List, rotate and prune the keys that sign access tokens."),
     "cleanup": ("scripts.cleanup:cleanup", "Remove expired codes, sessions and rotated secrets, as the worker does."),
     "bench-tokens": ("scripts.bench.tokens:main", "Measure what knowing the caller costs of reading one value."),
+    "bench-overload": (
+        "scripts.bench.overload:main",
+        "Overload a Satchel and a bare handler, and compare what they serve.",
+    ),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""

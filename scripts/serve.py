@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import os
+import resource
 import sys
 from contextlib import suppress
 from typing import Annotated
@@ -13,6 +14,7 @@ from app.settings import load_settings
 
 APPLICATION = "app.main"
 _KNOCK_MS = 500
+_FILES = 65_536
 
 
 def serve(
@@ -26,16 +28,29 @@ def serve(
     settings = load_settings()
     if settings.mongodb_uri is not None and not uri_from_stdin:
         asyncio.run(_knock(settings.mongodb_uri.get_secret_value()))
+    raise_file_limit()
     uvicorn.run(
         f"{APPLICATION}:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        http="app.patience:PatientProtocol",
         access_log=False,  # the application logs its requests itself, with more in them
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
     )
+
+
+def raise_file_limit() -> None:
+    """Let this process have as many connections as the system allows, at most 65,536; 1024 are a shell's usual limit.
+
+    Where it is reached, no connection is taken any more, a probe's neither.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _knock(uri: str) -> None:

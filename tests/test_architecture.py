@@ -32,7 +32,7 @@ LAYERS = [
     {"app.errors", "app.access"},
     {"app.queries"},
     {"app.observability", "app.body", "app.etags", "app.sentences", "app.patch_bodies", "app.turns"},
-    {"app.database"},
+    {"app.database", "app.line", "app.patience"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
     | {"app.keyring", "app.outgoing", "app.living", "app.cursors", "app.hosts"}
     | {"app.compression"},

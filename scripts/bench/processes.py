@@ -50,20 +50,22 @@ class Server:
     log: Path
 
     @classmethod
-    def start(cls, name: str, factory: str, *, environment: dict[str, str], folder: Path) -> Self:
-        """Start an application and wait until it listens. Both servers get the same options of uvicorn.
+    def start(cls, name: str, factory: str, *, environment: dict[str, str], folder: Path, http: str = "auto") -> Self:
+        """Start an application and wait until it listens. Both servers get the same options of uvicorn, but `http`.
 
         Args:
             name: what messages and the log file are called.
             factory: `module:function` that makes the application.
             environment: its whole environment.
             folder: where its log goes, and it runs.
+            http: the class of its connections.
 
         Raises:
             BenchError: it ended, or did not listen within half a minute.
         """
         port, log = _free_port(), folder / f"{name}.log"
         options = ["--factory", "--no-access-log", "--no-server-header", "--log-level", "warning"]
+        options += ["--http", http]
         where = ["--app-dir", str(ROOT), "--host", "127.0.0.1", "--port", str(port)]
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603  # our own module
@@ -118,10 +120,10 @@ class LoadGenerator:
     process: subprocess.Popen[str]
 
     @classmethod
-    def start(cls, plan: Plan) -> Self:
-        """Start it and tell it the plan."""
-        process = subprocess.Popen(  # our own module
-            [sys.executable, "-m", "scripts.bench.load"],
+    def start(cls, plan: Plan, module: str = "scripts.bench.load") -> Self:
+        """Start one of our modules and tell it the plan."""
+        process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -139,15 +141,23 @@ class LoadGenerator:
         Raises:
             BenchError: an answer was wrong, or did not come.
         """
+        return Round(**self.ask(server, {"workload": workload, "seconds": seconds}))
+
+    def ask(self, server: Server, what: dict[str, Any]) -> dict[str, Any]:
+        """What the generator found of one round, told by its fields.
+
+        Raises:
+            BenchError: an answer was wrong, or did not come.
+        """
         if _ended.is_set():
             _end()
-        self._tell({"port": server.port, "workload": workload, "seconds": seconds})
+        self._tell({"port": server.port, **what})
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": "the load generator ended"}
         if "error" in answer:
-            raise BenchError(f"{server.name}, {workload}: {answer['error']}\n{server.last_lines()}")
-        return Round(**answer)
+            raise BenchError(f"{server.name}, {what}: {answer['error']}\n{server.last_lines()}")
+        return answer
 
     def _tell(self, what: dict[str, Any]) -> None:
         assert self.process.stdin is not None

@@ -126,7 +126,7 @@ def value(number: int) -> dict[str, Any]:
 
 
 def _readers(plan: "Plan") -> list[Player]:
-    reads = _reads(plan)
+    reads = all_reads(plan)
     return [Reader(_drawn(reads, None, number)) for number in range(plan.connections)]
 
 
@@ -136,7 +136,7 @@ def _swappers(plan: "Plan") -> list[Player]:
 
 def _mixers(plan: "Plan") -> list[Player]:
     """Requests by Zipf's law over every key: the n-th most popular is asked for in proportion to 1/n^0.99."""
-    reads, writes = _reads(plan), _writes(plan)
+    reads, writes = all_reads(plan), all_writes(plan)
     order = list(range(len(reads)))
     random.Random(1).shuffle(order)
     reads, writes = [reads[place] for place in order], [writes[place] for place in order]
@@ -182,7 +182,8 @@ def _event(user_id: str, number: int, place: int) -> dict[str, Any]:
     }
 
 
-def _reads(plan: "Plan") -> list[bytes]:
+def all_reads(plan: "Plan") -> list[bytes]:
+    """A request for every value of every user."""
     return [
         _head("GET", _path(user_id, APP, number), token) + b"\r\n"
         for user_id, token in plan.users
@@ -190,7 +191,8 @@ def _reads(plan: "Plan") -> list[bytes]:
     ]
 
 
-def _writes(plan: "Plan") -> list[bytes]:
+def all_writes(plan: "Plan") -> list[bytes]:
+    """A request that stores each of these values, without a precondition."""
     bodies = [_json(value(number)) for number in range(plan.keys)]
     return [
         _head("PUT", _path(user_id, APP, number), token, len(body)) + b"\r\n" + body

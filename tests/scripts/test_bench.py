@@ -1,6 +1,7 @@
 """The benchmark runs every workload, checks every answer, and says how Satchel compares."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.bench.crowd import Crowd, Told
 from scripts.bench.load import Connection, WrongAnswerError, parse_answer, play
+from scripts.bench.overload import Case, Found
 from scripts.bench.traffic import WORKLOADS, Mixer, Reader, Sender, Swapper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,3 +146,64 @@ def test_analytics_are_measured_at_each_size_and_agree_with_plain_aggregation():
     ]
     assert set(found["growth"]) == {"event counts by day", "active users by day", "top 10"}
     assert all(row["p95"] > 0 and row["plain"] > 0 for row in found["queries"])
+
+
+def test_an_overload_is_measured_on_both_servers():
+    command = [sys.executable, "-m", "scripts", "bench-overload", "--seconds", "1", "--rounds", "1", "--json"]
+    command += ["--crowds", "read:20,write:10"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["crowds"]
+    assert [(row["kind"], row["connections"]) for row in found] == [("read", 20), ("write", 10)]
+    for row in found:
+        assert row["ratio"] > 0
+        for server in (row["satchel"], row["bare"]):
+            assert set(server["statuses"]) == {"200"}
+            assert server["good"] > 0
+            assert 0 < server["p50"] <= server["p99"]
+            assert 0 < server["livez"] < 30
+            assert 0 <= server["healthy"] < 30
+            assert server["broken"] == 0
+
+
+@pytest.mark.parametrize("crowds", ["read", "read:0", "delete:5", "read:5,"])
+def test_a_crowd_that_is_none_is_refused(crowds: str):
+    command = [sys.executable, "-m", "scripts", "bench-overload", "--crowds", crowds]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "read:2000" in done.stderr
+
+
+async def test_a_crowd_asks_again_at_once_and_connects_again(unused_tcp_port: int):
+    seen: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        mine = len(seen)
+        seen.append(0)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            for status in (b"200 OK", b"503 Full"):
+                await reader.readuntil(b"\r\n\r\n")
+                seen[mine] += 1
+                writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", unused_tcp_port)
+    async with server:
+        told = await Crowd(unused_tcp_port, 3, [b"GET / HTTP/1.1\r\n\r\n"], own=True).play(0.5)
+    assert told.broken >= 3
+    assert told.statuses["200"] >= told.statuses["503"] >= 3
+    assert told.good > 0
+    assert told.p50 is not None
+    assert max(seen) == 2
+
+
+def test_goodput_is_compared_pair_by_pair():
+    def found(good: float, p99: int | None) -> Found:
+        told = Told(good, p99 and p99 // 2, p99, {"200": 5, "503": 1} if good else {"503": 3}, 1, 0.1)
+        return Found(told, livez=0.2, grown=30.4, kept=3.0, healthy=0.5)
+
+    case = Case("read", 2000, [found(900, 3000), found(800, 2000)], [found(600, 4000), found(0, None)])
+    assert case.ratios == [1.5, float("inf")]
+    row = case.row()
+    assert row["satchel"]["statuses"] == {"200": 10, "503": 2}
+    assert (row["satchel"]["good"], row["satchel"]["p99"], row["bare"]["p99"]) == (850, 3000, 4000)

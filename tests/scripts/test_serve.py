@@ -1,0 +1,40 @@
+"""What `python -m scripts serve` arranges before it listens."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from app.patience import PatientProtocol
+from app.settings import Settings
+from scripts import serve as command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("soft", [64, 1024])
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(soft: int) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    code = (
+        "import resource; from scripts.serve import raise_file_limit; "
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); raise_file_limit(); "
+        "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(min(hard, 65_536)), str(hard)]
+
+
+def test_it_serves_with_patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    run: dict[str, Any] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda _, **options: run.update(options))
+    monkeypatch.setattr(command, "raise_file_limit", lambda: None)
+    monkeypatch.setattr(command, "load_settings", lambda: Settings(_env_file=None))
+    command.serve()
+    config = uvicorn.Config("app.main:create_app", **run)
+    config.load_app = lambda: lambda: None  # type: ignore[method-assign]
+    config.load()
+    assert config.http_protocol_class is PatientProtocol
