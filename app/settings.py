@@ -80,7 +80,7 @@ class Settings(SignInSettings, ArchiveSettings):
         default=5000, ge=100, description="Longest that the database work of one operation of a request may take."
     )
     max_in_flight: int = Field(
-        default=200, ge=1, description="Requests worked on at once per process; more wait in line for a place."
+        default=100, ge=1, description="Requests worked on at once per process; more wait in line for a place."
     )
     max_waiting: int = Field(
         default=3000, ge=0, description="Requests in line per process; more are answered 503 with Retry-After."
@@ -91,7 +91,7 @@ class Settings(SignInSettings, ArchiveSettings):
         description="Memory of the line in MiB, 16 KiB for each request and up to 64 for its body; more are refused.",
     )
     wait_seconds: float = Field(
-        default=3.0, gt=0, description="Longest wait in line; then a request is answered 503 with Retry-After."
+        default=2.5, gt=0, description="Longest wait in line; then a request is answered 503 with Retry-After."
     )
     max_bodies_under_way: int = Field(
         default=1000,

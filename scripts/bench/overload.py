@@ -106,7 +106,10 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.5, max=60, help="Length of one round of one server.")] = 8.0,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds of each server per crowd.")] = 3,
     crowds: Annotated[
-        str, typer.Option(help="Crowds as kind:connections, separated by commas; unset: ten times the places.")
+        str,
+        typer.Option(
+            help="Crowds as kind:connections, separated by commas; unset: ten times the places, and reads by twenty."
+        ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -114,7 +117,7 @@ def main(
     end_at_sigterm()
     raise_file_limit()
     many = 10 * Settings.model_fields["max_in_flight"].default
-    asked = _parsed(crowds or f"read:{many},write:{many},write:{many // 2}")
+    asked = _parsed(crowds or f"read:{many},write:{many},read:{2 * many}")
     try:
         where, cases = _measure(asked, seconds, rounds)
     except (BenchError, MongodError) as error:

@@ -1,17 +1,20 @@
 """The gate seen from a server: what it asks of those who wait, and what it does when they go away."""
 
 import asyncio
+import io
+import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import patience
+from app import observability, patience
 from app.admission import Admission
-from app.observability import REFUSED_HERE
+from app.observability import REFUSED_HERE, Observed, configure_logging
 from app.patience import PatientProtocol
 from app.settings import Settings
 from tests.app.test_line import settle
@@ -20,7 +23,7 @@ from tests.app.test_line import settle
 class Visitor:
     """One request as a server hands it on: its body comes in parts, `gone` is the end of its connection."""
 
-    def __init__(self, gate: Admission, *parts: bytes, path: str = "/x", headers: dict[bytes, bytes] | None = None):
+    def __init__(self, gate: ASGIApp, *parts: bytes, path: str = "/x", headers: dict[bytes, bytes] | None = None):
         self._parts = list(parts or (b"",))
         self.asked = 0
         self.gone = asyncio.Event()
@@ -164,6 +167,27 @@ async def test_a_refusal_is_marked_for_the_server() -> None:
     assert (refused.status, REFUSED_HERE in refused.scope, REFUSED_HERE in served.scope) == (503, True, False)
     behind.answer.set()
     await served.task
+
+
+async def test_refusals_are_logged_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(said, write_through=True))
+    monkeypatch.setattr(observability, "TOLD_EVERY", 0.01)
+    settings = Settings(_env_file=None, log_level="info", log_format="json")
+    configure_logging(settings)
+    behind = Behind()
+    door = Observed(gate(behind, max_waiting=0), settings)
+    served, refused = Visitor(door), [Visitor(door) for _ in range(19)]
+    await asyncio.gather(*(visitor.task for visitor in refused))
+    while b'"event":"refused"' not in said.getvalue():
+        await asyncio.sleep(0.01)
+    behind.answer.set()
+    await served.task
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    monkeypatch.undo()
+    configure_logging(settings.model_copy(update={"log_level": "error"}))
+    assert [line["requests"] for line in lines if line["event"] == "refused"] == [19]
+    assert [line["status"] for line in lines if line["event"] == "request"] == [200]
 
 
 async def _refusing(scope: Scope, receive: Receive, send: Send) -> None:
