@@ -18,6 +18,7 @@ AuditKind = Literal[
     "identity_linked",
     "identity_unlinked",
     "email_changed",
+    "email_taken",
     "key_created",
     "key_rotated",
     "key_revoked",

@@ -39,12 +39,14 @@ class User(UserContent, Stored):
 
     `email_verified_at` is when the person last showed that the email is theirs. `sessions_ended_at` is when they ended
     every session but one: access tokens of servers that were minted before it do nothing sensitive any more.
+    `claimed_email` is what their account says their email is; others may say so too, elsewhere, and one may have it.
     """
 
     email: str | None = None  # as it is stored: what is no address by a later rule is still read
     account_id: PydanticObjectId | None = None
     last_login: Timestamp | None = None
     email_verified_at: Timestamp | None = None
+    claimed_email: str | None = None
     sessions_ended_at: Timestamp | None = None
     guard: int = 0
 
@@ -84,6 +86,15 @@ class User(UserContent, Stored):
             return None
         row = await cls.raw().find_one({"email": canonical}, session=session)
         return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def is_claimed(cls, account_id: ObjectId, email: str, *, session: Session = None) -> bool:
+        """Whether a user of the account has this canonical email, by the account's word or by their own proof."""
+        where = {"accountId": account_id, "claimedEmail": email}
+        if await cls.raw().find_one(where, {"_id": 1}, session=session) is not None:
+            return True
+        row = await cls.raw().find_one({"email": email}, {"accountId": 1}, session=session)
+        return row is not None and row.get("accountId") == account_id
 
     @classmethod
     async def find_by_ids(cls, ids: Sequence[ObjectId], *, session: Session = None) -> list[Self]:

@@ -28,6 +28,7 @@ ALLOWED: Final[dict[str, str]] = {
             "indexes.sync.find_duplicates: before a unique index is built, all its documents are looked at"
         )
         for collection, selected in {
+            "users": "{claimedEmail: {$gt: ?}}",
             "profiles": "{}",
             "preferences": "{}",
             "appdata": "{}",

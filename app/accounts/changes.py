@@ -6,12 +6,13 @@ from typing import Final
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
 
 from app.accounts.access import refer_within
 from app.accounts.views import account_view
 from app.accounts.webhook_urls import check_webhook_url
 from app.database import transaction
-from app.errors import BadTransition, NotFound
+from app.errors import BadTransition, Duplicate, NotFound
 from app.http import require
 from app.idempotency import Claim, Done, once
 from app.patches import PatchKind, patched
@@ -58,14 +59,25 @@ async def create_user_of(
 
     Raises:
         AccountNotActive: the account is paused or closed.
-        pymongo.errors.DuplicateKeyError: the canonical email is taken.
+        Duplicate: another user of the account has this email. Who has it elsewhere is not to be learnt.
     """
 
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
         await refer_within(User, {"_id": user_id, "accountId": account_id}, session)
+        if content.email is not None and await User.is_claimed(account_id, content.email, session=session):
+            raise _email_taken()
         await add_user(user_id, content, session, account_id=account_id, by=by)
 
-    return await once(claim, 201, work)
+    try:
+        return await once(claim, 201, work)
+    except DuplicateKeyError:
+        raise _email_taken() from None
+
+
+def _email_taken() -> Duplicate:
+    """What is answered where two users of one account would have one email."""
+    detail = "another user of the account has this email"
+    return Duplicate(detail, errors=[{"pointer": "/email", "code": "duplicate", "detail": detail}])
 
 
 async def find_account(account_id: ObjectId, session: Session = None) -> Account:

@@ -169,7 +169,10 @@ async def create_user(
     claim: IdempotencyClaim,
     response: Response,
 ) -> UserView:
-    """User, profile and preferences, in one transaction. The account must be active."""
+    """User, profile and preferences, in one transaction. The account must be active.
+
+    The email is the account's word: 409 where another user of the account has it, whoever else may.
+    """
     reached = await reach(caller, WRITE, accountId)
     check_grants(caller, content)
     done = await create_user_of(reached.account_id, content, claim, caller)

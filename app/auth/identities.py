@@ -11,9 +11,10 @@ from pymongo.errors import DuplicateKeyError
 
 from app.auth.oidc import Evidence
 from app.auth.sessions import Device, Sessions
+from app.auth.taking import own_email, take_email
 from app.database import transaction
 from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
-from app.living import living
+from app.living import is_living, living
 from app.relations.guards import refer
 from app.settings import Settings
 from app.turns import turn
@@ -141,8 +142,10 @@ def _vouches(settings: Settings, identity: AuthIdentity, email: str | None) -> b
 async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
     """Set a user's email to the one that a code was sent to, and let them sign in by it.
 
+    It is taken from a user who has not verified it, see `take_email`.
+
     Raises:
-        Duplicate: another user has it.
+        Duplicate: another user has verified it, or signs in by it.
         Invalid: the challenge was consumed meanwhile.
         NotFound: the user is gone.
     """
@@ -154,9 +157,12 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
         known = await AuthIdentity.find_by_provider(EMAIL, address, session=session)
         if known is not None and known.user_id != user_id:
             raise Duplicate("another user signs in by this email")
+        if not await take_email(address, user_id, session):
+            raise Duplicate("another user has this email")
         await AuthIdentity.raw().delete_many({"userId": user_id, "provider": EMAIL}, session=session)
         await add_identity(user_id, evidence_of(challenge), session)
-        changed = await keep_methods(user_id, session, {"email": address, "emailVerifiedAt": now()})
+        fields = {"email": address, "emailVerifiedAt": now(), "claimedEmail": None}
+        changed = await keep_methods(user_id, session, fields)
         await AuditEvent.record("email_changed", f"user:{user_id}", user_id=user_id, session=session)
         return changed
 
@@ -201,29 +207,39 @@ async def keep_methods(user_id: ObjectId, session: AsyncClientSession, fields: d
 
 
 async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientSession) -> tuple[ObjectId, bool]:
-    """The user whom the evidence is of, and whether they were made now."""
+    """The user whom the evidence is of, and whether they were made now.
+
+    An email that the evidence proves is theirs from now on, unless somebody else has verified it, or they have another.
+    """
+    trusted = evidence.verified and evidence.email is not None and evidence.provider in settings.joining_providers
     known = await AuthIdentity.find_by_provider(evidence.provider, evidence.provider_id, session=session)
     if known is not None and known.user_id in await living(User, [known.user_id], session=session):
         said = (evidence.email, evidence.verified)
         if evidence.email is not None and said != (known.email, known.email_verified):
             fields = {"email": evidence.email, "emailVerified": evidence.verified}
             await AuthIdentity.change({"_id": known.id}, fields, session=session)
+        if trusted:
+            await own_email(known.user_id, evidence.email or "", session)
         return known.user_id, False
     if known is not None:  # of a user whose deletion is not swept yet
         await AuthIdentity.raw().delete_one({"_id": known.id}, session=session)
-    trusted = evidence.verified and evidence.provider in settings.joining_providers
     holder = await User.raw().find_one({"email": evidence.email}, session=session) if trusted else None
-    if holder is not None and holder.get("emailVerifiedAt") is not None:
+    verified = holder is not None and holder.get("emailVerifiedAt") is not None
+    if holder is not None and verified and await is_living(User, holder, session=session):
         user_id = holder["_id"]
         identity = await add_identity(user_id, evidence, session)
         await _record("identity_linked", user_id, identity, session)
         return user_id, False
-    return await _make_user(evidence, session, with_email=trusted and holder is None), True
-
-
-async def _make_user(evidence: Evidence, session: AsyncClientSession, *, with_email: bool) -> ObjectId:
-    """User, profile, preferences and identity (seed 002, User Creation Flow; name and picture by seed 004)."""
     user_id = PydanticObjectId()
+    with_email = trusted and await take_email(evidence.email or "", user_id, session)
+    await _make_user(user_id, evidence, session, with_email=with_email)
+    return user_id, True
+
+
+async def _make_user(
+    user_id: PydanticObjectId, evidence: Evidence, session: AsyncClientSession, *, with_email: bool
+) -> None:
+    """User, profile, preferences and identity (seed 002, User Creation Flow; name and picture by seed 004)."""
     user = User(id=user_id, name=evidence.name)
     if with_email:
         user.email, user.email_verified_at = evidence.email, now()
@@ -232,7 +248,6 @@ async def _make_user(evidence: Evidence, session: AsyncClientSession, *, with_em
     await Profile(user_id=user_id, display_name=evidence.name, avatar=avatar).add(session)
     await Preferences(user_id=user_id).add(session)
     await add_identity(user_id, evidence, session)
-    return user_id
 
 
 async def _in_turn(evidence: Evidence, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:

@@ -1,10 +1,21 @@
-"""What the worker does for sign-in: the cleanup, once an hour. `GET /v1/admin/jobs` shows its last run."""
+"""What the worker does for sign-in: the cleanup, once an hour, and telling people whose email was taken.
+
+`GET /v1/admin/jobs` shows the last run.
+"""
 
 from typing import Final
 
+import httpx
+from bson import ObjectId
+
 from app.auth.cleanup import clean_up
+from app.auth.senders import make_sender
+from app.auth.taking import TELL, TOLD_WITHIN, tell_former_holder
+from app.errors import Unavailable
 from app.jobs import Claim, Handler
+from app.observability import log
 from app.settings import Settings
+from models.base import now
 
 _CLEANUP: Final = "clean-up-sign-in"
 PERIODIC: Final = {_CLEANUP: 3600.0}
@@ -17,4 +28,17 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Clean up, and note what went."""
         await claim.renew(**await clean_up())
 
-    return {_CLEANUP: clean}
+    async def tell(claim: Claim) -> None:
+        """Tell the former holder; it is tried again for a day."""
+        user_id = ObjectId(claim.job.progress["userId"])
+        async with httpx.AsyncClient(timeout=settings.sender_timeout_seconds) as client:
+            try:
+                told = await tell_former_holder(user_id, str(claim.job.id), make_sender(settings, client))
+            except Unavailable:
+                if now() - claim.job.created_at < TOLD_WITHIN:
+                    raise
+                log.error("the former holder of an email was not told", user=str(user_id))
+                told = None
+        await claim.renew(told=told is not None)
+
+    return {_CLEANUP: clean, TELL: tell}

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import httpx
 
@@ -36,11 +36,27 @@ class Message:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person is told. `id` is the same each time it is tried, so that a sender can tell a repeat."""
+
+    id: str
+    recipient: Recipient
+    what: Literal["email_taken"]
+
+
 class Sender(Protocol):
-    """Takes a code to its recipient."""
+    """Takes codes and notices to their recipients."""
 
     async def send(self, message: Message) -> None:
         """Send it, or see to it that it will be sent.
+
+        Raises:
+            Unavailable: it was not taken; nothing was sent.
+        """
+
+    async def tell(self, notice: Notice) -> None:
+        """Send a notice, or see to it that it will be sent.
 
         Raises:
             Unavailable: it was not taken; nothing was sent.
@@ -55,12 +71,17 @@ class ConsoleSender:
         told = f"code {message.code} for {message.recipient.address} ({message.purpose})"
         print(told, file=sys.stderr, flush=True)
 
+    async def tell(self, notice: Notice) -> None:
+        """Print it."""
+        print(f"notice {notice.what} for {notice.recipient.address}", file=sys.stderr, flush=True)
+
 
 class WebhookSender:
-    """Posts codes to a URL, signed as Standard Webhooks has it (standardwebhooks.com).
+    """Posts codes and notices to a URL, signed as Standard Webhooks has it (standardwebhooks.com).
 
-    The body is `{"type": "code", "channel", "to", "code", "purpose", "expiresAt"}`; the header `webhook-signature` is
-    `v1,` and the base64 of HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`. Any 2xx means taken.
+    The body is `{"type": "code", "channel", "to", "code", "purpose", "expiresAt"}`, or that of a notice,
+    `{"type": "email_taken", "channel", "to"}`; the header `webhook-signature` is `v1,` and the base64 of HMAC-SHA256
+    over `<webhook-id>.<webhook-timestamp>.<body>`. Any 2xx means taken.
     """
 
     def __init__(self, url: str, secret: bytes, client: httpx.AsyncClient) -> None:
@@ -70,26 +91,25 @@ class WebhookSender:
 
     async def send(self, message: Message) -> None:
         """Post it; raises Unavailable where the answer is no 2xx, or does not come in time."""
-        body = dump_json(
-            {
-                "type": "code",
-                "channel": message.recipient.channel,
-                "to": message.recipient.address,
-                "code": message.code,
-                "purpose": message.purpose,
-                "expiresAt": message.expires_at,
-            }
-        )
-        headers = {"content-type": "application/json", **standard_webhook(message.id, body, [self._secret])}
+        more = {"code": message.code, "purpose": message.purpose, "expiresAt": message.expires_at}
+        await self._post(message.id, "code", message.recipient, more)
+
+    async def tell(self, notice: Notice) -> None:
+        """Post it; raises Unavailable where the answer is no 2xx, or does not come in time."""
+        await self._post(notice.id, notice.what, notice.recipient, {})
+
+    async def _post(self, message_id: str, kind: str, recipient: Recipient, more: dict[str, Any]) -> None:
+        body = dump_json({"type": kind, "channel": recipient.channel, "to": recipient.address, **more})
+        headers = {"content-type": "application/json", **standard_webhook(message_id, body, [self._secret])}
         try:
             async with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
                 pass  # its body says nothing, and is not read
         except httpx.HTTPError as error:
             log.error("the sender cannot be reached", error=type(error).__name__)
-            raise Unavailable("the code could not be sent; try again in a moment") from None
+            raise Unavailable("the message could not be sent; try again in a moment") from None
         if not answer.is_success:
-            log.error("the sender refused a code", status=answer.status_code)
-            raise Unavailable("the code could not be sent; try again in a moment")
+            log.error("the sender refused a message", status=answer.status_code)
+            raise Unavailable("the message could not be sent; try again in a moment")
 
 
 _NO_SENDER: Final = (

@@ -59,9 +59,13 @@ async def add_user(
 ) -> None:
     """Insert a user with profile and preferences, within a transaction that has checked the account, if any.
 
+    What an account says of its user's email is no more than its word: it is shown, and keeps it from nobody else.
     What more than any other user they are is recorded as granted by whom `by` says.
     """
-    await User(id=user_id, account_id=account_id, **content.model_dump(by_alias=False)).add(session)
+    user = User(id=user_id, account_id=account_id, **content.model_dump(by_alias=False))
+    if account_id is not None:
+        user.email, user.claimed_email = None, content.email
+    await user.add(session)
     await Profile(user_id=user_id, display_name=content.name).add(session)
     await Preferences(user_id=user_id).add(session)
     if by is not None and (granted := _granted(content)):
@@ -167,7 +171,7 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     stored = content.model_dump(by_alias=True)
     if "accountId" in changed:
         stored["accountId"] = account_of(after.get("accountId"))
-    unverified = {"emailVerifiedAt": None} if "email" in changed else {}
+    unverified = {"emailVerifiedAt": None, "claimedEmail": None} if "email" in changed else {}
     return {name: stored[name] for name in changed} | unverified
 
 

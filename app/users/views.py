@@ -70,8 +70,9 @@ class CompleteView(Fields):
 
 
 def user_view(user: User) -> UserView:
-    """A user as sent."""
-    return UserView.model_validate(user)
+    """A user as sent. An email that nobody has proven is shown where there is no other."""
+    view = UserView.model_validate(user)
+    return view if user.email is not None else view.model_copy(update={"email": user.claimed_email})
 
 
 def current(view: Fields) -> dict[str, Any]:

@@ -108,6 +108,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     ],
     "OwnedByUser.populate": [populate_each],
     "User.create_user": [lambda: User.create_user(UserContent(email="new@example.com"))],
+    "User.is_claimed": [lambda: User.is_claimed(ME, "user3@example.com")],
     "User.find_by_email": [lambda: User.find_by_email("USER3@example.com")],
     "User.find_by_ids": [lambda: User.find_by_ids(USERS[:3])],
     "User.update_last_login": [log_in],
