@@ -225,7 +225,9 @@ class Identified(Protocol):
 S = TypeVar("S", bound=Identified)
 
 
-def conditional(request: Request, response: Response, version: int, body: S, kind: str = "") -> S | Response:
+def conditional(
+    request: Request, response: Response, version: int, body: S, kind: str = "", changed: datetime | None = None
+) -> S | Response:
     """The answer to a read of one document: with its ETag, or 304 where the client has it.
 
     Args:
@@ -234,22 +236,25 @@ def conditional(request: Request, response: Response, version: int, body: S, kin
         version: of the document.
         body: the document as it is sent.
         kind: of the representation, where callers see different ones.
+        changed: when it last was, where it does not show `updatedAt`.
     """
     tag = etag(version, body.id, kind)
-    _see_that_read_is_wanted(request, version, body, kind)
+    _see_that_read_is_wanted(request, version, body, kind, changed)
     if known := known_as(_header(request, "if-none-match"), tag):
         return Response(status_code=304, headers={"ETag": known})
     response.headers["ETag"] = tag
     return body
 
 
-def _see_that_read_is_wanted(request: Request, version: int, body: Identified, kind: str) -> None:
+def _see_that_read_is_wanted(
+    request: Request, version: int, body: Identified, kind: str, changed: datetime | None
+) -> None:
     """See that a read's `If-Match` or `If-Unmodified-Since` holds; raises VersionMismatch."""
     expected = precondition(_header(request, "if-match"), None, _header(request, "if-unmodified-since"))
     if expected is None or not isinstance(body, BaseModel):
         return
     shown = {**body.model_dump(mode="json", by_alias=True), "version": version}
-    if not holds(expected, version, tag_of(shown["id"], kind), _changed(shown)):
+    if not holds(expected, version, tag_of(shown["id"], kind), changed or _changed(shown)):
         raise mismatch(expected, shown, kind=kind)
 
 

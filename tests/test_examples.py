@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import orjson
 import pytest
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from app.patch_bodies import MERGE_PATCH, REF
 from tests.cast import Cast, Programme, enrol, programme_of
 from tests.conftest import MakeApi
 from tests.described import DOCUMENT, OPERATIONS, examples_of
-from tests.harness import Api, Caller
+from tests.harness import Api, Caller, version_of
 from tests.outside.git_hosts import GitHubServer
 from tests.outside.sign_in import NONCE, SENDER_SECRET, Issuer, Mailbox, serving
 from tests.outside.teller import signed
@@ -124,6 +125,12 @@ class Stage:
         await self.connect(await self.make_projectId(""))
         return self.host.delivery(self.host.repos["example/notes"], {})[0]
 
+    async def store(self, path: str, place: str) -> None:
+        """What only a PUT makes, at a place of such a path."""
+        if path.endswith(("/data/{dataKey}", "/v1/apps/{appId}")):
+            example = examples_of(OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"])[0]
+            assert (await self.caller(place).put(place, json=example)).status_code == 201
+
     async def cards(self) -> Programme:
         if self.programme is None:
             self.programme = await programme_of(self.api, self.cast.admin)
@@ -222,9 +229,8 @@ async def test_an_example_is_accepted_by_its_own_route(
     method, path = name.split(" ")
     shown = parameter_examples(OPERATIONS[name])
     place = await stage.place(path, shown)
-    if method in ("PATCH", "GET", "DELETE") and "/data/" in path:
-        stored = examples_of(OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"])[0]
-        assert (await stage.caller(place).put(place, json=stored)).status_code == 201
+    if method != "PUT":
+        await stage.store(path, place)
     body = await stage.known(path, example)
     answer = await stage.send(method, place, media or "application/json", body, shown)
     assert 200 <= answer.status_code < 300, answer.text
@@ -252,3 +258,26 @@ async def test_null_takes_a_field_away_where_the_document_says_so_and_nowhere_el
     taken = await stage.send("PATCH", place, MERGE_PATCH, dict.fromkeys(nullable), {})
     assert taken.status_code == 200, taken.text
     assert shown.keys() & fields.keys()
+
+
+GUARDED = [name for name, operation in OPERATIONS.items() if "412" in operation["responses"]]
+GUARDS = {"If-Match": '"77"', "If-Unmodified-Since": "Fri, 20 Nov 2020 08:30:00 GMT"}
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.parametrize("name", GUARDED)
+async def test_a_guard_that_does_not_hold_is_answered_as_the_document_says(stage: Stage, name: str, guard: str) -> None:
+    """By each header that it names, on each route, with a `current` of the type that it says."""
+    method, path = name.split(" ")
+    described = OPERATIONS[name]
+    assert guard in {parameter["name"] for parameter in described["parameters"]}
+    content = described.get("requestBody", {}).get("content", {})
+    media, example = next(((media, examples_of(part)[0]) for media, part in content.items()), (MERGE_PATCH, None))
+    place = await stage.place(path, parameter_examples(described))
+    await stage.store(path, place)
+    body = await stage.known(path, example)
+    answer = await stage.send(method, place, media, body, {("header", guard): GUARDS[guard]})
+    assert (answer.status_code, answer.json()["code"]) == (412, "version_mismatch"), answer.text
+    schema = described["responses"]["412"]["content"]["application/problem+json"]["schema"]
+    jsonschema_rs.validator_for({**schema, "components": DOCUMENT["components"]}).validate(answer.json())
+    assert answer.json()["current"]["version"] == version_of(answer)

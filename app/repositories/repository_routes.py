@@ -77,7 +77,8 @@ async def _find(caller: Caller, scope: str, project: str, *, write: bool = False
 async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
     """What seed 003 shows of it; token and secret never."""
     found = await _find(caller, "projects:read", projectId)
-    return conditional(request, response, found.version, RepositoryConnectionInfo.model_validate(found))
+    shown = RepositoryConnectionInfo.model_validate(found)
+    return conditional(request, response, found.version, shown, changed=found.updated_at)
 
 
 @router.put(
