@@ -1,5 +1,6 @@
 """What is said of a wrong field is ours: no sentence of pydantic or of another library reaches a client."""
 
+import ast
 import re
 from typing import Annotated, Any, get_args
 
@@ -13,6 +14,7 @@ from app.sentences import SENTENCES
 from app.validation import validation_problem
 from models.base import Reference, Timestamp
 from tests.cast import Cast
+from tests.test_architecture import SOURCES
 
 ERRORS: dict[str, Any] = {error["type"]: error for error in list_all_errors()}
 _CALLS = {"value_error": ValueError("a library's words"), "assertion_error": AssertionError("an assertion's words")}
@@ -62,6 +64,19 @@ def test_every_type_of_error_is_said_in_a_sentence_of_ours(kind: str) -> None:
 
 def test_every_type_of_error_has_a_sentence_and_no_sentence_is_left_over() -> None:
     assert SENTENCES.keys() == ERRORS.keys() == set(get_args(ErrorType))
+
+
+def test_no_module_that_answers_clients_takes_pydantics_words() -> None:
+    taking = {
+        module
+        for module, tree in SOURCES.items()
+        for node in ast.walk(tree)
+        if module.startswith("app.")
+        and isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and node.slice.value == "msg"
+    }
+    assert taking == {"app.settings_faults"}  # these are told to whoever starts Satchel
 
 
 def test_an_error_of_a_type_that_nobody_knows_is_said_in_our_words_too() -> None:
