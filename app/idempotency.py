@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -57,9 +58,14 @@ Key = Annotated[
 class Repeated(Exception):
     """The write was done by an earlier request with this claim, and answered with this status."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, resource_id: ObjectId | None = None) -> None:
         super().__init__(status)
         self.status = status
+        self.resource_id = resource_id
+
+
+class _Undone(Exception):
+    """A write found that it cannot be done: its claim is not made either."""
 
 
 async def _claim(request: Request, caller: Caller, key: Key = None) -> Claim | None:
@@ -100,7 +106,7 @@ async def check_repeat(claim: Claim | None) -> None:
         KeyReused: the key was used for another request.
     """
     if claim is not None and (row := await _row_of(claim)) is not None:
-        raise Repeated(row["status"])
+        raise Repeated(row["status"], row.get("resourceId"))
 
 
 async def make_claim(claim: Claim | None, status: int, session: AsyncClientSession | None) -> None:
@@ -112,6 +118,82 @@ async def make_claim(claim: Claim | None, status: int, session: AsyncClientSessi
     """
     if claim is not None and session is not None:
         await _insert(claim, status, None, session)
+
+
+async def note_outcome(
+    claim: Claim | None, status: int, resource_id: ObjectId | None, session: AsyncClientSession
+) -> None:
+    """Say with what status, and about which resource, the write of a claim ends that was made in this transaction."""
+    if claim is not None:
+        outcome = {"status": status} | ({} if resource_id is None else {"resourceId": resource_id})
+        await IdempotencyKey.raw().update_one({"_id": claim.id}, {"$set": outcome}, session=session)
+
+
+async def claiming(
+    claim: Claim | None, work: Callable[[], Awaitable[T]], status: Callable[[T], int] = lambda _: 200
+) -> T:
+    """Do a write, with a claim in one transaction.
+
+    Args:
+        claim: of the request.
+        work: writes, and joins the transaction that it runs within; None says that nothing was written, and nothing is.
+        status: that the outcome is answered with.
+
+    Raises:
+        InFlight: a request with this key is being worked on.
+        pymongo.errors.DuplicateKeyError: the claim was made meanwhile, or a unique value is taken.
+    """
+    if claim is None:
+        return await work()
+    outcome: list[T] = []
+
+    async def claimed(session: AsyncClientSession) -> None:
+        await make_claim(claim, 200, session)
+        outcome[:] = [await work()]
+        if outcome[0] is None:
+            raise _Undone
+        if status(outcome[0]) != 200:
+            await note_outcome(claim, status(outcome[0]), None, session)
+
+    with suppress(_Undone):
+        await transaction(claimed)
+    return outcome[0]
+
+
+async def at_most_once(
+    claim: Claim | None, work: Callable[[], Awaitable[T]], again: Callable[[Repeated], Awaitable[T]]
+) -> T:
+    """Do at most once what makes a claim, and give what is to be shown.
+
+    Args:
+        claim: of the request.
+        work: does it, and makes the claim in the transaction of its write.
+        again: gives what there is now, for a repeat.
+
+    Raises:
+        InFlight: a request with this key is being worked on.
+        KeyReused: the key was used for another request.
+    """
+    try:
+        await check_repeat(claim)
+        return await work()
+    except Repeated as done:
+        return await again(done)
+    except DuplicateKeyError:
+        row = None if claim is None else await _row_of(claim)
+        if row is None:
+            raise  # of what is written, not of the claim
+        return await again(Repeated(row["status"], row.get("resourceId")))
+
+
+async def write_once(
+    claim: Claim | None,
+    work: Callable[[], Awaitable[T]],
+    again: Callable[[Repeated], Awaitable[T]],
+    status: Callable[[T], int] = lambda _: 200,
+) -> T:
+    """Do a write whose parts join one transaction at most once for a claim: `at_most_once` of `claiming`."""
+    return await at_most_once(claim, lambda: claiming(claim, work, status), again)
 
 
 async def patch_once(
@@ -133,22 +215,7 @@ async def patch_once(
     """
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     patch = await request.json()
-    if claim is None:
-        return await work(kind, patch, expected)
-
-    async def claimed(session: AsyncClientSession) -> T:
-        await make_claim(claim, 200, session)
-        return await work(kind, patch, expected)
-
-    try:
-        await check_repeat(claim)
-        return await transaction(claimed)
-    except Repeated:
-        pass
-    except DuplicateKeyError:
-        if await _row_of(claim) is None:
-            raise  # of what is patched, not of the claim
-    return await work(PatchKind.MERGE, {}, None)
+    return await write_once(claim, lambda: work(kind, patch, expected), lambda _: work(PatchKind.MERGE, {}, None))
 
 
 IdempotencyClaim = Annotated[Claim | None, Depends(_claim)]

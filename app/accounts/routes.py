@@ -37,7 +37,7 @@ from app.http import (
     newest,
     problems,
 )
-from app.idempotency import IdempotencyClaim, patch_once
+from app.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
 from app.patch_bodies import patches
 from app.principal import Caller, authorize
 from app.relations.plan import collect
@@ -145,12 +145,16 @@ async def deletion_plan(accountId: str, caller: Caller) -> DeletionPlan:
     "/{accountId}/webhook-secret",
     operation_id="rotateWebhookSecret",
     summary="Give the webhook another secret",
-    responses=problems() | answers(SECRET_SHOWN),
+    responses=problems(409) | answers(SECRET_SHOWN),
 )
-async def rotate(accountId: str, caller: Caller, request: Request) -> WebhookSecret:
+async def rotate(accountId: str, caller: Caller, claim: IdempotencyClaim, request: Request) -> WebhookSecret:
     """Shown this once. For a day, deliveries carry a signature by the secret before it, too."""
     reached = await reach(caller, WRITE, accountId)
-    account = await rotate_webhook_secret(reached.account_id)
+
+    async def again(_: Repeated) -> Account:
+        raise AlreadyDone("the secret was changed and shown before", extra={"id": str(reached.account_id)})
+
+    account = await write_once(claim, partial(rotate_webhook_secret, reached.account_id), again)
     secret = webhook_keys(request.scope).secret(reached.account_id, account.webhook_rotation)
     return WebhookSecret(webhook_secret=secret)
 

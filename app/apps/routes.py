@@ -1,5 +1,6 @@
 """Routes of client apps: their settings."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +11,7 @@ from app.apps.views import AppReplacement, AppView
 from app.etags import etag
 from app.examples import APP, APP_SHOWN, answers
 from app.http import NOT_MODIFIED, StrictRoute, conditional, problems, request_precondition
+from app.idempotency import IdempotencyClaim, Repeated, write_once
 from app.principal import Caller, authorize
 from models.app import AppId
 
@@ -40,12 +42,18 @@ async def put(
     appId: AppId,
     content: Annotated[AppReplacement, APP],
     caller: Caller,
+    claim: IdempotencyClaim,
     request: Request,
     response: Response,
 ) -> AppView:
     """What is left out goes back to its default. Other processes follow within a few seconds (a setting)."""
     authorize(caller, "admin", app_id=appId)
-    view, created = await put_app(appId, content, request_precondition(request))
+
+    async def again(done: Repeated) -> tuple[AppView, bool]:
+        return await find_app(appId), done.status == 201
+
+    work = partial(put_app, appId, content, request_precondition(request))
+    view, created = await write_once(claim, work, again, lambda made: 201 if made[1] else 200)
     app_registry(request.scope).forget(appId)
     response.status_code = 201 if created else 200
     response.headers["ETag"] = etag(view.version, view.id)

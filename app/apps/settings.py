@@ -6,6 +6,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app.apps.views import AppReplacement, AppView
+from app.database import joined
 from app.errors import NotFound, VersionMismatch
 from app.etags import tag_of
 from app.http import holds, mismatch
@@ -48,7 +49,7 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
         return await _create(app_id, content), True
     query: Raw = {"_id": app_id, **(expected.of(tag_of(app_id)).where() if expected else {})}
     row = await App.raw().find_one_and_update(
-        query, _update(content), upsert=expected is None, return_document=ReturnDocument.AFTER
+        query, _update(content), upsert=expected is None, return_document=ReturnDocument.AFTER, session=joined()
     )
     if row is None:
         raise await _mismatch(app_id, expected)
@@ -70,7 +71,7 @@ async def _check_told(app_id: str, content: AppReplacement, expected: Expected |
 
 async def _create(app_id: str, content: AppReplacement) -> AppView:
     try:
-        app = await App(id=app_id, **content.model_dump(exclude=set(READ_ONLY))).add()
+        app = await App(id=app_id, **content.model_dump(exclude=set(READ_ONLY))).add(joined())
     except DuplicateKeyError:
         raise await _mismatch(app_id, Expected(absent=True)) from None
     return AppView.model_validate(app)

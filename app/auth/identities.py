@@ -14,6 +14,7 @@ from app.auth.sessions import Device, Sessions
 from app.auth.taking import own_email, take_email
 from app.database import transaction
 from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
+from app.idempotency import Claim, check_repeat, make_claim, note_outcome
 from app.living import is_living, living
 from app.relations.guards import refer
 from app.settings import Settings
@@ -77,15 +78,36 @@ async def sign_in(
     return await _in_turn(evidence, work)
 
 
-async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None = None) -> AuthIdentity:
-    """Let a user sign in in one more way.
+async def find_identity(user_id: ObjectId, identity_id: ObjectId | None) -> AuthIdentity:
+    """One of a user's ways of signing in.
 
     Raises:
+        NotFound: it is not there.
+    """
+    for identity in await AuthIdentity.of_user(user_id):
+        if identity.id == identity_id:
+            return identity
+    raise NotFound("there is no such identity")
+
+
+async def link(
+    user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None = None, claim: Claim | None = None
+) -> AuthIdentity:
+    """Let a user sign in in one more way, and make the claim of the request.
+
+    Raises:
+        Repeated: a racing request with the same claim was faster.
         Duplicate: somebody else signs in so.
         Invalid: the challenge was consumed meanwhile.
     """
 
     async def work(session: AsyncClientSession) -> AuthIdentity:
+        await make_claim(claim, 201, session)
+        identity = await add_or_find(session)
+        await note_outcome(claim, 201, identity.id, session)
+        return identity
+
+    async def add_or_find(session: AsyncClientSession) -> AuthIdentity:
         if challenge is not None and not await challenge.consume(session=session):
             raise Invalid.field("/code", "refused", CODE_REFUSED)
         if not await evidence.consume(session):
@@ -99,7 +121,7 @@ async def link(user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None
         await _record("identity_linked", user_id, identity, session)
         return identity
 
-    return await _in_turn(evidence, work)
+    return await _in_turn(evidence, work, claim)
 
 
 async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -> None:
@@ -250,13 +272,16 @@ async def _make_user(
     await add_identity(user_id, evidence, session)
 
 
-async def _in_turn(evidence: Evidence, work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
+async def _in_turn(
+    evidence: Evidence, work: Callable[[AsyncClientSession], Awaitable[T]], claim: Claim | None = None
+) -> T:
     """Run a transaction, again and from outside where somebody else was first to store the same."""
     async with turn(evidence.provider, evidence.provider_id) as patience:
         while True:
             try:
                 return await transaction(work)
             except DuplicateKeyError:
+                await check_repeat(claim)
                 await patience.again()
 
 

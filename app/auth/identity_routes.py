@@ -1,11 +1,12 @@
 """Routes of who a person is: their ways of signing in, their email, the role that they choose."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
 from app.auth.context import sign_in_of
-from app.auth.identities import CODE_REFUSED, change_email, evidence_of, link, unlink
+from app.auth.identities import CODE_REFUSED, change_email, evidence_of, find_identity, link, unlink
 from app.auth.otp import email_recipient, phone_recipient
 from app.auth.requesters import Requester
 from app.auth.roles import choose_role
@@ -23,8 +24,10 @@ from app.errors import Invalid, NotFound, Unauthenticated
 from app.etags import etag
 from app.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
 from app.http import Page, StrictRoute, problems
+from app.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming, write_once
 from app.principal import Caller, authorize
 from app.turns import turn
+from app.users.changes import find_user
 from app.users.views import UserView, user_view
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import parse_id
@@ -36,12 +39,16 @@ router = APIRouter(prefix="/v1/users/me", route_class=StrictRoute, tags=["Identi
 
 @router.put("/role", operation_id="chooseRole", summary="Choose my role", responses=problems())
 async def put_role(
-    body: Annotated[RoleRequest, ROLE], caller: Caller, request: Request, response: Response
+    body: Annotated[RoleRequest, ROLE],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
 ) -> UserView:
     """One of those that are for choosing (a setting); `admin` never is. `nextSteps` of the user asks for it."""
     authorize(caller, "users:write", user_id=caller.id)
-    user = await choose_role(request.app.state.settings, caller.id, body.role)
-    return _sent(user, response)
+    work = partial(choose_role, request.app.state.settings, caller.id, body.role)
+    return _sent(await write_once(claim, work, lambda _: find_user(caller.id)), response)
 
 
 @router.post(
@@ -59,15 +66,23 @@ async def ask_email(body: Annotated[EmailRequest, EMAIL_CHANGE], caller: Caller,
 
 @router.put("/email", operation_id="confirmEmail", summary="Confirm my new email", responses=problems(409))
 async def confirm_email(
-    body: Annotated[ChallengeAnswer, CODE], caller: Caller, request: Request, response: Response
+    body: Annotated[ChallengeAnswer, CODE],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
 ) -> UserView:
     """The code makes the address the user's email, and a way of signing in in the place of the one before."""
     authorize(caller, "users:write", user_id=caller.id)
-    async with turn(PhoneOtp, body.challenge_id):
-        challenge = await _checked(body, "change_email", caller, request)
-        user = await change_email(caller.id, challenge)
-    await sign_in_of(request.scope).codes.settle(challenge)
-    return _sent(user, response)
+
+    async def work() -> User:
+        async with turn(PhoneOtp, body.challenge_id):
+            challenge = await _checked(body, "change_email", caller, request)
+            user = await claiming(claim, partial(change_email, caller.id, challenge))
+        await sign_in_of(request.scope).codes.settle(challenge)
+        return user
+
+    return _sent(await at_most_once(claim, work, lambda _: find_user(caller.id)), response)
 
 
 @router.get(
@@ -107,28 +122,41 @@ async def send_link_code(body: Annotated[PhoneRequest, OTP], caller: Caller, req
     responses=problems(409),
 )
 async def link_identity(
-    body: Annotated[LinkRequest, LINK], caller: Caller, request: Request, response: Response
+    body: Annotated[LinkRequest, LINK],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
 ) -> IdentityView:
     """A phone by its code, others by an ID token; an email address is linked by `PUT /v1/users/me/email`."""
     authorize(caller, "users:write", user_id=caller.id)
     if body.provider == EMAIL:
         raise Invalid.field("/provider", "conflicting", "an email is linked by PUT /v1/users/me/email")
+
+    async def again(done: Repeated) -> AuthIdentity:
+        return await find_identity(caller.id, done.resource_id)
+
+    identity = await at_most_once(claim, partial(_link, body, caller, claim, request), again)
+    response.headers["Location"] = f"/v1/users/me/identities/{identity.id}"
+    return IdentityView.model_validate(identity)
+
+
+async def _link(body: LinkRequest, caller: Caller, claim: Claim | None, request: Request) -> AuthIdentity:
+    parts = sign_in_of(request.scope)
     if body.provider == PHONE:
         answer = body.answer()
         async with turn(PhoneOtp, answer.challenge_id):
             challenge = await _checked(answer, "link", caller, request)
-            identity = await link(caller.id, evidence_of(challenge), challenge)
-        await sign_in_of(request.scope).codes.settle(challenge)
-    else:
-        try:
-            evidence = await sign_in_of(request.scope).oidc.verify(body.provider, body.token(), body.nonce)
-        except NotFound:
-            raise Invalid.field("/provider", "not_allowed", "there is no such provider") from None
-        except Unauthenticated as error:
-            raise Invalid.field("/idToken", "refused", str(error)) from None
-        identity = await link(caller.id, evidence)
-    response.headers["Location"] = f"/v1/users/me/identities/{identity.id}"
-    return IdentityView.model_validate(identity)
+            identity = await link(caller.id, evidence_of(challenge), challenge, claim)
+        await parts.codes.settle(challenge)
+        return identity
+    try:
+        evidence = await parts.oidc.verify(body.provider, body.token(), body.nonce)
+    except NotFound:
+        raise Invalid.field("/provider", "not_allowed", "there is no such provider") from None
+    except Unauthenticated as error:
+        raise Invalid.field("/idToken", "refused", str(error)) from None
+    return await link(caller.id, evidence, claim=claim)
 
 
 @router.delete(

@@ -9,9 +9,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.auth.api_keys import ApiKeyView, IssuedKey
 from app.auth.schemas import RotateRequest
 from app.database import transaction
-from app.errors import NotFound
+from app.errors import AlreadyDone, NotFound
 from app.examples import ROTATE
 from app.http import StrictRoute, problems
+from app.idempotency import IdempotencyClaim, Repeated, write_once
 from app.principal import Caller, authenticator, authorize
 from models.api_key import ApiKey
 from models.audit_event import AuditEvent
@@ -21,11 +22,12 @@ router = APIRouter(prefix="/v1/api-keys", route_class=StrictRoute, tags=["API ke
 
 
 @router.post(
-    "/{keyId}/rotate", operation_id="rotateApiKey", summary="Give an API key a new secret", responses=problems()
+    "/{keyId}/rotate", operation_id="rotateApiKey", summary="Give an API key a new secret", responses=problems(409)
 )
 async def rotate_key(
     keyId: str,
     caller: Caller,
+    claim: IdempotencyClaim,
     request: Request,
     response: Response,
     body: Annotated[RotateRequest | None, ROTATE] = None,
@@ -43,7 +45,10 @@ async def rotate_key(
         await AuditEvent.record("key_rotated", caller.name, detail={"keyId": keyId}, session=session)
         return rotated
 
-    key, secret = await transaction(work)
+    async def again(_: Repeated) -> tuple[ApiKey, str]:
+        raise AlreadyDone("the key was rotated and shown before", extra={"id": keyId})
+
+    key, secret = await write_once(claim, lambda: transaction(work), again)
     if key.id is not None:
         authenticator(request.scope).forget(key.id)
     response.headers["Cache-Control"] = "no-store"

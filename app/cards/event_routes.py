@@ -1,5 +1,6 @@
 """What admins see of the outbox: which events wait, were delivered, skipped, or given up."""
 
+from functools import partial
 from typing import Annotated
 
 from beanie import PydanticObjectId
@@ -7,9 +8,10 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING
-from app.cards.redelivery import redeliver
+from app.cards.redelivery import find_event, redeliver
 from app.examples import answers, page_of
 from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
+from app.idempotency import IdempotencyClaim, write_once
 from app.principal import Caller, authorize
 from app.users.views import View
 from models.base import Timestamp
@@ -60,7 +62,8 @@ async def list_events(
     summary="Deliver an event again that was given up",
     responses=problems(409) | answers(EVENT_WAITING),
 )
-async def redeliver_event(eventId: PydanticObjectId, caller: Caller) -> CardEventView:
+async def redeliver_event(eventId: PydanticObjectId, caller: Caller, claim: IdempotencyClaim) -> CardEventView:
     """It waits at the end of its card's events, and is tried as often as a new one. Only what is `dead` can be."""
     authorize(caller, "admin")
-    return CardEventView.model_validate(await redeliver(eventId))
+    event = await write_once(claim, partial(redeliver, eventId), lambda _: find_event(eventId))
+    return CardEventView.model_validate(event)

@@ -6,7 +6,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.errors import BadTransition, NotFound
 from app.relations.guards import refer
-from models.base import now
+from models.base import Session, now
 from models.card import Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
@@ -27,19 +27,24 @@ async def redeliver(event_id: ObjectId) -> CardEvent:
     """
 
     async def work(session: AsyncClientSession) -> CardEvent:
-        event = await _find(event_id, session)
+        event = await find_event(event_id, session)
         if event.type != "spending_profile.deleted" and not await _is_there(event.subject, session):
             raise NotFound("what the event tells of is gone")
         places = await CardQueue.next_sequences([event.subject], session=session)
         _, sequence = places.get(event.subject) or await _reopened(event, session)
         if not await event.put_back(sequence, session=session):
             raise BadTransition(f"an event that is {event.state} is not delivered again")
-        return await _find(event_id, session)
+        return await find_event(event_id, session)
 
     return await transaction(work)
 
 
-async def _find(event_id: ObjectId, session: AsyncClientSession) -> CardEvent:
+async def find_event(event_id: ObjectId, session: Session = None) -> CardEvent:
+    """The event with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
     row = await CardEvent.raw().find_one({"_id": event_id}, session=session)
     if row is None:
         raise NotFound("there is no such event")

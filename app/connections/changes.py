@@ -1,5 +1,6 @@
 """The rules of connections: making one, changing it, giving it a new token, disconnecting."""
 
+from functools import partial
 from typing import Any, Final
 
 from beanie import PydanticObjectId
@@ -11,10 +12,10 @@ from app.connections.access import provider_of
 from app.connections.provider import LoginNeeded, Revoked
 from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
-from app.database import transaction
+from app.database import joined, transaction
 from app.errors import Duplicate, Forbidden, Invalid, NotFound, ProviderUnavailable
 from app.http import require
-from app.idempotency import Claim, Done, once
+from app.idempotency import Claim, Done, claiming, once
 from app.keyring import KeyRing
 from app.living import is_living
 from app.outgoing import TryLater
@@ -156,8 +157,11 @@ async def patch_connection(
     expected: Expected | None,
     settings: Settings,
     keyring: KeyRing,
+    claim: Claim | None = None,
 ) -> Connection:
     """Change a connection by a patch of what `GET` shows: its names, a new `accessToken`, `status: disconnected`.
+
+    The claim is made with the change, behind the question whether a new token works.
 
     Raises:
         VersionMismatch: the precondition does not hold.
@@ -177,9 +181,7 @@ async def patch_connection(
                 tried = enrollment or ""
                 await _refuse_known_login(connection, enrollment, None)
                 fields |= _authenticated(connection, token, enrollment or None, keyring)
-            if not fields:
-                return connection
-            changed = await _apply(connection, fields)
+            changed = await claiming(claim, partial(_apply, connection, fields))
             if changed is not None:
                 return changed
             again = await Connection.find_by_id(ObjectId(connection.id))
@@ -191,12 +193,14 @@ async def patch_connection(
 
 async def _apply(connection: Connection, fields: Raw) -> Connection | None:
     """Set the fields if the version is still the same; access that nobody holds any more is given up by a job."""
+    if not fields:
+        return connection
     where = {"_id": connection.id}
     ended = fields.get("status") == "disconnected"
     login = connection.enrollment_id
     replaced = "accessToken" in fields and login is not None and login != fields["enrollmentId"]
     if not ended and not replaced:
-        return await Connection.change(where, fields, expected=connection.version)
+        return await Connection.change(where, fields, expected=connection.version, session=joined())
 
     async def work(session: AsyncClientSession) -> Connection | None:
         row = await Connection.raw().find_one({**where, "version": connection.version}, session=session)

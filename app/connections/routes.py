@@ -1,5 +1,6 @@
 """Routes of bank connections, their accounts and transactions, and Teller's webhooks."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
@@ -52,7 +53,7 @@ from app.http import (
     problems,
     request_precondition,
 )
-from app.idempotency import IdempotencyClaim
+from app.idempotency import IdempotencyClaim, Repeated, at_most_once
 from app.keyring import keyring_of
 from app.patch_bodies import patches
 from app.patches import patch_kind
@@ -148,12 +149,20 @@ async def get(connectionId: str, caller: Caller, request: Request, response: Res
         ConnectionChange, {"label": "Business"}, [{"op": "replace", "path": "/label", "value": "Business"}]
     ),
 )
-async def patch(connectionId: str, caller: Caller, request: Request, response: Response) -> ConnectionView:
+async def patch(
+    connectionId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+) -> ConnectionView:
     """Names; `accessToken` after a new login, tried first; `status: disconnected`, which erases the token at once."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     settings, body = request.app.state.settings, await request.json()
-    changed = await patch_connection(connection, kind, body, expected, settings, keyring_of(request.scope))
+    keyring = keyring_of(request.scope)
+
+    async def again(_: Repeated) -> Connection:
+        return connection
+
+    work = partial(patch_connection, connection, kind, body, expected, settings, keyring, claim)
+    changed = await at_most_once(claim, work, again)
     response.headers["ETag"] = etag(changed.version, changed.id)
     return ConnectionView.model_validate(changed)
 

@@ -6,6 +6,7 @@ where that fails: `webhook_stale` stands until the host knows the secret that is
 
 import secrets
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from beanie import PydanticObjectId
@@ -13,9 +14,10 @@ from bson import ObjectId
 from pydantic import SecretStr
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.database import transaction
+from app.database import joined, transaction
 from app.errors import Code, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
 from app.http import mismatch, require
+from app.idempotency import Claim, claiming
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater
@@ -80,7 +82,12 @@ async def find_repository(project_id: ObjectId) -> RepositoryConnection:
 
 
 async def put_repository(
-    project_id: ObjectId, content: NewRepository, expected: Expected | None, settings: Settings, keyring: KeyRing
+    project_id: ObjectId,
+    content: NewRepository,
+    expected: Expected | None,
+    settings: Settings,
+    keyring: KeyRing,
+    claim: Claim | None = None,
 ) -> tuple[RepositoryConnection, bool]:
     """Connect a project to a repository, once the token has been seen to work; another URL replaces the one it had.
 
@@ -107,7 +114,7 @@ async def put_repository(
             return await made.add(session), True
         return await _replace(row, repository, content.access_token, secret, keyring, session), False
 
-    connection, created = await transaction(work)
+    connection, created = await claiming(claim, lambda: transaction(work), lambda made: 201 if made[1] else 200)
     return await register(connection, settings, keyring), created
 
 
@@ -267,7 +274,9 @@ async def note_registered(
     return await RepositoryConnection.change(where, fields)
 
 
-async def rotate_secret(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> RepositoryConnection:
+async def rotate_secret(
+    connection: RepositoryConnection, settings: Settings, keyring: KeyRing, claim: Claim | None = None
+) -> RepositoryConnection:
     """Give the webhook a fresh secret; the one before stays valid until the host knows, and for a while after.
 
     Raises:
@@ -277,15 +286,19 @@ async def rotate_secret(connection: RepositoryConnection, settings: Settings, ke
     if not connection.is_active:
         raise Inactive("the repository connection is deactivated")
     fields = _secrets(connection, None, SecretStr(secrets.token_urlsafe(_SECRET_BYTES)), keyring)
-    changed = await RepositoryConnection.change(
-        {"_id": connection.id}, fields | {"nextHealthCheckAt": now()}, expected=connection.version
-    )
+    changed = await claiming(claim, partial(_change, connection, fields | {"nextHealthCheckAt": now()}))
     if changed is None:
         raise Unavailable("other writers of this repository connection were faster")
     return await register(changed, settings, keyring)
 
 
-async def deactivate(connection: RepositoryConnection) -> RepositoryConnection | None:
+async def _change(connection: RepositoryConnection, fields: Raw) -> RepositoryConnection | None:
+    """Set fields of a connection that is still as read; None where it is not."""
+    where = {"_id": connection.id}
+    return await RepositoryConnection.change(where, fields, expected=connection.version, session=joined())
+
+
+async def deactivate(connection: RepositoryConnection, claim: Claim | None = None) -> RepositoryConnection | None:
     """Take no more deliveries; a job removes the webhook, the token stays. None where it was changed meanwhile."""
 
     async def work(session: AsyncClientSession) -> RepositoryConnection | None:
@@ -301,19 +314,16 @@ async def deactivate(connection: RepositoryConnection) -> RepositoryConnection |
             session=session,
         )
 
-    return await transaction(work)
+    return await claiming(claim, lambda: transaction(work))
 
 
 async def activate(
-    connection: RepositoryConnection, settings: Settings, keyring: KeyRing
+    connection: RepositoryConnection, settings: Settings, keyring: KeyRing, claim: Claim | None = None
 ) -> RepositoryConnection | None:
     """Take deliveries again, by a fresh secret. None where it was changed meanwhile."""
     fields = _secrets(connection, None, SecretStr(secrets.token_urlsafe(_SECRET_BYTES)), keyring)
-    changed = await RepositoryConnection.change(
-        {"_id": connection.id},
-        fields | {"isActive": True, "nextHealthCheckAt": now()},
-        expected=connection.version,
-    )
+    fields |= {"isActive": True, "nextHealthCheckAt": now()}
+    changed = await claiming(claim, partial(_change, connection, fields))
     return None if changed is None else await register(changed, settings, keyring)
 
 

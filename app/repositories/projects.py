@@ -126,8 +126,8 @@ async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> 
             await patience.again()
 
 
-async def remove_member(project: Project, user_id: ObjectId) -> None:
-    """Take a user out of a project.
+async def remove_member(project: Project, user_id: ObjectId) -> Project:
+    """Take a user out of a project; the project as it is then.
 
     Raises:
         Restricted: the project would be without an admin.
@@ -139,8 +139,9 @@ async def remove_member(project: Project, user_id: ObjectId) -> None:
                 raise NotFound("there is no such member")
             members = [each for each in project.members if each.user_id != user_id]
             _check_members(members)
-            if await _set_members(project, members, None) is not None:
-                return
+            changed = await _set_members(project, members, None)
+            if changed is not None:
+                return changed
             project = await _again(project)
             await patience.again()
 

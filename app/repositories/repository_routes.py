@@ -1,6 +1,7 @@
 """Routes of a project's repository connection, its health and events, and the hosts' webhooks."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from beanie import PydanticObjectId
@@ -34,6 +35,7 @@ from app.http import (
     request_precondition,
     require,
 )
+from app.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming
 from app.keyring import keyring_of
 from app.patch_bodies import answer_component, patches
 from app.patches import patch_kind, patched
@@ -93,13 +95,20 @@ async def put(
     projectId: str,
     content: Annotated[NewRepository, REPOSITORY],
     caller: Caller,
+    claim: IdempotencyClaim,
     request: Request,
     response: Response,
 ) -> RepositoryConnectionInfo:
     """The token is tried, then stored, then the webhook is registered. Another URL replaces the one there is."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     expected, settings = request_precondition(request), request.app.state.settings
-    made, created = await put_repository(ObjectId(project.id), content, expected, settings, keyring_of(request.scope))
+    project_id = ObjectId(project.id)
+
+    async def again(done: Repeated) -> tuple[RepositoryConnection, bool]:
+        return await find_repository(project_id), done.status == 201
+
+    work = partial(put_repository, project_id, content, expected, settings, keyring_of(request.scope), claim)
+    made, created = await at_most_once(claim, work, again)
     response.status_code = 201 if created else 200
     response.headers["ETag"] = etag(made.version, made.id)
     return RepositoryConnectionInfo.model_validate(made)
@@ -114,21 +123,40 @@ async def put(
         RepositoryChange, {"isActive": False}, [{"op": "replace", "path": "/isActive", "value": False}]
     ),
 )
-async def patch(projectId: str, caller: Caller, request: Request, response: Response) -> RepositoryConnectionInfo:
+async def patch(
+    projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+) -> RepositoryConnectionInfo:
     """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps its token."""
     found = await _find(caller, "projects:write", projectId, write=True)
+    patch_kind(request.headers.get("content-type"))
+
+    async def again(_: Repeated) -> RepositoryConnection:
+        return found
+
+    changed = await at_most_once(claim, partial(_patched, found, claim, request), again)
+    response.headers["ETag"] = etag(changed.version, changed.id)
+    return RepositoryConnectionInfo.model_validate(changed)
+
+
+async def _patched(found: RepositoryConnection, claim: Claim | None, request: Request) -> RepositoryConnection:
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     require(expected, current(CurrentInfo.model_validate(found)), found.updated_at)
     before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
     content, fields = patched(before, kind, await request.json(), RepositoryChange)
-    changed: RepositoryConnection | None = found
-    if fields:
-        settings, keyring = request.app.state.settings, keyring_of(request.scope)
-        changed = await activate(found, settings, keyring) if content.is_active else await deactivate(found)
+    settings, keyring = request.app.state.settings, keyring_of(request.scope)
+
+    async def leave() -> RepositoryConnection:
+        return found
+
+    if not fields:
+        return await claiming(claim, leave)
+    if content.is_active:
+        changed = await activate(found, settings, keyring, claim)
+    else:
+        changed = await deactivate(found, claim)
     if changed is None:
         raise Unavailable("other writers of this repository connection were faster")
-    response.headers["ETag"] = etag(changed.version, changed.id)
-    return RepositoryConnectionInfo.model_validate(changed)
+    return changed
 
 
 @router.delete(
@@ -163,10 +191,16 @@ async def health(projectId: str, caller: Caller) -> HealthView:
     summary="Give the webhook a fresh secret",
     responses=problems(409) | answers(HEALTH_SHOWN),
 )
-async def rotate(projectId: str, caller: Caller, request: Request) -> HealthView:
+async def rotate(projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request) -> HealthView:
     """For the project's admins. Deliveries signed with the one before are taken for a day more (a setting)."""
     found = await _find(caller, "projects:write", projectId, write=True)
-    return HealthView.model_validate(await rotate_secret(found, request.app.state.settings, keyring_of(request.scope)))
+    settings, keyring = request.app.state.settings, keyring_of(request.scope)
+
+    async def again(_: Repeated) -> RepositoryConnection:
+        return found
+
+    done = await at_most_once(claim, partial(rotate_secret, found, settings, keyring, claim), again)
+    return HealthView.model_validate(done)
 
 
 @router.get(

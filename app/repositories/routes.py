@@ -29,7 +29,7 @@ from app.http import (
     newest,
     problems,
 )
-from app.idempotency import IdempotencyClaim, patch_once
+from app.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
 from app.living import only_living
 from app.patch_bodies import patches
 from app.principal import Caller, Principal
@@ -146,11 +146,7 @@ async def deletion_plan(projectId: str, caller: Caller) -> DeletionPlan:
 async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
     """A user's role in the project."""
     project = await find_project(caller, "projects:read", parse_id(projectId))
-    user_id = caller.resolve(userId)
-    for member in project.members:
-        if member.user_id == user_id:
-            return member
-    raise NotFound("there is no such member")
+    return _member(project, caller.resolve(userId))
 
 
 @router.put(
@@ -160,14 +156,31 @@ async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
     responses=problems(409) | {201: {"description": "The user is new to the project", "model": Member}},
 )
 async def put(
-    projectId: str, userId: str, content: Annotated[RoleInProject, MEMBER], caller: Caller, response: Response
+    projectId: str,
+    userId: str,
+    content: Annotated[RoleInProject, MEMBER],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    response: Response,
 ) -> Member:
     """For the project's admins. A project keeps at least one of them."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     user_id = caller.resolve(userId)
-    changed, new = await put_member(project, user_id, content.role)
+
+    async def again(done: Repeated) -> tuple[Project, bool]:
+        return project, done.status == 201
+
+    work = partial(put_member, project, user_id, content.role)
+    changed, new = await write_once(claim, work, again, lambda made: 201 if made[1] else 200)
     response.status_code = 201 if new else 200
-    return next(member for member in changed.members if member.user_id == user_id)
+    return _member(changed, user_id)
+
+
+def _member(project: Project, user_id: ObjectId) -> Member:
+    for member in project.members:
+        if member.user_id == user_id:
+            return member
+    raise NotFound("there is no such member")
 
 
 @router.delete(
@@ -177,13 +190,17 @@ async def put(
     summary="Take a member out of a project",
     responses=problems(409),
 )
-async def delete_member(projectId: str, userId: str, caller: Caller) -> None:
+async def delete_member(projectId: str, userId: str, caller: Caller, claim: IdempotencyClaim) -> None:
     """For the project's admins, and for members who leave."""
     project = await find_project(caller, "projects:write", parse_id(projectId))
     user_id = caller.resolve(userId)
     if not _leaves(caller, user_id) and caller.kind == "user" and project.role_of(caller.id) != "admin":
         raise Forbidden("this is for the project's admins")
-    await remove_member(project, user_id)
+
+    async def again(_: Repeated) -> Project:
+        return project
+
+    await write_once(claim, partial(remove_member, project, user_id), again, lambda _: 204)
 
 
 def _leaves(caller: Principal, user_id: ObjectId) -> bool:

@@ -17,7 +17,7 @@ from app.examples import (
     answers,
 )
 from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, problems, request_precondition
-from app.idempotency import IdempotencyClaim, patch_once
+from app.idempotency import IdempotencyClaim, patch_once, write_once
 from app.patch_bodies import patches
 from app.principal import Caller, authorize
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
@@ -52,12 +52,14 @@ def _routes(
         userId: str,
         content: content_type,
         caller: Caller,
+        claim: IdempotencyClaim,
         request: Request,
         response: Response,
     ) -> Any:
         user_id = caller.resolve(userId)
         authorize(caller, "users:write", user_id=user_id)
-        view = await belonging.put(user_id, content, request_precondition(request))
+        work = partial(belonging.put, user_id, content, request_precondition(request))
+        view = await write_once(claim, work, lambda _: belonging.find(user_id))
         response.headers["ETag"] = etag(view.version, view.id)
         return view
 

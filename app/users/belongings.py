@@ -71,7 +71,7 @@ class Belonging(Generic[V, C]):
                 require(expected, current(now))
                 refuse_changes(content, now)
                 version = now.version if expected is not None or told(content) else None
-                changed = await self.document.change({"userId": user_id}, fields, expected=version)
+                changed = await self.document.change({"userId": user_id}, fields, expected=version, session=joined())
                 if changed is not None:
                     return self.view.model_validate(changed)
                 await patience.again()

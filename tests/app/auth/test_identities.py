@@ -274,3 +274,36 @@ async def test_an_email_that_another_identity_vouches_for_stays_verified(world: 
     google = (await ann.get("/v1/users/me/identities")).json()["items"][1]
     assert (await ann.delete(f"/v1/users/me/identities/{google['id']}")).status_code == 204
     assert (await ann.get("/v1/users/me")).json()["emailVerifiedAt"] is not None
+
+
+async def test_an_email_whose_confirmation_comes_again_is_confirmed_and_changed_once(world: World) -> None:
+    ann = world.person(await world.by_phone())
+    asked = await ann.post("/v1/users/me/email", json={"email": ANN})
+    body = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
+    key = {"Idempotency-Key": "k"}
+    first, repeat = [await ann.put("/v1/users/me/email", json=body, headers=key) for _ in range(2)]
+    assert (first.status_code, repeat.status_code, repeat.json()) == (200, 200, first.json())
+    assert repeat.headers["etag"] == first.headers["etag"]
+    assert await AuditEvent.raw().count_documents({"kind": "email_changed"}) == 1
+    wrong = await ann.put("/v1/users/me/email", json={**body, "code": "x"}, headers={"Idempotency-Key": "k-2"})
+    assert wrong.status_code == 422
+    again = await ann.put("/v1/users/me/email", json=body, headers={"Idempotency-Key": "k-2"})
+    assert again.json()["errors"][0]["pointer"] == "/code"
+
+
+async def test_an_identity_whose_linking_comes_again_is_the_one_that_was_linked(world: World) -> None:
+    ann = world.person(await world.by_email(ANN))
+    token = {"provider": "google", "idToken": world.issuer.token("g-7"), "nonce": NONCE}
+    await world.may_ask_again()
+    asked = await ann.post("/v1/users/me/identities/challenges", json={"phoneNumber": PHONE})
+    code = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.code(PHONE)}
+    for body in (token, {"provider": "phone", **code}):
+        key = {"Idempotency-Key": str(body["provider"])}
+        first, repeat = [await ann.post("/v1/users/me/identities", json=body, headers=key) for _ in range(2)]
+        assert (first.status_code, repeat.status_code, repeat.json()) == (201, 201, first.json())
+        assert repeat.headers["location"] == first.headers["location"]
+        assert (await ann.post("/v1/users/me/identities", json=body)).status_code == 422
+        await ann.delete(first.headers["location"])
+        gone = await ann.post("/v1/users/me/identities", json=body, headers=key)
+        assert (gone.status_code, gone.json()["code"]) == (404, "result_gone")
+    assert await AuditEvent.raw().count_documents({"kind": "identity_linked"}) == 2

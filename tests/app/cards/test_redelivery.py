@@ -87,3 +87,17 @@ async def test_a_worker_of_the_former_queue_has_no_say_in_a_reopened_one(
     assert (await cast.admin.post(f"/v1/admin/card-events/{dead['_id']}/redeliver")).status_code == 200
     assert await CardQueue.claim() is not None
     assert await late.release(now()) is False
+
+
+async def test_a_redelivery_that_is_asked_for_twice_by_one_key_is_one(
+    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    receiver.refuse(lambda delivery: delivery.place[1] == 1)
+    await opened_and_paused(listened)
+    await deliver_due(await make_sender(webhook_max_attempts=1))
+    dead = await CardEvent.raw().find_one({"state": "dead"})
+    assert dead is not None
+    path = f"/v1/admin/card-events/{dead['_id']}/redeliver"
+    first, repeat = [await cast.admin.post(path, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert (first.status_code, repeat.status_code, repeat.json()) == (200, 200, first.json())
+    assert (await cast.admin.post(path)).json()["code"] == "bad_transition"
