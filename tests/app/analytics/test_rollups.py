@@ -26,7 +26,7 @@ from models.analytics import Analytics
 from models.app import App
 from models.base import Raw, now
 from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
-from models.person import IdentityJoin, Person
+from models.person import IdentityJoin, Person, PersonMerge
 from models.rollup_state import RollupState
 from models.session import VisitSession
 from models.user import User
@@ -50,11 +50,13 @@ event = st.fixed_dictionaries(
 )
 step = st.one_of(
     st.tuples(st.just("events"), st.lists(event, min_size=1, max_size=12)),
-    st.tuples(st.just("advance"), st.integers(1, 30)),
+    st.tuples(st.just("advance"), st.tuples(st.integers(1, 30), st.integers(0, 2))),  # 0: into the midst of a moment
     st.tuples(st.just("crash"), st.just(0)),
     st.tuples(st.just("erase"), st.integers(0, 3)),
     st.tuples(st.just("join"), st.tuples(st.sampled_from(["a:1", "a:2", "e:1"]), st.integers(0, 3))),
+    st.tuples(st.just("link"), st.tuples(st.sampled_from(["a:1", "a:2"]), st.sampled_from("12"))),  # chains of merges
     st.tuples(st.just("settle"), st.just(0)),
+    st.tuples(st.just("recount"), st.just(0)),
     st.tuples(st.just("ask"), st.sampled_from(ZONES)),  # what is asked for is remembered, and may change after
 )
 
@@ -107,6 +109,27 @@ async def erase(user_id: ObjectId) -> None:
     await transaction(work)
 
 
+class Clock:
+    """What the worker takes for the time: it stands still until it is moved, so that moments are met exactly."""
+
+    def __init__(self) -> None:
+        self.at = DAY + 2 * DAYS
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def move(self, milliseconds: int = 1) -> None:
+        self.at += timedelta(milliseconds=milliseconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that the worker goes by."""
+    clock = Clock()
+    monkeypatch.setattr(rollup, "now", clock)
+    return clock
+
+
 async def crash(monkeypatch: pytest.MonkeyPatch) -> None:
     async def die(*_: Any) -> None:
         raise Crash
@@ -119,26 +142,43 @@ async def crash(monkeypatch: pytest.MonkeyPatch) -> None:
             return
 
 
-async def play(steps: list[Any], around: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+async def join(source: str, fields: Raw) -> None:
+    """What an app says of an anonymous or external id, said and carried out."""
+    told = {"$setOnInsert": {"appId": "notes", "due": True, **fields}}
+    await IdentityJoin.raw().update_one({"_id": f"notes/{source}"}, told, upsert=True)
+    await carry_out_joins()
+
+
+async def recount_all(clock: Clock) -> list[dict[str, int]]:
+    """Count every day anew: what was mended."""
+    days = await days_touched(clock.at - timedelta(hours=1))
+    return [found for app_id, day in days if (found := (await recount_day(app_id, day)).mended)]
+
+
+async def play(steps: list[Any], around: datetime, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, value in steps:
         if kind == "events":
             living = {row["_id"] async for row in User.raw().find({"_id": {"$in": PEOPLE}}, {"_id": 1})}
-            rows = [row_of(told, now(), around) for told in value]
+            rows = [row_of(told, clock.at, around) for told in value]
             if rows := [row for row in rows if row.get("userId") in (None, *living)]:
                 await insert(rows)
         elif kind == "advance":
-            await asyncio.sleep(0.002)  # what came in within this millisecond is not all there yet
-            await advance(NOTHING, value)
+            window, milliseconds = value
+            clock.move(milliseconds)
+            await advance(NOTHING, window)
         elif kind == "crash":
+            clock.move()
             await crash(monkeypatch)
         elif kind == "erase":
             await erase(PEOPLE[value])
         elif kind == "join":
             source, who = value
             if await User.raw().find_one({"_id": PEOPLE[who]}) is not None:
-                fields = {"appId": "notes", "userId": PEOPLE[who], "due": True}
-                await IdentityJoin.raw().update_one({"_id": f"notes/{source}"}, {"$setOnInsert": fields}, upsert=True)
-                await carry_out_joins()
+                await join(source, {"userId": PEOPLE[who]})
+        elif kind == "link":
+            await join(value[0], {"externalId": value[1]})
+        elif kind == "recount":
+            await recount_all(clock)
         elif kind == "ask":
             await active_users(Period.of(around - 3 * DAYS, around + 4 * DAYS, "day", ZoneInfo(value)), Filter())
         else:
@@ -146,8 +186,18 @@ async def play(steps: list[Any], around: datetime, monkeypatch: pytest.MonkeyPat
 
 
 async def clear() -> None:
-    documents = (Analytics, CountDay, PeopleDay, PropertyDay, SessionDay, VisitSession, Person, IdentityJoin, User)
-    for document in (*documents, RollupState, App):
+    documents = (
+        Analytics,
+        CountDay,
+        PeopleDay,
+        PropertyDay,
+        SessionDay,
+        VisitSession,
+        Person,
+        PersonMerge,
+        IdentityJoin,
+    )
+    for document in (*documents, User, RollupState, App):
         await document.raw().delete_many({})
     await User.raw().insert_many([User(id=each).stored() for each in PEOPLE])  # type: ignore[arg-type]
     await App(id="notes", analytics_properties=["plan"]).add()
@@ -158,18 +208,22 @@ async def clear() -> None:
     steps=st.lists(step, min_size=3, max_size=14), around=st.sampled_from(CLOCK_CHANGES), zone=st.sampled_from(ZONES)
 )
 async def test_rollups_equal_a_recount_whatever_happened(
-    database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch, steps: list[Any], around: datetime, zone: str
+    database: AsyncDatabase[Raw],
+    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
+    steps: list[Any],
+    around: datetime,
+    zone: str,
 ) -> None:
     await clear()
-    await play(steps, around, monkeypatch)
+    await play(steps, around, clock, monkeypatch)
     assert await differences(around, [zone]) == []  # what is rolled up, and the tail, against all raw events
-    await asyncio.sleep(0.002)
+    clock.move()
     while await advance(NOTHING):
         continue
     await settle_merges()
     assert await differences(around) == []
-    for app_id, day in await days_touched(now() - timedelta(hours=1)):
-        assert (await recount_day(app_id, day)).mended == {}
+    assert await recount_all(clock) == []
 
 
 async def test_a_worker_that_was_overtaken_adds_nothing(database: AsyncDatabase[Raw], monkeypatch: Any) -> None:
