@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from bson import ObjectId
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
@@ -48,9 +48,10 @@ event = st.fixed_dictionaries(
         "plan": st.sampled_from([None, "team", "free", True, 7]),
     }
 )
+coming = st.tuples(st.just("events"), st.lists(event, min_size=1, max_size=12))
+advancing = st.tuples(st.just("advance"), st.tuples(st.integers(1, 30), st.integers(0, 2)))  # 0: amid a millisecond
 step = st.one_of(
-    st.tuples(st.just("events"), st.lists(event, min_size=1, max_size=12)),
-    st.tuples(st.just("advance"), st.tuples(st.integers(1, 30), st.integers(0, 2))),  # 0: into the midst of a moment
+    *(coming, advancing) * 3,  # what else happens matters beside these
     st.tuples(st.just("crash"), st.just(0)),
     st.tuples(st.just("erase"), st.integers(0, 3)),
     st.tuples(st.just("join"), st.tuples(st.sampled_from(["a:1", "a:2", "e:1"]), st.integers(0, 3))),
@@ -59,6 +60,26 @@ step = st.one_of(
     st.tuples(st.just("recount"), st.just(0)),
     st.tuples(st.just("ask"), st.sampled_from(ZONES)),  # what is asked for is remembered, and may change after
 )
+
+
+def _came(*people: Any) -> tuple[str, list[Raw]]:
+    """A step in which an event comes in of each of these people."""
+    rest = {"app": "notes", "name": NAMES[0], "session": "s1", "minutes": 5, "message": None, "plan": "team"}
+    return "events", [{"who": who, **rest} for who in people]
+
+
+AT_AS_OF: list[Any] = [_came(0, 1), ("advance", (30, 1)), _came(0, 1)]
+"""Events come in within the very millisecond up to which the rollups are."""
+CUT: list[Any] = [_came(0, 1, 2), ("crash", 0), _came(3), ("advance", (2, 1)), _came(0), ("advance", (2, 1))]
+"""A full window ends within one millisecond, and there is more in the next."""
+CHAIN: list[Any] = [
+    _came("a:1", "e:1", 1),
+    ("advance", (30, 1)),
+    ("ask", "UTC"),
+    ("link", ("a:1", "1")),
+    ("join", ("e:1", 1)),
+]
+"""A number becomes another's, which becomes a third one's."""
 
 
 class Crash(Exception):
@@ -203,6 +224,13 @@ async def clear() -> None:
     await App(id="notes", analytics_properties=["plan"]).add()
 
 
+@example(steps=AT_AS_OF, around=DAY, zone="UTC")
+@example(steps=[_came(0), ("advance", (30, 0))], around=DAY, zone="UTC")
+@example(steps=[*AT_AS_OF, ("advance", (30, 1)), _came(2), ("advance", (30, 1))], around=DAY, zone="UTC")
+@example(steps=[*AT_AS_OF, ("erase", 0)], around=DAY, zone="UTC")
+@example(steps=[*AT_AS_OF, ("recount", 0)], around=DAY, zone="UTC")
+@example(steps=CUT, around=DAY, zone="UTC")
+@example(steps=CHAIN, around=DAY, zone="UTC")
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(step, min_size=3, max_size=14), around=st.sampled_from(CLOCK_CHANGES), zone=st.sampled_from(ZONES)
