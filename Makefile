@@ -41,6 +41,7 @@ bench: .venv/run.stamp ## throughput and latency against a bare handler
 # The browser tests drive Debian's chromium. A system package that another test needs is one more line here.
 .venv/test.stamp: .venv/dev.stamp $(addprefix tests/clients/,package.json package-lock.json requirements.txt)
 	@$(call system_package,chromium,chromium)
+	@$(call system_package,faketime,faketime)
 	@$(call system_package,npm,nodejs npm)
 	@echo "Installing the generators of clients that the tests run (once) ..."
 	@if command -v npm >/dev/null; then npm ci --prefix tests/clients --no-audit --no-fund --loglevel error >/dev/null; fi

@@ -19,6 +19,7 @@ from pymongo.monitoring import _EventListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from app.clock import measure
 from app.errors import Unavailable, from_driver
 from app.etags import load_epoch
 from app.observability import log
@@ -68,7 +69,11 @@ def connect(
 
 
 async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
-    """Tie every document class to the database. Creates no index: that is `python -m scripts indexes apply`."""
+    """Tie every document class to the database, and this process to its clock.
+
+    Creates no index: that is `python -m scripts indexes apply`.
+    """
+    await measure(client)
     database = client.get_database(settings.database, codec_options=CodecOptions(tz_aware=True))
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
     AuditEvent.keep_for = timedelta(days=settings.audit_days)

@@ -13,6 +13,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.observability import JOBS, log
+from app.settings import Settings
 from models.base import Raw, now
 from models.job import Job
 
@@ -20,6 +21,8 @@ LEASE: Final = timedelta(seconds=30)
 UNREADABLE: Final = "this version of Satchel cannot read the job's row"
 _UNREADABLE_WAIT: Final = timedelta(minutes=1)
 _RETRY: Final = timedelta(seconds=10)
+_LONGEST_RETRY: Final = timedelta(minutes=10)
+_PULLED_IN_EVERY: Final = 60.0
 
 Handler = Callable[["Claim"], Awaitable[None]]
 
@@ -74,7 +77,7 @@ class Claim:
     async def fail(self, error: Exception) -> None:
         """Leave the job to be tried again, after a time that grows with each failure."""
         moment = now()
-        wait = min(_RETRY * 2 ** min(self.job.attempts, 6), timedelta(minutes=10))
+        wait = min(_RETRY * 2 ** min(self.job.attempts, 6), _LONGEST_RETRY)
         reason = f"{type(error).__name__}"
         fields = {"lastError": reason, "runAt": moment + wait, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
@@ -95,6 +98,27 @@ async def ensure_periodic(name: str, kind: str, every_seconds: float) -> None:
         await Job.raw().update_one(identity, update, upsert=True)
 
 
+async def pull_in() -> None:
+    """Make periodic jobs due that lie further ahead than their period: a clock that was wrong has put them there."""
+    moment = now()
+    beyond = {"state": "due", "runAt": {"$gt": moment + _LONGEST_RETRY}, "everySeconds": {"$ne": None}}
+    async for row in Job.raw().find(beyond, {"runAt": 1, "everySeconds": 1}):
+        if row["runAt"] > moment + timedelta(seconds=row["everySeconds"]):
+            log.warning("a job lay further ahead than its period", job=str(row["_id"]), runAt=row["runAt"])
+            update = {"$set": {"runAt": moment, "updatedAt": moment}}
+            await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
+
+
+async def keep_jobs(_: Settings, stop: asyncio.Event) -> None:
+    """Pull jobs in, once a minute, until `stop` is set."""
+    while not stop.is_set():
+        with suppress(PyMongoError):  # the next one is in time
+            await pull_in()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PULLED_IN_EVERY):
+                await stop.wait()
+
+
 async def claim(kinds: list[str]) -> Claim | None:
     """Take the job that is longest due and that no living worker holds; None where there is none."""
     moment = now()
@@ -103,7 +127,7 @@ async def claim(kinds: list[str]) -> Claim | None:
             "state": "due",
             "runAt": {"$lte": moment},
             "kind": {"$in": kinds},
-            "leasedUntil": {"$not": {"$gt": moment}},
+            "leasedUntil": {"$not": {"$gt": moment, "$lte": moment + 2 * LEASE}},  # no lease lies further ahead
         },
         {
             "$set": {"leasedUntil": moment + LEASE, "leasedBy": _worker_name()},

@@ -32,6 +32,9 @@ _LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
 REQUESTS: Final = Histogram(
     "satchel_request_seconds", "Time to answer, by route template", ["method", "route", "status"], buckets=_BUCKETS
 )
+CLOCK_AHEAD: Final = Gauge(
+    "satchel_clock_ahead_seconds", "How far the machine's clock is ahead of the database's, by which Satchel goes"
+)
 IN_FLIGHT: Final = Gauge("satchel_requests_in_flight", "Requests being worked on, or waiting for a place")
 WAITING: Final = Gauge("satchel_requests_waiting", "Requests waiting for a place")
 REFUSED: Final = Counter("satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait")

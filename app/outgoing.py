@@ -12,7 +12,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,8 @@ import httpx
 import orjson
 
 from app.settings import Settings
+from models.base import now
+from models.clock import CLOCK
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _GZIP: Final = 31  # zlib: a gzip header, the largest window
@@ -280,9 +282,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if told is not None and told.strip().isdigit():
             return min(float(told), _LONGEST_WAIT)
         if told is not None:
-            wait = (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
+            wait = (parsedate_to_datetime(told) - now()).total_seconds()
         elif (reset := headers.get("x-ratelimit-reset")) is not None:
-            wait = float(reset) - datetime.now(UTC).timestamp()
+            wait = float(reset) - CLOCK.time()
         else:
             return None
     except (ValueError, TypeError, OverflowError):

@@ -1,8 +1,6 @@
 """Who is calling, and what they may do: one `authorize()` for every route."""
 
-import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from bson import ObjectId
@@ -15,7 +13,8 @@ from app.living import is_living
 from app.settings import Settings
 from app.tokens import InvalidToken, Tokens
 from models.api_key import APP_SCOPES, PREFIX, ApiKey, hash_key
-from models.base import parse_id
+from models.base import now, parse_id
+from models.clock import CLOCK
 from models.refresh_token import RefreshToken
 from models.user import ADMIN, User
 
@@ -164,7 +163,7 @@ class Authenticator:
         if authorization is None:
             raise Unauthenticated
         known = self._known.get(authorization)
-        if known is not None and known[1] > time.time():
+        if known is not None and known[1] > CLOCK.time():
             return known[0] if not known[0].roles or not known[0].claims_admin else await live(known[0])
         principal, expires_at = await self._look_up(_credential(authorization))
         while len(self._known) >= _CACHED:
@@ -201,10 +200,10 @@ class Authenticator:
 
     async def _key(self, secret: str) -> tuple[Principal, float]:
         key = await ApiKey.find_by_secret(secret)
-        if key is None or key.id is None or (key.expires_at and key.expires_at <= datetime.now(UTC)):
+        if key is None or key.id is None or (key.expires_at and key.expires_at <= now()):
             raise Unauthenticated("the API key is not valid or has expired")
         await key.note_use()
-        until = time.time() + self._remember_for
+        until = CLOCK.time() + self._remember_for
         for end in (key.expires_at, key.previous_until if key.hash != hash_key(secret) else None):
             if end is not None:
                 until = min(until, end.timestamp())

@@ -1,7 +1,6 @@
 """Signatures of webhooks, ours and others': HMAC-SHA256, compared in constant time, and how OpenAPI is told of them."""
 
 import hmac
-import time
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -11,6 +10,7 @@ from fastapi import Depends
 from fastapi.security import APIKeyHeader
 
 from app.errors import Code, Unauthenticated
+from models.clock import CLOCK
 
 
 class BadSignature(Unauthenticated):
@@ -30,7 +30,7 @@ def signature(secret: str, message: bytes) -> str:
 
 def standard_webhook(message_id: str, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
     """The headers of a webhook by Standard Webhooks 1.0.0: id, time in Unix seconds, a signature by each key."""
-    timestamp = str(int(time.time()))
+    timestamp = str(int(CLOCK.time()))
     signed = f"{message_id}.{timestamp}.".encode() + body
     signatures = (b64encode(hmac.digest(key, signed, sha256)).decode() for key in keys)
     return {

@@ -4,7 +4,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from app.private_files import alone, append, keep_first, replace
 from app.settings import Settings
+from models.base import now
 
 LONGEST_TOKEN: Final = timedelta(hours=1, minutes=1)
 """A key verifies for this long after another took its place: the longest life of a token, and a minute."""
@@ -94,7 +95,7 @@ def prune(path: Path) -> int:
     """Remove the keys that verify nothing any more; how many those were."""
     with alone(path):
         keys = read_keys(path)
-        kept = living(keys, datetime.now(UTC))
+        kept = living(keys, now())
         if len(kept) < len(keys):
             replace(path, b"\n".join(_block(key.made, key.pem) for key in kept))
     return len(keys) - len(kept)
@@ -114,7 +115,7 @@ def _keys(path: Path) -> Iterator[SigningKey]:
 
 def _new_block() -> bytes:
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return _block(datetime.now(UTC).replace(microsecond=0), pem)
+    return _block(now().replace(microsecond=0), pem)
 
 
 def _block(made: datetime | None, pem: bytes) -> bytes:

@@ -1,19 +1,24 @@
 """Access tokens: Ed25519 JWTs that name a user (RFC 7519, RFC 8037), and the key set that verifies them."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final
 
 import jwt
 from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.types import Options
 
 from app.observability import log
 from app.settings import Settings
 from app.signing_keys import SigningKey, ensure_keys, living, read_keys
+from models.base import now
+from models.clock import CLOCK
 
 _ALGORITHM: Final = "EdDSA"
+_OTHER_PROCESS: Final = 1.0  # seconds: two processes measure the database's clock, each not quite
 _REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub", "sid"]
 _LOOK_EVERY: Final = 10.0
 _LOOK_FOR_UNKNOWN_EVERY: Final = 1.0
@@ -22,6 +27,26 @@ _LOOK_FOR_UNKNOWN_EVERY: Final = 1.0
 def server_sid(session_id: ObjectId) -> str:
     """The `sid` of a token that a server asked for: the id of no stored session, and told from one by its form."""
     return f"server-{session_id}"
+
+
+def is_in_force(claims: Mapping[str, Any], leeway: float = 0) -> bool:
+    """Whether a token's times (`exp`, and `iat` and `nbf` where they are there) hold by the database's clock.
+
+    Args:
+        claims: of a token.
+        leeway: seconds by which its issuer's clock may be another.
+
+    Raises:
+        ValueError, TypeError: a time is no number.
+    """
+    moment, ends = CLOCK.time(), float(claims["exp"])
+    begins = max(float(claims.get(name, 0)) for name in ("iat", "nbf"))
+    return isfinite(ends) and begins <= moment + max(leeway, _OTHER_PROCESS) and moment - leeway < ends
+
+
+def by_our_clock(required: list[str]) -> Options:
+    """PyJWT's options for whoever compares the times of a token with `CLOCK`: it knows the machine's clock only."""
+    return {"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
 
 
 class InvalidToken(Exception):
@@ -115,8 +140,10 @@ class Tokens:
                 algorithms=[_ALGORITHM],
                 issuer=self._settings.token_issuer,
                 audience=self._settings.token_audience,
-                options={"require": _REQUIRED},
+                options=by_our_clock(_REQUIRED),
             )
+            if not is_in_force(claims):
+                raise InvalidToken
             return Claims(
                 user_id=ObjectId(claims["sub"]),
                 session_id=str(claims["sid"]),
@@ -132,7 +159,7 @@ class Tokens:
     def jwks(self) -> dict[str, Any]:
         """The public key set (RFC 7517): the key that signs, and those whose tokens may be alive."""
         self._look(_LOOK_EVERY)
-        return {"keys": [key.jwk() for key in reversed(living(self._keys, datetime.now(UTC)))]}
+        return {"keys": [key.jwk() for key in reversed(living(self._keys, now()))]}
 
     def _signing_key(self) -> SigningKey:
         self._look(_LOOK_EVERY)
@@ -153,7 +180,7 @@ class Tokens:
         return found
 
     def _living(self, kid: str) -> SigningKey | None:
-        return next((key for key in living(self._keys, datetime.now(UTC)) if key.kid == kid), None)
+        return next((key for key in living(self._keys, now()) if key.kid == kid), None)
 
     def _look(self, every_seconds: float) -> None:
         """Read the file again where it has changed, at most once in so many seconds."""

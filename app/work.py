@@ -16,7 +16,7 @@ from app.cards import jobs as cards
 from app.cards.delivery import deliver
 from app.connections import deletion as connections_deletion
 from app.connections import jobs as connections
-from app.jobs import Handler, ensure_periodic
+from app.jobs import Handler, ensure_periodic, keep_jobs
 from app.relations import jobs as relations
 from app.repositories import deletion as repositories_deletion
 from app.repositories import jobs as repositories
@@ -28,7 +28,7 @@ DOMAINS: Final = (relations, app_data, auth, analytics, cards, connections, repo
 WITNESSES: Final = (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
 """The modules that note something about deletions. Another is one more name here."""
 
-LOOPS: Final[tuple[Callable[[Settings, asyncio.Event], Awaitable[None]], ...]] = (deliver,)
+LOOPS: Final[tuple[Callable[[Settings, asyncio.Event], Awaitable[None]], ...]] = (deliver, keep_jobs)
 """What a worker does beside its jobs, each until the event is set: work that must not wait for a long job."""
 
 

@@ -15,6 +15,7 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
+from models.clock import CLOCK
 from models.values import UnstorableValue, escape_row, unescape_row
 
 Session = AsyncClientSession | None
@@ -27,8 +28,8 @@ Raw = dict[str, Any]
 
 
 def now() -> datetime:
-    """The current time in UTC, cut to the millisecond that MongoDB stores."""
-    moment = datetime.now(UTC)
+    """The current time in UTC by the database's clock, cut to the millisecond that MongoDB stores."""
+    moment = datetime.fromtimestamp(CLOCK.time(), UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -105,7 +106,7 @@ def not_ahead(moment: datetime) -> datetime:
     Raises:
         UnstorableValue: it is more than a day in the future.
     """
-    if moment > datetime.now(UTC) + _AHEAD:
+    if moment > now() + _AHEAD:
         raise UnstorableValue("", "out_of_range", "the time is more than a day in the future")
     return moment
 

@@ -1,6 +1,5 @@
 """`python -m scripts keys`: the keys that sign access tokens. Running servers follow without a restart."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.settings import Settings, load_settings
+from models.base import now
 
 if TYPE_CHECKING:
     from app.signing_keys import SigningKey
@@ -40,7 +40,7 @@ def list_keys() -> None:
     from app.signing_keys import living  # noqa: PLC0415
 
     keys = _read(load_settings())
-    verifying = {key.kid for key in living(keys, datetime.now(UTC))}
+    verifying = {key.kid for key in living(keys, now())}
     table = Table("kid", "made", "use", title="Signing keys")
     for key in keys:
         use = "signs" if key is keys[-1] else "verifies" if key.kid in verifying else "none: keys prune removes it"

@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import start_http_server
 from pymongo import AsyncMongoClient
 
+from app.clock import keep
 from app.database import bind_in_time, connect
 from app.jobs import work
 from app.observability import configure_logging, log
@@ -29,7 +30,9 @@ async def _run(settings: Settings) -> None:
         if not stop.is_set():
             log.info("worker started")
             jobs = [work(queue, stop, settings.worker_poll_seconds) for queue in queues(settings) if queue]
+            measuring = asyncio.create_task(keep(client))
             await asyncio.gather(*jobs, *(each(settings, stop) for each in LOOPS))
+            measuring.cancel()
     log.info("worker stopped")
 
 

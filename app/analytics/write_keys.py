@@ -1,6 +1,5 @@
 """Limits of write keys. These are public, so each has a rate (per process) and a daily quota (for the deployment)."""
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,6 +10,7 @@ from app.errors import TooManyRequests
 from app.principal import Principal
 from app.settings import Settings
 from models.api_key import ApiKey
+from models.clock import CLOCK
 from models.key_usage import KeyUsage
 
 _SYNC_SECONDS: Final = 1.0
@@ -53,7 +53,7 @@ class WriteKeyLimits:
         """
         if not is_write_key(principal) or events == 0:
             return
-        moment = time.time()
+        moment = CLOCK.time()
         meter = self._meters.get(principal.id)
         if meter is None or meter.day != _day(moment) or moment - meter.synced_at > _SYNC_SECONDS:
             meter = await self._sync(principal.id, meter, moment)

@@ -20,7 +20,9 @@ from app.observability import log
 from app.outgoing import PACKED, TryLater, read_bounded
 from app.settings import Settings
 from app.sign_in_settings import OidcProvider
+from app.tokens import by_our_clock, is_in_force
 from models.budget import Budget
+from models.clock import CLOCK
 from models.email import canonical_email, is_own_spelling
 
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -145,15 +147,14 @@ class Oidc:
                 algorithms=[key.algorithm_name],
                 issuer=provider.issuers,
                 audience=provider.client_ids,
-                leeway=_LEEWAY,
-                options={"require": _REQUIRED},
+                options=by_our_clock(_REQUIRED),
             )
+            ends, in_force = float(claims["exp"]), is_in_force(claims, _LEEWAY)
         except Exception:  # whatever a forged token provokes in the parsers, it is not valid
             raise Unauthenticated(_REFUSED) from None
         if not (_is_for_us(claims, provider) and self._nonce_holds(provider, claims.get("nonce"), nonce)):
             raise Unauthenticated(_REFUSED)
-        ends = float(claims["exp"])
-        if ends - time.time() > _LONGEST_LIFE + _LEEWAY:
+        if not in_force or ends - CLOCK.time() > _LONGEST_LIFE + _LEEWAY:
             raise Unauthenticated(_REFUSED)
         signed = sha256(token.rpartition(".")[0].encode()).hexdigest()
         return replace(_evidence(name, claims), token=signed, token_ends=datetime.fromtimestamp(ends, UTC))

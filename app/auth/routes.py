@@ -1,6 +1,5 @@
 """Routes of credentials: API keys, access tokens for users, and the key set that verifies them."""
 
-import time
 from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
@@ -32,6 +31,7 @@ from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
 from models.audit_event import AuditEvent
 from models.base import Fields, now, parse_id
+from models.clock import CLOCK
 
 router = APIRouter(route_class=StrictRoute)
 _WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
@@ -168,7 +168,7 @@ async def create_session(
     session_id = await _new_session(claim)
     token, lifetime = authenticator(request.scope).tokens.mint(
         user_id,
-        issued_at=time.time(),
+        issued_at=CLOCK.time(),
         app_id=app_id,
         roles=user.token_roles,
         server_session=session_id,

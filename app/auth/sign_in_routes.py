@@ -1,6 +1,5 @@
 """Routes by which a person signs in and out, and keeps signed in."""
 
-import time
 from typing import Annotated, Final
 
 from bson import ObjectId
@@ -28,6 +27,7 @@ from app.http import StrictRoute, problems
 from app.principal import authenticate, authenticator, live
 from app.turns import turn
 from app.users.changes import find_user
+from models.clock import CLOCK
 from models.phone_otp import PhoneOtp
 from models.refresh_token import RefreshToken
 from models.user import User
@@ -116,7 +116,7 @@ def _pair(session: RefreshToken, token: str, user: User, request: Request, respo
     response.headers.update(_PRIVATE)
     access, lifetime = authenticator(request.scope).tokens.mint(
         session.user_id,
-        issued_at=time.time(),
+        issued_at=CLOCK.time(),
         app_id=session.app_id,
         roles=user.token_roles,
         session_id=session.id,

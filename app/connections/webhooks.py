@@ -4,7 +4,6 @@ What an event says is not stored: it makes a sync due, and the sync asks the pro
 does no harm, and neither does an event that comes late or twice.
 """
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +12,7 @@ from app.settings import Settings
 from app.signatures import BadSignature, is_signed
 from models.bank_account import BankAccount
 from models.base import now, to_milliseconds
+from models.clock import CLOCK
 from models.connection import Connection
 
 WINDOW_SECONDS: Final = 180
@@ -29,7 +29,7 @@ def verify(header: str | None, body: bytes, settings: Settings) -> None:
     times = [value for name, _, value in parts if name == "t"]
     if len(times) != 1 or not times[0].isascii() or not times[0].isdigit() or len(times[0]) > 12:
         raise BadSignature
-    if abs(time.time() - int(times[0])) > WINDOW_SECONDS:
+    if abs(CLOCK.time() - int(times[0])) > WINDOW_SECONDS:
         raise BadSignature
     secrets = [secret.get_secret_value() for secret in settings.teller_webhook_secrets]
     message = times[0].encode() + b"." + body

@@ -1,7 +1,7 @@
 """Routes of operation: is it alive, is it ready, what does it measure; and what only admins see."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import pymongo
 from fastapi import APIRouter, Request, Response
@@ -19,10 +19,12 @@ from app.principal import Caller, authorize
 from app.relations.receipts import Receipt, receipt_of
 from indexes import sync
 from models.base import Raw, now, parse_id
+from models.clock import CLOCK
 from models.deletion import Deletion
 from models.integrity import IntegrityScan
 from models.job import Job
 
+_READY: Final = {"status": "ready", "missingIndexes": [], "pendingSteps": [], "clockAheadSeconds": 0.003}
 router = APIRouter(route_class=StrictRoute, tags=["Operation"])
 
 
@@ -36,12 +38,14 @@ async def livez() -> dict[str, str]:
     "/readyz",
     operation_id="isReady",
     summary="Can requests be served",
-    responses=answers({"status": "ready", "missingIndexes": [], "pendingSteps": []}) | {503: problems()[503]},
+    responses=answers({"status": "ready", "missingIndexes": [], "pendingSteps": [], "clockAheadSeconds": 0.003})
+    | {503: problems()[503]},
 )
 async def readyz(request: Request) -> dict[str, Any]:
     """Pings the primary within a second; says which indexes are missing and which steps of `migrate` are pending.
 
-    503 where any of these is amiss.
+    503 where any of these is amiss. `clockAheadSeconds` is how far the machine's clock is ahead of the database's.
+    Satchel goes by the database's: a difference is a reason to set the machine's, and none to send requests elsewhere.
     """
     database = request.app.state.database
     try:
@@ -56,7 +60,7 @@ async def readyz(request: Request) -> dict[str, Any]:
         raise Unavailable("indexes are missing: python -m scripts indexes apply", extra=found)
     if steps:
         raise Unavailable("the data is of an earlier version: python -m scripts migrate", extra=found)
-    return {"status": "ready", **found}
+    return {"status": "ready", **found, "clockAheadSeconds": round(CLOCK.ahead(), 3)}
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="Measurements", response_class=Response)

@@ -24,6 +24,7 @@ from app.auth.schemas import (
     VerifyRequest,
 )
 from models.base import now
+from models.clock import CLOCK
 from models.idempotency import IdempotencyKey
 from models.user import User
 from tests.cast import Cast
@@ -197,22 +198,11 @@ async def test_a_token_is_honoured_until_it_expires_and_no_longer(
     expires = int(time.time()) + 30
     caller = api.caller(jwt.encode(claims(cast.owner.id, exp=expires), ours, "EdDSA"))
     assert (await caller.get(ME)).status_code == 200
-    real = time.time
-    monkeypatch.setattr("app.principal.time.time", lambda: real() + timedelta(minutes=1).total_seconds())
+    real = CLOCK.time
+    monkeypatch.setattr(CLOCK, "time", lambda: real() + timedelta(minutes=1).total_seconds())
     authenticator = api.app.state.authenticator
     assert authenticator._known[f"Bearer {caller.credential}"][1] == expires
-    monkeypatch.setattr("jwt.api_jwt.datetime", _Later)
     assert (await caller.get(ME)).status_code == 401
-
-
-class _Later:
-    """`datetime` a minute from now, for PyJWT."""
-
-    @staticmethod
-    def now(tz: Any = None) -> Any:
-        from datetime import datetime
-
-        return datetime.now(tz) + timedelta(minutes=1)
 
 
 async def test_two_satchels_honour_each_others_tokens_only_with_one_key(make_api: MakeApi, tmp_path: Any) -> None:

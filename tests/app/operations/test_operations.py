@@ -31,13 +31,15 @@ async def test_a_process_is_alive(cast: Cast) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
-READY = {"status": "ready", "missingIndexes": [], "pendingSteps": []}
+READY = {"status": "ready", "missingIndexes": [], "pendingSteps": []}  # and how far the clock is ahead
 
 
 async def test_a_satchel_with_all_its_indexes_and_steps_is_ready(cast: Cast, database: AsyncDatabase[Any]) -> None:
     await take_steps(database)
     answer = await cast.nobody.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, READY)
+    told = answer.json()
+    assert abs(told.pop("clockAheadSeconds")) < 1  # one machine
+    assert (answer.status_code, told) == (200, READY)
 
 
 async def test_a_satchel_with_steps_pending_is_not_ready_and_says_which(
@@ -52,7 +54,7 @@ async def test_a_satchel_with_steps_pending_is_not_ready_and_says_which(
     await database.migrations.delete_one({"_id": last})
     assert (await cast.nobody.get("/readyz")).json()["pendingSteps"] == [last]
     await take_steps(database)
-    assert (await cast.nobody.get("/readyz")).json() == READY
+    assert (await cast.nobody.get("/readyz")).json().items() >= READY.items()
 
 
 async def test_a_step_that_is_refused_leaves_satchel_not_ready(cast: Cast, database: AsyncDatabase[Any]) -> None:
