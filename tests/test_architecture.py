@@ -224,3 +224,20 @@ def test_hot_inserts_show_their_lease_where_they_are_sent() -> None:
                     if sends and "lease" not in shown and "hold_leases(" not in shown:
                         wrong.append(f"{module}.{function.name}: {line[:80]}")
     assert wrong == []
+
+
+MACHINES_CLOCK = {"models.clock", "app.observability", "app.analytics.archive_target"}
+"""Who may ask the machine for the time: the clock itself, log lines, and what compares with its own files."""
+
+
+def test_the_time_is_the_databases() -> None:
+    """A process whose machine's clock is wrong must not write its own time, or compare the others' with it."""
+    asking = {
+        name
+        for name, tree in SOURCES.items()
+        for node in ast.walk(tree)
+        if name.split(".")[0] in {"app", "models"}
+        and isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
+    }
+    assert asking == MACHINES_CLOCK

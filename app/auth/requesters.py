@@ -6,7 +6,6 @@ to the user's phone or mailbox use up nothing of theirs. Nothing of it is stored
 """
 
 import hmac
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -16,6 +15,7 @@ from bson import ObjectId
 from app.auth.secret import keyed_hash
 from app.auth.senders import Recipient
 from models.auth_identity import AuthIdentity
+from models.clock import CLOCK
 
 DEVICE_DAYS: Final = 400  # as long as browsers keep a cookie at most
 _PREFIX: Final = "dt_"
@@ -52,7 +52,7 @@ class DeviceTokens:
 
     def issue(self, user_id: ObjectId, session_id: ObjectId) -> str:
         """The token of a device on which a user is signed in, good for 400 days."""
-        until = int(time.time()) + DEVICE_DAYS * 86_400
+        until = int(CLOCK.time()) + DEVICE_DAYS * 86_400
         return self._spell(user_id.binary + session_id.binary + until.to_bytes(4, "big"))
 
     def read(self, text: str) -> KnownDevice | None:
@@ -64,7 +64,7 @@ class DeviceTokens:
         head = raw[:_HEAD]
         if len(raw) != _LENGTH or not hmac.compare_digest(self._spell(head).encode(), text.encode("utf-8", "replace")):
             return None
-        if int.from_bytes(head[24:], "big") <= time.time():
+        if int.from_bytes(head[24:], "big") <= CLOCK.time():
             return None
         return KnownDevice(ObjectId(head[:12]), ObjectId(head[12:24]))
 
