@@ -1,7 +1,7 @@
 """Budgets: how often something was done in a span of time, counted for all processes together."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 from pymongo import ReturnDocument
@@ -69,12 +69,15 @@ class Budget(Stored):
         longer = {"$add": [{"$max": ["$expiresAt", moment]}, int(interval.total_seconds() * 1000)]}
         change = {"expiresAt": longer, "spent": {"$add": [{"$ifNull": ["$spent", 0]}, 1]}}
         where = {"_id": name, "expiresAt": {"$lte": moment + room}}
-        try:
-            await cls.raw().update_one(where, [{"$set": change}], upsert=True)
-        except DuplicateKeyError:
-            row = await cls.raw().find_one({"_id": name}, {"expiresAt": 1})
-            return moment + interval if row is None else row["expiresAt"] - room
-        return None
+        while True:
+            try:
+                await cls.raw().update_one(where, [{"$set": change}], upsert=True)
+            except DuplicateKeyError:
+                row = await cls.raw().find_one({"_id": name}, {"expiresAt": 1})
+                if row is not None and row["expiresAt"] > moment + room:
+                    return cast("datetime", row["expiresAt"] - room)
+            else:
+                return None  # else two were first at once, or TTL took it: once more
 
     @classmethod
     async def let_go(cls, name: str) -> None:
