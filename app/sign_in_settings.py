@@ -53,7 +53,7 @@ class SignInSettings(BaseSettings):
         description="Codes to one phone or email address per day that are sent at once; beyond these one an hour is.",
     )
     otp_per_client_per_hour: int = Field(
-        default=30,
+        default=60,
         ge=1,
         description="Codes that a client address (IPv6: a /64), a known device, or a user may ask for per hour.",
     )
