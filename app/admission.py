@@ -140,8 +140,12 @@ class _Visit:
         line = self._admission.line
         line.leave()
         self.has_place = False
-        message = await self._part()
-        await line.enter_again()
+        try:
+            message = await self._part()
+            await line.enter_again()
+        except Unavailable:
+            self._scope[REFUSED_HERE] = True
+            raise
         self.has_place = True
         return message
 

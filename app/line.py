@@ -17,6 +17,8 @@ from app.errors import Unavailable
 from app.observability import REFUSED, WAITING
 from app.settings import Settings
 
+_SHORTEST: Final = 0.8
+"""Part of the longest wait that the shortest is: else those who came at one moment would be refused in one, too."""
 RETRY_AFTER: Final = (1, 2, 3)
 """Seconds: those who are refused at one moment are told to come back at different ones."""
 
@@ -35,7 +37,7 @@ class Bounds:
         places: requests that are worked on at once.
         waiting: requests in the line.
         memory: bytes that these may keep.
-        seconds: that one may wait.
+        seconds: that one may wait; some are refused a little sooner.
     """
 
     places: int
@@ -127,8 +129,9 @@ class Line:
     async def _wait(self, queue: _Queue, size: int, gone: Callable[[], Awaitable[object]]) -> None:
         waiter = _Waiter(size)
         self._memory += size
+        seconds = self._bounds.seconds * random.uniform(_SHORTEST, 1)
         try:
-            async with asyncio.timeout(self._bounds.seconds) as waiter.alarm:
+            async with asyncio.timeout(seconds) as waiter.alarm:
                 queue[waiter] = None
                 await gone()
             raise ClientDisconnect

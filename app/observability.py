@@ -51,7 +51,7 @@ CARD_EVENTS: Final = Counter(
 LATE_SWEPT: Final = Counter("satchel_late_swept_documents", "Documents found of a root after its deletion was swept")
 
 REFUSED_HERE: Final = "satchel.refused"
-"""The key in the scope of a request that was refused before anything was done for it."""
+"""The key in the scope of a request that was refused for want of a place: the server may treat it so."""
 TOLD_EVERY: Final = 1.0
 """Seconds between two log lines that tell of refusals."""
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import observability, patience
 from app.admission import Admission
+from app.errors import Unavailable
 from app.observability import REFUSED_HERE, Observed, configure_logging
 from app.patience import PatientProtocol
 from app.settings import Settings
@@ -21,9 +22,20 @@ from tests.app.test_line import settle
 
 
 class Visitor:
-    """One request as a server hands it on: its body comes in parts, `gone` is the end of its connection."""
+    """One request as a server hands it on: its body comes in parts, `gone` is the end of its connection.
 
-    def __init__(self, gate: ASGIApp, *parts: bytes, path: str = "/x", headers: dict[bytes, bytes] | None = None):
+    Where it is `slow`, no part comes before `gone`.
+    """
+
+    def __init__(
+        self,
+        gate: ASGIApp,
+        *parts: bytes,
+        path: str = "/x",
+        headers: dict[bytes, bytes] | None = None,
+        slow: bool = False,
+    ):
+        self._slow = slow
         self._parts = list(parts or (b"",))
         self.asked = 0
         self.gone = asyncio.Event()
@@ -37,6 +49,8 @@ class Visitor:
 
     async def _receive(self) -> Message:
         self.asked += 1
+        if self._slow:
+            await self.gone.wait()
         if self._parts:
             body = self._parts.pop(0)
             return {"type": "http.request", "body": body, "more_body": bool(self._parts)}
@@ -167,6 +181,32 @@ async def test_a_refusal_is_marked_for_the_server() -> None:
     assert (refused.status, REFUSED_HERE in refused.scope, REFUSED_HERE in served.scope) == (503, True, False)
     behind.answer.set()
     await served.task
+
+
+@pytest.mark.parametrize("bound", [{"max_bodies_under_way": 1}, {"wait_seconds": 0.02}], ids=["bodies", "time"])
+async def test_a_body_for_which_there_is_no_place_is_refused_and_marked(bound: dict[str, Any]) -> None:
+    behind, refused = Behind(), []
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await behind(scope, receive, send)
+        except Unavailable:
+            refused.append(scope)
+
+    settings = Settings(_env_file=None, **{"max_in_flight": 1, "wait_seconds": 3600, **bound})
+    door = Admission(answering, settings, lambda: True)
+    slow = Visitor(door, slow=True)
+    await settle()
+    second = Visitor(door, b"2", slow="max_bodies_under_way" in bound)
+    await settle()
+    slow.gone.set()  # its part comes, while the other has the place or waits for a part too
+    while not refused:
+        await asyncio.sleep(0.01)
+    assert [REFUSED_HERE in scope for scope in refused] == [True]
+    behind.answer.set()
+    second.gone.set()
+    await asyncio.gather(slow.task, second.task)
+    assert door.line.free == 1
 
 
 async def test_refusals_are_logged_together(monkeypatch: pytest.MonkeyPatch) -> None:

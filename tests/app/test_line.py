@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -192,11 +193,11 @@ def test_the_wait_has_an_end() -> None:
         line = Line(bounds(places=1, seconds=3))
         (_, early), back = await guests(line, 2), Guest(line).come_again()
         await settle()
-        clock.now = 2.9
+        clock.now = 2.3
         late = Guest(line).come()
         await settle()
         assert (early.outcome, back.outcome, late.outcome) == (None, None, None)
-        clock.now = 3.1
+        clock.now = 3.1  # for some the end is a little sooner
         await settle()
         assert isinstance(early.outcome, Unavailable)
         assert isinstance(back.outcome, Unavailable)
@@ -210,8 +211,9 @@ def test_the_wait_has_an_end() -> None:
         runner.run(story())
 
 
-def test_a_place_that_comes_as_the_time_ends_is_taken() -> None:
+def test_a_place_that_comes_as_the_time_ends_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
+    monkeypatch.setattr("app.line._SHORTEST", 1)
 
     async def story() -> None:
         line = Line(bounds(places=1, seconds=3))
@@ -224,6 +226,26 @@ def test_a_place_that_comes_as_the_time_ends_is_taken() -> None:
         assert (len(left), waits.is_in) == (1, True)
         line.leave()
         assert (line.free, line.waiting) == (1, 0)
+
+    with asyncio.Runner(loop_factory=lambda: clock) as runner:
+        runner.run(story())
+
+
+def test_those_who_came_at_one_moment_are_not_refused_in_one() -> None:
+    clock = Clock()
+
+    async def story() -> None:
+        line = Line(bounds(places=1, waiting=200, seconds=10))
+        many = [Guest(line).come() for _ in range(200)]
+        await settle()
+        left = []
+        for tenth in range(78, 103):
+            clock.now = tenth / 10
+            await settle()
+            left.append(line.waiting)
+        assert (left[0], left[-1]) == (199, 0)
+        assert max(before - after for before, after in pairwise(left)) < 60
+        assert sum(isinstance(guest.outcome, Unavailable) for guest in many) == 199
 
     with asyncio.Runner(loop_factory=lambda: clock) as runner:
         runner.run(story())
