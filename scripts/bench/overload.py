@@ -41,15 +41,17 @@ class Found:
     Attributes:
         told: what the crowd was told.
         livez: the slowest `/livez` in seconds, on a connection of its own, ten times a second.
-        grown: MiB of memory at most above what it had when the crowd came.
-        kept: MiB above that some seconds after it went.
+        before: MiB of memory when the crowd came.
+        peak: at most while it was there.
+        after: some seconds after it went.
         healthy: seconds from its going until a request was answered within a quarter of a second.
     """
 
     told: Told
     livez: float
-    grown: float
-    kept: float
+    before: float
+    peak: float
+    after: float
     healthy: float
 
 
@@ -64,9 +66,8 @@ class Case:
 
     @property
     def ratios(self) -> list[float]:
-        """Goodput of Satchel over the bare handler's, pair by pair; infinite where it had none."""
-        pairs = zip(self.satchel, self.bare, strict=True)
-        return [ours.told.good / bare.told.good if bare.told.good else float("inf") for ours, bare in pairs]
+        """Goodput of Satchel over the bare handler's, pair by pair; over one answer a second where it had fewer."""
+        return [ours.told.good / max(bare.told.good, 1) for ours, bare in zip(self.satchel, self.bare, strict=True)]
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
@@ -81,7 +82,10 @@ class Case:
 
 
 def figures(rounds: Sequence[Found]) -> dict[str, Any]:
-    """Medians of goodput, the worst of the rest, the sum of the statuses; memory for the first crowd and later ones."""
+    """Medians of goodput and p50, the worst of the rest, the sum of the statuses.
+
+    Memory in MiB: what all rounds took at most, what a later one took at most, and what was left in the end.
+    """
     latencies = [found.told.p99 for found in rounds if found.told.p99 is not None]
     halves = [found.told.p50 for found in rounds if found.told.p50 is not None]
     statuses: dict[str, int] = {}
@@ -93,8 +97,9 @@ def figures(rounds: Sequence[Found]) -> dict[str, Any]:
         "p50": round(median(halves)) if halves else None,
         "p99": max(latencies, default=None),
         "livez": round(max(found.livez for found in rounds), 3),
-        "grown": round(max(found.grown for found in rounds)),
-        "kept": round(rounds[-1].kept),
+        "grown": round(max(found.peak for found in rounds) - rounds[0].before),
+        "again": round(max((found.peak - found.before for found in rounds[1:]), default=0)),
+        "kept": round(rounds[-1].after - rounds[0].before),
         "healthy": round(max(found.healthy for found in rounds), 1),
         "statuses": statuses,
         "broken": sum(found.told.broken for found in rounds),
@@ -185,7 +190,7 @@ class Bench:
             told = Told(**self.crowd.ask(server, {"kind": kind, "size": size, "seconds": seconds}))
         healthy = seconds_until_healthy(server, self.plan)
         after = watch.rest(_REST)
-        return Found(told, watch.slowest, watch.peak - before, after - before, healthy)
+        return Found(told, watch.slowest, before, watch.peak, after, healthy)
 
 
 def _start(stack: ExitStack) -> tuple[Bench, dict[str, Any]]:
@@ -227,11 +232,11 @@ def _print(cases: Sequence[Case], where: dict[str, Any]) -> None:
             title_justify="left",
             title_style="bold",
         )
-        for name in ("", "good/s", "p50 ms", "p99 ms", "/livez s", "MiB", "MiB kept", "healthy s", "statuses"):
+        for name in ("", "good/s", "p50 ms", "p99 ms", "/livez s", "MiB", "again", "kept", "healthy s", "statuses"):
             table.add_column(name, justify="left" if name in ("", "statuses") else "right")
         for name in ("satchel", "bare"):
             found = row[name]
-            figures = [found[each] for each in ("good", "p50", "p99", "livez", "grown", "kept", "healthy")]
+            figures = [found[each] for each in ("good", "p50", "p99", "livez", "grown", "again", "kept", "healthy")]
             statuses = ", ".join(f"{count:,} x {status}" for status, count in found["statuses"].items())
             table.add_row(name, *map(str, figures), statuses)
         console.print(table)

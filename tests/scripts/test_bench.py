@@ -198,12 +198,13 @@ async def test_a_crowd_asks_again_at_once_and_connects_again(unused_tcp_port: in
 
 
 def test_goodput_is_compared_pair_by_pair():
-    def found(good: float, p99: int | None) -> Found:
+    def found(good: float, p99: int | None, before: float = 100.0) -> Found:
         told = Told(good, p99 and p99 // 2, p99, {"200": 5, "503": 1} if good else {"503": 3}, 1, 0.1)
-        return Found(told, livez=0.2, grown=30.4, kept=3.0, healthy=0.5)
+        return Found(told, livez=0.2, before=before, peak=before + 30, after=before + 20, healthy=0.5)
 
-    case = Case("read", 2000, [found(900, 3000), found(800, 2000)], [found(600, 4000), found(0, None)])
-    assert case.ratios == [1.5, float("inf")]
+    case = Case("read", 2000, [found(900, 3000), found(800, 2000, 120.0)], [found(600, 4000), found(0, None)])
+    assert case.ratios == [1.5, 800]
     row = case.row()
     assert row["satchel"]["statuses"] == {"200": 10, "503": 2}
+    assert [row["satchel"][name] for name in ("grown", "again", "kept")] == [50, 30, 40]
     assert (row["satchel"]["good"], row["satchel"]["p99"], row["bare"]["p99"]) == (850, 3000, 4000)
