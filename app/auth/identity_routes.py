@@ -24,7 +24,7 @@ from app.errors import Invalid, NotFound, Unauthenticated
 from app.etags import etag
 from app.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
 from app.http import Page, StrictRoute, problems
-from app.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming, write_once
+from app.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, check_repeat, claiming, write_once
 from app.principal import Caller, authorize
 from app.turns import turn
 from app.users.changes import find_user
@@ -77,6 +77,7 @@ async def confirm_email(
 
     async def work() -> User:
         async with turn(PhoneOtp, body.challenge_id):
+            await check_repeat(claim)  # a racing repeat waits here until the code was taken
             challenge = await _checked(body, "change_email", caller, request)
             user = await claiming(claim, partial(change_email, caller.id, challenge))
         await sign_in_of(request.scope).codes.settle(challenge)
@@ -146,6 +147,7 @@ async def _link(body: LinkRequest, caller: Caller, claim: Claim | None, request:
     if body.provider == PHONE:
         answer = body.answer()
         async with turn(PhoneOtp, answer.challenge_id):
+            await check_repeat(claim)
             challenge = await _checked(answer, "link", caller, request)
             identity = await link(caller.id, evidence_of(challenge), challenge, claim)
         await parts.codes.settle(challenge)

@@ -1,5 +1,6 @@
 """Every route that writes honours Idempotency-Key, or leaves the same behind however often it is asked."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -92,6 +93,25 @@ async def test_a_put_that_comes_again_late_overwrites_nothing(cast: Cast, path: 
 async def test_a_role_that_is_chosen_twice_is_noted_once(cast: Cast) -> None:
     await twice(cast.owner, "PUT", "/v1/users/me/role", {"role": "creator"})
     assert await AuditEvent.raw().count_documents({"kind": "role_chosen"}) == 1
+
+
+@pytest.mark.parametrize(("path", "body"), [(path, body) for path, body, _ in PUTS], ids=[path for path, _, _ in PUTS])
+async def test_racing_repeats_of_a_put_are_one(cast: Cast, path: str, body: Any) -> None:
+    caller = cast.admin if "/apps/" in path else cast.owner
+    key = {"Idempotency-Key": "k"}
+    answers = await asyncio.gather(*(caller.put(path, json=body, headers=key) for _ in range(5)))
+    done = [answer for answer in answers if answer.is_success]
+    assert {answer.json()["code"] for answer in answers if not answer.is_success} <= {"in_flight"}
+    assert len({answer.status_code for answer in done}) == len({answer.headers["etag"] for answer in done}) == 1
+    assert await IdempotencyKey.raw().count_documents({}) == 1
+
+
+async def test_a_put_whose_user_was_deleted_says_so(cast: Cast) -> None:
+    path, key = f"/v1/users/{cast.owner.id}/profile", {"Idempotency-Key": "k"}
+    assert (await cast.admin.put(path, json={"bio": "b"}, headers=key)).status_code == 200
+    await cast.admin.delete(f"/v1/users/{cast.owner.id}")
+    gone = await cast.admin.put(path, json={"bio": "b"}, headers=key)
+    assert (gone.status_code, gone.json()["code"]) == (404, "result_gone")
 
 
 async def test_a_put_that_failed_leaves_no_claim_and_one_with_a_precondition_repeats(cast: Cast) -> None:

@@ -1,5 +1,6 @@
 """Identities: whom a first sign-in joins and whom not, linking, unlinking, and an email that changes by a code only."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -307,3 +308,16 @@ async def test_an_identity_whose_linking_comes_again_is_the_one_that_was_linked(
         gone = await ann.post("/v1/users/me/identities", json=body, headers=key)
         assert (gone.status_code, gone.json()["code"]) == (404, "result_gone")
     assert await AuditEvent.raw().count_documents({"kind": "identity_linked"}) == 2
+
+
+async def test_racing_repeats_of_a_confirmation_are_one(world: World) -> None:
+    ann = world.person(await world.by_phone())
+    asked = await ann.post("/v1/users/me/email", json={"email": ANN})
+    body = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
+    answers = await asyncio.gather(
+        *(ann.put("/v1/users/me/email", json=body, headers={"Idempotency-Key": "k"}) for _ in range(4))
+    )
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} <= {"in_flight"}
+    assert 200 in {answer.status_code for answer in answers}
+    assert await AuditEvent.raw().count_documents({"kind": "email_changed"}) == 1
