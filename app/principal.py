@@ -16,11 +16,14 @@ from models.api_key import APP_SCOPES, PREFIX, ApiKey, hash_key
 from models.base import now, parse_id
 from models.clock import CLOCK
 from models.refresh_token import RefreshToken
-from models.user import ADMIN, User
+from models.user import ADMIN, User, administers
 
 _CACHED: Final = 10_000
 _LONGEST: Final = 4096
 _BEARER: Final = "bearer "
+_READS: Final = frozenset({"GET", "HEAD"})
+_WRITES_USERS: Final = frozenset({"users:write", None})
+"""What rules ask for that let users be changed; None stands for users alone, about themselves."""
 OWNERS_SCOPES: Final = frozenset(
     {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read", "accounts:read"}
     | {"connections:read", "connections:write"}
@@ -155,7 +158,7 @@ class Authenticator:
         self._known: dict[str, tuple[Principal, float]] = {}
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        """The caller whom a header names.
+        """The caller whom a header names; whether a user is an admin is left to be asked, see `live`.
 
         Raises:
             Unauthenticated: there is none, or it is not valid (any more).
@@ -164,12 +167,12 @@ class Authenticator:
             raise Unauthenticated
         known = self._known.get(authorization)
         if known is not None and known[1] > CLOCK.time():
-            return known[0] if not known[0].roles or not known[0].claims_admin else await live(known[0])
+            return known[0]
         principal, expires_at = await self._look_up(_credential(authorization))
         while len(self._known) >= _CACHED:
             del self._known[next(iter(self._known))]
         self._known[authorization] = (principal, expires_at)
-        return await live(principal) if principal.claims_admin else principal
+        return principal
 
     def forget(self, key_id: ObjectId | None) -> None:
         """Honour a key no longer, from now on in this process."""
@@ -222,11 +225,15 @@ def authenticator(scope: Any) -> Authenticator:
     return found
 
 
-async def live(principal: Principal) -> Principal:
+async def live(principal: Principal, *, admins_only: bool = False) -> Principal:
     """The same user, whose session was seen not to have ended, with all scopes where they are an admin right now.
 
     Two queries by primary key. A token that a server asked for is an admin's only if an admin asked.
     A user who is gone is left to the route, which answers 404.
+
+    Args:
+        principal: the caller.
+        admins_only: leave a user who is no admin as they are, whatever has become of their session: one query.
 
     Raises:
         Unauthenticated: the session has ended.
@@ -236,7 +243,13 @@ async def live(principal: Principal) -> Principal:
     user = await User.raw().find_one(
         {"_id": principal.id}, {"role": 1, "roles": 1, "sessionsEndedAt": 1, "accountId": 1}
     )
-    if user is None or not await is_living(User, user):
+    if user is None:
+        return replace(principal, scopes=frozenset())
+    entitled = principal.app_id is None and (principal.session_id is not None or principal.by_admin)
+    is_admin = entitled and administers(user)
+    if admins_only and not is_admin:
+        return principal
+    if not await is_living(User, user):
         return replace(principal, scopes=frozenset())
     if principal.session_id is not None:
         ended = await RefreshToken.find_living(principal.session_id, user_id=principal.id) is None
@@ -245,8 +258,6 @@ async def live(principal: Principal) -> Principal:
         ended = all_ended is not None and principal.issued_at <= all_ended.timestamp()
     if ended:
         raise Unauthenticated("the session of this access token has ended")
-    entitled = principal.app_id is None and (principal.session_id is not None or principal.by_admin)
-    is_admin = entitled and (user.get("role") == ADMIN or ADMIN in user.get("roles", ()))
     return replace(principal, scopes=frozenset({ADMIN}) if is_admin else frozenset())
 
 
@@ -287,12 +298,61 @@ async def authenticate(scope: Any) -> Principal:
         principal = await authenticator(scope).authenticate(_authorization(scope))
         scope["satchel.caller"] = principal.name
         access = _rule(scope)
+        if principal.kind == "user":
+            principal = await _as_of_now(principal, access, scope)
         if access is not None and not access.public:
-            if access.live or not access.owner:
-                principal = await live(principal)
             admit(principal, access)
+            if scope["method"] not in _READS and access.scope in _WRITES_USERS:
+                await spare_admins(principal, _named_user(principal, scope))
         scope["satchel.principal"] = principal
     return principal
+
+
+async def spare_admins(caller: Principal, user_id: ObjectId | None) -> None:
+    """See that nobody but an admin changes an admin; of who is not there nothing is said.
+
+    Raises:
+        Forbidden: the user is an admin, and the caller is none.
+    """
+    if user_id is None or speaks_for_admins(caller):
+        return
+    user = await User.raw().find_one({"_id": user_id}, {"role": 1, "roles": 1})
+    refuse_admin(caller, user is not None and administers(user))
+
+
+def refuse_admin(caller: Principal, is_admin: bool) -> None:
+    """The same of a user who was read already."""
+    if is_admin and not speaks_for_admins(caller):
+        raise Forbidden("only an admin changes or deletes an admin")
+
+
+def speaks_for_admins(caller: Principal) -> bool:
+    """Whether the caller is an admin, or a person about themselves by a session of their own.
+
+    A token that a server asked for before its user became an admin is neither.
+    """
+    return caller.is_admin or (caller.kind == "user" and caller.session_id is not None)
+
+
+def _named_user(caller: Principal, scope: Any) -> ObjectId | None:
+    """Whom a request is about: the path's user, else the user who calls. Another's is left to `authorize`."""
+    named = scope.get("path_params", {}).get("userId")
+    if caller.kind == "key":
+        return parse_id(named) if isinstance(named, str) else None
+    return caller.id if named in (None, "me", str(caller.id)) else None
+
+
+async def _as_of_now(user: Principal, access: Access | None, scope: Any) -> Principal:
+    """The user as the database has them, where that matters: not where they ask for what is theirs anyway.
+
+    Whether they are an admin is then asked for each call, whatever their token says, so that a grant and its end hold
+    at once. Hot routes that name no user are about the caller alone.
+    """
+    if user.claims_admin or (access is not None and not access.public and (access.live or not access.owner)):
+        return await live(user)
+    named = scope.get("path_params", {}).get("userId")
+    is_own = named in ("me", str(user.id)) if named is not None else access is None or access.public
+    return user if is_own or user.app_id is not None else await live(user, admins_only=True)
 
 
 def _rule(scope: Any) -> Access | None:

@@ -46,6 +46,7 @@ from models import (
     VisitSession,
     WebhookEvent,
 )
+from models.user import ADMINS
 
 Keys = Mapping[str, int]
 NINETY_DAYS: Final = 90 * 24 * 60 * 60
@@ -307,7 +308,16 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
 
 OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
     ApiKey: [Index({"accountId": 1}, "delete the keys of an account", SPARSE)],
-    User: [Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/users, page by page")],
+    User: [
+        Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/users, page by page"),
+        *(
+            Index(
+                {"accountId": 1, name: 1}, "an admin among the users of an account", {"partialFilterExpression": each}
+            )
+            for each in ADMINS
+            for name in each
+        ),
+    ],
     Card: [
         Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/cards, page by page"),
         Index({"accountId": 1, "userId": 1, "_id": -1}, "the same with userId="),

@@ -7,7 +7,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import AfterValidator, Field
 
-from models.base import Fields, Session, Stored, Timestamp, now
+from models.base import Fields, Raw, Session, Stored, Timestamp, now
 from models.email import canonical_email, sought_email
 
 Email = Annotated[str, AfterValidator(canonical_email)]
@@ -19,6 +19,13 @@ AuthMethod = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Role = Literal["creator", "agency", "brand", "gifter", "admin"]
 NextStep = Literal["chooseRole"]
 ADMIN: Final = "admin"
+ADMINS: Final[tuple[Raw, ...]] = ({"role": ADMIN}, {"roles": ADMIN})
+"""Filters that admins are found by, each with an index of its own: whoever passes one of them is one."""
+
+
+def administers(row: Raw) -> bool:
+    """Whether a stored user is an admin: by `role` (seed 004) or among `roles` (seed 002)."""
+    return row.get("role") == ADMIN or ADMIN in row.get("roles", ())
 
 
 class UserContent(Fields):
@@ -55,8 +62,8 @@ class User(UserContent, Stored):
 
     @property
     def is_admin(self) -> bool:
-        """Whether this person administers the deployment: by `role` (seed 004) or among `roles` (seed 002)."""
-        return self.role == ADMIN or ADMIN in self.roles
+        """Whether this person administers the deployment."""
+        return administers({"role": self.role, "roles": self.roles})
 
     @property
     def token_roles(self) -> tuple[str, ...]:

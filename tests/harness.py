@@ -111,7 +111,7 @@ class Api:
 
 
 @asynccontextmanager
-async def serve(settings: Settings, recorder: RequestRecorder | None = None) -> AsyncIterator[Api]:
+async def serve(settings: Settings, recorder: QueryRecorder | None = None) -> AsyncIterator[Api]:
     """An application with its start and stop, in this process."""
     app = create_app(settings, (recorder,) if recorder else ())
     async with app.router.lifespan_context(app):

@@ -10,8 +10,8 @@ from pymongo.errors import DuplicateKeyError
 from app.analytics.intake import Intake
 from app.analytics.segment import Identity
 from app.database import transaction
-from app.errors import NotFound
-from app.principal import Principal, may
+from app.errors import Forbidden, NotFound
+from app.principal import Principal, may, spare_admins
 from app.relations.guards import refer
 from models.base import Raw, now, parse_id
 from models.external_id import ExternalId
@@ -116,11 +116,21 @@ async def _write_traits(principal: Principal, identity: Identity, user_id: Objec
     """Traits on the app's allow-list go into the profile's metadata, if the key may write users: no public one."""
     allowed = (await process.apps.settings_of(identity.app_id)).identify_traits
     traits = {f"metadata.{name}": identity.traits[name] for name in allowed if _is_trait(identity.traits.get(name))}
-    if not traits or not may(principal, "users:write", user_id=user_id):
+    if not traits or not await _may_write(principal, user_id):
         return
     room = {"$expr": {"$lt": [{"$bsonSize": {"$ifNull": ["$metadata", {}]}}, _LARGEST_METADATA]}}
     update = {"$set": {**traits, "updatedAt": now()}, "$inc": {"version": 1}}
     await Profile.raw().update_one({"userId": user_id, **room}, update)
+
+
+async def _may_write(principal: Principal, user_id: ObjectId) -> bool:
+    if not may(principal, "users:write", user_id=user_id):
+        return False
+    try:
+        await spare_admins(principal, user_id)
+    except Forbidden:
+        return False
+    return True
 
 
 def _is_trait(value: Any) -> bool:

@@ -12,7 +12,7 @@ from app.cursors import decode_cursor
 from app.errors import Forbidden, Invalid, NotFound
 from app.examples import EXTERNAL_ID, answers, page_of
 from app.http import Cursor, Limit, Page, StrictRoute, page, problems
-from app.principal import Caller, authorize
+from app.principal import Caller, authorize, spare_admins
 from models.app import AppId
 from models.base import Fields, Timestamp, parse_id
 from models.external_id import ExternalId
@@ -105,6 +105,7 @@ async def put_external_id(
         raise Invalid.field("/userId", "malformed", "not a user's id")
     if parse_id(externalId) is not None:
         raise Invalid.field("path:externalId", "conflicting", "24 hex digits are an id of ours")
+    await spare_admins(caller, user_id)
     try:
         created = await link(appId, externalId, user_id, intake(request.scope))
     except NotFound:

@@ -58,6 +58,7 @@ async def delete_root(
     where: Raw | None = None,
     expected: Expected | None = None,
     shown: Callable[[D], Mapping[str, Any]] = lambda document: {"version": document.version},
+    allowed: Callable[[Raw, AsyncClientSession], Awaitable[None]] | None = None,
     relations: Relations = RELATIONS,
 ) -> Deletion:
     """Delete a document and all that hangs off it.
@@ -70,6 +71,7 @@ async def delete_root(
         where: a further filter, its tenant: a root that does not match is as good as not there.
         expected: the precondition that must hold for the root when it goes; None for none.
         shown: the root as `GET` sends it, for the problem's `current`.
+        allowed: raises, within the transaction, where the root as it is stored then is not to go.
         relations: the table.
 
     Returns:
@@ -89,6 +91,8 @@ async def delete_root(
         found = row or await root.raw().find_one(place, session=session)
         if found is None or not await is_living(root, found, session=session, relations=relations):
             raise NotFound(f"there is no such {root.noun()}")
+        if allowed is not None:
+            await allowed(found, session)
         if row is None:
             raise mismatch(expected, shown(root.from_stored(found)), root_id)
         return found

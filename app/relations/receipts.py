@@ -7,19 +7,21 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.examples import answers
 from app.http import problems, request_precondition
-from app.principal import Principal
+from app.principal import Principal, refuse_admin, speaks_for_admins
 from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import Plan
+from app.relations.take import cascades
 from models.account import Account
 from models.base import Fields, Raw, Stored, Timestamp
 from models.deletion import Deletion
 from models.outside_link import OutsideLink
 from models.spending_profile import SpendingProfile
-from models.user import User
+from models.user import ADMINS, User, administers
 
 D = TypeVar("D", bound=Stored)
 _SHOWN_AS_JOBS: Final = (User, Account, SpendingProfile)  # to admins
@@ -102,8 +104,14 @@ async def delete_and_answer(
 
     Raises:
         NotFound, VersionMismatch, Restricted: as `delete_root`; the precondition is the request's.
+        Forbidden: an admin would be deleted, and the caller is none.
     """
     expected, settings = request_precondition(request), request.app.state.settings
+
+    async def allowed(row: Raw, session: AsyncClientSession) -> None:
+        if not speaks_for_admins(caller):
+            refuse_admin(caller, await _takes_an_admin(root, row, session))
+
     ledger = await delete_root(
         root,
         root_id,
@@ -112,6 +120,7 @@ async def delete_and_answer(
         where=where,
         expected=expected,
         shown=lambda document: view(document).model_dump(mode="json", by_alias=True),
+        allowed=allowed,
     )
     leases(request.scope).drop(root_id)
     if ledger.swept:
@@ -119,6 +128,18 @@ async def delete_and_answer(
     response.status_code = 202
     response.headers["Location"] = _place_of(root, root_id, caller)
     return Started(job_id=str(root_id))
+
+
+async def _takes_an_admin(root: type[Stored], row: Raw, session: AsyncClientSession) -> bool:
+    """Whether an admin goes with a document: as the document itself, or among the users that go with it."""
+    if root is User:
+        return administers(row)
+    for relation in cascades(root):
+        for admins in ADMINS if relation.child is User else ():
+            where = {relation.stored: row["_id"], **admins}
+            if await User.raw().find_one(where, {"_id": 1}, session=session) is not None:
+                return True
+    return False
 
 
 def _place_of(root: type[Stored], root_id: ObjectId, caller: Principal) -> str:

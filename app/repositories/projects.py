@@ -26,7 +26,7 @@ _MOST_MEMBERS: Final = 1000
 
 
 def authorize_projects(caller: Principal, scope: str) -> None:
-    """Let the caller pass to projects as such: keys with the scope, users for their own.
+    """Let the caller pass to projects as such: keys with the scope, users for their own, admins for all.
 
     Raises:
         Forbidden: the key lacks the scope, or the token is bound to an app.
@@ -38,7 +38,7 @@ def authorize_projects(caller: Principal, scope: str) -> None:
 
 
 async def find_project(caller: Principal, scope: str, project_id: ObjectId | None, *, write: bool = False) -> Project:
-    """A project that the caller may read, or change: members read, its admins write, keys by their scope.
+    """A project that the caller may read, or change: members read, its admins write, keys by their scope, admins all.
 
     Raises:
         Forbidden: the caller lacks the scope, or is a member who may only read.
@@ -48,7 +48,7 @@ async def find_project(caller: Principal, scope: str, project_id: ObjectId | Non
     project = await Project.find_by_id(project_id)
     if project is None or not await is_living(Project, {"_id": project.id, "accountId": project.account_id}):
         raise NotFound("there is no such project")
-    if caller.kind == "user":
+    if caller.kind == "user" and not caller.is_admin:
         role = project.role_of(caller.id)
         if role is None:
             raise NotFound("there is no such project")
@@ -64,7 +64,7 @@ async def create_project(caller: Principal, content: NewProject, claim: Claim | 
         BadReference: the account is not there, takes no projects, or is not the user's own.
     """
     account_id = content.account_id
-    if account_id is not None and caller.kind == "user":
+    if account_id is not None and caller.kind == "user" and not caller.is_admin:
         owner = await find_user(caller.id)
         if owner.account_id != account_id:
             raise BadReference("There is no such active account", "accountId")

@@ -13,7 +13,7 @@ from app.http import require
 from app.idempotency import Claim, Done, once
 from app.living import is_living
 from app.patches import PatchKind, apply_patch
-from app.principal import Principal
+from app.principal import Principal, refuse_admin
 from app.turns import turn
 from app.users.accounts import account_of, check_move
 from app.users.views import current, user_view
@@ -112,13 +112,14 @@ async def patch_user(
     Raises:
         NotFound: there is no such user.
         VersionMismatch: the precondition does not hold.
-        Forbidden: the patch changes what this caller may not change.
+        Forbidden: the patch changes what this caller may not change, or an admin.
         Invalid: the result is no user, or changes what never changes.
         Restricted, BadReference: an admin gives the user another account, see `check_move`.
     """
     async with turn(User, user_id) as patience:
         while True:
             user = await find_user(user_id)
+            refuse_admin(caller, user.is_admin)
             before = current(user_view(user))
             require(expected, before)
             after = apply_patch(kind, patch, before)

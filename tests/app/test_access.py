@@ -156,7 +156,7 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
         options["params"] = {"appId": "notes"}
     if "external-ids" in path and method == "PUT":
         options["json"] = {"userId": user_id}
-    if path.endswith("/events"):
+    if path == "/v1/analytics/events":
         options["json"] = {**BODIES[route], "userId": user_id}
     return method, path, options
 
