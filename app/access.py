@@ -55,7 +55,7 @@ class Access:
 PUBLIC: Final = Access(public=True)
 ADMIN: Final = Access("admin", live=True)
 SELF: Final = Access(owner=True, live=True)
-"""Users alone: their identities."""
+"""Users alone: their identities and invitations."""
 SESSIONS: Final = Access(owner=True, live=True, own_app=True)
 """Users alone: their sessions."""
 
@@ -146,6 +146,10 @@ _RULES: Final[Mapping[str, Access]] = {
     f"GET {_PROJECT}/members/{{userId}}": PROJECT_MEMBERS,
     f"PUT {_PROJECT}/members/{{userId}}": PROJECT_ADMINS,
     f"DELETE {_PROJECT}/members/{{userId}}": PROJECT_ADMINS,
+    f"GET {_PROJECT}/invitations": Access("projects:read", owner=True, people="the project's admins"),
+    "GET /v1/users/me/invitations": SELF,
+    "POST /v1/users/me/invitations/{projectId}/accept": SELF,
+    "DELETE /v1/users/me/invitations/{projectId}": SELF,
     f"GET {_PROJECT}/repository": PROJECT_MEMBERS,
     f"PUT {_PROJECT}/repository": PROJECT_ADMINS,
     f"PATCH {_PROJECT}/repository": PROJECT_ADMINS,

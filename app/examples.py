@@ -253,6 +253,13 @@ TRANSACTION_SHOWN: Final[dict[str, Any]] = {
 }
 MEMBER_SHOWN: Final = {"userId": _ID, "role": "admin"}
 PROJECT_SHOWN: Final = {"id": _ID, **_DATES, "name": "Notes", "members": [MEMBER_SHOWN]}
+_OFFERED: Final = {
+    "role": "member",
+    "createdAt": "2026-11-20T08:30:00.125Z",
+    "expiresAt": "2026-12-20T08:30:00.125Z",
+}
+INVITED_SHOWN: Final = {"userId": _ID, **_OFFERED}
+INVITATION_SHOWN: Final = {"projectId": _ID, "projectName": "Notes", **_OFFERED}
 REPOSITORY_SHOWN: Final = {
     "id": _ID,
     "repositoryUrl": "https://github.com/example/notes",

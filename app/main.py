@@ -50,6 +50,7 @@ from app.operations.routes import router as operations
 from app.principal import Authenticator
 from app.relations import table
 from app.relations.leases import Leases
+from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
@@ -64,7 +65,7 @@ ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, 
 ROUTERS += (operations, console, dashboard, quarantine)
 ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
 ROUTERS += CARD_PROGRAMME
-ROUTERS += (connections, projects, repositories)
+ROUTERS += (connections, projects, invitations, repositories)
 VERSION = "0.1.0"
 _ANY_HEADER = ["*"]  # tracers and SDKs add their own; without cookies the origin alone decides who may call
 _SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]

@@ -24,6 +24,7 @@ from models import (
     ExternalId,
     IdempotencyKey,
     IdentityJoin,
+    Invitation,
     Job,
     KeyUsage,
     OutsideLink,
@@ -261,6 +262,12 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     Project: [
         Index({"members.userId": 1, "_id": -1}, "GET /v1/projects of a member, page by page"),
         Index({"accountId": 1}, "delete and count the projects of an account", SPARSE),
+    ],
+    Invitation: [
+        Index({"projectId": 1, "invited": 1}, "Invitation.offer: a project invites each id once", UNIQUE),
+        Index({"projectId": 1, "_id": -1}, "GET /v1/projects/{id}/invitations, page by page"),
+        Index({"userId": 1, "_id": -1}, "GET /v1/users/me/invitations, page by page; delete those of a user"),
+        Index({"expiresAt": 1}, "TTL: gone when they can be accepted no longer", {"expireAfterSeconds": 0}),
     ],
     RepositoryConnection: [
         Index({"projectId": 1}, "RepositoryConnection.find_by_project (seed 003)"),

@@ -25,6 +25,7 @@ from models.external_id import ExternalId
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
 from models.integrity import IntegrityScan
+from models.invitation import Invitation
 from models.job import Job
 from models.key_usage import KeyUsage
 from models.migration import Migration
@@ -90,6 +91,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     BankAccount,
     Transaction,
     Project,
+    Invitation,
     RepositoryConnection,
     WebhookEvent,
     OutsideLink,
@@ -122,6 +124,7 @@ __all__ = [
     "IdempotencyKey",
     "IdentityJoin",
     "IntegrityScan",
+    "Invitation",
     "Job",
     "KeyUsage",
     "Migration",

@@ -19,6 +19,7 @@ from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from models.connection import Connection
 from models.external_id import ExternalId
+from models.invitation import Invitation
 from models.person import IdentityJoin, Person
 from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
@@ -155,6 +156,8 @@ RELATIONS: Final[Relations] = (
     Relation(Transaction, "user_id", User, CASCADE),
     Relation(Project, "members.user_id", User, PULL),
     Relation(Project, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account"),
+    Relation(Invitation, "user_id", User, CASCADE),
+    Relation(Invitation, "project_id", Project, CASCADE),
     Relation(RepositoryConnection, "project_id", Project, CASCADE, at_once=True),
     Relation(WebhookEvent, "connection_id", RepositoryConnection, CASCADE),
 )

@@ -47,6 +47,7 @@ ALLOWED: Final[dict[str, str]] = {
         for collection, selected in (
             ("bankaccounts", "{}"),
             ("transactions", "{}"),
+            ("invitations", "{}"),
             ("repositoryconnections", "{}"),
             ("webhookevents", "{}"),
             ("webhookevents", "{digest: {$gt: ?}}"),

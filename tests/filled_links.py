@@ -49,6 +49,13 @@ async def fill_links(database: AsyncDatabase[Any], users: list[ObjectId], now: d
         {"_id": each, "name": "P", "members": [{"userId": owner(number), "role": "admin"}], "version": 1, "guard": 0}
         for number, each in enumerate(PROJECTS)
     )
+    await database.invitations.insert_many(
+        {
+            "projectId": PROJECTS[number % 60], "invited": ObjectId(), "userId": owner(number), "role": "member",
+            "expiresAt": now + timedelta(hours=number), "version": 1,
+        }
+        for number in range(1200)
+    )  # fmt: skip
     await database.repositoryconnections.insert_many(
         {
             "_id": each, "projectId": PROJECTS[number], "repositoryUrl": f"https://github.com/a/{number}",

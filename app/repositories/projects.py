@@ -18,6 +18,8 @@ from app.repositories.views import NewProject, ProjectChange, ProjectView
 from app.turns import turn
 from app.users.changes import find_user
 from app.users.views import current
+from models.base import Overtaken
+from models.invitation import Invitation
 from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
 from models.values import Json
@@ -127,15 +129,17 @@ async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> 
 
 
 async def remove_member(project: Project, user_id: ObjectId) -> Project:
-    """Take a user out of a project; the project as it is then.
+    """Take a user out of a project, or take an invitation back; the project as it is then.
 
     Raises:
         Restricted: the project would be without an admin.
-        NotFound: the user is no member.
+        NotFound: the user is no member, and the id is not invited.
     """
     async with turn(Project, project.id) as patience:
         while True:
             if project.role_of(user_id) is None:
+                if await Invitation.withdraw(ObjectId(project.id), user_id, session=joined()):
+                    return project
                 raise NotFound("there is no such member")
             members = [each for each in project.members if each.user_id != user_id]
             _check_members(members)
@@ -153,13 +157,31 @@ def _check_members(members: list[Member]) -> None:
         raise Restricted("a project keeps at least one admin: delete it, or make another member admin first")
 
 
+async def add_member(project: Project, member: Member, session: AsyncClientSession) -> Project:
+    """Add a member to a project that was read in this transaction.
+
+    Raises:
+        Restricted, Invalid: as `put_member`.
+        Overtaken: the project has changed meanwhile.
+    """
+    members = [*project.members, member]
+    _check_members(members)
+    await refer(Project, {"_id": project.id, "members": [{"userId": member.user_id}]}, session)
+    rows = [each.model_dump(by_alias=True) for each in members]
+    changed = await Project.change({"_id": project.id}, {"members": rows}, expected=project.version, session=session)
+    if changed is None:
+        raise Overtaken
+    return changed
+
+
 async def _set_members(project: Project, members: list[Member], new: ObjectId | None) -> Project | None:
-    """Set the members if the version is still the same; None where it is not."""
+    """Set the members if the version is still the same; None where it is not. Who is new is invited no longer."""
     rows = [member.model_dump(by_alias=True) for member in members]
 
     async def work(session: AsyncClientSession) -> Project | None:
         if new is not None:
             await refer(Project, {"_id": project.id, "members": [{"userId": new}]}, session)
+            await Invitation.withdraw(ObjectId(project.id), new, session=session)
         return await Project.change({"_id": project.id}, {"members": rows}, expected=project.version, session=session)
 
     return await transaction(work)

@@ -35,15 +35,15 @@ from app.patch_bodies import patches
 from app.principal import Caller, Principal
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
+from app.repositories.invitations import Placed, find_offer, place_member
 from app.repositories.projects import (
     authorize_projects,
     create_project,
     find_project,
     patch_project,
-    put_member,
     remove_member,
 )
-from app.repositories.views import NewProject, ProjectChange, ProjectView, RoleInProject
+from app.repositories.views import NewProject, OpenInvitation, ProjectChange, ProjectView, RoleInProject
 from models.base import parse_id
 from models.project import Member, Project
 
@@ -152,8 +152,13 @@ async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
 @router.put(
     "/{projectId}/members/{userId}",
     operation_id="putMember",
-    summary="Add a member to a project, or change a role",
-    responses=problems(409) | {201: {"description": "The user is new to the project", "model": Member}},
+    summary="Invite somebody into a project, or change a role",
+    responses=problems(409)
+    | {
+        201: {"description": "The user is new to the project", "model": Member},
+        202: {"description": "Invited: they are a member once they accept", "model": OpenInvitation},
+    },
+    response_model=Member | OpenInvitation,
 )
 async def put(
     projectId: str,
@@ -162,18 +167,24 @@ async def put(
     caller: Caller,
     claim: IdempotencyClaim,
     response: Response,
-) -> Member:
-    """For the project's admins. A project keeps at least one of them."""
+) -> Any:
+    """For the project's admins. A project keeps at least one of them.
+
+    API keys and admins make somebody a member at once, and so do users of the same account. Anybody else is invited
+    (202), and whether the id is anybody's makes no difference. An invitation is good for 30 days, renewed by a repeat.
+    """
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     user_id = caller.resolve(userId)
 
-    async def again(done: Repeated) -> tuple[Project, bool]:
-        return project, done.status == 201
+    async def again(done: Repeated) -> Placed:
+        return Placed(project, done.status == 201, await find_offer(project, user_id) if done.status == 202 else None)
 
-    work = partial(put_member, project, user_id, content.role)
-    changed, new = await write_once(claim, work, again, lambda made: 201 if made[1] else 200)
-    response.status_code = 201 if new else 200
-    return _member(changed, user_id)
+    work = partial(place_member, caller, project, user_id, content.role)
+    placed = await write_once(claim, work, again, lambda made: made.status)
+    response.status_code = placed.status
+    if placed.invitation is not None:
+        return OpenInvitation.model_validate(placed.invitation)
+    return _member(placed.project, user_id)
 
 
 def _member(project: Project, user_id: ObjectId) -> Member:
@@ -187,7 +198,7 @@ def _member(project: Project, user_id: ObjectId) -> Member:
     "/{projectId}/members/{userId}",
     status_code=204,
     operation_id="deleteMember",
-    summary="Take a member out of a project",
+    summary="Take a member out of a project, or an invitation back",
     responses=problems(409),
 )
 async def delete_member(projectId: str, userId: str, caller: Caller, claim: IdempotencyClaim) -> None:

@@ -38,6 +38,27 @@ class RoleInProject(Fields):
     role: ProjectRole
 
 
+class OpenInvitation(Fields):
+    """Whom a project has invited; whether the id is anybody's is not told."""
+
+    model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
+
+    user_id: Annotated[PydanticObjectId, Field(validation_alias="invited")]
+    role: ProjectRole
+    created_at: Timestamp
+    expires_at: Timestamp
+
+
+class InvitationToMe(Fields):
+    """A project that the caller is invited into, and what they would be there."""
+
+    project_id: PydanticObjectId
+    project_name: str
+    role: ProjectRole
+    created_at: Timestamp
+    expires_at: Annotated[Timestamp, Field(description="It can be accepted until then.")]
+
+
 class NewRepository(Fields):
     """What connects a project to its repository."""
 

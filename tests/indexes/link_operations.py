@@ -10,6 +10,7 @@ from app.database import transaction
 from models.bank_account import BankAccount
 from models.base import now
 from models.connection import Connection
+from models.invitation import Invitation
 from models.outside_link import OutsideLink
 from models.project import Project
 from models.repository_connection import RepositoryConnection
@@ -93,6 +94,8 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: BankAccount.list_newest({"connectionId": CONNECTIONS[0]}, 5, ACCOUNTS[1]),
         lambda: Project.list_newest({}, 5),
         lambda: Project.list_newest({"members.userId": ObjectId()}, 5, PROJECTS[3]),
+        lambda: Invitation.list_newest(Invitation.open_to(ObjectId()), 5, PROJECTS[3]),
+        lambda: Invitation.list_newest(Invitation.open_in(PROJECTS[3]), 5),
     ],
     "Stored.find_by_id": [lambda: Connection.find_by_id(CONNECTIONS[0])],
     "Connection.find_due": [lambda: Connection.find_due(now(), 5)],
@@ -109,6 +112,14 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: Transaction.find_unseen(ACCOUNTS[3], None, "p2", 5),
         lambda: Transaction.find_unseen(ACCOUNTS[3], "2026-11-01", "p2", 5),
     ],
+    "Invitation.offer": [
+        lambda: Invitation.offer(PROJECTS[0], ObjectId(), None, "member", SOON, session=None),
+        lambda: Invitation.offer(PROJECTS[0], PROJECTS[1], PROJECTS[1], "admin", SOON, session=None),
+    ],
+    "Invitation.take": [lambda: Invitation.take(PROJECTS[0], ObjectId())],
+    "Invitation.find_open": [lambda: Invitation.find_open(PROJECTS[0], ObjectId())],
+    "Invitation.withdraw": [lambda: Invitation.withdraw(PROJECTS[0], ObjectId())],
+    "Invitation.count_of": [lambda: Invitation.count_of(PROJECTS[0])],
     "RepositoryConnection.find_by_project": [lambda: RepositoryConnection.find_by_project(PROJECTS[0])],
     "RepositoryConnection.find_due": [lambda: RepositoryConnection.find_due(now(), 5)],
     "WebhookEvent.find_waiting": [lambda: WebhookEvent.find_waiting(5)],

@@ -13,7 +13,7 @@ from models.base import now
 from models.job import Job
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
-from tests.harness import Api
+from tests.harness import Api, Caller
 from tests.outside.git_hosts import BitbucketServer, GitHostServer, GitHubServer, GitLabServer
 
 TOKEN = "git_token_planted"
@@ -39,6 +39,14 @@ class Forge:
         """The owner connects the project; the answer."""
         body = {"repositoryUrl": URLS[kind], "serviceType": kind, "accessToken": TOKEN, **fields}
         return await self.cast.owner.put(f"{self.project}/repository", json=body)
+
+    async def join(self, person: Caller, role: str) -> None:
+        """The owner invites a person into the project, who accepts."""
+        invited = await self.cast.owner.put(f"{self.project}/members/{person.id}", json={"role": role})
+        assert invited.status_code == 202, invited.text
+        project_id = self.project.rpartition("/")[2]
+        accepted = await person.post(f"/v1/users/me/invitations/{project_id}/accept")
+        assert accepted.status_code == 200, accepted.text
 
     async def deliver(self, kind: str = "GitHub", payload: Any = None, **headers: str) -> Any:
         """The host delivers an event; the answer."""

@@ -17,6 +17,7 @@ RULES = {
     f"GET {_P}/members/{{userId}}": Rule("projects:read"),
     f"PUT {_P}/members/{{userId}}": Rule("projects:write", {"role": "admin"}),
     f"DELETE {_P}/members/{{userId}}": Rule("projects:write"),
+    f"GET {_P}/invitations": Rule("projects:read"),
     f"GET {_P}/repository": Rule("projects:read"),
     f"PUT {_P}/repository": Rule("projects:write", _BODY),
     f"PATCH {_P}/repository": Rule("projects:write", {}),
@@ -38,7 +39,7 @@ async def test_every_kind_of_caller(forge: Forge, route: str) -> None:
     member = forge.cast.owner.id
     if route.startswith("DELETE") and "members" in route:
         other = (await forge.cast.admin.post("/v1/users", json={})).json()["id"]
-        await forge.cast.owner.put(f"{forge.project}/members/{other}", json={"role": "member"})
+        await forge.cast.admin.put(f"{forge.project}/members/{other}", json={"role": "member"})
         member = other
     places = {"projectId": forge.project.rsplit("/", 1)[1], "userId": member, "eventId": event}
     named = {name: value for name, value in places.items() if f"{{{name}}}" in route}

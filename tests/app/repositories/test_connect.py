@@ -139,7 +139,7 @@ async def test_only_admins_of_the_project_write_members_read_and_others_see_noth
     reads, writes = [path, f"{path}/health", f"{path}/events"], ["PUT", "PATCH", "DELETE"]
     for each in reads:
         assert (await stranger.get(each)).status_code == 404
-    await forge.cast.owner.put(f"{forge.project}/members/{stranger.id}", json={"role": "member"})
+    await forge.join(stranger, "member")
     for each in reads:
         assert (await stranger.get(each)).status_code == 200
     for verb in writes:

@@ -17,12 +17,12 @@ from tests.conftest import MakeApi
 from tests.harness import Api, Caller
 
 
-async def project_of(owner: Caller, *others: tuple[str, str]) -> str:
-    """The path of a new project of the owner's, with others in their roles."""
+async def project_of(cast: Cast, owner: Caller, *others: tuple[str, str]) -> str:
+    """The path of a new project of the owner's, with others in their roles, which a key gave them."""
     made = await owner.post("/v1/projects", json={"name": "Notes"})
     path = f"/v1/projects/{made.json()['id']}"
     for user_id, role in others:
-        assert (await owner.put(f"{path}/members/{user_id}", json={"role": role})).status_code == 201
+        assert (await cast.admin.put(f"{path}/members/{user_id}", json={"role": role})).status_code == 201
     return path
 
 
@@ -51,7 +51,7 @@ async def deleting(request: pytest.FixtureRequest, make_api: MakeApi, cast: Cast
 
 async def test_the_longest_standing_member_follows_the_last_admin(deleting: Api, cast: Cast) -> None:
     first, second = await users(cast, 2)
-    path = await project_of(cast.owner, (first, "member"), (second, "member"))
+    path = await project_of(cast, cast.owner, (first, "member"), (second, "member"))
     before = (await cast.admin.get(path)).json()["version"]
     answer = await deleting.token(cast.owner.id).delete("/v1/users/me")
     assert (answer.status_code, answer.json()["nulled"]) == (200, {"projects": 1})
@@ -62,13 +62,13 @@ async def test_the_longest_standing_member_follows_the_last_admin(deleting: Api,
 
 async def test_nobody_is_raised_while_an_admin_is_left(deleting: Api, cast: Cast) -> None:
     first, second = await users(cast, 2)
-    path = await project_of(cast.owner, (first, "member"), (second, "admin"))
+    path = await project_of(cast, cast.owner, (first, "member"), (second, "admin"))
     assert (await deleting.token(cast.owner.id).delete("/v1/users/me")).status_code == 200
     assert await members(cast, path) == [(first, "member"), (second, "admin")]
 
 
 async def test_a_project_without_members_is_for_keys_and_admins(deleting: Api, cast: Cast) -> None:
-    path = await project_of(cast.owner)
+    path = await project_of(cast, cast.owner)
     assert (await deleting.token(cast.owner.id).delete("/v1/users/me")).status_code == 200
     assert await members(cast, path) == []
     assert (await cast.stranger.get(path)).status_code == 404
@@ -83,7 +83,7 @@ async def test_an_admin_who_steps_down_before_the_sweep_of_the_other_is_raised_a
 ) -> None:
     api = await make_api(deletion_small_tree=1, deletion_inline_seconds=0)
     (gone,) = await users(cast, 1)
-    path = await project_of(cast.owner, (gone, "admin"))
+    path = await project_of(cast, cast.owner, (gone, "admin"))
     await Activity.raw().insert_many(
         [{"userId": ObjectId(gone), "appId": "notes", "timestamp": now()} for _ in range(1500)]
     )
@@ -97,7 +97,7 @@ async def test_an_admin_who_steps_down_before_the_sweep_of_the_other_is_raised_a
 async def test_who_is_deleted_too_does_not_follow(make_api: MakeApi, cast: Cast) -> None:
     api = await make_api(deletion_small_tree=1, deletion_inline_seconds=0)
     doomed, left = await users(cast, 2)
-    path = await project_of(cast.owner, (doomed, "member"), (left, "member"))
+    path = await project_of(cast, cast.owner, (doomed, "member"), (left, "member"))
     await Activity.raw().insert_many(
         [{"userId": ObjectId(doomed), "appId": "notes", "timestamp": now()} for _ in range(1500)]
     )
@@ -113,7 +113,7 @@ async def test_whatever_comes_first_an_admin_is_left(make_api: MakeApi, cast: Ca
     for round_ in range(12):
         api = await make_api(deletion_small_tree=1 if round_ % 2 else 1000, deletion_inline_seconds=30)
         one, other, third = await users(cast, 3)
-        path = await project_of(api.token(one), (other, "admin"), (third, "member"))
+        path = await project_of(cast, api.token(one), (other, "admin"), (third, "member"))
         second: Any = (
             api.token(one).put(f"{path}/members/{one}", json={"role": "member"})
             if round_ % 3

@@ -40,8 +40,7 @@ async def test_who_is_no_member_is_told_nothing(forge: Forge) -> None:
 async def test_members_read_admins_write(forge: Forge) -> None:
     stranger = forge.cast.stranger
     path = f"{forge.project}/members/{stranger.id}"
-    added = await forge.cast.owner.put(path, json={"role": "member"})
-    assert (added.status_code, added.json()) == (201, {"userId": stranger.id, "role": "member"})
+    await forge.join(stranger, "member")
     assert (await stranger.get(forge.project)).status_code == 200
     assert (await stranger.get(path)).json()["role"] == "member"
     assert (await stranger.merge(forge.project, {"name": "x"})).status_code == 403
@@ -64,7 +63,7 @@ async def test_a_project_keeps_an_admin(forge: Forge) -> None:
 
 @pytest.mark.parametrize("user", ["f" * 24, "nonsense"])
 async def test_who_is_not_there_becomes_no_member(forge: Forge, user: str) -> None:
-    answer = await forge.cast.owner.put(f"{forge.project}/members/{user}", json={"role": "member"})
+    answer = await forge.cast.admin.put(f"{forge.project}/members/{user}", json={"role": "member"})
     assert answer.status_code == 404
     assert (await forge.cast.owner.get(f"{forge.project}/members/{user}")).status_code == 404
     assert (await forge.cast.owner.delete(f"{forge.project}/members/{user}")).status_code == 404
@@ -101,7 +100,7 @@ async def test_deleting_a_project_takes_its_repository_and_events_and_the_webhoo
 
 async def test_deleting_a_user_takes_the_membership_and_leaves_the_project(forge: Forge) -> None:
     stranger = forge.cast.stranger
-    await forge.cast.owner.put(f"{forge.project}/members/{stranger.id}", json={"role": "admin"})
+    await forge.join(stranger, "admin")
     assert (await stranger.delete("/v1/users/me")).status_code == 200
     seen = (await forge.cast.owner.get(forge.project)).json()
     assert seen["members"] == [{"userId": forge.cast.owner.id, "role": "admin"}]

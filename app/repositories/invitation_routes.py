@@ -1,0 +1,98 @@
+"""Routes of invitations: to the invited, and to the project that invites."""
+
+from functools import partial
+from typing import Annotated
+
+from bson import ObjectId
+from fastapi import APIRouter, Path, Response
+
+from app.etags import etag
+from app.examples import INVITATION_SHOWN, INVITED_SHOWN, PROJECT_SHOWN, answers, page_of
+from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
+from app.idempotency import IdempotencyClaim, Repeated, write_once
+from app.living import only_living
+from app.principal import Caller, authorize
+from app.repositories.invitations import accept, decline
+from app.repositories.projects import find_project
+from app.repositories.views import InvitationToMe, OpenInvitation, ProjectView
+from models.base import Raw, parse_id
+from models.invitation import Invitation
+from models.project import Project
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["Projects"])
+ProjectId = Annotated[str, Path(description="Of the project that invites.")]
+
+
+@router.get(
+    "/users/me/invitations",
+    operation_id="listMyInvitations",
+    summary="List the invitations that I may accept",
+    responses=problems() | page_of(INVITATION_SHOWN),
+)
+async def list_mine(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[InvitationToMe]:
+    """The newest first. An invitation opens nothing until it is accepted, and is over after 30 days."""
+    authorize(caller, "users:read", user_id=caller.id)
+    rows, following = await newest(Invitation, Invitation.open_to(caller.id), limit, cursor)
+    living = await only_living(Invitation, rows)
+    projects = await Project.fetch({row["projectId"] for row in living}, fields=["name"])
+    views = [_to_me(row, projects[row["projectId"]]) for row in living if row["projectId"] in projects]
+    return Page(items=views, next_cursor=following)
+
+
+def _to_me(row: Raw, project: Raw) -> InvitationToMe:
+    return InvitationToMe(
+        project_id=row["projectId"],
+        project_name=project["name"],
+        role=row["role"],
+        created_at=row["createdAt"],
+        expires_at=row["expiresAt"],
+    )
+
+
+@router.post(
+    "/users/me/invitations/{projectId}/accept",
+    operation_id="acceptInvitation",
+    summary="Accept an invitation into a project",
+    responses=problems(409) | answers(PROJECT_SHOWN),
+)
+async def accept_mine(projectId: ProjectId, caller: Caller, claim: IdempotencyClaim, response: Response) -> ProjectView:
+    """The project, whose member the caller is from now on; a repeat is answered alike."""
+    authorize(caller, "users:write", user_id=caller.id)
+    work = partial(accept, caller.id, parse_id(projectId))
+    project = await write_once(claim, work, lambda _: work())
+    response.headers["ETag"] = etag(project.version, project.id)
+    return ProjectView.model_validate(project)
+
+
+@router.delete(
+    "/users/me/invitations/{projectId}",
+    status_code=204,
+    operation_id="declineInvitation",
+    summary="Decline an invitation into a project",
+    responses=problems(),
+)
+async def decline_mine(projectId: ProjectId, caller: Caller, claim: IdempotencyClaim) -> None:
+    """The project is not told whether it was declined or was over."""
+    authorize(caller, "users:write", user_id=caller.id)
+
+    async def again(_: Repeated) -> None:
+        return None
+
+    work = partial(decline, caller.id, parse_id(projectId))
+    await write_once(claim, work, again, lambda _: 204)
+
+
+@router.get(
+    "/projects/{projectId}/invitations",
+    operation_id="listInvitations",
+    summary="List whom a project has invited",
+    responses=problems() | page_of(INVITED_SHOWN),
+)
+async def list_of_project(
+    projectId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[OpenInvitation]:
+    """The newest first; for the project's admins. `DELETE …/members/{userId}` takes one back."""
+    project = await find_project(caller, "projects:read", parse_id(projectId), write=True)
+    rows, following = await newest(Invitation, Invitation.open_in(ObjectId(project.id)), limit, cursor)
+    views = [OpenInvitation.model_validate(Invitation.from_stored(row)) for row in rows]
+    return Page(items=views, next_cursor=following)
