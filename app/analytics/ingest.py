@@ -139,7 +139,7 @@ async def _store(
     """
     for attempt in range(_RACES):
         good = await _of_living(good, bad, intake, lenient=lenient)
-        rows = [_row(told, received) for told in good]
+        rows = _rows(good, received)
         if not rows:
             return 0, 0
         if now() - received > _IN_TIME:  # what comes later than that might be passed by the rollups
@@ -183,6 +183,17 @@ def _first_of_each(rows: list[Raw]) -> list[Raw]:
     for row in rows:
         seen.setdefault((row["appId"], row["messageId"]) if "messageId" in row else row["_id"], row)
     return list(seen.values())
+
+
+def _rows(good: list[Told], received: datetime) -> list[Raw]:
+    """The rows of a request; their `_id`s ascend in the order in which the events were sent.
+
+    Those of the driver do so but where its counter of three bytes begins anew, or the clock is set back.
+    """
+    rows = [_row(told, received) for told in good]
+    for row, ascending in zip(rows, sorted(row["_id"] for row in rows), strict=True):
+        row["_id"] = ascending
+    return rows
 
 
 def _row(told: Told, received: datetime) -> Raw:

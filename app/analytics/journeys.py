@@ -3,12 +3,14 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any, Final
 
+from bson import ObjectId
 from pyroaring import BitMap
 
+from app.analytics.delta import FIELDS
 from app.analytics.people import persons_of
 from app.analytics.people_sets import bucket_people
 from app.analytics.periods import Period
@@ -19,6 +21,7 @@ from models.base import Raw
 from models.person import person_key
 
 _FIRST_DAY: Final = 0
+_FIELDS: Final = {**FIELDS, "receivedAt": 1}
 STEPS: Final = ("step", "eventName", "users", "fromFirst", "fromPrevious", "medianSeconds")
 COHORTS: Final = ("cohort", "period", "users", "share")
 
@@ -27,8 +30,8 @@ async def funnel(period: Period, which: Filter, steps: list[str], within: timede
     """How many people did the steps one after the other, the last within a time of the first.
 
     The first step lies in the period. Of several tries the one that came furthest counts. `fromFirst` and
-    `fromPrevious` are shares; `medianSeconds` is the median time since the step before. It is counted from raw events:
-    those of the steps' names, by an index.
+    `fromPrevious` are shares; `medianSeconds` is the median time since the step before. Events of one millisecond are
+    in the order in which they were sent. It is counted from raw events: those of the steps' names, by an index.
     """
     async with opened_view() as view:
         moments = await _moments_of_people(view, period, which, steps, within)
@@ -62,22 +65,25 @@ def _share(part: int, whole: int) -> float:
 async def _moments_of_people(
     view: View, period: Period, which: Filter, steps: list[str], within: timedelta
 ) -> dict[Any, list[tuple[int, str]]]:
-    """Person -> the moments of their steps, in order."""
+    """Person -> the moments of their steps, in order; those of one millisecond in the order in which they were sent."""
     where: Raw = {
         **which.raw,
         "eventName": {"$in": sorted(set(steps))},
         "timestamp": {"$gte": period.start, "$lt": period.end + within},
     }
-    rows = await view.many_rows(where)
+    rows = sorted(await view.many_rows(where, fields=_FIELDS), key=_sent_order)
     persons = await persons_of(rows, view.session)
     found: dict[Any, list[tuple[int, str]]] = defaultdict(list)
     for row in rows:
         key = person_key(row)
         if key is not None:
             found[persons[key]].append((milliseconds(row["timestamp"]), row["eventName"]))
-    for times in found.values():
-        times.sort(key=lambda each: each[0])
     return found
+
+
+def _sent_order(row: Raw) -> tuple[datetime, datetime, ObjectId]:
+    """By time; of one millisecond by request, and within a request as sent: `_id`s of a request ascend."""
+    return row["timestamp"], row["receivedAt"], row["_id"]
 
 
 def furthest(times: Sequence[tuple[int, str]], steps: Sequence[str], end: int, within: int) -> list[int]:

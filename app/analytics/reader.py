@@ -137,7 +137,7 @@ class View:
         where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
         return await self.many_rows(where, parameter)
 
-    async def many_rows(self, where: Raw, parameter: str = "?from") -> list[Raw]:
+    async def many_rows(self, where: Raw, parameter: str = "?from", fields: Raw = FIELDS) -> list[Raw]:
         """`raw_rows` where there may be very many: these are counted first, by an index, since that is soon done.
 
         Raises:
@@ -146,7 +146,7 @@ class View:
         found = await quick_events().count_documents(where, session=self.session, limit=MOST_RAW + 1)
         if found > MOST_RAW:
             raise _too_many(parameter)
-        return await self.raw_rows(where, FIELDS, parameter)
+        return await self.raw_rows(where, fields, parameter)
 
     async def raw_rows(self, where: Raw, fields: Raw, parameter: str = "?from") -> list[Raw]:
         """Raw events, of which one answer is counted from `MOST_RAW` at most, so that its cost is known.

@@ -8,26 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.analytics.journeys import furthest
+from tests.app.analytics.truth import plainly
 
 NAMES = st.sampled_from("abc")
 TIMES = st.lists(st.tuples(st.integers(0, 40), NAMES), max_size=15).map(
     lambda each: sorted(each, key=lambda one: one[0])
 )
-
-
-def plainly(times: list[tuple[int, str]], steps: list[str], end: int, within: int) -> list[int]:
-    """The same by trying every start, and looking at every event after it."""
-    best: list[int] = []
-    for start, (began, name) in enumerate(times):
-        if name != steps[0] or began >= end:
-            continue
-        reached = [began]
-        for at, event in times[start + 1 :]:
-            if len(reached) < len(steps) and event == steps[len(reached)] and at - began <= within:
-                reached.append(at)
-        if len(reached) > len(best):
-            best = reached
-    return best
 
 
 @given(TIMES, st.lists(NAMES, min_size=2, max_size=5), st.integers(1, 45), st.integers(1, 45))

@@ -106,3 +106,18 @@ async def _plans(rows: list[Raw], whole: Period) -> list[str]:
             expected[names[plan]] += 1
     got = {row["value"]: row["count"] for row in (await top_values(whole, Filter(app_id="notes"), "plan", 100)).rows}
     return [] if got == dict(expected) else [f"plans: {got} != {dict(expected)}"]
+
+
+def plainly(times: list[tuple[int, str]], steps: list[str], end: int, within: int) -> list[int]:
+    """What `furthest` finds, by trying every start and looking at every event after it."""
+    best: list[int] = []
+    for start, (began, name) in enumerate(times):
+        if name != steps[0] or began >= end:
+            continue
+        reached = [began]
+        for at, event in times[start + 1 :]:
+            if len(reached) < len(steps) and event == steps[len(reached)] and at - began <= within:
+                reached.append(at)
+        if len(reached) > len(best):
+            best = reached
+    return best
