@@ -206,6 +206,7 @@ SCAN_SHOWN: Final = {
     "orphans": 1,
     "mismatches": 0,
     "pending": 0,
+    "unreadable": 0,
     "samples": [{"kind": "orphan", "id": "691f0f3a5f0e8b3f5c9d2a11", "parentId": "691f0f3a5f0e8b3f5c9d2a10"}],
 }
 KEYS_SHOWN: Final = {

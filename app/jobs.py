@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo import ReturnDocument
@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.observability import JOBS, log
 from app.settings import Settings
+from models.aside import ROW_FAULTS, counted, tell
 from models.base import Raw, now
 from models.job import Job
 
@@ -103,52 +104,64 @@ async def pull_in() -> None:
     moment = now()
     beyond = {"state": "due", "runAt": {"$gt": moment + _LONGEST_RETRY}, "everySeconds": {"$ne": None}}
     async for row in Job.raw().find(beyond, {"runAt": 1, "everySeconds": 1}):
-        if row["runAt"] > moment + timedelta(seconds=row["everySeconds"]):
-            log.warning("a job lay further ahead than its period", job=str(row["_id"]), runAt=row["runAt"])
-            update = {"$set": {"runAt": moment, "updatedAt": moment}}
-            await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
+        with suppress(TypeError, ValueError, OverflowError):  # whoever claims it sets it aside
+            period = timedelta(seconds=row["everySeconds"])
+            await _pull_in(row, moment, period)
+
+
+async def _pull_in(row: Raw, moment: datetime, period: timedelta) -> None:
+    if row["runAt"] > moment + period:
+        log.warning("a job lay further ahead than its period", job=str(row["_id"]), runAt=row["runAt"])
+        update = {"$set": {"runAt": moment, "updatedAt": moment}}
+        await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
 
 
 async def keep_jobs(_: Settings, stop: asyncio.Event) -> None:
     """Pull jobs in, once a minute, until `stop` is set."""
     while not stop.is_set():
-        with suppress(PyMongoError):  # the next one is in time
+        try:
             await pull_in()
+        except Exception as error:  # the next one is in time
+            log.error("jobs could not be looked at", error=type(error).__name__)
         with suppress(TimeoutError):
             async with asyncio.timeout(_PULLED_IN_EVERY):
                 await stop.wait()
 
 
 async def claim(kinds: list[str]) -> Claim | None:
-    """Take the job that is longest due and that no living worker holds; None where there is none."""
+    """Take the job that is longest due and that no living worker holds; None where there is none.
+
+    A row that cannot be read is set aside, and the next one taken.
+    """
+    while (row := await _claim_row(kinds)) is not None:
+        try:
+            return Claim(Job.from_stored(row))
+        except ROW_FAULTS as error:
+            await _set_aside(row, error)
+    return None
+
+
+async def _claim_row(kinds: list[str]) -> Raw | None:
     moment = now()
-    row = await Job.raw().find_one_and_update(
+    fields = {"leasedUntil": moment + LEASE, "leasedBy": {"$literal": _worker_name()}}
+    row: Raw | None = await Job.raw().find_one_and_update(
         {
             "state": "due",
             "runAt": {"$lte": moment},
             "kind": {"$in": kinds},
             "leasedUntil": {"$not": {"$gt": moment, "$lte": moment + 2 * LEASE}},  # no lease lies further ahead
         },
-        {
-            "$set": {"leasedUntil": moment + LEASE, "leasedBy": _worker_name()},
-            "$inc": {"fence": 1, "attempts": 1},
-        },
+        [{"$set": {**fields, "fence": counted("fence"), "attempts": counted("attempts")}}],
         sort=[("runAt", 1)],
         return_document=ReturnDocument.AFTER,
     )
-    if row is None:
-        return None
-    try:
-        return Claim(Job.from_stored(row))
-    except ValueError as error:  # pydantic's are
-        await _set_aside(row, error)
-    return await claim(kinds)
+    return row
 
 
-async def _set_aside(row: Raw, error: ValueError) -> None:
+async def _set_aside(row: Raw, error: Exception) -> None:
     """Put a row off that this version cannot read, so that the others go on; it is tried again, and shown to admins."""
-    log.error("a job cannot be read", kind=row["kind"], job=str(row["_id"]), error=type(error).__name__)
-    JOBS.labels(row["kind"], "unreadable").observe(0)
+    tell(Job, row["_id"], error)
+    JOBS.labels(str(row["kind"]), "unreadable").observe(0)
     fields = {"runAt": now() + _UNREADABLE_WAIT, "lastError": UNREADABLE}
     identity = {"_id": row["_id"], "fence": row["fence"]}
     await Job.raw().update_one(identity, {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
@@ -184,7 +197,7 @@ async def work(handlers: Mapping[str, Handler], stop: asyncio.Event, poll_second
     while not stop.is_set():
         try:
             busy = await run_one(handlers)
-        except PyMongoError as error:
+        except Exception as error:
             log.error("no job could be claimed", error=type(error).__name__)
             busy = False
         if not busy:

@@ -8,6 +8,7 @@ from app.jobs import Claim
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater, backoff
+from models.aside import ROW_FAULTS, tell
 from models.base import now
 from models.outside_link import LinkKind, OutsideLink
 
@@ -33,7 +34,11 @@ async def remove_due(kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Cl
     removed = 0
     while due := await OutsideLink.find_due(kind, now(), _BATCH):
         for link in due:
-            removed += await _remove_one(link, remove, keyring)
+            try:
+                removed += await _remove_one(link, remove, keyring)
+            except ROW_FAULTS as error:
+                tell(OutsideLink, link.id, error)
+                await _put_off(link, "unreadable", None)
             if claim is not None:
                 await claim.renew(removed=removed)
     return removed

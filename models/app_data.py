@@ -2,15 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Self
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Self
 
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
 from pydantic import Field
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, WriteError
 
+from models import aside
 from models.app import AppId, DataKey
 from models.app_data_updates import (
     NEVER,
@@ -32,6 +33,7 @@ _SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expire
 _ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
 _VALUE: Final = {"value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
 _RACES: Final = 5
+_EXPIRY_AGAIN: Final = timedelta(hours=1)
 
 
 class StaleVersion(Exception):
@@ -62,6 +64,9 @@ class AppData(OwnedByUser):
     changed_by: str = ""
     bytes: int = 0
     expires_at: Timestamp | None = Field(default=None)
+    set_aside_until: Annotated[
+        Timestamp | None, Field(description="The expiry of this value failed: when it is tried again.")
+    ] = None
 
     class Settings:
         name = "appdata"
@@ -256,24 +261,40 @@ class AppData(OwnedByUser):
 
     @classmethod
     async def expire_due(cls, limit: int) -> int:
-        """Turn values whose time is over into tombstones.
+        """Turn values whose time is over into tombstones, all by one command; those that cannot be are set aside.
 
         Args:
             limit: how many at most.
 
         Returns:
-            How many it was.
+            How many were dealt with; less than `limit` where no more are due.
         """
         moment = now()
         due = {"expiresAt": {"$lte": moment}}
-        rows = cls.raw().find(due, {"version": 1}).sort("expiresAt", 1).limit(limit)
-        count = 0
-        async for row in rows:
-            result = await cls.raw().update_one(
-                {"_id": row["_id"], "version": row["version"], **due}, tombstone_update("expiry", moment)
-            )
-            count += result.modified_count
-        return count
+        where = due | {"setAsideUntil": {"$not": {"$gt": moment}}}
+        rows = await cls.raw().find(where, {"_id": 1}).sort("expiresAt", 1).limit(limit).to_list()
+        await cls._expire([row["_id"] for row in rows], moment)
+        return len(rows)
+
+    @classmethod
+    async def _expire(cls, ids: list[ObjectId], moment: datetime) -> None:
+        """Make tombstones of those of these values that are still due; halves find the ones of which none can be made.
+
+        A value that was written anew meanwhile is due only if its new time is over as well.
+        """
+        if not ids:
+            return
+        due = {"expiresAt": {"$lte": moment}}
+        try:
+            await cls.raw().update_many({"_id": {"$in": ids}, **due}, tombstone_update("expiry", moment))
+        except WriteError as error:
+            if len(ids) > 1:
+                await cls._expire(ids[: len(ids) // 2], moment)
+                await cls._expire(ids[len(ids) // 2 :], moment)
+                return
+            aside.tell(cls, ids[0], error)
+            until = {"$set": {"setAsideUntil": moment + _EXPIRY_AGAIN}}
+            await cls.raw().update_one({"_id": ids[0], **due}, until)
 
     @classmethod
     async def version_stats(cls) -> list[Raw]:

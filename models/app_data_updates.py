@@ -92,6 +92,7 @@ def tombstone_update(by: str, moment: datetime) -> list[Raw]:
     fields: Raw = {
         "value": "$$REMOVE",
         "expiresAt": "$$REMOVE",
+        "setAsideUntil": "$$REMOVE",
         "escaped": False,
         "deleted": True,
         "version": _BUMP,

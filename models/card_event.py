@@ -1,5 +1,6 @@
 """Card events: the outbox. What happened to a card or a spending profile, to be told to the account's webhook."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
@@ -7,6 +8,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
+from models import aside
 from models.base import Session, Stored, Timestamp, now
 
 EventType = Literal[
@@ -57,10 +59,16 @@ class CardEvent(Stored):
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def find_fan_out(cls) -> "CardEvent | None":
-        """A profile's change that not every card has been told of; None where there is none."""
-        row = await cls.raw().find_one({"fanOutAfter": {"$gte": NOBODY}})
-        return None if row is None else cls.from_stored(row)
+    async def find_fan_out(cls, but: Collection[ObjectId] = ()) -> "CardEvent | None":
+        """A profile's change that not every card has been told of, and that can be read; None where there is none.
+
+        Args:
+            but: events that are left alone.
+        """
+        async for row in cls.raw().find({"fanOutAfter": {"$gte": NOBODY}}):
+            if row["_id"] not in but and (found := aside.readable(cls, [row])[0]):
+                return found[0]
+        return None
 
     async def fan_out_to(self, card_id: ObjectId | None, *, session: Session) -> bool:
         """Note how far the cards were told, None for all of them; False where another worker was faster."""

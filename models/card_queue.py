@@ -9,7 +9,8 @@ from bson import ObjectId
 from pydantic import Field
 from pymongo import ReturnDocument
 
-from models.base import Session, Stored, Timestamp, now
+from models import aside
+from models.base import Raw, Session, Stored, Timestamp, now
 
 Update = dict[str, dict[str, object]]
 LEASE: Final = timedelta(seconds=30)
@@ -50,22 +51,29 @@ class CardQueue(Stored):
 
     @classmethod
     async def claim(cls, but_of: Collection[ObjectId] = ()) -> "CardQueue | None":
-        """Take the queue that is longest due, for `LEASE`; None where none is.
+        """Take the queue that is longest due, for `LEASE`; None where none is. One that cannot be read is put off.
 
         Args:
             but_of: accounts whose queues are left alone.
         """
+        while (row := await cls._claim_row(but_of)) is not None:
+            if found := await aside.documents(cls, [row], aside.later("dueAt")):
+                return found[0]
+        return None
+
+    @classmethod
+    async def _claim_row(cls, but_of: Collection[ObjectId]) -> Raw | None:
         moment = now()
         where: dict[str, object] = {"waiting": {"$gt": 0}, "dueAt": {"$lte": moment}}
         if but_of:
             where["accountId"] = {"$nin": list(but_of)}
-        row = await cls.raw().find_one_and_update(
+        row: Raw | None = await cls.raw().find_one_and_update(
             where,
-            {"$set": {"dueAt": moment + LEASE}, "$inc": {"fence": 1}},
+            [{"$set": {"dueAt": moment + LEASE, "fence": aside.counted("fence")}}],
             sort=[("dueAt", 1)],
             return_document=ReturnDocument.AFTER,
         )
-        return None if row is None else cls.from_stored(row)
+        return row
 
     async def step(self, *, session: Session) -> bool:
         """Note that the next event is dealt with, and prolong the lease; False where the lease was lost."""

@@ -9,6 +9,7 @@ from bson import ObjectId
 from pydantic import Field
 from pymongo import UpdateOne
 
+from models import aside
 from models.base import Session, Stored, Timestamp, now
 
 
@@ -77,9 +78,9 @@ class Deletion(Stored):
 
     @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list["Deletion"]:
-        """Entries whose next sweep is due, longest due first."""
+        """Entries whose next sweep is due, longest due first; those that cannot be read are put off."""
         cursor = cls.raw().find({"nextSweepAt": {"$lte": moment}}).sort("nextSweepAt", 1).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return await aside.documents(cls, await cursor.to_list(), aside.later("nextSweepAt"))
 
     @classmethod
     async def find_pending(cls, of: ObjectId, stage: Stage, limit: int) -> list["Deletion"]:

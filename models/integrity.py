@@ -14,6 +14,8 @@ NAMED = 20
 class IntegrityScan(Stored):
     """One scan over the children of one relation; `_id` is the relation's label, such as `cards.userId`.
 
+    Of the rows that the worker goes by, it is the collection's name, such as `cardqueues`.
+
     `after` is the child up to which it has come, so that a scan that was cut short is gone on with.
     """
 
@@ -26,6 +28,7 @@ class IntegrityScan(Stored):
     orphans: Annotated[int, Field(description="Children whose parent is not there.")] = 0
     mismatches: Annotated[int, Field(description="Children whose parent is of another tenant.")] = 0
     pending: Annotated[int, Field(description="Children of a deleted parent that a sweep has still to come to.")] = 0
+    unreadable: Annotated[int, Field(description="Rows that cannot be read, which the worker steps over.")] = 0
     samples: Annotated[list[Raw], Field(description="The first faults: `kind`, `id`, `parentId`.")] = Field(
         default_factory=list
     )

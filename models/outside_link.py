@@ -7,6 +7,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
+from models import aside
 from models.base import Raw, Session, Stored, Timestamp, now
 from models.sealed import HoldsSecrets, Place, Sealed
 
@@ -53,10 +54,10 @@ class OutsideLink(HoldsSecrets, Stored):
 
     @classmethod
     async def find_due(cls, kind: LinkKind, moment: datetime, limit: int) -> list["OutsideLink"]:
-        """Links of a kind whose next attempt is due, longest due first."""
+        """Links of a kind whose next attempt is due, longest due first; those that cannot be read are put off."""
         where = {"kind": kind, "nextAttemptAt": {"$lte": moment}}
         cursor = cls.raw().find(where).sort("nextAttemptAt", 1).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return await aside.documents(cls, await cursor.to_list(), aside.later("nextAttemptAt"))
 
     @classmethod
     async def add_all(cls, links: list["OutsideLink"], session: Session) -> None:

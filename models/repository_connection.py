@@ -7,6 +7,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
+from models import aside
 from models.base import Stored, Timestamp
 from models.sealed import HoldsSecrets, Sealed
 
@@ -56,6 +57,6 @@ class RepositoryConnection(HoldsSecrets, Stored):
 
     @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list["RepositoryConnection"]:
-        """Connections whose health is to be looked at, longest due first."""
+        """Connections whose health is to be looked at, longest due first; those that cannot be read are put off."""
         cursor = cls.raw().find({"nextHealthCheckAt": {"$lte": moment}}).sort("nextHealthCheckAt", 1).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return await aside.documents(cls, await cursor.to_list(), aside.later("nextHealthCheckAt"))

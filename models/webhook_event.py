@@ -1,14 +1,16 @@
 """Webhook events: what a Git host has delivered, stored before it is answered, kept for 30 days (seed 003)."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
+from models import aside
 from models.base import Raw, Session, Stored, Timestamp, now
 
+UNREADABLE: Final = "unreadable"
 EventStatus = Literal["received", "processed", "failed"]
 
 
@@ -34,9 +36,9 @@ class WebhookEvent(Stored):
 
     @classmethod
     async def find_waiting(cls, limit: int) -> list["WebhookEvent"]:
-        """Events that are to be processed, oldest first."""
+        """Events that are to be processed, oldest first; those that cannot be read are `failed`."""
         cursor = cls.raw().find({"status": "received"}).sort([("receivedAt", 1), ("_id", 1)]).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return await aside.documents(cls, await cursor.to_list(), {"status": "failed", "error": UNREADABLE})
 
     @classmethod
     async def list_of(

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from app.relations import audit
 from app.relations.audit import Fault
+from app.relations.unreadable import READ_BY_JOBS, check_rows
 from models.integrity import IntegrityScan
 from models.relations import RELATIONS, Relation
 from scripts.target import NoTargetError, opened
@@ -25,7 +26,9 @@ def check(
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew where a check was cut short.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Scan every relation for orphans and references across tenants. Goes on where it was cut short.
+    """Scan every relation for orphans and references across tenants, and read what the worker goes by.
+
+    Goes on where it was cut short.
 
     Exits 1 where there are faults. `GET /v1/admin/integrity` shows the result.
     """
@@ -34,7 +37,7 @@ def check(
         typer.echo(json.dumps([scan.model_dump(mode="json", by_alias=True, fallback=str) for scan in scans], indent=2))
     else:
         Console(markup=False).print(_table(scans))
-    if any(scan.orphans or scan.mismatches for scan in scans):
+    if any(scan.orphans or scan.mismatches or scan.unreadable for scan in scans):
         raise typer.Exit(1)
 
 
@@ -67,10 +70,17 @@ async def _check(restart: bool) -> list[IntegrityScan]:
                 done = scan["scanned"] if scan and scan["state"] == "running" else 0
                 tasks[relation.label] = bar.add_task(relation.label, total=total, completed=done)
 
+            for document in READ_BY_JOBS:
+                total = await document.raw().estimated_document_count()
+                tasks[document.collection_name()] = bar.add_task(document.collection_name(), total=total)
+
             def seen(relation: Relation, count: int) -> None:
                 bar.advance(tasks[relation.label], count)
 
-            return await audit.check(restart=restart, progress=seen)
+            def read(label: str, count: int) -> None:
+                bar.advance(tasks[label], count)
+
+            return await audit.check(restart=restart, progress=seen) + await check_rows(read)
 
 
 async def _survey() -> Counter[tuple[str, str, str]]:
@@ -106,10 +116,10 @@ def _bar() -> Progress:
 
 def _table(scans: list[IntegrityScan]) -> Table:
     table = Table("relation", title="Integrity")
-    for heading in ("scanned", "orphans", "of another tenant", "to be swept"):
+    for heading in ("scanned", "orphans", "of another tenant", "to be swept", "unreadable"):
         table.add_column(heading, justify="right")
     for scan in scans:
-        counts = (scan.scanned, scan.orphans, scan.mismatches, scan.pending)
+        counts = (scan.scanned, scan.orphans, scan.mismatches, scan.pending, scan.unreadable)
         table.add_row(scan.id, *(f"{count:,}" for count in counts))
     return table
 

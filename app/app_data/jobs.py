@@ -7,7 +7,7 @@ from app.settings import Settings
 from models.app_data import AppData
 
 _EXPIRY: Final = "expire-app-data"
-_BATCH: Final = 500
+_BATCH: Final = 1000
 PERIODIC: Final = {_EXPIRY: 5.0}
 
 

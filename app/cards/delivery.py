@@ -13,7 +13,6 @@ from typing import Final
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import PyMongoError
 
 from app.cards.webhooks import DeliveryFailed, Sender, sender
 from app.database import transaction
@@ -37,7 +36,7 @@ async def deliver(settings: Settings, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await deliver_due(each, stop)
-            except PyMongoError as error:
+            except Exception as error:  # whatever it is, the next queue may be sound
                 log.error("no card event could be claimed", error=type(error).__name__)
             try:
                 async with asyncio.timeout(settings.worker_poll_seconds * random.uniform(1, 1.2)):

@@ -9,6 +9,7 @@ from app.cards.outbox import Happening, note
 from app.database import transaction
 from app.jobs import Claim, Handler
 from app.settings import Settings
+from models.aside import ROW_FAULTS, tell
 from models.base import Raw
 from models.card import Card
 from models.card_event import CardEvent
@@ -23,9 +24,13 @@ def handlers(settings: Settings) -> dict[str, Handler]:
 
     async def fan_out(claim: Claim) -> None:
         """Write an event for each card of the spending profiles that were changed."""
-        told = 0
-        while (event := await CardEvent.find_fan_out()) is not None:
-            told += await tell_batch(event)
+        told, failed = 0, set[ObjectId]()
+        while (event := await CardEvent.find_fan_out(failed)) is not None:
+            try:
+                told += await tell_batch(event)
+            except ROW_FAULTS as error:
+                tell(CardEvent, event.id, error)
+                failed.add(ObjectId(event.id))
             await claim.renew(told=told)
 
     return {_FAN_OUT: fan_out}

@@ -14,6 +14,7 @@ from app.observability import log
 from app.outgoing import TryLater
 from app.outside_links import remove_due
 from app.settings import Settings
+from models.aside import ROW_FAULTS, later, tell
 from models.base import now
 from models.connection import Connection
 from models.outside_link import OutsideLink
@@ -43,6 +44,10 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             await sync_due(connection_id, settings, keyring)
         except Exception as error:
             log.error("sync failed", connection=str(connection_id), exc_info=error)
+            if isinstance(error, ROW_FAULTS):
+                tell(Connection, connection_id, error)
+                where = {"_id": connection_id, "nextAttemptAt": {"$lte": now()}}
+                await Connection.raw().update_one(where, {"$set": later("nextAttemptAt")})
 
     async def remove_links(claim: Claim) -> None:
         """Give up the access to banks whose connections went or were disconnected."""

@@ -102,7 +102,9 @@ async def get_relations(caller: Caller) -> list[RelationView]:
     responses=problems() | answers({"scans": [SCAN_SHOWN]}),
 )
 async def get_integrity(caller: Caller) -> IntegrityReport:
-    """What `python -m scripts integrity check` found, a scan for each relation; none where it never ran."""
+    """What `python -m scripts integrity check` found: a scan for each relation, and one for each collection that
+    jobs go by; none where it never ran.
+    """
     authorize(caller, "admin")
     scans = await IntegrityScan.find_all_scans()
     return IntegrityReport(scans=[ScanView.model_validate(scan) for scan in scans])

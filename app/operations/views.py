@@ -45,11 +45,13 @@ class RelationView(Fields):
 
 
 class ScanView(Fields):
-    """What the last look at one relation found."""
+    """What the last look at one relation, or at the rows of one collection, found."""
 
     model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
-    id: Annotated[str, Field(description="The relation, such as `cards.userId`.")]
+    id: Annotated[
+        str, Field(description="The relation, such as `cards.userId`; a collection whose rows were read: `cardqueues`.")
+    ]
     state: Literal["running", "done"]
     started_at: Timestamp
     finished_at: Timestamp | None = None
@@ -57,11 +59,12 @@ class ScanView(Fields):
     orphans: Annotated[int, Field(description="Documents whose parent is not there.")]
     mismatches: Annotated[int, Field(description="Documents whose parent is of another tenant.")]
     pending: Annotated[int, Field(description="Documents of a deleted parent that a sweep will still come to.")]
+    unreadable: Annotated[int, Field(description="Rows that this version cannot read: the worker steps over them.")]
     samples: Annotated[list[dict[str, Any]], Field(description="The first faults: `kind`, `id`, `parentId`.")]
 
 
 class IntegrityReport(Fields):
-    """The last result of `python -m scripts integrity check`, a line for each relation."""
+    """The last result of `python -m scripts integrity check`, a line for each relation and each collection of rows."""
 
     scans: list[ScanView]
 

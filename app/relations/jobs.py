@@ -11,6 +11,7 @@ from app.observability import log
 from app.relations.delete import SWEEP_JOB, sweep_again
 from app.relations.sweep import sweep
 from app.settings import Settings
+from models.aside import ROW_FAULTS, put_off
 from models.base import now
 from models.deletion import Deletion
 
@@ -36,12 +37,23 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Sweep again after what was deleted, for what was under way at the time."""
         while due := await Deletion.find_due(now(), _BATCH):
             for group in _groups(due):
-                removed = await sweep_again(group, settings)
+                removed = await _sweep_again(group, settings)
                 await claim.renew()
                 if removed:
                     log.warning("late arrivals of deleted documents", root=group[0].root, removed=removed)
 
     return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps}
+
+
+async def _sweep_again(group: list[Deletion], settings: Settings) -> int:
+    """Sweep for a group; where that fails, for each by itself, and those for which it still fails are put off."""
+    try:
+        return await sweep_again(group, settings)
+    except (*ROW_FAULTS, RuntimeError) as error:
+        if len(group) > 1:
+            return sum([await _sweep_again([entry], settings) for entry in group])
+        await put_off(group[0], "nextSweepAt", error)
+    return 0
 
 
 def _groups(due: list[Deletion]) -> list[list[Deletion]]:

@@ -11,10 +11,12 @@ from app.repositories.hosts import git_host, remove_webhook
 from app.repositories.inbox import process
 from app.repositories.urls import stored_repository
 from app.settings import Settings
+from models import aside
+from models.aside import ROW_FAULTS
 from models.base import now
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
-from models.webhook_event import WebhookEvent
+from models.webhook_event import UNREADABLE, WebhookEvent
 
 _EVENTS: Final = "process-webhook-events"
 _HEALTH: Final = "check-repositories"
@@ -31,7 +33,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Process what was delivered."""
         total = 0
         while waiting := await WebhookEvent.find_waiting(_BATCH):
-            done = [await process(event) for event in waiting]
+            done = [await _process(event) for event in waiting]
             total += len(waiting)
             await claim.renew(processed=total)
             if not any(done):
@@ -42,7 +44,10 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         total = 0
         while due := await RepositoryConnection.find_due(now(), _BATCH):
             for connection in due:
-                await check(connection, settings, keyring)
+                try:
+                    await check(connection, settings, keyring)
+                except ROW_FAULTS as error:
+                    await aside.put_off(connection, "nextHealthCheckAt", error)
                 total += 1
                 await claim.renew(checked=total)
 
@@ -60,6 +65,15 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             await remove_webhook(host, url, details.get("webhookId"))
 
     return {_EVENTS: process_events, _HEALTH: check_repositories, _UNLINK: remove_webhooks}
+
+
+async def _process(event: WebhookEvent) -> bool:
+    """Process an event, whatever is amiss with it or its connection. Whether it waits no more."""
+    try:
+        return await process(event) is not None
+    except ROW_FAULTS as error:
+        aside.tell(WebhookEvent, event.id, error)
+        return await event.settle("failed", UNREADABLE) is not None
 
 
 async def _is_active_again(link: OutsideLink) -> bool:

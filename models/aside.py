@@ -1,0 +1,70 @@
+"""Rows that cannot be read: a loop over rows steps over them, sets them aside where they are seen, and goes on."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from pymongo.errors import WriteError
+
+from models.base import Raw, Stored, now
+
+AGAIN_AFTER: Final = timedelta(minutes=1)
+"""How long a row that was set aside is left alone."""
+ROW_FAULTS: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, WriteError)
+"""What reading or changing a row that is amiss may raise; pydantic's errors are ValueErrors."""
+
+D = TypeVar("D", bound=Stored)
+Listener = Callable[[str, Any, str], None]
+LISTENERS: Final[list[Listener]] = []
+"""Told each row that is set aside: its collection, its `_id`, and the class of the error. The app logs and counts."""
+
+
+def tell(document: type[Stored], row_id: Any, error: Exception) -> None:
+    """Tell that a row is set aside."""
+    for listener in LISTENERS:
+        listener(document.collection_name(), row_id, type(error).__name__)
+
+
+def is_readable(document: type[Stored], row: Raw) -> bool:
+    """Whether a row holds such a document."""
+    try:
+        document.from_stored(row)
+    except ROW_FAULTS:
+        return False
+    return True
+
+
+def readable(document: type[D], rows: Iterable[Raw]) -> tuple[list[D], list[Any]]:
+    """The documents that rows hold, in their order, and the ids of the rows that cannot be read, which are told."""
+    found, odd = list[D](), list[Any]()
+    for row in rows:
+        try:
+            found.append(document.from_stored(row))
+        except ROW_FAULTS as error:
+            tell(document, row["_id"], error)
+            odd.append(row["_id"])
+    return found, odd
+
+
+async def documents(document: type[D], rows: Iterable[Raw], fields: Mapping[str, Any]) -> list[D]:
+    """The documents that rows hold; `fields` are set in those that cannot be read, so that they are not found again."""
+    found, odd = readable(document, rows)
+    if odd:
+        await document.raw().update_many({"_id": {"$in": odd}}, {"$set": {**fields, "updatedAt": now()}})
+    return found
+
+
+async def put_off(document: Stored, field: str, error: Exception) -> None:
+    """Put a document off whose turn failed, by the field that says when it is due, and tell."""
+    tell(type(document), document.id, error)
+    await document.raw().update_one({"_id": document.id}, {"$set": later(field)})
+
+
+def counted(field: str) -> Raw:
+    """One more than the number in a stored field, 1 where there is none: `$inc` would fail, and nobody get on."""
+    return {"$add": [{"$cond": [{"$isNumber": f"${field}"}, f"${field}", 0]}, 1]}
+
+
+def later(field: str) -> Raw:
+    """The fields that put a row off whose time is due by this field."""
+    return {field: now() + AGAIN_AFTER}
