@@ -78,11 +78,6 @@ SEED: Final[dict[type[Stored], list[Index]]] = {
             "User.find_by_email, GET /v1/users?email=; one account per canonical email, none for people without",
             {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}},
         ),
-        Index(
-            {"accountId": 1, "claimedEmail": 1},
-            "User.is_claimed: what an account says its users' emails are, each once in the account",
-            {"unique": True, "partialFilterExpression": {"claimedEmail": {"$gt": ""}}},
-        ),
         Index({"valuUserId": 1}, "find a person by their id in Valu", SPARSE),
         Index({"merkosUserId": 1}, "find a person by their id in Merkos", SPARSE),
         Index({"email": 1, "valuUserId": 1}, "match an email to an id in Valu"),
@@ -316,6 +311,11 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
 OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
     ApiKey: [Index({"accountId": 1}, "delete the keys of an account", SPARSE)],
     User: [
+        Index(
+            {"accountId": 1, "claimedEmail": 1},
+            "User.is_claimed: what an account says its users' emails are, each once in the account",
+            {"unique": True, "partialFilterExpression": {"claimedEmail": {"$gt": ""}}},
+        ),
         Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/users, page by page"),
         *(
             Index(
