@@ -12,6 +12,7 @@ from typing import Any, Final
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from app.failures import sentence_of
 from app.observability import JOBS, log
 from app.settings import Settings
 from models.aside import ROW_FAULTS, counted, tell
@@ -73,14 +74,15 @@ class Claim:
         fields: dict[str, Any] = {"lastRunAt": moment, "updatedAt": moment, "attempts": 0, "state": "done"}
         if self.job.every_seconds is not None:
             fields |= {"state": "due", "runAt": moment + timedelta(seconds=self.job.every_seconds)}
-        await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": "", "lastError": ""}})
+        await self._write(
+            {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": "", "takenFrom": "", "lastError": ""}}
+        )
 
     async def fail(self, error: Exception) -> None:
         """Leave the job to be tried again, after a time that grows with each failure."""
         moment = now()
         wait = min(_RETRY * 2 ** min(self.job.attempts, 6), _LONGEST_RETRY)
-        reason = f"{type(error).__name__}"
-        fields = {"lastError": reason, "runAt": moment + wait, "updatedAt": moment}
+        fields = {"lastError": sentence_of(error), "runAt": moment + wait, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
 
     async def _write(self, update: Mapping[str, Any]) -> None:
@@ -135,15 +137,23 @@ async def claim(kinds: list[str]) -> Claim | None:
     """
     while (row := await _claim_row(kinds)) is not None:
         try:
-            return Claim(Job.from_stored(row))
+            held = Claim(Job.from_stored(row))
         except ROW_FAULTS as error:
             await _set_aside(row, error)
+            continue
+        if (former := held.job.taken_from) is not None:
+            log.warning("a job was taken over: its worker let its lease run out", job=str(held.job.id), worker=former)
+        return held
     return None
 
 
 async def _claim_row(kinds: list[str]) -> Raw | None:
     moment = now()
-    fields = {"leasedUntil": moment + LEASE, "leasedBy": {"$literal": _worker_name()}}
+    fields = {
+        "leasedUntil": moment + LEASE,
+        "leasedBy": {"$literal": _worker_name()},
+        "takenFrom": {"$ifNull": ["$leasedBy", "$$REMOVE"]},  # whoever ends its job takes its name away
+    }
     row: Raw | None = await Job.raw().find_one_and_update(
         {
             "state": "due",

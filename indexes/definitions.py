@@ -230,7 +230,14 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"partialFilterExpression": {"of": {"$exists": True}}},
         ),
     ],
-    Job: [Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due")],
+    Job: [
+        Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due"),
+        Index(
+            {"lastRunAt": 1},
+            "TTL: gone 30 days after it was done",
+            {"expireAfterSeconds": THIRTY_DAYS, "partialFilterExpression": {"state": "done"}},
+        ),
+    ],
     IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
     Connection: [
         Index({"userId": 1, "_id": -1}, "GET /v1/users/{id}/connections, page by page"),

@@ -22,6 +22,7 @@ class Job(Stored):
     every_seconds: Annotated[float | None, Field(description="Runs again this long after it ended; None: once.")] = None
     leased_by: str | None = None
     leased_until: Timestamp | None = None
+    taken_from: Annotated[str | None, Field(description="The worker whose lease ran out before it was done.")] = None
     fence: int = 0
     attempts: int = 0
     progress: dict[str, Any] = Field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
@@ -12,7 +13,7 @@ from rich.console import Console
 from app import migrations
 from app.jobs import Claim, LostLease, claim, ensure_periodic
 from app.migrations.step import StepRefused
-from models.base import Raw
+from models.base import Raw, now
 from models.job import Job
 from models.migration import Migration
 from scripts.target import NoTargetError, opened
@@ -104,5 +105,15 @@ async def _hold() -> Claim:
     held = await claim([_KIND])
     if held is None:
         row = await Job.raw().find_one({"_id": _KIND}) or {}
-        raise Busy(f"another process is taking steps: {row.get('leasedBy', 'unknown')}")
+        raise Busy(_waits_for(row))
     return held
+
+
+def _waits_for(row: Raw) -> str:
+    """Who has the lease, and when it ends where they have died: nobody can know that before."""
+    holder, until = row.get("leasedBy", "unknown"), row.get("leasedUntil")
+    said = f"another process is taking steps: {holder}"
+    if not isinstance(until, datetime):
+        return said
+    seconds = max(1, round((until - now()).total_seconds()))
+    return f"{said}; if it has died, its lease ends in {seconds} s: try again then"

@@ -22,11 +22,14 @@ class JobView(Fields):
     run_at: Timestamp
     every_seconds: float | None = None
     leased_by: str | None = None
-    leased_until: Timestamp | None = None
+    leased_until: Annotated[
+        Timestamp | None, Field(description="Until then no other worker takes it, even if its own has died.")
+    ] = None
+    taken_from: Annotated[str | None, Field(description="The worker whose lease ran out before it was done.")] = None
     attempts: int
     progress: dict[str, Any]
     last_run_at: Timestamp | None = None
-    last_error: str | None = None
+    last_error: Annotated[str | None, Field(description="Why it failed, in a sentence.")] = None
 
 
 class RelationView(Fields):

@@ -1,13 +1,21 @@
 """Jobs: what becomes of one that fails, and of one that another worker has taken over."""
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from pymongo.errors import AutoReconnect
+
+from app.analytics.archive_files import DamagedArchiveError
+from app.errors import Unavailable
+from app.failures import sentence_of
 from app.jobs import UNREADABLE, Claim, claim, run_one
 from app.observability import JOBS
 from app.operations.routes import _shown
+from indexes.definitions import INDEXES
 from models.base import now
 from models.job import Job
 
+UNFORESEEN = "it failed in a way that was not foreseen; the worker's log says where (ValueError)"
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -23,7 +31,7 @@ async def test_a_job_that_failed_is_tried_again_later() -> None:
     assert await run_one({"fails": handler}) is True
     row = await Job.raw().find_one({"_id": "j"})
     assert row is not None
-    assert (row["state"], row["lastError"], row["attempts"]) == ("due", "ValueError", 1)
+    assert (row["state"], row["lastError"], row["attempts"]) == ("due", UNFORESEEN, 1)
     assert row["runAt"] > now()
     assert await claim(["fails"]) is None
 
@@ -72,3 +80,50 @@ async def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on() -> 
     assert (done, row["lastError"], "leasedBy" in row) == (["good"], UNREADABLE, False)
     assert row["runAt"] > now()
     assert _shown(row).last_error == UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("ann@example.com"), UNFORESEEN),
+        (AutoReconnect("10.0.0.1:27017"), "the database did not do what it was asked to (AutoReconnect)"),
+        (TimeoutError(), "it took too long (TimeoutError)"),
+        (
+            PermissionError(13, "Permission denied", "/secret/ann"),
+            "a file or a connection failed: Permission denied (PermissionError)",
+        ),
+        (Unavailable("no code can be sent now"), "no code can be sent now (Unavailable)"),
+        (DamagedArchiveError("a.zst was damaged"), "a.zst was damaged (DamagedArchiveError)"),
+    ],
+    ids=["any", "database", "timeout", "file", "problem", "archive"],
+)
+def test_what_is_said_of_a_failure_is_a_sentence_without_foreign_words(error: Exception, said: str) -> None:
+    assert sentence_of(error) == said
+
+
+async def test_a_job_that_is_taken_over_from_a_dead_worker_says_whose_it_was() -> None:
+    await due("dies")
+    assert await claim(["dies"]) is not None
+    assert await claim(["dies"]) is None, "the lease of the dead one holds"
+    await Job.raw().update_one({"_id": "j"}, {"$set": {"leasedUntil": now() - timedelta(seconds=1)}})
+    held = await claim(["dies"])
+    assert held is not None
+    assert held.job.taken_from == held.job.leased_by
+    row = await Job.raw().find_one({"_id": "j"})
+    assert row is not None
+    assert _shown(row).taken_from == held.job.leased_by
+    await held.finish()
+    assert "takenFrom" not in (await Job.raw().find_one({"_id": "j"}) or {})
+
+
+async def test_only_jobs_that_are_done_are_cleaned_up() -> None:
+    async def handler(_: Claim) -> None:
+        return
+
+    (kept,) = [index for index in INDEXES[Job] if "expireAfterSeconds" in index.options]
+    await due("once")
+    await Job.raw().insert_one(Job(id="again", kind="once", run_at=now(), every_seconds=60).stored())
+    while await run_one({"once": handler}):
+        pass
+    ends = {"lastRunAt": {"$lte": now()}, **kept.options["partialFilterExpression"]}
+    assert [row["_id"] async for row in Job.raw().find(ends)] == ["j"]
