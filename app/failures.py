@@ -2,8 +2,11 @@
 
 from pymongo.errors import PyMongoError
 
-from app.analytics.archive_files import DamagedArchiveError
 from app.errors import Problem
+
+
+class Telling(Exception):
+    """An error whose own words are for admins to read: they tell of nobody."""
 
 
 def sentence_of(error: BaseException) -> str:
@@ -14,7 +17,7 @@ def sentence_of(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, Problem):
         return f"{error.detail or error.code.value} ({name})"
-    if isinstance(error, DamagedArchiveError):
+    if isinstance(error, Telling):
         return f"{error} ({name})"
     if isinstance(error, PyMongoError):
         return f"the database did not do what it was asked to ({name})"

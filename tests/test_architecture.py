@@ -30,7 +30,7 @@ DOMAINS += ("connections", "repositories")
 LAYERS = [
     {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.settings_faults", "app.private_files"},
     {"app.errors", "app.access"},
-    {"app.queries"},
+    {"app.queries", "app.failures"},
     {"app.observability", "app.body", "app.etags", "app.sentences", "app.patch_bodies", "app.turns", "app.clock"},
     {"app.database", "app.line", "app.patience"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}

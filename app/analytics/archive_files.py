@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 import zstandard
 from bson import json_util
 
+from app.failures import Telling
 from models.base import Raw
 
 SUFFIX: Final = ".ndjson.zst"
@@ -15,7 +16,7 @@ _CANONICAL: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
 _PART: Final = 1 << 20
 
 
-class DamagedArchiveError(Exception):
+class DamagedArchiveError(Telling):
     """A file is not what was written: its checksum or its number of events differs."""
 
 
