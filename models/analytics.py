@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -13,10 +13,11 @@ from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields, Happened, Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
-from models.values import SmallObject, escape_refs, has_refs
+from models.values import MAX_EVENT_BYTES, EventObject, SmallObject, escape_refs, has_refs
 
 EventCategory = Literal["engagement", "conversion", "error", "custom"]
-EventName = Annotated[str, Field(min_length=1, max_length=256)]
+LONGEST_NAME: Final = 256
+EventName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 PersonId = Annotated[str, Field(min_length=1, max_length=256)]
 
 _DUPLICATE_KEY = 11000
@@ -51,13 +52,23 @@ class AnalyticsContent(Fields):
     ) = None
 
 
+class SegmentContent(AnalyticsContent):
+    """An event within Segment's limits: 32 KB of it, a name of any length."""
+
+    event_name: Annotated[str, Field(min_length=1, max_length=MAX_EVENT_BYTES)]
+    event_data: EventObject = Field(default_factory=dict)
+
+
 class Analytics(OwnedByUser):
     """One event. `timestamp` is when it happened, `receivedAt` when it came in."""
 
     app_id: AppId
     event_name: EventName
+    long_event_name: Annotated[
+        str | None, Field(description="The whole name, where `eventName` is its first 256 characters.")
+    ] = None
     event_category: EventCategory
-    event_data: SmallObject = Field(default_factory=dict)
+    event_data: EventObject = Field(default_factory=dict)
     user_id: PydanticObjectId | None = None  # type: ignore[assignment]  # people are not always known
     external_id: PersonId | None = None
     anonymous_id: PersonId | None = None
@@ -77,7 +88,8 @@ class Analytics(OwnedByUser):
         """The stored form of an event, made without a document in between: ingest is a hot path.
 
         Args:
-            content: the checked event; its `user_id` is stored as `externalId` where `user_id` is None.
+            content: the checked event; its `user_id` is stored as `externalId` where `user_id` is None. Of a long name
+                `eventName` is the beginning, which figures go by, and `longEventName` is the whole.
             user_id: the user whom the event is of.
             received_at: when the request came in; the event's time where it tells none.
         """
@@ -85,7 +97,7 @@ class Analytics(OwnedByUser):
         row: Raw = {
             "_id": ObjectId(),
             "appId": content.app_id,
-            "eventName": content.event_name,
+            "eventName": content.event_name[:LONGEST_NAME],
             "eventCategory": content.event_category,
             "eventData": escape_refs(data) if data and has_refs(data) else data,
             "timestamp": content.timestamp or received_at,
@@ -94,6 +106,8 @@ class Analytics(OwnedByUser):
             "updatedAt": received_at,
             "version": 1,
         }
+        if len(content.event_name) > LONGEST_NAME:
+            row["longEventName"] = content.event_name
         if user_id is not None:
             row["userId"] = user_id
         elif content.user_id is not None:

@@ -13,6 +13,7 @@ Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 MAX_DEPTH = 64
 MAX_METADATA_BYTES = 16 * 1024
+MAX_EVENT_BYTES = 32 * 1024
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER = b"0" * 19
@@ -199,12 +200,16 @@ def _rename(value: Json, rename: Callable[[str], str]) -> Json:
     return value
 
 
-def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    size = len(dump_checked(value))
-    if size > MAX_METADATA_BYTES:
-        raise ValueError(f"the object has {size} bytes of JSON, {MAX_METADATA_BYTES} are allowed")
-    return value
+def _storable_object(most: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def checked(value: dict[str, Any]) -> dict[str, Any]:
+        size = len(dump_checked(value))
+        if size > most:
+            raise ValueError(f"the object has {size} bytes of JSON, {most} are allowed")
+        return value
+
+    return checked
 
 
-SmallObject = Annotated[dict[str, Any], AfterValidator(_storable_object)]
+SmallObject = Annotated[dict[str, Any], AfterValidator(_storable_object(MAX_METADATA_BYTES))]
+EventObject = Annotated[dict[str, Any], AfterValidator(_storable_object(MAX_EVENT_BYTES))]
 """An object of at most 16 KiB of JSON (profile metadata, event data)."""

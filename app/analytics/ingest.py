@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from bson import ObjectId
@@ -26,7 +26,6 @@ MAX_EVENTS: Final = 500
 _RACES: Final = 20
 _IN_TIME: Final = timedelta(seconds=5)
 _ONE: Final = TypeAdapter(AnalyticsContent)
-_MANY: Final = TypeAdapter(list[AnalyticsContent])
 
 
 @dataclass(slots=True)
@@ -85,21 +84,26 @@ async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[
     return await store(principal, [told], [], intake)
 
 
-def split(events: Sequence[Any]) -> tuple[list[Told], list[Bad]]:
-    """Those events that are acceptable, and those that are not, each with its first complaint."""
+def split(events: Sequence[Any], kind: type[AnalyticsContent] = AnalyticsContent) -> tuple[list[Told], list[Bad]]:
+    """Those events that are acceptable as a kind of content, and those that are not, each with its first complaint."""
     try:
-        contents = _MANY.validate_python(events)
+        contents = _many(kind).validate_python(events)
     except ValidationError:
-        return _split_one_by_one(events)
+        return _split_one_by_one(events, kind)
     return [Told(content, sent) for content, sent in zip(contents, events, strict=True)], []
 
 
-def _split_one_by_one(events: Sequence[Any]) -> tuple[list[Told], list[Bad]]:
+@cache
+def _many(kind: type[AnalyticsContent]) -> TypeAdapter[list[AnalyticsContent]]:
+    return TypeAdapter(list[kind])  # type: ignore[valid-type]
+
+
+def _split_one_by_one(events: Sequence[Any], kind: type[AnalyticsContent]) -> tuple[list[Told], list[Bad]]:
     good: list[Told] = []
     bad: list[Bad] = []
     for event in events:
         try:
-            good.append(Told(_ONE.validate_python(event), event))
+            good.append(Told(kind.model_validate(event), event))
         except ValidationError as error:
             first = validation_problem(error.errors(), "").errors[0]
             bad.append(Bad(event, first["pointer"], first["code"], first["detail"]))

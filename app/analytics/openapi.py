@@ -63,7 +63,7 @@ def segment_operations() -> dict[str, Any]:
     """The path items of Segment's HTTP API."""
     items = {f"/v1/{kind}": _segment(kind, _call(kind), f"Segment: {kind}") for kind in KINDS}
     batch = {"batch": [{"type": kind, **_call(kind)} for kind in ("track", "page")], "sentAt": "2026-11-20T08:30:01Z"}
-    return {"/v1/batch": _segment("batch", batch, "Segment: a batch of up to 500 items"), **items}
+    return {"/v1/batch": _segment("batch", batch, "Segment: a batch of up to 2,500 items"), **items}
 
 
 def _call(kind: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _segment(kind: str, example: dict[str, Any], summary: str) -> dict[str, Any]
     }
     schema: dict[str, Any] = {"type": "object"}
     if kind == "batch":
-        schema |= {"required": ["batch"], "properties": {"batch": {"type": "array", "items": {}, "maxItems": 500}}}
+        schema |= {"required": ["batch"], "properties": {"batch": {"type": "array", "items": {}, "maxItems": 2500}}}
     done = {"type": "object", "required": ["success"], "properties": {"success": {"const": True}}}
     answer = {"application/json": {"schema": done, "example": {"success": True}}}
     found = {"description": "Taken; what could not be counted is set aside", "content": answer}

@@ -9,12 +9,15 @@ from pydantic import TypeAdapter
 
 from app.analytics.ingest import Told, split
 from app.analytics.quarantine import Bad
+from models.analytics import SegmentContent
 from models.base import to_milliseconds
 
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 _CATEGORIES: Final = frozenset({"engagement", "conversion", "error", "custom"})
 _TIME: Final = TypeAdapter(datetime)
 _LONGEST_ID: Final = 256
+MAX_ITEMS: Final = 2500
+"""As many as Segment takes; a body has a MiB here, and 500 KB there."""
 
 Item = dict[str, Any]
 
@@ -54,7 +57,7 @@ def events_of(items: list[Any], app_id: str, sent_at: Any, received: datetime) -
             originals[id(body)] = original
         made_of[id(body)] = item
         bodies.append(body)
-    good, refused = split(bodies)
+    good, refused = split(bodies, SegmentContent)
     for told in good:
         told.original = originals.get(id(told.sent))
         told.item = made_of[id(told.sent)]
@@ -182,8 +185,11 @@ def _known_id(value: Any) -> str | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """A time that a client told; None where it told none, or something else."""
-    if not isinstance(value, str):
+    """A time that a client told: RFC 3339, or seconds or milliseconds since 1970 as a number or as text.
+
+    None where it told none, or something else.
+    """
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     try:
         return to_milliseconds(_TIME.validate_python(value))

@@ -6,9 +6,9 @@ from base64 import b64decode
 from typing import Any, Final
 
 from app.analytics.identities import note_identities
-from app.analytics.ingest import MAX_EVENTS, store
+from app.analytics.ingest import store
 from app.analytics.intake import intake
-from app.analytics.segment import KINDS, events_of, identities_of
+from app.analytics.segment import KINDS, MAX_ITEMS, events_of, identities_of
 from app.body import MAX_BODY_BYTES, parse_json
 from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated, UnsupportedMediaType
 from app.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
@@ -60,8 +60,8 @@ def _items(path: str, body: dict[str, Any]) -> list[Any]:
     items = body.get("batch")
     if not isinstance(items, list):
         raise Invalid.field("/batch", "malformed", "batch is an array")
-    if len(items) > MAX_EVENTS:
-        raise Invalid.field("/batch", "too_long", f"a request has at most {MAX_EVENTS} events")
+    if len(items) > MAX_ITEMS:
+        raise Invalid.field("/batch", "too_long", f"a request has at most {MAX_ITEMS} events")
     return items
 
 

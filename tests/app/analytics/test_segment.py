@@ -101,8 +101,8 @@ async def test_a_repeated_batch_changes_nothing(api: Api) -> None:
         (1, "/type"),
         ({}, "/type"),
         ({"type": "track"}, "/eventName"),
-        ({"type": "track", "event": "x" * 257}, "/eventName"),
-        ({"type": "track", "event": "e", "properties": {"a": "x" * 20_000}}, "/eventData"),
+        ({"type": "track", "event": ""}, "/eventName"),
+        ({"type": "track", "event": "e", "properties": {"a": "x" * 33_000}}, "/eventData"),
         ({"type": "track", "event": "e", "userId": "x" * 257}, "/userId"),
     ],
     ids=repr,
@@ -176,7 +176,7 @@ async def test_only_accepted_items_say_who_is_who(cast: Cast, api: Api) -> None:
     server = await api.key("events:write", "users:write", app_id="notes")
     identify = {"type": "identify", "anonymousId": "a-1", "userId": cast.owner.id}
     refused = [
-        {**identify, "traits": {"a": "x" * 20_000}},
+        {**identify, "traits": {"a": "x" * 33_000}},
         {**identify, "anonymousId": "a" * 257},
         {**identify, "userId": "u" * 257},
         {**identify, "timestamp": rfc3339(now() + timedelta(days=3))},
@@ -219,7 +219,7 @@ async def test_errors_carry_code_and_message(cast: Cast, api: Api) -> None:
     for encoding, status in (("br", 415), ("gzip", 422)):
         refused = await send(key, TRACK, headers={"Content-Encoding": encoding})
         assert (refused.status_code, bool(refused.json()["message"])) == (status, True)
-    for body in ([], 1, {"batch": 1}, {}, {"batch": [TRACK] * 501}):
+    for body in ([], 1, {"batch": 1}, {}, {"batch": [TRACK] * 2501}):
         assert (await key.post("/v1/batch", json=body, headers=basic(key))).status_code == 422
     assert (await send(await api.key("events:write"), TRACK)).status_code == 422  # of no app
     assert await stored() == []
