@@ -77,10 +77,10 @@ class CardEvent(Stored):
         return (await self.raw().update_one(where, moved, session=session)).matched_count == 1
 
     @classmethod
-    async def tried(cls, event_id: ObjectId, error: str) -> None:
-        """Note an attempt that failed."""
+    async def tried(cls, event_id: ObjectId, error: str, *, session: Session) -> None:
+        """Note an attempt that failed, in the transaction in which its queue is given back."""
         fields = {"lastError": error, "updatedAt": now()}
-        await cls.raw().update_one({"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}})
+        await cls.raw().update_one({"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}}, session=session)
 
     async def put_back(self, sequence: int, *, session: Session) -> bool:
         """Have a dead event wait again, at this place of its subject's order; False where it is dead no more."""

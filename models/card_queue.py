@@ -80,9 +80,9 @@ class CardQueue(Stored):
         update: Update = {"$inc": {"done": 1, "waiting": -1}, "$set": {"dueAt": now() + LEASE}}
         return await self._write(update, session=session)
 
-    async def release(self, at: datetime) -> bool:
+    async def release(self, at: datetime, *, session: Session = None) -> bool:
         """Give the lease back, to be claimed again from then on; False where it was lost."""
-        return await self._write({"$set": {"dueAt": at}})
+        return await self._write({"$set": {"dueAt": at}}, session=session)
 
     async def remove(self, *, session: Session) -> bool:
         """Take the queue away with its last event; False where the lease was lost."""

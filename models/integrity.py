@@ -1,14 +1,21 @@
 """What the last look at each relation found: orphans, and references across tenants."""
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from models.base import Raw, Stored, Timestamp, now
 
 NAMED = 20
+
+
+class LostScan(Exception):
+    """Another check has taken this scan over: stop, and write no more about it."""
 
 
 class IntegrityScan(Stored):
@@ -16,13 +23,15 @@ class IntegrityScan(Stored):
 
     Of the rows that the worker goes by, it is the collection's name, such as `cardqueues`.
 
-    `after` is the child up to which it has come, so that a scan that was cut short is gone on with.
+    `after` is the child up to which it has come, so that a scan that was cut short is gone on with. `claim` is that of
+    the check that is at it: each of its writes names it, so that of two checks one goes on, and counts nothing twice.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
     state: Literal["running", "done"] = "running"
     started_at: Timestamp
     finished_at: Timestamp | None = None
+    claim: PydanticObjectId | None = None
     after: Any = None
     scanned: int = 0
     orphans: Annotated[int, Field(description="Children whose parent is not there.")] = 0
@@ -38,30 +47,51 @@ class IntegrityScan(Stored):
 
     @classmethod
     async def begin(cls, label: str, *, restart: bool) -> "IntegrityScan":
-        """The scan that is under way, or a new one where the last one has ended or is not to be gone on with."""
-        row = await cls.raw().find_one({"_id": label, "state": "running"})
-        if row is not None and not restart:
-            return cls.from_stored(row)
-        fresh = cls(id=label, started_at=now())
-        await cls.raw().replace_one({"_id": label}, fresh.stored(), upsert=True)
+        """Claim the scan that is under way, or a new one where the last has ended or is not to be gone on with.
+
+        Whoever was at it has lost it.
+        """
+        claim = PydanticObjectId()
+        if not restart:
+            running, taken = {"_id": label, "state": "running"}, {"$set": {"claim": claim, "updatedAt": now()}}
+            row = await cls.raw().find_one_and_update(running, taken, return_document=ReturnDocument.AFTER)
+            if row is not None:
+                return cls.from_stored(row)
+        fresh = cls(id=label, started_at=now(), claim=claim)
+        row = fresh.stored()
+        del row["_id"]
+        with suppress(DuplicateKeyError):  # another check was first: the scan is its own
+            await cls.raw().replace_one({"_id": label}, row, upsert=True)
         return fresh
 
-    @classmethod
-    async def advance(cls, label: str, after: ObjectId | str, counts: dict[str, int], faults: list[Raw]) -> None:
-        """Note a batch: how far it came, and what it found."""
+    async def advance(self, after: ObjectId | str, counts: dict[str, int], faults: list[Raw]) -> None:
+        """Note a batch: how far it came, and what it found.
+
+        Raises:
+            LostScan: another check has taken it over.
+        """
         update = {
             "$set": {"after": after, "updatedAt": now()},
             "$inc": counts,
             "$push": {"samples": {"$each": faults, "$slice": NAMED}},
         }
-        await cls.raw().update_one({"_id": label}, update)
+        if (await self.raw().update_one(self._held(), update)).matched_count == 0:
+            raise LostScan
 
-    @classmethod
-    async def finish(cls, label: str) -> "IntegrityScan":
-        """Note that a scan has come to its end."""
+    async def finish(self) -> "IntegrityScan":
+        """Note that it has come to its end; the scan as it is then.
+
+        Raises:
+            LostScan: another check has taken it over.
+        """
         update = {"$set": {"state": "done", "finishedAt": now(), "updatedAt": now()}}
-        row = await cls.raw().find_one_and_update({"_id": label}, update, return_document=ReturnDocument.AFTER)
-        return cls.from_stored(row or {})
+        row = await self.raw().find_one_and_update(self._held(), update, return_document=ReturnDocument.AFTER)
+        if row is None:
+            raise LostScan
+        return self.from_stored(row)
+
+    def _held(self) -> Raw:
+        return {"_id": self.id, "claim": self.claim, "state": "running"}
 
     @classmethod
     async def find_all_scans(cls) -> list["IntegrityScan"]:

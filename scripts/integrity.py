@@ -14,7 +14,7 @@ from rich.table import Table
 from app.relations import audit
 from app.relations.audit import Fault
 from app.relations.unreadable import READ_BY_JOBS, check_rows
-from models.integrity import IntegrityScan
+from models.integrity import IntegrityScan, LostScan
 from models.relations import RELATIONS, Relation
 from scripts.target import NoTargetError, opened
 
@@ -127,6 +127,9 @@ def _table(scans: list[IntegrityScan]) -> Table:
 def _run(work: Any) -> Any:
     try:
         return asyncio.run(work)
+    except LostScan:
+        typer.echo("Another check has taken this one over and goes on with it.", err=True)
+        raise typer.Exit(1) from None
     except (NoTargetError, PyMongoError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

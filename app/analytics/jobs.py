@@ -45,8 +45,10 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Count the days anew that got events lately, and say what differed; settle who turned out to be whom."""
         report = await recount_lately(claim)
         settled = await settle_merges()
-        summary: dict[str, Any] = {**report, "settledNumbers": settled, "at": now()}
-        await RollupState.raw().update_one({"_id": "rollups"}, {"$set": {"lastRecount": summary}})
+        fence = claim.job.fence
+        summary: dict[str, Any] = {**report, "settledNumbers": settled, "at": now(), "fence": fence}
+        where = {"_id": "rollups", "lastRecount.fence": {"$not": {"$gt": fence}}}  # else a later one has told already
+        await RollupState.raw().update_one(where, {"$set": {"lastRecount": summary}})
         log.info("analytics recounted", **report, settled=settled)
 
     async def forget(claim: Claim) -> None:

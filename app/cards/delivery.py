@@ -102,14 +102,15 @@ async def empty(queue: CardQueue, each: Sender) -> None:
         except DeliveryFailed as failure:
             error = str(failure)
             if event.attempts + 1 < each.settings.webhook_max_attempts:
-                CARD_EVENTS.labels("retried").inc()
                 await _retry_later(queue, event, error, each.settings)
+                CARD_EVENTS.labels("retried").inc()
                 return
             state = "dead"
             log.error("card event given up", event_id=str(event.id), account=str(event.account_id), error=error)
-        CARD_EVENTS.labels(state).inc()
         held_until = time.monotonic() + LEASE.total_seconds()
-        if await _settle(queue, event, state, error):
+        last = await _settle(queue, event, state, error)
+        CARD_EVENTS.labels(state).inc()
+        if last:
             return
     waits = queue.waiting > 0  # without an event: its account is going
     await queue.release(now() + (_NOTHING_THERE if waits else timedelta()))
@@ -133,8 +134,17 @@ async def _settle(queue: CardQueue, event: CardEvent, state: EventState, error: 
 
 
 async def _retry_later(queue: CardQueue, event: CardEvent, error: str, settings: Settings) -> None:
-    """Exponential backoff with jitter, so that many cards of one webhook do not come back together."""
-    assert event.id is not None
-    await CardEvent.tried(event.id, error)
+    """Exponential backoff with jitter, so that many cards of one webhook do not come back together.
+
+    Raises:
+        LostQueue: another worker has the queue; nothing is noted of an attempt that is not the queue's any more.
+    """
     wait = min(timedelta(seconds=settings.webhook_retry_seconds * 2 ** min(event.attempts, 20)), _LONGEST_WAIT)
-    await queue.release(now() + wait * random.uniform(0.5, 1.5))
+
+    async def work(session: AsyncClientSession) -> None:
+        if not await queue.release(now() + wait * random.uniform(0.5, 1.5), session=session):
+            raise LostQueue
+        assert event.id is not None
+        await CardEvent.tried(event.id, error, session=session)
+
+    await transaction(work)

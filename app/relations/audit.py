@@ -57,6 +57,9 @@ async def check(
 
     Returns:
         What was found, a scan for each relation.
+
+    Raises:
+        LostScan: another check has taken over, and goes on from where this one was.
     """
     scans = []
     for relation in relations:
@@ -66,9 +69,9 @@ async def check(
             for field, kind in (("orphans", Kind.ORPHAN), ("mismatches", Kind.MISMATCH), ("pending", Kind.PENDING)):
                 counts[field] = sum(fault.kind is kind for fault in faults)
             named = [_named(fault) for fault in faults if fault.kind is not Kind.PENDING]
-            await IntegrityScan.advance(relation.label, rows[-1]["_id"], counts, named)
+            await scan.advance(rows[-1]["_id"], counts, named)
             progress(relation, len(rows))
-        scans.append(await IntegrityScan.finish(relation.label))
+        scans.append(await scan.finish())
     return scans
 
 

@@ -35,27 +35,30 @@ Progress = Callable[[str, int], None]
 
 
 async def check_rows(progress: Progress = lambda _label, _seen: None) -> list[IntegrityScan]:
-    """Read every row of these collections. Returns a scan for each; its label is the collection's name."""
+    """Read every row of these collections. Returns a scan for each; its label is the collection's name.
+
+    Raises:
+        LostScan: another check has taken over.
+    """
     return [await _check(document, progress) for document in READ_BY_JOBS]
 
 
 async def _check(document: type[Stored], progress: Progress) -> IntegrityScan:
     label = document.collection_name()
-    await IntegrityScan.begin(label, restart=True)
+    scan = await IntegrityScan.begin(label, restart=True)
     rows: list[Raw] = []
     async for row in document.raw().find({}, _WITHOUT.get(document)):
         rows.append(row)
         if len(rows) == _BATCH:
-            await _note(document, rows, progress)
+            await _note(scan, document, rows, progress)
             rows = []
     if rows:
-        await _note(document, rows, progress)
-    return await IntegrityScan.finish(label)
+        await _note(scan, document, rows, progress)
+    return await scan.finish()
 
 
-async def _note(document: type[Stored], rows: list[Raw], progress: Progress) -> None:
-    label = document.collection_name()
+async def _note(scan: IntegrityScan, document: type[Stored], rows: list[Raw], progress: Progress) -> None:
     odd: list[Any] = [row["_id"] for row in rows if not is_readable(document, row)]
     named = [{"kind": "unreadable", "id": str(row_id)} for row_id in odd]
-    await IntegrityScan.advance(label, rows[-1]["_id"], {"scanned": len(rows), "unreadable": len(odd)}, named)
-    progress(label, len(rows))
+    await scan.advance(rows[-1]["_id"], {"scanned": len(rows), "unreadable": len(odd)}, named)
+    progress(scan.id, len(rows))

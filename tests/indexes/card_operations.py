@@ -42,7 +42,7 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "CardEvent.find_fan_out": [CardEvent.find_fan_out],
     "CardEvent.fan_out_to": [fan_out_and_put_back],
     "CardEvent.put_back": [fan_out_and_put_back],
-    "CardEvent.tried": [lambda: CardEvent.tried(ObjectId(), "timeout")],
+    "CardEvent.tried": [lambda: CardEvent.tried(ObjectId(), "timeout", session=None)],
     "CardEvent.settle": [lambda: CardEvent.settle(ObjectId(), "dead", "timeout", NOW, session=None)],
 }
 """By the class that defines each, with each way in which it is called."""

@@ -25,7 +25,6 @@ from models import (
     AuthIdentity,
     Deletion,
     Deployment,
-    IntegrityScan,
     Migration,
     Preferences,
     Profile,
@@ -45,6 +44,7 @@ from tests.filled import NOW, USERS, event, fill
 from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
+from tests.indexes.scan_operations import SCAN_OPERATIONS
 from tests.indexes.sign_in_operations import SIGN_IN_OPERATIONS
 
 ME, APP = USERS[7], "app1"
@@ -181,10 +181,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.DONE)],
     "Deletion.has_unsettled": [lambda: Deletion.has_unsettled(ME)],
     "Deletion.enter": [lambda: Deletion.enter([Deletion(id=ObjectId(), root="users", by="x", at=NOW)], session=None)],
-    "IntegrityScan.begin": [lambda: IntegrityScan.begin("appdata.userId", restart=False)],
-    "IntegrityScan.advance": [lambda: IntegrityScan.advance("appdata.userId", ME, {"scanned": 1}, [])],
-    "IntegrityScan.finish": [lambda: IntegrityScan.finish("appdata.userId")],
-    "IntegrityScan.find_all_scans": [IntegrityScan.find_all_scans],
+    **SCAN_OPERATIONS,
     "Deployment.epoch": [Deployment.epoch],
     "Migration.find_applied": [Migration.find_applied],
     "Migration.note": [lambda: Migration.note("0001", 1)],

@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 
 from app.cards.delivery import LostQueue, deliver, deliver_due, empty
+from app.cards.webhooks import DeliveryFailed
 from models.base import now
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
@@ -306,3 +307,27 @@ async def test_a_slow_webhook_leaves_places_to_other_accounts(
     await cast.admin.merge(f"{there}/spending-profiles/{listened.foreign_profile}", {"name": "New"})
     await deliver_due(await make_sender(webhook_concurrency=4, webhook_max_attempts=1))
     assert set(await states()) == {"delivered"}
+
+
+async def test_an_attempt_that_failed_after_its_lease_was_taken_over_is_not_noted(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender was stopped while the receiver was at it; meanwhile another delivered all."""
+    await opened_and_paused(listened)
+    slow, each = await make_sender(), await make_sender()
+    late = await CardQueue.claim()
+    assert late is not None
+
+    async def stopped(_: CardEvent) -> bool:
+        await CardQueue.raw().update_one({"_id": late.id}, {"$set": {"dueAt": now()}})
+        await deliver_due(each)
+        raise DeliveryFailed("timeout")
+
+    monkeypatch.setattr(slow, "send", stopped)
+    with pytest.raises(LostQueue):
+        await empty(late, slow)
+    rows = await CardEvent.raw().find({}).sort("sequence", 1).to_list()
+    assert [(row["state"], row["attempts"], row.get("lastError")) for row in rows] == [("delivered", 1, None)] * 4
+    queue = await CardQueue.raw().find_one({"_id": late.id})
+    assert queue is not None
+    assert (queue["done"], queue["waiting"], queue["fence"]) == (4, 0, 2)
