@@ -6,12 +6,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields, Happened, Raw, Session, Timestamp, now
+from models.nobody import somebody
 from models.owned import OwnedByUser
 from models.values import MAX_EVENT_BYTES, EventObject, SmallObject, escape_refs, has_refs
 
@@ -34,14 +35,15 @@ class AnalyticsContent(Fields):
     event_name: EventName
     event_category: EventCategory
     event_data: SmallObject = Field(default_factory=dict)
-    user_id: (
+    user_id: Annotated[
         Annotated[
             PersonId,
             Field(description="A user's id; any other text is kept as `externalId`, an id of the client's own."),
         ]
-        | None
-    ) = None
-    anonymous_id: PersonId | None = None
+        | None,
+        AfterValidator(somebody),
+    ] = None
+    anonymous_id: Annotated[PersonId | None, AfterValidator(somebody)] = None
     session_id: SessionId | None = None
     timestamp: Annotated[
         Happened | None, Field(description="When it happened: any time up to a day ahead; now if absent.")

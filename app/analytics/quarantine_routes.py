@@ -16,6 +16,7 @@ from app.principal import Caller, authorize, spare_admins
 from models.app import AppId
 from models.base import Fields, Timestamp, parse_id
 from models.external_id import ExternalId
+from models.nobody import is_nobody
 from models.quarantine import QuarantinedEvent
 
 router = APIRouter(route_class=StrictRoute, tags=["Analytics"])
@@ -105,6 +106,8 @@ async def put_external_id(
         raise Invalid.field("/userId", "malformed", "not a user's id")
     if parse_id(externalId) is not None:
         raise Invalid.field("path:externalId", "conflicting", "24 hex digits are an id of ours")
+    if is_nobody(externalId):
+        raise Invalid.field("path:externalId", "not_allowed", "this is nobody's id: events that carry it name nobody")
     await spare_admins(caller, user_id)
     try:
         created = await link(appId, externalId, user_id, intake(request.scope))

@@ -11,6 +11,7 @@ from app.analytics.ingest import Told, split
 from app.analytics.quarantine import Bad
 from models.analytics import SegmentContent
 from models.base import to_milliseconds
+from models.nobody import somebody
 
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 _CATEGORIES: Final = frozenset({"engagement", "conversion", "error", "custom"})
@@ -179,8 +180,8 @@ def _id(value: Any) -> str | None:
 
 
 def _known_id(value: Any) -> str | None:
-    """An id that an event may have; None for none."""
-    known = _id(value)
+    """An id that an event may have, and that is somebody's; None for none."""
+    known = somebody(_id(value))
     return known if known is not None and len(known) <= _LONGEST_ID else None
 
 

@@ -1,0 +1,39 @@
+"""Texts that stand where an id should, and are nobody's: what a client's fault or a placeholder leaves there."""
+
+import re
+from typing import Final
+
+_LIST: Final = """
+null nil none undefined undef void nan n/a na true false unknown anonymous anon guest visitor userid user_id user-id
+anonymousid anonymous_id anonymous-id distinctid distinct_id externalid external_id id uid uuid guid email
+not_authenticated not-authenticated unauthenticated not_logged_in not-logged-in logged_out logged-out
+notset not_set not-set -1 {} [] () <> -
+"""
+_WORDS: Final = frozenset([*_LIST.split(), "not set", "not logged in", "logged out"])
+_SHAPES: Final = re.compile(
+    r"[0\-]*"  # 0, an empty UUID, nothing at all
+    r"|\[object \w+\]"
+    r"|\{\{.*\}\}|\$\{.*\}|\{%.*%\}|<%.*%>|%.*%"  # templates that nobody filled in
+    r"|(?:null|undefined|none|nan)(?:\W?(?:null|undefined|none|nan))+"  # parts put together
+)
+_AROUND: Final = " \t\r\n\v\f\0\u00a0\ufeff\"'`"
+_BRACKETS: Final = {"(": ")", "<": ">", "[": "]"}
+_LONGEST: Final = 64
+
+
+def is_nobody(text: str) -> bool:
+    """Whether a text is no id of anybody, such as `null`, `undefined`, `[object Object]`, `0` or `guest`.
+
+    Case, quotes and brackets around it do not matter. PostHog and Mixpanel refuse such ids likewise.
+    """
+    if len(text) > _LONGEST:
+        return False
+    plain = text.strip(_AROUND).casefold()
+    if _SHAPES.fullmatch(plain) or plain in _WORDS:
+        return True
+    return _BRACKETS.get(plain[:1]) == plain[-1:] and plain[1:-1].strip(_AROUND) in _WORDS
+
+
+def somebody(text: str | None) -> str | None:
+    """The id; None in place of a text that is nobody's."""
+    return None if text is None or is_nobody(text) else text
