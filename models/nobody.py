@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 _LIST: Final = """
-null nil none undefined undef void nan n/a na true false unknown anonymous anon guest visitor userid user_id user-id
+null nil none undefined undef void nan n/a na true false unknown anonymous guest visitor userid user_id user-id
 anonymousid anonymous_id anonymous-id distinctid distinct_id externalid external_id id uid uuid guid email
 not_authenticated not-authenticated unauthenticated not_logged_in not-logged-in logged_out logged-out
 notset not_set not-set -1 {} [] () <> -
