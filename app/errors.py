@@ -232,7 +232,7 @@ class LastIdentity(Problem):
 
 
 class AccountNotActive(Problem):
-    """The account is paused or closed, and takes no new users, cards or spending profiles."""
+    """The account is paused or closed: it takes no new users, cards or spending profiles, and opens no card."""
 
     status, code = 409, Code.ACCOUNT_NOT_ACTIVE
 

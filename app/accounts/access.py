@@ -1,6 +1,6 @@
 """Which account a request is about, whether its caller reaches it, and whether it takes anything new."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,8 +71,10 @@ async def _belongs(user_id: ObjectId, account_id: ObjectId | None) -> bool:
     return row is not None and account_id is not None and row.get("accountId") == account_id
 
 
-async def refer_within(child: type[Stored], row: Mapping[str, Any], session: AsyncClientSession) -> None:
-    """`refer` for a new document of an account, which must be active.
+async def refer_within(
+    child: type[Stored], row: Mapping[str, Any], session: AsyncClientSession, *, only: Collection[str] | None = None
+) -> None:
+    """`refer` for a document that is new to an account, or opened in it: the account must be active.
 
     Raises:
         BadReference: it refers to a document that is not there or belongs to another account.
@@ -80,10 +82,10 @@ async def refer_within(child: type[Stored], row: Mapping[str, Any], session: Asy
         AccountNotActive: the account is paused or closed.
     """
     try:
-        await refer(child, row, session)
+        await refer(child, row, session, only=only)
     except NotFound:
         account = await Account.raw().find_one({"_id": row["accountId"]}, {"status": 1}, session=session)
         if account is not None and account["status"] != "active":
-            detail = f"the account is {account['status']} and takes no new users, cards or spending profiles"
+            detail = f"the account is {account['status']} and takes no new users, cards or profiles, nor opens a card"
             raise AccountNotActive(detail) from None
         raise

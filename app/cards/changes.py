@@ -21,6 +21,7 @@ from models.card import TRANSITIONS, Card, CardChange, CardContent
 from models.precondition import Expected
 from models.values import Json
 
+_ACCOUNT = frozenset({"accountId"})
 _REFERENCES = frozenset({"userId", "spendingProfileId"})
 
 
@@ -51,6 +52,7 @@ async def patch_card(
         NotFound: the account has no such card.
         VersionMismatch: the precondition does not hold.
         BadTransition: the status does not change that way, or is final.
+        AccountNotActive: the card is to be opened, and the account is paused or closed.
         BadReference: the user or the spending profile is not there, or belongs to another account.
         Invalid: the result is not acceptable.
     """
@@ -62,8 +64,10 @@ async def patch_card(
         fields = _changes(card, kind, patch)
         if not fields:
             return card
+        row = {"_id": card_id, "accountId": account_id, **fields}
+        if fields.get("status") == "open":
+            await refer_within(Card, row, session, only=_ACCOUNT)
         if references := _REFERENCES & fields.keys():
-            row = {"_id": card_id, "accountId": account_id, **fields}
             await refer(Card, row, session, only=references)
         changed = await Card.change(where, fields, expected=card.version, session=session)
         if changed is None:

@@ -201,3 +201,27 @@ async def test_only_admins_give_accounts(cast: Cast, programme: Programme, api: 
     for caller in (programme.colleague, writer):
         refused = await caller.merge(f"/v1/users/{programme.colleague.id}", {"accountId": programme.elsewhere})
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/accountId")
+
+
+@pytest.mark.parametrize("status", ["paused", "closed"])
+@pytest.mark.parametrize("before", ["pending", "paused"])
+async def test_an_account_that_is_not_active_opens_no_card(programme: Programme, before: str, status: str) -> None:
+    for step in ("open", "paused") if before == "paused" else ():
+        await programme.manager.merge(programme.card_path, {"status": step})
+    await programme.manager.merge(programme.path, {"status": status})
+    shown = (await programme.manager.get(programme.card_path)).json()
+    for patch in ({"status": "open"}, {"status": "open", "userId": programme.colleague.id}):
+        refused = await programme.manager.merge(programme.card_path, patch)
+        assert (refused.status_code, refused.json()["code"]) == (409, "account_not_active")
+        assert (await programme.manager.get(programme.card_path)).json() == shown
+    changed = await programme.manager.merge(programme.card_path, {"spendingProfileId": None, "spendLimit": 7000})
+    assert (changed.status_code, changed.json()["status"]) == (200, before), "what is there can still be changed"
+
+
+async def test_a_card_that_is_open_may_be_paused_while_its_account_is(programme: Programme) -> None:
+    await programme.manager.merge(programme.card_path, {"status": "open"})
+    await programme.manager.merge(programme.path, {"status": "paused"})
+    assert (await programme.manager.merge(programme.card_path, {"status": "paused"})).status_code == 200
+    assert (await programme.manager.merge(programme.card_path, {"status": "open"})).status_code == 409
+    await programme.manager.merge(programme.path, {"status": "active"})
+    assert (await programme.manager.merge(programme.card_path, {"status": "open"})).json()["status"] == "open"

@@ -75,6 +75,32 @@ async def test_pausing_an_account_among_creations_lets_none_in_afterwards(progra
     assert outcomes == {201, 409}
 
 
+async def test_opening_cards_while_the_account_is_paused_opens_none_afterwards(programme: Programme) -> None:
+    randomness = random.Random(7)
+    outcomes: set[int] = set()
+    for number in range(ROUNDS):
+        late = LATE[number % 3]
+        made = [
+            await programme.manager.post(f"{programme.path}/cards", json=card_of(programme.holder.id)) for _ in range(4)
+        ]
+        paths = [f"{programme.path}/cards/{each.json()['id']}" for each in made]
+
+        async def open_one(path: str, late: float = late) -> int:
+            await asyncio.sleep(randomness.uniform(0, 0.02) - min(late, 0))
+            return (await programme.manager.merge(path, {"status": "open"})).status_code
+
+        async def pause(late: float = late) -> int:
+            await asyncio.sleep(randomness.uniform(0, 0.02) + max(late, 0))
+            assert (await programme.manager.merge(programme.path, {"status": "paused"})).status_code == 200
+            return await Card.raw().count_documents({"status": "open"})
+
+        *opened, when_paused = await asyncio.gather(*(open_one(path) for path in paths), pause())
+        outcomes |= set(opened)
+        assert await Card.raw().count_documents({"status": "open"}) == when_paused, "a card opened afterwards"
+        assert (await programme.manager.merge(programme.path, {"status": "active"})).status_code == 200
+    assert outcomes == {200, 409}
+
+
 async def test_giving_a_user_a_card_and_another_account_never_both(cast: Cast, programme: Programme) -> None:
     randomness = random.Random(7)
     outcomes: set[tuple[int, int]] = set()
