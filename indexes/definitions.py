@@ -292,6 +292,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.find_due: links to remove outside"),
         Index({"ownerId": 1}, "OutsideLink.count_of: what a receipt says of a user or project"),
         Index({"originId": 1}, "the same of a connection"),
+        Index({"rootId": 1}, "the same of an account", SPARSE),
     ],
     AuthIdentity: [
         Index({"provider": 1, "providerId": 1}, "sign-in; nobody else can have the same identity (seed 004)", UNIQUE),

@@ -1,7 +1,7 @@
 """Links to outside systems that are still to be removed there, after what they belonged to went here."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -12,6 +12,8 @@ from models.base import Raw, Session, Stored, Timestamp, now
 from models.sealed import HoldsSecrets, Place, Sealed
 
 LinkKind = Literal["bank", "repository"]
+OWNING: Final = frozenset({"users", "projects", "connections", "repositoryconnections"})
+"""Collections whose documents links come from or belong to."""
 
 
 class OutsideLink(HoldsSecrets, Stored):
@@ -26,6 +28,9 @@ class OutsideLink(HoldsSecrets, Stored):
     kind: LinkKind
     origin_id: Annotated[PydanticObjectId, Field(description="The document that it came from.")]
     owner_id: Annotated[PydanticObjectId, Field(description="The user or project whose document that was.")]
+    root_id: Annotated[
+        PydanticObjectId | None, Field(description="The root of the deletion that took its origin or owner along.")
+    ] = None
     access_token: Sealed
     details: dict[str, Any] = Field(default_factory=dict)
     attempts: int = 0
@@ -66,6 +71,13 @@ class OutsideLink(HoldsSecrets, Stored):
             await cls.raw().insert_many([{"_id": ObjectId(), **link.stored()} for link in links], session=session)
 
     @classmethod
+    async def credit(cls, root_id: ObjectId, gone: list[ObjectId], session: Session) -> None:
+        """Count the links of documents that go with a deletion's root as the root's, in the transaction they go in."""
+        for field in ("ownerId", "originId"):
+            await cls.raw().update_many({field: {"$in": gone}}, {"$set": {"rootId": root_id}}, session=session)
+
+    @classmethod
     async def count_of(cls, root_id: ObjectId) -> int:
-        """How many links of a deleted owner or connection are still to be removed."""
-        return await cls.raw().count_documents({"$or": [{"ownerId": root_id}, {"originId": root_id}]})
+        """How many links are still to be removed of what was deleted: owner, connection, or the root of them."""
+        names = ("ownerId", "originId", "rootId")
+        return await cls.raw().count_documents({"$or": [{name: root_id} for name in names]})

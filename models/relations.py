@@ -192,6 +192,7 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("webhookevents", "delivery_id"): "an id in another system",
     ("outsidelinks", "origin_id"): "what it came from is deleted; the link goes once it is removed outside",
     ("outsidelinks", "owner_id"): "of what it came from; the link goes once it is removed outside",
+    ("outsidelinks", "root_id"): "what the owner was deleted with; the link goes once it is removed outside",
     ("authidentities", "provider_id"): "an id in another system",
     ("refreshtokens", "app_id"): "an app needs no registration",
     ("auditevents", "user_id"): "the trail tells of users who are gone, too; it names their ids and nothing else",

@@ -1,6 +1,6 @@
 """What a deletion does to children, in a transaction: takes them away, or takes away their reference."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from bson import ObjectId
@@ -11,6 +11,7 @@ from app.relations.witness import NULL_WITNESSES, WITNESSES
 from models.base import Raw, Stored, now
 from models.deletion import Deletion
 from models.guard import Guard
+from models.outside_link import OWNING, OutsideLink
 from models.relations import RELATIONS, Insert, OnDelete, Relation, Relations, children_of
 
 
@@ -91,11 +92,22 @@ async def take(
         name = relation.child.collection_name()
         fresh = [parents[row["_id"]].of_child(row["_id"], name) for row in found]
         await Deletion.enter(fresh, session=session)
+        if name in OWNING:
+            await _credit_links(fresh, session)
     if closes_stripes(relation.child, relations):
         for row in found:
             await Guard.close(row["_id"], session=session)
     await collection.delete_many(where, session=session)
     return Counter(parents[row["_id"]].credited for row in found)
+
+
+async def _credit_links(entries: Sequence[Deletion], session: AsyncClientSession) -> None:
+    """Have the receipts of the roots count what is left to remove outside of documents that go with them."""
+    gone: defaultdict[ObjectId, list[ObjectId]] = defaultdict(list)
+    for entry in entries:
+        gone[entry.credited].append(ObjectId(entry.id))
+    for root_id, ids in gone.items():
+        await OutsideLink.credit(root_id, ids, session)
 
 
 async def release(

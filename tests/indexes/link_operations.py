@@ -127,5 +127,6 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "WebhookEvent.settle": [settled],
     "OutsideLink.find_due": [lambda: OutsideLink.find_due("bank", now(), 5)],
     "OutsideLink.add_all": [linked],
+    "OutsideLink.credit": [lambda: transaction(lambda session: OutsideLink.credit(ObjectId(), [ObjectId()], session))],
     "OutsideLink.count_of": [lambda: OutsideLink.count_of(ObjectId())],
 }
