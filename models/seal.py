@@ -1,7 +1,7 @@
 """Seals: the day of each app before which raw events are archived, and none is taken any more."""
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -45,8 +45,14 @@ class ArchivedDay(Stored):
     bytes: int = 0
     sha256: str | None = None
     removed: bool = False
+    held: Annotated[bool, Field(description="It was restored: its events stay until it is released.")] = False
     erased_to: Timestamp | None = None
     leftovers: list[str] = Field(default_factory=list)
 
     class Settings:
         name = "archiveddays"
+
+    @classmethod
+    async def find_held(cls) -> set[str]:
+        """The days (`<app>/<day>`) that were restored and not released yet."""
+        return {row["_id"] async for row in cls.raw().find({"_id": {"$gte": ""}, "held": True}, {"_id": 1})}

@@ -12,7 +12,9 @@ from rich.table import Table
 from app.settings import Settings, load_settings
 from scripts.target import NoTargetError, opened, reason
 
-cli = typer.Typer(add_completion=False, help="Archive the raw events of days that are over, restore them, list them.")
+cli = typer.Typer(
+    add_completion=False, help="Archive the raw events of days that are over, restore them, release them, list them."
+)
 
 
 @cli.callback(invoke_without_command=True)
@@ -28,8 +30,21 @@ def restore(
     first: Annotated[str, typer.Argument(metavar="FROM", help="A day, such as 2026-11-20.")],
     last: Annotated[str | None, typer.Argument(metavar="[TO]", help="The last day; FROM if absent.")] = None,
 ) -> None:
-    """Put days of an app back into the database, without those who were erased. Rollups do not change."""
+    """Put days of an app back into the database, without those who were erased. Rollups do not change.
+
+    They stay there until `archive release`.
+    """
     _run(lambda settings: _restore(settings, app_id, first, last or first))
+
+
+@cli.command()
+def release(
+    app_id: Annotated[str, typer.Argument(metavar="APP")],
+    first: Annotated[str, typer.Argument(metavar="FROM", help="A day, such as 2026-11-20.")],
+    last: Annotated[str | None, typer.Argument(metavar="[TO]", help="The last day; FROM if absent.")] = None,
+) -> None:
+    """Let restored days go: the next archiving takes their events out of the database again."""
+    _run(lambda _: _release(app_id, first, last or first))
 
 
 @cli.command(name="list")
@@ -97,6 +112,16 @@ async def _restore(settings: Settings, app_id: str, first: str, last: str) -> No
             put_back, left_out = await restore_day(settings, app_id, name.rpartition("/")[2])
             restored, left = restored + put_back, left + left_out
     typer.echo(f"{restored} events of {len(names)} days restored, {left} left out (there already, or erased).")
+    typer.echo(f"They stay until: python -m scripts archive release {app_id} {first} {last}")
+
+
+async def _release(app_id: str, first: str, last: str) -> None:
+    from app.analytics.restore import release_days  # noqa: PLC0415
+
+    count = await release_days(app_id, first, last)
+    if not count:
+        raise KeyError(f"no day of {app_id} from {first} to {last} is held")
+    typer.echo(f"{count} days are held no more: the next archiving takes their events away.")
 
 
 async def _list(app_id: str | None) -> None:
@@ -111,7 +136,7 @@ async def _list(app_id: str | None) -> None:
     for heading in ("events", "bytes", "in the database"):
         table.add_column(heading, justify="right")
     for row in rows:
-        inside = "no" if row["removed"] else "yes"
+        inside = "no" if row["removed"] else "yes, held" if row.get("held") else "yes"
         table.add_row(
             row["appId"], f"{row['day']:%Y-%m-%d}", row["file"], f"{row['rows']:,}", f"{row['bytes']:,}", inside
         )

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.analytics.archive_files import SUFFIX, DamagedArchiveError
@@ -19,6 +20,7 @@ from app.analytics.ledger import Ledger
 from app.analytics.recount import recount_day
 from app.analytics.rollup import MovedOnError
 from app.analytics.slots import DAY_MS, archived_id, day_start, milliseconds
+from app.database import transaction
 from app.settings import Settings
 from models.analytics import Analytics
 from models.app import App
@@ -81,8 +83,11 @@ async def apps_with_events(most: int) -> list[str]:
 
 
 async def due_days(moment: datetime) -> list[tuple[str, int]]:
-    """(App, day) of every sealed day that has raw events, once its seal is known everywhere and all is rolled up."""
-    state = await RollupState.read()
+    """(App, day) of every sealed day that has raw events, once its seal is known everywhere and all is rolled up.
+
+    A day that was restored is none until it is released.
+    """
+    state, held = await RollupState.read(), await ArchivedDay.find_held()
     found = []
     async for seal in Seal.raw().find({"_id": {"$gte": ""}}):
         if seal["updatedAt"] + SETTLED > min(moment, state.as_of + SETTLED):
@@ -94,7 +99,8 @@ async def due_days(moment: datetime) -> list[tuple[str, int]]:
             if row is None:
                 break
             day = milliseconds(row["timestamp"]) // DAY_MS
-            found.append((seal["_id"], day))
+            if archived_id(day, seal["_id"]) not in held:
+                found.append((seal["_id"], day))
             at = day_start(day + 1)
     return found
 
@@ -134,7 +140,7 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int | None:
     A day that was archived before and restored has its file already: that is read, and what it has is removed.
 
     Returns:
-        How many events were removed; None where another process is at this day.
+        How many events were removed; None where another process is at this day, or a restore holds it.
 
     Raises:
         DamagedArchiveError: a file is not what was written.
@@ -143,6 +149,8 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int | None:
     archive = archive_target(settings)
     name = archived_id(day, app_id)
     row = await ArchivedDay.raw().find_one({"_id": name})
+    if row is not None and row.get("held"):
+        return None
     if row is not None and row.get("state") != WRITING:
         ids = await _ids_of_known(archive, row, app_id, day)
     else:
@@ -151,10 +159,29 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int | None:
         return None
     removed = 0
     for start in range(0, len(ids), _BATCH):
-        batch = {"_id": {"$in": ids[start : start + _BATCH]}}
-        removed += (await Analytics.raw().delete_many(batch)).deleted_count
-    await ArchivedDay.raw().update_one({"_id": name}, {"$set": {"removed": True, "updatedAt": now()}})
+        taken = await _remove(name, ids[start : start + _BATCH])
+        if taken is None:
+            return None
+        removed += taken
+    await ArchivedDay.raw().update_one(_free(name), {"$set": {"removed": True, "updatedAt": now()}})
     return removed
+
+
+def _free(name: str) -> Raw:
+    """The filter of a day that no restore holds."""
+    return {"_id": name, "held": {"$ne": True}}
+
+
+async def _remove(name: str, ids: list[Any]) -> int | None:
+    """Remove events of a day, in a transaction that conflicts with a restore's hold. None where the day is held."""
+
+    async def work(session: AsyncClientSession) -> int | None:
+        still = {"$set": {"updatedAt": now()}}
+        if (await ArchivedDay.raw().update_one(_free(name), still, session=session)).matched_count == 0:
+            return None
+        return (await Analytics.raw().delete_many({"_id": {"$in": ids}}, session=session)).deleted_count
+
+    return await transaction(work)
 
 
 async def _write_first(archive: Target, row: Raw | None, app_id: str, day: int) -> list[Any] | None:

@@ -14,7 +14,7 @@ from models.base import now
 from models.deletion import Deletion
 from models.erasure import Erasure
 from models.rollup_state import RollupState
-from models.seal import Seal
+from models.seal import ArchivedDay, Seal
 
 _ROLL_UP: Final = "roll-up-analytics"
 _RECOUNT: Final = "recount-analytics"
@@ -23,6 +23,7 @@ _ARCHIVE: Final = "archive-analytics"
 _SINCE: Final = timedelta(hours=26)  # a night and what the one before may have missed
 _LEDGER: Final = timedelta(days=40)
 _TRIES: Final = 5
+_SHOWN: Final = 100
 PERIODIC: Final = {_ROLL_UP: 1.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
 
 
@@ -72,6 +73,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         async with claim.kept():  # a day's file may take longer than a lease
             await archive_due(settings, done)
             await rewrite_erased(settings, done)
+        await claim.renew(heldDays=sorted(await ArchivedDay.find_held())[:_SHOWN])
 
     return {_ROLL_UP: roll_up, _RECOUNT: recount, _FORGET: forget, _ARCHIVE: archive}
 

@@ -17,6 +17,7 @@ from models.person import person_key
 from models.rollup_state import RollupState
 from models.seal import WRITING, ArchivedDay
 
+_RELEASE: Final = {"$unset": {"held": ""}, "$inc": {"version": 1}}
 _BATCH: Final = 1000
 _TRIES: Final = 5
 _DUPLICATE_KEY: Final = 11000
@@ -25,6 +26,8 @@ _DUPLICATE_KEY: Final = 11000
 async def restore_day(settings: Settings, app_id: str, day: str) -> tuple[int, int]:
     """Put a day's events back from its file, without those of the erased. Rollups have them already, and do not change.
 
+    The day is held from before its first event is back: no archiving takes it away again until `release_days`.
+
     Returns:
         How many were put back, and how many were left out: erased, there already, or stored anew by their `messageId`.
 
@@ -32,9 +35,30 @@ async def restore_day(settings: Settings, app_id: str, day: str) -> tuple[int, i
         KeyError: there is no archive of this day.
         DamagedArchiveError: the file is not what was written.
     """
-    row = await ArchivedDay.raw().find_one({"_id": f"{app_id}/{day}"})
-    if row is None or row.get("state") == WRITING:
+    row = await _hold(f"{app_id}/{day}")
+    if row is None:
         raise KeyError(f"{app_id} has no archive of {day}")
+    try:
+        return await _put_back(settings, app_id, row)
+    except BaseException:
+        if not row.get("held"):  # else an earlier restore holds it
+            await ArchivedDay.raw().update_one({"_id": row["_id"]}, _RELEASE)
+        raise
+
+
+async def _hold(name: str) -> Raw | None:
+    """Hold a day; its entry as it was before, None where there is no archive of it."""
+    written = {"_id": name, "state": {"$ne": WRITING}}
+    return await ArchivedDay.raw().find_one_and_update(written, {"$set": {"held": True}, "$inc": {"version": 1}})
+
+
+async def release_days(app_id: str, first: str, last: str) -> int:
+    """End the hold on restored days of an app: the next archiving takes their events away again. How many were held."""
+    where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}, "held": True}
+    return (await ArchivedDay.raw().update_many(where, _RELEASE)).modified_count
+
+
+async def _put_back(settings: Settings, app_id: str, row: Raw) -> tuple[int, int]:
     ledger = await Ledger.since(None)
     await RollupState.ensure()
     rows = await asyncio.to_thread(archive_target(settings).read, row["file"], row["sha256"])

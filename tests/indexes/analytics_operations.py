@@ -9,6 +9,7 @@ from bson import ObjectId
 from app.database import transaction
 from models import (
     Analytics,
+    ArchivedDay,
     ExternalId,
     KeyUsage,
     PeopleDay,
@@ -61,5 +62,6 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
     "RollupState.take_number": [lambda: transaction(RollupState.take_number)],
     "RollupState.touch": [lambda: transaction(RollupState.touch)],
     "Seal.by_app": [Seal.by_app],
+    "ArchivedDay.find_held": [ArchivedDay.find_held],
     "Stored.fetch": [lambda: VisitSession.fetch(["a", "b"])],
 }

@@ -46,6 +46,10 @@ async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_
     assert (day["rows"], day["leftovers"], place.files()) == (2, [], [day["file"]])
     assert await restore.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
     assert await Analytics.raw().count_documents({}) == 3
+    assert await seal_and_archive(api.settings) == 0, "a restored day is held"
+    assert await Analytics.raw().count_documents({}) == 3
+    name = f"{day['day']:%Y-%m-%d}"
+    assert await restore.release_days("notes", name, name) == 1
     assert await seal_and_archive(api.settings) == 1  # takes the restored day away again
     assert await Analytics.raw().count_documents({}) == 1
 

@@ -132,11 +132,13 @@ async def test_events_that_the_file_lacks_are_put_into_it_before_they_go(make_ap
     one = await Analytics.raw().find_one({})
     assert one is not None
     await Analytics.raw().insert_one({**one, "_id": ObjectId()})
+    assert await restore.release_days("notes", day, day) == 1
     assert await archive.archive_due(api.settings) == 1
     assert await Analytics.raw().count_documents({}) == 0
     (entry,) = await ArchivedDay.raw().find({}).to_list()
     assert (entry["rows"], place.files()) == (6, [entry["file"]])
     assert await restore.restore_day(api.settings, "notes", day) == (6, 0)
+    assert await restore.release_days("notes", day, day) == 1
     place.overwrite(entry["file"], b"damaged")
     with pytest.raises(DamagedArchiveError):
         await archive.archive_due(api.settings)
@@ -154,6 +156,7 @@ async def test_days_of_the_former_form_stay_readable(make_api: MakeApi, tmp_path
     await ArchivedDay.raw().update_one(where, {"$set": {"file": former, "version": 1}, "$unset": {"state": ""}})
     day = f"{entry['day']:%Y-%m-%d}"
     assert await restore.restore_day(api.settings, "notes", day) == (5, 0)
+    assert await restore.release_days("notes", day, day) == 1
     assert await archive.archive_due(api.settings) == 1
     assert await Analytics.raw().count_documents({}) == 0
     await cast.owner.delete("/v1/users/me")

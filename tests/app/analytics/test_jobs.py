@@ -67,10 +67,18 @@ def test_the_worker_rolls_up_recounts_and_the_archive_is_kept_by_commands(mongod
         assert (OLD[:10] in listed, "no" in listed.split()) == (True, True)
         assert satchel.database["analytics"].count_documents({}) == 2
         restored = scripts(satchel, "archive", "restore", "notes", OLD[:10])
-        assert restored.stdout == "1 events of 1 days restored, 0 left out (there already, or erased).\n", (
-            restored.stderr
-        )
+        release = f"archive release notes {OLD[:10]} {OLD[:10]}"
+        assert restored.stdout == (
+            "1 events of 1 days restored, 0 left out (there already, or erased).\n"
+            f"They stay until: python -m scripts {release}\n"
+        ), restored.stderr
+        assert scripts(satchel, "archive").stdout.startswith("0 days with 0 events archived")
         assert satchel.database["analytics"].count_documents({}) == 3
+        assert "held" in scripts(satchel, "archive", "list", "notes").stdout
+        released = scripts(satchel, *release.split())
+        assert released.stdout == "1 days are held no more: the next archiving takes their events away.\n"
+        again = scripts(satchel, *release.split())
+        assert (again.returncode, again.stderr) == (1, f"no day of notes from {OLD[:10]} to {OLD[:10]} is held\n")
         missing = scripts(satchel, "archive", "restore", "notes", "2001-01-01")
         assert (missing.returncode, missing.stderr) == (1, "notes has no archive of 2001-01-01 to 2001-01-01\n")
         del satchel.environment["SATCHEL_ANALYTICS_ARCHIVE"]

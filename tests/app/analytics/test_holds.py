@@ -1,0 +1,65 @@
+"""A restored day stays: whatever archives meanwhile takes nothing of it away until it is released."""
+
+import asyncio
+
+import pytest
+
+from app.analytics import archive, restore
+from app.analytics.archive_files import DamagedArchiveError
+from models.analytics import Analytics
+from models.base import now
+from models.seal import ArchivedDay
+from tests.app.analytics.conftest import Place, opened, seal_and_archive
+from tests.app.analytics.test_archivers import Gate
+from tests.conftest import MakeApi
+
+
+async def name_of_the_day() -> str:
+    (entry,) = await ArchivedDay.raw().find({}).to_list()
+    return f"{entry['day']:%Y-%m-%d}"
+
+
+async def test_a_restored_day_outlasts_any_number_of_runs_and_goes_by_command(make_api: MakeApi, place: Place) -> None:
+    api, _ = await opened(make_api, place)
+    assert await seal_and_archive(api.settings) == 1
+    day = await name_of_the_day()
+    assert await restore.restore_day(api.settings, "notes", day) == (5, 0)
+    for _ in range(3):
+        assert await seal_and_archive(api.settings) == 0
+        await archive.rewrite_erased(api.settings)
+    assert (await Analytics.raw().count_documents({}), await ArchivedDay.find_held()) == (5, {f"notes/{day}"})
+    assert await restore.release_days("notes", "2001-01-01", "2001-12-31") == 0
+    assert [await restore.release_days("notes", day, day) for _ in range(2)] == [1, 0]
+    assert await seal_and_archive(api.settings) == 1
+    assert (await Analytics.raw().count_documents({}), await ArchivedDay.find_held()) == (0, set())
+
+
+@pytest.mark.parametrize("step", ["_ids_of_known", "_remove"])
+async def test_an_archiving_that_had_begun_before_the_restore_takes_nothing_of_it(
+    make_api: MakeApi, place: Place, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    api, _ = await opened(make_api, place)
+    assert await seal_and_archive(api.settings) == 1
+    day = await name_of_the_day()
+    await restore.restore_day(api.settings, "notes", day)
+    await restore.release_days("notes", day, day)
+    ((app_id, number),) = await archive.due_days(now())
+    gate = Gate(getattr(archive, step))
+    monkeypatch.setattr(archive, step, gate)
+    late = asyncio.create_task(archive.archive_day(api.settings, app_id, number))
+    await gate.reached.wait()
+    await restore.restore_day(api.settings, "notes", day)
+    gate.open.set()
+    assert await late is None
+    (entry,) = await ArchivedDay.raw().find({}).to_list()
+    assert (await Analytics.raw().count_documents({}), entry["removed"], entry["held"]) == (5, False, True)
+
+
+async def test_a_restore_that_fails_holds_nothing(make_api: MakeApi, place: Place) -> None:
+    api, _ = await opened(make_api, place)
+    assert await seal_and_archive(api.settings) == 1
+    (entry,) = await ArchivedDay.raw().find({}).to_list()
+    place.overwrite(entry["file"], b"damaged")
+    with pytest.raises(DamagedArchiveError):
+        await restore.restore_day(api.settings, "notes", await name_of_the_day())
+    assert await ArchivedDay.find_held() == set()
