@@ -207,7 +207,10 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     ],
     KeyUsage: [Index({"expiresAt": 1}, "TTL: forgotten after two days", {"expireAfterSeconds": 0})],
     ArchivedDay: [Index({"appId": 1, "day": 1}, "what is archived of an app")],
-    Erasure: [Index({"at": 1}, "erasures since an archive was last rewritten")],
+    Erasure: [
+        Index({"at": 1}, "erasures since an archive was last rewritten"),
+        Index({"digests": 1}, "Erasure.erased_keys: whether a late event is by an id that was an erased user's"),
+    ],
     ApiKey: [
         Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
         Index(

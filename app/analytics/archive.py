@@ -15,7 +15,6 @@ from pymongo.errors import DuplicateKeyError
 
 from app.analytics.archive_files import SUFFIX, DamagedArchiveError
 from app.analytics.archive_target import Target, archive_target
-from app.analytics.deletion import digest_of
 from app.analytics.ledger import Ledger
 from app.analytics.recount import recount_day
 from app.analytics.rollup import MovedOnError
@@ -25,6 +24,7 @@ from app.settings import Settings
 from models.analytics import Analytics
 from models.app import App
 from models.base import Raw, now
+from models.erasure import digest_of
 from models.rollup_state import RollupState
 from models.seal import WRITING, WRITTEN, ArchivedDay, Seal
 from models.session import VisitSession

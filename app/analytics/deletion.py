@@ -4,7 +4,6 @@ The events leave the rollups, the person's numbers leave the bitmaps of the raw 
 goes with the user, and the ledger tells the archives.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +18,9 @@ from app.relations.witness import witness
 from models.analytics import Analytics
 from models.app import App
 from models.base import Raw, now
-from models.erasure import Erasure
-from models.person import Person, PersonMerge, person_key
+from models.erasure import Erasure, digest_of
+from models.external_id import ExternalId
+from models.person import IdentityJoin, Person, PersonMerge, person_key
 from models.rollup_state import RollupState
 from models.session import VisitSession
 
@@ -62,9 +62,20 @@ async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None
         await _note(row["userId"], [row["number"]], digest, session)
 
 
-def digest_of(key: str) -> str:
-    """A person's key in the ledger: its SHA-256."""
-    return hashlib.sha256(key.encode()).hexdigest()
+@witness(IdentityJoin)
+async def note_joined_keys(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Keep that an id was joined to a person who goes, carried out or not."""
+    for row in rows:
+        if row.get("userId") is not None:
+            await _note(row["userId"], [], [digest_of(row["_id"])], session)
+
+
+@witness(ExternalId)
+async def note_external_ids(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Keep that an external id was a person's who goes, whether an event had it or not."""
+    for row in rows:
+        key = person_key({"appId": row["appId"], "externalId": row["externalId"]})
+        await _note(row["userId"], [], [] if key is None else [digest_of(key)], session)
 
 
 async def _numbers(users: set[ObjectId], session: AsyncClientSession) -> BitMap:
@@ -81,15 +92,15 @@ async def _numbers(users: set[ObjectId], session: AsyncClientSession) -> BitMap:
 
 
 async def _note_digests(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Put each user into the ledger, with the other ids by which archived events may know them."""
+    """Put each user into the ledger, with the other ids by which archived and late events may know them."""
     keys: dict[ObjectId, set[str]] = {}
     for row in rows:
         if (user := row.get("userId")) is None:
             continue
         found = keys.setdefault(user, set())
-        unnamed = {name: value for name, value in row.items() if name != "userId"}
-        if (key := person_key(unnamed)) is not None:
-            found.add(digest_of(key))
+        for name in ("externalId", "anonymousId"):
+            if (key := person_key({"appId": row["appId"], name: row.get(name)})) is not None:
+                found.add(digest_of(key))
     for user, digests in keys.items():
         await _note(user, [], sorted(digests), session, sum(row.get("userId") == user for row in rows))
 

@@ -19,11 +19,14 @@ from app.validation import validation_problem
 from models.analytics import Analytics, AnalyticsContent, DuplicateMessages
 from models.base import Raw, now, parse_id
 from models.deletion import Deletion
+from models.erasure import Erasure
+from models.person import person_key
 from models.user import User
 from models.values import Json
 
 MAX_EVENTS: Final = 500
 _RACES: Final = 20
+_WAS_ERASED: Final = "this id was a user's who was erased"
 _IN_TIME: Final = timedelta(seconds=5)
 _ONE: Final = TypeAdapter(AnalyticsContent)
 
@@ -79,8 +82,11 @@ async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
     await _authorize(principal, [told], intake)
+    await _find_external([told], intake)
     if told.user is not None and not await _exists(told.user, intake):
         raise Invalid.field("/userId", "unknown_user", "there is no such user")
+    if _key(told) in await _erased_keys([told]):
+        raise Invalid.field(_pointer(told), "unknown_user", _WAS_ERASED)
     return await store(principal, [told], [], intake)
 
 
@@ -142,7 +148,7 @@ async def _store(
         How many were stored, and how many there were: the others were stored before, or come twice.
     """
     for attempt in range(_RACES):
-        good = await _of_living(good, bad, intake, lenient=lenient)
+        good = await _of_unerased(await _of_living(good, bad, intake, lenient=lenient), bad)
         rows = _rows(good, received)
         if not rows:
             return 0, 0
@@ -272,6 +278,36 @@ async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenien
             told.user = None
         living.append(told)
     return living
+
+
+async def _of_unerased(good: list[Told], bad: list[Bad]) -> list[Told]:
+    """Those by ids that were no erased user's; the others are bad, and nothing is kept of them."""
+    erased = await _erased_keys(good)
+    if not erased:
+        return good
+    bad += [
+        Bad(told.sent, _pointer(told), "unknown_user", _WAS_ERASED, told.content.app_id)
+        for told in good
+        if _key(told) in erased
+    ]
+    return [told for told in good if _key(told) not in erased]
+
+
+async def _erased_keys(good: list[Told]) -> set[str | None]:
+    keys = {key for told in good if told.user is None and (key := _key(told)) is not None}
+    return {*await Erasure.erased_keys(keys)} if keys else set()
+
+
+def _key(told: Told) -> str | None:
+    """By which key the person is known; of one who is ours, none that an erasure notes."""
+    content = told.content
+    external = None if told.user is not None else content.user_id
+    anonymous = content.anonymous_id
+    return person_key({"appId": content.app_id, "userId": told.user, "externalId": external, "anonymousId": anonymous})
+
+
+def _pointer(told: Told) -> str:
+    return "/anonymousId" if told.content.user_id is None else "/userId"
 
 
 async def _exists(user_id: ObjectId, intake: Intake) -> bool:

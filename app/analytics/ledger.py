@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 from bson import ObjectId
 
-from app.analytics.deletion import digest_of
 from models.base import Raw
-from models.erasure import Erasure
+from models.erasure import Erasure, digest_of
 from models.person import person_key
 
 

@@ -10,6 +10,7 @@ from app.database import transaction
 from models import (
     Analytics,
     ArchivedDay,
+    Erasure,
     ExternalId,
     KeyUsage,
     PeopleDay,
@@ -48,6 +49,7 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
         lambda: PeopleDay.stamps(DAY, now(), {"scope": {"$in": ["*", "c:error"]}, "level": 3}),
     ],
     "Person.find_by_keys": [lambda: Person.find_by_keys(["u:1", "x:app1:7"])],
+    "Erasure.erased_keys": [lambda: Erasure.erased_keys(["app1/a:1", "app1/e:2"])],
     "Person.numbers_of": [lambda: Person.numbers_of([ME])],
     "PersonMerge.pending": [PersonMerge.pending],
     "QuarantinedEvent.add_all": [quarantine],
