@@ -20,9 +20,11 @@ from app.analytics.recount import recount_day
 from app.analytics.rollup import MovedOnError
 from app.analytics.slots import DAY_MS, archived_id, day_start, milliseconds
 from app.database import transaction
+from app.observability import log
 from app.settings import Settings
 from models.analytics import Analytics
 from models.app import App
+from models.aside import ROW_FAULTS
 from models.base import Raw, now
 from models.erasure import digest_of
 from models.rollup_state import RollupState
@@ -33,6 +35,7 @@ SETTLED: Final = timedelta(seconds=60)
 _BATCH: Final = 1000
 _TRIES: Final = 5
 _KEPT_SESSIONS: Final = timedelta(days=2)
+_DAY_FAULTS: Final = (DamagedArchiveError, FileNotFoundError, *ROW_FAULTS)
 Progress = Callable[[str, int], Awaitable[None]]
 """Told the day (`<app>/<day>`) and the events done, after each day."""
 
@@ -112,14 +115,14 @@ async def archive_due(settings: Settings, progress: Progress = _silent, moment: 
         How many days; not those at which another process is.
 
     Raises:
-        DamagedArchiveError, FileNotFoundError: the file of a day that was archived before; the other days are done.
+        DamagedArchiveError, FileNotFoundError, KeyError, ...: of a day that is amiss; the other days are done.
     """
-    done, faults = 0, []
+    done, faults = 0, list[Exception]()
     for app_id, day in await due_days(moment or now()):
         try:
             rows = await archive_day(settings, app_id, day)
-        except (DamagedArchiveError, FileNotFoundError) as fault:
-            faults.append(fault)
+        except _DAY_FAULTS as fault:
+            faults.append(_told(archived_id(day, app_id), fault))
             continue
         if rows is not None:
             done += 1
@@ -245,14 +248,29 @@ async def rewrite_erased(settings: Settings, progress: Progress = _silent) -> in
 
     Returns:
         How many events were taken out.
+
+    Raises:
+        DamagedArchiveError, FileNotFoundError, KeyError, ...: of a day that is amiss; the other days are done.
     """
     archive = archive_target(settings)
-    total = 0
+    total, faults = 0, list[Exception]()
     async for row in ArchivedDay.raw().find({"_id": {"$gte": ""}}):
-        taken = await _rewrite_day(archive, row)
+        try:
+            taken = await _rewrite_day(archive, row)
+        except _DAY_FAULTS as fault:
+            faults.append(_told(row["_id"], fault))
+            continue
         total += taken
         await progress(row["_id"], taken)
+    if faults:
+        raise faults[0]
     return total
+
+
+def _told(name: str, fault: Exception) -> Exception:
+    """The fault of a day, after it was told."""
+    log.error("a day of the archive is amiss", day=name, error=type(fault).__name__)
+    return fault
 
 
 async def _rewrite_day(archive: Target, row: Raw) -> int:

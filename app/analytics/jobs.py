@@ -10,6 +10,7 @@ from app.analytics.rollup import WINDOW, MovedOnError, advance
 from app.jobs import Claim, Handler
 from app.observability import log
 from app.settings import Settings
+from models.aside import ROW_FAULTS
 from models.base import now
 from models.deletion import Deletion
 from models.erasure import Erasure
@@ -91,16 +92,21 @@ async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
     """Recount every day that got events in the last hours and is not sealed.
 
     Returns:
-        `{"days", "events", "mended": {collection: documents}}`.
+        `{"days", "events", "mended": {collection: documents}}`, and `failed`, where days could not be.
     """
     seals = await Seal.by_app()
     mended: dict[str, int] = {}
-    days = events = 0
+    days = events = failed = 0
     for app_id, day in await days_touched(now() - _SINCE):
         sealed_to = seals.get(app_id)
         if sealed_to is not None and day * 86_400 < sealed_to.timestamp():
             continue
-        found = await _recount(app_id, day)
+        try:
+            found = await _recount(app_id, day)
+        except ROW_FAULTS as error:
+            log.error("a day could not be recounted", app=app_id, day=day, error=type(error).__name__)
+            failed += 1
+            continue
         days, events = days + 1, events + found.events
         for name, count in found.mended.items():
             mended[name] = mended.get(name, 0) + count
@@ -108,7 +114,7 @@ async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
             log.warning("rollups differed from the events", app=app_id, day=day, mended=found.mended)
         if claim is not None:
             await claim.renew(days=days)
-    return {"days": days, "events": events, "mended": mended}
+    return {"days": days, "events": events, "mended": mended, **({"failed": failed} if failed else {})}
 
 
 async def _recount(app_id: str, day: int) -> Found:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from app import jobs
+from app.cards import delivery
 from app.cards.jobs import tell_batch
 from app.jobs import Claim, claim, ensure_periodic, keep_jobs, pull_in, run_one
 from app.observability import SET_ASIDE
@@ -231,3 +233,22 @@ async def test_the_loop_that_pulls_jobs_in_outlives_whatever_it_meets(
     monkeypatch.setattr("app.jobs.pull_in", fails)
     await keep_jobs(base_settings, stop)
     assert stop.is_set()
+
+
+async def test_the_loops_of_a_worker_outlive_whatever_a_row_brings(
+    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delivery and jobs: a fault that nobody foresaw is told, and the loop comes by again."""
+    settings = base_settings.model_copy(update={"worker_poll_seconds": 0.01})
+    for name, loop in (("deliver_due", delivery.deliver), ("run_one", None)):
+        stop, calls = asyncio.Event(), list[int]()
+
+        async def odd(*_: Any, calls: list[int] = calls, stop: asyncio.Event = stop) -> None:
+            calls.append(1)
+            if len(calls) == 3:
+                stop.set()
+            raise TypeError("odd")
+
+        monkeypatch.setattr(delivery if loop else jobs, name, odd)
+        await (loop(settings, stop) if loop else jobs.work({}, stop, 0.01))
+        assert len(calls) == 3

@@ -1,11 +1,13 @@
-"""A restored day stays: whatever archives meanwhile takes nothing of it away until it is released."""
+"""A restored day stays until it is released, whatever archives meanwhile; a day that is amiss keeps no other."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from app.analytics import archive, restore
+from app.analytics import archive, jobs, restore
 from app.analytics.archive_files import DamagedArchiveError
+from app.analytics.recount import Found
 from models.analytics import Analytics
 from models.base import now
 from models.seal import ArchivedDay
@@ -63,3 +65,43 @@ async def test_a_restore_that_fails_holds_nothing(make_api: MakeApi, place: Plac
     with pytest.raises(DamagedArchiveError):
         await restore.restore_day(api.settings, "notes", await name_of_the_day())
     assert await ArchivedDay.find_held() == set()
+
+
+ODD: dict[str, dict[str, Any]] = {"version": {"version": "x"}, "file": {"file": None}, "leftovers": {"leftovers": 7}}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_a_day_whose_entry_is_odd_keeps_no_other_from_being_rewritten(
+    make_api: MakeApi, place: Place, odd: str
+) -> None:
+    api, cast = await opened(make_api, place)
+    assert await seal_and_archive(api.settings) == 1
+    (entry,) = await ArchivedDay.raw().find({}).to_list()
+    await ArchivedDay.raw().insert_one({**entry, "_id": "a-first/2026-01-01", "erasedTo": None, **ODD[odd]})
+    await cast.owner.delete("/v1/users/me")
+    with pytest.raises(archive._DAY_FAULTS):
+        await archive.rewrite_erased(api.settings)
+    row = await ArchivedDay.raw().find_one({"_id": entry["_id"]})
+    assert row is not None
+    assert row["rows"] == 2, "without the erased"
+
+
+async def test_a_day_that_cannot_be_recounted_keeps_no_other(
+    make_api: MakeApi, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened(make_api, place)
+    counted = list[int]()
+
+    async def lately(_: Any) -> list[tuple[str, int]]:
+        return [("notes", 1), ("notes", 2)]
+
+    async def recount(_: str, day: int) -> Found:
+        if day == 1:
+            raise KeyError("timestamp")
+        counted.append(day)
+        return Found("notes", day, 3, {})
+
+    monkeypatch.setattr(jobs, "days_touched", lately)
+    monkeypatch.setattr(jobs, "recount_day", recount)
+    assert await jobs.recount_lately() == {"days": 1, "events": 3, "mended": {}, "failed": 1}
+    assert counted == [2]
