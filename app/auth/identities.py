@@ -112,7 +112,7 @@ async def link(
             raise Invalid.field("/code", "refused", CODE_REFUSED)
         if not await evidence.consume(session):
             raise Invalid.field("/idToken", "refused", "the ID token was used before")
-        known = await AuthIdentity.find_by_provider(evidence.provider, evidence.provider_id, session=session)
+        known = await _known(evidence.provider, evidence.provider_id, session)
         if known is not None:
             if known.user_id != user_id:
                 raise Duplicate("another user signs in in this way")
@@ -176,7 +176,7 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
     async def work(session: AsyncClientSession) -> User:
         if not await challenge.consume(session=session):
             raise Invalid.field("/code", "refused", CODE_REFUSED)
-        known = await AuthIdentity.find_by_provider(EMAIL, address, session=session)
+        known = await _known(EMAIL, address, session)
         if known is not None and known.user_id != user_id:
             raise Duplicate("another user signs in by this email")
         if not await take_email(address, user_id, session):
@@ -234,8 +234,8 @@ async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientS
     An email that the evidence proves is theirs from now on, unless somebody else has verified it, or they have another.
     """
     trusted = evidence.verified and evidence.email is not None and evidence.provider in settings.joining_providers
-    known = await AuthIdentity.find_by_provider(evidence.provider, evidence.provider_id, session=session)
-    if known is not None and known.user_id in await living(User, [known.user_id], session=session):
+    known = await _known(evidence.provider, evidence.provider_id, session)
+    if known is not None:
         said = (evidence.email, evidence.verified)
         if evidence.email is not None and said != (known.email, known.email_verified):
             fields = {"email": evidence.email, "emailVerified": evidence.verified}
@@ -243,8 +243,6 @@ async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientS
         if trusted:
             await own_email(known.user_id, evidence.email or "", session)
         return known.user_id, False
-    if known is not None:  # of a user whose deletion is not swept yet
-        await AuthIdentity.raw().delete_one({"_id": known.id}, session=session)
     holder = await User.raw().find_one({"email": evidence.email}, session=session) if trusted else None
     verified = holder is not None and holder.get("emailVerifiedAt") is not None
     if holder is not None and verified and await is_living(User, holder, session=session):
@@ -256,6 +254,15 @@ async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientS
     with_email = trusted and await take_email(evidence.email or "", user_id, session)
     await _make_user(user_id, evidence, session, with_email=with_email)
     return user_id, True
+
+
+async def _known(provider: str, provider_id: str, session: AsyncClientSession) -> AuthIdentity | None:
+    """The identity of somebody who is here; that of a user whose deletion is not swept yet goes now."""
+    known = await AuthIdentity.find_by_provider(provider, provider_id, session=session)
+    if known is None or known.user_id in await living(User, [known.user_id], session=session):
+        return known
+    await AuthIdentity.raw().delete_one({"_id": known.id}, session=session)
+    return None
 
 
 async def _make_user(

@@ -8,7 +8,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.senders import Notice, Recipient, Sender
-from app.living import is_living
+from app.users.emails import free_email
 from models.audit_event import AuditEvent
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import now
@@ -29,11 +29,12 @@ async def take_email(email: str, taker: ObjectId, session: AsyncClientSession) -
     Returns:
         Whether it is free; not where another user has verified it, or signs in by it.
     """
+    await free_email(email, taker, session)
     row = await User.raw().find_one({"email": email}, session=session)
     if row is None or row["_id"] == taker:
         return True
     holder = User.from_stored(row)
-    if await is_living(User, row, session=session) and await _has_shown(holder, email, session):
+    if await _has_shown(holder, email, session):
         return False
     kept = holder.account_id is not None and not await _is_claimed(holder.account_id, email, session)
     fields = {"email": None, "emailVerifiedAt": None, "claimedEmail": email if kept else None}

@@ -16,6 +16,7 @@ from app.patches import PatchKind, apply_patch
 from app.principal import Principal, refuse_admin
 from app.turns import turn
 from app.users.accounts import account_of, check_move
+from app.users.emails import free_email
 from app.users.views import current, user_view
 from app.validation import validation_problem
 from models.activity import Activity, ActivityContent
@@ -65,6 +66,8 @@ async def add_user(
     user = User(id=user_id, account_id=account_id, **content.model_dump(by_alias=False))
     if account_id is not None:
         user.email, user.claimed_email = None, content.email
+    elif content.email is not None:
+        await free_email(content.email, user_id, session)
     await user.add(session)
     await Profile(user_id=user_id, display_name=content.name).add(session)
     await Preferences(user_id=user_id).add(session)
@@ -135,12 +138,15 @@ async def patch_user(
 async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User | None:
     """Set fields of a user who is still as read, None otherwise.
 
-    A grant is recorded, and another account is referred to, in the same transaction.
+    A grant is recorded, an email freed, and another account referred to, in the same transaction.
     """
+    email: str | None = fields.get("email")
     before = user.model_dump(by_alias=True, include=set(_AUDITED))
     granted: dict[str, Any] = {name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields}
 
     async def work(session: AsyncClientSession) -> User | None:
+        if email is not None:
+            await free_email(email, ObjectId(user.id), session)
         changed = await User.change({"_id": user.id}, fields, expected=user.version, session=session)
         if changed is not None and "accountId" in fields:
             await check_move(user, fields["accountId"], session)
@@ -148,7 +154,7 @@ async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User
             await AuditEvent.record("grant", caller.name, user_id=user.id, detail=granted, session=session)
         return changed
 
-    if granted or "accountId" in fields:
+    if granted or email is not None or "accountId" in fields:
         return await transaction(work)
     return await User.change({"_id": user.id}, fields, expected=user.version, session=joined())
 
