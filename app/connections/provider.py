@@ -14,8 +14,9 @@ _MINOR_DIGITS: Final = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
     **dict.fromkeys(("PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
 }
-"""Digits of minor units (ISO 4217) where they are not two."""
+"""Digits of minor units where they are not two: ISO 4217, list one, compared with PyPI's `iso4217` 1.16."""
 
 
 class LoginNeeded(Exception):
