@@ -29,7 +29,7 @@ Format = Annotated[
 ]
 Compare = Annotated[
     Literal["previous"] | None,
-    Query(description="`previous` adds the figure of the span of the same length before, as `previous`."),
+    Query(description="`previous` adds the figure of the span before, bucket by bucket, as `previous`."),
 ]
 
 

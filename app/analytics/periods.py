@@ -37,6 +37,12 @@ class Bucket:
         first, last = -(-self.start // SLOT_MS), self.end // SLOT_MS
         return first, max(first, last)
 
+    def cut(self, since: int = 0, to: int | None = None) -> "Bucket":
+        """The part from so many milliseconds after its beginning to so many after it, as far as it goes."""
+        begins = milliseconds(self.time)
+        end = self.end if to is None else min(self.end, begins + to)
+        return Bucket(self.time, min(max(self.start, begins + since), end), end)
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -80,7 +86,9 @@ class Period:
         return cls(start, end, interval, zone, buckets or (Bucket(edges[0], first, last),))
 
     def previous(self) -> "Period":
-        """The span of the same length before this one, in as many buckets.
+        """The span before this one, in as many buckets, of which the first and the last are cut as these are.
+
+        Days are compared with the same days of the week: those so many whole weeks before that none is in both spans.
 
         Raises:
             Invalid: it reaches beyond the calendar.
@@ -91,14 +99,22 @@ class Period:
             raise Invalid.field("?compare", "out_of_range", "the span before reaches beyond the calendar") from None
 
     def _previous(self) -> "Period":
-        if self.interval is None or self.interval == "minute":
-            return Period.of(self.start - (self.end - self.start), self.start, self.interval, self.zone)
+        if self.interval is None:
+            return Period.of(self.start - (self.end - self.start), self.start, None, self.zone)
         count = len(self.buckets)
         start = self.buckets[0].time
-        for _ in range(count):
+        for _ in range(-(-count // 7) * 7 if self.interval == "day" else count):
             start = floor(start - timedelta(milliseconds=1), self.interval, self.zone)
-        end = floor(self.start, self.interval, self.zone)
-        return Period.of(start, end, self.interval, self.zone)
+        end = start
+        for _ in range(count):
+            end = _NEXT[self.interval](end, self.zone)
+        buckets = list(Period.of(start, end, self.interval, self.zone).buckets)
+        first, last = self.buckets[0], self.buckets[-1]
+        if last.end < milliseconds(_NEXT[self.interval](last.time, self.zone)):
+            buckets[-1] = buckets[-1].cut(to=last.end - milliseconds(last.time))
+        buckets[0] = buckets[0].cut(since=first.start - milliseconds(first.time))
+        start, end = moment_of(buckets[0].start), moment_of(buckets[-1].end)
+        return Period(start, end, self.interval, self.zone, tuple(buckets))
 
     def with_days_before(self, count: int) -> "Period":
         """The days of this span and so many before them, each by the calendar; as far as the calendar goes."""

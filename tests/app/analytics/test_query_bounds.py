@@ -28,7 +28,7 @@ SPAN = {"from": at(0), "to": at(60)}
 
 @pytest.mark.parametrize("rolled_up", [True, False])
 async def test_an_answer_has_so_many_rows_at_most(cast: Cast, rolled_up: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    await happen(cast.owner, (-20, "before"), (1, "a"), (13, "b"), (14, "a"))
+    await happen(cast.owner, (-160, "before"), (1, "a"), (13, "b"), (14, "a"))
     if rolled_up:
         await roll_up()
 
