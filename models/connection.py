@@ -1,5 +1,6 @@
 """Connections: a person's login at a bank, by the token that the provider gave for it (seed 000)."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,13 +27,22 @@ class RunningSync(Fields):
     rows: int = 0
 
 
+class SetAside(Fields):
+    """What could not be read of an account: a transaction by the provider's id, or `balance`."""
+
+    account_id: Annotated[str, Field(description="The provider's.")]
+    provider_id: str
+    reason: str
+    seen_in: Annotated[str, Field(description="The pass of a sync that has last met it.")]
+
+
 class Connection(HoldsSecrets, OwnedByUser):
     """One login at one institution; a user may have several at the same.
 
     `cursor` says how far a sync has come and is written with the rows that it covers; `sync_fence` grows with each
     sync, and what it writes names the fence that it was given. `authenticated_at` is when the token was last seen to
     work after it was given. `failures` counts what went wrong in a row, for the backoff. `hinted` says that the
-    provider told of news that no pass has begun to read since.
+    provider told of news that no pass has begun to read since. `set_aside` is what could not be read, 1,000 at most.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
@@ -52,12 +62,23 @@ class Connection(HoldsSecrets, OwnedByUser):
     full_sync_at: Timestamp | None = None
     failures: int = 0
     hinted: bool | None = None
+    set_aside: list[SetAside] = Field(default_factory=list)
     sync_fence: int = 0
     running: RunningSync | None = None
     guard: int = 0
 
     class Settings:
         name = "connections"
+
+    @property
+    def unreadable(self) -> int:
+        """How much could not be read."""
+        return len(self.set_aside)
+
+    @property
+    def unreadable_reasons(self) -> dict[str, int]:
+        """The same by reason."""
+        return dict(Counter(each.reason for each in self.set_aside))
 
     @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list[ObjectId]:
@@ -88,14 +109,20 @@ class Connection(HoldsSecrets, OwnedByUser):
         result = await self.raw().update_one(self._held(), {"$set": {"running.until": until}})
         return result.matched_count == 1
 
-    async def note_progress(self, cursor: str, until: datetime, rows: int, *, session: Session) -> bool:
+    async def note_progress(
+        self, cursor: str, until: datetime, rows: int, aside: list[SetAside], *, session: Session
+    ) -> bool:
         """Move the cursor on and renew the lease, in the transaction that writes the rows it covers.
 
         Returns:
             False where the lease was lost, or the token replaced: that transaction must not commit.
         """
         update = {
-            "$set": {"cursor": cursor, "running.until": until},
+            "$set": {
+                "cursor": cursor,
+                "running.until": until,
+                "setAside": [each.model_dump(by_alias=True) for each in aside],
+            },
             "$inc": {"running.pages": 1, "running.rows": rows},
         }
         result = await self.raw().update_one(self._held(), update, session=session)

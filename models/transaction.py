@@ -108,6 +108,12 @@ class Transaction(TransactionContent, OwnedByUser):
         return len(fresh) + len(changed)
 
     @classmethod
+    async def keep(cls, account_id: ObjectId, provider_ids: Sequence[str], seen_in: str, session: Session) -> None:
+        """Leave transactions as they are that a pass has met and cannot read."""
+        where = {"bankAccountId": account_id, "providerId": {"$in": list(provider_ids)}}
+        await cls.raw().update_many(where, {"$set": {"seenIn": seen_in}}, session=session)
+
+    @classmethod
     async def find_unseen(
         cls, account_id: ObjectId, since: str | None, seen_in: str, limit: int
     ) -> list["Transaction"]:

@@ -1,6 +1,7 @@
 """What a provider of bank data is asked for, and how it may refuse; Teller's API and the sandbox are such providers."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
@@ -41,6 +42,21 @@ class PageLost(Exception):
     """The transaction to go on after is not there any more: read the account from its newest again."""
 
 
+class UnreadableAmount(TryLater):
+    """An amount that is no number, or has more digits than its currency."""
+
+    def __init__(self) -> None:
+        super().__init__("malformed_answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A transaction that cannot be read, by its id; `reason` is `amount` or `malformed`."""
+
+    provider_id: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class ToldAccount:
     """An account as the provider tells it; `enrollment_id` is its id of the login."""
@@ -62,12 +78,12 @@ class BankProvider(Protocol):
         ...
 
     async def balance(self, account: ToldAccount) -> int | None:
-        """What is on an account, in minor units; None where the bank does not tell."""
+        """What is on an account, in minor units; None where the bank does not tell. Raises UnreadableAmount."""
         ...
 
     async def transactions(
         self, account_id: str, currency: str, *, after: str | None, since: str | None
-    ) -> list[TransactionContent]:
+    ) -> Sequence[TransactionContent | Unreadable]:
         """A page of an account's transactions, newest first; an empty one is the end.
 
         Args:
@@ -82,7 +98,9 @@ class BankProvider(Protocol):
         """
         ...
 
-    async def transaction(self, account_id: str, currency: str, transaction_id: str) -> TransactionContent | None:
+    async def transaction(
+        self, account_id: str, currency: str, transaction_id: str
+    ) -> TransactionContent | Unreadable | None:
         """One transaction; None where the provider does not have it (any more)."""
         ...
 
@@ -95,12 +113,12 @@ def minor_units(amount: Any, currency: str) -> int:
     """A decimal number in minor units: `"86.46"` US dollars are 8646.
 
     Raises:
-        TryLater: it is no number, or has more digits than the currency.
+        UnreadableAmount: it is no number, or has more digits than the currency.
     """
     try:
         scaled = Decimal(amount).scaleb(_MINOR_DIGITS.get(currency, 2))
         if not isinstance(amount, str) or scaled != scaled.to_integral_value() or abs(scaled) >= 2**63:
-            raise TryLater("malformed_answer")
+            raise UnreadableAmount
         return int(scaled)
     except (InvalidOperation, TypeError, ValueError, OverflowError):
-        raise TryLater("malformed_answer") from None
+        raise UnreadableAmount from None

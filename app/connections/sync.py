@@ -6,7 +6,7 @@ the last one and some before them (what is pending may move), now and then every
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -16,20 +16,29 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.connections.provider import AccountClosed, BankProvider, PageLost, ToldAccount
+from app.connections.provider import (
+    AccountClosed,
+    BankProvider,
+    PageLost,
+    ToldAccount,
+    Unreadable,
+    UnreadableAmount,
+)
 from app.database import transaction
 from app.outgoing import TryLater
 from app.relations.guards import refer
 from app.settings import Settings
 from models.bank_account import BankAccount
 from models.base import Raw, now, rfc3339
-from models.connection import Connection
+from models.connection import Connection, SetAside
 from models.transaction import Transaction, TransactionContent
 
 LEASE: Final = timedelta(seconds=60)
 _REMOVALS: Final = 25
 _MOST_PAGES: Final = 10_000
 _MOST_RESTARTS: Final = 3
+_MOST_ASIDE: Final = 1_000
+_BALANCE: Final = "balance"
 
 
 class PagingFailed(TryLater):
@@ -102,6 +111,7 @@ class Pass:
         self._provider = provider
         self._settings = settings
         self._user_id = connection.user_id
+        self._aside = connection.set_aside
 
     async def run(self, seconds: float) -> bool:
         """Sync until done or the time is over.
@@ -143,21 +153,27 @@ class Pass:
             raise LostSync
         told = await self._provider.accounts()
         balances: dict[str, int | None] = {}
+        odd: list[str] = []
         for account in told:
             if account.status == "open":
-                balances[account.id] = await self._provider.balance(account)
+                try:
+                    balances[account.id] = await self._provider.balance(account)
+                except UnreadableAmount:
+                    odd.append(account.id)
                 if not await self._connection.renew(now() + LEASE):
                     raise LostSync
         last_full = self._connection.full_sync_at
         full = last_full is None or now() - last_full > timedelta(days=self._settings.sync_full_days)
         fresh = {account.id: PydanticObjectId() for account in told}
-        enrollment = _enrollment_of(told)
+        enrollment, pass_id = _enrollment_of(told), str(ObjectId())
+        there = {account.id for account in told}
+        self._aside = [each for each in self._aside if each.account_id in there and each.provider_id != _BALANCE]
+        for account_id in odd:
+            self._set_aside(account_id, [Unreadable(_BALANCE, "balance")], (), pass_id)
 
         async def work(session: AsyncClientSession) -> Cursor:
             ids = await self._store_accounts(told, balances, fresh, session)
-            cursor = Cursor(
-                str(ObjectId()), full, [str(ids[account.id]) for account in told if account.status == "open"]
-            )
+            cursor = Cursor(pass_id, full, [str(ids[account.id]) for account in told if account.status == "open"])
             await self._note(cursor, len(told), session)
             await self._note_login(enrollment, session)
             return cursor
@@ -224,12 +240,29 @@ class Pass:
         pending = await Transaction.oldest_pending(ObjectId(account.id))
         return min(window, pending) if pending else window
 
-    async def _store(self, account: BankAccount, page: Sequence[TransactionContent], cursor: Cursor) -> Cursor:
+    def _set_aside(self, account_id: str, odd: Sequence[Unreadable], met: Collection[str], pass_id: str) -> None:
+        """Note what of an account cannot be read, and forget what was so before of what is met now."""
+        fresh = {each.provider_id: each.reason for each in odd}
+        kept = [each for each in self._aside if each.account_id != account_id or each.provider_id not in {*met, *fresh}]
+        added = [
+            SetAside(account_id=account_id, provider_id=name, reason=reason, seen_in=pass_id)
+            for name, reason in fresh.items()
+        ]
+        self._aside = [*kept, *added][:_MOST_ASIDE]
+
+    async def _store(
+        self, account: BankAccount, page: Sequence[TransactionContent | Unreadable], cursor: Cursor
+    ) -> Cursor:
         account_id = PydanticObjectId(account.id)
+        read = [each for each in page if isinstance(each, TransactionContent)]
+        odd = [each for each in page if isinstance(each, Unreadable)]
+        self._set_aside(account.provider_id, odd, {each.provider_id for each in page}, cursor.pass_id)
 
         async def work(session: AsyncClientSession) -> None:
             await refer(Transaction, {"bankAccountId": account_id, "userId": self._user_id}, session)
-            changed = await Transaction.store(self._user_id, account_id, page, cursor.pass_id, session)
+            changed = await Transaction.store(self._user_id, account_id, read, cursor.pass_id, session)
+            if odd:
+                await Transaction.keep(account_id, [each.provider_id for each in odd], cursor.pass_id, session)
             await self._note(cursor, changed, session)
 
         await transaction(work)
@@ -239,20 +272,28 @@ class Pass:
         """Remove what the pass has not met and the provider, asked for each by its id, does not have."""
         account_id = PydanticObjectId(account.id)
         unseen = await Transaction.find_unseen(account_id, cursor.since, cursor.pass_id, _REMOVALS)
-        found, gone = list[TransactionContent](), list[ObjectId]()
+        found, gone, odd = list[TransactionContent](), list[ObjectId](), list[Unreadable]()
         for row in unseen:
             told = await self._provider.transaction(account.provider_id, account.currency, row.provider_id)
             if told is None:
                 gone.append(ObjectId(row.id))
+            elif isinstance(told, Unreadable):
+                odd.append(told)
             else:
                 found.append(told)
         done = len(unseen) < _REMOVALS
         following = cursor.next_account() if done else cursor
+        self._set_aside(account.provider_id, odd, {each.provider_id for each in found}, cursor.pass_id)
+        if done and cursor.full:
+            name = account.provider_id
+            self._aside = [each for each in self._aside if each.account_id != name or each.seen_in == cursor.pass_id]
 
         async def work(session: AsyncClientSession) -> None:
             changed = len(gone)
             if found:
                 changed += await Transaction.store(self._user_id, account_id, found, cursor.pass_id, session)
+            if odd:
+                await Transaction.keep(account_id, [each.provider_id for each in odd], cursor.pass_id, session)
             if gone:
                 await Transaction.raw().delete_many({"_id": {"$in": gone}}, session=session)
             if done and cursor.begun is not None:
@@ -272,7 +313,7 @@ class Pass:
         return cursor.next_account()
 
     async def _note(self, cursor: Cursor, rows: int, session: AsyncClientSession) -> None:
-        if not await self._connection.note_progress(cursor.dump(), now() + LEASE, rows, session=session):
+        if not await self._connection.note_progress(cursor.dump(), now() + LEASE, rows, self._aside, session=session):
             raise LostSync
 
     async def _note_login(self, enrollment: str | None, session: AsyncClientSession) -> None:

@@ -13,6 +13,8 @@ from app.connections.provider import (
     PageLost,
     Revoked,
     ToldAccount,
+    Unreadable,
+    UnreadableAmount,
     minor_units,
 )
 from app.observability import log
@@ -45,6 +47,12 @@ class _Balances(BaseModel):
     available: str | None = None
 
 
+class _Identified(BaseModel, extra="allow"):
+    """What a row has to have: without it nothing is known of it, nor where to go on."""
+
+    id: Id
+
+
 class _Transaction(BaseModel):
     """What is taken of Teller's transaction."""
 
@@ -56,7 +64,9 @@ class _Transaction(BaseModel):
 
 
 _ACCOUNTS: Final = TypeAdapter(list[_Account])
-_TRANSACTIONS: Final = TypeAdapter(list[_Transaction])
+_TRANSACTION: Final = TypeAdapter(_Transaction)
+_IDENTIFIED: Final = TypeAdapter(_Identified)
+_ROWS: Final = TypeAdapter(list[_Identified])
 
 
 class Teller:
@@ -96,7 +106,7 @@ class Teller:
 
     async def transactions(
         self, account_id: str, currency: str, *, after: str | None, since: str | None
-    ) -> list[TransactionContent]:
+    ) -> list[TransactionContent | Unreadable]:
         """`GET /accounts/{id}/transactions` with `count`, `from_id` and `start_date`."""
         query = {"count": str(PAGE)}
         if after is not None:
@@ -105,7 +115,7 @@ class Teller:
             query["start_date"] = since
         answer = await self._http.send("GET", f"/accounts/{_part(account_id)}/transactions", query=query)
         if answer.is_success:
-            return [_content(told, currency) for told in _checked(_TRANSACTIONS, answer)]
+            return [_content(told, currency) for told in _checked(_ROWS, answer)]
         if _error_code(answer).startswith(_DISCONNECTED):
             raise _refusal(answer)
         if after is not None and answer.status in (400, 404, 422):
@@ -114,12 +124,14 @@ class Teller:
             raise AccountClosed
         raise _refusal(answer)
 
-    async def transaction(self, account_id: str, currency: str, transaction_id: str) -> TransactionContent | None:
+    async def transaction(
+        self, account_id: str, currency: str, transaction_id: str
+    ) -> TransactionContent | Unreadable | None:
         """`GET /accounts/{id}/transactions/{id}`."""
         path = f"/accounts/{_part(account_id)}/transactions/{_part(transaction_id)}"
         answer = await self._http.send("GET", path)
         if answer.is_success:
-            return _content(_checked(TypeAdapter(_Transaction), answer), currency)
+            return _content(_checked(_IDENTIFIED, answer), currency)
         if answer.status in (404, 410) and not _error_code(answer).startswith(_DISCONNECTED):
             return None
         raise _refusal(answer)
@@ -170,10 +182,17 @@ def _checked(adapter: TypeAdapter[Any], answer: Answer) -> Any:
         raise TryLater("malformed_answer") from None
 
 
-def _content(told: _Transaction, currency: str) -> TransactionContent:
+def _content(row: _Identified, currency: str) -> TransactionContent | Unreadable:
+    try:
+        told = _TRANSACTION.validate_python(row.model_dump())
+        amount = minor_units(told.amount, currency)
+    except UnreadableAmount:
+        return Unreadable(row.id, "amount")
+    except ValidationError:
+        return Unreadable(row.id, "malformed")
     return TransactionContent(
         provider_id=told.id,
-        amount=minor_units(told.amount, currency),
+        amount=amount,
         date=told.date,
         description=told.description or "",
         status=told.status,

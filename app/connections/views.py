@@ -43,6 +43,12 @@ class ConnectionView(View):
     status_reason: str | None = None
     last_sync_at: Timestamp | None = None
     next_attempt_at: Annotated[Timestamp | None, Field(description="When it is synced next.")] = None
+    unreadable: Annotated[
+        int, Field(exclude_if=lambda count: not count, description="What could not be read; the rest is synced.")
+    ] = 0
+    unreadable_reasons: Annotated[
+        dict[str, int], Field(exclude_if=lambda reasons: not reasons, description="The same by reason.")
+    ] = Field(default_factory=dict)
     user: Embedded = None
 
 

@@ -42,7 +42,8 @@ async def page() -> None:
 
     async def work(session: Any) -> None:
         await Transaction.store(connection.user_id, ACCOUNTS[0], told, "p2", session)  # type: ignore[arg-type]
-        await connection.note_progress("{}", SOON, 3, session=session)
+        await Transaction.keep(ACCOUNTS[0], ["txn1"], "p2", session)
+        await connection.note_progress("{}", SOON, 3, [], session=session)
 
     await transaction(work)
 
@@ -108,6 +109,7 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Transaction.list_of": [listed],
     "Transaction.oldest_pending": [lambda: Transaction.oldest_pending(ACCOUNTS[0])],
     "Transaction.store": [page],
+    "Transaction.keep": [page],
     "Transaction.find_unseen": [
         lambda: Transaction.find_unseen(ACCOUNTS[3], None, "p2", 5),
         lambda: Transaction.find_unseen(ACCOUNTS[3], "2026-11-01", "p2", 5),
