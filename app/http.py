@@ -73,6 +73,8 @@ class StrictRoute(APIRoute):
                 bind_cursors(scope, request.query_params.multi_items())
             try:
                 return await handler(StrictRequest(scope, request.receive))
+            except ClientDisconnect:
+                return Response()  # to nobody
             except NotFound:
                 if scope.get(REPEATS):
                     raise ResultGone(GONE) from None

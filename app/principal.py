@@ -339,7 +339,12 @@ def _named_user(caller: Principal, scope: Any) -> ObjectId | None:
     named = scope.get("path_params", {}).get("userId")
     if caller.kind == "key":
         return parse_id(named) if isinstance(named, str) else None
-    return caller.id if named in (None, "me", str(caller.id)) else None
+    return caller.id if named is None or _is(caller, named) else None
+
+
+def _is(caller: Principal, named: object) -> bool:
+    """Whether a path names the caller: as `me`, or by their id, in whatever case its digits are."""
+    return named == "me" or (isinstance(named, str) and parse_id(named) == caller.id)
 
 
 async def _as_of_now(user: Principal, access: Access | None, scope: Any) -> Principal:
@@ -351,7 +356,7 @@ async def _as_of_now(user: Principal, access: Access | None, scope: Any) -> Prin
     if user.claims_admin or (access is not None and not access.public and (access.live or not access.owner)):
         return await live(user)
     named = scope.get("path_params", {}).get("userId")
-    is_own = named in ("me", str(user.id)) if named is not None else access is None or access.public
+    is_own = _is(user, named) if named is not None else access is None or access.public
     return user if is_own or user.app_id is not None else await live(user, admins_only=True)
 
 

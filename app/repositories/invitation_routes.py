@@ -12,7 +12,7 @@ from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
 from app.idempotency import IdempotencyClaim, Repeated, write_once
 from app.living import only_living
 from app.principal import Caller, authorize
-from app.repositories.invitations import accept, decline
+from app.repositories.invitations import accept, accepted, decline
 from app.repositories.projects import find_project
 from app.repositories.views import InvitationToMe, OpenInvitation, ProjectView
 from models.base import Raw, parse_id
@@ -58,8 +58,12 @@ def _to_me(row: Raw, project: Raw) -> InvitationToMe:
 async def accept_mine(projectId: ProjectId, caller: Caller, claim: IdempotencyClaim, response: Response) -> ProjectView:
     """The project, whose member the caller is from now on; a repeat is answered alike."""
     authorize(caller, "users:write", user_id=caller.id)
-    work = partial(accept, caller.id, parse_id(projectId))
-    project = await write_once(claim, work, lambda _: work())
+    project_id = parse_id(projectId)
+
+    async def again(_: Repeated) -> Project:
+        return await accepted(caller.id, project_id)
+
+    project = await write_once(claim, partial(accept, caller.id, project_id), again)
     response.headers["ETag"] = etag(project.version, project.id)
     return ProjectView.model_validate(project)
 

@@ -1,5 +1,6 @@
 """The rules of invitations: who is asked into a project and who is put there, accepting, declining, withdrawing."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -9,11 +10,12 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
-from app.errors import Invalid, NotFound
+from app.errors import Invalid, NotFound, ResultGone
+from app.http import GONE
 from app.living import is_living
 from app.principal import Principal
 from app.relations.guards import refer
-from app.repositories.projects import add_member, put_member
+from app.repositories.projects import NotMember, add_member, put_member
 from models.base import now
 from models.invitation import Invitation
 from models.project import Member, Project, ProjectRole
@@ -54,10 +56,24 @@ async def place_member(caller: Principal, project: Project, user_id: ObjectId, r
         Invalid: the project has as many members or invitations as it may.
         NotFound: a key or an admin names a user who is not there, or the project went meanwhile.
     """
-    at_once = caller.kind == "key" or caller.is_admin or project.role_of(user_id) is not None
-    if at_once or await _are_colleagues(caller.id, user_id):
+    if caller.kind == "key" or caller.is_admin or await _are_colleagues(caller.id, user_id):
         return Placed(*await put_member(project, user_id, role))
+    if project.role_of(user_id) is not None:
+        with suppress(NotMember):  # who has left meanwhile is invited like anybody else
+            return Placed(*await put_member(project, user_id, role, only_members=True))
     return Placed(project, invitation=await _invite(ObjectId(project.id), user_id, role))
+
+
+async def accepted(user_id: ObjectId, project_id: ObjectId | None) -> Project:
+    """The project that was joined by an earlier request.
+
+    Raises:
+        ResultGone: it is not there any more, or the user is not in it.
+    """
+    found = await Project.find_by_id(project_id) if project_id is not None else None
+    if found is None or found.role_of(user_id) is None:
+        raise ResultGone(GONE)
+    return found
 
 
 async def find_offer(project: Project, user_id: ObjectId) -> Invitation:

@@ -102,8 +102,14 @@ async def patch_project(project: Project, kind: PatchKind, patch: Json, expected
             await patience.again()
 
 
-async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> tuple[Project, bool]:
-    """Give a user a role in a project.
+class NotMember(Exception):
+    """Whose role was to change is no member (any more)."""
+
+
+async def put_member(
+    project: Project, user_id: ObjectId, role: ProjectRole, *, only_members: bool = False
+) -> tuple[Project, bool]:
+    """Give a user a role in a project; where `only_members`, one who is in it at that moment.
 
     Returns:
         The project, and whether the user is new to it.
@@ -111,10 +117,13 @@ async def put_member(project: Project, user_id: ObjectId, role: ProjectRole) -> 
     Raises:
         Restricted: the project would be without an admin.
         NotFound: there is no such user, or the project went meanwhile.
+        NotMember: only members were meant, and they are none.
     """
     async with turn(Project, project.id) as patience:
         while True:
             before = project.role_of(user_id)
+            if before is None and only_members:
+                raise NotMember
             if before == role:
                 return project, False
             member = Member(user_id=PydanticObjectId(user_id), role=role)

@@ -176,6 +176,8 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
     stored = content.model_dump(by_alias=True)
+    if stored["email"] == before.get("email"):  # in another spelling, which changes nothing
+        changed.discard("email")
     if "accountId" in changed:
         stored["accountId"] = account_of(after.get("accountId"))
     unverified = {"emailVerifiedAt": None, "claimedEmail": None} if "email" in changed else {}

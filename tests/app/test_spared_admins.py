@@ -91,7 +91,7 @@ async def test_a_token_that_a_key_asked_for_changes_no_admin(cast: Cast, api: Ap
     before = api.caller(minted.json()["accessToken"], user_id)
     await User.raw().update_one({"_id": ObjectId(user_id)}, {"$set": {"role": "admin"}})
     stored = await everything_of(before)
-    for named in ("me", user_id):
+    for named in ("me", user_id, user_id.upper()):
         refused = await asked(before, route, named)
         assert (refused.status_code, refused.json().get("detail")) == (403, REFUSED)
     assert await everything_of(before) == stored

@@ -11,6 +11,7 @@ from models.app_data import AppData
 from models.user import User
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.harness import Api
 
 PLANTED = "sk_planted-key-that-no-log-may-show"
 
@@ -56,3 +57,37 @@ async def test_a_traceback_shows_no_local_variables(
     assert "unexpected" in written
     assert "RuntimeError" in written
     assert PLANTED not in written
+
+
+@pytest.mark.parametrize("headers", [[], [(b"idempotency-key", b"gone")]], ids=["plain", "with-a-key"])
+async def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_fault_of_ours(
+    headers: list[tuple[bytes, bytes]], api: Api, cast: Cast
+) -> None:
+    messages = iter([{"type": "http.request", "body": b'{"na', "more_body": True}, {"type": "http.disconnect"}])
+    statuses = []
+
+    async def receive() -> Any:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 200))
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "PATCH",
+        "scheme": "http",
+        "path": "/v1/users/me/profile",
+        "raw_path": b"/v1/users/me/profile",
+        "query_string": b"",
+        "client": ("127.0.0.1", 1),
+        "headers": [
+            (b"host", b"satchel"),
+            (b"authorization", f"Bearer {cast.owner.credential}".encode()),
+            (b"content-type", b"application/merge-patch+json"),
+            *headers,
+        ],
+    }
+    await api.app(scope, receive, send)
+    assert all(status < 500 for status in statuses)
+    assert 'route="/v1/users/{userId}/profile",status="500"' not in (await cast.nobody.get("/metrics")).text

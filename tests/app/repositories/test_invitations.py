@@ -9,7 +9,9 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
+from app.principal import Principal
 from app.relations import audit
+from app.repositories.invitations import place_member
 from models import Invitation, Project
 from models.base import Raw, now
 from models.relations import references_of
@@ -353,3 +355,30 @@ async def test_members_who_are_no_admins_neither_invite_nor_see_whom_others_have
     assert (await cast.stranger.get(f"/v1/projects/{project}/invitations")).status_code == 403
     listed = await (await api.key("projects:read")).get(f"/v1/projects/{project}/invitations")
     assert listed.json()["items"] == []
+
+
+async def test_a_late_repeat_of_an_acceptance_accepts_no_later_invitation(cast: Cast) -> None:
+    project, key = await new_project(cast.owner), {"Idempotency-Key": "once"}
+    await invite(cast.owner, project, cast.stranger.id)
+    assert (await accept(cast.stranger, project, headers=key)).status_code == 200
+    assert (await accept(cast.stranger, project, headers=key)).status_code == 200
+    assert (await cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")).status_code == 204
+    assert (await invite(cast.owner, project, cast.stranger.id, "admin")).status_code == 202
+    repeated = await accept(cast.stranger, project, headers=key)
+    assert (repeated.status_code, repeated.json()["code"]) == (404, "result_gone")
+    assert await members(cast, project) == [(cast.owner.id, "admin")]
+    assert len(await invitations(cast.stranger)) == 1
+
+
+async def test_who_has_just_left_is_invited_and_not_put_back(cast: Cast) -> None:
+    """The project was read before they left, as by a request that came at the same moment."""
+    project = await new_project(cast.owner)
+    await invite(cast.owner, project, cast.stranger.id)
+    await accept(cast.stranger, project)
+    as_read = await Project.find_by_id(ObjectId(project))
+    assert as_read is not None
+    assert (await cast.stranger.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")).status_code == 204
+    owner = Principal("user", ObjectId(cast.owner.id))
+    placed = await place_member(owner, as_read, ObjectId(cast.stranger.id), "admin")
+    assert placed.status == 202
+    assert await members(cast, project) == [(cast.owner.id, "admin")]

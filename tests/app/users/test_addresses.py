@@ -1,7 +1,9 @@
 """People are found by their address as it is written, and what is no address is said to be none."""
 
 import pytest
+from bson import ObjectId
 
+from models.base import now
 from models.user import User
 from tests.cast import Cast
 
@@ -49,3 +51,16 @@ async def test_a_stored_address_that_is_none_by_a_later_rule_is_still_shown(cast
     assert "a\u200bb@example.com" in [user["email"] for user in listed]
     mended = await cast.admin.merge(f"/v1/users/{cast.owner.id}", {"email": "ab@example.com"})
     assert (mended.status_code, mended.json()["email"]) == (200, "ab@example.com")
+
+
+async def test_another_spelling_of_the_same_address_changes_nothing(cast: Cast) -> None:
+    made = (await cast.admin.post("/v1/users", json={"email": "ann@example.com"})).json()
+    await User.raw().update_one({"_id": ObjectId(made["id"])}, {"$set": {"emailVerifiedAt": now()}})
+    path = f"/v1/users/{made['id']}"
+    for spelled in ("Ann@Example.com", "ann@EXAMPLE.com"):
+        answer = await cast.admin.merge(path, {"email": spelled})
+        assert (answer.status_code, answer.json()["email"]) == (200, "ann@example.com")
+        assert answer.json()["emailVerifiedAt"] is not None
+        assert answer.json()["version"] == made["version"]
+    other = (await cast.admin.merge(path, {"email": "bea@example.com"})).json()
+    assert (other["email"], other.get("emailVerifiedAt")) == ("bea@example.com", None)
