@@ -116,7 +116,8 @@ async def test_a_span_that_ends_before_it_begins_is_refused(cast: Cast, name: st
 async def test_a_parameter_that_comes_twice_is_refused_unless_it_is_a_list(cast: Cast, name: str) -> None:
     method, path = place_of(name)
     for parameter, schema in parameters(name).items():
-        answer = await cast.admin.request(method, path, params={parameter: ["a", "a"]})
+        caller = cast.owner if "/users/me/" in path else cast.admin  # a key is nobody's `me`
+        answer = await caller.request(method, path, params={parameter: ["a", "a"]})
         if schema.get("type") == "array":
             assert answer.status_code == 200
         else:

@@ -131,18 +131,18 @@ async def test_a_put_that_failed_leaves_no_claim_and_one_with_a_precondition_rep
 async def test_a_member_is_added_once(cast: Cast) -> None:
     project = (await cast.owner.post("/v1/projects", json={"name": "Notes"})).json()["id"]
     path = f"/v1/projects/{project}/members/{cast.stranger.id}"
-    first, repeat = await twice(cast.owner, "PUT", path, {"role": "member"})
+    first, repeat = await twice(cast.admin, "PUT", path, {"role": "member"})
     assert (first.status_code, repeat.status_code, repeat.json()) == (201, 201, first.json())
     await cast.owner.put(path, json={"role": "admin"})
-    late = await cast.owner.put(path, json={"role": "member"}, headers={"Idempotency-Key": "k"})
+    late = await cast.admin.put(path, json={"role": "member"}, headers={"Idempotency-Key": "k"})
     assert (late.status_code, late.json()["role"]) == (201, "admin")
     taken_out = [await cast.owner.delete(path, headers={"Idempotency-Key": "d"}) for _ in range(2)]
     assert [answer.status_code for answer in taken_out] == [204, 204]
-    await cast.owner.put(path, json={"role": "member"})
+    await cast.admin.put(path, json={"role": "member"})
     assert (await cast.owner.delete(path, headers={"Idempotency-Key": "d"})).status_code == 204
     assert (await cast.owner.get(path)).json()["role"] == "member"
     await cast.owner.delete(path)
-    gone = await cast.owner.put(path, json={"role": "member"}, headers={"Idempotency-Key": "k"})
+    gone = await cast.admin.put(path, json={"role": "member"}, headers={"Idempotency-Key": "k"})
     assert (gone.status_code, gone.json()["code"]) == (404, "result_gone")
 
 

@@ -97,7 +97,7 @@ async def test_of_many_syncs_only_the_last_that_began_writes_and_only_until_it_e
             if kind == "renew":
                 assert await chosen.renew(later) is is_held
             elif kind == "progress":
-                assert await chosen.note_progress(f"c{number}", later, 1, session=None) is is_held
+                assert await chosen.note_progress(f"c{number}", later, 1, [], session=None) is is_held
                 cursor = f"c{number}" if is_held else cursor
             elif kind == "hint":
                 assert await chosen.take_hint() is is_held
