@@ -52,7 +52,7 @@ async def readyz(request: Request) -> dict[str, Any]:
         with pymongo.timeout(1):
             await client().admin.command("ping")
             missing = await sync.missing(database, lean=request.app.state.settings.lean_indexes)
-            steps = await migrations.pending()
+            steps = [] if getattr(request.app.state, "steps_taken", False) else await migrations.pending()
     except PyMongoError:
         raise Unavailable("the database cannot be reached") from None
     found = {"missingIndexes": missing, "pendingSteps": steps}
@@ -60,6 +60,7 @@ async def readyz(request: Request) -> dict[str, Any]:
         raise Unavailable("indexes are missing: python -m scripts indexes apply", extra=found)
     if steps:
         raise Unavailable("the data is of an earlier version: python -m scripts migrate", extra=found)
+    request.app.state.steps_taken = True  # none is ever taken back, and a new version is another process
     return {"status": "ready", **found, "clockAheadSeconds": round(CLOCK.ahead(), 3)}
 
 

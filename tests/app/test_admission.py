@@ -101,6 +101,7 @@ async def test_a_body_that_arrives_into_a_full_house_goes_before_those_who_wait(
     body = SlowBody(b"12")
     sending = _send(user, VALUE, body)
     await _begun(body)
+    assert (await api.client.get("/readyz")).status_code == 200  # from now on it finds nothing, so nothing holds it up
     done: list[str] = []
     async with failing(client, "find", "findAndModify", mode="alwaysOn", blockConnection=True, blockTimeMS=200):
         reading = [asyncio.create_task(user.get("/v1/users/me")) for _ in range(4)]
