@@ -19,9 +19,10 @@ from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_secon
 from scripts.bench.report import Comparison, Measured, machine, tables
 from scripts.bench.traffic import WORKLOADS
 from scripts.mongod import Embedded, MongodError, start_mongod
+from scripts.serve import FACTORY
 
 _WARM_UP: Final = 0.25
-_SATCHEL, _BARE = "app.main:create_app", "scripts.bench.bare:create_app"
+_BARE = "scripts.bench.bare:create_app"
 
 
 def main(
@@ -120,6 +121,6 @@ def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, connections))
     where = machine(mongodb)
     variables = environment(list(chosen.items()))
-    satchel = stack.enter_context(Server.start("satchel", _SATCHEL, environment=variables, folder=folder))
+    satchel = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
     bare = stack.enter_context(Server.start("bare", _BARE, environment=variables, folder=folder))
     return Bench(satchel, bare, stack.enter_context(LoadGenerator.start(plan)), mongod), where

@@ -33,6 +33,7 @@ from models.base import Raw, now
 from scripts.bench.data import fill
 from scripts.bench.processes import ROOT, LoadGenerator, Server, environment, stop
 from scripts.mongod import end_with_starter, start_mongod
+from scripts.serve import FACTORY
 
 _WORKLOAD: Final = "mix"
 _CHUNK: Final = 10_000
@@ -117,9 +118,7 @@ def main(
         with Progress(console=console, transient=True) as bar:
             user_id, key = asyncio.run(_crowd(settings, mongod.uri, documents, bar))
         variables = environment(list(chosen.items()))
-        server = stack.enter_context(
-            Server.start("satchel", "app.main:create_app", environment=variables, folder=folder)
-        )
+        server = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
         load = stack.enter_context(LoadGenerator.start(plan))
         worker = Worker(variables, folder / "worker.log")
         stack.callback(worker.end)

@@ -25,7 +25,7 @@ from scripts.bench.processes import BenchError, LoadGenerator, Server, end_at_si
 from scripts.bench.report import machine
 from scripts.bench.watch import Watch, memory, seconds_until_healthy
 from scripts.mongod import MongodError, start_mongod
-from scripts.serve import raise_file_limit
+from scripts.serve import FACTORY, raise_file_limit
 
 _WARM_UP: Final = (64, 3.0)
 """Connections and seconds before the first round, so that pools, caches and routes are made."""
@@ -211,7 +211,7 @@ def _start(stack: ExitStack) -> tuple[Bench, dict[str, Any]]:
     where = machine(mongodb)
     variables = environment(list(chosen.items()))
     patient = "app.patience:PatientProtocol"  # as `python -m scripts serve` has it
-    satchel = Server.start("satchel", "app.main:create_app", environment=variables, folder=folder, http=patient)
+    satchel = Server.start("satchel", FACTORY, environment=variables, folder=folder, http=patient)
     stack.enter_context(satchel)
     bare = stack.enter_context(
         Server.start("bare", "scripts.bench.bare:create_app", environment=variables, folder=folder)

@@ -17,6 +17,7 @@ from app.tokens import load_tokens
 from scripts.bench.data import Plan, fill
 from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, end_at_sigterm, environment
 from scripts.mongod import MongodError, start_mongod
+from scripts.serve import FACTORY
 
 GOAL: Final = 0.05
 _CALLS: Final = 50_000
@@ -51,9 +52,7 @@ def _measure(seconds: float, rounds: int) -> dict[str, Any]:
         settings = Settings.model_validate(chosen)
         plan, _ = asyncio.run(fill(settings, mongod.uri, 16))
         variables = environment(list(chosen.items()))
-        server = stack.enter_context(
-            Server.start("satchel", "app.main:create_app", environment=variables, folder=folder)
-        )
+        server = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
         load = stack.enter_context(LoadGenerator.start(plan))
         load.play(server, "read", seconds)
         reads = [_microseconds_of_a_read(load, server, seconds) for _ in range(rounds)]

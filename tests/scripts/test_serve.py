@@ -34,7 +34,18 @@ def test_it_serves_with_patient_connections(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(command, "raise_file_limit", lambda: None)
     monkeypatch.setattr(command, "load_settings", lambda: Settings(_env_file=None))
     command.serve()
-    config = uvicorn.Config("app.main:create_app", **run)
+    config = uvicorn.Config(command.FACTORY, **run)
     config.load_app = lambda: lambda: None  # type: ignore[method-assign]
     config.load()
     assert config.http_protocol_class is PatientProtocol
+
+
+def test_what_the_start_made_is_not_searched_for_cycles_again() -> None:
+    code = (
+        "import gc, os; from uvicorn import Config; from scripts.serve import FACTORY; "
+        "os.environ['SATCHEL_MONGODB_URI'] = 'mongodb://127.0.0.1:1'; "
+        "app = Config(FACTORY, factory=True); app.load(); "
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000, gc.get_threshold())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=3) == ["True", "True", "True", "(5000, 20, 20)\n"]
