@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.failures import sentence_of
 from app.observability import JOBS, log
 from app.settings import Settings
 from models.aside import ROW_FAULTS, counted, tell
-from models.base import Raw, now
+from models.base import Raw, Session, now
 from models.job import Job
 
 LEASE: Final = timedelta(seconds=30)
@@ -47,6 +48,14 @@ class Claim:
         """
         fields: dict[str, Any] = {f"progress.{name}": value for name, value in progress.items()}
         await self._write({"$set": {**fields, "leasedUntil": now() + LEASE, "updatedAt": now()}})
+
+    async def hold(self, session: AsyncClientSession) -> None:
+        """Have the transaction of this session commit only while the job is held by this claim.
+
+        Raises:
+            LostLease: another worker has the job.
+        """
+        await self._write({"$set": {"updatedAt": now()}}, session)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -85,8 +94,8 @@ class Claim:
         fields = {"lastError": sentence_of(error), "runAt": moment + wait, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
 
-    async def _write(self, update: Mapping[str, Any]) -> None:
-        result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update)
+    async def _write(self, update: Mapping[str, Any], session: Session = None) -> None:
+        result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update, session=session)
         if result.matched_count == 0:
             raise LostLease
 

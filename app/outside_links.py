@@ -16,7 +16,6 @@ Remove = Callable[[OutsideLink, str], Awaitable[None]]
 """Removes one link, given its token; a link that is gone already is no error. Raises TryLater."""
 
 _GIVEN_UP_AFTER: Final = timedelta(days=30)
-_BATCH: Final = 50
 
 
 async def remove_due(kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Claim | None = None) -> int:
@@ -32,15 +31,14 @@ async def remove_due(kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Cl
         How many are gone.
     """
     removed = 0
-    while due := await OutsideLink.find_due(kind, now(), _BATCH):
-        for link in due:
-            try:
-                removed += await _remove_one(link, remove, keyring)
-            except ROW_FAULTS as error:
-                tell(OutsideLink, link.id, error)
-                await _put_off(link, "unreadable", None)
-            if claim is not None:
-                await claim.renew(removed=removed)
+    while (link := await OutsideLink.claim(kind)) is not None:
+        try:
+            removed += await _remove_one(link, remove, keyring)
+        except ROW_FAULTS as error:
+            tell(OutsideLink, link.id, error)
+            await _put_off(link, "unreadable", None)
+        if claim is not None:
+            await claim.renew(removed=removed)
     return removed
 
 
@@ -55,15 +53,13 @@ async def _remove_one(link: OutsideLink, remove: Remove, keyring: KeyRing) -> bo
     except TryLater as error:
         await _put_off(link, error.reason, error.retry_after)
         return False
-    await OutsideLink.raw().delete_one({"_id": link.id})
-    return True
+    return await link.remove()
 
 
 async def _put_off(link: OutsideLink, reason: str, told: float | None) -> None:
     moment = now()
     if moment - link.created_at > _GIVEN_UP_AFTER:
         log.error("an outside link was given up", kind=link.kind, origin=str(link.origin_id), reason=reason)
-        await OutsideLink.raw().delete_one({"_id": link.id})
+        await link.remove()
         return
-    fields = {"nextAttemptAt": moment + backoff(link.attempts + 1, told), "lastError": reason, "updatedAt": moment}
-    await OutsideLink.raw().update_one({"_id": link.id}, {"$set": fields, "$inc": {"attempts": 1}})
+    await link.put_off(moment + backoff(link.attempts + 1, told), reason)

@@ -277,7 +277,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     RepositoryConnection: [
         Index({"projectId": 1}, "RepositoryConnection.find_by_project (seed 003)"),
         Index({"repositoryUrl": 1}, "one project to a repository (seed 003)", UNIQUE),
-        Index({"nextHealthCheckAt": 1}, "RepositoryConnection.find_due: health checks", SPARSE),
+        Index({"nextHealthCheckAt": 1}, "RepositoryConnection.claim_due: health checks", SPARSE),
     ],
     WebhookEvent: [
         Index({"connectionId": 1, "deliveryId": 1}, "each delivery is stored once", UNIQUE),
@@ -292,7 +292,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"receivedAt": 1}, "TTL: gone 30 days after it came", {"expireAfterSeconds": THIRTY_DAYS}),
     ],
     OutsideLink: [
-        Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.find_due: links to remove outside"),
+        Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.claim: links to remove outside"),
         Index({"ownerId": 1}, "OutsideLink.count_of: what a receipt says of a user or project"),
         Index({"originId": 1}, "the same of a connection"),
         Index({"rootId": 1}, "the same of an account", SPARSE),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from pymongo import UpdateOne
 from pymongo.errors import WriteError
 
 from models.base import Raw, Stored, now
@@ -47,17 +48,32 @@ def readable(document: type[D], rows: Iterable[Raw]) -> tuple[list[D], list[Any]
 
 
 async def documents(document: type[D], rows: Iterable[Raw], fields: Mapping[str, Any]) -> list[D]:
-    """The documents that rows hold; `fields` are set in those that cannot be read, so that they are not found again."""
-    found, odd = readable(document, rows)
+    """The documents that rows hold; `fields` are set in those that cannot be read, so that they are not found again.
+
+    They are not where somebody else has set them meanwhile.
+    """
+    read = list(rows)
+    found, odd = readable(document, read)
     if odd:
-        await document.raw().update_many({"_id": {"$in": odd}}, {"$set": {**fields, "updatedAt": now()}})
+        update = {"$set": {**fields, "updatedAt": now()}}
+        writes = [UpdateOne(_as_read(row, fields), update) for row in read if row["_id"] in odd]
+        await document.raw().bulk_write(writes, ordered=False)
     return found
 
 
+def _as_read(row: Raw, fields: Iterable[str]) -> Raw:
+    """The filter of a row whose fields are as they were read."""
+    return {"_id": row["_id"], **{name: {"$eq": row.get(name)} for name in fields}}
+
+
 async def put_off(document: Stored, field: str, error: Exception) -> None:
-    """Put a document off whose turn failed, by the field that says when it is due, and tell."""
+    """Put a document off whose turn failed, by the field that says when it is due, and tell.
+
+    Where somebody else has set that field meanwhile, theirs stands.
+    """
     tell(type(document), document.id, error)
-    await document.raw().update_one({"_id": document.id}, {"$set": later(field)})
+    row = {**document.stored(), "_id": document.id}
+    await document.raw().update_one(_as_read(row, [field]), {"$set": later(field)})
 
 
 def counted(field: str) -> Raw:

@@ -90,14 +90,20 @@ class Deletion(Stored):
         return [entry for entry in found if entry.root == found[0].root]
 
     @classmethod
-    async def move_on(cls, ids: list[PydanticObjectId], stage: Stage) -> None:
-        """Note that these entries have come to a stage."""
-        await cls.raw().update_many({"_id": {"$in": ids}}, {"$set": {"stage": stage.value, "updatedAt": now()}})
+    async def move_on(cls, ids: list[PydanticObjectId], before: Stage, after: Stage) -> None:
+        """Note that these entries have come from a stage to the next; one that is elsewhere by now stays there."""
+        where = {"_id": {"$in": ids}, "stage": before.value}
+        await cls.raw().update_many(where, {"$set": {"stage": after.value, "updatedAt": now()}})
 
     @classmethod
-    async def has_unsettled(cls, of: ObjectId) -> bool:
+    async def begin_again(cls, entry_id: ObjectId) -> None:
+        """Have an entry swept from the start."""
+        await cls.raw().update_one({"_id": entry_id}, {"$set": {"stage": Stage.CASCADE.value, "updatedAt": now()}})
+
+    @classmethod
+    async def has_unsettled(cls, of: ObjectId, session: Session = None) -> bool:
         """Whether an entry that came with a root is not final."""
-        return await cls.raw().find_one({"of": of, "final": False}, {"_id": 1}) is not None
+        return await cls.raw().find_one({"of": of, "final": False}, {"_id": 1}, session=session) is not None
 
 
 def _without_id(entry: Deletion) -> dict[str, Any]:

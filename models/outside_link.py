@@ -1,17 +1,19 @@
 """Links to outside systems that are still to be removed there, after what they belonged to went here."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
+from pymongo import ReturnDocument
 
 from models import aside
 from models.base import Raw, Session, Stored, Timestamp, now
 from models.sealed import HoldsSecrets, Place, Sealed
 
 LinkKind = Literal["bank", "repository"]
+LEASE: Final = timedelta(seconds=60)
 OWNING: Final = frozenset({"users", "projects", "connections", "repositoryconnections"})
 """Collections whose documents links come from or belong to."""
 
@@ -20,7 +22,8 @@ class OutsideLink(HoldsSecrets, Stored):
     """One link to remove: a provider's access to a bank, a webhook of a repository.
 
     It has taken over the sealed token of the document that it came from, and is deleted with it once the link is gone.
-    `details` is what removing it takes besides, nothing secret.
+    `details` is what removing it takes besides, nothing secret. `next_attempt_at` is both when to try and how long a
+    worker's claim holds; what a worker writes names it, so that one whose claim ran out writes no more.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
@@ -58,11 +61,41 @@ class OutsideLink(HoldsSecrets, Stored):
         return Place(collection, "accessToken", row["originId"], row["ownerId"])
 
     @classmethod
-    async def find_due(cls, kind: LinkKind, moment: datetime, limit: int) -> list["OutsideLink"]:
-        """Links of a kind whose next attempt is due, longest due first; those that cannot be read are put off."""
-        where = {"kind": kind, "nextAttemptAt": {"$lte": moment}}
-        cursor = cls.raw().find(where).sort("nextAttemptAt", 1).limit(limit)
-        return await aside.documents(cls, await cursor.to_list(), aside.later("nextAttemptAt"))
+    async def claim(cls, kind: LinkKind) -> "OutsideLink | None":
+        """Take the link of a kind that is longest due, for `LEASE`; None where none is due.
+
+        One that cannot be read is put off.
+        """
+        while (row := await cls._claim_row(kind)) is not None:
+            if found := await aside.documents(cls, [row], aside.later("nextAttemptAt")):
+                return found[0]
+        return None
+
+    @classmethod
+    async def _claim_row(cls, kind: LinkKind) -> Raw | None:
+        moment = now()
+        row: Raw | None = await cls.raw().find_one_and_update(
+            {"kind": kind, "nextAttemptAt": {"$lte": moment}},
+            {"$set": {"nextAttemptAt": moment + LEASE}},
+            sort=[("nextAttemptAt", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return row
+
+    async def put_off(self, at: datetime, reason: str) -> bool:
+        """Give a link back that could not be removed, to be tried again then; False where the claim was lost."""
+        update = {
+            "$set": {"nextAttemptAt": at, "lastError": reason, "updatedAt": now()},
+            "$inc": {"attempts": 1},
+        }
+        return (await self.raw().update_one(self._held(), update)).matched_count == 1
+
+    async def remove(self) -> bool:
+        """Take a link away that is gone outside, or given up; False where the claim was lost."""
+        return (await self.raw().delete_one(self._held())).deleted_count == 1
+
+    def _held(self) -> Raw:
+        return {"_id": self.id, "nextAttemptAt": self.next_attempt_at}
 
     @classmethod
     async def add_all(cls, links: list["OutsideLink"], session: Session) -> None:

@@ -74,6 +74,11 @@ class IdentityJoin(Stored):
         return f"u:{self.user_id}" if self.user_id is not None else f"{self.app_id}/e:{self.external_id}"
 
     @property
+    def as_read(self) -> Raw:
+        """The filter of this join while it is due and names the same person."""
+        return {"_id": self.id, "due": True, "userId": self.user_id, "externalId": self.external_id}
+
+    @property
     def rows(self) -> Raw:
         """A filter on the events that are known by the joined key alone."""
         kind, _, value = self.id[len(self.app_id) + 1 :].partition(":")

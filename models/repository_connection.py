@@ -1,18 +1,20 @@
 """Repository connections: a project's link to its Git repository, with token and webhook (seed 003)."""
 
-from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from datetime import timedelta
+from typing import Annotated, ClassVar, Final, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
+from pymongo import ReturnDocument
 
 from models import aside
-from models.base import Stored, Timestamp
+from models.base import Raw, Stored, Timestamp, now
 from models.sealed import HoldsSecrets, Sealed
 
 ServiceType = Literal["GitHub", "GitLab", "Bitbucket"]
 Health = Literal["healthy", "degraded", "failed"]
+LEASE: Final = timedelta(seconds=60)
 
 
 class RepositoryConnection(HoldsSecrets, Stored):
@@ -20,7 +22,8 @@ class RepositoryConnection(HoldsSecrets, Stored):
 
     The webhook's secret has a predecessor that deliveries may still be signed with: until `previous_secret_until`, or,
     where that is absent, until the host knows the new one (`webhook_stale`). `connected_at` is when this URL was
-    connected: what came before that is another repository's.
+    connected: what came before that is another repository's. `next_health_check_at` is both when to look and how long
+    a worker's claim of a check holds; what the check writes names it, so that one whose claim ran out writes no more.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token", "webhook_secret", "previous_secret")
@@ -56,7 +59,28 @@ class RepositoryConnection(HoldsSecrets, Stored):
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def find_due(cls, moment: datetime, limit: int) -> list["RepositoryConnection"]:
-        """Connections whose health is to be looked at, longest due first; those that cannot be read are put off."""
-        cursor = cls.raw().find({"nextHealthCheckAt": {"$lte": moment}}).sort("nextHealthCheckAt", 1).limit(limit)
-        return await aside.documents(cls, await cursor.to_list(), aside.later("nextHealthCheckAt"))
+    async def claim_due(cls) -> "RepositoryConnection | None":
+        """Take the connection whose health check is longest due, for `LEASE`; None where none is due.
+
+        One that cannot be read is put off.
+        """
+        while (row := await cls._claim_row()) is not None:
+            if found := await aside.documents(cls, [row], aside.later("nextHealthCheckAt")):
+                return found[0]
+        return None
+
+    @classmethod
+    async def _claim_row(cls) -> Raw | None:
+        moment = now()
+        row: Raw | None = await cls.raw().find_one_and_update(
+            {"nextHealthCheckAt": {"$lte": moment}},
+            {"$set": {"nextHealthCheckAt": moment + LEASE}},
+            sort=[("nextHealthCheckAt", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return row
+
+    @property
+    def held(self) -> Raw:
+        """The filter of the connection while the claim by which it was read holds, and nobody wants another look."""
+        return {"_id": self.id, "nextHealthCheckAt": self.next_health_check_at}

@@ -32,7 +32,7 @@ async def carry_out_joins(limit: int = 200) -> int:
             while await transaction(lambda session, join=join: _give_events(join, session)):  # type: ignore[misc]
                 continue
         done = {"$unset": {"due": ""}, "$set": {"updatedAt": now()}}
-        await IdentityJoin.raw().update_one({"_id": join.id}, done)
+        await IdentityJoin.raw().update_one(join.as_read, done)
     return len(rows)
 
 
@@ -41,6 +41,8 @@ async def _join_numbers(join: IdentityJoin, session: AsyncClientSession) -> bool
 
     Where only one of them was seen so far, that one's number serves both, and no bitmap changes.
     """
+    if not await _is_due(join, session):
+        return False
     if join.user_id is not None and not await guard_users([join.user_id], session):
         return False
     await RollupState.touch(session)  # the worker gives numbers, too
@@ -62,6 +64,11 @@ async def _join_numbers(join: IdentityJoin, session: AsyncClientSession) -> bool
     return True
 
 
+async def _is_due(join: IdentityJoin, session: AsyncClientSession) -> bool:
+    """Whether a join is still to be carried out as it was read: no other did, and nothing new was said."""
+    return await IdentityJoin.raw().find_one(join.as_read, {"_id": 1}, session=session) is not None
+
+
 async def _number(key: str, number: int, user_id: object, session: AsyncClientSession) -> None:
     moment = now()
     fields: Raw = {"number": number, "updatedAt": moment} | ({"userId": user_id} if user_id is not None else {})
@@ -78,6 +85,8 @@ async def _merge(former: int, number: int, session: AsyncClientSession) -> None:
 
 async def _give_events(join: IdentityJoin, session: AsyncClientSession) -> bool:
     """Give a batch of stored events to whom they belong. Returns whether there may be more."""
+    if not await _is_due(join, session):
+        return False
     target = (await Person.find_by_keys([join.target], session)).get(join.target, {})
     user_id = join.user_id or target.get("userId")
     if user_id is not None and not await guard_users([user_id], session):

@@ -17,7 +17,7 @@ from app.relations.sweep import sweep
 from app.relations.table import is_nullable
 from app.relations.take import release
 from models.base import Raw, now
-from models.deletion import Deletion, Stage
+from models.deletion import Deletion
 from models.integrity import IntegrityScan
 from models.relations import RELATIONS, OnDelete, Relation, Relations
 
@@ -117,7 +117,7 @@ async def repair(faults: list[Fault], by: str, *, relations: Relations = RELATIO
             {"_id": parent_id, "root": relation.parent.collection_name(), "by": by, "at": now(), "nextSweepAt": now()}
         )
         await Deletion.enter([entry], session=None)
-        await Deletion.move_on([entry.id], Stage.CASCADE)
+        await Deletion.begin_again(ObjectId(entry.id))
         mended += await sweep(entry, relations=relations, forced=True)
     mismatched = [fault for fault in mendable if fault.kind is Kind.MISMATCH]
     if mismatched:

@@ -98,12 +98,13 @@ async def delete_root(
         return found
 
     ledger = await _commit(root, root_id, take_root, by, settings, relations)
+    unclaimed: Raw = {"_id": root_id, "fence": 0}  # a worker that has the job by now ends it, too
     deadline = time.monotonic() + settings.deletion_inline_seconds
     await sweep(ledger, deadline=deadline, relations=relations)
     if ledger.swept:
-        await Job.raw().delete_one({"_id": root_id})
+        await Job.raw().delete_one(unclaimed)
     else:
-        await Job.raw().update_one({"_id": root_id}, {"$set": {"runAt": now()}})
+        await Job.raw().update_one(unclaimed, {"$set": {"runAt": now()}})
     return ledger
 
 
@@ -200,13 +201,19 @@ class _Tree:
             receipt[child.collection_name()] = receipt.get(child.collection_name(), 0) + counts.total()
 
 
-async def sweep_again(ledgers: list[Deletion], settings: Settings, relations: Relations = RELATIONS) -> int:
+async def sweep_again(
+    ledgers: list[Deletion],
+    settings: Settings,
+    relations: Relations = RELATIONS,
+    hold: Callable[[AsyncClientSession], Awaitable[None]] | None = None,
+) -> int:
     """The sweep after the fence, and each daily one after it; a receipt is final when a pass removes nothing.
 
     Args:
         ledgers: entries of documents of one collection.
         settings: the fence.
         relations: the table.
+        hold: raises, within the transaction that notes what was found, where the job is another worker's by now.
 
     Returns:
         How many late arrivals were removed or released.
@@ -216,21 +223,29 @@ async def sweep_again(ledgers: list[Deletion], settings: Settings, relations: Re
     removed = await late.run(Stage.CASCADE)
     removed += await late.run(Stage.RELEASE)
     LATE_SWEPT.inc(removed)
-    for ledger in ledgers:
-        await _schedule(ledger, moment, settings, clean=ledger.id not in late.late)
+
+    async def note(session: AsyncClientSession) -> None:
+        if hold is not None:
+            await hold(session)
+        for ledger in ledgers:
+            await _schedule(ledger, moment, settings, session, clean=ledger.id not in late.late)
+
+    await transaction(note)
     for root_id in {ledger.credited for ledger in ledgers if ledger.id in late.late}:
         if (root := await Deletion.find_by_id(root_id)) is not None:
             await sweep(root, relations=relations)  # where what came late had something hanging off it
     return removed
 
 
-async def _schedule(ledger: Deletion, moment: datetime, settings: Settings, *, clean: bool) -> None:
+async def _schedule(
+    ledger: Deletion, moment: datetime, settings: Settings, session: AsyncClientSession, *, clean: bool
+) -> None:
     """Note what a later sweep found of one deletion, and when the next is to be."""
-    settled = clean and ledger.swept and (ledger.of is not None or not await Deletion.has_unsettled(ledger.id))
+    settled = clean and ledger.swept and (ledger.of is not None or not await Deletion.has_unsettled(ledger.id, session))
     changes: Raw = {"final": settled or ledger.final, "updatedAt": moment}
     following = moment + (_RESWEEP if settled else timedelta(seconds=settings.deletion_fence_seconds))
     if following > ledger.at + _RESWEPT_FOR and changes["final"]:
         update: Raw = {"$set": changes, "$unset": {"nextSweepAt": ""}}
     else:
         update = {"$set": changes | {"nextSweepAt": following}}
-    await Deletion.raw().update_one({"_id": ledger.id}, update)
+    await Deletion.raw().update_one({"_id": ledger.id}, update, session=session)

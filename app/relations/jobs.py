@@ -37,7 +37,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Sweep again after what was deleted, for what was under way at the time."""
         while due := await Deletion.find_due(now(), _BATCH):
             for group in _groups(due):
-                removed = await _sweep_again(group, settings)
+                removed = await _sweep_again(group, settings, claim)
                 await claim.renew()
                 if removed:
                     log.warning("late arrivals of deleted documents", root=group[0].root, removed=removed)
@@ -45,13 +45,13 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps}
 
 
-async def _sweep_again(group: list[Deletion], settings: Settings) -> int:
+async def _sweep_again(group: list[Deletion], settings: Settings, claim: Claim) -> int:
     """Sweep for a group; where that fails, for each by itself, and those for which it still fails are put off."""
     try:
-        return await sweep_again(group, settings)
+        return await sweep_again(group, settings, hold=claim.hold)
     except (*ROW_FAULTS, RuntimeError) as error:
         if len(group) > 1:
-            return sum([await _sweep_again([entry], settings) for entry in group])
+            return sum([await _sweep_again([entry], settings, claim) for entry in group])
         await put_off(group[0], "nextSweepAt", error)
     return 0
 

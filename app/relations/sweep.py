@@ -60,7 +60,7 @@ async def sweep(
             total += await pass_.run(stage)
             if pass_.stopped:
                 return total
-            await Deletion.move_on([entry.id for entry in group], follows)
+            await Deletion.move_on([entry.id for entry in group], stage, follows)
             if group[0].id == ledger.id:
                 ledger.stage = follows
             if is_over(deadline) and not ledger.swept:

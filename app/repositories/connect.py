@@ -251,9 +251,19 @@ async def tell_host(connection: RepositoryConnection, settings: Settings, keyrin
 
 
 async def note_registered(
-    connection: RepositoryConnection, webhook_id: str, settings: Settings
+    connection: RepositoryConnection, webhook_id: str, settings: Settings, held: Raw | None = None
 ) -> RepositoryConnection | None:
-    """Note that the host knows the secret; None where another one was stored meanwhile. The old one's time begins."""
+    """Note that the host knows the secret. The old one's time begins.
+
+    Args:
+        connection: as it was read.
+        webhook_id: the host's.
+        settings: when to look again.
+        held: the filter of the claim by which a check told the host.
+
+    Returns:
+        The connection; None where another secret was stored meanwhile, or the claim was lost.
+    """
     moment = now()
     fields: Raw = {
         "webhookId": webhook_id,
@@ -267,7 +277,7 @@ async def note_registered(
     if connection.previous_secret is not None and connection.webhook_stale:
         fields["previousSecretUntil"] = moment + timedelta(seconds=settings.webhook_overlap_seconds)
     where = {
-        "_id": connection.id,
+        **(held or {"_id": connection.id}),
         "isActive": True,
         "webhookSecret.c": connection.webhook_secret.stored().get("c"),
     }

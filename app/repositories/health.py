@@ -20,13 +20,13 @@ _FAILED_FROM: Final = 3
 
 
 async def check(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> None:
-    """Look at a connection, mend its webhook where that is amiss, and note how it is.
+    """Look at a claimed connection, mend its webhook where that is amiss, and note how it is.
 
     healthy: token and webhook work and no recent delivery failed. degraded: the host cannot be reached, or some failed.
     failed: the host refuses us, or all of at least three failed.
     """
     if not connection.is_active:
-        where = {"_id": connection.id, "isActive": False}
+        where = connection.held | {"isActive": False}
         await RepositoryConnection.raw().update_one(where, {"$unset": {"nextHealthCheckAt": ""}})
         return
     wait = timedelta(seconds=settings.repository_check_seconds)
@@ -36,8 +36,10 @@ async def check(connection: RepositoryConnection, settings: Settings, keyring: K
     try:
         if not await _is_registered(connection, settings, keyring):
             webhook_id = await tell_host(connection, settings, keyring)
-            if await note_registered(connection, webhook_id, settings) is None:
+            noted = await note_registered(connection, webhook_id, settings, connection.held)
+            if noted is None:
                 return
+            connection = noted
     except Refused as error:
         status, reasons = "failed", [error.reason, *reasons]
     except SealedError:
@@ -60,7 +62,7 @@ async def _note(
         "nextHealthCheckAt": moment + wait,
         "failures": failures,
     }
-    where = {"_id": connection.id, "isActive": True, "repositoryUrl": connection.repository_url}
+    where = connection.held | {"isActive": True, "repositoryUrl": connection.repository_url}
     await RepositoryConnection.raw().update_one(where, {"$set": fields})
 
 

@@ -13,7 +13,6 @@ from app.repositories.urls import stored_repository
 from app.settings import Settings
 from models import aside
 from models.aside import ROW_FAULTS
-from models.base import now
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import UNREADABLE, WebhookEvent
@@ -42,14 +41,13 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     async def check_repositories(claim: Claim) -> None:
         """Look at the health of the connections that are due."""
         total = 0
-        while due := await RepositoryConnection.find_due(now(), _BATCH):
-            for connection in due:
-                try:
-                    await check(connection, settings, keyring)
-                except ROW_FAULTS as error:
-                    await aside.put_off(connection, "nextHealthCheckAt", error)
-                total += 1
-                await claim.renew(checked=total)
+        while (connection := await RepositoryConnection.claim_due()) is not None:
+            try:
+                await check(connection, settings, keyring)
+            except ROW_FAULTS as error:
+                await aside.put_off(connection, "nextHealthCheckAt", error)
+            total += 1
+            await claim.renew(checked=total)
 
     async def remove_webhooks(claim: Claim) -> None:
         """Remove the webhooks of connections that went, were deactivated, or have another repository now."""

@@ -155,10 +155,17 @@ def link(**fields: Any) -> Raw:
     return {"_id": ObjectId(), **row, **times, "attempts": 0, "version": 1, **fields}
 
 
+async def all_links() -> list[OutsideLink]:
+    found = list[OutsideLink]()
+    while (claimed := await OutsideLink.claim("bank")) is not None:
+        found.append(claimed)
+    return found
+
+
 FOUND: dict[str, tuple[type[Stored], Callable[..., Raw], Raw, Callable[[], Any]]] = {
     "deletions": (Deletion, ledger, {"stage": "x"}, lambda: Deletion.find_due(now(), 9)),
     "webhookevents": (WebhookEvent, event, {"payload": None}, lambda: WebhookEvent.find_waiting(9)),
-    "outsidelinks": (OutsideLink, link, {"attempts": "x"}, lambda: OutsideLink.find_due("bank", now(), 9)),
+    "outsidelinks": (OutsideLink, link, {"attempts": "x"}, all_links),
 }
 
 
@@ -168,14 +175,14 @@ async def test_rows_that_cannot_be_read_are_set_aside_and_found_once(name: str) 
     good = make()
     await document.raw().insert_many([make(**odd), good])
     before = aside_of(document)
-    for _ in range(2):
-        assert [found.id for found in await find()] == [good["_id"]]
+    assert [found.id for found in await find()] == [good["_id"]]
+    assert [found.id for found in await find()] in ([], [good["_id"]])  # a link is claimed, the others are found again
     assert aside_of(document) - before == 1
 
 
 async def test_a_repository_that_cannot_be_read_is_put_off() -> None:
     await RepositoryConnection.raw().insert_one({"_id": ObjectId(), "nextHealthCheckAt": now() - PAST})
-    assert await RepositoryConnection.find_due(now(), 9) == []
+    assert await RepositoryConnection.claim_due() is None
     assert await RepositoryConnection.raw().count_documents({"nextHealthCheckAt": {"$gt": now()}}) == 1
 
 

@@ -87,6 +87,21 @@ async def linked() -> None:
     await transaction(lambda session: OutsideLink.add_all([link], session))
 
 
+async def claimed() -> OutsideLink:
+    await linked()
+    found = await OutsideLink.claim("bank")
+    assert found is not None
+    return found
+
+
+async def put_off() -> None:
+    assert await (await claimed()).put_off(now(), "x")
+
+
+async def removed() -> None:
+    assert await (await claimed()).remove()
+
+
 LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Stored.list_newest": [
         lambda: Connection.list_newest({"userId": ObjectId()}, 5),
@@ -123,11 +138,13 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Invitation.withdraw": [lambda: Invitation.withdraw(PROJECTS[0], ObjectId())],
     "Invitation.count_of": [lambda: Invitation.count_of(PROJECTS[0])],
     "RepositoryConnection.find_by_project": [lambda: RepositoryConnection.find_by_project(PROJECTS[0])],
-    "RepositoryConnection.find_due": [lambda: RepositoryConnection.find_due(now(), 5)],
+    "RepositoryConnection.claim_due": [RepositoryConnection.claim_due],
     "WebhookEvent.find_waiting": [lambda: WebhookEvent.find_waiting(5)],
     "WebhookEvent.list_of": [events],
     "WebhookEvent.settle": [settled],
-    "OutsideLink.find_due": [lambda: OutsideLink.find_due("bank", now(), 5)],
+    "OutsideLink.claim": [lambda: OutsideLink.claim("bank")],
+    "OutsideLink.put_off": [put_off],
+    "OutsideLink.remove": [removed],
     "OutsideLink.add_all": [linked],
     "OutsideLink.credit": [lambda: transaction(lambda session: OutsideLink.credit(ObjectId(), [ObjectId()], session))],
     "OutsideLink.count_of": [lambda: OutsideLink.count_of(ObjectId())],

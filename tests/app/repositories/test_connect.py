@@ -1,11 +1,16 @@
 """Connecting a project to its repository: probe, webhook, replacement, conflict, disconnection."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
+from app.keyring import load_keyring
+from app.repositories import health
+from app.repositories.hosts import Refused
+from models.base import now
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from tests.app.repositories.conftest import KINDS, PATHS, TOKEN, URLS, Forge
@@ -110,6 +115,34 @@ async def test_a_webhook_that_could_not_be_registered_is_registered_by_the_healt
     assert (await forge.health())["healthStatus"] == "healthy"
     assert len(forge.hosts["GitHub"].repos["acme/notes"].hooks) == 1
     assert (await forge.deliver()).status_code == 202
+
+
+@pytest.mark.parametrize("hook_is_there", [True, False], ids=["probe", "registration"])
+async def test_a_check_that_was_stopped_past_its_claim_notes_nothing(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch, hook_is_there: bool
+) -> None:
+    """It had seen the host refuse, or told it of a webhook; meanwhile another check has looked, and noted how it is."""
+    await forge.connect()
+    repo = forge.hosts["GitHub"].repos["acme/notes"]
+    if not hook_is_there:
+        repo.hooks.clear()
+    past, later = now() - timedelta(seconds=5), now() + timedelta(hours=3)
+    await RepositoryConnection.raw().update_one({}, {"$set": {"nextHealthCheckAt": past}})
+    held = await RepositoryConnection.claim_due()
+    assert held is not None
+    assert await RepositoryConnection.claim_due() is None
+    theirs = {"healthStatus": "degraded", "healthReasons": ["theirs"], "nextHealthCheckAt": later, "webhookId": "other"}
+
+    async def stopped(*_: Any) -> Any:
+        await RepositoryConnection.raw().update_one({}, {"$set": theirs})
+        if not hook_is_there:
+            return "mine"
+        raise Refused("token_refused")
+
+    monkeypatch.setattr(health, "_is_registered" if hook_is_there else "tell_host", stopped)
+    await health.check(held, forge.api.settings, load_keyring(forge.api.settings))
+    row: Any = await RepositoryConnection.raw().find_one({})
+    assert {name: row[name] for name in theirs} == theirs
 
 
 async def test_disconnecting_erases_the_token_and_removes_the_webhook_even_when_the_host_is_down(forge: Forge) -> None:
