@@ -4,9 +4,14 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 import models
 from app.settings import Settings
@@ -241,3 +246,38 @@ def test_the_time_is_the_databases() -> None:
         and ast.unparse(node.func) in {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
     }
     assert asking == MACHINES_CLOCK
+
+
+BY_GENERATORS = {"satchel_api", "satchel_models"}
+"""What `tests/clients` has made from the OpenAPI document, and imports."""
+
+
+def test_what_is_imported_is_declared() -> None:
+    """What another package happens to bring along is gone with its next release."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {name_of(line) for line in project["dependencies"]}
+    every = needed.union(*(map(name_of, lines) for lines in project["optional-dependencies"].values()))
+    packages = packages_distributions()
+    undeclared = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for room in (*ROOMS, "tests")
+        for path in (ROOT / room).rglob("*.py")
+        for name in imported(ast.parse(path.read_text())) - sys.stdlib_module_names - {*ROOMS, "tests"} - BY_GENERATORS
+        if not {canonicalize_name(each) for each in packages[name]} & (every if room == "tests" else needed)
+    ]
+    assert undeclared == []
+
+
+def name_of(line: str) -> str:
+    return canonicalize_name(re.split(r"[\[<>=;!~ ]", line, maxsplit=1)[0])
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """The packages that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name.split(".")[0] for name in found}
