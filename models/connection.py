@@ -1,13 +1,14 @@
 """Connections: a person's login at a bank, by the token that the provider gave for it (seed 000)."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 
 from models.base import Fields, Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
@@ -16,6 +17,7 @@ from models.sealed import HoldsSecrets, Sealed
 Provider = Literal["teller", "sandbox"]
 Status = Literal["connected", "needs_reauth", "disconnected"]
 Label = Annotated[str, Field(min_length=1, max_length=255)]
+MOST_NAMED: Final = 500
 
 
 class RunningSync(Fields):
@@ -36,6 +38,13 @@ class SetAside(Fields):
     seen_in: Annotated[str, Field(description="The pass of a sync that has last met it.")]
 
 
+class Named(Fields):
+    """A transaction that the provider told of by its id, and of the account (the provider's too)."""
+
+    account_id: str
+    provider_id: str
+
+
 class Connection(HoldsSecrets, OwnedByUser):
     """One login at one institution; a user may have several at the same.
 
@@ -43,6 +52,7 @@ class Connection(HoldsSecrets, OwnedByUser):
     sync, and what it writes names the fence that it was given. `authenticated_at` is when the token was last seen to
     work after it was given. `failures` counts what went wrong in a row, for the backoff. `hinted` says that the
     provider told of news that no pass has begun to read since. `set_aside` is what could not be read, 1,000 at most.
+    `named` are transactions that the provider told of and no sync has asked for since, 500 at most.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
@@ -63,6 +73,7 @@ class Connection(HoldsSecrets, OwnedByUser):
     failures: int = 0
     hinted: bool | None = None
     set_aside: list[SetAside] = Field(default_factory=list)
+    named: list[Named] = Field(default_factory=list)
     sync_fence: int = 0
     running: RunningSync | None = None
     guard: int = 0
@@ -104,20 +115,45 @@ class Connection(HoldsSecrets, OwnedByUser):
         )
         return None if row is None else cls.from_stored(row)
 
+    @classmethod
+    async def hint(cls, names: Mapping[ObjectId, Sequence[Named]]) -> None:
+        """Note transactions that the provider told of, by connection, and make due what has a login that works.
+
+        Where they are more than are kept, the next pass reads everything.
+        """
+        updates = [UpdateOne({"_id": key}, [{"$set": _hinted(told)}]) for key, told in names.items()]
+        if updates:
+            await cls.raw().bulk_write(updates, ordered=False)
+
     async def renew(self, until: datetime) -> bool:
         """Renew the lease; False where it was lost."""
         result = await self.raw().update_one(self._held(), {"$set": {"running.until": until}})
         return result.matched_count == 1
 
     async def note_progress(
-        self, cursor: str, until: datetime, rows: int, aside: list[SetAside], *, session: Session
+        self,
+        cursor: str,
+        until: datetime,
+        rows: int,
+        aside: list[SetAside],
+        asked: Sequence[Named] = (),
+        *,
+        session: Session,
     ) -> bool:
         """Move the cursor on and renew the lease, in the transaction that writes the rows it covers.
+
+        Args:
+            cursor: as it is stored.
+            until: end of the lease.
+            rows: how many were stored or removed.
+            aside: what could not be read, all of it.
+            asked: transactions of `named` that are done with.
+            session: of that transaction.
 
         Returns:
             False where the lease was lost, or the token replaced: that transaction must not commit.
         """
-        update = {
+        update: Raw = {
             "$set": {
                 "cursor": cursor,
                 "running.until": until,
@@ -125,6 +161,8 @@ class Connection(HoldsSecrets, OwnedByUser):
             },
             "$inc": {"running.pages": 1, "running.rows": rows},
         }
+        if asked:
+            update["$pullAll"] = {"named": [each.model_dump(by_alias=True) for each in asked]}
         result = await self.raw().update_one(self._held(), update, session=session)
         return result.matched_count == 1
 
@@ -148,3 +186,13 @@ class Connection(HoldsSecrets, OwnedByUser):
 
     def _held(self) -> dict[str, Any]:
         return {"_id": self.id, "syncFence": self.sync_fence, "running.startedAt": {"$exists": True}}
+
+
+def _hinted(told: Sequence[Named]) -> Raw:
+    """The stage that adds names, each once."""
+    rows = [each.model_dump(by_alias=True) for each in told]
+    every = {"$setUnion": [{"$ifNull": ["$named", []]}, {"$literal": rows}]}
+    due = {"$cond": [{"$eq": ["$status", "connected"]}, {"$min": ["$nextAttemptAt", now()]}, "$nextAttemptAt"]}
+    full = {"$cond": [{"$gt": [{"$size": every}, MOST_NAMED]}, "$$REMOVE", "$fullSyncAt"]}
+    named = {"$slice": [every, MOST_NAMED]}
+    return {"named": named, "fullSyncAt": full, "hinted": True, "nextAttemptAt": due}

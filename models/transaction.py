@@ -114,6 +114,13 @@ class Transaction(TransactionContent, OwnedByUser):
         await cls.raw().update_many(where, {"$set": {"seenIn": seen_in}}, session=session)
 
     @classmethod
+    async def met(cls, account_id: ObjectId, provider_ids: Sequence[str], seen_in: str) -> set[str]:
+        """Which of these transactions of an account a pass has met."""
+        where = {"bankAccountId": account_id, "providerId": {"$in": list(provider_ids)}}
+        rows = cls.raw().find(where, {"providerId": 1, "seenIn": 1})
+        return {row["providerId"] async for row in rows if row["seenIn"] == seen_in}
+
+    @classmethod
     async def find_unseen(
         cls, account_id: ObjectId, since: str | None, seen_in: str, limit: int
     ) -> list["Transaction"]:

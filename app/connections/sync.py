@@ -7,15 +7,15 @@ the last one and some before them (what is pending may move), now and then every
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-import orjson
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.connections.cursor import Cursor, PagingFailed
 from app.connections.provider import (
     AccountClosed,
     BankProvider,
@@ -25,82 +25,22 @@ from app.connections.provider import (
     UnreadableAmount,
 )
 from app.database import transaction
-from app.outgoing import TryLater
 from app.relations.guards import refer
 from app.settings import Settings
 from models.bank_account import BankAccount
 from models.base import Raw, now, rfc3339
-from models.connection import Connection, SetAside
+from models.connection import Connection, Named, SetAside
 from models.transaction import Transaction, TransactionContent
 
 LEASE: Final = timedelta(seconds=60)
 _REMOVALS: Final = 25
 _MOST_PAGES: Final = 10_000
-_MOST_RESTARTS: Final = 3
 _MOST_ASIDE: Final = 1_000
 _BALANCE: Final = "balance"
 
 
-class PagingFailed(TryLater):
-    """The cursor leads nowhere any more: drop it, and begin a fresh pass."""
-
-    def __init__(self) -> None:
-        super().__init__("paging_failed")
-
-
 class LostSync(Exception):
     """The connection went, its token was replaced, or another sync has taken over: write no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far a pass has come.
-
-    Attributes:
-        pass_id: stamped on every transaction that the pass meets.
-        full: whether it reads everything.
-        todo: ids of the bank accounts that are still to be read, the one in hand first.
-        begun: when the one in hand was begun, and its `since` decided (RFC 3339).
-        since: date from which it is read; None for everything.
-        after: the provider's id of the last transaction of its last page.
-        pages: of the one in hand.
-        restarts: how often it was begun anew because `after` had gone.
-    """
-
-    pass_id: str
-    full: bool
-    todo: list[str] = field(default_factory=list)
-    begun: str | None = None
-    since: str | None = None
-    after: str | None = None
-    pages: int = 0
-    restarts: int = 0
-
-    def dump(self) -> str:
-        """As it is stored."""
-        return orjson.dumps(asdict(self)).decode()
-
-    @classmethod
-    def load(cls, text: str | None) -> "Cursor | None":
-        """What `dump` made; None where there is none, or one that cannot be read."""
-        try:
-            return None if text is None else cls(**orjson.loads(text))
-        except (TypeError, ValueError):
-            return None
-
-    def next_account(self) -> "Cursor":
-        """The cursor with the account in hand done."""
-        return Cursor(self.pass_id, self.full, self.todo[1:])
-
-    def again(self) -> "Cursor":
-        """The cursor at the newest of the account in hand.
-
-        Raises:
-            PagingFailed: it was there too often.
-        """
-        if self.restarts >= _MOST_RESTARTS:
-            raise PagingFailed
-        return replace(self, after=None, pages=0, restarts=self.restarts + 1)
 
 
 class Pass:
@@ -112,6 +52,8 @@ class Pass:
         self._settings = settings
         self._user_id = connection.user_id
         self._aside = connection.set_aside
+        self._named = connection.named
+        self._begun = ""
 
     async def run(self, seconds: float) -> bool:
         """Sync until done or the time is over.
@@ -174,11 +116,13 @@ class Pass:
         async def work(session: AsyncClientSession) -> Cursor:
             ids = await self._store_accounts(told, balances, fresh, session)
             cursor = Cursor(pass_id, full, [str(ids[account.id]) for account in told if account.status == "open"])
-            await self._note(cursor, len(told), session)
+            await self._note(cursor, len(told), session, [each for each in self._named if each.account_id not in there])
             await self._note_login(enrollment, session)
             return cursor
 
-        return await transaction(work)
+        cursor = await transaction(work)
+        self._begun = pass_id
+        return cursor
 
     async def _store_accounts(
         self,
@@ -269,24 +213,19 @@ class Pass:
         return cursor
 
     async def _end(self, account: BankAccount, cursor: Cursor) -> Cursor:
-        """Remove what the pass has not met and the provider, asked for each by its id, does not have."""
+        """Ask for what the pass has not met, and for what the provider named, each by its id; remove what is gone."""
         account_id = PydanticObjectId(account.id)
         unseen = await Transaction.find_unseen(account_id, cursor.since, cursor.pass_id, _REMOVALS)
-        found, gone, odd = list[TransactionContent](), list[ObjectId](), list[Unreadable]()
-        for row in unseen:
-            told = await self._provider.transaction(account.provider_id, account.currency, row.provider_id)
-            if told is None:
-                gone.append(ObjectId(row.id))
-            elif isinstance(told, Unreadable):
-                odd.append(told)
-            else:
-                found.append(told)
-        done = len(unseen) < _REMOVALS
+        named = await self._unmet(account, cursor)
+        asked = list(dict.fromkeys([*(row.provider_id for row in unseen), *named]))[:_REMOVALS]
+        found, gone, odd = await self._ask(account, asked)
+        done = len(asked) < _REMOVALS
         following = cursor.next_account() if done else cursor
         self._set_aside(account.provider_id, odd, {each.provider_id for each in found}, cursor.pass_id)
         if done and cursor.full:
             name = account.provider_id
             self._aside = [each for each in self._aside if each.account_id != name or each.seen_in == cursor.pass_id]
+        answered = [each for each in self._named_of(account) if done or each.provider_id in asked]
 
         async def work(session: AsyncClientSession) -> None:
             changed = len(gone)
@@ -295,25 +234,57 @@ class Pass:
             if odd:
                 await Transaction.keep(account_id, [each.provider_id for each in odd], cursor.pass_id, session)
             if gone:
-                await Transaction.raw().delete_many({"_id": {"$in": gone}}, session=session)
+                where = {"bankAccountId": account_id, "providerId": {"$in": gone}}
+                await Transaction.raw().delete_many(where, session=session)
             if done and cursor.begun is not None:
                 synced: Raw = {"$set": {"syncedAt": datetime.fromisoformat(cursor.begun)}}
                 await BankAccount.raw().update_one({"_id": account_id}, synced, session=session)
-            await self._note(following, changed, session)
+            await self._note(following, changed, session, answered)
 
         await transaction(work)
+        self._named = [each for each in self._named if each not in answered]
         return following
+
+    async def _ask(
+        self, account: BankAccount, asked: Sequence[str]
+    ) -> tuple[list[TransactionContent], list[str], list[Unreadable]]:
+        """What the provider has of these transactions, has not, and has unreadably."""
+        found, gone, odd = list[TransactionContent](), list[str](), list[Unreadable]()
+        for provider_id in asked:
+            told = await self._provider.transaction(account.provider_id, account.currency, provider_id)
+            if told is None:
+                gone.append(provider_id)
+            elif isinstance(told, Unreadable):
+                odd.append(told)
+            else:
+                found.append(told)
+        return found, gone, odd
+
+    def _named_of(self, account: BankAccount) -> list[Named]:
+        """What the provider named of an account before this sync."""
+        return [each for each in self._named if each.account_id == account.provider_id]
+
+    async def _unmet(self, account: BankAccount, cursor: Cursor) -> list[str]:
+        """What it named and has not told since; a pass that began before may have read an older state."""
+        names = [each.provider_id for each in self._named_of(account)]
+        if not names or self._begun != cursor.pass_id:
+            return names
+        met = await Transaction.met(ObjectId(account.id), names, cursor.pass_id)
+        return [name for name in names if name not in met]
 
     async def _close(self, account: BankAccount, cursor: Cursor) -> Cursor:
         async def work(session: AsyncClientSession) -> None:
             await BankAccount.change({"_id": account.id}, {"status": "closed"}, session=session)
-            await self._note(cursor.next_account(), 1, session)
+            await self._note(cursor.next_account(), 1, session, self._named_of(account))
 
         await transaction(work)
         return cursor.next_account()
 
-    async def _note(self, cursor: Cursor, rows: int, session: AsyncClientSession) -> None:
-        if not await self._connection.note_progress(cursor.dump(), now() + LEASE, rows, self._aside, session=session):
+    async def _note(
+        self, cursor: Cursor, rows: int, session: AsyncClientSession, answered: Sequence[Named] = ()
+    ) -> None:
+        until, text = now() + LEASE, cursor.dump()
+        if not await self._connection.note_progress(text, until, rows, self._aside, answered, session=session):
             raise LostSync
 
     async def _note_login(self, enrollment: str | None, session: AsyncClientSession) -> None:

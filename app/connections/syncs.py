@@ -10,8 +10,9 @@ from typing import Any, Final
 from bson import ObjectId
 
 from app.connections.access import provider_of, token_of
+from app.connections.cursor import PagingFailed
 from app.connections.provider import LoginNeeded, Revoked
-from app.connections.sync import LEASE, LostSync, PagingFailed, Pass
+from app.connections.sync import LEASE, LostSync, Pass
 from app.errors import Code, NotFound, Problem, ProviderUnavailable
 from app.keyring import KeyRing, SealedError
 from app.observability import log

@@ -1,22 +1,24 @@
 """Teller's webhooks: verified by timestamped signatures, and taken as a hint to look, never as the truth.
 
-What an event says is not stored: it makes a sync due, and the sync asks the provider. So a replay within the window
-does no harm, and neither does an event that comes late or twice.
+Of an event the ids alone are stored: it makes a sync due, and the sync asks the provider for each. So a replay
+within the window does no harm, and neither does an event that comes late or twice.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
+
+from bson import ObjectId
 
 from app.settings import Settings
 from app.signatures import BadSignature, is_signed
 from models.bank_account import BankAccount
 from models.base import now, to_milliseconds
 from models.clock import CLOCK
-from models.connection import Connection
+from models.connection import Connection, Named
 
 WINDOW_SECONDS: Final = 180
 _MOST: Final = 500
+_LONGEST_ID: Final = 256
 
 
 def verify(header: str | None, body: bytes, settings: Settings) -> None:
@@ -41,25 +43,40 @@ async def take(event: Any) -> None:
     """Make due what an event is about: the connections of an enrollment, or those of the accounts with transactions."""
     if not isinstance(event, dict) or not isinstance(payload := event.get("payload"), dict):
         return
-    happened = _moment(event.get("timestamp"))
     if event.get("type") == "enrollment.disconnected" and isinstance(payload.get("enrollment_id"), str):
-        await _make_due({"enrollmentId": payload["enrollment_id"]}, happened)
+        await _make_due(payload["enrollment_id"], _moment(event.get("timestamp")))
     elif event.get("type") == "transactions.processed":
-        await _make_due({"_id": {"$in": await _connections_of(payload.get("transactions"))}}, happened)
+        await Connection.hint(await _by_connection(_named(payload.get("transactions"))))
 
 
-async def _connections_of(transactions: Any) -> Sequence[Any]:
-    told = transactions[:_MOST] if isinstance(transactions, list) else []
-    ids = {item["account_id"] for item in told if isinstance(item, dict) and isinstance(item.get("account_id"), str)}
-    if not ids:
-        return []
-    rows = BankAccount.raw().find({"providerId": {"$in": sorted(ids)}}, {"connectionId": 1}).limit(_MOST)
-    return [row["connectionId"] async for row in rows]
+def _named(transactions: Any) -> dict[str, list[Named]]:
+    """What an event names, by the provider's id of the account; an account may stand there without a transaction."""
+    found: dict[str, list[Named]] = {}
+    for item in transactions[:_MOST] if isinstance(transactions, list) else []:
+        if isinstance(item, dict) and _is_id(account := item.get("account_id")):
+            names = found.setdefault(account, [])
+            if _is_id(item.get("id")):
+                names.append(Named(account_id=account, provider_id=item["id"]))
+    return found
 
 
-async def _make_due(where: dict[str, Any], happened: datetime) -> None:
-    """Have connections synced soon, after the sync that may be under way; a newer token than the event knows better."""
-    query = {**where, "status": "connected", "authenticatedAt": {"$lt": happened}}
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_ID
+
+
+async def _by_connection(named: dict[str, list[Named]]) -> dict[ObjectId, list[Named]]:
+    """The same by the connections that have the accounts."""
+    found: dict[ObjectId, list[Named]] = {}
+    if named:
+        where = {"providerId": {"$in": sorted(named)}}
+        async for row in BankAccount.raw().find(where, {"connectionId": 1, "providerId": 1}).limit(_MOST):
+            found.setdefault(row["connectionId"], []).extend(named[row["providerId"]])
+    return found
+
+
+async def _make_due(enrollment: str, happened: datetime) -> None:
+    """Have a login synced soon, after the sync that may be under way; a newer token than the event knows better."""
+    query = {"enrollmentId": enrollment, "status": "connected", "authenticatedAt": {"$lt": happened}}
     await Connection.raw().update_many(query, {"$min": {"nextAttemptAt": now()}, "$set": {"hinted": True}})
 
 

@@ -9,7 +9,7 @@ from bson import ObjectId
 from app.database import transaction
 from models.bank_account import BankAccount
 from models.base import now
-from models.connection import Connection
+from models.connection import Connection, Named
 from models.invitation import Invitation
 from models.outside_link import OutsideLink
 from models.project import Project
@@ -43,7 +43,7 @@ async def page() -> None:
     async def work(session: Any) -> None:
         await Transaction.store(connection.user_id, ACCOUNTS[0], told, "p2", session)  # type: ignore[arg-type]
         await Transaction.keep(ACCOUNTS[0], ["txn1"], "p2", session)
-        await connection.note_progress("{}", SOON, 3, [], session=session)
+        await connection.note_progress("{}", SOON, 3, [], [Named(account_id="a", provider_id="t")], session=session)
 
     await transaction(work)
 
@@ -120,11 +120,13 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Connection.note_progress": [page],
     "Connection.take_hint": [hint_taken],
     "Connection.end_sync": [ended],
+    "Connection.hint": [lambda: Connection.hint({CONNECTIONS[5]: [Named(account_id="a", provider_id="t")]})],
     "BankAccount.all_of": [lambda: BankAccount.all_of(CONNECTIONS[0])],
     "Transaction.list_of": [listed],
     "Transaction.oldest_pending": [lambda: Transaction.oldest_pending(ACCOUNTS[0])],
     "Transaction.store": [page],
     "Transaction.keep": [page],
+    "Transaction.met": [lambda: Transaction.met(ACCOUNTS[0], ["txn1", "txn2"], "p2")],
     "Transaction.find_unseen": [
         lambda: Transaction.find_unseen(ACCOUNTS[3], None, "p2", 5),
         lambda: Transaction.find_unseen(ACCOUNTS[3], "2026-11-01", "p2", 5),

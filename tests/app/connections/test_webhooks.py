@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from models import connection as connections
 from models.base import now, rfc3339
 from models.connection import Connection
-from tests.app.connections.conftest import TOKEN, World
+from models.transaction import Transaction
+from tests.app.connections.conftest import TOKEN, World, stored, told
+from tests.app.connections.test_sync import run_jobs
 from tests.outside.teller import signed
 
 PATH = "/v1/webhooks/teller"
@@ -103,3 +106,97 @@ async def test_what_is_signed_and_odd_changes_nothing(world: World, event: Any) 
     await synced(world)
     assert (await post(world, event, "new-secret")).status_code == 202
     assert not await is_due()
+
+
+def processed(account_id: str, *transaction_ids: str) -> Any:
+    rows = [{"id": transaction_id, "account_id": account_id} for transaction_id in transaction_ids]
+    return {"type": "transactions.processed", "timestamp": rfc3339(now()), "payload": {"transactions": rows}}
+
+
+async def names() -> Any:
+    row = await Connection.raw().find_one({})
+    assert row is not None
+    return [each["providerId"] for each in row.get("named", [])]
+
+
+async def test_named_transactions_of_before_the_window_are_stored_changed_and_removed(world: World) -> None:
+    login = world.banks.login(TOKEN)
+    (account_id,) = login.accounts
+    for name in ("txn_amended", "txn_removed"):
+        login.add(account_id, name, date="2026-01-03")
+    await synced(world)
+    login.add(account_id, "txn_late", date="2026-01-02")
+    login.find(account_id, "txn_amended").update(amount="-9.99")
+    login.remove(account_id, "txn_removed")
+    event = processed(account_id, "txn_late", "txn_amended", "txn_removed", "txn_never", "txn_late")
+    for _ in range(2):
+        assert (await post(world, event, "new-secret")).status_code == 202
+    assert len(await names()) == 4
+    await run_jobs(world)
+    assert await stored(world.banks) == told(world.banks)
+    assert (await names(), await is_due()) == ([], False)
+
+
+async def test_many_named_ones_are_asked_for_once_each_and_those_that_were_told_not_at_all(world: World) -> None:
+    login = world.banks.login(TOKEN)
+    (account_id,) = login.accounts
+    await synced(world)
+    old = [f"txn_old_{number:02}" for number in range(60)]
+    for name in old:
+        login.add(account_id, name, date="2026-01-02")
+    login.add(account_id, "txn_today", date=now().date().isoformat())
+    world.banks.server.asked.clear()
+    await post(world, processed(account_id, *old, "txn_today"), "new-secret")
+    await run_jobs(world)
+    assert await stored(world.banks) == told(world.banks)
+    asked = [each.path.rpartition("/")[2] for each in world.banks.server.asked if "/transactions/" in each.path]
+    assert sorted(asked) == old
+
+
+async def test_what_is_named_while_the_person_has_to_sign_in_waits_for_it(world: World) -> None:
+    connection_id = await synced(world)
+    login = world.banks.login(TOKEN)
+    (account_id,) = login.accounts
+    await Connection.raw().update_one({}, {"$set": {"status": "needs_reauth"}, "$unset": {"nextAttemptAt": ""}})
+    login.add(account_id, "txn_late", date="2026-01-02")
+    await post(world, processed(account_id, "txn_late"), "new-secret")
+    assert not await is_due()
+    assert (await world.sync(connection_id)).status_code == 200
+    assert await stored(world.banks) == told(world.banks)
+
+
+async def test_a_named_one_that_cannot_be_read_is_set_aside(world: World) -> None:
+    connection_id = await synced(world)
+    login = world.banks.login(TOKEN)
+    (account_id,) = login.accounts
+    login.add(account_id, "txn_odd", date="2026-01-02", amount="1.005")
+    await post(world, processed(account_id, "txn_odd"), "new-secret")
+    await run_jobs(world)
+    assert (await world.see(connection_id))["unreadableReasons"] == {"amount": 1}
+    assert (await names(), await Transaction.raw().count_documents({})) == ([], 5)
+
+
+async def test_where_more_are_named_than_are_kept_the_next_sync_reads_everything(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_NAMED", 3)
+    login = world.banks.login(TOKEN)
+    (account_id,) = login.accounts
+    await synced(world)
+    late = [f"txn_late_{number}" for number in range(5)]
+    for name in late:
+        login.add(account_id, name, date="2026-01-02")
+    await post(world, processed(account_id, *late), "new-secret")
+    assert len(await names()) == 3
+    await run_jobs(world)
+    assert await stored(world.banks) == told(world.banks)
+
+
+async def test_what_is_named_of_an_account_that_is_gone_is_forgotten(world: World) -> None:
+    login = world.banks.login(TOKEN)
+    other = login.add_account("Savings")
+    await synced(world)
+    del login.accounts[other]
+    await post(world, processed(other, "txn_late"), "new-secret")
+    await run_jobs(world)
+    assert (await names(), await is_due()) == ([], False)
