@@ -36,6 +36,7 @@ from models import (
     Profile,
     Project,
     PropertyDay,
+    PropertyValue,
     QuarantinedEvent,
     RefreshToken,
     RepositoryConnection,
@@ -180,6 +181,13 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     PropertyDay: [
         Index({"property": 1, "day": 1, "appId": 1}, "top values of a property"),
         Index({"appId": 1, "day": 1}, "recount a day of an app"),
+        Index({"due": 1}, "property days that are to be counted anew", SPARSE),
+    ],
+    PropertyValue: [
+        Index(
+            {"group": 1, "total": -1, "value": 1},
+            "PropertyValue.most_frequent: what is listed where events go; all of a property day",
+        ),
     ],
     SessionDay: [
         Index({"day": 1, "appId": 1}, "sessions of a time span"),

@@ -17,7 +17,7 @@ from models.card import Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from models.connection import Connection
-from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
+from models.day import CountDay, PeopleDay, PropertyDay, PropertyValue, SessionDay
 from models.deletion import Deletion
 from models.deployment import Deployment
 from models.erasure import Erasure
@@ -62,6 +62,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     CountDay,
     PeopleDay,
     PropertyDay,
+    PropertyValue,
     SessionDay,
     VisitSession,
     RollupState,
@@ -137,6 +138,7 @@ __all__ = [
     "Profile",
     "Project",
     "PropertyDay",
+    "PropertyValue",
     "QuarantinedEvent",
     "RefreshToken",
     "RepositoryConnection",

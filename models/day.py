@@ -6,7 +6,7 @@ that has read the document before.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from beanie import PydanticObjectId
 from pydantic import Field
@@ -76,19 +76,46 @@ class PeopleDay(DayOfApp):
 
 
 class PropertyDay(DayOfApp):
-    """How often a declared property of an event had which value; `values` is a list of `{"v", "counts"}`.
+    """How often a declared property of an event had which value: the most frequent `values`, in that order.
 
-    What comes after the first hundred values of a day is counted under `__other__`.
+    `totals` has a 64-bit integer for each, `slots` its packed counts; `counts` has those of all values, 32 bits a slot.
+    The values `outside` of the list are `PropertyValue`s, each of which came `bound` times at most. Where the list is
+    `capped` they are not kept. One that is `due` is to be counted anew.
     """
 
     event_name: str
     event_category: str
     property: str
-    values: list[dict[str, Any]]
-    full: bool = False
+    values: list[str]
+    totals: bytes
+    slots: list[bytes]
+    counts: bytes
+    outside: int = 0
+    bound: int = 0
+    capped: bool | None = None
+    due: bool | None = None
 
     class Settings:
         name = "propertydays"
+
+
+class PropertyValue(DayOfApp):
+    """How often one value came that is not among the most frequent of its property day; `group` names that day."""
+
+    group: str
+    value: str
+    total: int
+    slots: bytes
+
+    class Settings:
+        name = "propertyvalues"
+
+    @classmethod
+    async def most_frequent(cls, group: str, limit: int, session: Session = None) -> list[Raw]:
+        """The most frequent values of a property day that are not listed there; equally frequent ones by their text."""
+        order = [("total", -1), ("value", 1)]
+        cursor = cls.raw().find({"group": group}, {"value": 1, "total": 1, "slots": 1}, session=session)
+        return await cursor.sort(order).limit(limit).to_list()
 
 
 class SessionDay(DayOfApp):

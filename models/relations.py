@@ -182,6 +182,7 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("countdays", "app_id"): "an app needs no registration",
     ("peopledays", "app_id"): "an app needs no registration",
     ("propertydays", "app_id"): "an app needs no registration",
+    ("propertyvalues", "app_id"): "an app needs no registration",
     ("sessiondays", "app_id"): "an app needs no registration",
     ("archiveddays", "app_id"): "an app needs no registration",
     ("apikeys", "app_id"): "an app needs no registration",

@@ -10,12 +10,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
 
 from app.analytics.delta import (
-    MOST_VALUES,
-    OTHER,
     CountKey,
     Delta,
     SessionChanges,
-    Slots,
     Visit,
     joined_visit,
     replace_visit,
@@ -28,11 +25,10 @@ from app.analytics.slots import (
     day_start,
     moment_of,
     people_id,
-    property_id,
     session_id,
 )
 from models.base import Raw, Stored, now
-from models.day import LEVELS, CountDay, PeopleDay, PropertyDay, SessionDay
+from models.day import LEVELS, CountDay, PeopleDay, SessionDay
 from models.session import VisitSession
 
 Operation = InsertOne[Raw] | UpdateOne | DeleteOne
@@ -163,43 +159,6 @@ async def _sets(wanted: Wanted, session: AsyncClientSession) -> dict[str, Raw]:
             row.setdefault("sets", {})
             found[row["_id"]] = row
     return found
-
-
-async def add_properties(delta: Delta, session: AsyncClientSession, sign: int = 1) -> None:
-    """Count the values of declared properties in, or out. A day that was full once takes no new values."""
-    ids = {property_id(*key, name): (key, name) for key, name in delta.properties}
-    stored = await PropertyDay.fetch(ids, session)
-    moment = now()
-    operations: list[Operation] = []
-    for name, (key, declared) in ids.items():
-        before = stored.get(name)
-        if before is None and sign < 0:
-            continue
-        counted, full = counted_values(before, delta.properties[key, declared], sign)
-        values = [{"v": value, "counts": Binary(counts)} for value, counts in counted.items()]
-        if not values:
-            operations.append(DeleteOne({"_id": name}))
-        elif before is None:
-            row = {"_id": name, **_event_fields(key), "property": declared, "values": values, "full": full}
-            operations.append(InsertOne({**row, **_fresh(moment)}))
-        else:
-            operations.append(_set(name, {"values": values, "full": full}, moment))
-    await _write(PropertyDay, operations, session)
-
-
-def counted_values(
-    before: Mapping[str, Any] | None, changes: Mapping[str, Slots], sign: int = 1
-) -> tuple[dict[str, bytes], bool]:
-    """The values of a property day after changes, and whether it is full; values that nobody has any more go."""
-    counted: dict[str, bytes] = {each["v"]: each["counts"] for each in before["values"]} if before else {}
-    full = bool(before and before.get("full"))
-    for value, slots in changes.items():
-        name = value
-        if name not in counted and full:
-            name = OTHER
-        counted[name] = added(counted.get(name), {slot: sign * count for slot, count in slots.items()})
-        full = full or len(counted) >= MOST_VALUES
-    return {value: counts for value, counts in counted.items() if counts.strip(_NOTHING)}, full
 
 
 async def add_visits(delta: Delta, session: AsyncClientSession) -> None:

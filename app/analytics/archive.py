@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from app.analytics.archive_files import SUFFIX, DamagedArchiveError
 from app.analytics.archive_target import Target, archive_target
 from app.analytics.ledger import Ledger
+from app.analytics.property_days import cap_days
 from app.analytics.recount import recount_day
 from app.analytics.rollup import MovedOnError
 from app.analytics.slots import DAY_MS, archived_id, day_start, milliseconds
@@ -166,6 +167,7 @@ async def archive_day(settings: Settings, app_id: str, day: int) -> int | None:
         if taken is None:
             return None
         removed += taken
+    await cap_days(app_id, day)
     await ArchivedDay.raw().update_one(_free(name), {"$set": {"removed": True, "updatedAt": now()}})
     return removed
 

@@ -11,8 +11,9 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
 
-from app.analytics.apply import add_counts, add_properties, add_session_days, remove_people, write_visits
+from app.analytics.apply import add_counts, add_session_days, remove_people, write_visits
 from app.analytics.delta import Delta, SessionChanges, replace_visit, stored_visit
+from app.analytics.property_days import add_properties
 from app.analytics.recount import archived_in_part, visits_of
 from app.relations.witness import witness
 from models.analytics import Analytics

@@ -19,8 +19,6 @@ FIELDS: Final = {
     "anonymousId": 1,
     "sessionId": 1,
 }
-OTHER: Final = "__other__"
-MOST_VALUES: Final = 100
 _LONGEST_VALUE: Final = 256
 
 CountKey = tuple[int, str, str, str]

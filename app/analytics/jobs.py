@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from app.analytics.archive import archive_due, rewrite_erased, seal_due
 from app.analytics.joins import carry_out_joins, settle_merges
+from app.analytics.property_days import due_days
 from app.analytics.recount import Found, days_touched, recount_day
 from app.analytics.rollup import WINDOW, MovedOnError, advance
 from app.jobs import Claim, Handler
@@ -40,7 +41,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             added = await _advance(trail)
             total += added
             await claim.renew(added=total)
-            if added < WINDOW // 2 and not joined:
+            if added < WINDOW // 10 and not joined:  # a window is smaller where properties are declared
                 return
 
     async def recount(claim: Claim) -> None:
@@ -89,7 +90,7 @@ async def _advance(trail: timedelta) -> int:
 
 
 async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
-    """Recount every day that got events in the last hours and is not sealed.
+    """Recount every day that got events in the last hours, or is due, and is not sealed.
 
     Returns:
         `{"days", "events", "mended": {collection: documents}}`, and `failed`, where days could not be.
@@ -97,7 +98,7 @@ async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
     seals = await Seal.by_app()
     mended: dict[str, int] = {}
     days = events = failed = 0
-    for app_id, day in await days_touched(now() - _SINCE):
+    for app_id, day in sorted({*await days_touched(now() - _SINCE), *await due_days()}):
         sealed_to = seals.get(app_id)
         if sealed_to is not None and day * 86_400 < sealed_to.timestamp():
             continue

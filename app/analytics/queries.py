@@ -9,15 +9,14 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 from pyroaring import BitMap
 
-from app.analytics.delta import property_value
 from app.analytics.people_sets import bucket_people, event_people
 from app.analytics.periods import Period
+from app.analytics.property_counts import property_counts
 from app.analytics.reader import Filter, Freshness, View, day_number, day_range, opened_view, whole_slots
-from app.analytics.rollup import declared_properties
 from app.analytics.slots import milliseconds, unpack
 from app.errors import SNAPSHOT_GONE, Invalid
 from models.base import Raw
-from models.day import SLOTS, CountDay, PropertyDay
+from models.day import SLOTS, CountDay
 
 _TRIES: Final = 3
 MOST_ROWS: Final = 100_000
@@ -206,9 +205,9 @@ async def top_values(period: Period, which: Filter, name: str | None, limit: int
     period = Period.of(period.start, period.end, None, period.zone)  # rows have no time: one sum for each name will do
     async with opened_view() as view:
         if name is not None:
-            values = await _values(view, period, which, name)
-            rows = [{"value": value, "count": count} for value, count in _most(values, limit)]
-            return Rows(rows, ("value", "count"), view.freshness)
+            counts, errors = await property_counts(view, period, which, name)
+            rows = [{"value": value, "count": count, "error": errors(value)} for value, count in _most(counts, limit)]
+            return Rows(rows, ("value", "count", "error"), view.freshness)
         figures = await event_figures(view, period, which, "eventName")
         most = _most({event: sum(counts) for event, counts in figures.items()}, limit)
         people = await event_people(view, period, which, [event for event, _ in most])
@@ -220,29 +219,6 @@ def _most(counts: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
     return sorted(((value, count) for value, count in counts.items() if count), key=lambda each: (-each[1], each[0]))[
         :limit
     ]
-
-
-async def _values(view: View, period: Period, which: Filter, name: str) -> dict[str, int]:
-    """How often each value of a property came. What is not in the rollups yet counts as it will be counted there."""
-    declaring = {app for app, names in (await declared_properties()).items() if name in names}
-    if not (declaring if which.app_id is None else which.app_id in declaring):
-        told = "no app has declared it: PUT /v1/apps/{appId} with its name in analyticsProperties"
-        raise Invalid.field("?property", "not_allowed", told)
-    found: dict[str, int] = defaultdict(int)
-    if which.user_id is None:
-        start, end = day_range(period)
-        where = {"property": name, **which.days}
-        documents = await PropertyDay.span(start, end, where, ("day", "values"), view.session)
-        flat = (
-            {"day": row["day"], "v": each["v"], "counts": each["counts"]} for row in documents for each in row["values"]
-        )
-        for value, counts in add_slots(period, flat, "counts", "v").items():
-            found[value] += sum(counts)
-    for row in await view.loose_rows(period, which, data=True):
-        value = property_value(row.get("eventData"), name)
-        if value is not None and row["appId"] in declaring:
-            found[value] += 1
-    return found
 
 
 async def retried(query: Callable[[], Any]) -> Any:

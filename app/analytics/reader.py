@@ -109,21 +109,30 @@ class View:
         """How fresh an answer is that was counted from raw events."""
         return Freshness(self.at, self.waiting, self.at)
 
-    async def loose_rows(self, period: Period, which: Filter, *, data: bool = False) -> list[Raw]:
+    async def loose_rows(self, period: Period, which: Filter) -> list[Raw]:
         """The events of a period that have to be counted one by one: the tail, and the edges that are no whole slots.
 
         Of one user, these are all of them: rollups do not tell users apart.
         """
-        fields: Raw = {**FIELDS, **({"eventData": 1} if data else {})}
         if which.user_id is not None:
             where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
-            return await self.raw_rows(where, fields)
-        rows = await self._tail_of(period, which, fields)
+            return await self.raw_rows(where, FIELDS)
+        rows = await self._tail_of(period, which, FIELDS)
         limit = milliseconds(self.state.as_of)
+        edges = await self._edge_rows(period, which, FIELDS)
+        return rows + [row for row in edges if milliseconds(row["receivedAt"]) < limit]
+
+    async def edge_rows(self, period: Period, which: Filter) -> list[Raw]:
+        """The events, with their data, of the edges of a period that are no whole slots, the tail's among them."""
+        rows = await self._edge_rows(period, which, {**FIELDS, "eventData": 1})
+        limit = milliseconds(self.state.as_of)
+        return [row for row in rows if self.complete or milliseconds(row["receivedAt"]) < limit]
+
+    async def _edge_rows(self, period: Period, which: Filter, fields: Raw) -> list[Raw]:
+        rows: list[Raw] = []
         for start, end in period.edges():
             where = {**which.raw, "timestamp": {"$gte": start, "$lt": end}}
-            edge = await self.raw_rows(where, {**fields, "receivedAt": 1})
-            rows += [row for row in edge if milliseconds(row["receivedAt"]) < limit]
+            rows += await self.raw_rows(where, {**fields, "receivedAt": 1})
         return rows
 
     async def countable_rows(self, period: Period, which: Filter) -> list[Raw]:
@@ -161,9 +170,9 @@ class View:
             raise _too_many(parameter)
         return rows
 
-    async def tail_rows(self, which: Filter) -> list[Raw]:
+    async def tail_rows(self, which: Filter, *, data: bool = False) -> list[Raw]:
         """Every event that came in since `asOf`, of whatever time."""
-        return await self._whole_tail(which, FIELDS)
+        return await self._whole_tail(which, {**FIELDS, **({"eventData": 1} if data else {})})
 
     async def _tail_of(self, period: Period, which: Filter, fields: Raw) -> list[Raw]:
         start, end = milliseconds(period.start), milliseconds(period.end)

@@ -11,22 +11,22 @@ from pyroaring import BitMap
 from app.analytics.apply import (
     add_counts,
     add_people,
-    add_properties,
     add_session_days,
     write_visits,
 )
 from app.analytics.delta import FIELDS, SessionChanges, Visit, replace_visit, stored_visit
 from app.analytics.people import number_people
+from app.analytics.property_days import recount_properties
 from app.analytics.rollup import MovedOnError, declared_properties, delta_of, quick_events
 from app.analytics.slots import archived_id, day_start, milliseconds
 from app.database import transaction
 from models.base import Raw, Stored
-from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
+from models.day import CountDay, PeopleDay, SessionDay
 from models.rollup_state import RollupState
 from models.seal import WRITING, ArchivedDay, Seal
 from models.session import VisitSession
 
-_DAYS: Final = (CountDay, PeopleDay, PropertyDay)
+_DAYS: Final = (CountDay, PeopleDay)
 _TIMES: Final = ("createdAt", "updatedAt", "version", "stamp")
 _BATCH: Final = 500
 
@@ -67,15 +67,15 @@ async def recount_day(app_id: str, day: int) -> Found:
             await document.raw().delete_many({"appId": app_id, "day": day_start(day)}, session=session)
         await add_counts(delta, session)
         await add_people(delta, people.numbers, session)
-        await add_properties(delta, session)
         after = {document: await _stored(document, app_id, day, session) for document in _DAYS}
         mended = {
             document.collection_name(): found
             for document in _DAYS
             if (found := _differences(before[document], after[document]))
         }
-        visits = await _recount_visits(app_id, day, rows, state.as_of, session)
-        return Found(app_id, day, len(rows), mended | visits)
+        mended |= await recount_properties(app_id, day, delta, session)
+        mended |= await _recount_visits(app_id, day, rows, state.as_of, session)
+        return Found(app_id, day, len(rows), mended)
 
     return await transaction(work)
 
@@ -112,13 +112,11 @@ def _content(row: Raw | None) -> Any:
     """What a document says: people as sets, and none of the empty ones."""
     if row is None:
         return {}
-    kept: Raw = {name: value for name, value in row.items() if name not in (*_TIMES, "full", "sets", "values")}
+    kept: Raw = {name: value for name, value in row.items() if name not in (*_TIMES, "sets")}
     if "sets" in row:
         sets = {group: BitMap.deserialize(packed) for group, packed in row["sets"].items()}
         filled = {group: people for group, people in sets.items() if people}
         return {**kept, "sets": filled} if filled else {}
-    if "values" in row:
-        kept["values"] = {each["v"]: each["counts"] for each in row["values"]}
     return kept
 
 

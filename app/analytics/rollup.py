@@ -12,9 +12,10 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
-from app.analytics.apply import add_counts, add_people, add_properties, add_visits
+from app.analytics.apply import add_counts, add_people, add_visits
 from app.analytics.delta import FIELDS, Delta
 from app.analytics.people import Numbered, guard_users, number_people
+from app.analytics.property_days import add_properties
 from app.analytics.slots import milliseconds, moment_of
 from app.database import transaction
 from models.analytics import Analytics
@@ -49,7 +50,7 @@ async def advance(trail: timedelta, window: int = WINDOW) -> int:
 
     Args:
         trail: how far the rollups stay behind, so that everything that came in before is stored.
-        window: about how many events at most.
+        window: about how many events at most; fewer where properties are declared.
 
     Returns:
         How many were added; zero where the rollups are as far as they may be.
@@ -62,7 +63,8 @@ async def advance(trail: timedelta, window: int = WINDOW) -> int:
 
     async def work(session: AsyncClientSession) -> int:
         state = await RollupState.read(session)
-        rows, as_of = await _window(state.as_of, now() - trail, window, declared, session)
+        most = window // (1 + max(map(len, declared.values()), default=0) // 2)  # each property may cost as much again
+        rows, as_of = await _window(state.as_of, now() - trail, max(1, most), declared, session)
         if as_of <= state.as_of:
             return 0
         delta = delta_of(rows, declared)

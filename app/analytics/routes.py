@@ -113,7 +113,10 @@ async def get_top(
     limit: Annotated[int, Query(ge=1, le=200)] = 10,
     form: Format = None,
 ) -> Response:
-    """Rows `{"eventName", "count", "users"}`; with `property=`, `{"value", "count"}`, rare values under `__other__`."""
+    """Rows `{"eventName", "count", "users"}`; with `property=`, `{"value", "count", "error"}`.
+
+    `error` is by how many `count` may be too low: of a day each event's 500 most frequent values are counted.
+    """
     found = await retried(lambda: top_values(chosen.period, chosen.which, name, limit))
     return answer(found, request, form)
 

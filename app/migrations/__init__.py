@@ -8,7 +8,13 @@ A new step is one more name below.
 from types import ModuleType
 from typing import Final
 
-from app.migrations import s0001_ledger_stages, s0002_policies_hold, s0003_people_stamps, s0004_own_challenges
+from app.migrations import (
+    s0001_ledger_stages,
+    s0002_policies_hold,
+    s0003_people_stamps,
+    s0004_own_challenges,
+    s0005_frequent_values,
+)
 from models.migration import Migration
 
 STEPS: Final[tuple[ModuleType, ...]] = (
@@ -16,6 +22,7 @@ STEPS: Final[tuple[ModuleType, ...]] = (
     s0002_policies_hold,
     s0003_people_stamps,
     s0004_own_challenges,
+    s0005_frequent_values,
 )
 
 

@@ -1,10 +1,11 @@
 """The truth: figures from every raw event, by plain Python, against what the queries say."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.analytics import property_values
 from app.analytics.periods import Period
 from app.analytics.queries import active_users, count_events, top_values
 from app.analytics.reader import Filter
@@ -98,14 +99,47 @@ async def _visits(rows: list[Raw], whole: Period) -> list[str]:
 
 
 async def _plans(rows: list[Raw], whole: Period) -> list[str]:
-    expected: dict[str, int] = defaultdict(int)
-    names = {True: "true", "team": "team", "free": "free", 7: "7"}
+    """The values of a property: in whole days, and in a span that cuts its first and last day."""
+    found = []
+    for start, end in ((whole.start, whole.end), (whole.start + timedelta(hours=5.75), whole.end - timedelta(hours=9))):
+        span = Period.of(start, end, None, ZoneInfo("UTC"))
+        expected = top_of(rows, "notes", "plan", start, end, property_values.MOST_LISTED)
+        answer = await top_values(span, Filter(app_id="notes"), "plan", 100)
+        got = [(row["value"], row["count"], row["error"]) for row in answer.rows]
+        if got != expected:
+            found.append(f"plans from {start}: {got} != {expected}")
+    return found
+
+
+def top_of(
+    rows: list[Raw], app: str, name: str, start: datetime, end: datetime, most: int
+) -> list[tuple[str, int, int]]:
+    """(Value, count, error) of the span, as every event together makes them: so many values of each day are listed."""
+    days: dict[Any, list[tuple[str, datetime]]] = defaultdict(list)
     for row in rows:
-        plan = row["eventData"].get("plan")
-        if row["appId"] == "notes" and plan is not None and whole.start <= row["timestamp"] < whole.end:
-            expected[names[plan]] += 1
-    got = {row["value"]: row["count"] for row in (await top_values(whole, Filter(app_id="notes"), "plan", 100)).rows}
-    return [] if got == dict(expected) else [f"plans: {got} != {dict(expected)}"]
+        value = row["eventData"].get(name)
+        if row["appId"] == app and value is not None:
+            day = row["timestamp"].date()
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            days[day, row["eventCategory"], row["eventName"]].append((text, row["timestamp"]))
+    counts, errors = Counter[str](), Counter[str]()
+    everywhere = 0
+    for (day, *_), told in days.items():
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        if midnight >= end or midnight + timedelta(days=1) <= start:
+            continue
+        ranked = sorted(Counter(value for value, _ in told).items(), key=lambda each: (-each[1], each[0]))
+        listed, rest = [value for value, _ in ranked[:most]], ranked[most:]
+        within = Counter(value for value, moment in told if start <= moment < end)
+        bound = ranked[most - 1][1] if rest else 0
+        if not start <= midnight or midnight + timedelta(days=1) > end:
+            bound = min(bound, sum(within[value] for value, _ in rest))
+        everywhere += bound
+        for value in listed:
+            counts[value] += within[value]
+            errors[value] += bound
+    found = [(value, count, everywhere - errors[value]) for value, count in counts.items() if count]
+    return sorted(found, key=lambda each: (-each[1], each[0]))
 
 
 def plainly(times: list[tuple[int, str]], steps: list[str], end: int, within: int) -> list[int]:
