@@ -28,12 +28,14 @@ from app.turns import Patience, turn
 from models import DOCUMENTS, AuditEvent
 from models.base import WRITE_CONFLICT, Overtaken, Raw
 from models.guard import Guard
+from models.ring_key import RetiredKey
 
 T = TypeVar("T")
 
 DURABLE: Final = WriteConcern(w="majority", j=True)
 MAJORITY: Final = ReadConcern("majority")
 _AGAIN_SECONDS: Final = 0.5
+_RING_SECONDS: Final = 5  # by then a process has read the ring again
 _TIMEOUTS: Final = 4  # of one command: how long a transaction is run again because others were faster
 _LOSERS: Final = "transactions that have lost once"
 _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", default=None)
@@ -159,6 +161,8 @@ async def _attempt(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         token = _joined.set(session)
         try:
             return await work(session)
+        except RetiredKey:
+            raise Unavailable("the key ring has changed: try again in some seconds", _RING_SECONDS) from None
         except OperationFailure as error:
             if error.code == WRITE_CONFLICT:
                 raise Overtaken from error

@@ -38,6 +38,7 @@ from models.project import Project
 from models.quarantine import QuarantinedEvent
 from models.refresh_token import RefreshToken
 from models.repository_connection import RepositoryConnection
+from models.ring_key import RingKey
 from models.rollup_state import RollupState
 from models.seal import ArchivedDay, Seal
 from models.session import VisitSession
@@ -96,6 +97,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     RepositoryConnection,
     WebhookEvent,
     OutsideLink,
+    RingKey,
 )
 """Every collection of a Satchel. A new document class is one more line here."""
 
@@ -142,6 +144,7 @@ __all__ = [
     "QuarantinedEvent",
     "RefreshToken",
     "RepositoryConnection",
+    "RingKey",
     "RollupState",
     "Seal",
     "SessionDay",

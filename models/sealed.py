@@ -8,7 +8,8 @@ from bson import ObjectId
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from models.base import Raw, Stored, stored_name
+from models.base import Raw, Session, Stored, stored_name
+from models.ring_key import RingKey
 from models.values import escape_row
 
 
@@ -91,7 +92,7 @@ def _refuse(_: Sealed) -> NoReturn:
 
 
 class HoldsSecrets:
-    """What a document with sealed fields has besides.
+    """What a document with sealed fields has besides. It stores them in a transaction, under keys that are not retired.
 
     Attributes:
         SEALED: the attributes that hold sealed values.
@@ -108,6 +109,44 @@ class HoldsSecrets:
         kept = escape_row({name: value for name, value in row.items() if value is not None})
         sealed = {name: getattr(self, name) for name in self.SEALED}
         return kept | {stored_name(name): value.stored() for name, value in sealed.items() if value is not None}
+
+    async def add(self, session: Session = None) -> Self:
+        """`Stored.add`.
+
+        Raises:
+            RetiredKey: a key that sealed a value of it is retired.
+        """
+        document: Any = self
+        await RingKey.use(self._key_ids(document.stored()), session)
+        parent: Any = super()
+        added: Self = await parent.add(session)
+        return added
+
+    @classmethod
+    async def change(
+        cls,
+        where: Mapping[str, Any],
+        fields: Mapping[str, Any],
+        *,
+        expected: int | None = None,
+        session: Session = None,
+    ) -> Self | None:
+        """`Stored.change`.
+
+        Raises:
+            RetiredKey: a key that sealed a new value is retired.
+        """
+        if keys := cls._key_ids(fields):
+            await RingKey.use(keys, session)
+        parent: Any = super()
+        changed: Self | None = await parent.change(where, fields, expected=expected, session=session)
+        return changed
+
+    @classmethod
+    def _key_ids(cls, fields: Mapping[str, Any]) -> set[str]:
+        """The ids of the keys that have sealed what is among these stored fields."""
+        values = [fields.get(stored_name(field)) for field in cls.SEALED]
+        return {Sealed(value).key_id for value in values if value is not None}
 
     @classmethod
     def place_in(cls, row: Mapping[str, Any], field: str) -> Place:

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from app.database import client, transaction
+from app.errors import Unavailable
 from app.keyring import KeyRing, KeyRingError, Keys, SealedError, load_keyring, new_keys, read_keys
 from app.private_files import alone, replace
 from app.settings import load_settings
 from models import DOCUMENTS
 from models.base import Raw, stored_name
+from models.ring_key import RingKey
 from models.sealed import HoldsSecrets, Sealed
 from scripts.target import NoTargetError, opened
 
@@ -52,7 +56,7 @@ def reencrypt() -> None:
     """Seal everything with the newest key. Can be stopped at any time, and goes on where it was."""
     try:
         done, failed = asyncio.run(_reencrypt())
-    except (NoTargetError, PyMongoError, KeyRingError) as error:
+    except (NoTargetError, PyMongoError, KeyRingError, Unavailable) as error:
         raise _failed(error) from None
     typer.echo(f"{done} re-encrypted")
     for line in failed:
@@ -80,22 +84,29 @@ def status() -> None:
 
 @cli.command()
 def remove(key_id: str, file: RingFile = None) -> None:
-    """Take a key out of the ring, once nothing is sealed with it any more."""
+    """Take a key out of the ring, once nothing is sealed with it any more.
+
+    First it is retired: from then on no process, whatever ring it has read, stores what is sealed with it.
+    """
     path = _ring_file(file)
     try:
         with alone(path):  # a rotation waits: what is written is what was read, less the key
             keys = read_keys(path)
-            _, counts = asyncio.run(_status())
-            _check_removable(key_id, keys, counts)
+            _check_spare(key_id, keys)
+            _, counts = asyncio.run(_status(retire=key_id))
+            _check_unused(key_id, counts)
             replace(path, keys.without(key_id).dump().encode())
     except (NoTargetError, PyMongoError, KeyRingError, OSError) as error:
         raise _failed(error) from None
     typer.echo(f"{key_id} is removed")
 
 
-def _check_removable(key_id: str, keys: Keys, counts: dict[tuple[str, tuple[str, str]], int]) -> None:
+def _check_spare(key_id: str, keys: Keys) -> None:
     if key_id == keys.current or key_id not in keys.by_id:
         raise KeyRingError(f"{key_id} is the key that seals" if key_id == keys.current else f"there is no {key_id}")
+
+
+def _check_unused(key_id: str, counts: dict[tuple[str, tuple[str, str]], int]) -> None:
     if used := sum(count for (key, _), count in counts.items() if key == key_id):
         raise KeyRingError(f"{used} values are still sealed with {key_id}: keyring reencrypt")
 
@@ -129,14 +140,19 @@ async def reseal(document: Any, field: str, row: Raw, ring: KeyRing) -> bool:
 
     Raises:
         SealedError: it does not open.
+        Unavailable: the ring that this process has read is an old one.
     """
     name = stored_name(field)
     place = document.place_in(row, field)
     fresh = ring.seal(ring.open(Sealed(row[name]), place), place)
-    result = await document.raw().update_one(
-        {"_id": row["_id"], f"{name}.c": row[name]["c"]}, {"$set": {name: fresh.stored()}}
-    )
-    return bool(result.matched_count)
+
+    async def work(session: AsyncClientSession) -> bool:
+        await RingKey.use([fresh.key_id], session)
+        where = {"_id": row["_id"], f"{name}.c": row[name]["c"]}
+        result = await document.raw().update_one(where, {"$set": {name: fresh.stored()}}, session=session)
+        return bool(result.matched_count)
+
+    return await transaction(work)
 
 
 async def _rows(document: Any, where: Raw) -> AsyncIterator[Raw]:
@@ -148,17 +164,24 @@ async def _rows(document: Any, where: Raw) -> AsyncIterator[Raw]:
         last = {"_id": {"$gt": rows[-1]["_id"]}}
 
 
-async def _status() -> tuple[KeyRing, dict[tuple[str, tuple[str, str]], int]]:
+async def _status(retire: str | None = None) -> tuple[KeyRing, dict[tuple[str, tuple[str, str]], int]]:
+    """The ring, and how many values each key has sealed: all counted at one moment, since values move.
+
+    Args:
+        retire: a key that is retired before.
+    """
     settings = load_settings()
     ring, counts = load_keyring(settings), dict[tuple[str, tuple[str, str]], int]()
-    async with opened(settings):
+    async with opened(settings), client().start_session(snapshot=True) as session:
+        if retire is not None:
+            await RingKey.retire(retire)
         for document, field in SEALED_FIELDS:
             name = stored_name(field)
             pipeline: list[Raw] = [
                 {"$match": {name: {"$exists": True}}},
                 {"$group": {"_id": f"${name}.k", "n": {"$sum": 1}}},
             ]
-            for group in await (await document.raw().aggregate(pipeline)).to_list():
+            for group in await (await document.raw().aggregate(pipeline, session=session)).to_list():
                 counts[str(group["_id"]), (document.collection_name(), name)] = group["n"]
     return ring, counts
 

@@ -199,14 +199,15 @@ async def _apply(connection: Connection, fields: Raw) -> Connection | None:
     ended = fields.get("status") == "disconnected"
     login = connection.enrollment_id
     replaced = "accessToken" in fields and login is not None and login != fields["enrollmentId"]
-    if not ended and not replaced:
+    if "accessToken" not in fields and not ended:
         return await Connection.change(where, fields, expected=connection.version, session=joined())
 
     async def work(session: AsyncClientSession) -> Connection | None:
         row = await Connection.raw().find_one({**where, "version": connection.version}, session=session)
         if row is None:
             return None
-        await OutsideLink.add_all(links_of([row]), session)
+        if ended or replaced:
+            await OutsideLink.add_all(links_of([row]), session)
         changes = disconnected("by_user") | fields if ended else fields
         return await Connection.change(where, changes, expected=connection.version, session=session)
 

@@ -14,7 +14,7 @@ from bson import ObjectId
 from pydantic import SecretStr
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.database import joined, transaction
+from app.database import transaction
 from app.errors import Code, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
 from app.http import mismatch, require
 from app.idempotency import Claim, claiming
@@ -304,8 +304,12 @@ async def rotate_secret(
 
 async def _change(connection: RepositoryConnection, fields: Raw) -> RepositoryConnection | None:
     """Set fields of a connection that is still as read; None where it is not."""
-    where = {"_id": connection.id}
-    return await RepositoryConnection.change(where, fields, expected=connection.version, session=joined())
+
+    async def work(session: AsyncClientSession) -> RepositoryConnection | None:
+        where = {"_id": connection.id}
+        return await RepositoryConnection.change(where, fields, expected=connection.version, session=session)
+
+    return await transaction(work)
 
 
 async def deactivate(connection: RepositoryConnection, claim: Claim | None = None) -> RepositoryConnection | None:

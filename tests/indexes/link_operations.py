@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+from beanie import PydanticObjectId
 from bson import ObjectId
 
 from app.database import transaction
@@ -14,6 +15,7 @@ from models.invitation import Invitation
 from models.outside_link import OutsideLink
 from models.project import Project
 from models.repository_connection import RepositoryConnection
+from models.ring_key import RingKey
 from models.sealed import Sealed
 from models.transaction import Transaction, TransactionContent
 from models.webhook_event import WebhookEvent
@@ -87,6 +89,18 @@ async def linked() -> None:
     await transaction(lambda session: OutsideLink.add_all([link], session))
 
 
+async def kept_secret() -> None:
+    """A sealed value stored, and stored anew, under a key that the database does not know yet."""
+    row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
+    sealed = Sealed({**SEALED, "k": str(ObjectId())})
+    made = Connection(
+        id=row["_id"], user_id=row["userId"], provider="teller", institution="B", label="l", access_token=sealed
+    )
+    await transaction(made.add)
+    fields = {"accessToken": sealed.stored()}
+    await transaction(lambda session: Connection.change({"_id": made.id}, fields, session=session))
+
+
 async def claimed() -> OutsideLink:
     await linked()
     found = await OutsideLink.claim("bank")
@@ -131,6 +145,8 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: Transaction.find_unseen(ACCOUNTS[3], None, "p2", 5),
         lambda: Transaction.find_unseen(ACCOUNTS[3], "2026-11-01", "p2", 5),
     ],
+    "RingKey.use": [kept_secret],
+    "RingKey.retire": [lambda: RingKey.retire("k")],
     "Invitation.offer": [
         lambda: Invitation.offer(PROJECTS[0], ObjectId(), None, "member", SOON, session=None),
         lambda: Invitation.offer(PROJECTS[0], PROJECTS[1], PROJECTS[1], "admin", SOON, session=None),

@@ -32,7 +32,7 @@ def test_a_rotation_waits_for_a_removal_that_counts(tmp_path: Path, monkeypatch:
     rotating = threading.Thread(target=command.rotate, args=(path,))
     seen = list[Keys]()
 
-    async def counting() -> Any:
+    async def counting(**_: Any) -> Any:
         rotating.start()
         rotating.join(0.3)
         seen.append(read_keys(path))

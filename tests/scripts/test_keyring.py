@@ -1,5 +1,7 @@
 """`python -m scripts keyring`: rotate, re-encrypt, stop half way, go on, remove the old key."""
 
+import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from pydantic import SecretStr
 from pymongo.asynchronous.database import AsyncDatabase
 from typer.testing import CliRunner
 
+from app.database import transaction
+from app.errors import Unavailable
 from app.keyring import KeyRing, SealedError, UnknownKey, load_keyring, read_keys
 from app.settings import Settings, load_settings
 from models.base import now
@@ -45,20 +49,22 @@ async def furnish(ring: KeyRing) -> None:
     for number in range(COUNT):
         row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
         sealed = ring.seal(SecretStr(f"token {number}"), Connection.place_in(row, "access_token"))
-        await Connection(
+        made = Connection(
             id=row["_id"], user_id=row["userId"], provider="teller", institution="B", label="l", access_token=sealed
-        ).add()
+        )
+        await transaction(made.add)
     row = {"_id": PydanticObjectId(), "projectId": PydanticObjectId()}
     secrets: dict[str, Any] = {
         field: ring.seal(SecretStr(field), RepositoryConnection.place_in(row, field))
         for field in RepositoryConnection.SEALED
     }
-    await RepositoryConnection(
+    repository = RepositoryConnection(
         id=row["_id"], project_id=row["projectId"], repository_url="https://github.com/a/b", service_type="GitHub",
         connected_at=now(), **secrets,
-    ).add()  # fmt: skip
+    )  # fmt: skip
+    await transaction(repository.add)
     stored: Any = await Connection.raw().find_one({})
-    await OutsideLink.of("bank", stored, "userId", {"provider": "teller"}).add()
+    await transaction(OutsideLink.of("bank", stored, "userId", {"provider": "teller"}).add)
 
 
 async def opened(ring: KeyRing) -> list[str]:
@@ -78,8 +84,6 @@ def run(*arguments: str) -> Any:
 
 async def in_thread(*arguments: str) -> Any:
     """The command has an event loop of its own."""
-    import asyncio
-
     return await asyncio.to_thread(run, *arguments)
 
 
@@ -201,3 +205,90 @@ def test_a_ring_of_the_environment_is_not_rotated(folder: Path, monkeypatch: pyt
     assert run("rotate", "--file", str(copied)).exit_code == 0
     assert len(read_keys(copied).by_id) == 1
     assert load_keyring(load_settings()).key_ids() == list(read_keys(folder / "keyring.json").by_id)
+
+
+async def stored_with(ring: KeyRing, session: Any) -> None:
+    """Store a value that the ring has sealed."""
+    row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
+    sealed = ring.seal(SecretStr("late"), Connection.place_in(row, "access_token"))
+    made = Connection(
+        id=row["_id"], user_id=row["userId"], provider="teller", institution="B", label="l", access_token=sealed
+    )
+    await made.add(session)
+
+
+async def two_keys(folder: Path, ring_of_server: list[KeyRing]) -> str:
+    """A ring whose old key a server has still read as the one that seals; that key."""
+    await in_thread("rotate")
+    ring_of_server.append(ring_of(folder))
+    await in_thread("rotate")
+    return ring_of_server[0].current
+
+
+async def test_a_process_with_the_old_ring_stores_nothing_by_a_key_that_was_removed(folder: Path, rebound: Any) -> None:
+    server: list[KeyRing] = []
+    old = await two_keys(folder, server)
+    await transaction(lambda session: stored_with(server[0], session))
+    assert (await in_thread("remove", old)).exit_code == 1
+    await rebound()
+    assert (await in_thread("reencrypt")).exit_code == 0
+    assert (await in_thread("remove", old)).exit_code == 0
+    await rebound()
+    with pytest.raises(Unavailable) as refused:
+        await transaction(lambda session: stored_with(server[0], session))
+    assert refused.value.headers["Retry-After"] == "5"
+    assert await opened(ring_of(folder)) == ["late"]
+    server[0].reload()
+    await transaction(lambda session: stored_with(server[0], session))
+    assert await opened(ring_of(folder)) == ["late", "late"]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first use", "used before"])
+async def test_a_removal_waits_for_a_value_that_is_being_stored_and_counts_it(
+    folder: Path, rebound: Any, known: bool
+) -> None:
+    server: list[KeyRing] = []
+    old = await two_keys(folder, server)
+    if known:
+        await transaction(lambda session: stored_with(server[0], session))
+        await Connection.raw().delete_many({})
+    removing: list[asyncio.Task[Any]] = []
+
+    async def slow(session: Any) -> None:
+        await stored_with(server[0], session)
+        if not removing:
+            command_line = [sys.executable, "-m", "scripts", "keyring", "remove", old]
+            process = await asyncio.create_subprocess_exec(*command_line, stderr=asyncio.subprocess.PIPE)
+            removing.append(asyncio.create_task(process.communicate()))
+            done, _ = await asyncio.wait(removing, timeout=6)
+            assert not done
+
+    await transaction(slow)
+    (_, told) = await removing[0]
+    assert b"1 values are still sealed" in told
+    assert old in ring_of(folder).key_ids()
+    assert await opened(ring_of(folder)) == ["late"]
+
+
+async def test_a_transaction_that_began_before_the_removal_stores_nothing_after_it(folder: Path, rebound: Any) -> None:
+    server: list[KeyRing] = []
+    old = await two_keys(folder, server)
+    outcomes: list[int] = []
+
+    async def late(session: Any) -> None:
+        await Connection.raw().find_one({}, session=session)
+        if not outcomes:
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "scripts", "keyring", "remove", old)
+            outcomes.append(await process.wait())
+        await stored_with(server[0], session)
+
+    with pytest.raises(Unavailable):
+        await transaction(late)
+    assert outcomes == [0]
+    assert await Connection.raw().count_documents({}) == 0
+
+
+async def test_what_is_sealed_is_stored_in_a_transaction_only(folder: Path, rebound: Any) -> None:
+    await in_thread("rotate")
+    with pytest.raises(RuntimeError, match="in a transaction"):
+        await stored_with(ring_of(folder), None)

@@ -125,9 +125,10 @@ async def connected(world: World) -> ObjectId:
     connection_id, user_id = PydanticObjectId(), PydanticObjectId(world.cast.owner.id)
     place = Connection.place_in({"_id": connection_id, "userId": user_id}, "access_token")
     sealed = world.api.app.state.keyring.seal(SecretStr(TOKEN), place)
-    await Connection(
+    made = Connection(
         id=connection_id, user_id=user_id, provider="teller", institution="B", label="l", access_token=sealed
-    ).add()
+    )
+    await transaction(made.add)
     return ObjectId(connection_id)
 
 
