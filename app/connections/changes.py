@@ -9,6 +9,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.connections.access import provider_of
+from app.connections.accounts import ToldLogin
 from app.connections.provider import LoginNeeded, Revoked
 from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
@@ -141,13 +142,13 @@ async def _probe(settings: Settings, provider: Provider, token: SecretStr) -> st
     """See that a token works; the provider's id of its login, where it tells one."""
     try:
         async with provider_of(settings, provider, token.get_secret_value()) as opened:
-            accounts = await opened.accounts()
+            told = await ToldLogin.ask(opened)
     except (LoginNeeded, Revoked) as error:
         raise Invalid.field("/accessToken", "refused", f"the provider refuses this token: {error.reason}") from None
     except TryLater as error:
         wait = int(error.retry_after or 0) or 30
         raise ProviderUnavailable(f"the provider does not answer: {error.reason}", retry_after=wait) from None
-    return next((account.enrollment_id for account in accounts if account.enrollment_id), None)
+    return told.enrollment_id
 
 
 async def patch_connection(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 
@@ -11,6 +12,7 @@ from models.bank_account import AccountStatus
 from models.transaction import TransactionContent
 
 _REASON: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
+NO_ID: Final = "no_id"
 _MINOR_DIGITS: Final = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
     **dict.fromkeys(("PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
@@ -51,7 +53,10 @@ class UnreadableAmount(TryLater):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A transaction that cannot be read, by its id; `reason` is `amount` or `malformed`."""
+    """A transaction that cannot be read, by its id; `reason` is `amount` or `malformed`.
+
+    Where it has no id (`no_id`), it goes by a digest of itself.
+    """
 
     provider_id: str
     reason: str
@@ -70,10 +75,24 @@ class ToldAccount:
     enrollment_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableAccount:
+    """An account that cannot be read, by its id, or by a digest of itself where it has none."""
+
+    id: str
+    is_identified: bool
+    enrollment_id: str | None
+
+
+def is_identified(told: TransactionContent | Unreadable) -> bool:
+    """Whether a transaction's `provider_id` is the provider's."""
+    return not isinstance(told, Unreadable) or told.reason != NO_ID
+
+
 class BankProvider(Protocol):
     """Access to one login. Every call raises LoginNeeded, Revoked or TryLater where it cannot be done."""
 
-    async def accounts(self) -> list[ToldAccount]:
+    async def accounts(self) -> Sequence[ToldAccount | UnreadableAccount]:
         """Every account; also the probe that says whether the token works."""
         ...
 
@@ -107,6 +126,14 @@ class BankProvider(Protocol):
     async def disconnect(self) -> None:
         """Give the access up. No error where it was given up before."""
         ...
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a date of the calendar, `2026-11-21`."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def minor_units(amount: Any, currency: str) -> int:

@@ -14,7 +14,7 @@ from app.connections.changes import (
     find_connection,
     patch_connection,
 )
-from app.connections.sync import is_date
+from app.connections.provider import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import (
     BankAccountView,

@@ -8,22 +8,16 @@ the last one and some before them (what is pending may move), now and then every
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.connections.accounts import ToldLogin, store_accounts
 from app.connections.cursor import Cursor, PagingFailed
-from app.connections.provider import (
-    AccountClosed,
-    BankProvider,
-    PageLost,
-    ToldAccount,
-    Unreadable,
-    UnreadableAmount,
-)
+from app.connections.provider import AccountClosed, BankProvider, PageLost, Unreadable, UnreadableAmount, is_identified
 from app.database import transaction
 from app.relations.guards import refer
 from app.settings import Settings
@@ -36,6 +30,7 @@ LEASE: Final = timedelta(seconds=60)
 _REMOVALS: Final = 25
 _MOST_PAGES: Final = 10_000
 _MOST_ASIDE: Final = 1_000
+_ACCOUNT: Final = "account"
 _BALANCE: Final = "balance"
 
 
@@ -80,7 +75,7 @@ class Pass:
         cursor = Cursor.load(self._connection.cursor)
         if cursor is None or self._connection.status == "connected":
             return cursor
-        enrollment = _enrollment_of(await self._provider.accounts())
+        enrollment = (await ToldLogin.ask(self._provider)).enrollment_id
 
         async def work(session: AsyncClientSession) -> None:
             await self._note(cursor, 0, session)
@@ -93,67 +88,46 @@ class Pass:
         """The accounts with their balances; from here the token is known to work."""
         if self._connection.hinted and not await self._connection.take_hint():
             raise LostSync
-        told = await self._provider.accounts()
-        balances: dict[str, int | None] = {}
-        odd: list[str] = []
-        for account in told:
-            if account.status == "open":
-                try:
-                    balances[account.id] = await self._provider.balance(account)
-                except UnreadableAmount:
-                    odd.append(account.id)
-                if not await self._connection.renew(now() + LEASE):
-                    raise LostSync
+        told = await ToldLogin.ask(self._provider)
+        balances, odd = await self._balances(told)
         last_full = self._connection.full_sync_at
         full = last_full is None or now() - last_full > timedelta(days=self._settings.sync_full_days)
-        fresh = {account.id: PydanticObjectId() for account in told}
-        enrollment, pass_id = _enrollment_of(told), str(ObjectId())
-        there = {account.id for account in told}
-        self._aside = [each for each in self._aside if each.account_id in there and each.provider_id != _BALANCE]
-        for account_id in odd:
-            self._set_aside(account_id, [Unreadable(_BALANCE, "balance")], (), pass_id)
+        fresh, pass_id = {account.id: PydanticObjectId() for account in told.accounts}, str(ObjectId())
+        untold = [each for each in self._named if each.account_id not in told.ids]
+        self._begin_aside(told, odd, pass_id)
 
         async def work(session: AsyncClientSession) -> Cursor:
-            ids = await self._store_accounts(told, balances, fresh, session)
-            cursor = Cursor(pass_id, full, [str(ids[account.id]) for account in told if account.status == "open"])
-            await self._note(cursor, len(told), session, [each for each in self._named if each.account_id not in there])
-            await self._note_login(enrollment, session)
+            ids = await store_accounts(self._connection, told, balances, fresh, session)
+            cursor = Cursor(pass_id, full, [str(ids[account.id]) for account in told.open])
+            await self._note(cursor, len(told.accounts), session, untold)
+            await self._note_login(told.enrollment_id, session)
             return cursor
 
         cursor = await transaction(work)
         self._begun = pass_id
         return cursor
 
-    async def _store_accounts(
-        self,
-        told: Sequence[ToldAccount],
-        balances: dict[str, int | None],
-        fresh: dict[str, PydanticObjectId],
-        session: AsyncClientSession,
-    ) -> dict[str, PydanticObjectId]:
-        """Insert and change accounts; those that are not told any more are closed, with all that is known of them."""
-        known = {account.provider_id: account for account in await BankAccount.all_of(self._id, session=session)}
-        for account in {each.id: each for each in told}.values():
-            fields = _account_fields(account, balances)
-            if (stored := known.pop(account.id, None)) is not None:
-                fresh[account.id] = PydanticObjectId(stored.id)
-                if any(getattr(stored, name) != value for name, value in fields.items()):
-                    named = {_STORED[name]: value for name, value in fields.items()}
-                    await BankAccount.change({"_id": stored.id}, named, session=session)
-                continue
-            row = BankAccount(
-                id=fresh[account.id],
-                user_id=self._user_id,
-                connection_id=PydanticObjectId(self._id),
-                provider_id=account.id,
-                **fields,
-            )
-            await refer(BankAccount, row.stored(), session)
-            await row.add(session)
-        for gone in known.values():
-            if gone.status == "open":
-                await BankAccount.change({"_id": gone.id}, {"status": "closed"}, session=session)
-        return fresh
+    async def _balances(self, told: ToldLogin) -> tuple[dict[str, int | None], list[str]]:
+        """The balances by the provider's id of the account, and the accounts whose balance cannot be read."""
+        balances: dict[str, int | None] = {}
+        odd: list[str] = []
+        for account in told.open:
+            try:
+                balances[account.id] = await self._provider.balance(account)
+            except UnreadableAmount:
+                odd.append(account.id)
+            if not await self._connection.renew(now() + LEASE):
+                raise LostSync
+        return balances, odd
+
+    def _begin_aside(self, told: ToldLogin, odd: Sequence[str], pass_id: str) -> None:
+        """What is set aside as a pass begins: accounts and balances anew, and the rows of accounts that are told."""
+        anew = (_ACCOUNT, _BALANCE)
+        self._aside = [each for each in self._aside if each.account_id in told.ids and each.provider_id not in anew]
+        for account_id in odd:
+            self._set_aside(account_id, [Unreadable(_BALANCE, "balance")], (), pass_id)
+        for account in told.odd:
+            self._set_aside(account.id, [Unreadable(_ACCOUNT, "account")], (), pass_id)
 
     async def _step(self, cursor: Cursor) -> Cursor:
         """One page of the account in hand, or its end."""
@@ -170,11 +144,15 @@ class Pass:
             return await self._close(account, cursor)
         except PageLost:
             return cursor.again()
-        if not page:
+        last = next((each.provider_id for each in reversed(page) if is_identified(each)), None)
+        if last is None:  # it is empty, or nothing of it leads on
+            self._set_aside(
+                account.provider_id, [each for each in page if isinstance(each, Unreadable)], (), cursor.pass_id
+            )
             return await self._end(account, cursor)
-        if page[-1].provider_id == cursor.after or cursor.pages >= _MOST_PAGES:
+        if last == cursor.after or cursor.pages >= _MOST_PAGES:
             raise PagingFailed
-        return await self._store(account, page, replace(cursor, after=page[-1].provider_id, pages=cursor.pages + 1))
+        return await self._store(account, page, replace(cursor, after=last, pages=cursor.pages + 1))
 
     async def _since(self, account: BankAccount) -> str | None:
         """From when an account is to be read: some days before it was last read, or its oldest pending transaction."""
@@ -258,6 +236,8 @@ class Pass:
                 odd.append(told)
             else:
                 found.append(told)
+                if told.provider_id != provider_id:
+                    gone.append(provider_id)
         return found, gone, odd
 
     def _named_of(self, account: BankAccount) -> list[Named]:
@@ -319,30 +299,3 @@ class Pass:
     @property
     def _id(self) -> ObjectId:
         return ObjectId(self._connection.id)
-
-
-_STORED: Final = {
-    "name": "name",
-    "type": "type",
-    "currency": "currency",
-    "last_four": "lastFour",
-    "status": "status",
-    "balance": "balance",
-}
-
-
-def _enrollment_of(told: Sequence[ToldAccount]) -> str | None:
-    return next((account.enrollment_id for account in told if account.enrollment_id), None)
-
-
-def _account_fields(account: ToldAccount, balances: dict[str, int | None]) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: getattr(account, name) for name in _STORED if name != "balance"}
-    return fields | ({"balance": balances[account.id]} if account.id in balances else {})
-
-
-def is_date(text: str) -> bool:
-    """Whether a text is a date of the calendar, `2026-11-21`."""
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False

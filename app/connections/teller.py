@@ -1,20 +1,27 @@
 """Teller's API (https://teller.io/docs/api): accounts, balances, transactions; mutual TLS, token as user name."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+import orjson
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from app.connections.provider import (
+    NO_ID,
     AccountClosed,
     LoginNeeded,
     PageLost,
     Revoked,
     ToldAccount,
     Unreadable,
+    UnreadableAccount,
     UnreadableAmount,
+    is_date,
+    is_identified,
     minor_units,
 )
 from app.observability import log
@@ -47,10 +54,10 @@ class _Balances(BaseModel):
     available: str | None = None
 
 
-class _Identified(BaseModel, extra="allow"):
-    """What a row has to have: without it nothing is known of it, nor where to go on."""
-
-    id: Id
+def _calendar_date(text: str) -> str:
+    if not is_date(text):
+        raise ValueError("not a date")
+    return text
 
 
 class _Transaction(BaseModel):
@@ -58,15 +65,16 @@ class _Transaction(BaseModel):
 
     id: Id
     amount: str
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_calendar_date)]
     description: Annotated[str | None, Field(max_length=4096)] = None
     status: Literal["pending", "posted"]
 
 
-_ACCOUNTS: Final = TypeAdapter(list[_Account])
+_ACCOUNT: Final = TypeAdapter(_Account)
+_BALANCES: Final = TypeAdapter(_Balances)
 _TRANSACTION: Final = TypeAdapter(_Transaction)
-_IDENTIFIED: Final = TypeAdapter(_Identified)
-_ROWS: Final = TypeAdapter(list[_Identified])
+_ROWS: Final = TypeAdapter(list[Any])
+_ID: Final = TypeAdapter(Id)
 
 
 class Teller:
@@ -75,23 +83,12 @@ class Teller:
     def __init__(self, http: Outgoing) -> None:
         self._http = http
 
-    async def accounts(self) -> list[ToldAccount]:
+    async def accounts(self) -> list[ToldAccount | UnreadableAccount]:
         """`GET /accounts`."""
         answer = await self._http.send("GET", "/accounts")
         if not answer.is_success:
             raise _refusal(answer)
-        return [
-            ToldAccount(
-                account.id,
-                account.name,
-                account.subtype or account.type,
-                account.currency,
-                account.last_four,
-                account.status,
-                account.enrollment_id,
-            )
-            for account in _checked(_ACCOUNTS, answer)
-        ]
+        return [_account(row) for row in _checked(_ROWS, answer)]
 
     async def balance(self, account: ToldAccount) -> int | None:
         """`GET /accounts/{id}/balances`; the ledger balance, else the available one."""
@@ -100,7 +97,10 @@ class Teller:
             return None
         if not answer.is_success:
             raise _refusal(answer)
-        told = _checked(TypeAdapter(_Balances), answer)
+        try:
+            told = _BALANCES.validate_python(_json(answer))
+        except ValidationError:
+            raise UnreadableAmount from None
         amount = told.ledger if told.ledger is not None else told.available
         return None if amount is None else minor_units(amount, account.currency)
 
@@ -115,10 +115,10 @@ class Teller:
             query["start_date"] = since
         answer = await self._http.send("GET", f"/accounts/{_part(account_id)}/transactions", query=query)
         if answer.is_success:
-            return [_content(told, currency) for told in _checked(_ROWS, answer)]
+            return [_content(row, currency) for row in _checked(_ROWS, answer)]
         if _error_code(answer).startswith(_DISCONNECTED):
             raise _refusal(answer)
-        if after is not None and answer.status in (400, 404, 422):
+        if after is not None and answer.status in (400, 404, 410, 422):
             raise PageLost
         if answer.status in (404, 410):
             raise AccountClosed
@@ -131,7 +131,8 @@ class Teller:
         path = f"/accounts/{_part(account_id)}/transactions/{_part(transaction_id)}"
         answer = await self._http.send("GET", path)
         if answer.is_success:
-            return _content(_checked(_IDENTIFIED, answer), currency)
+            told = _content(_json(answer), currency)
+            return told if is_identified(told) else Unreadable(transaction_id, "malformed")
         if answer.status in (404, 410) and not _error_code(answer).startswith(_DISCONNECTED):
             return None
         raise _refusal(answer)
@@ -175,21 +176,64 @@ def _error_code(answer: Answer) -> str:
         return ""
 
 
+def _json(answer: Answer) -> Any:
+    """What a body spells; halves of characters, as texts have that were cut in UTF-16, are question marks."""
+    try:
+        return answer.json()
+    except TryLater:
+        try:
+            return orjson.loads(json.dumps(json.loads(answer.body), ensure_ascii=False).encode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            raise TryLater("malformed_answer") from None
+
+
 def _checked(adapter: TypeAdapter[Any], answer: Answer) -> Any:
     try:
-        return adapter.validate_python(answer.json())
+        return adapter.validate_python(_json(answer))
     except ValidationError:
         raise TryLater("malformed_answer") from None
 
 
-def _content(row: _Identified, currency: str) -> TransactionContent | Unreadable:
+def _id_of(row: Any, name: str = "id") -> str | None:
+    """The id that a row has; without it nothing is known of it, nor where to go on."""
     try:
-        told = _TRANSACTION.validate_python(row.model_dump())
+        return str(_ID.validate_python(row.get(name)))
+    except (AttributeError, ValidationError):
+        return None
+
+
+def _digest(row: Any) -> str:
+    return "no-id-" + sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()[:24]
+
+
+def _account(row: Any) -> ToldAccount | UnreadableAccount:
+    try:
+        told = _ACCOUNT.validate_python(row)
+    except ValidationError:
+        name = _id_of(row)
+        return UnreadableAccount(name or _digest(row), name is not None, _id_of(row, "enrollment_id"))
+    return ToldAccount(
+        told.id,
+        told.name,
+        told.subtype or told.type,
+        told.currency,
+        told.last_four,
+        told.status,
+        told.enrollment_id,
+    )
+
+
+def _content(row: Any, currency: str) -> TransactionContent | Unreadable:
+    provider_id = _id_of(row)
+    if provider_id is None:
+        return Unreadable(_digest(row), NO_ID)
+    try:
+        told = _TRANSACTION.validate_python(row)
         amount = minor_units(told.amount, currency)
     except UnreadableAmount:
-        return Unreadable(row.id, "amount")
+        return Unreadable(provider_id, "amount")
     except ValidationError:
-        return Unreadable(row.id, "malformed")
+        return Unreadable(provider_id, "malformed")
     return TransactionContent(
         provider_id=told.id,
         amount=amount,

@@ -133,7 +133,7 @@ async def test_unchanged_transactions_keep_their_version(world: World) -> None:
         (error(429, "too_many_requests", **{"Retry-After": "77"}), "rate_limited"),
         (error(500, "internal"), "server_error"),
         (error(502, "bad_gateway"), "server_error"),
-        (Told(200, [{"id": 1}]), "malformed_answer"),
+        (Told(200, {"accounts": []}), "malformed_answer"),
         (Told(200, raw=b"<html>"), "malformed_answer"),
         (Told(302, headers={"Location": "http://127.0.0.1/"}), "redirected"),
         (Told(200, [], raw=b"[" + b" " * 100 + b"]", cut=True), "unreachable"),

@@ -1,0 +1,121 @@
+"""What a login tells of its accounts, and storing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.connections.provider import BankProvider, ToldAccount, UnreadableAccount
+from app.relations.guards import refer
+from models.bank_account import BankAccount
+from models.connection import Connection
+
+_STORED: Final = {
+    "name": "name",
+    "type": "type",
+    "currency": "currency",
+    "last_four": "lastFour",
+    "status": "status",
+    "balance": "balance",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ToldLogin:
+    """What a login tells: the accounts that can be read, each once, and those that cannot."""
+
+    accounts: Sequence[ToldAccount]
+    odd: Sequence[UnreadableAccount]
+
+    @classmethod
+    async def ask(cls, provider: BankProvider) -> "ToldLogin":
+        """`BankProvider.accounts`."""
+        told = await provider.accounts()
+        read = {each.id: each for each in told if isinstance(each, ToldAccount)}
+        return cls(list(read.values()), [each for each in told if isinstance(each, UnreadableAccount)])
+
+    @property
+    def open(self) -> Sequence[ToldAccount]:
+        """The accounts that may be read from."""
+        return [account for account in self.accounts if account.status == "open"]
+
+    @property
+    def ids(self) -> set[str]:
+        """Of all accounts, those that cannot be read among them."""
+        return {each.id for each in self.accounts} | {each.id for each in self.odd}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether an account that is not told is not there: one that cannot be read and has no id may be any."""
+        return all(account.is_identified for account in self.odd)
+
+    @property
+    def enrollment_id(self) -> str | None:
+        """The provider's id of the login, where it tells one."""
+        told = [each.enrollment_id for each in self.accounts] + [each.enrollment_id for each in self.odd]
+        return next((each for each in told if each), None)
+
+
+async def store_accounts(
+    connection: Connection,
+    told: ToldLogin,
+    balances: dict[str, int | None],
+    fresh: dict[str, PydanticObjectId],
+    session: AsyncClientSession,
+) -> dict[str, PydanticObjectId]:
+    """Insert and change accounts; those that are not told any more are closed, with all that is known of them.
+
+    Args:
+        connection: whose.
+        told: what the login tells.
+        balances: by the provider's id; those that could not be read are left out.
+        fresh: an id for each account that may be new.
+        session: of the transaction that all of it is in.
+
+    Returns:
+        Our ids by the provider's.
+    """
+    known = {each.provider_id: each for each in await BankAccount.all_of(ObjectId(connection.id), session=session)}
+    for account in told.accounts:
+        fields = _fields_of(account, balances)
+        if (stored := known.get(account.id)) is not None:
+            fresh[account.id] = PydanticObjectId(stored.id)
+            await _update(stored, fields, session)
+        else:
+            await _insert(connection, account.id, fresh[account.id], fields, session)
+    for gone in known.values():
+        if gone.status == "open" and gone.provider_id not in told.ids and told.is_whole:
+            await BankAccount.change({"_id": gone.id}, {"status": "closed"}, session=session)
+    return fresh
+
+
+async def _update(stored: BankAccount, fields: dict[str, Any], session: AsyncClientSession) -> None:
+    if any(getattr(stored, name) != value for name, value in fields.items()):
+        named = {_STORED[name]: value for name, value in fields.items()}
+        await BankAccount.change({"_id": stored.id}, named, session=session)
+
+
+async def _insert(
+    connection: Connection,
+    provider_id: str,
+    account_id: PydanticObjectId,
+    fields: dict[str, Any],
+    session: AsyncClientSession,
+) -> None:
+    row = BankAccount(
+        id=account_id,
+        user_id=connection.user_id,
+        connection_id=PydanticObjectId(connection.id),
+        provider_id=provider_id,
+        **fields,
+    )
+    await refer(BankAccount, row.stored(), session)
+    await row.add(session)
+
+
+def _fields_of(account: ToldAccount, balances: dict[str, int | None]) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: getattr(account, name) for name in _STORED if name != "balance"}
+    return fields | ({"balance": balances[account.id]} if account.id in balances else {})
