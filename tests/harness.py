@@ -1,4 +1,4 @@
-"""The application under test: httpx straight into ASGI, with start and stop."""
+"""The application under test: httpx2 straight into ASGI, with start and stop."""
 
 import re
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import httpx
+import httpx2
 from bson import ObjectId
 from fastapi import FastAPI
 from pymongo.monitoring import CommandStartedEvent
@@ -27,14 +27,14 @@ class RequestRecorder(QueryRecorder):
             super().started(event)
 
 
-def version_of(answer: httpx.Response) -> int:
+def version_of(answer: httpx2.Response) -> int:
     """The version that an answer's ETag names; it must name its document besides."""
     found = re.fullmatch(r'"(\d+)\.[\w-]{12}(\.zstd|\.gzip)?"', answer.headers["etag"])
     assert found, answer.headers["etag"]
     return int(found[1])
 
 
-def known(answer: httpx.Response) -> dict[str, str]:
+def known(answer: httpx2.Response) -> dict[str, str]:
     """The header of a reader who has this answer already."""
     return {"If-None-Match": answer.headers["etag"]}
 
@@ -42,13 +42,13 @@ def known(answer: httpx.Response) -> dict[str, str]:
 class Caller:
     """A caller with credentials: `await caller.get("/v1/users/me")`."""
 
-    def __init__(self, client: httpx.AsyncClient, credential: str | None, user_id: str = "") -> None:
+    def __init__(self, client: httpx2.AsyncClient, credential: str | None, user_id: str = "") -> None:
         self._client = client
         self.credential = credential
         self.id = user_id
 
-    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request; `headers=` and the like as in httpx."""
+    async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """One request; `headers=` and the like as in httpx2."""
         headers = dict(options.pop("headers", None) or {})
         if self.credential is not None:
             headers.setdefault("Authorization", f"Bearer {self.credential}")
@@ -58,24 +58,24 @@ class Caller:
         finally:
             in_request.reset(token)
 
-    async def get(self, path: str, **options: Any) -> httpx.Response:
+    async def get(self, path: str, **options: Any) -> httpx2.Response:
         return await self.request("GET", path, **options)
 
-    async def put(self, path: str, **options: Any) -> httpx.Response:
+    async def put(self, path: str, **options: Any) -> httpx2.Response:
         return await self.request("PUT", path, **options)
 
-    async def post(self, path: str, **options: Any) -> httpx.Response:
+    async def post(self, path: str, **options: Any) -> httpx2.Response:
         return await self.request("POST", path, **options)
 
-    async def delete(self, path: str, **options: Any) -> httpx.Response:
+    async def delete(self, path: str, **options: Any) -> httpx2.Response:
         return await self.request("DELETE", path, **options)
 
-    async def merge(self, path: str, patch: Any, **options: Any) -> httpx.Response:
+    async def merge(self, path: str, patch: Any, **options: Any) -> httpx2.Response:
         """PATCH with a JSON Merge Patch."""
         headers = {"Content-Type": "application/merge-patch+json"} | (options.pop("headers", None) or {})
         return await self.request("PATCH", path, json=patch, headers=headers, **options)
 
-    async def patch(self, path: str, operations: Any, **options: Any) -> httpx.Response:
+    async def patch(self, path: str, operations: Any, **options: Any) -> httpx2.Response:
         """PATCH with a JSON Patch."""
         headers = {"Content-Type": "application/json-patch+json"} | (options.pop("headers", None) or {})
         return await self.request("PATCH", path, json=operations, headers=headers, **options)
@@ -84,7 +84,7 @@ class Caller:
 class Api:
     """A running application and those who call it."""
 
-    def __init__(self, app: FastAPI, client: httpx.AsyncClient) -> None:
+    def __init__(self, app: FastAPI, client: httpx2.AsyncClient) -> None:
         self.app = app
         self.client = client
         self.settings: Settings = app.state.settings
@@ -115,6 +115,6 @@ async def serve(settings: Settings, recorder: QueryRecorder | None = None) -> As
     """An application with its start and stop, in this process."""
     app = create_app(settings, (recorder,) if recorder else ())
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url="http://satchel.test") as client:
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://satchel.test") as client:
             yield Api(app, client)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from pymongo import MongoClient
 
 from models.api_key import hash_key
@@ -60,9 +60,9 @@ class Served:
         deadline = time.monotonic() + SECONDS
         while self.processes["serve"].poll() is None and time.monotonic() < deadline:
             try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                if httpx2.get(f"{self.url}/readyz").status_code == 200:
                     return
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 continue
         raise AssertionError(f"the server did not become ready: {self.log.read_text()[-2000:]}")
 
@@ -81,15 +81,15 @@ class Served:
 
     def key(self, *scopes: str, app_id: str | None = None) -> str:
         body = {"name": "test", "scopes": scopes, "appId": app_id}
-        return str(httpx.post(f"{self.url}/v1/api-keys", json=body, headers=self.headers).json()["key"])
+        return str(httpx2.post(f"{self.url}/v1/api-keys", json=body, headers=self.headers).json()["key"])
 
     def post(self, path: str, body: Any) -> Any:
-        answer = httpx.post(f"{self.url}{path}", json=body, headers=self.headers, timeout=30)
+        answer = httpx2.post(f"{self.url}{path}", json=body, headers=self.headers, timeout=30)
         assert answer.is_success, answer.text
         return answer.json()
 
     def get(self, path: str, **params: Any) -> Any:
-        answer = httpx.get(f"{self.url}{path}", params=params, headers=self.headers, timeout=30)
+        answer = httpx2.get(f"{self.url}{path}", params=params, headers=self.headers, timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

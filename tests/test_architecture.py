@@ -34,7 +34,7 @@ DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operat
 DOMAINS += ("connections", "repositories")
 LAYERS = [
     {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.settings_faults", "app.private_files"},
-    {"app.errors", "app.access"},
+    {"app.errors", "app.access", "app.addresses"},
     {"app.queries", "app.failures"},
     {"app.observability", "app.body", "app.etags", "app.sentences", "app.patch_bodies", "app.turns", "app.clock"},
     {"app.database", "app.line", "app.patience"},

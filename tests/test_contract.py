@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import jsonschema_rs
 import pytest
 import schemathesis
@@ -88,7 +88,7 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
         try:
             _wait(server, url)
-            user = httpx.post(f"{url}/v1/users", json={"email": "ann@example.com"}, headers=headers).json()["id"]
+            user = httpx2.post(f"{url}/v1/users", json={"email": "ann@example.com"}, headers=headers).json()["id"]
             yield Served(url, headers, user)
         finally:
             server.terminate()
@@ -100,9 +100,9 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
     deadline = time.monotonic() + 30
     while server.poll() is None and time.monotonic() < deadline:
         try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
+            if httpx2.get(f"{url}/readyz").status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             continue
     raise AssertionError(f"the server did not become ready (code {server.poll()})")
 

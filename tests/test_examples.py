@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import jsonschema_rs
 import orjson
 import pytest
@@ -185,7 +185,7 @@ class Stage:
         challenge = await self.make(self.cast.owner if mine else self.cast.nobody, place, recipient, "challengeId")
         return challenge, self.mailbox.code(next(iter(recipient.values())))
 
-    async def sign_in(self) -> httpx.Response:
+    async def sign_in(self) -> httpx2.Response:
         challenge, code = await self.challenge("/v1/auth/otp/verify")
         return await self.cast.nobody.post("/v1/auth/otp/verify", json={"challengeId": challenge, "code": code})
 

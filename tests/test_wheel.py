@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from app.console.routes import _STATIC as DOCS_FILES
@@ -55,6 +55,6 @@ def test_an_installed_wheel_starts_and_serves_its_pages(wheel: Path, mongodb_uri
         paths = ["/docs", "/docs/errors", "/console", "/openapi.json"]
         paths += [f"/docs/static/{name}" for name in DOCS_FILES]
         paths += [f"/console/static/{name}" for name in ("chart.js", "console.css", "console.js")]
-        answers = {path: httpx.get(f"{satchel.url}{path}") for path in paths}
+        answers = {path: httpx2.get(f"{satchel.url}{path}") for path in paths}
         assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(paths, 200)
         assert all(answer.content for answer in answers.values())

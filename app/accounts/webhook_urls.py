@@ -2,8 +2,8 @@
 
 from urllib.parse import SplitResult, urlsplit
 
+from app.addresses import RefusedAddress, leads_nowhere
 from app.errors import Invalid
-from app.outgoing import RefusedAddress, leads_nowhere, public_address
 from app.settings import Settings
 
 
@@ -21,17 +21,13 @@ def check_webhook_url(url: str | None, settings: Settings) -> None:
         raise Invalid.field("/webhookUrl", "unacceptable_url", str(error)) from None
 
 
-async def resolve(url: str, settings: Settings) -> str | None:
-    """The address that is to be connected to; None where any will do (development).
+def see_that_it_may_lead(url: str, settings: Settings) -> None:
+    """Look at a stored URL before something is sent to it: settings may have changed since it was given.
 
     Raises:
-        RefusedAddress: the URL is not acceptable, or leads to a place that is not public.
-        OSError: the name service knows no such host.
+        RefusedAddress: it is not acceptable.
     """
-    parts = _parts(url, settings)
-    if settings.environment != "production":
-        return None
-    return await public_address(parts.hostname or "", parts.port or 443)
+    _parts(url, settings)
 
 
 def _parts(url: str, settings: Settings) -> SplitResult:

@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-import httpx
-
 from app.auth.budgets import Budgets
 from app.auth.oidc import Oidc
 from app.auth.otp import Codes
@@ -12,6 +10,7 @@ from app.auth.secret import load_secret
 from app.auth.senders import make_sender
 from app.auth.sessions import Sessions
 from app.errors import Unauthenticated
+from app.outgoing import new_client
 from app.settings import Settings
 from models.audit_event import AuditEvent
 
@@ -29,8 +28,8 @@ class SignIn:
     def __init__(self, settings: Settings) -> None:
         secret = load_secret(settings)
         self.settings = settings
-        self._to_sender = httpx.AsyncClient(timeout=settings.sender_timeout_seconds)
-        self._to_providers = httpx.AsyncClient(timeout=_FETCH_SECONDS)
+        self._to_sender = new_client(settings, timeout=settings.sender_timeout_seconds, private_hosts=None)
+        self._to_providers = new_client(settings, timeout=_FETCH_SECONDS, private_hosts=None)
         self.budgets = Budgets(settings, secret.key("budgets"))
         self.codes = Codes(settings, secret.key("one-time codes"), make_sender(settings, self._to_sender), self.budgets)
         self.devices = DeviceTokens(secret.key("device token"))

@@ -5,7 +5,6 @@
 
 from typing import Final
 
-import httpx
 from bson import ObjectId
 
 from app.auth.cleanup import clean_up
@@ -14,6 +13,7 @@ from app.auth.taking import TELL, TOLD_WITHIN, tell_former_holder
 from app.errors import Unavailable
 from app.jobs import Claim, Handler
 from app.observability import log
+from app.outgoing import new_client
 from app.settings import Settings
 from models.base import now
 
@@ -31,7 +31,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     async def tell(claim: Claim) -> None:
         """Tell the former holder; it is tried again for a day."""
         user_id = ObjectId(claim.job.progress["userId"])
-        async with httpx.AsyncClient(timeout=settings.sender_timeout_seconds) as client:
+        async with new_client(settings, timeout=settings.sender_timeout_seconds, private_hosts=None) as client:
             try:
                 told = await tell_former_holder(user_id, str(claim.job.id), make_sender(settings, client))
             except Unavailable:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
-import httpx
+import httpx2
 import jwt
 import orjson
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -67,7 +67,7 @@ class Evidence:
 class ProviderKeys:
     """A provider's published keys: fetched when they are old, and when a token names one that is not among them."""
 
-    def __init__(self, url: str, client: httpx.AsyncClient, keep_seconds: float) -> None:
+    def __init__(self, url: str, client: httpx2.AsyncClient, keep_seconds: float) -> None:
         self._url = url
         self._client = client
         self._keep = keep_seconds
@@ -103,7 +103,7 @@ class ProviderKeys:
                 async with self._client.stream("GET", self._url, headers=PACKED) as answer:
                     answer.raise_for_status()
                     found = jwt.PyJWKSet.from_dict(orjson.loads(await read_bounded(answer))).keys
-            except (httpx.HTTPError, TryLater, jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+            except (httpx2.HTTPError, TryLater, jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
                 log.warning("a provider's keys cannot be fetched", url=self._url, error=type(error).__name__)
                 return
             self._keys = {key.key_id: key for key in found if key.key_id and key.algorithm_name in _ALGORITHMS}
@@ -113,7 +113,7 @@ class ProviderKeys:
 class Oidc:
     """Verifies ID tokens of the configured providers."""
 
-    def __init__(self, settings: Settings, client: httpx.AsyncClient) -> None:
+    def __init__(self, settings: Settings, client: httpx2.AsyncClient) -> None:
         self._providers = settings.providers
         self._nonce_required = settings.oidc_nonce_required
         self._keys = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 
-import httpx
+import httpx2
 
 from app.body import dump_json
 from app.errors import Unavailable
@@ -84,7 +84,7 @@ class WebhookSender:
     over `<webhook-id>.<webhook-timestamp>.<body>`. Any 2xx means taken.
     """
 
-    def __init__(self, url: str, secret: bytes, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, secret: bytes, client: httpx2.AsyncClient) -> None:
         self._url = url
         self._secret = secret
         self._client = client
@@ -104,7 +104,7 @@ class WebhookSender:
         try:
             async with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
                 pass  # its body says nothing, and is not read
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             log.error("the sender cannot be reached", error=type(error).__name__)
             raise Unavailable("the message could not be sent; try again in a moment") from None
         if not answer.is_success:
@@ -117,7 +117,7 @@ _NO_SENDER: Final = (
 )
 
 
-def make_sender(settings: Settings, client: httpx.AsyncClient) -> Sender:
+def make_sender(settings: Settings, client: httpx2.AsyncClient) -> Sender:
     """The configured sender.
 
     Raises:

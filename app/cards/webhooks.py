@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import httpx
+import httpx2
 from bson import ObjectId
 
 from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
-from app.accounts.webhook_urls import resolve
+from app.accounts.webhook_urls import see_that_it_may_lead
+from app.addresses import RefusedAddress
 from app.body import dump_json
 from app.cards.queries import read_cards
 from app.cards.views import profile_view
-from app.outgoing import RefusedAddress
+from app.outgoing import new_client
 from app.settings import Settings
 from app.signatures import standard_webhook
 from app.users.views import current
@@ -32,7 +33,7 @@ class DeliveryFailed(Exception):
 class Sender:
     """Sends events; one to a worker."""
 
-    def __init__(self, client: httpx.AsyncClient, keys: WebhookKeys, settings: Settings) -> None:
+    def __init__(self, client: httpx2.AsyncClient, keys: WebhookKeys, settings: Settings) -> None:
         self._client = client
         self._keys = keys
         self.settings = settings
@@ -57,22 +58,15 @@ class Sender:
             raise DeliveryFailed("timeout") from None
         except RefusedAddress as error:
             raise DeliveryFailed(str(error)) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError) as error:
             raise DeliveryFailed(type(error).__name__) from None
-        if not httpx.codes.is_success(status):
+        if not httpx2.codes.is_success(status):
             raise DeliveryFailed(f"HTTP {status}")
         return True
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
-        address = await resolve(url, self.settings)
-        target, extensions = httpx.URL(url), {}
-        if address is not None:
-            headers = {**headers, "Host": target.netloc.decode()}
-            extensions = {"sni_hostname": target.raw_host.decode()}
-            target = target.copy_with(host=address)
-        async with self._client.stream(
-            "POST", target, content=body, headers=headers, extensions=extensions
-        ) as response:
+        see_that_it_may_lead(url, self.settings)
+        async with self._client.stream("POST", url, content=body, headers=headers) as response:
             return response.status_code
 
     def _headers(self, account: Account, event: CardEvent, body: bytes) -> dict[str, str]:
@@ -92,10 +86,8 @@ class Sender:
 @asynccontextmanager
 async def sender(settings: Settings) -> AsyncIterator[Sender]:
     """A sender with connections of its own."""
-    limits = httpx.Limits(max_connections=settings.webhook_concurrency * 2)
-    async with httpx.AsyncClient(
-        timeout=settings.webhook_timeout_seconds, follow_redirects=False, trust_env=False, limits=limits
-    ) as client:
+    limits = httpx2.Limits(max_connections=settings.webhook_concurrency * 2)
+    async with new_client(settings, timeout=settings.webhook_timeout_seconds, limits=limits) as client:
         yield Sender(client, load_webhook_keys(settings), settings)
 
 

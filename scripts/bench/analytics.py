@@ -16,7 +16,7 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
-import httpx
+import httpx2
 import typer
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -137,9 +137,9 @@ async def _run(
             await key.add()
         app = create_app(first)
         async with app.router.lifespan_context(app), connect(first, uri) as bounded:
-            transport = httpx.ASGITransport(app=app)
+            transport = httpx2.ASGITransport(app=app)
             headers = {"Authorization": f"Bearer {secret}"}
-            async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as http:
+            async with httpx2.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as http:
                 bench = _Bench(http, bounded, client, settings, ends, tz)
                 return await bench.measure(rounds, plain_rounds, progress)
 
@@ -148,7 +148,7 @@ async def _run(
 class _Bench:
     """One application that is bound to the database of each size in turn, so that what drifts favours none."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     bounded: AsyncMongoClient[Raw]
     unbounded: AsyncMongoClient[Raw]
     settings: dict[int, Settings]

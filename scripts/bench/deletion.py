@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
-import httpx
+import httpx2
 import typer
 from bson import ObjectId
 from rich.console import Console
@@ -127,7 +127,7 @@ def main(
         quiet = [load.play(server, _WORKLOAD, seconds).p99 for _ in range(10)]
         worker.settle()
         started = time.monotonic()
-        asked = httpx.delete(
+        asked = httpx2.delete(
             f"http://127.0.0.1:{server.port}/v1/users/{user_id}", headers={"Authorization": f"Bearer {key}"}, timeout=60
         )
         run = Run(worker, server, load, settings, mongod.uri, user_id)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 _ATTEMPTS: Final = 10
 
@@ -18,9 +18,9 @@ class DemoError(Exception):
 class Api:
     """A Satchel at an address. So many calls at once as it has clients."""
 
-    def __init__(self, url: str, clients: list[httpx.AsyncClient]) -> None:
+    def __init__(self, url: str, clients: list[httpx2.AsyncClient]) -> None:
         self.url = url
-        self._free = clients  # one connection each: httpx's pool of many costs twice the time of the call itself
+        self._free = clients  # one connection each: httpx2's pool of many costs twice the time of the call itself
 
     async def call(
         self,
@@ -31,7 +31,7 @@ class Api:
         *,
         params: dict[str, str] | None = None,
         known: tuple[int, ...] = (),
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """One request, sent again while the server is too busy.
 
         Args:
@@ -54,7 +54,7 @@ class Api:
                 if answer.status_code not in (429, 503):
                     break
                 await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise DemoError(f"No Satchel answers at {self.url}: {error or type(error).__name__}") from None
         finally:
             self._free.append(client)
@@ -66,7 +66,7 @@ async def connected(url: str, key: str, at_once: int) -> AsyncIterator[Api]:
     """The API at this address, called with this key, while the block lasts."""
     headers, trust = {"Authorization": f"Bearer {key}"}, ssl.create_default_context()
     async with AsyncExitStack() as stack:
-        clients = [httpx.AsyncClient(base_url=url, headers=headers, verify=trust, timeout=60) for _ in range(at_once)]
+        clients = [httpx2.AsyncClient(base_url=url, headers=headers, verify=trust, timeout=60) for _ in range(at_once)]
         for client in clients:
             await stack.enter_async_context(client)
         yield Api(url, clients)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pymongo
 from bson import ObjectId
 from pymongo import UpdateOne
@@ -122,7 +122,7 @@ class Filler:
     async def _user(self, who: Person) -> tuple[ObjectId, bool]:
         """The person's id, and whether they were created just now."""
         answer = await self.api.call("POST", "/v1/users", who.user, known=(409,))
-        if answer.status_code != httpx.codes.CONFLICT:
+        if answer.status_code != httpx2.codes.CONFLICT:
             return ObjectId(answer.json()["id"]), True
         found = await self.api.call("GET", "/v1/users", params={"email": who.email})
         return ObjectId(found.json()["items"][0]["id"]), False
@@ -133,7 +133,7 @@ class Filler:
         condition = _CREATE
         for value in keeping.versions:
             answer = await self.api.call("PUT", address, value, condition, known=(412,))
-            if answer.status_code == httpx.codes.PRECONDITION_FAILED:
+            if answer.status_code == httpx2.codes.PRECONDITION_FAILED:
                 return
             condition = {"If-Match": answer.headers["ETag"]}
         if keeping.deleted:

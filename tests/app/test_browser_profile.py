@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Page, Playwright, sync_playwright
 
@@ -47,7 +47,7 @@ def playwright() -> Iterator[Playwright]:
 
 def person(satchel: Served, name: str) -> str:
     """The token of a new user, who has something everywhere."""
-    with httpx.Client(base_url=satchel.url, headers=satchel.headers) as admin:
+    with httpx2.Client(base_url=satchel.url, headers=satchel.headers) as admin:
         user = admin.post("/v1/users", json={"name": name, "email": f"{name}@example.com"}).json()["id"]
         token = str(admin.post(f"/v1/users/{user}/sessions", json={}).json()["accessToken"])
         admin.put(f"/v1/users/{user}/apps/notes/data/settings", json={"owner": name})
@@ -90,7 +90,7 @@ def test_the_second_person_sees_and_overwrites_their_own_alone(
 
 def see_and_write(page: Page, satchel: Served, ann: str, bob: str, hers: dict[str, Any]) -> None:
     """Bob after Ann, at one address each."""
-    with httpx.Client(base_url=satchel.url, headers={"Authorization": f"Bearer {bob}"}) as uncached:
+    with httpx2.Client(base_url=satchel.url, headers={"Authorization": f"Bearer {bob}"}) as uncached:
         for path in MINE:
             assert ask(page, bob, path)[::2] == [200, uncached.get(path).text], path
             assert ask(page, bob, path)[2] != hers[path][2] or path.endswith(("plan", "preferences")), path
@@ -117,5 +117,5 @@ def test_what_the_browser_has_is_not_shown_once_it_changed(
     cid = person(satchel, "cid")
     with browsing(playwright, satchel, tmp_path) as page:
         assert ask(page, cid, VALUE)[2] == '{"owner":"cid"}'
-        httpx.put(satchel.url + VALUE, json={"owner": "new"}, headers={"Authorization": f"Bearer {cid}"})
+        httpx2.put(satchel.url + VALUE, json={"owner": "new"}, headers={"Authorization": f"Bearer {cid}"})
         assert ask(page, cid, VALUE)[2] == '{"owner":"new"}'

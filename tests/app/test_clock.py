@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from math import floor
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,7 +94,7 @@ def satchel(mongodb_uri: str, tmp_path: Path) -> Iterator[Served]:
 @faked
 @pytest.mark.parametrize("skew", SKEWS.values(), ids=SKEWS)
 def test_a_worker_whose_clock_is_wrong_counts_every_event_and_ends_no_value_early(skew: str, satchel: Served) -> None:
-    with httpx.Client(base_url=satchel.url, headers=satchel.headers) as admin:
+    with httpx2.Client(base_url=satchel.url, headers=satchel.headers) as admin:
         user = admin.post("/v1/users", json={"name": "Ann"}).json()["id"]
         path = f"/v1/users/{user}/apps/notes/data"
         assert admin.put(f"{path}/kept", json=1, params={"ttl": 1800}).status_code == 201
@@ -133,15 +133,15 @@ def test_a_server_whose_clock_is_wrong_says_so_and_lives_in_the_databases_time(
         with right.another() as wrong:
             right.environment.clear()
             right.environment |= environment
-            ahead = httpx.get(f"{wrong.url}/readyz").json()["clockAheadSeconds"]
+            ahead = httpx2.get(f"{wrong.url}/readyz").json()["clockAheadSeconds"]
             assert abs(abs(ahead) - 86_400) < 5
-            metrics = httpx.get(f"{wrong.url}/metrics").text
+            metrics = httpx2.get(f"{wrong.url}/metrics").text
             assert re.search(r"^satchel_clock_ahead_seconds -?86[34]\d\d", metrics, re.M)
-            with httpx.Client(headers=right.headers) as admin:
+            with httpx2.Client(headers=right.headers) as admin:
                 user = admin.post(f"{wrong.url}/v1/users", json={"name": "Ann"}).json()
                 assert abs(datetime.fromisoformat(user["createdAt"]) - datetime.now(UTC)) < timedelta(minutes=1)
                 minted = admin.post(f"{wrong.url}/v1/users/{user['id']}/sessions", json={}).json()["accessToken"]
             for server in (right, wrong):
-                answer = httpx.get(f"{server.url}/v1/users/me", headers={"Authorization": f"Bearer {minted}"})
+                answer = httpx2.get(f"{server.url}/v1/users/me", headers={"Authorization": f"Bearer {minted}"})
                 assert answer.status_code == 200, answer.text
     assert "SATCHEL_PORT" not in os.environ

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.outside.sign_in import SENDER_SECRET, Issuer, Mailbox, serving
@@ -22,11 +22,11 @@ JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 class Crowd:
     """Two servers of one deployment, which take turns."""
 
-    clients: list[httpx.AsyncClient]
+    clients: list[httpx2.AsyncClient]
     mailbox: Mailbox
     _next: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """One request, of the server whose turn it is."""
         return await self.clients[next(self._next) % len(self.clients)].request(method, path, **options)
 
@@ -35,7 +35,7 @@ class Crowd:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
-    async def statuses(self, count: int, ask: Callable[[int], Awaitable[httpx.Response]]) -> Counter[int]:
+    async def statuses(self, count: int, ask: Callable[[int], Awaitable[httpx2.Response]]) -> Counter[int]:
         """The statuses of requests that are sent at once."""
         return Counter(answer.status_code for answer in await asyncio.gather(*map(ask, range(count))))
 
@@ -52,10 +52,10 @@ def servers(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 async def crowd(servers: tuple[Served, Served, Mailbox]) -> AsyncIterator[Crowd]:
     one, two, mailbox = servers
-    limits, timeout = httpx.Limits(max_connections=None), httpx.Timeout(60)
+    limits, timeout = httpx2.Limits(max_connections=None), httpx2.Timeout(60)
     async with (
-        httpx.AsyncClient(base_url=one.url, headers=one.headers, limits=limits, timeout=timeout) as first,
-        httpx.AsyncClient(base_url=two.url, headers=two.headers, limits=limits, timeout=timeout) as second,
+        httpx2.AsyncClient(base_url=one.url, headers=one.headers, limits=limits, timeout=timeout) as first,
+        httpx2.AsyncClient(base_url=two.url, headers=two.headers, limits=limits, timeout=timeout) as second,
     ):
         yield Crowd([first, second], mailbox)
 
@@ -73,7 +73,7 @@ async def test_a_hundred_and_fifty_appends_to_one_value(crowd: Crowd) -> None:
     path = f"/v1/users/{user}/apps/notes/data/list"
     await crowd.ask("PUT", path, json=[])
 
-    async def append(number: int) -> httpx.Response:
+    async def append(number: int) -> httpx2.Response:
         return await crowd.ask("PATCH", path, json=[{"op": "add", "path": "/-", "value": number}], headers=JSON_PATCH)
 
     assert await crowd.statuses(150, append) == {200: 150}
@@ -84,7 +84,7 @@ async def test_forty_patches_of_a_profile(crowd: Crowd) -> None:
     user = await crowd.make("/v1/users", {"name": "Ann"})
     path = f"/v1/users/{user}/profile"
 
-    async def patch(number: int) -> httpx.Response:
+    async def patch(number: int) -> httpx2.Response:
         return await crowd.ask("PATCH", path, json={"metadata": {f"k{number}": number}}, headers=MERGE)
 
     assert await crowd.statuses(40, patch) == {200: 40}
@@ -96,7 +96,7 @@ async def test_forty_appends_to_the_widgets_of_preferences(crowd: Crowd) -> None
     path = f"/v1/users/{user}/preferences"
     before = (await crowd.ask("GET", path)).json()["widgets"]["enabled"]
 
-    async def patch(number: int) -> httpx.Response:
+    async def patch(number: int) -> httpx2.Response:
         operations = [{"op": "add", "path": "/widgets/enabled/-", "value": f"w{number}"}]
         return await crowd.ask("PATCH", path, json=operations, headers=JSON_PATCH)
 
@@ -108,7 +108,7 @@ async def test_forty_appends_to_the_widgets_of_preferences(crowd: Crowd) -> None
 async def test_forty_patches_of_a_user_who_logs_in_meanwhile(crowd: Crowd) -> None:
     user = await crowd.make("/v1/users", {"name": "Ann"})
 
-    async def write(number: int) -> httpx.Response:
+    async def write(number: int) -> httpx2.Response:
         if number % 2:
             return await crowd.ask("POST", f"/v1/users/{user}/logins", json={"appId": "notes"})
         return await crowd.ask("PATCH", f"/v1/users/{user}", json={"name": f"Ann {number}"}, headers=MERGE)
@@ -124,7 +124,7 @@ async def test_fifty_puts_that_record_an_activity(plain: int, crowd: Crowd) -> N
     path = f"/v1/users/{user}/apps/notes/data/list"
     await crowd.ask("PUT", path, json=-1)
 
-    async def put(number: int) -> httpx.Response:
+    async def put(number: int) -> httpx2.Response:
         params = {"activity": "saved"} if number < 50 else {}
         return await crowd.ask("PUT", path, json=number, params=params)
 
@@ -138,7 +138,7 @@ async def test_fifty_first_puts_that_record_an_activity(crowd: Crowd) -> None:
     user = await crowd.make("/v1/users", {"name": "Ann"})
     path = f"/v1/users/{user}/apps/notes/data/list"
 
-    async def put(number: int) -> httpx.Response:
+    async def put(number: int) -> httpx2.Response:
         return await crowd.ask("PUT", path, json=number, params={"activity": "saved"})
 
     assert await crowd.statuses(50, put) == {201: 1, 200: 49}

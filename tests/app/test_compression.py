@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import zstandard
 from starlette.types import Message, Receive, Scope, Send
@@ -73,7 +73,7 @@ def test_a_tag_says_how_its_bytes_are_packed_and_no_other_is_taken_for_that(codi
     assert coded('W/"3.k2Jd0aQx9vLm"', coding) == 'W/"3.k2Jd0aQx9vLm"'
 
 
-async def fetch(caller: Caller, path: str, accept: str | None, **options: Any) -> tuple[httpx.Response, bytes]:
+async def fetch(caller: Caller, path: str, accept: str | None, **options: Any) -> tuple[httpx2.Response, bytes]:
     """An answer, and the bytes of its body as they are on the wire."""
     method, headers = options.pop("method", "GET"), {"Authorization": f"Bearer {caller.credential}"}
     headers |= options.pop("headers", {})

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -28,7 +28,7 @@ WRITABLE = [
 ]
 
 
-async def send(caller: Caller, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+async def send(caller: Caller, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx2.Response:
     if method == "PATCH":
         return await caller.merge(path, body, headers=headers)
     return await caller.request(method, path, headers=headers, **({} if body is None else {"json": body}))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -256,17 +256,17 @@ async def test_a_connection_that_was_refused_is_not_listened_to_for_a_while(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "_SECONDS", (3600, 3600))
-    one = httpx.Limits(max_connections=1)
-    async with httpx.AsyncClient(limits=one) as hasty, httpx.AsyncClient() as other:
+    one = httpx2.Limits(max_connections=1)
+    async with httpx2.AsyncClient(limits=one) as hasty, httpx2.AsyncClient() as other:
         assert (await hasty.get(f"{server}/served")).status_code == 200
         assert (await hasty.get(f"{server}/refused")).status_code == 503
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx2.ReadTimeout):
             await hasty.get(f"{server}/served", timeout=0.2)
         assert (await other.get(f"{server}/served")).status_code == 200
 
 
 async def test_after_that_it_is_served_as_before(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "_SECONDS", (0.01, 0.02))
-    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1)) as client:
+    async with httpx2.AsyncClient(limits=httpx2.Limits(max_connections=1)) as client:
         for path, status in (("refused", 503), ("served", 200), ("refused", 503), ("refused", 503), ("served", 200)):
             assert (await client.get(f"{server}/{path}")).status_code == status

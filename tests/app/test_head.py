@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,7 +15,7 @@ READS = [route for route in [*RULES, *sorted(PUBLIC)] if route.startswith("GET "
 VARIES = {"x-request-id", "satchel-as-of", "satchel-rollup-lag", "satchel-staleness", "date", "content-length"}
 
 
-def told(answer: httpx.Response) -> tuple[int, dict[str, str]]:
+def told(answer: httpx2.Response) -> tuple[int, dict[str, str]]:
     """Status and headers, without those that differ from one answer to the next."""
     kept = {name: value for name, value in answer.headers.items() if name not in VARIES}
     return answer.status_code, kept

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.addresses import is_public
 from app.keyring import new_keys
-from app.outgoing import TryLater, backoff, is_public, outgoing, retry_after
+from app.outgoing import TryLater, backoff, outgoing, retry_after
 from app.settings import Settings
 from models.base import now
 from tests.outside.server import Asked, Told, served

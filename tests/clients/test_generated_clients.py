@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.serving import ROOT, Served, served
@@ -33,7 +33,7 @@ def workshop(server: Served, tmp_path: Path) -> Path:
     for part in HERE.iterdir():
         if part.suffix in (".ts", ".json", ".ini") or part.name.startswith("story"):
             shutil.copy(part, tmp_path)
-    answer = httpx.get(f"{server.url}/openapi.json")
+    answer = httpx2.get(f"{server.url}/openapi.json")
     assert answer.status_code == 200
     (tmp_path / "openapi.json").write_bytes(answer.content)
     return tmp_path

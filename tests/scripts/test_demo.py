@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-import httpx
+import httpx2
 import pytest
 
 from models import Activity, Analytics, App, AppData, Preferences, Profile, User
@@ -128,6 +128,6 @@ async def test_a_key_that_may_not_is_told_so(api):
 
 
 async def test_where_no_satchel_answers_that_is_said():
-    async with httpx.AsyncClient(base_url="http://127.0.0.1:9") as client:
+    async with httpx2.AsyncClient(base_url="http://127.0.0.1:9") as client:
         with pytest.raises(DemoError, match="No Satchel answers at http://127"):
             await Api("http://127.0.0.1:9", [client]).call("GET", "/livez")

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from models import User
@@ -21,7 +21,7 @@ async def tenant(world: World) -> tuple[Caller, str]:  # noqa: F811
     return key, f"/v1/accounts/{account}/users"
 
 
-def but(answer: httpx.Response, *names: str) -> dict[str, Any]:
+def but(answer: httpx2.Response, *names: str) -> dict[str, Any]:
     body: dict[str, Any] = answer.json()
     return {name: value for name, value in body.items() if name not in names}
 

@@ -6,18 +6,17 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from bson import ObjectId
 
-from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
-from app.accounts.webhook_urls import check_webhook_url, resolve
-from app.cards.webhooks import Sender
+from app.accounts.webhook_keys import load_webhook_keys
+from app.accounts.webhook_urls import check_webhook_url
+from app.cards.webhooks import DeliveryFailed, sender
 from app.errors import Invalid
-from app.outgoing import RefusedAddress
 from app.settings import Settings
 from models.account import Account
 from models.card_event import CardEvent
+from tests.outside.server import Told, served
 
 PUBLIC = "93.184.215.14"
 
@@ -72,33 +71,37 @@ def test_production_takes_https_and_development_takes_what_is_local(
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], [PUBLIC, "127.0.0.1"], ["::1"], ["fec0::1"], ["192.0.0.9"], []])
 async def test_a_name_that_leads_within_is_refused_when_it_is_looked_up(
-    production: Settings, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+    production: Settings, monkeypatch: pytest.MonkeyPatch, database: Any, addresses: list[str]
 ) -> None:
     names(monkeypatch, *addresses)
-    with pytest.raises(RefusedAddress):
-        await resolve("https://hooks.example/", production)
+    with pytest.raises(DeliveryFailed, match="not public"):
+        await delivered(production, "https://hooks.example/")
 
 
-async def test_the_address_that_was_looked_at_is_the_one_that_is_called(
-    production: Settings, monkeypatch: pytest.MonkeyPatch, database: Any
+async def test_a_url_that_was_taken_in_development_is_not_called_in_production(
+    production: Settings, database: Any
 ) -> None:
-    """Another answer of the name service, a moment later, leads nowhere else; the certificate is still the name's."""
-    names(monkeypatch, PUBLIC)
-    seen: list[httpx.Request] = []
+    async with served(lambda asked: Told(200)) as server:
+        with pytest.raises(DeliveryFailed, match="by https"):
+            await delivered(production, server.url)
+        assert server.asked == []
 
-    def transport(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200)
 
-    account = await Account(name="A", webhook_url="https://hooks.example:8443/cards").add()
+async def delivered(settings: Settings, url: str) -> bool:
+    """Send an event to an account with this webhook."""
+    account = await Account(name="A", webhook_url=url).add()
     assert account.id is not None
     event = CardEvent(id=ObjectId(), account_id=account.id, subject=ObjectId(), sequence=1, type="card.updated")
-    async with httpx.AsyncClient(transport=httpx.MockTransport(transport)) as client:
-        assert await Sender(client, WebhookKeys(b"k" * 32), production).send(event)
-    (request,) = seen
-    assert (request.url.host, request.url.port, request.url.path) == (PUBLIC, 8443, "/cards")
-    assert request.headers["host"] == "hooks.example:8443"
-    assert request.extensions["sni_hostname"] == "hooks.example"
+    settings = settings.model_copy(update={"webhook_key_file": await _key_file(settings)})
+    async with sender(settings) as sending:
+        return await sending.send(event)
+
+
+async def _key_file(settings: Settings) -> Path:
+    path = settings.data_dir / "webhook-key-of-test"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("k" * 32)
+    return path
 
 
 def test_the_key_is_made_for_its_owner_alone_and_stays(base_settings: Settings, tmp_path: Path) -> None:

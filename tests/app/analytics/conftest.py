@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import obstore
 import pytest
 from bson import ObjectId
@@ -38,7 +38,7 @@ class Place:
     def files(self) -> list[str]:
         if self.folder is not None:
             return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
-        listed = httpx.get(f"{self.url}?list-type=2&prefix=raw/").text
+        listed = httpx2.get(f"{self.url}?list-type=2&prefix=raw/").text
         return sorted(part.split("</Key>")[0].removeprefix("raw/") for part in listed.split("<Key>")[1:])
 
     def overwrite(self, name: str, content: bytes) -> None:
@@ -74,7 +74,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, s3: str) -> Place:
     if request.param == "folder":
         return Place({"analytics_archive": str(tmp_path)}, folder=tmp_path)
     name = f"archive-{ObjectId()}"
-    assert httpx.put(f"{s3}/{name}").status_code == 200
+    assert httpx2.put(f"{s3}/{name}").status_code == 200
     return Place(bucket(s3, name), url=f"{s3}/{name}")
 
 

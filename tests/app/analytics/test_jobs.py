@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from models.base import rfc3339
 from tests.serving import ROOT, Served, served
@@ -42,7 +42,7 @@ def test_the_worker_rolls_up_recounts_and_the_archive_is_kept_by_commands(mongod
     with served(mongodb_uri, tmp_path, **settings) as satchel:
         event = {"appId": "notes", "eventName": "opened", "eventCategory": "custom", "anonymousId": "a-1"}
         events = [event, event, {**event, "timestamp": OLD}]
-        sent = httpx.post(f"{satchel.url}/v1/analytics/events", json=events, headers=satchel.headers)
+        sent = httpx2.post(f"{satchel.url}/v1/analytics/events", json=events, headers=satchel.headers)
         assert sent.json()["accepted"] == 3
         satchel.start("worker")
         state = satchel.database["rollupstate"]

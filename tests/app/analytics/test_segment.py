@@ -6,7 +6,7 @@ from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from bson import ObjectId
 
@@ -31,7 +31,7 @@ async def write_key(api: Api) -> Caller:
     return await api.key("events:write", app_id="notes")
 
 
-async def send(caller: Caller, *items: Any, path: str = "/v1/batch", **more: Any) -> httpx.Response:
+async def send(caller: Caller, *items: Any, path: str = "/v1/batch", **more: Any) -> httpx2.Response:
     headers = basic(caller) | more.pop("headers", {})
     return await caller.post(path, json={"batch": list(items), **more}, headers=headers)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -35,38 +35,38 @@ class World:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["challengeId"])
 
-    async def by_phone(self, number: str = PHONE, **device: Any) -> httpx.Response:
+    async def by_phone(self, number: str = PHONE, **device: Any) -> httpx2.Response:
         """Sign in by phone."""
         challenge = await self.challenge(phoneNumber=number)
         body = {"challengeId": challenge, "code": self.mailbox.code(number), **device}
         return await self.nobody.post("/v1/auth/otp/verify", json=body)
 
-    async def by_email(self, address: str, **device: Any) -> httpx.Response:
+    async def by_email(self, address: str, **device: Any) -> httpx2.Response:
         """Sign in by email."""
         challenge = await self.challenge(email=address)
         body = {"challengeId": challenge, "code": self.mailbox.code(address), **device}
         return await self.nobody.post("/v1/auth/otp/verify", json=body)
 
-    async def by_token(self, provider: str, subject: str, *, device: Any = None, **claims: Any) -> httpx.Response:
+    async def by_token(self, provider: str, subject: str, *, device: Any = None, **claims: Any) -> httpx2.Response:
         """Sign in by an ID token of the issuer."""
         body = {"idToken": self.issuer.token(subject, **claims), "nonce": NONCE}
         return await self.nobody.post(f"/v1/auth/oidc/{provider}", json={**body, **(device or {})})
 
     def at(self, address: str) -> Caller:
         """Somebody at another client address."""
-        transport = httpx.ASGITransport(app=self.api.app, client=(address, 50_000))
-        return Caller(httpx.AsyncClient(transport=transport, base_url="http://satchel.test"), None)
+        transport = httpx2.ASGITransport(app=self.api.app, client=(address, 50_000))
+        return Caller(httpx2.AsyncClient(transport=transport, base_url="http://satchel.test"), None)
 
     async def may_ask_again(self) -> None:
         """The time after which a requester gets another code has passed for everybody."""
         await Budget.raw().delete_many({"_id": {"$regex": "^asked:"}})
 
-    def person(self, answer: httpx.Response) -> Caller:
+    def person(self, answer: httpx2.Response) -> Caller:
         """Whoever has signed in by this answer."""
         assert answer.status_code == 200, answer.text
         return self.api.caller(answer.json()["accessToken"], answer.json()["userId"])
 
-    async def refresh(self, token: str) -> httpx.Response:
+    async def refresh(self, token: str) -> httpx2.Response:
         return await self.nobody.post("/v1/auth/refresh", json={"refreshToken": token})
 
 

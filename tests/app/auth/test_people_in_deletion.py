@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from bson import ObjectId
 
@@ -24,14 +24,14 @@ async def world(make_api: MakeApi, outside: dict[str, Any], _outside: tuple[Any,
     return World(await make_api(**outside, deletion_small_tree=1), *_outside, outside)
 
 
-async def link_phone(world: World, person: Caller) -> httpx.Response:
+async def link_phone(world: World, person: Caller) -> httpx2.Response:
     await world.may_ask_again()
     asked = await person.post("/v1/users/me/identities/challenges", json={"phoneNumber": PHONE})
     answer = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.code(PHONE)}
     return await person.post("/v1/users/me/identities", json={"provider": "phone", **answer})
 
 
-async def link_google(world: World, person: Caller) -> httpx.Response:
+async def link_google(world: World, person: Caller) -> httpx2.Response:
     token = world.issuer.token("g-1", email=ANN, email_verified=True, hd="example.com")
     body = {"provider": "google", "idToken": token, "nonce": NONCE}
     return await person.post("/v1/users/me/identities", json=body)

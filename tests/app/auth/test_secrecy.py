@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from bson import json_util
 from pymongo.asynchronous.database import AsyncDatabase
@@ -22,14 +22,14 @@ class Watched:
         self.secrets: list[str] = []
         self.answers: list[str] = []
 
-    def issued(self, answer: httpx.Response, *names: str) -> dict[str, Any]:
+    def issued(self, answer: httpx2.Response, *names: str) -> dict[str, Any]:
         """An answer that issues these; the rest of it is watched like any other."""
         body: dict[str, Any] = answer.json()
         self.secrets += [body[name] for name in names]
         self.seen(answer, str({name: value for name, value in body.items() if name not in names}))
         return body
 
-    def seen(self, answer: httpx.Response, body: str | None = None) -> httpx.Response:
+    def seen(self, answer: httpx2.Response, body: str | None = None) -> httpx2.Response:
         self.answers.append(f"{answer.headers} {answer.text if body is None else body}")
         return answer
 

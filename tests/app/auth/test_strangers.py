@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
@@ -29,7 +29,7 @@ async def ask(caller: Caller, recipient: Recipient, **more: str) -> dict[str, An
     return found
 
 
-async def verify(caller: Caller, challenge: dict[str, Any], code: str) -> httpx.Response:
+async def verify(caller: Caller, challenge: dict[str, Any], code: str) -> httpx2.Response:
     body = {"challengeId": challenge["challengeId"], "code": code}
     return await caller.post("/v1/auth/otp/verify", json=body)
 
@@ -174,14 +174,14 @@ async def test_a_shared_code_that_the_sender_did_not_take_is_sent_for_the_next_r
     assert (await verify(world.nobody, mine, newest(world, {"email": ANN}))).status_code == 200
 
 
-Confirm = Callable[[Caller, dict[str, Any]], Awaitable[httpx.Response]]
+Confirm = Callable[[Caller, dict[str, Any]], Awaitable[httpx2.Response]]
 
 
-async def put_email(caller: Caller, answer: dict[str, Any]) -> httpx.Response:
+async def put_email(caller: Caller, answer: dict[str, Any]) -> httpx2.Response:
     return await caller.put("/v1/users/me/email", json=answer)
 
 
-async def link_phone(caller: Caller, answer: dict[str, Any]) -> httpx.Response:
+async def link_phone(caller: Caller, answer: dict[str, Any]) -> httpx2.Response:
     return await caller.post("/v1/users/me/identities", json={"provider": "phone", **answer})
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from bson import ObjectId
 
@@ -20,7 +20,7 @@ from tests.outside.sign_in import NONCE
 ANN = "ann@example.com"
 
 
-async def put_email(world: World, caller: Caller, address: str = ANN) -> httpx.Response:
+async def put_email(world: World, caller: Caller, address: str = ANN) -> httpx2.Response:
     """Prove an address by `PUT /v1/users/me/email`."""
     asked = await caller.post("/v1/users/me/email", json={"email": address})
     assert asked.status_code == 202, asked.text
@@ -56,7 +56,7 @@ async def by_google_again(world: World) -> Caller:
     )
 
 
-async def _in_again(world: World, person: Caller, again: Callable[[], Awaitable[httpx.Response]]) -> Caller:
+async def _in_again(world: World, person: Caller, again: Callable[[], Awaitable[httpx2.Response]]) -> Caller:
     held = await User.raw().find_one({"_id": {"$ne": ObjectId(person.id)}})
     assert held is not None
     none = {"$set": {"email": None, "emailVerifiedAt": None}}

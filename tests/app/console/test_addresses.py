@@ -1,6 +1,6 @@
 """The console without a browser: what it makes of addresses and forms that are nonsense, or not ours."""
 
-import httpx
+import httpx2
 import pytest
 
 from app.console.session import COOKIE
@@ -14,7 +14,7 @@ class Viewer:
         self._api = api
         self.key = key
 
-    async def open(self, path: str = "/console", **params: str) -> httpx.Response:
+    async def open(self, path: str = "/console", **params: str) -> httpx2.Response:
         return await self._api.caller(None).get(path, params=params, headers={"Cookie": f"{COOKIE}={self.key}"})
 
 

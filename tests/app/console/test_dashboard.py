@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -29,7 +29,7 @@ def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         key = found.key("events:write", app_id="notes")
         events = list(happenings())
         for start in range(0, len(events), 500):
-            sent = httpx.post(
+            sent = httpx2.post(
                 f"{found.url}/v1/analytics/events",
                 json=events[start : start + 500],
                 headers={"Authorization": f"Bearer {key}"},
@@ -218,7 +218,7 @@ def test_events_appear_as_they_come_in(make_console: Any, satchel: Served) -> No
     console = make_console()
     console.page.get_by_text("Events as they come in.").wait_for()
     event = {"appId": "notes", "eventName": "just-now <b>", "eventCategory": "custom"}
-    httpx.post(f"{satchel.url}/v1/analytics/events", json=event, headers=satchel.headers)
+    httpx2.post(f"{satchel.url}/v1/analytics/events", json=event, headers=satchel.headers)
     console.page.locator("#feed li", has_text="just-now <b>").wait_for(timeout=10_000)
     assert console.complaints == []
 
@@ -265,7 +265,7 @@ def test_the_key_is_out_of_reach_of_scripts_and_the_policy_is_strict(make_consol
 
 def test_a_key_of_one_app_sees_that_app_alone(make_console: Any, satchel: Served, browser: Browser) -> None:
     bad = {"appId": "boats", "eventName": "", "eventCategory": "custom"}
-    httpx.post(f"{satchel.url}/v1/analytics/events", json=[bad], headers=satchel.headers)
+    httpx2.post(f"{satchel.url}/v1/analytics/events", json=[bad], headers=satchel.headers)
     context = browser.new_context()
     console = Console(context.new_page(), satchel)
     console.sign_in(satchel.key("analytics:read", app_id="boats"))
@@ -285,7 +285,7 @@ def test_only_keys_that_may_read_are_let_in(browser: Browser, satchel: Served) -
         console.sign_in(key)
         assert said in console.page.get_by_role("alert").inner_text()
     for path in ("/console/live", "/console/export/top"):
-        assert httpx.get(satchel.url + path).status_code == 401
+        assert httpx2.get(satchel.url + path).status_code == 401
     assert console.serious() == []
     context.close()
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -103,5 +103,5 @@ async def test_a_worker_waits_for_its_database(mongodb_uri: str, client: AsyncMo
 
 
 async def _metrics(port: int) -> str:
-    async with httpx.AsyncClient() as http:
+    async with httpx2.AsyncClient() as http:
         return (await http.get(f"http://127.0.0.1:{port}/metrics")).text
