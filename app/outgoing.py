@@ -47,6 +47,13 @@ class TryLater(Exception):
         self.retry_after = retry_after
 
 
+class Redirected(TryLater):
+    """What was asked for is elsewhere, the outside system says. Nobody goes there: a token is for one place."""
+
+    def __init__(self) -> None:
+        super().__init__("redirected")
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """An outside system's answer: 2xx or 4xx, read to its end."""
@@ -150,7 +157,8 @@ class Outgoing:
         """One request and its whole answer, 2xx or 4xx.
 
         Raises:
-            TryLater: no answer in time, one that was cut off or is too large, 429, 5xx, a redirect.
+            TryLater: no answer in time, one that was cut off or is too large, 429, 5xx.
+            Redirected: a redirect, which is not followed.
         """
         try:
             async with asyncio.timeout(self._seconds):
@@ -166,7 +174,7 @@ class Outgoing:
         if answer.status >= 500:
             raise TryLater("server_error", retry_after(answer.headers))
         if 300 <= answer.status < 400:
-            raise TryLater("redirected")
+            raise Redirected
         return answer
 
     async def _read(self, method: str, path: str, query: Mapping[str, str] | None, json: Any) -> Answer:

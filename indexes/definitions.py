@@ -285,6 +285,11 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     RepositoryConnection: [
         Index({"projectId": 1}, "RepositoryConnection.find_by_project (seed 003)"),
         Index({"repositoryUrl": 1}, "one project to a repository (seed 003)", UNIQUE),
+        Index(
+            {"remoteId": 1},
+            "the same, whatever the repository is called",
+            {"unique": True, "partialFilterExpression": {"remoteId": {"$gt": ""}}},
+        ),
         Index({"nextHealthCheckAt": 1}, "RepositoryConnection.claim_due: health checks", SPARSE),
     ],
     WebhookEvent: [

@@ -190,6 +190,7 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("bankaccounts", "provider_id"): "an id in another system",
     ("transactions", "provider_id"): "an id in another system",
     ("repositoryconnections", "webhook_id"): "an id in another system",
+    ("repositoryconnections", "remote_id"): "an id in another system",
     ("webhookevents", "delivery_id"): "an id in another system",
     ("outsidelinks", "origin_id"): "what it came from is deleted; the link goes once it is removed outside",
     ("outsidelinks", "owner_id"): "of what it came from; the link goes once it is removed outside",

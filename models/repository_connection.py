@@ -21,9 +21,11 @@ class RepositoryConnection(HoldsSecrets, Stored):
     """A project's repository. `repository_url` is canonical (`https://host/owner/name`) and unique.
 
     The webhook's secret has a predecessor that deliveries may still be signed with: until `previous_secret_until`, or,
-    where that is absent, until the host knows the new one (`webhook_stale`). `connected_at` is when this URL was
-    connected: what came before that is another repository's. `next_health_check_at` is both when to look and how long
-    a worker's claim of a check holds; what the check writes names it, so that one whose claim ran out writes no more.
+    where that is absent, until the host knows the new one (`webhook_stale`). `connected_at` is when this repository was
+    connected: what came before that is another one's. `remote_id` is the host and its id of the repository
+    (`github.com/1296269`), which stays when the repository is renamed; it is unique. `next_health_check_at` is both
+    when to look and how long a worker's claim of a check holds; what the check writes names it, so that one whose claim
+    ran out writes no more.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token", "webhook_secret", "previous_secret")
@@ -31,6 +33,7 @@ class RepositoryConnection(HoldsSecrets, Stored):
 
     project_id: PydanticObjectId
     repository_url: str
+    remote_id: Annotated[str | None, Field(description="Absent until the host has told it.")] = None
     service_type: ServiceType
     access_token: Sealed
     webhook_secret: Sealed
@@ -38,6 +41,10 @@ class RepositoryConnection(HoldsSecrets, Stored):
     previous_secret_until: Timestamp | None = None
     webhook_id: str | None = None
     webhook_stale: Annotated[bool, Field(description="The host has yet to be told of the webhook's secret.")] = True
+    registering_until: Annotated[
+        Timestamp | None,
+        Field(description="A webhook may come to be at the host until then; it is removed after that."),
+    ] = None
     is_active: bool = True
     last_sync_at: Timestamp | None = None
     connected_at: Timestamp

@@ -5,7 +5,7 @@ where that fails: `webhook_stale` stands until the host knows the secret that is
 """
 
 import secrets
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -13,17 +13,21 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import SecretStr
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
 
 from app.database import transaction
-from app.errors import Code, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
+from app.errors import Code, Duplicate, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
 from app.http import mismatch, require
 from app.idempotency import Claim, claiming
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater
 from app.relations.guards import refer
-from app.repositories.hosts import Refused, ensure_webhook, git_host
-from app.repositories.urls import Repository, parse_repository, stored_repository
+from app.repositories.hosts import MOVED, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Identity, Refused, git_host, locate
+from app.repositories.links import links_of, opened, row_of
+from app.repositories.moves import DEACTIVATED, clear_name
+from app.repositories.registration import register
+from app.repositories.urls import Repository, host_id, parse_repository, renamed
 from app.repositories.views import CurrentInfo, NewRepository
 from app.settings import Settings
 from app.users.views import current
@@ -31,7 +35,6 @@ from models.base import Raw, now
 from models.outside_link import OutsideLink
 from models.precondition import Expected
 from models.repository_connection import RepositoryConnection
-from models.sealed import Sealed
 
 _SECRET_BYTES: Final = 32
 
@@ -40,33 +43,6 @@ class Inactive(Problem):
     """The repository connection is deactivated: activate it first."""
 
     status, code = 409, Code.INACTIVE
-
-
-def webhook_url(settings: Settings, connection: RepositoryConnection) -> str:
-    """Where the host delivers to."""
-    return delivery_url(settings, connection.service_type, ObjectId(connection.id))
-
-
-def delivery_url(settings: Settings, service: str, connection_id: ObjectId) -> str:
-    """Where deliveries for a connection go."""
-    return f"{settings.url}/v1/webhooks/{service.lower()}/{connection_id}"
-
-
-def opened(connection: RepositoryConnection, field: str, keyring: KeyRing) -> SecretStr:
-    """A secret of a connection.
-
-    Raises:
-        SealedError: it does not open, or is not there.
-    """
-    sealed: Sealed | None = getattr(connection, field)
-    place = RepositoryConnection.place_in(_row(connection), field)
-    if sealed is None:
-        raise SealedError(f"there is no sealed {place}")
-    return keyring.open(sealed, place)
-
-
-def _row(connection: RepositoryConnection) -> Raw:
-    return {"_id": connection.id, "projectId": connection.project_id}
 
 
 async def find_repository(project_id: ObjectId) -> RepositoryConnection:
@@ -99,23 +75,37 @@ async def put_repository(
         ProviderUnavailable: the host cannot be asked now.
         VersionMismatch: the precondition does not hold.
         NotFound: there is no such project.
-        pymongo.errors.DuplicateKeyError: another project holds the repository.
+        Duplicate: another project holds the repository, under this name or another.
     """
     repository = parse_repository(content.repository_url, content.service_type, settings)
-    await _probe(settings, repository, content.access_token)
+    before = await RepositoryConnection.find_by_project(project_id)
+    same = before is not None and before.repository_url == repository.url
+    place = await _probe(settings, repository, content.access_token, before.remote_id if before and same else None)
     fresh, secret = ObjectId(), SecretStr(secrets.token_urlsafe(_SECRET_BYTES))
 
     async def work(session: AsyncClientSession) -> tuple[RepositoryConnection, bool]:
         await refer(RepositoryConnection, {"_id": fresh, "projectId": project_id}, session)
         row = await RepositoryConnection.raw().find_one({"projectId": project_id}, session=session)
         _check(expected, row)
+        await clear_name(place.repository.url, place.remote_id, session)
         if row is None:
-            made = _new(fresh, project_id, repository, content.access_token, secret, keyring)
+            made = _new(fresh, project_id, place, content.access_token, secret, keyring)
             return await made.add(session), True
-        return await _replace(row, repository, content.access_token, secret, keyring, session), False
+        return await _replace(row, place, content.access_token, secret, keyring, session), False
 
-    connection, created = await claiming(claim, lambda: transaction(work), lambda made: 201 if made[1] else 200)
+    try:
+        connection, created = await claiming(claim, lambda: transaction(work), lambda made: 201 if made[1] else 200)
+    except DuplicateKeyError as error:
+        raise _taken(error) from None
     return await register(connection, settings, keyring), created
+
+
+def _taken(error: DuplicateKeyError) -> Exception:
+    """What to raise for a value that is taken: name and id stand for the repository that another project has."""
+    if not {"repositoryUrl", "remoteId"} & set((error.details or {}).get("keyPattern", {})):
+        return error
+    detail = "another project is connected to this repository"
+    return Duplicate(detail, errors=[{"pointer": "/repositoryUrl", "code": "duplicate", "detail": detail}])
 
 
 def _check(expected: Expected | None, row: Raw | None) -> None:
@@ -128,23 +118,60 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
         require(expected, current(CurrentInfo.model_validate(found)), found.updated_at)
 
 
-async def _probe(settings: Settings, repository: Repository, token: SecretStr) -> None:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A repository by the name that it has now, and by the host's id of it, where the host tells one."""
+
+    repository: Repository
+    remote_id: str | None
+
+
+async def _probe(settings: Settings, repository: Repository, token: SecretStr, known: str | None) -> _Place:
+    """See that the token reaches the repository and its webhooks.
+
+    Args:
+        settings: which hosts there are.
+        repository: as it was named.
+        token: the token.
+        known: the id of the repository that the project has by this name, if there is one.
+    """
     try:
         async with git_host(settings, repository, token.get_secret_value()) as host:
-            await host.probe()
+            found = await _found(host, host_id(known))
+            await host.webhooks()
     except Refused as error:
-        field = "/repositoryUrl" if error.reason == "repository_not_found" else "/accessToken"
-        raise Invalid.field(field, "refused", f"{repository.service} refuses: {error.reason}") from None
+        raise _refusal(repository, error.reason) from None
     except TryLater as error:
         wait = int(error.retry_after or 0) or 30
         detail = f"{repository.service} does not answer: {error.reason}"
         raise ProviderUnavailable(detail, retry_after=wait) from None
+    return _Place(renamed(repository, found.path, settings), repository.remote(found.id))
+
+
+async def _found(host: GitHost, known: str | None) -> Identity:
+    """The repository that was named; where the name is another one's now, that is the one."""
+    try:
+        return await locate(host, None)
+    except Refused as error:
+        if known is None or error.reason != MOVED:
+            raise
+    return await locate(host, known)
+
+
+def _refusal(repository: Repository, reason: str) -> Invalid:
+    """What a client is told whose repository or token the host refuses, for good."""
+    if reason in (TOKEN_REFUSED, NOT_PERMITTED):
+        return Invalid.field("/accessToken", "refused", f"{repository.service} refuses: {reason}")
+    detail = f"{repository.service} refuses: {reason}"
+    if reason == MOVED:
+        detail += ", the repository has another name now"
+    return Invalid.field("/repositoryUrl", "refused", detail)
 
 
 def _new(
     connection_id: ObjectId,
     project_id: ObjectId,
-    repository: Repository,
+    place: _Place,
     token: SecretStr,
     secret: SecretStr,
     keyring: KeyRing,
@@ -153,8 +180,9 @@ def _new(
     return RepositoryConnection(
         id=PydanticObjectId(connection_id),
         project_id=PydanticObjectId(project_id),
-        repository_url=repository.url,
-        service_type=repository.service,
+        repository_url=place.repository.url,
+        remote_id=place.remote_id,
+        service_type=place.repository.service,
         access_token=keyring.seal(token, RepositoryConnection.place_in(row, "access_token")),
         webhook_secret=keyring.seal(secret, RepositoryConnection.place_in(row, "webhook_secret")),
         connected_at=moment,
@@ -165,7 +193,7 @@ def _new(
 
 async def _replace(
     row: Raw,
-    repository: Repository,
+    place: _Place,
     token: SecretStr,
     secret: SecretStr,
     keyring: KeyRing,
@@ -178,11 +206,11 @@ async def _replace(
         "lastSyncAt": moment,
         "nextHealthCheckAt": moment,
     }
-    if before.repository_url != repository.url:
+    fields |= {"repositoryUrl": place.repository.url, "remoteId": place.remote_id}
+    if not _is_same(before, place):
         await OutsideLink.add_all(links_of([row]), session)
         fields |= {
-            "repositoryUrl": repository.url,
-            "serviceType": repository.service,
+            "serviceType": place.repository.service,
             "webhookId": None,
             "previousSecret": None,
             "connectedAt": moment,
@@ -193,9 +221,16 @@ async def _replace(
     return changed
 
 
+def _is_same(before: RepositoryConnection, place: _Place) -> bool:
+    """Whether a project is connected to this repository already: by the id, and by the name where no id is known."""
+    if before.remote_id is not None and place.remote_id is not None:
+        return before.remote_id == place.remote_id
+    return before.repository_url == place.repository.url
+
+
 def _secrets(connection: RepositoryConnection, token: SecretStr | None, secret: SecretStr, keyring: KeyRing) -> Raw:
     """The fields of a new webhook secret, the one before kept beside it, and of a new token if there is one."""
-    row = _row(connection)
+    row = row_of(connection)
     fields: Raw = {
         "webhookSecret": keyring.seal(secret, RepositoryConnection.place_in(row, "webhook_secret")).stored(),
         "webhookStale": True,
@@ -213,75 +248,6 @@ def _secrets(connection: RepositoryConnection, token: SecretStr | None, secret: 
         except SealedError as error:
             log.error("a webhook secret does not open", reason=str(error))
     return fields
-
-
-async def register(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> RepositoryConnection:
-    """Tell the host of the webhook and its secret; where it cannot be told now, the health check goes on.
-
-    Returns:
-        The connection as it is then.
-    """
-    reason = None
-    try:
-        webhook_id = await tell_host(connection, settings, keyring)
-    except Refused as error:
-        reason, health = error.reason, "failed"
-    except (TryLater, SealedError) as error:
-        reason, health = getattr(error, "reason", "secret_unreadable"), "degraded"
-    if reason is None:
-        return await note_registered(connection, webhook_id, settings) or connection
-    fields: Raw = {"healthStatus": health, "healthReasons": [reason], "lastHealthCheckAt": now()}
-    changed = await RepositoryConnection.change({"_id": connection.id}, fields, expected=connection.version)
-    return changed or connection
-
-
-async def tell_host(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> str:
-    """Have the webhook at the host, with the secret that is stored; its id.
-
-    Raises:
-        Refused, TryLater: by the host.
-        SealedError: token or secret do not open.
-    """
-    repository = stored_repository(connection.repository_url, connection.service_type, settings)
-    if repository is None:
-        raise Refused("host_unknown")
-    token, secret = opened(connection, "access_token", keyring), opened(connection, "webhook_secret", keyring)
-    async with git_host(settings, repository, token.get_secret_value()) as host:
-        return await ensure_webhook(host, webhook_url(settings, connection), secret.get_secret_value())
-
-
-async def note_registered(
-    connection: RepositoryConnection, webhook_id: str, settings: Settings, held: Raw | None = None
-) -> RepositoryConnection | None:
-    """Note that the host knows the secret. The old one's time begins.
-
-    Args:
-        connection: as it was read.
-        webhook_id: the host's.
-        settings: when to look again.
-        held: the filter of the claim by which a check told the host.
-
-    Returns:
-        The connection; None where another secret was stored meanwhile, or the claim was lost.
-    """
-    moment = now()
-    fields: Raw = {
-        "webhookId": webhook_id,
-        "webhookStale": False,
-        "healthStatus": "healthy",
-        "healthReasons": [],
-        "lastHealthCheckAt": moment,
-        "failures": 0,
-        "nextHealthCheckAt": moment + timedelta(seconds=settings.repository_check_seconds),
-    }
-    if connection.previous_secret is not None and connection.webhook_stale:
-        fields["previousSecretUntil"] = moment + timedelta(seconds=settings.webhook_overlap_seconds)
-    where = {
-        **(held or {"_id": connection.id}),
-        "isActive": True,
-        "webhookSecret.c": connection.webhook_secret.stored().get("c"),
-    }
-    return await RepositoryConnection.change(where, fields)
 
 
 async def rotate_secret(
@@ -320,12 +286,8 @@ async def deactivate(connection: RepositoryConnection, claim: Claim | None = Non
         if row is None:
             return None
         await OutsideLink.add_all(links_of([row]), session)
-        fields = {"isActive": False, "webhookId": None, "webhookStale": True, "nextHealthCheckAt": None}
         return await RepositoryConnection.change(
-            {"_id": connection.id},
-            fields | {"previousSecret": None, "previousSecretUntil": None},
-            expected=connection.version,
-            session=session,
+            {"_id": connection.id}, DEACTIVATED, expected=connection.version, session=session
         )
 
     return await claiming(claim, lambda: transaction(work))
@@ -339,17 +301,3 @@ async def activate(
     fields |= {"isActive": True, "nextHealthCheckAt": now()}
     changed = await claiming(claim, partial(_change, connection, fields))
     return None if changed is None else await register(changed, settings, keyring)
-
-
-def links_of(rows: list[Raw]) -> list[OutsideLink]:
-    """The webhooks that stored connections stand for."""
-    return [
-        OutsideLink.of(
-            "repository",
-            row,
-            "projectId",
-            {name: row.get(name) for name in ("repositoryUrl", "serviceType", "webhookId")},
-        )
-        for row in rows
-        if row.get("accessToken") and row.get("isActive")
-    ]

@@ -9,7 +9,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.living import living
 from app.relations.witness import witness, witness_nulled
-from app.repositories.connect import links_of
+from app.repositories.links import links_of
 from models.base import Raw
 from models.outside_link import OutsideLink
 from models.project import Project

@@ -7,9 +7,11 @@ from bson import ObjectId
 
 from app.keyring import KeyRing, SealedError
 from app.outgoing import TryLater, backoff
-from app.repositories.connect import note_registered, opened, tell_host, webhook_url
-from app.repositories.hosts import Refused, git_host
-from app.repositories.urls import stored_repository
+from app.repositories.hosts import Refused
+from app.repositories.links import webhook_url
+from app.repositories.moves import Changed, is_as_read
+from app.repositories.registration import at_host, tell_host
+from app.repositories.webhooks import is_alone
 from app.settings import Settings
 from models.base import Raw, now
 from models.repository_connection import Health, RepositoryConnection
@@ -29,17 +31,17 @@ async def check(connection: RepositoryConnection, settings: Settings, keyring: K
         where = connection.held | {"isActive": False}
         await RepositoryConnection.raw().update_one(where, {"$unset": {"nextHealthCheckAt": ""}})
         return
-    wait = timedelta(seconds=settings.repository_check_seconds)
+    held, wait = connection.held, timedelta(seconds=settings.repository_check_seconds)
     failures, status, reasons = 0, await _recent(connection), list[str]()
     if status != "healthy":
         reasons.append("deliveries_failed")
     try:
-        if not await _is_registered(connection, settings, keyring):
-            webhook_id = await tell_host(connection, settings, keyring)
-            noted = await note_registered(connection, webhook_id, settings, connection.held)
-            if noted is None:
-                return
-            connection = noted
+        connection, is_registered = await _look(connection, settings, keyring)
+        if not is_registered:
+            connection = await tell_host(connection, settings, keyring, held)
+            held = connection.held
+    except Changed:
+        return
     except Refused as error:
         status, reasons = "failed", [error.reason, *reasons]
     except SealedError:
@@ -48,12 +50,6 @@ async def check(connection: RepositoryConnection, settings: Settings, keyring: K
         failures = connection.failures + 1
         status = "failed" if status == "failed" else "degraded"
         reasons, wait = [error.reason, *reasons], min(wait, backoff(failures, error.retry_after))
-    await _note(connection, status, reasons, failures, wait)
-
-
-async def _note(
-    connection: RepositoryConnection, status: Health, reasons: list[str], failures: int, wait: timedelta
-) -> None:
     moment = now()
     fields: Raw = {
         "healthStatus": status,
@@ -62,21 +58,17 @@ async def _note(
         "nextHealthCheckAt": moment + wait,
         "failures": failures,
     }
-    where = connection.held | {"isActive": True, "repositoryUrl": connection.repository_url}
-    await RepositoryConnection.raw().update_one(where, {"$set": fields})
+    await RepositoryConnection.raw().update_one(is_as_read(connection) | held, {"$set": fields})
 
 
-async def _is_registered(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> bool:
-    """Whether the token works and the host has our webhook, with the secret that is stored."""
-    repository = stored_repository(connection.repository_url, connection.service_type, settings)
-    if repository is None:
-        raise Refused("host_unknown")
-    token = opened(connection, "access_token", keyring)
-    async with git_host(settings, repository, token.get_secret_value()) as host:
-        await host.probe()
+async def _look(
+    connection: RepositoryConnection, settings: Settings, keyring: KeyRing
+) -> tuple[RepositoryConnection, bool]:
+    """A connection by its name of now, and whether the host has its webhook and no other one of ours."""
+    async with at_host(connection, settings, keyring) as (here, host):
         found = await host.webhooks()
-    url = webhook_url(settings, connection)
-    return not connection.webhook_stale and found.get(connection.webhook_id or "") == url
+    is_ours = is_alone(found, here.webhook_id, webhook_url(settings, here))
+    return here, is_ours and not here.webhook_stale
 
 
 async def _recent(connection: RepositoryConnection) -> Health:

@@ -19,11 +19,14 @@ from app.errors import Invalid, NotFound
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.relations.guards import refer
-from app.repositories.connect import opened
+from app.repositories.links import opened
+from app.repositories.told import Told, is_about_the_repository, told_by
+from app.repositories.urls import host_id, renamed, stored_repository
+from app.settings import Settings
 from app.signatures import BadSignature, is_signed, is_token
 from models.base import now
 from models.repository_connection import RepositoryConnection, ServiceType
-from models.webhook_event import WebhookEvent
+from models.webhook_event import EventStatus, WebhookEvent
 
 SERVICES: Final[dict[str, ServiceType]] = {"github": "GitHub", "gitlab": "GitLab", "bitbucket": "Bitbucket"}
 _ID_HEADERS: Final[dict[ServiceType, tuple[str, ...]]] = {
@@ -135,8 +138,11 @@ def _header(headers: Mapping[str, str], *names: str) -> str:
     raise Invalid.field(f"header:{names[0]}", "missing", f"a delivery has the header {names[0]}")
 
 
-async def process(event: WebhookEvent) -> WebhookEvent | None:
+async def process(event: WebhookEvent, settings: Settings) -> WebhookEvent | None:
     """Take an event into account: it shows that the connection works, or that something has to be looked at.
+
+    A rename from the stored name moves it. Whatever else is told under another name makes the host be asked: deliveries
+    come late, twice and out of order, so that their names may be of before.
 
     Returns:
         The event as it is then; None where somebody else was faster.
@@ -144,53 +150,68 @@ async def process(event: WebhookEvent) -> WebhookEvent | None:
     connection = await RepositoryConnection.find_by_id(ObjectId(event.connection_id))
     if connection is None:
         return None
-    wrong = _what_is_wrong(event, connection)
-    moment = now()
+    told = told_by(connection.service_type, event.event, event.payload)
+    url = _new_url(told, connection, settings)
+    try:
+        return await _settle(event, connection, told, url)
+    except DuplicateKeyError:  # the name is another connection's: the host is asked whose it is
+        return await _settle(event, connection, told, None)
+
+
+async def _settle(
+    event: WebhookEvent, connection: RepositoryConnection, told: Told, url: str | None
+) -> WebhookEvent | None:
+    ours, moment = _is_ours(told, connection), now()
     fields: dict[str, Any] = {"lastDeliveryAt": event.received_at}
-    if wrong is None:
+    if ours:
         fields["lastSyncAt"] = moment
-    if wrong is not None or _is_about_the_repository(event):
+    if not ours or is_about_the_repository(event.event) or told.path not in (None, _path(connection)):
         fields["nextHealthCheckAt"] = moment
 
+    verdict: tuple[EventStatus, str | None] = ("processed", None) if ours else ("failed", "another_repository")
+
     async def work(session: AsyncClientSession) -> WebhookEvent | None:
-        settled = await event.settle("failed" if wrong else "processed", wrong, session)
+        settled = await event.settle(*verdict, session)
         if settled is not None:
-            await RepositoryConnection.change({"_id": connection.id, "isActive": True}, fields, session=session)
+            where: dict[str, Any] = {"_id": connection.id, "isActive": True}
+            await RepositoryConnection.change(where, fields, session=session)
+            if url is not None:
+                where["repositoryUrl"] = connection.repository_url
+                await RepositoryConnection.change(where, {"repositoryUrl": url}, session=session)
         return settled
 
     return await transaction(work)
 
 
-def _what_is_wrong(event: WebhookEvent, connection: RepositoryConnection) -> str | None:
-    """Why an event cannot be taken: it is about another repository than the one that is connected."""
-    told = _repository_path(event.payload)
-    wanted = connection.repository_url.split("/", 3)[3]
-    if told is not None and told.lower() != wanted:
-        return "another_repository"
-    return None
+def _is_ours(told: Told, connection: RepositoryConnection) -> bool:
+    """Whether an event is of the repository that is connected: by its id where both are known, else by its name."""
+    known = host_id(connection.remote_id)
+    if known is not None and told.id is not None:
+        return told.id == known
+    return told.path is None or _path(connection) in (told.path, told.before)
 
 
-def _repository_path(payload: Mapping[str, Any]) -> str | None:
-    """`owner/name` as GitHub, GitLab or Bitbucket tell it."""
-    for part, name in (("repository", "full_name"), ("project", "path_with_namespace")):
-        value = payload.get(part)
-        if isinstance(value, dict) and isinstance(value.get(name), str):
-            return str(value[name])
-    return None
+def _new_url(told: Told, connection: RepositoryConnection, settings: Settings) -> str | None:
+    """The URL that a rename gives to the repository that is connected; None where it is of another name, or none."""
+    repository = stored_repository(connection.repository_url, connection.service_type, settings)
+    if repository is None or told.before != repository.path or not _is_ours(told, connection):
+        return None
+    url = renamed(repository, told.path, settings).url
+    return None if url == repository.url else url
 
 
-def _is_about_the_repository(event: WebhookEvent) -> bool:
-    return event.event in ("repository", "repo:updated", "repo:transfer")
+def _path(connection: RepositoryConnection) -> str:
+    return connection.repository_url.split("/", 3)[3]
 
 
-async def process_again(event: WebhookEvent) -> WebhookEvent:
+async def process_again(event: WebhookEvent, settings: Settings) -> WebhookEvent:
     """Process an event once more, by hand.
 
     Raises:
         NotFound: it went meanwhile.
     """
     for _ in range(20):
-        done = await process(event)
+        done = await process(event, settings)
         if done is not None:
             return done
         row = await WebhookEvent.raw().find_one({"_id": event.id})

@@ -5,11 +5,11 @@ from typing import Final
 from app.jobs import Claim, Handler
 from app.keyring import load_keyring
 from app.outside_links import remove_due
-from app.repositories.connect import delivery_url
 from app.repositories.health import check
-from app.repositories.hosts import git_host, remove_webhook
+from app.repositories.hosts import git_host
 from app.repositories.inbox import process
-from app.repositories.urls import stored_repository
+from app.repositories.urls import host_id, stored_repository
+from app.repositories.webhooks import delivery_url, remove_webhook
 from app.settings import Settings
 from models import aside
 from models.aside import ROW_FAULTS
@@ -32,7 +32,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Process what was delivered."""
         total = 0
         while waiting := await WebhookEvent.find_waiting(_BATCH):
-            done = [await _process(event) for event in waiting]
+            done = [await _process(event, settings) for event in waiting]
             total += len(waiting)
             await claim.renew(processed=total)
             if not any(done):
@@ -60,21 +60,24 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             return
         url = delivery_url(settings, details["serviceType"], link.origin_id)
         async with git_host(settings, repository, token) as host:
-            await remove_webhook(host, url, details.get("webhookId"))
+            await remove_webhook(host, host_id(details.get("remoteId")), url, details.get("webhookId"))
 
     return {_EVENTS: process_events, _HEALTH: check_repositories, _UNLINK: remove_webhooks}
 
 
-async def _process(event: WebhookEvent) -> bool:
+async def _process(event: WebhookEvent, settings: Settings) -> bool:
     """Process an event, whatever is amiss with it or its connection. Whether it waits no more."""
     try:
-        return await process(event) is not None
+        return await process(event, settings) is not None
     except ROW_FAULTS as error:
         aside.tell(WebhookEvent, event.id, error)
         return await event.settle("failed", UNREADABLE) is not None
 
 
 async def _is_active_again(link: OutsideLink) -> bool:
-    """Whether the webhook belongs to a connection that was activated again meanwhile."""
-    where = {"_id": link.origin_id, "isActive": True, "repositoryUrl": link.details["repositoryUrl"]}
-    return await RepositoryConnection.raw().find_one(where, {"_id": 1}) is not None
+    """Whether the webhook belongs to a connection that has its repository again, under whatever name."""
+    row = await RepositoryConnection.raw().find_one({"_id": link.origin_id, "isActive": True})
+    if row is None:
+        return False
+    ids = {link.details.get("remoteId"), row.get("remoteId")}
+    return len(ids) == 1 if None not in ids else bool(row["repositoryUrl"] == link.details["repositoryUrl"])

@@ -231,14 +231,15 @@ async def list_events(
     summary="Process a webhook delivery once more",
     responses=problems(409) | answers(EVENT_SHOWN),
 )
-async def redeliver(projectId: str, eventId: str, caller: Caller) -> EventView:
+async def redeliver(projectId: str, eventId: str, caller: Caller, request: Request) -> EventView:
     """For the project's admins."""
     found = await _find(caller, "projects:write", projectId, write=True)
     where = {"_id": parse_id(eventId), "connectionId": found.id}
     row = await WebhookEvent.raw().find_one(where)
     if row is None:
         raise NotFound("there is no such event")
-    return _event_view(await process_again(WebhookEvent.from_stored(row)), False)
+    done = await process_again(WebhookEvent.from_stored(row), request.app.state.settings)
+    return _event_view(done, False)
 
 
 def _event_view(event: WebhookEvent, payload: bool) -> EventView:

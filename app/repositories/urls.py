@@ -29,6 +29,21 @@ class Repository:
         """`owner/name`."""
         return urlsplit(self.url).path.strip("/")
 
+    def remote(self, host_id: str | None) -> str | None:
+        """How a repository of this host is stored by the host's id of it: `github.com/1296269`."""
+        return None if host_id is None else f"{urlsplit(self.url).netloc}/{host_id}"
+
+
+def host_id(remote_id: str | None) -> str | None:
+    """The host's id in what is stored of it."""
+    return None if remote_id is None else remote_id.partition("/")[2]
+
+
+def parked_url(remote_id: str) -> str:
+    """The URL of a repository whose name is not known: nobody's name at its host, until the next check."""
+    host, _, told = remote_id.partition("/")
+    return f"https://{host}/repositories/{re.sub('[^a-z0-9-]', '', told.lower())}"
+
 
 def parse_repository(text: str, service: ServiceType, settings: Settings) -> Repository:
     """The repository that a URL names: `https://host/owner/name[.git]`, `git@host:owner/name.git`, `ssh://git@host/…`.
@@ -64,6 +79,12 @@ def stored_repository(url: str, service: ServiceType, settings: Settings) -> Rep
         return parse_repository(url, service, settings)
     except Invalid:
         return None
+
+
+def renamed(repository: Repository, path: str | None, settings: Settings) -> Repository:
+    """The repository under the path that its host tells; as it is where that is no path."""
+    told = None if path is None else f"{repository.url.removesuffix(repository.path)}{path}"
+    return (told and stored_repository(told, repository.service, settings)) or repository
 
 
 def _without_suffixes(path: str) -> str:

@@ -21,7 +21,7 @@ from app.errors import Problem
 from app.keyring import KeyRing, SealedError
 from app.observability import configure_logging, metrics
 from app.outgoing import TryLater
-from app.repositories import connect as connecting
+from app.repositories import registration as connecting
 from models import DOCUMENTS
 from models.connection import Connection
 from models.repository_connection import RepositoryConnection

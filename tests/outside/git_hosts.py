@@ -14,16 +14,17 @@ from tests.outside.server import Asked, OutsideServer, Told, segments
 
 @dataclass
 class Repo:
-    """A repository: the tokens that manage it, those that only read it, and its webhooks by id."""
+    """A repository: its path, its id, the tokens that manage it, those that only read it, and its webhooks by id."""
 
     path: str
+    id: str = ""
     managers: set[str] = field(default_factory=set)
     readers: set[str] = field(default_factory=set)
     hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class GitHostServer:
-    """A host of one kind; `repos` by path in lower case."""
+    """A host of one kind; `repos` by path in lower case, and under the names of before those that were renamed."""
 
     kind = ""
     missing = Told(404, {"message": "Not Found"})
@@ -31,12 +32,24 @@ class GitHostServer:
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
+        self.moved: dict[str, Repo] = {}
         self.server = OutsideServer(self.serve)
         self._ids = itertools.count(1)
 
     def add(self, path: str, token: str) -> Repo:
-        repo = self.repos.setdefault(path, Repo(path))
-        repo.managers.add(token)
+        if path not in self.repos:
+            self.repos[path] = Repo(path, self.repo_id(next(self._ids)))
+        self.repos[path].managers.add(token)
+        return self.repos[path]
+
+    def rename(self, before: str, path: str, *, redirects: bool = True) -> Repo:
+        """Give a repository another path; the one of before leads there, until another repository takes it."""
+        repo = self.repos.pop(before)
+        repo.path = path
+        self.repos[path] = repo
+        self.moved.pop(path, None)
+        if redirects:
+            self.moved[before] = repo
         return repo
 
     def serve(self, asked: Asked) -> Told:
@@ -45,7 +58,10 @@ class GitHostServer:
         if scheme != "Bearer" or token not in known:
             return Told(401, {"message": "Bad credentials"})
         path, rest = self.split(segments(asked.path))
-        repo = self.repos.get(path)
+        by_id = {repo.id: repo for repo in self.repos.values()}
+        repo = self.repos.get(path) or by_id.get(path)
+        if repo is None and path in self.moved:
+            return self.redirect(asked, self.moved[path], rest)
         if repo is None or token not in repo.managers | repo.readers:
             return self.missing
         if not rest:
@@ -57,6 +73,8 @@ class GitHostServer:
     def _hooks(self, repo: Repo, asked: Asked, rest: list[str]) -> Told:
         if not rest and asked.method == "GET":
             return Told(200, self.list([self.shown(key, hook) for key, hook in repo.hooks.items()]))
+        if not rest and self.refuses(repo, asked.json()):
+            return Told(422, {"message": "Validation Failed"})
         if not rest:
             key = self.new_id(next(self._ids))
             repo.hooks[key] = asked.json()
@@ -70,6 +88,20 @@ class GitHostServer:
         return Told(200, self.shown(rest[0], repo.hooks[rest[0]]))
 
     def split(self, parts: list[str]) -> tuple[str, list[str]]:
+        raise NotImplementedError
+
+    def repo_id(self, number: int) -> str:
+        return str(1000 + number)
+
+    def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
+        raise NotImplementedError
+
+    def refuses(self, repo: Repo, hook: dict[str, Any]) -> bool:
+        """Whether the host takes no second webhook of this kind."""
+        return False
+
+    def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
+        """Payload and headers of what the host delivers once a repository has another path."""
         raise NotImplementedError
 
     def show(self, repo: Repo) -> Any:
@@ -110,15 +142,33 @@ def sha256_of(secret: str, body: bytes) -> str:
 
 
 class GitHubServer(GitHostServer):
-    """https://docs.github.com/rest/repos/webhooks."""
+    """https://docs.github.com/rest/repos/webhooks, and what its best practices say of redirects."""
 
     kind = "GitHub"
 
     def split(self, parts: list[str]) -> tuple[str, list[str]]:
+        if parts[0] == "repositories":
+            return parts[1], parts[2:]
         return "/".join(parts[1:3]), parts[3:]
 
+    def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
+        url = "/".join([self.server.url, "repositories", repo.id, *rest])
+        status = 301 if asked.method == "GET" else 307
+        return Told(status, {"message": "Moved Permanently", "url": url}, {"Location": url})
+
+    def refuses(self, repo: Repo, hook: dict[str, Any]) -> bool:
+        return self.url(hook) in [self.url(other) for other in repo.hooks.values()]
+
+    def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
+        (owner, name), new_owner = before.split("/"), repo.path.split("/")[0]
+        payload = {"repository": {"id": int(repo.id), "full_name": repo.path}, "action": "renamed"}
+        payload["changes"] = {"repository": {"name": {"from": name}}}
+        if owner != new_owner:
+            payload |= {"action": "transferred", "changes": {"owner": {"from": {"organization": {"login": owner}}}}}
+        return payload, {"X-GitHub-Event": "repository"}
+
     def show(self, repo: Repo) -> Any:
-        return {"id": 1, "full_name": repo.path, "permissions": {"admin": True}}
+        return {"id": int(repo.id), "full_name": repo.path, "permissions": {"admin": True}}
 
     def shown(self, key: str, hook: dict[str, Any]) -> Any:
         config = {**hook["config"], "secret": "********"}
@@ -135,7 +185,7 @@ class GitHubServer(GitHostServer):
         return {"X-GitHub-Event": "push", "X-GitHub-Delivery": delivery_id, "X-Hub-Signature-256": signature}
 
     def payload(self, repo: Repo, **more: Any) -> Any:
-        return {"ref": "refs/heads/main", "repository": {"id": 1, "full_name": repo.path}, **more}
+        return {"ref": "refs/heads/main", "repository": {"id": int(repo.id), "full_name": repo.path}, **more}
 
 
 class GitLabServer(GitHostServer):
@@ -146,8 +196,22 @@ class GitLabServer(GitHostServer):
     def split(self, parts: list[str]) -> tuple[str, list[str]]:
         return parts[1], parts[2:]
 
+    def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
+        if asked.method != "GET":
+            return Told(405, {"message": "405 Non GET methods are not allowed for moved projects"})
+        return Told(301, headers={"Location": "/".join([self.server.url, "projects", repo.id, *rest])})
+
+    def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
+        payload = {
+            "event_name": "project_rename",
+            "project_id": int(repo.id),
+            "path_with_namespace": repo.path,
+            "old_path_with_namespace": before,
+        }
+        return payload, {"X-Gitlab-Event": "System Hook"}
+
     def show(self, repo: Repo) -> Any:
-        return {"id": 1, "path_with_namespace": repo.path}
+        return {"id": int(repo.id), "path_with_namespace": repo.path}
 
     def shown(self, key: str, hook: dict[str, Any]) -> Any:
         return {"id": int(key), "url": hook["url"], "push_events": hook["push_events"]}
@@ -160,7 +224,7 @@ class GitLabServer(GitHostServer):
         return {"X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": token, "Idempotency-Key": delivery_id}
 
     def payload(self, repo: Repo, **more: Any) -> Any:
-        return {"object_kind": "push", "project": {"id": 1, "path_with_namespace": repo.path}, **more}
+        return {"object_kind": "push", "project": {"id": int(repo.id), "path_with_namespace": repo.path}, **more}
 
 
 class BitbucketServer(GitHostServer):
@@ -169,10 +233,25 @@ class BitbucketServer(GitHostServer):
     kind = "Bitbucket"
 
     def split(self, parts: list[str]) -> tuple[str, list[str]]:
+        if parts[1] == "{}":
+            return parts[2], parts[3:]
         return "/".join(parts[1:3]), parts[3:]
 
+    def repo_id(self, number: int) -> str:
+        return f"{{6ba7b810-9dad-11d1-80b4-{number:012}}}"
+
+    def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
+        return Told(302, headers={"Location": "/".join([self.server.url, "repositories", repo.path, *rest])})
+
+    def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
+        payload = {
+            "repository": {"uuid": repo.id, "full_name": repo.path},
+            "changes": {"full_name": {"new": repo.path, "old": before}},
+        }
+        return payload, {"X-Event-Key": "repo:updated"}
+
     def show(self, repo: Repo) -> Any:
-        return {"uuid": "{r}", "full_name": repo.path}
+        return {"uuid": repo.id, "full_name": repo.path}
 
     def shown(self, key: str, hook: dict[str, Any]) -> Any:
         return {"uuid": key, "url": hook["url"], "secret_set": True, "active": True}
@@ -188,4 +267,5 @@ class BitbucketServer(GitHostServer):
         return {"X-Event-Key": "repo:push", "X-Request-UUID": delivery_id, "X-Hub-Signature": signature}
 
     def payload(self, repo: Repo, **more: Any) -> Any:
-        return {"push": {"changes": []}, "repository": {"type": "repository", "full_name": repo.path}, **more}
+        repository = {"type": "repository", "uuid": repo.id, "full_name": repo.path}
+        return {"push": {"changes": []}, "repository": repository, **more}

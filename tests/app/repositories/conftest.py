@@ -11,10 +11,11 @@ from app.jobs import run_one
 from app.work import ensure_jobs, handlers
 from models.base import now
 from models.job import Job
+from models.repository_connection import RepositoryConnection
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
 from tests.harness import Api, Caller
-from tests.outside.git_hosts import BitbucketServer, GitHostServer, GitHubServer, GitLabServer
+from tests.outside.git_hosts import BitbucketServer, GitHostServer, GitHubServer, GitLabServer, Repo
 
 TOKEN = "git_token_planted"
 KINDS = ("GitHub", "GitLab", "Bitbucket")
@@ -23,6 +24,7 @@ URLS = {
     "GitLab": "https://gitlab.com/acme/apps/notes.git",
     "Bitbucket": "git@bitbucket.org:acme/notes.git",
 }
+HOSTS = {"GitHub": "github.com", "GitLab": "gitlab.com", "Bitbucket": "bitbucket.org"}
 PATHS = {"GitHub": "acme/notes", "GitLab": "acme/apps/notes", "Bitbucket": "acme/notes"}
 
 
@@ -54,6 +56,34 @@ class Forge:
         repo = host.repos[PATHS[kind]]
         path, body, made = host.delivery(repo, payload or host.payload(repo), **headers)
         return await self.cast.nobody.post(path, content=body, headers=made)
+
+    async def tell(self, kind: str, repo: Repo, payload: Any = None, **headers: str) -> Any:
+        """The host delivers an event of a repository, whatever it is called; the answer."""
+        path, body, made = self.hosts[kind].delivery(repo, payload or self.hosts[kind].payload(repo), **headers)
+        return await self.cast.nobody.post(path, content=body, headers=made)
+
+    async def rename(self, kind: str, before: str, path: str, *, told: bool = True, redirects: bool = True) -> Repo:
+        """A repository gets another name at its host, which tells of it or not."""
+        repo = self.hosts[kind].rename(before, path, redirects=redirects)
+        if told:
+            payload, headers = self.hosts[kind].renaming(repo, before)
+            assert (await self.tell(kind, repo, payload, **headers)).status_code == 202
+        return repo
+
+    async def url(self) -> str:
+        return str((await self.cast.owner.get(f"{self.project}/repository")).json()["repositoryUrl"])
+
+    async def look(self) -> None:
+        """Every connection's health is looked at now."""
+        await RepositoryConnection.raw().update_many({"isActive": True}, {"$set": {"nextHealthCheckAt": now()}})
+        await self.run_jobs()
+
+    async def other(self, path: str, kind: str = "GitHub", token: str = TOKEN) -> tuple[str, Any]:
+        """A second project of the owner's, and the answer to connecting it to a repository."""
+        made = await self.cast.owner.post("/v1/projects", json={"name": "Other"})
+        project = f"/v1/projects/{made.json()['id']}"
+        body = {"repositoryUrl": f"https://{HOSTS[kind]}/{path}", "serviceType": kind, "accessToken": token}
+        return project, await self.cast.owner.put(f"{project}/repository", json=body)
 
     async def health(self) -> Any:
         return (await self.cast.owner.get(f"{self.project}/repository/health")).json()

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from app.keyring import load_keyring
-from app.repositories import health
+from app.repositories import health, registration
 from app.repositories.hosts import Refused
 from models.base import now
 from models.outside_link import OutsideLink
@@ -96,7 +96,8 @@ async def test_a_token_that_is_refused_stores_nothing(forge: Forge, kind: str) -
         Told(429, headers={"Retry-After": "9"}),
         Told(403, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}),
         Told(200, raw=b"{" * 50, cut=True),
-        Told(301, headers={"Location": "http://127.0.0.1/"}),
+        Told(409),
+        Told(423),
     ],
 )
 async def test_a_host_that_cannot_answer_is_503_and_stores_nothing(forge: Forge, fault: Told) -> None:
@@ -106,8 +107,43 @@ async def test_a_host_that_cannot_answer_is_503_and_stores_nothing(forge: Forge,
     assert await RepositoryConnection.raw().count_documents({}) == 0
 
 
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize(
+    ("status", "pointers"),
+    [
+        (401, ["/accessToken", "/accessToken"]),
+        (403, ["/accessToken", "/accessToken"]),
+        (404, ["/repositoryUrl", "/accessToken"]),
+        (410, ["/repositoryUrl", "/accessToken"]),
+        (400, ["/repositoryUrl", "/repositoryUrl"]),
+        (422, ["/repositoryUrl", "/repositoryUrl"]),
+        (451, ["/repositoryUrl", "/repositoryUrl"]),
+    ],
+)
+async def test_a_permanent_answer_is_422_naming_the_field(
+    forge: Forge, at: int, status: int, pointers: list[str]
+) -> None:
+    forge.hosts["GitHub"].server.faults.extend([None] * at + [Told(status, {"message": "planted"})])
+    answer = await forge.connect()
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointers[at])
+    assert "retry-after" not in answer.headers
+    assert "planted" not in answer.text
+    assert await RepositoryConnection.raw().count_documents({}) == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_422_and_nobody_goes_there(forge: Forge, status: int) -> None:
+    elsewhere = forge.hosts["GitLab"].server
+    forge.hosts["GitHub"].server.faults.append(Told(status, headers={"Location": f"{elsewhere.url}/repos/acme/notes"}))
+    answer = await forge.connect()
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/repositoryUrl")
+    assert "another name" in answer.json()["detail"]
+    assert elsewhere.asked == []
+    assert len(forge.hosts["GitHub"].server.asked) == 1
+
+
 async def test_a_webhook_that_could_not_be_registered_is_registered_by_the_health_check(forge: Forge) -> None:
-    forge.hosts["GitHub"].server.faults.extend([None, None, None, Told(502)])
+    forge.hosts["GitHub"].server.faults.extend([None, None, None, None, Told(502)])
     answer = await forge.connect()
     assert answer.status_code == 201
     assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == ("degraded", ["server_error"])
@@ -139,7 +175,8 @@ async def test_a_check_that_was_stopped_past_its_claim_notes_nothing(
             return "mine"
         raise Refused("token_refused")
 
-    monkeypatch.setattr(health, "_is_registered" if hook_is_there else "tell_host", stopped)
+    module, name = (health, "_look") if hook_is_there else (registration, "ensure_webhook")
+    monkeypatch.setattr(module, name, stopped)
     await health.check(held, forge.api.settings, load_keyring(forge.api.settings))
     row: Any = await RepositoryConnection.raw().find_one({})
     assert {name: row[name] for name in theirs} == theirs
