@@ -21,7 +21,7 @@ from app.errors import Problem
 from app.keyring import KeyRing, SealedError
 from app.observability import configure_logging, metrics
 from app.outgoing import TryLater
-from app.repositories import registration as connecting
+from app.repositories import registration
 from models import DOCUMENTS
 from models.connection import Connection
 from models.repository_connection import RepositoryConnection
@@ -175,7 +175,7 @@ async def test_planted_secrets_are_found_nowhere(
 
     with monkeypatch.context() as patch:
         patch.setattr(syncing.Pass, "run", broken)
-        patch.setattr(connecting, "ensure_webhook", broken)
+        patch.setattr(registration, "ensure_webhook", broken)
         for verb, target, sent in (
             ("POST", f"/v1/connections/{connection}/sync", None),
             ("PUT", f"/v1/projects/{project}/repository", git),
