@@ -20,6 +20,7 @@ from models import (
     Connection,
     CountDay,
     Deletion,
+    ErasedMessage,
     Erasure,
     ExternalId,
     IdempotencyKey,
@@ -219,6 +220,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"at": 1}, "erasures since an archive was last rewritten"),
         Index({"digests": 1}, "Erasure.erased_keys: whether a late event is by an id that was an erased user's"),
     ],
+    ErasedMessage: [Index({"expiresAt": 1}, "TTL: forgotten when no client resends it", {"expireAfterSeconds": 0})],
     ApiKey: [
         Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
         Index(

@@ -20,7 +20,7 @@ from models.connection import Connection
 from models.day import CountDay, PeopleDay, PropertyDay, PropertyValue, SessionDay
 from models.deletion import Deletion
 from models.deployment import Deployment
-from models.erasure import Erasure
+from models.erasure import ErasedMessage, Erasure
 from models.external_id import ExternalId
 from models.guard import Guard
 from models.idempotency import IdempotencyKey
@@ -75,6 +75,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     KeyUsage,
     Seal,
     ArchivedDay,
+    ErasedMessage,
     Erasure,
     AuthIdentity,
     RefreshToken,
@@ -121,6 +122,7 @@ __all__ = [
     "CountDay",
     "Deletion",
     "Deployment",
+    "ErasedMessage",
     "Erasure",
     "ExternalId",
     "Guard",

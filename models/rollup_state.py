@@ -1,5 +1,6 @@
 """How far the rollups are: they contain exactly the events that came in before `asOf`."""
 
+import secrets
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -12,13 +13,17 @@ _ID: Final = "rollups"
 
 
 class RollupState(Stored):
-    """The one state document. `next_number` is the next person's; `guard` makes erasures and the worker conflict."""
+    """The one state document. `next_number` is the next person's; `guard` makes erasures and the worker conflict.
+
+    `digest_key` keys the digests of erased messages (`models/erasure.py`), in hex digits; none was erased without it.
+    """
 
     id: Literal["rollups"] = Field(alias="_id", default="rollups")  # type: ignore[assignment]
     as_of: Timestamp = BEGINNING
     next_number: int = 0
     guard: int = 0
     last_recount: dict[str, Any] | None = None
+    digest_key: str | None = None
 
     class Settings:
         name = "rollupstate"
@@ -54,3 +59,15 @@ class RollupState(Stored):
     async def touch(cls, session: Session) -> None:
         """Conflict with whoever moves the state on at the same time."""
         await cls.raw().update_one({"_id": _ID}, {"$inc": {"guard": 1}}, session=session)
+
+    @classmethod
+    async def make_digest_key(cls, session: Session) -> bytes:
+        """The key of digests, made where there is none yet."""
+        found = (await cls.read(session)).digest_key
+        if found is None:
+            found = secrets.token_hex(32)
+            fresh = cls().stored()
+            del fresh["_id"]
+            update: Raw = {"$set": {"digestKey": found}, "$setOnInsert": fresh}
+            await cls.raw().update_one({"_id": _ID}, update, upsert=True, session=session)
+        return bytes.fromhex(found)

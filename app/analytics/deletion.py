@@ -19,7 +19,7 @@ from app.relations.witness import witness
 from models.analytics import Analytics
 from models.app import App
 from models.base import Raw, now
-from models.erasure import Erasure, digest_of
+from models.erasure import ErasedMessage, Erasure, digest_of, message_digest
 from models.external_id import ExternalId
 from models.person import IdentityJoin, Person, PersonMerge, person_key
 from models.rollup_state import RollupState
@@ -40,6 +40,7 @@ async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> N
     users = {row["userId"] for row in rows if row.get("userId") is not None}
     numbers = await _numbers(users, session)
     await _note_digests(rows, session)
+    await _note_messages(rows, session)
     if not counted:
         return
     declared = await _declared({row["appId"] for row in counted}, session)
@@ -104,6 +105,14 @@ async def _note_digests(rows: Sequence[Raw], session: AsyncClientSession) -> Non
                 found.add(digest_of(key))
     for user, digests in keys.items():
         await _note(user, [], sorted(digests), session, sum(row.get("userId") == user for row in rows))
+
+
+async def _note_messages(rows: Sequence[Raw], session: AsyncClientSession) -> None:
+    """Keep digests of the events' message ids, so that a client that was away brings none back under another id."""
+    messages = [(row["appId"], row["messageId"]) for row in rows if "messageId" in row]
+    if messages:
+        key = await RollupState.make_digest_key(session)
+        await ErasedMessage.note([message_digest(key, *each) for each in messages], session)
 
 
 async def _note(

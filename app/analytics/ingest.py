@@ -26,7 +26,7 @@ from models.values import Json
 
 MAX_EVENTS: Final = 500
 _RACES: Final = 20
-_WAS_ERASED: Final = "this id was a user's who was erased"
+_WAS_ERASED: Final = "this was a user's who was erased"
 _IN_TIME: Final = timedelta(seconds=5)
 _ONE: Final = TypeAdapter(AnalyticsContent)
 
@@ -85,8 +85,9 @@ async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[
     await _find_external([told], intake)
     if told.user is not None and not await _exists(told.user, intake):
         raise Invalid.field("/userId", "unknown_user", "there is no such user")
-    if _key(told) in await _erased_keys([told]):
-        raise Invalid.field(_pointer(told), "unknown_user", _WAS_ERASED)
+    (erased,) = await _erased_fields([told], intake)
+    if erased is not None:
+        raise Invalid.field(erased, "unknown_user", _WAS_ERASED)
     return await store(principal, [told], [], intake)
 
 
@@ -148,7 +149,7 @@ async def _store(
         How many were stored, and how many there were: the others were stored before, or come twice.
     """
     for attempt in range(_RACES):
-        good = await _of_unerased(await _of_living(good, bad, intake, lenient=lenient), bad)
+        good = await _of_unerased(await _of_living(good, bad, intake, lenient=lenient), bad, intake)
         rows = _rows(good, received)
         if not rows:
             return 0, 0
@@ -280,17 +281,31 @@ async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenien
     return living
 
 
-async def _of_unerased(good: list[Told], bad: list[Bad]) -> list[Told]:
-    """Those by ids that were no erased user's; the others are bad, and nothing is kept of them."""
-    erased = await _erased_keys(good)
-    if not erased:
-        return good
-    bad += [
-        Bad(told.sent, _pointer(told), "unknown_user", _WAS_ERASED, told.content.app_id)
-        for told in good
-        if _key(told) in erased
+async def _of_unerased(good: list[Told], bad: list[Bad], intake: Intake) -> list[Told]:
+    """Those that are not known to be of somebody who was erased; the others are bad, and nothing is kept of them."""
+    fields = await _erased_fields(good, intake)
+    kept = []
+    for told, field in zip(good, fields, strict=True):
+        if field is None:
+            kept.append(told)
+        else:
+            bad.append(Bad(told.sent, field, "unknown_user", _WAS_ERASED, told.content.app_id))
+    return kept
+
+
+async def _erased_fields(good: list[Told], intake: Intake) -> list[str | None]:
+    """Of each event the field by which it is an erased user's: an id that was theirs, or the `messageId` of theirs."""
+    keys = await _erased_keys(good)
+    messages = await intake.erased_messages({_message(told) for told in good if told.content.message_id is not None})
+    if not keys and not messages:
+        return [None] * len(good)
+    return [
+        _pointer(told) if _key(told) in keys else "/messageId" if _message(told) in messages else None for told in good
     ]
-    return [told for told in good if _key(told) not in erased]
+
+
+def _message(told: Told) -> tuple[str, str]:
+    return told.content.app_id, told.content.message_id or ""
 
 
 async def _erased_keys(good: list[Told]) -> set[str | None]:

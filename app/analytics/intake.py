@@ -11,7 +11,9 @@ from app.analytics.write_keys import WriteKeyLimits
 from app.apps.registry import AppRegistry
 from app.relations.leases import Leases
 from app.settings import Settings
+from models.erasure import ErasedMessage, message_digest
 from models.external_id import ExternalId
+from models.rollup_state import RollupState
 from models.seal import Seal
 
 _CACHED: Final = 50_000
@@ -28,6 +30,8 @@ class Intake:
         self._seals: dict[str, datetime] = {}
         self._seals_until = 0.0
         self._links: dict[tuple[str, str], tuple[ObjectId | None, float]] = {}
+        self._digest_key: bytes | None = None
+        self._digest_key_until = 0.0
 
     async def seals(self) -> dict[str, datetime]:
         """App -> the moment before which its events are archived."""
@@ -36,6 +40,22 @@ class Intake:
             self._seals = await Seal.by_app()
             self._seals_until = until
         return self._seals
+
+    async def erased_messages(self, messages: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these (app, `messageId`) whose events were erased; looked up only while there are any such."""
+        if not messages or (key := await self._key_of_digests()) is None:
+            return set()
+        by_digest = {message_digest(key, *message): message for message in messages}
+        return {by_digest[digest] for digest in await ErasedMessage.known(by_digest)}
+
+    async def _key_of_digests(self) -> bytes | None:
+        """The key of digests of erased messages; None while there are none."""
+        if self._digest_key_until <= time.monotonic():
+            until = time.monotonic() + self.settings.credential_cache_seconds
+            found = (await RollupState.read()).digest_key if await ErasedMessage.there_are_any() else None
+            self._digest_key = None if found is None else bytes.fromhex(found)
+            self._digest_key_until = until
+        return self._digest_key
 
     async def linked(self, app_id: str, external_ids: Collection[str]) -> dict[str, ObjectId]:
         """External id -> user, for those of an app that are known to be somebody."""

@@ -10,6 +10,7 @@ from app.database import transaction
 from models import (
     Analytics,
     ArchivedDay,
+    ErasedMessage,
     Erasure,
     ExternalId,
     KeyUsage,
@@ -35,6 +36,11 @@ async def quarantine() -> None:
     await QuarantinedEvent.add_all([{"_id": "one", **event, **times}])
 
 
+async def make_digest_key() -> None:
+    made = await RollupState.make_digest_key(None)
+    assert await RollupState.make_digest_key(None) == made
+
+
 async def move() -> None:
     await RollupState.ensure()
     state = await RollupState.read()
@@ -50,6 +56,9 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
         lambda: PeopleDay.stamps(DAY, now(), {"scope": {"$in": ["*", "c:error"]}, "level": 3}),
     ],
     "Person.find_by_keys": [lambda: Person.find_by_keys(["u:1", "x:app1:7"])],
+    "ErasedMessage.note": [lambda: ErasedMessage.note(["1f", "2e"])],
+    "ErasedMessage.there_are_any": [ErasedMessage.there_are_any],
+    "ErasedMessage.known": [lambda: ErasedMessage.known(["1f", "2e"])],
     "Erasure.erased_keys": [lambda: Erasure.erased_keys(["app1/a:1", "app1/e:2"])],
     "Person.numbers_of": [lambda: Person.numbers_of([ME])],
     "PersonMerge.pending": [PersonMerge.pending],
@@ -61,6 +70,7 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
         lambda: QuarantinedEvent.newest("app1", 10, (now(), "one")),
     ],
     "RollupState.ensure": [RollupState.ensure],
+    "RollupState.make_digest_key": [make_digest_key],
     "RollupState.move": [move],
     "RollupState.read": [RollupState.read],
     "RollupState.take_number": [lambda: transaction(RollupState.take_number)],
