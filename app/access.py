@@ -121,6 +121,8 @@ _RULES: Final[Mapping[str, Access]] = {
     "POST /v1/analytics/events": owner_or("events:write"),
     **{f"GET /v1/analytics/{query}": owner_or("analytics:read") for query in _QUERIES},
     "GET /v1/analytics/quarantine": keys("analytics:read"),
+    "GET /v1/analytics/joins": keys("analytics:read"),
+    **{f"POST /v1/analytics/joins/{decision}": keys("users:write") for decision in ("accept", "refuse", "undo")},
     "GET /v1/apps/{appId}/external-ids/{externalId}": keys("users:read"),
     "PUT /v1/apps/{appId}/external-ids/{externalId}": keys("users:write"),
     "POST /v1/batch": keys("events:write"),

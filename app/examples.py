@@ -35,6 +35,7 @@ EVENTS: Final = Body(
     }
 )
 EXTERNAL_ID: Final = Body(openapi_examples={"crm": {"value": {"userId": "65a0c0ffee65a0c0ffee65a0"}}})
+JOIN: Final = Body(openapi_examples={"kiosk": {"value": {"appId": "notes", "anonymousId": "kiosk-1"}}})
 API_KEY: Final = Body(
     openapi_examples={"server": {"value": {"name": "notes server", "scopes": ["users:read", "data:read"]}}}
 )

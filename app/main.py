@@ -22,6 +22,7 @@ from app.activity.routes import router as activity
 from app.admission import Admission
 from app.analytics import routes as analytics
 from app.analytics.intake import Intake
+from app.analytics.join_routes import router as joins
 from app.analytics.quarantine_routes import router as quarantine
 from app.app_data import routes as app_data
 from app.apps.registry import AppRegistry
@@ -62,7 +63,7 @@ from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
-ROUTERS += (operations, console, dashboard, quarantine)
+ROUTERS += (operations, console, dashboard, quarantine, joins)
 ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, invitations, repositories)

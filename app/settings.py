@@ -160,6 +160,9 @@ class Settings(SignInSettings, ArchiveSettings):
     quarantine_days: int = Field(
         default=14, ge=1, le=90, description="How long an event that was set aside can be looked at."
     )
+    analytics_most_joined_ids: int = Field(
+        default=100, ge=2, description="So many ids are made one person; a join that would make it more is set aside."
+    )
     analytics_trail_seconds: float = Field(
         default=15.0,
         ge=0,

@@ -203,6 +203,12 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     IdentityJoin: [
         Index({"userId": 1}, "delete with the user", SPARSE),
         Index({"due": 1}, "joins to carry out", SPARSE),
+        Index({"appId": 1, "state": 1, "_id": 1}, "GET /v1/analytics/joins, page by page"),
+        Index(
+            {"appId": 1, "externalId": 1},
+            "who was joined to an external id, when its own join is undone",
+            {"partialFilterExpression": {"externalId": {"$gt": ""}}},
+        ),
     ],
     ExternalId: [
         Index({"appId": 1, "externalId": 1}, "ExternalId.users_of; one user to an external id", UNIQUE),

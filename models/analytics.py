@@ -81,6 +81,10 @@ class Analytics(OwnedByUser):
         Timestamp | None, Field(description="The client's own time, where its clock was corrected.")
     ] = None
     message_id: PersonId | None = None
+    given: Annotated[
+        list[Literal["userId", "externalId"]] | None,
+        Field(description="Which of its ids it has by a join, not as it came."),
+    ] = None
 
     class Settings:
         name = "analytics"

@@ -1,7 +1,7 @@
 """People as analytics counts them: each known by keys, each with a number that is never used again."""
 
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -9,6 +9,8 @@ from pydantic import Field
 
 from models.app import AppId
 from models.base import Raw, Session, Stored
+
+JoinState = Literal["aside", "refused", "joined", "undoing", "undone"]
 
 
 def person_key(row: Raw) -> str | None:
@@ -24,6 +26,12 @@ def person_key(row: Raw) -> str | None:
     if (anonymous := row.get("anonymousId")) is not None:
         return f"{row['appId']}/a:{anonymous}"
     return None
+
+
+def key_rows(app_id: str, key: str) -> Raw:
+    """A filter on the events of an app that carry the id which a key of it stands for."""
+    kind, _, value = key[len(app_id) + 1 :].partition(":")
+    return {"appId": app_id, "externalId" if kind == "e" else "anonymousId": value}
 
 
 class Person(Stored):
@@ -56,17 +64,30 @@ class Person(Stored):
 class IdentityJoin(Stored):
     """What an app has said: this anonymous or external id is that person. The worker carries it out.
 
-    `_id` is the key that is joined; the person is a user, or one more external id.
+    `_id` is the key that is joined; the person is a user, or one more external id. `state` is absent until then. A join
+    that would make one person of too many ids is set `aside` for a decision: it is carried out once it is `accepted`,
+    or `refused`. One that was `joined` can be undone.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
     app_id: AppId
     user_id: PydanticObjectId | None = None
     external_id: str | None = None
-    due: Annotated[bool | None, Field(description="True until it is carried out.")] = None
+    due: Annotated[bool | None, Field(description="True until it is carried out, or taken back.")] = None
+    state: JoinState | None = None
+    accepted: bool | None = None
+    ids: Annotated[
+        int | None, Field(description="How many ids would have been one person, where it was set aside.")
+    ] = None
 
     class Settings:
         name = "identityjoins"
+
+    @classmethod
+    async def page(cls, app_id: str, state: JoinState, limit: int, after: str | None = None) -> list[Self]:
+        """Joins of an app in a state, by their keys; those after a key, where one is given."""
+        where: Raw = {"appId": app_id, "state": state, **({"_id": {"$gt": after}} if after is not None else {})}
+        return [cls.from_stored(row) async for row in cls.raw().find(where).sort("_id", 1).limit(limit)]
 
     @property
     def target(self) -> str:
@@ -75,16 +96,15 @@ class IdentityJoin(Stored):
 
     @property
     def as_read(self) -> Raw:
-        """The filter of this join while it is due and names the same person."""
-        return {"_id": self.id, "due": True, "userId": self.user_id, "externalId": self.external_id}
+        """The filter of this join while it is due as it was read, and names the same person."""
+        same = {"userId": self.user_id, "externalId": self.external_id, "state": self.state}
+        return {"_id": self.id, "due": True, **same}
 
     @property
     def rows(self) -> Raw:
         """A filter on the events that are known by the joined key alone."""
-        kind, _, value = self.id[len(self.app_id) + 1 :].partition(":")
-        if kind == "e":
-            return {"appId": self.app_id, "externalId": value}
-        return {"appId": self.app_id, "anonymousId": value, "externalId": None, "userId": None}
+        own = key_rows(self.app_id, self.id)
+        return own if "externalId" in own else {**own, "externalId": None, "userId": None}
 
 
 class PersonMerge(Stored):

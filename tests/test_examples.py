@@ -13,9 +13,11 @@ import httpx2
 import jsonschema_rs
 import orjson
 import pytest
+from bson import ObjectId
 from pydantic import SecretStr
 
 from app.patch_bodies import MERGE_PATCH, REF
+from models.person import IdentityJoin
 from tests.cast import Cast, Programme, enrol, programme_of
 from tests.conftest import MakeApi
 from tests.described import DOCUMENT, OPERATIONS, examples_of
@@ -126,7 +128,11 @@ class Stage:
         return self.host.delivery(self.host.repos["example/notes"], {})[0]
 
     async def store(self, path: str, place: str) -> None:
-        """What only a PUT makes, at a place of such a path."""
+        """What only a PUT makes, at a place of such a path; a join that can be decided or undone."""
+        if path.startswith("/v1/analytics/joins/"):
+            state = "joined" if path.endswith("/undo") else "aside"
+            user = ObjectId(self.cast.owner.id)
+            await IdentityJoin(id="notes/a:kiosk-1", app_id="notes", user_id=user, state=state).add()
         if path.endswith(("/data/{dataKey}", "/v1/apps/{appId}")):
             example = examples_of(OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"])[0]
             assert (await self.caller(place).put(place, json=example)).status_code == 201

@@ -66,9 +66,9 @@ async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None
 
 @witness(IdentityJoin)
 async def note_joined_keys(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Keep that an id was joined to a person who goes, carried out or not."""
+    """Keep that an id was joined to a person who goes, carried out or not; not of one that is none of theirs."""
     for row in rows:
-        if row.get("userId") is not None:
+        if row.get("userId") is not None and row.get("state") in (None, "joined"):
             await _note(row["userId"], [], [digest_of(row["_id"])], session)
 
 

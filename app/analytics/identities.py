@@ -105,7 +105,7 @@ async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake
     moment = now()
     key = f"{app_id}/e:{external_id}"
     times: Raw = {"createdAt": moment, "updatedAt": moment}
-    wanted: Raw = {"appId": app_id, "userId": user_id, **times, "version": 1, "due": True}
+    wanted: Raw = {"appId": app_id, "userId": user_id, **times, "version": 1, "due": True, "accepted": True}
 
     async def work(session: AsyncClientSession) -> None:
         await refer(ExternalId, row, session)

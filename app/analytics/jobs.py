@@ -8,6 +8,7 @@ from app.analytics.joins import carry_out_joins, settle_merges
 from app.analytics.property_days import due_days
 from app.analytics.recount import Found, days_touched, recount_day
 from app.analytics.rollup import WINDOW, MovedOnError, advance
+from app.analytics.undo import UNDO, undo_joins
 from app.jobs import Claim, Handler
 from app.observability import log
 from app.settings import Settings
@@ -37,7 +38,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Bring the rollups forward as far as they may go."""
         total = 0
         while True:
-            joined = await carry_out_joins()
+            joined = await carry_out_joins(most=settings.analytics_most_joined_ids)
             added = await _advance(trail)
             total += added
             await claim.renew(added=total)
@@ -53,6 +54,11 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         where = {"_id": "rollups", "lastRecount.fence": {"$not": {"$gt": fence}}}  # else a later one has told already
         await RollupState.raw().update_one(where, {"$set": {"lastRecount": summary}})
         log.info("analytics recounted", **report, settled=settled)
+
+    async def undo(claim: Claim) -> None:
+        """Take back the joins that are to be."""
+        async with claim.kept():  # a day may take longer than a lease
+            await undo_joins(claim.renew)
 
     async def forget(claim: Claim) -> None:
         """Drop the numbers of erased people from the ledger once their erasure is final."""
@@ -77,7 +83,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             await rewrite_erased(settings, done)
         await claim.renew(heldDays=sorted(await ArchivedDay.find_held())[:_SHOWN])
 
-    return {_ROLL_UP: roll_up, _RECOUNT: recount, _FORGET: forget, _ARCHIVE: archive}
+    return {_ROLL_UP: roll_up, _RECOUNT: recount, UNDO: undo, _FORGET: forget, _ARCHIVE: archive}
 
 
 async def _advance(trail: timedelta) -> int:

@@ -14,32 +14,39 @@ from models.day import PeopleDay
 from models.person import IdentityJoin, Person, PersonMerge
 from models.rollup_state import RollupState
 
+MOST_IDS: Final = 100
 _BATCH: Final = 1000
 _DOCUMENTS: Final = 200
 
 
-async def carry_out_joins(limit: int = 200) -> int:
+async def carry_out_joins(limit: int = 200, most: int = MOST_IDS) -> int:
     """Carry out the joins that are due: first the numbers, then the stored events, in batches.
 
+    Args:
+        limit: how many joins at most.
+        most: so many ids are made one person without anybody's consent; a join to more is set aside.
+
     Returns:
-        How many were done.
+        How many were done, or set aside.
     """
     await RollupState.ensure()
-    rows = await IdentityJoin.raw().find({"due": True}).limit(limit).to_list()
+    rows = await IdentityJoin.raw().find({"due": True, "state": None}).limit(limit).to_list()
     for row in rows:
         join = IdentityJoin.from_stored(row)
-        if await transaction(lambda session, join=join: _join_numbers(join, session)):  # type: ignore[misc]
+        done: Raw = {"$unset": {"due": ""}, "$set": {"updatedAt": now()}}
+        if await transaction(lambda session, join=join: _join_numbers(join, session, most)):  # type: ignore[misc]
             while await transaction(lambda session, join=join: _give_events(join, session)):  # type: ignore[misc]
                 continue
-        done = {"$unset": {"due": ""}, "$set": {"updatedAt": now()}}
+            done["$set"]["state"] = "joined"
         await IdentityJoin.raw().update_one(join.as_read, done)
     return len(rows)
 
 
-async def _join_numbers(join: IdentityJoin, session: AsyncClientSession) -> bool:
+async def _join_numbers(join: IdentityJoin, session: AsyncClientSession, most: int) -> bool:
     """Give both keys one number. False where there is none to give: the user is gone, or the key is a user's already.
 
-    Where only one of them was seen so far, that one's number serves both, and no bitmap changes.
+    Where only one of them was seen so far, that one's number serves both, and no bitmap changes. A join that nobody has
+    accepted, and that would give more than so many ids one number, is set aside.
     """
     if not await _is_due(join, session):
         return False
@@ -50,6 +57,14 @@ async def _join_numbers(join: IdentityJoin, session: AsyncClientSession) -> bool
     source, target = found.get(join.id, {}), found.get(join.target, {})
     user_id = join.user_id or target.get("userId")
     if source.get("userId") not in (None, user_id):
+        return False
+    if not join.accepted and (ids := await _ids_of_both(source, target, session)) > most:
+        aside = {
+            "$set": {"state": "aside", "ids": ids, "updatedAt": now()},
+            "$unset": {"due": ""},
+            "$inc": {"version": 1},
+        }
+        await IdentityJoin.raw().update_one(join.as_read, aside, session=session)
         return False
     number = target.get("number", source.get("number"))
     if number is None:
@@ -62,6 +77,13 @@ async def _join_numbers(join: IdentityJoin, session: AsyncClientSession) -> bool
         everybody = {"number": number, "userId": None}
         await Person.raw().update_many(everybody, {"$set": {"userId": user_id}}, session=session)
     return True
+
+
+async def _ids_of_both(source: Raw, target: Raw, session: AsyncClientSession) -> int:
+    """How many ids would have one number: those that have one of the two now, and a key that has none yet."""
+    numbers = list({row["number"] for row in (source, target) if row})
+    known = await Person.raw().count_documents({"number": {"$in": numbers}}, session=session) if numbers else 0
+    return known + sum(not row for row in (source, target))
 
 
 async def _is_due(join: IdentityJoin, session: AsyncClientSession) -> bool:
@@ -95,7 +117,8 @@ async def _give_events(join: IdentityJoin, session: AsyncClientSession) -> bool:
     ids = [row["_id"] async for row in Analytics.raw().find(where, {"_id": 1}, session=session).limit(_BATCH)]
     if ids:
         fields = {"userId": user_id} if user_id is not None else {"externalId": join.external_id}
-        await Analytics.raw().update_many({"_id": {"$in": ids}}, {"$set": fields}, session=session)
+        update: Raw = {"$set": fields, "$addToSet": {"given": next(iter(fields))}}
+        await Analytics.raw().update_many({"_id": {"$in": ids}}, update, session=session)
     return len(ids) == _BATCH
 
 

@@ -113,7 +113,12 @@ async def _living(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
     owners: list[Any] = [row.get("userId") or users.get(person_key(row) or "") for row in rows]
     living = await guard_users({owner for owner in owners if owner is not None}, session)
     return [
-        row if owner is None else {**row, "userId": owner}
+        row if owner is None or row.get("userId") == owner else _given(row, owner)
         for row, owner in zip(rows, owners, strict=True)
         if owner is None or owner in living
     ]
+
+
+def _given(row: Raw, owner: Any) -> Raw:
+    """An event as it is once its id turned out to be a user's."""
+    return {**row, "userId": owner, "given": sorted({*row.get("given", ()), "userId"})}

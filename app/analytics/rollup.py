@@ -121,4 +121,5 @@ async def _give_to_users(rows: list[Raw], people: Numbered, session: AsyncClient
             found.setdefault(user, []).append(row["_id"])
     living = await guard_users(found, session)
     for user in living:
-        await Analytics.raw().update_many({"_id": {"$in": found[user]}}, {"$set": {"userId": user}}, session=session)
+        update: Raw = {"$set": {"userId": user}, "$addToSet": {"given": "userId"}}
+        await Analytics.raw().update_many({"_id": {"$in": found[user]}}, update, session=session)

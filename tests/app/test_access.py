@@ -86,6 +86,10 @@ BODIES: dict[str, Any] = {
     "POST /v1/analytics/events": _EVENT,
     "POST /v1/batch": {"batch": []},
     **{f"POST /v1/{kind}": {"event": "e", "groupId": "g"} for kind in KINDS},
+    **{
+        f"POST /v1/analytics/joins/{each}": {"appId": "notes", "anonymousId": "a"}
+        for each in ("accept", "refuse", "undo")
+    },
     "PUT /v1/apps/{appId}": {},
     "POST /v1/api-keys": {"name": "x", "scopes": ["data:read"]},
     "POST /v1/auth/otp": {"phoneNumber": "+14155550123"},
@@ -124,6 +128,9 @@ MISSING = (
     "{eventId}/redeliver",
     "{deletionId}",
     "/deletion",
+    "joins/accept",
+    "joins/refuse",
+    "joins/undo",
 )
 """Paths to what is not there when it is asked for; 404 is then told to whoever may ask."""
 
@@ -152,7 +159,9 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
     options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
     if route in BODIES:
         options["json"] = BODIES[route]
-    if "/analytics/" in path and method == "GET" and not path.endswith("/quarantine"):
+    if path == "/v1/analytics/joins":
+        options["params"] = {"appId": "notes"}
+    elif "/analytics/" in path and method == "GET" and not path.endswith("/quarantine"):
         options["params"] = {"userId": user_id} | ({"step": ["a", "b"]} if path.endswith("/funnel") else {})
     if path == "/v1/batch" or path.removeprefix("/v1/") in KINDS:
         options["params"] = {"appId": "notes"}

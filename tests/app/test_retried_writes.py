@@ -40,6 +40,10 @@ REPEATABLE: dict[str, str] = {
     "POST /v1/webhooks/teller": "a hint that a sync is due",
     "POST /v1/webhooks/{service}/{connectionId}": "a delivery has an id, and is taken once",
     "POST /v1/analytics/events": BY_MESSAGE,
+    **{
+        f"POST /v1/analytics/joins/{each}": "no decision is open again once it is made"
+        for each in ("accept", "refuse", "undo")
+    },
     **dict.fromkeys(WRITE_KEYS, BY_MESSAGE),
 }
 """Routes that need no key, and why: docs/api.md says so in words."""

@@ -13,6 +13,7 @@ from models import (
     ErasedMessage,
     Erasure,
     ExternalId,
+    IdentityJoin,
     KeyUsage,
     PeopleDay,
     Person,
@@ -50,6 +51,10 @@ async def move() -> None:
 ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
     "Analytics.first_received": [lambda: Analytics.first_received(DAY)],
     "ExternalId.users_of": [lambda: ExternalId.users_of("app1", ["crm-7", "crm-8"])],
+    "IdentityJoin.page": [
+        lambda: IdentityJoin.page("app1", "aside", 10),
+        lambda: IdentityJoin.page("app1", "joined", 10, "app1/a:1"),
+    ],
     "KeyUsage.add_events": [lambda: KeyUsage.add_events(ME, now().date(), 1)],
     "PeopleDay.stamps": [
         lambda: PeopleDay.stamps(DAY, now(), {"scope": "*", "level": 3, "appId": "app1"}),

@@ -21,6 +21,7 @@ from app.analytics.queries import active_users
 from app.analytics.reader import Filter
 from app.analytics.recount import days_touched, recount_day
 from app.analytics.rollup import MovedOnError, advance
+from app.analytics.undo import undo_joins
 from app.database import transaction
 from models.analytics import Analytics
 from models.app import App
@@ -57,6 +58,7 @@ step = st.one_of(
     st.tuples(st.just("erase"), st.integers(0, 3)),
     st.tuples(st.just("join"), st.tuples(st.sampled_from(["a:1", "a:2", "e:1"]), st.integers(0, 3))),
     st.tuples(st.just("link"), st.tuples(st.sampled_from(["a:1", "a:2"]), st.sampled_from("12"))),  # chains of merges
+    st.tuples(st.just("undo"), st.sampled_from(["a:1", "a:2", "e:1"])),
     st.tuples(st.just("settle"), st.just(0)),
     st.tuples(st.just("recount"), st.just(0)),
     st.tuples(st.just("ask"), st.sampled_from(ZONES)),  # what is asked for is remembered, and may change after
@@ -171,6 +173,13 @@ async def join(source: str, fields: Raw) -> None:
     await carry_out_joins()
 
 
+async def undo(source: str) -> None:
+    """Take back what was said of an id, once it is carried out."""
+    where = {"_id": f"notes/{source}", "state": "joined"}
+    await IdentityJoin.raw().update_one(where, {"$set": {"state": "undoing", "due": True}})
+    await undo_joins()
+
+
 async def recount_all(clock: Clock) -> list[dict[str, int]]:
     """Count every day anew: what was mended."""
     days = await days_touched(clock.at - timedelta(hours=1))
@@ -199,6 +208,8 @@ async def play(steps: list[Any], around: datetime, clock: Clock, monkeypatch: py
                 await join(source, {"userId": PEOPLE[who]})
         elif kind == "link":
             await join(value[0], {"externalId": value[1]})
+        elif kind == "undo":
+            await undo(value)
         elif kind == "recount":
             await recount_all(clock)
         elif kind == "ask":
@@ -233,6 +244,8 @@ async def clear() -> None:
 @example(steps=[*AT_AS_OF, ("recount", 0)], around=DAY, zone="UTC", most=2)
 @example(steps=CUT, around=DAY, zone="UTC", most=2)
 @example(steps=CHAIN, around=DAY, zone="UTC", most=2)
+@example(steps=[*CHAIN, ("undo", "e:1"), _came("a:1", "e:1", 1), ("advance", (30, 1))], around=DAY, zone="UTC", most=2)
+@example(steps=[*CHAIN, ("settle", 0), ("undo", "a:1"), _came("a:1")], around=DAY, zone="UTC", most=2)
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(step, min_size=3, max_size=14),
