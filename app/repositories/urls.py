@@ -3,14 +3,25 @@
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from app.errors import Invalid
 from app.settings import Settings
 from models.repository_connection import ServiceType
 
 _HOSTS: Final[dict[str, ServiceType]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "bitbucket.org": "Bitbucket"}
-_SCP: Final = re.compile(r"git@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^:]+)")
+_SSH_USER: Final = re.compile(r"git|org-[0-9]+")
+"""Who one is over ssh: GitHub shows `org-1234@` where an organisation has certificates of its own."""
+_SCP: Final = re.compile(rf"(?:{_SSH_USER.pattern})@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^:]+)")
+_SSH_443: Final = {
+    "ssh.github.com": "github.com",
+    "altssh.gitlab.com": "gitlab.com",
+    "altssh.bitbucket.org": "bitbucket.org",
+}
+"""Where the hosts speak ssh on the port of https, for networks that let nothing else out."""
+_USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,38}")
+_TOKEN: Final = re.compile(r"gh[a-z]_|github_pat|gl[a-z]{2,9}-|atb|att|atc|[0-9a-f]{20}", re.IGNORECASE)
+"""How tokens begin, which some put where the user's name stands."""
 _SEGMENT: Final = re.compile(r"[a-z0-9_.][a-z0-9_.-]{0,254}")
 _LONGEST: Final = 2048
 _DEEPEST: Final = 21  # GitLab: twenty groups and the project
@@ -47,6 +58,8 @@ def parked_url(remote_id: str) -> str:
 
 def parse_repository(text: str, service: ServiceType, settings: Settings) -> Repository:
     """The repository that a URL names: `https://host/owner/name[.git]`, `git@host:owner/name.git`, `ssh://git@host/…`.
+
+    As hosts show it for cloning: with a user's name, which is dropped, and over ssh on port 443.
 
     Args:
         text: the URL. One with a password or token in it is refused, and not repeated.
@@ -98,24 +111,55 @@ def _host_and_path(text: str) -> tuple[str, str]:
     if len(text) > _LONGEST or not text.isascii() or any(char.isspace() for char in text):
         raise _invalid("malformed", "not the URL of a Git repository")
     if (scp := _SCP.fullmatch(text)) is not None:
-        return scp["host"].lower().removeprefix("www."), scp["path"]
+        return _over_ssh(scp["host"].lower()).removeprefix("www."), scp["path"]
     try:
         parts = urlsplit(text)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         raise _invalid("malformed", "not the URL of a Git repository") from None
-    _check_parts(parts, port)
-    return host.removeprefix("www."), parts.path
+    _check_parts(parts, host, port)
+    if parts.scheme == "ssh":
+        host = _over_ssh(host)
+    return host.removeprefix("www."), _decoded(parts.path)
 
 
-def _check_parts(parts: SplitResult, port: int | None) -> None:
-    user, ports = ("git", (None, 22)) if parts.scheme == "ssh" else (None, (None, 443))
-    if parts.scheme not in ("https", "ssh") or not parts.hostname:
+def _over_ssh(host: str) -> str:
+    """The host whose ssh is spoken at this one."""
+    return _SSH_443.get(host, host)
+
+
+def _check_parts(parts: SplitResult, host: str, port: int | None) -> None:
+    if parts.scheme not in ("https", "ssh") or not host:
         raise _invalid("malformed", "a repository URL begins with https://, ssh:// or git@")
-    if parts.password is not None or parts.username not in (None, user):
-        raise _invalid("not_allowed", "a repository URL holds no user name, password or token")
-    if port not in ports or parts.query or parts.fragment:
+    if parts.password is not None or not _is_user(parts.username, parts.scheme, host):
+        raise _invalid("not_allowed", "a repository URL holds no password or token")
+    if not _is_port(port, parts.scheme, host) or parts.query or parts.fragment:
         raise _invalid("malformed", "a repository URL has no port, query or fragment")
+
+
+def _is_user(name: str | None, scheme: str, host: str) -> bool:
+    """Whether what stands before the host is a user's name there: `git` over ssh, any that is no token over https."""
+    if name is None:
+        return True
+    if scheme == "ssh":
+        return _SSH_USER.fullmatch(name) is not None
+    if _USER.fullmatch(name) is None or _TOKEN.match(name):
+        return False
+    return _HOSTS.get(host.removeprefix("www.")) != "GitHub" or not set(name) & set("._")
+
+
+def _is_port(port: int | None, scheme: str, host: str) -> bool:
+    """Whether a host is to be found at a port: each at the scheme's own, self-hosted ones over ssh at any."""
+    if scheme == "https" or host in _SSH_443:
+        return port in (None, 443)
+    return port in (None, 22) or host.removeprefix("www.") not in _HOSTS
+
+
+def _decoded(path: str) -> str:
+    """A path with what is percent-encoded in it written out once; a slash that was encoded names no repository."""
+    if "%2f" in path.lower():
+        raise _invalid("malformed", "the path names no repository: owner/name")
+    return unquote(path) if "%" in path else path
 
 
 def _is_segment(segment: str) -> bool:

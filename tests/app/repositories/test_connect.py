@@ -244,3 +244,31 @@ async def test_two_at_once_leave_one_connection_and_one_webhook(forge: Forge) ->
     await forge.run_jobs()
     assert len(forge.hosts["GitHub"].repos["acme/notes"].hooks) == 1
     assert (await forge.deliver()).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "url", ["https://somebody:planted_pw@github.com/acme/notes", "https://ghp_planted_pw@github.com/acme/notes"]
+)
+async def test_a_password_in_a_url_is_refused_and_neither_stored_nor_logged(
+    forge: Forge, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answer = await forge.connect(repositoryUrl=url)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/repositoryUrl")
+    assert "planted_pw" not in answer.text
+    keyed = await forge.cast.owner.put(
+        f"{forge.project}/repository",
+        json={"repositoryUrl": url, "serviceType": "GitHub", "accessToken": TOKEN},
+        headers={"Idempotency-Key": "one"},
+    )
+    assert keyed.status_code == 422
+    out, err = capfd.readouterr()
+    assert "planted_pw" not in out + err
+    database = RepositoryConnection.raw().database
+    for name in await database.list_collection_names():
+        assert "planted_pw" not in str(await database[name].find({}).to_list())
+
+
+async def test_a_users_name_in_a_url_is_dropped(forge: Forge) -> None:
+    answer = await forge.connect("Bitbucket", repositoryUrl="https://somebody@bitbucket.org/acme/notes.git")
+    assert (answer.status_code, answer.json()["repositoryUrl"]) == (201, "https://bitbucket.org/acme/notes")
+    assert "somebody" not in str(await RepositoryConnection.raw().find_one({}))

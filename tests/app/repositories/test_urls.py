@@ -31,6 +31,17 @@ SETTINGS = Settings(_env_file=None, repository_hosts=["GitLab=git.example.com", 
         "https://github.com/acme/notes.git.git",
         "https://github.com/acme/notes" + ".git" * 500,
         "git@github.com:/acme/notes.Git/.gIT//",
+        "https://octocat@github.com/acme/notes.git",
+        "https://Octo-Cat@www.github.com:443/Acme/notes.git/",
+        "https://x-access-token@github.com/acme/notes",
+        "ssh://git@ssh.github.com:443/acme/notes.git",
+        "ssh://git@SSH.github.com:443/Acme/Notes/",
+        "ssh://git@ssh.github.com/acme/notes",
+        "git@ssh.github.com:acme/notes.git",
+        "org-1234@github.com:acme/notes.git",
+        "ssh://org-1234@github.com/acme/notes.git",
+        "https://github.com/acme/no%74es",
+        "https://github.com/%41cme/notes%2Egit",
     ],
 )
 def test_every_spelling_is_one_repository(url: str) -> None:
@@ -40,6 +51,21 @@ def test_every_spelling_is_one_repository(url: str) -> None:
         "acme/notes",
         "https://api.github.com",
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "service", "found"),
+    [
+        ("https://some_body@bitbucket.org/Team/repo.git", "Bitbucket", "https://bitbucket.org/team/repo"),
+        ("ssh://git@altssh.bitbucket.org:443/team/repo.git", "Bitbucket", "https://bitbucket.org/team/repo"),
+        ("ssh://git@altssh.gitlab.com:443/a/b/c.git", "GitLab", "https://gitlab.com/a/b/c"),
+        ("https://some.body_1@gitlab.com/a/b.git", "GitLab", "https://gitlab.com/a/b"),
+        ("ssh://git@git.example.com:2222/a/b.git", "GitLab", "https://git.example.com/a/b"),
+        ("https://some.body@git.example.com/a/b.git", "GitLab", "https://git.example.com/a/b"),
+    ],
+)
+def test_what_hosts_show_for_cloning_is_taken(url: str, service: Any, found: str) -> None:
+    assert parse_repository(url, service, SETTINGS).url == found
 
 
 FORMS = st.sampled_from(
@@ -96,6 +122,30 @@ def test_each_host_has_its_service_and_api(url: str, service: Any, api: str) -> 
         "https://[::1/acme/notes",
         "https://planted:secret@github.com/acme/notes",
         "https://planted_secret@github.com/acme/notes",
+        "https://planted:x-oauth-basic@github.com/acme/notes",
+        "https://:planted@github.com/acme/notes",
+        "https://planted:@github.com/acme/notes",
+        "https://@github.com/acme/notes",
+        "https://planted%40x@github.com/acme/notes",
+        "https://ghp_planted@github.com/acme/notes",
+        "https://github_pat_planted@github.com/acme/notes",
+        "https://0123456789abcdef0123456789abcdef01234567@github.com/acme/notes",
+        "ssh://planted:x@github.com/acme/notes",
+        "ssh://git:planted@ssh.github.com:443/acme/notes",
+        "ssh://git@github.com:443/acme/notes",
+        "ssh://git@ssh.github.com:22/acme/notes",
+        "https://ssh.github.com/acme/notes",
+        "ssh://git@ssh.github.com.evil.example:443/acme/notes",
+        "ssh://git@altssh.gitlab.com:443/acme/notes",
+        "planted@github.com:acme/notes.git",
+        "org-x@github.com:acme/notes.git",
+        "https://github.com/acme%2Fnotes",
+        "https://github.com/acme/notes%2f..%2fother",
+        "https://github.com/acme/no%252etes",
+        "https://github.com/acme/no%00tes",
+        "https://github.com/acme/no%c3%a9tes",
+        "https://github.com/acme/no%fftes",
+        "https://git%68ub.com/acme/notes",
         "ssh://root@github.com/acme/notes",
         "https://github.com/acme/no tes",
         "https://github.com/acme/notés",
@@ -123,3 +173,11 @@ def test_what_is_no_repository_of_the_service_is_refused_and_not_repeated(url: s
 def test_a_malformed_host_in_the_settings_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="SATCHEL_REPOSITORY_HOSTS"):
         Settings(_env_file=None, repository_hosts=[entry])
+
+
+@pytest.mark.parametrize("begin", ["glpat-", "gldt-", "GLPAT-", "ATBB", "ATCTT3x", "ghs_", "gho_"])
+def test_a_token_in_the_place_of_a_users_name_is_refused_at_every_host(begin: str) -> None:
+    for host, service in (("gitlab.com", "GitLab"), ("bitbucket.org", "Bitbucket"), ("git.example.com", "GitLab")):
+        with pytest.raises(Invalid) as caught:
+            parse_repository(f"https://{begin}planted@{host}/a/b", service, SETTINGS)  # type: ignore[arg-type]
+        assert "planted" not in str(caught.value.body("r"))
