@@ -11,7 +11,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.body import MAX_BODY_BYTES
+from app.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
 from app.errors import BodyTooSlow, TooLarge, Unavailable
 from app.line import Bounds, Line, refusal
 from app.observability import REFUSED_HERE, send_problem
@@ -20,6 +20,8 @@ from app.settings import Settings
 _ALWAYS: Final = {"/livez", "/metrics"}
 _UNCOUNTED: Final = "/readyz"
 _NEEDS_DATABASE: Final = ("/v1/", "/readyz", "/console/sign-in")
+_LARGE_BODIES: Final = ("/v1/webhooks/github/", "/v1/webhooks/gitlab/")
+"""Where hosts deliver what may be larger than other bodies: its route reads it in parts, and bounds what it keeps."""
 _KIB: Final = 1024
 _REQUEST_BYTES: Final = 16 * _KIB
 """What a request and its connection keep while they wait: measured with 2,000 of them on uvicorn."""
@@ -126,14 +128,14 @@ class _Visit:
             self._begin()
         message, self._first = self._first or await self._next(), None
         self._received += len(message.get("body", b""))
-        if self._received > MAX_BODY_BYTES:
-            raise _too_large()
+        if self._received > self._most():
+            raise _too_large(self._most())
         self._complete = not message.get("more_body", False)
         return message
 
     def _begin(self) -> None:
-        if self._announced() > MAX_BODY_BYTES:
-            raise _too_large()
+        if self._announced() > self._most():
+            raise _too_large(self._most())
         self._deadline = asyncio.get_running_loop().time() + self._admission.body_seconds
 
     async def _next(self) -> Message:
@@ -159,6 +161,10 @@ class _Visit:
         finally:
             self._admission.end_body()
 
+    def _most(self) -> int:
+        """How many bytes the body may have."""
+        return MAX_DELIVERY_BYTES if self._scope["path"].startswith(_LARGE_BODIES) else MAX_BODY_BYTES
+
     def _announced(self) -> int:
         """The body's size in bytes as the head tells it; that of the server's buffer where it comes in chunks."""
         for name, value in self._scope["headers"]:
@@ -173,5 +179,5 @@ class _Visit:
         return any(name == b"expect" for name, _ in self._scope["headers"])
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"a body has at most {MAX_BODY_BYTES} bytes")
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"a body has at most {most} bytes")

@@ -13,6 +13,8 @@ from models.values import Json, UnstorableValue, check_value, dump_checked, has_
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_VALUE_BYTES: Final = 512 * 1024
+MAX_DELIVERY_BYTES: Final = 25 * 1024 * 1024
+"""What GitHub and GitLab send at most by a webhook."""
 
 
 def parse_json(body: bytes) -> Json:

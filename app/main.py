@@ -51,6 +51,7 @@ from app.operations.routes import router as operations
 from app.principal import Authenticator
 from app.relations import table
 from app.relations.leases import Leases
+from app.repositories.deliveries import Room
 from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
@@ -107,6 +108,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.apps = AppRegistry(settings)
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)
+    app.state.delivery_room = Room(settings.large_deliveries_mib * 1024 * 1024)
     for router in ROUTERS:
         app.include_router(router)
     access.check(_operations())

@@ -242,6 +242,11 @@ class Settings(SignInSettings, ArchiveSettings):
     webhook_overlap_seconds: int = Field(
         default=24 * 3600, ge=0, description="A webhook secret that was replaced is accepted for this long."
     )
+    large_deliveries_mib: int = Field(
+        default=64,
+        ge=25,
+        description="Memory per process for webhook deliveries of more than 1 MiB while they arrive and are cut.",
+    )
 
     cors_origins: list[str] = Field(
         default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."

@@ -28,6 +28,23 @@ def signature(secret: str, message: bytes) -> str:
     return hmac.new(secret.encode(), message, sha256).hexdigest()
 
 
+class Signing:
+    """The HMAC-SHA256 of a message that comes in parts, by each of some secrets."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._made = [hmac.new(secret.encode(), digestmod=sha256) for secret in secrets if secret]
+
+    def add(self, part: bytes) -> None:
+        """Take the next part of the message."""
+        for made in self._made:
+            made.update(part)
+
+    def gave(self, signature: str) -> bool:
+        """Whether a hex signature is of the whole message, by any of the secrets."""
+        given = signature.encode("utf-8", "replace")
+        return any(hmac.compare_digest(given, made.hexdigest().encode()) for made in self._made)
+
+
 def standard_webhook(message_id: str, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
     """The headers of a webhook by Standard Webhooks 1.0.0: id, time in Unix seconds, a signature by each key."""
     timestamp = str(int(CLOCK.time()))

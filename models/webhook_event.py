@@ -6,11 +6,14 @@ from typing import Any, Final, Literal
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
+from pymongo.errors import DuplicateKeyError
 
 from models import aside
 from models.base import Raw, Session, Stored, Timestamp, now
 
 UNREADABLE: Final = "unreadable"
+LOST: Final = "lost"
+"""The error of a delivery whose payload was not kept, since there was no room for it; the host may send it again."""
 EventStatus = Literal["received", "processed", "failed"]
 
 
@@ -18,6 +21,7 @@ class WebhookEvent(Stored):
     """One delivery. `delivery_id` is the host's id of it, and unique per connection.
 
     `digest` is of the signed body, where the host signs nothing else: the delivery id is not under the signature.
+    `bytes_cut` is the size of a body that was too large to be kept whole.
     """
 
     connection_id: PydanticObjectId
@@ -25,6 +29,7 @@ class WebhookEvent(Stored):
     digest: str | None = None
     event: str
     payload: dict[str, Any]
+    bytes_cut: int | None = None
     status: EventStatus = "received"
     error: str | None = None
     attempts: int = 0
@@ -58,6 +63,17 @@ class WebhookEvent(Stored):
             where["$or"] = [{"receivedAt": {"$lt": after[0]}}, {"receivedAt": after[0], "_id": {"$lt": after[1]}}]
         cursor = cls.raw().find(where).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
         return [cls.from_stored(row) async for row in cursor]
+
+    async def refill(self) -> "WebhookEvent | None":
+        """Put this delivery into the place of the lost one with its id; None where there is none."""
+        names = ("payload", "digest", "event", "bytesCut", "status", "receivedAt")
+        row = self.stored()
+        fields: Raw = {name: row.get(name) for name in names} | {"error": None, "processedAt": None}
+        where = {"connectionId": self.connection_id, "deliveryId": self.delivery_id, "error": LOST}
+        try:
+            return await WebhookEvent.change(where, fields)
+        except DuplicateKeyError:  # of the digest: it has come under another id
+            return None
 
     async def settle(self, status: EventStatus, error: str | None, session: Session = None) -> "WebhookEvent | None":
         """Note how processing went; None where somebody else did it first."""

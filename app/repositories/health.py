@@ -15,7 +15,7 @@ from app.repositories.webhooks import is_alone
 from app.settings import Settings
 from models.base import Raw, now
 from models.repository_connection import Health, RepositoryConnection
-from models.webhook_event import WebhookEvent
+from models.webhook_event import LOST, WebhookEvent
 
 _RECENT: Final = 20
 _FAILED_FROM: Final = 3
@@ -32,9 +32,7 @@ async def check(connection: RepositoryConnection, settings: Settings, keyring: K
         await RepositoryConnection.raw().update_one(where, {"$unset": {"nextHealthCheckAt": ""}})
         return
     held, wait = connection.held, timedelta(seconds=settings.repository_check_seconds)
-    failures, status, reasons = 0, await _recent(connection), list[str]()
-    if status != "healthy":
-        reasons.append("deliveries_failed")
+    failures, (status, reasons) = 0, await _recent(connection)
     try:
         connection, is_registered = await _look(connection, settings, keyring)
         if not is_registered:
@@ -71,11 +69,13 @@ async def _look(
     return here, is_ours and not here.webhook_stale
 
 
-async def _recent(connection: RepositoryConnection) -> Health:
-    """What the latest deliveries say."""
+async def _recent(connection: RepositoryConnection) -> tuple[Health, list[str]]:
+    """What the latest deliveries say, and why."""
     events = await WebhookEvent.list_of(ObjectId(connection.id), connection.connected_at, _RECENT)
     settled = [event for event in events if event.status != "received"]
     failed = [event for event in settled if event.status == "failed"]
     if not failed:
-        return "healthy"
-    return "failed" if len(failed) == len(settled) >= _FAILED_FROM else "degraded"
+        return "healthy", []
+    is_lost = any(event.error == LOST for event in failed)
+    reasons = ["deliveries_failed", *(["deliveries_lost"] if is_lost else [])]
+    return "failed" if len(failed) == len(settled) >= _FAILED_FROM else "degraded", reasons

@@ -3,11 +3,11 @@
 An id that nobody has and a signature that is none of ours are answered alike, so that ids cannot be tried out.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final
 
+from anyio import to_thread
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -17,23 +17,27 @@ from app.body import parse_json
 from app.database import transaction
 from app.errors import Invalid, NotFound
 from app.keyring import KeyRing, SealedError
+from app.line import refusal
 from app.observability import log
 from app.relations.guards import refer
+from app.repositories.cutting import cut
+from app.repositories.deliveries import Delivery, Room, read, room_needed
 from app.repositories.links import opened
 from app.repositories.told import Told, is_about_the_repository, told_by
 from app.repositories.urls import host_id, renamed, stored_repository
 from app.settings import Settings
-from app.signatures import BadSignature, is_signed, is_token
+from app.signatures import BadSignature, Signing, is_token
 from models.base import now
 from models.repository_connection import RepositoryConnection, ServiceType
-from models.webhook_event import EventStatus, WebhookEvent
+from models.webhook_event import LOST, EventStatus, WebhookEvent
 
 SERVICES: Final[dict[str, ServiceType]] = {"github": "GitHub", "gitlab": "GitLab", "bitbucket": "Bitbucket"}
-_ID_HEADERS: Final[dict[ServiceType, tuple[str, ...]]] = {
-    "GitHub": ("x-github-delivery",),
-    "GitLab": ("idempotency-key", "x-gitlab-event-uuid"),
-    "Bitbucket": ("x-request-uuid",),
+_ID_HEADERS: Final[dict[ServiceType, str]] = {
+    "GitHub": "x-github-delivery",
+    "GitLab": "idempotency-key",
+    "Bitbucket": "x-request-uuid",
 }
+"""The host's id of an event, the same however often it delivers it; not that of the webhook, nor of an attempt."""
 _EVENT_HEADERS: Final[dict[ServiceType, str]] = {
     "GitHub": "x-github-event",
     "GitLab": "x-gitlab-event",
@@ -53,38 +57,72 @@ class Stored:
 
 
 async def receive(
-    service: str, connection_id: ObjectId | None, headers: Mapping[str, str], body: bytes, keyring: KeyRing
+    service: str,
+    connection_id: ObjectId | None,
+    headers: Mapping[str, str],
+    stream: AsyncIterator[bytes],
+    keyring: KeyRing,
+    room: Room,
 ) -> Stored:
-    """Verify a delivery and store it.
+    """Verify a delivery while it comes, and store it.
 
     Args:
         service: as in the path.
         connection_id: as in the path.
         headers: by names in lower case.
-        body: as it was sent, since that is what is signed.
+        stream: the body as it is sent, since that is what is signed.
         keyring: opens the secrets.
+        room: for large ones.
 
     Raises:
         BadSignature: it is not signed with a secret of such a connection that is active.
         Invalid: it has no delivery id, or its body is no JSON object.
+        Unavailable: it is large, and there was no room to keep it: its connection tells that one was lost.
     """
     kind = SERVICES.get(service)
     found = await RepositoryConnection.find_by_id(connection_id) if kind and connection_id else None
-    if kind is None or found is None or found.service_type != kind or not found.is_active:
-        raise BadSignature
-    if not _is_genuine(kind, headers, body, _secrets(found, keyring)):
-        raise BadSignature
-    payload = parse_json(body)
+    is_open = found is not None and found.service_type == kind and found.is_active
+    secrets = _secrets(found, keyring) if found is not None and is_open else []
+    signing = Signing(secrets)
+    may_be_ours = kind != "GitLab" or is_token(headers.get("x-gitlab-token", ""), secrets)
+    needed = room_needed(headers.get("content-length")) if may_be_ours else 0
+    async with room.hold(needed) as has_room:
+        delivery = await read(stream, signing, keep=has_room and needed > 0)
+        if kind is None or found is None or not is_open or not may_be_ours or not _is_signed(kind, headers, signing):
+            raise BadSignature
+        event = WebhookEvent(
+            connection_id=PydanticObjectId(found.id),
+            delivery_id=_delivery_id(kind, headers, delivery),
+            digest=delivery.digest if kind in _SIGNATURE_HEADERS else None,
+            event=_header(headers, _EVENT_HEADERS[kind]),
+            payload={},
+        )
+        if delivery.parts is None:
+            await _lose(event)
+            raise refusal("too many large deliveries at once")
+        event.payload = await _payload(delivery, room)
+        event.bytes_cut = delivery.size if delivery.is_large else None
+    return await _store(event)
+
+
+async def _payload(delivery: Delivery, room: Room) -> dict[str, Any]:
+    """What is kept of a payload: all of a small one."""
+    parts = delivery.parts or []
+    if delivery.is_large:
+        async with room.cutting:
+            return await to_thread.run_sync(cut, parts)
+    payload = parse_json(b"".join(parts))
     if not isinstance(payload, dict):
         raise Invalid.field("", "malformed", "a delivery is a JSON object")
-    event = WebhookEvent(
-        connection_id=PydanticObjectId(found.id),
-        delivery_id=_header(headers, *_ID_HEADERS[kind]),
-        digest=sha256(body).hexdigest() if kind in _SIGNATURE_HEADERS else None,
-        event=_header(headers, _EVENT_HEADERS[kind]),
-        payload=payload,
-    )
-    return await _store(event)
+    return payload
+
+
+async def _lose(event: WebhookEvent) -> None:
+    """Note a delivery that was not kept: it is listed, and the health check tells of it at once."""
+    lost = {"status": "failed", "error": LOST, "digest": None, "processed_at": now()}
+    if not (await _store(event.model_copy(update=lost))).duplicate:
+        due = {"$set": {"nextHealthCheckAt": now()}}
+        await RepositoryConnection.raw().update_one({"_id": event.connection_id, "isActive": True}, due)
 
 
 async def _store(event: WebhookEvent) -> Stored:
@@ -98,6 +136,8 @@ async def _store(event: WebhookEvent) -> Stored:
     try:
         await transaction(work)
     except DuplicateKeyError:
+        if event.error != LOST and (refilled := await event.refill()) is not None:
+            return Stored(ObjectId(refilled.id), duplicate=False)
         same = {"connectionId": event.connection_id}
         row = await WebhookEvent.raw().find_one(same | {"deliveryId": event.delivery_id}, {"_id": 1})
         row = row or await WebhookEvent.raw().find_one(same | {"digest": event.digest}, {"_id": 1})
@@ -122,20 +162,29 @@ def _secrets(connection: RepositoryConnection, keyring: KeyRing) -> list[str]:
     return found
 
 
-def _is_genuine(kind: ServiceType, headers: Mapping[str, str], body: bytes, secrets: list[str]) -> bool:
+def _is_signed(kind: ServiceType, headers: Mapping[str, str], signing: Signing) -> bool:
     """Whether a delivery is signed as its host signs: GitLab sends the secret, the others an HMAC of the body."""
     if kind == "GitLab":
-        return is_token(headers.get("x-gitlab-token", ""), secrets)
+        return True  # by its token
     given = headers.get(_SIGNATURE_HEADERS[kind], "")
-    return given.startswith(_PREFIX) and is_signed(body, [given.removeprefix(_PREFIX)], secrets)
+    return given.startswith(_PREFIX) and signing.gave(given.removeprefix(_PREFIX))
 
 
-def _header(headers: Mapping[str, str], *names: str) -> str:
-    for name in names:
-        value = headers.get(name, "").strip()
-        if 0 < len(value) <= _LONGEST:
-            return value
-    raise Invalid.field(f"header:{names[0]}", "missing", f"a delivery has the header {names[0]}")
+def _delivery_id(kind: ServiceType, headers: Mapping[str, str], delivery: Delivery) -> str:
+    """The host's id of the event. A GitLab before 17.4 has none that stays: then the body is what stays.
+
+    Its `X-Gitlab-Event-UUID` is shared by events that set off one another, its `X-Gitlab-Webhook-UUID` of an attempt.
+    """
+    if kind == "GitLab" and "idempotency-key" not in headers and "x-gitlab-event-uuid" in headers:
+        return f"sha256:{delivery.digest}"
+    return _header(headers, _ID_HEADERS[kind])
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name, "").strip()
+    if not 0 < len(value) <= _LONGEST:
+        raise Invalid.field(f"header:{name}", "missing", f"a delivery has the header {name}")
+    return value
 
 
 async def process(event: WebhookEvent, settings: Settings) -> WebhookEvent | None:

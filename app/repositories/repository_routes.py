@@ -257,6 +257,6 @@ def _event_view(event: WebhookEvent, payload: bool) -> EventView:
 )
 async def take_webhook(service: str, connectionId: str, request: Request, _: Signed = None) -> Taken:
     """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is answered."""
-    body = await request.body()
-    stored = await receive(service, parse_id(connectionId), request.headers, body, keyring_of(request.scope))
+    room, keyring = request.app.state.delivery_room, keyring_of(request.scope)
+    stored = await receive(service, parse_id(connectionId), request.headers, request.stream(), keyring, room)
     return Taken(id=PydanticObjectId(stored.id), duplicate=stored.duplicate)

@@ -118,6 +118,13 @@ class EventView(View):
     received_at: Timestamp
     processed_at: Timestamp | None = None
     payload: Annotated[dict[str, Any] | None, Field(exclude_if=lambda payload: payload is None)] = None
+    bytes_cut: Annotated[
+        int | None,
+        Field(
+            exclude_if=lambda size: size is None,
+            description="The size of a payload that was too large to be kept whole: of more than 1 MiB the beginnings.",
+        ),
+    ] = None
 
 
 class Taken(Fields):

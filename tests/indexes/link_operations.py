@@ -80,6 +80,7 @@ async def events() -> None:
 
 async def settled() -> None:
     (event, *_) = await WebhookEvent.find_waiting(1)
+    await event.refill()
     await event.settle("processed", None)
 
 
@@ -160,6 +161,7 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "WebhookEvent.find_waiting": [lambda: WebhookEvent.find_waiting(5)],
     "WebhookEvent.list_of": [events],
     "WebhookEvent.settle": [settled],
+    "WebhookEvent.refill": [settled],
     "OutsideLink.claim": [lambda: OutsideLink.claim("bank")],
     "OutsideLink.put_off": [put_off],
     "OutsideLink.remove": [removed],

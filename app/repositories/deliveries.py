@@ -1,0 +1,113 @@
+"""Reading a delivery: checked while it comes, kept as far as there is room, in memory with a bound for all of them.
+
+Hosts send up to 25 MB, most of them a few KiB. What is large needs room that it shares with the others that are large;
+it waits for that unread, which holds the sender back. Where no room comes free it is read and not kept: then it is
+known whether it was genuine, and its connection can tell that one was lost.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from app.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
+from app.signatures import Signing
+
+_SECONDS: Final = 4.0
+"""How long a large delivery waits for room: hosts give up after ten seconds."""
+_MOST_WAITING: Final = 8
+"""How many wait: each of them has a place among the requests that are worked on."""
+
+
+class Room:
+    """Memory for large deliveries, shared by all of a process.
+
+    Args:
+        size: bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self._waiting = 0
+        self._changed = asyncio.Condition()
+        self._cutting = asyncio.Lock()
+
+    @asynccontextmanager
+    async def hold(self, size: int, seconds: float = _SECONDS) -> AsyncIterator[bool]:
+        """Room for so many bytes while the block lasts, or False where none came free in time."""
+        has_room = not size or await self._take(size, seconds)
+        try:
+            yield has_room
+        finally:
+            if has_room and size:
+                await asyncio.shield(self._give_back(size))
+
+    @property
+    def cutting(self) -> asyncio.Lock:
+        """One payload is cut at a time."""
+        return self._cutting
+
+    async def _take(self, size: int, seconds: float) -> bool:
+        if size > self.free and self._waiting >= _MOST_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: size <= self.free)
+                self.free -= size
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+        return True
+
+    async def _give_back(self, size: int) -> None:
+        async with self._changed:
+            self.free += size
+            self._changed.notify_all()
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A body as it was read.
+
+    Attributes:
+        digest: SHA-256 of it, in hex.
+        size: bytes.
+        parts: the body; None where there was no room for it.
+    """
+
+    digest: str
+    size: int
+    parts: list[bytes] | None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is larger than other bodies may be."""
+        return self.size > MAX_BODY_BYTES
+
+
+def room_needed(announced: str | None) -> int:
+    """Bytes of shared room that a body needs, by its `Content-Length`: none for a small one, all there may be without.
+
+    Args:
+        announced: the header.
+    """
+    size = int(announced) if announced is not None and announced.isdigit() else MAX_DELIVERY_BYTES
+    return 0 if size <= MAX_BODY_BYTES else min(size, MAX_DELIVERY_BYTES)
+
+
+async def read(stream: AsyncIterator[bytes], signing: Signing, *, keep: bool) -> Delivery:
+    """Read a body to its end, and sign it on the way; its parts are kept only if they may be."""
+    digest, size, parts = sha256(), 0, list[bytes]()
+    async for part in stream:
+        digest.update(part)
+        signing.add(part)
+        size += len(part)
+        if keep or size <= MAX_BODY_BYTES:
+            parts.append(part)
+        else:
+            parts.clear()
+    return Delivery(digest.hexdigest(), size, parts if keep or size <= MAX_BODY_BYTES else None)

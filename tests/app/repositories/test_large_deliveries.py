@@ -1,0 +1,244 @@
+"""Deliveries as large as hosts send them: taken, verified while they come, in memory with a bound; or told as lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+
+from app.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
+from app.repositories.deliveries import Room, read, room_needed
+from app.signatures import Signing, signature
+from models.repository_connection import RepositoryConnection
+from models.webhook_event import WebhookEvent
+from tests.app.repositories.conftest import PATHS, Forge
+
+LARGE = ("GitHub", "GitLab")
+
+
+def large(forge: Forge, kind: str, size: int, **more: Any) -> Any:
+    payload = forge.hosts[kind].payload(forge.hosts[kind].repos[PATHS[kind]], **more)
+    payload["commits"] = [{"id": number, "message": "m" * 1000} for number in range(size // 1030)]
+    payload["fill"] = ""
+    payload["fill"] = "x" * (size - len(orjson.dumps(payload)))
+    return payload
+
+
+def room_of(forge: Forge) -> Room:
+    room: Room = forge.api.app.state.delivery_room
+    return room
+
+
+@pytest.mark.parametrize("kind", LARGE)
+async def test_one_of_the_hosts_own_limit_is_taken_and_processed(forge: Forge, kind: str) -> None:
+    await forge.connect(kind)
+    taken = await forge.deliver(kind, large(forge, kind, MAX_DELIVERY_BYTES))
+    assert (taken.status_code, taken.json()["duplicate"]) == (202, False)
+    await forge.run_jobs()
+    (event,) = await forge.events(payload=True)
+    assert (event["status"], event["bytesCut"]) == ("processed", MAX_DELIVERY_BYTES)
+    assert len(event["payload"]["commits"]) == 20
+    assert room_of(forge).free == 64 * 1024 * 1024
+    again = await forge.deliver(kind, large(forge, kind, MAX_DELIVERY_BYTES), **{"Idempotency-Key": "x"})
+    assert again.json()["duplicate"] is (kind == "GitHub")
+
+
+@pytest.mark.parametrize("kind", LARGE)
+async def test_one_byte_more_is_413(forge: Forge, kind: str) -> None:
+    await forge.connect(kind)
+    answer = await forge.deliver(kind, large(forge, kind, MAX_DELIVERY_BYTES + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert await WebhookEvent.raw().count_documents({}) == 0
+
+
+async def test_elsewhere_a_body_has_its_mebibyte(forge: Forge) -> None:
+    await forge.connect("Bitbucket")
+    answer = await forge.deliver("Bitbucket", large(forge, "Bitbucket", MAX_BODY_BYTES + 1))
+    assert answer.status_code == 413
+    padded = orjson.dumps({"name": "x" * MAX_BODY_BYTES})
+    assert (await forge.cast.owner.post("/v1/projects", content=padded)).status_code == 413
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES - 1, MAX_BODY_BYTES])
+async def test_what_other_bodies_may_have_is_kept_whole(forge: Forge, size: int) -> None:
+    await forge.connect()
+    payload = large(forge, "GitHub", size)
+    await forge.deliver("GitHub", payload)
+    (event,) = await forge.events(payload=True)
+    assert event["payload"] == payload
+    assert "bytesCut" not in event
+
+
+@pytest.mark.parametrize("kind", LARGE)
+async def test_a_forged_one_is_read_to_its_end_and_neither_parsed_nor_stored(forge: Forge, kind: str) -> None:
+    await forge.connect(kind)
+    header = {"GitHub": "X-Hub-Signature-256", "GitLab": "X-Gitlab-Token"}[kind]
+    answer = await forge.deliver(kind, large(forge, kind, 3_000_000), **{header: "sha256=" + "0" * 64})
+    assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
+    assert await WebhookEvent.raw().count_documents({}) == 0
+    assert room_of(forge).free == 64 * 1024 * 1024
+
+
+async def test_a_large_one_that_is_no_json_is_422_and_gives_its_room_back(forge: Forge) -> None:
+    await forge.connect()
+    host = forge.hosts["GitHub"]
+    (hook,) = host.repos["acme/notes"].hooks.values()
+    path, _, headers = host.delivery(host.repos["acme/notes"], {})
+    body = b'{"a": "' + b"x" * 2_000_000
+    headers["X-Hub-Signature-256"] = "sha256=" + signature(host.secret(hook), body)
+    answer = await forge.cast.nobody.post(path, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed_json")
+    assert room_of(forge).free == 64 * 1024 * 1024
+
+
+async def test_many_at_once_share_the_room_and_all_are_taken(forge: Forge) -> None:
+    await forge.connect()
+    room, least = room_of(forge), 64 * 1024 * 1024
+    room.free = 6_000_000
+
+    async def one(number: int) -> Any:
+        nonlocal least
+        answer = await forge.deliver("GitHub", large(forge, "GitHub", 2_500_000, number=number))
+        least = min(least, room.free)
+        return answer.status_code
+
+    assert await asyncio.gather(*(one(number) for number in range(6))) == [202] * 6
+    assert least >= 0
+    assert room.free == 6_000_000
+
+
+async def lose_one(forge: Forge, payload: Any, **headers: str) -> Any:
+    room = room_of(forge)
+    free, room.free = room.free, 0
+    try:
+        return await forge.deliver("GitHub", payload, **headers)
+    finally:
+        room.free = free
+
+
+async def test_one_for_which_there_is_no_room_is_told_as_lost_until_the_host_sends_it_again(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 0.05)
+    await forge.connect()
+    payload, same = large(forge, "GitHub", 2_000_000), {"X-GitHub-Delivery": "one"}
+    for _ in range(2):
+        answer = await lose_one(forge, payload, **same)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    (event,) = await forge.events()
+    assert (event["status"], event["error"], event["deliveryId"]) == ("failed", "lost", "one")
+    await forge.run_jobs()
+    health = await forge.health()
+    assert (health["healthStatus"], health["reasons"]) == ("degraded", ["deliveries_failed", "deliveries_lost"])
+    again = await forge.deliver("GitHub", payload, **same)
+    assert (again.status_code, again.json()) == (202, {"id": event["id"], "duplicate": False})
+    await forge.look()
+    (event,) = await forge.events(payload=True)
+    assert (event["status"], event["payload"]["repository"]["full_name"]) == ("processed", "acme/notes")
+    assert (await forge.health())["healthStatus"] == "healthy"
+    assert (await forge.deliver("GitHub", payload, **same)).json()["duplicate"] is True
+
+
+async def test_a_forged_one_for_which_there_is_no_room_makes_nothing_look_lost(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 0.05)
+    await forge.connect()
+    forged = {"X-Hub-Signature-256": "sha256=" + "0" * 64}
+    assert (await lose_one(forge, large(forge, "GitHub", 2_000_000), **forged)).status_code == 401
+    assert await WebhookEvent.raw().count_documents({}) == 0
+    row: Any = await RepositoryConnection.raw().find_one({})
+    assert row["healthStatus"] == "healthy"
+
+
+async def test_small_ones_need_no_room(forge: Forge) -> None:
+    await forge.connect()
+    assert (await lose_one(forge, large(forge, "GitHub", 900_000))).status_code == 202
+
+
+async def test_room_is_handed_on_to_whoever_waits_and_no_more_than_some_wait() -> None:
+    room, order = Room(10), list[str]()
+
+    async def one(name: str, size: int) -> None:
+        async with room.hold(size, 5.0) as has_room:
+            order.append(f"{name} {has_room}")
+            await asyncio.sleep(0)
+
+    async with room.hold(10) as has_room:
+        assert has_room
+        waiting = [asyncio.create_task(one(str(number), 5)) for number in range(8)]
+        await asyncio.sleep(0)
+        await one("too many", 5)
+        gone = waiting.pop()
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+    await asyncio.gather(*waiting)
+    assert order[0] == "too many False"
+    assert sorted(order[1:]) == [f"{number} True" for number in range(7)]
+    assert room.free == 10
+
+
+async def parts(*given: bytes) -> AsyncIterator[bytes]:
+    for part in given:
+        yield part
+
+
+async def test_what_is_not_kept_is_hashed_and_signed_all_the_same() -> None:
+    body = [b"a" * 700_000] * 3
+    for keep in (True, False):
+        signing = Signing(["one", "two", ""])
+        delivery = await read(parts(*body), signing, keep=keep)
+        assert (delivery.size, delivery.is_large, delivery.parts) == (2_100_000, True, body if keep else None)
+        assert signing.gave(signature("two", b"".join(body)))
+        assert not signing.gave(signature("", b"".join(body)))
+        assert not signing.gave("é")
+
+
+@pytest.mark.parametrize(
+    ("announced", "needed"),
+    [
+        ("0", 0),
+        (str(MAX_BODY_BYTES), 0),
+        ("1048577", 1048577),
+        ("99999999", MAX_DELIVERY_BYTES),
+        (None, MAX_DELIVERY_BYTES),
+        ("x", MAX_DELIVERY_BYTES),
+    ],
+)
+def test_room_is_needed_by_what_is_announced(announced: str | None, needed: int) -> None:
+    assert room_needed(announced) == needed
+
+
+async def test_gitlabs_event_uuid_is_shared_by_events_and_names_none_of_them(forge: Forge) -> None:
+    await forge.connect("GitLab")
+    host = forge.hosts["GitLab"]
+    repo = host.repos[PATHS["GitLab"]]
+
+    async def send(number: int, **ids: str) -> Any:
+        path, body, headers = host.delivery(repo, host.payload(repo, number=number))
+        del headers["Idempotency-Key"]
+        return (await forge.cast.nobody.post(path, content=body, headers=headers | ids)).json()["duplicate"]
+
+    old = {"X-Gitlab-Event-UUID": "one"}  # of a GitLab before 17.4
+    assert [await send(1, **old), await send(2, **old)] == [False, False]
+    assert await send(1, **{"X-Gitlab-Event-UUID": "another"}) is True
+    new = old | {"Idempotency-Key": "one"}
+    assert [await send(3, **new), await send(3, **new), await send(4, **new)] == [False, True, True]
+    path, body, headers = host.delivery(repo, host.payload(repo), **{"Idempotency-Key": ""})
+    refused = await forge.cast.nobody.post(path, content=body, headers=headers)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "header:idempotency-key")
+
+
+@pytest.mark.parametrize(("kind", "header"), [("GitHub", "X-GitHub-Hook-ID"), ("Bitbucket", "X-Hook-UUID")])
+async def test_the_id_of_the_webhook_and_of_an_attempt_name_no_event(forge: Forge, kind: str, header: str) -> None:
+    await forge.connect(kind)
+    host, repo = forge.hosts[kind], forge.hosts[kind].repos[PATHS[kind]]
+    same = {header: "one", "X-Attempt-Number": "1"}
+    answers = [await forge.deliver(kind, host.payload(repo, number=number), **same) for number in range(2)]
+    assert [answer.json()["duplicate"] for answer in answers] == [False, False]
+    ids = {"GitHub": "X-GitHub-Delivery", "Bitbucket": "X-Request-UUID"}
+    again = {ids[kind]: "two", "X-Attempt-Number": "2"}
+    retried = [await forge.deliver(kind, host.payload(repo, number=7), **again) for _ in range(2)]
+    assert [answer.json()["duplicate"] for answer in retried] == [False, True]
