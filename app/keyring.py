@@ -5,7 +5,6 @@ and its key is derived for that one place. Keys have ids; the newest seals, all 
 """
 
 import secrets
-import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from typing import Any, Final, NoReturn
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
+from app.key_files import Watched, derived
 from app.private_files import keep_first
 from app.settings import Settings
 from models.base import now
@@ -98,14 +96,11 @@ def parse_keys(text: str, source: str) -> Keys:
 class KeyRing:
     """Seals and opens. A ring that is kept in a file is read again where the file has changed."""
 
-    def __init__(self, keys: Keys, path: Path | None = None) -> None:
-        self._keys = keys
-        self._path = path
-        self._stamp = _stamp(path)
-        self._look_at = time.monotonic() + _LOOKED_AT_EVERY
+    def __init__(self, keys: Keys | Watched[Keys]) -> None:
+        self._source = keys
 
     def __repr__(self) -> str:
-        return f"<key ring of {len(self._keys.by_id)}>"
+        return f"<key ring of {len(self._look().by_id)}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key ring is not serialised")
@@ -113,20 +108,19 @@ class KeyRing:
     @property
     def current(self) -> str:
         """The id of the key that seals."""
-        return self._keys.current
+        return self._look().current
 
     def key_ids(self) -> list[str]:
         """The ids of all keys."""
-        return list(self._keys.by_id)
+        return list(self._look().by_id)
 
     def seal(self, secret: SecretStr, place: Place) -> Sealed:
         """Encrypt a secret for the place where it will be stored."""
-        if time.monotonic() >= self._look_at:
-            self.reload()
-        key_id, nonce = self._keys.current, secrets.token_bytes(_NONCE_BYTES)
+        keys, nonce = self._look(), secrets.token_bytes(_NONCE_BYTES)
+        key_id = keys.current
         bound = _bound(key_id, place)
         plain = secret.get_secret_value().encode()
-        ciphertext = AESGCM(_derived(self._keys.by_id[key_id], bound)).encrypt(nonce, plain, bound)
+        ciphertext = AESGCM(derived(keys.by_id[key_id], bound)).encrypt(nonce, plain, bound)
         return Sealed({"v": VERSION, "k": key_id, "n": nonce, "c": ciphertext})
 
     def open(self, sealed: Sealed, place: Place) -> SecretStr:
@@ -145,7 +139,7 @@ class KeyRing:
         bound = _bound(sealed.key_id, place)
         try:
             return SecretStr(
-                AESGCM(_derived(self._key(sealed.key_id, place), bound)).decrypt(nonce, ciphertext, bound).decode()
+                AESGCM(derived(self._key(sealed.key_id, place), bound)).decrypt(nonce, ciphertext, bound).decode()
             )
         except InvalidTag:
             raise SealedError(
@@ -153,17 +147,14 @@ class KeyRing:
             ) from None
 
     def reload(self) -> None:
-        """Read the ring's file again where it has changed; keep what is known where it cannot be read."""
-        self._look_at = time.monotonic() + _LOOKED_AT_EVERY
-        stamp = _stamp(self._path)
-        if self._path is None or stamp is None or stamp == self._stamp:
-            return
-        self._keys, self._stamp = read_keys(self._path), stamp
+        """Look at the ring's file now."""
+        self._look(0)
+
+    def _look(self, every: float = _LOOKED_AT_EVERY) -> Keys:
+        return self._source.look(every) if isinstance(self._source, Watched) else self._source
 
     def _key(self, key_id: str, place: Place) -> bytes:
-        if key_id not in self._keys.by_id:
-            self.reload()
-        key = self._keys.by_id.get(key_id)
+        key = self._look().by_id.get(key_id) or self._look(0).by_id.get(key_id)
         if key is None:
             raise UnknownKey(f"the sealed {place} needs the key {key_id!r}, which is not in the key ring")
         return key
@@ -181,18 +172,6 @@ def _bound(key_id: str, place: Place) -> bytes:
         str(place.owner_id),
     )
     return b"".join(len(part.encode()).to_bytes(2, "big") + part.encode() for part in parts)
-
-
-def _derived(key: bytes, bound: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=bound).derive(key)
-
-
-def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat() if path else None
-    except OSError:
-        return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
 
 
 def read_keys(path: Path) -> Keys:
@@ -225,4 +204,4 @@ def load_keyring(settings: Settings) -> KeyRing:
     path = settings.keyring_path
     if settings.environment == "development" and settings.keyring_file is None and not path.exists():
         keep_first(path, new_keys().dump().encode())
-    return KeyRing(read_keys(path), path)
+    return KeyRing(Watched(path, read_keys))

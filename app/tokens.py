@@ -1,6 +1,5 @@
 """Access tokens: Ed25519 JWTs that name a user (RFC 7519, RFC 8037), and the key set that verifies them."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -11,7 +10,7 @@ from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.types import Options
 
-from app.observability import log
+from app.key_files import Watched
 from app.settings import Settings
 from app.signing_keys import SigningKey, ensure_keys, living, read_keys
 from models.base import now
@@ -72,11 +71,8 @@ class Claims:
 class Tokens:
     """Mints and verifies access tokens with the keys of a file, which it looks at again every few seconds."""
 
-    def __init__(self, settings: Settings, keys: list[SigningKey]) -> None:
+    def __init__(self, settings: Settings, keys: Watched[list[SigningKey]]) -> None:
         self._settings = settings
-        self._path = settings.token_key_path
-        self._stamp: tuple[int, int, int] | None = None
-        self._looked_at = time.monotonic()
         self._keys = keys
 
     @property
@@ -158,51 +154,21 @@ class Tokens:
 
     def jwks(self) -> dict[str, Any]:
         """The public key set (RFC 7517): the key that signs, and those whose tokens may be alive."""
-        self._look(_LOOK_EVERY)
-        return {"keys": [key.jwk() for key in reversed(living(self._keys, now()))]}
+        return {"keys": [key.jwk() for key in reversed(living(self._keys.look(_LOOK_EVERY), now()))]}
 
     def _signing_key(self) -> SigningKey:
-        self._look(_LOOK_EVERY)
-        return self._keys[-1]
+        return self._keys.look(_LOOK_EVERY)[-1]
 
     def _key_of(self, token: str) -> SigningKey:
         """The key that a token says it is signed by; one without a `kid` has to be signed by the current one."""
         kid = jwt.get_unverified_header(token).get("kid")
         if kid is None:
             return self._signing_key()
-        self._look(_LOOK_EVERY)
-        found = self._living(kid)
-        if found is None:  # another process may have rotated
-            self._look(_LOOK_FOR_UNKNOWN_EVERY)
-            found = self._living(kid)
-        if found is None:
-            raise InvalidToken
-        return found
-
-    def _living(self, kid: str) -> SigningKey | None:
-        return next((key for key in living(self._keys, now()) if key.kid == kid), None)
-
-    def _look(self, every_seconds: float) -> None:
-        """Read the file again where it has changed, at most once in so many seconds."""
-        moment = time.monotonic()
-        if moment - self._looked_at < every_seconds:
-            return
-        self._looked_at = moment
-        stamp = self._file_stamp()
-        if stamp == self._stamp:
-            return
-        try:
-            self._keys = read_keys(self._path)
-            self._stamp = stamp
-        except (OSError, ValueError) as error:  # half written: the keys stay, the next look reads it whole
-            log.warning("the signing keys cannot be read", error=type(error).__name__)
-
-    def _file_stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        for every in (_LOOK_EVERY, _LOOK_FOR_UNKNOWN_EVERY):  # another process may have rotated
+            for key in living(self._keys.look(every), now()):
+                if key.kid == kid:
+                    return key
+        raise InvalidToken
 
 
 def load_tokens(settings: Settings) -> Tokens:
@@ -212,4 +178,5 @@ def load_tokens(settings: Settings) -> Tokens:
         ValueError: the file holds no Ed25519 private key.
         FileNotFoundError: production, and the file is not there.
     """
-    return Tokens(settings, ensure_keys(settings))
+    ensure_keys(settings)
+    return Tokens(settings, Watched(settings.token_key_path, read_keys))

@@ -39,9 +39,9 @@ LAYERS = [
     {"app.observability", "app.body", "app.etags", "app.sentences", "app.patch_bodies", "app.turns", "app.clock"},
     {"app.database", "app.line", "app.patience"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
-    | {"app.keyring", "app.outgoing", "app.living", "app.cursors", "app.hosts"}
+    | {"app.key_files", "app.outgoing", "app.living", "app.cursors", "app.hosts"}
     | {"app.compression"},
-    {"app.principal", "app.http"},
+    {"app.principal", "app.http", "app.keyring"},
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
     | {"app.outside_links", "app.signatures"},
     {"app.cross_origin"},

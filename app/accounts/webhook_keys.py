@@ -4,9 +4,8 @@ from base64 import b64encode
 from typing import Any, Final
 
 from bson import ObjectId
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from app.key_files import derived
 from app.private_files import read_master
 from app.settings import Settings
 
@@ -28,8 +27,7 @@ class WebhookKeys:
 
     def key(self, account_id: ObjectId, rotation: int) -> bytes:
         """The key that the account's webhook is signed with."""
-        info = f"satchel webhook {account_id} {rotation}".encode()
-        return HKDF(SHA256(), length=32, salt=None, info=info).derive(self._master)
+        return derived(self._master, f"satchel webhook {account_id} {rotation}".encode())
 
 
 def load_webhook_keys(settings: Settings) -> WebhookKeys:

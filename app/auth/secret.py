@@ -3,9 +3,7 @@
 import hmac
 from hashlib import sha256
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from app.key_files import derived
 from app.private_files import read_master
 from app.settings import Settings
 
@@ -18,7 +16,7 @@ class MasterSecret:
 
     def key(self, purpose: str) -> bytes:
         """The 256-bit key of a purpose."""
-        return HKDF(SHA256(), 32, salt=b"satchel", info=purpose.encode()).derive(self._material)
+        return derived(self._material, purpose.encode(), salt=b"satchel")
 
 
 def load_secret(settings: Settings) -> MasterSecret:

@@ -13,6 +13,7 @@ from bson import ObjectId
 from pydantic import SecretStr, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from app.key_files import Watched
 from app.keyring import (
     KeyRing,
     KeyRingError,
@@ -157,7 +158,7 @@ def test_a_ring_in_a_file_is_read_again_when_a_key_is_missing(tmp_path: Path) ->
     path = tmp_path / "keyring.json"
     replace(path, new_keys().dump().encode())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    reader, writer = KeyRing(read_keys(path), path), KeyRing(read_keys(path), path)
+    reader, writer = KeyRing(Watched(path, read_keys)), KeyRing(Watched(path, read_keys))
     replace(path, read_keys(path).with_new().dump().encode())
     writer.reload()
     sealed = writer.seal(SECRET, PLACE)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from app.database import transaction
 from app.errors import Unavailable
+from app.key_files import Watched
 from app.keyring import KeyRing, SealedError, UnknownKey, load_keyring, read_keys
 from app.settings import Settings, load_settings
 from models.base import now
@@ -41,7 +42,7 @@ def folder(
 
 def ring_of(folder: Path) -> KeyRing:
     path = folder / "keyring.json"
-    return KeyRing(read_keys(path), path)
+    return KeyRing(Watched(path, read_keys))
 
 
 async def furnish(ring: KeyRing) -> None:

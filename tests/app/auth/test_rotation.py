@@ -30,7 +30,7 @@ async def published(api: Api) -> list[str]:
 
 def time_passes(api: Api, seconds: float = 60) -> None:
     """As if the server had looked at the file that long ago."""
-    api.app.state.authenticator.tokens._looked_at -= seconds
+    api.app.state.authenticator.tokens._keys._looked_at -= seconds
 
 
 async def test_a_running_server_signs_by_the_new_key_and_honours_the_old_one(
