@@ -38,8 +38,16 @@ def handlers(settings: Settings) -> dict[str, Handler]:
 
 
 def queues(settings: Settings) -> list[dict[str, Handler]]:
-    """The handlers of each domain by themselves: a worker does one job of each at a time, so that none waits long."""
-    return [domain.handlers(settings) for domain in DOMAINS]
+    """The handlers of each domain, and those that may take long by themselves.
+
+    A worker does one job of each at a time, so that none waits long.
+    """
+    found = []
+    for domain in DOMAINS:
+        known = domain.handlers(settings)
+        apart = [{kind: known.pop(kind)} for kind in getattr(domain, "APART", ())]
+        found += [known, *apart]
+    return found
 
 
 async def ensure_jobs() -> None:

@@ -31,11 +31,13 @@ class Erasure(Stored):
         name = "erasures"
 
     @classmethod
-    async def erased_keys(cls, keys: Collection[str]) -> set[str]:
+    async def erased_keys(cls, keys: Collection[str], session: Session = None) -> set[str]:
         """Those of these keys of anonymous and external ids (`person_key`) that were an erased user's."""
         by_digest = {digest_of(key): key for key in keys}
         found = set()
-        async for row in cls.raw().find({"digests": {"$in": list(by_digest)}}, {"_id": 0, "digests": 1}):
+        async for row in cls.raw().find(
+            {"digests": {"$in": list(by_digest)}}, {"_id": 0, "digests": 1}, session=session
+        ):
             found |= by_digest.keys() & row["digests"]
         return {by_digest[digest] for digest in found}
 

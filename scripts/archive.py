@@ -86,7 +86,12 @@ async def _archive(settings: Settings) -> None:
             events += rows
             bar.advance(task)
 
-        days = await archive_due(settings, archived)
+        files = bar.add_task("files written, and files whose events are removed", total=None)
+
+        async def file_done() -> None:
+            bar.advance(files)
+
+        days = await archive_due(settings, archived, beat=file_done)
         again = bar.add_task("taking the erased out", total=None)
 
         async def rewritten(_: str, __: int) -> None:
@@ -103,15 +108,17 @@ async def _restore(settings: Settings, app_id: str, first: str, last: str) -> No
     from models.seal import ArchivedDay  # noqa: PLC0415
 
     where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}, "state": {"$ne": "writing"}}
-    names = [row["_id"] async for row in ArchivedDay.raw().find(where, {"_id": 1}).sort("_id", 1)]
-    if not names:
+    rows = await ArchivedDay.raw().find(where, {"rows": 1}).sort("_id", 1).to_list()
+    if not rows:
         raise KeyError(f"{app_id} has no archive of {first} to {last}")
     restored = left = 0
     with _bar() as bar:
-        for name in bar.track(names, description="restoring"):
-            put_back, left_out = await restore_day(settings, app_id, name.rpartition("/")[2])
+        task = bar.add_task("restoring", total=sum(row["rows"] for row in rows))
+        for row in rows:
+            day = row["_id"].rpartition("/")[2]
+            put_back, left_out = await restore_day(settings, app_id, day, lambda events: bar.advance(task, events))
             restored, left = restored + put_back, left + left_out
-    typer.echo(f"{restored} events of {len(names)} days restored, {left} left out (there already, or erased).")
+    typer.echo(f"{restored} events of {len(rows)} days restored, {left} left out (there already, or erased).")
     typer.echo(f"They stay until: python -m scripts archive release {app_id} {first} {last}")
 
 
@@ -132,12 +139,27 @@ async def _list(app_id: str | None) -> None:
     if not rows:
         typer.echo("Nothing is archived.")
         return
-    table = Table("app", "day", "file", title="Archive")
+    table = Table("app", "day", "files", title="Archive")
     for heading in ("events", "bytes", "in the database"):
         table.add_column(heading, justify="right")
     for row in rows:
-        inside = "no" if row["removed"] else "yes, held" if row.get("held") else "yes"
-        table.add_row(
-            row["appId"], f"{row['day']:%Y-%m-%d}", row["file"], f"{row['rows']:,}", f"{row['bytes']:,}", inside
-        )
+        figures = (f"{row['rows']:,}", f"{row['bytes']:,}", _inside(row))
+        table.add_row(row["appId"], f"{row['day']:%Y-%m-%d}", _files(row), *figures)
     Console(markup=False).print(table)
+
+
+def _files(row: dict[str, Any]) -> str:
+    """The name of a day's file; of several a pattern, and how many they are."""
+    from app.analytics.archive_entry import parts_of  # noqa: PLC0415
+
+    names = [str(part["file"]) for part in parts_of(row)]
+    return "".join(names) if len(names) < 2 else f"{names[0].partition('~')[0]}~* ({len(names)})"
+
+
+def _inside(row: dict[str, Any]) -> str:
+    """Whether a day's events are in the database, too."""
+    from app.analytics.archive_entry import parts_of  # noqa: PLC0415
+
+    stored = {part["stored"] for part in parts_of(row)}
+    told = "no" if row["removed"] or stored == {"none"} else "yes" if stored <= {"all"} else "in part"
+    return f"{told}, held" if row.get("held") else told

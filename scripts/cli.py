@@ -29,6 +29,7 @@ COMMANDS: Final = {
         "scripts.bench.analytics:main",
         "Measure analytics at growing sizes against plain aggregation.",
     ),
+    "bench-archive": ("scripts.bench.archive:main", "Archive and restore a large day while events come in."),
     "keys": ("scripts.keys:cli", "List, rotate and prune the keys that sign access tokens."),
     "cleanup": ("scripts.cleanup:cleanup", "Remove expired codes, sessions and rotated secrets, as the worker does."),
     "bench-tokens": ("scripts.bench.tokens:main", "Measure what knowing the caller costs of reading one value."),

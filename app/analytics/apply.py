@@ -33,7 +33,7 @@ from models.session import VisitSession
 
 Operation = InsertOne[Raw] | UpdateOne | DeleteOne
 SESSION_FIELDS: Final = ("sessions", "duration", "events", "bounces")
-_NOTHING: Final = b"\0"
+NOTHING: Final = b"\0"
 
 
 async def add_counts(delta: Delta, session: AsyncClientSession, sign: int = 1) -> None:
@@ -49,23 +49,23 @@ async def add_counts(delta: Delta, session: AsyncClientSession, sign: int = 1) -
             continue
         changes = {slot: sign * count for slot, count in delta.counts[key].items()}
         counts = added(before["counts"] if before else None, changes)
-        if not counts.strip(_NOTHING):
+        if not counts.strip(NOTHING):
             operations.append(DeleteOne({"_id": name}))
             day, app, category, event = key
             scope = scopes_of(category, event)[-1]
             emptied += [people_id(day, app, level, scope) for level in range(len(LEVELS))]
         elif before is None:
-            row = {"_id": name, **_event_fields(key), "counts": Binary(counts), **_fresh(moment)}
+            row = {"_id": name, **event_fields(key), "counts": Binary(counts), **fresh(moment)}
             operations.append(InsertOne(row))
         else:
-            operations.append(_set(name, {"counts": Binary(counts)}, moment))
-    await _write(CountDay, operations, session)
-    await _write(PeopleDay, [DeleteOne({"_id": name}) for name in emptied], session)
+            operations.append(set_fields(name, {"counts": Binary(counts)}, moment))
+    await write(CountDay, operations, session)
+    await write(PeopleDay, [DeleteOne({"_id": name}) for name in emptied], session)
 
 
 async def add_people(delta: Delta, numbers: Mapping[str, int], session: AsyncClientSession) -> None:
     """Put people into the sets of each slot, hour, quarter day and day."""
-    for level, wanted in enumerate(_sets_by_level(delta, numbers)):
+    for level, wanted in enumerate(sets_by_level(delta, numbers)):
         stored = await _sets(wanted, session)
         moment = now()
         operations: list[Operation] = []
@@ -81,16 +81,16 @@ async def add_people(delta: Delta, numbers: Mapping[str, int], session: AsyncCli
                     changed[str(group)] = packed_set(bitmap)
             if before is None:
                 row = {"_id": name, "appId": app, "day": day_start(day), "scope": scope, "level": level}
-                operations.append(InsertOne({**row, "sets": changed, "stamp": ObjectId(), **_fresh(moment)}))
+                operations.append(InsertOne({**row, "sets": changed, "stamp": ObjectId(), **fresh(moment)}))
             elif changed:
                 operations.append(set_people(name, changed, moment))
-        await _write(PeopleDay, operations, session)
+        await write(PeopleDay, operations, session)
 
 
 async def remove_people(delta: Delta, numbers: BitMap, session: AsyncClientSession) -> None:
     """Take people out of the sets of the slots in which these events were, and out of all that cover these."""
     everyone = dict.fromkeys(delta.persons(), 0)
-    for wanted in _sets_by_level(delta, everyone):
+    for wanted in sets_by_level(delta, everyone):
         stored = await _sets(wanted, session)
         moment = now()
         operations: list[Operation] = []
@@ -102,13 +102,13 @@ async def remove_people(delta: Delta, numbers: BitMap, session: AsyncClientSessi
                     changed[group] = packed_set(bitmap - numbers)
             if changed:
                 operations.append(set_people(name, changed, moment))
-        await _write(PeopleDay, operations, session)
+        await write(PeopleDay, operations, session)
 
 
 def set_people(name: str, changed: Mapping[str, Binary], moment: datetime) -> UpdateOne:
     """Write sets of a people document, with the stamp that tells that it is another now."""
     sets = {f"sets.{group}": packed for group, packed in changed.items()}
-    return _set(name, {**sets, "stamp": ObjectId()}, moment)
+    return set_fields(name, {**sets, "stamp": ObjectId()}, moment)
 
 
 def packed_set(people: BitMap) -> Binary:
@@ -120,7 +120,7 @@ def packed_set(people: BitMap) -> Binary:
 Wanted = dict[str, tuple[int, str, str, dict[int, BitMap]]]
 
 
-def _sets_by_level(delta: Delta, numbers: Mapping[str, int]) -> list[Wanted]:
+def sets_by_level(delta: Delta, numbers: Mapping[str, int]) -> list[Wanted]:
     """Level -> document id -> day, app, scope, and the people of each group of slots."""
     slots: dict[tuple[int, str, str], dict[int, BitMap]] = {}
     for (day, app, category, name), sets in delta.people.items():
@@ -133,14 +133,15 @@ def _sets_by_level(delta: Delta, numbers: Mapping[str, int]) -> list[Wanted]:
                 groups[slot] = groups[slot] | bitmap if slot in groups else bitmap
     return [
         {
-            people_id(day, app, level, scope): (day, app, scope, _grouped(groups, width))
+            people_id(day, app, level, scope): (day, app, scope, grouped(groups, width))
             for (day, app, scope), groups in slots.items()
         }
         for level, width in enumerate(LEVELS)
     ]
 
 
-def _grouped(slots: Mapping[int, BitMap], width: int) -> dict[int, BitMap]:
+def grouped(slots: Mapping[int, BitMap], width: int) -> dict[int, BitMap]:
+    """The people of each group of so many slots."""
     groups: dict[int, list[BitMap]] = {}
     for slot, bitmap in slots.items():
         groups.setdefault(slot // width, []).append(bitmap)
@@ -185,10 +186,10 @@ async def write_visits(visits: Mapping[str, Visit | None], known: Iterable[str],
             continue
         fields = {"start": moment_of(visit.start), "end": moment_of(visit.end), "events": visit.events}
         if name in stored:
-            operations.append(_set(name, fields, moment))
+            operations.append(set_fields(name, fields, moment))
         else:
-            operations.append(InsertOne({"_id": name, "appId": visit.app, **fields, **_fresh(moment)}))
-    await _write(VisitSession, operations, session)
+            operations.append(InsertOne({"_id": name, "appId": visit.app, **fields, **fresh(moment)}))
+    await write(VisitSession, operations, session)
 
 
 async def add_session_days(changes: SessionChanges, session: AsyncClientSession) -> None:
@@ -205,27 +206,31 @@ async def add_session_days(changes: SessionChanges, session: AsyncClientSession)
             fields[field] = Binary(added(before[field] if before else None, by_slot, "Q"))
         if before is None:
             row = {"_id": name, "appId": key[1], "day": day_start(key[0])}
-            operations.append(InsertOne({**row, **fields, **_fresh(moment)}))
-        elif not fields["sessions"].strip(_NOTHING):
+            operations.append(InsertOne({**row, **fields, **fresh(moment)}))
+        elif not fields["sessions"].strip(NOTHING):
             operations.append(DeleteOne({"_id": name}))
         else:
-            operations.append(_set(name, fields, moment))
-    await _write(SessionDay, operations, session)
+            operations.append(set_fields(name, fields, moment))
+    await write(SessionDay, operations, session)
 
 
-def _event_fields(key: CountKey) -> Raw:
+def event_fields(key: CountKey) -> Raw:
+    """What the document of an event's day says of which it is."""
     day, app, category, name = key
     return {"appId": app, "day": day_start(day), "eventName": name, "eventCategory": category}
 
 
-def _fresh(moment: datetime) -> Raw:
+def fresh(moment: datetime) -> Raw:
+    """The times and the version of a document that is inserted."""
     return {"createdAt": moment, "updatedAt": moment, "version": 1}
 
 
-def _set(name: str, fields: Mapping[str, Any], moment: datetime) -> UpdateOne:
+def set_fields(name: str, fields: Mapping[str, Any], moment: datetime) -> UpdateOne:
+    """Change fields of a document."""
     return UpdateOne({"_id": name}, {"$set": {**fields, "updatedAt": moment}, "$inc": {"version": 1}})
 
 
-async def _write(document: type[Stored], operations: list[Operation], session: AsyncClientSession) -> None:
+async def write(document: type[Stored], operations: list[Operation], session: AsyncClientSession) -> None:
+    """Do what is to be done to a collection, if anything."""
     if operations:
         await document.raw().bulk_write(operations, ordered=False, session=session)

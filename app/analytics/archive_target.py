@@ -3,19 +3,19 @@
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from glob import escape
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeVar, cast
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from app.analytics.archive_files import SUFFIX, Written, checksum, pack_rows, see_all, unpack_rows
+from app.analytics.archive_files import SUFFIX, DamagedArchiveError, Packing, Written, checksum
 from app.private_files import sync_folder
 from app.settings import Settings
 from models.base import Raw
@@ -29,31 +29,55 @@ _TRIES: Final["RetryConfig"] = {"max_retries": 4, "retry_timeout": timedelta(sec
 _LONGEST: Final = timedelta(minutes=5)
 _DEAD: Final = timedelta(days=1)
 
+T = TypeVar("T")
+Unpack = Callable[[BinaryIO, str, str], Iterator[T]]
+"""`unpack_rows` or `unpack_ids`: takes a file, its name and its checksum."""
+
 
 class ArchiveUnavailableError(OSError):
     """The service that keeps the archive did not do what it was asked."""
 
 
-class Target(Protocol):
-    """An archive."""
+class Writing(Protocol):
+    """A file that is being written: it is there once it is finished, whole and checked, or not at all."""
 
-    def write(self, name: str, rows: Iterable[Raw]) -> Written:
-        """Write a file whole or not at all, and read it again.
+    def add(self, rows: Iterable[Raw]) -> int:
+        """Write a batch of events, as stored. How many bytes these are with all before, not packed.
 
-        Args:
-            name: the file's path in the archive.
-            rows: the events, as stored.
+        Raises:
+            OSError: it could not be written.
+        """
+
+    def finish(self) -> Written:
+        """Have the file in the archive, and read it again.
 
         Raises:
             DamagedArchiveError: what was read again is not what was written.
             OSError: it could not be written.
         """
 
-    def read(self, name: str, sha256: str) -> list[Raw]:
-        """The events of a file.
+    def abandon(self) -> None:
+        """Leave nothing of a file that is not finished; nothing for one that is."""
+
+
+class Target(Protocol):
+    """An archive."""
+
+    def begin(self, name: str) -> Writing:
+        """Begin a file.
+
+        Args:
+            name: the file's path in the archive.
 
         Raises:
-            DamagedArchiveError: its checksum is another.
+            OSError: it could not be begun.
+        """
+
+    def read(self, name: str, sha256: str, unpack: Unpack[T]) -> Iterator[T]:
+        """The events of a file as they are asked for, or their ids.
+
+        Raises:
+            DamagedArchiveError: its checksum is another; this is known before the first event is.
             FileNotFoundError: it is not there.
             OSError: it could not be read.
         """
@@ -84,30 +108,14 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, name: str, rows: Iterable[Raw]) -> Written:
-        """See `Target`; a file has its name only once it is whole, checked, and on the disk."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        half = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        try:
-            with half.open("w+b") as file:
-                os.chmod(half, 0o600)  # noqa: PTH101
-                count = pack_rows(rows, file)
-                os.fsync(file.fileno())
-                sha256 = checksum(file)
-            with half.open("rb") as file:
-                see_all(unpack_rows(file, name, sha256), name, count)
-            half.replace(target)
-            sync_folder(target.parent)
-        finally:
-            half.unlink(missing_ok=True)
-        return Written(name, count, target.stat().st_size, sha256)
+    def begin(self, name: str) -> Writing:
+        """See `Target`."""
+        return _HalfFile(self.path / name, name)
 
-    def read(self, name: str, sha256: str) -> list[Raw]:
+    def read(self, name: str, sha256: str, unpack: Unpack[T]) -> Iterator[T]:
         """See `Target`."""
         with (self.path / name).open("rb") as file:
-            return list(unpack_rows(file, name, sha256))
+            yield from unpack(file, name, sha256)
 
     def remove(self, name: str) -> None:
         """See `Target`."""
@@ -115,6 +123,40 @@ class Folder:
         target.unlink(missing_ok=True)
         for half in target.parent.glob(f".{escape(target.name)}.*"):
             half.unlink(missing_ok=True)
+
+
+class _HalfFile:
+    """See `Writing`; a file has its name only once it is whole, checked, and on the disk."""
+
+    def __init__(self, target: Path, name: str) -> None:
+        self.target, self.name = target, name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        self.half = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        self.file = self.half.open("w+b")
+        os.chmod(self.half, 0o600)  # noqa: PTH101
+        self.packing = Packing(self.file)
+
+    def add(self, rows: Iterable[Raw]) -> int:
+        """See `Writing`."""
+        self.packing.add(rows)
+        return self.packing.size
+
+    def finish(self) -> Written:
+        """See `Writing`."""
+        self.packing.finish()
+        os.fsync(self.file.fileno())
+        sha256, size = checksum(self.file), self.file.tell()
+        self.packing.compare(self.file, self.name)
+        self.file.close()
+        self.half.replace(self.target)
+        sync_folder(self.target.parent)
+        return Written(self.name, self.packing.rows, size, sha256)
+
+    def abandon(self) -> None:
+        """See `Writing`."""
+        self.file.close()
+        self.half.unlink(missing_ok=True)
 
 
 class Bucket:
@@ -141,29 +183,29 @@ class Bucket:
             bucket, prefix=prefix.strip("/") or None, config=config, client_options=options, retry_config=_TRIES
         )
 
-    def write(self, name: str, rows: Iterable[Raw]) -> Written:
-        """See `Target`; an object that is not what was sent is removed again."""
-        with _scratch() as file:
-            count = pack_rows(rows, file)
-            sha256, size = checksum(file), file.tell()
-            file.seek(0)
-            with _told():
-                obstore.put(self._store, name, file)
-        try:
-            see_all(self.read(name, sha256), name, count)
-        except Exception:
-            with suppress(OSError):  # what is wrong is the first fault
-                self.remove(name)
-            raise
-        return Written(name, count, size, sha256)
-
-    def read(self, name: str, sha256: str) -> list[Raw]:
+    def begin(self, name: str) -> Writing:
         """See `Target`."""
+        return _Upload(self, name)
+
+    def put(self, name: str, file: BinaryIO) -> None:
+        """Have an object with the content of a file."""
+        file.seek(0)
+        with _told():
+            obstore.put(self._store, name, file)
+
+    @contextmanager
+    def fetched(self, name: str) -> Iterator[BinaryIO]:
+        """An object as a file."""
         with _scratch() as file:
             with _told():
                 for part in obstore.get(self._store, name):
                     file.write(part)
-            return list(unpack_rows(file, name, sha256))
+            yield file
+
+    def read(self, name: str, sha256: str, unpack: Unpack[T]) -> Iterator[T]:
+        """See `Target`."""
+        with self.fetched(name) as file:
+            yield from unpack(file, name, sha256)
 
     def remove(self, name: str) -> None:
         """See `Target`."""
@@ -174,10 +216,42 @@ class Bucket:
                 return
 
 
-@contextmanager
-def _scratch() -> Iterator[BinaryIO]:
-    with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        yield cast(BinaryIO, file)
+class _Upload:
+    """See `Writing`; an object that is not what was sent is removed again."""
+
+    def __init__(self, bucket: Bucket, name: str) -> None:
+        self.bucket, self.name = bucket, name
+        self.file = _scratch()
+        self.packing = Packing(self.file)
+
+    def add(self, rows: Iterable[Raw]) -> int:
+        """See `Writing`."""
+        self.packing.add(rows)
+        return self.packing.size
+
+    def finish(self) -> Written:
+        """See `Writing`."""
+        self.packing.finish()
+        sha256, size = checksum(self.file), self.file.tell()
+        self.bucket.put(self.name, self.file)
+        try:
+            with self.bucket.fetched(self.name) as file:
+                if checksum(file) != sha256:
+                    raise DamagedArchiveError(f"{self.name} is not what was sent")
+                self.packing.compare(file, self.name)
+        except Exception:
+            with suppress(OSError):  # what is wrong is the first fault
+                self.bucket.remove(self.name)
+            raise
+        return Written(self.name, self.packing.rows, size, sha256)
+
+    def abandon(self) -> None:
+        """See `Writing`."""
+        self.file.close()
+
+
+def _scratch() -> BinaryIO:
+    return cast(BinaryIO, SpooledTemporaryFile(max_size=_IN_MEMORY))
 
 
 @contextmanager

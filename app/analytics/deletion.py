@@ -5,6 +5,7 @@ goes with the user, and the ledger tells the archives.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -14,7 +15,8 @@ from pyroaring import BitMap
 from app.analytics.apply import add_counts, add_session_days, remove_people, write_visits
 from app.analytics.delta import Delta, SessionChanges, replace_visit, stored_visit
 from app.analytics.property_days import add_properties
-from app.analytics.recount import archived_in_part, visits_of
+from app.analytics.recount_visits import archived_in_part, visits_of
+from app.analytics.rollup import delta_of
 from app.relations.witness import witness
 from models.analytics import Analytics
 from models.app import App
@@ -34,7 +36,7 @@ async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> N
     conflict, and then does not find them.
     """
     state = await RollupState.read(session)
-    counted = [row for row in rows if row["receivedAt"] < state.as_of]
+    counted = [row for row in rows if isinstance(row.get("receivedAt"), datetime) and row["receivedAt"] < state.as_of]
     if len(counted) < len(rows):
         await RollupState.touch(session)
     users = {row["userId"] for row in rows if row.get("userId") is not None}
@@ -43,10 +45,8 @@ async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> N
     await _note_messages(rows, session)
     if not counted:
         return
-    declared = await _declared({row["appId"] for row in counted}, session)
-    delta = Delta()
-    for row in counted:
-        delta.add(row, declared.get(row["appId"], ()))
+    declared = await _declared({row["appId"] for row in counted if isinstance(row.get("appId"), str)}, session)
+    delta = delta_of(counted, declared)
     await remove_people(delta, numbers, session)
     await add_counts(delta, session, -1)
     await add_properties(delta, session, -1)
@@ -101,7 +101,7 @@ async def _note_digests(rows: Sequence[Raw], session: AsyncClientSession) -> Non
             continue
         found = keys.setdefault(user, set())
         for name in ("externalId", "anonymousId"):
-            if (key := person_key({"appId": row["appId"], name: row.get(name)})) is not None:
+            if (key := person_key({"appId": row.get("appId"), name: row.get(name)})) is not None:
                 found.add(digest_of(key))
     for user, digests in keys.items():
         await _note(user, [], sorted(digests), session, sum(row.get("userId") == user for row in rows))
@@ -109,7 +109,7 @@ async def _note_digests(rows: Sequence[Raw], session: AsyncClientSession) -> Non
 
 async def _note_messages(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Keep digests of the events' message ids, so that a client that was away brings none back under another id."""
-    messages = [(row["appId"], row["messageId"]) for row in rows if "messageId" in row]
+    messages = [(str(row.get("appId")), str(row["messageId"])) for row in rows if "messageId" in row]
     if messages:
         key = await RollupState.make_digest_key(session)
         await ErasedMessage.note([message_digest(key, *each) for each in messages], session)

@@ -47,22 +47,27 @@ class Delta:
     events: int = 0
 
     def add(self, row: Raw, declared: Iterable[str] = ()) -> None:
-        """Take one stored event in.
+        """Take one stored event in; whole, or where it cannot be read not at all.
 
         Args:
             row: with the fields of `FIELDS`, and `eventData` where properties are declared.
             declared: the properties by which its app breaks events down.
+
+        Raises:
+            models.aside.ROW_FAULTS: it cannot be read.
         """
         app = row["appId"]
+        if not is_countable(row):
+            raise TypeError("what happened where is no text")
         moment = milliseconds(row["timestamp"])
         day, slot = divmod(moment // SLOT_MS, SLOTS)
         key = (day, app, row["eventCategory"], row["eventName"])
+        person = person_key(row)
         slots = self.counts.get(key)
         if slots is None:
             slots = self.counts[key] = {}
         slots[slot] = slots.get(slot, 0) + 1
         self.events += 1
-        person = person_key(row)
         if person is not None:
             sets = self.people.get(key)
             if sets is None:
@@ -71,10 +76,21 @@ class Delta:
         if (session := row.get("sessionId")) is not None:
             self._visit(f"{app}/{session}", app, moment)
         for name in declared:
-            value = property_value(row.get("eventData"), name)
-            if value is not None:
-                values = self.properties.setdefault((key, name), {}).setdefault(value, {})
-                values[slot] = values.get(slot, 0) + 1
+            self._value(key, name, slot, row)
+
+    def add_properties(self, row: Raw, declared: Iterable[str]) -> None:
+        """Take in what `add` would of the values of properties, and nothing else."""
+        if not is_countable(row):
+            raise TypeError("what happened where is no text")
+        day, slot = divmod(milliseconds(row["timestamp"]) // SLOT_MS, SLOTS)
+        for name in declared:
+            self._value((day, row["appId"], row["eventCategory"], row["eventName"]), name, slot, row)
+
+    def _value(self, key: CountKey, name: str, slot: int, row: Raw) -> None:
+        value = property_value(row.get("eventData"), name)
+        if value is not None:
+            values = self.properties.setdefault((key, name), {}).setdefault(value, {})
+            values[slot] = values.get(slot, 0) + 1
 
     def _visit(self, name: str, app: str, moment: int) -> None:
         visit = self.visits.get(name)
@@ -87,6 +103,11 @@ class Delta:
     def persons(self) -> set[str]:
         """The keys of everybody who was there."""
         return {person for sets in self.people.values() for persons in sets.values() for person in persons}
+
+
+def is_countable(row: Raw) -> bool:
+    """Whether an event says what happened where, as every event does that came in by the API."""
+    return isinstance(row["appId"], str) and isinstance(row["eventCategory"], str) and isinstance(row["eventName"], str)
 
 
 def property_value(data: Any, name: str) -> str | None:

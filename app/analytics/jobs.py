@@ -27,6 +27,8 @@ _SINCE: Final = timedelta(hours=26)  # a night and what the one before may have 
 _LEDGER: Final = timedelta(days=40)
 _TRIES: Final = 5
 _SHOWN: Final = 100
+APART: Final = (_RECOUNT, _ARCHIVE)
+"""Jobs that may take long, each in a turn of its own: no other waits for them."""
 PERIODIC: Final = {_ROLL_UP: 1.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
 
 
@@ -47,7 +49,8 @@ def handlers(settings: Settings) -> dict[str, Handler]:
 
     async def recount(claim: Claim) -> None:
         """Count the days anew that got events lately, and say what differed; settle who turned out to be whom."""
-        report = await recount_lately(claim)
+        async with claim.kept():  # a large day may take longer than a lease
+            report = await recount_lately(claim)
         settled = await settle_merges()
         fence = claim.job.fence
         summary: dict[str, Any] = {**report, "settledNumbers": settled, "at": now(), "fence": fence}
@@ -75,12 +78,12 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             return
 
         async def done(name: str, events: int) -> None:
-            await claim.renew(file=name, events=events)
+            await claim.renew(day=name, events=events)
 
         await seal_due(settings, now())
-        async with claim.kept():  # a day's file may take longer than a lease
-            await archive_due(settings, done)
-            await rewrite_erased(settings, done)
+        async with claim.kept():  # a file may take longer than a lease
+            await archive_due(settings, done, beat=claim.renew)
+            await rewrite_erased(settings, done, beat=claim.renew)
         await claim.renew(heldDays=sorted(await ArchivedDay.find_held())[:_SHOWN])
 
     return {_ROLL_UP: roll_up, _RECOUNT: recount, UNDO: undo, _FORGET: forget, _ARCHIVE: archive}
@@ -110,7 +113,7 @@ async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
             continue
         try:
             found = await _recount(app_id, day)
-        except ROW_FAULTS as error:
+        except (MovedOnError, *ROW_FAULTS) as error:
             log.error("a day could not be recounted", app=app_id, day=day, error=type(error).__name__)
             failed += 1
             continue

@@ -13,6 +13,7 @@ from models.base import Raw, now
 from models.day import PeopleDay
 from models.person import IdentityJoin, Person, PersonMerge
 from models.rollup_state import RollupState
+from models.seal import Seal
 
 MOST_IDS: Final = 100
 _BATCH: Final = 1000
@@ -53,6 +54,7 @@ async def _join_numbers(join: IdentityJoin, session: AsyncClientSession, most: i
     if join.user_id is not None and not await guard_users([join.user_id], session):
         return False
     await RollupState.touch(session)  # the worker gives numbers, too
+    await Seal.touch(join.app_id, session)  # and a restore looks who is known
     found = await Person.find_by_keys([join.id, join.target], session)
     source, target = found.get(join.id, {}), found.get(join.target, {})
     user_id = join.user_id or target.get("userId")

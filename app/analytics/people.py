@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from models.base import Raw, now
+from models.base import Raw, now, parse_id
 from models.person import Person, PersonMerge, person_key
 from models.user import User
 
@@ -59,7 +59,7 @@ async def number_people(keys: Iterable[str], following: int, session: AsyncClien
     wanted = set(keys)
     found = await known_people(wanted, session)
     new = wanted - found.numbers.keys()
-    users = {key: ObjectId(key[2:]) for key in new if key.startswith("u:")}
+    users = {key: user for key in new if key.startswith("u:") and (user := parse_id(key[2:])) is not None}
     living = await guard_users(users.values(), session)
     moment = now()
     for key in sorted(new):

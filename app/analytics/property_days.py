@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pymongo import DeleteOne, InsertOne, ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -101,8 +101,17 @@ def _value_operations(day: ChangedDay, moment: datetime) -> list[Operation]:
     return operations
 
 
-async def recount_properties(app_id: str, day: int, delta: Delta, session: AsyncClientSession) -> dict[str, int]:
+async def recount_properties(
+    app_id: str, day: int, which: Any, delta: Delta, session: AsyncClientSession
+) -> dict[str, int]:
     """Have the property days of an app's day say what all its events say; only what differs is written.
+
+    Args:
+        app_id: the app.
+        day: counted from 1970.
+        which: the property, or a condition on it.
+        delta: what all events of the day say of these properties, and of no others.
+        session: of the transaction.
 
     Returns:
         How many documents differed, by collection; collections without any are left out.
@@ -111,7 +120,7 @@ async def recount_properties(app_id: str, day: int, delta: Delta, session: Async
         property_id(*key, name): ChangedDay(key, name, None, changes, {}, *after(None, {}, changes))
         for (key, name), changes in delta.properties.items()
     }
-    query = {"appId": app_id, "day": day_start(day)}
+    query = {"appId": app_id, "day": day_start(day), "property": which}
     stored = {row["_id"]: row async for row in PropertyDay.raw().find(query, session=session)}
     mended = {"propertydays": await _mend_heads(stored, true, session), "propertyvalues": 0}
     for name in stored.keys() | true.keys():

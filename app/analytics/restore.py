@@ -1,49 +1,59 @@
-"""The restore: archived days put back into the database, without the erased; rollups have them already."""
+"""The restore: archived days put back into the database part by part, without the erased; rollups have them already."""
 
-import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
+from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError
 
-from app.analytics.archive_target import archive_target
-from app.analytics.ledger import Ledger
+from app.analytics.archive_entry import parts_of, read_part, step, with_part
+from app.analytics.archive_files import unpack_rows
+from app.analytics.archive_target import Target, archive_target
 from app.analytics.people import guard_users, known_people
 from app.database import transaction
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import Raw, now
+from models.erasure import Erasure
 from models.person import person_key
-from models.rollup_state import RollupState
-from models.seal import WRITING, ArchivedDay
+from models.seal import ALL, SOME, WRITING, ArchivedDay, Seal
 
 _RELEASE: Final = {"$unset": {"held": ""}, "$inc": {"version": 1}}
-_BATCH: Final = 1000
 _TRIES: Final = 5
 _DUPLICATE_KEY: Final = 11000
 
 
-async def restore_day(settings: Settings, app_id: str, day: str) -> tuple[int, int]:
-    """Put a day's events back from its file, without those of the erased. Rollups have them already, and do not change.
+def _silent(_: int) -> None:
+    return
 
-    The day is held from before its first event is back: no archiving takes it away again until `release_days`.
+
+async def restore_day(
+    settings: Settings, app_id: str, day: str, progress: Callable[[int], object] = _silent
+) -> tuple[int, int]:
+    """Put a day's events back from its files, without those of the erased. No rollup changes: they have them already.
+
+    The day is held from before its first event is back: no archiving takes it away again until `release_days`. One that
+    was broken off goes on with the part that it was at. `progress` is told of how many events it is done with now.
 
     Returns:
         How many were put back, and how many were left out: erased, there already, or stored anew by their `messageId`.
 
     Raises:
         KeyError: there is no archive of this day.
-        DamagedArchiveError: the file is not what was written.
+        DamagedArchiveError: a file is not what was written.
     """
     row = await _hold(f"{app_id}/{day}")
     if row is None:
         raise KeyError(f"{app_id} has no archive of {day}")
+    restored = list[int]()
     try:
-        return await _put_back(settings, app_id, row)
+        total = await _put_back(archive_target(settings), row["_id"], restored, progress)
     except BaseException:
-        if not row.get("held"):  # else an earlier restore holds it
+        if not row.get("held") and not sum(restored):  # else an earlier restore holds it, or the next goes on
             await ArchivedDay.raw().update_one({"_id": row["_id"]}, _RELEASE)
         raise
+    return sum(restored), total - sum(restored)
 
 
 async def _hold(name: str) -> Raw | None:
@@ -58,23 +68,45 @@ async def release_days(app_id: str, first: str, last: str) -> int:
     return (await ArchivedDay.raw().update_many(where, _RELEASE)).modified_count
 
 
-async def _put_back(settings: Settings, app_id: str, row: Raw) -> tuple[int, int]:
-    ledger = await Ledger.since(None)
-    await RollupState.ensure()
-    rows = await asyncio.to_thread(archive_target(settings).read, row["file"], row["sha256"])
-    kept = list(ledger.left_of(rows))
-    restored = 0
-    for start in range(0, len(kept), _BATCH):
-        restored += await _restore(app_id, kept[start : start + _BATCH])
-    await ArchivedDay.raw().update_one({"_id": row["_id"]}, {"$set": {"removed": False, "updatedAt": now()}})
-    return restored, len(rows) - restored
+async def _put_back(archive: Target, name: str, restored: list[int], progress: Callable[[int], object]) -> int:
+    """Put a day's parts back one after another, and tell `restored` of each batch. How many events they have."""
+    total, seen = 0, set[str]()
+    while True:
+        row = await ArchivedDay.raw().find_one({"_id": name}) or {}
+        fresh = [number for number, part in enumerate(parts_of(row)) if part["file"] not in seen]
+        if not fresh:
+            return total
+        part = parts_of(row)[fresh[0]]
+        if part["stored"] == ALL or await _put_part_back(archive, row, fresh[0], restored):
+            seen.add(part["file"])
+            total += part["rows"]
+            progress(part["rows"])
+
+
+async def _put_part_back(archive: Target, row: Raw, number: int, restored: list[int]) -> bool:
+    """Put a part's events back. False where the day's files are being rewritten: look at them again."""
+    part, begun = parts_of(row)[number], False
+    try:
+        async for rows in read_part(archive, part, unpack_rows):
+            if not begun and not await step(row, {**with_part(row, number, stored=SOME), "removed": False}):
+                return False
+            begun = True
+            restored.append(await _restore(row["appId"], rows))
+    except FileNotFoundError:
+        if await step(row, {}):
+            raise
+        return False
+    where = {"_id": row["_id"], "held": True, "parts": {"$elemMatch": {"file": part["file"]}}}
+    change = {"$set": {"parts.$.stored": ALL, "updatedAt": now()}, "$inc": {"version": 1}}
+    await ArchivedDay.raw().update_one(where, change)
+    return True
 
 
 async def _restore(app_id: str, rows: list[Raw]) -> int:
     """Insert events that are not there, of users who are, in a transaction that conflicts with their deletion."""
 
     async def work(session: AsyncClientSession) -> int:
-        fresh = await _living(await _absent(app_id, rows, session), session)
+        fresh = await _living(app_id, await _unerased(await _absent(app_id, rows, session), session), session)
         if fresh:
             await Analytics.raw().insert_many(fresh, ordered=False, session=session)
         return len(fresh)
@@ -101,16 +133,25 @@ async def _absent(app_id: str, rows: list[Raw], session: AsyncClientSession) -> 
     return [row for row in rows if row["_id"] not in present and row.get("messageId", ()) not in taken]
 
 
-async def _living(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
+async def _unerased(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
+    """Those of these events that are by no anonymous or external id that was an erased user's."""
+    keys = {key for row in rows if (key := person_key(row)) is not None}
+    erased = await Erasure.erased_keys(keys, session)
+    return [row for row in rows if person_key(row) not in erased]
+
+
+async def _living(app_id: str, rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
     """These events without those of users who are gone.
 
     One by an anonymous or external id that is known to be a user by now is the user's, and goes with the user. A join
     that is being carried out meanwhile conflicts.
     """
-    await RollupState.touch(session)
+    await Seal.touch(app_id, session)
     keys = {key for row in rows if row.get("userId") is None and (key := person_key(row)) is not None}
     users = (await known_people(keys, session)).users
-    owners: list[Any] = [row.get("userId") or users.get(person_key(row) or "") for row in rows]
+    owners: list[Any] = [
+        row["userId"] if isinstance(row.get("userId"), ObjectId) else users.get(person_key(row) or "") for row in rows
+    ]
     living = await guard_users({owner for owner in owners if owner is not None}, session)
     return [
         row if owner is None or row.get("userId") == owner else _given(row, owner)

@@ -20,6 +20,7 @@ from app.analytics.slots import milliseconds, moment_of
 from app.database import transaction
 from models.analytics import Analytics
 from models.app import App
+from models.aside import ROW_FAULTS, tell
 from models.base import Raw, now
 from models.rollup_state import BEGINNING, RollupState
 
@@ -82,10 +83,13 @@ async def advance(trail: timedelta, window: int = WINDOW) -> int:
 
 
 def delta_of(rows: list[Raw], declared: Mapping[str, list[str]]) -> Delta:
-    """What events add to the rollups."""
+    """What events add to the rollups; those that cannot be read are told, and add nothing."""
     delta = Delta()
     for row in rows:
-        delta.add(row, declared.get(row["appId"], ()))
+        try:
+            delta.add(row, declared.get(row["appId"], ()))
+        except ROW_FAULTS as error:
+            tell(Analytics, row["_id"], error)
     return delta
 
 
@@ -113,9 +117,9 @@ async def _give_to_users(rows: list[Raw], people: Numbered, session: AsyncClient
         if not people.users or "userId" in row:
             continue
         key = (
-            f"{row['appId']}/e:{row['externalId']}"
+            f"{row.get('appId')}/e:{row['externalId']}"
             if "externalId" in row
-            else f"{row['appId']}/a:{row.get('anonymousId')}"
+            else f"{row.get('appId')}/a:{row.get('anonymousId')}"
         )
         if (user := people.users.get(key)) is not None:
             found.setdefault(user, []).append(row["_id"])

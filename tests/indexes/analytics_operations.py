@@ -82,5 +82,9 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
     "RollupState.touch": [lambda: transaction(RollupState.touch)],
     "Seal.by_app": [Seal.by_app],
     "ArchivedDay.find_held": [ArchivedDay.find_held],
+    "ArchivedDay.find_unfinished": [ArchivedDay.find_unfinished],
+    "Seal.all_readable": [Seal.all_readable],
+    "Seal.touch": [lambda: transaction(lambda session: Seal.touch("notes", session))],
+    "Seal.advance": [lambda: Seal.advance("notes", now(), now())],
     "Stored.fetch": [lambda: VisitSession.fetch(["a", "b"])],
 }

@@ -13,10 +13,10 @@ from bson import ObjectId
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from app.analytics import archive, archive_target
+from app.analytics import archive, archive_days, archive_entry, archive_target
 from app.analytics.archive_target import Bucket
 from app.settings import Settings
-from models.base import now
+from models.base import Raw, now
 from models.seal import ArchivedDay
 from tests.app.analytics.test_erasure import happen, roll_up
 from tests.cast import Cast, enrol
@@ -94,3 +94,32 @@ async def seal_and_archive(settings: Settings) -> int:
 
 async def states() -> list[str]:
     return [row["state"] for row in await ArchivedDay.raw().find({}).to_list()]
+
+
+def file_of(entry: Raw) -> str:
+    """The file of a day that has one."""
+    (part,) = entry["parts"]
+    return str(part["file"])
+
+
+SMALL = 4
+"""Events of a part in tests of days that are large then."""
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_days, "PART_EVENTS", SMALL)
+    for module in (archive_days, archive_entry):
+        monkeypatch.setattr(module, "BATCH", 3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Place:
+    """An archive in a folder."""
+    return Place({"analytics_archive": str(tmp_path / "archive")}, folder=tmp_path / "archive")
+
+
+@pytest.fixture
+async def settings(make_api: MakeApi, folder: Place) -> Settings:
+    """Of a Satchel with an archive in `folder`."""
+    return (await make_api(**folder.settings, analytics_retention_days=30)).settings

@@ -8,8 +8,10 @@ import pytest
 from bson import ObjectId
 from pydantic import ValidationError
 
-from app.analytics import archive, archive_target, restore
-from app.analytics.archive_files import DamagedArchiveError
+from app.analytics import archive, archive_erased, archive_target, restore
+from app.analytics.archive_days import no_beat
+from app.analytics.archive_entry import step
+from app.analytics.archive_files import DamagedArchiveError, Packing
 from app.analytics.archive_target import ArchiveUnavailableError, Bucket, Folder
 from app.analytics.joins import carry_out_joins
 from app.settings import Settings
@@ -17,7 +19,7 @@ from models.analytics import Analytics
 from models.base import Raw, now, rfc3339
 from models.erasure import Erasure
 from models.seal import ArchivedDay, Seal
-from tests.app.analytics.conftest import OLD, SECRET, Place, bucket, opened, seal_and_archive, states
+from tests.app.analytics.conftest import OLD, SECRET, Place, bucket, file_of, opened, seal_and_archive, states
 from tests.app.analytics.test_erasure import counts, happen, roll_up
 from tests.cast import enrol
 from tests.conftest import MakeApi
@@ -33,9 +35,9 @@ async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_
     assert await Analytics.raw().count_documents({}) == 1
     assert await counts(cast, **since) == [{"eventName": "opened", "count": 6}]  # rollups live on
     (day,) = await ArchivedDay.raw().find({}).to_list()
-    assert (day["rows"], day["removed"], place.files()) == (5, True, [day["file"]])
+    assert (day["rows"], day["removed"], place.files()) == (5, True, [file_of(day)])
     if place.folder is not None:
-        assert (place.folder / day["file"]).stat().st_mode & 0o777 == 0o600
+        assert (place.folder / file_of(day)).stat().st_mode & 0o777 == 0o600
 
     late = {"appId": "notes", "eventName": "late", "eventCategory": "custom", "timestamp": rfc3339(now() - OLD)}
     assert (await cast.owner.post("/v1/analytics/events", json=late)).json()["quarantined"] == 1
@@ -43,7 +45,7 @@ async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_
     await cast.owner.delete("/v1/users/me")
     assert await archive.rewrite_erased(api.settings) == 3
     (day,) = await ArchivedDay.raw().find({}).to_list()
-    assert (day["rows"], day["leftovers"], place.files()) == (2, [], [day["file"]])
+    assert (day["rows"], day["leftovers"], place.files()) == (2, [], [file_of(day)])
     assert await restore.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
     assert await Analytics.raw().count_documents({}) == 3
     assert await seal_and_archive(api.settings) == 0, "a restored day is held"
@@ -64,7 +66,10 @@ async def test_a_restore_applies_the_ledger_to_a_file_that_still_has_the_erased(
     name = f"{day['day']:%Y-%m-%d}"
     assert await restore.restore_day(api.settings, "notes", name) == (2, 3)
     assert await Analytics.raw().count_documents({"userId": ObjectId(cast.owner.id)}) == 0
-    place.overwrite(day["file"], b"damaged")
+    assert await restore.restore_day(api.settings, "notes", name) == (0, 5), "it is there already"
+    assert await restore.release_days("notes", name, name) == 1
+    assert await archive.archive_due(api.settings) == 1
+    place.overwrite(file_of(day), b"damaged")
     with pytest.raises(DamagedArchiveError):
         await restore.restore_day(api.settings, "notes", name)
     with pytest.raises(KeyError):
@@ -75,9 +80,14 @@ async def test_what_is_not_as_it_was_written_removes_nothing(
     make_api: MakeApi, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, _ = await opened(make_api, place)
-    whole = archive_target.pack_rows
+    whole = Packing.add
+
+    def add(packing: Packing, rows: list[Raw]) -> None:
+        whole(packing, rows)
+        packing.rows += 1
+
     with monkeypatch.context() as patch:
-        patch.setattr(archive_target, "pack_rows", lambda rows, file: whole(rows[1:], file) + 1)
+        patch.setattr(Packing, "add", add)
         with pytest.raises(DamagedArchiveError):
             await seal_and_archive(api.settings)
     assert await Analytics.raw().count_documents({}) == 5
@@ -122,7 +132,7 @@ async def test_a_rewriting_that_died_leaves_no_file_of_the_erased(
     (day,) = await ArchivedDay.raw().find({}).to_list()
     assert (day["rows"], len(place.files()), len(day["leftovers"])) == (2, 2, 1)
     assert await archive.rewrite_erased(api.settings) == 0
-    assert place.files() == [day["file"]]
+    assert place.files() == [file_of(day)]
     assert await restore.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
 
 
@@ -133,9 +143,9 @@ async def test_of_two_processes_that_rewrite_a_day_one_steps_back(make_api: Make
     (row,) = await ArchivedDay.raw().find({}).to_list()
     target = archive_target.archive_target(api.settings)
     stale = dict(row)
-    assert await archive._rewrite_day(target, row) == 3
-    assert not await archive._step(stale, {"leftovers": ["x"]})
-    assert place.files() == [row["file"]]
+    assert await archive_erased.rewrite_day(target, row, no_beat) == 3
+    assert not await step(stale, {"leftovers": ["x"]})
+    assert place.files() == [file_of(row)]
 
 
 async def test_a_message_that_was_stored_anew_is_left_out_of_a_restore(make_api: MakeApi, place: Place) -> None:

@@ -10,16 +10,16 @@ import pytest
 from bson import ObjectId
 
 from app import jobs
-from app.analytics import archive, restore
+from app.analytics import archive, archive_days, archive_target, restore
 from app.analytics import jobs as analytics_jobs
 from app.analytics.archive_files import DamagedArchiveError
-from app.analytics.archive_target import Bucket, Folder
+from app.analytics.archive_target import Folder
 from app.analytics.recount import recount_day
 from models.analytics import Analytics
 from models.base import now, rfc3339
 from models.job import Job
 from models.seal import ArchivedDay
-from tests.app.analytics.conftest import Place, opened, seal_and_archive, states
+from tests.app.analytics.conftest import Place, file_of, opened, seal_and_archive, states
 from tests.app.analytics.test_erasure import counts
 from tests.conftest import MakeApi
 
@@ -38,7 +38,7 @@ class Gate:
         return await self.real(*args)
 
 
-@pytest.mark.parametrize("step", ["_last_recount", "_put_in_place", "_step"])
+@pytest.mark.parametrize("step", ["_last_recount", "put_in_place", "step"])
 async def test_of_two_processes_that_archive_a_day_one_steps_back(
     make_api: MakeApi, place: Place, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -47,16 +47,16 @@ async def test_of_two_processes_that_archive_a_day_one_steps_back(
     before = await counts(cast, **since)
     await archive.seal_due(api.settings, now() - 2 * archive.SETTLED)
     ((app_id, day),) = await archive.due_days(now())
-    gate = Gate(getattr(archive, step))
-    monkeypatch.setattr(archive, step, gate)
-    late = asyncio.create_task(archive.archive_day(api.settings, app_id, day))
+    gate = Gate(getattr(archive_days, step))
+    monkeypatch.setattr(archive_days, step, gate)
+    late = asyncio.create_task(archive_days.archive_day(api.settings, app_id, day))
     await gate.reached.wait()
-    assert await archive.archive_day(api.settings, app_id, day) == 5
+    assert await archive_days.archive_day(api.settings, app_id, day) == 5
     gate.open.set()
     assert await late is None
     (entry,) = await ArchivedDay.raw().find({}).to_list()
     assert (entry["rows"], entry["state"], entry["leftovers"]) == (5, "written", [])
-    assert place.files() == [entry["file"]]
+    assert place.files() == [file_of(entry)]
     assert await counts(cast, **since) == before
     assert await restore.restore_day(api.settings, app_id, f"{entry['day']:%Y-%m-%d}") == (5, 0)
     assert await Analytics.raw().count_documents({}) == 5
@@ -72,7 +72,7 @@ async def test_two_archivers_at_once_do_a_day_once(make_api: MakeApi, place: Pla
     for _ in range(2):  # what the three left to each other
         await archive.archive_due(api.settings)
     (entry,) = await ArchivedDay.raw().find({}).to_list()
-    assert (entry["rows"], entry["removed"], place.files()) == (5, True, [entry["file"]])
+    assert (entry["rows"], entry["removed"], place.files()) == (5, True, [file_of(entry)])
     assert await Analytics.raw().count_documents({}) == 0
     assert await counts(cast, **since) == before
 
@@ -84,7 +84,7 @@ async def test_an_archived_day_is_not_counted_anew(make_api: MakeApi, place: Pla
     await archive.seal_due(api.settings, now() - 2 * archive.SETTLED)
     ((app_id, day),) = await archive.due_days(now())
     assert (await recount_day(app_id, day)).events == 5
-    await archive.archive_day(api.settings, app_id, day)
+    await archive_days.archive_day(api.settings, app_id, day)
     found = await recount_day(app_id, day)
     assert (found.events, found.mended) == (0, {})
     await ArchivedDay.raw().update_many({}, {"$unset": {"state": ""}})  # the former form
@@ -97,15 +97,15 @@ async def test_an_archiving_that_died_leaves_no_file(
 ) -> None:
     """Killed between the file and its entry: the next run goes on; with nothing left to archive it cleans up."""
     api, cast = await opened(make_api, place)
-    kind = Folder if place.folder is not None else Bucket
-    write = kind.write
+    kind = archive_target._HalfFile if place.folder is not None else archive_target._Upload
+    finish = kind.finish
 
-    def die(self: Any, name: str, rows: Any) -> None:
-        write(self, name, rows)
+    def die(self: Any) -> None:
+        finish(self)
         raise MemoryError("killed here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "write", die)
+        patch.setattr(kind, "finish", die)
         for _ in range(2):
             with pytest.raises(MemoryError):
                 await seal_and_archive(api.settings)
@@ -136,10 +136,11 @@ async def test_events_that_the_file_lacks_are_put_into_it_before_they_go(make_ap
     assert await archive.archive_due(api.settings) == 1
     assert await Analytics.raw().count_documents({}) == 0
     (entry,) = await ArchivedDay.raw().find({}).to_list()
-    assert (entry["rows"], place.files()) == (6, [entry["file"]])
+    assert (entry["rows"], place.files()) == (6, sorted(each["file"] for each in entry["parts"]))
     assert await restore.restore_day(api.settings, "notes", day) == (6, 0)
     assert await restore.release_days("notes", day, day) == 1
-    place.overwrite(entry["file"], b"damaged")
+    for part in entry["parts"]:
+        place.overwrite(part["file"], b"damaged")
     with pytest.raises(DamagedArchiveError):
         await archive.archive_due(api.settings)
     assert await Analytics.raw().count_documents({}) == 6
@@ -150,10 +151,12 @@ async def test_days_of_the_former_form_stay_readable(make_api: MakeApi, tmp_path
     api, cast = await opened(make_api, place)
     assert await seal_and_archive(api.settings) == 1
     (entry,) = await ArchivedDay.raw().find({}).to_list()
-    former = entry["file"].split("~")[0] + ".ndjson.zst"
-    (tmp_path / entry["file"]).rename(tmp_path / former)
+    former = file_of(entry).split("~")[0] + ".ndjson.zst"
+    (tmp_path / file_of(entry)).rename(tmp_path / former)
     where = {"_id": entry["_id"]}
-    await ArchivedDay.raw().update_one(where, {"$set": {"file": former, "version": 1}, "$unset": {"state": ""}})
+    (part,) = entry["parts"]
+    fields = {"file": former, "sha256": part["sha256"], "erasedTo": part["erasedTo"], "version": 1}
+    await ArchivedDay.raw().update_one(where, {"$set": fields, "$unset": {"state": "", "parts": "", "counted": ""}})
     day = f"{entry['day']:%Y-%m-%d}"
     assert await restore.restore_day(api.settings, "notes", day) == (5, 0)
     assert await restore.release_days("notes", day, day) == 1
@@ -169,13 +172,13 @@ async def test_half_files_are_swept(make_api: MakeApi, tmp_path: Path) -> None:
     api, _ = await opened(make_api, place)
     assert await seal_and_archive(api.settings) == 1
     (entry,) = await ArchivedDay.raw().find({}).to_list()
-    target, folder = Folder(tmp_path), (tmp_path / entry["file"]).parent
+    target, folder = Folder(tmp_path), (tmp_path / file_of(entry)).parent
     dead, living, of_a_leftover = (folder / f".{name}.ndjson.zst.0a1b2c3d" for name in ("dead", "living", "leftover"))
     for path in (dead, living, of_a_leftover):
         path.write_bytes(b"half")
     os.utime(dead, (0, 0))
     target.remove(f"{folder.name}/leftover.ndjson.zst")
-    target.write(f"{folder.name}/next.ndjson.zst", [])
+    target.begin(f"{folder.name}/next.ndjson.zst").finish()
     assert sorted(path.name for path in folder.glob(".*")) == [living.name]
 
 
@@ -187,8 +190,8 @@ async def test_the_lease_is_kept_while_a_day_is_archived(
     await archive.seal_due(api.settings, now() - 2 * archive.SETTLED)
     monkeypatch.setattr(jobs, "LEASE", timedelta(milliseconds=300))
     await Job(id="archive-analytics", kind="archive-analytics", run_at=now(), every_seconds=3600.0).add()
-    gate = Gate(archive._put_in_place)
-    monkeypatch.setattr(archive, "_put_in_place", gate)
+    gate = Gate(archive_days.put_in_place)
+    monkeypatch.setattr(archive_days, "put_in_place", gate)
     handlers = analytics_jobs.handlers(api.settings)
     first = asyncio.create_task(jobs.run_one(handlers))
     await gate.reached.wait()

@@ -20,6 +20,7 @@ from app.analytics.periods import Period
 from app.analytics.queries import active_users
 from app.analytics.reader import Filter
 from app.analytics.recount import days_touched, recount_day
+from app.analytics.recount_slots import PART
 from app.analytics.rollup import MovedOnError, advance
 from app.analytics.undo import undo_joins
 from app.database import transaction
@@ -183,7 +184,8 @@ async def undo(source: str) -> None:
 async def recount_all(clock: Clock) -> list[dict[str, int]]:
     """Count every day anew: what was mended."""
     days = await days_touched(clock.at - timedelta(hours=1))
-    return [found for app_id, day in days if (found := (await recount_day(app_id, day)).mended)]
+    wanted = [(app_id, day, most) for app_id, day in days for most in (1, 5, PART)]
+    return [found for each in wanted if (found := (await recount_day(*each)).mended)]
 
 
 async def play(steps: list[Any], around: datetime, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
