@@ -19,7 +19,6 @@ from app.validation import validation_problem
 from models.analytics import Analytics, AnalyticsContent, DuplicateMessages
 from models.base import Raw, now, parse_id
 from models.deletion import Deletion
-from models.erasure import Erasure
 from models.person import person_key
 from models.user import User
 from models.values import Json
@@ -295,7 +294,7 @@ async def _of_unerased(good: list[Told], bad: list[Bad], intake: Intake) -> list
 
 async def _erased_fields(good: list[Told], intake: Intake) -> list[str | None]:
     """Of each event the field by which it is an erased user's: an id that was theirs, or the `messageId` of theirs."""
-    keys = await _erased_keys(good)
+    keys = await _erased_keys(good, intake)
     messages = await intake.erased_messages({_message(told) for told in good if told.content.message_id is not None})
     if not keys and not messages:
         return [None] * len(good)
@@ -308,9 +307,9 @@ def _message(told: Told) -> tuple[str, str]:
     return told.content.app_id, told.content.message_id or ""
 
 
-async def _erased_keys(good: list[Told]) -> set[str | None]:
+async def _erased_keys(good: list[Told], intake: Intake) -> set[str | None]:
     keys = {key for told in good if told.user is None and (key := _key(told)) is not None}
-    return {*await Erasure.erased_keys(keys)} if keys else set()
+    return {*await intake.erased_keys.find(keys)} if keys else set()
 
 
 def _key(told: Told) -> str | None:

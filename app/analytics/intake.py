@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from app.analytics.lookups import SharedLookups
 from app.analytics.write_keys import WriteKeyLimits
 from app.apps.registry import AppRegistry
 from app.relations.leases import Leases
 from app.settings import Settings
-from models.erasure import ErasedMessage, message_digest
+from models.erasure import ErasedMessage, Erasure, message_digest
 from models.external_id import ExternalId
 from models.rollup_state import RollupState
 from models.seal import Seal
@@ -30,6 +31,8 @@ class Intake:
         self._seals: dict[str, datetime] = {}
         self._seals_until = 0.0
         self._links: dict[tuple[str, str], tuple[ObjectId | None, float]] = {}
+        self.erased_keys = SharedLookups(Erasure.erased_keys)
+        self._erased_digests = SharedLookups(ErasedMessage.known)
         self._digest_key: bytes | None = None
         self._digest_key_until = 0.0
 
@@ -46,7 +49,7 @@ class Intake:
         if not messages or (key := await self._key_of_digests()) is None:
             return set()
         by_digest = {message_digest(key, *message): message for message in messages}
-        return {by_digest[digest] for digest in await ErasedMessage.known(by_digest)}
+        return {by_digest[digest] for digest in await self._erased_digests.find(by_digest)}
 
     async def _key_of_digests(self) -> bytes | None:
         """The key of digests of erased messages; None while there are none."""
