@@ -17,7 +17,7 @@ from app.failures import sentence_of
 from app.observability import JOBS, log
 from app.settings import Settings
 from models.aside import ROW_FAULTS, counted, tell
-from models.base import Raw, Session, now
+from models.base import Raw, now
 from models.job import Job
 
 LEASE: Final = timedelta(seconds=30)
@@ -50,12 +50,16 @@ class Claim:
         await self._write({"$set": {**fields, "leasedUntil": now() + LEASE, "updatedAt": now()}})
 
     async def hold(self, session: AsyncClientSession) -> None:
-        """Have the transaction of this session commit only while the job is held by this claim.
+        """See, as of the transaction of this session, that the job is held by this claim.
+
+        It locks nothing: who claims a job would wait for the transaction of one that was killed, for up to a minute.
+        What is written in the transaction has to conflict with what another worker would write.
 
         Raises:
             LostLease: another worker has the job.
         """
-        await self._write({"$set": {"updatedAt": now()}}, session)
+        if await Job.raw().find_one({"_id": self.job.id, "fence": self.job.fence}, {"_id": 1}, session=session) is None:
+            raise LostLease
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -94,8 +98,8 @@ class Claim:
         fields = {"lastError": sentence_of(error), "runAt": moment + wait, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
 
-    async def _write(self, update: Mapping[str, Any], session: Session = None) -> None:
-        result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update, session=session)
+    async def _write(self, update: Mapping[str, Any]) -> None:
+        result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update)
         if result.matched_count == 0:
             raise LostLease
 

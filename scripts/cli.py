@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
     "bench-deletion": ("scripts.bench.deletion:main", "Delete a user of a million documents among other requests."),
+    "bench-soak": ("scripts.bench.soak.command:main", "Freeze, kill and mislead a Satchel under load, and check it."),
     "bench-guards": ("scripts.bench.guards:main", "Give one parent children by many writers, guarded in two ways."),
     "bench-analytics": (
         "scripts.bench.analytics:main",

@@ -152,8 +152,6 @@ async def _store(
         rows = _rows(good, received)
         if not rows:
             return 0, 0
-        if now() - received > _IN_TIME:  # what comes later than that might be passed by the rollups
-            break
         users = {told.user for told in good if told.user is not None}
         work = partial(_insert_new, _first_of_each(rows), users, intake, attempt > 0)
         try:
@@ -170,9 +168,21 @@ class _UserGone(Exception):
 
 async def _insert_alone(row: Raw, users: set[ObjectId], intake: Intake) -> int:
     """Insert one event, which needs no transaction; 1, or 0 where it is stored already."""
+    await _hold_leases_in_time(users, row, intake)
+    return 1 - await Analytics.insert_row(row)
+
+
+async def _hold_leases_in_time(users: set[ObjectId], row: Raw, intake: Intake) -> None:
+    """To be called just before rows go in, in each run of a transaction, since others may have had it wait.
+
+    Raises:
+        _UserGone: one of the users is not there.
+        Unavailable: the rollups, which go by `receivedAt`, might have passed.
+    """
     if await intake.leases.hold_many(User, users):
         raise _UserGone
-    return 1 - await Analytics.insert_row(row)
+    if now() - row["receivedAt"] > _IN_TIME:
+        raise Unavailable("the same events are being stored by other requests")
 
 
 async def _insert_new(
@@ -181,8 +191,7 @@ async def _insert_new(
     """Insert what is not stored; how many that is. The first try does not look, since events are seldom sent twice."""
     new = await Analytics.without_stored(rows, session=session) if look else rows
     if new:
-        if await intake.leases.hold_many(User, users):
-            raise _UserGone
+        await _hold_leases_in_time(users, new[0], intake)
         await Analytics.insert_rows(new, session=session)
     return len(new)
 

@@ -63,7 +63,7 @@ class Server:
         Raises:
             BenchError: it ended, or did not listen within half a minute.
         """
-        port, log = _free_port(), folder / f"{name}.log"
+        port, log = free_port(), folder / f"{name}.log"
         options = ["--factory", "--no-access-log", "--no-server-header", "--log-level", "warning"]
         options += ["--http", http]
         where = ["--app-dir", str(ROOT), "--host", "127.0.0.1", "--port", str(port)]
@@ -200,7 +200,8 @@ def environment(settings: Sequence[tuple[str, object]]) -> dict[str, str]:
     return kept | {f"SATCHEL_{name.upper()}": str(value) for name, value in settings}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
+from app.analytics import ingest
 from app.relations.leases import Leases
 from models.analytics import Analytics
 from models.base import rfc3339
@@ -219,3 +220,27 @@ async def test_500_users_are_seen_by_one_read(cast: Cast, monkeypatch: pytest.Mo
     batch = [{**EVENT, "userId": str(user.id)} for user in users]
     assert (await cast.app_key.post(PATH, json=batch)).json() == counted(500)
     assert reads == [500]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_what_waited_for_the_transaction_of_one_who_was_killed_is_not_stored_where_the_rollups_have_passed(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Nobody ends that transaction for a minute; the same message, sent again, waits for it."""
+    monkeypatch.setattr(ingest, "_IN_TIME", timedelta(seconds=0.2))
+    batch = [{**EVENT, "messageId": f"m{number}"} for number in range(size)]
+    client: AsyncMongoClient[Any] = Analytics.raw().database.client
+    async with client.start_session() as killed:
+        await killed.start_transaction()
+        await Analytics.raw().insert_one({"appId": "notes", "messageId": "m0"}, session=killed)
+        again = asyncio.ensure_future(cast.owner.post(PATH, json=batch))
+        await asyncio.wait([again], timeout=0.5)
+        await killed.abort_transaction()
+    answer = await again
+    rows = await stored()
+    if answer.status_code == 200:  # it went in as one command, which had begun in time
+        assert size == len(rows) == 1
+    else:
+        assert (answer.status_code, rows) == (503, [])
+    assert (await cast.owner.post(PATH, json=batch)).status_code == 200
+    assert len(await stored()) == size
