@@ -7,10 +7,10 @@ from typing import Annotated, Final
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
-from pymongo import ReturnDocument
 
 from models import aside
 from models.base import Raw, Session, Stored, Timestamp, now
+from models.claims import claim_first
 
 Update = dict[str, dict[str, object]]
 LEASE: Final = timedelta(seconds=30)
@@ -67,13 +67,8 @@ class CardQueue(Stored):
         where: dict[str, object] = {"waiting": {"$gt": 0}, "dueAt": {"$lte": moment}}
         if but_of:
             where["accountId"] = {"$nin": list(but_of)}
-        row: Raw | None = await cls.raw().find_one_and_update(
-            where,
-            [{"$set": {"dueAt": moment + LEASE, "fence": aside.counted("fence")}}],
-            sort=[("dueAt", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
-        return row
+        update: Raw = {"$set": {"dueAt": moment + LEASE, "fence": aside.counted("fence")}}
+        return await claim_first(cls, where, "dueAt", [update])
 
     async def step(self, *, session: Session) -> bool:
         """Note that the next event is dealt with, and prolong the lease; False where the lease was lost."""

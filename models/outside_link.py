@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
-from pymongo import ReturnDocument
 
 from models import aside
 from models.base import Raw, Session, Stored, Timestamp, now
+from models.claims import claim_first
 from models.sealed import HoldsSecrets, Place, Sealed
 
 LinkKind = Literal["bank", "repository"]
@@ -74,13 +74,8 @@ class OutsideLink(HoldsSecrets, Stored):
     @classmethod
     async def _claim_row(cls, kind: LinkKind) -> Raw | None:
         moment = now()
-        row: Raw | None = await cls.raw().find_one_and_update(
-            {"kind": kind, "nextAttemptAt": {"$lte": moment}},
-            {"$set": {"nextAttemptAt": moment + LEASE}},
-            sort=[("nextAttemptAt", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
-        return row
+        due, update = {"kind": kind, "nextAttemptAt": {"$lte": moment}}, {"$set": {"nextAttemptAt": moment + LEASE}}
+        return await claim_first(cls, due, "nextAttemptAt", update)
 
     async def put_off(self, at: datetime, reason: str) -> bool:
         """Give a link back that could not be removed, to be tried again then; False where the claim was lost."""

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Final, Literal
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
-from pymongo import ReturnDocument
 
 from models import aside
 from models.base import Raw, Stored, Timestamp, now
+from models.claims import claim_first
 from models.sealed import HoldsSecrets, Sealed
 
 ServiceType = Literal["GitHub", "GitLab", "Bitbucket"]
@@ -79,13 +79,8 @@ class RepositoryConnection(HoldsSecrets, Stored):
     @classmethod
     async def _claim_row(cls) -> Raw | None:
         moment = now()
-        row: Raw | None = await cls.raw().find_one_and_update(
-            {"nextHealthCheckAt": {"$lte": moment}},
-            {"$set": {"nextHealthCheckAt": moment + LEASE}},
-            sort=[("nextHealthCheckAt", 1)],
-            return_document=ReturnDocument.AFTER,
-        )
-        return row
+        due, update = {"nextHealthCheckAt": {"$lte": moment}}, {"$set": {"nextHealthCheckAt": moment + LEASE}}
+        return await claim_first(cls, due, "nextHealthCheckAt", update)
 
     @property
     def held(self) -> Raw:
