@@ -136,6 +136,7 @@ _RULES: Final[Mapping[str, Access]] = {
     "GET /v1/connections/{connectionId}/deletion-plan": owner_or("connections:read"),
     "POST /v1/connections/{connectionId}/sync": owner_or("connections:write"),
     "GET /v1/connections/{connectionId}/accounts": owner_or("connections:read"),
+    "POST /v1/connections/{connectionId}/decisions": owner_or("connections:write"),
     "GET /v1/bank-accounts/{bankAccountId}/transactions": owner_or("connections:read"),
     "POST /v1/webhooks/teller": SIGNED,
     # projects and their repositories

@@ -71,6 +71,13 @@ CONNECTION: Final = Body(
         }
     }
 )
+DECISION: Final = Body(
+    openapi_examples={
+        "one of before": {
+            "value": {"providerId": "acc_oiin624kqjrg2mp2ea000", "bankAccountId": "691f0c0ffee691f0c0ffee69"},
+        }
+    }
+)
 PROJECT: Final = Body(openapi_examples={"project": {"value": {"name": "Notes"}}})
 MEMBER: Final = Body(openapi_examples={"reader": {"value": {"role": "member"}}})
 REPOSITORY: Final = Body(

@@ -16,7 +16,8 @@ class BankAccount(OwnedByUser):
     """One account at a bank. It belongs to the connection that it came through.
 
     `closed` is an account that the provider gives no more access to; what is known of it stays. `synced_at` is when all
-    its transactions had last been read.
+    its transactions had last been read. `institution` is the provider's id of the bank. `link` counts how often the
+    account was joined to another one of the provider's after a new login; transactions bear the one they were read by.
     """
 
     user_id: PydanticObjectId
@@ -29,6 +30,8 @@ class BankAccount(OwnedByUser):
         int | None, Field(description="Minor units of the currency; null where the bank tells none.")
     ] = None
     last_four: str | None = None
+    institution: str | None = None
+    link: int | None = None
     status: AccountStatus = "open"
     synced_at: Timestamp | None = None
     guard: int = 0

@@ -45,6 +45,18 @@ class Named(Fields):
     provider_id: str
 
 
+class Undecided(Fields):
+    """An account of which nobody has said whether it is one of before, or a new one; it is not synced meanwhile."""
+
+    provider_id: str
+    name: str
+    type: str
+    currency: Annotated[str, Field(description="ISO 4217.")]
+    last_four: str | None = None
+    institution: Annotated[str | None, Field(description="The provider's id of the bank.")] = None
+    candidates: Annotated[list[PydanticObjectId], Field(description="Ids of bank accounts that it may be.")]
+
+
 class Connection(HoldsSecrets, OwnedByUser):
     """One login at one institution; a user may have several at the same.
 
@@ -53,6 +65,7 @@ class Connection(HoldsSecrets, OwnedByUser):
     work after it was given. `failures` counts what went wrong in a row, for the backoff. `hinted` says that the
     provider told of news that no pass has begun to read since. `set_aside` is what could not be read, 1,000 at most.
     `named` are transactions that the provider told of and no sync has asked for since, 500 at most.
+    `undecided` are accounts that may be ones of before, after a new login; the person says.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
@@ -74,6 +87,7 @@ class Connection(HoldsSecrets, OwnedByUser):
     hinted: bool | None = None
     set_aside: list[SetAside] = Field(default_factory=list)
     named: list[Named] = Field(default_factory=list)
+    undecided: list[Undecided] = Field(default_factory=list)
     sync_fence: int = 0
     running: RunningSync | None = None
     guard: int = 0

@@ -13,10 +13,13 @@ import httpx2
 import jsonschema_rs
 import orjson
 import pytest
+from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import SecretStr
 
 from app.patch_bodies import MERGE_PATCH, REF
+from models.bank_account import BankAccount
+from models.connection import Connection
 from models.person import IdentityJoin
 from tests.cast import Cast, Programme, enrol, programme_of
 from tests.conftest import MakeApi
@@ -136,6 +139,17 @@ class Stage:
         if path.endswith(("/data/{dataKey}", "/v1/apps/{appId}")):
             example = examples_of(OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"])[0]
             assert (await self.caller(place).put(place, json=example)).status_code == 201
+        if path.endswith("/decisions"):
+            await self.undecide(place.split("/")[3])
+
+    async def undecide(self, connection: str) -> None:
+        """Have a login told anew, with an account that may be the one of before."""
+        account, user = (PydanticObjectId(each) for each in ("691f0c0ffee691f0c0ffee69", self.cast.owner.id))
+        told = {"name": "Checking", "type": "checking", "currency": "USD"}
+        before: dict[str, Any] = {**told, "user_id": user, "connection_id": PydanticObjectId(connection)}
+        await BankAccount(id=account, provider_id="acc_of_before", **before).add()
+        asked = {**told, "providerId": "acc_oiin624kqjrg2mp2ea000", "candidates": [account]}
+        await Connection.change({"_id": ObjectId(connection)}, {"undecided": [asked]})
 
     async def cards(self) -> Programme:
         if self.programme is None:

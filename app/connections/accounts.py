@@ -9,9 +9,10 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.connections.provider import BankProvider, ToldAccount, UnreadableAccount
+from app.connections.relinks import Relinks, join
 from app.relations.guards import refer
 from models.bank_account import BankAccount
-from models.connection import Connection
+from models.connection import Connection, Undecided
 
 _STORED: Final = {
     "name": "name",
@@ -19,6 +20,7 @@ _STORED: Final = {
     "currency": "currency",
     "last_four": "lastFour",
     "status": "status",
+    "institution": "institution",
     "balance": "balance",
 }
 
@@ -65,8 +67,8 @@ async def store_accounts(
     balances: dict[str, int | None],
     fresh: dict[str, PydanticObjectId],
     session: AsyncClientSession,
-) -> dict[str, PydanticObjectId]:
-    """Insert and change accounts; those that are not told any more are closed, with all that is known of them.
+) -> tuple[dict[str, PydanticObjectId], list[Undecided]]:
+    """Insert, join and change accounts; those that are not told any more are closed, with all that is known of them.
 
     Args:
         connection: whose.
@@ -76,35 +78,47 @@ async def store_accounts(
         session: of the transaction that all of it is in.
 
     Returns:
-        Our ids by the provider's.
+        Our ids by the provider's, and the accounts of which the person has to say which they are.
     """
     known = {each.provider_id: each for each in await BankAccount.all_of(ObjectId(connection.id), session=session)}
+    left = [each for each in known.values() if each.provider_id not in told.ids]
+    relinks = Relinks.of([account for account in told.accounts if account.id not in known], left)
+    undecided = {each.provider_id for each in relinks.undecided}
+    ids: dict[str, PydanticObjectId] = {}
     for account in told.accounts:
         fields = _fields_of(account, balances)
         if (stored := known.get(account.id)) is not None:
-            fresh[account.id] = PydanticObjectId(stored.id)
             await _update(stored, fields, session)
+        elif (stored := relinks.joined.get(account.id)) is not None:
+            await join(stored, account.id, _named(fields), session)
+        elif account.id in undecided:
+            continue
         else:
-            await _insert(connection, account.id, fresh[account.id], fields, session)
-    for gone in known.values():
-        if gone.status == "open" and gone.provider_id not in told.ids and told.is_whole:
+            await insert(connection, account.id, fresh[account.id], fields, session)
+        ids[account.id] = fresh[account.id] if stored is None else PydanticObjectId(stored.id)
+    for gone in left:
+        if gone.status == "open" and told.is_whole and gone.id not in ids.values():
             await BankAccount.change({"_id": gone.id}, {"status": "closed"}, session=session)
-    return fresh
+    return ids, relinks.undecided
+
+
+def _named(fields: dict[str, Any]) -> dict[str, Any]:
+    return {_STORED[name]: value for name, value in fields.items()}
 
 
 async def _update(stored: BankAccount, fields: dict[str, Any], session: AsyncClientSession) -> None:
     if any(getattr(stored, name) != value for name, value in fields.items()):
-        named = {_STORED[name]: value for name, value in fields.items()}
-        await BankAccount.change({"_id": stored.id}, named, session=session)
+        await BankAccount.change({"_id": stored.id}, _named(fields), session=session)
 
 
-async def _insert(
+async def insert(
     connection: Connection,
     provider_id: str,
     account_id: PydanticObjectId,
     fields: dict[str, Any],
     session: AsyncClientSession,
 ) -> None:
+    """Insert an account under the provider's id and ours, with its other fields by attribute."""
     row = BankAccount(
         id=account_id,
         user_id=connection.user_id,

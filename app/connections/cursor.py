@@ -30,6 +30,7 @@ class Cursor:
         after: the provider's id of the last transaction of its last page.
         pages: of the one in hand.
         restarts: how often it was begun anew because `after` had gone.
+        oldest: the oldest date that was told of it.
     """
 
     pass_id: str
@@ -40,6 +41,7 @@ class Cursor:
     after: str | None = None
     pages: int = 0
     restarts: int = 0
+    oldest: str | None = None
 
     def dump(self) -> str:
         """As it is stored."""

@@ -64,7 +64,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class ToldAccount:
-    """An account as the provider tells it; `enrollment_id` is its id of the login."""
+    """An account as the provider tells it; `enrollment_id` is its id of the login, `institution` that of the bank."""
 
     id: str
     name: str
@@ -73,6 +73,7 @@ class ToldAccount:
     last_four: str | None
     status: AccountStatus
     enrollment_id: str | None
+    institution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

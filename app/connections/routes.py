@@ -14,6 +14,7 @@ from app.connections.changes import (
     find_connection,
     patch_connection,
 )
+from app.connections.decisions import Decision, decide
 from app.connections.provider import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import (
@@ -31,6 +32,7 @@ from app.examples import (
     BANK_ACCOUNT_SHOWN,
     CONNECTION,
     CONNECTION_SHOWN,
+    DECISION,
     PLAN_SHOWN,
     RECEIPT_SHOWN,
     SYNC_SHOWN,
@@ -226,6 +228,18 @@ async def list_accounts(
     rows, following = await newest(BankAccount, {"connectionId": connection.id}, limit, cursor)
     views = [BankAccountView.model_validate(BankAccount.from_stored(row)) for row in rows]
     return Page(items=views, next_cursor=following)
+
+
+@router.post(
+    "/v1/connections/{connectionId}/decisions",
+    operation_id="decideBankAccount",
+    summary="Say which bank account an undecided one is",
+    responses=problems() | answers(BANK_ACCOUNT_SHOWN),
+)
+async def decide_account(connectionId: str, content: Annotated[Decision, DECISION], caller: Caller) -> BankAccountView:
+    """An account of the connection's `undecided` is joined to one of before, or added as a new one. A sync follows."""
+    connection = await find_connection(caller, "connections:write", parse_id(connectionId))
+    return BankAccountView.model_validate(await decide(connection, content))
 
 
 @router.get(

@@ -43,6 +43,7 @@ class Sandbox:
                 last_four=f"{int(self._seed[12:16], 16) % 10_000:04}",
                 status="open",
                 enrollment_id=f"enr_{self._seed[:12]}",
+                institution="sandbox",
             )
             for kind in kinds
         ]

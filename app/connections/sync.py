@@ -23,11 +23,12 @@ from app.relations.guards import refer
 from app.settings import Settings
 from models.bank_account import BankAccount
 from models.base import Raw, now, rfc3339
-from models.connection import Connection, Named, SetAside
+from models.connection import Connection, Named, SetAside, Undecided
 from models.transaction import Transaction, TransactionContent
 
 LEASE: Final = timedelta(seconds=60)
 _REMOVALS: Final = 25
+_SUPERSEDED: Final = 500
 _MOST_PAGES: Final = 10_000
 _MOST_ASIDE: Final = 1_000
 _ACCOUNT: Final = "account"
@@ -79,7 +80,7 @@ class Pass:
 
         async def work(session: AsyncClientSession) -> None:
             await self._note(cursor, 0, session)
-            await self._note_login(enrollment, session)
+            await self._note_login(enrollment, session, self._connection.undecided)
 
         await transaction(work)
         return cursor
@@ -97,10 +98,10 @@ class Pass:
         self._begin_aside(told, odd, pass_id)
 
         async def work(session: AsyncClientSession) -> Cursor:
-            ids = await store_accounts(self._connection, told, balances, fresh, session)
-            cursor = Cursor(pass_id, full, [str(ids[account.id]) for account in told.open])
+            ids, undecided = await store_accounts(self._connection, told, balances, fresh, session)
+            cursor = Cursor(pass_id, full, [str(ids[account.id]) for account in told.open if account.id in ids])
             await self._note(cursor, len(told.accounts), session, untold)
-            await self._note_login(told.enrollment_id, session)
+            await self._note_login(told.enrollment_id, session, undecided)
             return cursor
 
         cursor = await transaction(work)
@@ -159,7 +160,7 @@ class Pass:
         if account.synced_at is None:
             return None
         window = (account.synced_at.date() - timedelta(days=self._settings.sync_window_days)).isoformat()
-        pending = await Transaction.oldest_pending(ObjectId(account.id))
+        pending = await Transaction.oldest_pending(account)
         return min(window, pending) if pending else window
 
     def _set_aside(self, account_id: str, odd: Sequence[Unreadable], met: Collection[str], pass_id: str) -> None:
@@ -179,10 +180,11 @@ class Pass:
         read = [each for each in page if isinstance(each, TransactionContent)]
         odd = [each for each in page if isinstance(each, Unreadable)]
         self._set_aside(account.provider_id, odd, {each.provider_id for each in page}, cursor.pass_id)
+        cursor = replace(cursor, oldest=min(filter(None, [cursor.oldest, *(each.date for each in read)]), default=None))
 
         async def work(session: AsyncClientSession) -> None:
             await refer(Transaction, {"bankAccountId": account_id, "userId": self._user_id}, session)
-            changed = await Transaction.store(self._user_id, account_id, read, cursor.pass_id, session)
+            changed = await Transaction.store(account, read, cursor.pass_id, session)
             if odd:
                 await Transaction.keep(account_id, [each.provider_id for each in odd], cursor.pass_id, session)
             await self._note(cursor, changed, session)
@@ -193,11 +195,12 @@ class Pass:
     async def _end(self, account: BankAccount, cursor: Cursor) -> Cursor:
         """Ask for what the pass has not met, and for what the provider named, each by its id; remove what is gone."""
         account_id = PydanticObjectId(account.id)
-        unseen = await Transaction.find_unseen(account_id, cursor.since, cursor.pass_id, _REMOVALS)
+        unseen = await Transaction.find_unseen(account, cursor.since, cursor.pass_id, _REMOVALS)
         named = await self._unmet(account, cursor)
         asked = list(dict.fromkeys([*(row.provider_id for row in unseen), *named]))[:_REMOVALS]
         found, gone, odd = await self._ask(account, asked)
-        done = len(asked) < _REMOVALS
+        old = await self._superseded(account, cursor)
+        done = len(asked) < _REMOVALS and len(old) < _SUPERSEDED
         following = cursor.next_account() if done else cursor
         self._set_aside(account.provider_id, odd, {each.provider_id for each in found}, cursor.pass_id)
         if done and cursor.full:
@@ -206,14 +209,16 @@ class Pass:
         answered = [each for each in self._named_of(account) if done or each.provider_id in asked]
 
         async def work(session: AsyncClientSession) -> None:
-            changed = len(gone)
+            changed = len(gone) + len(old)
             if found:
-                changed += await Transaction.store(self._user_id, account_id, found, cursor.pass_id, session)
+                changed += await Transaction.store(account, found, cursor.pass_id, session)
             if odd:
                 await Transaction.keep(account_id, [each.provider_id for each in odd], cursor.pass_id, session)
             if gone:
                 where = {"bankAccountId": account_id, "providerId": {"$in": gone}}
                 await Transaction.raw().delete_many(where, session=session)
+            if old:
+                await Transaction.raw().delete_many({"_id": {"$in": old}}, session=session)
             if done and cursor.begun is not None:
                 synced: Raw = {"$set": {"syncedAt": datetime.fromisoformat(cursor.begun)}}
                 await BankAccount.raw().update_one({"_id": account_id}, synced, session=session)
@@ -239,6 +244,12 @@ class Pass:
                 if told.provider_id != provider_id:
                     gone.append(provider_id)
         return found, gone, odd
+
+    async def _superseded(self, account: BankAccount, cursor: Cursor) -> list[ObjectId]:
+        """What an account was told to have before a new login, and has not; nothing until that tells something."""
+        if not account.link or cursor.oldest is None:
+            return []
+        return await Transaction.find_superseded(account, cursor.oldest, _SUPERSEDED)
 
     def _named_of(self, account: BankAccount) -> list[Named]:
         """What the provider named of an account before this sync."""
@@ -267,9 +278,13 @@ class Pass:
         if not await self._connection.note_progress(text, until, rows, self._aside, answered, session=session):
             raise LostSync
 
-    async def _note_login(self, enrollment: str | None, session: AsyncClientSession) -> None:
+    async def _note_login(
+        self, enrollment: str | None, session: AsyncClientSession, undecided: Sequence[Undecided]
+    ) -> None:
         """The probe worked: a connection that needed a new login is connected again."""
         fields: Raw = {}
+        if undecided != self._connection.undecided:
+            fields["undecided"] = [each.model_dump(by_alias=True) for each in undecided]
         if self._connection.status != "connected":
             fields = {"status": "connected", "statusReason": None, "authenticatedAt": now()}
         if enrollment is not None and enrollment != self._connection.enrollment_id:

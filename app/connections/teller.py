@@ -45,6 +45,7 @@ class _Account(BaseModel):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     last_four: Annotated[str, Field(max_length=16)] | None = None
     status: Literal["open", "closed"] = "open"
+    institution: Any = None
 
 
 class _Balances(BaseModel):
@@ -220,6 +221,7 @@ def _account(row: Any) -> ToldAccount | UnreadableAccount:
         told.last_four,
         told.status,
         told.enrollment_id,
+        _id_of(told.institution),
     )
 
 

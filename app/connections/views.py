@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from app.users.views import Embedded, View
 from models.bank_account import AccountStatus
 from models.base import Fields, Timestamp
-from models.connection import Label, Provider, Status
+from models.connection import Label, Provider, Status, Undecided
 from models.transaction import TransactionContent
 
 Token = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
@@ -49,6 +49,12 @@ class ConnectionView(View):
     unreadable_reasons: Annotated[
         dict[str, int], Field(exclude_if=lambda reasons: not reasons, description="The same by reason.")
     ] = Field(default_factory=dict)
+    undecided: Annotated[
+        list[Undecided],
+        Field(
+            exclude_if=lambda accounts: not accounts, description="Accounts of which the person says which they are."
+        ),
+    ] = Field(default_factory=list)
     user: Embedded = None
 
 

@@ -36,6 +36,7 @@ REPEATABLE: dict[str, str] = {
     "POST /v1/auth/refresh": "the same successor again, until it is used",
     "POST /v1/auth/logout": "what is ended stays ended",
     "POST /v1/connections/{connectionId}/sync": "a sync ends with what the bank has, and never runs twice at once",
+    "POST /v1/connections/{connectionId}/decisions": "what is decided stays decided, and a repeat answers the same",
     "POST /v1/projects/{projectId}/repository/events/{eventId}/redeliver": "an event has one outcome",
     "POST /v1/webhooks/teller": "a hint that a sync is due",
     "POST /v1/webhooks/{service}/{connectionId}": "a delivery has an id, and is taken once",

@@ -34,6 +34,11 @@ async def held(connection_id: ObjectId) -> Connection:
     return begun
 
 
+def account(number: int, link: int | None = None) -> BankAccount:
+    fields: Any = {"user_id": ObjectId(), "connection_id": ObjectId(), "provider_id": "acc", "name": "n"}
+    return BankAccount(id=ACCOUNTS[number], type="checking", currency="USD", link=link, **fields)
+
+
 async def page() -> None:
     """What a page of a sync writes."""
     told = [
@@ -43,7 +48,8 @@ async def page() -> None:
     connection = await held(next(_SPARE))
 
     async def work(session: Any) -> None:
-        await Transaction.store(connection.user_id, ACCOUNTS[0], told, "p2", session)  # type: ignore[arg-type]
+        for link in (None, 2):
+            await Transaction.store(account(0, link), told, "p2", session)
         await Transaction.keep(ACCOUNTS[0], ["txn1"], "p2", session)
         await connection.note_progress("{}", SOON, 3, [], [Named(account_id="a", provider_id="t")], session=session)
 
@@ -138,14 +144,19 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Connection.hint": [lambda: Connection.hint({CONNECTIONS[5]: [Named(account_id="a", provider_id="t")]})],
     "BankAccount.all_of": [lambda: BankAccount.all_of(CONNECTIONS[0])],
     "Transaction.list_of": [listed],
-    "Transaction.oldest_pending": [lambda: Transaction.oldest_pending(ACCOUNTS[0])],
+    "Transaction.oldest_pending": [
+        lambda: Transaction.oldest_pending(account(0)),
+        lambda: Transaction.oldest_pending(account(0, 2)),
+    ],
     "Transaction.store": [page],
     "Transaction.keep": [page],
     "Transaction.met": [lambda: Transaction.met(ACCOUNTS[0], ["txn1", "txn2"], "p2")],
     "Transaction.find_unseen": [
-        lambda: Transaction.find_unseen(ACCOUNTS[3], None, "p2", 5),
-        lambda: Transaction.find_unseen(ACCOUNTS[3], "2026-11-01", "p2", 5),
+        lambda: Transaction.find_unseen(account(3), None, "p2", 5),
+        lambda: Transaction.find_unseen(account(3), "2026-11-01", "p2", 5),
+        lambda: Transaction.find_unseen(account(3, 2), "2026-11-01", "p2", 5),
     ],
+    "Transaction.find_superseded": [lambda: Transaction.find_superseded(account(3, 2), "2026-11-01", 5)],
     "RingKey.use": [kept_secret],
     "RingKey.retire": [lambda: RingKey.retire("k")],
     "Invitation.offer": [

@@ -58,6 +58,18 @@ class Login:
         self.ledgers[account_id].sort(key=lambda each: (each["date"], each["id"]), reverse=True)
         return told
 
+    def renew(self, tag: str, *, same_rows: bool = False, **fields: Any) -> "Login":
+        """The login as it is told after a new enrollment: other ids, which begin with the tag, else the same."""
+        new = Login(f"{tag}{self.enrollment}")
+        for account_id, account in self.accounts.items():
+            told = {"id": f"{tag}{account_id}", "enrollment_id": new.enrollment, **fields}
+            new.accounts[told["id"]] = account | told
+            new.ledgers[told["id"]] = [
+                {**row, "id": row["id"] if same_rows else f"{tag}{row['id']}", "account_id": told["id"]}
+                for row in self.ledgers[account_id]
+            ]
+        return new
+
     def find(self, account_id: str, transaction_id: str) -> dict[str, Any]:
         return next(each for each in self.ledgers[account_id] if each["id"] == transaction_id)
 

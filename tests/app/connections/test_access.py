@@ -7,6 +7,7 @@ from tests.app.connections.conftest import World
 from tests.outside.access import Rule, walk
 
 _BODY = {"provider": "teller", "institution": "B", "label": "l", "accessToken": "of_an_untold_login"}
+_DECIDED = {"providerId": "acc_enr_0_0", "bankAccountId": None}
 RULES = {
     "GET /v1/users/{userId}/connections": Rule("connections:read"),
     "POST /v1/users/{userId}/connections": Rule("connections:write", _BODY),
@@ -15,6 +16,7 @@ RULES = {
     "GET /v1/connections/{connectionId}/deletion-plan": Rule("connections:read"),
     "POST /v1/connections/{connectionId}/sync": Rule("connections:write"),
     "GET /v1/connections/{connectionId}/accounts": Rule("connections:read"),
+    "POST /v1/connections/{connectionId}/decisions": Rule("connections:write", _DECIDED),
     "GET /v1/bank-accounts/{bankAccountId}/transactions": Rule("connections:read"),
     "DELETE /v1/connections/{connectionId}": Rule("connections:write"),
 }

@@ -244,6 +244,9 @@ async def test_a_stranger_is_told_the_same_of_what_is_anothers_and_what_is_not_t
     for verb, tail in (("POST", "/sync"), ("GET", "/accounts"), ("GET", "/deletion-plan"), ("DELETE", "")):
         answer = await world.cast.stranger.request(verb, f"/v1/connections/{connection_id}{tail}")
         assert answer.status_code == 404
+    decision = {"providerId": "acc_enr_0_0", "bankAccountId": None}
+    path = f"/v1/connections/{connection_id}/decisions"
+    assert (await world.cast.stranger.post(path, json=decision)).status_code == 404
     assert (await world.cast.stranger.merge(f"/v1/connections/{connection_id}", {"label": "x"})).status_code == 404
     assert (await world.cast.stranger.get(f"/v1/users/{world.cast.owner.id}/connections")).status_code == 404
 
