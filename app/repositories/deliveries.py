@@ -6,6 +6,7 @@ known whether it was genuine, and its connection can tell that one was lost.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _MOST_WAITING: Final = 8
 
 
 class Room:
-    """Memory for large deliveries, shared by all of a process.
+    """Memory for large deliveries, shared by all of a process. Nobody has more than half of it, but for a single one.
 
     Args:
         size: bytes.
@@ -30,42 +31,57 @@ class Room:
 
     def __init__(self, size: int) -> None:
         self.free = size
+        self._each = size // 2
+        self._held = Counter[object]()
         self._waiting = 0
         self._changed = asyncio.Condition()
         self._cutting = asyncio.Lock()
 
     @asynccontextmanager
-    async def hold(self, size: int, seconds: float = _SECONDS) -> AsyncIterator[bool]:
-        """Room for so many bytes while the block lasts, or False where none came free in time."""
-        has_room = not size or await self._take(size, seconds)
+    async def hold(self, size: int, owner: object, seconds: float | None = None) -> AsyncIterator[bool]:
+        """Room for so many bytes while the block lasts, or False where none came free in time.
+
+        Args:
+            size: bytes.
+            owner: whose they are.
+            seconds: to wait.
+        """
+        has_room = not size or await self._take(size, owner, _SECONDS if seconds is None else seconds)
         try:
             yield has_room
         finally:
             if has_room and size:
-                await asyncio.shield(self._give_back(size))
+                await asyncio.shield(self._give_back(size, owner))
 
     @property
     def cutting(self) -> asyncio.Lock:
         """One payload is cut at a time."""
         return self._cutting
 
-    async def _take(self, size: int, seconds: float) -> bool:
-        if size > self.free and self._waiting >= _MOST_WAITING:
+    def _has(self, size: int, owner: object) -> bool:
+        held = self._held[owner]
+        return size <= self.free and (not held or held + size <= self._each)
+
+    async def _take(self, size: int, owner: object, seconds: float) -> bool:
+        if not self._has(size, owner) and self._waiting >= _MOST_WAITING:
             return False
         self._waiting += 1
         try:
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: size <= self.free)
+                await self._changed.wait_for(lambda: self._has(size, owner))
                 self.free -= size
+                self._held[owner] += size
         except TimeoutError:
             return False
         finally:
             self._waiting -= 1
         return True
 
-    async def _give_back(self, size: int) -> None:
+    async def _give_back(self, size: int, owner: object) -> None:
         async with self._changed:
             self.free += size
+            self._held[owner] -= size
+            self._held += Counter()  # without those that have nothing
             self._changed.notify_all()
 
 

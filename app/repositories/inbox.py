@@ -86,7 +86,7 @@ async def receive(
     signing = Signing(secrets)
     may_be_ours = kind != "GitLab" or is_token(headers.get("x-gitlab-token", ""), secrets)
     needed = room_needed(headers.get("content-length")) if may_be_ours else 0
-    async with room.hold(needed) as has_room:
+    async with room.hold(needed, connection_id) as has_room:
         delivery = await read(stream, signing, keep=has_room and needed > 0)
         if kind is None or found is None or not is_open or not may_be_ours or not _is_signed(kind, headers, signing):
             raise BadSignature

@@ -92,7 +92,8 @@ async def test_a_large_one_that_is_no_json_is_422_and_gives_its_room_back(forge:
     assert room_of(forge).free == 64 * 1024 * 1024
 
 
-async def test_many_at_once_share_the_room_and_all_are_taken(forge: Forge) -> None:
+async def test_many_at_once_share_the_room_and_all_are_taken(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 60.0)
     await forge.connect()
     room, least = room_of(forge), 64 * 1024 * 1024
     room.free = 6_000_000
@@ -162,11 +163,11 @@ async def test_room_is_handed_on_to_whoever_waits_and_no_more_than_some_wait() -
     room, order = Room(10), list[str]()
 
     async def one(name: str, size: int) -> None:
-        async with room.hold(size, 5.0) as has_room:
+        async with room.hold(size, name, 5.0) as has_room:
             order.append(f"{name} {has_room}")
             await asyncio.sleep(0)
 
-    async with room.hold(10) as has_room:
+    async with room.hold(10, "first") as has_room:
         assert has_room
         waiting = [asyncio.create_task(one(str(number), 5)) for number in range(8)]
         await asyncio.sleep(0)
@@ -178,6 +179,17 @@ async def test_room_is_handed_on_to_whoever_waits_and_no_more_than_some_wait() -
     assert order[0] == "too many False"
     assert sorted(order[1:]) == [f"{number} True" for number in range(7)]
     assert room.free == 10
+
+
+async def test_one_owner_has_half_of_the_room_and_another_finds_some() -> None:
+    room = Room(20)
+    async with room.hold(6, "one") as first, room.hold(4, "one") as second, room.hold(1, "one", 0.01) as third:
+        assert (first, second, third) == (True, True, False)
+        async with room.hold(10, "another") as theirs:
+            assert theirs
+    async with room.hold(15, "one") as alone:
+        assert alone
+    assert (room.free, room._held) == (20, {})
 
 
 async def parts(*given: bytes) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """A repository that has another name at its host: its connection goes with it, and with no other one."""
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.app.repositories.conftest import HOSTS, KINDS, PATHS, TOKEN, Forge
+from tests.outside.git_hosts import Repo
 from tests.outside.server import Told
 
 NEW = {"GitHub": "acme/sketches", "GitLab": "acme/apps/sketches", "Bitbucket": "acme/sketches"}
@@ -315,3 +317,38 @@ async def test_a_deactivated_connection_is_activated_under_the_new_name(forge: F
     await forge.run_jobs()
     assert len(repo.hooks) == 1
     assert (await forge.tell("GitHub", repo)).status_code == 202
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_renames_are_told_late_twice_or_never_each_connection_ends_at_its_repository(
+    forge: Forge, kind: str, seed: int
+) -> None:
+    """Three repositories take each other's names in turn, with and without redirects; the host has the last word."""
+    choose, server = random.Random(seed), forge.hosts[kind]
+    names = [PATHS[kind], "acme/b", "acme/c", "acme/d", "acme/e"]
+    repos = [server.repos[names[0]], server.add("acme/b", TOKEN), server.add("acme/c", TOKEN)]
+    await forge.connect(kind)
+    projects = [forge.project, *[(await forge.other(name, kind))[0] for name in names[1:3]]]
+    untold: list[tuple[Repo, Any, dict[str, str]]] = []
+    for _ in range(14):
+        repo = choose.choice(repos)
+        match choose.choice(["rename", "rename", "tell", "tell", "push", "look"]):
+            case "rename":
+                before = repo.path
+                free = sorted(set(names) - server.repos.keys())
+                server.rename(before, choose.choice(free), redirects=choose.random() < 0.5)
+                untold.append((repo, *server.renaming(repo, before)))
+            case "tell" if untold:
+                told, payload, headers = choose.choice(untold)
+                await forge.tell(kind, told, payload, **headers)
+            case "push":
+                await forge.tell(kind, repo)
+            case "look":
+                await forge.look()
+    await forge.look()
+    for project, repo in zip(projects, repos, strict=True):
+        shown = (await forge.cast.owner.get(f"{project}/repository")).json()
+        assert (shown["repositoryUrl"], shown["isActive"]) == (address(kind, repo.path), True)
+        health = (await forge.cast.owner.get(f"{project}/repository/health")).json()
+        assert (health["healthStatus"], health["reasons"], len(repo.hooks)) == ("healthy", [], 1)
