@@ -59,16 +59,6 @@ async def _apps() -> AsyncIterator[str]:
         yield last
 
 
-async def apps_with_events(most: int) -> list[str]:
-    """The first apps that have raw events, in order."""
-    found: list[str] = []
-    async for app_id in _apps():
-        found.append(app_id)
-        if len(found) == most:
-            break
-    return found
-
-
 async def due_days(moment: datetime) -> list[tuple[str, int]]:
     """(App, day) of every sealed day that has raw events, once its seal is known everywhere and all is rolled up.
 

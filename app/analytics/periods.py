@@ -134,6 +134,12 @@ class Period:
                 high = middle
         return low if low < len(self.buckets) and self.buckets[low].start <= ms else None
 
+    def ends(self) -> list[datetime]:
+        """When each bucket ends by the calendar, whatever part of it is asked for; none where there is no interval."""
+        if self.interval is None:
+            return []
+        return [*(each.time for each in self.buckets[1:]), _NEXT[self.interval](self.buckets[-1].time, self.zone)]
+
     def edges(self) -> Iterator[tuple[datetime, datetime]]:
         """The parts at either end that are no whole slots: rollups do not know them apart."""
         if not self.buckets:

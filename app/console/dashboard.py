@@ -71,10 +71,12 @@ async def console(request: Request) -> HTMLResponse:
         return _sign_in(request)
     view = shown(request, principal)
     try:
-        values = await panels(view)
+        values = await panels(view, principal.app_id)
     except Invalid as error:  # a panel looks further than the span, to where nothing can be reckoned
         view = default_view(principal, error.detail)
-        values = await panels(view)
+        values = await panels(view, principal.app_id)
+    moment, cohorts = now(), cohorts_of(view)
+    parts = view.parts(view.period, moment)
     return _page(
         "console.html",
         view=view,
@@ -86,21 +88,22 @@ async def console(request: Request) -> HTMLResponse:
         url=request.app.state.settings.url,
         start=rfc3339(view.period.start),
         end=rfc3339(view.period.end),
-        unfinished=view.unfinished(now()),
+        parts=parts,
+        drawn_parts={rfc3339(time): part for time, part in parts.items()},
+        cohorts=cohorts,
+        cohort_parts=view.parts(cohorts, moment),
         fresh=values.categories.fresh,
-        as_of=rfc3339(values.categories.fresh.exact_to),
-        times=sorted({row["time"] for row in values.categories.rows}),
+        rfc3339=rfc3339,
         local=lambda moment: _local(moment, view),
         sent=sent,
-        steps=[row["eventName"] for row in values.funnel.rows] if values.funnel else list(view.steps),
+        steps=view.steps,
         heat=lambda share: min(10, round(share * 10)),
     )
 
 
 def _local(moment: datetime, view: Shown) -> str:
     """A bucket's start by the page's clock."""
-    at: datetime = moment.astimezone(view.period.zone)
-    return at.strftime("%d %b %H:%M" if view.period.interval in ("hour", "minute") else "%a %d %b %Y")
+    return view.clock(moment, "%d %b %H:%M" if view.period.interval in ("hour", "minute") else "%a %d %b %Y")
 
 
 def _sign_in(request: Request, *, status: int = 200, complaint: str | None = None) -> HTMLResponse:

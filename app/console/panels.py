@@ -5,36 +5,36 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from app.analytics.archive import apps_with_events
 from app.analytics.asked import span
 from app.analytics.journeys import funnel, retention
 from app.analytics.live import latest_events
-from app.analytics.periods import Period
+from app.analytics.periods import Interval, Period, floor
 from app.analytics.queries import Rows, active_users, count_events, error_rates, retried, top_values
 from app.analytics.reader import MOST_RAW, Filter, opened_view
 from app.analytics.visits import sessions
 from app.console.question import Shown
 from app.errors import Invalid
 from models.analytics import Analytics
-from models.base import Raw, now, rfc3339
+from models.base import Raw, now
+from models.day import CountDay
 from models.quarantine import QuarantinedEvent
 from models.rollup_state import BEGINNING
 
 _FEED: Final = 20
-_APPS: Final = 50
 _LONGEST_COHORTS: Final = timedelta(days=180)
 WITHIN: Final = timedelta(days=7)
 
 
 @dataclass(slots=True)
 class Figure:
-    """One number with that of the span before; `worse` where growth is bad."""
+    """One number with that of the span before; `worse` where growth is bad, `of` where it heeds no filter of events."""
 
     name: str
     value: float
     previous: float
     kind: str = "count"
     worse: bool = False
+    of: str = ""
 
     @property
     def text(self) -> str:
@@ -90,12 +90,16 @@ class Panels:
     no_funnel: str = ""
 
 
-async def panels(view: Shown) -> Panels:
-    """Ask everything that a view shows."""
+async def panels(view: Shown, own_app: str | None) -> Panels:
+    """Ask everything that a view shows.
+
+    Args:
+        view: of the console.
+        own_app: the one app that the viewer's key is bound to; None for a key that sees every app.
+    """
     whole = Period.of(view.period.start, view.period.end, None, view.period.zone)
     which, app = view.which, Filter(view.which.app_id)
     top = await retried(lambda: top_values(whole, which, None, 10))
-    steps = list(view.steps) or [row["eventName"] for row in top.rows[:3]]
     results: Any = await asyncio.gather(
         retried(lambda: count_events(view.period, which, "eventCategory")),
         retried(lambda: active_users(view.period, which)),
@@ -103,11 +107,11 @@ async def panels(view: Shown) -> Panels:
         retried(lambda: retention(cohorts_of(view), which, which)),
         latest_events(which, _FEED),
         health(view.which.app_id),
-        apps_with_events(_APPS) if view.which.app_id is None else _one(view.which.app_id),
+        _apps(own_app),
         _figures(whole, which, app),
     )
     categories, users, errors, cohorts, feed, state, apps, figures = results
-    reached, unreached = await _funnel(whole, Filter(which.app_id), steps)
+    reached, unreached = await _funnel(whole, app, list(view.steps))
     anything = (
         bool(top.rows) or await Analytics.raw().find_one(app.raw or {"appId": {"$gt": ""}}, {"_id": 1}) is not None
     )
@@ -124,15 +128,23 @@ async def _funnel(whole: Period, which: Filter, steps: list[str]) -> tuple[Rows 
         return None, f"These events happened more than {MOST_RAW:,} times: choose a shorter range, or rarer events."
 
 
-async def _one(app_id: str) -> list[str]:
-    return [app_id]
+async def _apps(own: str | None) -> list[str]:
+    """Every app with events, raw or counted; the server skips through an index from one to the next."""
+    if own is not None:
+        return [own]
+    named = {"appId": {"$gt": ""}}
+    counted, raw = await asyncio.gather(
+        CountDay.raw().distinct("appId", named), Analytics.raw().distinct("appId", named)
+    )
+    return sorted({*counted, *raw})
 
 
 def cohorts_of(view: Shown) -> Period:
-    """The span in buckets of cohorts: days of a short one, else weeks."""
+    """The buckets of cohorts that the span touches, the first one whole: days of a short span, else weeks."""
     start, end = view.period.start, view.period.end
     start = max(start, end - _LONGEST_COHORTS)
-    return span(start, end, "day" if end - start <= timedelta(days=8) else "week", view.tz)
+    interval: Interval = "day" if end - start <= timedelta(days=8) else "week"
+    return span(floor(start, interval, view.period.zone), end, interval, view.tz)
 
 
 async def _figures(whole: Period, which: Filter, app: Filter) -> list[Figure]:
@@ -142,11 +154,12 @@ async def _figures(whole: Period, which: Filter, app: Filter) -> list[Figure]:
     visits = await retried(lambda: sessions(whole, app, previous=True))
     earlier = await retried(lambda: sessions(whole.previous(), app))
     error, user, visit = errors.rows[0], people.rows[0], visits.rows[0]
+    of = "of all events" if which != app else ""
     return [
         Figure("Events", error["events"], before.rows[0]["events"]),
         Figure("Active users", user["activeUsers"], user["previous"]),
-        Figure("Sessions", visit["sessions"], visit["previous"]),
-        Figure("Average session", visit["averageSeconds"], earlier.rows[0]["averageSeconds"], "seconds"),
+        Figure("Sessions", visit["sessions"], visit["previous"], of=of),
+        Figure("Average session", visit["averageSeconds"], earlier.rows[0]["averageSeconds"], "seconds", of=of),
         Figure("Error rate", error["errorRate"], error["previous"], "share", worse=True),
     ]
 
@@ -160,9 +173,9 @@ async def health(app_id: str | None) -> Raw:
     latest = await QuarantinedEvent.newest(app_id, 3)
     started = state.as_of > BEGINNING
     return {
-        "asOf": rfc3339(state.as_of) if started else None,
+        "asOf": state.as_of if started else None,
         "lag": round(fresh.lag, 1),
         "quarantined": aside,
-        "latest": [{"code": each.code, "detail": each.detail, "at": rfc3339(each.received_at)} for each in latest],
+        "latest": [{"code": each.code, "detail": each.detail, "at": each.received_at} for each in latest],
         "recount": state.last_recount,
     }

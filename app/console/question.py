@@ -28,6 +28,9 @@ INTERVALS: Final[dict[str, Interval]] = {"24h": "hour", "7d": "day", "30d": "day
 CATEGORIES: Final = get_args(EventCategory)
 KEPT: Final = ("range", "from", "to", "interval", "tz", "appId", "eventName", "eventCategory", "step")
 _TIME: Final = TypeAdapter(ClockTime)
+_SPAN: Final = ("range", "from", "to", "interval")
+_FAULTY: Final = ((), ("interval",), ("tz",), ("interval", "tz"), _SPAN, (*_SPAN, "tz"))
+"""What is left out of an address that makes no sense, until the rest does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Shown:
         which: the filters.
         steps: the funnel's steps, none where the page is to choose.
         query: the address's parameters, for links.
-        complaint: what was wrong with the address; what is shown instead is the default.
+        complaint: what was wrong with the address; that part of it is left out.
     """
 
     range: str
@@ -52,11 +55,11 @@ class Shown:
     query: tuple[tuple[str, str], ...]
     complaint: str | None = None
 
-    def link(self, **changes: str | None) -> str:
-        """The address of this view with some parameters changed; None takes one away."""
+    def link(self, **changes: str | Sequence[str] | None) -> str:
+        """The address of this view with some parameters changed; None takes one away, a list repeats one."""
         kept = [(name, value) for name, value in self.query if name not in changes]
         added = [(name, value) for name, value in changes.items() if value]
-        return "/console?" + urlencode(kept + added)
+        return "/console?" + urlencode([*kept, *added], doseq=True)
 
     def export(self, panel: str, form: str) -> str:
         """The address of a panel's rows, of exactly this span."""
@@ -71,11 +74,41 @@ class Shown:
     @property
     def filtered(self) -> bool:
         """Whether only some events are shown."""
-        return bool(self.which.event_name or self.which.event_category or self.which.app_id)
+        return bool(self.by_event or self.which.app_id)
 
-    def unfinished(self, moment: datetime) -> bool:
-        """Whether the last bucket is not over yet."""
-        return bool(self.period.buckets) and self.period.end + timedelta(0) >= moment
+    @property
+    def by_event(self) -> bool:
+        """Whether only events of one name or category are shown."""
+        return bool(self.which.event_name or self.which.event_category)
+
+    def clock(self, moment: datetime, form: str) -> str:
+        """A moment by the page's one clock, that of its timezone."""
+        return moment.astimezone(self.period.zone).strftime(form)
+
+    def written(self, moment: datetime) -> str:
+        """A moment by the page's clock as an address has it, its offset with it."""
+        return moment.astimezone(self.period.zone).isoformat(timespec="seconds" if moment.second else "minutes")
+
+    def parts(self, period: Period, moment: datetime) -> dict[datetime, str]:
+        """The buckets that are not shown whole, by their times, and which part of each is.
+
+        Args:
+            period: in buckets; this view's own, or its cohorts'.
+            moment: now: a bucket that ends later is there so far.
+        """
+        form = "%H:%M" if period.interval in ("hour", "minute") else "%d %b %H:%M"
+        found = {}
+        for bucket, end in zip(period.buckets, period.ends(), strict=False):
+            said = []
+            if moment_of(bucket.start) > bucket.time:
+                said.append(f"from {self.clock(moment_of(bucket.start), form)}")
+            if moment_of(bucket.end) < min(end, moment):
+                said.append(f"until {self.clock(moment_of(bucket.end), form)}")
+            elif end > moment:
+                said.append("so far")
+            if said:
+                found[bucket.time] = " ".join(said)
+        return found
 
 
 def shown(request: Request, principal: Principal) -> Shown:
@@ -83,12 +116,15 @@ def shown(request: Request, principal: Principal) -> Shown:
     fields = dict(request.query_params)
     steps = tuple(step for step in request.query_params.getlist("step") if step.strip())[:10]
     pairs = tuple((name, value) for name, value in request.query_params.multi_items() if name in KEPT and value)
-    try:
-        return _shown(fields, steps, pairs, principal)
-    except (Problem, ValidationError) as error:
-        return default_view(
-            principal, error.detail if isinstance(error, Problem) else "a time or a filter is malformed"
-        )
+    complaint = None
+    for faulty in _FAULTY:  # the least that makes sense of the rest is left out: one fault costs no filter
+        kept = {name: value for name, value in fields.items() if name not in faulty}
+        try:
+            return _shown(kept, steps, [pair for pair in pairs if pair[0] not in faulty], principal, complaint)
+        except (Problem, ValidationError) as error:
+            said = error.detail if isinstance(error, Problem) else None
+            complaint = complaint or said or "a time or a filter is malformed"
+    return default_view(principal, complaint)
 
 
 def default_view(principal: Principal, complaint: str | None) -> Shown:

@@ -1,7 +1,8 @@
 // Charts from the data that stands in the page, and the live feed. Without this the page has its tables.
 "use strict";
 document.documentElement.classList.add("scripted");
-const { tz, interval, unfinished } = document.body.dataset;
+const { tz, interval } = document.body.dataset;
+const parts = JSON.parse(document.body.dataset.parts);  // time of a bucket that is not shown whole -> which part is
 const ORDER = ["engagement", "conversion", "error", "custom"];
 
 // `light-dark()` is resolved by letting an element wear the colour.
@@ -19,20 +20,26 @@ const when = new Intl.DateTimeFormat(undefined, {
     : { month: "short", day: "numeric" }),
 });
 
+const clock = new Intl.DateTimeFormat("en-GB", { timeZone: tz, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
 function rowsOf(name) {
   return JSON.parse(document.querySelector(`script[data-for="${name}"]`).textContent);
 }
 
-// The last bucket is not over yet: the line that leads to it is dashed.
-function line(label, values, paint, more = {}) {
-  const dashed = (context) => (unfinished === "yes" && context.p1DataIndex === values.length - 1 ? [5, 5] : undefined);
+// A bucket of which a part is shown (cut by the span, or not over yet) is a hollow point, and the line to it is dashed.
+function line(label, values, paint, times) {
+  const partly = times.map((time) => time in parts);
+  const dashed = ({ p0DataIndex, p1DataIndex }) => (partly[p0DataIndex] || partly[p1DataIndex] ? [5, 5] : undefined);
   return {
-    label, data: values, borderColor: paint, backgroundColor: paint, borderWidth: 2, pointRadius: values.length > 40 ? 0 : 2.5,
-    tension: 0.25, segment: { borderDash: dashed }, ...more,
+    label, data: values, borderColor: paint, backgroundColor: paint, borderWidth: 2, tension: 0.25,
+    pointRadius: partly.map((part) => (part ? 3.5 : values.length > 40 ? 0 : 2.5)),
+    pointBackgroundColor: partly.map((part) => (part ? colour("card") : paint)),
+    segment: { borderDash: dashed },
   };
 }
 
-function draw(name, datasets, labels, { legend = false, share = false } = {}) {
+function draw(name, datasets, times, { legend = false, share = false } = {}) {
+  const labels = times.map((time) => when.format(new Date(time)));
   const canvas = document.querySelector(`canvas[data-chart="${name}"]`);
   Chart.getChart(canvas)?.destroy();
   const soft = colour("soft"), grid = colour("line");
@@ -45,7 +52,12 @@ function draw(name, datasets, labels, { legend = false, share = false } = {}) {
       interaction: { mode: "index", intersect: false },
       plugins: {
         legend: { display: legend, labels: { color: soft, usePointStyle: true, boxHeight: 6 } },
-        tooltip: { callbacks: share ? { label: (item) => `${(item.parsed.y * 100).toFixed(1)} %` } : {} },
+        tooltip: {
+          callbacks: {
+            title: ([item]) => [item.label, parts[times[item.dataIndex]]].filter(Boolean).join(", "),
+            ...(share ? { label: (item) => `${(item.parsed.y * 100).toFixed(1)} %` } : {}),
+          },
+        },
       },
       scales: {
         x: { ticks: { color: soft, maxRotation: 0, autoSkipPadding: 12 }, grid: { display: false } },
@@ -70,13 +82,14 @@ function drawAll() {
   const times = [...new Set(counts.map((row) => row.time))];
   const categories = ORDER.filter((name) => counts.some((row) => row.eventCategory === name));
   const at = new Map(counts.map((row) => [`${row.time} ${row.eventCategory}`, row.count]));
-  const lines = categories.map((name) => line(name, times.map((time) => at.get(`${time} ${name}`) ?? 0), colour(name)));
-  const label = (time) => when.format(new Date(time));
-  draw("category-counts", lines, times.map(label), { legend: true });
-  const users = rowsOf("active-users");
-  draw("active-users", [line("users", users.map((row) => row.activeUsers), colour("bar"))], users.map((row) => label(row.time)));
-  const errors = rowsOf("error-rate");
-  draw("error-rate", [line("errors", errors.map((row) => row.errorRate), colour("error"))], errors.map((row) => label(row.time)), { share: true });
+  const lines = categories.map((name) => line(name, times.map((time) => at.get(`${time} ${name}`) ?? 0), colour(name), times));
+  draw("category-counts", lines, times, { legend: true });
+  const single = (name, label, value, paint, more) => {
+    const rows = rowsOf(name), of = rows.map((row) => row.time);
+    draw(name, [line(label, rows.map((row) => row[value]), colour(paint), of)], of, more);
+  };
+  single("active-users", "users", "activeUsers", "bar");
+  single("error-rate", "errors", "errorRate", "error", { share: true });
 }
 
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
@@ -86,9 +99,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 function entry(told) {
   const item = document.createElement("li");
   item.className = ORDER.includes(told.eventCategory) ? told.eventCategory : "custom";
-  for (const [tag, kind, text] of [["time", "", told.time.slice(11, 19)], ["span", "name", told.eventName], ["span", "app", told.appId]]) {
+  for (const [tag, kind, text] of [["time", "", clock.format(new Date(told.time))], ["span", "name", told.eventName], ["span", "app", told.appId]]) {
     const part = item.appendChild(document.createElement(tag));
     if (kind) part.className = kind;
+    else part.dateTime = told.time;
     part.textContent = text;
   }
   return item;
