@@ -1,11 +1,15 @@
 """Measures the database's clock, by which this process goes, and tells where the machine's is another."""
 
-import asyncio
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
-import pymongo
 from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
+from pymongo.monitoring import (
+    ServerHeartbeatFailedEvent,
+    ServerHeartbeatListener,
+    ServerHeartbeatStartedEvent,
+    ServerHeartbeatSucceededEvent,
+)
 
 from app.observability import CLOCK_AHEAD, log
 from models.base import Raw
@@ -13,7 +17,6 @@ from models.clock import CLOCK, steady
 
 TOLERATED_SECONDS: Final = 1.0
 """By how much the machine's clock may differ from the database's before it is told."""
-_EVERY_SECONDS: Final = 10.0
 
 
 async def measure(client: AsyncMongoClient[Raw]) -> None:
@@ -22,11 +25,16 @@ async def measure(client: AsyncMongoClient[Raw]) -> None:
     Raises:
         pymongo.errors.PyMongoError: it does not answer.
     """
-    before, told = steady(), _is_off()
+    before = steady()
     answer = await client.admin.command("hello")
-    CLOCK.measured(answer["localTime"].timestamp(), before, steady())
+    _go_by(answer["localTime"], before, steady())
+
+
+def _go_by(told: datetime, before: float, after: float) -> None:
+    was_off = _is_off()
+    CLOCK.measured(told.timestamp(), before, after)
     CLOCK_AHEAD.set(CLOCK.ahead())
-    if _is_off() and not told:
+    if _is_off() and not was_off:
         log.warning(
             "this machine's clock differs from the database's, by which Satchel goes: set it by NTP",
             aheadSeconds=round(CLOCK.ahead(), 3),
@@ -37,12 +45,27 @@ def _is_off() -> bool:
     return CLOCK.is_measured and abs(CLOCK.ahead()) > TOLERATED_SECONDS
 
 
-async def keep(client: AsyncMongoClient[Raw]) -> None:
-    """Measure again and again, until cancelled: clocks drift, and a new primary has another."""
-    while True:
-        await asyncio.sleep(_EVERY_SECONDS)
-        try:
-            with pymongo.timeout(_EVERY_SECONDS):
-                await measure(client)
-        except PyMongoError as error:  # by the clock that was measured last we go on
-            log.info("the database's clock could not be read", error=type(error).__name__)
+class DatabaseClock(ServerHeartbeatListener):
+    """Reads the primary's time off the driver's heartbeats, which come every ten seconds: clocks drift.
+
+    They tell of a new primary's clock as soon as there is one, and no command is sent for it. This takes
+    `serverMonitoringMode=poll`: a heartbeat that the database holds back says little of when its clock was read.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[Any, float] = {}
+
+    def started(self, event: ServerHeartbeatStartedEvent) -> None:
+        """Note when a member was asked."""
+        self._asked[event.connection_id] = steady()
+
+    def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
+        """Go by the time that it told, where it is the primary."""
+        before, after = self._asked.pop(event.connection_id, None), steady()
+        told = event.reply.document.get("localTime")
+        if before is not None and event.reply.is_writable and not event.awaited and isinstance(told, datetime):
+            _go_by(told.replace(tzinfo=UTC), before, after)
+
+    def failed(self, event: ServerHeartbeatFailedEvent) -> None:
+        """Go on by the clock that was measured last."""
+        self._asked.pop(event.connection_id, None)

@@ -19,7 +19,7 @@ from pymongo.monitoring import _EventListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from app.clock import measure
+from app.clock import DatabaseClock, measure
 from app.errors import Unavailable, from_driver
 from app.etags import load_epoch
 from app.observability import log
@@ -49,7 +49,8 @@ def connect(
     Args:
         settings: pool sizes and times.
         uri: connection string of a replica set.
-        bounded: give every operation `SATCHEL_REQUEST_TIMEOUT_MS`; scripts and jobs go without.
+        bounded: give every operation `SATCHEL_REQUEST_TIMEOUT_MS`, and keep connections open; scripts and jobs go
+            without.
         listeners: command and pool listeners (metrics).
     """
     options: dict[str, Any] = {"timeoutMS": settings.request_timeout_ms} if bounded else {}
@@ -60,12 +61,13 @@ def connect(
         journal=True,
         readConcernLevel="majority",
         maxPoolSize=settings.pool_max_size,
-        minPoolSize=settings.pool_min_size,
+        minPoolSize=settings.pool_min_size if bounded else 0,
         maxIdleTimeMS=settings.pool_max_idle_seconds * 1000,
         connectTimeoutMS=settings.connect_timeout_seconds * 1000,
         serverSelectionTimeoutMS=settings.request_timeout_ms,
         appname="satchel",
-        event_listeners=list(listeners),
+        event_listeners=[DatabaseClock(), *listeners],
+        serverMonitoringMode="poll",
         **options,
     )
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,6 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from app.bell import Bell
 from app.failures import sentence_of
 from app.observability import JOBS, log
 from app.settings import Settings
@@ -27,7 +27,11 @@ _RETRY: Final = timedelta(seconds=10)
 _LONGEST_RETRY: Final = timedelta(minutes=10)
 _PULLED_IN_EVERY: Final = 60.0
 
-Handler = Callable[["Claim"], Awaitable[None]]
+_SOONEST: Final = timedelta(seconds=1)
+_AHEAD: Final = 200
+
+Handler = Callable[["Claim"], Awaitable[datetime | None]]
+"""Does a job. Of a periodic one it may say when there is next something to do, as far as it knows."""
 
 
 class LostLease(Exception):
@@ -39,6 +43,7 @@ class Claim:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.due_again: datetime | None = None  # known once it is over
 
     async def renew(self, **progress: Any) -> None:
         """Prolong the lease and note progress. To be called between batches, each well under 30 seconds.
@@ -81,12 +86,18 @@ class Claim:
                 with suppress(PyMongoError):  # the next one is in time
                     await self.renew()
 
-    async def finish(self) -> None:
-        """Mark the job as done, or due again where it is periodic."""
+    async def finish(self, following: datetime | None = None) -> None:
+        """Mark the job as done, or due again where it is periodic.
+
+        Args:
+            following: when there is next something to do: the job is due again then, after its period at the latest.
+        """
         moment = now()
         fields: dict[str, Any] = {"lastRunAt": moment, "updatedAt": moment, "attempts": 0, "state": "done"}
         if self.job.every_seconds is not None:
-            fields |= {"state": "due", "runAt": moment + timedelta(seconds=self.job.every_seconds)}
+            latest = moment + timedelta(seconds=self.job.every_seconds)
+            self.due_again = latest if following is None else min(max(following, moment + _SOONEST), latest)
+            fields |= {"state": "due", "runAt": self.due_again}
         await self._write(
             {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": "", "takenFrom": "", "lastError": ""}}
         )
@@ -95,7 +106,8 @@ class Claim:
         """Leave the job to be tried again, after a time that grows with each failure."""
         moment = now()
         wait = min(_RETRY * 2 ** min(self.job.attempts, 6), _LONGEST_RETRY)
-        fields = {"lastError": sentence_of(error), "runAt": moment + wait, "updatedAt": moment}
+        self.due_again = moment + wait
+        fields = {"lastError": sentence_of(error), "runAt": self.due_again, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
 
     async def _write(self, update: Mapping[str, Any]) -> None:
@@ -131,7 +143,7 @@ async def _pull_in(row: Raw, moment: datetime, period: timedelta) -> None:
         await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
 
 
-async def keep_jobs(_: Settings, stop: asyncio.Event) -> None:
+async def keep_jobs(_: Settings, stop: asyncio.Event, __: Bell | None = None) -> None:
     """Pull jobs in, once a minute, until `stop` is set."""
     while not stop.is_set():
         try:
@@ -143,35 +155,49 @@ async def keep_jobs(_: Settings, stop: asyncio.Event) -> None:
                 await stop.wait()
 
 
-async def claim(kinds: list[str]) -> Claim | None:
+async def claim(kinds: Collection[str]) -> Claim | None:
     """Take the job that is longest due and that no living worker holds; None where there is none.
 
     A row that cannot be read is set aside, and the next one taken.
     """
-    while (row := await _claim_row(kinds)) is not None:
-        try:
-            held = Claim(Job.from_stored(row))
-        except ROW_FAULTS as error:
-            await _set_aside(row, error)
-            continue
-        if (former := held.job.taken_from) is not None:
-            log.warning("a job was taken over: its worker let its lease run out", job=str(held.job.id), worker=former)
-        return held
+    while (row := await _claim_row({"kind": {"$in": list(kinds)}, "runAt": {"$lte": now()}})) is not None:
+        if (held := await _held(row)) is not None:
+            return held
     return None
 
 
-async def _claim_row(kinds: list[str]) -> Raw | None:
+async def claim_now(name: str) -> Claim | None:
+    """Take a periodic job before its time, since there is something to do; None where a living worker has it.
+
+    One that failed waits its time.
+    """
+    row = await _claim_row({"_id": name, "$or": [{"runAt": {"$lte": now()}}, {"attempts": 0}]})
+    return None if row is None else await _held(row)
+
+
+async def _held(row: Raw) -> Claim | None:
+    try:
+        held = Claim(Job.from_stored(row))
+    except ROW_FAULTS as error:
+        await _set_aside(row, error)
+        return None
+    if (former := held.job.taken_from) is not None:
+        log.warning("a job was taken over: its worker let its lease run out", job=str(held.job.id), worker=former)
+    return held
+
+
+async def _claim_row(which: Raw) -> Raw | None:
     moment = now()
     fields = {
         "leasedUntil": moment + LEASE,
         "leasedBy": {"$literal": _worker_name()},
         "takenFrom": {"$ifNull": ["$leasedBy", "$$REMOVE"]},  # whoever ends its job takes its name away
+        "runAt": {"$min": ["$runAt", moment]},
     }
     row: Raw | None = await Job.raw().find_one_and_update(
         {
             "state": "due",
-            "runAt": {"$lte": moment},
-            "kind": {"$in": kinds},
+            **which,
             "leasedUntil": {"$not": {"$gt": moment, "$lte": moment + 2 * LEASE}},  # no lease lies further ahead
         },
         [{"$set": {**fields, "fence": counted("fence"), "attempts": counted("attempts")}}],
@@ -179,6 +205,19 @@ async def _claim_row(kinds: list[str]) -> Raw | None:
         return_document=ReturnDocument.AFTER,
     )
     return row
+
+
+async def upcoming() -> list[tuple[datetime, str]]:
+    """When the jobs that are due next can be claimed, and of which kind they are; the first ones, earliest first."""
+    rows = Job.raw().find({"state": "due"}, {"kind": 1, "runAt": 1, "leasedUntil": 1}).sort("runAt", 1).limit(_AHEAD)
+    found, moment = list[tuple[datetime, str]](), now()
+    async for row in rows:
+        due, until = row.get("runAt"), row.get("leasedUntil")
+        if isinstance(due, datetime):
+            if isinstance(until, datetime) and moment < until <= moment + 2 * LEASE:
+                due = max(due, until)
+            found.append((due, str(row.get("kind"))))
+    return sorted(found)
 
 
 async def _set_aside(row: Raw, error: Exception) -> None:
@@ -196,13 +235,18 @@ def _worker_name() -> str:
 
 async def run_one(handlers: Mapping[str, Handler]) -> bool:
     """Claim a job that is due and do it. Returns whether there was one."""
-    held = await claim(list(handlers))
+    held = await claim(handlers.keys())
     if held is None:
         return False
+    await perform(held, handlers[held.job.kind])
+    return True
+
+
+async def perform(held: Claim, handler: Handler) -> None:
+    """Do a claimed job, and note what became of it."""
     started, outcome = time.perf_counter(), "done"
     try:
-        await handlers[held.job.kind](held)
-        await held.finish()
+        await held.finish(await handler(held))
     except LostLease:
         outcome = "taken_over"
         log.warning("job taken over", kind=held.job.kind, job=str(held.job.id))
@@ -212,21 +256,3 @@ async def run_one(handlers: Mapping[str, Handler]) -> bool:
         with suppress(LostLease):  # whoever took it over will see for themselves
             await held.fail(error)
     JOBS.labels(held.job.kind, outcome).observe(time.perf_counter() - started)
-    return True
-
-
-async def work(handlers: Mapping[str, Handler], stop: asyncio.Event, poll_seconds: float) -> None:
-    """Do jobs as they fall due until `stop` is set; the one in hand is finished."""
-    while not stop.is_set():
-        try:
-            busy = await run_one(handlers)
-        except Exception as error:
-            log.error("no job could be claimed", error=type(error).__name__)
-            busy = False
-        if not busy:
-            jitter = poll_seconds * (1 + secrets.randbelow(100) / 500)
-            try:
-                async with asyncio.timeout(jitter):
-                    await stop.wait()
-            except TimeoutError:
-                continue

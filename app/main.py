@@ -35,7 +35,6 @@ from app.body import dump_json
 from app.cards.event_routes import router as card_events
 from app.cards.profile_routes import router as spending_profiles
 from app.cards.routes import router as cards
-from app.clock import keep
 from app.compression import Compressed
 from app.connections.routes import router as connections
 from app.console.dashboard import router as dashboard
@@ -137,14 +136,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     client = connect(settings, settings.mongodb_uri.get_secret_value(), listeners=app.state.listeners)
     async with client:
         binding = asyncio.create_task(_bind(app, client, settings))
-        measuring = asyncio.create_task(keep(client))
         await asyncio.wait({binding}, timeout=settings.request_timeout_ms / 1000)
         if binding.done():
             binding.result()
         log.info("started", version=VERSION, environment=settings.environment)
         yield
         binding.cancel()
-        measuring.cancel()
     await app.state.sign_in.close()
     log.info("stopped")
 

@@ -8,6 +8,7 @@ from app.jobs import Claim
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater, backoff
+from app.places import LeftOut, Taken, work_off
 from models.aside import ROW_FAULTS, tell
 from models.base import now
 from models.outside_link import LinkKind, OutsideLink
@@ -15,6 +16,7 @@ from models.outside_link import LinkKind, OutsideLink
 Remove = Callable[[OutsideLink, str], Awaitable[None]]
 """Removes one link, given its token; a link that is gone already is no error. Raises TryLater."""
 
+_AT_ONCE: Final = 8
 _GIVEN_UP_AFTER: Final = timedelta(days=30)
 
 
@@ -31,14 +33,26 @@ async def remove_due(kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Cl
         How many are gone.
     """
     removed = 0
-    while (link := await OutsideLink.claim(kind)) is not None:
+
+    async def take(left_out: LeftOut) -> Taken | None:
+        link = await OutsideLink.claim(kind, fresh=left_out.failed)
+        return None if link is None else Taken(work(link), None, link.attempts > 0)
+
+    async def work(link: OutsideLink) -> None:
+        nonlocal removed
         try:
-            removed += await _remove_one(link, remove, keyring)
+            gone = await _remove_one(link, remove, keyring)
         except ROW_FAULTS as error:
             tell(OutsideLink, link.id, error)
             await _put_off(link, "unreadable", None)
+        else:
+            removed += gone
+
+    async def note(_: int) -> None:
         if claim is not None:
             await claim.renew(removed=removed)
+
+    await work_off(_AT_ONCE, take, note)
     return removed
 
 

@@ -68,7 +68,9 @@ class Settings(SignInSettings, ArchiveSettings):
     )
     pool_max_size: int = Field(default=10, ge=1, description="Most connections to MongoDB per process (seed 002: 10).")
     pool_min_size: int = Field(
-        default=2, ge=0, description="Connections to MongoDB kept open per process (seed 002: 2)."
+        default=2,
+        ge=0,
+        description="Connections to MongoDB kept open per server (seed 002: 2); a worker keeps what it uses.",
     )
     pool_max_idle_seconds: int = Field(
         default=20, ge=1, description="An idle connection to MongoDB is closed after this long (seed 004: 20 s)."
@@ -129,7 +131,9 @@ class Settings(SignInSettings, ArchiveSettings):
         description="Port at which a worker answers `/metrics`, at the address `host`. Unset: none.",
     )
     worker_poll_seconds: float = Field(
-        default=1.0, gt=0, description="How often an idle worker looks for a job that is due."
+        default=1.0,
+        gt=0,
+        description="How soon a worker looks for work by itself while it cannot watch for changes; then less often.",
     )
     idempotency_hours: int = Field(default=24, ge=1, description="How long an Idempotency-Key is remembered.")
 

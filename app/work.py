@@ -1,4 +1,9 @@
-"""Every background job. A domain with jobs has a `jobs.py`: `PERIODIC` (kind -> seconds) and `handlers(settings)`.
+"""Every background job. A domain with jobs has a `jobs.py`:
+
+- `PERIODIC`: kind -> seconds after which it is due again at the latest;
+- `WOKEN`: kind -> what is written when there is something to do for it, so that it need not be due often;
+- `PLACES`: kind -> how many of its jobs are done at once, where that is more than one;
+- `handlers(settings)`.
 
 What a domain notes about deletions (`app.relations.witness`) stands in its `deletion.py`, imported here.
 """
@@ -11,16 +16,21 @@ from app.analytics import deletion as analytics_deletion
 from app.analytics import jobs as analytics
 from app.app_data import jobs as app_data
 from app.auth import jobs as auth
+from app.bell import Bell
 from app.cards import deletion as cards_deletion
 from app.cards import jobs as cards
-from app.cards.delivery import deliver
+from app.cards.delivery import QUEUES, deliver
 from app.connections import deletion as connections_deletion
 from app.connections import jobs as connections
+from app.dispatch import JOBS, Dispatcher
 from app.jobs import Handler, ensure_periodic, keep_jobs
 from app.relations import jobs as relations
 from app.repositories import deletion as repositories_deletion
 from app.repositories import jobs as repositories
 from app.settings import Settings
+from app.watching import Watch, Watched
+from models.card_queue import CardQueue
+from models.job import Job
 
 DOMAINS: Final = (relations, app_data, auth, analytics, cards, connections, repositories)
 """The modules with jobs. Another is one more name here."""
@@ -28,8 +38,20 @@ DOMAINS: Final = (relations, app_data, auth, analytics, cards, connections, repo
 WITNESSES: Final = (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
 """The modules that note something about deletions. Another is one more name here."""
 
-LOOPS: Final[tuple[Callable[[Settings, asyncio.Event], Awaitable[None]], ...]] = (deliver, keep_jobs)
+LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], ...]] = (deliver, keep_jobs)
 """What a worker does beside its jobs, each until the event is set: work that must not wait for a long job."""
+
+WOKEN: Final[dict[str, tuple[Watched, ...]]] = {
+    kind: watched for domain in DOMAINS for kind, watched in domain.WOKEN.items()
+}
+"""Kind of periodic job -> what is written when there is something to do for it."""
+
+_JOB: Final = Watched(Job, "runAt", but=("lastRunAt", "fence"))  # not that it ended, or began
+_QUEUE: Final = Watched(CardQueue, "last")
+WATCHED: Final = {**WOKEN, JOBS: (_JOB,), QUEUES: (_QUEUE,)}
+"""Name for which bells are rung -> what is written then."""
+
+PLACES: Final[dict[str, int]] = {kind: count for domain in DOMAINS for kind, count in domain.PLACES.items()}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
@@ -37,21 +59,23 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     return {kind: handler for domain in DOMAINS for kind, handler in domain.handlers(settings).items()}
 
 
-def queues(settings: Settings) -> list[dict[str, Handler]]:
-    """The handlers of each domain, and those that may take long by themselves.
-
-    A worker does one job of each at a time, so that none waits long.
-    """
-    found = []
-    for domain in DOMAINS:
-        known = domain.handlers(settings)
-        apart = [{kind: known.pop(kind)} for kind in getattr(domain, "APART", ())]
-        found += [known, *apart]
-    return found
-
-
 async def ensure_jobs() -> None:
     """Have the periodic jobs in the database."""
     for domain in DOMAINS:
         for kind, seconds in domain.PERIODIC.items():
             await ensure_periodic(kind, kind, every_seconds=seconds)
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """All that a worker does, until the event is set."""
+    bells = [Bell(names) for names in ([*WOKEN, JOBS], *([QUEUES] for _ in LOOPS))]
+    watching = asyncio.create_task(Watch(WATCHED, bells).run())
+    dispatcher = Dispatcher(
+        handlers(settings), bells[0], settings.worker_poll_seconds, woken=WOKEN.keys(), places=PLACES
+    )
+    try:
+        loops = [loop(settings, stop, bell) for loop, bell in zip(LOOPS, bells[1:], strict=True)]
+        await asyncio.gather(dispatcher.work(stop), *loops)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)

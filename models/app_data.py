@@ -270,11 +270,15 @@ class AppData(OwnedByUser):
             How many were dealt with; less than `limit` where no more are due.
         """
         moment = now()
-        due = {"expiresAt": {"$lte": moment}}
-        where = due | {"setAsideUntil": {"$not": {"$gt": moment}}}
+        where = {"expiresAt": {"$lte": moment}, "setAsideUntil": {"$not": {"$gt": moment}}}
         rows = await cls.raw().find(where, {"_id": 1}).sort("expiresAt", 1).limit(limit).to_list()
         await cls._expire([row["_id"] for row in rows], moment)
         return len(rows)
+
+    @classmethod
+    async def next_expiry(cls) -> datetime | None:
+        """When the next value expires, but those that were set aside; None where none does."""
+        return await cls.earliest("expiresAt", {"setAsideUntil": {"$not": {"$gt": now()}}})
 
     @classmethod
     async def _expire(cls, ids: list[ObjectId], moment: datetime) -> None:

@@ -214,6 +214,13 @@ class Stored(Document):
         return await cls.raw().find(query).sort("_id", -1).limit(limit).to_list()
 
     @classmethod
+    async def earliest(cls, field: str, where: Mapping[str, Any] | None = None) -> datetime | None:
+        """The earliest time in a stored field, of the rows that match; None where there is none."""
+        query = {**(where or {}), field: {"$gt": datetime.fromtimestamp(0, UTC)}}
+        row = await cls.raw().find_one(query, {field: 1}, sort=[(field, 1)])
+        return None if row is None else row[field]
+
+    @classmethod
     async def fetch(
         cls, ids: Iterable[Any], session: Session = None, fields: Iterable[str] | None = None
     ) -> dict[Any, Raw]:

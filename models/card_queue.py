@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -50,7 +50,7 @@ class CardQueue(Stored):
         return {row["_id"]: (row["accountId"], row["last"]) for row in rows}
 
     @classmethod
-    async def claim(cls, but_of: Collection[ObjectId] = ()) -> "CardQueue | None":
+    async def claim(cls, but_of: Collection[Any] = ()) -> "CardQueue | None":
         """Take the queue that is longest due, for `LEASE`; None where none is. One that cannot be read is put off.
 
         Args:
@@ -62,7 +62,12 @@ class CardQueue(Stored):
         return None
 
     @classmethod
-    async def _claim_row(cls, but_of: Collection[ObjectId]) -> Raw | None:
+    async def next_due(cls) -> datetime | None:
+        """When the first queue with something in it can be claimed; None where none has."""
+        return await cls.earliest("dueAt", {"waiting": {"$gt": 0}})
+
+    @classmethod
+    async def _claim_row(cls, but_of: Collection[Any]) -> Raw | None:
         moment = now()
         where: dict[str, object] = {"waiting": {"$gt": 0}, "dueAt": {"$lte": moment}}
         if but_of:

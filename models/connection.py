@@ -1,7 +1,7 @@
 """Connections: a person's login at a bank, by the token that the provider gave for it (seed 000)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -106,9 +106,20 @@ class Connection(HoldsSecrets, OwnedByUser):
         return dict(Counter(each.reason for each in self.set_aside))
 
     @classmethod
-    async def find_due(cls, moment: datetime, limit: int) -> list[ObjectId]:
-        """Ids of connections that are to be synced and are not being synced, longest due first."""
-        where = {"nextAttemptAt": {"$lte": moment}, "running.until": {"$not": {"$gt": moment}}}
+    async def find_due(
+        cls, moment: datetime, limit: int, but_of: Collection[Any] = (), *, healthy: bool = False
+    ) -> list[ObjectId]:
+        """Ids of connections that are to be synced and are not being synced, longest due first.
+
+        Args:
+            moment: now.
+            limit: how many at most.
+            but_of: users whose connections are left out.
+            healthy: leave out those whose last sync failed.
+        """
+        where: Raw = {"nextAttemptAt": {"$lte": moment}, "running.until": {"$not": {"$gt": moment}}}
+        where |= {"userId": {"$nin": list(but_of)}} if but_of else {}
+        where |= {"failures": {"$not": {"$gt": 0}}} if healthy else {}
         cursor = cls.raw().find(where, {"_id": 1}).sort("nextAttemptAt", 1).limit(limit)
         return [row["_id"] async for row in cursor]
 

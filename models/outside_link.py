@@ -61,21 +61,25 @@ class OutsideLink(HoldsSecrets, Stored):
         return Place(collection, "accessToken", row["originId"], row["ownerId"])
 
     @classmethod
-    async def claim(cls, kind: LinkKind) -> "OutsideLink | None":
+    async def claim(cls, kind: LinkKind, *, fresh: bool = False) -> "OutsideLink | None":
         """Take the link of a kind that is longest due, for `LEASE`; None where none is due.
 
         One that cannot be read is put off.
+
+        Args:
+            kind: of link.
+            fresh: leave out those whose removal has failed before.
         """
-        while (row := await cls._claim_row(kind)) is not None:
+        while (row := await cls._claim_row(kind, {"attempts": {"$not": {"$gt": 0}}} if fresh else {})) is not None:
             if found := await aside.documents(cls, [row], aside.later("nextAttemptAt")):
                 return found[0]
         return None
 
     @classmethod
-    async def _claim_row(cls, kind: LinkKind) -> Raw | None:
+    async def _claim_row(cls, kind: LinkKind, which: Raw) -> Raw | None:
         moment = now()
-        due, update = {"kind": kind, "nextAttemptAt": {"$lte": moment}}, {"$set": {"nextAttemptAt": moment + LEASE}}
-        return await claim_first(cls, due, "nextAttemptAt", update)
+        due: Raw = {"kind": kind, "nextAttemptAt": {"$lte": moment}, **which}
+        return await claim_first(cls, due, "nextAttemptAt", {"$set": {"nextAttemptAt": moment + LEASE}})
 
     async def put_off(self, at: datetime, reason: str) -> bool:
         """Give a link back that could not be removed, to be tried again then; False where the claim was lost."""

@@ -66,21 +66,24 @@ class RepositoryConnection(HoldsSecrets, Stored):
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def claim_due(cls) -> "RepositoryConnection | None":
+    async def claim_due(cls, *, healthy: bool = False) -> "RepositoryConnection | None":
         """Take the connection whose health check is longest due, for `LEASE`; None where none is due.
 
         One that cannot be read is put off.
+
+        Args:
+            healthy: leave out those whose host did not answer last time.
         """
-        while (row := await cls._claim_row()) is not None:
+        while (row := await cls._claim_row({"failures": {"$not": {"$gt": 0}}} if healthy else {})) is not None:
             if found := await aside.documents(cls, [row], aside.later("nextHealthCheckAt")):
                 return found[0]
         return None
 
     @classmethod
-    async def _claim_row(cls) -> Raw | None:
+    async def _claim_row(cls, which: Raw) -> Raw | None:
         moment = now()
-        due, update = {"nextHealthCheckAt": {"$lte": moment}}, {"$set": {"nextHealthCheckAt": moment + LEASE}}
-        return await claim_first(cls, due, "nextHealthCheckAt", update)
+        due: Raw = {"nextHealthCheckAt": {"$lte": moment}, **which}
+        return await claim_first(cls, due, "nextHealthCheckAt", {"$set": {"nextHealthCheckAt": moment + LEASE}})
 
     @property
     def held(self) -> Raw:

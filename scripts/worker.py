@@ -8,13 +8,11 @@ from typing import Any
 from prometheus_client import start_http_server
 from pymongo import AsyncMongoClient
 
-from app.clock import keep
 from app.database import bind_in_time, connect
-from app.jobs import work
 from app.observability import configure_logging, log
 from app.relations import table
 from app.settings import Settings, load_settings
-from app.work import LOOPS, ensure_jobs, queues
+from app.work import ensure_jobs, work
 from models.base import Raw
 from scripts.target import resolve_uri
 
@@ -29,10 +27,7 @@ async def _run(settings: Settings) -> None:
         await _until_first(_begin(client, settings), stop)
         if not stop.is_set():
             log.info("worker started")
-            jobs = [work(queue, stop, settings.worker_poll_seconds) for queue in queues(settings) if queue]
-            measuring = asyncio.create_task(keep(client))
-            await asyncio.gather(*jobs, *(each(settings, stop) for each in LOOPS))
-            measuring.cancel()
+            await work(settings, stop)
     log.info("worker stopped")
 
 

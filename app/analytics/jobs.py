@@ -1,17 +1,18 @@
 """What the worker does for analytics: rollups go forward, joins are carried out, days recounted, old ones archived."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.analytics.archive import archive_due, rewrite_erased, seal_due
 from app.analytics.joins import carry_out_joins, settle_merges
 from app.analytics.property_days import due_days
 from app.analytics.recount import Found, days_touched, recount_day
-from app.analytics.rollup import WINDOW, MovedOnError, advance
+from app.analytics.rollup import WINDOW, MovedOnError, advance, due_next
 from app.analytics.undo import UNDO, undo_joins
 from app.jobs import Claim, Handler
 from app.observability import log
 from app.settings import Settings
+from app.watching import Watched
 from models.aside import ROW_FAULTS
 from models.base import now
 from models.deletion import Deletion
@@ -27,25 +28,27 @@ _SINCE: Final = timedelta(hours=26)  # a night and what the one before may have 
 _LEDGER: Final = timedelta(days=40)
 _TRIES: Final = 5
 _SHOWN: Final = 100
-APART: Final = (_RECOUNT, _ARCHIVE)
-"""Jobs that may take long, each in a turn of its own: no other waits for them."""
-PERIODIC: Final = {_ROLL_UP: 1.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
+PERIODIC: Final = {_ROLL_UP: 60.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
+WOKEN: Final[dict[str, tuple[Watched, ...]]] = {}
+PLACES: Final[dict[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
     trail = timedelta(seconds=settings.analytics_trail_seconds)
 
-    async def roll_up(claim: Claim) -> None:
+    async def roll_up(claim: Claim) -> datetime | None:
         """Bring the rollups forward as far as they may go."""
         total = 0
         while True:
             joined = await carry_out_joins(most=settings.analytics_most_joined_ids)
+            if not joined and (following := await due_next(trail)) > now():
+                return following
             added = await _advance(trail)
             total += added
             await claim.renew(added=total)
             if added < WINDOW // 10 and not joined:  # a window is smaller where properties are declared
-                return
+                return await due_next(trail)
 
     async def recount(claim: Claim) -> None:
         """Count the days anew that got events lately, and say what differed; settle who turned out to be whom."""

@@ -30,8 +30,9 @@ async def carry_out_joins(limit: int = 200, most: int = MOST_IDS) -> int:
     Returns:
         How many were done, or set aside.
     """
-    await RollupState.ensure()
     rows = await IdentityJoin.raw().find({"due": True, "state": None}).limit(limit).to_list()
+    if rows:
+        await RollupState.ensure()
     for row in rows:
         join = IdentityJoin.from_stored(row)
         done: Raw = {"$unset": {"due": ""}, "$set": {"updatedAt": now()}}

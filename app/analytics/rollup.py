@@ -25,6 +25,7 @@ from models.base import Raw, now
 from models.rollup_state import BEGINNING, RollupState
 
 WINDOW: Final = 10_000
+_IDLE: Final = timedelta(minutes=5)
 _TICK: Final = timedelta(milliseconds=1)
 _MILLISECONDS: Final[CodecOptions[Raw]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_MS
@@ -80,6 +81,15 @@ async def advance(trail: timedelta, window: int = WINDOW) -> int:
         return len(rows)
 
     return await transaction(work)
+
+
+async def due_next(trail: timedelta) -> datetime:
+    """When there is next something to add; where nothing waits, when what comes in from now on could be added."""
+    moment, state = now(), await RollupState.read()
+    waiting = await Analytics.first_received(state.as_of)
+    if waiting is None and moment - state.as_of > _IDLE + trail:
+        return moment  # the state is to be moved on, however little there is to add
+    return (waiting or moment) + trail
 
 
 def delta_of(rows: list[Raw], declared: Mapping[str, list[str]]) -> Delta:

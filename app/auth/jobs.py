@@ -15,10 +15,13 @@ from app.jobs import Claim, Handler
 from app.observability import log
 from app.outgoing import new_client
 from app.settings import Settings
+from app.watching import Watched
 from models.base import now
 
 _CLEANUP: Final = "clean-up-sign-in"
 PERIODIC: Final = {_CLEANUP: 3600.0}
+WOKEN: Final[dict[str, tuple[Watched, ...]]] = {}
+PLACES: Final = {TELL: 4}  # a sender that hangs holds up its own messages alone
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

@@ -7,21 +7,25 @@ transaction with the queue's step. A worker that dies leaves the lease to run ou
 import asyncio
 import random
 import time
-from collections import Counter
 from datetime import timedelta
 from typing import Final
 
-from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.bell import Bell
 from app.cards.webhooks import DeliveryFailed, Sender, sender
 from app.database import transaction
 from app.observability import CARD_EVENTS, log
+from app.places import Place
 from app.settings import Settings
 from models.base import now
 from models.card_event import CardEvent, EventState
 from models.card_queue import LEASE, CardQueue
 
+QUEUES: Final = "card-queues"
+"""The name for which the bell is rung where events were added."""
+_LOOK_SECONDS: Final = 60.0
+_AGAIN_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = timedelta(hours=1)
 _NOTHING_THERE: Final = timedelta(minutes=10)
 
@@ -30,64 +34,90 @@ class LostQueue(Exception):
     """Another worker has the queue, or it is gone: stop, and write no more about it."""
 
 
-async def deliver(settings: Settings, stop: asyncio.Event) -> None:
-    """Deliver events as they fall due until `stop` is set; those in hand are finished."""
+async def deliver(settings: Settings, stop: asyncio.Event, bell: Bell | None = None) -> None:
+    """Deliver events as they fall due until `stop` is set; those in hand are finished.
+
+    Args:
+        settings: of the sender.
+        stop: ends it.
+        bell: rung where events were added; without one it looks by itself.
+    """
+    bell = bell or Bell()
+    stopping = asyncio.create_task(stop.wait())
+    stopping.add_done_callback(lambda _: bell.wake())
     async with sender(settings) as each:
         while not stop.is_set():
+            pause = settings.worker_poll_seconds * random.uniform(1, 1.2)
             try:
-                await deliver_due(each, stop)
+                await deliver_due(each, stop, bell)
+                if bell.is_served:
+                    pause = await _seconds_until_due(each)
             except Exception as error:  # whatever it is, the next queue may be sound
                 log.error("no card event could be claimed", error=type(error).__name__)
-            try:
-                async with asyncio.timeout(settings.worker_poll_seconds * random.uniform(1, 1.2)):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await bell.wait(pause)
+    stopping.cancel()
 
 
-async def deliver_due(each: Sender, stop: asyncio.Event | None = None) -> int:
+async def _seconds_until_due(each: Sender) -> float:
+    """How long nothing is to be delivered, as far as is known here."""
+    due = await CardQueue.next_due()
+    seconds = _LOOK_SECONDS if due is None else min((due - now()).total_seconds(), _LOOK_SECONDS)
+    if seconds > 0:
+        return seconds
+    pausing = each.turns.pause_seconds()  # of the account whose queue is due
+    return _AGAIN_SECONDS if pausing is None else pausing
+
+
+async def deliver_due(each: Sender, stop: asyncio.Event | None = None, bell: Bell | None = None) -> int:
     """Empty the queues that are due, several at once, until none is.
 
-    One account has at most half of the places, so that a slow webhook leaves some to the others.
+    Accounts take turns (`app.places.Turns`), so that a slow webhook leaves places to the others.
 
     Returns:
         How many queues were taken.
     """
-    running: dict[asyncio.Task[None], ObjectId] = {}
-    most = each.settings.webhook_concurrency
+    running: dict[asyncio.Task[None], Place] = {}
+    turns, bell = each.turns, bell or Bell()
     taken = 0
     try:
         while stop is None or not stop.is_set():
-            of_account = Counter(running.values())
-            busy = [account for account, count in of_account.items() if count >= max(1, most // 2)]
-            queue = await CardQueue.claim(busy) if len(running) < most else None
+            queue = await CardQueue.claim(turns.busy()) if turns.is_free() else None
             if queue is not None:
                 taken += 1
-                running[asyncio.create_task(_guarded(queue, each))] = queue.account_id
+                place = turns.begin(queue.account_id)
+                task = asyncio.create_task(_guarded(queue, each, place))
+                task.add_done_callback(lambda _: bell.wake())
+                running[task] = place
             elif running:
-                wait = each.settings.worker_poll_seconds
-                over, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED, timeout=wait)
-                for task in over:
-                    del running[task]
+                await bell.wait(_AGAIN_SECONDS)
             else:
                 break
+            for task in [task for task in running if task.done()]:
+                turns.leave(running.pop(task))
     finally:
         if running:
             await asyncio.wait(running)
+        for place in running.values():
+            turns.leave(place)
     return taken
 
 
-async def _guarded(queue: CardQueue, each: Sender) -> None:
+async def _guarded(queue: CardQueue, each: Sender, place: Place) -> None:
     try:
-        await empty(queue, each)
+        await empty(queue, each, place)
     except LostQueue:
         log.warning("card queue taken over", queue=str(queue.id))
     except Exception as error:  # the lease runs out, and the queue is tried again
         log.error("card queue failed", queue=str(queue.id), exc_info=error)
 
 
-async def empty(queue: CardQueue, each: Sender) -> None:
+async def empty(queue: CardQueue, each: Sender, place: Place | None = None) -> None:
     """Send the events of a claimed queue in their order, until none waits or one fails.
+
+    Args:
+        queue: as it was claimed.
+        each: sends them.
+        place: which they are sent in.
 
     Raises:
         LostQueue: the lease was lost.
@@ -96,11 +126,16 @@ async def empty(queue: CardQueue, each: Sender) -> None:
     while (event := await CardEvent.next_of(queue.id, queue.done + 1)) is not None:
         if time.monotonic() + each.settings.webhook_timeout_seconds > held_until:
             raise LostQueue  # nearly: another worker could send the same event beside us
+        if place is not None:
+            place.goes_on()
+        began = time.monotonic()
         try:
             state: EventState = "delivered" if await each.send(event) else "skipped"
             error = None
+            each.turns.went_well(queue.account_id)
         except DeliveryFailed as failure:
             error = str(failure)
+            each.turns.failed(queue.account_id, time.monotonic() - began)
             if event.attempts + 1 < each.settings.webhook_max_attempts:
                 await _retry_later(queue, event, error, each.settings)
                 CARD_EVENTS.labels("retried").inc()

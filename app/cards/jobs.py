@@ -9,6 +9,7 @@ from app.cards.outbox import Happening, note
 from app.database import transaction
 from app.jobs import Claim, Handler
 from app.settings import Settings
+from app.watching import Watched
 from models.aside import ROW_FAULTS, tell
 from models.base import Raw
 from models.card import Card
@@ -16,7 +17,9 @@ from models.card_event import CardEvent
 
 _FAN_OUT: Final = "fan-out-spending-profiles"
 _BATCH: Final = 200
-PERIODIC: Final = {_FAN_OUT: 2.0}
+PERIODIC: Final = {_FAN_OUT: 300.0}
+WOKEN: Final = {_FAN_OUT: (Watched(CardEvent, "fanOutAfter"),)}
+PLACES: Final[dict[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

@@ -15,6 +15,7 @@ from app.body import dump_json
 from app.cards.queries import read_cards
 from app.cards.views import profile_view
 from app.outgoing import new_client
+from app.places import Turns
 from app.settings import Settings
 from app.signatures import standard_webhook
 from app.users.views import current
@@ -31,12 +32,13 @@ class DeliveryFailed(Exception):
 
 
 class Sender:
-    """Sends events; one to a worker."""
+    """Sends events; one to a worker. `turns` are those of the accounts."""
 
     def __init__(self, client: httpx2.AsyncClient, keys: WebhookKeys, settings: Settings) -> None:
         self._client = client
         self._keys = keys
         self.settings = settings
+        self.turns = Turns(settings.webhook_concurrency)
 
     async def send(self, event: CardEvent) -> bool:
         """Send one event.
@@ -86,7 +88,7 @@ class Sender:
 @asynccontextmanager
 async def sender(settings: Settings) -> AsyncIterator[Sender]:
     """A sender with connections of its own."""
-    limits = httpx2.Limits(max_connections=settings.webhook_concurrency * 2)
+    limits = httpx2.Limits(max_connections=None)
     async with new_client(settings, timeout=settings.webhook_timeout_seconds, limits=limits) as client:
         yield Sender(client, load_webhook_keys(settings), settings)
 

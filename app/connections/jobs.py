@@ -1,19 +1,21 @@
 """What the worker does for bank connections: syncs those that are due, gives up access to those that went."""
 
-import asyncio
+from datetime import datetime
 from typing import Final
 
 from bson import ObjectId
 
 from app.connections.access import provider_of
 from app.connections.provider import LoginNeeded, Revoked
-from app.connections.syncs import sync_due
+from app.connections.syncs import JOB_SECONDS, begin_due, sync
 from app.jobs import Claim, Handler
 from app.keyring import load_keyring
 from app.observability import log
 from app.outgoing import TryLater
 from app.outside_links import remove_due
+from app.places import LeftOut, Taken, work_off
 from app.settings import Settings
+from app.watching import Watched
 from models.aside import ROW_FAULTS, later, tell
 from models.base import now
 from models.connection import Connection
@@ -22,36 +24,39 @@ from models.outside_link import OutsideLink
 _SYNC: Final = "sync-connections"
 _UNLINK: Final = "remove-bank-links"
 _AT_ONCE: Final = 4
-PERIODIC: Final = {_SYNC: 5.0, _UNLINK: 5.0}
+PERIODIC: Final = {_SYNC: 300.0, _UNLINK: 300.0}
+WOKEN: Final = {_SYNC: (Watched(Connection, "nextAttemptAt"),), _UNLINK: (Watched(OutsideLink, "nextAttemptAt"),)}
+PLACES: Final[dict[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
     keyring = load_keyring(settings)
 
-    async def sync_connections(claim: Claim) -> None:
+    async def sync_connections(claim: Claim) -> datetime | None:
         """Sync the connections that are due, a few at a time."""
-        total = 0
-        while due := await Connection.find_due(now(), _AT_ONCE):
-            running = {asyncio.ensure_future(_sync(connection_id)) for connection_id in due}
-            while running:
-                _, running = await asyncio.wait(running, timeout=10)
-                await claim.renew(synced=total + len(due) - len(running))
-            total += len(due)
 
-    async def _sync(connection_id: ObjectId) -> None:
+        async def take(left_out: LeftOut) -> Taken | None:
+            while due := await Connection.find_due(now(), 1, left_out.tenants, healthy=left_out.failed):
+                if (begun := await _begin(due[0])) is not None:
+                    return Taken(_sync(begun), begun.user_id, begun.failures > 0)
+            return None
+
+        await work_off(_AT_ONCE, take, lambda done: claim.renew(synced=done))
+        return await Connection.earliest("nextAttemptAt")
+
+    async def _sync(connection: Connection) -> None:
         try:
-            await sync_due(connection_id, settings, keyring)
+            await sync(connection, settings, keyring, JOB_SECONDS)
         except Exception as error:
-            log.error("sync failed", connection=str(connection_id), exc_info=error)
+            log.error("sync failed", connection=str(connection.id), exc_info=error)
             if isinstance(error, ROW_FAULTS):
-                tell(Connection, connection_id, error)
-                where = {"_id": connection_id, "nextAttemptAt": {"$lte": now()}}
-                await Connection.raw().update_one(where, {"$set": later("nextAttemptAt")})
+                await _put_off(ObjectId(connection.id), error)
 
-    async def remove_links(claim: Claim) -> None:
+    async def remove_links(claim: Claim) -> datetime | None:
         """Give up the access to banks whose connections went or were disconnected."""
         await remove_due("bank", remove, keyring, claim)
+        return await OutsideLink.earliest("nextAttemptAt", {"kind": "bank"})
 
     async def remove(link: OutsideLink, token: str) -> None:
         if await _is_shared(link):
@@ -63,6 +68,21 @@ def handlers(settings: Settings) -> dict[str, Handler]:
                 raise TryLater(error.reason) from None
 
     return {_SYNC: sync_connections, _UNLINK: remove_links}
+
+
+async def _begin(connection_id: ObjectId) -> Connection | None:
+    """Begin a sync; one that cannot be read is put off."""
+    try:
+        return await begin_due(connection_id)
+    except ROW_FAULTS as error:
+        await _put_off(connection_id, error)
+        return None
+
+
+async def _put_off(connection_id: ObjectId, error: Exception) -> None:
+    tell(Connection, connection_id, error)
+    where = {"_id": connection_id, "nextAttemptAt": {"$lte": now()}}
+    await Connection.raw().update_one(where, {"$set": later("nextAttemptAt")})
 
 
 async def _is_shared(link: OutsideLink) -> bool:

@@ -89,15 +89,20 @@ def _disconnected(connection: Connection) -> Disconnected:
     return Disconnected("the connection has no token", extra={"statusReason": connection.status_reason})
 
 
-async def sync_due(connection_id: ObjectId, settings: Settings, keyring: KeyRing) -> None:
-    """Sync a connection whose time has come, if nobody else does."""
+async def begin_due(connection_id: ObjectId) -> Connection | None:
+    """Begin the sync of a connection whose time has come; None where somebody else has, or there is no token."""
     begun = await Connection.begin_sync(connection_id, now() + LEASE)
     if begun is None:
         await Connection.raw().update_one(
             {"_id": connection_id, "accessToken": {"$exists": False}}, {"$unset": {"nextAttemptAt": ""}}
         )
-        return
-    await sync(begun, settings, keyring, JOB_SECONDS)
+    return begun
+
+
+async def sync_due(connection_id: ObjectId, settings: Settings, keyring: KeyRing) -> None:
+    """Sync a connection whose time has come, if nobody else does."""
+    if (begun := await begin_due(connection_id)) is not None:
+        await sync(begun, settings, keyring, JOB_SECONDS)
 
 
 async def sync(

@@ -1,6 +1,7 @@
 """What the worker does for deletions: goes on with large ones, and sweeps again for what came late."""
 
 import time
+from datetime import datetime
 from itertools import groupby
 from typing import Final
 
@@ -11,6 +12,7 @@ from app.observability import log
 from app.relations.delete import SWEEP_JOB, sweep_again
 from app.relations.sweep import sweep
 from app.settings import Settings
+from app.watching import Watched
 from models.aside import ROW_FAULTS, put_off
 from models.base import now
 from models.deletion import Deletion
@@ -18,7 +20,9 @@ from models.deletion import Deletion
 _LATE_SWEEPS: Final = "late-sweeps"
 _BATCH: Final = 500
 _GROUP: Final = 100
-PERIODIC: Final = {_LATE_SWEEPS: 5.0}
+PERIODIC: Final = {_LATE_SWEEPS: 300.0}
+WOKEN: Final = {_LATE_SWEEPS: (Watched(Deletion, "nextSweepAt"),)}
+PLACES: Final = {SWEEP_JOB: 2}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
@@ -33,7 +37,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             if ledger is not None:
                 await claim.renew(deleted=ledger.deleted, nulled=ledger.nulled)
 
-    async def late_sweeps(claim: Claim) -> None:
+    async def late_sweeps(claim: Claim) -> datetime | None:
         """Sweep again after what was deleted, for what was under way at the time."""
         while due := await Deletion.find_due(now(), _BATCH):
             for group in _groups(due):
@@ -41,6 +45,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
                 await claim.renew()
                 if removed:
                     log.warning("late arrivals of deleted documents", root=group[0].root, removed=removed)
+        return await Deletion.earliest("nextSweepAt")
 
     return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps}
 

@@ -1,16 +1,19 @@
 """What the worker does for repositories: processes webhook events, looks at health, removes webhooks."""
 
+from datetime import datetime
 from typing import Final
 
 from app.jobs import Claim, Handler
 from app.keyring import load_keyring
 from app.outside_links import remove_due
+from app.places import LeftOut, Taken, work_off
 from app.repositories.health import check
 from app.repositories.hosts import git_host
 from app.repositories.inbox import process
 from app.repositories.urls import host_id, stored_repository
 from app.repositories.webhooks import delivery_url, remove_webhook
 from app.settings import Settings
+from app.watching import Watched
 from models import aside
 from models.aside import ROW_FAULTS
 from models.outside_link import OutsideLink
@@ -21,7 +24,14 @@ _EVENTS: Final = "process-webhook-events"
 _HEALTH: Final = "check-repositories"
 _UNLINK: Final = "remove-webhooks"
 _BATCH: Final = 50
-PERIODIC: Final = {_EVENTS: 2.0, _HEALTH: 5.0, _UNLINK: 5.0}
+_AT_ONCE: Final = 8
+PERIODIC: Final = {_EVENTS: 300.0, _HEALTH: 300.0, _UNLINK: 300.0}
+WOKEN: Final = {
+    _EVENTS: (Watched(WebhookEvent, "receivedAt"),),
+    _HEALTH: (Watched(RepositoryConnection, "nextHealthCheckAt"),),
+    _UNLINK: (Watched(OutsideLink, "nextAttemptAt"),),
+}
+PLACES: Final[dict[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
@@ -38,20 +48,26 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             if not any(done):
                 return  # of connections that are gone; the sweep removes them
 
-    async def check_repositories(claim: Claim) -> None:
-        """Look at the health of the connections that are due."""
-        total = 0
-        while (connection := await RepositoryConnection.claim_due()) is not None:
+    async def check_repositories(claim: Claim) -> datetime | None:
+        """Look at the health of the connections that are due, several at a time: a host may hang."""
+
+        async def take(left_out: LeftOut) -> Taken | None:
+            connection = await RepositoryConnection.claim_due(healthy=left_out.failed)
+            return None if connection is None else Taken(look_at(connection), None, connection.failures > 0)
+
+        async def look_at(connection: RepositoryConnection) -> None:
             try:
                 await check(connection, settings, keyring)
             except ROW_FAULTS as error:
                 await aside.put_off(connection, "nextHealthCheckAt", error)
-            total += 1
-            await claim.renew(checked=total)
 
-    async def remove_webhooks(claim: Claim) -> None:
+        await work_off(_AT_ONCE, take, lambda done: claim.renew(checked=done))
+        return await RepositoryConnection.earliest("nextHealthCheckAt")
+
+    async def remove_webhooks(claim: Claim) -> datetime | None:
         """Remove the webhooks of connections that went, were deactivated, or have another repository now."""
         await remove_due("repository", remove, keyring, claim)
+        return await OutsideLink.earliest("nextAttemptAt", {"kind": "repository"})
 
     async def remove(link: OutsideLink, token: str) -> None:
         details = link.details

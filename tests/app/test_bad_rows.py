@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app import jobs
+from app import dispatch
+from app.bell import Bell
 from app.cards import delivery
 from app.cards.jobs import tell_batch
+from app.dispatch import Dispatcher
 from app.jobs import Claim, claim, ensure_periodic, keep_jobs, pull_in, run_one
 from app.observability import SET_ASIDE
 from app.relations import jobs as relations
@@ -247,7 +249,7 @@ async def test_the_loops_of_a_worker_outlive_whatever_a_row_brings(
 ) -> None:
     """Delivery and jobs: a fault that nobody foresaw is told, and the loop comes by again."""
     settings = base_settings.model_copy(update={"worker_poll_seconds": 0.01})
-    for name, loop in (("deliver_due", delivery.deliver), ("run_one", None)):
+    for name, module in (("deliver_due", delivery), ("upcoming", dispatch)):
         stop, calls = asyncio.Event(), list[int]()
 
         async def odd(*_: Any, calls: list[int] = calls, stop: asyncio.Event = stop) -> None:
@@ -256,6 +258,7 @@ async def test_the_loops_of_a_worker_outlive_whatever_a_row_brings(
                 stop.set()
             raise TypeError("odd")
 
-        monkeypatch.setattr(delivery if loop else jobs, name, odd)
-        await (loop(settings, stop) if loop else jobs.work({}, stop, 0.01))
+        monkeypatch.setattr(module, name, odd)
+        loop = delivery.deliver(settings, stop) if module is delivery else Dispatcher({}, Bell(), 0.01).work(stop)
+        await loop
         assert len(calls) == 3

@@ -8,13 +8,19 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from math import floor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo.hello import Hello
+from pymongo.monitoring import ServerHeartbeatStartedEvent, ServerHeartbeatSucceededEvent
 
+from app.clock import DatabaseClock
+from app.database import connect
 from app.jobs import claim, pull_in
+from app.settings import Settings
 from models.base import now
 from models.clock import Clock
 from models.job import Job
@@ -54,6 +60,42 @@ def test_a_database_whose_clock_was_set_is_followed() -> None:
     clock.measured(8600.0, 20, 20)
     assert clock._zero is not None
     assert abs(clock._zero - 8580) < 0.01
+
+
+async def test_the_drivers_heartbeats_tell_the_time(
+    base_settings: Settings, mongodb_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("app.clock.CLOCK", clock)
+    async with connect(base_settings, mongodb_uri) as client:
+        await client.admin.command("ping")
+    assert clock.is_measured
+    assert abs(clock.ahead()) < 5
+
+
+TOLD = datetime(2030, 1, 1)  # as the driver decodes it: UTC
+
+
+@pytest.mark.parametrize(
+    ("reply", "awaited", "believed"),
+    [
+        ({"isWritablePrimary": True, "localTime": TOLD}, False, True),
+        ({"isWritablePrimary": False, "secondary": True, "localTime": TOLD}, False, False),
+        ({"isWritablePrimary": True, "localTime": TOLD}, True, False),
+        ({"isWritablePrimary": True}, False, False),
+    ],
+    ids=["primary", "secondary", "held back", "without"],
+)
+def test_only_the_primary_is_believed_and_only_an_answer_that_was_not_held_back(
+    reply: dict[str, Any], awaited: bool, believed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, reader, member = Clock(), DatabaseClock(), ("db", 27017)
+    monkeypatch.setattr("app.clock.CLOCK", clock)
+    reader.started(ServerHeartbeatStartedEvent(member, awaited))
+    reader.succeeded(ServerHeartbeatSucceededEvent(0.01, Hello({"ok": 1, "setName": "rs0", **reply}), member, awaited))
+    assert clock.is_measured is believed
+    if believed:
+        assert abs(clock.time() - TOLD.replace(tzinfo=UTC).timestamp()) < 5
 
 
 @pytest.mark.usefixtures("database")

@@ -1,15 +1,26 @@
-"""The worker's queues: each kind of job in one of them, so that a long job of one domain holds up no other."""
+"""What a worker does: each kind of job has a handler, and those that are due seldom are woken."""
 
+from app import work
 from app.settings import Settings
-from app.work import handlers, queues
+
+SELDOM = 60.0
+"""Seconds from which on a period is no look-out for what others write."""
 
 
-def test_every_kind_of_job_is_in_one_queue(base_settings: Settings) -> None:
-    kinds = [kind for queue in queues(base_settings) for kind in queue]
-    assert sorted(kinds) == sorted(handlers(base_settings))
-    assert len(set(kinds)) == len(kinds)
+def test_every_periodic_job_has_a_handler(base_settings: Settings) -> None:
+    periodic = {kind for domain in work.DOMAINS for kind in domain.PERIODIC}
+    assert periodic <= work.handlers(base_settings).keys()
+    assert work.WOKEN.keys() <= periodic
+    assert work.PLACES.keys() <= work.handlers(base_settings).keys()
 
 
-def test_sweeps_do_not_wait_for_analytics(base_settings: Settings) -> None:
-    queue = next(queue for queue in queues(base_settings) if "sweep-deletion" in queue)
-    assert set(queue) == {"sweep-deletion", "late-sweeps"}
+def test_no_job_is_due_so_often_that_an_idle_worker_is_busy() -> None:
+    assert [kind for domain in work.DOMAINS for kind, seconds in domain.PERIODIC.items() if seconds < SELDOM] == []
+
+
+def test_what_speaks_to_nobody_outside_is_a_job_of_its_own(base_settings: Settings) -> None:
+    """Deliveries apart from checks, sweeps apart from analytics: each kind has places of its own."""
+    kinds = work.handlers(base_settings)
+    assert {"process-webhook-events", "check-repositories", "remove-webhooks", "sync-connections"} <= kinds.keys()
+    assert {"sweep-deletion", "late-sweeps", "roll-up-analytics", "archive-analytics"} <= kinds.keys()
+    assert all(count >= 1 for count in work.PLACES.values())

@@ -35,6 +35,7 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "Guard.count_up": [lambda: Guard.count_up(ObjectId(), ObjectId(), session=None)],
     "CardQueue.next_sequences": [lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)],
     "CardQueue.claim": [CardQueue.claim, lambda: CardQueue.claim([ObjectId()])],
+    "CardQueue.next_due": [CardQueue.next_due],
     "CardQueue.step": [lambda: then(lambda found: found.step(session=None))],
     "CardQueue.release": [lambda: then(lambda found: found.release(NOW))],
     "CardQueue.remove": [lambda: then(lambda found: found.remove(session=None))],

@@ -11,6 +11,7 @@ from app.database import transaction
 from models.bank_account import BankAccount
 from models.base import now
 from models.connection import Connection, Named
+from models.deletion import Deletion
 from models.invitation import Invitation
 from models.outside_link import OutsideLink
 from models.project import Project
@@ -135,7 +136,16 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: Invitation.list_newest(Invitation.open_in(PROJECTS[3]), 5),
     ],
     "Stored.find_by_id": [lambda: Connection.find_by_id(CONNECTIONS[0])],
-    "Connection.find_due": [lambda: Connection.find_due(now(), 5)],
+    "Stored.earliest": [
+        lambda: Deletion.earliest("nextSweepAt"),
+        lambda: Connection.earliest("nextAttemptAt"),
+        lambda: RepositoryConnection.earliest("nextHealthCheckAt"),
+        lambda: OutsideLink.earliest("nextAttemptAt", {"kind": "bank"}),
+    ],
+    "Connection.find_due": [
+        lambda: Connection.find_due(now(), 5),
+        lambda: Connection.find_due(now(), 1, [ObjectId()], healthy=True),
+    ],
     "Connection.begin_sync": [lambda: Connection.begin_sync(CONNECTIONS[1], SOON)],
     "Connection.renew": [renewed],
     "Connection.note_progress": [page],
@@ -168,12 +178,15 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Invitation.withdraw": [lambda: Invitation.withdraw(PROJECTS[0], ObjectId())],
     "Invitation.count_of": [lambda: Invitation.count_of(PROJECTS[0])],
     "RepositoryConnection.find_by_project": [lambda: RepositoryConnection.find_by_project(PROJECTS[0])],
-    "RepositoryConnection.claim_due": [RepositoryConnection.claim_due],
+    "RepositoryConnection.claim_due": [
+        RepositoryConnection.claim_due,
+        lambda: RepositoryConnection.claim_due(healthy=True),
+    ],
     "WebhookEvent.find_waiting": [lambda: WebhookEvent.find_waiting(5)],
     "WebhookEvent.list_of": [events],
     "WebhookEvent.settle": [settled],
     "WebhookEvent.refill": [settled],
-    "OutsideLink.claim": [lambda: OutsideLink.claim("bank")],
+    "OutsideLink.claim": [lambda: OutsideLink.claim("bank"), lambda: OutsideLink.claim("bank", fresh=True)],
     "OutsideLink.put_off": [put_off],
     "OutsideLink.remove": [removed],
     "OutsideLink.add_all": [linked],
