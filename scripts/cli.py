@@ -38,6 +38,7 @@ COMMANDS: Final = {
         "scripts.bench.overload:main",
         "Overload a Satchel and a bare handler, and compare what they serve.",
     ),
+    "bench-idle": ("scripts.bench.idle:main", "Count what an idle Satchel asks of MongoDB, and how late jobs begin."),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }
 """Name -> (`module:attribute`, its line in `--help`). The attribute is a function, or a typer app with commands."""

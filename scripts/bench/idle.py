@@ -1,0 +1,148 @@
+"""`python -m scripts bench-idle`: what does a Satchel ask of its database when nobody asks anything of it?
+
+And are jobs begun in time all the same, that another process makes? Server, workers and MongoDB are processes of their
+own, as `make run` has them.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Final
+
+import typer
+from bson import ObjectId
+from pymongo import MongoClient
+from rich.console import Console
+from rich.progress import Progress
+
+from app.database import bind, connect
+from app.settings import Settings
+from indexes.sync import apply, plan
+from models.base import Raw, now
+from models.job import Job
+from scripts.bench.processes import BenchError, Server, cpu_seconds, end_at_sigterm, environment, stop
+from scripts.bench.report import machine
+from scripts.children import Child
+from scripts.migrate import take_steps
+from scripts.mongod import Embedded, MongodError, start_mongod
+from scripts.serve import FACTORY
+
+GOALS: Final = {"operationsPerSecond": 1.0, "lateP95": 1.0}
+_SETTLE: Final = 25.0
+"""Seconds until what a start brings along is over."""
+_COUNTED: Final = ("insert", "query", "update", "delete", "getmore", "command")
+_KIND: Final = "sweep-deletion"  # of a deletion that is not there: nothing is done but to begin and end it
+
+
+def main(
+    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long operations are counted.")] = 60,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="Workers beside the server.")] = 1,
+    jobs: Annotated[int, typer.Option(min=10, max=1000, help="Jobs that are made to see how late they begin.")] = 100,
+) -> None:
+    """Count operations and CPU of an idle Satchel, then how late jobs begin. Exits 1 where a goal is missed."""
+    end_at_sigterm()
+    try:
+        found = _measure(seconds, workers, jobs)
+    except (BenchError, MongodError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(json.dumps(found, indent=2))
+    if any(found[name] >= goal for name, goal in GOALS.items()):
+        raise typer.Exit(1)
+
+
+def _measure(seconds: float, workers: int, jobs: int) -> dict[str, Any]:
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+        task = progress.add_task("Starting ...", total=None)
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
+        mongod = stack.enter_context(start_mongod(folder))
+        chosen: dict[str, Any] = {"mongodb_uri": mongod.uri, "data_dir": folder, "environment": "development"}
+        settings = Settings.model_validate(chosen)
+        asyncio.run(_prepare(settings, mongod.uri))
+        variables = environment(list(chosen.items()))
+        server = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
+        pids = {"server": server.process.pid, "mongod": mongod.process.pid}
+        for number in range(workers):
+            pids[f"worker{number}"] = _worker(stack, number, variables, folder).process.pid
+        where = machine("")
+        progress.update(task, description="Settling ...")
+        time.sleep(_SETTLE)
+        progress.update(task, description="Counting ...")
+        counted = _count(mongod, pids, seconds)
+        progress.update(task, description="Making jobs ...")
+        late = asyncio.run(_lateness(settings, mongod.uri, jobs))
+        return {"machine": where, "workers": workers, "seconds": seconds, **counted, **late, "goals": GOALS}
+
+
+async def _prepare(settings: Settings, uri: str) -> None:
+    async with connect(settings, uri, bounded=False) as client:
+        database = await bind(client, settings)
+        await apply(database, await plan(database))
+        await take_steps(database)
+
+
+def _worker(stack: ExitStack, number: int, variables: dict[str, str], folder: Path) -> Child:
+    child = Child.start(f"worker{number}", ["worker"], environment=variables, log=folder / f"worker{number}.log")
+    stack.callback(stop, child.process)
+    return child
+
+
+def _count(mongod: Embedded, pids: dict[str, int], seconds: float) -> dict[str, Any]:
+    """Operations a second by kind, without the one by which they are counted, and shares of a core."""
+    with MongoClient[Raw](mongod.uri, serverMonitoringMode="poll", heartbeatFrequencyMS=3_600_000) as client:
+        client.admin.command("ping")
+        began, before, used = time.monotonic(), _operations(client), _cpu(pids)
+        time.sleep(seconds)
+        took, after, then = time.monotonic() - began, _operations(client), _cpu(pids)
+    after["command"] -= 1
+    rates = {name: round((after[name] - before[name]) / took, 3) for name in _COUNTED}
+    shares = {name: round(100 * (then[name] - used[name]) / took, 2) for name in pids}
+    return {"operationsPerSecond": round(sum(rates.values()), 3), "operations": rates, "cpuPercent": shares}
+
+
+def _operations(client: MongoClient[Raw]) -> dict[str, int]:
+    counters = client.admin.command("serverStatus")["opcounters"]
+    return {name: int(counters[name]) for name in _COUNTED}
+
+
+def _cpu(pids: dict[str, int]) -> dict[str, float]:
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+
+async def _lateness(settings: Settings, uri: str, jobs: int) -> dict[str, Any]:
+    """Make jobs one by one, due at once or some seconds ahead; how many seconds after that each was done."""
+    async with connect(settings, uri, bounded=False) as client:
+        await bind(client, settings)
+        ids = []
+        for number in range(jobs):
+            await asyncio.sleep(random.uniform(0.1, 0.7))
+            ahead = timedelta(seconds=random.uniform(0, 5) if number % 2 else 0)
+            job = Job(id=ObjectId(), kind=_KIND, run_at=now() + ahead)
+            await job.add()
+            ids.append(job.id)
+        late = await _late(ids)
+    cuts = quantiles(late, n=20)
+    return {"jobs": jobs, "lateP50": round(cuts[9], 3), "lateP95": round(cuts[18], 3), "lateMax": round(max(late), 3)}
+
+
+async def _late(ids: Sequence[Any]) -> list[float]:
+    deadline = time.monotonic() + 60
+    done = {"_id": {"$in": list(ids)}, "state": "done"}
+    while (found := await Job.raw().count_documents(done)) < len(ids):
+        if time.monotonic() > deadline:
+            raise BenchError(f"{len(ids) - found} of {len(ids)} jobs were not done a minute after the last was made")
+        await asyncio.sleep(0.5)
+    rows = await Job.raw().find(done, {"runAt": 1, "lastRunAt": 1}).to_list()
+    return [_seconds(row["lastRunAt"], row["runAt"]) for row in rows]
+
+
+def _seconds(later: datetime, earlier: datetime) -> float:
+    return (later - earlier).total_seconds()
