@@ -107,8 +107,10 @@ def _named(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _update(stored: BankAccount, fields: dict[str, Any], session: AsyncClientSession) -> None:
+    """Change what is told otherwise; one that is there again is read from its beginning."""
     if any(getattr(stored, name) != value for name, value in fields.items()):
-        await BankAccount.change({"_id": stored.id}, _named(fields), session=session)
+        again = {"syncedAt": None} if (stored.status, fields["status"]) == ("closed", "open") else {}
+        await BankAccount.change({"_id": stored.id}, _named(fields) | again, session=session)
 
 
 async def insert(

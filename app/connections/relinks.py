@@ -53,11 +53,11 @@ def _is_surely(old: BankAccount, new: ToldAccount) -> bool:
 
 
 def _may_be(old: BankAccount, new: ToldAccount) -> bool:
-    """Whether nothing speaks against it, and the digits, or name and type, for it."""
+    """Whether nothing speaks against it; where digits are not known, one of the same type may have another name."""
     digits, banks = (old.last_four, new.last_four), (old.institution, new.institution)
     if old.currency != new.currency or _differ(*digits) or _differ(*banks) or new.status == "closed":
         return False
-    return (None not in digits) or (old.name, old.type) == (new.name, new.type)
+    return None not in digits or old.type == new.type
 
 
 def _differ(one: str | None, other: str | None) -> bool:

@@ -28,7 +28,7 @@ from models.clock import CLOCK
 from models.connection import Connection
 from models.outside_link import OutsideLink
 from models.transaction import Transaction
-from tests.app.connections.answers import ANSWERS, REPEATING
+from tests.app.connections.answers import ANSWERS, REPEATING, Answer, request_of
 from tests.app.connections.killing import DOOMED, Died, Killer
 from tests.app.connections.test_property import Bank
 from tests.outside.server import Asked, Told
@@ -60,11 +60,28 @@ class World:
 
 @dataclass
 class Script:
-    """What comes in between of a sync, by the number of the request to the provider."""
+    """What comes in between of a sync.
 
-    answers: dict[int, str] = field(default_factory=dict)
+    Attributes:
+        answers: a request (`REQUESTS`), its answer by name, and whether it is answered so every time.
+        meanwhile: what happens before a request is answered, by its number.
+        count: of requests so far.
+        frozen: what is stored once another has taken over: this sync may change it no more.
+    """
+
+    answers: list[tuple[str, str, bool]] = field(default_factory=list)
     meanwhile: tuple[int, Callable[[], Awaitable[None]]] | None = None
     count: int = 0
+    frozen: list[Any] | None = None
+
+    def answer_to(self, request: str) -> Answer | None:
+        """What is answered instead of the truth, if anything."""
+        for each in self.answers:
+            if each[0] == request:
+                if not each[2]:
+                    self.answers.remove(each)
+                return ANSWERS[each[1]]
+        return None
 
 
 class Acting:
@@ -79,6 +96,7 @@ class Acting:
         for document in (Connection, BankAccount, Transaction, OutsideLink):
             await document.raw().delete_many({})
         CLOCK._zero = self.world.zero
+        self.honest, self.toggled = True, False
         self.tokens, self.labels, self.script = 0, 0, Script()
         self.login = Login("enr_model")
         for name, digits in (("Checking", "1111"), ("Savings", "2222")):
@@ -106,16 +124,30 @@ class Acting:
     async def _answer(self, asked: Asked) -> Told:
         number, self.script.count = self.script.count, self.script.count + 1
         if self.script.meanwhile is not None and self.script.meanwhile[0] <= number:
-            (_, happen), self.script.meanwhile = self.script.meanwhile, None
-            with suppress(*REFUSALS):
-                await happen()
-        fault = ANSWERS.get(self.script.answers.pop(number, ""))
+            await self._interrupt()
+        fault = self.script.answer_to(request_of(asked))
         answer = fault if isinstance(fault, Told) else self.world.banks.serve(asked)
         if fault is not None and not isinstance(fault, Told):
             answer = fault(asked, answer)
         if asked.path.endswith("/transactions") and answer.status == 200 and answer.raw is None and not answer.cut:
             REPEATING.last = answer
         return answer
+
+    async def _interrupt(self) -> None:
+        """Have happen what the script says, and note whether it took the connection over."""
+        script, before = self.script, (await self._found()).sync_fence
+        assert script.meanwhile is not None
+        (_, happen), script.meanwhile = script.meanwhile, None
+        self.script = Script()
+        with suppress(*REFUSALS):
+            await happen()
+        self.script = script
+        found = await self._found()
+        if found.sync_fence != before or found.running is None:
+            script.frozen = await self._all_rows()
+
+    async def _all_rows(self) -> list[Any]:
+        return [await each.raw().find({}).to_list() for each in (Connection, BankAccount, Transaction)]
 
     def _change(self, change: str, account: int, place: int, age: int) -> None:
         account_id = self.bank.accounts[account]
@@ -128,6 +160,8 @@ class Acting:
         self.changed += [(account_id, key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
 
     def _toggle(self, account_id: str) -> None:
+        """An account goes or comes back, of which no webhook tells."""
+        self.toggled = True
         if account_id in self.away:
             self.login.accounts[account_id] = self.away.pop(account_id)
         elif account_id in self.login.accounts:
@@ -176,8 +210,10 @@ class Acting:
         await take({"type": "transactions.processed", "timestamp": rfc3339(now()), "payload": {"transactions": rows}})
 
     async def _news(self) -> None:
+        self._change("add", 0, 0, 30)
         self._change("add", 0, 0, 0)
         await self._hear()
+        self.changed.clear()
 
     async def _relink(self) -> None:
         """The person signs in at the bank again: the login is well, and its token a new one."""

@@ -48,3 +48,15 @@ ANSWERS: Final[dict[str, Answer]] = {
     "shuffled": shuffled,
     "doubled": doubled,
 }
+LIES: Final = frozenset({"400", "404", "410", "422", "empty", "repeated"})
+"""Answers after which only a pass over everything is sure to find what is there."""
+REQUESTS: Final = ("accounts", "balance", "page", "further", "one")
+"""What a sync asks for, in this order; `further` is a page that follows another."""
+
+
+def request_of(asked: Asked) -> str:
+    """Which of `REQUESTS` it is."""
+    last = asked.path.rpartition("/")[2]
+    if last == "transactions":
+        return "further" if "from_id" in asked.query else "page"
+    return {"accounts": "accounts", "balances": "balance"}.get(last, "one")

@@ -287,7 +287,7 @@ def after(**fields: Any) -> ToldAccount:
         ([{"currency": "EUR"}], {}, "new"),
         ([{"last_four": "9"}], {}, "new"),
         ([{"institution": "other"}], {}, "new"),
-        ([{"last_four": None, "name": "My account"}], {}, "new"),
+        ([{"last_four": None, "name": "My account"}], {}, "asked"),
         ([{"last_four": None, "type": "savings"}], {}, "new"),
         ([{"name": "My account"}], {"status": "closed"}, "new"),
     ],

@@ -27,7 +27,7 @@ from models.connection import Connection, Undecided
 from models.outside_link import OutsideLink
 from models.transaction import Transaction
 from tests.app.connections.acting import Acting, Script, World
-from tests.app.connections.answers import ANSWERS
+from tests.app.connections.answers import ANSWERS, LIES, REQUESTS
 from tests.app.connections.killing import Killer
 from tests.cast import Cast
 from tests.outside.server import Told
@@ -43,9 +43,11 @@ MEANWHILE: Final = ("news", "hear", "sync", "steal", "relink", "disconnect", "re
 class Story(Acting, RuleBasedStateMachine):
     """One connection, its bank, its person, and the worker."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(synced=st.booleans())
+    def begin(self, synced: bool) -> None:
         self.run(self._begin())
+        if synced:
+            self.run(self._sync())
 
     @rule(
         change=st.sampled_from(CHANGES),
@@ -72,7 +74,9 @@ class Story(Acting, RuleBasedStateMachine):
 
     @rule(lost=st.booleans())
     def a_webhook_comes_or_is_lost(self, lost: bool) -> None:
-        if not lost:
+        if lost:
+            self.honest = self.honest and not self.changed
+        else:
             self.run(self._hear())
         self.changed.clear()
 
@@ -82,22 +86,29 @@ class Story(Acting, RuleBasedStateMachine):
 
     @rule(
         by=st.sampled_from(("worker", "worker", "hand", "short")),
-        answers=st.dictionaries(st.integers(0, 9), st.sampled_from(sorted(ANSWERS)), max_size=2),
-        dies=st.none() | st.tuples(st.integers(0, 30), st.booleans()),
-        meanwhile=st.none()
-        | st.tuples(
-            st.integers(0, 6),
-            st.sampled_from(("news", "hear", "sync", "steal", "relink", "disconnect", "rename", "renew")),
+        answers=st.lists(
+            st.tuples(st.sampled_from(REQUESTS), st.sampled_from(sorted(ANSWERS)), st.booleans()), max_size=2
         ),
+        dies=st.none() | st.tuples(st.integers(0, 30), st.booleans()),
+        meanwhile=st.none() | st.tuples(st.integers(0, 6), st.sampled_from(MEANWHILE)),
     )
     def a_sync(
-        self, by: str, answers: dict[int, str], dies: tuple[int, bool] | None, meanwhile: tuple[int, str] | None
+        self,
+        by: str,
+        answers: list[tuple[str, str, bool]],
+        dies: tuple[int, bool] | None,
+        meanwhile: tuple[int, str] | None,
     ) -> None:
-        self.script = Script(answers, (meanwhile[0], getattr(self, f"_{meanwhile[1]}")) if meanwhile else None)
-        seconds = 0.3 if "silent" in answers.values() else 10.0
-        settings = self.world.settings.model_copy(update={"outgoing_timeout_seconds": seconds})
+        names = {name for _, name, _ in answers}
+        self.honest = self.honest and LIES.isdisjoint(names)
+        silent = "silent" in names  # what is asked for in vain may not go on behind
+        interrupt = None if silent or meanwhile is None else (meanwhile[0], getattr(self, f"_{meanwhile[1]}"))
+        script = self.script = Script(list(answers), interrupt)
+        settings = self.world.settings.model_copy(update={"outgoing_timeout_seconds": 0.3 if silent else 10.0})
         self.run(self._mortal(lambda: self._sync(by, settings), dies))
         self.script = Script()
+        if script.frozen is not None:
+            assert self.run(self._all_rows()) == script.frozen, "who was overtaken has written"
 
     @rule(dies=st.none() | st.tuples(st.integers(0, 6), st.booleans()))
     def the_person_signs_in(self, dies: tuple[int, bool] | None) -> None:
@@ -127,11 +138,20 @@ class Story(Acting, RuleBasedStateMachine):
 
     async def _end_well(self) -> None:
         """The provider is well; the person does what is asked for, and the worker what is due."""
-        self.script, self.login.error = Script(), None
+        self.script = Script()
+        for login in self.world.banks.logins.values():
+            login.error = None
         for account_id in list(self.away):
             self._toggle(account_id)
-        self._pass_time(7 * 60)
+        await self._hear()
+        found = await self._found()
+        if self.toggled or found.status != "connected" or found.failures or found.running is not None:
+            self._pass_time(7 * 60)  # else what it was told of is due at once
+            await self._settle()
+            self._pass_time(7 * 60)  # the pass before went on with the accounts that there were when it began
         await self._settle()
+        if self.honest:
+            await self._check_rows()
         self._pass_time(60 * 24 * (self.world.settings.sync_full_days + 1))
         await self._settle()
         await self._check()
