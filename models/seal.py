@@ -106,4 +106,5 @@ class ArchivedDay(Stored):
     async def find_unfinished(cls) -> list[tuple[str, datetime]]:
         """(App, day) of days that are written, and of which not every event is noted as removed; not held ones."""
         where = {"_id": {"$gte": ""}, "state": WRITTEN, "removed": False, "held": {"$ne": True}}
+        where |= {"appId": {"$type": "string"}, "day": {"$type": "date"}}
         return [(row["appId"], row["day"]) async for row in cls.raw().find(where, {"appId": 1, "day": 1})]

@@ -51,7 +51,7 @@ async def _apps() -> AsyncIterator[str]:
     """Every app that has raw events, by skipping through the index."""
     last = ""
     while True:
-        where = {"appId": {"$gt": last}}
+        where = {"appId": {"$gt": last, "$not": {"$type": "array"}}}  # an index has each of several
         row = await Analytics.raw().find_one(where, {"appId": 1}, sort=[("appId", 1), ("timestamp", -1)])
         if row is None:
             return
