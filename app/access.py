@@ -127,6 +127,9 @@ _RULES: Final[Mapping[str, Access]] = {
     "PUT /v1/apps/{appId}/external-ids/{externalId}": keys("users:write"),
     "POST /v1/batch": keys("events:write"),
     **{f"POST /v1/{kind}": keys("events:write") for kind in _SEGMENT},
+    "GET /v1/projects/{writeKey}/settings": PUBLIC,
+    "GET /sourceConfig": PUBLIC,
+    "POST /v1/m": PUBLIC,
     # bank connections
     "GET /v1/users/{userId}/connections": owner_or("connections:read"),
     "POST /v1/users/{userId}/connections": owner_or("connections:write"),

@@ -117,6 +117,8 @@ class HotEndpoint:
         template: of the path.
         handlers: by method.
         query: the parameters that each method takes, none where it is left out; `ANY_QUERY` lets every one pass.
+        aliases: further paths of the same operation, without parameters.
+        any_origin: whether pages of every origin in `SATCHEL_WRITE_KEY_ORIGINS` may call it.
     """
 
     def __init__(
@@ -124,9 +126,13 @@ class HotEndpoint:
         template: str,
         handlers: Mapping[str, Handler],
         query: Mapping[str, Collection[str]] | None = MappingProxyType({}),
+        *,
+        aliases: Collection[str] = (),
+        any_origin: bool = False,
     ) -> None:
         self.template = template
-        self.pattern = compile_path(template)[0]
+        self.patterns = [compile_path(path)[0] for path in (template, *aliases)]
+        self.any_origin = any_origin
         self.methods: Collection[str] = handlers.keys()
         self._handlers = handlers
         self._known = {method: None if query is None else query.get(method, ()) for method in handlers}
@@ -191,7 +197,7 @@ class HotRoutes:
 
     def __init__(self, app: ASGIApp, endpoints: Sequence[HotEndpoint]) -> None:
         self._app = app
-        self._endpoints = [(endpoint.pattern, endpoint) for endpoint in endpoints]
+        self._endpoints = [(pattern, endpoint) for endpoint in endpoints for pattern in endpoint.patterns]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

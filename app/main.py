@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
@@ -39,6 +38,7 @@ from app.compression import Compressed
 from app.connections.routes import router as connections
 from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
+from app.cross_origin import CrossOrigin
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
 from app.head import Heads
@@ -68,17 +68,6 @@ ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, invitations, repositories)
 VERSION = "0.1.0"
-_ANY_HEADER = ["*"]  # tracers and SDKs add their own; without cookies the origin alone decides who may call
-_SENT_HEADERS = ["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of"]
-_SENT_HEADERS += [
-    "Satchel-Staleness",
-    "Satchel-Rollup-Lag",
-    "Accept-Patch",
-    "Allow",
-    "Content-Encoding",
-    "Date",
-    "WWW-Authenticate",
-]
 
 
 def create_app(settings: Settings | None = None, listeners: Sequence[CommandListener] = ()) -> FastAPI:
@@ -160,17 +149,10 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     build = app.build_middleware_stack
 
     def layered() -> ASGIApp:
-        hot = HotRoutes(Compressed(_without_plain_errors(build())), _hot_endpoints())
+        endpoints = _hot_endpoints()
+        hot = HotRoutes(Compressed(_without_plain_errors(build())), endpoints)
         inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None))
-        if settings.cors_origins:
-            inner = CORSMiddleware(
-                inner,
-                allow_origins=settings.cors_origins,
-                allow_methods=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
-                allow_headers=_ANY_HEADER,
-                expose_headers=_SENT_HEADERS,
-            )
-        return Observed(Hosts(inner), settings)
+        return Observed(Hosts(CrossOrigin(inner, settings, endpoints)), settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from app import access
-from app.analytics.openapi import ingest_operations, ingest_schemas, segment_operations
+from app.analytics.openapi import ingest_operations, ingest_schemas, library_operations, segment_operations
 from app.analytics.routes import EVENTS_PATH
 from app.app_data.openapi import value_operations
 from app.app_data.routes import VALUE_PATH
@@ -38,7 +38,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)  # with all that the application says of itself
         document["paths"] |= {VALUE_PATH: value_operations(), EVENTS_PATH: ingest_operations()}
-        document["paths"] |= segment_operations()
+        document["paths"] |= segment_operations() | library_operations()
         schemas = document["components"].setdefault("schemas", {})
         schemas |= ingest_schemas() | json_patch_schemas()
         document["components"]["securitySchemes"]["WriteKey"] = {"type": "http", "scheme": "basic"}

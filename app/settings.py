@@ -255,6 +255,11 @@ class Settings(SignInSettings, ArchiveSettings):
     cors_origins: list[str] = Field(
         default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."
     )
+    write_key_origins: list[str] = Field(
+        default=["*"],
+        description="JSON list of further origins whose pages may send events with a write key, by the routes of "
+        "Segment's and RudderStack's libraries alone; `*` for any.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )
@@ -276,7 +281,7 @@ class Settings(SignInSettings, ArchiveSettings):
         except ValueError:
             raise ValueError("is a list or an object in JSON") from None
 
-    @field_validator("cors_origins")
+    @field_validator("cors_origins", "write_key_origins")
     @classmethod
     def _origins_are_bare(cls, origins: list[str]) -> list[str]:
         if any(not _ORIGIN.fullmatch(origin) for origin in origins if origin != "*"):

@@ -16,6 +16,7 @@ _EXAMPLES: Final = {
     "sender_url": "https://sender.example.com/codes",
     "keyring": '{"current":"1","keys":{"1":"<base64 of 32 bytes>"}}',
     "cors_origins": '["https://app.example.com"]',
+    "write_key_origins": '["https://shop.example.com"]',
     "repository_hosts": '["GitLab=git.example.com"]',
     "selectable_roles": '["creator"]',
     "oidc_providers": '{"apple":{"issuers":["https://appleid.apple.com"],'

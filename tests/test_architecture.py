@@ -46,6 +46,7 @@ LAYERS = [
     {"app.principal", "app.http", "app.keyring"},
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
     | {"app.outside_links", "app.signatures"},
+    {"app.cross_origin"},
     {"app.relations"},
     {"app.migrations"},
     {f"app.{domain}" for domain in DOMAINS},

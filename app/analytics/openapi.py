@@ -2,7 +2,9 @@
 
 from typing import Any, Final
 
+from app.analytics.libraries import METRICS_PATH, SETTINGS_PATH, SOURCE, SOURCE_PATH, settings_of
 from app.analytics.segment import KINDS
+from app.analytics.segment_endpoints import ALIASES
 from app.http import problems
 from models.analytics import AnalyticsContent
 from models.app import NAME_LENGTH, NAME_PATTERN
@@ -59,6 +61,10 @@ _ITEM: Final[dict[str, Any]] = {
 }
 
 
+_SUCCESS: Final = {"type": "object", "required": ["success"], "properties": {"success": {"const": True}}}
+_DONE: Final = {"application/json": {"schema": _SUCCESS, "example": {"success": True}}}
+
+
 def segment_operations() -> dict[str, Any]:
     """The path items of Segment's HTTP API."""
     items = {f"/v1/{kind}": _segment(kind, _call(kind), f"Segment: {kind}") for kind in KINDS}
@@ -78,21 +84,63 @@ def _segment(kind: str, example: dict[str, Any], summary: str) -> dict[str, Any]
         "schema": {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH},
         "description": "The app, for a key that is bound to none.",
     }
+    key = {
+        "name": "writeKey",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "A write key, for beacons, which can send no header.",
+    }
+    also = " and ".join(f"`{path}`" for path in ALIASES[f"/v1/{kind}"])
     schema: dict[str, Any] = {"type": "object"}
     if kind == "batch":
         schema |= {"required": ["batch"], "properties": {"batch": {"type": "array", "items": {}, "maxItems": 2500}}}
-    done = {"type": "object", "required": ["success"], "properties": {"success": {"const": True}}}
-    answer = {"application/json": {"schema": done, "example": {"success": True}}}
-    found = {"description": "Taken; what could not be counted is set aside", "content": answer}
+    found = {"description": "Taken; what could not be counted is set aside", "content": _DONE}
     return {
         "post": {
             "operationId": f"segment{kind.capitalize()}",
             "summary": summary,
-            "description": "As Segment's clients send it: Basic authorization with a write key, gzip or plain.",
+            "description": "As Segment's clients send it: Basic authorization with a write key, or `writeKey` in the "
+            f"body; gzip or plain. Also at {also}, for the libraries of browsers.",
             "tags": ["Segment"],
             "security": [{"WriteKey": []}, {"HTTPBearer": []}],
-            "parameters": [app],
+            "parameters": [app, key],
             "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
             "responses": {str(status): said for status, said in {200: found, **problems()}.items()},
         }
+    }
+
+
+def library_operations() -> dict[str, Any]:
+    """The path items of what browsers' libraries ask before they send."""
+    key = {
+        "name": "writeKey",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$"},
+        "example": "sk_web",
+        "description": "The write key, which is not looked up.",
+    }
+    settings = settings_of("sk_web", "https", "satchel.example")
+    first = "Segment: settings of `@segment/analytics-next`"
+    second = "RudderStack: the source of `@rudderstack/analytics-js`"
+    metrics = _library("segmentMetrics", "Segment: figures of the library about itself, thrown away", _DONE)
+    body = {"schema": {"type": "object"}, "example": {"series": []}}
+    return {
+        SETTINGS_PATH: {"get": _library("getSegmentSettings", first, _shown(settings)) | {"parameters": [key]}},
+        SOURCE_PATH: {"get": _library("getRudderSource", second, _shown(SOURCE))},
+        METRICS_PATH: {"post": {**metrics, "requestBody": {"content": {"application/json": body}}}},
+    }
+
+
+def _shown(example: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"type": "object"}, "example": example}}
+
+
+def _library(name: str, summary: str, content: dict[str, Any]) -> dict[str, Any]:
+    answers = {200: {"description": "As the library wants it", "content": content}, **problems()}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["Segment"],
+        "responses": {str(status): said for status, said in answers.items()},
     }

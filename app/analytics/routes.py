@@ -11,6 +11,7 @@ from app.analytics.asked import Compare, Format, Question, span
 from app.analytics.ingest import ingest
 from app.analytics.intake import intake
 from app.analytics.journeys import funnel, retention
+from app.analytics.libraries import library_endpoints
 from app.analytics.live import live_rows
 from app.analytics.queries import active_users, count_events, error_rates, retried, top_values
 from app.analytics.reader import Filter
@@ -37,7 +38,7 @@ async def _ingest(request: HotRequest) -> Answer:
 
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
-    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest}), *segment_endpoints()]
+    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest}), *segment_endpoints(), *library_endpoints()]
 
 
 def _query(

@@ -9,6 +9,7 @@ from app.analytics.identities import note_identities
 from app.analytics.ingest import store
 from app.analytics.intake import intake
 from app.analytics.segment import KINDS, MAX_ITEMS, events_of, identities_of
+from app.analytics.write_keys import is_write_key
 from app.body import MAX_BODY_BYTES, parse_json
 from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated, UnsupportedMediaType
 from app.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
@@ -16,15 +17,23 @@ from app.principal import Principal, authenticator, authorize
 from models.app import is_name
 from models.base import now
 
-PATHS: Final = ("/v1/batch", *(f"/v1/{kind}" for kind in KINDS))
+ALIASES: Final = {
+    "/v1/batch": ("/v1/b", "/beacon/v1/batch"),
+    **{f"/v1/{kind}": (f"/v1/{kind[0]}",) for kind in KINDS},
+}
+"""Path -> where browsers' libraries send the same: `@segment/analytics-next` by one letter, RudderStack's beacon."""
+
 _DONE: Final = {"success": True}  # exactly this with 200, or clients send the batch again (facts.md)
 _BASIC: Final = "basic "
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 def segment_endpoints() -> list[HotEndpoint]:
-    """One endpoint a path."""
-    return [HotEndpoint(path, {"POST": _receive}, ANY_QUERY) for path in PATHS]
+    """One endpoint a kind of call."""
+    return [
+        HotEndpoint(path, {"POST": _receive}, ANY_QUERY, aliases=aliases, any_origin=True)
+        for path, aliases in ALIASES.items()
+    ]
 
 
 async def _receive(request: HotRequest) -> Answer:
@@ -38,20 +47,31 @@ async def _receive(request: HotRequest) -> Answer:
 
 
 async def _take(request: HotRequest) -> None:
-    header = request.header(b"authorization")
-    known = None if header is None else await _caller(request, header)
+    known = await _caller_by_head(request)
     body = parse_json(_inflated(request, await request.body(packed=True)))
     if not isinstance(body, dict):
         raise MalformedJson("the body is an object")
     principal = known or await _caller(request, f"Bearer {body.get('writeKey')}")
     app_id = _app_of(request, principal)
     authorize(principal, "events:write", app_id=app_id)
-    items = _items(request.scope["path"], body)
+    items = _items(request.scope["satchel.route"], body)
     process = intake(request.scope)
     received = now()
     good, bad = events_of(items, app_id, body.get("sentAt"), received)
     await store(principal, good, bad, process, lenient=True)
     await note_identities(principal, identities_of(good, bad, app_id), process)
+
+
+async def _caller_by_head(request: HotRequest) -> Principal | None:
+    """By the header, or by `?writeKey=` where a beacon can send none; None where the body has to say it."""
+    if (header := request.header(b"authorization")) is not None:
+        return await _caller(request, header)
+    if (key := request.query().get("writeKey")) is None:
+        return None
+    principal = await _caller(request, f"Bearer {key}")
+    if not is_write_key(principal):
+        raise Forbidden("of keys, write keys alone may stand in a URL: they can add events and do nothing else")
+    return principal
 
 
 def _items(path: str, body: dict[str, Any]) -> list[Any]:

@@ -151,6 +151,7 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
         "identityId": "f" * 24,
         "projectId": "f" * 24,
         "provider": "nobody",
+        "writeKey": "sk_web",
         "externalId": f"crm-{user_id}-7",
         **ids,
     }
