@@ -3,6 +3,7 @@
 Answers are lost after Satchel has taken what was sent; every event is counted once all the same.
 """
 
+import re
 import shutil
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 from tests.clients.pages import Network, network, pages
-from tests.serving import Served, served
+from tests.serving import ROOT, Served, served
 
 PACKAGES = Path(__file__).parent / "node_modules"
 SEGMENT = "@segment/analytics-next/dist/umd/index.js"
@@ -22,6 +23,7 @@ SNIPPET = "@segment/analytics-next/dist/umd/standalone.js"
 RUDDER = "@rudderstack/analytics-js/dist/npm/modern/bundled/umd/index.js"
 RUDDER_LEGACY = "@rudderstack/analytics-js/dist/npm/legacy/bundled/umd/index.js"
 CLICKS = 8
+DOCS = (ROOT / "docs" / "analytics.md").read_text()
 _SECONDS = 120
 
 LOAD_SEGMENT = """([writeKey, url, options]) => {
@@ -235,18 +237,36 @@ def test_events_wait_in_the_browser_while_satchel_is_down(shop: Shop, satchel: S
     assert shop.counts() == {"clicked": 2 * CLICKS}
 
 
-def test_segments_snippet_finds_its_settings_by_the_address_alone(shop: Shop) -> None:
+def test_segments_snippet_of_the_docs_works_as_it_stands(shop: Shop) -> None:
+    """Pasted with key and address, `standalone.js` from the site's own folder; what is told before it counts."""
+    found = re.search(r"<script>\n(  window\.analytics = .*?)</script>\n<script async", DOCS, re.DOTALL)
+    assert found is not None
+    snippet = found[1].replace("sk_...", shop.key).replace("https://satchel.example", shop.wire.url)
     page = shop.context.new_page()
     page.goto(f"{shop.site}/")
-    page.evaluate(
-        """([key, cdn]) => { window.analytics = []; analytics._writeKey = key; analytics._cdn = cdn; }""",
-        [shop.key, shop.wire.url],
-    )
-    page.add_script_tag(url=f"{shop.site}/{SNIPPET}")
-    page.wait_for_function("window.analytics.initialized")
+    page.add_script_tag(content=snippet)
     page.evaluate(CLICK.replace("client", "analytics"))
-    shop.wait_for(CLICKED)
-    assert shop.counts() == CLICKED
+    page.add_script_tag(url=f"{shop.site}/{SNIPPET}")
+    expected = CLICKED + Counter({"Loaded a Page": 1})
+    shop.wait_for(expected)
+    assert shop.counts() == expected
+
+
+@pytest.mark.parametrize("script", [SEGMENT, RUDDER])
+def test_the_modules_of_the_docs_work_as_they_stand(shop: Shop, script: str) -> None:
+    """What a bundler would load, from the global of the same build instead."""
+    package = "@segment/analytics-next" if script == SEGMENT else "@rudderstack/analytics-js/bundled"
+    found = re.search(rf'```js\nimport {{ (\w+) }} from "{package}";\n(.*?)```', DOCS, re.DOTALL)
+    assert found is not None
+    body = found[2].replace("export const analytics", "window.analytics").replace("sk_...", shop.key)
+    source = "AnalyticsNext" if script == SEGMENT else "window.rudderanalytics"
+    page = shop.context.new_page()
+    page.goto(f"{shop.site}/?{script}")
+    body = f"const {{ {found[1]} }} = {source};\n" + body.replace("https://satchel.example", shop.wire.url)
+    page.add_script_tag(content=f"{{{body}}}")
+    expected = Counter({"signup": 1, **({"Loaded a Page": 1} if script == SEGMENT else {})})
+    shop.wait_for(expected)
+    assert shop.counts() == expected
 
 
 def test_a_key_that_is_ended_is_told_by_the_first_event_and_costs_the_page_nothing(shop: Shop) -> None:

@@ -46,7 +46,7 @@ async def happen(cast: Cast, *events: tuple[str, datetime], app: str = "notes", 
             "appId": app,
             "eventName": name,
             "eventCategory": category,
-            "anonymousId": f"somebody-{number % 7}",
+            "anonymousId": f"somebody-{number}",  # everybody is new, so that a cut cohort is smaller
             "sessionId": f"s-{number}",
             "timestamp": rfc3339(at),
             "messageId": str(ObjectId()),
