@@ -10,6 +10,7 @@ What a domain notes about deletions (`app.relations.witness`) stands in its `del
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from app.analytics import deletion as analytics_deletion
@@ -51,6 +52,7 @@ _QUEUE: Final = Watched(CardQueue, "last")
 WATCHED: Final = {**WOKEN, JOBS: (_JOB,), QUEUES: (_QUEUE,)}
 """Name for which bells are rung -> what is written then."""
 
+_THREADS: Final = 128
 PLACES: Final[dict[str, int]] = {kind: count for domain in DOMAINS for kind, count in domain.PLACES.items()}
 
 
@@ -68,6 +70,8 @@ async def ensure_jobs() -> None:
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """All that a worker does, until the event is set."""
+    # The name service is asked in threads, and for a name whose servers hang a thread waits as long as they do.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "worker"))
     bells = [Bell(names) for names in ([*WOKEN, JOBS], *([QUEUES] for _ in LOOPS))]
     watching = asyncio.create_task(Watch(WATCHED, bells).run())
     dispatcher = Dispatcher(

@@ -1,5 +1,12 @@
 """What a worker does: each kind of job has a handler, and those that are due seldom are woken."""
 
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import pytest
+
 from app import work
 from app.settings import Settings
 
@@ -24,3 +31,30 @@ def test_what_speaks_to_nobody_outside_is_a_job_of_its_own(base_settings: Settin
     assert {"process-webhook-events", "check-repositories", "remove-webhooks", "sync-connections"} <= kinds.keys()
     assert {"sweep-deletion", "late-sweeps", "roll-up-analytics", "archive-analytics"} <= kinds.keys()
     assert all(count >= 1 for count in work.PLACES.values())
+
+
+@pytest.mark.usefixtures("database")
+async def test_names_whose_servers_hang_hold_up_the_lookup_of_no_other(
+    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang, real = threading.Event(), socket.getaddrinfo
+
+    def lookup(host: Any, *where: Any, **more: Any) -> Any:
+        if host == "hangs.example":
+            hang.wait(60)
+        return real("127.0.0.1", *where[:1], **more)
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    running = asyncio.create_task(work.work(base_settings, stop))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    hanging = [asyncio.create_task(loop.getaddrinfo("hangs.example", 443)) for _ in range(60)]
+    try:
+        async with asyncio.timeout(20):
+            assert await loop.getaddrinfo("answers.example", 443)
+        assert not any(task.done() for task in hanging)
+    finally:
+        hang.set()
+        await asyncio.gather(*hanging)
+        stop.set()
+        await running
