@@ -1,7 +1,7 @@
 """The client, its guarantees, and `transaction()`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
@@ -23,6 +23,7 @@ from app.clock import DatabaseClock, measure
 from app.errors import Unavailable, from_driver
 from app.etags import load_epoch
 from app.observability import log
+from app.rights import confirm, held, settle
 from app.settings import Settings
 from app.turns import Patience, turn
 from models import DOCUMENTS, AuditEvent
@@ -117,7 +118,8 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
     """Run `work(session)` in one transaction; within one already, join it.
 
     `work` may be run several times: it reads again what it depends on, and has no effect but its writes. What is to
-    follow the commit stands behind this call, never in `work`. Who loses against another transaction stands in line
+    follow the commit stands behind this call, never in `work`. The rights of a request (`app.rights`) are looked at in
+    its transaction first. Who loses against another transaction stands in line
     with the others of this process who have, and pauses a moment, so that a crowd gets on one after another.
 
     Raises:
@@ -126,8 +128,23 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
     """
     if (outer := _joined.get()) is not None:
         return await work(outer)
+    if not (rights := held()):
+        return await _run(work)
+
+    async def confirmed(session: AsyncClientSession) -> T:
+        await confirm(session)
+        return await work(session)
+
+    done = await _run(confirmed, rights[0])
+    settle()
+    return done
+
+
+async def _run(work: Callable[[AsyncClientSession], Awaitable[T]], subject: Hashable = None) -> T:
+    """Run work until it is not overtaken: the first time in line with the others who have the same subject, if any."""
     try:
-        return await _attempt(work)
+        async with turn(subject) if subject is not None else nullcontext():
+            return await _attempt(work)
     except Overtaken as overtaken:
         return await _get_on(work, overtaken.closing)
 

@@ -20,6 +20,7 @@ from app.errors import FIELD_CODES, Code, Invalid, NotFound, Problem, ResultGone
 from app.etags import etag, plain, tag_of
 from app.principal import asks_for_caller, authenticate
 from app.queries import check_query, query_names
+from app.rights import collecting
 from models.base import Raw, Stored
 from models.precondition import Expected
 
@@ -60,6 +61,10 @@ class StrictRoute(APIRoute):
         has_caller = asks_for_caller(self.dependant)
 
         async def strict(request: Request) -> Response:
+            with collecting():
+                return await answer(request)
+
+        async def answer(request: Request) -> Response:
             scope = request.scope
             if takes_json:  # `curl -d` calls everything a form, and many a client sends no type at all
                 scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), _JSON_TYPE]

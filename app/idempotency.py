@@ -19,6 +19,7 @@ from app.errors import InFlight, Invalid, KeyReused
 from app.http import REPEATS, request_precondition
 from app.patches import PatchKind, patch_kind
 from app.principal import Caller, Principal
+from app.rights import held
 from models.base import WRITE_CONFLICT, now
 from models.idempotency import IdempotencyKey
 from models.precondition import Expected
@@ -132,7 +133,7 @@ async def note_outcome(
 async def claiming(
     claim: Claim | None, work: Callable[[], Awaitable[T]], status: Callable[[T], int] = lambda _: 200
 ) -> T:
-    """Do a write, with a claim in one transaction.
+    """Do a write, with a claim in one transaction, in which the rights of the request are looked at, too.
 
     Args:
         claim: of the request.
@@ -143,7 +144,7 @@ async def claiming(
         InFlight: a request with this key is being worked on.
         pymongo.errors.DuplicateKeyError: the claim was made meanwhile, or a unique value is taken.
     """
-    if claim is None:
+    if claim is None and not held():
         return await work()
     outcome: list[T] = []
 

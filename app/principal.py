@@ -11,11 +11,11 @@ from app.access import Access, rule_of
 from app.errors import Forbidden, NotFound, Unauthenticated
 from app.living import is_living
 from app.settings import Settings
+from app.standing import ENDED, SPARED, has_ended, hold_admin, hold_key, hold_no_admin, hold_session
 from app.tokens import InvalidToken, Tokens
 from models.api_key import APP_SCOPES, PREFIX, ApiKey, hash_key
 from models.base import now, parse_id
 from models.clock import CLOCK
-from models.refresh_token import RefreshToken
 from models.user import ADMIN, User, administers
 
 _CACHED: Final = 10_000
@@ -23,7 +23,8 @@ _LONGEST: Final = 4096
 _BEARER: Final = "bearer "
 _READS: Final = frozenset({"GET", "HEAD"})
 _WRITES_USERS: Final = frozenset({"users:write", None})
-"""What rules ask for that let users be changed; None stands for users alone, about themselves."""
+"""What rules ask for that let users be changed; None stands for users alone, about themselves. A token that a server
+asked for writes nothing of an admin that outlives it, whatever the rule asks for."""
 OWNERS_SCOPES: Final = frozenset(
     {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read", "accounts:read"}
     | {"connections:read", "connections:write"}
@@ -38,7 +39,7 @@ class Principal:
 
     `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is the session that
     the token belongs to, None for a token that a server asked for; `by_admin` says
-    of such a token that an admin asked. `issued_at` is in Unix seconds.
+    of such a token that an admin asked, `key_id` which key did. `issued_at` is in Unix seconds.
     """
 
     kind: Literal["key", "user"]
@@ -50,6 +51,7 @@ class Principal:
     session_id: ObjectId | None = None
     issued_at: float = 0
     by_admin: bool = False
+    key_id: ObjectId | None = None
 
     @property
     def name(self) -> str:
@@ -198,6 +200,7 @@ class Authenticator:
             session_id=parse_id(claims.session_id),
             issued_at=claims.issued_at,
             by_admin=claims.by_admin,
+            key_id=claims.key_id,
         )
         return principal, claims.expires_at
 
@@ -251,13 +254,8 @@ async def live(principal: Principal, *, admins_only: bool = False) -> Principal:
         return principal
     if not await is_living(User, user):
         return replace(principal, scopes=frozenset())
-    if principal.session_id is not None:
-        ended = await RefreshToken.find_living(principal.session_id, user_id=principal.id) is None
-    else:
-        all_ended = user.get("sessionsEndedAt")
-        ended = all_ended is not None and principal.issued_at <= all_ended.timestamp()
-    if ended:
-        raise Unauthenticated("the session of this access token has ended")
+    if await has_ended(user, principal.session_id, principal.issued_at, principal.key_id):
+        raise Unauthenticated(ENDED)
     return replace(principal, scopes=frozenset({ADMIN}) if is_admin else frozenset())
 
 
@@ -302,20 +300,34 @@ async def authenticate(scope: Any) -> Principal:
             principal = await _as_of_now(principal, access, scope)
         if access is not None and not access.public:
             admit(principal, access)
-            if scope["method"] not in _READS and access.scope in _WRITES_USERS:
-                await spare_admins(principal, _named_user(principal, scope))
+            if scope["method"] not in _READS:
+                _hold_rights(principal, access, scope)
+                if access.scope in _WRITES_USERS or (principal.kind == "user" and access.live):
+                    await spare_admins(principal, _named_user(principal, access, scope))
         scope["satchel.principal"] = principal
     return principal
 
 
+def _hold_rights(caller: Principal, access: Access, scope: Any) -> None:
+    """Have what lets the caller write looked at again within the write: keys by the scope `admin` alone, since others
+    are remembered for some seconds anyway."""
+    if caller.kind == "key" and access.scope == ADMIN:
+        hold_key(caller.id)
+    if caller.kind == "user" and (access.live or caller.is_admin):
+        hold_session(caller.id, caller.session_id, caller.issued_at, caller.key_id)
+        if caller.is_admin and access.scope is not None and not _is(caller, scope.get("path_params", {}).get("userId")):
+            hold_admin(caller.id)
+
+
 async def spare_admins(caller: Principal, user_id: ObjectId | None) -> None:
-    """See that nobody but an admin changes an admin; of who is not there nothing is said.
+    """See that nobody but an admin changes an admin, now and in the write; of who is not there nothing is said.
 
     Raises:
         Forbidden: the user is an admin, and the caller is none.
     """
     if user_id is None or speaks_for_admins(caller):
         return
+    hold_no_admin(user_id)
     user = await User.raw().find_one({"_id": user_id}, {"role": 1, "roles": 1})
     refuse_admin(caller, user is not None and administers(user))
 
@@ -323,7 +335,7 @@ async def spare_admins(caller: Principal, user_id: ObjectId | None) -> None:
 def refuse_admin(caller: Principal, is_admin: bool) -> None:
     """The same of a user who was read already."""
     if is_admin and not speaks_for_admins(caller):
-        raise Forbidden("only an admin changes or deletes an admin")
+        raise Forbidden(SPARED)
 
 
 def speaks_for_admins(caller: Principal) -> bool:
@@ -334,12 +346,12 @@ def speaks_for_admins(caller: Principal) -> bool:
     return caller.is_admin or (caller.kind == "user" and caller.session_id is not None)
 
 
-def _named_user(caller: Principal, scope: Any) -> ObjectId | None:
-    """Whom a request is about: the path's user, else the user who calls. Another's is left to `authorize`."""
+def _named_user(caller: Principal, access: Access, scope: Any) -> ObjectId | None:
+    """Whom a request writes for: the path's user, else the user who calls. Another user's own is `authorize`'s."""
     named = scope.get("path_params", {}).get("userId")
     if caller.kind == "key":
         return parse_id(named) if isinstance(named, str) else None
-    return caller.id if named is None or _is(caller, named) else None
+    return caller.id if named is None or _is(caller, named) or access.scope not in _WRITES_USERS else None
 
 
 def _is(caller: Principal, named: object) -> bool:

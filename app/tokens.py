@@ -56,7 +56,7 @@ class InvalidToken(Exception):
 class Claims:
     """What a valid token says: user, session, the one app it is bound to if any, times in Unix seconds.
 
-    `by_admin` says of a token that a server asked for that the server's key was an admin's.
+    Of a token that a server asked for, `by_admin` says that the server's key was an admin's, and `key_id` which it was.
     """
 
     user_id: ObjectId
@@ -66,6 +66,7 @@ class Claims:
     issued_at: float
     expires_at: float
     by_admin: bool = False
+    key_id: ObjectId | None = None
 
 
 class Tokens:
@@ -94,6 +95,7 @@ class Tokens:
         session_id: ObjectId | None = None,
         server_session: ObjectId | None = None,
         by_admin: bool = False,
+        key_id: ObjectId | None = None,
     ) -> tuple[str, int]:
         """A token for a user and its life in seconds.
 
@@ -105,6 +107,7 @@ class Tokens:
             session_id: the stored session that it belongs to; None for one that a server asks for, which has none.
             server_session: names a token without a stored session, whose `sid` is made of it; a new one if None.
             by_admin: an admin asked for it; without that, a token without a stored session is never an admin's.
+            key_id: the key that asked for it, without which it does nothing that outlives it.
         """
         lifetime = self._settings.token_lifetime_seconds
         claims: dict[str, Any] = {
@@ -118,6 +121,8 @@ class Tokens:
         }
         if by_admin and session_id is None:
             claims["byAdmin"] = True
+        if key_id is not None and session_id is None:
+            claims["keyId"] = str(key_id)
         if app_id is not None:
             claims["appId"] = app_id
         key = self._signing_key()
@@ -148,6 +153,7 @@ class Tokens:
                 issued_at=float(claims["iat"]),
                 expires_at=float(claims["exp"]),
                 by_admin=claims.get("byAdmin") is True,
+                key_id=ObjectId(claims["keyId"]) if "keyId" in claims else None,
             )
         except Exception as error:  # whatever a forged token provokes in the parsers, it is not valid
             raise InvalidToken from error

@@ -61,6 +61,7 @@ class ApiKey(ApiKeyContent, Stored):
     previous_hash: Annotated[str | None, Field(repr=False)] = None
     previous_until: Timestamp | None = None
     last_used_at: Timestamp | None = None
+    guard: int = 0
 
     class Settings:
         name = "apikeys"

@@ -1,13 +1,20 @@
 """Budgets: how often something was done in a span of time, counted for all processes together."""
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 from pydantic import Field
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from models.base import Session, Stored, Timestamp, now
+
+
+class Paced(NamedTuple):
+    """Whether one more was counted, and when its debt is paid off; where it was not, when it would be."""
+
+    counted: bool
+    until: datetime
 
 
 class Budget(Stored):
@@ -55,14 +62,14 @@ class Budget(Stored):
         await cls.raw().update_one({"_id": name}, {"$inc": {"spent": -count}})
 
     @classmethod
-    async def pace(cls, name: str, interval: timedelta, burst: int = 1) -> datetime | None:
+    async def pace(cls, name: str, interval: timedelta, burst: int = 1) -> Paced:
         """Count one more, where each adds an interval to a debt that time pays off, and the debt has room for it.
 
         This is the generic cell rate algorithm: `burst` at once, then one in each interval. `expiresAt` is when the
         debt is paid off. One atomic operation.
 
         Returns:
-            None where it was counted, else when it would be.
+            Whether it was counted, and when its debt is paid off, or else when it would be counted.
         """
         moment = now()
         room = interval * (burst - 1)
@@ -71,13 +78,31 @@ class Budget(Stored):
         where = {"_id": name, "expiresAt": {"$lte": moment + room}}
         while True:
             try:
-                await cls.raw().update_one(where, [{"$set": change}], upsert=True)
+                row: Any = await cls.raw().find_one_and_update(
+                    where, [{"$set": change}], upsert=True, return_document=ReturnDocument.AFTER
+                )
             except DuplicateKeyError:
                 row = await cls.raw().find_one({"_id": name}, {"expiresAt": 1})
                 if row is not None and row["expiresAt"] > moment + room:
-                    return cast("datetime", row["expiresAt"] - room)
+                    return Paced(counted=False, until=row["expiresAt"] - room)
             else:
-                return None  # else two were first at once, or TTL took it: once more
+                return Paced(counted=True, until=row["expiresAt"])  # else two were first at once, or TTL took it
+
+    @classmethod
+    async def pay_back(cls, name: str, interval: timedelta, until: datetime) -> None:
+        """Count one less that `pace` counted: what of its interval time has not paid off yet.
+
+        Args:
+            name: of the counter.
+            interval: that it was counted with.
+            until: when its debt is paid off. Time that has passed is not given back: it has paid for others, too.
+        """
+        left = min(interval, until - now())
+        if left <= timedelta(0):
+            return
+        milliseconds = int(left.total_seconds() * 1000)
+        change = {"expiresAt": {"$subtract": ["$expiresAt", milliseconds]}, "spent": {"$subtract": ["$spent", 1]}}
+        await cls.raw().update_one({"_id": name}, [{"$set": change}])
 
     @classmethod
     async def let_go(cls, name: str) -> None:

@@ -124,7 +124,9 @@ class Connection(HoldsSecrets, OwnedByUser):
         return [row["_id"] async for row in cursor]
 
     @classmethod
-    async def begin_sync(cls, connection_id: ObjectId, until: datetime) -> "Connection | None":
+    async def begin_sync(
+        cls, connection_id: ObjectId, until: datetime, *, session: Session = None
+    ) -> "Connection | None":
         """Take the lease of a sync; None where another holds it, or there is no token to sync with."""
         moment = now()
         where = {
@@ -137,6 +139,7 @@ class Connection(HoldsSecrets, OwnedByUser):
             where,
             {"$set": {"running": running}, "$inc": {"syncFence": 1}},
             return_document=ReturnDocument.AFTER,
+            session=session,
         )
         return None if row is None else cls.from_stored(row)
 

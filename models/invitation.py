@@ -15,7 +15,8 @@ class Invitation(Stored):
     """A place in a project that is offered. It opens nothing until it is accepted, and is over at `expires_at`.
 
     `invited` is the id that was given, whether or not anybody has it, so that whoever invites does not learn who is
-    here. `user_id` is the same where there was such a user: they see it, and it goes with them.
+    here. `user_id` is the same where there was such a user, for as long as there is: they see it, and without them it
+    is what one of an id that was never anybody's is, until it is over.
     """
 
     project_id: PydanticObjectId

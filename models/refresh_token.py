@@ -35,6 +35,7 @@ class RefreshToken(Stored):
     last_used_at: Timestamp = Field(default_factory=now)
     ends_at: Timestamp
     expires_at: Timestamp
+    guard: int = 0
 
     class Settings:
         name = "refreshtokens"

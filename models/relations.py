@@ -156,7 +156,7 @@ RELATIONS: Final[Relations] = (
     Relation(Transaction, "user_id", User, CASCADE),
     Relation(Project, "members.user_id", User, PULL),
     Relation(Project, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account"),
-    Relation(Invitation, "user_id", User, CASCADE),
+    Relation(Invitation, "user_id", User, SET_NULL),  # it stays as one of an id that was never anybody's
     Relation(Invitation, "project_id", Project, CASCADE),
     Relation(RepositoryConnection, "project_id", Project, CASCADE, at_once=True),
     Relation(WebhookEvent, "connection_id", RepositoryConnection, CASCADE),

@@ -37,11 +37,11 @@ LAYERS = [
     {"app.errors", "app.access", "app.addresses"},
     {"app.queries", "app.failures"},
     {"app.observability", "app.body", "app.etags", "app.sentences", "app.patch_bodies", "app.turns", "app.clock"}
-    | {"app.bell", "app.places"},
+    | {"app.bell", "app.places", "app.rights"},
     {"app.database", "app.line", "app.patience"},
     {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
     | {"app.key_files", "app.outgoing", "app.living", "app.cursors", "app.hosts"}
-    | {"app.watching", "app.dispatch"}
+    | {"app.watching", "app.dispatch", "app.standing"}
     | {"app.compression"},
     {"app.principal", "app.http", "app.keyring"},
     {"app.hot", "app.idempotency", "app.examples", "app.read_only"}

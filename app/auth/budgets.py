@@ -35,14 +35,14 @@ class Budgets:
         self._settings = settings
         self._key = key
 
-    async def spend_requester(self, requester: Requester) -> None:
+    async def spend_requester(self, requester: Requester, undo: AsyncExitStack) -> None:
         """Count a code that somebody asked for.
 
         Raises:
             TooManyRequests: they asked for too many.
         """
         name = f"{requester.kind}:{self._hash(requester.kind, requester.name)}"
-        await self._pace(name, self._settings.otp_per_client_per_hour)
+        await self._pace(name, self._settings.otp_per_client_per_hour, undo)
 
     async def begin(self, requester: Requester, recipient: Recipient, matter: str, undo: AsyncExitStack) -> str:
         """Begin the time in which a requester gets no further code to a recipient for the same matter.
@@ -54,8 +54,8 @@ class Budgets:
             TooManyRequests: it has not passed since their last one.
         """
         name = f"asked:{self._hash(requester.kind, requester.name, recipient.address, matter)}"
-        until = await Budget.pace(name, timedelta(seconds=self._settings.otp_resend_seconds))
-        if until is not None:
+        counted, until = await Budget.pace(name, timedelta(seconds=self._settings.otp_resend_seconds))
+        if not counted:
             raise TooManyRequests("a code was sent just now; wait before asking for another", _seconds(until))
         undo.push_async_callback(Budget.let_go, name)
         return name
@@ -88,13 +88,13 @@ class Budgets:
         """Whether this is the first request for a shared code, which sends it."""
         return await self._take(f"shared:{shared}", 1, now() + 2 * _HOUR, undo)
 
-    async def spend_service(self, pool: str) -> None:
+    async def spend_service(self, pool: str, undo: AsyncExitStack) -> None:
         """Count a message of the service. Devices that have signed in before have as many of their own.
 
         Raises:
             TooManyRequests: too many were sent.
         """
-        await self._pace(f"service:{self._hash(pool)}", self._settings.otp_per_hour)
+        await self._pace(f"service:{self._hash(pool)}", self._settings.otp_per_hour, undo)
 
     async def settle(self, counter: str | None, asked: str | None, tries: int) -> None:
         """Give back what a challenge whose code was right did not need: its tries, and the wait for another code.
@@ -127,11 +127,12 @@ class Budgets:
             undo.push_async_callback(Budget.give_back, name, 1)
         return taken
 
-    async def _pace(self, name: str, per_hour: int) -> None:
+    async def _pace(self, name: str, per_hour: int, undo: AsyncExitStack) -> None:
         """Count one of so many an hour, all of which may come at once."""
-        until = await Budget.pace(name, _HOUR / per_hour, per_hour)
-        if until is not None:
+        counted, until = await Budget.pace(name, _HOUR / per_hour, per_hour)
+        if not counted:
             raise _too_often(until)
+        undo.push_async_callback(Budget.pay_back, name, _HOUR / per_hour, until)
 
     def _hash(self, *parts: str) -> str:
         return keyed_hash(self._key, *parts).hex()[:32]

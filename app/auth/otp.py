@@ -15,9 +15,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.auth.budgets import Budgets, hour_of
 from app.auth.requesters import Requester
 from app.auth.secret import keyed_hash
-from app.auth.senders import Message, Recipient, Sender
+from app.auth.senders import FAILED, MaybeSent, Message, Recipient, Sender
 from app.database import transaction
-from app.errors import Invalid
+from app.errors import Invalid, Unavailable
 from app.relations.guards import refer
 from app.settings import Settings
 from models.base import now
@@ -92,6 +92,8 @@ class Codes:
     ) -> Sent:
         """Send a code. Each request is a challenge with tries of its own, which only its requester knows the id of.
 
+        A refusal uses up no budget: what was counted is given back.
+
         Args:
             recipient: where to.
             purpose: what the code is good for.
@@ -101,11 +103,11 @@ class Codes:
         Raises:
             TooManyRequests: too soon after their last code, or a budget of theirs or of the service is used up.
             NotFound: the user is gone.
-            Unavailable: the sender did not take it.
+            Unavailable: the sender did not take it, or its answer was lost.
         """
-        await self._budgets.spend_requester(requester)
         async with AsyncExitStack() as undo:
             asked = await self._budgets.begin(requester, recipient, f"{purpose}:{user_id or ''}", undo)
+            await self._budgets.spend_requester(requester, undo)
             digits, tries_of = await self._budgets.reserve_tries(requester, recipient, undo)
             code = await self._code(recipient, f"{purpose}:{requester.pool}", requester.pool, digits, undo)
             challenge_id = secrets.token_urlsafe(16)
@@ -125,9 +127,18 @@ class Codes:
             undo.push_async_callback(challenge.remove)
             if code.to_be_sent:
                 message = Message(secrets.token_hex(16), recipient, purpose, code.text, challenge.expires_at)
-                await self._sender.send(message)
+                await self._send(message, challenge, undo)
             undo.pop_all()
         return Sent(challenge_id, digits, code.to_be_sent)
+
+    async def _send(self, message: Message, challenge: PhoneOtp, undo: AsyncExitStack) -> None:
+        """Send a message. Where nobody knows whether it was, it counts as sent: else the recipient could be bombed."""
+        try:
+            await self._sender.send(message)
+        except MaybeSent:
+            undo.pop_all()
+            await challenge.remove()
+            raise Unavailable(FAILED) from None
 
     async def check(
         self, challenge_id: str, code: str, purpose: Purpose, user_id: ObjectId | None = None
@@ -154,13 +165,13 @@ class Codes:
     async def _code(self, recipient: Recipient, matter: str, pool: str, digits: int, undo: AsyncExitStack) -> _Code:
         """A code of the challenge's own while the recipient's day has messages left, then the one of the hour."""
         if await self._budgets.take_message(recipient, matter, undo):
-            await self._budgets.spend_service(pool)
+            await self._budgets.spend_service(pool, undo)
             return _Code(f"{secrets.randbelow(10**digits):0{digits}}", None, to_be_sent=True)
         name = await self._shared_name(recipient, matter, digits)
         number = int.from_bytes(keyed_hash(self._key, "shared code", name)[:16], "big") % 10**digits
         first = await self._budgets.take_first(name, undo)
         if first:
-            await self._budgets.spend_service(pool)
+            await self._budgets.spend_service(pool, undo)
         return _Code(f"{number:0{digits}}", name, to_be_sent=first)
 
     async def _shared_name(self, recipient: Recipient, matter: str, digits: int) -> str:

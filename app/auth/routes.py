@@ -173,6 +173,7 @@ async def create_session(
         roles=user.token_roles,
         server_session=session_id,
         by_admin=caller.is_admin,
+        key_id=caller.id if caller.kind == "key" else None,
     )
     return Session(access_token=token, expires_in=lifetime)
 

@@ -15,6 +15,8 @@ from app.signatures import standard_webhook
 from models.phone_otp import Purpose
 
 Channel = Literal["phone", "email"]
+_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+FAILED: Final = "the message could not be sent; try again in a moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class Notice:
     what: Literal["email_taken"]
 
 
+class MaybeSent(Exception):
+    """The sender's answer was lost: the message may be on its way."""
+
+
 class Sender(Protocol):
     """Takes codes and notices to their recipients."""
 
@@ -52,6 +58,7 @@ class Sender(Protocol):
         """Send it, or see to it that it will be sent.
 
         Raises:
+            MaybeSent: nobody knows whether it was taken.
             Unavailable: it was not taken; nothing was sent.
         """
 
@@ -96,7 +103,10 @@ class WebhookSender:
 
     async def tell(self, notice: Notice) -> None:
         """Post it; raises Unavailable where the answer is no 2xx, or does not come in time."""
-        await self._post(notice.id, notice.what, notice.recipient, {})
+        try:
+            await self._post(notice.id, notice.what, notice.recipient, {})
+        except MaybeSent:
+            raise Unavailable(FAILED) from None
 
     async def _post(self, message_id: str, kind: str, recipient: Recipient, more: dict[str, Any]) -> None:
         body = dump_json({"type": kind, "channel": recipient.channel, "to": recipient.address, **more})
@@ -106,10 +116,10 @@ class WebhookSender:
                 pass  # its body says nothing, and is not read
         except httpx2.HTTPError as error:
             log.error("the sender cannot be reached", error=type(error).__name__)
-            raise Unavailable("the message could not be sent; try again in a moment") from None
+            raise (Unavailable(FAILED) if isinstance(error, _NOT_SENT) else MaybeSent) from None
         if not answer.is_success:
             log.error("the sender refused a message", status=answer.status_code)
-            raise Unavailable("the message could not be sent; try again in a moment")
+            raise Unavailable(FAILED)
 
 
 _NO_SENDER: Final = (

@@ -3,9 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.context import sign_in_of
 from app.auth.schemas import AuditView, SessionView
+from app.database import transaction
 from app.errors import Invalid, NotFound
 from app.examples import AUDIT_SHOWN, SESSION_SHOWN, page_of
 from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
@@ -58,8 +60,12 @@ async def end_session(sessionId: str, caller: Caller) -> None:
     session_id = parse_id(sessionId)
     if session_id is None or (caller.app_id is not None and session_id != caller.session_id):
         raise NotFound("there is no such session")
-    if not await RefreshToken.end(session_id, caller.id):
-        raise NotFound("there is no such session")
+
+    async def work(session: AsyncClientSession) -> None:
+        if not await RefreshToken.end(session_id, caller.id, session=session):
+            raise NotFound("there is no such session")
+
+    await transaction(work)
 
 
 @router.get(

@@ -13,7 +13,9 @@ from app.connections.access import provider_of, token_of
 from app.connections.cursor import PagingFailed
 from app.connections.provider import LoginNeeded, Revoked
 from app.connections.sync import LEASE, LostSync, Pass
+from app.database import joined
 from app.errors import Code, NotFound, Problem, ProviderUnavailable
+from app.idempotency import claiming
 from app.keyring import KeyRing, SealedError
 from app.observability import log
 from app.outgoing import TryLater, backoff
@@ -55,7 +57,7 @@ async def sync_now(connection: Connection, settings: Settings, keyring: KeyRing)
         NotFound: the connection went meanwhile.
     """
     connection_id = ObjectId(connection.id)
-    begun = await Connection.begin_sync(connection_id, now() + LEASE)
+    begun = await claiming(None, lambda: Connection.begin_sync(connection_id, now() + LEASE, session=joined()))
     if begun is None:
         raise await _not_begun(connection_id)
     failure = await sync(begun, settings, keyring, settings.sync_inline_seconds)

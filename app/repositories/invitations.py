@@ -16,6 +16,7 @@ from app.living import is_living
 from app.principal import Principal
 from app.relations.guards import refer
 from app.repositories.projects import NotMember, add_member, put_member
+from app.standing import touch
 from models.base import now
 from models.invitation import Invitation
 from models.project import Member, Project, ProjectRole
@@ -89,10 +90,11 @@ async def find_offer(project: Project, user_id: ObjectId) -> Invitation:
 
 
 async def _are_colleagues(one: ObjectId, other: ObjectId) -> bool:
-    """Whether two users are of one account."""
-    rows = await User.fetch({one, other}, fields=["accountId"])
-    accounts = [rows.get(each, {}).get("accountId") for each in (one, other)]
-    return accounts[0] is not None and accounts[0] == accounts[1]
+    """Whether two users are of one account, and stay so until the transaction that this runs within is over."""
+    row = await touch(User, {"_id": one}, joined(), {"accountId": 1})
+    if row is None or row.get("accountId") is None:
+        return False
+    return await touch(User, {"_id": other, "accountId": row["accountId"]}, joined(), {"_id": 1}) is not None
 
 
 async def _invite(project_id: ObjectId, user_id: ObjectId, role: ProjectRole) -> Invitation:

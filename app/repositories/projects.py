@@ -1,5 +1,6 @@
 """The rules of projects: who reaches one, who changes it, who its members are."""
 
+from functools import partial
 from typing import Final
 
 from beanie import PydanticObjectId
@@ -15,16 +16,20 @@ from app.patches import PatchKind, patched
 from app.principal import Principal, authorize
 from app.relations.guards import refer
 from app.repositories.views import NewProject, ProjectChange, ProjectView
+from app.rights import hold
+from app.standing import touch
 from app.turns import turn
-from app.users.changes import find_user
 from app.users.views import current
 from models.base import Overtaken
 from models.invitation import Invitation
 from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
+from models.user import User
 from models.values import Json
 
 _MOST_MEMBERS: Final = 1000
+_GONE: Final = "there is no such project"
+_FOR_ADMINS: Final = "this is for the project's admins"
 
 
 def authorize_projects(caller: Principal, scope: str) -> None:
@@ -42,6 +47,8 @@ def authorize_projects(caller: Principal, scope: str) -> None:
 async def find_project(caller: Principal, scope: str, project_id: ObjectId | None, *, write: bool = False) -> Project:
     """A project that the caller may read, or change: members read, its admins write, keys by their scope, admins all.
 
+    Whoever writes as the project's admin is to be that in the transaction of the write, too.
+
     Raises:
         Forbidden: the caller lacks the scope, or is a member who may only read.
         NotFound: there is none, or the caller is no member.
@@ -49,14 +56,37 @@ async def find_project(caller: Principal, scope: str, project_id: ObjectId | Non
     authorize_projects(caller, scope)
     project = await Project.find_by_id(project_id)
     if project is None or not await is_living(Project, {"_id": project.id, "accountId": project.account_id}):
-        raise NotFound("there is no such project")
+        raise NotFound(_GONE)
     if caller.kind == "user" and not caller.is_admin:
         role = project.role_of(caller.id)
         if role is None:
-            raise NotFound("there is no such project")
-        if write and role != "admin":
-            raise Forbidden("this is for the project's admins")
+            raise NotFound(_GONE)
+        if write:
+            write_as_admin(caller, project)
     return project
+
+
+def write_as_admin(caller: Principal, project: Project) -> None:
+    """Let the caller write as one of the project's admins, and only as long as they are one.
+
+    Raises:
+        Forbidden: they are none.
+    """
+    if caller.kind == "key" or caller.is_admin:
+        return
+    if project.role_of(caller.id) != "admin":
+        raise Forbidden(_FOR_ADMINS)
+    hold(("project", project.id, caller.id), partial(_stays_admin, ObjectId(project.id), caller.id))
+
+
+async def _stays_admin(project_id: ObjectId, user_id: ObjectId, session: AsyncClientSession) -> None:
+    where = {"_id": project_id, "members": {"$elemMatch": {"userId": user_id, "role": "admin"}}}
+    if await touch(Project, where, session, {"_id": 1}) is not None:
+        return
+    project = await Project.find_by_id(project_id, session)
+    if project is None or project.role_of(user_id) is None:
+        raise NotFound(_GONE)
+    raise Forbidden(_FOR_ADMINS)
 
 
 async def create_project(caller: Principal, content: NewProject, claim: Claim | None) -> Done:
@@ -66,18 +96,21 @@ async def create_project(caller: Principal, content: NewProject, claim: Claim | 
         BadReference: the account is not there, takes no projects, or is not the user's own.
     """
     account_id = content.account_id
-    if account_id is not None and caller.kind == "user" and not caller.is_admin:
-        owner = await find_user(caller.id)
-        if owner.account_id != account_id:
-            raise BadReference("There is no such active account", "accountId")
     members = [Member(user_id=PydanticObjectId(caller.id), role="admin")] if caller.kind == "user" else []
 
     async def work(session: AsyncClientSession, project_id: ObjectId) -> None:
         project = Project(id=PydanticObjectId(project_id), name=content.name, account_id=account_id, members=members)
         await refer(Project, project.stored(), session)
+        if account_id is not None and caller.kind == "user" and not caller.is_admin:
+            await _check_account(caller.id, account_id, session)
         await project.add(session)
 
     return await once(claim, 201, work)
+
+
+async def _check_account(user_id: ObjectId, account_id: ObjectId, session: AsyncClientSession) -> None:
+    if await touch(User, {"_id": user_id, "accountId": account_id}, session, {"_id": 1}) is None:
+        raise BadReference("There is no such active account", "accountId")
 
 
 async def patch_project(project: Project, kind: PatchKind, patch: Json, expected: Expected | None) -> Project:
@@ -199,5 +232,5 @@ async def _set_members(project: Project, members: list[Member], new: ObjectId | 
 async def _again(project: Project) -> Project:
     found = await Project.find_by_id(ObjectId(project.id), joined())
     if found is None:
-        raise NotFound("there is no such project")
+        raise NotFound(_GONE)
     return found

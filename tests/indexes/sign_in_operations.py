@@ -26,6 +26,7 @@ SIGN_IN_OPERATIONS: Final[dict[str, list[Callable[[], Awaitable[Any]]]]] = {
     "Budget.spend": [lambda: Budget.spend("x", NOW)],
     "Budget.take": [lambda: Budget.take("y", 5, 5, NOW), lambda: Budget.take("y", 5, 5, NOW)],
     "Budget.give_back": [lambda: Budget.give_back("x", 1)],
+    "Budget.pay_back": [lambda: Budget.pay_back("z", timedelta(days=1), NOW)],
     "Budget.pace": [lambda: Budget.pace("z", timedelta(days=1)), lambda: Budget.pace("z", timedelta(days=1))],
     "Budget.let_go": [lambda: Budget.let_go("x")],
     "Budget.is_there": [lambda: Budget.is_there("x")],

@@ -64,6 +64,7 @@ class Mailbox:
         self.url = ""
         self.messages: list[dict[str, Any]] = []
         self.down = False
+        self.answers = True
 
     def take(self, headers: Any, body: bytes) -> tuple[int, bytes]:
         """One signed message."""
@@ -91,7 +92,10 @@ def serving(issuer: Issuer, mailbox: Mailbox) -> Iterator[None]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            self._say(*mailbox.take(self.headers, body))
+            answer = mailbox.take(self.headers, body)
+            if mailbox.answers:
+                self._say(*answer)
+            self.close_connection = not mailbox.answers
 
         def _say(self, status: int, body: bytes) -> None:
             self.send_response(status)

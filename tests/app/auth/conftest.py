@@ -82,6 +82,7 @@ def outside(_outside: tuple[Issuer, Mailbox]) -> dict[str, Any]:
     """Settings by which an application finds issuer and mailbox."""
     issuer, mailbox = _outside
     issuer.down = mailbox.down = False
+    mailbox.answers = True
     mailbox.messages.clear()
     provider = {"client_ids": ["client"], "issuers": [issuer.url], "jwks_url": f"{issuer.url}/keys"}
     return {
