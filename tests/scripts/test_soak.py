@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.bench.soak import checks
+from scripts.bench.soak import checks, watch
 from scripts.bench.soak.faults import Fault
 from scripts.bench.soak.load import Journal
 from scripts.bench.soak.plant import ODD
@@ -65,6 +66,7 @@ class Database:
 
 
 ONE, TWO = delivery("1", 1, 100.0), delivery("2", 2, 101.0)
+MOMENT = datetime(2026, 11, 28, tzinfo=UTC)
 FREEZE = Fault("freeze worker-1", 90.0, 99.0)
 
 
@@ -91,6 +93,24 @@ def test_a_change_without_an_event_and_an_event_that_waits_are_faults() -> None:
     once, _, told = checks.check_card_events(database, Journal(changes=Counter(card=3)), [ONE, TWO], [])
     assert once.faults == ["2 is waiting"]
     assert told.faults == ["card: 3 changes, 2 events"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "late"),
+    [
+        ({"lastRunAt": MOMENT - timedelta(seconds=9), "everySeconds": 5.0}, True),
+        ({"lastRunAt": MOMENT - timedelta(seconds=9), "everySeconds": 5.0, "runAt": MOMENT + timedelta(hours=1)}, True),
+        ({"lastRunAt": MOMENT - timedelta(seconds=4), "everySeconds": 5.0}, False),
+        ({}, True),
+        ({"runAt": MOMENT + timedelta(seconds=1)}, False),
+        ({"leasedUntil": MOMENT + timedelta(seconds=1)}, False),
+        ({"leasedUntil": MOMENT - timedelta(seconds=1)}, True),
+    ],
+)
+def test_a_periodic_job_is_late_whatever_keeps_it_and_another_while_nobody_has_it(
+    fields: dict[str, Any], late: bool
+) -> None:
+    assert watch._is_late({"runAt": MOMENT, **fields}, MOMENT) is late
 
 
 @pytest.mark.parametrize(

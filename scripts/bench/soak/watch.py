@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pymongo import MongoClient
@@ -16,12 +16,12 @@ from scripts.bench.soak.program import Fleet
 
 _EVERY: Final = 1.0
 _WEIGHED_EVERY: Final = 5
-_Turn = tuple[str, str, int]
-"""`jobs` or `queues`, which, and its fence: one that was claimed since waits anew."""
+_Turn = tuple[str, str, Any]
+"""`jobs` or `queues`, which, and what is another once it was done: its wait begins anew then."""
 
 
 class Watch:
-    """Waits, in seconds, of what is due and in nobody's hands. Times when nothing could run do not count.
+    """Waits, in seconds, of what should have been done. Times when nothing could run do not count.
 
     Attributes:
         jobs: the longest wait of each job.
@@ -65,16 +65,25 @@ class Watch:
                 last = moment
 
     def _due(self, database: Any) -> list[_Turn]:
-        """What is due and in nobody's hands now."""
-        now, fields = datetime.now(UTC), {"fence": 1}
-        where: dict[str, Any] = {"state": "due", "runAt": {"$lte": now}, "leasedUntil": {"$not": {"$gt": now}}}
-        where["_id"] = {"$nin": ["migrate", *self._planted.ids("jobs")]}  # which is no worker's
-        found = [("jobs", str(row["_id"]), row["fence"]) for row in database.jobs.find(where, fields)]
+        """What should have been done by now: periodic jobs since their period, whatever keeps them from it."""
+        now = datetime.now(UTC)
+        where: dict[str, Any] = {"state": "due", "_id": {"$nin": ["migrate", *self._planted.ids("jobs")]}}
+        found = [
+            ("jobs", str(row["_id"]), row.get("lastRunAt")) for row in database.jobs.find(where) if _is_late(row, now)
+        ]
         where = {"waiting": {"$gt": 0}, "dueAt": {"$lte": now}, "_id": {"$nin": self._planted.ids("cardqueues")}}
-        return found + [("queues", str(row["_id"]), row["fence"]) for row in database.cardqueues.find(where, fields)]
+        return found + [("queues", str(row["_id"]), row["fence"]) for row in database.cardqueues.find(where)]
 
     def _count(self, due: list[_Turn], seconds: float) -> None:
         self._waits = {turn: self._waits.get(turn, 0.0) + seconds for turn in due}
         for (kind, name, _), waited in self._waits.items():
             longest = self.jobs if kind == "jobs" else self.queues
             longest[name] = max(longest[name], waited)
+
+
+def _is_late(row: dict[str, Any], now: datetime) -> bool:
+    """Whether a job should have been done, or begun where it is done once."""
+    ran, every = row.get("lastRunAt"), row.get("everySeconds")
+    if ran is not None and every is not None:
+        return bool(ran + timedelta(seconds=every) < now)
+    return bool(row["runAt"] <= now and row.get("leasedUntil", now) <= now)
