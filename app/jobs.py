@@ -16,6 +16,7 @@ from app.bell import Bell
 from app.failures import sentence_of
 from app.observability import JOBS, log
 from app.settings import Settings
+from app.turns import AlwaysOvertaken
 from models.aside import ROW_FAULTS, counted, tell
 from models.base import Raw, now
 from models.job import Job
@@ -25,6 +26,7 @@ UNREADABLE: Final = "this version of Satchel cannot read the job's row"
 _UNREADABLE_WAIT: Final = timedelta(minutes=1)
 _RETRY: Final = timedelta(seconds=10)
 _LONGEST_RETRY: Final = timedelta(minutes=10)
+_SOON: Final = timedelta(seconds=3)
 _PULLED_IN_EVERY: Final = 60.0
 
 _SOONEST: Final = timedelta(seconds=1)
@@ -103,9 +105,15 @@ class Claim:
         )
 
     async def fail(self, error: Exception) -> None:
-        """Leave the job to be tried again, after a time that grows with each failure."""
+        """Leave the job to be tried again, after a time that grows with each failure.
+
+        What others were in the way of is tried again soon: it has waited for them already, and they are gone within a
+        minute, even if they were killed within a transaction.
+        """
         moment = now()
         wait = min(_RETRY * 2 ** min(self.job.attempts, 6), _LONGEST_RETRY)
+        if isinstance(error, AlwaysOvertaken):
+            wait = _SOON
         self.due_again = moment + wait
         fields = {"lastError": sentence_of(error), "runAt": self.due_again, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})

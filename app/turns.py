@@ -24,6 +24,10 @@ _WAITING: Final[dict[Hashable, tuple[asyncio.Lock, list[None]]]] = {}
 _has_turn: ContextVar[bool] = ContextVar("has_turn", default=False)
 
 
+class AlwaysOvertaken(Unavailable):
+    """Others who write the same were faster for too long, or one of them was killed on the way."""
+
+
 class Patience:
     """Tries of one writer: a random pause between them, each longer than the one before, and an end to them."""
 
@@ -35,10 +39,10 @@ class Patience:
         """Pause, since somebody else was faster.
 
         Raises:
-            Unavailable: that has been so for too long.
+            AlwaysOvertaken: that has been so for too long.
         """
         if time.monotonic() > self._ends:
-            raise Unavailable("others who write the same were faster, again and again")
+            raise AlwaysOvertaken("others who write the same were faster, again and again")
         await asyncio.sleep(random.uniform(0, self._longest))
         self._longest = min(self._longest * _GROWTH, _LONGEST_PAUSE)
 

@@ -165,7 +165,7 @@ def _default(setting: FieldInfo) -> str:
 
 
 def _problems() -> set[type[Problem]]:
-    """Problem and every subclass of it in the application, wherever it stands."""
+    """Every subclass of Problem in the application, wherever it stands; of those with one code the most general."""
     importlib.import_module("app.main")
     found, ahead = set[type[Problem]](), [Problem]
     while ahead:
@@ -173,7 +173,7 @@ def _problems() -> set[type[Problem]]:
         ahead += problem.__subclasses__()
         if problem is not Problem and problem.__module__.startswith("app."):
             found.add(problem)
-    return found
+    return {each for each in found if each.__base__ not in found or each.code != each.__base__.code}
 
 
 def _first_line(documented: type) -> str:

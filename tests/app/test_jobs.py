@@ -11,6 +11,7 @@ from app.failures import sentence_of
 from app.jobs import UNREADABLE, Claim, claim, run_one
 from app.observability import JOBS
 from app.operations.routes import _shown
+from app.turns import AlwaysOvertaken
 from indexes.definitions import INDEXES
 from models.base import now
 from models.job import Job
@@ -34,6 +35,24 @@ async def test_a_job_that_failed_is_tried_again_later() -> None:
     assert (row["state"], row["lastError"], row["attempts"]) == ("due", UNFORESEEN, 1)
     assert row["runAt"] > now()
     assert await claim(["fails"]) is None
+
+
+async def test_what_others_were_in_the_way_of_is_tried_again_soon_however_often_it_failed() -> None:
+    """One of them may have been killed within a transaction, which stays open for a minute."""
+
+    async def overtaken(_: Claim) -> None:
+        raise AlwaysOvertaken("others were faster")
+
+    async def refused(_: Claim) -> None:
+        raise Unavailable("the sender does not answer")
+
+    await due("k")
+    for handler, longest in ((overtaken, 5), (refused, 600)):
+        await Job.raw().update_one({"_id": "j"}, {"$set": {"attempts": 5, "runAt": now()}})
+        assert await run_one({"k": handler}) is True
+        row = await Job.raw().find_one({"_id": "j"})
+        assert row is not None
+        assert longest / 10 < (row["runAt"] - now()).total_seconds() < longest
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -40,7 +40,7 @@ def test_a_satchel_that_meets_each_fault_once_keeps_its_promises() -> None:
     held = {row["check"]: row["holds"] for row in found["checks"]}
     assert held.pop("memory is flat") is None
     assert set(held.values()) == {True}
-    assert len(held) == 15
+    assert len(held) == 16
 
 
 def delivery(event_id: str, sequence: int, at: float) -> Delivery:

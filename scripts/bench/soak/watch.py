@@ -25,16 +25,19 @@ class Watch:
 
     Attributes:
         jobs: the longest wait of each job.
+        held: the same of those that have failed because somebody else's transaction stood in their way.
         queues: the longest wait of each card's queue.
     """
 
     def __init__(self, fleet: Fleet, planted: Planted) -> None:
         self.jobs: defaultdict[str, float] = defaultdict(float)
+        self.held: defaultdict[str, float] = defaultdict(float)
         self.queues: defaultdict[str, float] = defaultdict(float)
         self._fleet = fleet
         self._planted = planted
         self._over = threading.Event()
         self._waits: dict[_Turn, float] = {}
+        self._in_the_way: set[str] = set()
 
     @contextmanager
     def over(self) -> Iterator["Watch"]:
@@ -68,16 +71,16 @@ class Watch:
         """What should have been done by now: periodic jobs since their period, whatever keeps them from it."""
         now = datetime.now(UTC)
         where: dict[str, Any] = {"state": "due", "_id": {"$nin": ["migrate", *self._planted.ids("jobs")]}}
-        found = [
-            ("jobs", str(row["_id"]), row.get("lastRunAt")) for row in database.jobs.find(where) if _is_late(row, now)
-        ]
+        rows = [row for row in database.jobs.find(where) if _is_late(row, now)]
+        self._in_the_way = {str(row["_id"]) for row in rows if str(row.get("lastError")).endswith("(AlwaysOvertaken)")}
+        found: list[_Turn] = [("jobs", str(row["_id"]), row.get("lastRunAt")) for row in rows]
         where = {"waiting": {"$gt": 0}, "dueAt": {"$lte": now}, "_id": {"$nin": self._planted.ids("cardqueues")}}
         return found + [("queues", str(row["_id"]), row["fence"]) for row in database.cardqueues.find(where)]
 
     def _count(self, due: list[_Turn], seconds: float) -> None:
         self._waits = {turn: self._waits.get(turn, 0.0) + seconds for turn in due}
         for (kind, name, _), waited in self._waits.items():
-            longest = self.jobs if kind == "jobs" else self.queues
+            longest = self.queues if kind == "queues" else self.held if name in self._in_the_way else self.jobs
             longest[name] = max(longest[name], waited)
 
 
