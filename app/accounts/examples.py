@@ -81,6 +81,7 @@ EVENT_WAITING: Final[dict[str, Any]] = {
     "sequence": 9,
     "state": "waiting",
     "attempts": 0,
+    "nextAttemptAt": "2026-11-20T09:12:31.002Z",
 }
 ACCOUNT_PLAN_SHOWN: Final = {
     "id": _ID,

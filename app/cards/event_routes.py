@@ -1,5 +1,6 @@
 """What admins see of the outbox: which events wait, were delivered, skipped, or given up."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from app.principal import Caller, authorize
 from app.users.views import View
 from models.base import Timestamp
 from models.card_event import CardEvent, EventState, EventType
+from models.card_queue import CardQueue
 
 router = APIRouter(route_class=StrictRoute, tags=["Operation"])
 
@@ -33,7 +35,23 @@ class CardEventView(View):
     state: EventState
     attempts: int
     last_error: str | None = None
+    next_attempt_at: Annotated[
+        Timestamp | None,
+        Field(description="While it waits: when it is tried next, at the earliest. Events of one card come in order."),
+    ] = None
     expires_at: Timestamp | None = None
+
+
+async def _views(events: Sequence[CardEvent]) -> list[CardEventView]:
+    """Events as they are sent, with when those that wait are tried next: one query for all."""
+    waiting = {event.subject for event in events if event.state == "waiting"}
+    queues = await CardQueue.fetch(waiting, fields=["dueAt"])
+    return [
+        CardEventView.model_validate(event).model_copy(
+            update={"next_attempt_at": queues.get(event.subject, {}).get("dueAt") if event.state == "waiting" else None}
+        )
+        for event in events
+    ]
 
 
 @router.get(
@@ -53,7 +71,7 @@ async def list_events(
     authorize(caller, "admin")
     where = {**({"accountId": account} if account else {}), "state": state}
     rows, following = await newest(CardEvent, where, limit, cursor)
-    return Page(items=[CardEventView.model_validate(CardEvent.from_stored(row)) for row in rows], next_cursor=following)
+    return Page(items=await _views([CardEvent.from_stored(row) for row in rows]), next_cursor=following)
 
 
 @router.post(
@@ -66,4 +84,4 @@ async def redeliver_event(eventId: PydanticObjectId, caller: Caller, claim: Idem
     """It waits at the end of its card's events, and is tried as often as a new one. Only what is `dead` can be."""
     authorize(caller, "admin")
     event = await write_once(claim, partial(redeliver, eventId), lambda _: find_event(eventId))
-    return CardEventView.model_validate(event)
+    return (await _views([event]))[0]

@@ -5,7 +5,7 @@ import asyncio
 from bson import ObjectId
 
 from app.cards.delivery import deliver_due
-from models.base import now
+from models.base import now, rfc3339
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from tests.app.cards.conftest import MakeSender
@@ -101,3 +101,21 @@ async def test_a_redelivery_that_is_asked_for_twice_by_one_key_is_one(
     first, repeat = [await cast.admin.post(path, headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert (first.status_code, repeat.status_code, repeat.json()) == (200, 200, first.json())
     assert (await cast.admin.post(path)).json()["code"] == "bad_transition"
+
+
+async def test_an_event_that_waits_says_when_it_is_tried_next(
+    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    receiver.refuse()
+    await opened_and_paused(listened)
+    await deliver_due(await make_sender(webhook_retry_seconds=600.0))
+    queue = await CardQueue.raw().find_one({"_id": ObjectId(listened.card)})
+    assert queue is not None and queue["dueAt"] > now()
+    waiting = (await cast.admin.get("/v1/admin/card-events?state=waiting")).json()["items"]
+    assert len(waiting) > 1
+    assert {event["nextAttemptAt"] for event in waiting} == {rfc3339(queue["dueAt"])}
+    await CardEvent.raw().update_many({}, {"$set": {"state": "dead"}})
+    dead = (await cast.admin.get("/v1/admin/card-events")).json()["items"]
+    assert [event.get("nextAttemptAt") for event in dead] == [None] * len(waiting)
+    again = await cast.admin.post(f"/v1/admin/card-events/{dead[0]['id']}/redeliver")
+    assert (again.status_code, again.json()["nextAttemptAt"]) == (200, rfc3339(queue["dueAt"]))
