@@ -49,6 +49,9 @@ JOBS: Final = Histogram(
 CARD_EVENTS: Final = Counter(
     "satchel_card_events", "Attempts to deliver an event to an account's webhook, by what came of it", ["outcome"]
 )
+CARD_FAILURES: Final = Counter(
+    "satchel_card_event_failures", "Attempts that an account's webhook did not take, by why", ["reason"]
+)
 SET_ASIDE: Final = Counter(
     "satchel_rows_set_aside", "Times that a row was stepped over that cannot be read or changed", ["collection"]
 )

@@ -15,7 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.bell import Bell
 from app.cards.webhooks import DeliveryFailed, Sender, sender
 from app.database import transaction
-from app.observability import CARD_EVENTS, log
+from app.observability import CARD_EVENTS, CARD_FAILURES, log
 from app.places import Place
 from app.settings import Settings
 from models.base import now
@@ -135,6 +135,7 @@ async def empty(queue: CardQueue, each: Sender, place: Place | None = None) -> N
             each.turns.went_well(queue.account_id)
         except DeliveryFailed as failure:
             error = str(failure)
+            CARD_FAILURES.labels(failure.reason).inc()
             each.turns.failed(queue.account_id, time.monotonic() - began)
             if event.attempts + 1 < each.settings.webhook_max_attempts:
                 await _retry_later(queue, event, error, each.settings)

@@ -28,7 +28,15 @@ _CARD: Final = "card."
 
 
 class DeliveryFailed(Exception):
-    """The webhook did not take the event; the message says why, and nothing of what it answered."""
+    """The webhook did not take the event; the message says why, and nothing of what it answered.
+
+    Attributes:
+        reason: one of few words for it, for the metric.
+    """
+
+    def __init__(self, detail: str, reason: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class Sender:
@@ -57,13 +65,13 @@ class Sender:
             async with asyncio.timeout(self.settings.webhook_timeout_seconds):
                 status = await self._post(account.webhook_url, body, self._headers(account, event, body))
         except TimeoutError:
-            raise DeliveryFailed("timeout") from None
+            raise DeliveryFailed("timeout", "timeout") from None
         except RefusedAddress as error:
-            raise DeliveryFailed(str(error)) from None
+            raise DeliveryFailed(str(error), "refused_address") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError) as error:
-            raise DeliveryFailed(type(error).__name__) from None
+            raise DeliveryFailed(type(error).__name__, "no_connection") from None
         if not httpx2.codes.is_success(status):
-            raise DeliveryFailed(f"HTTP {status}")
+            raise DeliveryFailed(f"HTTP {status}", f"http_{status // 100}xx")
         return True
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -9,6 +9,7 @@ from bson import ObjectId
 
 from app.cards.delivery import LostQueue, deliver, deliver_due, empty
 from app.cards.webhooks import DeliveryFailed
+from app.observability import CARD_FAILURES
 from models.base import now
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
@@ -324,7 +325,7 @@ async def test_an_attempt_that_failed_after_its_lease_was_taken_over_is_not_note
     async def stopped(_: CardEvent) -> bool:
         await CardQueue.raw().update_one({"_id": late.id}, {"$set": {"dueAt": now()}})
         await deliver_due(each)
-        raise DeliveryFailed("timeout")
+        raise DeliveryFailed("timeout", "timeout")
 
     monkeypatch.setattr(slow, "send", stopped)
     with pytest.raises(LostQueue):
@@ -334,3 +335,20 @@ async def test_an_attempt_that_failed_after_its_lease_was_taken_over_is_not_note
     queue = await CardQueue.raw().find_one({"_id": late.id})
     assert queue is not None
     assert (queue["done"], queue["waiting"], queue["fence"]) == (4, 0, 2)
+
+
+async def test_failed_attempts_are_counted_by_few_reasons(
+    listened: Programme, receiver: Receiver, make_sender: MakeSender
+) -> None:
+    def counted() -> dict[str, float]:
+        found = [sample for metric in CARD_FAILURES.collect() for sample in metric.samples]
+        return {each.labels["reason"]: each.value for each in found if each.name.endswith("_total")}
+
+    before = counted()
+    receiver.refuse()
+    await opened_and_paused(listened)
+    await deliver_due(await make_sender(webhook_max_attempts=1))
+    after = counted()
+    told = {reason: count - before.get(reason, 0) for reason, count in after.items() if count != before.get(reason, 0)}
+    assert sum(told.values()) == await CardEvent.raw().count_documents({"state": "dead"}) > 0
+    assert set(told) == {"http_5xx"}
