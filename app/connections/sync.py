@@ -281,12 +281,12 @@ class Pass:
     async def _note_login(
         self, enrollment: str | None, session: AsyncClientSession, undecided: Sequence[Undecided]
     ) -> None:
-        """The probe worked: a connection that needed a new login is connected again."""
+        """The probe worked: a connection that needed a new login is connected again, and due should this sync die."""
         fields: Raw = {}
         if undecided != self._connection.undecided:
             fields["undecided"] = [each.model_dump(by_alias=True) for each in undecided]
         if self._connection.status != "connected":
-            fields = {"status": "connected", "statusReason": None, "authenticatedAt": now()}
+            fields |= {"status": "connected", "statusReason": None, "authenticatedAt": now(), "nextAttemptAt": now()}
         if enrollment is not None and enrollment != self._connection.enrollment_id:
             other = {"userId": self._user_id, "enrollmentId": enrollment}
             if await Connection.raw().find_one(other, {"_id": 1}, session=session) is None:

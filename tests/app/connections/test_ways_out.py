@@ -1,15 +1,20 @@
 """No state of a connection is without a way out: lost pages, hints during a sync, logins repaired or replaced."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from bson import ObjectId
 
+from app.connections import sync as syncing
+from app.connections.syncs import sync_due
 from app.work import handlers
 from models.base import now, rfc3339
 from models.connection import Connection
 from models.outside_link import OutsideLink
 from tests.app.connections.conftest import TOKEN, World, stored, told
+from tests.app.connections.test_property import Died, dying
 from tests.app.connections.test_sync import run_jobs
 from tests.outside.server import Asked, Told
 from tests.outside.teller import MFA, Login, error, signed
@@ -135,3 +140,20 @@ async def test_a_new_token_of_the_same_login_gives_nothing_up(world: World) -> N
     answer = await world.cast.owner.merge(f"/v1/connections/{connection_id}", {"accessToken": "fresh"})
     assert answer.status_code == 200
     assert await OutsideLink.raw().count_documents({}) == 0
+
+
+async def test_a_sync_after_a_repair_that_is_killed_is_gone_on_with(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection_id = await world.connect()
+    await world.sync(connection_id)
+    login = world.banks.login(TOKEN)
+    login.error = MFA
+    assert (await world.sync(connection_id)).status_code == 409
+    login.error = None
+    with monkeypatch.context() as patch:
+        patch.setattr(syncing, "transaction", dying(1, after=False))
+        with pytest.raises(Died):
+            await sync_due(ObjectId(connection_id), world.api.settings, world.api.app.state.keyring)
+    assert (await world.see(connection_id))["status"] == "connected"
+    assert await Connection.find_due(now() + timedelta(minutes=2), 1) == [ObjectId(connection_id)]
