@@ -100,7 +100,8 @@ def test_a_change_without_an_event_and_an_event_that_waits_are_faults() -> None:
     [
         ({"lastRunAt": MOMENT - timedelta(seconds=9), "everySeconds": 5.0}, True),
         ({"lastRunAt": MOMENT - timedelta(seconds=9), "everySeconds": 5.0, "runAt": MOMENT + timedelta(hours=1)}, True),
-        ({"lastRunAt": MOMENT - timedelta(seconds=4), "everySeconds": 5.0}, False),
+        ({"lastRunAt": MOMENT - timedelta(seconds=4), "everySeconds": 5.0}, True),
+        ({"lastRunAt": MOMENT - timedelta(seconds=4), "everySeconds": 5.0, "runAt": MOMENT + timedelta(1)}, False),
         ({}, True),
         ({"runAt": MOMENT + timedelta(seconds=1)}, False),
         ({"leasedUntil": MOMENT + timedelta(seconds=1)}, False),

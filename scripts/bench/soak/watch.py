@@ -87,6 +87,6 @@ class Watch:
 def _is_late(row: dict[str, Any], now: datetime) -> bool:
     """Whether a job should have been done, or begun where it is done once."""
     ran, every = row.get("lastRunAt"), row.get("everySeconds")
-    if ran is not None and every is not None:
-        return bool(ran + timedelta(seconds=every) < now)
+    if ran is not None and every is not None and ran + timedelta(seconds=every) < now:
+        return True
     return bool(row["runAt"] <= now and row.get("leasedUntil", now) <= now)
