@@ -10,6 +10,7 @@ from app import principal
 from app.access import ACCESS
 from models import User
 from models.base import Raw
+from models.person import IdentityJoin
 from tests.app.test_access import ALL_SCOPES, asked, everything_of
 from tests.app.test_grants import signed_in
 from tests.cast import Cast
@@ -20,8 +21,9 @@ WRITES = sorted(
     route
     for route, access in ACCESS.items()
     if access.scope == "users:write" and not route.startswith("GET ") and route != "POST /v1/users"
+    if "/joins/" not in route
 )
-"""What a key with `users:write` does to a user who is there."""
+"""What a key with `users:write` does to a user who is there. Decisions on joins name their user by an id of an app."""
 OWN_WRITES = sorted(
     route
     for route, access in ACCESS.items()
@@ -73,6 +75,21 @@ async def test_a_key_that_writes_users_leaves_admins_alone(
     assert await everything_of(admin) == before
     assert (await send(key, route, await person(cast, roles=["user", "editor"]))).is_success
     assert (await send(cast.admin, route, admin.id)).is_success
+
+
+@pytest.mark.parametrize(("decision", "state"), [("accept", "aside"), ("refuse", "aside"), ("undo", "joined")])
+async def test_what_an_admin_is_said_to_be_is_decided_by_admins_alone(
+    cast: Cast, api: Api, decision: str, state: Any
+) -> None:
+    admin: Any = ObjectId(await person(cast, role="admin"))
+    await IdentityJoin(id="notes/a:kiosk", app_id="notes", user_id=admin, state=state).add()
+    path, body = f"/v1/analytics/joins/{decision}", {"appId": "notes", "anonymousId": "kiosk"}
+    refused = await (await every_scope(api)).post(path, json=body)
+    assert (refused.status_code, refused.json()["detail"]) == (403, REFUSED)
+    kept = await IdentityJoin.find_by_id("notes/a:kiosk")
+    assert kept is not None
+    assert (kept.state, kept.version) == (state, 1)
+    assert (await cast.admin.post(path, json=body)).status_code == 200
 
 
 @pytest.mark.parametrize("route", WRITES)
