@@ -38,7 +38,7 @@ def test_a_satchel_that_meets_each_fault_once_keeps_its_promises() -> None:
     kinds = Counter(name.rstrip("-123") for name in found["faults"])
     assert {"freeze worker", "kill worker"} <= kinds.keys()
     held = {row["check"]: row["holds"] for row in found["checks"]}
-    assert held.pop("memory is flat") is None
+    assert held.pop("memory is flat") in (None, True)  # None where no process lived for two minutes
     assert set(held.values()) == {True}
     assert len(held) == 16
 

@@ -52,10 +52,10 @@ def judged(name: str, told: str, faults: Sequence[str]) -> Finding:
 def pending(database: Database[Raw], journal: Journal, planted: Planted, over: datetime) -> bool:
     """Whether something is still to be done of what was begun before the load was over."""
     gone = [ObjectId(user) for user in journal.deleted]
-    state = database.rollupstate.find_one() or {}
+    state = database.rollupstate.find_one() or {"asOf": over - timedelta(days=1)}
     soon = {"$lt": over + timedelta(hours=1)}
     return (
-        state.get("asOf", over) <= over
+        _has(database.analytics, {"receivedAt": {"$gte": state["asOf"]}})  # with nothing to count it need not move
         or _has(database.cardqueues, {"waiting": {"$gt": 0}, "_id": {"$nin": planted.ids("cardqueues")}})
         or _has(database.cardevents, {"fanOutAfter": {"$exists": True}, "type": {"$ne": "x"}})
         or _has(database.appdata, {"expiresAt": soon, "deleted": False, "_id": {"$nin": planted.ids("appdata")}})
