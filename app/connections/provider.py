@@ -7,19 +7,16 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 
+from iso4217 import Currency
+
 from app.outgoing import TryLater
 from models.bank_account import AccountStatus
 from models.transaction import TransactionContent
 
 _REASON: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 NO_ID: Final = "no_id"
-_MINOR_DIGITS: Final = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
-    **dict.fromkeys(("PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
-"""Digits of minor units where they are not two: ISO 4217, list one, compared with PyPI's `iso4217` 1.16."""
+_MINOR_DIGITS: Final = {each.code: each.exponent for each in Currency if each.exponent is not None}
+_OF_OTHERS: Final = 2  # metals, test codes, and what is not, or no more, in ISO 4217: nothing is rounded by it
 
 
 class LoginNeeded(Exception):
@@ -144,7 +141,7 @@ def minor_units(amount: Any, currency: str) -> int:
         UnreadableAmount: it is no number, or has more digits than the currency.
     """
     try:
-        scaled = Decimal(amount).scaleb(_MINOR_DIGITS.get(currency, 2))
+        scaled = Decimal(amount).scaleb(_MINOR_DIGITS.get(currency, _OF_OTHERS))
         if not isinstance(amount, str) or scaled != scaled.to_integral_value() or abs(scaled) >= 2**63:
             raise UnreadableAmount
         return int(scaled)
