@@ -45,6 +45,7 @@ class Dispatcher:
         self._handlers, self._bell, self._woken, self._places = handlers, bell, woken, places or {}
         self._running: dict[asyncio.Task[None], str] = {}
         self._plan: list[tuple[datetime, str]] | None = None
+        self._more: frozenset[str] = frozenset()
         self._asked = now()
         self._first_pause = self._pause = poll_seconds
         self._look_at: float | None = None
@@ -88,9 +89,11 @@ class Dispatcher:
             raise
 
     async def _look_ahead(self, moment: datetime) -> None:
-        """Ask what is due when, unless it is known."""
-        if self._bell.take([JOBS], moment) or self._plan is None or moment > self._asked + _ASK_AGAIN:
-            self._plan, self._asked = await upcoming(), moment
+        """Ask what is due when, unless it is known; again where those of a kind are done of which there are more."""
+        known = {kind for _, kind in self._plan or ()}
+        is_known = self._plan is not None and not (self._more & self._free()) - known
+        if self._bell.take([JOBS], moment) or not is_known or moment > self._asked + _ASK_AGAIN:
+            (self._plan, self._more), self._asked = await upcoming(self._handlers), moment
 
     def _start(self, held: Claim | None) -> None:
         if held is None:

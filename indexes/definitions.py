@@ -251,6 +251,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     ],
     Job: [
         Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due"),
+        Index({"state": 1, "kind": 1, "runAt": 1}, "app.jobs: which are due next of a kind, beside many of another"),
         Index(
             {"lastRunAt": 1},
             "TTL: gone 30 days after it was done",

@@ -260,3 +260,29 @@ async def test_a_wake_up_that_the_database_did_not_hear_is_not_forgotten(monkeyp
         bell.ring("watched", now())
         await begun.wait_for(2)
     assert len(calls) == 2
+
+
+async def test_many_jobs_of_one_kind_hide_none_of_another() -> None:
+    """More are due than a worker asks for at once, and the one in hand never ends."""
+    stuck, others = asyncio.Event(), Begun()
+
+    async def hang(_: Claim) -> None:
+        await stuck.wait()
+
+    early = now() - timedelta(hours=1)
+    await Job.raw().insert_many([Job(id=f"many-{n}", kind="many", run_at=early).stored() for n in range(300)])
+    await add("other", "other")
+    async with dispatching({"many": hang, "other": others}, served()):
+        await others.wait_for(1)
+        stuck.set()
+    assert others.names == ["other"]
+
+
+async def test_many_jobs_of_one_kind_are_done_without_a_pause_between() -> None:
+    """None rings the bell, and a worker asks by itself once a minute."""
+    begun = Begun()
+    early = now() - timedelta(hours=1)
+    await Job.raw().insert_many([Job(id=f"many-{n}", kind="k", run_at=early).stored() for n in range(300)])
+    async with dispatching({"k": begun}, served()):
+        await begun.wait_for(300)
+    assert len(set(begun.names)) == 300
