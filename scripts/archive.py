@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.settings import Settings, load_settings
+from app.turns import AlwaysOvertaken
 from scripts.target import NoTargetError, opened, reason
 
 cli = typer.Typer(
@@ -57,6 +58,9 @@ def _run(work: Any) -> None:
     settings = load_settings()
     try:
         asyncio.run(_opened(settings, work))
+    except AlwaysOvertaken:
+        typer.echo("others held what is to be written, or one of them was killed: try again in a minute", err=True)
+        raise typer.Exit(1) from None
     except (NoTargetError, PyMongoError, ValueError, KeyError, OSError) as error:
         typer.echo(error.args[0] if isinstance(error, KeyError) else reason(error), err=True)
         raise typer.Exit(1) from None

@@ -1,6 +1,6 @@
 """Routes of joins: those that wait for a decision, the decision, and taking one back that was wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from beanie import PydanticObjectId
@@ -103,32 +103,51 @@ async def list_joins(
 @router.post("/accept", operation_id="acceptJoin", summary="Accept a join", responses=problems(409) | answers(_SHOWN))
 async def accept_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
     """One that was set aside, or refused, is carried out however many ids it makes one person. Once is enough."""
-    join = await _found(body, caller)
-    if join.accepted and join.state in (None, "joined"):
-        return JoinView.of(join)
     change = {"$set": {"accepted": True, "due": True}, "$unset": {"state": ""}}
-    return JoinView.of(await _decided(join, ("aside", "refused"), change))
+    return await _once(
+        body, caller, lambda join: bool(join.accepted) and join.state in (None, "joined"), ("aside", "refused"), change
+    )
 
 
 @router.post("/refuse", operation_id="refuseJoin", summary="Refuse a join", responses=problems(409) | answers(_SHOWN))
 async def refuse_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
     """One that was set aside is not carried out; what is said of the id later is not heeded. Once is enough."""
-    join = await _found(body, caller)
-    if join.state == "refused":
-        return JoinView.of(join)
-    return JoinView.of(await _decided(join, ("aside",), {"$set": {"state": "refused"}}))
+    change = {"$set": {"state": "refused"}}
+    return await _once(body, caller, lambda join: join.state == "refused", ("aside",), change)
 
 
 @router.post("/undo", operation_id="undoJoin", summary="Undo a join", responses=problems(409) | answers(_SHOWN))
 async def undo_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
     """Raw events that the id lost by a join are its own again, soon, and their days are counted anew. It is final."""
+    is_undone = {"undoing", "undone"}
     join = await _found(body, caller)
-    if join.state in ("undoing", "undone"):
-        return JoinView.of(join)
     own = key_rows(join.app_id, join.id)
-    if "externalId" in own and await ExternalId.raw().find_one({**own}, {"_id": 1}) is not None:
+    is_linked = "externalId" in own and await ExternalId.raw().find_one({**own}, {"_id": 1}) is not None
+    if is_linked and join.state not in is_undone:
         raise BadTransition("an external id that was linked to a user stays linked")
-    return JoinView.of(await _decided(join, ("joined",), {"$set": {"state": "undoing", "due": True}}, UNDO))
+    change = {"$set": {"state": "undoing", "due": True}}
+    return await _once(body, caller, lambda join: join.state in is_undone, ("joined",), change, UNDO)
+
+
+async def _once(
+    body: JoinBody,
+    caller: Caller,
+    is_done: Callable[[IdentityJoin], bool],
+    before: tuple[JoinState, ...],
+    change: Mapping[str, Any],
+    job: str | None = None,
+) -> JoinView:
+    """Decide, unless that was done; who was overtaken looks again, for the other may have decided the same."""
+    join = await _found(body, caller)
+    if is_done(join):
+        return JoinView.of(join)
+    try:
+        return JoinView.of(await _decided(join, before, change, job))
+    except BadTransition:
+        join = await _found(body, caller)
+        if is_done(join):
+            return JoinView.of(join)
+        raise
 
 
 async def _found(body: JoinBody, caller: Caller) -> IdentityJoin:

@@ -1,5 +1,6 @@
 """Joins that unite too many ids wait for a decision; a wrong one is undone for what is still raw."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -231,6 +232,16 @@ async def test_the_list_is_of_one_app_page_by_page(cast: Cast, key: Caller, api:
         if (cursor := page.get("nextCursor")) is None:
             break
     assert seen == ["a-0", "a-1"]
+
+
+@pytest.mark.parametrize(("decision", "state"), [("accept", "aside"), ("refuse", "aside"), ("undo", "joined")])
+async def test_of_those_who_decide_the_same_at_once_none_is_refused(cast: Cast, decision: str, state: Any) -> None:
+    for number in range(4):
+        user: Any = ObjectId(cast.owner.id)
+        await IdentityJoin(id=f"notes/a:kiosk-{number}", app_id="notes", user_id=user, state=state).add()
+        body = {"appId": "notes", "anonymousId": f"kiosk-{number}"}
+        asked = (cast.admin.post(f"/v1/analytics/joins/{decision}", json=body) for _ in range(6))
+        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
 
 
 async def test_an_app_key_decides_nothing(cast: Cast, key: Caller) -> None:
