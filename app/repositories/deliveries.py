@@ -22,8 +22,27 @@ _MOST_WAITING: Final = 8
 """How many wait: each of them has a place among the requests that are worked on."""
 
 
+@dataclass(slots=True, eq=False)
+class Claim:
+    """Room that is held, or was refused.
+
+    Attributes:
+        size: bytes.
+        owner: whose they are.
+        is_verified: whether it is known that the owner's host sends what they are for.
+        has_room: whether they were to be had.
+    """
+
+    size: int
+    owner: object
+    is_verified: bool
+    has_room: bool = False
+
+
 class Room:
     """Memory for large deliveries, shared by all of a process. Nobody has more than half of it, but for a single one.
+
+    What is not verified yet may be anybody's: all of that of one owner has no more than a single delivery may need.
 
     Args:
         size: bytes.
@@ -33,54 +52,75 @@ class Room:
         self.free = size
         self._each = size // 2
         self._held = Counter[object]()
+        self._unverified = Counter[object]()
         self._waiting = 0
         self._changed = asyncio.Condition()
         self._cutting = asyncio.Lock()
 
     @asynccontextmanager
-    async def hold(self, size: int, owner: object, seconds: float | None = None) -> AsyncIterator[bool]:
-        """Room for so many bytes while the block lasts, or False where none came free in time.
+    async def hold(
+        self, size: int, owner: object, seconds: float | None = None, *, is_verified: bool = True
+    ) -> AsyncIterator[Claim]:
+        """Room for so many bytes while the block lasts, or a claim without room where none came free in time.
 
         Args:
             size: bytes.
             owner: whose they are.
             seconds: to wait.
+            is_verified: whether it is known already that the owner's host sends them.
         """
-        has_room = not size or await self._take(size, owner, _SECONDS if seconds is None else seconds)
+        claim = Claim(size, owner, is_verified)
+        claim.has_room = not size or await self._take(claim, _SECONDS if seconds is None else seconds)
         try:
-            yield has_room
+            yield claim
         finally:
-            if has_room and size:
-                await asyncio.shield(self._give_back(size, owner))
+            if claim.has_room and size:
+                await asyncio.shield(self._give_back(claim))
+
+    async def verified(self, claim: Claim) -> None:
+        """What a claim is for is genuine: it stands no longer in the way of the owner's next."""
+        async with self._changed:
+            self._verify(claim)
+            self._changed.notify_all()
 
     @property
     def cutting(self) -> asyncio.Lock:
         """One payload is cut at a time."""
         return self._cutting
 
-    def _has(self, size: int, owner: object) -> bool:
-        held = self._held[owner]
+    def _has(self, claim: Claim) -> bool:
+        held, size = self._held[claim.owner], claim.size
+        if not claim.is_verified and self._unverified[claim.owner] + size > MAX_DELIVERY_BYTES:
+            return False
         return size <= self.free and (not held or held + size <= self._each)
 
-    async def _take(self, size: int, owner: object, seconds: float) -> bool:
-        if not self._has(size, owner) and self._waiting >= _MOST_WAITING:
+    def _verify(self, claim: Claim) -> None:
+        if not claim.is_verified and claim.has_room:
+            self._unverified[claim.owner] -= claim.size
+            self._unverified += Counter()
+        claim.is_verified = True
+
+    async def _take(self, claim: Claim, seconds: float) -> bool:
+        if not self._has(claim) and self._waiting >= _MOST_WAITING:
             return False
         self._waiting += 1
         try:
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: self._has(size, owner))
-                self.free -= size
-                self._held[owner] += size
+                await self._changed.wait_for(lambda: self._has(claim))
+                self.free -= claim.size
+                self._held[claim.owner] += claim.size
+                self._unverified[claim.owner] += 0 if claim.is_verified else claim.size
         except TimeoutError:
             return False
         finally:
             self._waiting -= 1
         return True
 
-    async def _give_back(self, size: int, owner: object) -> None:
+    async def _give_back(self, claim: Claim) -> None:
         async with self._changed:
-            self.free += size
-            self._held[owner] -= size
+            self._verify(claim)
+            self.free += claim.size
+            self._held[claim.owner] -= claim.size
             self._held += Counter()  # without those that have nothing
             self._changed.notify_all()
 

@@ -84,12 +84,13 @@ async def receive(
     is_open = found is not None and found.service_type == kind and found.is_active
     secrets = _secrets(found, keyring) if found is not None and is_open else []
     signing = Signing(secrets)
-    may_be_ours = kind != "GitLab" or is_token(headers.get("x-gitlab-token", ""), secrets)
+    may_be_ours = is_open and (kind != "GitLab" or is_token(headers.get("x-gitlab-token", ""), secrets))
     needed = room_needed(headers.get("content-length")) if may_be_ours else 0
-    async with room.hold(needed, connection_id) as has_room:
-        delivery = await read(stream, signing, keep=has_room and needed > 0)
-        if kind is None or found is None or not is_open or not may_be_ours or not _is_signed(kind, headers, signing):
+    async with room.hold(needed, connection_id, is_verified=kind == "GitLab") as claim:
+        delivery = await read(stream, signing, keep=claim.has_room and needed > 0)
+        if kind is None or found is None or not may_be_ours or not _is_signed(kind, headers, signing):
             raise BadSignature
+        await room.verified(claim)
         event = WebhookEvent(
             connection_id=PydanticObjectId(found.id),
             delivery_id=_delivery_id(kind, headers, delivery),

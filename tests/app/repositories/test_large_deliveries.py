@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
+from bson import ObjectId
 
 from app.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
 from app.repositories.deliveries import Room, read, room_needed
 from app.signatures import Signing, signature
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
-from tests.app.repositories.conftest import PATHS, Forge
+from tests.app.repositories.conftest import PATHS, TOKEN, Forge
 
 LARGE = ("GitHub", "GitLab")
 
@@ -163,12 +164,12 @@ async def test_room_is_handed_on_to_whoever_waits_and_no_more_than_some_wait() -
     room, order = Room(10), list[str]()
 
     async def one(name: str, size: int) -> None:
-        async with room.hold(size, name, 5.0) as has_room:
-            order.append(f"{name} {has_room}")
+        async with room.hold(size, name, 5.0) as claim:
+            order.append(f"{name} {claim.has_room}")
             await asyncio.sleep(0)
 
-    async with room.hold(10, "first") as has_room:
-        assert has_room
+    async with room.hold(10, "first") as claim:
+        assert claim.has_room
         waiting = [asyncio.create_task(one(str(number), 5)) for number in range(8)]
         await asyncio.sleep(0)
         await one("too many", 5)
@@ -184,12 +185,95 @@ async def test_room_is_handed_on_to_whoever_waits_and_no_more_than_some_wait() -
 async def test_one_owner_has_half_of_the_room_and_another_finds_some() -> None:
     room = Room(20)
     async with room.hold(6, "one") as first, room.hold(4, "one") as second, room.hold(1, "one", 0.01) as third:
-        assert (first, second, third) == (True, True, False)
+        assert (first.has_room, second.has_room, third.has_room) == (True, True, False)
         async with room.hold(10, "another") as theirs:
-            assert theirs
+            assert theirs.has_room
     async with room.hold(15, "one") as alone:
-        assert alone
+        assert alone.has_room
     assert (room.free, room._held) == (20, {})
+
+
+async def test_the_unverified_of_one_owner_share_the_room_of_one_delivery() -> None:
+    room, most = Room(4 * MAX_DELIVERY_BYTES), MAX_DELIVERY_BYTES
+    async with room.hold(most, "one", is_verified=False) as first:
+        async with room.hold(2, "one", 0.01, is_verified=False) as second, room.hold(2, "one", 0.01) as third:
+            assert (first.has_room, second.has_room, third.has_room) == (True, False, True)
+        async with room.hold(most, "another", 0.01, is_verified=False) as theirs:
+            assert theirs.has_room
+        await room.verified(second)
+        await room.verified(first)
+        async with room.hold(most, "one", 0.01, is_verified=False) as next_one:
+            assert next_one.has_room
+    assert (room.free, room._held, room._unverified) == (4 * most, {}, {})
+
+
+class Stranger:
+    """Announces a body of the hosts' own limit, unsigned, and sends the first byte of it."""
+
+    def __init__(self, forge: Forge, path: str) -> None:
+        self._came, self._end = asyncio.Event(), asyncio.Event()
+        headers = {"Content-Length": str(MAX_DELIVERY_BYTES), "Content-Type": "application/json"}
+        sent = forge.cast.nobody.post(path, content=self._body(), headers=headers)
+        self._answer = asyncio.create_task(sent)
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        yield b"x"
+        self._came.set()
+        await self._end.wait()
+
+    async def came(self) -> None:
+        async with asyncio.timeout(30):
+            await self._came.wait()
+
+    async def answer(self) -> Any:
+        self._end.set()
+        return await self._answer
+
+
+async def test_strangers_with_made_up_ids_take_no_room_and_learn_nothing(forge: Forge) -> None:
+    await forge.connect()
+    path, _, _ = forge.hosts["GitHub"].delivery(forge.hosts["GitHub"].repos[PATHS["GitHub"]], {})
+    ours = path.rsplit("/", 1)
+    elsewhere = f"{ours[0].replace('/github', '/gitlab')}/{ours[1]}"
+    paths = [*(f"{ours[0]}/{ObjectId()}" for _ in range(3)), elsewhere]
+    strangers = [Stranger(forge, other) for other in paths]
+    for stranger in strangers:
+        await stranger.came()
+    assert room_of(forge).free == 64 * 1024 * 1024
+    assert (await forge.deliver("GitHub", large(forge, "GitHub", 15_000_000))).status_code == 202
+    known = Stranger(forge, path)
+    await known.came()
+    answers = [await stranger.answer() for stranger in (*strangers, known)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(401, "bad_signature")}
+    assert len(await forge.events()) == 1
+
+
+async def test_one_whose_connection_is_switched_off_takes_no_room(forge: Forge) -> None:
+    await forge.connect()
+    path, _, _ = forge.hosts["GitHub"].delivery(forge.hosts["GitHub"].repos[PATHS["GitHub"]], {})
+    await RepositoryConnection.raw().update_one({}, {"$set": {"isActive": False}})
+    stranger = Stranger(forge, path)
+    await stranger.came()
+    assert room_of(forge).free == 64 * 1024 * 1024
+    assert (await stranger.answer()).status_code == 401
+
+
+async def test_slow_strangers_at_one_connection_keep_no_signed_push_to_another_out(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 0.05)
+    await forge.connect()
+    other = forge.hosts["GitHub"].add("acme/other", TOKEN)
+    assert (await forge.other("acme/other"))[1].status_code == 201
+    path, _, _ = forge.hosts["GitHub"].delivery(other, {})
+    strangers = [Stranger(forge, path) for _ in range(3)]
+    for stranger in strangers:
+        await stranger.came()
+    assert room_of(forge).free == 64 * 1024 * 1024 - MAX_DELIVERY_BYTES
+    assert (await forge.deliver("GitHub", large(forge, "GitHub", 15_000_000))).status_code == 202
+    assert [(await stranger.answer()).status_code for stranger in strangers] == [401] * 3
+    assert room_of(forge).free == 64 * 1024 * 1024
+    assert await WebhookEvent.raw().count_documents({}) == 1
 
 
 async def parts(*given: bytes) -> AsyncIterator[bytes]:
