@@ -114,6 +114,8 @@ ELSEWHERE = {*ACCOUNT_RULES, *bank.RULES, *git.RULES, "GET /v1/deletions/{deleti
 RULES = {name: rule for name, rule in DECLARED.items() if not rule.public and name not in ELSEWHERE}
 """Operations that ask who is calling."""
 PUBLIC = {name for name, rule in DECLARED.items() if rule.public} - SIGNED
+LIBRARIES = {"GET /sourceConfig", "GET /v1/projects/{writeKey}/settings", "POST /v1/m"}
+"""What libraries of others ask for, with parameters and packing of their own; nothing is done about it."""
 WRITE_KEYS = {"POST /v1/batch", *(f"POST /v1/{kind}" for kind in KINDS)}
 OWN = [name for name, rule in DECLARED.items() if rule.owner and rule.scope is None]
 """Operations of signed-in users, about themselves: no path names another."""

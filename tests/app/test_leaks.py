@@ -135,7 +135,7 @@ async def test_planted_secrets_are_found_nowhere(
     fields = {"github_api_url": github.server.url, "teller_webhook_secrets": [SecretStr(WEBHOOK)]}
     state.settings = world.api.settings.model_copy(update=fields)
     ring: KeyRing = state.keyring
-    needles.secrets |= {b64encode(key).decode() for key in ring._keys.by_id.values()}
+    needles.secrets |= {b64encode(key).decode() for key in ring._look().by_id.values()}
 
     # Everything as it should be.
     connection = await world.connect()
@@ -235,7 +235,7 @@ def hexed(value: Any) -> Any:
 
 async def needles_in_reprs(ring: KeyRing, needles: Needles) -> list[str]:
     """Every document with secrets, opened ones, and the errors about them: `repr`, `str`, traceback."""
-    texts = [repr(ring), repr(ring._keys), str(ring)]
+    texts = [repr(ring), repr(ring._look()), str(ring)]
     for document in DOCUMENTS:
         for row in await document.raw().find({}).limit(20).to_list():
             found = document.from_stored(row)

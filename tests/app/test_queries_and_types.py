@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.http import StrictRoute
-from tests.app.test_access import PUBLIC, RULES, WRITE_KEYS, request_of
+from tests.app.test_access import LIBRARIES, PUBLIC, RULES, WRITE_KEYS, request_of
 from tests.cast import Cast
 from tests.harness import Api, version_of
 
@@ -29,7 +29,8 @@ async def test_json_is_parsed_whatever_its_type_is_called(cast: Cast, route: str
     for headers in TYPES:
         body = json.dumps(options["json"]).encode()
         answer = await cast.admin.request(method, path, content=body, headers=headers, params=options.get("params"))
-        assert answer.is_success, (headers, answer.text)
+        is_undecided = "/joins/" in route and answer.json().get("code") == "not_found"  # read, and nothing waits
+        assert answer.is_success or is_undecided, (headers, answer.text)
         broken = await cast.admin.request(method, path, content=b"{", headers=headers)
         assert (broken.status_code, broken.json()["code"]) == (422, "malformed_json")
 
@@ -42,7 +43,9 @@ async def test_a_patch_names_its_kind(cast: Cast, route: str) -> None:
         assert (await cast.owner.request(method, path, content=b"{}", headers=headers)).status_code == 415
 
 
-@pytest.mark.parametrize("route", [*(route for route in FOR_KEYS if route not in WRITE_KEYS), *sorted(PUBLIC)])
+@pytest.mark.parametrize(
+    "route", [*(route for route in FOR_KEYS if route not in WRITE_KEYS), *sorted(PUBLIC - LIBRARIES)]
+)
 async def test_a_parameter_that_a_route_does_not_know_is_named(cast: Cast, route: str) -> None:
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     method, path, options = request_of(route, cast.owner.id) if route in RULES else (*route.split(" "), {})

@@ -24,7 +24,7 @@ from tests.cast import Cast
 ROOT = Path(__file__).parents[2]
 CASES = {"integrity check": 1, "indexes plan": 0, "indexes verify": 1, "indexes stats": 0, "data stats": 0}
 """Each command, and how it exits where something is amiss."""
-ELSEWHERE = {"bench", "bench-analytics", "bench-overload"}
+ELSEWHERE = {"bench", "bench-analytics", "bench-archive", "bench-overload", "bench-soak"}
 """They take a database of their own: tests/scripts/test_bench.py."""
 
 
