@@ -31,6 +31,7 @@ from app.settings import Settings
 from models.analytics import Analytics
 from models.api_key import ApiKey, ApiKeyContent
 from models.base import Raw, rfc3339
+from scripts.bench.data import sizes_of
 from scripts.bench.events import APP, DAYS, prepare
 from scripts.bench.report import machine
 from scripts.mongod import MongodError, start_mongod
@@ -91,10 +92,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Fill databases, roll them up, and ask for 30 days day by day: event counts, active users, top."""
-    try:
-        asked = sorted({int(size) for size in sizes.split(",")})
-    except ValueError:
-        raise typer.BadParameter("numbers separated by commas", param_hint="--sizes") from None
+    asked = sizes_of(sizes)
     try:
         where, found = _measure(asked, rounds, plain_rounds, tz, data)
     except MongodError as error:

@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -32,9 +31,10 @@ from rich.table import Table
 from app.analytics.rollup import advance
 from app.settings import Settings
 from models.base import Raw
-from scripts.bench.processes import ROOT, BenchError, end_at_sigterm, environment, stop
+from scripts.bench.data import sizes_of
+from scripts.bench.processes import BenchError, end_at_sigterm, environment, memory_of, start_module, stop
 from scripts.bench.report import machine
-from scripts.mongod import MongodError, end_with_starter, start_mongod
+from scripts.mongod import MongodError, start_mongod
 from scripts.target import opened
 
 SIZES: Final = "100000,1000000"
@@ -85,10 +85,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Archive and restore a large day while events come in. Exits 1 where a goal is missed."""
-    try:
-        asked = sorted({int(size) for size in sizes.split(",")})
-    except ValueError:
-        raise typer.BadParameter("numbers separated by commas", param_hint="--sizes") from None
+    asked = sizes_of(sizes)
     end_at_sigterm()
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -168,13 +165,13 @@ class _Bench:
         worker = self.stack.enter_context(_process("worker", variables=self.variables, folder=self.folder))
         live = self.stack.enter_context(_Live(self.database))
         self._wait("starting", lambda: live.rolled_up, worker)
-        self.run.idle = _memory(worker.pid, "VmRSS")
+        self.run.idle = memory_of(worker.pid) or 0.0
         live.lag = 0.0
         started = time.monotonic()
         self.database.jobs.update_one({"_id": _JOB}, {"$set": {"runAt": datetime.now(UTC)}})
         days = self.database.archiveddays
         self._wait("archiving", lambda: days.count_documents({"removed": True}) == 1, worker)
-        self.run.archive = Phase(time.monotonic() - started, _memory(worker.pid, "VmHWM"), live.lag)
+        self.run.archive = Phase(time.monotonic() - started, memory_of(worker.pid, "VmHWM") or 0.0, live.lag)
         row = days.find_one({}) or {}
         self.run.files, self.run.bytes = len(row["parts"]), row["bytes"]
         if row["rows"] != self.run.events or self._of_the_day():
@@ -188,7 +185,7 @@ class _Bench:
         peak = 0.0
         with _process(*command, variables=self.variables, folder=self.folder) as process:
             while process.poll() is None:
-                peak = max(peak, _memory(process.pid, "VmHWM"))
+                peak = max(peak, memory_of(process.pid, "VmHWM") or 0.0)
                 time.sleep(0.02)
             if process.returncode:
                 raise BenchError((self.folder / "archive.log").read_text()[-2000:])
@@ -245,29 +242,11 @@ def _process(
     name: str, *arguments: Any, variables: dict[str, str], folder: Path
 ) -> "Iterator[subprocess.Popen[bytes]]":
     with (folder / f"{name}.log").open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", "scripts", name, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=variables,
-            cwd=ROOT,
-            start_new_session=True,
-            preexec_fn=end_with_starter(),  # noqa: PLW1509  # no other thread of the starter holds a lock
-        )
+        process = start_module("scripts", name, *arguments, output=output, environment=variables)
     try:
         yield process
     finally:
         stop(process)
-
-
-def _memory(pid: int, name: str) -> float:
-    """A figure of a process's memory in MB; zero where it has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), 0.0)
 
 
 def _midnight() -> datetime:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import typer
 from bson import Timestamp as ClusterTime
 
 from app.database import bind, connect
@@ -79,3 +80,15 @@ def _row(user: User, app_id: str, data_key: str, number: int) -> dict[str, Any]:
         user_id=user.id, app_id=app_id, data_key=data_key, value=value(number), changed_at=stamp, changed_by="bench"
     )
     return document.stored()
+
+
+def sizes_of(text: str) -> list[int]:
+    """The numbers that `--sizes` names, separated by commas, each once, growing.
+
+    Raises:
+        typer.BadParameter: one is no number.
+    """
+    try:
+        return sorted({int(size) for size in text.split(",")})
+    except ValueError:
+        raise typer.BadParameter("numbers separated by commas", param_hint="--sizes") from None

@@ -6,7 +6,6 @@ import asyncio
 import random
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -31,8 +30,8 @@ from models.analytics import AnalyticsContent
 from models.api_key import ApiKey, ApiKeyContent
 from models.base import Raw, now
 from scripts.bench.data import fill
-from scripts.bench.processes import ROOT, LoadGenerator, Server, environment, stop
-from scripts.mongod import end_with_starter, start_mongod
+from scripts.bench.processes import BenchError, LoadGenerator, Server, environment, memory_of, start_module, stop
+from scripts.mongod import start_mongod
 from scripts.serve import FACTORY
 
 _WORKLOAD: Final = "mix"
@@ -54,15 +53,7 @@ class Worker:
     def start(self) -> None:
         """Start one."""
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(  # our own module
-                [sys.executable, "-m", "scripts", "worker"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self.variables,
-                cwd=ROOT,
-                preexec_fn=end_with_starter(),  # noqa: PLW1509  # no other thread of the starter holds a lock
-            )
+            self.process = start_module("scripts", "worker", output=output, environment=self.variables)
 
     def settle(self) -> None:
         """Take what it has now for its memory without a deletion, and measure its peak from here on."""
@@ -76,9 +67,10 @@ class Worker:
 
     def _memory(self, name: str) -> float:
         assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith(name))
-        return int(line.split()[1]) / 1024
+        found = memory_of(self.process.pid, name)
+        if found is None:
+            raise BenchError("the worker has ended by itself")
+        return found
 
     def kill(self) -> None:
         """`kill -9`."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 from scripts.bench.data import Plan
 from scripts.bench.load import Round
@@ -68,16 +68,8 @@ class Server:
         options += ["--http", http]
         where = ["--app-dir", str(ROOT), "--host", "127.0.0.1", "--port", str(port)]
         with log.open("ab") as output:
-            process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", "uvicorn", factory, *options, *where],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                cwd=folder,
-                start_new_session=True,
-                preexec_fn=end_with_starter(),  # noqa: PLW1509  # no other thread of the starter holds a lock
-            )
+            arguments = ("uvicorn", factory, *options, *where)
+            process = start_module(*arguments, output=output, environment=environment, folder=folder)
         server = cls(name, port, process, log)
         try:
             server._wait_until_it_listens()
@@ -172,6 +164,48 @@ class LoadGenerator:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def start_module(
+    *arguments: str,
+    output: IO[bytes],
+    environment: dict[str, str],
+    folder: Path = ROOT,
+    end_by: int = signal.SIGTERM,
+) -> "subprocess.Popen[bytes]":
+    """Start one of our modules, in a session of its own. To be called from the main thread, which it ends with.
+
+    Args:
+        arguments: what stands behind `python -m`.
+        output: takes all that it says.
+        environment: its whole environment.
+        folder: where it runs.
+        end_by: the signal that ends it when the starter is gone.
+    """
+    return subprocess.Popen(  # noqa: S603  # our own module
+        [sys.executable, "-m", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
+        preexec_fn=end_with_starter(end_by),  # noqa: PLW1509  # no other thread of the starter holds a lock
+    )
+
+
+def memory_of(pid: int, name: str = "VmRSS") -> float | None:
+    """A figure of a process's memory in MiB; None where it has ended, or the system does not tell.
+
+    Args:
+        pid: of the process.
+        name: as Linux calls it: `VmRSS`, what it has now, or `VmHWM`, what it had at most.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), None)
 
 
 def stop(process: "subprocess.Popen[Any]") -> None:

@@ -5,11 +5,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from scripts.bench.data import Plan
-from scripts.bench.processes import Server
+from scripts.bench.processes import Server, memory_of
 from scripts.bench.traffic import all_reads
 
 _EVERY: Final = 0.1
@@ -20,11 +19,8 @@ _LIVEZ: Final = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\
 
 def memory(server: Server) -> float:
     """MiB that a server has in memory now; NaN where the system does not tell."""
-    try:
-        lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    except OSError:
-        return float("nan")
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+    found = memory_of(server.process.pid)
+    return float("nan") if found is None else found
 
 
 class Watch:

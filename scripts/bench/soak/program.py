@@ -12,8 +12,8 @@ from typing import Final
 
 import httpx2
 
-from scripts.bench.processes import ROOT, BenchError, stop
-from scripts.mongod import Embedded, end_with_starter, start_mongod
+from scripts.bench.processes import ROOT, BenchError, memory_of, start_module, stop
+from scripts.mongod import Embedded, start_mongod
 
 FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 """The library by which a process is told a wrong time; None where it is not installed."""
@@ -50,15 +50,9 @@ class Program:
     def start(self) -> None:
         """Start it. To be called from the main thread: with the end of that the process ends."""
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", "scripts", self.command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self.environment | self._misled(),
-                cwd=ROOT,
-                start_new_session=True,
-                preexec_fn=end_with_starter(signal.SIGKILL),  # noqa: PLW1509  # no other thread holds a lock
+            variables = self.environment | self._misled()
+            self.process = start_module(
+                "scripts", self.command, output=output, environment=variables, end_by=signal.SIGKILL
             )
         self.frozen, self.able_from = False, time.monotonic() + _SETTLED_SECONDS
         self.lives.append(Life(self.process.pid, time.monotonic()))
@@ -115,12 +109,7 @@ class Program:
         """Note what it has in memory."""
         if not self.running or self.process is None:
             return
-        try:
-            lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        except OSError:
-            return
-        found = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), None)
-        if found is not None:
+        if (found := memory_of(self.process.pid)) is not None:
             self.lives[-1].memory.append((time.monotonic() - self.lives[-1].begun, found))
 
     def end(self) -> None:
