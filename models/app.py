@@ -1,6 +1,7 @@
 """The client app: its id and its settings. An app needs no registration in development."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -44,6 +45,15 @@ class AppContent(Fields):
         list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]],
         Field(max_length=16, description="Traits that `identify` writes into the profile's `metadata`."),
     ] = Field(default_factory=list)
+    history: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=50,
+            description="Former versions of each value that are kept, as many of them as fit 1 MiB. A value that is "
+            "deleted or expires is among them.",
+        ),
+    ] = 0
 
 
 class App(AppContent, Stored):
@@ -53,3 +63,9 @@ class App(AppContent, Stored):
 
     class Settings:
         name = "apps"
+
+    @classmethod
+    async def find_histories(cls, app_ids: Collection[str]) -> dict[str, int]:
+        """How many former versions these apps keep, by app id; those that keep none are left out."""
+        where = {"_id": {"$in": list(app_ids)}, "history": {"$gt": 0}}
+        return {row["_id"]: row["history"] async for row in cls.raw().find(where, {"history": 1})} if app_ids else {}

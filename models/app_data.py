@@ -12,7 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, WriteError
 
 from models import aside
-from models.app import AppId, DataKey
+from models.app import App, AppId, DataKey
 from models.app_data_updates import (
     NEVER,
     Expiry,
@@ -66,6 +66,9 @@ class AppData(OwnedByUser):
     expires_at: Timestamp | None = Field(default=None)
     set_aside_until: Annotated[
         Timestamp | None, Field(description="The expiry of this value failed: when it is tried again.")
+    ] = None
+    history: Annotated[
+        list[Raw] | None, Field(description="Former versions where the app keeps them, the newest last.")
     ] = None
 
     class Settings:
@@ -180,6 +183,7 @@ class AppData(OwnedByUser):
         by: str,
         expected: Expected | None = None,
         expires_at: datetime | Expiry | None = None,
+        history: int = 0,
         before: Callable[[], Awaitable[None]] | None = None,
         session: Session = None,
     ) -> Written:
@@ -194,6 +198,7 @@ class AppData(OwnedByUser):
             by: who writes.
             expected: the precondition; None to write whatever is there.
             expires_at: when the value ends; None for never; `Expiry.KEEP` for as before.
+            history: how many former versions the app keeps.
             before: awaited right before each attempt is sent: the lease on the user.
             session: of a transaction that the write belongs to.
 
@@ -208,9 +213,9 @@ class AppData(OwnedByUser):
             query |= matching(expected, moment)
         fresh = ObjectId()
         if upsert:
-            update: Raw | list[Raw] = put_update(value, size, by, expires_at, moment, fresh)
+            update: Raw | list[Raw] = put_update(value, size, by, expires_at, moment, fresh, history)
         else:
-            update = replace_update(value, size, by, expires_at, moment)
+            update = replace_update(value, size, by, expires_at, moment, history)
         for attempt in range(_RACES):
             if before is not None:
                 await before()
@@ -238,9 +243,12 @@ class AppData(OwnedByUser):
         *,
         by: str,
         expected: Expected | None = None,
+        history: int = 0,
         session: Session = None,
     ) -> int:
         """Turn a live value into a tombstone, in one atomic operation; that is a version too.
+
+        `history` is how many former versions the app keeps.
 
         Returns:
             The tombstone's version.
@@ -253,7 +261,7 @@ class AppData(OwnedByUser):
         moment = now()
         query = key_of(user_id, app_id, data_key) | matching(expected or Expected(), moment)
         before = await cls.raw().find_one_and_update(
-            query, tombstone_update(by, moment), {"_id": 0, "version": 1}, session=session
+            query, tombstone_update(by, moment, history), {"_id": 0, "version": 1}, session=session
         )
         if before is None:
             raise StaleVersion
@@ -261,7 +269,9 @@ class AppData(OwnedByUser):
 
     @classmethod
     async def expire_due(cls, limit: int) -> int:
-        """Turn values whose time is over into tombstones, all by one command; those that cannot be are set aside.
+        """Turn values whose time is over into tombstones, all whose apps keep as much history by one command.
+
+        Those that cannot be are set aside.
 
         Args:
             limit: how many at most.
@@ -271,8 +281,13 @@ class AppData(OwnedByUser):
         """
         moment = now()
         where = {"expiresAt": {"$lte": moment}, "setAsideUntil": {"$not": {"$gt": moment}}}
-        rows = await cls.raw().find(where, {"_id": 1}).sort("expiresAt", 1).limit(limit).to_list()
-        await cls._expire([row["_id"] for row in rows], moment)
+        rows = await cls.raw().find(where, {"_id": 1, "appId": 1}).sort("expiresAt", 1).limit(limit).to_list()
+        histories = await App.find_histories({row["appId"] for row in rows})
+        alike: dict[int, list[ObjectId]] = {}
+        for row in rows:
+            alike.setdefault(histories.get(row["appId"], 0), []).append(row["_id"])
+        for history, ids in alike.items():
+            await cls._expire(ids, moment, history)
         return len(rows)
 
     @classmethod
@@ -281,7 +296,7 @@ class AppData(OwnedByUser):
         return await cls.earliest("expiresAt", {"setAsideUntil": {"$not": {"$gt": now()}}})
 
     @classmethod
-    async def _expire(cls, ids: list[ObjectId], moment: datetime) -> None:
+    async def _expire(cls, ids: list[ObjectId], moment: datetime, history: int) -> None:
         """Make tombstones of those of these values that are still due; halves find the ones of which none can be made.
 
         A value that was written anew meanwhile is due only if its new time is over as well.
@@ -290,11 +305,12 @@ class AppData(OwnedByUser):
             return
         due = {"expiresAt": {"$lte": moment}}
         try:
-            await cls.raw().update_many({"_id": {"$in": ids}, **due}, tombstone_update("expiry", moment))
+            update = tombstone_update("expiry", moment, history)
+            await cls.raw().update_many({"_id": {"$in": ids}, **due}, update)
         except WriteError as error:
             if len(ids) > 1:
-                await cls._expire(ids[: len(ids) // 2], moment)
-                await cls._expire(ids[len(ids) // 2 :], moment)
+                await cls._expire(ids[: len(ids) // 2], moment, history)
+                await cls._expire(ids[len(ids) // 2 :], moment, history)
                 return
             aside.tell(cls, ids[0], error)
             until = {"$set": {"setAsideUntil": moment + _EXPIRY_AGAIN}}

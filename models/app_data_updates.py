@@ -14,6 +14,19 @@ NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _BUMP: Final = {"$add": [{"$ifNull": ["$version", 0]}, 1]}
 
 
+_MOST_HISTORY_BYTES: Final = 1024 * 1024
+"""Of JSON. As BSON a value takes up to six times as much, so value and history stay below 10 of a document's 16 MB."""
+_FORMER: Final = {
+    "version": "$version",
+    "at": "$updatedAt",
+    "by": "$changedBy",
+    "bytes": {"$ifNull": ["$bytes", 0]},
+    "deleted": "$deleted",
+    "escaped": "$escaped",
+    "value": "$value",
+}
+
+
 class Expiry(Enum):
     """What a write does to an expiry that is there."""
 
@@ -43,8 +56,49 @@ def matching(expected: Expected, moment: datetime) -> Raw:
     return {"version": expected.versions[0] if only_one else {"$in": list(expected.versions)}, **live}
 
 
+def kept(fields: Raw, history: int) -> list[Raw]:
+    """The update that sets fields, after it put what the row was into the row's own `history`, the newest last.
+
+    Every update of a value is made with it, so that the history has every version.
+
+    Args:
+        fields: as of `$set` in a pipeline.
+        history: how many former versions the app keeps; of them those that fit 1 MiB. With 0 the row has none.
+    """
+    if not history:
+        return [{"$set": {**fields, "history": "$$REMOVE"}}]
+    is_new = {"$eq": [{"$type": "$version"}, "missing"]}
+    former = {"$slice": [{"$concatArrays": [{"$ifNull": ["$history", []]}, [_FORMER]]}, -history]}
+    fitting = {"$slice": ["$$former", {"$subtract": [0, "$$fit.count"]}]}
+    newest = {"$let": {"vars": {"fit": _FIT}, "in": fitting}}
+    bounded = {"$let": {"vars": {"former": former}, "in": newest}}
+    return [{"$set": {"history": {"$cond": [is_new, "$$REMOVE", bounded]}}}, {"$set": fields}]
+
+
+_ROOM_LEFT: Final = {"$subtract": ["$$value.room", "$$this"]}
+_FIT: Final = {
+    "$reduce": {
+        "input": {"$reverseArray": "$$former.bytes"},
+        "initialValue": {"count": 0, "room": _MOST_HISTORY_BYTES},
+        "in": {
+            "$cond": [
+                {"$gte": ["$$value.room", "$$this"]},
+                {"count": {"$add": ["$$value.count", 1]}, "room": _ROOM_LEFT},
+                {"count": "$$value.count", "room": -1},
+            ]
+        },
+    }
+}
+
+
 def put_update(
-    value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime, fresh: ObjectId
+    value: Json,
+    size: int,
+    by: str,
+    expires_at: datetime | Expiry | None,
+    moment: datetime,
+    fresh: ObjectId,
+    history: int = 0,
 ) -> list[Raw]:
     """The update that stores a value whatever was there: nothing, a live value, one that is over, a tombstone.
 
@@ -66,11 +120,17 @@ def put_update(
     }
     if expires_at is not Expiry.KEEP:
         fields["expiresAt"] = expires_at or "$$REMOVE"
-    return [{"$set": fields}]
+    return kept(fields, history)
 
 
-def replace_update(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> Raw:
-    """The update that stores a value where a live one is: it costs mongod a tenth less than `put_update`."""
+def replace_update(
+    value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime, history: int = 0
+) -> Raw | list[Raw]:
+    """The update that stores a value where a live one is: without history it costs mongod a tenth less than
+    `put_update`.
+    """
+    if history:
+        return put_update(value, size, by, expires_at, moment, ObjectId(), history)
     escaped = has_refs(value)
     fields: Raw = {
         "value": escape_refs(value) if escaped else value,
@@ -79,15 +139,20 @@ def replace_update(value: Json, size: int, by: str, expires_at: datetime | Expir
         "changedBy": by,
         "bytes": size,
     }
-    update: Raw = {"$set": fields, "$inc": {"version": 1}, "$currentDate": {"changedAt": {"$type": "timestamp"}}}
+    update: Raw = {
+        "$set": fields,
+        "$inc": {"version": 1},
+        "$currentDate": {"changedAt": {"$type": "timestamp"}},
+        "$unset": {"history": ""},
+    }
     if expires_at is None:
-        update["$unset"] = {"expiresAt": ""}
+        update["$unset"]["expiresAt"] = ""
     elif expires_at is not Expiry.KEEP:
         fields["expiresAt"] = expires_at
     return update
 
 
-def tombstone_update(by: str, moment: datetime) -> list[Raw]:
+def tombstone_update(by: str, moment: datetime, history: int = 0) -> list[Raw]:
     """The update that leaves a tombstone of a value."""
     fields: Raw = {
         "value": "$$REMOVE",
@@ -101,4 +166,4 @@ def tombstone_update(by: str, moment: datetime) -> list[Raw]:
         "changedBy": {"$literal": by},
         "bytes": 0,
     }
-    return [{"$set": fields}]
+    return kept(fields, history)

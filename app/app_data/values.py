@@ -150,7 +150,7 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
 
     async def delete(session: AsyncClientSession | None = None) -> None:
         await place.lease.hold()
-        await AppData.delete(*place.key, by=place.by, expected=expected, session=session)
+        await AppData.delete(*place.key, by=place.by, expected=expected, history=options.app.history, session=session)
         await _record_activity(place, options, session)
         await make_claim(options.claim, 204, session)
 
@@ -216,6 +216,7 @@ async def _write(
             by=place.by,
             expected=expected,
             expires_at=expires_at,
+            history=options.app.history,
             before=place.lease.hold,
             session=session,
         )

@@ -1,7 +1,7 @@
 """What a write of app data is asked to do besides: precondition, expiry, activity, and what to answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,6 +25,7 @@ class WriteOptions:
         expires_at: when the value ends; None for never.
         activity: event type of an activity to record in the same transaction.
         claim: what the request claims by its Idempotency-Key; made in the write's transaction.
+        app: the settings of the app whose value it is.
         prefer: `minimal` or `representation`, where the client said so (RFC 7240).
     """
 
@@ -33,6 +34,7 @@ class WriteOptions:
     activity: str | None = None
     prefer: str | None = None
     claim: Claim | None = None
+    app: AppContent = field(default_factory=AppContent)
 
     @property
     def needs_transaction(self) -> bool:
@@ -47,9 +49,6 @@ class WriteOptions:
     def wants_value(self, *, default: bool) -> bool:
         """Whether the answer carries the value."""
         return default if self.prefer is None else self.prefer == "representation"
-
-
-_NONE: Final = WriteOptions()
 
 
 def write_options(
@@ -68,9 +67,9 @@ def write_options(
     if app.require_version and (expected is None or expected.changed_before is not None):
         raise VersionRequired("send If-Match with the version that you have, or If-None-Match: * to create")
     if expected is None and not query and prefer is None and claim is None:
-        return _NONE
+        return WriteOptions(app=app)
     activity = _activity(query.get("activity"))
-    return WriteOptions(expected, _expiry(query.get("ttl")), activity, preference(prefer), claim)
+    return WriteOptions(expected, _expiry(query.get("ttl")), activity, preference(prefer), claim, app)
 
 
 def _expiry(ttl: str | None) -> datetime | None:
