@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,50 +16,54 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 import app.work  # noqa: F401  # with it come the witnesses of deletions
-from app import access, openapi
 from app.accounts.routes import router as accounts
 from app.accounts.webhook_keys import load_webhook_keys
 from app.activity.routes import router as activity
-from app.admission import Admission
 from app.analytics import routes as analytics
-from app.analytics.intake import Intake
+from app.analytics.ingest.intake import Intake
 from app.analytics.join_routes import router as joins
+from app.analytics.openapi import ingest_operations, ingest_schemas, library_operations, segment_operations
 from app.analytics.quarantine_routes import router as quarantine
 from app.app_data import routes as app_data
+from app.app_data.openapi import value_operations
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
 from app.auth import identity_routes, key_routes, session_routes, sign_in_routes
 from app.auth.context import SignIn
 from app.auth.routes import router as auth
-from app.body import dump_json
 from app.cards.event_routes import router as card_events
 from app.cards.profile_routes import router as spending_profiles
 from app.cards.routes import router as cards
-from app.compression import Compressed
 from app.connections.routes import router as connections
 from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
-from app.cross_origin import CrossOrigin
 from app.database import bind_in_time, connect
-from app.errors import Internal, MethodNotAllowed, NotFound, Problem, from_driver
-from app.head import Heads
-from app.hosts import Hosts
-from app.hot import HotEndpoint, HotRoutes
-from app.keyring import load_keyring
-from app.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
+from app.errors import Internal, MethodNotAllowed, NotFound, Problem
+from app.errors.driver import from_driver
+from app.identity import access
+from app.identity.principal import Authenticator
+from app.identity.tokens import load_tokens
 from app.operations.routes import router as operations
-from app.principal import Authenticator
+from app.outside.keyring import load_keyring
 from app.relations import table
 from app.relations.leases import Leases
-from app.repositories.deliveries import Room
+from app.repositories.deliveries.reading import Room
 from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
-from app.tokens import load_tokens
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
-from app.validation import validation_problem
+from app.web.admission.gate import Admission
+from app.web.body import dump_json
+from app.web.compression import Compressed
+from app.web.cross_origin import CrossOrigin
+from app.web.head import Heads
+from app.web.hosts import Hosts
+from app.web.hot import HotEndpoint, HotRoutes
+from app.web.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
+from app.web.openapi import document as openapi
+from app.web.validation.errors import validation_problem
 from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
@@ -113,7 +118,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     access.check(_operations())
     _handle_errors(app)
     _add_layers(app, settings)
-    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.describe(app, _hot_paths(), ingest_schemas())  # type: ignore[method-assign]
     return app
 
 
@@ -190,6 +195,12 @@ def _as_problem(error: Exception, path: str) -> Problem:
 
 def _hot_endpoints() -> list[HotEndpoint]:
     return [*app_data.hot_endpoints(), *analytics.hot_endpoints()]
+
+
+def _hot_paths() -> dict[str, Any]:
+    """What OpenAPI says of the hot routes, by path."""
+    values, events = app_data.VALUE_PATH, analytics.EVENTS_PATH
+    return {values: value_operations(), events: ingest_operations(), **segment_operations(), **library_operations()}
 
 
 def _operations() -> Iterator[str]:

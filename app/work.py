@@ -17,19 +17,19 @@ from app.analytics import deletion as analytics_deletion
 from app.analytics import jobs as analytics
 from app.app_data import jobs as app_data
 from app.auth import jobs as auth
-from app.bell import Bell
 from app.cards import deletion as cards_deletion
 from app.cards import jobs as cards
 from app.cards.delivery import QUEUES, deliver
 from app.connections import deletion as connections_deletion
 from app.connections import jobs as connections
-from app.dispatch import JOBS, Dispatcher
 from app.jobs import Handler, ensure_periodic, keep_jobs
+from app.jobs.bell import Bell
+from app.jobs.dispatch import JOBS, Dispatcher
+from app.jobs.watching import Watch, Watched
 from app.relations import jobs as relations
 from app.repositories import deletion as repositories_deletion
 from app.repositories import jobs as repositories
 from app.settings import Settings
-from app.watching import Watch, Watched
 from models.card_queue import CardQueue
 from models.job import Job
 

@@ -1,4 +1,4 @@
-"""Sealed values: secrets as they are stored, encrypted, by a type that nothing but `app.keyring` can look into."""
+"""Sealed values: secrets as they are stored, encrypted, in a type that only `app.outside.keyring` looks into."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ class Sealed:
     """A secret, encrypted: format version `v`, key id `k`, nonce `n`, ciphertext `c`.
 
     It cannot be serialised, compared, hashed or pickled, and shows nothing of itself. `stored()` is for the database,
-    `app.keyring.KeyRing.open` for whoever needs the secret. What stands in the database is taken as it is: a value that
-    was damaged does not keep its document from being read, it only does not open.
+    `app.outside.keyring.KeyRing.open` for whoever needs the secret. What stands in the database is taken as it is: a
+    value that was damaged does not keep its document from being read, it only does not open.
     """
 
     __slots__ = ("_row",)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.private_files import replace
 from app.settings import load_settings
+from app.settings.private_files import replace
 from scripts.target import opened
 
 if TYPE_CHECKING:

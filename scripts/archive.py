@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.database.turns import AlwaysOvertaken
 from app.settings import Settings, load_settings
-from app.turns import AlwaysOvertaken
 from scripts.target import NoTargetError, opened, reason
 
 cli = typer.Typer(
@@ -77,7 +77,7 @@ def _bar() -> Progress:
 
 
 async def _archive(settings: Settings) -> None:
-    from app.analytics.archive import archive_due, due_days, rewrite_erased, seal_due  # noqa: PLC0415  # slow imports
+    from app.analytics.archive.seal_days import archive_due, due_days, rewrite_erased, seal_due  # noqa: PLC0415  # slow imports
     from models.base import now  # noqa: PLC0415
 
     sealed = await seal_due(settings, now())
@@ -108,7 +108,7 @@ async def _archive(settings: Settings) -> None:
 
 
 async def _restore(settings: Settings, app_id: str, first: str, last: str) -> None:
-    from app.analytics.restore import restore_day  # noqa: PLC0415
+    from app.analytics.archive.restore import restore_day  # noqa: PLC0415
     from models.seal import ArchivedDay  # noqa: PLC0415
 
     where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}, "state": {"$ne": "writing"}}
@@ -127,7 +127,7 @@ async def _restore(settings: Settings, app_id: str, first: str, last: str) -> No
 
 
 async def _release(app_id: str, first: str, last: str) -> None:
-    from app.analytics.restore import release_days  # noqa: PLC0415
+    from app.analytics.archive.restore import release_days  # noqa: PLC0415
 
     count = await release_days(app_id, first, last)
     if not count:
@@ -154,7 +154,7 @@ async def _list(app_id: str | None) -> None:
 
 def _files(row: dict[str, Any]) -> str:
     """The name of a day's file; of several a pattern, and how many they are."""
-    from app.analytics.archive_entry import parts_of  # noqa: PLC0415
+    from app.analytics.archive.entry import parts_of  # noqa: PLC0415
 
     names = [str(part["file"]) for part in parts_of(row)]
     return "".join(names) if len(names) < 2 else f"{names[0].partition('~')[0]}~* ({len(names)})"
@@ -162,7 +162,7 @@ def _files(row: dict[str, Any]) -> str:
 
 def _inside(row: dict[str, Any]) -> str:
     """Whether a day's events are in the database, too."""
-    from app.analytics.archive_entry import parts_of  # noqa: PLC0415
+    from app.analytics.archive.entry import parts_of  # noqa: PLC0415
 
     stored = {part["stored"] for part in parts_of(row)}
     told = "no" if row["removed"] or stored == {"none"} else "yes" if stored <= {"all"} else "in part"

@@ -66,7 +66,7 @@ def _told(error: Exception) -> str | None:
     """What is to be said of an error that whoever set the settings can mend; None where it is another."""
     from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure  # noqa: PLC0415  # `--help` is quick
 
-    from app.settings_faults import SettingsError  # noqa: PLC0415
+    from app.settings.faults import SettingsError  # noqa: PLC0415
     from scripts.target import NoTargetError  # noqa: PLC0415
 
     if isinstance(error, (SettingsError, NoTargetError)):

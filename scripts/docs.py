@@ -12,7 +12,8 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from app.errors import FIELD_CODES, Problem
+from app.errors import Problem
+from app.errors.codes import FIELD_CODES
 from app.settings import Settings
 from indexes.definitions import INDEXES, OURS, OURS_CARDS, SEED, SEED_001, Index
 from models.base import Stored

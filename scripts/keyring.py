@@ -14,9 +14,9 @@ from rich.table import Table
 
 from app.database import client, transaction
 from app.errors import Unavailable
-from app.keyring import KeyRing, KeyRingError, Keys, SealedError, load_keyring, new_keys, read_keys
-from app.private_files import alone, replace
+from app.outside.keyring import KeyRing, KeyRingError, Keys, SealedError, load_keyring, new_keys, read_keys
 from app.settings import load_settings
+from app.settings.private_files import alone, replace
 from models import DOCUMENTS
 from models.base import Raw, stored_name
 from models.ring_key import RingKey

@@ -10,7 +10,7 @@ from app.settings import Settings, load_settings
 from models.base import now
 
 if TYPE_CHECKING:
-    from app.signing_keys import SigningKey
+    from app.identity.signing_keys import SigningKey
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The keys that sign access tokens.")
 
@@ -23,7 +23,7 @@ def _keys() -> None:
 @cli.command()
 def rotate() -> None:
     """Add a key that signs from now on. The one before verifies until the last token that it signed is dead."""
-    from app.signing_keys import ensure_keys, rotate  # noqa: PLC0415
+    from app.identity.signing_keys import ensure_keys, rotate  # noqa: PLC0415
 
     settings = load_settings()
     try:
@@ -37,7 +37,7 @@ def rotate() -> None:
 @cli.command(name="list")
 def list_keys() -> None:
     """Show each key's id, when it was made, and what it is for."""
-    from app.signing_keys import living  # noqa: PLC0415
+    from app.identity.signing_keys import living  # noqa: PLC0415
 
     keys = _read(load_settings())
     verifying = {key.kid for key in living(keys, now())}
@@ -51,7 +51,7 @@ def list_keys() -> None:
 @cli.command()
 def prune() -> None:
     """Remove the keys that verify nothing any more."""
-    from app.signing_keys import prune  # noqa: PLC0415
+    from app.identity.signing_keys import prune  # noqa: PLC0415
 
     try:
         removed = prune(load_settings().token_key_path)
@@ -61,7 +61,7 @@ def prune() -> None:
 
 
 def _read(settings: Settings) -> "list[SigningKey]":
-    from app.signing_keys import read_keys  # noqa: PLC0415
+    from app.identity.signing_keys import read_keys  # noqa: PLC0415
 
     try:
         return read_keys(settings.token_key_path)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from app.private_files import replace
 from app.settings import Settings, load_settings
-from app.settings_faults import SettingsError
+from app.settings.faults import SettingsError
+from app.settings.private_files import replace
 from scripts.address import AddressError, check_address, is_satchel, reachable
 from scripts.children import Child
 from scripts.data_folder import DataFolder, FolderError

@@ -42,7 +42,7 @@ def serve(
         host=settings.host,
         port=settings.port,
         log_level="warning",
-        http="app.patience:PatientProtocol",
+        http="app.web.admission.pauses:PatientProtocol",
         access_log=False,  # the application logs its requests itself, with more in them
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,

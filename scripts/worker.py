@@ -9,9 +9,9 @@ from prometheus_client import start_http_server
 from pymongo import AsyncMongoClient
 
 from app.database import bind_in_time, connect
-from app.observability import configure_logging, log
 from app.relations import table
 from app.settings import Settings, load_settings
+from app.web.observability import configure_logging, log
 from app.work import ensure_jobs, work
 from models.base import Raw
 from scripts.target import resolve_uri

@@ -33,25 +33,22 @@ MAY_IMPORT = {
 DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console", "accounts", "cards")
 DOMAINS += ("connections", "repositories")
 LAYERS = [
-    {"app.settings", "app.sign_in_settings", "app.archive_settings", "app.settings_faults", "app.private_files"},
-    {"app.errors", "app.access", "app.addresses"},
-    {"app.queries", "app.failures"},
-    {"app.observability", "app.body", "app.etags", "app.sentences", "app.patch_bodies", "app.turns", "app.clock"}
-    | {"app.bell", "app.places", "app.rights"},
-    {"app.database", "app.line", "app.patience"},
-    {"app.tokens", "app.signing_keys", "app.validation", "app.patches", "app.admission", "app.jobs", "app.head"}
-    | {"app.key_files", "app.outgoing", "app.living", "app.cursors", "app.hosts"}
-    | {"app.watching", "app.dispatch", "app.standing"}
-    | {"app.compression"},
-    {"app.principal", "app.http", "app.keyring"},
-    {"app.hot", "app.idempotency", "app.examples", "app.read_only"}
-    | {"app.outside_links", "app.signatures"},
-    {"app.cross_origin"},
+    {"app.settings"},
+    {"app.errors"},
+    {"app.identity.access", "app.web.validation", "app.web.body", "app.web.etags", "app.web.openapi.patch_bodies"}
+    | {"app.database.turns", "app.outside.addresses", "app.identity.rights", "app.jobs.bell", "app.outside.places"},
+    {"app.web.observability"},
+    {"app.database"},
+    {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head", "app.web.hosts"}
+    | {"app.web.patches"},
+    {"app.identity", "app.outside"},
+    {"app.web"},
     {"app.relations"},
     {"app.migrations"},
     {f"app.{domain}" for domain in DOMAINS},
-    {"app.openapi", "app.openapi_schemas", "app.main", "app.work"},
+    {"app.main", "app.work"},
 ]  # fmt: skip
+"""The floors, the lowest first. A module stands where the longest of its names does that stands here."""
 LONGEST = 400
 
 
@@ -77,9 +74,12 @@ SOURCES = sources()
 
 
 def layer_of(module: str) -> int:
-    for height, layer in enumerate(LAYERS):
-        if module in layer or ".".join(module.split(".")[:2]) in layer:
-            return height
+    parts = module.split(".")
+    for length in range(len(parts), 1, -1):
+        name = ".".join(parts[:length])
+        for height, layer in enumerate(LAYERS):
+            if name in layer:
+                return height
     pytest.fail(f"{module} is in no layer: put it into LAYERS")
 
 
@@ -102,6 +102,35 @@ def test_layers_of_the_application_import_downwards() -> None:
         if name.startswith("app.") and layer_of(name) > layer_of(module)
     ]
     assert wrong == []
+
+
+ANALYTICS = ({"rollup"}, {"ingest", "archive", "query"})
+"""The rooms of analytics, the lowest first; what stands beside them may import them all."""
+
+
+def test_the_rooms_of_analytics_import_one_way() -> None:
+    wrong = []
+    for module, tree in SOURCES.items():
+        room = module.removeprefix("app.analytics.").split(".")[0]
+        floor = next((number for number, rooms in enumerate(ANALYTICS) if room in rooms), None)
+        if not module.startswith("app.analytics.") or floor is None:
+            continue
+        allowed = {f"app.analytics.{each}" for rooms in ANALYTICS[:floor] for each in rooms} | {f"app.analytics.{room}"}
+        named = {name for name in imports_of(tree) & SOURCES.keys() if name.startswith("app.analytics.")}
+        wrong += [f"{module} imports {name}" for name in named if ".".join(name.split(".")[:3]) not in allowed]
+    assert wrong == []
+
+
+MOST_MODULES = 15
+
+
+def test_no_room_is_crowded() -> None:
+    crowded = {
+        str(folder.relative_to(ROOT)): count
+        for folder in (ROOT / "app").rglob("*")
+        if folder.is_dir() and (count := len([*folder.glob("*.py")]) - 1) > MOST_MODULES
+    }
+    assert crowded == {}
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
@@ -128,7 +157,7 @@ def test_no_domain_imports_another_domains_routes() -> None:
     wrong = [
         f"{module} imports {name}"
         for module, tree in SOURCES.items()
-        if module.startswith("app.") and module not in ("app.main", "app.openapi")
+        if module.startswith("app.") and module != "app.main"
         for name in imports_of(tree) & SOURCES.keys()
         if name.endswith("routes") and name != module
     ]
@@ -234,7 +263,7 @@ def test_hot_inserts_show_their_lease_where_they_are_sent() -> None:
     assert wrong == []
 
 
-MACHINES_CLOCK = {"models.clock", "app.observability", "app.analytics.archive_target"}
+MACHINES_CLOCK = {"models.clock", "app.web.observability", "app.analytics.archive.target"}
 """Who may ask the machine for the time: the clock itself, log lines, and what compares with its own files."""
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from app.errors import Code
+from app.errors.codes import Code
 from app.settings import Settings
 from indexes.definitions import INDEXES
 from models.relations import RELATIONS

@@ -17,7 +17,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import SecretStr
 
-from app.patch_bodies import MERGE_PATCH, REF
+from app.web.openapi.patch_bodies import MERGE_PATCH, REF
 from models.bank_account import BankAccount
 from models.connection import Connection
 from models.person import IdentityJoin

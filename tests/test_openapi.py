@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from app.errors import FIELD_CODES, Code
-from app.openapi_schemas import within
-from app.patch_bodies import JSON_PATCH, MERGE_PATCH, REF
+from app.errors.codes import FIELD_CODES, Code
+from app.web.openapi.patch_bodies import JSON_PATCH, MERGE_PATCH, REF
+from app.web.openapi.schemas import within
 from models.base import Fields
 from tests.described import APP, DOCUMENT, OPERATIONS, examples_of
 

@@ -9,7 +9,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import AccountNotActive, NotFound
-from app.principal import Principal, authorize
+from app.identity.principal import Principal, authorize
 from app.relations.guards import refer
 from models.account import Account
 from models.base import Stored, parse_id

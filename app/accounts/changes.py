@@ -13,13 +13,13 @@ from app.accounts.views import account_view
 from app.accounts.webhook_urls import check_webhook_url
 from app.database import transaction
 from app.errors import BadTransition, Duplicate, NotFound
-from app.http import require
-from app.idempotency import Claim, Done, once
-from app.patches import PatchKind, patched
-from app.principal import Principal
+from app.identity.principal import Principal
 from app.settings import Settings
 from app.users.changes import add_user
 from app.users.views import current
+from app.web.idempotency import Claim, Done, once
+from app.web.patches import PatchKind, patched
+from app.web.preconditions import require
 from models.account import TRANSITIONS, Account, AccountContent, AccountStatus
 from models.base import Raw, Session, now
 from models.guard import Guard

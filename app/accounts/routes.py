@@ -24,26 +24,19 @@ from app.accounts.examples import (
 from app.accounts.views import AccountView, CreatedAccount, WebhookSecret, account_view
 from app.accounts.webhook_keys import webhook_keys
 from app.errors import AlreadyDone
-from app.etags import etag
-from app.examples import USER, USER_SHOWN, answers, page_of
-from app.http import (
-    NOT_MODIFIED,
-    PATCHED,
-    Cursor,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    newest,
-    problems,
-)
-from app.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
-from app.patch_bodies import patches
-from app.principal import Caller, authorize
+from app.identity.principal import Caller, authorize
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.users.changes import check_grants, find_user
 from app.users.views import UserView, user_view
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.openapi.examples import USER, USER_SHOWN, answers, page_of
+from app.web.openapi.patch_bodies import patches
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.preconditions import conditional
+from app.web.routing import StrictRoute
 from models.account import Account, AccountContent
 from models.user import User, UserContent
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from app.key_files import derived
-from app.private_files import read_master
+from app.outside.key_files import derived
 from app.settings import Settings
+from app.settings.private_files import read_master
 
 PREFIX: Final = "whsec_"
 

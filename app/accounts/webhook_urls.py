@@ -2,8 +2,8 @@
 
 from urllib.parse import SplitResult, urlsplit
 
-from app.addresses import RefusedAddress, leads_nowhere
 from app.errors import Invalid
+from app.outside.addresses import RefusedAddress, leads_nowhere
 from app.settings import Settings
 
 

@@ -9,16 +9,18 @@ from fastapi import APIRouter, Query, Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.apps.registry import app_registry
-from app.cursors import decode_cursor
 from app.errors import NotFound
-from app.etags import etag
-from app.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
-from app.http import Cursor, Expand, Limit, Page, StrictRoute, page, problems
-from app.idempotency import Claim, IdempotencyClaim, once
-from app.principal import Caller, authorize
-from app.queries import check_span
+from app.identity.principal import Caller, authorize
 from app.relations.leases import Lease, leases
 from app.users.views import Embedded, UserView, View, expand_user
+from app.web.cursors import decode_cursor
+from app.web.etags import etag
+from app.web.idempotency import Claim, IdempotencyClaim, once
+from app.web.openapi.answers import Expand, problems
+from app.web.openapi.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
+from app.web.paging import Cursor, Limit, Page, page
+from app.web.routing import StrictRoute
+from app.web.validation.queries import check_span
 from models.activity import Activity, ActivityContent, EventType, SessionId
 from models.app import AppId
 from models.base import Timestamp, now

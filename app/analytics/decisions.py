@@ -8,7 +8,7 @@ from beanie import PydanticObjectId
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.analytics import undo
+from app.analytics.rollup import undo
 from app.database import transaction
 from app.errors import BadTransition
 from models.base import Raw, now

@@ -12,11 +12,11 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
 
-from app.analytics.apply import add_counts, add_session_days, remove_people, write_visits
-from app.analytics.delta import Delta, SessionChanges, replace_visit, stored_visit
-from app.analytics.property_days import add_properties
-from app.analytics.recount_visits import archived_in_part, visits_of
-from app.analytics.rollup import delta_of
+from app.analytics.rollup.advance import delta_of
+from app.analytics.rollup.apply import add_counts, add_session_days, remove_people, write_visits
+from app.analytics.rollup.delta import Delta, SessionChanges, replace_visit, stored_visit
+from app.analytics.rollup.property_days import add_properties
+from app.analytics.rollup.recount_visits import archived_in_part, visits_of
 from app.relations.witness import witness
 from models.analytics import Analytics
 from models.app import App

@@ -3,16 +3,16 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from app.analytics.archive import archive_due, rewrite_erased, seal_due
-from app.analytics.joins import carry_out_joins, settle_merges
-from app.analytics.property_days import due_days
-from app.analytics.recount import Found, days_touched, recount_day
-from app.analytics.rollup import WINDOW, MovedOnError, advance, due_next
-from app.analytics.undo import UNDO, undo_joins
+from app.analytics.archive.seal_days import archive_due, rewrite_erased, seal_due
+from app.analytics.rollup.advance import WINDOW, MovedOnError, advance, due_next
+from app.analytics.rollup.joins import carry_out_joins, settle_merges
+from app.analytics.rollup.property_days import due_days
+from app.analytics.rollup.recount import Found, days_touched, recount_day
+from app.analytics.rollup.undo import UNDO, undo_joins
 from app.jobs import Claim, Handler
-from app.observability import log
+from app.jobs.watching import Watched
 from app.settings import Settings
-from app.watching import Watched
+from app.web.observability import log
 from models.aside import ROW_FAULTS
 from models.base import now
 from models.deletion import Deletion

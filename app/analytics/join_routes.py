@@ -6,11 +6,13 @@ from typing import Annotated, Final, Literal, Self
 from fastapi import APIRouter, Query
 
 from app.analytics.decisions import ACCEPT, REFUSE, UNDO, decide
-from app.cursors import decode_cursor
 from app.errors import Invalid, NotFound
-from app.examples import JOIN, answers, page_of
-from app.http import Cursor, Limit, Page, StrictRoute, page, problems
-from app.principal import Caller, authorize, spare_admins
+from app.identity.principal import Caller, authorize, spare_admins
+from app.web.cursors import decode_cursor
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import JOIN, answers, page_of
+from app.web.paging import Cursor, Limit, Page, page
+from app.web.routing import StrictRoute
 from models.analytics import PersonId
 from models.app import AppId
 from models.base import Fields, Timestamp

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from app.analytics.libraries import METRICS_PATH, SETTINGS_PATH, SOURCE, SOURCE_PATH, settings_of
-from app.analytics.segment import KINDS
-from app.analytics.segment_endpoints import ALIASES
-from app.http import problems
+from app.analytics.ingest.libraries import METRICS_PATH, SETTINGS_PATH, SOURCE, SOURCE_PATH, settings_of
+from app.analytics.ingest.segment import KINDS
+from app.analytics.ingest.segment_endpoints import ALIASES
+from app.web.openapi.answers import problems
 from models.analytics import AnalyticsContent
 from models.app import NAME_LENGTH, NAME_PATTERN
 

@@ -6,13 +6,15 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from app.analytics.identities import link
-from app.analytics.intake import intake
-from app.cursors import decode_cursor
+from app.analytics.ingest.identities import link
+from app.analytics.ingest.intake import intake
 from app.errors import Forbidden, Invalid, NotFound
-from app.examples import EXTERNAL_ID, answers, page_of
-from app.http import Cursor, Limit, Page, StrictRoute, page, problems
-from app.principal import Caller, authorize, spare_admins
+from app.identity.principal import Caller, authorize, spare_admins
+from app.web.cursors import decode_cursor
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import EXTERNAL_ID, answers, page_of
+from app.web.paging import Cursor, Limit, Page, page
+from app.web.routing import StrictRoute
 from models.app import AppId
 from models.base import Fields, Timestamp, parse_id
 from models.external_id import ExternalId

@@ -6,21 +6,22 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.analytics.answers import answer, described
-from app.analytics.asked import Compare, Format, Question, span
-from app.analytics.ingest import ingest
-from app.analytics.intake import intake
-from app.analytics.journeys import funnel, retention
-from app.analytics.libraries import library_endpoints
-from app.analytics.live import live_rows
-from app.analytics.queries import active_users, count_events, error_rates, retried, top_values
-from app.analytics.reader import Filter
-from app.analytics.segment_endpoints import segment_endpoints
-from app.analytics.visits import sessions
-from app.body import parse_json
+from app.analytics.ingest.events import ingest
+from app.analytics.ingest.intake import intake
+from app.analytics.ingest.libraries import library_endpoints
+from app.analytics.ingest.segment_endpoints import segment_endpoints
+from app.analytics.query.answers import answer, described
+from app.analytics.query.asked import Compare, Format, Question, span
+from app.analytics.query.journeys import funnel, retention
+from app.analytics.query.live import live_rows
+from app.analytics.query.queries import active_users, count_events, error_rates, retried, top_values
+from app.analytics.query.reader import Filter
+from app.analytics.query.visits import sessions
 from app.errors import Invalid
-from app.hot import Answer, HotEndpoint, HotRequest, json_answer
-from app.http import StrictRoute, problems
+from app.web.body import parse_json
+from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer
+from app.web.openapi.answers import problems
+from app.web.routing import StrictRoute
 from models.analytics import EventName
 
 EVENTS_PATH: Final = "/v1/analytics/events"

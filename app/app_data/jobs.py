@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Final
 
 from app.jobs import Claim, Handler
+from app.jobs.watching import Watched
 from app.settings import Settings
-from app.watching import Watched
 from models.app_data import AppData
 
 _EXPIRY: Final = "expire-app-data"

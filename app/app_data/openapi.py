@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from app.http import ETAG, mismatch_of, problems
-from app.patch_bodies import REF, component, patch_body
+from app.web.openapi.answers import ETAG, mismatch_of, problems
+from app.web.openapi.patch_bodies import REF, component, patch_body
 from models.app import NAME_LENGTH, NAME_PATTERN
 
 _FIELDS: Final[dict[str, Any]] = {

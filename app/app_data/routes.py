@@ -9,27 +9,20 @@ from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late, value_again
 from app.app_data.writes import WriteOptions, preference, write_options
 from app.apps.registry import app_registry
-from app.body import dump_json
-from app.cursors import decode_cursor, encode_cursor
 from app.errors import Invalid
-from app.etags import etag, tag_of
-from app.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
-from app.http import (
-    Cursor,
-    Expand,
-    Limit,
-    StrictRoute,
-    holds,
-    http_date,
-    known_as,
-    precondition,
-    problems,
-)
-from app.idempotency import Claim, Repeated, check_repeat, claim_of
-from app.patches import patch_kind
-from app.principal import Caller, authorize, may
+from app.identity.principal import Caller, authorize, may
 from app.relations.leases import Lease, leases
 from app.users.views import expand_user
+from app.web.body import dump_json
+from app.web.cursors import decode_cursor, encode_cursor
+from app.web.etags import etag, tag_of
+from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
+from app.web.idempotency import Claim, Repeated, check_repeat, claim_of
+from app.web.openapi.answers import Expand, problems
+from app.web.paging import Cursor, Limit
+from app.web.patches import patch_kind
+from app.web.preconditions import holds, http_date, known_as, precondition
+from app.web.routing import StrictRoute
 from models.app import AppId
 from models.app_data import AppData, Written
 from models.user import User

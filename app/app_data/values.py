@@ -10,15 +10,16 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.app_data.writes import WriteOptions
-from app.body import check_storable, dump_json, parse_json, value_size
 from app.database import transaction
+from app.database.turns import is_taken, turn
 from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
-from app.etags import tag_of
-from app.http import GONE, holds, mismatch
-from app.idempotency import check_repeat, make_claim
-from app.patches import PatchKind, apply_patch
 from app.relations.leases import Lease
-from app.turns import is_taken, turn
+from app.web.body import check_storable, dump_json, parse_json, value_size
+from app.web.etags import tag_of
+from app.web.idempotency import check_repeat, make_claim
+from app.web.patches import PatchKind, apply_patch
+from app.web.preconditions import holds, mismatch
+from app.web.routing import GONE
 from models.activity import Activity, ActivityContent
 from models.app import NAME_RULE, is_name
 from models.app_data import AppData, StaleVersion, Written

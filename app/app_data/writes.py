@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.errors import Invalid, VersionRequired
-from app.idempotency import Claim
+from app.web.idempotency import Claim
 from models.app import AppContent
 from models.app_data_updates import Expiry
 from models.base import now

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Request, Response
 from app.apps.registry import app_registry
 from app.apps.settings import find_app, put_app
 from app.apps.views import AppReplacement, AppView
-from app.etags import etag
-from app.examples import APP, APP_SHOWN, answers
-from app.http import NOT_MODIFIED, StrictRoute, conditional, problems, request_precondition
-from app.idempotency import IdempotencyClaim, Repeated, write_once
-from app.principal import Caller, authorize
+from app.identity.principal import Caller, authorize
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, Repeated, write_once
+from app.web.openapi.answers import NOT_MODIFIED, problems
+from app.web.openapi.examples import APP, APP_SHOWN, answers
+from app.web.preconditions import conditional, request_precondition
+from app.web.routing import StrictRoute
 from models.app import AppId
 
 router = APIRouter(prefix="/v1/apps", route_class=StrictRoute, tags=["Apps"])

@@ -8,9 +8,9 @@ from pymongo.errors import DuplicateKeyError
 from app.apps.views import AppReplacement, AppView
 from app.database import joined
 from app.errors import NotFound, VersionMismatch
-from app.etags import tag_of
-from app.http import holds, mismatch
-from app.read_only import READ_ONLY, refuse_changes, told, writable
+from app.web.etags import tag_of
+from app.web.preconditions import holds, mismatch
+from app.web.read_only import READ_ONLY, refuse_changes, told, writable
 from models.app import App
 from models.base import Raw, now
 from models.precondition import Expected

@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict
 
-from app.read_only import ReadOnly
+from app.web.read_only import ReadOnly
 from models.app import AppContent, AppId
 from models.base import Timestamp
 

@@ -9,9 +9,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import NotFound
-from app.etags import tag_of
-from app.http import mismatch
 from app.users.views import View, current
+from app.web.etags import tag_of
+from app.web.preconditions import mismatch
 from models.api_key import ApiKey, Scope
 from models.app import AppId
 from models.audit_event import AuditEvent

@@ -2,15 +2,15 @@
 
 from typing import Any, Final
 
-from app.auth.budgets import Budgets
-from app.auth.oidc import Oidc
-from app.auth.otp import Codes
-from app.auth.requesters import DeviceTokens
+from app.auth.codes.budgets import Budgets
+from app.auth.codes.otp import Codes
+from app.auth.codes.requesters import DeviceTokens
+from app.auth.codes.senders import make_sender
+from app.auth.identities.oidc import Oidc
 from app.auth.secret import load_secret
-from app.auth.senders import make_sender
 from app.auth.sessions import Sessions
 from app.errors import Unauthenticated
-from app.outgoing import new_client
+from app.outside.client import new_client
 from app.settings import Settings
 from models.audit_event import AuditEvent
 

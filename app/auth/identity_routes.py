@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
+from app.auth.codes.otp import email_recipient, phone_recipient
+from app.auth.codes.requesters import Requester
 from app.auth.context import sign_in_of
-from app.auth.identities import CODE_REFUSED, change_email, evidence_of, find_identity, link, unlink
-from app.auth.otp import email_recipient, phone_recipient
-from app.auth.requesters import Requester
-from app.auth.roles import choose_role
+from app.auth.identities.linking import CODE_REFUSED, change_email, evidence_of, find_identity, link, unlink
+from app.auth.identities.roles import choose_role
 from app.auth.schemas import (
     Challenge,
     ChallengeAnswer,
@@ -20,15 +20,17 @@ from app.auth.schemas import (
     RoleRequest,
 )
 from app.auth.sign_in_views import challenge_view
+from app.database.turns import turn
 from app.errors import Invalid, NotFound, Unauthenticated
-from app.etags import etag
-from app.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
-from app.http import Page, StrictRoute, problems
-from app.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, check_repeat, claiming, write_once
-from app.principal import Caller, authorize
-from app.turns import turn
+from app.identity.principal import Caller, authorize
 from app.users.changes import find_user
 from app.users.views import UserView, user_view
+from app.web.etags import etag
+from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, check_repeat, claiming, write_once
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
+from app.web.paging import Page
+from app.web.routing import StrictRoute
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import parse_id
 from models.phone_otp import PhoneOtp, Purpose

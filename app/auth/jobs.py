@@ -8,14 +8,14 @@ from typing import Final
 from bson import ObjectId
 
 from app.auth.cleanup import clean_up
-from app.auth.senders import make_sender
-from app.auth.taking import TELL, TOLD_WITHIN, tell_former_holder
+from app.auth.codes.senders import make_sender
+from app.auth.identities.taking import TELL, TOLD_WITHIN, tell_former_holder
 from app.errors import Unavailable
 from app.jobs import Claim, Handler
-from app.observability import log
-from app.outgoing import new_client
+from app.jobs.watching import Watched
+from app.outside.client import new_client
 from app.settings import Settings
-from app.watching import Watched
+from app.web.observability import log
 from models.base import now
 
 _CLEANUP: Final = "clean-up-sign-in"

@@ -10,10 +10,11 @@ from app.auth.api_keys import ApiKeyView, IssuedKey
 from app.auth.schemas import RotateRequest
 from app.database import transaction
 from app.errors import AlreadyDone, NotFound
-from app.examples import ROTATE
-from app.http import StrictRoute, problems
-from app.idempotency import IdempotencyClaim, Repeated, write_once
-from app.principal import Caller, authenticator, authorize
+from app.identity.principal import Caller, authenticator, authorize
+from app.web.idempotency import IdempotencyClaim, Repeated, write_once
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import ROTATE
+from app.web.routing import StrictRoute
 from models.api_key import ApiKey
 from models.audit_event import AuditEvent
 from models.base import parse_id

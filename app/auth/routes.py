@@ -10,23 +10,16 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, IssuedKey, find_key, revoke_key
 from app.errors import AlreadyDone, Forbidden, Invalid
-from app.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
-from app.http import (
-    NOT_MODIFIED,
-    Cursor,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    newest,
-    problems,
-    request_precondition,
-)
-from app.idempotency import Claim, IdempotencyClaim, once
-from app.principal import Caller, authenticator, authorize
+from app.identity.principal import Caller, authenticator, authorize
+from app.identity.tokens import server_sid
 from app.relations.guards import refer
-from app.tokens import server_sid
 from app.users.changes import find_user
+from app.web.idempotency import Claim, IdempotencyClaim, once
+from app.web.openapi.answers import NOT_MODIFIED, problems
+from app.web.openapi.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.preconditions import conditional, request_precondition
+from app.web.routing import StrictRoute
 from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
 from models.audit_event import AuditEvent

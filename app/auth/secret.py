@@ -3,9 +3,9 @@
 import hmac
 from hashlib import sha256
 
-from app.key_files import derived
-from app.private_files import read_master
+from app.outside.key_files import derived
 from app.settings import Settings
+from app.settings.private_files import read_master
 
 
 class MasterSecret:

@@ -9,9 +9,11 @@ from app.auth.context import sign_in_of
 from app.auth.schemas import AuditView, SessionView
 from app.database import transaction
 from app.errors import Invalid, NotFound
-from app.examples import AUDIT_SHOWN, SESSION_SHOWN, page_of
-from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
-from app.principal import Caller, authorize
+from app.identity.principal import Caller, authorize
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import AUDIT_SHOWN, SESSION_SHOWN, page_of
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.routing import StrictRoute
 from models.audit_event import AuditEvent, AuditKind
 from models.base import parse_id
 from models.refresh_token import RefreshToken

@@ -5,10 +5,10 @@ from typing import Annotated, Final
 from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
-from app.auth.budgets import client_of
+from app.auth.codes.budgets import client_of
+from app.auth.codes.otp import email_recipient, phone_recipient
 from app.auth.context import sign_in_of
-from app.auth.identities import CODE_REFUSED, SignedIn, evidence_of, sign_in
-from app.auth.otp import email_recipient, phone_recipient
+from app.auth.identities.linking import CODE_REFUSED, SignedIn, evidence_of, sign_in
 from app.auth.schemas import (
     Challenge,
     CodeRequest,
@@ -21,12 +21,13 @@ from app.auth.schemas import (
 )
 from app.auth.sessions import Device
 from app.auth.sign_in_views import challenge_view
+from app.database.turns import turn
 from app.errors import Unauthenticated
-from app.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
-from app.http import StrictRoute, problems
-from app.principal import authenticate, authenticator, live
-from app.turns import turn
+from app.identity.principal import authenticate, authenticator, live
 from app.users.changes import find_user
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
+from app.web.routing import StrictRoute
 from models.clock import CLOCK
 from models.phone_otp import PhoneOtp
 from models.refresh_token import RefreshToken

@@ -1,7 +1,7 @@
 """How challenges are sent."""
 
+from app.auth.codes.otp import Sent
 from app.auth.context import SignIn
-from app.auth.otp import Sent
 from app.auth.schemas import Challenge
 
 

@@ -12,11 +12,11 @@ from app.cards.queries import read_card
 from app.cards.views import CardView
 from app.database import transaction
 from app.errors import BadTransition, NotFound
-from app.http import require
-from app.idempotency import Claim, Done, once
-from app.patches import PatchKind, apply_patch, patched
 from app.relations.guards import refer
 from app.users.views import current
+from app.web.idempotency import Claim, Done, once
+from app.web.patches import PatchKind, apply_patch, patched
+from app.web.preconditions import require
 from models.card import TRANSITIONS, Card, CardChange, CardContent
 from models.precondition import Expected
 from models.values import Json

@@ -12,12 +12,12 @@ from typing import Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.bell import Bell
 from app.cards.webhooks import DeliveryFailed, Sender, sender
 from app.database import transaction
-from app.observability import CARD_EVENTS, CARD_FAILURES, log
-from app.places import Place
+from app.jobs.bell import Bell
+from app.outside.places import Place
 from app.settings import Settings
+from app.web.observability import CARD_EVENTS, CARD_FAILURES, log
 from models.base import now
 from models.card_event import CardEvent, EventState
 from models.card_queue import LEASE, CardQueue
@@ -71,7 +71,7 @@ async def _seconds_until_due(each: Sender) -> float:
 async def deliver_due(each: Sender, stop: asyncio.Event | None = None, bell: Bell | None = None) -> int:
     """Empty the queues that are due, several at once, until none is.
 
-    Accounts take turns (`app.places.Turns`), so that a slow webhook leaves places to the others.
+    Accounts take turns (`app.outside.places.Turns`), so that a slow webhook leaves places to the others.
 
     Returns:
         How many queues were taken.

@@ -10,11 +10,13 @@ from pydantic import Field
 
 from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING
 from app.cards.redelivery import find_event, redeliver
-from app.examples import answers, page_of
-from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
-from app.idempotency import IdempotencyClaim, write_once
-from app.principal import Caller, authorize
+from app.identity.principal import Caller, authorize
 from app.users.views import View
+from app.web.idempotency import IdempotencyClaim, write_once
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import answers, page_of
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.routing import StrictRoute
 from models.base import Timestamp
 from models.card_event import CardEvent, EventState, EventType
 from models.card_queue import CardQueue

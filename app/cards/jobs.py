@@ -8,8 +8,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.cards.outbox import Happening, note
 from app.database import transaction
 from app.jobs import Claim, Handler
+from app.jobs.watching import Watched
 from app.settings import Settings
-from app.watching import Watched
 from models.aside import ROW_FAULTS, tell
 from models.base import Raw
 from models.card import Card

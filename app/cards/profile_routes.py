@@ -17,24 +17,17 @@ from app.cards.profiles import create_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
 from app.cards.views import SpendingProfileView, profile_view
 from app.errors import NotFound
-from app.etags import etag
-from app.examples import answers, page_of
-from app.http import (
-    NOT_MODIFIED,
-    PATCHED,
-    Cursor,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    newest,
-    problems,
-)
-from app.idempotency import IdempotencyClaim, patch_once
-from app.patch_bodies import patches
-from app.principal import Caller
+from app.identity.principal import Caller
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, patch_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.openapi.examples import answers, page_of
+from app.web.openapi.patch_bodies import patches
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.preconditions import conditional
+from app.web.routing import StrictRoute
 from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 

@@ -12,10 +12,10 @@ from app.cards.outbox import Happening, begin, note
 from app.cards.views import SpendingProfileView, profile_view
 from app.database import transaction
 from app.errors import NotFound
-from app.http import require
-from app.idempotency import Claim, Done, once
-from app.patches import PatchKind, patched
 from app.users.views import current
+from app.web.idempotency import Claim, Done, once
+from app.web.patches import PatchKind, patched
+from app.web.preconditions import require
 from models.base import Session
 from models.card import Card
 from models.precondition import Expected

@@ -12,24 +12,17 @@ from app.accounts.examples import CARD, CARD_SHOWN
 from app.cards.changes import create_card, patch_card
 from app.cards.queries import Expand, expanded, read_card, read_cards
 from app.cards.views import CardView
-from app.cursors import decode_cursor
 from app.errors import NotFound
-from app.etags import etag
-from app.examples import answers, page_of
-from app.http import (
-    NOT_MODIFIED,
-    PATCHED,
-    Cursor,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    page,
-    problems,
-)
-from app.idempotency import IdempotencyClaim, patch_once
-from app.patch_bodies import patches
-from app.principal import Caller
+from app.identity.principal import Caller
+from app.web.cursors import decode_cursor
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, patch_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.openapi.examples import answers, page_of
+from app.web.openapi.patch_bodies import patches
+from app.web.paging import Cursor, Limit, Page, page
+from app.web.preconditions import conditional
+from app.web.routing import StrictRoute
 from models.base import parse_id
 from models.card import CardChange, CardContent, CardStatus
 

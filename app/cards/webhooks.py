@@ -10,15 +10,15 @@ from bson import ObjectId
 
 from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
 from app.accounts.webhook_urls import see_that_it_may_lead
-from app.addresses import RefusedAddress
-from app.body import dump_json
 from app.cards.queries import read_cards
 from app.cards.views import profile_view
-from app.outgoing import new_client
-from app.places import Turns
+from app.outside.addresses import RefusedAddress
+from app.outside.client import new_client
+from app.outside.places import Turns
+from app.outside.signatures import standard_webhook
 from app.settings import Settings
-from app.signatures import standard_webhook
 from app.users.views import current
+from app.web.body import dump_json
 from models.account import Account
 from models.base import now
 from models.card_event import CardEvent

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.connections.provider import BankProvider
-from app.connections.sandbox import sandbox
-from app.connections.teller import teller
-from app.keyring import KeyRing
+from app.connections.providers.api import BankProvider
+from app.connections.providers.sandbox import sandbox
+from app.connections.providers.teller import teller
+from app.outside.keyring import KeyRing
 from app.settings import Settings
 from models.connection import Connection, Provider
 

@@ -8,7 +8,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.connections.provider import BankProvider, ToldAccount, UnreadableAccount
+from app.connections.providers.api import BankProvider, ToldAccount, UnreadableAccount
 from app.connections.relinks import Relinks, join
 from app.relations.guards import refer
 from models.bank_account import BankAccount

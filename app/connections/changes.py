@@ -10,26 +10,26 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.connections.access import provider_of
 from app.connections.accounts import ToldLogin
-from app.connections.provider import LoginNeeded, Revoked
+from app.connections.providers.api import LoginNeeded, Revoked
 from app.connections.syncs import disconnected
 from app.connections.views import ConnectionView, NewConnection, Token
 from app.database import joined, transaction
+from app.database.turns import turn
 from app.errors import Duplicate, Forbidden, Invalid, NotFound, ProviderUnavailable
-from app.http import require
-from app.idempotency import Claim, Done, claiming, once
-from app.keyring import KeyRing
-from app.living import is_living
-from app.outgoing import TryLater
-from app.patches import PatchKind, apply_patch
-from app.principal import Principal, authorize
+from app.identity.principal import Principal, authorize
+from app.outside.client import TryLater
+from app.outside.keyring import KeyRing
 from app.relations.guards import refer
 from app.settings import Settings
-from app.turns import turn
 from app.users.views import current
-from app.validation import validation_problem
+from app.web.idempotency import Claim, Done, claiming, once
+from app.web.patches import PatchKind, apply_patch
+from app.web.preconditions import require
+from app.web.validation.errors import validation_problem
 from models.bank_account import BankAccount
 from models.base import Raw, Session, now
 from models.connection import Connection, Label, Provider
+from models.living import is_living
 from models.outside_link import OutsideLink
 from models.precondition import Expected
 from models.values import Json

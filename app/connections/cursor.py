@@ -5,7 +5,7 @@ from typing import Final
 
 import orjson
 
-from app.outgoing import TryLater
+from app.outside.client import TryLater
 
 _MOST_RESTARTS: Final = 3
 

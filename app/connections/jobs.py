@@ -6,16 +6,16 @@ from typing import Final
 from bson import ObjectId
 
 from app.connections.access import provider_of
-from app.connections.provider import LoginNeeded, Revoked
+from app.connections.providers.api import LoginNeeded, Revoked
 from app.connections.syncs import JOB_SECONDS, begin_due, sync
 from app.jobs import Claim, Handler
-from app.keyring import load_keyring
-from app.observability import log
-from app.outgoing import TryLater
-from app.outside_links import remove_due
-from app.places import LeftOut, Taken, work_off
+from app.jobs.watching import Watched
+from app.outside.client import TryLater
+from app.outside.keyring import load_keyring
+from app.outside.links import remove_due
+from app.outside.places import LeftOut, Taken, work_off
 from app.settings import Settings
-from app.watching import Watched
+from app.web.observability import log
 from models.aside import ROW_FAULTS, later, tell
 from models.base import now
 from models.connection import Connection

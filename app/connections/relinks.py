@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from beanie import PydanticObjectId
 
-from app.connections.provider import ToldAccount
+from app.connections.providers.api import ToldAccount
 from models.bank_account import BankAccount
 from models.base import Session
 from models.connection import Undecided

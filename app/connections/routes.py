@@ -15,7 +15,7 @@ from app.connections.changes import (
     patch_connection,
 )
 from app.connections.decisions import Decision, decide
-from app.connections.provider import is_date
+from app.connections.providers.api import is_date
 from app.connections.syncs import sync_now
 from app.connections.views import (
     BankAccountView,
@@ -26,9 +26,17 @@ from app.connections.views import (
     TransactionView,
 )
 from app.connections.webhooks import take, verify
-from app.cursors import decode_cursor
-from app.etags import etag
-from app.examples import (
+from app.identity.principal import Caller, authorize
+from app.outside.keyring import keyring_of
+from app.outside.signatures import Signed
+from app.relations.plan import collect
+from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
+from app.users.views import UserView, expand_user
+from app.web.cursors import decode_cursor
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, Repeated, at_most_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, Expand, problems
+from app.web.openapi.examples import (
     BANK_ACCOUNT_SHOWN,
     CONNECTION,
     CONNECTION_SHOWN,
@@ -41,30 +49,12 @@ from app.examples import (
     answers,
     page_of,
 )
-from app.http import (
-    NOT_MODIFIED,
-    PATCHED,
-    Cursor,
-    Expand,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    newest,
-    page,
-    problems,
-    request_precondition,
-)
-from app.idempotency import IdempotencyClaim, Repeated, at_most_once
-from app.keyring import keyring_of
-from app.patch_bodies import patches
-from app.patches import patch_kind
-from app.principal import Caller, authorize
-from app.queries import check_span
-from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
-from app.signatures import Signed
-from app.users.views import UserView, expand_user
+from app.web.openapi.patch_bodies import patches
+from app.web.paging import Cursor, Limit, Page, newest, page
+from app.web.patches import patch_kind
+from app.web.preconditions import conditional, request_precondition
+from app.web.routing import StrictRoute
+from app.web.validation.queries import check_span
 from models.bank_account import BankAccount
 from models.base import parse_id
 from models.connection import Connection

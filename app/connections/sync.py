@@ -17,7 +17,14 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.connections.accounts import ToldLogin, store_accounts
 from app.connections.cursor import Cursor, PagingFailed
-from app.connections.provider import AccountClosed, BankProvider, PageLost, Unreadable, UnreadableAmount, is_identified
+from app.connections.providers.api import (
+    AccountClosed,
+    BankProvider,
+    PageLost,
+    Unreadable,
+    UnreadableAmount,
+    is_identified,
+)
 from app.database import transaction
 from app.relations.guards import refer
 from app.settings import Settings

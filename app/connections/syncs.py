@@ -11,15 +11,16 @@ from bson import ObjectId
 
 from app.connections.access import provider_of, token_of
 from app.connections.cursor import PagingFailed
-from app.connections.provider import LoginNeeded, Revoked
+from app.connections.providers.api import LoginNeeded, Revoked
 from app.connections.sync import LEASE, LostSync, Pass
 from app.database import joined
-from app.errors import Code, NotFound, Problem, ProviderUnavailable
-from app.idempotency import claiming
-from app.keyring import KeyRing, SealedError
-from app.observability import log
-from app.outgoing import TryLater, backoff
+from app.errors import NotFound, Problem, ProviderUnavailable
+from app.errors.codes import Code
+from app.outside.client import TryLater, backoff
+from app.outside.keyring import KeyRing, SealedError
 from app.settings import Settings
+from app.web.idempotency import claiming
+from app.web.observability import log
 from models.base import now
 from models.connection import Connection
 

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeGuard
 
 from bson import ObjectId
 
+from app.outside.signatures import BadSignature, is_signed
 from app.settings import Settings
-from app.signatures import BadSignature, is_signed
 from models.bank_account import BankAccount
 from models.base import now, to_milliseconds
 from models.clock import CLOCK

@@ -13,20 +13,20 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
-from app.analytics.answers import FORMATS, answer
-from app.analytics.journeys import funnel, retention
-from app.analytics.periods import Period
-from app.analytics.queries import Rows, active_users, count_events, error_rates, retried, top_values
-from app.analytics.reader import Filter
-from app.analytics.visits import sessions
-from app.body import dump_json
+from app.analytics.query.answers import FORMATS, answer
+from app.analytics.query.journeys import funnel, retention
+from app.analytics.query.periods import Period
+from app.analytics.query.queries import Rows, active_users, count_events, error_rates, retried, top_values
+from app.analytics.query.reader import Filter
+from app.analytics.query.visits import sessions
 from app.console.feed import Feed, matches, sent
 from app.console.panels import WITHIN, cohorts_of, panels
 from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, default_view, shown
 from app.console.session import forget, form_field, known, refuse_other_sites, remember, required_viewer, viewer
 from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from app.principal import Principal
+from app.identity.principal import Principal
 from app.settings import Settings
+from app.web.body import dump_json
 from models.base import now, rfc3339
 
 router = APIRouter(include_in_schema=False)

@@ -9,8 +9,8 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from app.analytics.live import latest_events
-from app.analytics.reader import Filter
+from app.analytics.query.live import latest_events
+from app.analytics.query.reader import Filter
 from app.errors import Unavailable
 from models.base import Raw, now, rfc3339
 

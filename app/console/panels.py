@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from app.analytics.asked import span
-from app.analytics.journeys import funnel, retention
-from app.analytics.live import latest_events
-from app.analytics.periods import Interval, Period, floor
-from app.analytics.queries import Rows, active_users, count_events, error_rates, retried, top_values
-from app.analytics.reader import MOST_RAW, Filter, opened_view
-from app.analytics.visits import sessions
+from app.analytics.query.asked import span
+from app.analytics.query.journeys import funnel, retention
+from app.analytics.query.live import latest_events
+from app.analytics.query.periods import Interval, Period, floor
+from app.analytics.query.queries import Rows, active_users, count_events, error_rates, retried, top_values
+from app.analytics.query.reader import MOST_RAW, Filter, opened_view
+from app.analytics.query.visits import sessions
 from app.console.question import Shown
 from app.errors import Invalid
 from models.analytics import Analytics

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
-from app.analytics.asked import span
-from app.analytics.periods import Interval, Period
-from app.analytics.reader import Filter
-from app.analytics.slots import SLOT_MS, milliseconds, moment_of
+from app.analytics.query.asked import span
+from app.analytics.query.periods import Interval, Period
+from app.analytics.query.reader import Filter
+from app.analytics.rollup.slots import SLOT_MS, milliseconds, moment_of
 from app.errors import Problem
-from app.principal import Principal
+from app.identity.principal import Principal
 from models.analytics import EventCategory
 from models.base import ClockTime, now, rfc3339
 

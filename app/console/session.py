@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import Request, Response
 
 from app.errors import Forbidden, Unauthenticated
-from app.principal import Principal, authenticator, authorize
+from app.identity.principal import Principal, authenticator, authorize
 
 COOKIE: Final = "satchel_console"
 _LASTS: Final = 12 * 60 * 60

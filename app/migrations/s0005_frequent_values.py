@@ -59,7 +59,7 @@ def _pack(kind: str, numbers: list[int]) -> bytes:
 
 
 def _packed_slots(counts: Any) -> bytes:
-    """The form of `app.analytics.property_values.pack_slots` when this step was written."""
+    """The form of `app.analytics.rollup.property_values.pack_slots` when this step was written."""
     packed = bytearray()
     for slot, count in enumerate(counts):
         if not count:

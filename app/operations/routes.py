@@ -10,13 +10,14 @@ from pymongo.errors import PyMongoError
 from app import migrations
 from app.database import client
 from app.errors import NotFound, Unavailable
-from app.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, SCAN_SHOWN, answers
-from app.http import StrictRoute, problems
+from app.identity.principal import Caller, authorize
 from app.jobs import UNREADABLE
-from app.observability import metrics
 from app.operations.views import IndexReport, IntegrityReport, JobView, RelationView, ScanView, relation_views
-from app.principal import Caller, authorize
 from app.relations.receipts import Receipt, receipt_of
+from app.web.observability import metrics
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, SCAN_SHOWN, answers
+from app.web.routing import StrictRoute
 from indexes import sync
 from models.base import Raw, now, parse_id
 from models.clock import CLOCK

@@ -15,10 +15,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import NotFound
-from app.etags import tag_of
-from app.http import mismatch
-from app.living import is_living
-from app.observability import LATE_SWEPT
 from app.relations.blockers import find_blockers, refuse
 from app.relations.plan import collect
 from app.relations.sweep import Pass, collection_of, sweep
@@ -34,10 +30,14 @@ from app.relations.take import (
 )
 from app.relations.witness import WITNESSES
 from app.settings import Settings
+from app.web.etags import tag_of
+from app.web.observability import LATE_SWEPT
+from app.web.preconditions import mismatch
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
 from models.guard import Guard
 from models.job import Job
+from models.living import is_living
 from models.precondition import Expected
 from models.relations import RELATIONS, Relations
 

@@ -7,9 +7,9 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import BadReference, NotFound, Problem
-from app.living import is_living
 from models.base import Stored
 from models.guard import Guard
+from models.living import is_living
 from models.relations import RELATIONS, Insert, Relation, Relations, references_of
 
 

@@ -8,11 +8,11 @@ from typing import Final
 from bson import ObjectId
 
 from app.jobs import Claim, Handler
-from app.observability import log
+from app.jobs.watching import Watched
 from app.relations.delete import SWEEP_JOB, sweep_again
 from app.relations.sweep import sweep
 from app.settings import Settings
-from app.watching import Watched
+from app.web.observability import log
 from models.aside import ROW_FAULTS, put_off
 from models.base import now
 from models.deletion import Deletion

@@ -11,8 +11,8 @@ from bson import ObjectId
 from pymongo.read_concern import ReadConcern
 
 from app.errors import NotFound
-from app.living import living
 from models.base import Stored
+from models.living import living
 
 T = TypeVar("T")
 _MOST: Final = 100_000

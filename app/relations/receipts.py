@@ -9,13 +9,14 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.examples import answers
-from app.http import problems, request_precondition
-from app.principal import Principal, refuse_admin, speaks_for_admins
+from app.identity.principal import Principal, refuse_admin, speaks_for_admins
 from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import Plan
 from app.relations.take import cascades
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import answers
+from app.web.preconditions import request_precondition
 from models.account import Account
 from models.base import Fields, Raw, Stored, Timestamp
 from models.deletion import Deletion

@@ -16,21 +16,22 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.database import transaction
-from app.errors import Code, Duplicate, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
-from app.http import mismatch, require
-from app.idempotency import Claim, claiming
-from app.keyring import KeyRing, SealedError
-from app.observability import log
-from app.outgoing import TryLater
+from app.errors import Duplicate, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
+from app.errors.codes import Code
+from app.outside.client import TryLater
+from app.outside.keyring import KeyRing, SealedError
 from app.relations.guards import refer
-from app.repositories.hosts import MOVED, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Identity, Refused, git_host, locate
+from app.repositories.hosts.api import MOVED, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Identity, Refused, git_host, locate
+from app.repositories.hosts.urls import Repository, host_id, parse_repository, renamed
 from app.repositories.links import links_of, opened, row_of
 from app.repositories.moves import DEACTIVATED, clear_name
 from app.repositories.registration import register
-from app.repositories.urls import Repository, host_id, parse_repository, renamed
 from app.repositories.views import CurrentInfo, NewRepository
 from app.settings import Settings
 from app.users.views import current
+from app.web.idempotency import Claim, claiming
+from app.web.observability import log
+from app.web.preconditions import mismatch, require
 from models.base import Raw, now
 from models.outside_link import OutsideLink
 from models.precondition import Expected

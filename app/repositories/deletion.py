@@ -7,10 +7,10 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.living import living
 from app.relations.witness import witness, witness_nulled
 from app.repositories.links import links_of
 from models.base import Raw
+from models.living import living
 from models.outside_link import OutsideLink
 from models.project import Project
 from models.repository_connection import RepositoryConnection

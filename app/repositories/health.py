@@ -5,13 +5,13 @@ from typing import Final
 
 from bson import ObjectId
 
-from app.keyring import KeyRing, SealedError
-from app.outgoing import TryLater, backoff
-from app.repositories.hosts import Refused
+from app.outside.client import TryLater, backoff
+from app.outside.keyring import KeyRing, SealedError
+from app.repositories.hosts.api import Refused
+from app.repositories.hosts.webhooks import is_alone
 from app.repositories.links import webhook_url
 from app.repositories.moves import Changed, is_as_read
 from app.repositories.registration import at_host, tell_host
-from app.repositories.webhooks import is_alone
 from app.settings import Settings
 from models.base import Raw, now
 from models.repository_connection import Health, RepositoryConnection

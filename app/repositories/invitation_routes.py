@@ -6,17 +6,19 @@ from typing import Annotated
 from bson import ObjectId
 from fastapi import APIRouter, Path, Response
 
-from app.etags import etag
-from app.examples import INVITATION_SHOWN, INVITED_SHOWN, PROJECT_SHOWN, answers, page_of
-from app.http import Cursor, Limit, Page, StrictRoute, newest, problems
-from app.idempotency import IdempotencyClaim, Repeated, write_once
-from app.living import only_living
-from app.principal import Caller, authorize
+from app.identity.principal import Caller, authorize
 from app.repositories.invitations import accept, accepted, decline
 from app.repositories.projects import find_project
 from app.repositories.views import InvitationToMe, OpenInvitation, ProjectView
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, Repeated, write_once
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import INVITATION_SHOWN, INVITED_SHOWN, PROJECT_SHOWN, answers, page_of
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.routing import StrictRoute
 from models.base import Raw, parse_id
 from models.invitation import Invitation
+from models.living import only_living
 from models.project import Project
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["Projects"])

@@ -11,14 +11,14 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
 from app.errors import Invalid, NotFound, ResultGone
-from app.http import GONE
-from app.living import is_living
-from app.principal import Principal
+from app.identity.principal import Principal
+from app.identity.standing import touch
 from app.relations.guards import refer
 from app.repositories.projects import NotMember, add_member, put_member
-from app.standing import touch
+from app.web.routing import GONE
 from models.base import now
 from models.invitation import Invitation
+from models.living import is_living
 from models.project import Member, Project, ProjectRole
 from models.user import User
 

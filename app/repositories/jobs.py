@@ -4,16 +4,16 @@ from datetime import datetime
 from typing import Final
 
 from app.jobs import Claim, Handler
-from app.keyring import load_keyring
-from app.outside_links import remove_due
-from app.places import LeftOut, Taken, work_off
+from app.jobs.watching import Watched
+from app.outside.keyring import load_keyring
+from app.outside.links import remove_due
+from app.outside.places import LeftOut, Taken, work_off
+from app.repositories.deliveries.inbox import process
 from app.repositories.health import check
-from app.repositories.hosts import git_host
-from app.repositories.inbox import process
-from app.repositories.urls import host_id, stored_repository
-from app.repositories.webhooks import delivery_url, remove_webhook
+from app.repositories.hosts.api import git_host
+from app.repositories.hosts.urls import host_id, stored_repository
+from app.repositories.hosts.webhooks import delivery_url, remove_webhook
 from app.settings import Settings
-from app.watching import Watched
 from models import aside
 from models.aside import ROW_FAULTS
 from models.outside_link import OutsideLink

@@ -3,8 +3,8 @@
 from bson import ObjectId
 from pydantic import SecretStr
 
-from app.keyring import KeyRing, SealedError
-from app.repositories.webhooks import delivery_url
+from app.outside.keyring import KeyRing, SealedError
+from app.repositories.hosts.webhooks import delivery_url
 from app.settings import Settings
 from models.base import Raw, now
 from models.outside_link import OutsideLink

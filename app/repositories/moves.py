@@ -12,10 +12,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.database import transaction
-from app.outgoing import TryLater
-from app.repositories.hosts import Identity, Refused
+from app.outside.client import TryLater
+from app.repositories.hosts.api import Identity, Refused
+from app.repositories.hosts.urls import Repository, parked_url, renamed
 from app.repositories.links import links_of
-from app.repositories.urls import Repository, parked_url, renamed
 from app.settings import Settings
 from models.base import Raw, now
 from models.outside_link import OutsideLink

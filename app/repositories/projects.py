@@ -8,20 +8,20 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
+from app.database.turns import turn
 from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted
-from app.http import require
-from app.idempotency import Claim, Done, once
-from app.living import is_living
-from app.patches import PatchKind, patched
-from app.principal import Principal, authorize
+from app.identity.principal import Principal, authorize
+from app.identity.rights import hold
+from app.identity.standing import touch
 from app.relations.guards import refer
 from app.repositories.views import NewProject, ProjectChange, ProjectView
-from app.rights import hold
-from app.standing import touch
-from app.turns import turn
 from app.users.views import current
+from app.web.idempotency import Claim, Done, once
+from app.web.patches import PatchKind, patched
+from app.web.preconditions import require
 from models.base import Overtaken
 from models.invitation import Invitation
+from models.living import is_living
 from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
 from models.user import User

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-from app.keyring import KeyRing, SealedError
-from app.outgoing import TryLater
-from app.repositories.hosts import GitHost, Refused, git_host, locate
+from app.outside.client import TryLater
+from app.outside.keyring import KeyRing, SealedError
+from app.repositories.hosts.api import GitHost, Refused, git_host, locate
+from app.repositories.hosts.urls import host_id, stored_repository
+from app.repositories.hosts.webhooks import ensure_webhook
 from app.repositories.links import opened, webhook_url
 from app.repositories.moves import Changed, follow, is_as_read
-from app.repositories.urls import host_id, stored_repository
-from app.repositories.webhooks import ensure_webhook
 from app.settings import Settings
 from models.base import Raw, now
 from models.repository_connection import RepositoryConnection

@@ -8,41 +8,13 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from fastapi import APIRouter, Query, Request, Response
 
-from app.cursors import decode_cursor
 from app.errors import NotFound, Unavailable
-from app.etags import etag
-from app.examples import (
-    EVENT_SHOWN,
-    GIT_WEBHOOK,
-    HEALTH_SHOWN,
-    RECEIPT_SHOWN,
-    REPOSITORY,
-    REPOSITORY_SHOWN,
-    answers,
-    page_of,
-)
-from app.http import (
-    NOT_MODIFIED,
-    PATCHED,
-    Cursor,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    mismatch_of,
-    page,
-    problems,
-    request_precondition,
-    require,
-)
-from app.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming
-from app.keyring import keyring_of
-from app.patch_bodies import answer_component, patches
-from app.patches import patch_kind, patched
-from app.principal import Caller
+from app.identity.principal import Caller
+from app.outside.keyring import keyring_of
+from app.outside.signatures import Signed
 from app.relations.receipts import Receipt, Started, delete_and_answer, deleted
 from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
-from app.repositories.inbox import process_again, receive
+from app.repositories.deliveries.inbox import process_again, receive
 from app.repositories.projects import find_project
 from app.repositories.views import (
     CurrentInfo,
@@ -53,8 +25,26 @@ from app.repositories.views import (
     RepositoryConnectionInfo,
     Taken,
 )
-from app.signatures import Signed
 from app.users.views import current
+from app.web.cursors import decode_cursor
+from app.web.etags import etag
+from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, mismatch_of, problems
+from app.web.openapi.examples import (
+    EVENT_SHOWN,
+    GIT_WEBHOOK,
+    HEALTH_SHOWN,
+    RECEIPT_SHOWN,
+    REPOSITORY,
+    REPOSITORY_SHOWN,
+    answers,
+    page_of,
+)
+from app.web.openapi.patch_bodies import answer_component, patches
+from app.web.paging import Cursor, Limit, Page, page
+from app.web.patches import patch_kind, patched
+from app.web.preconditions import conditional, request_precondition, require
+from app.web.routing import StrictRoute
 from models.base import parse_id
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import EventStatus, WebhookEvent

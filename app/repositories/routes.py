@@ -7,32 +7,7 @@ from bson import ObjectId
 from fastapi import APIRouter, Request, Response
 
 from app.errors import NotFound
-from app.etags import etag
-from app.examples import (
-    MEMBER,
-    MEMBER_SHOWN,
-    PLAN_SHOWN,
-    PROJECT,
-    PROJECT_SHOWN,
-    RECEIPT_SHOWN,
-    answers,
-    page_of,
-)
-from app.http import (
-    NOT_MODIFIED,
-    PATCHED,
-    Cursor,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    newest,
-    problems,
-)
-from app.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
-from app.living import only_living
-from app.patch_bodies import patches
-from app.principal import Caller, Principal
+from app.identity.principal import Caller, Principal
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.repositories.invitations import Placed, find_offer, place_member
@@ -45,7 +20,25 @@ from app.repositories.projects import (
     write_as_admin,
 )
 from app.repositories.views import NewProject, OpenInvitation, ProjectChange, ProjectView, RoleInProject
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.openapi.examples import (
+    MEMBER,
+    MEMBER_SHOWN,
+    PLAN_SHOWN,
+    PROJECT,
+    PROJECT_SHOWN,
+    RECEIPT_SHOWN,
+    answers,
+    page_of,
+)
+from app.web.openapi.patch_bodies import patches
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.preconditions import conditional
+from app.web.routing import StrictRoute
 from models.base import parse_id
+from models.living import only_living
 from models.project import Member, Project
 
 router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["Projects"])

@@ -6,8 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.params import Body
 
-from app.etags import etag
-from app.examples import (
+from app.identity.principal import Caller, authorize
+from app.users.belongings import PREFERENCES, PROFILE, Belonging
+from app.users.views import UserView, expand_user
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, patch_once, write_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, Expand, problems
+from app.web.openapi.examples import (
     PREFERENCES_CHANGES,
     PREFERENCES_EXAMPLE,
     PREFERENCES_SHOWN,
@@ -16,12 +21,9 @@ from app.examples import (
     PROFILE_SHOWN,
     answers,
 )
-from app.http import NOT_MODIFIED, PATCHED, Expand, StrictRoute, conditional, problems, request_precondition
-from app.idempotency import IdempotencyClaim, patch_once, write_once
-from app.patch_bodies import patches
-from app.principal import Caller, authorize
-from app.users.belongings import PREFERENCES, PROFILE, Belonging
-from app.users.views import UserView, expand_user
+from app.web.openapi.patch_bodies import patches
+from app.web.preconditions import conditional, request_precondition
+from app.web.routing import StrictRoute
 
 router = APIRouter(prefix="/v1/users/{userId}", route_class=StrictRoute, tags=["Users"])
 

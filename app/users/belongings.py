@@ -7,18 +7,18 @@ from bson import ObjectId
 from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.body import dump_json
 from app.database import joined, transaction
+from app.database.turns import turn
 from app.errors import NotFound
-from app.http import require
-from app.living import is_living
-from app.patches import PatchKind, apply_patch
-from app.read_only import ReadOnlyOfUser, refuse_changes, told, writable
 from app.relations.guards import refer
-from app.turns import turn
 from app.users.views import PreferencesView, ProfileView, View, current
-from app.validation import validation_problem
+from app.web.body import dump_json
+from app.web.patches import PatchKind, apply_patch
+from app.web.preconditions import require
+from app.web.read_only import ReadOnlyOfUser, refuse_changes, told, writable
+from app.web.validation.errors import validation_problem
 from models.base import Fields, Raw
+from models.living import is_living
 from models.owned import OneToOne
 from models.precondition import Expected
 from models.preferences import Preferences, PreferencesContent

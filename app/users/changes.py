@@ -8,20 +8,20 @@ from pydantic import ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
+from app.database.turns import turn
 from app.errors import Forbidden, Invalid, NotFound
-from app.http import require
-from app.idempotency import Claim, Done, once
-from app.living import is_living
-from app.patches import PatchKind, apply_patch
-from app.principal import Principal, refuse_admin
-from app.turns import turn
+from app.identity.principal import Principal, refuse_admin
 from app.users.accounts import account_of, check_move
 from app.users.emails import free_email
 from app.users.views import current, user_view
-from app.validation import validation_problem
+from app.web.idempotency import Claim, Done, once
+from app.web.patches import PatchKind, apply_patch
+from app.web.preconditions import require
+from app.web.validation.errors import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
 from models.audit_event import AuditEvent
+from models.living import is_living
 from models.precondition import Expected
 from models.preferences import Preferences
 from models.profile import Profile

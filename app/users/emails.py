@@ -3,7 +3,7 @@
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.living import is_living
+from models.living import is_living
 from models.user import User
 
 

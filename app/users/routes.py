@@ -8,32 +8,34 @@ from pydantic import Field
 
 from app.apps.registry import app_registry
 from app.errors import NotFound
-from app.etags import etag
-from app.examples import COMPLETE_SHOWN, LOGIN, PLAN_SHOWN, RECEIPT_SHOWN, USER, USER_SHOWN, answers, page_of
-from app.http import (
-    NOT_MODIFIED,
-    PATCHED,
-    Cursor,
-    Limit,
-    Page,
-    StrictRoute,
-    conditional,
-    newest,
-    problems,
-)
-from app.idempotency import IdempotencyClaim, patch_once
-from app.living import is_living, only_living
-from app.patch_bodies import patches
-from app.principal import Caller, authorize, may
+from app.identity.principal import Caller, authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view, receipt_of
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, patch_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.openapi.examples import (
+    COMPLETE_SHOWN,
+    LOGIN,
+    PLAN_SHOWN,
+    RECEIPT_SHOWN,
+    USER,
+    USER_SHOWN,
+    answers,
+    page_of,
+)
+from app.web.openapi.patch_bodies import patches
+from app.web.paging import Cursor, Limit, Page, newest
+from app.web.preconditions import conditional
+from app.web.routing import StrictRoute
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
 from models.deletion import Deletion
+from models.living import is_living, only_living
 from models.user import SoughtEmail, User, UserContent
 
 router = APIRouter(prefix="/v1/users", route_class=StrictRoute, tags=["Users"])

@@ -7,8 +7,8 @@ from bson import ObjectId
 from pydantic import ConfigDict, Field, create_model
 
 from app.errors import NotFound
-from app.living import is_living
 from models.base import Fields, Reference, Stored, Timestamp
+from models.living import is_living
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
 from models.user import NextStep, User, UserContent

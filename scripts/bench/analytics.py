@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from app.analytics.known_sets import known_sets
+from app.analytics.query.known_sets import known_sets
 from app.database import bind, connect
 from app.main import create_app
 from app.settings import Settings

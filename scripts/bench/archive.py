@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from app.analytics.rollup import advance
+from app.analytics.rollup.advance import advance
 from app.settings import Settings
 from models.base import Raw
 from scripts.bench.data import sizes_of

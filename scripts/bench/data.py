@@ -9,8 +9,8 @@ import typer
 from bson import Timestamp as ClusterTime
 
 from app.database import bind, connect
+from app.identity.tokens import load_tokens
 from app.settings import Settings
-from app.tokens import load_tokens
 from indexes import sync
 from models.api_key import ApiKey, ApiKeyContent
 from models.app_data import AppData

@@ -22,7 +22,7 @@ from bson import ObjectId
 from rich.console import Console
 from rich.progress import Progress
 
-from app.analytics.rollup import advance
+from app.analytics.rollup.advance import advance
 from app.database import bind, connect
 from app.settings import Settings
 from models import Activity, Analytics, Deletion, User

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from rich.progress import Progress
 
-from app.analytics.rollup import advance
+from app.analytics.rollup.advance import advance
 from indexes import sync
 from models.analytics import Analytics
 from models.base import Raw

@@ -210,7 +210,7 @@ def _start(stack: ExitStack) -> tuple[Bench, dict[str, Any]]:
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, 1))
     where = machine(mongodb)
     variables = environment(list(chosen.items()))
-    patient = "app.patience:PatientProtocol"  # as `python -m scripts serve` has it
+    patient = "app.web.admission.pauses:PatientProtocol"  # as `python -m scripts serve` has it
     satchel = Server.start("satchel", FACTORY, environment=variables, folder=folder, http=patient)
     stack.enter_context(satchel)
     bare = stack.enter_context(

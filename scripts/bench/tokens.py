@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.principal import Authenticator
+from app.identity.principal import Authenticator
+from app.identity.tokens import load_tokens
 from app.settings import Settings
-from app.tokens import load_tokens
 from scripts.bench.data import Plan, fill
 from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, end_at_sigterm, environment
 from scripts.mongod import MongodError, start_mongod

@@ -82,7 +82,9 @@ def test_openapi_python_client(workshop: Path, server: Served) -> None:
     generate = (needed(PYTHON).parent / "openapi-python-client", "generate", "--path", "openapi.json")
     said = run(workshop, server, *generate, "--meta", "none", "--output-path", "satchel_api")
     warnings = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
-    assert all(line.startswith("WARNING parsing PATCH ") for line in warnings), said  # JSON Patch, see app.patch_bodies
+    assert all(line.startswith("WARNING parsing PATCH ") for line in warnings), (
+        said
+    )  # JSON Patch, see app.web.openapi.patch_bodies
     assert said.count("Invalid content type") == len(warnings)
     mypy = (sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--python-executable", PYTHON)
     run(workshop, server, *mypy, "story.py", "satchel_api")

@@ -3,7 +3,7 @@
 from bson import ObjectId
 from pyroaring import BitMap
 
-from app.analytics.known_sets import KnownSets
+from app.analytics.query.known_sets import KnownSets
 
 ONE, TWO = BitMap([1, 2]), BitMap([3])
 

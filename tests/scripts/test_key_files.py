@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from app import private_files, signing_keys
-from app.keyring import Keys, new_keys, read_keys
-from app.settings import Settings
+from app.identity import signing_keys
+from app.outside.keyring import Keys, new_keys, read_keys
+from app.settings import Settings, private_files
 from scripts import keyring as command
 
 ROUNDS = 8

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from app.database import transaction
 from app.errors import Unavailable
-from app.key_files import Watched
-from app.keyring import KeyRing, SealedError, UnknownKey, load_keyring, read_keys
+from app.outside.key_files import Watched
+from app.outside.keyring import KeyRing, SealedError, UnknownKey, load_keyring, read_keys
 from app.settings import Settings, load_settings
 from models.base import now
 from models.connection import Connection

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.patience import PatientProtocol
 from app.settings import Settings
+from app.web.admission.pauses import PatientProtocol
 from scripts import serve as command
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import pytest
 from pymongo.errors import InvalidURI, OperationFailure
 
 from app.settings import load_settings
-from app.settings_faults import SettingsError
+from app.settings.faults import SettingsError
 from scripts.cli import _told
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,11 @@ from bson import ObjectId
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from app.analytics import archive, archive_days, archive_entry, archive_target
-from app.analytics.archive_target import Bucket
+from app.analytics.archive import days as archive_days
+from app.analytics.archive import entry as archive_entry
+from app.analytics.archive import seal_days as archive
+from app.analytics.archive import target as archive_target
+from app.analytics.archive.target import Bucket
 from app.settings import Settings
 from models.base import Raw, now
 from models.seal import ArchivedDay

@@ -5,11 +5,12 @@ from typing import Any
 
 from bson import ObjectId
 
-from app.analytics import archive, archive_days
-from app.analytics.archive_entry import read_part
-from app.analytics.archive_files import unpack_ids, unpack_rows
-from app.analytics.archive_target import archive_target
-from app.analytics.slots import DAY_MS, day_start, milliseconds
+from app.analytics.archive import days as archive_days
+from app.analytics.archive import seal_days as archive
+from app.analytics.archive.entry import read_part
+from app.analytics.archive.files import unpack_ids, unpack_rows
+from app.analytics.archive.target import archive_target
+from app.analytics.rollup.slots import DAY_MS, day_start, milliseconds
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import Raw, now

@@ -8,12 +8,15 @@ import pytest
 from bson import ObjectId
 from pydantic import ValidationError
 
-from app.analytics import archive, archive_erased, archive_target, restore
-from app.analytics.archive_days import no_beat
-from app.analytics.archive_entry import step
-from app.analytics.archive_files import DamagedArchiveError, Packing
-from app.analytics.archive_target import ArchiveUnavailableError, Bucket, Folder
-from app.analytics.joins import carry_out_joins
+from app.analytics.archive import erased as archive_erased
+from app.analytics.archive import restore
+from app.analytics.archive import seal_days as archive
+from app.analytics.archive import target as archive_target
+from app.analytics.archive.days import no_beat
+from app.analytics.archive.entry import step
+from app.analytics.archive.files import DamagedArchiveError, Packing
+from app.analytics.archive.target import ArchiveUnavailableError, Bucket, Folder
+from app.analytics.rollup.joins import carry_out_joins
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339

@@ -10,11 +10,14 @@ import pytest
 from bson import ObjectId
 
 from app import jobs
-from app.analytics import archive, archive_days, archive_target, restore
 from app.analytics import jobs as analytics_jobs
-from app.analytics.archive_files import DamagedArchiveError
-from app.analytics.archive_target import Folder
-from app.analytics.recount import recount_day
+from app.analytics.archive import days as archive_days
+from app.analytics.archive import restore
+from app.analytics.archive import seal_days as archive
+from app.analytics.archive import target as archive_target
+from app.analytics.archive.files import DamagedArchiveError
+from app.analytics.archive.target import Folder
+from app.analytics.rollup.recount import recount_day
 from models.analytics import Analytics
 from models.base import now, rfc3339
 from models.job import Job

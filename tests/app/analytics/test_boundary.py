@@ -8,10 +8,10 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app.analytics.deletion import subtract_events
-from app.analytics.periods import Period
-from app.analytics.queries import count_events
-from app.analytics.reader import Filter
-from app.analytics.rollup import advance
+from app.analytics.query.periods import Period
+from app.analytics.query.queries import count_events
+from app.analytics.query.reader import Filter
+from app.analytics.rollup.advance import advance
 from app.database import transaction
 from models.analytics import Analytics
 from models.base import Raw

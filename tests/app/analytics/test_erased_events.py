@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.analytics.joins import carry_out_joins
+from app.analytics.rollup.joins import carry_out_joins
 from app.jobs import run_one
 from app.relations.jobs import handlers
 from models.analytics import Analytics

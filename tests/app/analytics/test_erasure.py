@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.analytics.joins import carry_out_joins
-from app.analytics.rollup import advance
+from app.analytics.rollup.advance import advance
+from app.analytics.rollup.joins import carry_out_joins
 from models.analytics import Analytics
 from models.base import now, rfc3339
 from models.day import CountDay, PeopleDay

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from app.analytics import archive, archive_days, jobs, restore
-from app.analytics.archive_files import DamagedArchiveError
-from app.analytics.recount import Found
+from app.analytics import jobs
+from app.analytics.archive import days as archive_days
+from app.analytics.archive import restore
+from app.analytics.archive import seal_days as archive
+from app.analytics.archive.files import DamagedArchiveError
+from app.analytics.rollup.recount import Found
 from models.analytics import Analytics
 from models.base import now
 from models.seal import ArchivedDay

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.analytics import identities
+from app.analytics.ingest import identities
 from models.base import Raw
 from models.person import IdentityJoin
 from models.profile import Profile

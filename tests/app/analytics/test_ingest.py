@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
-from app.analytics import ingest
+from app.analytics.ingest import events as ingest
 from app.relations.leases import Leases
 from models.analytics import Analytics
 from models.base import rfc3339

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.analytics import joins, undo
 from app.analytics.jobs import handlers, recount_lately
-from app.analytics.joins import carry_out_joins, settle_merges
+from app.analytics.rollup import joins, undo
+from app.analytics.rollup.joins import carry_out_joins, settle_merges
 from app.jobs import run_one
 from app.settings import Settings
 from models.analytics import Analytics

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.analytics.journeys import furthest
+from app.analytics.query.journeys import furthest
 from tests.app.analytics.truth import plainly
 
 NAMES = st.sampled_from("abc")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.analytics import archive, restore
+from app.analytics.archive import restore
+from app.analytics.archive import seal_days as archive
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import Raw

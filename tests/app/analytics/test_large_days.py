@@ -9,9 +9,12 @@ import pytest
 from bson import DBRef, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from app.analytics import archive, archive_days, archive_entry, restore
-from app.analytics.archive_files import DamagedArchiveError, Packing
-from app.analytics.slots import DAY_MS, milliseconds
+from app.analytics.archive import days as archive_days
+from app.analytics.archive import entry as archive_entry
+from app.analytics.archive import restore
+from app.analytics.archive import seal_days as archive
+from app.analytics.archive.files import DamagedArchiveError, Packing
+from app.analytics.rollup.slots import DAY_MS, milliseconds
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import now

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from app.analytics.lookups import SharedLookups
+from app.analytics.ingest.lookups import SharedLookups
 
 
 class Store:

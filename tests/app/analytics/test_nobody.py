@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.analytics.joins import carry_out_joins
+from app.analytics.rollup.joins import carry_out_joins
 from models.base import now, rfc3339
 from models.person import IdentityJoin
 from tests.app.analytics.test_erasure import roll_up

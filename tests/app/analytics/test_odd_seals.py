@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.analytics import archive
+from app.analytics.archive import seal_days as archive
 from app.analytics.jobs import recount_lately
 from app.settings import Settings
 from models.analytics import Analytics

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.analytics.periods import Interval, Period
-from app.analytics.slots import SLOT_MS, nodes
+from app.analytics.query.periods import Interval, Period
+from app.analytics.rollup.slots import SLOT_MS, nodes
 from app.errors import Invalid
 from models.day import LEVELS, SLOTS
 from tests.app.analytics.truth import CLOCK_CHANGES, ZONES, bucket

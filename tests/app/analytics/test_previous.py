@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.analytics.periods import Period
+from app.analytics.query.periods import Period
 from tests.app.analytics.test_queries import ask, happen
 from tests.app.analytics.truth import ZONES
 from tests.cast import Cast

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.analytics.rollup import advance
+from app.analytics.rollup.advance import advance
 from models.analytics import Analytics
 from models.base import now, rfc3339
 from models.rollup_state import RollupState
@@ -258,7 +258,7 @@ async def test_the_lag_is_how_long_the_first_event_that_is_not_rolled_up_has_wai
 
 
 async def test_an_answer_says_that_it_is_behind_where_the_tail_is_too_long(cast: Cast, monkeypatch: Any) -> None:
-    monkeypatch.setattr("app.analytics.reader.LONGEST_TAIL", 2)
+    monkeypatch.setattr("app.analytics.query.reader.LONGEST_TAIL", 2)
     await happen(cast.owner, (1, "a"))
     while await advance(timedelta(milliseconds=-5)):
         continue
@@ -294,9 +294,9 @@ async def test_what_is_counted_from_raw_events_reads_so_many_at_most(
     params = {"from": at(0), "to": at(48)} | {
         name: cast.owner.id if value == "owner" else value for name, value in params.items()
     }
-    monkeypatch.setattr("app.analytics.reader.MOST_RAW", 4)
+    monkeypatch.setattr("app.analytics.query.reader.MOST_RAW", 4)
     assert (await cast.admin.get(f"/v1/analytics/{path}", params=params)).status_code == 200
-    monkeypatch.setattr("app.analytics.reader.MOST_RAW", 3)
+    monkeypatch.setattr("app.analytics.query.reader.MOST_RAW", 3)
     answer = await cast.admin.get(f"/v1/analytics/{path}", params=params)
     assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (422, [pointer])
     assert answer.json()["errors"][0]["code"] == "too_many"

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from pymongo import AsyncMongoClient
 
-from app.analytics.joins import carry_out_joins
-from app.analytics.periods import Period
-from app.analytics.queries import add_slots
-from app.analytics.slots import pack
+from app.analytics.query.periods import Period
+from app.analytics.query.queries import add_slots
+from app.analytics.rollup.joins import carry_out_joins
+from app.analytics.rollup.slots import pack
 from app.errors import Invalid
 from models.base import Raw
 from models.day import SLOTS
@@ -36,22 +36,22 @@ async def test_an_answer_has_so_many_rows_at_most(cast: Cast, rolled_up: bool, m
         answer = await cast.admin.get(f"/v1/analytics/{path}", params=SPAN | more)
         return answer.status_code == 422 and [(each["pointer"], each["code"]) for each in answer.json()["errors"]]
 
-    monkeypatch.setattr("app.analytics.queries.MOST_ROWS", 6)  # two names in three days
+    monkeypatch.setattr("app.analytics.query.queries.MOST_ROWS", 6)  # two names in three days
     assert len(await ask(cast.admin, "event-counts", 0, 60, interval="day")) == 6
     assert await refused(interval="day", compare="previous") == [("?interval", "too_many")]  # there was one name more
-    monkeypatch.setattr("app.analytics.queries.MOST_ROWS", 5)
+    monkeypatch.setattr("app.analytics.query.queries.MOST_ROWS", 5)
     assert await refused(interval="day") == [("?interval", "too_many")]
     assert (await refused(interval="day", eventName="a"), await refused("category-counts", interval="day")) == (0, 0)
     assert [(row["eventName"], row["count"]) for row in await ask(cast.admin, "top", 0, 60, interval="hour")] == [
         ("a", 2),
         ("b", 1),
     ]
-    monkeypatch.setattr("app.analytics.queries.MOST_ROWS", 1)
+    monkeypatch.setattr("app.analytics.query.queries.MOST_ROWS", 1)
     assert await refused() == [("?from", "too_many")]
 
 
 def test_no_more_names_are_summed_than_have_room_in_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.analytics.queries.MOST_ROWS", 20)
+    monkeypatch.setattr("app.analytics.query.queries.MOST_ROWS", 20)
     midnight = START.replace(hour=0)
     period = Period.of(midnight, midnight + timedelta(days=4), "day", UTC)
     summed: list[str] = []

@@ -7,13 +7,13 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 from pyroaring import BitMap
 
-from app.analytics import recount_scan
-from app.analytics.apply import packed_set
-from app.analytics.recount import days_touched, recount_day
-from app.analytics.recount_scan import Scan, part
-from app.analytics.recount_slots import plan
-from app.analytics.rollup import MovedOnError, advance
-from app.analytics.slots import people_id
+from app.analytics.rollup import recount_scan
+from app.analytics.rollup.advance import MovedOnError, advance
+from app.analytics.rollup.apply import packed_set
+from app.analytics.rollup.recount import days_touched, recount_day
+from app.analytics.rollup.recount_scan import Scan, part
+from app.analytics.rollup.recount_slots import plan
+from app.analytics.rollup.slots import people_id
 from models.base import Raw, now
 from models.day import CountDay, PeopleDay, SessionDay
 from models.rollup_state import RollupState

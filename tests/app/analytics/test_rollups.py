@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
-from app.analytics import property_values, rollup
 from app.analytics.deletion import subtract_events
-from app.analytics.joins import carry_out_joins, settle_merges
-from app.analytics.periods import Period
-from app.analytics.queries import active_users
-from app.analytics.reader import Filter
-from app.analytics.recount import days_touched, recount_day
-from app.analytics.recount_slots import PART
-from app.analytics.rollup import MovedOnError, advance
-from app.analytics.undo import undo_joins
+from app.analytics.query.periods import Period
+from app.analytics.query.queries import active_users
+from app.analytics.query.reader import Filter
+from app.analytics.rollup import advance as rollup
+from app.analytics.rollup import property_values
+from app.analytics.rollup.advance import MovedOnError, advance
+from app.analytics.rollup.joins import carry_out_joins, settle_merges
+from app.analytics.rollup.recount import days_touched, recount_day
+from app.analytics.rollup.recount_slots import PART
+from app.analytics.rollup.undo import undo_joins
 from app.database import transaction
 from models.analytics import Analytics
 from models.app import App

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.analytics import ingest
-from app.analytics.reader import View
+from app.analytics.ingest import events as ingest
+from app.analytics.query.reader import View
 from models.base import rfc3339
 from tests.app.analytics.truth import plainly
 from tests.cast import Cast

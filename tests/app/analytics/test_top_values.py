@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.analytics import property_values
 from app.analytics.jobs import recount_lately
-from app.analytics.property_days import cap_days
-from app.analytics.property_values import Counted, PropertyValues, after, pack_slots, unpack_slots
-from app.analytics.slots import EPOCH
+from app.analytics.rollup import property_values
+from app.analytics.rollup.property_days import cap_days
+from app.analytics.rollup.property_values import Counted, PropertyValues, after, pack_slots, unpack_slots
+from app.analytics.rollup.slots import EPOCH
 from app.jobs import claim, ensure_periodic
 from app.migrations import s0005_frequent_values as step
 from models.analytics import Analytics

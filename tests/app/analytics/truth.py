@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.analytics import property_values
-from app.analytics.periods import Period
-from app.analytics.queries import active_users, count_events, top_values
-from app.analytics.reader import Filter
-from app.analytics.visits import sessions
+from app.analytics.query.periods import Period
+from app.analytics.query.queries import active_users, count_events, top_values
+from app.analytics.query.reader import Filter
+from app.analytics.query.visits import sessions
+from app.analytics.rollup import property_values
 from models.analytics import Analytics
 from models.base import Raw
 from models.person import Person, PersonMerge, person_key

@@ -7,8 +7,8 @@ import pytest
 from bson import ObjectId
 from starlette.requests import Request
 
-from app.auth.budgets import client_of
-from app.auth.senders import Message, WebhookSender
+from app.auth.codes.budgets import client_of
+from app.auth.codes.senders import Message, WebhookSender
 from app.errors import Unavailable
 from models import Budget, PhoneOtp
 from models.base import now

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.sign_in_settings import OidcProvider
+from app.settings.sign_in import OidcProvider
 from models import AuditEvent, AuthIdentity, User
 from tests.app.auth.conftest import PHONE, World
 from tests.conftest import MakeApi

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from app.sign_in_settings import OidcProvider
+from app.settings.sign_in import OidcProvider
 from models import User
 from tests.app.auth.conftest import World
 from tests.conftest import MakeApi

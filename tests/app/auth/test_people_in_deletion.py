@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from bson import ObjectId
 
-from app.auth.taking import TELL
+from app.auth.identities.taking import TELL
 from app.jobs import run_one
 from app.work import handlers
 from models import AuditEvent, AuthIdentity, Job, User

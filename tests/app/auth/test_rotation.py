@@ -8,9 +8,9 @@ import pytest
 from bson import ObjectId
 from typer.testing import CliRunner
 
-from app import signing_keys
 from app.auth.cleanup import clean_up
-from app.tokens import InvalidToken, load_tokens
+from app.identity import signing_keys
+from app.identity.tokens import InvalidToken, load_tokens
 from models import ApiKey
 from models.base import now
 from scripts.cli import app as cli

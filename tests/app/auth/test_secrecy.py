@@ -8,7 +8,7 @@ import pytest
 from bson import json_util
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.observability import configure_logging
+from app.web.observability import configure_logging
 from models.base import Raw
 from tests.app.auth.conftest import PHONE, World
 from tests.conftest import MakeApi

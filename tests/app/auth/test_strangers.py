@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 
-from app.auth.requesters import DEVICE_DAYS, DeviceTokens
+from app.auth.codes.requesters import DEVICE_DAYS, DeviceTokens
 from models import PhoneOtp, User
 from models.base import now
 from models.budget import Budget
@@ -272,6 +272,6 @@ async def test_the_device_of_one_person_is_a_stranger_to_another(world: World) -
 
 
 def _recipient() -> Any:
-    from app.auth.senders import Recipient
+    from app.auth.codes.senders import Recipient
 
     return Recipient("email", ANN)

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from bson import ObjectId
 
-from app.auth.taking import TELL, TOLD_WITHIN
+from app.auth.identities.taking import TELL, TOLD_WITHIN
 from app.jobs import claim, run_one
 from app.work import handlers
 from models import AuditEvent, Job, User

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.auth.tries import KNOWN, LONGEST, STRANGERS, Step
+from app.auth.codes.tries import KNOWN, LONGEST, STRANGERS, Step
 
 
 def test_all_tries_of_a_day_together_succeed_less_than_once_in_ten_thousand_days() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.access import ACCESS
+from app.identity.access import ACCESS
 from models import DOCUMENTS
 from tests.app.cards.rules import ACCOUNT_RULES, READ, WRITE, request_of
 from tests.cast import Cast, Programme, programme_of

@@ -19,9 +19,9 @@ from app.connections.webhooks import take
 from app.database import transaction
 from app.errors import Invalid, ProviderUnavailable
 from app.jobs import Claim
-from app.keyring import KeyRing
-from app.patches import PatchKind
+from app.outside.keyring import KeyRing
 from app.settings import Settings
+from app.web.patches import PatchKind
 from models.bank_account import BankAccount
 from models.base import now, rfc3339
 from models.clock import CLOCK

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.connections.provider import minor_units
-from app.outgoing import TryLater
+from app.connections.providers.api import minor_units
+from app.outside.client import TryLater
 from models.bank_account import BankAccount
 from models.transaction import Transaction
 from tests.app.connections.conftest import TOKEN, World

@@ -6,7 +6,7 @@ import pytest
 from beanie import PydanticObjectId
 from bson import ObjectId
 
-from app.connections.provider import ToldAccount
+from app.connections.providers.api import ToldAccount
 from app.connections.relinks import Relinks
 from models.bank_account import BankAccount
 from models.base import now

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.analytics.periods import floor
+from app.analytics.query.periods import floor
 from models.base import rfc3339
 from tests.serving import Served, served
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.console.routes import SWAGGER_UI
-from app.errors import Code
+from app.errors.codes import Code
 from tests.cast import Cast
 from tests.conftest import MakeApi
 

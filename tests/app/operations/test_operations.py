@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.examples import RELATION_SHOWN
 from app.migrations import STEPS, name_of
 from app.migrations.step import StepRefused
 from app.relations import audit
+from app.web.openapi.examples import RELATION_SHOWN
 from indexes import sync
 from models.activity import Activity
 from models.user import User

@@ -9,7 +9,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.database import transaction
 from app.errors import BadReference, NotFound, Restricted
-from app.living import is_living
 from app.relations.delete import delete_root, sweep_again
 from app.relations.guards import refer
 from app.relations.plan import collect
@@ -18,6 +17,7 @@ from app.settings import Settings
 from models.base import Stored
 from models.deletion import Deletion
 from models.job import Job
+from models.living import is_living
 from tests.app.relations import toys
 from tests.app.relations.toys import RELATIONS, Club, Group, Key, Member, Note, Person, Pin, Town, bind_toys
 

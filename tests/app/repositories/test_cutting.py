@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Invalid, MalformedJson
-from app.repositories.cutting import MOST_CHARACTERS, MOST_MEMBERS, cut
-from app.repositories.told import told_by
+from app.repositories.deliveries.cutting import MOST_CHARACTERS, MOST_MEMBERS, cut
+from app.repositories.hosts.told import told_by
 from models.values import check_value
 
 REPOSITORY = {"id": 7, "full_name": "acme/notes"}

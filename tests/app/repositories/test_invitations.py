@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
-from app.principal import Principal
+from app.identity.principal import Principal
 from app.relations import audit
 from app.repositories.invitations import place_member
 from models import Invitation, Project

@@ -8,9 +8,9 @@ import orjson
 import pytest
 from bson import ObjectId
 
-from app.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
-from app.repositories.deliveries import Room, read, room_needed
-from app.signatures import Signing, signature
+from app.outside.signatures import Signing, signature
+from app.repositories.deliveries.reading import Room, read, room_needed
+from app.web.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.app.repositories.conftest import PATHS, TOKEN, Forge
@@ -94,7 +94,7 @@ async def test_a_large_one_that_is_no_json_is_422_and_gives_its_room_back(forge:
 
 
 async def test_many_at_once_share_the_room_and_all_are_taken(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 60.0)
+    monkeypatch.setattr("app.repositories.deliveries.reading._SECONDS", 60.0)
     await forge.connect()
     room, least = room_of(forge), 64 * 1024 * 1024
     room.free = 6_000_000
@@ -122,7 +122,7 @@ async def lose_one(forge: Forge, payload: Any, **headers: str) -> Any:
 async def test_one_for_which_there_is_no_room_is_told_as_lost_until_the_host_sends_it_again(
     forge: Forge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 0.05)
+    monkeypatch.setattr("app.repositories.deliveries.reading._SECONDS", 0.05)
     await forge.connect()
     payload, same = large(forge, "GitHub", 2_000_000), {"X-GitHub-Delivery": "one"}
     for _ in range(2):
@@ -146,7 +146,7 @@ async def test_one_for_which_there_is_no_room_is_told_as_lost_until_the_host_sen
 async def test_a_forged_one_for_which_there_is_no_room_makes_nothing_look_lost(
     forge: Forge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 0.05)
+    monkeypatch.setattr("app.repositories.deliveries.reading._SECONDS", 0.05)
     await forge.connect()
     forged = {"X-Hub-Signature-256": "sha256=" + "0" * 64}
     assert (await lose_one(forge, large(forge, "GitHub", 2_000_000), **forged)).status_code == 401
@@ -261,7 +261,7 @@ async def test_one_whose_connection_is_switched_off_takes_no_room(forge: Forge) 
 async def test_slow_strangers_at_one_connection_keep_no_signed_push_to_another_out(
     forge: Forge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.repositories.deliveries._SECONDS", 0.05)
+    monkeypatch.setattr("app.repositories.deliveries.reading._SECONDS", 0.05)
     await forge.connect()
     other = forge.hosts["GitHub"].add("acme/other", TOKEN)
     assert (await forge.other("acme/other"))[1].status_code == 201

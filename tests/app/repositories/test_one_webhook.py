@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.keyring import load_keyring
-from app.outgoing import TryLater
+from app.outside.client import TryLater
+from app.outside.keyring import load_keyring
+from app.repositories.hosts.webhooks import delivery_url
 from app.repositories.registration import tell_host
-from app.repositories.webhooks import delivery_url
 from models.base import now
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection

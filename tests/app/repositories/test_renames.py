@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.repositories.inbox import process
+from app.repositories.deliveries.inbox import process
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent

@@ -7,14 +7,14 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.access import ACCESS, PROJECT_ADMINS
+from app.identity.access import ACCESS, PROJECT_ADMINS
 from models import User
 from models.base import now
 from models.project import Project
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
-from tests.app.test_access import MERGE
-from tests.app.test_rights import BODIES, REPOSITORY, by_id, everything, no_hosts
+from tests.app.identity.test_access import MERGE
+from tests.app.identity.test_rights import BODIES, REPOSITORY, by_id, everything, no_hosts
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.harness import Api, Caller

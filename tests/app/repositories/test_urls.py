@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import Invalid
-from app.repositories.urls import parse_repository
+from app.repositories.hosts.urls import parse_repository
 from app.settings import Settings
 
 SETTINGS = Settings(_env_file=None, repository_hosts=["GitLab=git.example.com", "GitHub=ghe.example.com"])

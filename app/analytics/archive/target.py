@@ -1,0 +1,273 @@
+"""Where archive files are kept: a folder, or a bucket of a service that speaks S3 (by obstore). All of it blocks."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from glob import escape
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeVar, cast
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from app.analytics.archive.files import SUFFIX, DamagedArchiveError, Packing, Written, checksum
+from app.settings import Settings
+from app.settings.private_files import sync_folder
+from models.base import Raw
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+_IN_MEMORY: Final = 16 * 1024 * 1024
+_S3: Final = "s3://"
+_TRIES: Final["RetryConfig"] = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+_LONGEST: Final = timedelta(minutes=5)
+_DEAD: Final = timedelta(days=1)
+
+T = TypeVar("T")
+Unpack = Callable[[BinaryIO, str, str], Iterator[T]]
+"""`unpack_rows` or `unpack_ids`: takes a file, its name and its checksum."""
+
+
+class ArchiveUnavailableError(OSError):
+    """The service that keeps the archive did not do what it was asked."""
+
+
+class Writing(Protocol):
+    """A file that is being written: it is there once it is finished, whole and checked, or not at all."""
+
+    def add(self, rows: Iterable[Raw]) -> int:
+        """Write a batch of events, as stored. How many bytes these are with all before, not packed.
+
+        Raises:
+            OSError: it could not be written.
+        """
+
+    def finish(self) -> Written:
+        """Have the file in the archive, and read it again.
+
+        Raises:
+            DamagedArchiveError: what was read again is not what was written.
+            OSError: it could not be written.
+        """
+
+    def abandon(self) -> None:
+        """Leave nothing of a file that is not finished; nothing for one that is."""
+
+
+class Target(Protocol):
+    """An archive."""
+
+    def begin(self, name: str) -> Writing:
+        """Begin a file.
+
+        Args:
+            name: the file's path in the archive.
+
+        Raises:
+            OSError: it could not be begun.
+        """
+
+    def read(self, name: str, sha256: str, unpack: Unpack[T]) -> Iterator[T]:
+        """The events of a file as they are asked for, or their ids.
+
+        Raises:
+            DamagedArchiveError: its checksum is another; this is known before the first event is.
+            FileNotFoundError: it is not there.
+            OSError: it could not be read.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there, and what is left of writing it.
+
+        Raises:
+            OSError: it could not be removed.
+        """
+
+
+def archive_target(settings: Settings) -> Target:
+    """The archive of this Satchel.
+
+    Raises:
+        ValueError: it has none.
+    """
+    where = settings.analytics_archive
+    if where is None:
+        raise ValueError("SATCHEL_ANALYTICS_ARCHIVE is not set: there is no archive")
+    return Bucket(settings, where) if where.startswith(_S3) else Folder(Path(where))
+
+
+class Folder:
+    """Files below a folder, for their owner's eyes only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, name: str) -> Writing:
+        """See `Target`."""
+        return _HalfFile(self.path / name, name)
+
+    def read(self, name: str, sha256: str, unpack: Unpack[T]) -> Iterator[T]:
+        """See `Target`."""
+        with (self.path / name).open("rb") as file:
+            yield from unpack(file, name, sha256)
+
+    def remove(self, name: str) -> None:
+        """See `Target`."""
+        target = self.path / name
+        target.unlink(missing_ok=True)
+        for half in target.parent.glob(f".{escape(target.name)}.*"):
+            half.unlink(missing_ok=True)
+
+
+class _HalfFile:
+    """See `Writing`; a file has its name only once it is whole, checked, and on the disk."""
+
+    def __init__(self, target: Path, name: str) -> None:
+        self.target, self.name = target, name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        self.half = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        self.file = self.half.open("w+b")
+        os.chmod(self.half, 0o600)  # noqa: PTH101
+        self.packing = Packing(self.file)
+
+    def add(self, rows: Iterable[Raw]) -> int:
+        """See `Writing`."""
+        self.packing.add(rows)
+        return self.packing.size
+
+    def finish(self) -> Written:
+        """See `Writing`."""
+        self.packing.finish()
+        os.fsync(self.file.fileno())
+        sha256, size = checksum(self.file), self.file.tell()
+        self.packing.compare(self.file, self.name)
+        self.file.close()
+        self.half.replace(self.target)
+        sync_folder(self.target.parent)
+        return Written(self.name, self.packing.rows, size, sha256)
+
+    def abandon(self) -> None:
+        """See `Writing`."""
+        self.file.close()
+        self.half.unlink(missing_ok=True)
+
+
+class Bucket:
+    """Objects below a prefix of a bucket. An object appears whole; its service checks its SHA-256 as well."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        bucket, _, prefix = url.removeprefix(_S3).partition("/")
+        endpoint = settings.analytics_archive_endpoint
+        config: S3Config = {
+            "checksum_algorithm": "SHA256",
+            "virtual_hosted_style_request": not settings.analytics_archive_path_style,
+        }
+        if endpoint is not None:
+            config["endpoint"] = endpoint.rstrip("/")
+        if settings.analytics_archive_region is not None:
+            config["region"] = settings.analytics_archive_region
+        secret = settings.analytics_archive_secret_access_key
+        if settings.analytics_archive_access_key_id is not None and secret is not None:
+            config["access_key_id"] = settings.analytics_archive_access_key_id
+            config["secret_access_key"] = secret.get_secret_value()
+        plain = endpoint is not None and endpoint.startswith("http://")
+        options: ClientConfig = {"allow_http": plain, "timeout": _LONGEST}
+        self._store = S3Store(
+            bucket, prefix=prefix.strip("/") or None, config=config, client_options=options, retry_config=_TRIES
+        )
+
+    def begin(self, name: str) -> Writing:
+        """See `Target`."""
+        return _Upload(self, name)
+
+    def put(self, name: str, file: BinaryIO) -> None:
+        """Have an object with the content of a file."""
+        file.seek(0)
+        with _told():
+            obstore.put(self._store, name, file)
+
+    @contextmanager
+    def fetched(self, name: str) -> Iterator[BinaryIO]:
+        """An object as a file."""
+        with _scratch() as file:
+            with _told():
+                for part in obstore.get(self._store, name):
+                    file.write(part)
+            yield file
+
+    def read(self, name: str, sha256: str, unpack: Unpack[T]) -> Iterator[T]:
+        """See `Target`."""
+        with self.fetched(name) as file:
+            yield from unpack(file, name, sha256)
+
+    def remove(self, name: str) -> None:
+        """See `Target`."""
+        with _told():
+            try:
+                obstore.delete(self._store, name)
+            except FileNotFoundError:
+                return
+
+
+class _Upload:
+    """See `Writing`; an object that is not what was sent is removed again."""
+
+    def __init__(self, bucket: Bucket, name: str) -> None:
+        self.bucket, self.name = bucket, name
+        self.file = _scratch()
+        self.packing = Packing(self.file)
+
+    def add(self, rows: Iterable[Raw]) -> int:
+        """See `Writing`."""
+        self.packing.add(rows)
+        return self.packing.size
+
+    def finish(self) -> Written:
+        """See `Writing`."""
+        self.packing.finish()
+        sha256, size = checksum(self.file), self.file.tell()
+        self.bucket.put(self.name, self.file)
+        try:
+            with self.bucket.fetched(self.name) as file:
+                if checksum(file) != sha256:
+                    raise DamagedArchiveError(f"{self.name} is not what was sent")
+                self.packing.compare(file, self.name)
+        except Exception:
+            with suppress(OSError):  # what is wrong is the first fault
+                self.bucket.remove(self.name)
+            raise
+        return Written(self.name, self.packing.rows, size, sha256)
+
+    def abandon(self) -> None:
+        """See `Writing`."""
+        self.file.close()
+
+
+def _scratch() -> BinaryIO:
+    return cast(BinaryIO, SpooledTemporaryFile(max_size=_IN_MEMORY))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The library's faults as ours; of what the service says the first line, which holds no credentials."""
+    try:
+        yield
+    except BaseError as error:
+        raise ArchiveUnavailableError(
+            f"the archive did not answer as it should: {str(error).split(chr(10))[0][:300]}"
+        ) from None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove half files of processes that died a day ago or earlier."""
+    for half in folder.glob(f".*{SUFFIX}.*"):
+        with suppress(FileNotFoundError):  # another process was first
+            if half.stat().st_mtime < time.time() - _DEAD.total_seconds():
+                half.unlink()

@@ -1,0 +1,362 @@
+"""Ingest: check each event, see that its user exists, store each message once, set aside what cannot be counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache, partial
+from typing import Any, Final
+
+from bson import ObjectId
+from pydantic import TypeAdapter, ValidationError
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.analytics.ingest.intake import Intake
+from app.analytics.ingest.quarantine import Bad, set_aside
+from app.database import transaction
+from app.errors import Invalid, NotFound, Unavailable
+from app.identity.principal import Principal, authorize
+from app.web.validation.errors import validation_problem
+from models.analytics import Analytics, AnalyticsContent, DuplicateMessages
+from models.base import Raw, now, parse_id
+from models.deletion import Deletion
+from models.person import person_key
+from models.user import User
+from models.values import Json
+
+MAX_EVENTS: Final = 500
+_RACES: Final = 20
+_WAS_ERASED: Final = "this was a user's who was erased"
+_IN_TIME: Final = timedelta(seconds=5)
+_ONE: Final = TypeAdapter(AnalyticsContent)
+
+
+@dataclass(slots=True)
+class Told:
+    """An acceptable event on its way in.
+
+    Attributes:
+        content: the event.
+        sent: what was sent, for the quarantine.
+        original: the client's own time, where its clock was corrected.
+        user: whose it is, once that is known.
+        item: what it was made of, where it came by another API.
+    """
+
+    content: AnalyticsContent
+    sent: Any
+    original: datetime | None = None
+    user: ObjectId | None = None
+    item: Any = None
+
+
+async def ingest(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
+    """Store one event, or of up to 500 those that are acceptable; the others are set aside.
+
+    Args:
+        principal: who sends them; a user's token sends that user's own.
+        body: an event, or an array of events.
+        intake: of this process.
+
+    Returns:
+        `{"accepted", "duplicates", "quarantined"}`: how many were stored now, were stored before, were set aside.
+
+    Raises:
+        Invalid: a single event is not acceptable, or the body is none; `errors` names the fields; nothing is stored.
+        NotFound: the events are another user's or another app's than the caller's.
+        TooManyRequests: the write key's rate or quota is used up.
+    """
+    if not isinstance(body, list):
+        return await _ingest_one(principal, body, intake)
+    if len(body) > MAX_EVENTS:
+        raise Invalid.field("", "too_long", f"a request has at most {MAX_EVENTS} events")
+    _default_app(principal, body)
+    good, bad = split(body)
+    return await store(principal, good, bad, intake)
+
+
+async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
+    _default_app(principal, [body])
+    try:
+        told = Told(_ONE.validate_python(body), body)
+    except ValidationError as error:
+        raise validation_problem(error.errors(), "") from None
+    await _authorize(principal, [told], intake)
+    await _find_external([told], intake)
+    if told.user is not None and not await _exists(told.user, intake):
+        raise Invalid.field("/userId", "unknown_user", "there is no such user")
+    (erased,) = await _erased_fields([told], intake)
+    if erased is not None:
+        raise Invalid.field(erased, "unknown_user", _WAS_ERASED)
+    return await store(principal, [told], [], intake)
+
+
+def split(events: Sequence[Any], kind: type[AnalyticsContent] = AnalyticsContent) -> tuple[list[Told], list[Bad]]:
+    """Those events that are acceptable as a kind of content, and those that are not, each with its first complaint."""
+    try:
+        contents = _many(kind).validate_python(events)
+    except ValidationError:
+        return _split_one_by_one(events, kind)
+    return [Told(content, sent) for content, sent in zip(contents, events, strict=True)], []
+
+
+@cache
+def _many(kind: type[AnalyticsContent]) -> TypeAdapter[list[AnalyticsContent]]:
+    return TypeAdapter(list[kind])  # type: ignore[valid-type]
+
+
+def _split_one_by_one(events: Sequence[Any], kind: type[AnalyticsContent]) -> tuple[list[Told], list[Bad]]:
+    good: list[Told] = []
+    bad: list[Bad] = []
+    for event in events:
+        try:
+            good.append(Told(kind.model_validate(event), event))
+        except ValidationError as error:
+            first = validation_problem(error.errors(), "").errors[0]
+            bad.append(Bad(event, first["pointer"], first["code"], first["detail"]))
+    return good, bad
+
+
+async def store(
+    principal: Principal, good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool = False
+) -> dict[str, int]:
+    """Store events that are checked, and set the others aside.
+
+    Args:
+        principal: who sends them.
+        good: events to store.
+        bad: events to set aside.
+        intake: of this process.
+        lenient: take the id of a user who never was here for an external id, as Segment's clients send them.
+    """
+    await _authorize(principal, good, intake)
+    await intake.limits.take(principal, len(good) + len(bad))
+    received = now()
+    await _find_external(good, intake)
+    good = await _after_seal(good, bad, intake, received)
+    accepted, told = await _store(good, bad, received, intake, lenient=lenient)
+    if bad:
+        await set_aside(bad, principal, intake.settings)
+    return {"accepted": accepted, "duplicates": told - accepted, "quarantined": len(bad)}
+
+
+async def _store(
+    good: list[Told], bad: list[Bad], received: datetime, intake: Intake, *, lenient: bool
+) -> tuple[int, int]:
+    """Store the events of a request, all at once or none; those of users who are not there are bad.
+
+    Returns:
+        How many were stored, and how many there were: the others were stored before, or come twice.
+    """
+    for attempt in range(_RACES):
+        good = await _of_unerased(await _of_living(good, bad, intake, lenient=lenient), bad, intake)
+        rows = _rows(good, received)
+        if not rows:
+            return 0, 0
+        users = {told.user for told in good if told.user is not None}
+        work = partial(_insert_new, _first_of_each(rows), users, intake, attempt > 0)
+        try:
+            stored = await _insert_alone(rows[0], users, intake) if len(rows) == 1 else await transaction(work)
+            return stored, len(rows)
+        except (DuplicateMessages, _UserGone):
+            continue  # the transaction is gone: look what is stored, and who is there, in a new one
+    raise Unavailable("the same events are being stored by other requests")
+
+
+class _UserGone(Exception):
+    """A user was deleted since the lease was held."""
+
+
+async def _insert_alone(row: Raw, users: set[ObjectId], intake: Intake) -> int:
+    """Insert one event, which needs no transaction; 1, or 0 where it is stored already."""
+    await _hold_leases_in_time(users, row, intake)
+    return 1 - await Analytics.insert_row(row)
+
+
+async def _hold_leases_in_time(users: set[ObjectId], row: Raw, intake: Intake) -> None:
+    """To be called just before rows go in, in each run of a transaction, since others may have had it wait.
+
+    Raises:
+        _UserGone: one of the users is not there.
+        Unavailable: the rollups, which go by `receivedAt`, might have passed.
+    """
+    if await intake.leases.hold_many(User, users):
+        raise _UserGone
+    if now() - row["receivedAt"] > _IN_TIME:
+        raise Unavailable("the same events are being stored by other requests")
+
+
+async def _insert_new(
+    rows: list[Raw], users: set[ObjectId], intake: Intake, look: bool, session: AsyncClientSession
+) -> int:
+    """Insert what is not stored; how many that is. The first try does not look, since events are seldom sent twice."""
+    new = await Analytics.without_stored(rows, session=session) if look else rows
+    if new:
+        await _hold_leases_in_time(users, new[0], intake)
+        await Analytics.insert_rows(new, session=session)
+    return len(new)
+
+
+def _first_of_each(rows: list[Raw]) -> list[Raw]:
+    """The rows, of those with one `messageId` of one app the first."""
+    seen: dict[Any, Raw] = {}
+    for row in rows:
+        seen.setdefault((row["appId"], row["messageId"]) if "messageId" in row else row["_id"], row)
+    return list(seen.values())
+
+
+def _rows(good: list[Told], received: datetime) -> list[Raw]:
+    """The rows of a request; their `_id`s ascend in the order in which the events were sent.
+
+    Those of the driver do so but where its counter of three bytes begins anew, or the clock is set back.
+    """
+    rows = [_row(told, received) for told in good]
+    for row, ascending in zip(rows, sorted(row["_id"] for row in rows), strict=True):
+        row["_id"] = ascending
+    return rows
+
+
+def _row(told: Told, received: datetime) -> Raw:
+    row = Analytics.row(told.content, told.user, received)
+    if told.original is not None:
+        row["originalTimestamp"] = told.original
+    return row
+
+
+def _default_app(principal: Principal, events: Sequence[Any]) -> None:
+    """A caller who is bound to an app need not name it."""
+    if principal.app_id is None:
+        return
+    for event in events:
+        if isinstance(event, dict):
+            event.setdefault("appId", principal.app_id)
+
+
+async def _authorize(principal: Principal, good: list[Told], intake: Intake) -> None:
+    """See whose the events are, and that the caller may send them."""
+    own = principal.id if principal.kind == "user" else None
+    if not good:
+        authorize(principal, "events:write", user_id=own)
+    for app_id in {told.content.app_id for told in good}:
+        authorize(principal, "events:write", user_id=own, app_id=app_id)
+        await intake.apps.settings_of(app_id)
+    users: dict[str | None, ObjectId | None] = {}  # a batch is of few
+    for told in good:
+        name = told.content.user_id
+        if name not in users:
+            users[name] = _user_of(principal, name)
+            if own is not None and users[name] != own:
+                raise NotFound("there is no such user")
+        told.user = users[name]
+
+
+def _user_of(principal: Principal, name: str | None) -> ObjectId | None:
+    if name is None:
+        return principal.id if principal.kind == "user" else None
+    return parse_id(name) if name != "me" or principal.kind == "key" else principal.id
+
+
+async def _find_external(good: list[Told], intake: Intake) -> None:
+    """External ids that are linked to a user are that user's."""
+    external: dict[str, set[str]] = {}
+    for told in good:
+        if told.user is None and told.content.user_id is not None:
+            external.setdefault(told.content.app_id, set()).add(told.content.user_id)
+    for app_id, ids in external.items():
+        users = await intake.linked(app_id, ids)
+        for told in good:
+            content = told.content
+            if told.user is None and content.app_id == app_id and content.user_id is not None:
+                told.user = users.get(content.user_id)
+
+
+async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool) -> list[Told]:
+    """Those whose user is there or who name none; the others are bad. Right before the insert, for the lease's sake."""
+    missing: set[ObjectId] = set()
+    users = {told.user for told in good if told.user is not None}
+    while gone := await intake.leases.hold_many(User, users - missing):
+        missing |= gone
+    if not missing:
+        return good
+    erased = await _erased(missing) if lenient else missing
+    living = []
+    for told in good:
+        if told.user in erased:
+            bad.append(Bad(told.sent, "/userId", "unknown_user", "there is no such user", told.content.app_id))
+            continue
+        if told.user in missing:
+            told.user = None
+        living.append(told)
+    return living
+
+
+async def _of_unerased(good: list[Told], bad: list[Bad], intake: Intake) -> list[Told]:
+    """Those that are not known to be of somebody who was erased; the others are bad, and nothing is kept of them."""
+    fields = await _erased_fields(good, intake)
+    kept = []
+    for told, field in zip(good, fields, strict=True):
+        if field is None:
+            kept.append(told)
+        else:
+            bad.append(Bad(told.sent, field, "unknown_user", _WAS_ERASED, told.content.app_id))
+    return kept
+
+
+async def _erased_fields(good: list[Told], intake: Intake) -> list[str | None]:
+    """Of each event the field by which it is an erased user's: an id that was theirs, or the `messageId` of theirs."""
+    keys = await _erased_keys(good, intake)
+    messages = await intake.erased_messages({_message(told) for told in good if told.content.message_id is not None})
+    if not keys and not messages:
+        return [None] * len(good)
+    return [
+        _pointer(told) if _key(told) in keys else "/messageId" if _message(told) in messages else None for told in good
+    ]
+
+
+def _message(told: Told) -> tuple[str, str]:
+    return told.content.app_id, told.content.message_id or ""
+
+
+async def _erased_keys(good: list[Told], intake: Intake) -> set[str | None]:
+    keys = {key for told in good if told.user is None and (key := _key(told)) is not None}
+    return {*await intake.erased_keys.find(keys)} if keys else set()
+
+
+def _key(told: Told) -> str | None:
+    """By which key the person is known; of one who is ours, none that an erasure notes."""
+    content = told.content
+    external = None if told.user is not None else content.user_id
+    anonymous = content.anonymous_id
+    return person_key({"appId": content.app_id, "userId": told.user, "externalId": external, "anonymousId": anonymous})
+
+
+def _pointer(told: Told) -> str:
+    return "/anonymousId" if told.content.user_id is None else "/userId"
+
+
+async def _exists(user_id: ObjectId, intake: Intake) -> bool:
+    try:
+        await intake.leases.hold(User, user_id)
+    except NotFound:
+        return False
+    return True
+
+
+async def _erased(users: set[ObjectId]) -> set[ObjectId]:
+    cursor = Deletion.raw().find({"_id": {"$in": list(users)}}, {"_id": 1})
+    return {row["_id"] async for row in cursor}
+
+
+async def _after_seal(good: list[Told], bad: list[Bad], intake: Intake, received: datetime) -> list[Told]:
+    """Those of days that are not archived yet; the others are bad."""
+    seals = await intake.seals()
+    if not seals:
+        return good
+    taken = []
+    for told in good:
+        sealed_to = seals.get(told.content.app_id)
+        if sealed_to is not None and (told.content.timestamp or received) < sealed_to:
+            detail = "the day of this event is archived"
+            bad.append(Bad(told.sent, "/timestamp", "sealed", detail, told.content.app_id))
+        else:
+            taken.append(told)
+    return taken

@@ -1,0 +1,112 @@
+"""The recount: a day of an app from its raw events, against what the rollups say; what differs is mended and told.
+
+A day is counted in parts, each in a short transaction: its slots one after another, then the people of longer spans,
+the values of properties, and the sessions. What is in memory is one part, however large the day is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.analytics.rollup.advance import declared_properties, quick_events
+from app.analytics.rollup.delta import Delta
+from app.analytics.rollup.property_days import recount_properties
+from app.analytics.rollup.recount_scan import DayArchivedError, Mended, Scan, ScanWork, is_archived, part, scanned_part
+from app.analytics.rollup.recount_slots import PART, plan, recount_levels, recount_slots, span_of
+from app.analytics.rollup.recount_visits import join, recount_visits_of, recount_visits_with
+from app.analytics.rollup.slots import DAY_MS, day_start, milliseconds
+from models.base import Raw
+from models.rollup_state import RollupState
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a recount of a day found: documents that differed, by collection, and how many events there are."""
+
+    app_id: str
+    day: int
+    events: int
+    mended: dict[str, int]
+
+
+async def recount_day(app_id: str, day: int, most: int = PART) -> Found:
+    """Count a day of an app anew and put right what differs.
+
+    A day that is archived is left alone: its events may be gone, some of them or all.
+
+    Args:
+        app_id: the app.
+        day: counted from 1970.
+        most: about how many events are in memory at once.
+
+    Raises:
+        MovedOnError: the worker moved on meanwhile, again and again.
+    """
+    if await is_archived(app_id, day):
+        return Found(app_id, day, 0, {})
+    declared = (await declared_properties()).get(app_id, [])
+    await RollupState.ensure()
+    try:
+        events, mended = await _recount_parts(app_id, day, most)
+        join(mended, await _recount_properties(app_id, day, declared))
+        join(mended, await recount_levels(app_id, day))
+        join(mended, await recount_visits_of(app_id, day))
+    except DayArchivedError:
+        return Found(app_id, day, 0, {})
+    return Found(app_id, day, events, {name: len(ids) for name, ids in mended.items() if ids})
+
+
+async def _recount_parts(app_id: str, day: int, most: int) -> tuple[int, Mended]:
+    events, found = 0, Mended()
+    for slots in await plan(app_id, day, most):
+
+        async def work(
+            scan: Scan, state: RollupState, session: AsyncClientSession, slots: range = slots
+        ) -> tuple[Mended, int]:
+            return await recount_slots(scan, day, slots, state, session)
+
+        scan, mended = await scanned_part(app_id, day, span_of(day, slots), work)
+        events += scan.events
+        join(found, mended)
+        join(found, await recount_visits_with(app_id, day, scan.delta.visits))
+    return events, found
+
+
+async def _recount_properties(app_id: str, day: int, declared: Sequence[str]) -> Mended:
+    """Recount the values of one property after another; those of properties that are not declared any more go."""
+    found, span = Mended(), (day_start(day), day_start(day + 1))
+    for name in declared:
+        _, mended = await scanned_part(app_id, day, span, _of_property(day, name), [name])
+        join(found, mended)
+
+    async def gone(state: RollupState, session: AsyncClientSession) -> tuple[Mended, int]:
+        counts = await recount_properties(app_id, day, {"$nin": list(declared)}, Delta(), session)
+        return _numbered(counts, None), state.next_number
+
+    return join(found, await part(app_id, day, gone))
+
+
+def _of_property(day: int, name: str) -> ScanWork:
+    async def work(scan: Scan, state: RollupState, session: AsyncClientSession) -> tuple[Mended, int]:
+        counts = await recount_properties(scan.app_id, day, name, scan.delta, session)
+        return _numbered(counts, name), state.next_number
+
+    return work
+
+
+def _numbered(counts: Mapping[str, int], name: str | None) -> Mended:
+    """As many documents that differed, each with something that tells it from others."""
+    return {collection: {(name, number) for number in range(count)} for collection, count in counts.items()}
+
+
+async def days_touched(since: datetime) -> list[tuple[str, int]]:
+    """(App, day) of every event that came in since then, in order."""
+    pipeline: list[Raw] = [
+        {"$match": {"receivedAt": {"$gte": since}, "timestamp": {"$type": "date"}}},
+        {"$group": {"_id": {"app": "$appId", "day": {"$dateTrunc": {"date": "$timestamp", "unit": "day"}}}}},
+    ]
+    cursor = await quick_events().aggregate(pipeline)
+    rows = [row["_id"] async for row in cursor if isinstance(row["_id"].get("app"), str)]
+    return sorted((row["app"], milliseconds(row["day"]) // DAY_MS) for row in rows)

@@ -1,0 +1,292 @@
+"""Leased, resumable background work: one worker at a time holds a job, any worker can take it over."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from app.database.turns import AlwaysOvertaken
+from app.errors.sentences import sentence_of
+from app.jobs.bell import Bell
+from app.settings import Settings
+from app.web.observability import JOBS, log
+from models.aside import ROW_FAULTS, counted, tell
+from models.base import Raw, now
+from models.job import Job
+
+LEASE: Final = timedelta(seconds=30)
+UNREADABLE: Final = "this version of Satchel cannot read the job's row"
+_UNREADABLE_WAIT: Final = timedelta(minutes=1)
+_RETRY: Final = timedelta(seconds=10)
+_LONGEST_RETRY: Final = timedelta(minutes=10)
+_SOON: Final = timedelta(seconds=3)
+_PULLED_IN_EVERY: Final = 60.0
+
+_SOONEST: Final = timedelta(seconds=1)
+_AHEAD: Final = 200
+_AHEAD_OF_KIND: Final = 20
+
+Handler = Callable[["Claim"], Awaitable[datetime | None]]
+"""Does a job. Of a periodic one it may say when there is next something to do, as far as it knows."""
+
+
+class LostLease(Exception):
+    """Another worker has taken the job over: stop, and write no more about it."""
+
+
+class Claim:
+    """A worker's hold on a job, good until its lease runs out."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.due_again: datetime | None = None  # known once it is over
+
+    async def renew(self, **progress: Any) -> None:
+        """Prolong the lease and note progress. To be called between batches, each well under 30 seconds.
+
+        Raises:
+            LostLease: the lease ran out and another worker has the job.
+        """
+        fields: dict[str, Any] = {f"progress.{name}": value for name, value in progress.items()}
+        await self._write({"$set": {**fields, "leasedUntil": now() + LEASE, "updatedAt": now()}})
+
+    async def hold(self, session: AsyncClientSession) -> None:
+        """See, as of the transaction of this session, that the job is held by this claim.
+
+        It locks nothing: who claims a job would wait for the transaction of one that was killed, for up to a minute.
+        What is written in the transaction has to conflict with what another worker would write.
+
+        Raises:
+            LostLease: another worker has the job.
+        """
+        if await Job.raw().find_one({"_id": self.job.id, "fence": self.job.fence}, {"_id": 1}, session=session) is None:
+            raise LostLease
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Prolong the lease all the while, for work whose batches may take longer than a lease.
+
+        Where another worker has taken the job over, the next `renew` says so.
+        """
+        beating = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        with suppress(LostLease):
+            while True:
+                await asyncio.sleep(LEASE.total_seconds() / 3)
+                with suppress(PyMongoError):  # the next one is in time
+                    await self.renew()
+
+    async def finish(self, following: datetime | None = None) -> None:
+        """Mark the job as done, or due again where it is periodic.
+
+        Args:
+            following: when there is next something to do: the job is due again then, after its period at the latest.
+        """
+        moment = now()
+        fields: dict[str, Any] = {"lastRunAt": moment, "updatedAt": moment, "attempts": 0, "state": "done"}
+        if self.job.every_seconds is not None:
+            latest = moment + timedelta(seconds=self.job.every_seconds)
+            self.due_again = latest if following is None else min(max(following, moment + _SOONEST), latest)
+            fields |= {"state": "due", "runAt": self.due_again}
+        await self._write(
+            {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": "", "takenFrom": "", "lastError": ""}}
+        )
+
+    async def fail(self, error: Exception) -> None:
+        """Leave the job to be tried again, after a time that grows with each failure.
+
+        What others were in the way of is tried again soon: it has waited for them already, and they are gone within a
+        minute, even if they were killed within a transaction.
+        """
+        moment = now()
+        wait = min(_RETRY * 2 ** min(self.job.attempts, 6), _LONGEST_RETRY)
+        if isinstance(error, AlwaysOvertaken):
+            wait = _SOON
+        self.due_again = moment + wait
+        fields = {"lastError": sentence_of(error), "runAt": self.due_again, "updatedAt": moment}
+        await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
+
+    async def _write(self, update: Mapping[str, Any]) -> None:
+        result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update)
+        if result.matched_count == 0:
+            raise LostLease
+
+
+async def ensure_periodic(name: str, kind: str, every_seconds: float) -> None:
+    """Have a job that runs again and again, whoever is first to ask for it."""
+    job = Job(id=name, kind=kind, run_at=now(), every_seconds=every_seconds).stored()
+    identity, fresh = {"_id": job.pop("_id")}, job
+    del fresh["everySeconds"]
+    update = {"$setOnInsert": fresh, "$set": {"everySeconds": every_seconds}}
+    with suppress(DuplicateKeyError):  # another worker was first
+        await Job.raw().update_one(identity, update, upsert=True)
+
+
+async def pull_in() -> None:
+    """Make periodic jobs due that lie further ahead than their period: a clock that was wrong has put them there."""
+    moment = now()
+    beyond = {"state": "due", "runAt": {"$gt": moment + _LONGEST_RETRY}, "everySeconds": {"$ne": None}}
+    async for row in Job.raw().find(beyond, {"runAt": 1, "everySeconds": 1}):
+        with suppress(TypeError, ValueError, OverflowError):  # whoever claims it sets it aside
+            period = timedelta(seconds=row["everySeconds"])
+            await _pull_in(row, moment, period)
+
+
+async def _pull_in(row: Raw, moment: datetime, period: timedelta) -> None:
+    if row["runAt"] > moment + period:
+        log.warning("a job lay further ahead than its period", job=str(row["_id"]), runAt=row["runAt"])
+        update = {"$set": {"runAt": moment, "updatedAt": moment}}
+        await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
+
+
+async def keep_jobs(_: Settings, stop: asyncio.Event, __: Bell | None = None) -> None:
+    """Pull jobs in, once a minute, until `stop` is set."""
+    while not stop.is_set():
+        try:
+            await pull_in()
+        except Exception as error:  # the next one is in time
+            log.error("jobs could not be looked at", error=type(error).__name__)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PULLED_IN_EVERY):
+                await stop.wait()
+
+
+async def claim(kinds: Collection[str]) -> Claim | None:
+    """Take the job that is longest due and that no living worker holds; None where there is none.
+
+    A row that cannot be read is set aside, and the next one taken.
+    """
+    while (row := await _claim_row({"kind": {"$in": list(kinds)}, "runAt": {"$lte": now()}})) is not None:
+        if (held := await _held(row)) is not None:
+            return held
+    return None
+
+
+async def claim_now(name: str) -> Claim | None:
+    """Take a periodic job before its time, since there is something to do; None where a living worker has it.
+
+    One that failed waits its time.
+    """
+    row = await _claim_row({"_id": name, "$or": [{"runAt": {"$lte": now()}}, {"attempts": 0}]})
+    return None if row is None else await _held(row)
+
+
+async def _held(row: Raw) -> Claim | None:
+    try:
+        held = Claim(Job.from_stored(row))
+    except ROW_FAULTS as error:
+        await _set_aside(row, error)
+        return None
+    if (former := held.job.taken_from) is not None:
+        log.warning("a job was taken over: its worker let its lease run out", job=str(held.job.id), worker=former)
+    return held
+
+
+async def _claim_row(which: Raw) -> Raw | None:
+    moment = now()
+    fields = {
+        "leasedUntil": moment + LEASE,
+        "leasedBy": {"$literal": _worker_name()},
+        "takenFrom": {"$ifNull": ["$leasedBy", "$$REMOVE"]},  # whoever ends its job takes its name away
+        "runAt": {"$min": ["$runAt", moment]},
+    }
+    row: Raw | None = await Job.raw().find_one_and_update(
+        {
+            "state": "due",
+            **which,
+            "leasedUntil": {"$not": {"$gt": moment, "$lte": moment + 2 * LEASE}},  # no lease lies further ahead
+        },
+        [{"$set": {**fields, "fence": counted("fence"), "attempts": counted("attempts")}}],
+        sort=[("runAt", 1)],
+        return_document=ReturnDocument.AFTER,
+    )
+    return row
+
+
+async def upcoming(kinds: Collection[str]) -> tuple[list[tuple[datetime, str]], frozenset[str]]:
+    """When the jobs that are due next can be claimed, and of which kind they are; the first ones, earliest first.
+
+    Where there are many, they are asked for kind by kind: those of one kind must not hide those of the others.
+
+    Args:
+        kinds: that are done here.
+
+    Returns:
+        The jobs, and the kinds of which there are more.
+    """
+    rows = await _due_rows({}, _AHEAD)
+    more: set[str] = set()
+    if len(rows) == _AHEAD:
+        rows = []
+        for kind in kinds:
+            of_kind = await _due_rows({"kind": kind}, _AHEAD_OF_KIND)
+            if len(of_kind) == _AHEAD_OF_KIND:
+                more.add(kind)
+            rows += of_kind
+    moment = now()
+    return sorted(found for row in rows if (found := _planned(row, moment)) is not None), frozenset(more)
+
+
+async def _due_rows(which: Raw, limit: int) -> list[Raw]:
+    fields = {"kind": 1, "runAt": 1, "leasedUntil": 1}
+    return await Job.raw().find({"state": "due", **which}, fields).sort("runAt", 1).limit(limit).to_list()
+
+
+def _planned(row: Raw, moment: datetime) -> tuple[datetime, str] | None:
+    due, until = row.get("runAt"), row.get("leasedUntil")
+    if not isinstance(due, datetime):
+        return None
+    if isinstance(until, datetime) and moment < until <= moment + 2 * LEASE:
+        due = max(due, until)
+    return due, str(row.get("kind"))
+
+
+async def _set_aside(row: Raw, error: Exception) -> None:
+    """Put a row off that this version cannot read, so that the others go on; it is tried again, and shown to admins."""
+    tell(Job, row["_id"], error)
+    JOBS.labels(str(row["kind"]), "unreadable").observe(0)
+    fields = {"runAt": now() + _UNREADABLE_WAIT, "lastError": UNREADABLE}
+    identity = {"_id": row["_id"], "fence": row["fence"]}
+    await Job.raw().update_one(identity, {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
+
+
+def _worker_name() -> str:
+    return f"{os.uname().nodename}:{os.getpid()}"
+
+
+async def run_one(handlers: Mapping[str, Handler]) -> bool:
+    """Claim a job that is due and do it. Returns whether there was one."""
+    held = await claim(handlers.keys())
+    if held is None:
+        return False
+    await perform(held, handlers[held.job.kind])
+    return True
+
+
+async def perform(held: Claim, handler: Handler) -> None:
+    """Do a claimed job, and note what became of it."""
+    started, outcome = time.perf_counter(), "done"
+    try:
+        await held.finish(await handler(held))
+    except LostLease:
+        outcome = "taken_over"
+        log.warning("job taken over", kind=held.job.kind, job=str(held.job.id))
+    except Exception as error:
+        outcome = "failed"
+        log.error("job failed", kind=held.job.kind, job=str(held.job.id), exc_info=error)
+        with suppress(LostLease):  # whoever took it over will see for themselves
+            await held.fail(error)
+    JOBS.labels(held.job.kind, outcome).observe(time.perf_counter() - started)

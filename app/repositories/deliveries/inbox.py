@@ -1,0 +1,271 @@
+"""The inbox of webhooks: signed as each host signs, stored once before they are answered, processed by the worker.
+
+An id that nobody has and a signature that is none of ours are answered alike, so that ids cannot be tried out.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from anyio import to_thread
+from beanie import PydanticObjectId
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
+
+from app.database import transaction
+from app.errors import Invalid, NotFound
+from app.outside.keyring import KeyRing, SealedError
+from app.outside.signatures import BadSignature, Signing, is_token
+from app.relations.guards import refer
+from app.repositories.deliveries.cutting import cut
+from app.repositories.deliveries.reading import Delivery, Room, read, room_needed
+from app.repositories.hosts.told import Told, is_about_the_repository, told_by
+from app.repositories.hosts.urls import host_id, renamed, stored_repository
+from app.repositories.links import opened
+from app.settings import Settings
+from app.web.admission.line import refusal
+from app.web.body import parse_json
+from app.web.observability import log
+from models.base import now
+from models.repository_connection import RepositoryConnection, ServiceType
+from models.webhook_event import LOST, EventStatus, WebhookEvent
+
+SERVICES: Final[dict[str, ServiceType]] = {"github": "GitHub", "gitlab": "GitLab", "bitbucket": "Bitbucket"}
+_ID_HEADERS: Final[dict[ServiceType, str]] = {
+    "GitHub": "x-github-delivery",
+    "GitLab": "idempotency-key",
+    "Bitbucket": "x-request-uuid",
+}
+"""The host's id of an event, the same however often it delivers it; not that of the webhook, nor of an attempt."""
+_EVENT_HEADERS: Final[dict[ServiceType, str]] = {
+    "GitHub": "x-github-event",
+    "GitLab": "x-gitlab-event",
+    "Bitbucket": "x-event-key",
+}
+_SIGNATURE_HEADERS: Final[dict[ServiceType, str]] = {"GitHub": "x-hub-signature-256", "Bitbucket": "x-hub-signature"}
+_PREFIX: Final = "sha256="
+_LONGEST: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A delivery in the inbox, and whether it was there before."""
+
+    id: ObjectId
+    duplicate: bool
+
+
+async def receive(
+    service: str,
+    connection_id: ObjectId | None,
+    headers: Mapping[str, str],
+    stream: AsyncIterator[bytes],
+    keyring: KeyRing,
+    room: Room,
+) -> Stored:
+    """Verify a delivery while it comes, and store it.
+
+    Args:
+        service: as in the path.
+        connection_id: as in the path.
+        headers: by names in lower case.
+        stream: the body as it is sent, since that is what is signed.
+        keyring: opens the secrets.
+        room: for large ones.
+
+    Raises:
+        BadSignature: it is not signed with a secret of such a connection that is active.
+        Invalid: it has no delivery id, or its body is no JSON object.
+        Unavailable: it is large, and there was no room to keep it: its connection tells that one was lost.
+    """
+    kind = SERVICES.get(service)
+    found = await RepositoryConnection.find_by_id(connection_id) if kind and connection_id else None
+    is_open = found is not None and found.service_type == kind and found.is_active
+    secrets = _secrets(found, keyring) if found is not None and is_open else []
+    signing = Signing(secrets)
+    may_be_ours = is_open and (kind != "GitLab" or is_token(headers.get("x-gitlab-token", ""), secrets))
+    needed = room_needed(headers.get("content-length")) if may_be_ours else 0
+    async with room.hold(needed, connection_id, is_verified=kind == "GitLab") as claim:
+        delivery = await read(stream, signing, keep=claim.has_room and needed > 0)
+        if kind is None or found is None or not may_be_ours or not _is_signed(kind, headers, signing):
+            raise BadSignature
+        await room.verified(claim)
+        event = WebhookEvent(
+            connection_id=PydanticObjectId(found.id),
+            delivery_id=_delivery_id(kind, headers, delivery),
+            digest=delivery.digest if kind in _SIGNATURE_HEADERS else None,
+            event=_header(headers, _EVENT_HEADERS[kind]),
+            payload={},
+        )
+        if delivery.parts is None:
+            await _lose(event)
+            raise refusal("too many large deliveries at once")
+        event.payload = await _payload(delivery, room)
+        event.bytes_cut = delivery.size if delivery.is_large else None
+    return await _store(event)
+
+
+async def _payload(delivery: Delivery, room: Room) -> dict[str, Any]:
+    """What is kept of a payload: all of a small one."""
+    parts = delivery.parts or []
+    if delivery.is_large:
+        async with room.cutting:
+            return await to_thread.run_sync(cut, parts)
+    payload = parse_json(b"".join(parts))
+    if not isinstance(payload, dict):
+        raise Invalid.field("", "malformed", "a delivery is a JSON object")
+    return payload
+
+
+async def _lose(event: WebhookEvent) -> None:
+    """Note a delivery that was not kept: it is listed, and the health check tells of it at once."""
+    lost = {"status": "failed", "error": LOST, "digest": None, "processed_at": now()}
+    if not (await _store(event.model_copy(update=lost))).duplicate:
+        due = {"$set": {"nextHealthCheckAt": now()}}
+        await RepositoryConnection.raw().update_one({"_id": event.connection_id, "isActive": True}, due)
+
+
+async def _store(event: WebhookEvent) -> Stored:
+    event_id = ObjectId()
+
+    async def work(session: AsyncClientSession) -> None:
+        row = event.stored() | {"_id": event_id}
+        await refer(WebhookEvent, row, session)
+        await WebhookEvent.raw().insert_one(row, session=session)
+
+    try:
+        await transaction(work)
+    except DuplicateKeyError:
+        if event.error != LOST and (refilled := await event.refill()) is not None:
+            return Stored(ObjectId(refilled.id), duplicate=False)
+        same = {"connectionId": event.connection_id}
+        row = await WebhookEvent.raw().find_one(same | {"deliveryId": event.delivery_id}, {"_id": 1})
+        row = row or await WebhookEvent.raw().find_one(same | {"digest": event.digest}, {"_id": 1})
+        return Stored(row["_id"] if row else event_id, duplicate=True)
+    except NotFound:
+        raise BadSignature from None
+    return Stored(event_id, duplicate=False)
+
+
+def _secrets(connection: RepositoryConnection, keyring: KeyRing) -> list[str]:
+    """The secrets that are valid now: the current one, and its predecessor for a while."""
+    fields = ["webhook_secret"]
+    until = connection.previous_secret_until
+    if connection.previous_secret is not None and (until is None or until > now()):
+        fields.append("previous_secret")
+    found = []
+    for field in fields:
+        try:
+            found.append(opened(connection, field, keyring).get_secret_value())
+        except SealedError as error:
+            log.error("a webhook secret does not open", reason=str(error))
+    return found
+
+
+def _is_signed(kind: ServiceType, headers: Mapping[str, str], signing: Signing) -> bool:
+    """Whether a delivery is signed as its host signs: GitLab sends the secret, the others an HMAC of the body."""
+    if kind == "GitLab":
+        return True  # by its token
+    given = headers.get(_SIGNATURE_HEADERS[kind], "")
+    return given.startswith(_PREFIX) and signing.gave(given.removeprefix(_PREFIX))
+
+
+def _delivery_id(kind: ServiceType, headers: Mapping[str, str], delivery: Delivery) -> str:
+    """The host's id of the event. A GitLab before 17.4 has none that stays: then the body is what stays.
+
+    Its `X-Gitlab-Event-UUID` is shared by events that set off one another, its `X-Gitlab-Webhook-UUID` of an attempt.
+    """
+    if kind == "GitLab" and "idempotency-key" not in headers and "x-gitlab-event-uuid" in headers:
+        return f"sha256:{delivery.digest}"
+    return _header(headers, _ID_HEADERS[kind])
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name, "").strip()
+    if not 0 < len(value) <= _LONGEST:
+        raise Invalid.field(f"header:{name}", "missing", f"a delivery has the header {name}")
+    return value
+
+
+async def process(event: WebhookEvent, settings: Settings) -> WebhookEvent | None:
+    """Take an event into account: it shows that the connection works, or that something has to be looked at.
+
+    A rename from the stored name moves it. Whatever else is told under another name makes the host be asked: deliveries
+    come late, twice and out of order, so that their names may be of before.
+
+    Returns:
+        The event as it is then; None where somebody else was faster.
+    """
+    connection = await RepositoryConnection.find_by_id(ObjectId(event.connection_id))
+    if connection is None:
+        return None
+    told = told_by(connection.service_type, event.event, event.payload)
+    url = _new_url(told, connection, settings)
+    try:
+        return await _settle(event, connection, told, url)
+    except DuplicateKeyError:  # the name is another connection's: the host is asked whose it is
+        return await _settle(event, connection, told, None)
+
+
+async def _settle(
+    event: WebhookEvent, connection: RepositoryConnection, told: Told, url: str | None
+) -> WebhookEvent | None:
+    ours, moment = _is_ours(told, connection), now()
+    fields: dict[str, Any] = {"lastDeliveryAt": event.received_at}
+    if ours:
+        fields["lastSyncAt"] = moment
+    if not ours or is_about_the_repository(event.event) or told.path not in (None, _path(connection)):
+        fields["nextHealthCheckAt"] = moment
+
+    verdict: tuple[EventStatus, str | None] = ("processed", None) if ours else ("failed", "another_repository")
+
+    async def work(session: AsyncClientSession) -> WebhookEvent | None:
+        settled = await event.settle(*verdict, session)
+        if settled is not None:
+            where: dict[str, Any] = {"_id": connection.id, "isActive": True}
+            await RepositoryConnection.change(where, fields, session=session)
+            if url is not None:
+                where["repositoryUrl"] = connection.repository_url
+                await RepositoryConnection.change(where, {"repositoryUrl": url}, session=session)
+        return settled
+
+    return await transaction(work)
+
+
+def _is_ours(told: Told, connection: RepositoryConnection) -> bool:
+    """Whether an event is of the repository that is connected: by its id where both are known, else by its name."""
+    known = host_id(connection.remote_id)
+    if known is not None and told.id is not None:
+        return told.id == known
+    return told.path is None or _path(connection) in (told.path, told.before)
+
+
+def _new_url(told: Told, connection: RepositoryConnection, settings: Settings) -> str | None:
+    """The URL that a rename gives to the repository that is connected; None where it is of another name, or none."""
+    repository = stored_repository(connection.repository_url, connection.service_type, settings)
+    if repository is None or told.before != repository.path or not _is_ours(told, connection):
+        return None
+    url = renamed(repository, told.path, settings).url
+    return None if url == repository.url else url
+
+
+def _path(connection: RepositoryConnection) -> str:
+    return connection.repository_url.split("/", 3)[3]
+
+
+async def process_again(event: WebhookEvent, settings: Settings) -> WebhookEvent:
+    """Process an event once more, by hand.
+
+    Raises:
+        NotFound: it went meanwhile.
+    """
+    for _ in range(20):
+        done = await process(event, settings)
+        if done is not None:
+            return done
+        row = await WebhookEvent.raw().find_one({"_id": event.id})
+        if row is None:
+            break
+        event = WebhookEvent.from_stored(row)
+    raise NotFound("there is no such event")

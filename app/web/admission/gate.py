@@ -1,0 +1,183 @@
+"""The gate: as many requests at once as the pool can serve in time, and bodies of a bounded size, number and time.
+
+Whoever finds no place waits in line. Refusing at once would make clients ask again at once, until refusals are all that
+is done. A request that waits for its body has no place, so that slow senders keep nobody else out.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import BodyTooSlow, TooLarge, Unavailable
+from app.settings import Settings
+from app.web.admission.line import Bounds, Line, refusal
+from app.web.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
+from app.web.observability import REFUSED_HERE, send_problem
+
+_ALWAYS: Final = {"/livez", "/metrics"}
+_UNCOUNTED: Final = "/readyz"
+_NEEDS_DATABASE: Final = ("/v1/", "/readyz", "/console/sign-in")
+_LARGE_BODIES: Final = ("/v1/webhooks/github/", "/v1/webhooks/gitlab/")
+"""Where hosts deliver what may be larger than other bodies: its route reads it in parts, and bounds what it keeps."""
+_KIB: Final = 1024
+_REQUEST_BYTES: Final = 16 * _KIB
+"""What a request and its connection keep while they wait: measured with 2,000 of them on uvicorn."""
+_BUFFER_BYTES: Final = 64 * _KIB
+"""What uvicorn reads of a body that nobody asks for."""
+
+
+class Admission:
+    """Lets requests in as places come free, since PyMongo's own queue has no limit once `timeoutMS` is set."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, has_database: Callable[[], bool]) -> None:
+        self.app = app
+        self._has_database = has_database
+        self.body_seconds = settings.body_seconds
+        self.line = Line(Bounds.of(settings))
+        self._most_bodies, self._bodies = settings.max_bodies_under_way, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in _ALWAYS:
+            await self.app(scope, receive, send)
+            return
+        if not self._has_database() and scope["path"].startswith(_NEEDS_DATABASE):
+            await send_problem(Unavailable("the database cannot be reached"), scope, send)
+            return
+        if scope["path"] == _UNCOUNTED:
+            await self.app(scope, receive, send)
+            return
+        visit = _Visit(self, scope, receive)
+        try:
+            if not self.line.take():
+                await self.line.enter(visit.size(), visit.gone)
+        except Unavailable as problem:
+            scope[REFUSED_HERE] = True
+            await send_problem(problem, scope, send)
+            return
+        except ClientDisconnect:
+            return
+        visit.has_place = True
+        try:
+            await self.app(scope, visit.receive, send)
+        finally:
+            if visit.has_place:
+                self.line.leave()
+
+    def begin_body(self) -> None:
+        """Take a place among the bodies that are under way.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        if self._bodies >= self._most_bodies:
+            raise refusal("too many bodies at once")
+        self._bodies += 1
+
+    def end_body(self) -> None:
+        """Give the place back."""
+        self._bodies -= 1
+
+
+class _Visit:
+    """One request with its body, which is on its way."""
+
+    __slots__ = ("_admission", "_complete", "_deadline", "_first", "_receive", "_received", "_scope", "has_place")
+
+    def __init__(self, admission: Admission, scope: Scope, receive: Receive) -> None:
+        self._admission, self._scope, self._receive = admission, scope, receive
+        self._received, self._deadline = 0, 0.0
+        self._complete = False
+        self._first: Message | None = None
+        self.has_place = False
+
+    def size(self) -> int:
+        """Bytes that it keeps while it waits."""
+        return _REQUEST_BYTES + min(self._announced(), _BUFFER_BYTES)
+
+    async def gone(self) -> None:
+        """Return when the client has gone away.
+
+        The only way to learn it is to ask for the body, which would fetch more of it: a body that the server's buffer
+        does not hold is asked for when there is a place.
+        """
+        if self._announced() <= _BUFFER_BYTES and not self._waits_for_continue():
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return
+            self._first = message
+            if not message.get("more_body", False):
+                await self._receive()
+                return
+        await asyncio.get_running_loop().create_future()
+
+    async def receive(self) -> Message:
+        """The next part, for which the place is given back and taken again, unless it has come while it waited.
+
+        Raises:
+            TooLarge: the body is larger than a body may be.
+            BodyTooSlow: its time is over.
+            Unavailable: too many bodies are under way, or no place came free in time.
+        """
+        if self._complete:
+            return await self._receive()  # what comes now is the end of the connection
+        if not self._deadline:
+            self._begin()
+        message, self._first = self._first or await self._next(), None
+        self._received += len(message.get("body", b""))
+        if self._received > self._most():
+            raise _too_large(self._most())
+        self._complete = not message.get("more_body", False)
+        return message
+
+    def _begin(self) -> None:
+        if self._announced() > self._most():
+            raise _too_large(self._most())
+        self._deadline = asyncio.get_running_loop().time() + self._admission.body_seconds
+
+    async def _next(self) -> Message:
+        line = self._admission.line
+        line.leave()
+        self.has_place = False
+        try:
+            message = await self._part()
+            await line.enter_again()
+        except Unavailable:
+            self._scope[REFUSED_HERE] = True
+            raise
+        self.has_place = True
+        return message
+
+    async def _part(self) -> Message:
+        self._admission.begin_body()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow("the body did not arrive in time", headers={"Connection": "close"}) from None
+        finally:
+            self._admission.end_body()
+
+    def _most(self) -> int:
+        """How many bytes the body may have."""
+        return MAX_DELIVERY_BYTES if self._scope["path"].startswith(_LARGE_BODIES) else MAX_BODY_BYTES
+
+    def _announced(self) -> int:
+        """The body's size in bytes as the head tells it; that of the server's buffer where it comes in chunks."""
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                return int(value)
+            if name == b"transfer-encoding":
+                return _BUFFER_BYTES
+        return 0
+
+    def _waits_for_continue(self) -> bool:
+        """Whether the client sends its body only when it is asked for (RFC 9110, section 10.1.1)."""
+        return any(name == b"expect" for name, _ in self._scope["headers"])
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"a body has at most {most} bytes")

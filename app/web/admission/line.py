@@ -1,0 +1,151 @@
+"""The places of those who are worked on, and the line before them: bounded in number, memory and time.
+
+First come, first served. Newest first was measured beside it with a line that cannot drain in time: the same goodput,
+and two refusals for one.
+"""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+
+from app.errors import Unavailable
+from app.settings import Settings
+from app.web.observability import REFUSED, WAITING
+
+_SHORTEST: Final = 0.8
+"""Part of the longest wait that the shortest is: else those who came at one moment would be refused in one, too."""
+RETRY_AFTER: Final = (1, 2, 3)
+"""Seconds: those who are refused at one moment are told to come back at different ones."""
+
+
+def refusal(detail: str) -> Unavailable:
+    """What someone is told for whom there is no place, and no room or no time left to wait for one; it is counted."""
+    REFUSED.inc()
+    return Unavailable(detail, retry_after=random.choice(RETRY_AFTER))
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much waits, and how long.
+
+    Attributes:
+        places: requests that are worked on at once.
+        waiting: requests in the line.
+        memory: bytes that these may keep.
+        seconds: that one may wait; some are refused a little sooner.
+    """
+
+    places: int
+    waiting: int
+    memory: int
+    seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Bounds":
+        """The bounds that the settings give."""
+        memory = settings.max_waiting_mib * 1024 * 1024
+        return cls(settings.max_in_flight, settings.max_waiting, memory, settings.wait_seconds)
+
+
+class _Waiter:
+    """One who waits: an alarm that wakes it, when its time is over or when it has a place."""
+
+    __slots__ = ("alarm", "has_place", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.has_place = False
+        self.alarm: asyncio.Timeout
+
+
+_Queue = OrderedDict[_Waiter, None]
+
+
+class Line:
+    """Hands places out. While anybody waits no place is free: who leaves hands theirs to the first in line."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self.free = bounds.places
+        self._newcomers: _Queue = OrderedDict()  # not a deque, since whoever goes away leaves from the middle
+        self._returning: _Queue = OrderedDict()
+        self._memory = 0
+        WAITING.set_function(lambda: self.waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._newcomers) + len(self._returning)
+
+    def take(self) -> bool:
+        """Take a place if one is free."""
+        if not self.free:
+            return False
+        self.free -= 1
+        return True
+
+    async def enter(self, size: int, gone: Callable[[], Awaitable[object]]) -> None:
+        """Take a place, in turn.
+
+        Args:
+            size: bytes that the request keeps while it waits.
+            gone: returns when the client has gone away; cancelled otherwise.
+
+        Raises:
+            Unavailable: the line is full, or the wait was too long.
+            ClientDisconnect: the client went away.
+        """
+        if self.take():
+            return
+        if len(self._newcomers) >= self._bounds.waiting or self._memory + size > self._bounds.memory:
+            raise refusal("too many requests at once")
+        await self._wait(self._newcomers, size, gone)
+
+    async def enter_again(self) -> None:
+        """Take a place before all who have had none yet: what was done for this request would be lost.
+
+        Raises:
+            Unavailable: the wait was too long.
+        """
+        if not self.take():
+            await self._wait(self._returning, 0, _never)
+
+    def leave(self) -> None:
+        """Hand a place on, to the first in line."""
+        queue = self._returning or self._newcomers
+        if not queue:
+            self.free += 1
+            return
+        waiter, _ = queue.popitem(last=False)
+        waiter.has_place = True
+        if not waiter.alarm.expired():  # else it is awake already, and finds that it has a place
+            waiter.alarm.reschedule(0)
+
+    async def _wait(self, queue: _Queue, size: int, gone: Callable[[], Awaitable[object]]) -> None:
+        waiter = _Waiter(size)
+        self._memory += size
+        seconds = self._bounds.seconds * random.uniform(_SHORTEST, 1)
+        try:
+            async with asyncio.timeout(seconds) as waiter.alarm:
+                queue[waiter] = None
+                await gone()
+            raise ClientDisconnect
+        except TimeoutError:
+            if not waiter.has_place:
+                raise refusal("too many requests at once, for too long") from None
+        except BaseException:
+            if waiter.has_place:
+                self.leave()
+            raise
+        finally:
+            queue.pop(waiter, None)
+            self._memory -= size
+
+
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()

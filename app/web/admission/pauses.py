@@ -1,0 +1,31 @@
+"""uvicorn's connection, which hears nothing for a moment from whoever was just refused.
+
+A client that asks again at once is held up by the kernel, and costs neither the memory of one more in line nor the time
+of another refusal.
+"""
+
+import random
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.web.observability import REFUSED_HERE
+
+_SECONDS: Final = (0.5, 1.0)
+"""Shortest and longest pause. Longer ones would hold up a proxy that sends others' requests on the connection."""
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """For `uvicorn --http app.web.admission.pauses:PatientProtocol`."""
+
+    def on_response_complete(self) -> None:
+        """Stop reading for a moment where the request was refused."""
+        super().on_response_complete()
+        refused = REFUSED_HERE in cast(dict[str, Any], self.cycle.scope)
+        if refused and self.cycle.response_complete and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self.loop.call_later(random.uniform(*_SECONDS), self._listen)
+
+    def _listen(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()

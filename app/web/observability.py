@@ -1,0 +1,285 @@
+"""Logs, metrics and the request id: one plain ASGI layer around everything, and listeners on the driver."""
+
+import asyncio
+import itertools
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from pymongo import monitoring
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import Internal, Problem
+from app.settings import Settings
+from app.web.body import dump_json
+from models import aside
+
+_PROCESS: Final = secrets.token_hex(4)
+_NUMBERS: Final = itertools.count(1)
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PRIVATE: Final = "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
+
+REQUESTS: Final = Histogram(
+    "satchel_request_seconds", "Time to answer, by route template", ["method", "route", "status"], buckets=_BUCKETS
+)
+CLOCK_AHEAD: Final = Gauge(
+    "satchel_clock_ahead_seconds", "How far the machine's clock is ahead of the database's, by which Satchel goes"
+)
+IN_FLIGHT: Final = Gauge("satchel_requests_in_flight", "Requests being worked on, or waiting for a place")
+WAITING: Final = Gauge("satchel_requests_waiting", "Requests waiting for a place")
+REFUSED: Final = Counter("satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait")
+COMMANDS: Final = Histogram(
+    "satchel_mongodb_command_seconds", "Time of a MongoDB command", ["command", "outcome"], buckets=_BUCKETS
+)
+POOL: Final = Gauge("satchel_mongodb_pool_connections", "Connections to MongoDB", ["state"])
+JOBS: Final = Histogram(
+    "satchel_job_seconds", "Time of a worker's job, by what came of it", ["kind", "outcome"], buckets=_LONG_BUCKETS
+)
+CARD_EVENTS: Final = Counter(
+    "satchel_card_events", "Attempts to deliver an event to an account's webhook, by what came of it", ["outcome"]
+)
+CARD_FAILURES: Final = Counter(
+    "satchel_card_event_failures", "Attempts that an account's webhook did not take, by why", ["reason"]
+)
+SET_ASIDE: Final = Counter(
+    "satchel_rows_set_aside", "Times that a row was stepped over that cannot be read or changed", ["collection"]
+)
+LATE_SWEPT: Final = Counter("satchel_late_swept_documents", "Documents found of a root after its deletion was swept")
+
+REFUSED_HERE: Final = "satchel.refused"
+"""The key in the scope of a request that was refused for want of a place: the server may treat it so."""
+TOLD_EVERY: Final = 1.0
+"""Seconds between two log lines that tell of refusals."""
+
+Header = tuple[bytes, bytes]
+log = structlog.get_logger("satchel")
+
+
+def _note_set_aside(collection: str, row_id: Any, error: str) -> None:
+    SET_ASIDE.labels(collection).inc()
+    log.error("a row was set aside", collection=collection, row=str(row_id), error=error)
+
+
+aside.LISTENERS.append(_note_set_aside)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Structured lines on stderr: JSON, or readable ones."""
+    level = getattr(logging, settings.log_level.upper())
+    shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    if settings.log_format == "json":
+        last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(orjson.dumps)]
+        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    else:
+        # Not rich's tracebacks: they show the values of variables, secrets among them.
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        last, factory = [plain], structlog.PrintLoggerFactory(sys.stderr)
+    structlog.configure(
+        processors=shared + last,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=factory,
+        cache_logger_on_first_use=False,
+    )
+
+
+def metrics() -> tuple[bytes, str]:
+    """Everything that is measured, in Prometheus' text format, and its media type."""
+    return generate_latest(), CONTENT_TYPE_LATEST
+
+
+def route_template(scope: Scope) -> str:
+    """The template of the route that serves a request, `unmatched` where there is none."""
+    template = scope.get("satchel.route")
+    if template is None:
+        template = getattr(scope.get("route"), "path", "unmatched")
+    return str(template)
+
+
+class Observed:
+    """Gives each request an id, measures and logs it, and turns what nobody caught into a problem."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._log_requests = settings.log_requests and settings.log_level in ("debug", "info")
+        self._log_lines = settings.log_format == "json"
+        self._children: dict[tuple[str, str, int], Any] = {}
+        self._refused = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        scope["satchel.request_id"] = request_id
+        header = (b"x-request-id", request_id.encode())
+        private = scope["path"].startswith(_PRIVATE)
+        status, answered = 0, False
+
+        async def observed(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _headed(message["headers"], header, private)
+            await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body")
+
+        IN_FLIGHT.inc()
+        try:
+            await self.app(scope, receive, observed)
+        except Exception:
+            log.exception("unexpected", requestId=request_id, route=route_template(scope))
+            if status and not answered:
+                raise  # in the middle of an answer: the client must see that it is cut off
+            if not status:
+                await send_problem(Internal(), scope, observed)
+        finally:
+            IN_FLIGHT.dec()
+            self._record(scope, request_id, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = route_template(scope)
+        key = (scope["method"], route, status)
+        child = self._children.get(key)
+        if child is None:
+            if len(self._children) > 5000:
+                self._children.clear()
+            child = self._children[key] = REQUESTS.labels(key[0] if route != "unmatched" else "any", route, status)
+        child.observe(seconds)
+        if REFUSED_HERE in scope:
+            self._note_refusal()
+        elif self._log_requests:
+            self._log(
+                requestId=request_id,
+                method=key[0],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                caller=scope.get("satchel.caller"),
+            )
+
+    def _note_refusal(self) -> None:
+        """One line a second for all that are refused: a line for each would be a third of what a refusal costs."""
+        if not self._refused:
+            asyncio.get_running_loop().call_later(TOLD_EVERY, self._tell_refused)
+        self._refused += 1
+
+    def _tell_refused(self) -> None:
+        refused, self._refused = self._refused, 0
+        log.warning("refused", requests=refused)
+
+    def _log(self, **said: Any) -> None:
+        """One line per request, in the form that structlog gives to all others, at a fifth of its cost."""
+        if not self._log_lines:
+            log.info("request", **said)
+            return
+        line = {**said, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}
+        sys.stderr.buffer.write(orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
+        sys.stderr.buffer.flush()
+
+
+def _headed(sent: Iterable[Header], request_id: Header, private: bool) -> list[Header]:
+    """An answer's headers with its id; what is private is kept by no cache, an error as little as a document."""
+    if not private:
+        return [*sent, request_id]
+    return [*(header for header in sent if header[0] != b"cache-control"), request_id, _NO_STORE]
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(text):
+                return str(text)
+    return f"{_PROCESS}{next(_NUMBERS):08x}"
+
+
+async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
+    """Answer with a problem (RFC 9457)."""
+    body = dump_json(problem.body(scope.get("satchel.request_id", "")))
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class CommandTimes(monitoring.CommandListener):
+    """Measures every command that the driver sends."""
+
+    def __init__(self) -> None:
+        self._children: dict[tuple[str, str], Any] = {}
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Nothing to note yet."""
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Note the time of a command that went well."""
+        self._observe(event.command_name, "ok", event.duration_micros)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Note the time of a command that failed."""
+        self._observe(event.command_name, "failed", event.duration_micros)
+
+    def _observe(self, command: str, outcome: str, micros: int) -> None:
+        child = self._children.get((command, outcome))
+        if child is None:
+            child = self._children[command, outcome] = COMMANDS.labels(command, outcome)
+        child.observe(micros / 1e6)
+
+
+class PoolSizes(monitoring.ConnectionPoolListener):
+    """Counts the connections that are open and in use."""
+
+    def __init__(self) -> None:
+        self._open = self._used = 0
+        POOL.labels("open").set_function(lambda: self._open)
+        POOL.labels("in_use").set_function(lambda: self._used)
+
+    def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
+        """One more is open."""
+        self._open += 1
+
+    def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
+        """One less is open."""
+        self._open -= 1
+
+    def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
+        """One more is in use."""
+        self._used += 1
+
+    def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
+        """One less is in use."""
+        self._used -= 1
+
+    def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None:
+        """Not counted."""
+
+    def connection_check_out_started(self, event: monitoring.ConnectionCheckOutStartedEvent) -> None:
+        """Not counted."""
+
+    def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:
+        """Not counted."""
+
+    def pool_created(self, event: monitoring.PoolCreatedEvent) -> None:
+        """Not counted."""
+
+    def pool_ready(self, event: monitoring.PoolReadyEvent) -> None:
+        """Not counted."""
+
+    def pool_cleared(self, event: monitoring.PoolClearedEvent) -> None:
+        """Not counted."""
+
+    def pool_closed(self, event: monitoring.PoolClosedEvent) -> None:
+        """Not counted."""

@@ -1,0 +1,82 @@
+"""How every route of ours reads a request: its caller first, then a strict query and a strict body."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Final
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from app.errors import NotFound, Problem, ResultGone
+from app.identity.principal import asks_for_caller, authenticate
+from app.identity.rights import collecting
+from app.web.body import parse_json, refuse_packed
+from app.web.cursors import bind_cursors
+from app.web.validation.queries import check_query, query_names
+
+_JSON_TYPE: Final = (b"content-type", b"application/json")
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+REPEATS: Final = "satchel.repeats"
+"""In a request's scope: whether it repeats, by its Idempotency-Key, one that was done."""
+GONE: Final = "an earlier request with this Idempotency-Key was done, and what it wrote is not there any more"
+
+
+class StrictRequest(Request):
+    """A request whose JSON is parsed by `parse_json`."""
+
+    async def json(self) -> Any:
+        """The body's value; raises the problems of `parse_json`."""
+        return parse_json(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query parameter that it does not
+    declare, or twice: every router of ours is made with it. A subclass with `any_query = True` takes any parameter.
+
+    The caller is asked for before the body is read: FastAPI by itself reads and parses whatever anybody sends.
+    """
+
+    any_query: ClassVar[bool] = False
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, given a `StrictRequest`."""
+        handler = super().get_route_handler()
+        takes_json = self.body_field is not None
+        names, lists = query_names(self.dependant)
+        known = None if self.any_query else names
+        is_list = "cursor" in names
+        has_caller = asks_for_caller(self.dependant)
+
+        async def strict(request: Request) -> Response:
+            with collecting():
+                return await answer(request)
+
+        async def answer(request: Request) -> Response:
+            scope = request.scope
+            if takes_json:  # `curl -d` calls everything a form, and many a client sends no type at all
+                scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), _JSON_TYPE]
+            if has_caller:
+                await authenticate(scope)
+            if known is not None and scope["query_string"]:
+                check_query((name for name, _ in request.query_params.multi_items()), known, lists)
+            if request.method in _WITH_BODY:
+                refuse_packed(request.headers.get("content-encoding"))
+            if is_list:
+                bind_cursors(scope, request.query_params.multi_items())
+            try:
+                return await handler(StrictRequest(scope, request.receive))
+            except ClientDisconnect:
+                return Response()  # to nobody
+            except NotFound:
+                if scope.get(REPEATS):
+                    raise ResultGone(GONE) from None
+                raise
+            except HTTPException as error:  # FastAPI makes a 400 of whatever a body's parser raises
+                if isinstance(error.__cause__, Problem):
+                    raise error.__cause__ from None
+                if isinstance(error.__cause__, ClientDisconnect):
+                    return Response()  # to nobody
+                raise
+
+        return strict

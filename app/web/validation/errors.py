@@ -1,0 +1,69 @@
+"""pydantic's complaints as a problem that names the fields."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from app.errors import Invalid, MalformedJson, Problem
+from app.web.validation.sentences import sentence
+from models.values import UnstorableValue
+
+_MOST: Final = 100
+_HIDDEN = {"function-after", "function-before", "function-plain", "function-wrap"}
+
+
+_CODES: Final = {
+    "missing": "missing",
+    "extra_forbidden": "unknown",
+    "literal_error": "not_allowed",
+    "enum": "not_allowed",
+    "too_long": "too_long",
+    "string_too_long": "too_long",
+    "too_short": "too_short",
+    "string_too_short": "too_short",
+    "greater_than": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "finite_number": "out_of_range",
+    "int_parsing_size": "out_of_range",
+}
+
+
+def field_code(kind: str) -> str:
+    """Our code for one of pydantic's many types of error, which are its own to change."""
+    return _CODES.get(kind) or ("wrong_type" if kind.endswith("_type") else "malformed")
+
+
+def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = None) -> Problem:
+    """The problem of input that pydantic refused.
+
+    Args:
+        errors: `ValidationError.errors()` or FastAPI's.
+        root: `""` where a body was validated; None where each location starts with body, query, path or header.
+    """
+    complaints, found = list(errors), []
+    if [error["type"] for error in complaints] == ["json_invalid"]:
+        return MalformedJson("the body is not valid JSON")
+    for error in complaints[:_MOST]:
+        location = [str(part) for part in error["loc"] if str(part) not in _HIDDEN]
+        place = _pointer(location if root is None else ["body", *location])
+        cause = (error.get("ctx") or {}).get("error")
+        if isinstance(cause, UnstorableValue):
+            found.append({"pointer": place + cause.pointer, "code": cause.code, "detail": cause.detail})
+        else:
+            found.append({"pointer": place, "code": field_code(str(error["type"])), "detail": sentence(error)})
+    summary = f"{found[0]['pointer'] or 'the body'}: {found[0]['detail']}" if found else None
+    if len(complaints) > _MOST:
+        summary = f"{summary} ({len(complaints)} errors in all, the first {_MOST} are listed)"
+    return Invalid(summary, errors=found)
+
+
+def _pointer(location: list[str]) -> str:
+    if not location or location[0] == "body":
+        return "".join(f"/{_escape(part)}" for part in location[1:])
+    kind, name = location[0], ".".join(location[1:])
+    return f"?{name}" if kind == "query" else f"{kind}:{name}"
+
+
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1").encode("utf-8", "replace").decode()

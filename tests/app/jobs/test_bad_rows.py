@@ -1,0 +1,263 @@
+"""Rows that no version could read, planted where the worker's loops come by: the sound ones behind them go on."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from app.cards import delivery
+from app.cards.jobs import tell_batch
+from app.jobs import Claim, claim, dispatch, ensure_periodic, keep_jobs, pull_in, run_one
+from app.jobs.bell import Bell
+from app.jobs.dispatch import Dispatcher
+from app.relations import jobs as relations
+from app.relations.unreadable import READ_BY_JOBS, check_rows
+from app.settings import Settings
+from app.web.observability import SET_ASIDE
+from models.app_data import AppData
+from models.base import Raw, Stored, now
+from models.card_event import NOBODY, CardEvent
+from models.card_queue import CardQueue
+from models.deletion import Deletion
+from models.job import Job
+from models.outside_link import OutsideLink
+from models.repository_connection import RepositoryConnection
+from models.webhook_event import WebhookEvent
+
+pytestmark = pytest.mark.usefixtures("database")
+
+USER, PAST = ObjectId(), timedelta(seconds=5)
+ODD: dict[str, Any] = {"null": None, "text": "x", "list": ["a"], "absent": ...}
+
+
+def planted(row: Raw, field: str, odd: Any) -> Raw:
+    """The row with something odd in a field."""
+    rest = {name: value for name, value in row.items() if name != field}
+    return rest if odd is ... else {**rest, field: odd}
+
+
+def aside_of(document: type[Stored]) -> float:
+    return SET_ASIDE.labels(document.collection_name())._value.get()
+
+
+@pytest.mark.parametrize("field", ["progress", "fence", "attempts", "createdAt", "everySeconds", "version"])
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_odd_job_at_the_head_stops_no_other(field: str, odd: str) -> None:
+    done = list[str]()
+
+    async def handler(held: Claim) -> None:
+        done.append(str(held.job.id))
+
+    row = Job(id="odd", kind="k", run_at=now() - PAST).stored() | {"everySeconds": 60.0}
+    await Job.raw().insert_one(planted(row, field, ODD[odd]))
+    await Job.raw().insert_one(Job(id="good", kind="k", run_at=now()).stored())
+    while await run_one({"k": handler}):
+        pass
+    assert "good" in done
+    odd_row = await Job.raw().find_one({"_id": "odd"})
+    assert odd_row is not None
+    assert odd_row["runAt"] > now() or odd_row["state"] == "done", "it is not at the head any more"
+    assert "leasedBy" not in odd_row
+
+
+async def test_a_job_whose_kind_is_a_list_is_set_aside() -> None:
+    await Job.raw().insert_one(Job(id="odd", kind="k", run_at=now()).stored() | {"kind": ["k"]})
+    assert await claim(["k"]) is None
+    assert "lastError" in (await Job.raw().find_one({"_id": "odd"}) or {})
+
+
+async def test_any_number_of_odd_jobs_is_stepped_over_at_once() -> None:
+    rows = [Job(id=f"odd{n}", kind="k", run_at=now() - PAST).stored() | {"progress": None} for n in range(1_100)]
+    await Job.raw().insert_many(rows)
+    await Job.raw().insert_one(Job(id="good", kind="k", run_at=now()).stored())
+    held = await claim(["k"])
+    assert held is not None
+    assert held.job.id == "good"
+
+
+@pytest.mark.parametrize("odd", ["x", float("nan"), 1e300, [1]], ids=["text", "nan", "huge", "list"])
+async def test_a_period_that_is_none_keeps_no_job_from_being_pulled_in(odd: Any) -> None:
+    ahead = now() + timedelta(days=1)
+    await Job.raw().insert_one(Job(id="a", kind="k", run_at=ahead).stored() | {"everySeconds": odd})
+    await ensure_periodic("b", "k", 1.0)
+    await Job.raw().update_one({"_id": "b"}, {"$set": {"runAt": ahead}})
+    await pull_in()
+    row = await Job.raw().find_one({"_id": "b"})
+    assert row is not None
+    assert row["runAt"] <= now()
+
+
+@pytest.mark.parametrize("field", ["last", "done", "fence", "createdAt"])
+@pytest.mark.parametrize("odd", ["null", "text"])
+async def test_an_odd_queue_at_the_head_stops_no_other(field: str, odd: str) -> None:
+    row = CardQueue(id=ObjectId(), account_id=ObjectId(), waiting=1, last=1, due_at=now() - PAST).stored()
+    await CardQueue.raw().insert_one(planted(row, field, ODD[odd]))
+    good = CardQueue(id=ObjectId(), account_id=ObjectId(), waiting=1, last=1, due_at=now())
+    await CardQueue.raw().insert_one(good.stored())
+    claimed = [found.id async for found in _all_queues()]
+    assert good.id in claimed
+    assert len(claimed) == (2 if field == "fence" else 1)
+
+
+async def _all_queues() -> Any:
+    while (queue := await CardQueue.claim()) is not None:
+        yield queue
+
+
+@pytest.mark.parametrize("version", ["x", None, ...], ids=["text", "null", "absent"])
+@pytest.mark.parametrize("place", [0, 3, 6])
+async def test_a_value_that_cannot_expire_keeps_no_other(version: Any, place: int) -> None:
+    over = now() - PAST
+    for number in range(7):
+        await AppData.put(
+            USER, "notes", f"k{number}", 1, size=1, by="x", expires_at=over + timedelta(milliseconds=number)
+        )
+    bad = await AppData.raw().find_one({"dataKey": f"k{place}"})
+    assert bad is not None
+    await AppData.raw().replace_one({"_id": bad["_id"]}, planted(bad, "version", version))
+    before = aside_of(AppData)
+    while await AppData.expire_due(3):
+        pass
+    expired = await AppData.raw().distinct("dataKey", {"deleted": True})
+    can = version != "x"
+    assert sorted(expired) == [f"k{number}" for number in range(7) if can or number != place]
+    assert (aside_of(AppData) - before, await AppData.find_envelope(USER, "notes", f"k{place}")) == (not can, None)
+    assert {row["version"] async for row in AppData.raw().find({"deleted": True, "_id": {"$ne": bad["_id"]}})} == {2}
+    assert await AppData.raw().count_documents({"setAsideUntil": {"$gt": now()}}) == (not can)
+
+
+async def test_a_value_that_was_set_aside_is_tried_again_once_it_is_mended() -> None:
+    await AppData.put(USER, "notes", "k", 1, size=1, by="x", expires_at=now() - PAST)
+    await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": "x"}})
+    assert [await AppData.expire_due(9), await AppData.expire_due(9)] == [1, 0]
+    await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": 4, "setAsideUntil": now()}})
+    assert await AppData.expire_due(9) == 1
+    row = await AppData.raw().find_one({"dataKey": "k"})
+    assert row is not None
+    assert (row["deleted"], row["version"], "setAsideUntil" in row) == (True, 5, False)
+
+
+def ledger(root: str = "users", **fields: Any) -> Raw:
+    entry = Deletion(id=ObjectId(), root=root, by="x", at=now(), next_sweep_at=now() - PAST, stage="done")
+    return entry.stored() | fields
+
+
+def event(**fields: Any) -> Raw:
+    found = WebhookEvent(connection_id=ObjectId(), delivery_id=str(ObjectId()), event="push", payload={})
+    return {"_id": ObjectId(), **found.stored(), **fields}
+
+
+def link(**fields: Any) -> Raw:
+    row = {"kind": "bank", "originId": ObjectId(), "ownerId": ObjectId(), "accessToken": "v1.k.x", "details": {}}
+    times = {"createdAt": now(), "updatedAt": now(), "nextAttemptAt": now() - PAST}
+    return {"_id": ObjectId(), **row, **times, "attempts": 0, "version": 1, **fields}
+
+
+async def all_links() -> list[OutsideLink]:
+    found = list[OutsideLink]()
+    while (claimed := await OutsideLink.claim("bank")) is not None:
+        found.append(claimed)
+    return found
+
+
+FOUND: dict[str, tuple[type[Stored], Callable[..., Raw], Raw, Callable[[], Any]]] = {
+    "deletions": (Deletion, ledger, {"stage": "x"}, lambda: Deletion.find_due(now(), 9)),
+    "webhookevents": (WebhookEvent, event, {"payload": None}, lambda: WebhookEvent.find_waiting(9)),
+    "outsidelinks": (OutsideLink, link, {"attempts": "x"}, all_links),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+async def test_rows_that_cannot_be_read_are_set_aside_and_found_once(name: str) -> None:
+    document, make, odd, find = FOUND[name]
+    good = make()
+    await document.raw().insert_many([make(**odd), good])
+    before = aside_of(document)
+    assert [found.id for found in await find()] == [good["_id"]]
+    assert [found.id for found in await find()] in ([], [good["_id"]])  # a link is claimed, the others are found again
+    assert aside_of(document) - before == 1
+
+
+async def test_a_repository_that_cannot_be_read_is_put_off() -> None:
+    await RepositoryConnection.raw().insert_one({"_id": ObjectId(), "nextHealthCheckAt": now() - PAST})
+    assert await RepositoryConnection.claim_due() is None
+    assert await RepositoryConnection.raw().count_documents({"nextHealthCheckAt": {"$gt": now()}}) == 1
+
+
+async def test_an_entry_that_cannot_be_swept_is_put_off_and_the_others_of_its_group_are_swept(
+    base_settings: Settings,
+) -> None:
+    good, odd = ledger(), ledger(root="nowhere")
+    await Deletion.raw().insert_many([good, odd])
+    await Job.raw().insert_one(Job(id="late-sweeps", kind="late-sweeps", run_at=now()).stored())
+    assert await run_one(relations.handlers(base_settings))
+    rows = {row["_id"]: row async for row in Deletion.raw().find({})}
+    assert (rows[good["_id"]]["final"], rows[odd["_id"]]["final"]) == (True, False)
+    assert rows[odd["_id"]]["nextSweepAt"] > now()
+    assert "lastError" not in (await Job.raw().find_one({"_id": "late-sweeps"}) or {})
+
+
+async def test_a_fan_out_that_cannot_be_read_or_told_keeps_no_other() -> None:
+    def change(**fields: Any) -> Raw:
+        found = CardEvent(
+            account_id=ObjectId(), subject=ObjectId(), sequence=1, type="spending_profile.updated", fan_out_after=NOBODY
+        )
+        return {"_id": ObjectId(), **found.stored(), **fields}
+
+    good = change()
+    await CardEvent.raw().insert_many([change(type="x"), good])
+    found = await CardEvent.find_fan_out()
+    assert found is not None
+    assert found.id == good["_id"]
+    assert await CardEvent.find_fan_out([good["_id"]]) is None
+    assert await tell_batch(found) == 0
+
+
+async def test_the_check_names_the_rows_that_cannot_be_read() -> None:
+    odd = Job(id="odd", kind="k", run_at=now()).stored() | {"progress": None}
+    queue = CardQueue(id=ObjectId(), account_id=ObjectId(), due_at=now()).stored() | {"last": None}
+    await Job.raw().insert_many([odd, Job(id="good", kind="k", run_at=now()).stored()])
+    await CardQueue.raw().insert_one(queue)
+    await AppData.put(USER, "notes", "k", {"$ref": 1}, size=1, by="x")
+    scans = {scan.id: scan for scan in await check_rows()}
+    assert set(scans) == {document.collection_name() for document in READ_BY_JOBS}
+    assert {name: scan.unreadable for name, scan in scans.items() if scan.unreadable} == {"jobs": 1, "cardqueues": 1}
+    assert scans["jobs"].samples == [{"kind": "unreadable", "id": "odd"}]
+    assert (scans["jobs"].scanned, scans["appdata"].scanned) == (2, 1)
+
+
+async def test_the_loop_that_pulls_jobs_in_outlives_whatever_it_meets(
+    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = asyncio.Event()
+
+    async def fails() -> None:
+        stop.set()
+        raise TypeError("odd")
+
+    monkeypatch.setattr("app.jobs.pull_in", fails)
+    await keep_jobs(base_settings, stop)
+    assert stop.is_set()
+
+
+async def test_the_loops_of_a_worker_outlive_whatever_a_row_brings(
+    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delivery and jobs: a fault that nobody foresaw is told, and the loop comes by again."""
+    settings = base_settings.model_copy(update={"worker_poll_seconds": 0.01})
+    for name, module in (("deliver_due", delivery), ("upcoming", dispatch)):
+        stop, calls = asyncio.Event(), list[int]()
+
+        async def odd(*_: Any, calls: list[int] = calls, stop: asyncio.Event = stop) -> None:
+            calls.append(1)
+            if len(calls) == 3:
+                stop.set()
+            raise TypeError("odd")
+
+        monkeypatch.setattr(module, name, odd)
+        loop = delivery.deliver(settings, stop) if module is delivery else Dispatcher({}, Bell(), 0.01).work(stop)
+        await loop
+        assert len(calls) == 3
