@@ -40,8 +40,8 @@ from app.console.routes import router as console
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem
 from app.errors.driver import from_driver
-from app.identity import access
-from app.identity.principal import Authenticator
+from app.identity.access import Access, Rules
+from app.identity.authenticator import Authenticator
 from app.identity.tokens import load_tokens
 from app.operations.routes import router as operations
 from app.outside.keyring import load_keyring
@@ -63,6 +63,7 @@ from app.web.hosts import Hosts
 from app.web.hot import HotEndpoint, HotRoutes
 from app.web.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.web.openapi import document as openapi
+from app.web.routing import Router
 from app.web.validation.errors import validation_problem
 from models.base import Raw
 
@@ -115,10 +116,10 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.delivery_room = Room(settings.large_deliveries_mib * 1024 * 1024)
     for router in ROUTERS:
         app.include_router(router)
-    access.check(_operations())
+    app.state.rules = Rules(declared_rules(), _operations())
     _handle_errors(app)
     _add_layers(app, settings)
-    app.openapi = lambda: openapi.describe(app, _hot_paths(), ingest_schemas())  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.describe(app, app.state.rules, _hot_paths(), ingest_schemas())  # type: ignore[method-assign]
     return app
 
 
@@ -195,6 +196,17 @@ def _as_problem(error: Exception, path: str) -> Problem:
 
 def _hot_endpoints() -> list[HotEndpoint]:
     return [*app_data.hot_endpoints(), *analytics.hot_endpoints()]
+
+
+def declared_rules() -> dict[str, Access]:
+    """Who may call what, by method and path template, as the routes declare it."""
+    gathered: dict[str, Access] = {}
+    for router in ROUTERS:
+        if isinstance(router, Router):
+            gathered |= router.rules
+    for endpoint in _hot_endpoints():
+        gathered |= endpoint.rules
+    return gathered
 
 
 def _hot_paths() -> dict[str, Any]:

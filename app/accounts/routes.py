@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.accounts.access import READ, WRITE, reach
 from app.accounts.changes import (
@@ -24,7 +24,9 @@ from app.accounts.examples import (
 from app.accounts.views import AccountView, CreatedAccount, WebhookSecret, account_view
 from app.accounts.webhook_keys import webhook_keys
 from app.errors import AlreadyDone
-from app.identity.principal import Caller, authorize
+from app.identity.access import MEMBERS, keys
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.users.changes import check_grants, find_user
@@ -36,14 +38,21 @@ from app.web.openapi.examples import USER, USER_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.account import Account, AccountContent
 from models.user import User, UserContent
 
-router = APIRouter(prefix="/v1/accounts", route_class=StrictRoute, tags=["Accounts"])
+router = Router(prefix="/v1/accounts", tags=["Accounts"])
 
 
-@router.post("", status_code=201, operation_id="createAccount", summary="Create an account", responses=problems(409))
+@router.post(
+    "",
+    access=keys("accounts:write"),
+    status_code=201,
+    operation_id="createAccount",
+    summary="Create an account",
+    responses=problems(409),
+)
 async def create(
     content: Annotated[AccountContent, ACCOUNT],
     caller: Caller,
@@ -64,7 +73,13 @@ async def create(
     return CreatedAccount(**account_view(account).model_dump(), webhook_secret=secret)
 
 
-@router.get("", operation_id="listAccounts", summary="List accounts", responses=problems() | page_of(ACCOUNT_SHOWN))
+@router.get(
+    "",
+    access=keys("accounts:read"),
+    operation_id="listAccounts",
+    summary="List accounts",
+    responses=problems() | page_of(ACCOUNT_SHOWN),
+)
 async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[AccountView]:
     """The newest first. A key that is bound to an account sees that one."""
     authorize(caller, READ, account_id=caller.account_id)
@@ -75,6 +90,7 @@ async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None
 
 @router.get(
     "/{accountId}",
+    access=MEMBERS,
     operation_id="getAccount",
     summary="Get an account",
     responses=problems() | NOT_MODIFIED | answers(ACCOUNT_SHOWN),
@@ -91,6 +107,7 @@ async def get(accountId: str, caller: Caller, request: Request, response: Respon
 
 @router.patch(
     "/{accountId}",
+    access=keys("accounts:write"),
     operation_id="patchAccount",
     summary="Change an account",
     responses=PATCHED,
@@ -111,6 +128,7 @@ async def patch(
 
 @router.delete(
     "/{accountId}",
+    access=keys("accounts:write"),
     operation_id="deleteAccount",
     summary="Delete an account with its users, cards and spending profiles",
     responses=deleted("sweeps what belonged to it", ACCOUNT_RECEIPT_SHOWN),
@@ -124,6 +142,7 @@ async def delete(accountId: str, caller: Caller, request: Request, response: Res
 
 @router.get(
     "/{accountId}/deletion-plan",
+    access=keys("accounts:read"),
     operation_id="planAccountDeletion",
     summary="What deleting an account would do",
     responses=problems() | answers(ACCOUNT_PLAN_SHOWN),
@@ -136,6 +155,7 @@ async def deletion_plan(accountId: str, caller: Caller) -> DeletionPlan:
 
 @router.post(
     "/{accountId}/webhook-secret",
+    access=keys("accounts:write"),
     operation_id="rotateWebhookSecret",
     summary="Give the webhook another secret",
     responses=problems(409) | answers(SECRET_SHOWN),
@@ -154,6 +174,7 @@ async def rotate(accountId: str, caller: Caller, claim: IdempotencyClaim, reques
 
 @router.post(
     "/{accountId}/users",
+    access=keys("accounts:write"),
     status_code=201,
     operation_id="createAccountUser",
     summary="Create a user of an account",
@@ -181,6 +202,7 @@ async def create_user(
 
 @router.get(
     "/{accountId}/users",
+    access=keys("accounts:read"),
     operation_id="listAccountUsers",
     summary="List the users of an account",
     responses=problems() | page_of(USER_SHOWN),

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.apps.registry import app_registry
 from app.errors import NotFound
-from app.identity.principal import Caller, authorize
+from app.identity.access import owner_or
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.relations.leases import Lease, leases
 from app.users.views import Embedded, UserView, View, expand_user
 from app.web.cursors import decode_cursor
@@ -19,14 +21,14 @@ from app.web.idempotency import Claim, IdempotencyClaim, once
 from app.web.openapi.answers import Expand, problems
 from app.web.openapi.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
 from app.web.paging import Cursor, Limit, Page, page
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from app.web.validation.queries import check_span
 from models.activity import Activity, ActivityContent, EventType, SessionId
 from models.app import AppId
 from models.base import Timestamp, now
 from models.user import User
 
-router = APIRouter(prefix="/v1/users/{userId}/activity", route_class=StrictRoute, tags=["Activity"])
+router = Router(prefix="/v1/users/{userId}/activity", tags=["Activity"])
 
 
 class ActivityView(ActivityContent, View):
@@ -37,7 +39,14 @@ class ActivityView(ActivityContent, View):
     user: Embedded = None
 
 
-@router.post("", status_code=201, operation_id="createActivity", summary="Note an activity", responses=problems(409))
+@router.post(
+    "",
+    access=owner_or("data:write"),
+    status_code=201,
+    operation_id="createActivity",
+    summary="Note an activity",
+    responses=problems(409),
+)
 async def create(
     userId: str,
     content: Annotated[ActivityContent, ACTIVITY],
@@ -72,7 +81,11 @@ async def _store(lease: Lease, content: ActivityContent, claim: Claim | None) ->
 
 
 @router.get(
-    "", operation_id="listActivity", summary="List a user's activity", responses=problems() | page_of(ACTIVITY_SHOWN)
+    "",
+    access=owner_or("data:read"),
+    operation_id="listActivity",
+    summary="List a user's activity",
+    responses=problems() | page_of(ACTIVITY_SHOWN),
 )
 async def list_activity(
     userId: str,

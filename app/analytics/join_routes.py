@@ -3,22 +3,24 @@
 from functools import partial
 from typing import Annotated, Final, Literal, Self
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.analytics.decisions import ACCEPT, REFUSE, UNDO, decide
 from app.errors import Invalid, NotFound
-from app.identity.principal import Caller, authorize, spare_admins
+from app.identity.access import keys
+from app.identity.caller import Caller, spare_admins
+from app.identity.principal import authorize
 from app.web.cursors import decode_cursor
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import JOIN, answers, page_of
 from app.web.paging import Cursor, Limit, Page, page
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.analytics import PersonId
 from models.app import AppId
 from models.base import Fields, Timestamp
 from models.person import IdentityJoin, JoinState, key_rows
 
-router = APIRouter(prefix="/v1/analytics/joins", route_class=StrictRoute, tags=["Analytics"])
+router = Router(prefix="/v1/analytics/joins", tags=["Analytics"])
 _SHOWN: Final = {
     "appId": "notes",
     "anonymousId": "kiosk-1",
@@ -77,7 +79,13 @@ class JoinView(Fields):
         )
 
 
-@router.get("", operation_id="listJoins", summary="List joins of ids", responses=problems() | page_of(_SHOWN))
+@router.get(
+    "",
+    access=keys("analytics:read"),
+    operation_id="listJoins",
+    summary="List joins of ids",
+    responses=problems() | page_of(_SHOWN),
+)
 async def list_joins(
     caller: Caller,
     app_id: Annotated[AppId | None, Query(alias="appId", description="The key's app if absent.")] = None,
@@ -96,19 +104,37 @@ async def list_joins(
     return Page(items=[JoinView.of(item) for item in items], next_cursor=following)
 
 
-@router.post("/accept", operation_id="acceptJoin", summary="Accept a join", responses=problems(409) | answers(_SHOWN))
+@router.post(
+    "/accept",
+    access=keys("users:write"),
+    operation_id="acceptJoin",
+    summary="Accept a join",
+    responses=problems(409) | answers(_SHOWN),
+)
 async def accept_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
     """One that was set aside, or refused, is carried out however many ids it makes one person. Once is enough."""
     return JoinView.of(await decide(partial(_found, body, caller), ACCEPT))
 
 
-@router.post("/refuse", operation_id="refuseJoin", summary="Refuse a join", responses=problems(409) | answers(_SHOWN))
+@router.post(
+    "/refuse",
+    access=keys("users:write"),
+    operation_id="refuseJoin",
+    summary="Refuse a join",
+    responses=problems(409) | answers(_SHOWN),
+)
 async def refuse_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
     """One that was set aside is not carried out; what is said of the id later is not heeded. Once is enough."""
     return JoinView.of(await decide(partial(_found, body, caller), REFUSE))
 
 
-@router.post("/undo", operation_id="undoJoin", summary="Undo a join", responses=problems(409) | answers(_SHOWN))
+@router.post(
+    "/undo",
+    access=keys("users:write"),
+    operation_id="undoJoin",
+    summary="Undo a join",
+    responses=problems(409) | answers(_SHOWN),
+)
 async def undo_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
     """Raw events that the id lost by a join are its own again, soon, and their days are counted anew. It is final."""
     return JoinView.of(await decide(partial(_found, body, caller), UNDO))

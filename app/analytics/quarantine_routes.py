@@ -3,25 +3,27 @@
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import ConfigDict, Field
 
 from app.analytics.ingest.identities import link
 from app.analytics.ingest.intake import intake
 from app.errors import Forbidden, Invalid, NotFound
-from app.identity.principal import Caller, authorize, spare_admins
+from app.identity.access import keys
+from app.identity.caller import Caller, spare_admins
+from app.identity.principal import authorize
 from app.web.cursors import decode_cursor
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import EXTERNAL_ID, answers, page_of
 from app.web.paging import Cursor, Limit, Page, page
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.app import AppId
 from models.base import Fields, Timestamp, parse_id
 from models.external_id import ExternalId
 from models.nobody import is_nobody
 from models.quarantine import QuarantinedEvent
 
-router = APIRouter(route_class=StrictRoute, tags=["Analytics"])
+router = Router(tags=["Analytics"])
 _SET_ASIDE: Final = {
     "id": "5f2c9a0c1d3b7e425f2c9a0c1d3b7e42",
     "appId": "notes",
@@ -66,6 +68,7 @@ class ExternalIdView(Fields):
 
 @router.get(
     "/v1/analytics/quarantine",
+    access=keys("analytics:read"),
     operation_id="listQuarantine",
     summary="List events that were set aside",
     responses=problems() | page_of(_SET_ASIDE),
@@ -87,6 +90,7 @@ async def list_quarantine(
 
 @router.put(
     "/v1/apps/{appId}/external-ids/{externalId}",
+    access=keys("users:write"),
     operation_id="putExternalId",
     summary="Say which user an external id is",
     responses=problems(409) | answers(_LINKED) | {201: {"model": ExternalIdView, "description": "Linked"}},
@@ -121,6 +125,7 @@ async def put_external_id(
 
 @router.get(
     "/v1/apps/{appId}/external-ids/{externalId}",
+    access=keys("users:read"),
     operation_id="getExternalId",
     summary="Get the user of an external id",
     responses=problems() | answers(_LINKED),

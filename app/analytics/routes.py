@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.analytics.ingest.events import ingest
 from app.analytics.ingest.intake import intake
@@ -18,16 +18,17 @@ from app.analytics.query.queries import active_users, count_events, error_rates,
 from app.analytics.query.reader import Filter
 from app.analytics.query.visits import sessions
 from app.errors import Invalid
+from app.identity.access import owner_or
 from app.web.body import parse_json
 from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer
 from app.web.openapi.answers import problems
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.analytics import EventName
 
 EVENTS_PATH: Final = "/v1/analytics/events"
 _TIME: Final = "2026-11-20T00:00:00.000Z"
 
-router = APIRouter(prefix="/v1/analytics", route_class=StrictRoute, tags=["Analytics"])
+router = Router(prefix="/v1/analytics", tags=["Analytics"])
 
 
 async def _ingest(request: HotRequest) -> Answer:
@@ -39,7 +40,11 @@ async def _ingest(request: HotRequest) -> Answer:
 
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
-    return [HotEndpoint(EVENTS_PATH, {"POST": _ingest}), *segment_endpoints(), *library_endpoints()]
+    return [
+        HotEndpoint(EVENTS_PATH, {"POST": _ingest}, {"POST": owner_or("events:write")}),
+        *segment_endpoints(),
+        *library_endpoints(),
+    ]
 
 
 def _query(
@@ -48,6 +53,7 @@ def _query(
     """A route that answers flat rows, such as this one."""
     return router.get(
         name,
+        access=owner_or("analytics:read"),
         operation_id=operation,
         summary=summary,
         response_class=Response,

@@ -3,14 +3,16 @@
 from contextlib import suppress
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late, value_again
 from app.app_data.writes import WriteOptions, preference, write_options
 from app.apps.registry import app_registry
 from app.errors import Invalid
-from app.identity.principal import Caller, authorize, may
+from app.identity.access import owner_or
+from app.identity.caller import Caller
+from app.identity.principal import authorize, may
 from app.relations.leases import Lease, leases
 from app.users.views import expand_user
 from app.web.body import dump_json
@@ -22,7 +24,7 @@ from app.web.openapi.answers import Expand, problems
 from app.web.paging import Cursor, Limit
 from app.web.patches import patch_kind
 from app.web.preconditions import holds, http_date, known_as, precondition
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.app import AppId
 from models.app_data import AppData, Written
 from models.user import User
@@ -32,11 +34,11 @@ _WRITES: Final = ("ttl", "activity")
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _FIELDS: Final = frozenset({"dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt"})
 
-router = APIRouter(prefix="/v1/users/{userId}/apps/{appId}", route_class=StrictRoute, tags=["App data"])
+router = Router(prefix="/v1/users/{userId}/apps/{appId}", tags=["App data"])
 
 
 async def _get(request: HotRequest) -> Answer:
-    place = await _place(request, "data:read")
+    place = await _place(request)
     row = await read_value(place)
     tag = etag(row["version"], row["_id"])
     changed = (b"last-modified", http_date(row["updatedAt"]).encode())
@@ -49,7 +51,7 @@ async def _get(request: HotRequest) -> Answer:
 
 
 async def _put(request: HotRequest) -> Answer:
-    place = await _place(request, "data:write")
+    place = await _place(request)
     body = await request.body()
     try:
         options = await _options(request, place, await _claim(request, body))
@@ -60,7 +62,7 @@ async def _put(request: HotRequest) -> Answer:
 
 
 async def _patch(request: HotRequest) -> Answer:
-    place = await _place(request, "data:write")
+    place = await _place(request)
     kind = patch_kind(request.header(b"content-type"))
     body = await request.body()
     try:
@@ -72,7 +74,7 @@ async def _patch(request: HotRequest) -> Answer:
 
 
 async def _delete(request: HotRequest) -> Answer:
-    place = await _place(request, "data:write")
+    place = await _place(request)
     with suppress(Repeated):
         await delete_value(place, await _options(request, place, await _claim(request, b"")))
     return 204, [], b""
@@ -100,7 +102,7 @@ def _envelope_answer(status: int, envelope: dict[str, Any], written: Written) ->
     return json_answer(status, envelope, [(b"etag", etag(written.version, written.id).encode())])
 
 
-async def _place(request: HotRequest, scope: str) -> Place:
+async def _place(request: HotRequest) -> Place:
     """What the path names, with the caller let pass; that the user exists is seen when the value is asked for."""
     principal = await request.caller()
     user_id, app_id = resolve(request, principal), request.path["appId"]
@@ -108,7 +110,7 @@ async def _place(request: HotRequest, scope: str) -> Place:
     may_read = may(principal, "data:read", user_id=user_id)
     place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease, may_read)
     place.check()
-    authorize(principal, scope, user_id=user_id, app_id=app_id)
+    authorize(principal, request.needs, user_id=user_id, app_id=app_id)
     return place
 
 
@@ -122,7 +124,9 @@ async def _options(request: HotRequest, place: Place, claim: Claim | None) -> Wr
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
     handlers = {"GET": _get, "PUT": _put, "PATCH": _patch, "DELETE": _delete}
-    return [HotEndpoint(VALUE_PATH, handlers, {"PUT": _WRITES, "PATCH": _WRITES, "DELETE": ("activity",)})]
+    access = {"GET": owner_or("data:read"), **dict.fromkeys(("PUT", "PATCH", "DELETE"), owner_or("data:write"))}
+    query = {"PUT": _WRITES, "PATCH": _WRITES, "DELETE": ("activity",)}
+    return [HotEndpoint(VALUE_PATH, handlers, access, query)]
 
 
 Prefix = Annotated[str, Query(max_length=256, description="Only keys that start so.")]
@@ -131,7 +135,13 @@ Fields = Annotated[
 ]
 
 
-@router.get("/data", operation_id="listAppData", summary="List an app's data", responses=LIST_RESPONSE | problems())
+@router.get(
+    "/data",
+    access=owner_or("data:read"),
+    operation_id="listAppData",
+    summary="List an app's data",
+    responses=LIST_RESPONSE | problems(),
+)
 async def list_app_data(
     userId: str,
     appId: AppId,

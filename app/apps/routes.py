@@ -3,25 +3,28 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.apps.registry import app_registry
 from app.apps.settings import find_app, put_app
 from app.apps.views import AppReplacement, AppView
-from app.identity.principal import Caller, authorize
+from app.identity.access import ADMIN
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import NOT_MODIFIED, problems
 from app.web.openapi.examples import APP, APP_SHOWN, answers
 from app.web.preconditions import conditional, request_precondition
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.app import AppId
 
-router = APIRouter(prefix="/v1/apps", route_class=StrictRoute, tags=["Apps"])
+router = Router(prefix="/v1/apps", tags=["Apps"])
 
 
 @router.get(
     "/{appId}",
+    access=ADMIN,
     operation_id="getApp",
     summary="Get an app's settings",
     responses=problems() | NOT_MODIFIED | answers(APP_SHOWN),
@@ -36,6 +39,7 @@ async def get_app(appId: AppId, caller: Caller, request: Request, response: Resp
 
 @router.put(
     "/{appId}",
+    access=ADMIN,
     operation_id="putApp",
     summary="Register an app, or replace its settings",
     responses=problems(412) | {201: {"model": AppView, "description": "Registered"}},

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.auth.codes.otp import email_recipient, phone_recipient
 from app.auth.codes.requesters import Requester
@@ -22,7 +22,9 @@ from app.auth.schemas import (
 from app.auth.sign_in_views import challenge_view
 from app.database.turns import turn
 from app.errors import Invalid, NotFound, Unauthenticated
-from app.identity.principal import Caller, authorize
+from app.identity.access import SELF
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.users.changes import find_user
 from app.users.views import UserView, user_view
 from app.web.etags import etag
@@ -30,16 +32,16 @@ from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once,
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
 from app.web.paging import Page
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import parse_id
 from models.phone_otp import PhoneOtp, Purpose
 from models.user import User
 
-router = APIRouter(prefix="/v1/users/me", route_class=StrictRoute, tags=["Identities"])
+router = Router(prefix="/v1/users/me", tags=["Identities"])
 
 
-@router.put("/role", operation_id="chooseRole", summary="Choose my role", responses=problems())
+@router.put("/role", access=SELF, operation_id="chooseRole", summary="Choose my role", responses=problems())
 async def put_role(
     body: Annotated[RoleRequest, ROLE],
     caller: Caller,
@@ -54,7 +56,12 @@ async def put_role(
 
 
 @router.post(
-    "/email", status_code=202, operation_id="sendEmailCode", summary="Ask for a new email", responses=problems()
+    "/email",
+    access=SELF,
+    status_code=202,
+    operation_id="sendEmailCode",
+    summary="Ask for a new email",
+    responses=problems(),
 )
 async def ask_email(body: Annotated[EmailRequest, EMAIL_CHANGE], caller: Caller, request: Request) -> Challenge:
     """A code is sent to the new address; nothing changes until it comes back. The present one is confirmed so, too."""
@@ -66,7 +73,7 @@ async def ask_email(body: Annotated[EmailRequest, EMAIL_CHANGE], caller: Caller,
     )
 
 
-@router.put("/email", operation_id="confirmEmail", summary="Confirm my new email", responses=problems(409))
+@router.put("/email", access=SELF, operation_id="confirmEmail", summary="Confirm my new email", responses=problems(409))
 async def confirm_email(
     body: Annotated[ChallengeAnswer, CODE],
     caller: Caller,
@@ -90,6 +97,7 @@ async def confirm_email(
 
 @router.get(
     "/identities",
+    access=SELF,
     operation_id="listIdentities",
     summary="List my ways of signing in",
     responses=problems() | page_of(IDENTITY_SHOWN),
@@ -102,6 +110,7 @@ async def list_identities(caller: Caller) -> Page[IdentityView]:
 
 @router.post(
     "/identities/challenges",
+    access=SELF,
     status_code=202,
     operation_id="sendLinkCode",
     summary="Send a code to a phone to be linked",
@@ -119,6 +128,7 @@ async def send_link_code(body: Annotated[PhoneRequest, OTP], caller: Caller, req
 
 @router.post(
     "/identities",
+    access=SELF,
     status_code=201,
     operation_id="linkIdentity",
     summary="Link a way of signing in",
@@ -165,6 +175,7 @@ async def _link(body: LinkRequest, caller: Caller, claim: Claim | None, request:
 
 @router.delete(
     "/identities/{identityId}",
+    access=SELF,
     status_code=204,
     operation_id="unlinkIdentity",
     summary="Unlink a way of signing in",

@@ -3,27 +3,34 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, IssuedKey
 from app.auth.schemas import RotateRequest
 from app.database import transaction
 from app.errors import AlreadyDone, NotFound
-from app.identity.principal import Caller, authenticator, authorize
+from app.identity.access import ADMIN
+from app.identity.authenticator import authenticator
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import ROTATE
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.api_key import ApiKey
 from models.audit_event import AuditEvent
 from models.base import parse_id
 
-router = APIRouter(prefix="/v1/api-keys", route_class=StrictRoute, tags=["API keys"])
+router = Router(prefix="/v1/api-keys", tags=["API keys"])
 
 
 @router.post(
-    "/{keyId}/rotate", operation_id="rotateApiKey", summary="Give an API key a new secret", responses=problems(409)
+    "/{keyId}/rotate",
+    access=ADMIN,
+    operation_id="rotateApiKey",
+    summary="Give an API key a new secret",
+    responses=problems(409),
 )
 async def rotate_key(
     keyId: str,

@@ -4,13 +4,16 @@ from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, IssuedKey, find_key, revoke_key
 from app.errors import AlreadyDone, Forbidden, Invalid
-from app.identity.principal import Caller, authenticator, authorize
+from app.identity.access import ADMIN, PUBLIC, keys
+from app.identity.authenticator import authenticator
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.identity.tokens import server_sid
 from app.relations.guards import refer
 from app.users.changes import find_user
@@ -19,14 +22,14 @@ from app.web.openapi.answers import NOT_MODIFIED, problems
 from app.web.openapi.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional, request_precondition
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
 from models.audit_event import AuditEvent
 from models.base import Fields, now, parse_id
 from models.clock import CLOCK
 
-router = APIRouter(route_class=StrictRoute)
+router = Router()
 _WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
 
 
@@ -46,6 +49,7 @@ class Session(Fields):
 
 @router.post(
     "/v1/api-keys",
+    access=ADMIN,
     status_code=201,
     operation_id="createApiKey",
     summary="Create an API key",
@@ -88,6 +92,7 @@ def _check(content: ApiKeyContent) -> None:
 
 @router.get(
     "/v1/api-keys",
+    access=ADMIN,
     operation_id="listApiKeys",
     summary="List API keys",
     responses=problems() | page_of(API_KEY_SHOWN),
@@ -102,6 +107,7 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
 
 @router.get(
     "/v1/api-keys/{keyId}",
+    access=ADMIN,
     operation_id="getApiKey",
     summary="Get an API key",
     responses=problems() | NOT_MODIFIED | answers(API_KEY_SHOWN),
@@ -117,6 +123,7 @@ async def get_key(keyId: str, caller: Caller, request: Request, response: Respon
 
 @router.delete(
     "/v1/api-keys/{keyId}",
+    access=ADMIN,
     status_code=204,
     operation_id="deleteApiKey",
     summary="Revoke an API key",
@@ -133,6 +140,7 @@ async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
 
 @router.post(
     "/v1/users/{userId}/sessions",
+    access=keys("sessions:write"),
     status_code=201,
     operation_id="createSession",
     summary="Mint an access token for a user",
@@ -187,6 +195,7 @@ async def _new_session(claim: Claim | None) -> ObjectId:
 
 @router.get(
     "/.well-known/jwks.json",
+    access=PUBLIC,
     operation_id="getKeySet",
     summary="Keys that verify access tokens",
     responses=answers(KEYS_SHOWN),

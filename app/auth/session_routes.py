@@ -2,27 +2,30 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.context import sign_in_of
 from app.auth.schemas import AuditView, SessionView
 from app.database import transaction
 from app.errors import Invalid, NotFound
-from app.identity.principal import Caller, authorize
+from app.identity.access import ADMIN, SESSIONS
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import AUDIT_SHOWN, SESSION_SHOWN, page_of
 from app.web.paging import Cursor, Limit, Page, newest
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.audit_event import AuditEvent, AuditKind
 from models.base import parse_id
 from models.refresh_token import RefreshToken
 
-router = APIRouter(prefix="/v1", route_class=StrictRoute)
+router = Router(prefix="/v1")
 
 
 @router.get(
     "/auth/sessions",
+    access=SESSIONS,
     operation_id="listSessions",
     summary="List my sessions",
     responses=problems() | page_of(SESSION_SHOWN),
@@ -37,6 +40,7 @@ async def list_sessions(caller: Caller) -> Page[SessionView]:
 
 @router.delete(
     "/auth/sessions",
+    access=SESSIONS,
     status_code=204,
     operation_id="endOtherSessions",
     summary="End my other sessions",
@@ -51,6 +55,7 @@ async def end_others(caller: Caller, request: Request) -> None:
 
 @router.delete(
     "/auth/sessions/{sessionId}",
+    access=SESSIONS,
     status_code=204,
     operation_id="endSession",
     summary="End one of my sessions",
@@ -72,6 +77,7 @@ async def end_session(sessionId: str, caller: Caller) -> None:
 
 @router.get(
     "/admin/audit",
+    access=ADMIN,
     operation_id="listAuditEvents",
     summary="What was done to identities, sessions, grants and keys",
     responses=problems() | page_of(AUDIT_SHOWN),

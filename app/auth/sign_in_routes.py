@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from bson import ObjectId
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.auth.codes.budgets import client_of
 from app.auth.codes.otp import email_recipient, phone_recipient
@@ -23,21 +23,30 @@ from app.auth.sessions import Device
 from app.auth.sign_in_views import challenge_view
 from app.database.turns import turn
 from app.errors import Unauthenticated
-from app.identity.principal import authenticate, authenticator, live
+from app.identity.access import PUBLIC
+from app.identity.authenticator import authenticator
+from app.identity.caller import authenticate, live
 from app.users.changes import find_user
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.clock import CLOCK
 from models.phone_otp import PhoneOtp
 from models.refresh_token import RefreshToken
 from models.user import User
 
-router = APIRouter(prefix="/v1/auth", route_class=StrictRoute, tags=["Sign-in"])
+router = Router(prefix="/v1/auth", tags=["Sign-in"])
 _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-@router.post("/otp", status_code=202, operation_id="sendCode", summary="Send a one-time code", responses=problems())
+@router.post(
+    "/otp",
+    access=PUBLIC,
+    status_code=202,
+    operation_id="sendCode",
+    summary="Send a one-time code",
+    responses=problems(),
+)
 async def send_code(body: Annotated[CodeRequest, OTP], request: Request) -> Challenge:
     """To a phone or an email address; the answer is the same whether anybody signs in by it or not.
 
@@ -52,7 +61,7 @@ async def send_code(body: Annotated[CodeRequest, OTP], request: Request) -> Chal
     return challenge_view(parts, await parts.codes.send(recipient, "sign_in", requester))
 
 
-@router.post("/otp/verify", operation_id="verifyCode", summary="Sign in by a code", responses=problems())
+@router.post("/otp/verify", access=PUBLIC, operation_id="verifyCode", summary="Sign in by a code", responses=problems())
 async def verify_code(body: Annotated[VerifyRequest, OTP_VERIFY], request: Request, response: Response) -> TokenPair:
     """The first sign-in makes the user. A code is good once; 401 says no more than that it is not good."""
     parts = sign_in_of(request.scope)
@@ -69,7 +78,13 @@ async def verify_code(body: Annotated[VerifyRequest, OTP_VERIFY], request: Reque
     return _signed_in(done, request, response)
 
 
-@router.post("/oidc/{provider}", operation_id="signInByIdToken", summary="Sign in by an ID token", responses=problems())
+@router.post(
+    "/oidc/{provider}",
+    access=PUBLIC,
+    operation_id="signInByIdToken",
+    summary="Sign in by an ID token",
+    responses=problems(),
+)
 async def sign_in_by_id_token(
     provider: str, body: Annotated[OidcRequest, OIDC], request: Request, response: Response
 ) -> TokenPair:
@@ -83,7 +98,9 @@ async def sign_in_by_id_token(
     return _signed_in(done, request, response)
 
 
-@router.post("/refresh", operation_id="refreshSession", summary="Exchange a refresh token", responses=problems())
+@router.post(
+    "/refresh", access=PUBLIC, operation_id="refreshSession", summary="Exchange a refresh token", responses=problems()
+)
 async def refresh(body: Annotated[RefreshRequest, REFRESH], request: Request, response: Response) -> TokenPair:
     """Each use gives another one. A repeat within ten seconds gets the same; a later one ends the session."""
     parts = sign_in_of(request.scope)
@@ -91,7 +108,9 @@ async def refresh(body: Annotated[RefreshRequest, REFRESH], request: Request, re
     return _pair(session, token, await find_user(session.user_id), request, response)
 
 
-@router.post("/logout", status_code=204, operation_id="logOut", summary="End the session", responses=problems())
+@router.post(
+    "/logout", access=PUBLIC, status_code=204, operation_id="logOut", summary="End the session", responses=problems()
+)
 async def log_out(request: Request, body: Annotated[LogoutRequest | None, LOGOUT] = None) -> None:
     """Of the refresh token in the body, else of the access token. Both end with it."""
     if body is not None and body.refresh_token is not None:

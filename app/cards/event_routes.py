@@ -5,23 +5,25 @@ from functools import partial
 from typing import Annotated
 
 from beanie import PydanticObjectId
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING
 from app.cards.redelivery import find_event, redeliver
-from app.identity.principal import Caller, authorize
+from app.identity.access import ADMIN
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.users.views import View
 from app.web.idempotency import IdempotencyClaim, write_once
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.base import Timestamp
 from models.card_event import CardEvent, EventState, EventType
 from models.card_queue import CardQueue
 
-router = APIRouter(route_class=StrictRoute, tags=["Operation"])
+router = Router(tags=["Operation"])
 
 
 class CardEventView(View):
@@ -58,6 +60,7 @@ async def _views(events: Sequence[CardEvent]) -> list[CardEventView]:
 
 @router.get(
     "/v1/admin/card-events",
+    access=ADMIN,
     operation_id="listCardEvents",
     summary="Events of cards, by state",
     responses=problems() | page_of(EVENT_SHOWN),
@@ -78,6 +81,7 @@ async def list_events(
 
 @router.post(
     "/v1/admin/card-events/{eventId}/redeliver",
+    access=ADMIN,
     operation_id="redeliverCardEvent",
     summary="Deliver an event again that was given up",
     responses=problems(409) | answers(EVENT_WAITING),

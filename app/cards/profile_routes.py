@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.accounts.access import READ, WRITE, Reach, reach
 from app.accounts.examples import (
@@ -17,7 +17,8 @@ from app.cards.profiles import create_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
 from app.cards.views import SpendingProfileView, profile_view
 from app.errors import NotFound
-from app.identity.principal import Caller
+from app.identity.access import MEMBERS, keys
+from app.identity.caller import Caller
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.web.etags import etag
@@ -27,17 +28,16 @@ from app.web.openapi.examples import answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 
-router = APIRouter(
-    prefix="/v1/accounts/{accountId}/spending-profiles", route_class=StrictRoute, tags=["Spending profiles"]
-)
+router = Router(prefix="/v1/accounts/{accountId}/spending-profiles", tags=["Spending profiles"])
 
 
 @router.post(
     "",
+    access=keys("accounts:write"),
     status_code=201,
     operation_id="createSpendingProfile",
     summary="Create a spending profile",
@@ -61,6 +61,7 @@ async def create(
 
 @router.get(
     "",
+    access=MEMBERS,
     operation_id="listSpendingProfiles",
     summary="List the spending profiles of an account",
     responses=problems() | page_of(PROFILE_SHOWN),
@@ -79,6 +80,7 @@ async def list_profiles(
 
 @router.get(
     "/{profileId}",
+    access=MEMBERS,
     operation_id="getSpendingProfile",
     summary="Get a spending profile",
     responses=problems() | NOT_MODIFIED | answers(PROFILE_SHOWN),
@@ -93,6 +95,7 @@ async def get(accountId: str, profileId: str, caller: Caller, request: Request, 
 
 @router.patch(
     "/{profileId}",
+    access=keys("accounts:write"),
     operation_id="patchSpendingProfile",
     summary="Change a spending profile",
     responses=PATCHED,
@@ -114,6 +117,7 @@ async def patch(
 
 @router.delete(
     "/{profileId}",
+    access=keys("accounts:write"),
     operation_id="deleteSpendingProfile",
     summary="Delete a spending profile",
     responses=deleted("releases its cards", PROFILE_RECEIPT_SHOWN),
@@ -135,6 +139,7 @@ async def delete(accountId: str, profileId: str, caller: Caller, request: Reques
 
 @router.get(
     "/{profileId}/deletion-plan",
+    access=keys("accounts:read"),
     operation_id="planSpendingProfileDeletion",
     summary="What deleting a spending profile would do",
     responses=problems() | answers(PROFILE_PLAN_SHOWN),

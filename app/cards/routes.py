@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
 from app.accounts.examples import CARD, CARD_SHOWN
@@ -13,7 +13,8 @@ from app.cards.changes import create_card, patch_card
 from app.cards.queries import Expand, expanded, read_card, read_cards
 from app.cards.views import CardView
 from app.errors import NotFound
-from app.identity.principal import Caller
+from app.identity.access import MEMBERS, keys
+from app.identity.caller import Caller
 from app.web.cursors import decode_cursor
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, patch_once
@@ -22,14 +23,21 @@ from app.web.openapi.examples import answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, page
 from app.web.preconditions import conditional
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.base import parse_id
 from models.card import CardChange, CardContent, CardStatus
 
-router = APIRouter(prefix="/v1/accounts/{accountId}/cards", route_class=StrictRoute, tags=["Cards"])
+router = Router(prefix="/v1/accounts/{accountId}/cards", tags=["Cards"])
 
 
-@router.post("", status_code=201, operation_id="createCard", summary="Create a card", responses=problems(400, 409))
+@router.post(
+    "",
+    access=keys("accounts:write"),
+    status_code=201,
+    operation_id="createCard",
+    summary="Create a card",
+    responses=problems(400, 409),
+)
 async def create(
     accountId: str,
     content: Annotated[CardContent, CARD],
@@ -47,7 +55,11 @@ async def create(
 
 
 @router.get(
-    "", operation_id="listCards", summary="List the cards of an account", responses=problems() | page_of(CARD_SHOWN)
+    "",
+    access=MEMBERS,
+    operation_id="listCards",
+    summary="List the cards of an account",
+    responses=problems() | page_of(CARD_SHOWN),
 )
 async def list_cards(
     accountId: str,
@@ -79,6 +91,7 @@ async def list_cards(
 
 @router.get(
     "/{cardId}",
+    access=MEMBERS,
     operation_id="getCard",
     summary="Get a card",
     responses=problems() | NOT_MODIFIED | answers(CARD_SHOWN),
@@ -97,6 +110,7 @@ async def get(
 
 @router.patch(
     "/{cardId}",
+    access=keys("accounts:write"),
     operation_id="patchCard",
     summary="Change a card, or move its status",
     responses=PATCHED | problems(400, 409, 412, 415),

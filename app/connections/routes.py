@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import AfterValidator
 
 from app.connections.changes import (
@@ -26,7 +26,9 @@ from app.connections.views import (
     TransactionView,
 )
 from app.connections.webhooks import take, verify
-from app.identity.principal import Caller, authorize
+from app.identity.access import SIGNED, owner_or
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.outside.keyring import keyring_of
 from app.outside.signatures import Signed
 from app.relations.plan import collect
@@ -53,14 +55,14 @@ from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest, page
 from app.web.patches import patch_kind
 from app.web.preconditions import conditional, request_precondition
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from app.web.validation.queries import check_span
 from models.bank_account import BankAccount
 from models.base import parse_id
 from models.connection import Connection
 from models.transaction import Transaction, TransactionStatus
 
-router = APIRouter(route_class=StrictRoute, tags=["Connections"])
+router = Router(tags=["Connections"])
 
 
 def _calendar_date(text: str) -> str:
@@ -74,6 +76,7 @@ Day = Annotated[str, AfterValidator(_calendar_date)]
 
 @router.post(
     "/v1/users/{userId}/connections",
+    access=owner_or("connections:write"),
     status_code=201,
     operation_id="createConnection",
     summary="Connect a bank login",
@@ -99,6 +102,7 @@ async def create(
 
 @router.get(
     "/v1/users/{userId}/connections",
+    access=owner_or("connections:read"),
     operation_id="listConnections",
     summary="List a user's bank connections",
     responses=problems() | page_of(CONNECTION_SHOWN),
@@ -121,6 +125,7 @@ async def list_connections(
 
 @router.get(
     "/v1/connections/{connectionId}",
+    access=owner_or("connections:read"),
     operation_id="getConnection",
     summary="Get a bank connection",
     responses=problems() | answers(CONNECTION_SHOWN) | NOT_MODIFIED,
@@ -134,6 +139,7 @@ async def get(connectionId: str, caller: Caller, request: Request, response: Res
 
 @router.patch(
     "/v1/connections/{connectionId}",
+    access=owner_or("connections:write"),
     operation_id="patchConnection",
     summary="Change a bank connection",
     responses=PATCHED | answers(CONNECTION_SHOWN),
@@ -161,6 +167,7 @@ async def patch(
 
 @router.delete(
     "/v1/connections/{connectionId}",
+    access=owner_or("connections:write"),
     operation_id="deleteConnection",
     summary="Delete a bank connection, its accounts and their transactions",
     responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
@@ -181,6 +188,7 @@ async def delete(connectionId: str, caller: Caller, request: Request, response: 
 
 @router.get(
     "/v1/connections/{connectionId}/deletion-plan",
+    access=owner_or("connections:read"),
     operation_id="planConnectionDeletion",
     summary="What deleting a bank connection would do",
     responses=problems() | answers(PLAN_SHOWN),
@@ -193,6 +201,7 @@ async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
 
 @router.post(
     "/v1/connections/{connectionId}/sync",
+    access=owner_or("connections:write"),
     operation_id="syncConnection",
     summary="Sync a bank connection now",
     responses=problems(409) | answers(SYNC_SHOWN),
@@ -206,6 +215,7 @@ async def sync(connectionId: str, caller: Caller, request: Request) -> SyncView:
 
 @router.get(
     "/v1/connections/{connectionId}/accounts",
+    access=owner_or("connections:read"),
     operation_id="listBankAccounts",
     summary="List the accounts of a bank connection",
     responses=problems() | page_of(BANK_ACCOUNT_SHOWN),
@@ -222,6 +232,7 @@ async def list_accounts(
 
 @router.post(
     "/v1/connections/{connectionId}/decisions",
+    access=owner_or("connections:write"),
     operation_id="decideBankAccount",
     summary="Say which bank account an undecided one is",
     responses=problems() | answers(BANK_ACCOUNT_SHOWN),
@@ -234,6 +245,7 @@ async def decide_account(connectionId: str, content: Annotated[Decision, DECISIO
 
 @router.get(
     "/v1/bank-accounts/{bankAccountId}/transactions",
+    access=owner_or("connections:read"),
     operation_id="listTransactions",
     summary="List the transactions of a bank account",
     responses=problems() | page_of(TRANSACTION_SHOWN),
@@ -258,6 +270,7 @@ async def list_transactions(
 
 @router.post(
     "/v1/webhooks/teller",
+    access=SIGNED,
     status_code=202,
     operation_id="takeTellerWebhook",
     summary="Teller's webhooks",

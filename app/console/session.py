@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import Request, Response
 
 from app.errors import Forbidden, Unauthenticated
-from app.identity.principal import Principal, authenticator, authorize
+from app.identity.authenticator import authenticator
+from app.identity.principal import Principal, authorize
 
 COOKIE: Final = "satchel_console"
 _LASTS: Final = 12 * 60 * 60

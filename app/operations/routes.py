@@ -4,20 +4,22 @@ from datetime import datetime
 from typing import Any, Final
 
 import pymongo
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pymongo.errors import PyMongoError
 
 from app import migrations
 from app.database import client
 from app.errors import NotFound, Unavailable
-from app.identity.principal import Caller, authorize
+from app.identity.access import ADMIN, PUBLIC, Access
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.jobs import UNREADABLE
 from app.operations.views import IndexReport, IntegrityReport, JobView, RelationView, ScanView, relation_views
 from app.relations.receipts import Receipt, receipt_of
 from app.web.observability import metrics
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, SCAN_SHOWN, answers
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from indexes import sync
 from models.base import Raw, now, parse_id
 from models.clock import CLOCK
@@ -26,10 +28,16 @@ from models.integrity import IntegrityScan
 from models.job import Job
 
 _READY: Final = {"status": "ready", "missingIndexes": [], "pendingSteps": [], "clockAheadSeconds": 0.003}
-router = APIRouter(route_class=StrictRoute, tags=["Operation"])
+router = Router(tags=["Operation"])
 
 
-@router.get("/livez", operation_id="isAlive", summary="Is the process alive", responses=answers({"status": "alive"}))
+@router.get(
+    "/livez",
+    access=PUBLIC,
+    operation_id="isAlive",
+    summary="Is the process alive",
+    responses=answers({"status": "alive"}),
+)
 async def livez() -> dict[str, str]:
     """Never touches the database."""
     return {"status": "alive"}
@@ -37,6 +45,7 @@ async def livez() -> dict[str, str]:
 
 @router.get(
     "/readyz",
+    access=PUBLIC,
     operation_id="isReady",
     summary="Can requests be served",
     responses=answers({"status": "ready", "missingIndexes": [], "pendingSteps": [], "clockAheadSeconds": 0.003})
@@ -65,7 +74,7 @@ async def readyz(request: Request) -> dict[str, Any]:
     return {"status": "ready", **found, "clockAheadSeconds": round(CLOCK.ahead(), 3)}
 
 
-@router.get("/metrics", operation_id="getMetrics", summary="Measurements", response_class=Response)
+@router.get("/metrics", access=PUBLIC, operation_id="getMetrics", summary="Measurements", response_class=Response)
 async def get_metrics() -> Response:
     """In Prometheus' text format."""
     body, media_type = metrics()
@@ -74,6 +83,7 @@ async def get_metrics() -> Response:
 
 @router.get(
     "/v1/admin/indexes",
+    access=ADMIN,
     operation_id="getIndexes",
     summary="Indexes that differ",
     responses=problems() | answers({"drift": []}),
@@ -87,6 +97,7 @@ async def get_indexes(caller: Caller, request: Request) -> IndexReport:
 
 @router.get(
     "/v1/admin/relations",
+    access=ADMIN,
     operation_id="getRelations",
     summary="The relations",
     responses=problems() | answers([RELATION_SHOWN]),
@@ -99,6 +110,7 @@ async def get_relations(caller: Caller) -> list[RelationView]:
 
 @router.get(
     "/v1/admin/integrity",
+    access=ADMIN,
     operation_id="getIntegrity",
     summary="The last integrity audit",
     responses=problems() | answers({"scans": [SCAN_SHOWN]}),
@@ -113,7 +125,11 @@ async def get_integrity(caller: Caller) -> IntegrityReport:
 
 
 @router.get(
-    "/v1/admin/jobs", operation_id="listJobs", summary="Background jobs", responses=problems() | answers([JOB_SHOWN])
+    "/v1/admin/jobs",
+    access=ADMIN,
+    operation_id="listJobs",
+    summary="Background jobs",
+    responses=problems() | answers([JOB_SHOWN]),
 )
 async def list_jobs(caller: Caller) -> list[JobView]:
     """Those that are due first, at most 200."""
@@ -124,6 +140,7 @@ async def list_jobs(caller: Caller) -> list[JobView]:
 
 @router.get(
     "/v1/admin/jobs/{jobId}",
+    access=ADMIN,
     operation_id="getJob",
     summary="A background job",
     responses=problems() | answers(JOB_SHOWN),
@@ -151,6 +168,7 @@ def _shown(row: Raw) -> JobView:
 
 @router.get(
     "/v1/admin/deletions/{deletionId}",
+    access=ADMIN,
     operation_id="getDeletion",
     summary="The receipt of a deletion",
     responses=problems() | answers(RECEIPT_SHOWN),
@@ -166,6 +184,7 @@ async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
 
 @router.get(
     "/v1/deletions/{deletionId}",
+    access=Access(owner=True, any_key=True, people="the user or API key that asked for the deletion"),
     operation_id="getOwnDeletion",
     summary="The receipt of a deletion that the caller asked for",
     responses=problems() | answers(RECEIPT_SHOWN),

@@ -9,7 +9,8 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.identity.principal import Principal, refuse_admin, speaks_for_admins
+from app.identity.caller import refuse_admin, speaks_for_admins
+from app.identity.principal import Principal
 from app.relations.delete import delete_root
 from app.relations.leases import leases
 from app.relations.plan import Plan

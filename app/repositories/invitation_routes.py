@@ -4,9 +4,11 @@ from functools import partial
 from typing import Annotated
 
 from bson import ObjectId
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 
-from app.identity.principal import Caller, authorize
+from app.identity.access import SELF, Access
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.repositories.invitations import accept, accepted, decline
 from app.repositories.projects import find_project
 from app.repositories.views import InvitationToMe, OpenInvitation, ProjectView
@@ -15,18 +17,19 @@ from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import INVITATION_SHOWN, INVITED_SHOWN, PROJECT_SHOWN, answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.base import Raw, parse_id
 from models.invitation import Invitation
 from models.living import only_living
 from models.project import Project
 
-router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["Projects"])
+router = Router(prefix="/v1", tags=["Projects"])
 ProjectId = Annotated[str, Path(description="Of the project that invites.")]
 
 
 @router.get(
     "/users/me/invitations",
+    access=SELF,
     operation_id="listMyInvitations",
     summary="List the invitations that I may accept",
     responses=problems() | page_of(INVITATION_SHOWN),
@@ -53,6 +56,7 @@ def _to_me(row: Raw, project: Raw) -> InvitationToMe:
 
 @router.post(
     "/users/me/invitations/{projectId}/accept",
+    access=SELF,
     operation_id="acceptInvitation",
     summary="Accept an invitation into a project",
     responses=problems(409) | answers(PROJECT_SHOWN),
@@ -72,6 +76,7 @@ async def accept_mine(projectId: ProjectId, caller: Caller, claim: IdempotencyCl
 
 @router.delete(
     "/users/me/invitations/{projectId}",
+    access=SELF,
     status_code=204,
     operation_id="declineInvitation",
     summary="Decline an invitation into a project",
@@ -90,6 +95,7 @@ async def decline_mine(projectId: ProjectId, caller: Caller, claim: IdempotencyC
 
 @router.get(
     "/projects/{projectId}/invitations",
+    access=Access("projects:read", owner=True, people="the project's admins"),
     operation_id="listInvitations",
     summary="List whom a project has invited",
     responses=problems() | page_of(INVITED_SHOWN),

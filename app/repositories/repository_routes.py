@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.errors import NotFound, Unavailable
-from app.identity.principal import Caller
+from app.identity.access import PROJECT_ADMINS, PROJECT_MEMBERS, SIGNED
+from app.identity.caller import Caller
 from app.outside.keyring import keyring_of
 from app.outside.signatures import Signed
 from app.relations.receipts import Receipt, Started, delete_and_answer, deleted
@@ -44,12 +45,12 @@ from app.web.openapi.patch_bodies import answer_component, patches
 from app.web.paging import Cursor, Limit, Page, page
 from app.web.patches import patch_kind, patched
 from app.web.preconditions import conditional, request_precondition, require
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.base import parse_id
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import EventStatus, WebhookEvent
 
-router = APIRouter(route_class=StrictRoute, tags=["Repositories"])
+router = Router(tags=["Repositories"])
 _PATH = "/v1/projects/{projectId}/repository"
 _MISMATCH = mismatch_of(answer_component("RepositoryConnectionCurrent", CurrentInfo))
 
@@ -61,6 +62,7 @@ async def _find(caller: Caller, scope: str, project: str, *, write: bool = False
 
 @router.get(
     _PATH,
+    access=PROJECT_MEMBERS,
     operation_id="getRepository",
     summary="Get a project's repository connection",
     responses=problems() | answers(REPOSITORY_SHOWN) | NOT_MODIFIED,
@@ -75,6 +77,7 @@ async def get(projectId: str, caller: Caller, request: Request, response: Respon
 
 @router.put(
     _PATH,
+    access=PROJECT_ADMINS,
     operation_id="putRepository",
     summary="Connect a project to its repository",
     responses=problems(409)
@@ -106,6 +109,7 @@ async def put(
 
 @router.patch(
     _PATH,
+    access=PROJECT_ADMINS,
     operation_id="patchRepository",
     summary="Deactivate a repository connection, or activate it again",
     responses=PATCHED | _MISMATCH | answers(REPOSITORY_SHOWN),
@@ -151,6 +155,7 @@ async def _patched(found: RepositoryConnection, claim: Claim | None, request: Re
 
 @router.delete(
     _PATH,
+    access=PROJECT_ADMINS,
     operation_id="deleteRepository",
     summary="Disconnect a project from its repository",
     responses=deleted("sweeps its events", RECEIPT_SHOWN),
@@ -166,6 +171,7 @@ async def delete(projectId: str, caller: Caller, request: Request, response: Res
 
 @router.get(
     f"{_PATH}/health",
+    access=PROJECT_MEMBERS,
     operation_id="getRepositoryHealth",
     summary="How a connection is",
     responses=problems() | answers(HEALTH_SHOWN),
@@ -177,6 +183,7 @@ async def health(projectId: str, caller: Caller) -> HealthView:
 
 @router.post(
     f"{_PATH}/rotate-secret",
+    access=PROJECT_ADMINS,
     operation_id="rotateRepositorySecret",
     summary="Give the webhook a fresh secret",
     responses=problems(409) | answers(HEALTH_SHOWN),
@@ -195,6 +202,7 @@ async def rotate(projectId: str, caller: Caller, claim: IdempotencyClaim, reques
 
 @router.get(
     f"{_PATH}/events",
+    access=PROJECT_MEMBERS,
     operation_id="listWebhookEvents",
     summary="List webhook deliveries",
     responses=problems() | page_of(EVENT_SHOWN),
@@ -217,6 +225,7 @@ async def list_events(
 
 @router.post(
     f"{_PATH}/events/{{eventId}}/redeliver",
+    access=PROJECT_ADMINS,
     operation_id="redeliverWebhookEvent",
     summary="Process a webhook delivery once more",
     responses=problems(409) | answers(EVENT_SHOWN),
@@ -239,6 +248,7 @@ def _event_view(event: WebhookEvent, payload: bool) -> EventView:
 
 @router.post(
     "/v1/webhooks/{service}/{connectionId}",
+    access=SIGNED,
     status_code=202,
     operation_id="takeWebhook",
     summary="Webhooks of GitHub, GitLab and Bitbucket",

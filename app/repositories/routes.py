@@ -4,10 +4,12 @@ from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.errors import NotFound
-from app.identity.principal import Caller, Principal
+from app.identity.access import PROJECT_ADMINS, PROJECT_MEMBERS, Access
+from app.identity.caller import Caller
+from app.identity.principal import Principal
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
 from app.repositories.invitations import Placed, find_offer, place_member
@@ -36,16 +38,21 @@ from app.web.openapi.examples import (
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.base import parse_id
 from models.living import only_living
 from models.project import Member, Project
 
-router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["Projects"])
+router = Router(prefix="/v1/projects", tags=["Projects"])
 
 
 @router.post(
-    "", status_code=201, operation_id="createProject", summary="Create a project", responses=problems(400, 409)
+    "",
+    access=Access("projects:write", owner=True, people="users, who become the project's admin"),
+    status_code=201,
+    operation_id="createProject",
+    summary="Create a project",
+    responses=problems(400, 409),
 )
 async def create(
     content: Annotated[NewProject, PROJECT], caller: Caller, claim: IdempotencyClaim, response: Response
@@ -59,7 +66,13 @@ async def create(
     return ProjectView.model_validate(project)
 
 
-@router.get("", operation_id="listProjects", summary="List projects", responses=problems() | page_of(PROJECT_SHOWN))
+@router.get(
+    "",
+    access=PROJECT_MEMBERS,
+    operation_id="listProjects",
+    summary="List projects",
+    responses=problems() | page_of(PROJECT_SHOWN),
+)
 async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ProjectView]:
     """The newest first; for users who are no admins, those that they are members of."""
     authorize_projects(caller, "projects:read")
@@ -71,6 +84,7 @@ async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None
 
 @router.get(
     "/{projectId}",
+    access=PROJECT_MEMBERS,
     operation_id="getProject",
     summary="Get a project",
     responses=problems() | answers(PROJECT_SHOWN) | NOT_MODIFIED,
@@ -84,6 +98,7 @@ async def get(projectId: str, caller: Caller, request: Request, response: Respon
 
 @router.patch(
     "/{projectId}",
+    access=PROJECT_ADMINS,
     operation_id="patchProject",
     summary="Change a project",
     responses=PATCHED | answers(PROJECT_SHOWN),
@@ -101,6 +116,7 @@ async def patch(
 
 @router.delete(
     "/{projectId}",
+    access=PROJECT_ADMINS,
     operation_id="deleteProject",
     summary="Delete a project, its repository connection and events",
     responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
@@ -121,6 +137,7 @@ async def delete(projectId: str, caller: Caller, request: Request, response: Res
 
 @router.get(
     "/{projectId}/deletion-plan",
+    access=PROJECT_MEMBERS,
     operation_id="planProjectDeletion",
     summary="What deleting a project would do",
     responses=problems() | answers(PLAN_SHOWN),
@@ -133,6 +150,7 @@ async def deletion_plan(projectId: str, caller: Caller) -> DeletionPlan:
 
 @router.get(
     "/{projectId}/members/{userId}",
+    access=PROJECT_MEMBERS,
     operation_id="getMember",
     summary="Get a member of a project",
     responses=problems() | answers(MEMBER_SHOWN),
@@ -145,6 +163,7 @@ async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
 
 @router.put(
     "/{projectId}/members/{userId}",
+    access=PROJECT_ADMINS,
     operation_id="putMember",
     summary="Invite somebody into a project, or change a role",
     responses=problems(409)
@@ -190,6 +209,7 @@ def _member(project: Project, user_id: ObjectId) -> Member:
 
 @router.delete(
     "/{projectId}/members/{userId}",
+    access=PROJECT_ADMINS,
     status_code=204,
     operation_id="deleteMember",
     summary="Take a member out of a project, or an invitation back",

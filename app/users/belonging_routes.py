@@ -3,10 +3,12 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.params import Body
 
-from app.identity.principal import Caller, authorize
+from app.identity.access import owner_or
+from app.identity.caller import Caller
+from app.identity.principal import authorize
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
 from app.users.views import UserView, expand_user
 from app.web.etags import etag
@@ -23,9 +25,9 @@ from app.web.openapi.examples import (
 )
 from app.web.openapi.patch_bodies import patches
 from app.web.preconditions import conditional, request_precondition
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 
-router = APIRouter(prefix="/v1/users/{userId}", route_class=StrictRoute, tags=["Users"])
+router = Router(prefix="/v1/users/{userId}", tags=["Users"])
 
 
 def _routes(
@@ -72,37 +74,34 @@ def _routes(
         response.headers["ETag"] = etag(view.version, view.id)
         return view
 
-    router.add_api_route(
+    router.get(
         path,
-        get,
-        methods=["GET"],
+        access=owner_or("users:read"),
         response_model=view_type,
         operation_id=f"get{title}",
         summary=f"Get a user's {name}",
         description="With its ETag; 304 where the client has this version.",
         responses=problems() | NOT_MODIFIED | answers(shown),
-    )
-    router.add_api_route(
+    )(get)
+    router.put(
         path,
-        put,
-        methods=["PUT"],
+        access=owner_or("users:write"),
         response_model=view_type,
         operation_id=f"put{title}",
         summary=f"Replace a user's {name}",
         description="What is left out goes back to its default. Read-only fields may be sent as they were shown.",
         responses=problems(412),
-    )
-    router.add_api_route(
+    )(put)
+    router.patch(
         path,
-        patch,
-        methods=["PATCH"],
+        access=owner_or("users:write"),
         response_model=view_type,
         operation_id=f"patch{title}",
         summary=f"Change a user's {name}",
         description="By JSON Merge Patch or JSON Patch.",
         responses=PATCHED,
         openapi_extra=patches(belonging.content, *changes),
-    )
+    )(patch)
 
 
 _routes("profile", PROFILE, PROFILE_EXAMPLE, PROFILE_SHOWN, PROFILE_CHANGES)

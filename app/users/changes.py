@@ -10,7 +10,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import joined, transaction
 from app.database.turns import turn
 from app.errors import Forbidden, Invalid, NotFound
-from app.identity.principal import Principal, refuse_admin
+from app.identity.caller import refuse_admin
+from app.identity.principal import Principal
 from app.users.accounts import account_of, check_move
 from app.users.emails import free_email
 from app.users.views import current, user_view

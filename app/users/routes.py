@@ -3,12 +3,14 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import Field
 
 from app.apps.registry import app_registry
 from app.errors import NotFound
-from app.identity.principal import Caller, authorize, may
+from app.identity.access import keys, owner_or
+from app.identity.caller import Caller
+from app.identity.principal import authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
 from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view, receipt_of
@@ -30,7 +32,7 @@ from app.web.openapi.examples import (
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional
-from app.web.routing import StrictRoute
+from app.web.routing import Router
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields
@@ -38,7 +40,7 @@ from models.deletion import Deletion
 from models.living import is_living, only_living
 from models.user import SoughtEmail, User, UserContent
 
-router = APIRouter(prefix="/v1/users", route_class=StrictRoute, tags=["Users"])
+router = Router(prefix="/v1/users", tags=["Users"])
 
 
 class Login(Fields):
@@ -55,7 +57,14 @@ class LoggedIn(Fields):
     activity_id: Annotated[str, Field(description="Id of the `login` activity.")]
 
 
-@router.post("", status_code=201, operation_id="createUser", summary="Create a user", responses=problems(409))
+@router.post(
+    "",
+    access=keys("users:write"),
+    status_code=201,
+    operation_id="createUser",
+    summary="Create a user",
+    responses=problems(409),
+)
 async def create(
     content: Annotated[UserContent, USER], caller: Caller, claim: IdempotencyClaim, response: Response
 ) -> UserView:
@@ -70,7 +79,11 @@ async def create(
 
 
 @router.get(
-    "", operation_id="listUsers", summary="List users, or find one by email", responses=problems() | page_of(USER_SHOWN)
+    "",
+    access=keys("users:read"),
+    operation_id="listUsers",
+    summary="List users, or find one by email",
+    responses=problems() | page_of(USER_SHOWN),
 )
 async def list_users(
     caller: Caller,
@@ -92,6 +105,7 @@ async def list_users(
 
 @router.get(
     "/{userId}",
+    access=owner_or("users:read"),
     operation_id="getUser",
     summary="Get a user",
     responses=problems() | NOT_MODIFIED | answers(USER_SHOWN),
@@ -107,6 +121,7 @@ async def get(userId: str, caller: Caller, request: Request, response: Response)
 
 @router.patch(
     "/{userId}",
+    access=owner_or("users:write", live=True),
     operation_id="patchUser",
     summary="Change a user",
     responses=PATCHED | problems(400),
@@ -123,6 +138,7 @@ async def patch(userId: str, caller: Caller, claim: IdempotencyClaim, request: R
 
 @router.delete(
     "/{userId}",
+    access=owner_or("users:write", live=True),
     operation_id="deleteUser",
     summary="Delete a user and all that belongs to them",
     responses=deleted("sweeps what belonged to them", RECEIPT_SHOWN),
@@ -140,6 +156,7 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
 
 @router.get(
     "/{userId}/deletion",
+    access=owner_or("users:write"),
     operation_id="getUserDeletion",
     summary="How far the deletion of a user is",
     responses=problems() | answers(RECEIPT_SHOWN),
@@ -157,6 +174,7 @@ async def deletion(userId: str, caller: Caller) -> Receipt:
 
 @router.get(
     "/{userId}/deletion-plan",
+    access=owner_or("users:read"),
     operation_id="planUserDeletion",
     summary="What deleting a user would do",
     responses=problems() | answers(PLAN_SHOWN),
@@ -171,6 +189,7 @@ async def deletion_plan(userId: str, caller: Caller) -> DeletionPlan:
 
 @router.get(
     "/{userId}/complete",
+    access=owner_or("users:read"),
     operation_id="getCompleteUser",
     summary="Get a user with profile and preferences",
     responses=problems() | answers(COMPLETE_SHOWN),
@@ -182,7 +201,14 @@ async def get_complete(userId: str, caller: Caller) -> CompleteView:
     return await complete(user_id)
 
 
-@router.post("/{userId}/logins", status_code=201, operation_id="logIn", summary="Note a login", responses=problems(409))
+@router.post(
+    "/{userId}/logins",
+    access=owner_or("data:write"),
+    status_code=201,
+    operation_id="logIn",
+    summary="Note a login",
+    responses=problems(409),
+)
 async def login(
     userId: str,
     body: Annotated[Login, LOGIN],

@@ -15,11 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem
 from app.errors.driver import from_driver
-from app.identity.principal import Principal, authenticate
+from app.identity.access import Access, in_force
+from app.identity.caller import authenticate
+from app.identity.principal import Principal
 from app.web.body import dump_json, refuse_packed
 from app.web.compression import Compressed, choose
 from app.web.observability import log, send_problem
 from app.web.validation.queries import check_query
+from models.user import ADMIN
 
 JSON: Final = b"application/json"
 
@@ -34,15 +37,21 @@ Answer = tuple[int, Headers, bytes]
 class HotRequest:
     """One request of a hot route: path parameters, headers by lower-case name, query, body."""
 
-    __slots__ = ("_known", "_receive", "headers", "method", "path", "scope")
+    __slots__ = ("_known", "_receive", "access", "headers", "method", "path", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, known: Collection[str] | None = None) -> None:
+    def __init__(self, scope: Scope, receive: Receive, access: Access, known: Collection[str] | None = None) -> None:
         self.scope = scope
+        self.access = access
         self._known = known
         self.method: str = scope["method"]
         self.path: Mapping[str, str] = scope["path_params"]
         self.headers = _joined(scope["headers"])
         self._receive = receive
+
+    @property
+    def needs(self) -> str:
+        """The scope that a key needs for the operation."""
+        return self.access.scope or ADMIN
 
     def header(self, name: bytes) -> str | None:
         """A header's value, None where it was not sent."""
@@ -117,6 +126,7 @@ class HotEndpoint:
     Args:
         template: of the path.
         handlers: by method.
+        access: who may call, by method.
         query: the parameters that each method takes, none where it is left out; `ANY_QUERY` lets every one pass.
         aliases: further paths of the same operation, without parameters.
         any_origin: whether pages of every origin in `SATCHEL_WRITE_KEY_ORIGINS` may call it.
@@ -126,6 +136,7 @@ class HotEndpoint:
         self,
         template: str,
         handlers: Mapping[str, Handler],
+        access: Mapping[str, Access],
         query: Mapping[str, Collection[str]] | None = MappingProxyType({}),
         *,
         aliases: Collection[str] = (),
@@ -136,6 +147,8 @@ class HotEndpoint:
         self.any_origin = any_origin
         self.methods: Collection[str] = handlers.keys()
         self._handlers = handlers
+        self.rules = {name: in_force(name, access[method]) for method in handlers if (name := f"{method} {template}")}
+        self._access = access
         self._known = {method: None if query is None else query.get(method, ()) for method in handlers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +158,8 @@ class HotEndpoint:
             self._name_span(scope["method"])
         try:
             handler = self._handler(scope["method"])
-            request = HotRequest(scope, receive, self._known[scope["method"]])
+            method = scope["method"]
+            request = HotRequest(scope, receive, self._access[method], self._known[method])
             status, headers, body = await handler(request)
         except Problem as problem:
             await Compressed(_refusal(problem))(scope, receive, send)

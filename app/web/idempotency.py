@@ -16,7 +16,8 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from app.database import transaction
 from app.errors import InFlight, Invalid, KeyReused
-from app.identity.principal import Caller, Principal
+from app.identity.caller import Caller
+from app.identity.principal import Principal
 from app.identity.rights import held
 from app.web.patches import PatchKind, patch_kind
 from app.web.preconditions import request_precondition

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Final
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.errors import NotFound, Problem, ResultGone
-from app.identity.principal import asks_for_caller, authenticate
+from app.identity.access import Access, in_force
+from app.identity.caller import asks_for_caller, authenticate
 from app.identity.rights import collecting
 from app.web.body import parse_json, refuse_packed
 from app.web.cursors import bind_cursors
@@ -32,7 +33,7 @@ class StrictRequest(Request):
 
 class StrictRoute(APIRoute):
     """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query parameter that it does not
-    declare, or twice: every router of ours is made with it. A subclass with `any_query = True` takes any parameter.
+    declare, or twice: `Router` is made with it. A subclass with `any_query = True` takes any parameter.
 
     The caller is asked for before the body is read: FastAPI by itself reads and parses whatever anybody sends.
     """
@@ -80,3 +81,43 @@ class StrictRoute(APIRoute):
                 raise
 
         return strict
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Router(APIRouter):
+    """Routes that read strictly, each declared with who may call it: `rules` has them by operation, `GET /v1/users`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": StrictRoute, **options})
+        self.rules: dict[str, Access] = {}
+
+    def get(self, path: str, *, access: Access, **options: Any) -> Decorator:  # type: ignore[override]
+        """A route of the method GET."""
+        self._declare("GET", path, access)
+        return super().get(path, **options)
+
+    def post(self, path: str, *, access: Access, **options: Any) -> Decorator:  # type: ignore[override]
+        """A route of the method POST."""
+        self._declare("POST", path, access)
+        return super().post(path, **options)
+
+    def put(self, path: str, *, access: Access, **options: Any) -> Decorator:  # type: ignore[override]
+        """A route of the method PUT."""
+        self._declare("PUT", path, access)
+        return super().put(path, **options)
+
+    def patch(self, path: str, *, access: Access, **options: Any) -> Decorator:  # type: ignore[override]
+        """A route of the method PATCH."""
+        self._declare("PATCH", path, access)
+        return super().patch(path, **options)
+
+    def delete(self, path: str, *, access: Access, **options: Any) -> Decorator:  # type: ignore[override]
+        """A route of the method DELETE."""
+        self._declare("DELETE", path, access)
+        return super().delete(path, **options)
+
+    def _declare(self, method: str, path: str, access: Access) -> None:
+        operation = f"{method} {self.prefix}{path}"
+        self.rules[operation] = in_force(operation, access)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.identity.principal import Authenticator
+from app.identity.authenticator import Authenticator
 from app.identity.tokens import load_tokens
 from app.settings import Settings
 from scripts.bench.data import Plan, fill

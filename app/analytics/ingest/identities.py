@@ -13,7 +13,8 @@ from app.analytics.ingest.intake import Intake
 from app.analytics.ingest.segment import Identity
 from app.database import transaction
 from app.database.turns import Patience
-from app.identity.principal import Principal, may, speaks_for_admins
+from app.identity.caller import speaks_for_admins
+from app.identity.principal import Principal, may
 from app.relations.guards import refer
 from models.base import Raw, now, parse_id
 from models.external_id import ExternalId

@@ -8,6 +8,7 @@ import re
 from typing import Any, Final
 
 from app.errors import NotFound
+from app.identity.access import PUBLIC
 from app.settings import Settings
 from app.web.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
 
@@ -20,9 +21,11 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 def library_endpoints() -> list[HotEndpoint]:
     """The endpoints, for pages of every origin; each library adds parameters of its own."""
     return [
-        HotEndpoint(SETTINGS_PATH, {"GET": _settings}, ANY_QUERY, any_origin=True),
-        HotEndpoint(SOURCE_PATH, {"GET": _source}, ANY_QUERY, aliases=[f"{SOURCE_PATH}/"], any_origin=True),
-        HotEndpoint(METRICS_PATH, {"POST": _metrics}, ANY_QUERY, any_origin=True),
+        HotEndpoint(SETTINGS_PATH, {"GET": _settings}, {"GET": PUBLIC}, ANY_QUERY, any_origin=True),
+        HotEndpoint(
+            SOURCE_PATH, {"GET": _source}, {"GET": PUBLIC}, ANY_QUERY, aliases=[f"{SOURCE_PATH}/"], any_origin=True
+        ),
+        HotEndpoint(METRICS_PATH, {"POST": _metrics}, {"POST": PUBLIC}, ANY_QUERY, any_origin=True),
     ]
 
 

@@ -11,7 +11,9 @@ from app.analytics.ingest.intake import intake
 from app.analytics.ingest.segment import KINDS, MAX_ITEMS, events_of, identities_of
 from app.analytics.ingest.write_keys import is_write_key
 from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated, UnsupportedMediaType
-from app.identity.principal import Principal, authenticator, authorize
+from app.identity.access import keys
+from app.identity.authenticator import authenticator
+from app.identity.principal import Principal, authorize
 from app.web.body import MAX_BODY_BYTES, parse_json
 from app.web.hot import ANY_QUERY, Answer, HotEndpoint, HotRequest, json_answer
 from models.app import is_name
@@ -31,7 +33,9 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 def segment_endpoints() -> list[HotEndpoint]:
     """One endpoint a kind of call."""
     return [
-        HotEndpoint(path, {"POST": _receive}, ANY_QUERY, aliases=aliases, any_origin=True)
+        HotEndpoint(
+            path, {"POST": _receive}, {"POST": keys("events:write")}, ANY_QUERY, aliases=aliases, any_origin=True
+        )
         for path, aliases in ALIASES.items()
     ]
 

@@ -11,7 +11,8 @@ from app.analytics.query.periods import Interval, Period, zone_of
 from app.analytics.query.reader import Filter
 from app.analytics.rollup.slots import SLOT_MS, milliseconds, moment_of
 from app.errors import Invalid
-from app.identity.principal import Caller, Principal, authorize
+from app.identity.caller import Caller
+from app.identity.principal import Principal, authorize
 from app.relations.leases import leases
 from app.web.validation.queries import check_span
 from models.analytics import EventCategory, EventName

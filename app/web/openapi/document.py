@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from app.identity import access
+from app.identity.access import Rules
 from app.web.openapi.answers import (
     ETAG,
     IF_MATCH,
@@ -39,11 +39,12 @@ _MISMATCH: Final[dict[str, Any]] = {
 _OPEN: Final = ("/livez", "/readyz", "/metrics", "/.well-known/jwks.json")
 
 
-def describe(app: FastAPI, hot: Mapping[str, Any], schemas_of_hot: Mapping[str, Any]) -> dict[str, Any]:
+def describe(app: FastAPI, rules: Rules, hot: Mapping[str, Any], schemas_of_hot: Mapping[str, Any]) -> dict[str, Any]:
     """The OpenAPI document, made once.
 
     Args:
         app: the application.
+        rules: who may call what.
         hot: the operations that FastAPI does not see, by path.
         schemas_of_hot: the schemas that these name.
     """
@@ -62,7 +63,7 @@ def describe(app: FastAPI, hot: Mapping[str, Any], schemas_of_hot: Mapping[str, 
         _mend(document)
         _type_mismatches(document)
         _complete_examples(document)
-        access.describe(document)
+        rules.describe(document)
         app.openapi_schema = document
     return app.openapi_schema
 

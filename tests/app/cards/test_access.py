@@ -4,11 +4,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.identity.access import ACCESS
+from app.main import declared_rules
 from models import DOCUMENTS
 from tests.app.cards.rules import ACCOUNT_RULES, READ, WRITE, request_of
 from tests.cast import Cast, Programme, programme_of
 from tests.harness import Api, Caller
+
+ACCESS = declared_rules()
 
 ABOUT_ONE = [route for route in ACCOUNT_RULES if "{accountId}" in route]
 SCOPES = ["users:read", "users:write", "sessions:write", "data:read", "data:write", "events:write", READ, WRITE]

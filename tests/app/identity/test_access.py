@@ -12,8 +12,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.identity.access import ACCESS
-from app.main import create_app
+from app.main import create_app, declared_rules
 from app.settings import Settings
 from models import AuthIdentity, Budget, Invitation, RefreshToken, User
 from models.api_key import APP_SCOPES
@@ -25,6 +24,8 @@ from tests.app.connections import test_access as bank
 from tests.app.repositories import test_access as git
 from tests.cast import Cast
 from tests.harness import Api, Caller
+
+ACCESS = declared_rules()
 
 _METHODS = ("get", "put", "post", "patch", "delete")
 MERGE = {"Content-Type": "application/merge-patch+json"}

@@ -6,16 +6,21 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from fastapi import APIRouter
 
-from app.identity.access import ACCESS, AccessError, check
-from app.main import create_app
+from app import main
+from app.identity.access import AccessError, Rules
+from app.main import create_app, declared_rules
 from app.settings import Settings
+from app.web.routing import Router
 from models.api_key import APP_SCOPES
 from models.base import now
 from models.refresh_token import RefreshToken
 from tests.app.identity.test_access import MERGE
 from tests.cast import APP, Cast
 from tests.harness import Api, Caller
+
+ACCESS = declared_rules()
 
 BEYOND = sorted(
     name
@@ -78,17 +83,31 @@ async def test_a_session_at_an_app_sees_the_sessions_at_that_app_alone(cast: Cas
     assert (await (await minted(cast, api)).get("/v1/auth/sessions")).status_code == 403
 
 
-def test_an_operation_without_a_rule_ends_the_program_at_its_start(
-    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_operation_without_a_rule_ends_the_program_at_its_start() -> None:
     for name in ("GET /v1/users/{userId}", "PUT /v1/users/{userId}/apps/{appId}/data/{dataKey}", "POST /v1/batch"):
         rules = {each: rule for each, rule in ACCESS.items() if each != name}
-        monkeypatch.setattr("app.identity.access.ACCESS", rules)
         with pytest.raises(AccessError, match=re.escape(name)):
-            create_app(base_settings)
+            Rules(rules, ACCESS)
+
+
+def test_a_route_that_is_not_declared_by_a_router_of_ours_ends_the_program_at_its_start(
+    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = APIRouter()
+    plain.get("/v1/bare")(lambda: None)
+    monkeypatch.setattr(main, "ROUTERS", (*main.ROUTERS, plain))
+    with pytest.raises(AccessError, match="GET /v1/bare"):
+        create_app(base_settings)
+
+
+def test_a_route_of_ours_cannot_be_declared_without_a_rule() -> None:
+    with pytest.raises(TypeError, match="access"):
+        Router().get("/v1/bare")  # type: ignore[call-arg]
 
 
 def test_pages_need_no_rule_and_what_looks_like_one_does() -> None:
-    check(["GET /console/live", "GET /docs", "GET /docs/static/{name}", "GET /openapi.json"])
+    assert (
+        Rules({}, ["GET /console/live", "GET /docs", "GET /docs/static/{name}", "GET /openapi.json"]).by_operation == {}
+    )
     with pytest.raises(AccessError, match="GET /consoles, GET /docsx"):
-        check(["GET /consoles", "GET /docsx"])
+        Rules({}, ["GET /consoles", "GET /docsx"])

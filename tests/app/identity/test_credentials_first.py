@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.identity.principal import Authenticator
+from app.identity.authenticator import Authenticator
 from tests.app.identity.test_access import RULES, WRITE_KEYS, request_of
 from tests.cast import Cast
 from tests.harness import Api

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 from pymongo.monitoring import CommandStartedEvent
 
-from app.identity.access import ACCESS
+from app.main import declared_rules
 from app.settings import Settings
 from models import RefreshToken, User
 from models.bank_account import BankAccount
@@ -19,6 +19,8 @@ from tests.app.repositories import test_access as git
 from tests.cast import Cast, Programme
 from tests.explain import QueryRecorder
 from tests.harness import Api, Caller, in_request, serve
+
+ACCESS = declared_rules()
 
 EVERYBODYS = ("POST /v1/projects", "GET /v1/projects", "POST /v1/analytics/events")
 OWNERS = sorted(

@@ -6,7 +6,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.identity.access import ACCESS
+from app.main import declared_rules
 from models import ApiKey, User
 from models.api_key import APP_SCOPES, hash_key
 from tests.app.identity.test_access import LASTING
@@ -15,6 +15,8 @@ from tests.app.identity.test_spared_admins import GRANTS, REFUSED
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.harness import Api, Caller
+
+ACCESS = declared_rules()
 
 FIXTURES = (no_hosts, person, places)
 WRITES = sorted(

@@ -10,8 +10,8 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.identity.access import ACCESS
 from app.identity.rights import collecting, confirm, held, hold, settle
+from app.main import declared_rules
 from app.repositories import connect
 from models import ApiKey, AuthIdentity, Invitation, PhoneOtp, RefreshToken, User
 from models.api_key import hash_key
@@ -23,6 +23,8 @@ from tests.app.identity.test_grants import signed_in
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.harness import Api, Caller
+
+ACCESS = declared_rules()
 
 ADMINS = sorted(name for name, access in ACCESS.items() if access.scope == "admin" and not name.startswith("GET "))
 CONNECTION = {"provider": "sandbox", "institution": "B", "label": "l", "accessToken": "sandbox-token-1"}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.identity import principal
-from app.identity.access import ACCESS
+from app.identity import caller as caller_module
+from app.main import declared_rules
 from models import User
 from models.base import Raw
 from models.person import IdentityJoin
@@ -15,6 +15,8 @@ from tests.app.identity.test_access import ALL_SCOPES, asked, everything_of
 from tests.app.identity.test_grants import signed_in
 from tests.cast import Cast
 from tests.harness import Api, Caller
+
+ACCESS = declared_rules()
 
 GRANTS = pytest.mark.parametrize("grant", [{"role": "admin"}, {"roles": ["user", "admin"]}], ids=["role", "roles"])
 WRITES = sorted(
@@ -119,13 +121,13 @@ async def test_who_becomes_an_admin_while_the_request_is_under_way_is_spared(
     cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
     user_id = ObjectId(await person(cast))
-    look = principal.spare_admins
+    look = caller_module.spare_admins
 
     async def and_then_granted(caller: Any, looked_at: Any) -> None:
         await look(caller, looked_at)
         await User.raw().update_one({"_id": user_id}, {"$set": {"role": "admin"}})
 
-    monkeypatch.setattr(principal, "spare_admins", and_then_granted)
+    monkeypatch.setattr(caller_module, "spare_admins", and_then_granted)
     refused = await send(await every_scope(api), route, str(user_id))
     assert (refused.status_code, refused.json()["detail"]) == (403, REFUSED)
     row = await User.raw().find_one({"_id": user_id})

@@ -7,7 +7,8 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.identity.access import ACCESS, PROJECT_ADMINS
+from app.identity.access import PROJECT_ADMINS
+from app.main import declared_rules
 from models import User
 from models.base import now
 from models.project import Project
@@ -18,6 +19,8 @@ from tests.app.identity.test_rights import BODIES, REPOSITORY, by_id, everything
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.harness import Api, Caller
+
+ACCESS = declared_rules()
 
 ROUTES = sorted(
     name
