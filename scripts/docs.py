@@ -18,10 +18,11 @@ from app.settings import Settings
 from indexes.definitions import INDEXES, OURS, OURS_CARDS, SEED, SEED_001, Index
 from models.base import Stored
 from models.relations import RELATIONS
+from scripts.rooms import rooms_diagram
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
-BEGIN: Final = "<!-- relations:begin -->"
-END: Final = "<!-- relations:end -->"
+_DIAGRAMS: Final = ("rooms", "relations")
+"""What `docs/architecture.md` holds between markers, `<!-- rooms:begin -->` and `<!-- rooms:end -->`."""
 _WRITTEN_BY: Final = "Written by `python -m scripts docs`; change the code, not this page."
 _INDEX_HEAD: Final = ("index", "options", "list", "serves")
 _KINDS: Final = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
@@ -101,18 +102,31 @@ def indexes_page() -> str:
 
 
 def architecture_page() -> str:
-    """`docs/architecture.md` with the diagram of the relations between its markers; the rest is as it stands.
+    """`docs/architecture.md` with each diagram between its markers; the rest is as it stands.
 
     Raises:
         ValueError: the page lacks the markers.
     """
     path = DOCS / "architecture.md"
-    text = path.read_text() if path.exists() else f"# Architecture\n\n{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"docs/{path.name} lacks the markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{relations_diagram()}\n{END}{after}"
+    text = path.read_text() if path.exists() else "# Architecture\n\n" + "\n\n".join(map(between, _DIAGRAMS)) + "\n"
+    for name, diagram in zip(_DIAGRAMS, (rooms_diagram(), relations_diagram()), strict=True):
+        begin, end = markers(name)
+        before, found, rest = text.partition(begin)
+        _, also, after = rest.partition(end)
+        if not found or not also:
+            raise ValueError(f"docs/{path.name} lacks the markers {begin} and {end}")
+        text = before + between(name, diagram) + after
+    return text
+
+
+def between(name: str, diagram: str = "") -> str:
+    """A diagram between the markers of its name."""
+    return "\n".join((markers(name)[0], diagram, markers(name)[1]))
+
+
+def markers(name: str) -> tuple[str, str]:
+    """What stands before and behind a diagram."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
 
 def relations_diagram() -> str:

@@ -21,6 +21,7 @@ from models.base import Stored
 from models.day import DayOfApp
 from models.owned import OneToOne, OwnedByUser
 from models.relations import EXEMPT, RELATIONS, Insert
+from scripts.rooms import imports_of, reached, room_graph, sources
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("app", "indexes", "models", "scripts")
@@ -36,7 +37,7 @@ LAYERS = [
     {"app.settings"},
     {"app.errors"},
     {"app.identity.access", "app.web.validation", "app.web.body", "app.web.etags", "app.web.openapi.patch_bodies"}
-    | {"app.database.turns", "app.outside.addresses", "app.identity.rights", "app.jobs.bell", "app.outside.places"},
+    | {"app.database.turns", "app.outside.addresses", "app.database.rights", "app.jobs.bell", "app.outside.places"},
     {"app.web.observability"},
     {"app.database"},
     {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head", "app.web.hosts"}
@@ -50,24 +51,6 @@ LAYERS = [
 ]  # fmt: skip
 """The floors, the lowest first. A module stands where the longest of its names does that stands here."""
 LONGEST = 400
-
-
-def sources() -> dict[str, ast.Module]:
-    """Module name -> its syntax tree."""
-    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
-    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths}
-    return {name: ast.parse(path.read_text()) for path, name in names.items()}
-
-
-def imports_of(tree: ast.Module) -> set[str]:
-    """What a module imports of ours, functions' own imports among them."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name for name in found if name.split(".")[0] in ROOMS}
 
 
 SOURCES = sources()
@@ -131,6 +114,18 @@ def test_no_room_is_crowded() -> None:
         if folder.is_dir() and (count := len([*folder.glob("*.py")]) - 1) > MOST_MODULES
     }
     assert crowded == {}
+
+
+def test_no_room_imports_itself_in_a_circle() -> None:
+    graph = room_graph()
+    assert len(graph) > len(DOMAINS)
+    circles = [
+        (room, named)
+        for room, others in graph.items()
+        for named in others
+        if room in reached(graph, named) or named == room
+    ]
+    assert circles == []
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:

@@ -11,6 +11,7 @@ from indexes.definitions import INDEXES
 from models.relations import RELATIONS
 from scripts import docs
 from scripts.cli import app
+from scripts.rooms import rooms_diagram
 
 PAGES = docs.pages()
 
@@ -54,15 +55,15 @@ def test_the_diagram_has_a_line_for_each_relation():
 def test_a_page_that_is_out_of_date_fails_the_check_and_is_written_without_it(tmp_path, monkeypatch):
     monkeypatch.setattr(docs, "DOCS", tmp_path)
     architecture = tmp_path / "architecture.md"
-    architecture.write_text(f"# Ours\n\nbefore\n{docs.BEGIN}\nold\n{docs.END}\nafter\n")
+    old = "\n".join(docs.between(name, "old") for name in ("rooms", "relations"))
+    architecture.write_text(f"# Ours\n\nbefore\n{old}\nafter\n")
     run = CliRunner().invoke
     assert run(app, ["docs", "--check"]).exit_code == 1
     assert not (tmp_path / "settings.md").exists()
     assert run(app, ["docs"]).exit_code == 0
     assert run(app, ["docs", "--check"]).exit_code == 0
-    assert architecture.read_text() == (
-        f"# Ours\n\nbefore\n{docs.BEGIN}\n{docs.relations_diagram()}\n{docs.END}\nafter\n"
-    )
+    drawn = docs.between("rooms", rooms_diagram()) + "\n" + docs.between("relations", docs.relations_diagram())
+    assert architecture.read_text() == f"# Ours\n\nbefore\n{drawn}\nafter\n"
 
 
 def test_an_architecture_page_without_markers_is_left_alone(tmp_path, monkeypatch):

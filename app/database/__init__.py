@@ -20,10 +20,10 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.database.clock import DatabaseClock, measure
+from app.database.rights import confirm, held, settle
 from app.database.turns import Patience, turn
 from app.errors import Unavailable
 from app.errors.driver import from_driver
-from app.identity.rights import confirm, held, settle
 from app.settings import Settings
 from app.web.etags import load_epoch
 from app.web.observability import log
@@ -120,7 +120,7 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
 
     `work` may be run several times: it reads again what it depends on, and has no effect but
     its writes. What is to follow the commit stands behind this call, never in `work`. The
-    rights of a request (`app.identity.rights`) are looked at in its transaction first. Who
+    rights of a request (`app.database.rights`) are looked at in its transaction first. Who
     loses against another transaction stands in line with the others of this process who have,
     and pauses a moment, so that a crowd gets on one after another.
 

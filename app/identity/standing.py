@@ -7,8 +7,8 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.database.rights import hold
 from app.errors import Forbidden, Unauthenticated
-from app.identity.rights import hold
 from models.api_key import ApiKey
 from models.base import Raw, Session, Stored, now
 from models.refresh_token import RefreshToken

@@ -1,6 +1,6 @@
 """Deletion, one path for every size: a commit point, a sweep, and a later sweep for what was under way meanwhile.
 
-The protocol, and why it leaves no orphan, is told in docs/architecture.md.
+The protocol, and why it leaves no orphan, is told in docs/guarantees.md.
 """
 
 import time

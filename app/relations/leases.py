@@ -1,4 +1,4 @@
-"""Leases: leave to insert children of a parent for a few seconds after it was seen to exist (docs/architecture.md)."""
+"""Leases: leave to insert children of a parent for a few seconds after it was seen to exist (docs/guarantees.md)."""
 
 import asyncio
 import time

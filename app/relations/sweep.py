@@ -1,6 +1,6 @@
 """The sweep: what hangs off a deleted root goes in batches, level by level, and can be resumed at any point.
 
-The protocol, and why it leaves no orphan, is told in docs/architecture.md.
+The protocol, and why it leaves no orphan, is told in docs/guarantees.md.
 """
 
 import asyncio

@@ -8,10 +8,10 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
+from app.database.rights import hold
 from app.database.turns import turn
 from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted
 from app.identity.principal import Principal, authorize
-from app.identity.rights import hold
 from app.identity.standing import touch
 from app.relations.guards import refer
 from app.repositories.views import NewProject, ProjectChange, ProjectView

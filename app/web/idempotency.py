@@ -15,10 +15,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from app.database import transaction
+from app.database.rights import held
 from app.errors import InFlight, Invalid, KeyReused
 from app.identity.caller import Caller
 from app.identity.principal import Principal
-from app.identity.rights import held
 from app.web.patches import PatchKind, patch_kind
 from app.web.preconditions import request_precondition
 from app.web.routing import REPEATS

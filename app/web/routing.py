@@ -8,10 +8,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.database.rights import collecting
 from app.errors import NotFound, Problem, ResultGone
 from app.identity.access import Access, in_force
 from app.identity.caller import asks_for_caller, authenticate
-from app.identity.rights import collecting
 from app.web.body import parse_json, refuse_packed
 from app.web.cursors import bind_cursors
 from app.web.validation.queries import check_query, query_names

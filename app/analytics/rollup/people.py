@@ -78,7 +78,7 @@ async def number_people(keys: Iterable[str], following: int, session: AsyncClien
 
 
 async def guard_users(users: Iterable[ObjectId], session: AsyncClientSession) -> set[ObjectId]:
-    """Those of these users who are there, their guards counted up (docs/architecture.md, Deletion)."""
+    """Those of these users who are there, their guards counted up (docs/guarantees.md, Deletion)."""
     wanted = list(set(users))
     if not wanted:
         return set()

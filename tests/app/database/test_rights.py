@@ -10,7 +10,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.identity.rights import collecting, confirm, held, hold, settle
+from app.database.rights import collecting, confirm, held, hold, settle
 from app.main import declared_rules
 from app.repositories import connect
 from models import ApiKey, AuthIdentity, Invitation, PhoneOtp, RefreshToken, User
