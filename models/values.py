@@ -14,7 +14,7 @@ Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 MAX_DEPTH = 64
 MAX_METADATA_BYTES = 16 * 1024
 MAX_EVENT_BYTES = 32 * 1024
-_LEAST, _MOST = -(2**63), 2**63 - 1
+LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER = b"0" * 19
 _REF = "$ref"
@@ -140,7 +140,7 @@ def _scalar_fault(value: object) -> _Fault | None:
         return _text_fault(value)
     if isinstance(value, float):
         return None if math.isfinite(value) else _Fault("not_finite", "NaN and Infinity are not JSON")
-    if isinstance(value, int) and not _LEAST <= value <= _MOST:
+    if isinstance(value, int) and not LEAST_INTEGER <= value <= MOST_INTEGER:
         return _Fault("integer_too_large", "an integer must fit 64 bits with sign")
     return None
 

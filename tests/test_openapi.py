@@ -24,6 +24,7 @@ OPERATIONS_OF_PATCHES = {
     "move": {"op", "path", "from"},
     "copy": {"op", "path", "from"},
     "test": {"op", "path", "value"},
+    "increment": {"op", "path", "value"},
 }
 LEFT_OUT = {
     "AppDataEnvelope": {"value", "expiresAt"},

@@ -1,5 +1,6 @@
-"""The two ways to patch a document: JSON Merge Patch (RFC 7396) and JSON Patch (RFC 6902)."""
+"""The two ways to patch a document: JSON Merge Patch (RFC 7396), and JSON Patch (RFC 6902) with `increment`."""
 
+import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, TypeVar, cast
@@ -13,7 +14,7 @@ from app.errors import Invalid, PatchTestFailed, TooLarge, UnsupportedMediaType
 from app.web.body import MAX_BODY_BYTES
 from app.web.validation.errors import validation_problem
 from models.base import Fields, stored_name
-from models.values import MAX_DEPTH, Json
+from models.values import LEAST_INTEGER, MAX_DEPTH, MOST_INTEGER, Json
 
 C = TypeVar("C", bound=Fields)
 _MAX_OPERATIONS: Final = 1000
@@ -152,6 +153,8 @@ def _found(document: Json, operation: dict[str, Any], name: str, pointer: str) -
 
 
 def _operation(document: Json, operation: dict[str, Any], pointer: str) -> Json:
+    if operation.get("op") == "increment":
+        return _increment(document, operation, pointer)
     try:
         if operation.get("op") == "test":
             _test(document, operation, pointer)
@@ -163,6 +166,51 @@ def _operation(document: Json, operation: dict[str, Any], pointer: str) -> Json:
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError):
         raise Invalid.field(pointer, "malformed", "the operation is malformed") from None
     return result
+
+
+def _increment(document: Json, operation: dict[str, Any], pointer: str) -> Json:
+    """Add to a number: our one extension of JSON Patch. A member that is not there begins as what is added."""
+    found = _found(document, operation, "path", pointer)
+    amount: Any = operation.get("value")
+    if not _is_number(amount):
+        raise Invalid.field(f"{pointer}/value", "wrong_type", "`value` must be a number")
+    if found is not _NOTHING and not _is_number(found):
+        raise Invalid.field(pointer, "not_applicable", "what stands at `path` is no number")
+    total = amount if found is _NOTHING else _sum(found, amount, pointer)
+    put: Any = {"op": "add" if found is _NOTHING else "replace", "path": operation["path"], "value": total}
+    if found is _NOTHING and not _is_member(document, operation["path"]):
+        raise Invalid.field(pointer, "not_applicable", "the place is not there")
+    return _operation(document, put, pointer)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_member(document: Json, path: str) -> bool:
+    """Whether a path that leads to nothing names a member that an object could have."""
+    try:
+        holder, _ = jsonpointer.JsonPointer(path).to_last(document)
+    except (jsonpointer.JsonPointerException, KeyError, TypeError, ValueError):
+        return False
+    return isinstance(holder, dict)
+
+
+def _sum(one: float, other: float, pointer: str) -> float:
+    """The exact sum of two integers, or that of two doubles, to which an integer must be equal.
+
+    Raises:
+        Invalid: it is beyond what a value may hold.
+    """
+    if isinstance(one, int) and isinstance(other, int):
+        if not LEAST_INTEGER <= one + other <= MOST_INTEGER:
+            raise Invalid.field(pointer, "integer_too_large", "the sum does not fit 64 bits with sign")
+        return one + other
+    if float(one) != one or float(other) != other:
+        raise Invalid.field(pointer, "out_of_range", "the integer is not exact as a double, which the other number is")
+    if not math.isfinite(total := float(one) + float(other)):
+        raise Invalid.field(pointer, "not_finite", "the sum is beyond what a double holds")
+    return total
 
 
 def _test(document: Json, operation: dict[str, Any], pointer: str) -> None:

@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 
 _POINTER: Final[Schema] = {"type": "string", "format": "json-pointer", "description": "RFC 6901."}
 _VALUE: Final[Schema] = {"description": "Any JSON value."}
+_NUMBER: Final[Schema] = {"type": "number", "description": "What is added; an integer or a double."}
 _OPERATIONS: Final[Mapping[str, tuple[str, str]]] = {
     "add": ("Put a value in; an element of an array moves those behind it.", "value"),
     "remove": ("Take a value away.", ""),
@@ -23,6 +24,10 @@ _OPERATIONS: Final[Mapping[str, tuple[str, str]]] = {
     "move": ("Take a value away from one place and put it into another.", "from"),
     "copy": ("Put the value of one place into another.", "from"),
     "test": ("Go on only if the value is this one; else 409 `patch_test_failed`.", "value"),
+    "increment": (
+        "Add to a number; a member that is not there begins as what is added. An extension: RFC 6902 has no such step.",
+        "value",
+    ),
 }
 
 
@@ -37,7 +42,7 @@ def answer_component(name: str, view: type[BaseModel]) -> Schema:
 
 
 def json_patch_schemas() -> dict[str, Schema]:
-    """`JsonPatch` and its operations (RFC 6902), by name."""
+    """`JsonPatch` and its operations (RFC 6902), by name, and that of our `increment`."""
     made = {f"JsonPatch{name.capitalize()}": _operation(name, *said) for name, said in _OPERATIONS.items()}
     mapping = dict(zip(_OPERATIONS, (REF + name for name in made), strict=True))
     operation = {
@@ -56,7 +61,8 @@ def json_patch_schemas() -> dict[str, Schema]:
 
 def _operation(name: str, description: str, further: str) -> Schema:
     properties: Schema = {"op": {"type": "string", "const": name}, "path": _POINTER}
-    properties |= {further: _POINTER if further == "from" else _VALUE} if further else {}
+    if further:
+        properties[further] = _POINTER if further == "from" else _NUMBER if name == "increment" else _VALUE
     return {"type": "object", "description": description, "properties": properties, "required": list(properties)}
 
 
