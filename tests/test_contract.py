@@ -182,7 +182,7 @@ def test_every_operation_has_an_example_and_every_example_is_valid(name: str) ->
         jsonschema_rs.validator_for(whole).validate(example)
 
 
-PLACES_OF_VERSIONS = {"get": "304", "put": "412", "patch": "412", "delete": "412"}
+PLACES_OF_VERSIONS = {"get": "304", "put": "412", "patch": "412", "delete": "412", "post": "412"}
 
 
 @pytest.mark.parametrize(

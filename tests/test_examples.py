@@ -136,6 +136,8 @@ class Stage:
             state = "joined" if path.endswith("/undo") else "aside"
             user = ObjectId(self.cast.owner.id)
             await IdentityJoin(id="notes/a:kiosk-1", app_id="notes", user_id=user, state=state).add()
+        if path.endswith("/restore"):
+            await self.store(*(each.removesuffix("/restore") for each in (path, place)))
         if path.endswith(("/data/{dataKey}", "/v1/apps/{appId}")):
             example = examples_of(OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"])[0]
             assert (await self.caller(place).put(place, json=example)).status_code == 201

@@ -65,6 +65,39 @@ LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     }
 }
 
+ENVELOPE: Final = {
+    "application/json": {"schema": _ENVELOPE, "example": {**_EXAMPLE, "version": 4, "value": _VALUE_EXAMPLE}}
+}
+VERSION_SHOWN: Final[dict[str, Any]] = {
+    "version": 3,
+    "at": "2026-11-20T08:30:00.125Z",
+    "by": "user:691f0c0ffee691f0c0ffee69",
+    "bytes": 27,
+    "deleted": False,
+}
+_VERSION: Final = component(
+    "AppDataVersion",
+    {
+        "type": "object",
+        "description": "A version of a value. One that is a deletion has no `value`.",
+        "required": ["version", "at", "by", "bytes", "deleted"],
+        "properties": {
+            "version": {"type": "integer"},
+            "at": {"type": "string", "format": "date-time"},
+            "by": {"type": "string"},
+            "bytes": {"type": "integer"},
+            "deleted": {"type": "boolean"},
+            "value": {"description": "Any JSON value."},
+        },
+    },
+)
+VERSION_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The version",
+        "content": {"application/json": {"schema": _VERSION, "example": {**VERSION_SHOWN, "value": _VALUE_EXAMPLE}}},
+    }
+}
+
 
 def _path(name: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}

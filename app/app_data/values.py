@@ -77,13 +77,34 @@ async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[d
         Invalid, MalformedJson, TooLarge: the body cannot be stored.
     """
     size = value_size(body)
-    value = parse_json(body)
+    return await store_value(place, parse_json(body), size, options, with_value=False)
+
+
+async def store_value(
+    place: Place, value: Json, size: int, options: WriteOptions, *, with_value: bool
+) -> tuple[dict[str, Any], Written]:
+    """Store a value that can be stored, whatever was there.
+
+    Args:
+        place: where.
+        value: what.
+        size: bytes of its JSON.
+        options: of the write.
+        with_value: whether the envelope carries the value where the client said nothing of it.
+
+    Returns:
+        The envelope, and what was done.
+
+    Raises:
+        VersionMismatch: the precondition does not hold.
+    """
     try:
         expected = await _of_place(place, options.expected)
         written = await _write(place, value, size, expected, options.expires_at, options)
     except StaleVersion:
         raise await too_late(place, options.expected) from None
-    return _envelope(place, written, value, with_value=place.may_read and options.wants_value(default=False)), written
+    with_value = place.may_read and options.wants_value(default=with_value)
+    return _envelope(place, written, value, with_value=with_value), written
 
 
 async def patch_value(

@@ -39,7 +39,7 @@ JOIN: Final = Body(openapi_examples={"kiosk": {"value": {"appId": "notes", "anon
 API_KEY: Final = Body(
     openapi_examples={"server": {"value": {"name": "notes server", "scopes": ["users:read", "data:read"]}}}
 )
-APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True}}})
+APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True, "history": 10}}})
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
 OTP: Final = Body(openapi_examples={"phone": {"value": {"phoneNumber": "+14155550123"}}})
 OTP_VERIFY: Final = Body(
@@ -183,6 +183,7 @@ APP_SHOWN: Final = {
     "requireVersion": True,
     "analyticsProperties": ["plan"],
     "identifyTraits": ["plan"],
+    "history": 0,
     **_DATES,
 }
 JOB_SHOWN: Final = {

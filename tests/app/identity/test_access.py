@@ -84,6 +84,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/users/{userId}/activity": {"appId": "notes", "eventType": "e"},
     "PUT /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
     "PATCH /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
+    "POST /v1/users/{userId}/apps/{appId}/data/{dataKey}/restore": {"version": 1},
     "POST /v1/analytics/events": _EVENT,
     "POST /v1/batch": {"batch": []},
     **{f"POST /v1/{kind}": {"event": "e", "groupId": "g"} for kind in KINDS},
@@ -123,6 +124,9 @@ OWN = [name for name, rule in DECLARED.items() if rule.owner and rule.scope is N
 
 MISSING = (
     "data/{dataKey}",
+    "data/{dataKey}/history",
+    "data/{dataKey}/history/{version}",
+    "data/{dataKey}/restore",
     "apps/{appId}",
     "{externalId}",
     "{keyId}",
@@ -155,6 +159,7 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
         "projectId": "f" * 24,
         "provider": "nobody",
         "writeKey": "sk_web",
+        "version": "1",
         "externalId": f"crm-{user_id}-7",
         **ids,
     }

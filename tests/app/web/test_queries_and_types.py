@@ -25,7 +25,8 @@ TYPES: list[dict[str, str]] = [
 @pytest.mark.parametrize("route", WITH_BODY)
 async def test_json_is_parsed_whatever_its_type_is_called(cast: Cast, route: str) -> None:
     method, path, options = request_of(route, cast.owner.id)
-
+    await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
+    await cast.admin.put("/v1/apps/notes", json={"history": 10})
     for headers in TYPES:
         body = json.dumps(options["json"]).encode()
         answer = await cast.admin.request(method, path, content=body, headers=headers, params=options.get("params"))
