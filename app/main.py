@@ -49,6 +49,7 @@ from app.outside.keyring import load_keyring
 from app.relations import table
 from app.relations.leases import Leases
 from app.repositories.deliveries.reading import Room
+from app.repositories.hosts.registry import large_paths
 from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
@@ -159,7 +160,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     def layered() -> ASGIApp:
         endpoints = _hot_endpoints()
         hot = HotRoutes(Compressed(_without_plain_errors(build())), endpoints)
-        inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None))
+        inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None, large_paths()))
         return Observed(Hosts(CrossOrigin(inner, settings, endpoints)), settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]

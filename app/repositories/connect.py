@@ -21,7 +21,8 @@ from app.errors.codes import Code
 from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
 from app.relations.guards import refer
-from app.repositories.hosts.api import MOVED, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Identity, Refused, git_host, locate
+from app.repositories.hosts.at_host import git_host, locate
+from app.repositories.hosts.host import MOVED, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Identity, Refused
 from app.repositories.hosts.urls import Repository, host_id, parse_repository, renamed
 from app.repositories.links import links_of, opened, row_of
 from app.repositories.moves import DEACTIVATED, clear_name

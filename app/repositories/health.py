@@ -7,7 +7,7 @@ from bson import ObjectId
 
 from app.outside.client import TryLater, backoff
 from app.outside.keyring import KeyRing, SealedError
-from app.repositories.hosts.api import Refused
+from app.repositories.hosts.host import Refused
 from app.repositories.hosts.webhooks import is_alone
 from app.repositories.links import webhook_url
 from app.repositories.moves import Changed, is_as_read

@@ -10,7 +10,7 @@ from app.outside.links import remove_due
 from app.outside.places import LeftOut, Taken, work_off
 from app.repositories.deliveries.inbox import process
 from app.repositories.health import check
-from app.repositories.hosts.api import git_host
+from app.repositories.hosts.at_host import git_host
 from app.repositories.hosts.urls import host_id, stored_repository
 from app.repositories.hosts.webhooks import delivery_url, remove_webhook
 from app.settings import Settings

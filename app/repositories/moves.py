@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.database import transaction
 from app.outside.client import TryLater
-from app.repositories.hosts.api import Identity, Refused
+from app.repositories.hosts.host import Identity, Refused
 from app.repositories.hosts.urls import Repository, parked_url, renamed
 from app.repositories.links import links_of
 from app.settings import Settings

@@ -12,7 +12,8 @@ from typing import Final
 
 from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
-from app.repositories.hosts.api import GitHost, Refused, git_host, locate
+from app.repositories.hosts.at_host import git_host, locate
+from app.repositories.hosts.host import GitHost, Refused
 from app.repositories.hosts.urls import host_id, stored_repository
 from app.repositories.hosts.webhooks import ensure_webhook
 from app.repositories.links import opened, webhook_url

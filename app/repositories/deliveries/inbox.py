@@ -20,7 +20,8 @@ from app.outside.signatures import BadSignature, Signing, is_token
 from app.relations.guards import refer
 from app.repositories.deliveries.cutting import cut
 from app.repositories.deliveries.reading import Delivery, Room, read, room_needed
-from app.repositories.hosts.told import Told, is_about_the_repository, told_by
+from app.repositories.hosts.host import GitHost, Told
+from app.repositories.hosts.registry import HOSTS, is_about_the_repository, service_named, told_by
 from app.repositories.hosts.urls import host_id, renamed, stored_repository
 from app.repositories.links import opened
 from app.settings import Settings
@@ -28,22 +29,9 @@ from app.web.admission.line import refusal
 from app.web.body import parse_json
 from app.web.observability import log
 from models.base import now
-from models.repository_connection import RepositoryConnection, ServiceType
+from models.repository_connection import RepositoryConnection
 from models.webhook_event import LOST, EventStatus, WebhookEvent
 
-SERVICES: Final[dict[str, ServiceType]] = {"github": "GitHub", "gitlab": "GitLab", "bitbucket": "Bitbucket"}
-_ID_HEADERS: Final[dict[ServiceType, str]] = {
-    "GitHub": "x-github-delivery",
-    "GitLab": "idempotency-key",
-    "Bitbucket": "x-request-uuid",
-}
-"""The host's id of an event, the same however often it delivers it; not that of the webhook, nor of an attempt."""
-_EVENT_HEADERS: Final[dict[ServiceType, str]] = {
-    "GitHub": "x-github-event",
-    "GitLab": "x-gitlab-event",
-    "Bitbucket": "x-event-key",
-}
-_SIGNATURE_HEADERS: Final[dict[ServiceType, str]] = {"GitHub": "x-hub-signature-256", "Bitbucket": "x-hub-signature"}
 _PREFIX: Final = "sha256="
 _LONGEST: Final = 256
 
@@ -79,23 +67,25 @@ async def receive(
         Invalid: it has no delivery id, or its body is no JSON object.
         Unavailable: it is large, and there was no room to keep it: its connection tells that one was lost.
     """
-    kind = SERVICES.get(service)
+    kind = service_named(service)
+    host = HOSTS[kind] if kind else GitHost
     found = await RepositoryConnection.find_by_id(connection_id) if kind and connection_id else None
     is_open = found is not None and found.service_type == kind and found.is_active
     secrets = _secrets(found, keyring) if found is not None and is_open else []
     signing = Signing(secrets)
-    may_be_ours = is_open and (kind != "GitLab" or is_token(headers.get("x-gitlab-token", ""), secrets))
+    sent = host.secret_sent(headers)
+    may_be_ours = is_open and (sent is None or is_token(sent, secrets))
     needed = room_needed(headers.get("content-length")) if may_be_ours else 0
-    async with room.hold(needed, connection_id, is_verified=kind == "GitLab") as claim:
+    async with room.hold(needed, connection_id, is_verified=sent is not None) as claim:
         delivery = await read(stream, signing, keep=claim.has_room and needed > 0)
-        if kind is None or found is None or not may_be_ours or not _is_signed(kind, headers, signing):
+        if kind is None or found is None or not may_be_ours or not _is_signed(host, headers, signing):
             raise BadSignature
         await room.verified(claim)
         event = WebhookEvent(
             connection_id=PydanticObjectId(found.id),
-            delivery_id=_delivery_id(kind, headers, delivery),
-            digest=delivery.digest if kind in _SIGNATURE_HEADERS else None,
-            event=_header(headers, _EVENT_HEADERS[kind]),
+            delivery_id=_delivery_id(host, headers, delivery.digest),
+            digest=delivery.digest if host.SIGNATURE_HEADER else None,
+            event=_header(headers, host.EVENT_HEADER),
             payload={},
         )
         if delivery.parts is None:
@@ -163,26 +153,24 @@ def _secrets(connection: RepositoryConnection, keyring: KeyRing) -> list[str]:
     return found
 
 
-def _is_signed(kind: ServiceType, headers: Mapping[str, str], signing: Signing) -> bool:
-    """Whether a delivery is signed as its host signs: GitLab sends the secret, the others an HMAC of the body."""
-    if kind == "GitLab":
-        return True  # by its token
-    given = headers.get(_SIGNATURE_HEADERS[kind], "")
+def _is_signed(host: type[GitHost], headers: Mapping[str, str], signing: Signing) -> bool:
+    """Whether a delivery is signed as its host signs; one that sends the secret has been seen to know it."""
+    if host.SIGNATURE_HEADER is None:
+        return True
+    given = headers.get(host.SIGNATURE_HEADER, "")
     return given.startswith(_PREFIX) and signing.gave(given.removeprefix(_PREFIX))
 
 
-def _delivery_id(kind: ServiceType, headers: Mapping[str, str], delivery: Delivery) -> str:
-    """The host's id of the event. A GitLab before 17.4 has none that stays: then the body is what stays.
-
-    Its `X-Gitlab-Event-UUID` is shared by events that set off one another, its `X-Gitlab-Webhook-UUID` of an attempt.
-    """
-    if kind == "GitLab" and "idempotency-key" not in headers and "x-gitlab-event-uuid" in headers:
-        return f"sha256:{delivery.digest}"
-    return _header(headers, _ID_HEADERS[kind])
+def _delivery_id(host: type[GitHost], headers: Mapping[str, str], digest: str) -> str:
+    return _checked(host.DELIVERY_HEADER, host.delivery_id(headers, digest))
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
-    value = headers.get(name, "").strip()
+    return _checked(name, headers.get(name))
+
+
+def _checked(name: str, value: str | None) -> str:
+    value = (value or "").strip()
     if not 0 < len(value) <= _LONGEST:
         raise Invalid.field(f"header:{name}", "missing", f"a delivery has the header {name}")
     return value
@@ -215,7 +203,11 @@ async def _settle(
     fields: dict[str, Any] = {"lastDeliveryAt": event.received_at}
     if ours:
         fields["lastSyncAt"] = moment
-    if not ours or is_about_the_repository(event.event) or told.path not in (None, _path(connection)):
+    if (
+        not ours
+        or is_about_the_repository(connection.service_type, event.event)
+        or told.path not in (None, _path(connection))
+    ):
         fields["nextHealthCheckAt"] = moment
 
     verdict: tuple[EventStatus, str | None] = ("processed", None) if ours else ("failed", "another_repository")

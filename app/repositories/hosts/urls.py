@@ -6,25 +6,21 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from app.errors import Invalid
+from app.repositories.hosts.registry import HOSTS, known_hosts
 from app.settings import Settings
 from models.repository_connection import ServiceType
 
-_HOSTS: Final[dict[str, ServiceType]] = {"github.com": "GitHub", "gitlab.com": "GitLab", "bitbucket.org": "Bitbucket"}
+_BY_DOMAIN: Final = {host.DOMAIN: host for host in HOSTS.values()}
 _SSH_USER: Final = re.compile(r"git|org-[0-9]+")
 """Who one is over ssh: GitHub shows `org-1234@` where an organisation has certificates of its own."""
 _SCP: Final = re.compile(rf"(?:{_SSH_USER.pattern})@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^:]+)")
-_SSH_443: Final = {
-    "ssh.github.com": "github.com",
-    "altssh.gitlab.com": "gitlab.com",
-    "altssh.bitbucket.org": "bitbucket.org",
-}
+_SSH_443: Final = {host.SSH_443: host.DOMAIN for host in HOSTS.values()}
 """Where the hosts speak ssh on the port of https, for networks that let nothing else out."""
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,38}")
 _TOKEN: Final = re.compile(r"gh[a-z]_|github_pat|gl[a-z]{2,9}-|atb|att|atc|[0-9a-f]{20}", re.IGNORECASE)
 """How tokens begin, which some put where the user's name stands."""
 _SEGMENT: Final = re.compile(r"[a-z0-9_.][a-z0-9_.-]{0,254}")
 _LONGEST: Final = 2048
-_DEEPEST: Final = 21  # GitLab: twenty groups and the project
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +66,14 @@ def parse_repository(text: str, service: ServiceType, settings: Settings) -> Rep
         Invalid: it is no such URL, or its host is not one of this service.
     """
     host, path = _host_and_path(text)
-    known, api_url = _known_hosts(settings).get(host, (None, ""))
+    known, api_url = known_hosts(settings).get(host, (None, ""))
     if known is None:
         raise _invalid("not_allowed", "the host is none that this deployment knows: SATCHEL_REPOSITORY_HOSTS")
     if known != service:
         error = {"pointer": "/serviceType", "code": "conflicting", "detail": f"{host} is {known}"}
         raise Invalid(f"{host} is {known}, not {service}", errors=[error])
     segments = _without_suffixes(path.lower()).split("/")
-    deepest = _DEEPEST if service == "GitLab" else 2
-    if not 2 <= len(segments) <= deepest or not all(_is_segment(segment) for segment in segments):
+    if not 2 <= len(segments) <= HOSTS[service].DEEPEST or not all(_is_segment(segment) for segment in segments):
         raise _invalid("malformed", "the path names no repository: owner/name")
     url = f"https://{host}/{'/'.join(segments)}"
     if len(url) > _LONGEST:
@@ -145,14 +140,15 @@ def _is_user(name: str | None, scheme: str, host: str) -> bool:
         return _SSH_USER.fullmatch(name) is not None
     if _USER.fullmatch(name) is None or _TOKEN.match(name):
         return False
-    return _HOSTS.get(host.removeprefix("www.")) != "GitHub" or not set(name) & set("._")
+    known = _BY_DOMAIN.get(host.removeprefix("www."))
+    return known is None or known.is_user(name)
 
 
 def _is_port(port: int | None, scheme: str, host: str) -> bool:
     """Whether a host is to be found at a port: each at the scheme's own, self-hosted ones over ssh at any."""
     if scheme == "https" or host in _SSH_443:
         return port in (None, 443)
-    return port in (None, 22) or host.removeprefix("www.") not in _HOSTS
+    return port in (None, 22) or host.removeprefix("www.") not in _BY_DOMAIN
 
 
 def _decoded(path: str) -> str:
@@ -164,23 +160,6 @@ def _decoded(path: str) -> str:
 
 def _is_segment(segment: str) -> bool:
     return _SEGMENT.fullmatch(segment) is not None and segment not in (".", "..") and ".." not in segment
-
-
-def _known_hosts(settings: Settings) -> dict[str, tuple[ServiceType, str]]:
-    """Host -> its service, and where its API is."""
-    apis = {
-        "GitHub": settings.github_api_url,
-        "GitLab": settings.gitlab_api_url,
-        "Bitbucket": settings.bitbucket_api_url,
-    }
-    known: dict[str, tuple[ServiceType, str]] = {host: (service, apis[service]) for host, service in _HOSTS.items()}
-    for entry in settings.repository_hosts:
-        name, _, host = entry.partition("=")
-        if name == "GitLab":
-            known[host.lower()] = ("GitLab", f"https://{host}/api/v4")
-        elif name == "GitHub":
-            known[host.lower()] = ("GitHub", f"https://{host}/api/v3")
-    return known
 
 
 def _invalid(code: str, detail: str) -> Invalid:

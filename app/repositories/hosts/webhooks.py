@@ -7,7 +7,8 @@ from typing import Final
 from bson import ObjectId
 
 from app.outside.client import TryLater
-from app.repositories.hosts.api import NOT_FOUND, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Refused, locate
+from app.repositories.hosts.at_host import locate
+from app.repositories.hosts.host import NOT_FOUND, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Refused
 from app.settings import Settings
 
 _ID: Final = re.compile("[0-9a-f]{24}")

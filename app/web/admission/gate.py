@@ -20,7 +20,6 @@ from app.web.observability import REFUSED_HERE, send_problem
 _ALWAYS: Final = {"/livez", "/metrics"}
 _UNCOUNTED: Final = "/readyz"
 _NEEDS_DATABASE: Final = ("/v1/", "/readyz", "/console/sign-in")
-_LARGE_BODIES: Final = ("/v1/webhooks/github/", "/v1/webhooks/gitlab/")
 """Where hosts deliver what may be larger than other bodies: its route reads it in parts, and bounds what it keeps."""
 _KIB: Final = 1024
 _REQUEST_BYTES: Final = 16 * _KIB
@@ -30,10 +29,20 @@ _BUFFER_BYTES: Final = 64 * _KIB
 
 
 class Admission:
-    """Lets requests in as places come free, since PyMongo's own queue has no limit once `timeoutMS` is set."""
+    """Lets requests in as places come free, since PyMongo's own queue has no limit once `timeoutMS` is set.
 
-    def __init__(self, app: ASGIApp, settings: Settings, has_database: Callable[[], bool]) -> None:
+    Args:
+        app: what they are let in to.
+        settings: how many places there are, and how long the line.
+        has_database: whether the application has started.
+        large: beginnings of the paths whose bodies may be as large as a Git host's delivery.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, has_database: Callable[[], bool], large: tuple[str, ...] = ()
+    ) -> None:
         self.app = app
+        self.large = large
         self._has_database = has_database
         self.body_seconds = settings.body_seconds
         self.line = Line(Bounds.of(settings))
@@ -163,7 +172,7 @@ class _Visit:
 
     def _most(self) -> int:
         """How many bytes the body may have."""
-        return MAX_DELIVERY_BYTES if self._scope["path"].startswith(_LARGE_BODIES) else MAX_BODY_BYTES
+        return MAX_DELIVERY_BYTES if self._scope["path"].startswith(self._admission.large) else MAX_BODY_BYTES
 
     def _announced(self) -> int:
         """The body's size in bytes as the head tells it; that of the server's buffer where it comes in chunks."""

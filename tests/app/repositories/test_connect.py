@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from app.outside.keyring import load_keyring
 from app.repositories import health, registration
-from app.repositories.hosts.api import Refused
+from app.repositories.hosts.host import Refused
 from models.base import now
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection

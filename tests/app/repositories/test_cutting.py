@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import Invalid, MalformedJson
 from app.repositories.deliveries.cutting import MOST_CHARACTERS, MOST_MEMBERS, cut
-from app.repositories.hosts.told import told_by
+from app.repositories.hosts.registry import told_by
 from models.values import check_value
 
 REPOSITORY = {"id": 7, "full_name": "acme/notes"}
