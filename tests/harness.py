@@ -15,6 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from models.api_key import ApiKey, ApiKeyContent
 from tests.explain import QueryRecorder
+from tests.reuse import share_routes
 
 in_request: ContextVar[bool] = ContextVar("in_request", default=False)
 
@@ -114,6 +115,7 @@ class Api:
 async def serve(settings: Settings, recorder: QueryRecorder | None = None) -> AsyncIterator[Api]:
     """An application with its start and stop, in this process."""
     app = create_app(settings, (recorder,) if recorder else ())
+    share_routes(app)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True)
         async with httpx2.AsyncClient(transport=transport, base_url="http://satchel.test") as client:
