@@ -16,10 +16,10 @@ from models.app import App, AppId, DataKey
 from models.app_data_updates import (
     NEVER,
     Expiry,
+    first_try,
     key_of,
     matching,
     put_update,
-    replace_update,
     tombstone_update,
     unexpired,
 )
@@ -206,16 +206,10 @@ class AppData(OwnedByUser):
             StaleVersion: the precondition does not hold.
             pymongo.errors.DuplicateKeyError: within a transaction only: racing creators; start again from outside.
         """
-        moment = now()
-        query = key_of(user_id, app_id, data_key)
+        moment, fresh = now(), ObjectId()
+        key, sets = key_of(user_id, app_id, data_key), (value, size, by, expires_at, moment)
         upsert = expected is None or expected.absent
-        if expected is not None:
-            query |= matching(expected, moment)
-        fresh = ObjectId()
-        if upsert:
-            update: Raw | list[Raw] = put_update(value, size, by, expires_at, moment, fresh, history)
-        else:
-            update = replace_update(value, size, by, expires_at, moment, history)
+        query, update = first_try(key, expected, sets, fresh, history, alone=session is None)
         for attempt in range(_RACES):
             if before is not None:
                 await before()
@@ -228,6 +222,7 @@ class AppData(OwnedByUser):
                     raise StaleVersion from None
                 if session is not None or attempt == _RACES - 1:
                     raise
+                query, update = key, put_update(*sets, fresh, history)  # there is a tombstone, or what another created
                 continue
             if row is None and not upsert:
                 raise StaleVersion

@@ -91,6 +91,36 @@ _FIT: Final = {
 }
 
 
+Sets = tuple[Json, int, str, datetime | Expiry | None, datetime]
+"""What a write sets: value, size, by whom, expiry, moment."""
+
+
+def first_try(
+    key: Raw, expected: Expected | None, sets: Sets, fresh: ObjectId, history: int, *, alone: bool
+) -> tuple[Raw, Raw | list[Raw]]:
+    """Filter and update of the operation to send first.
+
+    Without a precondition it takes a live value or none at all, which is cheap. Where a tombstone or an expired value
+    has the key, the unique index refuses it with nothing written, and the filter of the key with `put_update` is to
+    follow; in a transaction, which would end with the refusal, that comes first.
+
+    Args:
+        key: of the value.
+        expected: the precondition.
+        sets: what the write sets.
+        fresh: the `_id` of a new row.
+        history: how many former versions the app keeps.
+        alone: whether it is in no transaction.
+    """
+    moment = sets[-1]
+    if expected is None and alone and not history:
+        return key | matching(Expected(), moment), upsert_update(*sets, fresh)
+    query = key if expected is None else key | matching(expected, moment)
+    if expected is None or expected.absent:
+        return query, put_update(*sets, fresh, history)
+    return query, replace_update(*sets, history)
+
+
 def put_update(
     value: Json,
     size: int,
@@ -131,6 +161,21 @@ def replace_update(
     """
     if history:
         return put_update(value, size, by, expires_at, moment, ObjectId(), history)
+    return _plain_update(value, size, by, expires_at, moment)
+
+
+def upsert_update(
+    value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime, fresh: ObjectId
+) -> Raw:
+    """The update that stores a value where a live one is or none ever was, as cheap as `replace_update`.
+
+    Its filter names the key and a live value, so that the unique index refuses it where there is another row.
+    """
+    update = _plain_update(value, size, by, expires_at, moment)
+    return {**update, "$setOnInsert": {"_id": fresh, "createdAt": moment}}
+
+
+def _plain_update(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> Raw:
     escaped = has_refs(value)
     fields: Raw = {
         "value": escape_refs(value) if escaped else value,

@@ -93,6 +93,26 @@ async def test_a_delete_is_done_where_there_is_a_value_and_its_precondition_hold
         assert await AppData.raw().find({}).to_list() == before
 
 
+@pytest.mark.parametrize("told", [None, Expiry.KEEP, now() + timedelta(hours=1)], ids=["none", "kept", "new"])
+@pytest.mark.parametrize("state", ["absent", "live", "deleted", "expired"])
+async def test_a_put_alone_leaves_the_row_that_one_in_a_transaction_does(state: str, told: Any) -> None:
+    await reach(state)
+    before = await AppData.raw().find({}).to_list()
+    alone, first = await put("new", expires_at=told), await row()
+    await AppData.raw().delete_many({})
+    if before:
+        await AppData.raw().insert_many(before)
+    within = await transaction(lambda session: put("new", expires_at=told, session=session))
+    second = await row()
+    assert (alone.created, alone.version, alone.expires_at) == (within.created, within.version, within.expires_at)
+    assert (alone.id, within.id) == (first["_id"], second["_id"])
+    own = {"updatedAt", "changedAt"} if state == "live" else {"createdAt", "updatedAt", "changedAt"}
+    own |= set() if before else {"_id"}
+    assert first.keys() == second.keys()
+    assert {name for name in first if first[name] != second[name]} <= own
+    assert (alone.created_at == alone.updated_at == first["createdAt"]) is (state != "live")
+
+
 @pytest.mark.parametrize("version", [1, 2])
 async def test_a_row_holds_what_the_design_says(version: int) -> None:
     if version == 2:
