@@ -54,6 +54,7 @@ from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
+from app.sync.hub import Hub
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
 from app.web.admission.gate import Admission
@@ -114,6 +115,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.leases = Leases(settings.lease_seconds)
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
+    app.state.hub = Hub()
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)
     app.state.delivery_room = Room(settings.large_deliveries_mib * 1024 * 1024)

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "scripts": {"app", "indexes", "models", "scripts"},
 }
 DOMAINS = ("apps", "users", "app_data", "activity", "analytics", "auth", "operations", "console", "accounts", "cards")
-DOMAINS += ("connections", "repositories")
+DOMAINS += ("connections", "repositories", "sync")
 LAYERS = [
     {"app.settings"},
     {"app.errors"},
@@ -41,7 +41,7 @@ LAYERS = [
     {"app.web.observability"},
     {"app.database"},
     {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head", "app.web.hosts"}
-    | {"app.web.patches"},
+    | {"app.web.patches", "app.sync.hub"},
     {"app.identity", "app.outside"},
     {"app.web"},
     {"app.relations"},
