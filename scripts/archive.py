@@ -1,7 +1,8 @@
 """`python -m scripts archive`: raw events to files, back, and what there is."""
 
 import asyncio
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pymongo.errors import PyMongoError
@@ -12,6 +13,9 @@ from rich.table import Table
 from app.database.turns import AlwaysOvertaken
 from app.settings import Settings, load_settings
 from scripts.target import NoTargetError, opened, reason
+
+if TYPE_CHECKING:
+    from app.analytics.archive.seal_days import Waiting
 
 cli = typer.Typer(
     add_completion=False, help="Archive the raw events of days that are over, restore them, release them, list them."
@@ -77,10 +81,17 @@ def _bar() -> Progress:
 
 
 async def _archive(settings: Settings) -> None:
-    from app.analytics.archive.seal_days import archive_due, due_days, rewrite_erased, seal_due  # noqa: PLC0415  # slow imports
+    from app.analytics.archive.seal_days import (  # noqa: PLC0415  # slow imports
+        archive_due,
+        due_days,
+        rewrite_erased,
+        seal_due,
+        waiting_apps,
+    )
     from models.base import now  # noqa: PLC0415
+    from models.seal import ArchivedDay  # noqa: PLC0415
 
-    sealed = await seal_due(settings, now())
+    await seal_due(settings, now())
     events = 0
     with _bar() as bar:
         task = bar.add_task("archiving", total=len(await due_days(now())))
@@ -103,8 +114,20 @@ async def _archive(settings: Settings) -> None:
 
         erased = await rewrite_erased(settings, rewritten)
     typer.echo(f"{days} days with {events} events archived; {erased} events of erased people taken out.")
-    if sealed:
-        typer.echo(f"{sealed} apps were sealed further: their days can be archived in a minute.")
+    for each in await waiting_apps(timedelta(seconds=settings.analytics_trail_seconds), now()):
+        typer.echo(_waits(each))
+    if held := await ArchivedDay.find_held():
+        typer.echo(f"{len(held)} restored days stay until they are released (archive list shows which).")
+
+
+def _waits(waiting: "Waiting") -> str:
+    """Why nothing of an app could be archived, and until when."""
+    sealed = f"{waiting.app_id} has more to archive. It was sealed at {waiting.sealed_at:%H:%M:%S} UTC"
+    if waiting.until is None:
+        return f"{sealed}, and the rollups stand at {waiting.as_of:%Y-%m-%d %H:%M:%S}: a worker has to move them on."
+    behind = "every server knows of it" if waiting.as_of is None else "the rollups have passed that"
+    minute = (waiting.until + timedelta(seconds=59)).replace(second=0)
+    return f"{sealed}: try again once {behind}, by {minute:%H:%M} UTC at the latest."
 
 
 async def _restore(settings: Settings, app_id: str, first: str, last: str) -> None:

@@ -4,6 +4,7 @@ Rollups live on. Erasures reach the files too: they are rewritten without the er
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,6 +12,7 @@ from app.analytics.archive.days import SETTLED, Beat, archive_day, no_beat
 from app.analytics.archive.erased import rewrite_day
 from app.analytics.archive.files import DamagedArchiveError
 from app.analytics.archive.target import archive_target
+from app.analytics.rollup.advance import passes
 from app.analytics.rollup.slots import DAY_MS, archived_id, day_start, milliseconds
 from app.settings import Settings
 from app.web.observability import log
@@ -67,7 +69,7 @@ async def due_days(moment: datetime) -> list[tuple[str, int]]:
     state, held = await RollupState.read(), await ArchivedDay.find_held()
     found = []
     for seal in await Seal.all_readable():
-        if seal.updated_at + SETTLED > min(moment, state.as_of + SETTLED):
+        if not _is_settled(seal, state, moment):
             continue
         at = datetime(1, 1, 1, tzinfo=UTC)
         while True:
@@ -81,6 +83,42 @@ async def due_days(moment: datetime) -> list[tuple[str, int]]:
             at = day_start(day + 1)
     unfinished = [(app_id, milliseconds(day) // DAY_MS) for app_id, day in await ArchivedDay.find_unfinished()]
     return [*found, *(each for each in unfinished if each not in found)]
+
+
+def _is_settled(seal: Seal, state: RollupState, moment: datetime) -> bool:
+    """Whether every process knows a seal, and all that came in before it is rolled up."""
+    return seal.updated_at + SETTLED <= moment and seal.updated_at <= state.as_of
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An app with events before its seal that cannot be archived yet.
+
+    Attributes:
+        app_id: the app.
+        sealed_at: when it was sealed so far.
+        as_of: up to when the rollups are, where they have not passed the seal; else processes are to learn of it.
+        until: when it can be archived at the latest; None where no worker seems to move the rollups on.
+    """
+
+    app_id: str
+    sealed_at: datetime
+    as_of: datetime | None
+    until: datetime | None
+
+
+async def waiting_apps(trail: timedelta, moment: datetime) -> list[Waiting]:
+    """The apps that have something to be archived, but not yet."""
+    state, found = await RollupState.read(), list[Waiting]()
+    for seal in await Seal.all_readable():
+        sealed = {"appId": seal.id, "timestamp": {"$lt": seal.sealed_to}}
+        if _is_settled(seal, state, moment) or await Analytics.raw().find_one(sealed, {"_id": 1}) is None:
+            continue
+        known, is_behind = seal.updated_at + SETTLED, state.as_of < seal.updated_at
+        passed = await passes(seal.updated_at, trail) if is_behind else known
+        until = None if passed is None else max(passed, known)
+        found.append(Waiting(seal.id, seal.updated_at, state.as_of if is_behind else None, until))
+    return found
 
 
 async def archive_due(

@@ -26,6 +26,7 @@ from models.rollup_state import BEGINNING, RollupState
 
 WINDOW: Final = 10_000
 _IDLE: Final = timedelta(minutes=5)
+_OVERDUE: Final = timedelta(minutes=1)
 _TICK: Final = timedelta(milliseconds=1)
 _MILLISECONDS: Final[CodecOptions[Raw]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_MS
@@ -90,6 +91,16 @@ async def due_next(trail: timedelta) -> datetime:
     if waiting is None and moment - state.as_of > _IDLE + trail:
         return moment  # the state is to be moved on, however little there is to add
     return (waiting or moment) + trail
+
+
+async def passes(moment: datetime, trail: timedelta) -> datetime | None:
+    """When the rollups have passed a moment, at the latest: with nothing to add, a worker moves them on seldom.
+
+    Returns:
+        The time; None where they have not been moved on for so long that no worker seems to do it.
+    """
+    state = await RollupState.read()
+    return None if state.as_of + _IDLE + trail + _OVERDUE < now() else moment + _IDLE + 2 * trail
 
 
 def delta_of(rows: list[Raw], declared: Mapping[str, list[str]]) -> Delta:

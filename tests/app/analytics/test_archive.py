@@ -1,6 +1,6 @@
 """The archive, in a folder and in a bucket of a real S3 server: whole, checked, without the erased; or nothing goes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ from app.analytics.archive.days import no_beat
 from app.analytics.archive.entry import step
 from app.analytics.archive.files import DamagedArchiveError, Packing
 from app.analytics.archive.target import ArchiveUnavailableError, Bucket, Folder
+from app.analytics.rollup import advance
 from app.analytics.rollup.joins import carry_out_joins
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339
 from models.erasure import Erasure
+from models.rollup_state import BEGINNING, RollupState
 from models.seal import ArchivedDay, Seal
 from tests.app.analytics.conftest import OLD, SECRET, Place, bucket, file_of, opened, seal_and_archive, states
+from tests.app.analytics.large_days import event
 from tests.app.analytics.test_erasure import counts, happen, roll_up
 from tests.cast import enrol
 from tests.conftest import MakeApi
@@ -198,6 +201,45 @@ async def test_nothing_is_sealed_before_its_time(make_api: MakeApi, tmp_path: Pa
     assert await Seal.raw().count_documents({}) == 1
     row: Raw | None = await Erasure.raw().find_one({})
     assert row is None
+
+
+async def test_what_cannot_be_archived_yet_is_told_with_the_reason_and_until_when(settings: Settings) -> None:
+    trail, sealed_at = timedelta(seconds=15), now()
+    await Analytics.raw().insert_one(event(0))
+    await Seal.advance("notes", sealed_at - OLD / 2, sealed_at)
+    await Seal.advance("empty", sealed_at - OLD / 2, sealed_at)
+
+    async def told(as_of: datetime, moment: datetime = sealed_at) -> list[tuple[Any, ...]]:
+        await RollupState.ensure()
+        await RollupState.raw().update_one({}, {"$set": {"asOf": as_of}})
+        assert await archive.due_days(moment) == [] or not await archive.waiting_apps(trail, moment)
+        return [(each.app_id, each.as_of, each.until) for each in await archive.waiting_apps(trail, moment)]
+
+    assert await told(BEGINNING) == [("notes", BEGINNING, None)]
+    just_before = sealed_at - timedelta(milliseconds=1)
+    assert await told(just_before) == [("notes", just_before, sealed_at + timedelta(minutes=5) + 2 * trail)]
+    assert await told(sealed_at) == [("notes", None, sealed_at + archive.SETTLED)]
+    assert await told(sealed_at, sealed_at + archive.SETTLED) == []
+    assert len(await archive.due_days(sealed_at + archive.SETTLED)) == 1
+
+
+@pytest.mark.parametrize("behind", [0.001, 100, 299.999, 300, 314.999])
+async def test_an_idle_worker_passes_a_seal_by_the_time_that_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, behind: float
+) -> None:
+    trail, sealed_at = timedelta(seconds=15), now()
+    await RollupState.ensure()
+    await RollupState.raw().update_one({}, {"$set": {"asOf": sealed_at - timedelta(seconds=behind)}})
+    until = await advance.passes(sealed_at, trail)
+    assert until is not None
+    moment = [sealed_at]
+    monkeypatch.setattr(advance, "now", lambda: moment[0])
+    while (await RollupState.read()).as_of < sealed_at:
+        if (following := await advance.due_next(trail)) > moment[0]:
+            moment[0] = following
+        else:
+            await advance.advance(trail)
+    assert moment[0] <= until
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the worker does for analytics, in a process of its own; and the archive from the command line."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from tests.serving import ROOT, Served, served
 
 SECONDS = 60
 OLD = rfc3339(datetime.now(UTC) - timedelta(days=40))
+SEALED = r"notes has more to archive\. It was sealed at \d\d:\d\d:\d\d UTC"
 
 
 def wait_until(holds: Any) -> None:
@@ -55,6 +57,13 @@ def test_the_worker_rolls_up_recounts_and_the_archive_is_kept_by_commands(mongod
         satchel.stop("worker")
 
         assert scripts(satchel, "archive", "list").stdout == "Nothing is archived.\n"
+        early = scripts(satchel, "archive").stdout.splitlines()
+        assert early[0].startswith("0 days with 0 events archived")
+        assert re.fullmatch(SEALED + r": try again once [a-z ]+, by \d\d:\d\d UTC at the latest\.", early[1]), early
+        satchel.database["rollupstate"].update_one({}, {"$set": {"asOf": datetime.now(UTC) - timedelta(minutes=7)}})
+        stands = scripts(satchel, "archive").stdout.splitlines()[1]
+        assert re.fullmatch(SEALED + r", and the rollups stand at .*: a worker has to move them on\.", stands), stands
+        satchel.database["rollupstate"].update_one({}, {"$set": {"asOf": datetime.now(UTC)}})
         hour = timedelta(hours=1)  # the seal has been known everywhere for long
         satchel.database["analyticsseals"].update_one({}, {"$set": {"updatedAt": datetime.now(UTC) - hour}})
         done = scripts(satchel, "archive")
@@ -72,7 +81,9 @@ def test_the_worker_rolls_up_recounts_and_the_archive_is_kept_by_commands(mongod
             "1 events of 1 days restored, 0 left out (there already, or erased).\n"
             f"They stay until: python -m scripts {release}\n"
         ), restored.stderr
-        assert scripts(satchel, "archive").stdout.startswith("0 days with 0 events archived")
+        held = scripts(satchel, "archive").stdout.splitlines()
+        assert held[0].startswith("0 days with 0 events archived")
+        assert held[1:] == ["1 restored days stay until they are released (archive list shows which)."]
         assert satchel.database["analytics"].count_documents({}) == 3
         assert "held" in scripts(satchel, "archive", "list", "notes").stdout
         released = scripts(satchel, *release.split())
