@@ -1,4 +1,4 @@
-"""Every index there is, with the query that it serves. Seed 002's list stands first, ours after it."""
+"""Every index there is, with the query that it serves. The required ones stand first, ours after them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class Index:
 UNIQUE: Final = {"unique": True}
 SPARSE: Final = {"sparse": True}
 
-SEED: Final[dict[type[Stored], list[Index]]] = {
+REQUIRED: Final[dict[type[Stored], list[Index]]] = {
     User: [
         Index(
             {"email": 1},
@@ -115,9 +115,9 @@ SEED: Final[dict[type[Stored], list[Index]]] = {
         Index({"sessionId": 1, "timestamp": -1}, "the events of one session"),
     ],
 }
-"""Seed 002's list, by exactly its keys and options. `email` is unique through a partial filter (design, section 3)."""
+"""The requirements' list, by exactly its keys and options. `email` is unique through a partial filter."""
 
-SEED_001: Final[dict[type[Stored], list[Index]]] = {
+REQUIRED_CARDS: Final[dict[type[Stored], list[Index]]] = {
     User: [Index({"accountId": 1}, "delete and count the users of an account")],
     Card: [
         Index({"accountId": 1}, "delete and count the cards of an account"),
@@ -128,7 +128,7 @@ SEED_001: Final[dict[type[Stored], list[Index]]] = {
     ],
     SpendingProfile: [Index({"accountId": 1}, "delete and count the spending profiles of an account")],
 }
-"""Seed 001's list: every foreign key, and the composite ones that it recommends."""
+"""The requirements' list for cards: every foreign key, and composite ones."""
 
 OURS: Final[dict[type[Stored], list[Index]]] = {
     Activity: [
@@ -292,8 +292,8 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"expiresAt": 1}, "TTL: gone when they can be accepted no longer", {"expireAfterSeconds": 0}),
     ],
     RepositoryConnection: [
-        Index({"projectId": 1}, "RepositoryConnection.find_by_project (seed 003)"),
-        Index({"repositoryUrl": 1}, "one project to a repository (seed 003)", UNIQUE),
+        Index({"projectId": 1}, "RepositoryConnection.find_by_project"),
+        Index({"repositoryUrl": 1}, "one project to a repository", UNIQUE),
         Index(
             {"remoteId": 1},
             "the same, whatever the repository is called",
@@ -320,7 +320,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"rootId": 1}, "the same of an account", SPARSE),
     ],
     AuthIdentity: [
-        Index({"provider": 1, "providerId": 1}, "sign-in; nobody else can have the same identity (seed 004)", UNIQUE),
+        Index({"provider": 1, "providerId": 1}, "sign-in; nobody else can have the same identity", UNIQUE),
         Index({"userId": 1, "_id": 1}, "a user's identities"),
     ],
     RefreshToken: [
@@ -383,7 +383,7 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
 }
 """Indexes of our own for the card programme."""
 
-TABLES: Final = (SEED, SEED_001, OURS, OURS_CARDS)
+TABLES: Final = (REQUIRED, REQUIRED_CARDS, OURS, OURS_CARDS)
 INDEXES: Final[dict[type[Stored], list[Index]]] = {
     document: [index for table in TABLES for index in table.get(document, [])]
     for document in dict.fromkeys(document for table in TABLES for document in table)

@@ -1,4 +1,4 @@
-"""The account: the tenant that users, cards and spending profiles belong to (seed 001)."""
+"""The account: the tenant that users, cards and spending profiles belong to."""
 
 from typing import Annotated, Final, Literal
 

@@ -24,7 +24,7 @@ def _still_kept(moment: datetime) -> datetime:
 
 
 class ActivityContent(Fields):
-    """What is told of an activity (seed 002)."""
+    """What is told of an activity."""
 
     app_id: AppId
     event_type: EventType
@@ -45,7 +45,7 @@ class Activity(ActivityContent, OwnedByUser):
 
     @classmethod
     async def create_activity(cls, user_id: ObjectId, content: ActivityContent, *, session: Session = None) -> Self:
-        """Store an activity (seed 002 `createActivity`). The caller holds a lease on the user."""
+        """Store an activity (required: `createActivity`). The caller holds a lease on the user."""
         return await cls(user_id=user_id, **content.model_dump(by_alias=False)).add(session)
 
     @classmethod
@@ -59,7 +59,7 @@ class Activity(ActivityContent, OwnedByUser):
         end: datetime | None = None,
         after: tuple[datetime, ObjectId] | None = None,
     ) -> list[Self]:
-        """The user's activities, newest first (seed 002 `findByUserId`).
+        """The user's activities, newest first (required: `findByUserId`).
 
         Args:
             user_id: whose.
@@ -82,5 +82,5 @@ class Activity(ActivityContent, OwnedByUser):
 
     @classmethod
     async def get_recent_activity(cls, user_id: ObjectId, hours: float, limit: int = 200) -> list[Self]:
-        """The user's activities of the last hours, newest first (seed 002 `getRecentActivity`)."""
+        """The user's activities of the last hours, newest first (required: `getRecentActivity`)."""
         return await cls.find_by_user_id(user_id, limit, start=now() - timedelta(hours=hours))

@@ -29,7 +29,7 @@ class DuplicateMessages(Exception):
 
 
 class AnalyticsContent(Fields):
-    """What is told of an event (seed 002)."""
+    """What is told of an event."""
 
     app_id: AppId
     event_name: EventName
@@ -130,7 +130,7 @@ class Analytics(OwnedByUser):
     async def create_analytics(
         cls, content: AnalyticsContent, user_id: ObjectId | None = None, *, session: Session = None
     ) -> Self:
-        """Store one event (seed 002 `createAnalytics`). The caller holds a lease on the user, if there is one.
+        """Store one event (required: `createAnalytics`). The caller holds a lease on the user, if there is one.
 
         Raises:
             pymongo.errors.DuplicateKeyError: the app has an event with this `messageId`.
@@ -194,7 +194,7 @@ class Analytics(OwnedByUser):
     async def get_event_counts(
         cls, start: datetime, end: datetime, user_id: ObjectId | None = None, **equal: str | None
     ) -> list[Raw]:
-        """Rows `{"eventName", "count"}` of a time span, most frequent first (seed 002 `getEventCounts`).
+        """Rows `{"eventName", "count"}` of a time span, most frequent first (required: `getEventCounts`).
 
         Args:
             start: inclusive.
@@ -208,7 +208,7 @@ class Analytics(OwnedByUser):
     async def get_category_counts(
         cls, start: datetime, end: datetime, user_id: ObjectId | None = None, **equal: str | None
     ) -> list[Raw]:
-        """Rows `{"eventCategory", "count"}` of a time span, most frequent first (seed 002 `getCategoryCounts`)."""
+        """Rows `{"eventCategory", "count"}` of a time span, most frequent first (required: `getCategoryCounts`)."""
         return await cls._counts("eventCategory", start, end, user_id, equal)
 
     @classmethod

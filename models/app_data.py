@@ -80,7 +80,7 @@ class AppData(OwnedByUser):
     ) -> Raw | None:
         """The live value with `_id`, `version` and `updatedAt` as a row, None where there is none.
 
-        This is seed 002's `findByUserAppAndKey` as a hot path: one query, no document made of the answer.
+        This is the required `findByUserAppAndKey` as a hot path: one query, no document made of the answer.
         """
         row = await cls.raw().find_one(key_of(user_id, app_id, data_key), _VALUE, session=session)
         return _live(row)
@@ -110,7 +110,7 @@ class AppData(OwnedByUser):
         fields: Sequence[str] | None = None,
         share: int | None = None,
     ) -> list[Raw]:
-        """The live values of an app in their envelopes, in the order of their keys (seed 002 `findByUserAndApp`).
+        """The live values of an app in their envelopes, in the order of their keys (required: `findByUserAndApp`).
 
         Args:
             user_id: whose.
@@ -313,7 +313,7 @@ class AppData(OwnedByUser):
 
     @classmethod
     async def version_stats(cls) -> list[Raw]:
-        """Per app: keys, tombstones, bytes, mean and largest version (seed 002: monitor version counts)."""
+        """Per app: keys, tombstones, bytes, mean and largest version."""
         pipeline: list[dict[str, Any]] = [
             {
                 "$group": {

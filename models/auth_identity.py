@@ -1,4 +1,4 @@
-"""Identities: the ways in which a person signs in (seed 004, `userAuthIdentities`)."""
+"""Identities: the ways in which a person signs in (required: `userAuthIdentities`)."""
 
 from typing import Annotated, Final, Self
 

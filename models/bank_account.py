@@ -1,4 +1,4 @@
-"""Bank accounts: what a connection's login gives access to (seed 000)."""
+"""Bank accounts: what a connection's login gives access to."""
 
 from typing import Annotated, Literal
 

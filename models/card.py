@@ -1,4 +1,4 @@
-"""The card: held by a user of an account, limited by a spending profile or by itself (seed 001)."""
+"""The card: held by a user of an account, limited by a spending profile or by itself."""
 
 from typing import Annotated, Final, Literal, Self
 

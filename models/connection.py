@@ -1,4 +1,4 @@
-"""Connections: a person's login at a bank, by the token that the provider gave for it (seed 000)."""
+"""Connections: a person's login at a bank, by the token that the provider gave for it."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The virtual `user` of every child of a user (seed 002, Virtual Relationships)."""
+"""The virtual `user` of every child of a user (required: Virtual Relationships)."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -34,7 +34,7 @@ class OneToOne(OwnedByUser):
 
     @classmethod
     async def find_by_user_id(cls, user_id: ObjectId, *, session: Session = None) -> Self | None:
-        """The user's document, None where there is none (seed 002 `findByUserId`)."""
+        """The user's document, None where there is none (required: `findByUserId`)."""
         row = await cls.raw().find_one({"userId": user_id}, session=session)
         return None if row is None else cls.from_stored(row)
 

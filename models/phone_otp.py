@@ -1,4 +1,4 @@
-"""One-time codes, to a phone or an email address: a keyed hash of each, for a few minutes (seed 004, `phoneOtps`)."""
+"""One-time codes, to a phone or an email address: a keyed hash of each, for a few minutes (required: `phoneOtps`)."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, Self
@@ -88,7 +88,7 @@ class PhoneOtp(Stored):
 
     @classmethod
     async def remove_expired(cls, moment: datetime) -> int:
-        """Remove what TTL would (seed 004 `cleanupExpiredOtps`)."""
+        """Remove what TTL would (required: `cleanupExpiredOtps`)."""
         return (await cls.raw().delete_many({"expiresAt": {"$lte": moment}})).deleted_count
 
 

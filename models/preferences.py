@@ -48,7 +48,7 @@ class Dashboard(Fields):
 
 
 class PreferencesContent(Fields):
-    """What preferences say (seed 002)."""
+    """What preferences say."""
 
     theme: Literal["light", "dark", "auto"] = "auto"
     language: Language = "en"

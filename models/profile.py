@@ -20,7 +20,7 @@ class Avatar(Fields):
 
 
 class ProfileContent(Fields):
-    """What a profile says (seed 002)."""
+    """What a profile says."""
 
     display_name: Annotated[str, Field(max_length=255)] | None = None
     bio: Annotated[str, Field(max_length=500)] | None = None
@@ -36,5 +36,5 @@ class Profile(ProfileContent, OneToOne):
 
     @classmethod
     async def find_or_create_profile(cls, user_id: ObjectId, *, session: Session = None) -> Self:
-        """The user's profile, made empty if there was none; racing callers get the one document (seed 002)."""
+        """The user's profile, made empty if there was none; racing callers get the one document."""
         return await cls.find_or_create(user_id, session=session)

@@ -1,4 +1,4 @@
-"""Projects: what a repository connection belongs to, with members and their roles (seed 003)."""
+"""Projects: what a repository connection belongs to, with members and their roles."""
 
 from typing import Annotated, Literal
 

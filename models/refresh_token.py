@@ -1,4 +1,4 @@
-"""Refresh tokens: one document to a session, which holds the keyed hash of its current token (seed 004)."""
+"""Refresh tokens: one document to a session, which holds the keyed hash of its current token."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
@@ -101,5 +101,5 @@ class RefreshToken(Stored):
 
     @classmethod
     async def remove_expired(cls, moment: datetime) -> int:
-        """Remove what TTL would (seed 004 `cleanupExpiredTokens`)."""
+        """Remove what TTL would (required: `cleanupExpiredTokens`)."""
         return (await cls.raw().delete_many({"expiresAt": {"$lte": moment}})).deleted_count

@@ -124,7 +124,7 @@ RELATIONS: Final[Relations] = (
     Relation(AuthIdentity, "user_id", User, CASCADE, at_once=True),
     Relation(RefreshToken, "user_id", User, CASCADE, at_once=True),
     Relation(PhoneOtp, "user_id", User, CASCADE, at_once=True),
-    # The card programme (seed 001). Queues stand before events: an event needs its queue.
+    # The card programme. Queues stand before events: an event needs its queue.
     Relation(User, "account_id", Account, CASCADE, STRIPED),
     Relation(Card, "account_id", Account, CASCADE, STRIPED),
     Relation(SpendingProfile, "account_id", Account, CASCADE, STRIPED),

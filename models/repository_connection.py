@@ -1,4 +1,4 @@
-"""Repository connections: a project's link to its Git repository, with token and webhook (seed 003)."""
+"""Repository connections: a project's link to its Git repository, with token and webhook."""
 
 from datetime import timedelta
 from typing import Annotated, ClassVar, Final, Literal
@@ -61,7 +61,7 @@ class RepositoryConnection(HoldsSecrets, Stored):
 
     @classmethod
     async def find_by_project(cls, project_id: ObjectId) -> "RepositoryConnection | None":
-        """The one connection of a project (seed 003, Query Existing Connection)."""
+        """The one connection of a project (required: Query Existing Connection)."""
         row = await cls.raw().find_one({"projectId": project_id})
         return None if row is None else cls.from_stored(row)
 

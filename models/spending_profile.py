@@ -1,4 +1,4 @@
-"""The spending profile: limits and merchant categories that any number of an account's cards share (seed 001)."""
+"""The spending profile: limits and merchant categories that any number of an account's cards share."""
 
 from typing import Annotated, Final, Literal
 

@@ -1,4 +1,4 @@
-"""Transactions of bank accounts, as the provider tells them (seed 000)."""
+"""Transactions of bank accounts, as the provider tells them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal

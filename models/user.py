@@ -24,12 +24,12 @@ ADMINS: Final[tuple[Raw, ...]] = ({"role": ADMIN}, {"roles": ADMIN})
 
 
 def administers(row: Raw) -> bool:
-    """Whether a stored user is an admin: by `role` (seed 004) or among `roles` (seed 002)."""
+    """Whether a stored user is an admin: by `role` or among `roles`."""
     return row.get("role") == ADMIN or ADMIN in row.get("roles", ())
 
 
 class UserContent(Fields):
-    """What a caller may say of a user (seeds 002 and 004)."""
+    """What a caller may say of a user."""
 
     email: Email | None = None
     name: Name | None = None
@@ -72,12 +72,12 @@ class User(UserContent, Stored):
 
     @property
     def next_steps(self) -> list[NextStep]:
-        """What the person is to do before they go on (seed 004: a user without role selects one)."""
+        """What the person is to do before they go on."""
         return ["chooseRole"] if self.role is None else []
 
     @classmethod
     async def create_user(cls, content: UserContent, *, session: Session = None) -> Self:
-        """Store a new user (seed 002 `createUser`); profile and preferences are made beside it by `app.users.create`.
+        """Store a new user (required: `createUser`); profile and preferences are made beside it by `app.users.create`.
 
         Raises:
             pymongo.errors.DuplicateKeyError: another user has this canonical email.
@@ -86,7 +86,7 @@ class User(UserContent, Stored):
 
     @classmethod
     async def find_by_email(cls, email: str, *, session: Session = None) -> Self | None:
-        """The user with this email in any spelling, None where there is none (seed 002 `findByEmail`)."""
+        """The user with this email in any spelling, None where there is none (required: `findByEmail`)."""
         try:
             canonical = canonical_email(email)
         except ValueError:
@@ -110,7 +110,7 @@ class User(UserContent, Stored):
         return [cls.from_stored(row) async for row in cursor]
 
     async def update_last_login(self, *, session: Session = None) -> Self:
-        """Note a login (seed 002 `updateLastLogin`). `lastLogin` only ever moves forward and moves no version.
+        """Note a login (required: `updateLastLogin`). `lastLogin` only ever moves forward and moves no version.
 
         Raises:
             LookupError: the user is gone.

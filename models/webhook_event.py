@@ -1,4 +1,4 @@
-"""Webhook events: what a Git host has delivered, stored before it is answered, kept for 30 days (seed 003)."""
+"""Webhook events: what a Git host has delivered, stored before it is answered, kept for 30 days."""
 
 from datetime import datetime
 from typing import Any, Final, Literal

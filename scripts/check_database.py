@@ -1,4 +1,4 @@
-"""`python -m scripts check-database`: does the database answer, and is it what Satchel needs? (Seed 004's check.)"""
+"""`python -m scripts check-database`: does the database answer, and is it what Satchel needs?"""
 
 import asyncio
 from typing import Any

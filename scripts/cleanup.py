@@ -1,4 +1,4 @@
-"""`python -m scripts cleanup`: the worker's cleanup of sign-in, by hand (seed 004, `runCleanupTasks`)."""
+"""`python -m scripts cleanup`: the worker's cleanup of sign-in, by hand (required: `runCleanupTasks`)."""
 
 import asyncio
 

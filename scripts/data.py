@@ -1,4 +1,4 @@
-"""`python -m scripts data`: what app data there is, and how often it is rewritten (seed 002: version counts)."""
+"""`python -m scripts data`: what app data there is, and how often it is rewritten."""
 
 import asyncio
 import json

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from app.errors import Problem
 from app.errors.codes import FIELD_CODES
 from app.settings import Settings
-from indexes.definitions import INDEXES, OURS, OURS_CARDS, SEED, SEED_001, Index
+from indexes.definitions import INDEXES, OURS, OURS_CARDS, REQUIRED, REQUIRED_CARDS, Index
 from models.base import Stored
 from models.relations import RELATIONS
 from scripts.rooms import rooms_diagram
@@ -93,7 +93,7 @@ def indexes_page() -> str:
     """Every index with the query that it is for."""
     told = (
         "`python -m scripts indexes plan` shows how a database differs from this, `stats` how each index is used. "
-        "*002* and *001* stand for those seeds' lists, *ours* for what the API's lists and jobs need besides."
+        "*required* are those of the requirements, *ours* what the API's lists and jobs need besides."
     )
     parts = [
         f"## {document.collection_name()}\n\n{_table(_INDEX_HEAD, list(_index_rows(document)))}" for document in INDEXES
@@ -196,7 +196,7 @@ def _first_line(documented: type) -> str:
 
 
 def _index_rows(document: type[Stored]) -> Iterator[tuple[str, str, str, str]]:
-    for name, table in (("002", SEED), ("001", SEED_001), ("ours", OURS), ("ours", OURS_CARDS)):
+    for name, table in (("required", REQUIRED), ("required", REQUIRED_CARDS), ("ours", OURS), ("ours", OURS_CARDS)):
         for index in table.get(document, []):
             keys = ", ".join(f"{key} {direction}" for key, direction in index.keys.items())
             yield f"`{keys}`", _options(index), name, index.serves

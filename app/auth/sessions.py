@@ -1,4 +1,4 @@
-"""Sessions: refresh tokens that are rotated at each use, one family to a device (seed 004, `userRefreshTokens`).
+"""Sessions: refresh tokens that are rotated at each use, one family to a device (required: `userRefreshTokens`).
 
 A refresh token is `rt_` and 64 bytes: family, generation, 128 random bits of the family, and a 256-bit HMAC over these.
 Each token follows from the one before it by the server's key alone, so the answer to a repeated refresh can be given

@@ -46,7 +46,7 @@ _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", defau
 def connect(
     settings: Settings, uri: str, *, bounded: bool = True, listeners: Sequence[_EventListener] = ()
 ) -> AsyncMongoClient[Raw]:
-    """A client with the guarantees of design section 6: majority writes and reads, journalled.
+    """A client with the guarantees of docs/guarantees.md: majority writes and reads, journalled.
 
     Args:
         settings: pool sizes and times.

@@ -1,4 +1,4 @@
-"""Policies on live data (seed 001, Migration Strategy): from here on every reference obeys its line of the table.
+"""Policies on live data (required: Migration Strategy): from here on every reference obeys its line of the table.
 
 As adding a foreign key to a table with rows does, it looks at what is there first, and refuses while there are faults.
 """

@@ -1,6 +1,7 @@
 """The integrity audit: finds orphans and references across tenants, and mends them as the table's policies say.
 
-Seed 001's three SQL checks are rows of it: cards against users and profiles of another account, and orphaned cards.
+The three SQL checks that the card programme requires are rows of it:
+cards against users and profiles of another account, and orphaned cards.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -69,7 +69,7 @@ async def _find(caller: Caller, scope: str, project: str, *, write: bool = False
     response_model=RepositoryConnectionInfo,
 )
 async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """What seed 003 shows of it; token and secret never."""
+    """What the public may see of it; token and secret never."""
     found = await _find(caller, "projects:read", projectId)
     shown = RepositoryConnectionInfo.model_validate(found)
     return conditional(request, response, found.version, shown, changed=found.updated_at)

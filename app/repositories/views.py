@@ -74,7 +74,7 @@ class RepositoryChange(Fields):
 
 
 class RepositoryConnectionInfo(Fields):
-    """A repository connection, exactly as seed 003 shows it to the public."""
+    """A repository connection, exactly as it is shown to the public."""
 
     model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 

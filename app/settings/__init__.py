@@ -66,18 +66,16 @@ class Settings(SignInSettings, ArchiveSettings):
         pattern=r"^[A-Za-z0-9_-]{1,38}$",
         description="Name of the database that holds every collection.",
     )
-    pool_max_size: int = Field(default=10, ge=1, description="Most connections to MongoDB per process (seed 002: 10).")
+    pool_max_size: int = Field(default=10, ge=1, description="Most connections to MongoDB per process.")
     pool_min_size: int = Field(
         default=2,
         ge=0,
-        description="Connections to MongoDB kept open per server (seed 002: 2); a worker keeps what it uses.",
+        description="Connections to MongoDB kept open per server; a worker keeps what it uses.",
     )
     pool_max_idle_seconds: int = Field(
-        default=20, ge=1, description="An idle connection to MongoDB is closed after this long (seed 004: 20 s)."
+        default=20, ge=1, description="An idle connection to MongoDB is closed after this long."
     )
-    connect_timeout_seconds: int = Field(
-        default=10, ge=1, description="Longest wait for a new connection to MongoDB (seed 004: 10 s)."
-    )
+    connect_timeout_seconds: int = Field(default=10, ge=1, description="Longest wait for a new connection to MongoDB.")
     request_timeout_ms: int = Field(
         default=5000, ge=100, description="Longest that the database work of one operation of a request may take."
     )

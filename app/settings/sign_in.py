@@ -74,7 +74,7 @@ class SignInSettings(BaseSettings):
     )
     selectable_roles: list[Literal["creator", "agency", "brand", "gifter"]] = Field(
         default=["creator", "agency", "brand", "gifter"],
-        description="JSON list of the roles that people may choose for themselves (seed 004).",
+        description="JSON list of the roles that people may choose for themselves.",
     )
     google_client_ids: list[str] = Field(
         default_factory=list, description="JSON list of our client ids at Google; empty: no sign-in by Google."

@@ -1,4 +1,4 @@
-"""Which account a user belongs to: set by admins, and fixed while cards refer to the user (seed 001)."""
+"""Which account a user belongs to: set by admins, and fixed while cards refer to the user."""
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession

@@ -39,7 +39,7 @@ _AUDITED: Final[tuple[str, ...]] = ("roles", "permissions", "role")
 
 
 async def create_user(content: UserContent, claim: Claim | None, by: Principal | None = None) -> Done:
-    """User, profile and preferences in one transaction (seed 002, User Creation Flow); `by` is who grants roles.
+    """User, profile and preferences in one transaction (required: User Creation Flow); `by` is who grants roles.
 
     Raises:
         pymongo.errors.DuplicateKeyError: the canonical email is taken.
@@ -191,7 +191,7 @@ def _refuse(names: list[str]) -> None:
 
 
 async def log_in(user_id: ObjectId, app_id: str, session_id: str | None, claim: Claim | None) -> Done:
-    """lastLogin, an activity and an event in one transaction (seed 002, User Activity Tracking Flow).
+    """lastLogin, an activity and an event in one transaction (required: User Activity Tracking Flow).
 
     Raises:
         NotFound: there is no such user.

@@ -62,7 +62,7 @@ class PreferencesView(PreferencesContent, View):
 
 
 class CompleteView(Fields):
-    """A user with all that is one to one with them (seed 002, Get Complete User Profile)."""
+    """A user with all that is one to one with them (required: Get Complete User Profile)."""
 
     user: UserView
     profile: ProfileView | None

@@ -1,16 +1,16 @@
-"""Seed 002's list, written out again, against what mongod has once the table is applied."""
+"""The required list, written out again, against what mongod has once the table is applied."""
 
 from typing import Any
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from indexes.definitions import INDEXES, SEED, SEED_001, TABLES
+from indexes.definitions import INDEXES, REQUIRED, REQUIRED_CARDS, TABLES
 from models.base import Raw
 
 Keys = list[tuple[str, int]]
 
-SEED_002: list[tuple[str, Keys, dict[str, Any]]] = [
+REQUIRED_LIST: list[tuple[str, Keys, dict[str, Any]]] = [
     # The one exception: unique where there is an email, since people who sign up by phone have none.
     ("users", [("email", 1)], {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}}),
     ("users", [("valuUserId", 1)], {"sparse": True}),
@@ -42,7 +42,7 @@ SEED_002: list[tuple[str, Keys, dict[str, Any]]] = [
     ("analytics", [("sessionId", 1), ("timestamp", -1)], {}),
 ]
 
-SEED_001_LIST: list[tuple[str, Keys, dict[str, Any]]] = [
+REQUIRED_CARDS_LIST: list[tuple[str, Keys, dict[str, Any]]] = [
     ("users", [("accountId", 1)], {}),
     ("cards", [("accountId", 1)], {}),
     ("cards", [("userId", 1)], {}),
@@ -69,14 +69,16 @@ async def listed(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
 async def test_mongod_has_every_index_of_the_seeds_by_name_keys_and_options(
     listed: dict[str, dict[str, Raw]],
 ) -> None:
-    for collection, keys, options in SEED_002 + SEED_001_LIST:
+    for collection, keys, options in REQUIRED_LIST + REQUIRED_CARDS_LIST:
         name = "_".join(f"{field}_{direction}" for field, direction in keys)
         found = listed[collection][name]
         assert list(found.pop("key").items()) == keys
         assert found == options, f"{collection}.{name}"
 
 
-@pytest.mark.parametrize(("ours", "listing"), [(SEED, SEED_002), (SEED_001, SEED_001_LIST)], ids=["002", "001"])
+@pytest.mark.parametrize(
+    ("ours", "listing"), [(REQUIRED, REQUIRED_LIST), (REQUIRED_CARDS, REQUIRED_CARDS_LIST)], ids=["users", "cards"]
+)
 def test_the_seeds_list_in_the_table_has_nothing_else(ours: Any, listing: list[tuple[str, Keys, Any]]) -> None:
     table = {
         (document.collection_name(), tuple(index.keys.items())) for document, table in ours.items() for index in table

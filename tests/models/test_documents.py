@@ -1,4 +1,4 @@
-"""Users, profiles, preferences, activities, events and keys as documents: the seeds' methods, one collection each."""
+"""Users, profiles, preferences, activities, events and keys as documents: the required methods, one collection each."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The seeds' methods, in snake_case, against a real database."""
+"""The required methods, in snake_case, against a real database."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Segment's HTTP API in our terms: each item of a batch becomes an event (facts.md, Segment clients)."""
+"""Segment's HTTP API in our terms: each item of a batch becomes an event."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

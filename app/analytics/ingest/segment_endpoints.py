@@ -25,7 +25,7 @@ ALIASES: Final = {
 }
 """Path -> where browsers' libraries send the same: `@segment/analytics-next` by one letter, RudderStack's beacon."""
 
-_DONE: Final = {"success": True}  # exactly this with 200, or clients send the batch again (facts.md)
+_DONE: Final = {"success": True}  # exactly this with 200, or clients send the batch again
 _BASIC: Final = "basic "
 _GZIP: Final = 16 + zlib.MAX_WBITS
 

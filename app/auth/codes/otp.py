@@ -1,4 +1,4 @@
-"""One-time codes: digits to a phone or a mailbox, tried a few times, used once (seed 004, `phoneOtps`)."""
+"""One-time codes: digits to a phone or a mailbox, tried a few times, used once (required: `phoneOtps`)."""
 
 import hmac
 import secrets

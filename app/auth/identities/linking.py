@@ -216,7 +216,7 @@ async def add_identity(user_id: ObjectId, evidence: Evidence, session: AsyncClie
 
 
 async def keep_methods(user_id: ObjectId, session: AsyncClientSession, fields: dict[str, object] | None = None) -> User:
-    """Make `authMethods` of a user the providers of their identities (seed 002), and set other fields with it.
+    """Make `authMethods` of a user the providers of their identities, and set other fields with it.
 
     Raises:
         NotFound: the user is gone.
@@ -268,7 +268,7 @@ async def _known(provider: str, provider_id: str, session: AsyncClientSession) -
 async def _make_user(
     user_id: PydanticObjectId, evidence: Evidence, session: AsyncClientSession, *, with_email: bool
 ) -> None:
-    """User, profile, preferences and identity (seed 002, User Creation Flow; name and picture by seed 004)."""
+    """User, profile, preferences and identity (required: User Creation Flow)."""
     user = User(id=user_id, name=evidence.name)
     if with_email:
         user.email, user.email_verified_at = evidence.email, now()

@@ -1,4 +1,4 @@
-"""The role that a person chooses for themselves (seed 004); admins grant everything else by `PATCH /v1/users/{id}`."""
+"""The role that a person chooses for themselves; admins grant everything else by `PATCH /v1/users/{id}`."""
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession

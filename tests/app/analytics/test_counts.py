@@ -1,4 +1,4 @@
-"""The two counts of seed 002, as flat rows for a dashboard."""
+"""The two required counts, as flat rows for a dashboard."""
 
 import csv
 import io

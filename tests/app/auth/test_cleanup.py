@@ -1,4 +1,4 @@
-"""The cleanup of seed 004: by the worker, by hand, and nothing expired is honoured before it."""
+"""The cleanup of sign-in: by the worker, by hand, and nothing expired is honoured before it."""
 
 from datetime import timedelta
 

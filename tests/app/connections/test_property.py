@@ -1,4 +1,4 @@
-"""Any sequence of faults and crashes ends with exactly the provider's rows (seed 000, issue 5)."""
+"""Any sequence of faults and crashes ends with exactly the provider's rows ."""
 
 import random
 from collections.abc import Awaitable, Callable
