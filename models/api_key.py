@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -83,6 +84,12 @@ class ApiKey(ApiKeyContent, Stored):
         if row is None:
             row = await cls.raw().find_one({"previousHash": hashed, "previousUntil": {"$gt": now()}})
         return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def held_among(cls, ids: Collection[ObjectId]) -> set[ObjectId]:
+        """Those of these keys that are neither revoked nor over, by one query."""
+        where: dict[str, Any] = {"_id": {"$in": list(ids)}, "expiresAt": {"$not": {"$lte": now()}}}
+        return {row["_id"] async for row in cls.raw().find(where, {"_id": 1})}
 
     @classmethod
     async def rotate(cls, key_id: ObjectId, overlap: timedelta, *, session: Session = None) -> tuple[Self, str] | None:

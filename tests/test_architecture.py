@@ -43,7 +43,7 @@ LAYERS = [
     {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head", "app.web.hosts"}
     | {"app.web.patches", "app.sync.hub"},
     {"app.identity", "app.outside"},
-    {"app.web"},
+    {"app.web", "app.web.admission.pauses"},
     {"app.relations"},
     {"app.migrations"},
     {f"app.{domain}" for domain in DOMAINS},

@@ -1,7 +1,5 @@
 """The console: a page of analytics, readable without script, that loads nothing from elsewhere."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -9,7 +7,6 @@ from typing import Annotated, Any, Final
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
@@ -19,7 +16,7 @@ from app.analytics.query.periods import Period
 from app.analytics.query.queries import Rows, active_users, count_events, error_rates, retried, top_values
 from app.analytics.query.reader import Filter
 from app.analytics.query.visits import sessions
-from app.console.feed import Feed, matches, sent
+from app.console.feed import Feed, Live, sent
 from app.console.panels import WITHIN, cohorts_of, panels
 from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, default_view, shown
 from app.console.session import forget, form_field, known, refuse_other_sites, remember, required_viewer, viewer
@@ -41,7 +38,6 @@ _POLICY: Final = (
 _SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}  # forms tell their origin
 _STATIC: Final = {"chart.js": "text/javascript", "console.js": "text/javascript", "console.css": "text/css"}
 _FILES: Final = {name: (_HERE / "static" / name).read_bytes() for name in _STATIC}
-_WATCHED_SECONDS: Final = 900
 _FEED: Final = Feed()
 
 Viewer = Annotated[Principal, Depends(required_viewer)]
@@ -154,23 +150,10 @@ async def static(name: str) -> Response:
     return Response(_FILES[name], media_type=f"{_STATIC[name]}; charset=utf-8", headers=headers)
 
 
-@router.get("/console/live", response_class=EventSourceResponse)
-async def live(request: Request, principal: Viewer) -> AsyncIterator[ServerSentEvent]:
+@router.get("/console/live")
+async def live(request: Request, principal: Viewer) -> Response:
     """Events as they come in, those that the address's filters let pass. The browser comes again after a while."""
-    which = shown(request, principal).which
-    yield ServerSentEvent(comment="watching", retry=3000)
-    async with _FEED.watch() as queue:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _WATCHED_SECONDS
-        while (left := until - loop.time()) > 0:
-            try:
-                row = await asyncio.wait_for(queue.get(), left)
-            except TimeoutError:
-                return
-            if row is None:
-                return
-            if matches(row, which):
-                yield ServerSentEvent(raw_data=dump_json(sent(row)).decode(), event="event")
+    return Live(_FEED, principal, shown(request, principal).which)
 
 
 @router.get("/console/export/{panel}")

@@ -1,5 +1,6 @@
 """Authorization headers and the principals whom they name, remembered for a few seconds."""
 
+from math import inf
 from typing import Any, Final
 
 from bson import ObjectId
@@ -67,6 +68,7 @@ class Authenticator:
             issued_at=claims.issued_at,
             by_admin=claims.by_admin,
             key_id=claims.key_id,
+            expires_at=claims.expires_at,
         )
         return principal, claims.expires_at
 
@@ -75,11 +77,11 @@ class Authenticator:
         if key is None or key.id is None or (key.expires_at and key.expires_at <= now()):
             raise Unauthenticated("the API key is not valid or has expired")
         await key.note_use()
-        until = CLOCK.time() + self._remember_for
-        for end in (key.expires_at, key.previous_until if key.hash != hash_key(secret) else None):
-            if end is not None:
-                until = min(until, end.timestamp())
-        return Principal("key", key.id, key.app_id, frozenset(key.scopes), account_id=key.account_id), until
+        ends = (key.expires_at, key.previous_until if key.hash != hash_key(secret) else None)
+        expires_at = min((end.timestamp() for end in ends if end is not None), default=inf)
+        scopes = frozenset(key.scopes)
+        principal = Principal("key", key.id, key.app_id, scopes, account_id=key.account_id, expires_at=expires_at)
+        return principal, min(CLOCK.time() + self._remember_for, expires_at)
 
 
 def _credential(authorization: str) -> str:

@@ -1,6 +1,7 @@
 """Who is calling, and what they may do: one `authorize()` for every route."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, Literal
 
 from bson import ObjectId
@@ -24,7 +25,8 @@ class Principal:
 
     `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is the session that
     the token belongs to, None for a token that a server asked for; `by_admin` says
-    of such a token that an admin asked, `key_id` which key did. `issued_at` is in Unix seconds.
+    of such a token that an admin asked, `key_id` which key did. `issued_at` and
+    `expires_at`, when the credential is over, are in Unix seconds.
     """
 
     kind: Literal["key", "user"]
@@ -37,6 +39,7 @@ class Principal:
     issued_at: float = 0
     by_admin: bool = False
     key_id: ObjectId | None = None
+    expires_at: float = inf
 
     @property
     def name(self) -> str:

@@ -37,16 +37,19 @@ Answer = tuple[int, Headers, bytes]
 class HotRequest:
     """One request of a hot route: path parameters, headers by lower-case name, query, body."""
 
-    __slots__ = ("_known", "_receive", "access", "headers", "method", "path", "scope")
+    __slots__ = ("_known", "access", "headers", "method", "path", "receive", "scope", "send")
 
-    def __init__(self, scope: Scope, receive: Receive, access: Access, known: Collection[str] | None = None) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, access: Access, known: Collection[str] | None = None
+    ) -> None:
         self.scope = scope
         self.access = access
         self._known = known
         self.method: str = scope["method"]
         self.path: Mapping[str, str] = scope["path_params"]
         self.headers = _joined(scope["headers"])
-        self._receive = receive
+        self.receive = receive
+        self.send = send
 
     @property
     def needs(self) -> str:
@@ -90,13 +93,13 @@ class HotRequest:
         """
         if not packed:
             refuse_packed(self.header(b"content-encoding"))
-        message = await self._receive()
+        message = await self.receive()
         chunk: bytes = message.get("body", b"")
         if message["type"] == "http.request" and not message.get("more_body", False):
             return chunk
         chunks = [chunk]
         while message["type"] == "http.request" and message.get("more_body", False):
-            message = await self._receive()
+            message = await self.receive()
             chunks.append(message.get("body", b""))
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -114,7 +117,8 @@ def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {name: b", ".join(found) for name, found in values.items()}
 
 
-Handler = Callable[[HotRequest], Awaitable[Answer]]
+Handler = Callable[[HotRequest], Awaitable[Answer | None]]
+"""Answers a request; None where it has sent its answer itself, as a stream does."""
 
 
 ANY_QUERY: Final = None
@@ -159,8 +163,8 @@ class HotEndpoint:
         try:
             handler = self._handler(scope["method"])
             method = scope["method"]
-            request = HotRequest(scope, receive, self._access[method], self._known[method])
-            status, headers, body = await handler(request)
+            request = HotRequest(scope, receive, send, self._access[method], self._known[method])
+            answer = await handler(request)
         except Problem as problem:
             await Compressed(_refusal(problem))(scope, receive, send)
             return
@@ -169,6 +173,9 @@ class HotEndpoint:
             return
         except ClientDisconnect:
             return
+        if answer is None:
+            return
+        status, headers, body = answer
         if status not in (204, 304):
             headers.append((b"content-length", str(len(body)).encode()))
         start: Message = {"type": "http.response.start", "status": status, "headers": headers}

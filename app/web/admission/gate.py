@@ -17,6 +17,8 @@ from app.web.admission.line import Bounds, Line, refusal
 from app.web.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
 from app.web.observability import REFUSED_HERE, send_problem
 
+LEAVE_PLACE: Final = "satchel.leave_place"
+"""The key in a request's scope of what gives its place back, for an answer that goes on: a stream holds none."""
 _ALWAYS: Final = {"/livez", "/metrics"}
 _UNCOUNTED: Final = "/readyz"
 _NEEDS_DATABASE: Final = ("/v1/", "/readyz", "/console/sign-in")
@@ -70,11 +72,11 @@ class Admission:
         except ClientDisconnect:
             return
         visit.has_place = True
+        scope[LEAVE_PLACE] = visit.leave
         try:
             await self.app(scope, visit.receive, send)
         finally:
-            if visit.has_place:
-                self.line.leave()
+            visit.leave()
 
     def begin_body(self) -> None:
         """Take a place among the bodies that are under way.
@@ -102,6 +104,13 @@ class _Visit:
         self._complete = False
         self._first: Message | None = None
         self.has_place = False
+
+    def leave(self) -> None:
+        """Give the place back, and ask for none again: what comes of the body from here on is not looked at."""
+        if self.has_place:
+            self.has_place = False
+            self._admission.line.leave()
+        self._complete = True
 
     def size(self) -> int:
         """Bytes that it keeps while it waits."""

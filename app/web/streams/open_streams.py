@@ -1,0 +1,110 @@
+"""The streams of a process: bounded in number, and ended within seconds of the session or key that they hang on."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from bson import ObjectId
+from prometheus_client import Counter as Count
+from prometheus_client import Gauge
+from pymongo.errors import PyMongoError
+
+from app.errors import TooManyRequests, Unavailable
+from app.identity.lapses import look
+from app.identity.principal import Principal
+from app.web.streams.stream import End, Stream
+from models.clock import CLOCK
+
+OPEN: Final = Gauge("satchel_streams_open", "Streams of server-sent events that are open", ["kind"])
+ENDED: Final = Count("satchel_streams_ended", "Streams that have ended, by why", ["kind", "reason"])
+
+_LOOK_SECONDS: Final = 3.0
+"""Between two looks at the sessions and keys of all who listen."""
+_BEFORE_SECONDS: Final = 5.0
+"""So long before its token expires a stream ends, so that the client comes again with another one in time."""
+_SPREAD: Final = 0.1
+"""Part of its time by which a stream may end sooner: those that began together do not end together."""
+_AGAIN: Final = (5, 30)
+"""Seconds, shortest and longest, after which one who found no room may come again."""
+
+
+class OpenStreams:
+    """Those that are open.
+
+    Args:
+        kind: what they are called in the metrics.
+        most: of all.
+        most_of_one: of one user.
+        seconds: that one lasts at most.
+    """
+
+    def __init__(self, kind: str, most: int, most_of_one: int, seconds: float) -> None:
+        self._kind, self._most, self._most_of_one, self._seconds = kind, most, most_of_one, seconds
+        self._open: dict[Stream, ObjectId | None] = {}
+        self._of: Counter[ObjectId | None] = Counter()
+        self._looking: asyncio.Task[None] | None = None
+        OPEN.labels(kind).set_function(lambda: len(self._open))
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @contextmanager
+    def admit(self, principal: Principal, user_id: ObjectId | None = None) -> Iterator[Stream]:
+        """A stream for a caller, which has its room while the block lasts.
+
+        Args:
+            principal: who listens.
+            user_id: whose data it is about; it ends when they are gone. None for nobody's.
+
+        Raises:
+            TooManyRequests: enough are open of this user.
+            Unavailable: enough are open.
+        """
+        self._refuse(user_id)
+        stream = self._begun(principal)
+        self._open[stream] = user_id
+        self._of[user_id] += 1
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._keep_looking())
+        try:
+            yield stream
+        finally:
+            del self._open[stream]
+            self._of[user_id] -= 1
+            self._of += Counter()  # drops those of whom none is open
+            ENDED.labels(self._kind, stream.reason or "refused").inc()
+
+    def _refuse(self, user_id: ObjectId | None) -> None:
+        if len(self._open) >= self._most:
+            raise Unavailable("too many streams are open", random.randint(*_AGAIN))
+        if user_id is not None and self._of[user_id] >= self._most_of_one:
+            raise TooManyRequests("too many streams of this user are open", random.randint(*_AGAIN))
+
+    def _begun(self, principal: Principal) -> Stream:
+        left = principal.expires_at - CLOCK.time() - _BEFORE_SECONDS
+        ending = End.TOKEN_EXPIRING if left < self._seconds else End.RENEW
+        return Stream(principal, max(0.0, min(left, self._seconds)) * random.uniform(1 - _SPREAD, 1), ending)
+
+    async def _keep_looking(self) -> None:
+        while self._open:
+            await asyncio.sleep(_LOOK_SECONDS)
+            with suppress(PyMongoError):  # then nobody can be told anything, and the next look is soon
+                await self._look()
+
+    async def _look(self) -> None:
+        """End the streams of those whose credentials have lapsed, and those about people who are gone."""
+        asked = list(self._open.items())
+        has_lapsed = await look([(stream.principal, user_id) for stream, user_id in asked])
+        for stream, user_id in asked:
+            if has_lapsed(stream.principal, user_id):
+                stream.end(End.SESSION_ENDED)
+
+
+def open_streams(scope: Any) -> OpenStreams:
+    """Those about changes of the process that serves this request."""
+    found: OpenStreams = scope["app"].state.streams
+    return found

@@ -1,0 +1,167 @@
+"""One stream of server-sent events (HTML standard, section 9.2): it speaks when it is woken, and says why it ends."""
+
+import asyncio
+import random
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any, Final
+
+from starlette.types import Message, Receive, Send
+
+from app.identity.principal import Principal
+from app.web.admission.gate import LEAVE_PLACE
+from app.web.observability import IN_FLIGHT
+
+ABORT: Final = "satchel.abort"
+"""The key in a request's scope of what cuts its connection off, whatever is still to be sent."""
+_STREAM: Final = "satchel.stream"
+_STOPPING: Final = "satchel.stopping"
+BEAT_SECONDS: Final = 25.0
+"""Proxies close a connection on which nothing is sent for half a minute or a minute."""
+_BEAT: Final = b":\n\n"
+_SPACING_SECONDS: Final = 0.1
+"""Between two events: what happens meanwhile is told by the next one."""
+_DRAIN_SECONDS: Final = 10.0
+"""Longest that a client may leave unread what has filled its buffers."""
+
+
+class End(StrEnum):
+    """Why a stream ended, as its last event says. More may be added: whoever does not know one comes again."""
+
+    RENEW = "renew"
+    """It has lasted as long as streams do."""
+    TOKEN_EXPIRING = "token_expiring"  # noqa: S105  # no secret
+    SESSION_ENDED = "session_ended"
+    """Or the user is gone, or the key is: the credentials are good for nothing any more."""
+    SERVER_STOPPING = "server_stopping"
+    SLOW = "slow"
+    """What was sent was not read; this is counted, and cannot be said."""
+    GONE = "gone"
+    """The client left; likewise."""
+
+
+_RETRY: Final[dict[End, tuple[int, int]]] = {End.SERVER_STOPPING: (200, 3000), End.RENEW: (100, 3000)}
+"""Milliseconds, shortest and longest, until the client comes again: they do not all come at once."""
+_USUAL_RETRY: Final = (1000, 3000)
+_HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Stream:
+    """An answer that goes on until the client leaves, or the server ends it.
+
+    Attributes:
+        principal: who listens.
+        wake: set by whoever has something to tell.
+        reason: why it ends; None while it goes on.
+    """
+
+    __slots__ = ("_ending", "_until", "principal", "reason", "wake")
+
+    def __init__(self, principal: Principal, seconds: float, ending: End = End.RENEW) -> None:
+        """`seconds` from now it ends, for the reason `ending`."""
+        self.principal = principal
+        self.wake = asyncio.Event()
+        self.reason: End | None = None
+        self._until = asyncio.get_running_loop().time() + seconds
+        self._ending = ending
+
+    def end(self, reason: End) -> None:
+        """Have it end, for the first reason that is given."""
+        if self.reason is None:
+            self.reason = reason
+        self.wake.set()
+
+    async def run(
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, tell: Callable[[], bytes]
+    ) -> None:
+        """Answer a request until either side ends it.
+
+        Args:
+            scope: of the request.
+            receive: of the request.
+            send: of the request.
+            tell: makes what is sent after the stream was woken; empty where there is nothing to say after all.
+        """
+        scope[_STREAM] = self
+        if _STOPPING in scope:
+            self.end(End.SERVER_STOPPING)
+        scope[LEAVE_PLACE]()
+        IN_FLIGHT.dec()
+        listening = asyncio.create_task(self._listen(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
+            await self._talk(send, tell)
+        except TimeoutError:
+            self.reason = End.SLOW
+            await _cut_off(scope, listening)
+        finally:
+            IN_FLIGHT.inc()
+            listening.cancel()
+
+    async def _talk(self, send: Send, tell: Callable[[], bytes]) -> None:
+        await self._write(send, b"retry: %d\n\n" % random.randint(*_USUAL_RETRY))
+        while self.reason is None:
+            woken = await self._is_woken()
+            if self.reason is not None:
+                break
+            if told := tell() if woken else _BEAT:
+                await self._write(send, told)
+            if woken:
+                await asyncio.sleep(_SPACING_SECONDS)
+        await self._write(send, _last_words(self.reason), last=True)
+
+    async def _is_woken(self) -> bool:
+        """Whether there is something to tell: False after a while without."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(min(loop.time() + BEAT_SECONDS, self._until)):
+                await self.wake.wait()
+        except TimeoutError:
+            if loop.time() >= self._until:
+                self.end(self._ending)
+            return False
+        self.wake.clear()
+        return True
+
+    async def _write(self, send: Send, body: bytes, *, last: bool = False) -> None:
+        """Send a part; raises TimeoutError where the client does not read."""
+        message: Message = {"type": "http.response.body", "body": body, "more_body": not last}
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await send(message)
+
+    async def _listen(self, receive: Receive) -> None:
+        """Notice that the client leaves; a body that it sends is not looked at."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.end(End.GONE)
+
+
+def stop(scope: MutableMapping[str, Any]) -> None:
+    """End the stream that answers a request, or is about to: the server stops."""
+    scope[_STOPPING] = True
+    if (stream := scope.get(_STREAM)) is not None:
+        stream.end(End.SERVER_STOPPING)
+
+
+async def _cut_off(scope: MutableMapping[str, Any], listening: "asyncio.Task[None]") -> None:
+    """Close the connection of a client that does not read: else all that is buffered would wait for it for ever."""
+    abort = scope.get(ABORT)
+    if abort is None:
+        return
+    abort()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await listening
+
+
+def _last_words(reason: End) -> bytes:
+    """The event that ends a stream; nothing where nobody hears it."""
+    if reason == End.GONE:
+        return b""
+    wait = random.randint(*_RETRY.get(reason, _USUAL_RETRY))
+    return b'retry: %d\nevent: end\ndata: {"reason":"%s"}\n\n' % (wait, reason.encode())
