@@ -148,6 +148,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"partialFilterExpression": {"deleted": False}},
         ),
         Index({"expiresAt": 1}, "AppData.expire_due", SPARSE),
+        Index({"appId": 1, "_id": 1}, "POST /v1/apps/{appId}/schemas/check, page by page"),
     ],
     Analytics: [
         Index(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ AppId = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH, descr
 DataKey = Annotated[
     str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH, description="Key of a value among an app's data.")
 ]
+KeyPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~:-]{0,255}(?:\*|[A-Za-z0-9._~:-])$")]
+"""A key, or the beginning of keys and `*`."""
 _NAME: Final = re.compile(NAME_PATTERN)
 
 
@@ -54,6 +56,15 @@ class AppContent(Fields):
             "deleted or expires is among them.",
         ),
     ] = 0
+    schemas: Annotated[
+        dict[KeyPattern, dict[str, Any] | bool],
+        Field(
+            max_length=50,
+            description="JSON Schemas (2020-12) of the values, by key, or by the beginning of keys and `*`: "
+            "`settings`, `task:*`, `*`. The key itself goes before the longest beginning. A value that does not fit "
+            "is 422.",
+        ),
+    ] = Field(default_factory=dict)
 
 
 class App(AppContent, Stored):

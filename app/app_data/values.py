@@ -10,6 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.app_data.writes import WriteOptions
+from app.apps.schemas import schemas_of
 from app.database import transaction
 from app.database.turns import is_taken, turn
 from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
@@ -228,7 +229,13 @@ async def _write(
     expires_at: datetime | Expiry | None,
     options: WriteOptions,
 ) -> Written:
-    """One atomic operation; with `?activity=` one transaction that records the activity too."""
+    """One atomic operation; with `?activity=` one transaction that records the activity too.
+
+    Raises:
+        Invalid: the value does not fit the app's schema.
+    """
+    if (schemas := schemas_of(options.app)) is not None:
+        schemas.check(place.data_key, value)
 
     async def put(session: AsyncClientSession | None = None) -> Written:
         written = await AppData.put(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 
 from app.apps.registry import app_registry
+from app.apps.schema_check import CHECKED_SHOWN, SchemaCheck, SchemaChecked, check_stored
 from app.apps.settings import find_app, put_app
 from app.apps.views import AppReplacement, AppView
 from app.identity.access import ADMIN
@@ -14,7 +15,8 @@ from app.identity.principal import authorize
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import NOT_MODIFIED, problems
-from app.web.openapi.examples import APP, APP_SHOWN, answers
+from app.web.openapi.examples import APP, APP_SHOWN, SCHEMA_CHECK, answers
+from app.web.paging import Cursor, Limit
 from app.web.preconditions import conditional, request_precondition
 from app.web.routing import Router
 from models.app import AppId
@@ -64,3 +66,26 @@ async def put(
     response.status_code = 201 if created else 200
     response.headers["ETag"] = etag(view.version, view.id)
     return view
+
+
+@router.post(
+    "/{appId}/schemas/check",
+    access=ADMIN,
+    operation_id="checkAppSchemas",
+    summary="Try schemas on what is stored",
+    responses=problems() | answers(CHECKED_SHOWN),
+)
+async def check(
+    appId: AppId,
+    content: Annotated[SchemaCheck, SCHEMA_CHECK],
+    caller: Caller,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+) -> SchemaChecked:
+    """Which stored values would not fit the schemas that are sent, or without any those of the app as they are.
+
+    Nothing is written. A page looks at `limit` values, fewer where they are large: follow `nextCursor` until it is
+    null, with the same schemas.
+    """
+    authorize(caller, "admin", app_id=appId)
+    return await check_stored(appId, content, limit, cursor)

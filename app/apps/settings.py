@@ -5,6 +5,7 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from app.apps.schemas import Schemas
 from app.apps.views import AppReplacement, AppView
 from app.database import joined
 from app.errors import NotFound, VersionMismatch
@@ -14,6 +15,7 @@ from app.web.read_only import READ_ONLY, refuse_changes, told, writable
 from models.app import App
 from models.base import Raw, now
 from models.precondition import Expected
+from models.values import escape_row
 
 
 async def find_app(app_id: str) -> AppView:
@@ -41,8 +43,9 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
 
     Raises:
         VersionMismatch: the precondition does not hold.
-        Invalid: the content tells a read-only field otherwise than it is.
+        Invalid: the content tells a read-only field otherwise than it is, or what is to be a schema is none.
     """
+    Schemas(content.schemas)
     if told(content):
         expected = await _check_told(app_id, content, expected)
     if expected is not None and expected.absent:
@@ -86,7 +89,7 @@ def _update(content: AppReplacement) -> dict[str, Any]:
     fields = writable(content)
     moment = now()
     gone = {name: "" for name, value in fields.items() if value is None}
-    kept = {name: value for name, value in fields.items() if value is not None}
+    kept = escape_row({name: value for name, value in fields.items() if value is not None})
     update: dict[str, Any] = {
         "$set": {**kept, "updatedAt": moment},
         "$inc": {"version": 1},

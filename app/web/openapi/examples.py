@@ -40,6 +40,9 @@ API_KEY: Final = Body(
     openapi_examples={"server": {"value": {"name": "notes server", "scopes": ["users:read", "data:read"]}}}
 )
 APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True, "history": 10}}})
+SCHEMA_CHECK: Final = Body(
+    openapi_examples={"titles": {"value": {"schemas": {"task:*": {"type": "object", "required": ["title"]}}}}}
+)
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
 OTP: Final = Body(openapi_examples={"phone": {"value": {"phoneNumber": "+14155550123"}}})
 OTP_VERIFY: Final = Body(
@@ -184,6 +187,7 @@ APP_SHOWN: Final = {
     "analyticsProperties": ["plan"],
     "identifyTraits": ["plan"],
     "history": 0,
+    "schemas": {"task:*": {"type": "object", "required": ["title"]}},
     **_DATES,
 }
 JOB_SHOWN: Final = {

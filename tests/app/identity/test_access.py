@@ -93,6 +93,7 @@ BODIES: dict[str, Any] = {
         for each in ("accept", "refuse", "undo")
     },
     "PUT /v1/apps/{appId}": {},
+    "POST /v1/apps/{appId}/schemas/check": {"schemas": {}},
     "POST /v1/api-keys": {"name": "x", "scopes": ["data:read"]},
     "POST /v1/auth/otp": {"phoneNumber": "+14155550123"},
     "POST /v1/auth/otp/verify": _CODE,

@@ -46,6 +46,7 @@ REPEATABLE: dict[str, str] = {
         for each in ("accept", "refuse", "undo")
     },
     **dict.fromkeys(WRITE_KEYS, BY_MESSAGE),
+    "POST /v1/apps/{appId}/schemas/check": "a dry run, which writes nothing",
     "POST /v1/m": "what a library tells of itself is let go of",
 }
 """Routes that need no key, and why: docs/api.md says so in words."""
