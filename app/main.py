@@ -54,6 +54,7 @@ from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
+from app.sync.feed import Feed
 from app.sync.hub import Hub
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
@@ -116,6 +117,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
     app.state.hub = Hub()
+    app.state.feed = Feed(settings, app.state.hub)
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)
     app.state.delivery_room = Room(settings.large_deliveries_mib * 1024 * 1024)
@@ -139,11 +141,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.wait({binding}, timeout=settings.request_timeout_ms / 1000)
         if binding.done():
             binding.result()
+        feed = asyncio.create_task(app.state.feed.run())
         log.info("started", version=VERSION, environment=settings.environment)
         yield
         binding.cancel()
+        await _ended(feed)
     await app.state.sign_in.close()
     log.info("stopped")
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Return when a task has ended that was told to."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def _bind(app: FastAPI, client: AsyncMongoClient[Raw], settings: Settings) -> None:

@@ -12,9 +12,14 @@ from bson import ObjectId
 
 
 class Hub:
-    """Who listens, by user and app."""
+    """Who listens, by user and app.
+
+    Attributes:
+        company: set while anybody listens.
+    """
 
     def __init__(self) -> None:
+        self.company = asyncio.Event()
         self._listeners: dict[tuple[ObjectId, str], set[asyncio.Event]] = {}
 
     @contextmanager
@@ -22,6 +27,7 @@ class Hub:
         """An event that is set at each poke while the block lasts; whoever wakes clears it, and looks."""
         event = asyncio.Event()
         self._listeners.setdefault((user_id, app_id), set()).add(event)
+        self.company.set()
         try:
             yield event
         finally:
@@ -29,6 +35,8 @@ class Hub:
             listeners.discard(event)
             if not listeners:
                 del self._listeners[user_id, app_id]
+            if not self._listeners:
+                self.company.clear()
 
     def poke(self, user_id: ObjectId, app_id: str) -> None:
         """Something of this app's data of this user has changed."""
