@@ -20,6 +20,7 @@ from app.auth import jobs as auth
 from app.cards import deletion as cards_deletion
 from app.cards import jobs as cards
 from app.cards.delivery import QUEUES, deliver
+from app.cards.gauges import keep_gauges
 from app.connections import deletion as connections_deletion
 from app.connections import jobs as connections
 from app.jobs import Handler, ensure_periodic, keep_jobs
@@ -39,7 +40,7 @@ DOMAINS: Final = (relations, app_data, auth, analytics, cards, connections, repo
 WITNESSES: Final = (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
 """The modules that note something about deletions. Another is one more name here."""
 
-LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], ...]] = (deliver, keep_jobs)
+LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], ...]] = (deliver, keep_jobs, keep_gauges)
 """What a worker does beside its jobs, each until the event is set: work that must not wait for a long job."""
 
 WOKEN: Final[dict[str, tuple[Watched, ...]]] = {

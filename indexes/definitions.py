@@ -379,6 +379,11 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
         Index({"fanOutAfter": 1}, "CardEvent.find_fan_out", SPARSE),
         Index({"state": 1, "_id": -1}, "GET /v1/admin/card-events: what was given up"),
         Index({"accountId": 1, "state": 1, "_id": -1}, "the same with accountId=; delete the events of an account"),
+        Index(
+            {"accountId": 1, "subject": 1, "sequence": 1},
+            "CardEvent.find_dead: what was given up, card by card in its order",
+            {"partialFilterExpression": {"state": "dead"}},
+        ),
         Index({"expiresAt": 1}, "TTL: gone 30 days after it was dealt with", {"expireAfterSeconds": 0}),
     ],
 }

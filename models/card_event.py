@@ -1,15 +1,16 @@
 """Card events: the outbox. What happened to a card or a spending profile, to be told to the account's webhook."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
+from pymongo import UpdateOne
 
 from models import aside
-from models.base import Session, Stored, Timestamp, now
+from models.base import Raw, Session, Stored, Timestamp, now
 
 EventType = Literal[
     "card.created",
@@ -84,13 +85,49 @@ class CardEvent(Stored):
 
     async def put_back(self, sequence: int, *, session: Session) -> bool:
         """Have a dead event wait again, at this place of its subject's order; False where it is dead no more."""
-        fields = {"state": "waiting", "sequence": sequence, "attempts": 0, "updatedAt": now()}
-        result = await self.raw().update_one(
-            {"_id": self.id, "state": "dead"},
-            {"$set": fields, "$unset": {"expiresAt": "", "lastError": ""}, "$inc": {"version": 1}},
-            session=session,
-        )
-        return result.matched_count == 1
+        where, update = {"_id": self.id, "state": "dead"}, _back_at(sequence)
+        return (await self.raw().update_one(where, update, session=session)).matched_count == 1
+
+    @classmethod
+    async def put_all_back(cls, places: Mapping[ObjectId, int], *, session: Session) -> None:
+        """Have dead events wait again that were read in this transaction.
+
+        Args:
+            places: id of each -> its place in its subject's order.
+            session: of the transaction.
+        """
+        if places:
+            writes = [UpdateOne({"_id": each, "state": "dead"}, _back_at(place)) for each, place in places.items()]
+            await cls.raw().bulk_write(writes, ordered=False, session=session)
+
+    @classmethod
+    async def find_dead(
+        cls, where: Raw, limit: int, after: tuple[ObjectId, ObjectId, int] | None = None, *, session: Session
+    ) -> list[Raw]:
+        """Stored rows of dead events, account by account, subject by subject, those of a subject in their order.
+
+        Args:
+            where: what else they match, by stored names.
+            limit: how many at most.
+            after: account, subject and sequence of the event after which to begin.
+            session: of a transaction.
+        """
+        order = {"accountId": 1, "subject": 1, "sequence": 1}
+        query = _beyond({**where, "state": "dead"}, after)
+        return await cls.raw().find(query, session=session).sort(order).limit(limit).to_list()
+
+    @classmethod
+    async def count_dead(cls, where: Raw) -> int:
+        """How many dead events match, by stored names."""
+        return await cls.raw().count_documents({**where, "state": "dead"})
+
+    @classmethod
+    async def backlog(cls, state: EventState) -> tuple[int, datetime | None]:
+        """How many events are in this state, and when the first of them happened."""
+        where = {"state": state}
+        first = await cls.raw().find_one(where, {"createdAt": 1}, sort=[("_id", 1)])
+        happened = None if first is None else first.get("createdAt")
+        return await cls.raw().count_documents(where), happened if isinstance(happened, datetime) else None
 
     @classmethod
     async def settle(
@@ -101,3 +138,23 @@ class CardEvent(Stored):
         if error is not None:
             fields["lastError"] = error
         await cls.raw().update_one({"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}}, session=session)
+
+
+def _back_at(sequence: int) -> Raw:
+    """The update that has a dead event wait again, at this place of its subject's order."""
+    fields = {"state": "waiting", "sequence": sequence, "attempts": 0, "updatedAt": now()}
+    return {"$set": fields, "$unset": {"expiresAt": "", "lastError": ""}, "$inc": {"version": 1}}
+
+
+def _beyond(where: Raw, after: tuple[ObjectId, ObjectId, int] | None) -> Raw:
+    """The filter of those that come after an event in the order of accounts, subjects and sequences."""
+    if after is None:
+        return {"accountId": {"$gte": NOBODY}, **where}
+    account, subject, sequence = after
+    further: list[Raw] = [
+        {"accountId": account, "subject": subject, "sequence": {"$gt": sequence}},
+        {"accountId": account, "subject": {"$gt": subject}},
+    ]
+    if "accountId" not in where:
+        further.append({"accountId": {"$gt": account}})
+    return {"$or": [{**where, **each} for each in further]}

@@ -1,12 +1,13 @@
 """Card queues: of one card or spending profile, how many events there are, and how many of them are done."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
+from pymongo import UpdateOne
 
 from models import aside
 from models.base import Raw, Session, Stored, Timestamp, now
@@ -48,6 +49,24 @@ class CardQueue(Stored):
         await cls.raw().update_many(among, {"$inc": {"last": 1, "waiting": 1}}, session=session)
         rows = await cls.raw().find(among, {"accountId": 1, "last": 1}, session=session).to_list()
         return {row["_id"]: (row["accountId"], row["last"]) for row in rows}
+
+    @classmethod
+    async def reserve(cls, counts: Mapping[ObjectId, int], *, session: Session) -> dict[ObjectId, int]:
+        """Give each of these subjects as many sequence numbers as are named.
+
+        Returns:
+            Subject -> the first of its numbers. A subject whose queue is gone, or cannot be counted on, is left out.
+        """
+        if not counts:
+            return {}
+        sound = {"last": {"$type": "number"}, "waiting": {"$type": "number"}}
+        writes = [
+            UpdateOne({"_id": subject, **sound}, {"$inc": {"last": count, "waiting": count}})
+            for subject, count in counts.items()
+        ]
+        await cls.raw().bulk_write(writes, ordered=False, session=session)
+        rows = await cls.raw().find({"_id": {"$in": list(counts)}, **sound}, {"last": 1}, session=session).to_list()
+        return {row["_id"]: row["last"] - counts[row["_id"]] + 1 for row in rows}
 
     @classmethod
     async def claim(cls, but_of: Collection[Any] = ()) -> "CardQueue | None":

@@ -12,7 +12,7 @@ class IdempotencyKey(Stored):
     """A claim, inserted in the transaction of the write that it stands for.
 
     `_id` is a hash of caller and key; `fingerprint` is a hash of method, path and body, salted with both; neither holds
-    or gives away what was sent. `resource_id` is what was made.
+    or gives away what was sent. `resource_id` is what was made; of a write of many, how far it came.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]

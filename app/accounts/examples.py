@@ -83,6 +83,18 @@ EVENT_WAITING: Final[dict[str, Any]] = {
     "attempts": 0,
     "nextAttemptAt": "2026-11-20T09:12:31.002Z",
 }
+_REDELIVERY: Final = {
+    "accountId": _ID,
+    "from": "2026-11-20T08:00:00.000Z",
+    "to": "2026-11-20T09:12:31.002Z",
+}
+REDELIVERY: Final = Body(openapi_examples={"outage": {"value": _REDELIVERY}, "everything": {"value": {}}})
+REDELIVERED: Final = {
+    "redelivered": 198,
+    "gone": 2,
+    "next": {**_REDELIVERY, "after": {"accountId": _ID, "subject": _CARD, "sequence": 4}},
+}
+REDELIVERY_PLAN: Final = {"events": 231, "next": _REDELIVERY}
 ACCOUNT_PLAN_SHOWN: Final = {
     "id": _ID,
     "deleted": {"accounts": 1, "users": 2, "cards": 3, "spendingprofiles": 1},

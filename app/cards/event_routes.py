@@ -8,13 +8,21 @@ from beanie import PydanticObjectId
 from fastapi import Query
 from pydantic import Field
 
-from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING
-from app.cards.redelivery import find_event, redeliver
+from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING, REDELIVERED, REDELIVERY, REDELIVERY_PLAN
+from app.cards.redelivery import (
+    Redelivered,
+    Redelivery,
+    RedeliveryPlan,
+    find_event,
+    plan_redelivery,
+    redeliver,
+    redeliver_batch,
+)
 from app.identity.access import ADMIN
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.users.views import View
-from app.web.idempotency import IdempotencyClaim, write_once
+from app.web.idempotency import IdempotencyClaim, Repeated, at_most_once, write_once
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
@@ -77,6 +85,46 @@ async def list_events(
     where = {**({"accountId": account} if account else {}), "state": state}
     rows, following = await newest(CardEvent, where, limit, cursor)
     return Page(items=await _views([CardEvent.from_stored(row) for row in rows]), next_cursor=following)
+
+
+@router.get(
+    "/v1/admin/card-events/redelivery-plan",
+    access=ADMIN,
+    operation_id="planCardEventRedelivery",
+    summary="Count the events that a redelivery would take",
+    responses=problems() | answers(REDELIVERY_PLAN),
+)
+async def plan(
+    caller: Caller,
+    account: Annotated[PydanticObjectId | None, Query(alias="accountId", description="Of this account only.")] = None,
+    start: Annotated[Timestamp | None, Query(alias="from", description="Given up then or later.")] = None,
+    end: Annotated[Timestamp | None, Query(alias="to", description="Given up before.")] = None,
+) -> RedeliveryPlan:
+    """Changes nothing. `next` is the body that redelivers what was counted."""
+    authorize(caller, "admin")
+    return await plan_redelivery(Redelivery(account_id=account, start=start, end=end))
+
+
+@router.post(
+    "/v1/admin/card-events/redeliver",
+    access=ADMIN,
+    operation_id="redeliverCardEvents",
+    summary="Deliver many events again that were given up",
+    responses=problems(409) | answers(REDELIVERED),
+)
+async def redeliver_events(
+    asked: Annotated[Redelivery, REDELIVERY], caller: Caller, claim: IdempotencyClaim
+) -> Redelivered:
+    """At most 200 by one call: send `next` until it is null.
+
+    Each is put back as a single one is, those of a card in their order. What is given up again meanwhile is left alone.
+    """
+    authorize(caller, "admin")
+
+    async def again(done: Repeated) -> Redelivered:
+        return Redelivered.model_validate_json(str(done.resource_id))
+
+    return await at_most_once(claim, partial(redeliver_batch, asked, claim), again)
 
 
 @router.post(

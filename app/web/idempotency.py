@@ -61,7 +61,7 @@ Key = Annotated[
 class Repeated(Exception):
     """The write was done by an earlier request with this claim, and answered with this status."""
 
-    def __init__(self, status: int, resource_id: ObjectId | None = None) -> None:
+    def __init__(self, status: int, resource_id: Any = None) -> None:
         super().__init__(status)
         self.status = status
         self.resource_id = resource_id
@@ -124,9 +124,12 @@ async def make_claim(claim: Claim | None, status: int, session: AsyncClientSessi
 
 
 async def note_outcome(
-    claim: Claim | None, status: int, resource_id: ObjectId | None, session: AsyncClientSession
+    claim: Claim | None, status: int, resource_id: ObjectId | str | None, session: AsyncClientSession
 ) -> None:
-    """Say with what status, and about which resource, the write of a claim ends that was made in this transaction."""
+    """Say with what status, and about which resource, the write of a claim ends that was made in this transaction.
+
+    Of a write of many resources: how far it came, in numbers and ids.
+    """
     if claim is not None:
         outcome = {"status": status} | ({} if resource_id is None else {"resourceId": resource_id})
         await IdempotencyKey.raw().update_one({"_id": claim.id}, {"$set": outcome}, session=session)

@@ -52,6 +52,12 @@ CARD_EVENTS: Final = Counter(
 CARD_FAILURES: Final = Counter(
     "satchel_card_event_failures", "Attempts that an account's webhook did not take, by why", ["reason"]
 )
+CARD_BACKLOG: Final = Gauge("satchel_card_event_backlog", "Card events that wait, or were given up", ["state"])
+CARD_OLDEST: Final = Gauge(
+    "satchel_card_event_oldest_seconds",
+    "How long ago the first of them happened",
+    ["state"],
+)
 SET_ASIDE: Final = Counter(
     "satchel_rows_set_aside", "Times that a row was stepped over that cannot be read or changed", ["collection"]
 )

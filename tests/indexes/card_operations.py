@@ -1,12 +1,13 @@
 """The operations of card queues and card events, to be explained."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 
 from models import CardEvent, CardQueue
+from models.base import Raw
 from models.guard import Guard
 from tests.filled import NOW
 
@@ -27,6 +28,17 @@ async def fan_out_and_put_back() -> None:
     await event.put_back(2, session=None)
 
 
+DEAD: Raw = {"accountId": ObjectId(), "updatedAt": {"$gte": NOW - timedelta(days=1), "$lt": NOW}}
+
+
+async def find_dead() -> None:
+    """The first page and the next, of everybody's and of an account's."""
+    after = (ObjectId(), ObjectId(), 3)
+    for where in ({}, {"updatedAt": DEAD["updatedAt"]}, {"accountId": after[0], "updatedAt": DEAD["updatedAt"]}):
+        await CardEvent.find_dead(where, 5, session=None)
+        await CardEvent.find_dead(where, 5, after, session=None)
+
+
 CARD_OPERATIONS: dict[str, list[Operation]] = {
     "Guard.open": [lambda: Guard.open(ObjectId(), session=None)],
     "Guard.close": [lambda: Guard.close(ObjectId(), session=None)],
@@ -34,6 +46,7 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "Guard.stay_open": [lambda: Guard.stay_open(ObjectId())],
     "Guard.count_up": [lambda: Guard.count_up(ObjectId(), ObjectId(), session=None)],
     "CardQueue.next_sequences": [lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)],
+    "CardQueue.reserve": [lambda: CardQueue.reserve({ObjectId(): 2}, session=None)],
     "CardQueue.claim": [CardQueue.claim, lambda: CardQueue.claim([ObjectId()])],
     "CardQueue.next_due": [CardQueue.next_due],
     "CardQueue.step": [lambda: then(lambda found: found.step(session=None))],
@@ -43,6 +56,10 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "CardEvent.find_fan_out": [CardEvent.find_fan_out],
     "CardEvent.fan_out_to": [fan_out_and_put_back],
     "CardEvent.put_back": [fan_out_and_put_back],
+    "CardEvent.put_all_back": [lambda: CardEvent.put_all_back({ObjectId(): 2}, session=None)],
+    "CardEvent.find_dead": [find_dead],
+    "CardEvent.count_dead": [lambda: CardEvent.count_dead(DEAD), lambda: CardEvent.count_dead({})],
+    "CardEvent.backlog": [lambda: CardEvent.backlog("waiting")],
     "CardEvent.tried": [lambda: CardEvent.tried(ObjectId(), "timeout", session=None)],
     "CardEvent.settle": [lambda: CardEvent.settle(ObjectId(), "dead", "timeout", NOW, session=None)],
 }

@@ -50,6 +50,8 @@ ACCOUNT_RULES: dict[str, AccountRule] = {
     f"DELETE {_A}/spending-profiles/{{profileId}}": AccountRule(WRITE),
     f"GET {_A}/spending-profiles/{{profileId}}/deletion-plan": AccountRule(READ),
     "GET /v1/admin/card-events": AccountRule("admin", bound=False),
+    "GET /v1/admin/card-events/redelivery-plan": AccountRule("admin", bound=False),
+    "POST /v1/admin/card-events/redeliver": AccountRule("admin", {}, bound=False),
 }
 """A new route of accounts and cards is one more line here."""
 
