@@ -25,6 +25,7 @@ from app.analytics.join_routes import router as joins
 from app.analytics.openapi import ingest_operations, ingest_schemas, library_operations, segment_operations
 from app.analytics.quarantine_routes import router as quarantine
 from app.app_data import routes as app_data
+from app.app_data.clearing_routes import router as app_data_clearing
 from app.app_data.history_routes import router as app_data_history
 from app.app_data.openapi import value_operations
 from app.apps.registry import AppRegistry
@@ -73,7 +74,7 @@ from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
-ROUTERS += (app_data_history,)
+ROUTERS += (app_data_history, app_data_clearing)
 ROUTERS += (operations, console, dashboard, quarantine, joins)
 ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
 ROUTERS += CARD_PROGRAMME

@@ -1,8 +1,9 @@
-"""What the worker does for app data: expiry."""
+"""What the worker does for app data: expiry, and what is left of large deletions."""
 
 from datetime import datetime
 from typing import Final
 
+from app.app_data.clearing import CLEAR_JOB, go_on
 from app.jobs import Claim, Handler
 from app.jobs.watching import Watched
 from app.settings import Settings
@@ -12,7 +13,7 @@ _EXPIRY: Final = "expire-app-data"
 _BATCH: Final = 1000
 PERIODIC: Final = {_EXPIRY: 300.0}
 WOKEN: Final = {_EXPIRY: (Watched(AppData, "expiresAt"),)}
-PLACES: Final[dict[str, int]] = {}
+PLACES: Final = {CLEAR_JOB: 2}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
@@ -26,4 +27,8 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             await claim.renew(expired=total)
         return await AppData.next_expiry()
 
-    return {_EXPIRY: expire}
+    async def clear(claim: Claim) -> None:
+        """Go on with a deletion of many values that was too large to be done while its caller waited."""
+        await go_on(claim)
+
+    return {_EXPIRY: expire, CLEAR_JOB: clear}

@@ -170,6 +170,8 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
         options["json"] = BODIES[route]
     if path == "/v1/analytics/joins":
         options["params"] = {"appId": "notes"}
+    elif method == "DELETE" and path.endswith("/data"):
+        options["params"] = {"prefix": "k"}
     elif "/analytics/" in path and method == "GET" and not path.endswith("/quarantine"):
         options["params"] = {"userId": user_id} | ({"step": ["a", "b"]} if path.endswith("/funnel") else {})
     if path == "/v1/batch" or path.removeprefix("/v1/") in KINDS:

@@ -1,0 +1,123 @@
+"""Clears many values of one person in one app: a job from its beginning, done at once as far as a second goes.
+
+What goes leaves a tombstone each, so that whoever syncs learns of it key by key, and no version comes twice.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from bson import Timestamp as ClusterTime
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.jobs import Claim as Hold
+from app.relations.leases import Lease
+from app.web.idempotency import Claim, once
+from models.app_data import AppData
+from models.app_data_clearing import BATCH, Clearing, bury, forget_activity
+from models.base import now
+from models.deletion import Deletion, Stage
+from models.job import Job
+
+CLEAR_JOB: Final = "clear-app-data"
+_TAKEN_OVER: Final = timedelta(seconds=30)  # by a worker, where the process that clears does not get to the end
+_UNKNOWN: Final = ClusterTime(0, 0)
+
+
+async def clear(what: Clearing, lease: Lease, claim: Claim | None, seconds: float) -> Deletion:
+    """Clear what is there now.
+
+    Args:
+        what: is to be cleared; `at` and `until` are filled in.
+        lease: on the person.
+        claim: of the request.
+        seconds: how long to clear at once before the rest is left to a job.
+
+    Returns:
+        The ledger's entry. Where it is not `swept`, a job of the same id goes on.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    begun = what
+
+    async def commit(session: AsyncClientSession, deletion_id: ObjectId) -> None:
+        nonlocal begun
+        await lease.hold()
+        moment = now()
+        entry = Deletion(id=PydanticObjectId(deletion_id), root=AppData.collection_name(), by=what.by, at=moment)
+        await entry.add(session)
+        told: Any = session.cluster_time
+        begun = replace(what, at=moment, until=told["clusterTime"])
+        await Job(id=deletion_id, kind=CLEAR_JOB, run_at=moment + _TAKEN_OVER, progress=_noted(begun)).add(session)
+
+    done = await once(claim, 200, commit)
+    if not done.repeated:
+        deadline = time.monotonic() + seconds
+        async for _ in _clear(begun, done.resource_id, ""):
+            if time.monotonic() > deadline:
+                await Job.raw().update_one(_unclaimed(done.resource_id), {"$set": {"runAt": now()}})
+                break
+        else:
+            await Job.raw().delete_one(_unclaimed(done.resource_id))
+    ledger = await Deletion.find_by_id(done.resource_id)
+    assert ledger is not None  # receipts are kept
+    return ledger
+
+
+async def go_on(hold: Hold) -> None:
+    """Go on with a clearing that took too long, or whose process was killed."""
+    deletion_id, noted = ObjectId(hold.job.id), hold.job.progress
+    ledger = await Deletion.find_by_id(deletion_id)
+    if ledger is None:
+        return
+    async for after in _clear(_read(noted, ledger), deletion_id, noted.get("after", "")):
+        await hold.renew(after=after)
+    await hold.renew(prefix="", after="")  # keys may tell of a person
+
+
+async def _clear(what: Clearing, deletion_id: ObjectId, after: str) -> AsyncIterator[str]:
+    """Clear batch by batch; gives the key that it has come to after each, and notes in the ledger that it is done."""
+    following: str | None = after
+    while following is not None:
+        count, following = await bury(what, following)
+        await _count(deletion_id, "appdata", count)
+        if following is not None:
+            yield following
+    while what.forget:
+        count = await forget_activity(what)
+        await _count(deletion_id, "activities", count)
+        if count < BATCH:
+            break
+        yield "\x7f"
+    done = {"stage": Stage.DONE.value, "final": True, "updatedAt": now()}
+    await Deletion.raw().update_one({"_id": deletion_id}, {"$set": done})
+
+
+async def _count(deletion_id: ObjectId, name: str, count: int) -> None:
+    if count:
+        await Deletion.raw().update_one({"_id": deletion_id}, {"$inc": {f"deleted.{name}": count}})
+
+
+def _unclaimed(deletion_id: ObjectId) -> dict[str, Any]:
+    return {"_id": deletion_id, "fence": 0}  # a worker that has the job by now ends it, too
+
+
+def _noted(what: Clearing) -> dict[str, Any]:
+    """What a job must know of it, as plain JSON."""
+    place = {"userId": str(what.user_id), "appId": what.app_id, "prefix": what.prefix, "forget": what.forget}
+    return {**place, "until": [what.until.time, what.until.inc], "history": what.history}
+
+
+def _read(noted: dict[str, Any], ledger: Deletion) -> Clearing:
+    place = (ObjectId(noted["userId"]), noted["appId"], noted["prefix"], noted["forget"])
+    return Clearing(*place, ledger.by, ledger.at, ClusterTime(*noted["until"]), noted["history"])
+
+
+def clearing_of(user_id: ObjectId, app_id: str, by: str, *, prefix: str = "", forget: bool, history: int) -> Clearing:
+    """What a request asks to be cleared, as of a time that `clear` fills in."""
+    return Clearing(user_id, app_id, prefix, forget, by, datetime.min, _UNKNOWN, history)
