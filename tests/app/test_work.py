@@ -3,12 +3,15 @@
 import asyncio
 import socket
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from app import work
 from app.settings import Settings
+from models.base import now
+from models.job import Job
 
 SELDOM = 60.0
 """Seconds from which on a period is no look-out for what others write."""
@@ -31,6 +34,21 @@ def test_what_speaks_to_nobody_outside_is_a_job_of_its_own(base_settings: Settin
     assert {"process-webhook-events", "check-repositories", "remove-webhooks", "sync-connections"} <= kinds.keys()
     assert {"sweep-deletion", "late-sweeps", "roll-up-analytics", "archive-analytics"} <= kinds.keys()
     assert all(count >= 1 for count in work.PLACES.values())
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_worker_pulls_in_what_a_wrong_clock_has_put_off(base_settings: Settings) -> None:
+    """Before its dispatcher looks: a day ahead it would not be looked at until then."""
+    await Job(id="forget-numbers", kind="forget-numbers", run_at=now() + timedelta(days=1), every_seconds=3600).add()
+    stop = asyncio.Event()
+    running = asyncio.create_task(work.work(base_settings, stop))
+    try:
+        async with asyncio.timeout(20):
+            while (row := await Job.find_by_id("forget-numbers")) is None or row.last_run_at is None:
+                await asyncio.sleep(0.05)
+    finally:
+        stop.set()
+        await running
 
 
 @pytest.mark.usefixtures("database")

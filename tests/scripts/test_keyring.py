@@ -289,6 +289,34 @@ async def test_a_transaction_that_began_before_the_removal_stores_nothing_after_
     assert await Connection.raw().count_documents({}) == 0
 
 
+async def test_a_value_that_moves_while_it_is_counted_is_counted(
+    folder: Path, rebound: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a connection to the link to remove, which was counted before it."""
+    server: list[KeyRing] = []
+    old = await two_keys(folder, server)
+    await transaction(lambda session: stored_with(server[0], session))
+
+    class Moving:
+        collection_name = Connection.collection_name
+
+        @classmethod
+        def raw(cls) -> Any:
+            return cls
+
+        @staticmethod
+        async def aggregate(*arguments: Any, **options: Any) -> Any:
+            row: Any = await Connection.raw().find_one_and_delete({})
+            await OutsideLink.raw().insert_one({"_id": row["_id"], "accessToken": row["accessToken"]})
+            return await Connection.raw().aggregate(*arguments, **options)
+
+    monkeypatch.setattr(command, "SEALED_FIELDS", [(OutsideLink, "access_token"), (Moving, "access_token")])
+    removed = await in_thread("remove", old)
+    await rebound()
+    assert (removed.exit_code, "1 values are still sealed" in removed.output) == (1, True), removed.output
+    assert await OutsideLink.raw().count_documents({"accessToken.k": old}) == 1
+
+
 async def test_what_is_sealed_is_stored_in_a_transaction_only(folder: Path, rebound: Any) -> None:
     await in_thread("rotate")
     with pytest.raises(RuntimeError, match="in a transaction"):

@@ -22,13 +22,13 @@ from app.database.clock import DatabaseClock
 from app.jobs import claim, pull_in
 from app.settings import Settings
 from models.base import now
-from models.clock import Clock
+from models.clock import Clock, steady
 from models.job import Job
 from tests.serving import Served, served
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 faked = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (make test installs it)")
-SKEWS = {"ahead": "+30s", "far-ahead": "+1d", "behind": "-1h"}
+SKEWS = {"ahead": ["+30s"], "behind": ["-1h"], "jumping": ["+1d", "-1h", "+30s"]}
 
 
 def test_the_clock_is_the_systems_until_it_is_measured() -> None:
@@ -60,6 +60,18 @@ def test_a_database_whose_clock_was_set_is_followed() -> None:
     clock.measured(8600.0, 20, 20)
     assert clock._zero is not None
     assert abs(clock._zero - 8580) < 0.01
+
+
+@pytest.mark.parametrize("jump", [86_400, -3600], ids=["ahead", "back"])
+def test_a_machine_whose_clock_is_set_meanwhile_goes_on_by_the_databases(
+    jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, machines = Clock(), time.time
+    theirs = machines() + 50
+    clock.measured(theirs, steady(), steady())
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: machines() + jump)
+        assert (abs(clock.time() - theirs) < 10, abs(clock.ahead() - jump + 50) < 10) == (True, True)
 
 
 async def test_the_drivers_heartbeats_tell_the_time(
@@ -115,9 +127,13 @@ async def test_a_periodic_job_that_lies_further_ahead_than_its_period_is_pulled_
     assert sorted(map(str, held)) == ["leased", "stuck"]
 
 
-def fake(skew: str) -> dict[str, str]:
-    """The environment of a process whose machine's clock is wrong by this much."""
-    return {"LD_PRELOAD": str(LIBRARY), "FAKETIME": skew, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+def fake(skew: str, file: Path | None = None) -> dict[str, str]:
+    """The environment of a process whose machine's clock is wrong by this much, or by what a file says from then on."""
+    faked = {"LD_PRELOAD": str(LIBRARY), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    if file is None:
+        return faked | {"FAKETIME": skew}
+    file.write_text(skew)
+    return faked | {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1"}
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -135,16 +151,22 @@ def satchel(mongodb_uri: str, tmp_path: Path) -> Iterator[Served]:
 
 @faked
 @pytest.mark.parametrize("skew", SKEWS.values(), ids=SKEWS)
-def test_a_worker_whose_clock_is_wrong_counts_every_event_and_ends_no_value_early(skew: str, satchel: Served) -> None:
+def test_a_worker_whose_clock_is_wrong_counts_every_event_and_ends_no_value_early(
+    skew: list[str], satchel: Served, tmp_path: Path
+) -> None:
+    clock = tmp_path / "clock"
     with httpx2.Client(base_url=satchel.url, headers=satchel.headers) as admin:
         user = admin.post("/v1/users", json={"name": "Ann"}).json()["id"]
         path = f"/v1/users/{user}/apps/notes/data"
         assert admin.put(f"{path}/kept", json=1, params={"ttl": 1800}).status_code == 201
         assert admin.put(f"{path}/gone", json=1, params={"ttl": 1}).status_code == 201
-        satchel.environment |= fake(skew)
+        satchel.environment |= fake(skew[0], clock if len(skew) > 1 else None)
         satchel.start("worker")
         event = {"appId": "shop", "eventName": "bought", "eventCategory": "conversion"}
-        for _ in range(30):
+        for number in range(30):
+            if number % (30 // len(skew)) == 0 and number:
+                until(lambda number=number: _rolled_up(satchel) == number)
+                clock.write_text(skew[number * len(skew) // 30])
             assert admin.post("/v1/analytics/events", json=event).is_success
             time.sleep(0.1)
         until(lambda: _rolled_up(satchel) == 30)
