@@ -1,5 +1,6 @@
 """Migrations: each step once, in order, under a lease, shown before it is taken."""
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.migrations import STEPS, name_of
 from app.migrations.step import StepRefused
 from models import Activity, Deletion, Migration, User
 from models.base import now
+from models.job import Job
 from scripts.migrate import Busy, plan, take_steps
 
 OLD = {"root": "users", "by": "test", "at": now(), "deleted": {"users": 1}, "nulled": {}, "final": False}
@@ -69,6 +71,14 @@ async def test_two_processes_do_not_take_steps_at_once(database: AsyncDatabase[A
         await take_steps(database)
     assert await Migration.find_applied() == {}
     await held.finish()
+    assert len(await take_steps(database)) == len(STEPS)
+
+
+async def test_steps_are_taken_where_the_clock_was_put_back_since_the_job_was_made(
+    database: AsyncDatabase[Any],
+) -> None:
+    ahead = now() + timedelta(seconds=30)
+    await Job(id="migrate", kind="migrate", run_at=ahead, every_seconds=0).add()
     assert len(await take_steps(database)) == len(STEPS)
 
 

@@ -133,6 +133,7 @@ async def test_a_value_that_was_set_aside_is_tried_again_once_it_is_mended() -> 
     await AppData.put(USER, "notes", "k", 1, size=1, by="x", expires_at=now() - PAST)
     await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": "x"}})
     assert [await AppData.expire_due(9), await AppData.expire_due(9)] == [1, 0]
+    assert await AppData.next_expiry() is None, "the job is not due again and again for it"
     await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": 4, "setAsideUntil": now()}})
     assert await AppData.expire_due(9) == 1
     row = await AppData.raw().find_one({"dataKey": "k"})
