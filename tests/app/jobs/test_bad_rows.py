@@ -9,12 +9,14 @@ import pytest
 from bson import ObjectId
 
 from app.cards import delivery
+from app.cards import jobs as cards
 from app.cards.jobs import tell_batch
 from app.jobs import Claim, claim, dispatch, ensure_periodic, keep_jobs, pull_in, run_one
 from app.jobs.bell import Bell
 from app.jobs.dispatch import Dispatcher
 from app.relations import jobs as relations
 from app.relations.unreadable import READ_BY_JOBS, check_rows
+from app.repositories import jobs as repositories
 from app.settings import Settings
 from app.web.observability import SET_ASIDE
 from models.app_data import AppData
@@ -202,14 +204,8 @@ async def test_an_entry_that_cannot_be_swept_is_put_off_and_the_others_of_its_gr
 
 
 async def test_a_fan_out_that_cannot_be_read_or_told_keeps_no_other() -> None:
-    def change(**fields: Any) -> Raw:
-        found = CardEvent(
-            account_id=ObjectId(), subject=ObjectId(), sequence=1, type="spending_profile.updated", fan_out_after=NOBODY
-        )
-        return {"_id": ObjectId(), **found.stored(), **fields}
-
-    good = change()
-    await CardEvent.raw().insert_many([change(type="x"), good])
+    good = fan_out()
+    await CardEvent.raw().insert_many([fan_out(type="x"), good])
     found = await CardEvent.find_fan_out()
     assert found is not None
     assert found.id == good["_id"]
@@ -262,3 +258,51 @@ async def test_the_loops_of_a_worker_outlive_whatever_a_row_brings(
         loop = delivery.deliver(settings, stop) if module is delivery else Dispatcher({}, Bell(), 0.01).work(stop)
         await loop
         assert len(calls) == 3
+
+
+def repository(**fields: Any) -> Raw:
+    sealed = {"v": 1, "k": "k", "n": b"n", "c": b"c"}
+    row: Raw = {"projectId": ObjectId(), "repositoryUrl": f"https://github.com/a/{ObjectId()}", "serviceType": "GitHub"}
+    times = {name: now() - PAST for name in ("createdAt", "updatedAt", "connectedAt", "nextHealthCheckAt")}
+    return {"_id": ObjectId(), **row, **times, "accessToken": sealed, "webhookSecret": sealed, "version": 1, **fields}
+
+
+def fan_out(**fields: Any) -> Raw:
+    found = CardEvent(
+        account_id=ObjectId(), subject=ObjectId(), sequence=1, type="spending_profile.updated", fan_out_after=NOBODY
+    )
+    return {"_id": ObjectId(), **found.stored(), **fields}
+
+
+TURNS: dict[str, tuple[Any, str, type[Stored], Callable[..., Raw]]] = {
+    "process-webhook-events": (repositories, "process", WebhookEvent, event),
+    "check-repositories": (repositories, "check", RepositoryConnection, repository),
+    "fan-out-spending-profiles": (cards, "tell_batch", CardEvent, fan_out),
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+async def test_a_row_whose_turn_fails_is_told_once_and_keeps_no_other(
+    name: str, base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, turn, document, make = TURNS[name]
+    odd, good = make(), make()
+    await document.raw().insert_many([odd, good])
+    taken = list[ObjectId]()
+
+    async def take(found: Any, *_: Any) -> Any:
+        taken.append(found.id)
+        if found.id == odd["_id"]:
+            raise KeyError("amiss")
+        if document is WebhookEvent:
+            return await found.settle("processed", None)
+        done = {"$set": {"nextHealthCheckAt": now() + timedelta(hours=1)}, "$unset": {"fanOutAfter": ""}}
+        await document.raw().update_one({"_id": found.id}, done)
+        return 0
+
+    monkeypatch.setattr(jobs, turn, take)
+    await Job.raw().insert_one(Job(id=name, kind=name, run_at=now()).stored())
+    before = aside_of(document)
+    assert await run_one(jobs.handlers(base_settings))
+    assert (sorted(taken), aside_of(document) - before) == (sorted([odd["_id"], good["_id"]]), 1)
+    assert (await Job.raw().find_one({"_id": name}) or {})["state"] == "done"
