@@ -55,6 +55,8 @@ from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
+from app.sync.batch_openapi import batch_operations
+from app.sync.batch_routes import BATCH_PATH, batch_endpoint
 from app.sync.feed import Feed
 from app.sync.hub import Hub
 from app.users.belonging_routes import router as belongings
@@ -211,7 +213,7 @@ def _as_problem(error: Exception, path: str) -> Problem:
 
 
 def _hot_endpoints() -> list[HotEndpoint]:
-    return [*app_data.hot_endpoints(), *analytics.hot_endpoints()]
+    return [*app_data.hot_endpoints(), batch_endpoint(), *analytics.hot_endpoints()]
 
 
 def declared_rules() -> dict[str, Access]:
@@ -228,7 +230,8 @@ def declared_rules() -> dict[str, Access]:
 def _hot_paths() -> dict[str, Any]:
     """What OpenAPI says of the hot routes, by path."""
     values, events = app_data.VALUE_PATH, analytics.EVENTS_PATH
-    return {values: value_operations(), events: ingest_operations(), **segment_operations(), **library_operations()}
+    values_and_events = {values: value_operations(), BATCH_PATH: batch_operations(), events: ingest_operations()}
+    return {**values_and_events, **segment_operations(), **library_operations()}
 
 
 def _operations() -> Iterator[str]:

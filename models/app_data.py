@@ -71,6 +71,10 @@ class AppData(OwnedByUser):
         list[Raw] | None, Field(description="Former versions where the app keeps them, the newest last.")
     ] = None
 
+    mutations: Annotated[
+        list[Raw] | None, Field(description="The last eight `mutationId`s of this row, each with the version it made.")
+    ] = None
+
     class Settings:
         name = "appdata"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from beanie import PydanticObjectId
 from pydantic import Field
 
-from models.base import Stored, Timestamp
+from models.base import Raw, Stored, Timestamp
 
 
 class IdempotencyKey(Stored):
@@ -19,6 +19,9 @@ class IdempotencyKey(Stored):
     fingerprint: str
     status: int
     resource_id: Annotated[PydanticObjectId | str | None, Field(description="What the request made.")] = None
+    results: Annotated[
+        list[Raw] | None, Field(description="Of a batch: what became of each write (status, version, codes of errors).")
+    ] = None
     expires_at: Timestamp
 
     class Settings:

@@ -16,7 +16,12 @@ from tests.described import APP, DOCUMENT, OPERATIONS, examples_of
 Schema = dict[str, Any]
 SCHEMAS: dict[str, Schema] = DOCUMENT["components"]["schemas"]
 PATCHED = [name for name in OPERATIONS if name.startswith("PATCH ")]
-GUARDED = [name for name, operation in OPERATIONS.items() if operation["responses"].keys() & {"304", "412"}]
+BATCH = "POST /v1/users/{userId}/apps/{appId}/batch"
+GUARDED = [
+    name
+    for name, operation in OPERATIONS.items()
+    if operation["responses"].keys() & {"304", "412"} and name != BATCH  # which tells of each write
+]
 OPERATIONS_OF_PATCHES = {
     "add": {"op", "path", "value"},
     "remove": {"op", "path"},
@@ -30,6 +35,7 @@ LEFT_OUT = {
     "AppDataEnvelope": {"value", "expiresAt"},
     "AppDataVersion": {"value"},
     "AppDataItem": {"value", "createdAt", "updatedAt", "expiresAt", "user"},
+    "AppDataResult": {"version", "value", "createdAt", "updatedAt", "expiresAt", "deleted", "errors", "current"},
     "ProblemBody": {"errors"},
 }
 """What is by design not in every answer of the schemas that are written by hand."""
@@ -121,6 +127,13 @@ def test_a_mismatch_says_of_what_type_its_current_is(name: str) -> None:
         assert mismatch["example"]["current"]["version"] == 3
 
 
+def test_the_412_of_a_batch_tells_of_each_write() -> None:
+    refusal = resolved(problem_of(BATCH, "412")["schema"])
+    assert refusal["properties"].items() >= SCHEMAS["ProblemBody"]["properties"].items()
+    assert refusal["properties"]["results"]["items"] == {"$ref": REF + "AppDataResult"}
+    assert not [each for each in OPERATIONS[BATCH]["parameters"] if each["name"].startswith("If-")]
+
+
 def test_every_mismatch_but_few_shows_an_example() -> None:
     with_example = [name for name in GUARDED if "example" in problem_of(name, "412")]
     assert len(with_example) > len(GUARDED) * 0.8
@@ -194,7 +207,7 @@ def test_what_is_always_in_an_answer_is_required() -> None:
     for name in reached(bodies(answers=True)):
         schema = SCHEMAS[name]
         optional = schema.get("properties", {}).keys() - set(schema.get("required", []))
-        problem = {"errors"} if name.endswith("Mismatch") else set()
+        problem = {"errors"} if name.endswith(("Mismatch", "BatchRefusal")) else set()
         assert optional == left_out.get(name, problem), name
 
 
@@ -269,7 +282,7 @@ def test_every_route_that_takes_an_idempotency_key_says_so() -> None:
         if "_claim" in [getattr(part.call, "__name__", "") for part in route.dependant.dependencies]
     }
     value = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
-    taking |= {f"{method} {value}" for method in ("PUT", "PATCH", "DELETE")}
+    taking |= {BATCH, *(f"{method} {value}" for method in ("PUT", "PATCH", "DELETE"))}
     assert len(taking) > 15
     said = {
         name

@@ -12,7 +12,7 @@ from models.app_data_updates import Expiry
 from models.base import now
 from models.precondition import Expected
 
-_LONGEST_TTL: Final = 10 * 366 * 24 * 60 * 60
+LONGEST_TTL: Final = 10 * 366 * 24 * 60 * 60
 _LONGEST_EVENT_TYPE: Final = 256
 
 
@@ -75,8 +75,8 @@ def write_options(
 def _expiry(ttl: str | None) -> datetime | None:
     if ttl is None:
         return None
-    if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 10 or not 1 <= int(ttl) <= _LONGEST_TTL:
-        raise Invalid.field("?ttl", "out_of_range", f"ttl is a number of seconds from 1 to {_LONGEST_TTL}")
+    if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 10 or not 1 <= int(ttl) <= LONGEST_TTL:
+        raise Invalid.field("?ttl", "out_of_range", f"ttl is a number of seconds from 1 to {LONGEST_TTL}")
     return now() + timedelta(seconds=int(ttl))
 
 

@@ -8,7 +8,7 @@ writes, which wait for a transaction within the database, would hold the connect
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -53,22 +53,45 @@ async def turn(*subject: Hashable) -> AsyncIterator[Patience]:
 
     Within another turn, or a transaction, there is no waiting, so that turns never wait for each other in a circle.
     """
+    async with turns([subject]) as patience:
+        yield patience
+
+
+@asynccontextmanager
+async def turns(subjects: Collection[Hashable]) -> AsyncIterator[Patience]:
+    """`turn` with several subjects at once.
+
+    They are waited for in the order in which they are given. Whoever may want the same ones gives them in the same
+    order, so that no two wait for each other.
+    """
     if _has_turn.get():
         yield Patience()
         return
-    lock, waiting = _WAITING.setdefault(subject, (asyncio.Lock(), []))
-    waiting.append(None)
+    held: list[asyncio.Lock] = []
+    for subject in subjects:
+        _WAITING.setdefault(subject, (asyncio.Lock(), []))[1].append(None)
     try:
-        async with lock:
-            token = _has_turn.set(True)
-            try:
-                yield Patience()
-            finally:
-                _has_turn.reset(token)
+        for subject in subjects:
+            lock = _WAITING[subject][0]
+            await lock.acquire()
+            held.append(lock)
+        token = _has_turn.set(True)
+        try:
+            yield Patience()
+        finally:
+            _has_turn.reset(token)
     finally:
-        waiting.pop()
-        if not waiting:
-            _WAITING.pop(subject, None)
+        for lock in held:
+            lock.release()
+        for subject in subjects:
+            _leave(subject)
+
+
+def _leave(subject: Hashable) -> None:
+    waiting = _WAITING[subject][1]
+    waiting.pop()
+    if not waiting:
+        del _WAITING[subject]
 
 
 def is_taken(*subject: Hashable) -> bool:

@@ -190,6 +190,12 @@ class VersionMismatch(Problem):
         super().__init__(detail, headers=headers, extra={"current": current})
 
 
+class NotAllStored(Problem):
+    """An item of an atomic batch came too late, so nothing was written; the body carries `results`."""
+
+    status, code = 412, Code.NOT_ALL_STORED
+
+
 class TooLarge(Problem):
     """The body, or what a patch makes of a document, is larger than allowed."""
 

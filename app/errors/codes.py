@@ -42,6 +42,7 @@ class Code(StrEnum):
     INACTIVE = "inactive"
     BAD_SIGNATURE = "bad_signature"
     BAD_HOST = "bad_host"
+    NOT_ALL_STORED = "not_all_stored"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {

@@ -61,10 +61,11 @@ Key = Annotated[
 class Repeated(Exception):
     """The write was done by an earlier request with this claim, and answered with this status."""
 
-    def __init__(self, status: int, resource_id: Any = None) -> None:
+    def __init__(self, status: int, resource_id: Any = None, results: list[dict[str, Any]] | None = None) -> None:
         super().__init__(status)
         self.status = status
         self.resource_id = resource_id
+        self.results = results or []
 
 
 class _Undone(Exception):
@@ -109,18 +110,29 @@ async def check_repeat(claim: Claim | None) -> None:
         KeyReused: the key was used for another request.
     """
     if claim is not None and (row := await _row_of(claim)) is not None:
-        raise Repeated(row["status"], row.get("resourceId"))
+        raise Repeated(row["status"], row.get("resourceId"), row.get("results"))
 
 
-async def make_claim(claim: Claim | None, status: int, session: AsyncClientSession | None) -> None:
+async def make_claim(
+    claim: Claim | None,
+    status: int,
+    session: AsyncClientSession | None,
+    results: list[dict[str, Any]] | None = None,
+) -> None:
     """Make a claim, if there is one, in the transaction of the write that it stands for.
+
+    Args:
+        claim: of the request.
+        status: that it is answered with.
+        session: of the transaction.
+        results: what became of each write of a batch.
 
     Raises:
         InFlight: a request with this key is being worked on.
         pymongo.errors.DuplicateKeyError: the claim was made meanwhile; `check_repeat` says more.
     """
     if claim is not None and session is not None:
-        await _insert(claim, status, None, session)
+        await _insert(claim, status, None, session, results)
 
 
 async def note_outcome(
@@ -280,13 +292,20 @@ async def _found(claim: Claim) -> dict[str, Any] | None:
     return await IdempotencyKey.raw().find_one({"_id": claim.id, "expiresAt": {"$gt": now()}})
 
 
-async def _insert(claim: Claim, status: int, resource_id: ObjectId | None, session: AsyncClientSession) -> None:
+async def _insert(
+    claim: Claim,
+    status: int,
+    resource_id: ObjectId | None,
+    session: AsyncClientSession,
+    results: list[dict[str, Any]] | None = None,
+) -> None:
     moment = now()
     record = IdempotencyKey(
         id=claim.id,
         fingerprint=claim.fingerprint,
         status=status,
         resource_id=None if resource_id is None else PydanticObjectId(resource_id),
+        results=results,
         expires_at=moment + claim.keep,
     )
     try:

@@ -36,6 +36,8 @@ _MISMATCH: Final[dict[str, Any]] = {
     "detail": "the stored document has another version",
     "code": "version_mismatch",
 }
+REFUSAL: Final = "BatchRefusal"
+"""The schema of the 412 of a batch."""
 _OPEN: Final = ("/livez", "/readyz", "/metrics", "/.well-known/jwks.json")
 
 
@@ -62,6 +64,7 @@ def describe(app: FastAPI, rules: Rules, hot: Mapping[str, Any], schemas_of_hot:
         mend_schemas(document)
         _mend(document)
         _type_mismatches(document)
+        _type_refusals(document)
         _complete_examples(document)
         rules.describe(document)
         app.openapi_schema = document
@@ -86,14 +89,25 @@ def _mend(document: dict[str, Any]) -> None:
         if "304" in answers:
             answers |= {"412": mismatch_of({})[412]}
             _add_parameter(operation, KNOWN)
-        if "412" in answers:
-            _add_parameter(operation, IF_MATCH)
-            _add_parameter(operation, IF_UNMODIFIED_SINCE)
-        if "412" in answers and method == "put":
+        if not _has_mismatch(answers):
+            continue
+        _add_parameter(operation, IF_MATCH)
+        _add_parameter(operation, IF_UNMODIFIED_SINCE)
+        if method == "put":
             _add_parameter(operation, IF_NONE_MATCH)
-        if "412" in answers and method != "delete":
+        if method != "delete":
             for status in {"200", "201", "304"} & answers.keys():
                 answers[status].setdefault("headers", {}).update(ETAG)
+
+
+def _has_mismatch(answers: dict[str, Any]) -> bool:
+    """Whether an operation has a precondition: a batch has a 412 that tells of each write instead of one `current`."""
+    return "412" in answers and "current" in _problem_of(answers["412"]).get("properties", {})
+
+
+def _problem_of(answer: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = answer["content"]["application/problem+json"]["schema"]
+    return found
 
 
 def _add_parameter(operation: dict[str, Any], parameter: dict[str, Any]) -> None:
@@ -106,7 +120,7 @@ def _type_mismatches(document: dict[str, Any]) -> None:
     """Give each 412 a schema of its own: a problem whose `current` is what is stored at that path, or null."""
     schemas = document["components"]["schemas"]
     for path, item in document["paths"].items():
-        mismatches = [answers["412"] for answers in _answers_at(item) if "412" in answers]
+        mismatches = [answers["412"] for answers in _answers_at(item) if _has_mismatch(answers)]
         if not mismatches:
             continue
         current = _current_at(path, item, mismatches)
@@ -119,6 +133,20 @@ def _type_mismatches(document: dict[str, Any]) -> None:
             mismatch["content"] = {"application/problem+json": body}
 
 
+def _type_refusals(document: dict[str, Any]) -> None:
+    """Give the 412 of a batch a schema of its own: a problem with what became of each write."""
+    schemas = document["components"]["schemas"]
+    for _, _, operation in operations_of(document):
+        answer = operation["responses"].get("412", {})
+        said = _problem_of(answer).get("properties", {}) if answer else {}
+        if "results" in said:
+            problem = schemas["ProblemBody"]
+            schemas[REFUSAL] = {**problem, "properties": {**problem["properties"], **said}}
+            schemas[REFUSAL]["required"] = [*problem["required"], "results"]
+            schemas[REFUSAL].pop("example", None)
+            answer["content"] = {"application/problem+json": {"schema": {"$ref": REF + REFUSAL}}}
+
+
 def _answers_at(item: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation["responses"] for operation in item.values()]
 
@@ -126,7 +154,7 @@ def _answers_at(item: dict[str, Any]) -> list[dict[str, Any]]:
 def _current_at(path: str, item: dict[str, Any], mismatches: list[dict[str, Any]]) -> dict[str, Any]:
     """The schema of what is stored at a path: what its routes say, else what `GET` answers with."""
     for mismatch in mismatches:
-        said = mismatch["content"]["application/problem+json"]["schema"]["properties"]["current"]
+        said = _problem_of(mismatch)["properties"]["current"]
         if said:
             return dict(said)
     answer = item.get("get", {}).get("responses", {}).get("200", {})

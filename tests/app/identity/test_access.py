@@ -85,6 +85,7 @@ BODIES: dict[str, Any] = {
     "PUT /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
     "PATCH /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
     "POST /v1/users/{userId}/apps/{appId}/data/{dataKey}/restore": {"version": 1},
+    "POST /v1/users/{userId}/apps/{appId}/batch": {"writes": [{"dataKey": "settings", "value": 1}]},
     "POST /v1/analytics/events": _EVENT,
     "POST /v1/batch": {"batch": []},
     **{f"POST /v1/{kind}": {"event": "e", "groupId": "g"} for kind in KINDS},
