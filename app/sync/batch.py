@@ -7,6 +7,7 @@ from typing import Any, Final
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
+from app.apps.schemas import Schemas
 from app.database import transaction
 from app.database.turns import AlwaysOvertaken, turns
 from app.errors import Invalid, NotAllStored, Problem, TooLarge
@@ -44,6 +45,7 @@ class Sender:
         may_read: whether the answer may show values.
         claim: by the Idempotency-Key.
         representation: whether values are shown; None for those that patches made.
+        schemas: what values must fit; None for anything.
     """
 
     place: Place
@@ -51,6 +53,7 @@ class Sender:
     may_read: bool = True
     claim: Claim | None = None
     representation: bool | None = None
+    schemas: Schemas | None = None
 
 
 async def write_batch(sender: Sender, batch: Batch) -> list[dict[str, Any]]:
@@ -138,7 +141,7 @@ async def _decided(sender: Sender, items: Sequence[Item], session: AsyncClientSe
     able = [item for item in items if not item.errors]
     rows = await _rows(sender.place, able, session) if able else {}
     moment = now()
-    return [decide(item, rows.get(item.data_key), moment) for item in items]
+    return [decide(item, rows.get(item.data_key), moment, sender.schemas) for item in items]
 
 
 async def _rows(place: Place, items: Sequence[Item], session: AsyncClientSession | None) -> dict[str, Raw]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from app.apps.schemas import Schemas
 from app.errors import Invalid, PatchTestFailed, Problem, TooLarge
 from app.sync.batch_body import FieldErrors, Item, Kind
 from app.web.body import check_storable, dump_json
@@ -51,14 +52,28 @@ class Decision:
         return self.status in (Status.CONFLICT, Status.INVALID)
 
 
-def decide(item: Item, row: Raw | None, moment: datetime) -> Decision:
+def decide(item: Item, row: Raw | None, moment: datetime, schemas: Schemas | None = None) -> Decision:
     """What becomes of a write.
 
     Args:
         item: the write.
         row: what is stored, a tombstone too, by `read_rows`; None where nothing ever was.
         moment: now.
+        schemas: what values must fit.
     """
+    try:
+        decision = _decide(item, row, moment)
+        if schemas is not None and decision.write is not None and not decision.write.deletes:
+            schemas.check(item.data_key, decision.write.value)
+    except PatchTestFailed as problem:
+        return Decision(item, Status.CONFLICT, errors=_placed(item, problem))
+    except (Invalid, TooLarge) as problem:
+        return Decision(item, Status.INVALID, errors=_placed(item, problem))
+    return decision
+
+
+def _decide(item: Item, row: Raw | None, moment: datetime) -> Decision:
+    """What becomes of a write; raises the problem of its patch."""
     if item.errors:
         return Decision(item, Status.INVALID, errors=item.errors)
     if (version := _made_before(item, row)) is not None:
@@ -116,32 +131,25 @@ def _delete(item: Item, row: Raw | None, moment: datetime) -> Decision:
 def _patch(item: Item, row: Raw, moment: datetime) -> Decision:
     if "value" not in row:
         return Decision(item, Status.NOT_APPLIED)
-    try:
-        value, body = _patched(item, row["value"])
-    except PatchTestFailed as problem:
-        return Decision(item, Status.CONFLICT, errors=_placed(item, problem))
-    except (Invalid, TooLarge) as problem:
-        return Decision(item, Status.INVALID, errors=_placed(item, problem))
+    value: Json = apply_patch(_PATCHES[item.kind], item.content, row["value"])
+    body = check_storable(value)
     if item.ttl is None and item.mutation_id is None and body == dump_json(row["value"]):
         return Decision(item, Status.STORED, shown=_envelope(row, row["version"], row["updatedAt"], value))
     expires_at = Expiry.KEEP if item.ttl is None else moment + item.ttl
     return _store(item, row, True, moment, (value, len(body), expires_at))
 
 
-def _patched(item: Item, value: Json) -> tuple[Json, bytes]:
-    patched = apply_patch(_PATCHES[item.kind], item.content, value)
-    return patched, check_storable(patched)
-
-
 def _placed(item: Item, problem: Problem) -> FieldErrors:
-    """What is wrong with a patch, in the batch: the operation where it is one, else the patch."""
+    """What is wrong, by its place in the batch: in the value; in the operation of a patch, else the patch."""
     place = f"{item.pointer}/{item.kind.value}"
     if isinstance(problem, TooLarge):
         return [{"pointer": place, "code": "too_long", "detail": str(problem)}]
-    return [{**error, "pointer": _operation(item, place, error["pointer"])} for error in problem.errors]
+    return [{**error, "pointer": _place_of(item, place, error["pointer"])} for error in problem.errors]
 
 
-def _operation(item: Item, place: str, pointer: str) -> str:
+def _place_of(item: Item, place: str, pointer: str) -> str:
+    if item.kind is Kind.PUT:
+        return place + pointer
     index = pointer.split("/")[1] if "/" in pointer else ""
     operations = item.content if item.kind is Kind.PATCH and isinstance(item.content, list) else []
     return place + pointer if index.isdigit() and int(index) < len(operations) else place

@@ -4,6 +4,7 @@ from typing import Final
 
 from app.app_data.writes import preference
 from app.apps.registry import app_registry
+from app.apps.schemas import schemas_of
 from app.errors import Invalid
 from app.identity.access import owner_or
 from app.identity.principal import authorize, may
@@ -35,6 +36,7 @@ async def _post(request: HotRequest) -> Answer:
         may(principal, "data:read", user_id=user_id),
         await _claim(request, body),
         None if wish is None else wish == "representation",
+        schemas_of(app),
     )
     return json_answer(200, {"results": await write_batch(sender, batch)})
 

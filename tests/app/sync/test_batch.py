@@ -221,6 +221,17 @@ async def test_an_app_that_requires_versions_requires_them_of_each_write(cast: C
     assert (results[0]["errors"][0]["pointer"], results[0]["errors"][0]["code"]) == ("/writes/0/ifVersion", "missing")
 
 
+async def test_what_does_not_fit_the_apps_schema_is_invalid(cast: Cast) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}}
+    await cast.admin.put("/v1/apps/notes", json={"schemas": {"k*": schema}})
+    results = await batch(cast.owner, put("k1", {"n": 5}), put("k2", {"n": 6}), put("other", {"n": 6}), put("k3", []))
+    assert [result["status"] for result in results] == ["stored", "invalid", "stored", "invalid"]
+    [patched] = await batch(cast.owner, step("k1"))
+    assert (patched["status"], patched["current"]["value"]) == ("invalid", {"n": 5})
+    places = [result["errors"][0]["pointer"] for result in (results[1], results[3], patched)]
+    assert places == ["/writes/1/value/n", "/writes/3/value", "/writes/0/jsonPatch"]
+
+
 async def test_prefer_says_whether_values_come_back(cast: Cast) -> None:
     await cast.owner.put(f"{DATA}/k", json={})
     minimal, whole = ({"Prefer": f"return={wish}"} for wish in ("minimal", "representation"))

@@ -1,15 +1,16 @@
-"""Batches that race over the same keys, in line within a process and without a line, as two processes are."""
+"""Batches that race over the same keys, in line within a process, and without one between processes."""
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import pytest
 
-from app.database.turns import Patience
+from app.database.turns import Patience, turns
 from app.sync import batch as batches
 from models.app_data import AppData
 from tests.app.sync.test_batch import APP, DATA, batch, delete, put, said, step
@@ -18,16 +19,22 @@ from tests.cast import Cast
 KEYS = [f"k{number}" for number in range(4)]
 
 
+PROCESSES = count()
+
+
 @asynccontextmanager
-async def no_line(_: Collection[Any]) -> AsyncIterator[Patience]:
-    yield Patience()
+async def one_of_three_lines(subjects: Collection[Any]) -> AsyncIterator[Patience]:
+    """The line of one of three processes, that know nothing of each other."""
+    process = next(PROCESSES) % 3
+    async with turns([(process, subject) for subject in subjects]) as patience:
+        yield patience
 
 
-@pytest.fixture(params=["in line", "as other processes"])
+@pytest.fixture(params=["one process", "three processes"])
 def company(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who races: writers of one process, or such as know nothing of each other."""
-    if request.param != "in line":
-        monkeypatch.setattr(batches, "turns", no_line)
+    """Where the writers are who race."""
+    if request.param != "one process":
+        monkeypatch.setattr(batches, "turns", one_of_three_lines)
     return str(request.param)
 
 
@@ -64,13 +71,13 @@ async def test_unconditional_puts_and_deletes_are_all_stored_under_versions_of_t
         writes = [put(key, number) if number % 3 else delete(key, mutationId=f"d{number}") for key in KEYS]
         return await batch(cast.owner, *writes, atomic=number % 4 == 0)
 
-    results = [result for each in await asyncio.gather(*map(write, range(24))) for result in each]
+    results = [result for each in await asyncio.gather(*map(write, range(16))) for result in each]
     assert {result["status"] for result in results} == {"stored"}
     versions = Counter((result["dataKey"], result["version"]) for result in results)
-    assert versions == Counter((key, version) for key in KEYS for version in range(1, 25))
-    last = {result["dataKey"]: result for result in results if result["version"] == 24}
+    assert versions == Counter((key, version) for key in KEYS for version in range(1, 17))
+    last = {result["dataKey"]: result for result in results if result["version"] == 16}
     async for row in AppData.raw().find():
-        assert (row["version"], row["deleted"]) == (24, last[row["dataKey"]].get("deleted", False))
+        assert (row["version"], row["deleted"]) == (16, last[row["dataKey"]].get("deleted", False))
 
 
 @pytest.mark.usefixtures("company")
