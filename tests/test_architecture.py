@@ -37,7 +37,8 @@ LAYERS = [
     {"app.settings"},
     {"app.errors"},
     {"app.identity.access", "app.web.validation", "app.web.body", "app.web.etags", "app.web.openapi.patch_bodies"}
-    | {"app.database.turns", "app.outside.addresses", "app.database.rights", "app.jobs.bell", "app.outside.places"},
+    | {"app.database.turns", "app.outside.addresses", "app.database.rights", "app.jobs.bell", "app.outside.places"}
+    | {"app.database.lane"},
     {"app.web.observability"},
     {"app.database"},
     {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head", "app.web.hosts"}

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from app.app_data.writes import WriteOptions
 from app.apps.schemas import schemas_of
 from app.database import transaction
+from app.database.lane import Lane
 from app.database.turns import is_taken, turn
 from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
 from app.relations.leases import Lease
@@ -60,8 +61,12 @@ async def read_value(place: Place) -> dict[str, Any]:
     Raises:
         NotFound: there is none, or no such user.
     """
-    await place.lease.hold()
-    row = await AppData.find_by_user_app_and_key(*place.key)
+
+    async def read() -> dict[str, Any] | None:
+        await place.lease.hold()
+        return await AppData.find_by_user_app_and_key(*place.key)
+
+    row = await Lane.current.run(read)
     if row is None:
         raise NotFound("there is no value under this key")
     return row
@@ -267,9 +272,9 @@ async def _do(place: Place, write: Callable[..., Awaitable[T]], options: WriteOp
     """
     if not options.needs_transaction:
         if not is_taken(AppData, *place.key):
-            return await write()
+            return await Lane.current.run(write)
         async with turn(AppData, *place.key):
-            return await write()
+            return await Lane.current.run(write)
     async with turn(AppData, *place.key) as patience:
         while True:
             try:

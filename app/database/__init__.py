@@ -20,6 +20,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.database.clock import DatabaseClock, measure
+from app.database.lane import Lane
 from app.database.rights import confirm, held, settle
 from app.database.turns import Patience, turn
 from app.errors import Unavailable
@@ -75,7 +76,7 @@ def connect(
 
 
 async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
-    """Tie every document class to the database, and this process to its clock.
+    """Tie every document class to the database, this process to its clock, and the lane to the size of its pool.
 
     Creates no index: that is `python -m scripts indexes apply`.
     """
@@ -83,6 +84,7 @@ async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDataba
     database = client.get_database(settings.database, codec_options=CodecOptions(tz_aware=True))
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
     AuditEvent.keep_for = timedelta(days=settings.audit_days)
+    Lane.current = Lane(settings.pool_max_size, settings.request_timeout_ms / 1000)
     return database
 
 
