@@ -55,10 +55,13 @@ from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
 from app.settings import Settings, load_settings
+from app.sync import routes as sync
 from app.sync.batch_openapi import batch_operations
 from app.sync.batch_routes import BATCH_PATH, batch_endpoint
 from app.sync.feed import Feed
 from app.sync.hub import Hub
+from app.sync.openapi import changes_operations
+from app.sync.overlap import lifetime_to_overlap, overlap_of
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
 from app.web.admission.gate import Admission
@@ -121,6 +124,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.apps = AppRegistry(settings)
     app.state.hub = Hub()
     app.state.feed = Feed(settings, app.state.hub)
+    app.state.overlap = lifetime_to_overlap(60)  # until the database tells
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)
     app.state.delivery_room = Room(settings.large_deliveries_mib * 1024 * 1024)
@@ -163,6 +167,7 @@ async def _bind(app: FastAPI, client: AsyncMongoClient[Raw], settings: Settings)
     """From then on requests are let through; until then the gate answers 503."""
     try:
         app.state.database = await bind_in_time(client, settings)
+        app.state.overlap = await overlap_of(client)
     except PyMongoError as error:
         log.error("the database lets us not in", error=type(error).__name__)
         raise
@@ -213,7 +218,7 @@ def _as_problem(error: Exception, path: str) -> Problem:
 
 
 def _hot_endpoints() -> list[HotEndpoint]:
-    return [*app_data.hot_endpoints(), batch_endpoint(), *analytics.hot_endpoints()]
+    return [*app_data.hot_endpoints(), batch_endpoint(), *sync.hot_endpoints(), *analytics.hot_endpoints()]
 
 
 def declared_rules() -> dict[str, Access]:
@@ -230,8 +235,8 @@ def declared_rules() -> dict[str, Access]:
 def _hot_paths() -> dict[str, Any]:
     """What OpenAPI says of the hot routes, by path."""
     values, events = app_data.VALUE_PATH, analytics.EVENTS_PATH
-    values_and_events = {values: value_operations(), BATCH_PATH: batch_operations(), events: ingest_operations()}
-    return {**values_and_events, **segment_operations(), **library_operations()}
+    described = {values: value_operations(), BATCH_PATH: batch_operations(), sync.CHANGES_PATH: changes_operations()}
+    return described | {events: ingest_operations()} | segment_operations() | library_operations()
 
 
 def _operations() -> Iterator[str]:

@@ -149,6 +149,9 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         ),
         Index({"expiresAt": 1}, "AppData.expire_due", SPARSE),
         Index({"appId": 1, "_id": 1}, "POST /v1/apps/{appId}/schemas/check, page by page"),
+        Index(
+            {"userId": 1, "appId": 1, "changedAt": 1, "_id": 1}, "GET …/apps/{appId}/changes, in the order of stamps"
+        ),
     ],
     Analytics: [
         Index(

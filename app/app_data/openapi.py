@@ -14,7 +14,7 @@ _FIELDS: Final[dict[str, Any]] = {
     "updatedAt": {"type": "string", "format": "date-time"},
     "expiresAt": {"type": "string", "format": "date-time", "description": "Only of a value that ends."},
 }
-_ENVELOPE: Final = component(
+ENVELOPE_SCHEMA: Final = component(
     "AppDataEnvelope",
     {
         "type": "object",
@@ -51,7 +51,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
 }
 _VALUE_EXAMPLE: Final[dict[str, Any]] = {"theme": "dark", "zoom": 1.5}
 _ANY: Final[dict[str, Any]] = {"description": "Any JSON value."}
-_NAME: Final[dict[str, Any]] = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
+NAME: Final[dict[str, Any]] = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
 
 LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -66,7 +66,7 @@ LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 ENVELOPE: Final = {
-    "application/json": {"schema": _ENVELOPE, "example": {**_EXAMPLE, "version": 4, "value": _VALUE_EXAMPLE}}
+    "application/json": {"schema": ENVELOPE_SCHEMA, "example": {**_EXAMPLE, "version": 4, "value": _VALUE_EXAMPLE}}
 }
 VERSION_SHOWN: Final[dict[str, Any]] = {
     "version": 3,
@@ -99,7 +99,8 @@ VERSION_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def _path(name: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
+def path_parameter(name: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
+    """A parameter of the path."""
     return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
 
 
@@ -107,14 +108,15 @@ def _header(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
 
 
-def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+def query_parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """A parameter of the query that may be left out."""
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
 _PLACE: Final = [
-    _path("userId", {"type": "string"}, "me"),
-    _path("appId", _NAME, "notes"),
-    _path("dataKey", _NAME, "settings"),
+    path_parameter("userId", {"type": "string"}, "me"),
+    path_parameter("appId", NAME, "notes"),
+    path_parameter("dataKey", NAME, "settings"),
 ]
 _KEY: Final = {
     **_header("Idempotency-Key", "A repeat with the same key and body writes nothing more and is answered the same."),
@@ -122,9 +124,11 @@ _KEY: Final = {
 }
 _PREFER: Final = _header("Prefer", "`return=minimal` leaves the value out, `return=representation` puts it in.")
 _SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 316224000}
-_TTL: Final = _query("ttl", _SECONDS, "Seconds until the value ends; without it a value that is put does not end.")
-_TTL_OF_PATCH: Final = _query("ttl", _SECONDS, "Seconds until the value ends; without it the expiry is kept.")
-_ACTIVITY: Final = _query(
+_TTL: Final = query_parameter(
+    "ttl", _SECONDS, "Seconds until the value ends; without it a value that is put does not end."
+)
+_TTL_OF_PATCH: Final = query_parameter("ttl", _SECONDS, "Seconds until the value ends; without it the expiry is kept.")
+_ACTIVITY: Final = query_parameter(
     "activity",
     {"type": "string", "minLength": 1, "maxLength": 256},
     "Event type of an activity that is recorded in the same transaction.",
@@ -143,13 +147,13 @@ def _operation(operation_id: str, summary: str, description: str, **rest: Any) -
 
 
 def _responses(answers: dict[int | str, Any], *statuses: int) -> dict[str, Any]:
-    said: dict[int | str, Any] = {**answers, **problems(*statuses), **mismatch_of(_ENVELOPE)}
+    said: dict[int | str, Any] = {**answers, **problems(*statuses), **mismatch_of(ENVELOPE_SCHEMA)}
     return {str(status): what for status, what in said.items()}
 
 
 def _envelope(description: str, *, with_value: bool) -> dict[str, Any]:
     example: dict[str, Any] = {**_EXAMPLE, "value": _VALUE_EXAMPLE} if with_value else _EXAMPLE
-    content = {"application/json": {"schema": _ENVELOPE, "example": example}}
+    content = {"application/json": {"schema": ENVELOPE_SCHEMA, "example": example}}
     return {"description": description, "headers": ETAG, "content": content}
 
 

@@ -127,6 +127,12 @@ class ResultGone(Problem):
     status, code = 404, Code.RESULT_GONE
 
 
+class CursorExpired(Problem):
+    """A cursor of changes from which deltas cannot go on: the client lists anew."""
+
+    status, code = 410, Code.CURSOR_EXPIRED
+
+
 class InFlight(Problem):
     """A request with this Idempotency-Key is being worked on."""
 

@@ -43,6 +43,7 @@ class Code(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     BAD_HOST = "bad_host"
     NOT_ALL_STORED = "not_all_stored"
+    CURSOR_EXPIRED = "cursor_expired"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {

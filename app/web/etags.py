@@ -23,6 +23,11 @@ async def load_epoch() -> None:
     tag_of.cache_clear()
 
 
+def sealed(content: bytes, size: int) -> bytes:
+    """A digest of some bytes that this epoch of the deployment alone gives."""
+    return blake2b(content, digest_size=size, key=_epoch["name"]).digest()
+
+
 @lru_cache(maxsize=16384)
 def tag_of(key: Hashable, kind: str = "") -> str:
     """The tag of a document, without its version.

@@ -105,6 +105,11 @@ class HotRequest:
             raise ClientDisconnect
         return b"".join(chunks)
 
+    async def gone(self) -> None:
+        """Return when the client has gone away."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
 
 def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Headers by name, the lines of one name joined to a list (RFC 9110, section 5.3)."""

@@ -5,7 +5,8 @@ is done. A request that waits for its body has no place, so that slow senders ke
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -23,6 +24,7 @@ _ALWAYS: Final = {"/livez", "/metrics"}
 _UNCOUNTED: Final = "/readyz"
 _NEEDS_DATABASE: Final = ("/v1/", "/readyz", "/console/sign-in")
 """Where hosts deliver what may be larger than other bodies: its route reads it in parts, and bounds what it keeps."""
+_VISIT: Final = "satchel.visit"
 _KIB: Final = 1024
 _REQUEST_BYTES: Final = 16 * _KIB
 """What a request and its connection keep while they wait: measured with 2,000 of them on uvicorn."""
@@ -72,7 +74,7 @@ class Admission:
         except ClientDisconnect:
             return
         visit.has_place = True
-        scope[LEAVE_PLACE] = visit.leave
+        scope[LEAVE_PLACE], scope[_VISIT] = visit.leave, visit
         try:
             await self.app(scope, visit.receive, send)
         finally:
@@ -91,6 +93,22 @@ class Admission:
     def end_body(self) -> None:
         """Give the place back."""
         self._bodies -= 1
+
+
+@asynccontextmanager
+async def without_place(scope: Scope) -> AsyncIterator[None]:
+    """Give the place of a request back while the block lasts, in which it waits for others, and take one again.
+
+    Raises:
+        Unavailable: no place came free in time.
+    """
+    visit: _Visit | None = scope.get(_VISIT)
+    if visit is None:
+        yield
+        return
+    visit.step_out()
+    yield
+    await visit.step_in()
 
 
 class _Visit:
@@ -157,17 +175,28 @@ class _Visit:
         self._deadline = asyncio.get_running_loop().time() + self._admission.body_seconds
 
     async def _next(self) -> Message:
-        line = self._admission.line
-        line.leave()
-        self.has_place = False
+        self.step_out()
         try:
             message = await self._part()
-            await line.enter_again()
+        except Unavailable:
+            self._scope[REFUSED_HERE] = True
+            raise
+        await self.step_in()
+        return message
+
+    def step_out(self) -> None:
+        """Give the place back."""
+        self._admission.line.leave()
+        self.has_place = False
+
+    async def step_in(self) -> None:
+        """Take a place again; raises Unavailable where none came free in time."""
+        try:
+            await self._admission.line.enter_again()
         except Unavailable:
             self._scope[REFUSED_HERE] = True
             raise
         self.has_place = True
-        return message
 
     async def _part(self) -> Message:
         self._admission.begin_body()

@@ -141,6 +141,25 @@ class Stream:
         self.end(End.GONE)
 
 
+class _Waiting:
+    """What stands in a stream's place where an answer waits for something else."""
+
+    def __init__(self) -> None:
+        self.stopped = asyncio.Event()
+
+    def end(self, _: End) -> None:
+        """Have the wait end."""
+        self.stopped.set()
+
+
+def stopping(scope: MutableMapping[str, Any]) -> asyncio.Event:
+    """An event that is set when the server stops, for an answer that waits for something else."""
+    waiting = scope[_STREAM] = _Waiting()
+    if _STOPPING in scope:
+        waiting.stopped.set()
+    return waiting.stopped
+
+
 def stop(scope: MutableMapping[str, Any]) -> None:
     """End the stream that answers a request, or is about to: the server stops."""
     scope[_STOPPING] = True

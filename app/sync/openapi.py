@@ -1,0 +1,79 @@
+"""What OpenAPI says of the hot routes of sync, by hand, since FastAPI does not see them."""
+
+from typing import Any, Final
+
+from app.app_data.openapi import ENVELOPE_SCHEMA, NAME, path_parameter, query_parameter
+from app.sync.cursor import ANEW
+from app.web.openapi.answers import problems
+from app.web.openapi.patch_bodies import component
+
+_TOMBSTONE: Final = component(
+    "AppDataTombstone",
+    {
+        "type": "object",
+        "description": "A value that is gone: it was deleted, or its time is over.",
+        "required": ["dataKey", "version", "deleted", "updatedAt"],
+        "properties": {
+            "dataKey": {"type": "string"},
+            "version": {"type": "integer"},
+            "deleted": {"type": "boolean", "enum": [True]},
+            "updatedAt": {"type": "string", "format": "date-time"},
+        },
+    },
+)
+_PAGE: Final = component(
+    "AppDataChanges",
+    {
+        "type": "object",
+        "required": ["changes", "cursor", "more"],
+        "properties": {
+            "changes": {"type": "array", "items": {"anyOf": [ENVELOPE_SCHEMA, _TOMBSTONE]}},
+            "cursor": {"type": "string", "description": "What `since` goes on from."},
+            "more": {"type": "boolean", "description": "Whether to ask on at once: the pass has more pages."},
+        },
+    },
+)
+_EXAMPLE: Final[dict[str, Any]] = {
+    "changes": [
+        {
+            "dataKey": "settings",
+            "value": {"theme": "dark"},
+            "version": 3,
+            "createdAt": "2026-11-20T08:30:00.125Z",
+            "updatedAt": "2026-11-20T08:31:00.125Z",
+        },
+        {"dataKey": "draft", "version": 2, "deleted": True, "updatedAt": "2026-11-20T08:32:00.125Z"},
+    ],
+    "cursor": "AVs2kQ",
+    "more": False,
+}
+_DESCRIPTION: Final = (
+    "Without `since` the live values, page by page, and then from cursor to cursor what changed: of every key its last "
+    "committed state, and nothing is missed. A change may come again; its `version` tells. A page has at most 8 MiB of "
+    "values besides `limit`, or one value. `wait` holds an empty answer back until something changes. A cursor that is "
+    f"too old, of another `prefix` or of before a restored backup is answered 410: {ANEW}."
+)
+
+
+def changes_operations() -> dict[str, Any]:
+    """The path item of an app's changes."""
+    parameters = [
+        path_parameter("userId", {"type": "string"}, "me"),
+        path_parameter("appId", NAME, "notes"),
+        query_parameter("since", {"type": "string", "maxLength": 4096}, "The `cursor` of the answer before."),
+        query_parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 200}, "How many."),
+        query_parameter("wait", {"type": "integer", "minimum": 0, "maximum": 25, "default": 0}, "Seconds to wait."),
+        query_parameter("prefix", {"type": "string", "maxLength": 256}, "Only keys that start so."),
+    ]
+    found = {"description": "One page", "content": {"application/json": {"schema": _PAGE, "example": _EXAMPLE}}}
+    return {
+        "get": {
+            "operationId": "listAppDataChanges",
+            "summary": "Follow an app's data",
+            "description": _DESCRIPTION,
+            "tags": ["Sync"],
+            "security": [{"HTTPBearer": []}],
+            "parameters": parameters,
+            "responses": {str(status): what for status, what in ({200: found} | problems(410)).items()},
+        }
+    }

@@ -1,0 +1,114 @@
+"""Routes of sync: what has changed."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.errors import Invalid
+from app.identity.access import owner_or
+from app.identity.principal import authorize
+from app.relations.leases import leases
+from app.sync.changes import Page, read_page
+from app.sync.cursor import Cursor, decode, encode
+from app.sync.horizon import check_age
+from app.sync.hub import hub_of
+from app.sync.overlap import overlap_in
+from app.web.admission.gate import without_place
+from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
+from app.web.streams.stream import stopping
+from models.app import NAME_RULE, is_name
+from models.app_data_changes import Source
+from models.user import User
+
+CHANGES_PATH: Final = "/v1/users/{userId}/apps/{appId}/changes"
+LIMIT: Final = 200
+MOST: Final = 1000
+LONGEST_WAIT: Final = 25
+LONGEST_PREFIX: Final = 256
+Future = asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    source: Source
+    cursor: Cursor
+    limit: int
+    wait: int
+
+
+async def _changes(request: HotRequest) -> Answer:
+    source = await _source(request)
+    query = request.query()
+    limit, wait = _number(query, "limit", LIMIT, 1, MOST), _number(query, "wait", 0, 0, LONGEST_WAIT)
+    since = query.get("since")
+    cursor = Cursor() if since is None else decode(since, source.user_id, source.app_id, source.prefix)
+    question = _Question(source, cursor, limit, wait)
+    page = await _waited(request, question) if wait else await _read(request, question)
+    body = {"changes": page.changes, "cursor": encode(page.cursor, source), "more": page.more}
+    return json_answer(200, body)
+
+
+async def _source(request: HotRequest) -> Source:
+    """What the path and the prefix name, with the caller let pass."""
+    principal = await request.caller()
+    user_id, app_id = resolve(request, principal), request.path["appId"]
+    if not is_name(app_id):
+        raise Invalid.field("path:appId", "malformed", f"appId has {NAME_RULE}")
+    authorize(principal, request.needs, user_id=user_id, app_id=app_id)
+    prefix = request.query().get("prefix", "")
+    if len(prefix) > LONGEST_PREFIX:
+        raise Invalid.field("?prefix", "too_long", f"a prefix has at most {LONGEST_PREFIX} characters")
+    return Source(user_id, app_id, prefix)
+
+
+def _number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 4 or not least <= int(text) <= most:
+        raise Invalid.field(f"?{name}", "out_of_range", f"{name} is a number from {least} to {most}")
+    return int(text)
+
+
+async def _read(request: HotRequest, question: _Question) -> Page:
+    await leases(request.scope).hold(User, question.source.user_id)
+    check_age(question.cursor)
+    return await read_page(question.source, question.cursor, question.limit, overlap_in(request.scope))
+
+
+async def _waited(request: HotRequest, question: _Question) -> Page:
+    """The page as soon as there is something in it, or the time is over; what is awaited costs no place meanwhile."""
+    ends = asyncio.get_running_loop().time() + question.wait
+    stopped = stopping(request.scope)
+    await request.body()  # what comes after it is the end of the connection
+    gone: Future = asyncio.ensure_future(request.gone())
+    try:
+        with hub_of(request.scope).listen(question.source.user_id, question.source.app_id) as changed:
+            while True:
+                changed.clear()
+                page = await _read(request, question)
+                left = ends - asyncio.get_running_loop().time()
+                if page.changes or page.more or left <= 0 or gone.done() or stopped.is_set():
+                    return page
+                async with without_place(request.scope):
+                    await _first(changed, stopped, gone, left)
+                await _source(request)  # whose token may have ended meanwhile
+    finally:
+        gone.cancel()
+
+
+async def _first(changed: asyncio.Event, stopped: asyncio.Event, gone: Future, seconds: float) -> None:
+    """Wait for a poke, for the server to stop, for the client to go away, or for the time to be over."""
+    events: list[Future] = [asyncio.ensure_future(event.wait()) for event in (changed, stopped)]
+    try:
+        await asyncio.wait({*events, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for event in events:
+            event.cancel()
+
+
+def hot_endpoints() -> list[HotEndpoint]:
+    """What is served before FastAPI is asked."""
+    query = {"GET": ("since", "limit", "wait", "prefix")}
+    return [HotEndpoint(CHANGES_PATH, {"GET": _changes}, {"GET": owner_or("data:read")}, query)]
