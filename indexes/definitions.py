@@ -148,10 +148,8 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"partialFilterExpression": {"deleted": False}},
         ),
         Index({"expiresAt": 1}, "AppData.expire_due", SPARSE),
+        Index({"userId": 1, "appId": 1, "changedAt": 1, "_id": 1, "deleted": 1, "bytes": 1}, "GET …/changes; usage"),
         Index({"appId": 1, "_id": 1}, "POST /v1/apps/{appId}/schemas/check, page by page"),
-        Index(
-            {"userId": 1, "appId": 1, "changedAt": 1, "_id": 1}, "GET …/apps/{appId}/changes, in the order of stamps"
-        ),
     ],
     Analytics: [
         Index(

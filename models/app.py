@@ -26,6 +26,16 @@ def is_name(text: str) -> bool:
     return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
+_Bound = Annotated[int, Field(ge=0, le=2**53, strict=True)]
+
+
+class Quota(Fields):
+    """How much an app may keep of one person; of what is left out, anything."""
+
+    bytes: Annotated[_Bound | None, Field(description="Of the JSON of all live values together.")] = None
+    keys: Annotated[_Bound | None, Field(description="Live values.")] = None
+
+
 class AppContent(Fields):
     """An app's settings."""
 
@@ -65,6 +75,12 @@ class AppContent(Fields):
             "is 422.",
         ),
     ] = Field(default_factory=dict)
+    quota: Annotated[
+        Quota | None,
+        Field(
+            description="How much the app may keep of one person: what makes it more is 507. Former versions are free."
+        ),
+    ] = None
 
 
 class App(AppContent, Stored):

@@ -28,7 +28,7 @@ from models.owned import OwnedByUser
 from models.precondition import Expected
 from models.values import Json, unescape_refs
 
-_BEFORE: Final = {"version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1}
+_BEFORE: Final = {"version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1, "bytes": 1}
 _SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
 _ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
 _VALUE: Final = {"value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
@@ -42,7 +42,7 @@ class StaleVersion(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a put did. `created` is true where there was no live value before."""
+    """What a put did, and by how much the app's data grew. `created` is true where there was no live value before."""
 
     created: bool
     version: int
@@ -50,6 +50,8 @@ class Written:
     updated_at: datetime
     expires_at: datetime | None
     id: ObjectId
+    grown_keys: int = 0
+    grown_bytes: int = 0
 
 
 class AppData(OwnedByUser):
@@ -230,7 +232,7 @@ class AppData(OwnedByUser):
                 continue
             if row is None and not upsert:
                 raise StaleVersion
-            return _written(row, moment, expires_at, fresh)
+            return _written(row, moment, expires_at, fresh, size)
         raise AssertionError("unreachable")  # pragma: no cover
 
     @classmethod
@@ -344,7 +346,9 @@ class AppData(OwnedByUser):
         return document
 
 
-def _written(before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None, fresh: ObjectId) -> Written:
+def _written(
+    before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None, fresh: ObjectId, size: int
+) -> Written:
     live = before is not None and not before["deleted"] and before.get("expiresAt", NEVER) > moment
     kept = before.get("expiresAt") if before is not None else None
     return Written(
@@ -354,6 +358,8 @@ def _written(before: Raw | None, moment: datetime, expires_at: datetime | Expiry
         updated_at=moment,
         expires_at=kept if isinstance(expires_at, Expiry) else expires_at,
         id=fresh if before is None else before["_id"],
+        grown_keys=1 if before is None or before["deleted"] else 0,
+        grown_bytes=size - (0 if before is None or before["deleted"] else before["bytes"]),
     )
 
 

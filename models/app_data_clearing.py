@@ -77,30 +77,3 @@ async def count_kept(user_id: ObjectId, app_id: str) -> dict[str, int]:
     place = {"userId": user_id, "appId": app_id}
     values = await AppData.raw().count_documents({**place, "deleted": False})
     return {"appdata": values, "activities": await Activity.raw().count_documents(place)}
-
-
-async def usage_of(user_id: ObjectId, app_id: str | None = None) -> list[Raw]:
-    """What apps keep of a person: `{appId, keys, bytes, changedAt}` of live values, in the order of app ids.
-
-    It is answered from an index alone. Apps of which there are tombstones only are left out.
-
-    Args:
-        user_id: whose.
-        app_id: this app alone.
-    """
-    is_live = {"$eq": ["$deleted", False]}
-    pipeline: list[Raw] = [
-        {"$match": {"userId": user_id} | ({} if app_id is None else {"appId": app_id})},
-        {
-            "$group": {
-                "_id": "$appId",
-                "keys": {"$sum": {"$cond": [is_live, 1, 0]}},
-                "bytes": {"$sum": "$bytes"},
-                "changedAt": {"$max": "$changedAt"},
-            }
-        },
-        {"$match": {"keys": {"$gt": 0}}},
-        {"$sort": {"_id": 1}},
-    ]
-    cursor = await AppData.raw().aggregate(pipeline)
-    return [{"appId": row.pop("_id"), **row} async for row in cursor]

@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from app.app_data.clearing import clear, clearing_of
+from app.app_data.quotas import forget_room
 from app.apps.registry import app_registry
 from app.identity.access import owner_or
 from app.identity.caller import Caller
@@ -19,7 +20,8 @@ from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers
 from app.web.routing import Router
 from models.app import AppId
-from models.app_data_clearing import count_kept, usage_of
+from models.app_data_clearing import count_kept
+from models.app_data_usage import usage_of
 from models.base import Fields, Raw, Timestamp
 from models.user import User
 
@@ -145,6 +147,7 @@ async def _clear(
     lease = Lease(leases(request.scope), User, user_id)
     await lease.hold()
     ledger = await clear(what, lease, claim, request.app.state.settings.deletion_inline_seconds)
+    forget_room(user_id, app_id)
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -6,6 +6,7 @@ from fastapi import Body, Path, Request, Response
 
 from app.app_data.history import Restore, VersionView, list_versions, read_version, restore_version
 from app.app_data.openapi import ENVELOPE, VERSION_RESPONSE, VERSION_SHOWN
+from app.app_data.quotas import quota_headers
 from app.app_data.values import Place, value_again
 from app.app_data.writes import write_options
 from app.apps.registry import app_registry
@@ -81,7 +82,7 @@ async def get(
         200: {"description": "Restored", "content": ENVELOPE},
         201: {"description": "Restored where no value was", "content": ENVELOPE},
     }
-    | problems(409, 428)
+    | problems(409, 428, 507)
     | mismatch_of(ENVELOPE["application/json"]["schema"]),
 )
 async def restore(
@@ -106,7 +107,8 @@ async def restore(
         return done.status, *await value_again(place, with_value=options.wants_value(default=True))
 
     status, envelope, key = await at_most_once(claim, work, again)
-    headers = {"ETag": etag(envelope["version"], key)}
+    told = quota_headers(place.user_id, place.app_id, settings.quota)
+    headers = {"ETag": etag(envelope["version"], key), **told}
     return Response(dump_json(envelope), status, headers, "application/json")
 
 

@@ -181,7 +181,7 @@ def _put() -> dict[str, Any]:
         parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": _json(_ANY, _VALUE_EXAMPLE)},
         responses=_responses(
-            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 409, 428
+            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 409, 428, 507
         ),
     )
 
@@ -195,7 +195,7 @@ def _patch() -> dict[str, Any]:
         "changes nothing moves no version.",
         parameters=[*_PLACE, _KEY, _PREFER, _TTL_OF_PATCH, _ACTIVITY],
         requestBody=body,
-        responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 428),
+        responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 428, 507),
     )
 
 

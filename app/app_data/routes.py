@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
+from app.app_data.quotas import quota_headers
 from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late, value_again
 from app.app_data.writes import WriteOptions, preference, write_options
 from app.apps.registry import app_registry
@@ -18,7 +19,7 @@ from app.users.views import expand_user
 from app.web.body import dump_json
 from app.web.cursors import decode_cursor, encode_cursor
 from app.web.etags import etag, tag_of
-from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
+from app.web.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.web.idempotency import Claim, Repeated, check_repeat, claim_of
 from app.web.openapi.answers import Expand, problems
 from app.web.paging import Cursor, Limit
@@ -58,7 +59,7 @@ async def _put(request: HotRequest) -> Answer:
         envelope, written = await put_value(place, body, options)
     except Repeated as done:
         return await _again(request, place, done.status, with_value=False)
-    return _envelope_answer(201 if written.created else 200, envelope, written)
+    return _envelope_answer(201 if written.created else 200, envelope, written, _quota(place, options))
 
 
 async def _patch(request: HotRequest) -> Answer:
@@ -70,14 +71,17 @@ async def _patch(request: HotRequest) -> Answer:
         envelope, written = await patch_value(place, kind, body, options)
     except Repeated as done:
         return await _again(request, place, done.status, with_value=True)
-    return _envelope_answer(200, envelope, written)
+    return _envelope_answer(200, envelope, written, _quota(place, options))
 
 
 async def _delete(request: HotRequest) -> Answer:
     place = await _place(request)
+    told: Headers = []
     with suppress(Repeated):
-        await delete_value(place, await _options(request, place, await _claim(request, b"")))
-    return 204, [], b""
+        options = await _options(request, place, await _claim(request, b""))
+        await delete_value(place, options)
+        told = _quota(place, options)
+    return 204, told, b""
 
 
 async def _claim(request: HotRequest, body: bytes) -> Claim | None:
@@ -98,8 +102,16 @@ async def _again(request: HotRequest, place: Place, status: int, *, with_value: 
     return json_answer(status, envelope, [(b"etag", etag(envelope["version"], key).encode())])
 
 
-def _envelope_answer(status: int, envelope: dict[str, Any], written: Written) -> Answer:
-    return json_answer(status, envelope, [(b"etag", etag(written.version, written.id).encode())])
+def _envelope_answer(status: int, envelope: dict[str, Any], written: Written, told: Headers) -> Answer:
+    return json_answer(status, envelope, [(b"etag", etag(written.version, written.id).encode()), *told])
+
+
+def _quota(place: Place, options: WriteOptions) -> Headers:
+    """How much of the app's quota is used, where it has one."""
+    if options.app.quota is None:
+        return []
+    told = quota_headers(place.user_id, place.app_id, options.app.quota)
+    return [(name.lower().encode(), value.encode()) for name, value in told.items()]
 
 
 async def _place(request: HotRequest) -> Place:

@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
+from app.app_data.quotas import giving_back, taking
 from app.app_data.writes import WriteOptions
 from app.apps.schemas import schemas_of
 from app.database import transaction
@@ -184,7 +185,11 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
 
     expected = await _of_place(place, options.expected)
     try:
-        await _do(place, delete, options)
+        if options.app.quota is None:
+            await _do(place, delete, options)
+        else:
+            async with giving_back(place.key):
+                await _do(place, delete, options)
     except StaleVersion:
         problem = await too_late(place, options.expected)
         raise NotFound("there is no value under this key") if problem.extra["current"] is None else problem from None
@@ -238,6 +243,7 @@ async def _write(
 
     Raises:
         Invalid: the value does not fit the app's schema.
+        QuotaExceeded: the app keeps too much of this person already.
     """
     if (schemas := schemas_of(options.app)) is not None:
         schemas.check(place.data_key, value)
@@ -258,7 +264,10 @@ async def _write(
         await make_claim(options.claim, 201 if written.created else 200, session)
         return written
 
-    return await _do(place, put, options)
+    if options.app.quota is None:
+        return await _do(place, put, options)
+    async with taking(place.key, size, options.app.quota) as taken:
+        return taken.written(await _do(place, put, options))
 
 
 async def _do(place: Place, write: Callable[..., Awaitable[T]], options: WriteOptions) -> T:

@@ -271,3 +271,13 @@ class ProviderUnavailable(Unavailable):
     """An outside system (a bank's provider, a Git host) cannot answer now; the same request may pass later."""
 
     code = Code.PROVIDER_UNAVAILABLE
+
+
+class QuotaExceeded(Problem):
+    """The app keeps as much of this person as it may; what deletes or shrinks passes. `used` and `allowed` say it."""
+
+    status, code = 507, Code.QUOTA_EXCEEDED
+
+    def __init__(self, used: Mapping[str, int], allowed: Mapping[str, int], headers: Mapping[str, str]) -> None:
+        detail = "the app keeps as much of this person as it may: delete, or shrink, something"
+        super().__init__(detail, headers=headers, extra={"used": used, "allowed": allowed})

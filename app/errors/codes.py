@@ -44,6 +44,7 @@ class Code(StrEnum):
     BAD_HOST = "bad_host"
     NOT_ALL_STORED = "not_all_stored"
     CURSOR_EXPIRED = "cursor_expired"
+    QUOTA_EXCEEDED = "quota_exceeded"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {
@@ -60,6 +61,7 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "not_unicode": "A string with half of a surrogate pair.",
     "nul_in_key": "A key with U+0000.",
     "out_of_range": "Too large, too small, too early or too late.",
+    "quota_exceeded": "The app keeps as much of this person as it may.",
     "read_only": "Only the server sets it.",
     "refused": "A code, a token or a credential that is not good, here or for the outside system that was asked.",
     "test_failed": "A `test` operation of a JSON Patch found another value.",

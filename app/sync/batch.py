@@ -15,9 +15,10 @@ from app.errors.codes import FIELD_CODES
 from app.relations.leases import Lease
 from app.sync.batch_body import Batch, Item
 from app.sync.batch_decisions import Decision, Status, decide, is_live
+from app.sync.batch_quota import hold_to_quota, note_growth
 from app.web.body import MAX_VALUE_BYTES
 from app.web.idempotency import Claim, Repeated, check_repeat, make_claim
-from models.app import is_name
+from models.app import Quota, is_name
 from models.app_data import AppData
 from models.app_data_batch import NotDone, Place, read_envelopes, read_rows, write_pinned
 from models.base import Raw, now
@@ -46,6 +47,7 @@ class Sender:
         claim: by the Idempotency-Key.
         representation: whether values are shown; None for those that patches made.
         schemas: what values must fit; None for anything.
+        quota: how much the app may keep; None for any amount.
     """
 
     place: Place
@@ -54,6 +56,7 @@ class Sender:
     claim: Claim | None = None
     representation: bool | None = None
     schemas: Schemas | None = None
+    quota: Quota | None = None
 
 
 async def write_batch(sender: Sender, batch: Batch) -> list[dict[str, Any]]:
@@ -78,6 +81,8 @@ async def write_batch(sender: Sender, batch: Batch) -> list[dict[str, Any]]:
         decisions = [_again(item, found) for item, found in zip(batch.items, done.results, strict=True)]
     except _Refused as refused:
         raise _refusal(await _results(sender, refused.decisions)) from None
+    if sender.quota is not None:
+        note_growth(sender.place, decisions)
     return await _results(sender, decisions)
 
 
@@ -141,7 +146,8 @@ async def _decided(sender: Sender, items: Sequence[Item], session: AsyncClientSe
     able = [item for item in items if not item.errors]
     rows = await _rows(sender.place, able, session) if able else {}
     moment = now()
-    return [decide(item, rows.get(item.data_key), moment, sender.schemas) for item in items]
+    decisions = [decide(item, rows.get(item.data_key), moment, sender.schemas) for item in items]
+    return decisions if sender.quota is None else await hold_to_quota(sender.place, sender.quota, decisions)
 
 
 async def _rows(place: Place, items: Sequence[Item], session: AsyncClientSession | None) -> dict[str, Raw]:

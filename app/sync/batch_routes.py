@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from app.app_data.quotas import quota_headers
 from app.app_data.writes import preference
 from app.apps.registry import app_registry
 from app.apps.schemas import schemas_of
@@ -37,8 +38,13 @@ async def _post(request: HotRequest) -> Answer:
         await _claim(request, body),
         None if wish is None else wish == "representation",
         schemas_of(app),
+        app.quota,
     )
-    return json_answer(200, {"results": await write_batch(sender, batch)})
+    results = await write_batch(sender, batch)
+    told = quota_headers(user_id, app_id, app.quota)
+    return json_answer(
+        200, {"results": results}, [(name.lower().encode(), value.encode()) for name, value in told.items()]
+    )
 
 
 async def _claim(request: HotRequest, body: bytes) -> Claim | None:

@@ -15,7 +15,7 @@ from app.web.hot import HotEndpoint
 _ANY_HEADER: Final = ("*",)  # tracers and SDKs add their own; without cookies the origin alone decides who may call
 _SENT_HEADERS: Final = (
     *("ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id", "Satchel-As-Of", "Satchel-Staleness"),
-    *("Satchel-Rollup-Lag", "Accept-Patch", "Allow", "Content-Encoding", "Date", "WWW-Authenticate"),
+    *("Satchel-Quota", "Satchel-Rollup-Lag", "Accept-Patch", "Allow", "Content-Encoding", "Date", "WWW-Authenticate"),
 )
 _TWO_HOURS: Final = 7200
 """How long a page may go by a preflight: as browsers bound it, since one that is being closed has no time to ask."""

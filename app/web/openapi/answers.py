@@ -64,6 +64,7 @@ _SAYS: Final[Mapping[int, str]] = {
     422: "The input is not acceptable; `errors` names the fields",
     428: "The app takes no write without a precondition",
     429: "Too many requests; see Retry-After",
+    507: "The app keeps as much of this person as it may; `used` and `allowed` say how much",
     503: "Overloaded, or the database cannot be reached; see Retry-After",
 }
 EVERYWHERE: Final = (401, 403, 404, 408, 413, 415, 422, 429, 503)

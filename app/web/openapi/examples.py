@@ -188,6 +188,7 @@ APP_SHOWN: Final = {
     "identifyTraits": ["plan"],
     "history": 0,
     "schemas": {"task:*": {"type": "object", "required": ["title"]}},
+    "quota": {"bytes": 10_000_000, "keys": 5000},
     **_DATES,
 }
 JOB_SHOWN: Final = {
