@@ -14,7 +14,7 @@ demo: .venv/run.stamp ## fill the running Satchel with a believable data set
 	@$(PYTHON) -m scripts demo $(ARGS)
 
 test: .venv/test.stamp ## every test, each process on a real MongoDB of its own
-	$(PYTHON) -m pytest tests -n 2 --dist loadfile $(ARGS)
+	$(PYTHON) -m pytest tests -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-quick: .venv/dev.stamp ## the tests that need no MongoDB
 	$(PYTHON) -m pytest tests/quick $(ARGS)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.harness import Api, Caller
+from tests.reuse import once
 
 APP = "notes"
 OTHER_APP = "boats"
@@ -34,18 +35,28 @@ class Cast:
 
 async def enrol(api: Api) -> Cast:
     """Make the cast in an empty database, through the API where it can."""
-    admin = await api.key("admin")
-    owner = (await admin.post("/v1/users", json={"email": "owner@example.com", "name": "Owner"})).json()["id"]
-    stranger = (await admin.post("/v1/users", json={"email": "stranger@example.com", "name": "Stranger"})).json()["id"]
+    made = await once(_enrolled, api)
     return Cast(
-        admin=admin,
-        owner=api.token(owner),
-        owner_in_app=api.token(owner, APP),
-        stranger=api.token(stranger),
-        app_key=await api.key("data:read", "data:write", "events:write", "analytics:read", app_id=APP),
-        reader=await api.key("users:read", "data:read", "analytics:read"),
+        admin=api.caller(made["admin"]),
+        owner=api.token(made["owner"]),
+        owner_in_app=api.token(made["owner"], APP),
+        stranger=api.token(made["stranger"]),
+        app_key=api.caller(made["app_key"]),
+        reader=api.caller(made["reader"]),
         nobody=api.caller(None),
     )
+
+
+async def _enrolled(api: Api) -> dict[str, str]:
+    """The users' ids and the keys."""
+    admin = await api.key("admin")
+    people = {
+        name: (await admin.post("/v1/users", json={"email": f"{name}@example.com", "name": name.title()})).json()["id"]
+        for name in ("owner", "stranger")
+    }
+    app_key = await api.key("data:read", "data:write", "events:write", "analytics:read", app_id=APP)
+    reader = await api.key("users:read", "data:read", "analytics:read")
+    return {**people, "admin": admin.secret, "app_key": app_key.secret, "reader": reader.secret}
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,24 @@ PROFILE = {"name": "Travel", "limits": {"MONTHLY": 500_000}, "blockedMerchantCat
 
 async def programme_of(api: Api, admin: Caller) -> Programme:
     """Make two accounts with their users, profiles and a card, through the API."""
+    made = await once(_programme, api, admin)
+    return Programme(
+        account=made["account"],
+        elsewhere=made["elsewhere"],
+        manager=api.caller(made["manager"]),
+        outsider_key=api.caller(made["outsider_key"]),
+        holder=api.token(made["holder"]),
+        colleague=api.token(made["colleague"]),
+        outsider=api.token(made["outsider"]),
+        profile=made["profile"],
+        spare=made["spare"],
+        foreign_profile=made["foreign_profile"],
+        card=made["card"],
+    )
+
+
+async def _programme(api: Api, admin: Caller) -> dict[str, str]:
+    """The ids and keys of a programme."""
 
     async def make(path: str, body: dict[str, Any]) -> str:
         made = await admin.post(path, json=body)
@@ -106,16 +135,16 @@ async def programme_of(api: Api, admin: Caller) -> Programme:
     profile, spare = [await make(f"{here}/spending-profiles", PROFILE | {"name": name}) for name in ("Travel", "Spare")]
     card = {"userId": holder, "spendingProfileId": profile, "lastFour": "4242"}
     own = {"spendLimit": 5000, "spendLimitDuration": "DAILY"}
-    return Programme(
-        account=account,
-        elsewhere=elsewhere,
-        manager=await api.key("accounts:read", "accounts:write", account_id=account),
-        outsider_key=await api.key("accounts:read", "accounts:write", account_id=elsewhere),
-        holder=api.token(holder),
-        colleague=api.token(colleague),
-        outsider=api.token(await make(f"{there}/users", {"name": "Outsider"})),
-        profile=profile,
-        spare=spare,
-        foreign_profile=await make(f"{there}/spending-profiles", PROFILE),
-        card=await make(f"{here}/cards", card | own),
-    )
+    return {
+        "account": account,
+        "elsewhere": elsewhere,
+        "manager": (await api.key("accounts:read", "accounts:write", account_id=account)).secret,
+        "outsider_key": (await api.key("accounts:read", "accounts:write", account_id=elsewhere)).secret,
+        "holder": holder,
+        "colleague": colleague,
+        "outsider": await make(f"{there}/users", {"name": "Outsider"}),
+        "profile": profile,
+        "spare": spare,
+        "foreign_profile": await make(f"{there}/spending-profiles", PROFILE),
+        "card": await make(f"{here}/cards", card | own),
+    }

@@ -1,6 +1,7 @@
 """One real mongod for the whole run, a clean database for each test, and the fixed cast of callers."""
 
 import gc
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -21,6 +22,7 @@ from tests.cast import Cast, Programme, enrol, programme_of
 from tests.explain import offences
 from tests.filled import fill
 from tests.harness import Api, RequestRecorder, serve
+from tests.order import spread
 
 Raw = dict[str, Any]
 NOWHERE = "http://127.0.0.1:9"  # so that no test reaches for the internet
@@ -29,6 +31,12 @@ app.database.init_beanie = reuse.bind_documents  # type: ignore[attr-defined, as
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it, and so do their children
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, give the long files out in good time."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = spread(items)
 
 
 def pytest_collection_finish() -> None:

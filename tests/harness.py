@@ -48,6 +48,12 @@ class Caller:
         self.credential = credential
         self.id = user_id
 
+    @property
+    def secret(self) -> str:
+        """The credential of one who has any."""
+        assert self.credential is not None
+        return self.credential
+
     async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """One request; `headers=` and the like as in httpx2."""
         headers = dict(options.pop("headers", None) or {})

@@ -1,6 +1,11 @@
 """What the tests of a process share, as each paid for it anew: routes, document classes, an empty database."""
 
-from typing import Any, Final
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from beanie import init_beanie
 from fastapi import FastAPI
@@ -8,7 +13,13 @@ from fastapi.routing import _IncludedRouter
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
 
-Raw = dict[str, Any]
+from models import User
+from models.base import Raw, now
+
+if TYPE_CHECKING:
+    from tests.harness import Api
+
+T = TypeVar("T")
 _LOCAL: Final = ReadConcern("local")
 _first: Final[dict[int, _IncludedRouter]] = {}  # by the identity of the router, which it holds
 _set_up: Final[set[type]] = set()
@@ -34,12 +45,75 @@ def share_routes(app: FastAPI) -> None:
 
 
 async def clear(database: AsyncDatabase[Raw]) -> None:
-    """Delete every document. One command asks which collections have any: most have none."""
+    """Delete every document."""
+    for name in await _filled(database):
+        await database[name].delete_many({})
+
+
+async def _filled(database: AsyncDatabase[Raw]) -> list[str]:
+    """The collections that have documents, asked for in one command: most have none."""
     names = [name for name in await database.list_collection_names() if not name.startswith("system.")]
+    parts = [[{"$limit": 1}, {"$project": {"_id": {"$literal": name}}}] for name in names]
     if not names:
-        return
-    first, *others = [[{"$limit": 1}, {"$project": {"_id": {"$literal": name}}}] for name in names]
-    unions = [{"$unionWith": {"coll": name, "pipeline": part}} for name, part in zip(names[1:], others, strict=True)]
-    collection = database[names[0]].with_options(read_concern=_LOCAL)
-    async for row in await collection.aggregate([*first, *unions]):
-        await database[row["_id"]].delete_many({})
+        return []
+    unions = [{"$unionWith": {"coll": name, "pipeline": part}} for name, part in zip(names, parts, strict=True)]
+    first = database[names[0]].with_options(read_concern=_LOCAL)
+    return [row["_id"] async for row in await first.aggregate([*parts[0], *unions[1:]])]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was made, of which documents it consists, when, and where it holds: in this database, with this key ring."""
+
+    place: tuple[Any, ...]
+    made: Any
+    documents: dict[str, list[Raw]]
+    at: datetime = field(default_factory=now)
+
+    async def put_in(self, database: AsyncDatabase[Raw]) -> None:
+        """Store the documents as if they were made now."""
+        later = now() - self.at
+        for name, documents in self.documents.items():
+            await database[name].insert_many(_moved(documents, later))
+
+
+_kept: Final[dict[Callable[..., Any], _Kept]] = {}
+
+
+async def once(make: Callable[..., Awaitable[T]], api: Api, *others: Any) -> T:
+    """What `make` makes through the API: by it the first time, later by putting the same documents in.
+
+    It is plain data (ids, secrets), and made in a database that had none of it.
+    """
+    database, settings = User.raw().database, api.settings
+    place = (database.name, settings.data_dir, settings.keyring_file, settings.keyring)
+    if (kept := _kept.get(make)) is None or kept.place != place:
+        before = await _documents(database)
+        made = await make(api, *others)
+        kept = _kept[make] = _Kept(place, made, _added(before, await _documents(database)))
+    else:
+        await kept.put_in(database)
+    return kept.made
+
+
+def _added(before: dict[str, list[Raw]], after: dict[str, list[Raw]]) -> dict[str, list[Raw]]:
+    added = {}
+    for name, rows in after.items():
+        old = {row["_id"]: row for row in before.get(name, [])}
+        changed = [row for row in rows if row["_id"] in old and row != old[row["_id"]]]
+        assert not changed or name == "apikeys", f"{name} changed besides: {changed}"  # a key's last use is noted
+        added[name] = [row for row in rows if row["_id"] not in old]
+    return {name: rows for name, rows in added.items() if rows}
+
+
+def _moved(value: Any, later: timedelta) -> Any:
+    """A document whose times are all so much later."""
+    if isinstance(value, datetime):
+        return value + later
+    if isinstance(value, dict):
+        return {name: _moved(each, later) for name, each in value.items()}
+    return [_moved(each, later) for each in value] if isinstance(value, list) else value
+
+
+async def _documents(database: AsyncDatabase[Raw]) -> dict[str, list[Raw]]:
+    return {name: await database[name].find({}).to_list() for name in await _filled(database)}

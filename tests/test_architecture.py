@@ -22,6 +22,7 @@ from models.day import DayOfApp
 from models.owned import OneToOne, OwnedByUser
 from models.relations import EXEMPT, RELATIONS, Insert
 from scripts.rooms import imports_of, reached, room_graph, sources
+from tests.order import LONG
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("app", "indexes", "models", "scripts")
@@ -306,3 +307,8 @@ def imported(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return {name.split(".")[0] for name in found}
+
+
+def test_the_long_files_of_tests_are_there() -> None:
+    """Else one that was renamed is given out last, and the others' cores wait for it."""
+    assert [name for name in LONG if not (ROOT / name).is_file()] == []
