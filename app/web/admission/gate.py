@@ -79,6 +79,7 @@ class Admission:
             await self.app(scope, visit.receive, send)
         finally:
             visit.leave()
+            del scope[LEAVE_PLACE], scope[_VISIT]  # a cycle, which would be there until cycles are searched for
 
     def begin_body(self) -> None:
         """Take a place among the bodies that are under way.

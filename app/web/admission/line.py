@@ -9,6 +9,8 @@ import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -53,14 +55,33 @@ class Bounds:
 
 
 class _Waiter:
-    """One who waits: an alarm that wakes it, when its time is over or when it has a place."""
+    """One who waits, until it is woken: when its time is over, or when it has a place."""
 
-    __slots__ = ("alarm", "has_place", "size")
+    __slots__ = ("_cancelling", "_task", "has_place", "is_awake")
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.has_place = False
-        self.alarm: asyncio.Timeout
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        self.has_place = self.is_awake = False
+
+    def wake(self) -> None:
+        """End what it waits for."""
+        if not self.is_awake and self._task is not None:
+            self.is_awake = True
+            self._task.cancel()
+
+    def was_woken(self) -> bool:
+        """Whether nothing but the waking has ended its wait; to be asked once, by itself when it was ended."""
+        return self.is_awake and self._task is not None and self._task.uncancel() <= self._cancelling
+
+    def forget(self) -> None:
+        """Let its task go, which is woken no more; in the heap it stays until its time is over."""
+        self._task = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it waits no more."""
+        return self._task is None
 
 
 _Queue = OrderedDict[_Waiter, None]
@@ -74,6 +95,9 @@ class Line:
         self.free = bounds.places
         self._newcomers: _Queue = OrderedDict()  # not a deque, since whoever goes away leaves from the middle
         self._returning: _Queue = OrderedDict()
+        self._ends: list[tuple[float, int, _Waiter]] = []  # a heap of when their time is over
+        self._numbers = count()
+        self._alarm: asyncio.TimerHandle | None = None
         self._memory = 0
         WAITING.set_function(lambda: self.waiting)
 
@@ -123,28 +147,44 @@ class Line:
             return
         waiter, _ = queue.popitem(last=False)
         waiter.has_place = True
-        if not waiter.alarm.expired():  # else it is awake already, and finds that it has a place
-            waiter.alarm.reschedule(0)
+        waiter.wake()
 
     async def _wait(self, queue: _Queue, size: int, gone: Callable[[], Awaitable[object]]) -> None:
-        waiter = _Waiter(size)
+        waiter = _Waiter()
         self._memory += size
-        seconds = self._bounds.seconds * random.uniform(_SHORTEST, 1)
+        self._set_alarm(waiter)
+        queue[waiter] = None
         try:
-            async with asyncio.timeout(seconds) as waiter.alarm:
-                queue[waiter] = None
-                await gone()
+            await gone()
             raise ClientDisconnect
-        except TimeoutError:
+        except BaseException as error:
+            if not waiter.was_woken() or not isinstance(error, asyncio.CancelledError):
+                if waiter.has_place:
+                    self.leave()
+                raise
             if not waiter.has_place:
                 raise refusal("too many requests at once, for too long") from None
-        except BaseException:
-            if waiter.has_place:
-                self.leave()
-            raise
         finally:
+            waiter.forget()
             queue.pop(waiter, None)
             self._memory -= size
+
+    def _set_alarm(self, waiter: _Waiter) -> None:
+        """See that a waiter is woken when its time is over: one alarm, for whose is over first, serves all."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._bounds.seconds * random.uniform(_SHORTEST, 1)
+        heappush(self._ends, (ends, next(self._numbers), waiter))
+        if self._alarm is None or ends < self._alarm.when():
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = loop.call_at(ends, self._ring)
+
+    def _ring(self) -> None:
+        """Wake those whose time is over, and set the alarm for the next of those who still wait."""
+        loop = asyncio.get_running_loop()
+        while self._ends and (self._ends[0][0] <= loop.time() or self._ends[0][2].is_over):
+            heappop(self._ends)[2].wake()
+        self._alarm = loop.call_at(self._ends[0][0], self._ring) if self._ends else None
 
 
 async def _never() -> None:

@@ -1,9 +1,11 @@
 """The gate seen from a server: what it asks of those who wait, and what it does when they go away."""
 
 import asyncio
+import gc
 import io
 import json
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -271,3 +273,50 @@ async def test_after_that_it_is_served_as_before(server: str, monkeypatch: pytes
     async with httpx2.AsyncClient(limits=httpx2.Limits(max_connections=1)) as client:
         for path, status in (("refused", 503), ("served", 200), ("refused", 503), ("refused", 503), ("served", 200)):
             assert (await client.get(f"{server}/{path}")).status_code == status
+
+
+class Weak(dict[str, Any]):
+    """A scope that can be seen to be freed."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_request_is_freed_when_it_is_over_and_not_when_cycles_are_searched_for(waits: bool) -> None:
+    behind = Behind()
+    behind.answer.set()
+    door = gate(behind)
+    scope = Weak({"type": "http", "method": "PUT", "path": "/x", "headers": []})
+    freed = weakref.ref(scope)
+    gc.disable()
+    try:
+        if waits:
+            assert door.line.take()
+        task = asyncio.create_task(door(scope, Parts(), _ignore))
+        del scope
+        await settle()
+        assert door.line.waiting == waits
+        if waits:
+            door.line.leave()
+        await task
+        del task
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+class Parts:
+    """A body of one part, and then a client that stays."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    async def __call__(self) -> Message:
+        if self._asked:
+            await asyncio.Event().wait()
+        self._asked = True
+        return {"type": "http.request", "body": b"1", "more_body": False}
+
+
+async def _ignore(_: Message) -> None:
+    pass
