@@ -11,12 +11,16 @@ from app.analytics.archive import restore
 from app.analytics.archive import seal_days as archive
 from app.analytics.archive.files import DamagedArchiveError
 from app.analytics.rollup.recount import Found
+from app.jobs import run_one
 from models.analytics import Analytics
 from models.base import now
+from models.job import Job
 from models.seal import ArchivedDay
 from tests.app.analytics.conftest import Place, file_of, opened, seal_and_archive
 from tests.app.analytics.test_archivers import Gate
 from tests.conftest import MakeApi
+
+ARCHIVE = "archive-analytics"
 
 
 async def name_of_the_day() -> str:
@@ -33,6 +37,9 @@ async def test_a_restored_day_outlasts_any_number_of_runs_and_goes_by_command(ma
         assert await seal_and_archive(api.settings) == 0
         await archive.rewrite_erased(api.settings)
     assert (await Analytics.raw().count_documents({}), await ArchivedDay.find_held()) == (5, {f"notes/{day}"})
+    await Job.raw().insert_one(Job(id=ARCHIVE, kind=ARCHIVE, run_at=now()).stored())
+    assert await run_one({ARCHIVE: jobs.handlers(api.settings)[ARCHIVE]})
+    assert ((await Job.raw().find_one({"_id": ARCHIVE})) or {})["progress"]["heldDays"] == [f"notes/{day}"]
     assert await restore.release_days("notes", "2001-01-01", "2001-12-31") == 0
     assert [await restore.release_days("notes", day, day) for _ in range(2)] == [1, 0]
     assert await seal_and_archive(api.settings) == 1

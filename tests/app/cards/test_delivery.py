@@ -201,6 +201,23 @@ async def test_a_worker_whose_lease_was_taken_over_notes_nothing(
     assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 1, 2, 3, 4]
 
 
+async def test_a_worker_whose_lease_was_taken_over_ends_no_queue_with_its_last_event(
+    listened: Programme, make_sender: MakeSender
+) -> None:
+    gone = await listened.manager.delete(f"{listened.path}/spending-profiles/{listened.spare}")
+    assert gone.is_success, gone.text
+    each, late = await make_sender(), await CardQueue.claim()
+    assert late is not None
+    await CardQueue.raw().update_one({"_id": late.id}, {"$set": {"dueAt": now()}})
+    taken_over = await CardQueue.claim()
+    assert taken_over is not None
+    with pytest.raises(LostQueue):
+        await empty(late, each)
+    assert (await states(), await CardQueue.raw().count_documents({"_id": late.id})) == (["waiting"], 1)
+    await empty(taken_over, each)
+    assert (await states(), await CardQueue.raw().count_documents({"_id": late.id})) == (["delivered"], 0)
+
+
 async def test_a_lease_that_is_about_to_run_out_sends_nothing(
     listened: Programme, receiver: Receiver, make_sender: MakeSender
 ) -> None:

@@ -131,6 +131,21 @@ async def test_a_value_that_cannot_expire_keeps_no_other(version: Any, place: in
     assert await AppData.raw().count_documents({"setAsideUntil": {"$gt": now()}}) == (not can)
 
 
+async def test_values_that_are_due_expire_by_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        await AppData.put(USER, "notes", f"k{number}", 1, size=1, by="x", expires_at=now() - PAST)
+    collection, commands = AppData.raw(), list[str]()
+
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            commands.append(name)
+            return getattr(collection, name)
+
+    monkeypatch.setattr(AppData, "raw", Noting)
+    assert await AppData.expire_due(7) == 7
+    assert commands == ["find", "update_many"]
+
+
 async def test_a_value_that_was_set_aside_is_tried_again_once_it_is_mended() -> None:
     await AppData.put(USER, "notes", "k", 1, size=1, by="x", expires_at=now() - PAST)
     await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": "x"}})

@@ -1,14 +1,18 @@
 """Who was stopped past a lease and wakes writes no more: what the one that took over has written stands."""
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pydantic import SecretStr
 
+from app.analytics import jobs as analytics
 from app.analytics.rollup import joins
 from app.analytics.rollup.joins import carry_out_joins
+from app.analytics.rollup.undo import UNDO
 from app.jobs import Claim, LostLease, claim
 from app.outside.client import TryLater
 from app.outside.keyring import load_keyring
@@ -25,6 +29,7 @@ from models.deletion import Deletion, Stage
 from models.job import Job
 from models.outside_link import OutsideLink
 from models.person import IdentityJoin
+from models.rollup_state import RollupState
 from models.user import User
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -151,6 +156,59 @@ async def test_a_server_that_was_stopped_in_a_deletion_leaves_the_job_to_the_wor
     await deletion_jobs.handlers(settings)["sweep-deletion"](taken[0])
     await taken[0].finish()
     assert (await only(Job))["state"] == "done"
+
+
+async def test_a_recount_that_was_stopped_writes_over_no_later_report(
+    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "recount-analytics"
+    await RollupState.ensure()
+    await Job.raw().insert_one(Job(id=kind, kind=kind, run_at=now()).stored())
+    handler, late = analytics.handlers(base_settings)[kind], await claim([kind])
+    assert late is not None
+
+    async def stopped(_: Claim) -> Raw:
+        monkeypatch.undo()
+        await run_out(Job, "leasedUntil")
+        other = await claim([kind])
+        assert other is not None
+        await handler(other)
+        return {"days": 99, "events": 0, "mended": {}}
+
+    monkeypatch.setattr(analytics, "recount_lately", stopped)
+    await handler(late)
+    report = (await only(RollupState))["lastRecount"]
+    assert (report["days"], report["fence"]) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "work"),
+    [
+        ("archive-analytics", "archive_due"),
+        ("archive-analytics", "rewrite_erased"),
+        ("recount-analytics", "recount_lately"),
+        (UNDO, "undo_joins"),
+    ],
+)
+async def test_what_takes_longer_than_a_lease_keeps_it(
+    kind: str, work: str, base_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Job.raw().insert_one(Job(id=kind, kind=kind, run_at=now()).stored())
+    held = await claim([kind])
+    assert held is not None
+    seen = set[Any]()
+
+    async def long(*_: Any, **__: Any) -> Raw:
+        async with asyncio.timeout(20):
+            while len(seen) < 3:
+                seen.add((await only(Job))["leasedUntil"])
+                await asyncio.sleep(0.01)
+        return {}
+
+    monkeypatch.setattr("app.jobs.LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr(analytics, work, long)
+    await analytics.handlers(base_settings.model_copy(update={"analytics_archive": str(tmp_path)}))[kind](held)
+    assert len(seen) == 3
 
 
 async def test_who_was_stopped_puts_nothing_off_that_another_has_moved() -> None:
