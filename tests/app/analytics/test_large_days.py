@@ -210,6 +210,23 @@ async def test_sessions_of_an_archived_day_stay_in_the_figures(settings: Setting
     assert (sum(memoryview(day["sessions"]).cast("Q")), day["events"]) == (3, before[0]["events"])
 
 
+async def test_sessions_are_forgotten_once_their_events_are_archived_and_no_sooner(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await planted(settings, [event(minute) for minute in range(6)])
+
+    async def fails(*_: Any) -> None:
+        raise KeyError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "archive_day", fails)
+        with pytest.raises(KeyError):
+            await archive.archive_due(settings)
+    assert await VisitSession.raw().count_documents({}) == 2
+    assert await archive.archive_due(settings) == 1
+    assert await VisitSession.raw().count_documents({}) == 0
+
+
 async def test_a_session_into_an_archived_day_is_not_cut_by_the_recount_of_the_day_before(settings: Settings) -> None:
     """The day before is archived later, since its first try failed."""
     await planted(settings, [event(minute, sessionId="night") for minute in (-10, -5, 5, 10)])

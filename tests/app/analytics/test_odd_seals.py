@@ -1,5 +1,6 @@
-"""Seals, entries of the archive and apps of events that no version could read: the sound ones behind them go on."""
+"""Seals, entries of the archive, events and their apps that no version could read: the sound ones behind them go on."""
 
+from array import array
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,15 @@ from bson import ObjectId
 from app.analytics.archive import seal_days as archive
 from app.analytics.jobs import recount_lately
 from app.settings import Settings
+from app.web.observability import SET_ASIDE
 from models.analytics import Analytics
 from models.base import now
+from models.day import CountDay
+from models.rollup_state import RollupState
 from models.seal import ArchivedDay, Seal
 from tests.app.analytics.conftest import OLD
 from tests.app.analytics.large_days import event, planted, stored
+from tests.app.analytics.test_erasure import roll_up
 
 ODD: dict[str, dict[str, Any]] = {
     "no moment": {},
@@ -52,6 +57,30 @@ async def test_an_odd_entry_of_the_archive_stops_no_day(settings: Settings, fiel
     await planted(settings, [event(minute) for minute in range(3)])
     assert await archive.archive_due(settings) == 1
     assert await stored() == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"eventName": ["opened"]},
+        {"eventCategory": {}},
+        {"appId": ["notes"]},
+        {"timestamp": "today"},
+        {"timestamp": ...},
+    ],
+    ids=["name", "category", "app", "time", "no time"],
+)
+async def test_an_odd_event_stops_no_rollup_of_the_others(settings: Settings, odd: Any) -> None:
+    """It came in first of all; it is told, and adds nothing."""
+    row = {name: value for name, value in {**event(0), **odd}.items() if value is not ...}
+    received = {"receivedAt": now() - timedelta(seconds=1)}
+    await Analytics.raw().insert_many([row | {"receivedAt": now() - timedelta(seconds=2)}, event(1) | received])
+    told = SET_ASIDE.labels(Analytics.collection_name())._value
+    before = told.get()
+    await roll_up()
+    (day,) = await CountDay.raw().find({}).to_list()
+    assert (sum(array("i", day["counts"])), told.get() - before) == (1, 1)
+    assert (await RollupState.read()).as_of > received["receivedAt"]
 
 
 async def test_an_event_of_several_apps_hides_no_app(settings: Settings) -> None:
