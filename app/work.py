@@ -31,10 +31,11 @@ from app.relations import jobs as relations
 from app.repositories import deletion as repositories_deletion
 from app.repositories import jobs as repositories
 from app.settings import Settings
+from app.sync import jobs as sync
 from models.card_queue import CardQueue
 from models.job import Job
 
-DOMAINS: Final = (relations, app_data, auth, analytics, cards, connections, repositories)
+DOMAINS: Final = (relations, app_data, sync, auth, analytics, cards, connections, repositories)
 """The modules with jobs. Another is one more name here."""
 
 WITNESSES: Final = (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)

@@ -1,9 +1,9 @@
 """Every index there is, with the query that it serves. The required ones stand first, ours after them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+from indexes.app_data import OURS_APP_DATA
+from indexes.index import SPARSE, UNIQUE, Index
 from models import (
     Activity,
     Analytics,
@@ -51,27 +51,9 @@ from models import (
 )
 from models.user import ADMINS
 
-Keys = Mapping[str, int]
 NINETY_DAYS: Final = 90 * 24 * 60 * 60
 THIRTY_DAYS: Final = 30 * 24 * 60 * 60
 
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """One index: its keys in order (1 ascending, -1 descending), its options, and the query that it is for."""
-
-    keys: Keys
-    serves: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The name that the driver gives by default: `userId_1_timestamp_-1`."""
-        return "_".join(f"{name}_{direction}" for name, direction in self.keys.items())
-
-
-UNIQUE: Final = {"unique": True}
-SPARSE: Final = {"sparse": True}
 
 REQUIRED: Final[dict[type[Stored], list[Index]]] = {
     User: [
@@ -140,16 +122,6 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             "the same with sessionId=",
             {"partialFilterExpression": {"sessionId": {"$gt": ""}}},
         ),
-    ],
-    AppData: [
-        Index(
-            {"userId": 1, "appId": 1, "dataKey": 1, "deleted": 1},
-            "list the live values of an app among any number of tombstones",
-            {"partialFilterExpression": {"deleted": False}},
-        ),
-        Index({"expiresAt": 1}, "AppData.expire_due", SPARSE),
-        Index({"userId": 1, "appId": 1, "changedAt": 1, "_id": 1, "deleted": 1, "bytes": 1}, "GET …/changes; usage"),
-        Index({"appId": 1, "_id": 1}, "POST /v1/apps/{appId}/schemas/check, page by page"),
     ],
     Analytics: [
         Index(
@@ -390,7 +362,7 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
 }
 """Indexes of our own for the card programme."""
 
-TABLES: Final = (REQUIRED, REQUIRED_CARDS, OURS, OURS_CARDS)
+TABLES: Final = (REQUIRED, REQUIRED_CARDS, OURS, OURS_APP_DATA, OURS_CARDS)
 INDEXES: Final[dict[type[Stored], list[Index]]] = {
     document: [index for table in TABLES for index in table.get(document, [])]
     for document in dict.fromkeys(document for table in TABLES for document in table)

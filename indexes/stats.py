@@ -12,7 +12,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from indexes.definitions import INDEXES, Index
+from indexes.definitions import INDEXES
+from indexes.index import Index
 from models import DOCUMENTS
 from models.base import Raw
 

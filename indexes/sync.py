@@ -16,7 +16,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from indexes.definitions import INDEXES, Index
+from indexes.definitions import INDEXES
+from indexes.index import Index
 from indexes.stats import redundant
 from models import DOCUMENTS
 from models.base import Raw

@@ -8,6 +8,7 @@ from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app import App
 from models.app_data import AppData
+from models.app_usage import AppUsage
 from models.audit_event import AuditEvent
 from models.auth_identity import AuthIdentity
 from models.bank_account import BankAccount
@@ -56,6 +57,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     Analytics,
     ApiKey,
     App,
+    AppUsage,
     Deletion,
     Guard,
     Job,
@@ -110,6 +112,7 @@ __all__ = [
     "ApiKey",
     "App",
     "AppData",
+    "AppUsage",
     "ArchivedDay",
     "AuditEvent",
     "AuthIdentity",

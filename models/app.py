@@ -81,6 +81,14 @@ class AppContent(Fields):
             description="How much the app may keep of one person: what makes it more is 507. Former versions are free."
         ),
     ] = None
+    tombstone_days: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3650,
+            description="How long it is known that a value was deleted: a client that was away for longer lists anew.",
+        ),
+    ] = 30
 
 
 class App(AppContent, Stored):
@@ -96,3 +104,9 @@ class App(AppContent, Stored):
         """How many former versions these apps keep, by app id; those that keep none are left out."""
         where = {"_id": {"$in": list(app_ids)}, "history": {"$gt": 0}}
         return {row["_id"]: row["history"] async for row in cls.raw().find(where, {"history": 1})} if app_ids else {}
+
+    @classmethod
+    async def find_tombstone_days(cls, app_ids: Collection[str]) -> dict[str, int]:
+        """How many days these apps keep tombstones, by app id; those with no setting of their own are left out."""
+        rows = cls.raw().find({"_id": {"$in": list(app_ids)}}, {"tombstoneDays": 1})
+        return {row["_id"]: row["tombstoneDays"] async for row in rows if "tombstoneDays" in row}

@@ -190,7 +190,7 @@ class AppData(OwnedByUser):
         expected: Expected | None = None,
         expires_at: datetime | Expiry | None = None,
         history: int = 0,
-        before: Callable[[], Awaitable[None]] | None = None,
+        before: Callable[[], Awaitable[int]] | None = None,
         session: Session = None,
     ) -> Written:
         """Store a value under the next version, in one atomic operation.
@@ -205,7 +205,7 @@ class AppData(OwnedByUser):
             expected: the precondition; None to write whatever is there.
             expires_at: when the value ends; None for never; `Expiry.KEEP` for as before.
             history: how many former versions the app keeps.
-            before: awaited right before each attempt is sent: the lease on the user.
+            before: awaited right before each attempt is sent: the lease on the user, which gives the floor of versions.
             session: of a transaction that the write belongs to.
 
         Raises:
@@ -215,10 +215,12 @@ class AppData(OwnedByUser):
         moment, fresh = now(), ObjectId()
         key, sets = key_of(user_id, app_id, data_key), (value, size, by, expires_at, moment)
         upsert = expected is None or expected.absent
-        query, update = first_try(key, expected, sets, fresh, history, alone=session is None)
         for attempt in range(_RACES):
-            if before is not None:
-                await before()
+            floor = 0 if before is None else await before()
+            if attempt == 0:
+                query, update = first_try(key, expected, sets, fresh, history, floor, alone=session is None)
+            else:  # there is a tombstone, or what another created
+                query, update = key, put_update(*sets, fresh, history, floor)
             try:
                 row = await cls.raw().find_one_and_update(
                     query, update, _BEFORE, upsert=upsert, return_document=ReturnDocument.BEFORE, session=session
@@ -228,11 +230,10 @@ class AppData(OwnedByUser):
                     raise StaleVersion from None
                 if session is not None or attempt == _RACES - 1:
                     raise
-                query, update = key, put_update(*sets, fresh, history)  # there is a tombstone, or what another created
                 continue
             if row is None and not upsert:
                 raise StaleVersion
-            return _written(row, moment, expires_at, fresh, size)
+            return _written(row, moment, expires_at, fresh, size, floor)
         raise AssertionError("unreachable")  # pragma: no cover
 
     @classmethod
@@ -347,13 +348,13 @@ class AppData(OwnedByUser):
 
 
 def _written(
-    before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None, fresh: ObjectId, size: int
+    before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None, fresh: ObjectId, size: int, floor: int
 ) -> Written:
     live = before is not None and not before["deleted"] and before.get("expiresAt", NEVER) > moment
     kept = before.get("expiresAt") if before is not None else None
     return Written(
         created=not live,
-        version=1 if before is None else before["version"] + 1,
+        version=(floor if before is None else before["version"]) + 1,
         created_at=before["createdAt"] if before is not None and live else moment,
         updated_at=moment,
         expires_at=kept if isinstance(expires_at, Expiry) else expires_at,

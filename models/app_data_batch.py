@@ -65,11 +65,12 @@ class Pinned:
     size: int = 0
     expires_at: datetime | Expiry | None = None
     mutation_id: str | None = None
+    floor: int = 0
 
     @property
     def version(self) -> int:
         """The version that it makes."""
-        return self._before + 1
+        return (self.floor if self.row is None else self._before) + 1
 
     @property
     def _before(self) -> int:
@@ -78,7 +79,15 @@ class Pinned:
     def statement(self, place: Place) -> UpdateOne:
         """The update of one row that does it."""
         where = {"userId": place.user_id, "appId": place.app_id, "dataKey": self.data_key, "version": self._before}
-        return UpdateOne(where, self._update(place), upsert=True)
+        return UpdateOne(where, self._counted(self._update(place)), upsert=True)
+
+    def _counted(self, update: Raw | list[Raw]) -> Raw | list[Raw]:
+        """The update of what is made by it begins after the floor of versions."""
+        if self.row is None and self.floor:
+            if isinstance(update, list):
+                return [*update, {"$set": {"version": self.version}}]
+            update["$inc"]["version"] = self.version
+        return update
 
     def _update(self, place: Place) -> Raw | list[Raw]:
         history = place.history if self.row is not None else 0

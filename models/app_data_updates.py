@@ -96,7 +96,7 @@ Sets = tuple[Json, int, str, datetime | Expiry | None, datetime]
 
 
 def first_try(
-    key: Raw, expected: Expected | None, sets: Sets, fresh: ObjectId, history: int, *, alone: bool
+    key: Raw, expected: Expected | None, sets: Sets, fresh: ObjectId, history: int, floor: int, *, alone: bool
 ) -> tuple[Raw, Raw | list[Raw]]:
     """Filter and update of the operation to send first.
 
@@ -110,14 +110,15 @@ def first_try(
         sets: what the write sets.
         fresh: the `_id` of a new row.
         history: how many former versions the app keeps.
+        floor: the version after which a new row begins.
         alone: whether it is in no transaction.
     """
     moment = sets[-1]
-    if expected is None and alone and not history:
+    if expected is None and alone and not history and not floor:
         return key | matching(Expected(), moment), upsert_update(*sets, fresh)
     query = key if expected is None else key | matching(expected, moment)
     if expected is None or expected.absent:
-        return query, put_update(*sets, fresh, history)
+        return query, put_update(*sets, fresh, history, floor)
     return query, replace_update(*sets, history)
 
 
@@ -129,10 +130,11 @@ def put_update(
     moment: datetime,
     fresh: ObjectId,
     history: int = 0,
+    floor: int = 0,
 ) -> list[Raw]:
     """The update that stores a value whatever was there: nothing, a live value, one that is over, a tombstone.
 
-    Where nothing was, the document's `_id` is `fresh`.
+    Where nothing was, the document's `_id` is `fresh`, and its version the one after `floor`.
     """
     escaped = has_refs(value)
     was_live = {"$and": [{"$eq": ["$deleted", False]}, {"$gt": [{"$ifNull": ["$expiresAt", NEVER]}, moment]}]}
@@ -141,7 +143,7 @@ def put_update(
         "value": {"$literal": escape_refs(value) if escaped else value},
         "escaped": escaped,
         "deleted": False,
-        "version": _BUMP,
+        "version": {"$add": [{"$ifNull": ["$version", floor]}, 1]},
         "createdAt": {"$cond": [was_live, "$createdAt", moment]},
         "updatedAt": moment,
         "changedAt": "$$CLUSTER_TIME",

@@ -1,6 +1,6 @@
 """Whether a document lives: it is there, and so is all that it goes with. What is still to be swept does not."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -47,6 +47,7 @@ async def living(
     concern: ReadConcern | None = None,
     relations: Relations = RELATIONS,
     below: frozenset[ObjectId] = frozenset(),
+    noted: Mapping[str, dict[ObjectId, Any]] | None = None,
 ) -> set[ObjectId]:
     """Those of these ids whose documents live: one query, and one more for each level that they go with.
 
@@ -57,13 +58,16 @@ async def living(
         concern: read concern; None for the client's.
         relations: the table.
         below: ids on the way here, which a cycle of references comes back to.
+        noted: by stored field, what is filled with that field of the documents that have it, by id.
     """
     wanted = list(ids)
     above = _above(document, relations)
     collection = document.raw() if concern is None else document.raw().with_options(read_concern=concern)
-    fields = {"_id": 1, **{relation.stored: 1 for relation in above}}
+    fields = {"_id": 1, **{relation.stored: 1 for relation in above}, **dict.fromkeys(noted or (), 1)}
     where: dict[str, Any] = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}}
     rows = await collection.find(where, fields, session=session).to_list()
+    for name, values in (noted or {}).items():
+        values |= {row["_id"]: row[name] for row in rows if name in row}
     for relation in above:
         parents = {row[relation.stored] for row in rows if row.get(relation.stored) is not None} - below
         if parents:

@@ -11,6 +11,7 @@ from models.activity import Activity
 from models.analytics import Analytics
 from models.api_key import ApiKey
 from models.app_data import AppData
+from models.app_usage import AppUsage
 from models.auth_identity import AuthIdentity
 from models.bank_account import BankAccount
 from models.base import Stored, stored_name
@@ -116,6 +117,7 @@ RELATIONS: Final[Relations] = (
     Relation(Activity, "user_id", User, CASCADE, HOT),
     Relation(AppData, "user_id", User, CASCADE, HOT),
     Relation(Analytics, "user_id", User, CASCADE, HOT),
+    Relation(AppUsage, "user_id", User, CASCADE),
     # After the events, whose witness asks for the person's numbers.
     Relation(Person, "user_id", User, CASCADE),
     Relation(IdentityJoin, "user_id", User, CASCADE),
@@ -168,6 +170,7 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("activities", "app_id"): "an app needs no registration",
     ("activities", "session_id"): "a label of the client's own",
     ("appdata", "app_id"): "an app needs no registration",
+    ("appusage", "app_id"): "an app needs no registration",
     ("analytics", "app_id"): "an app needs no registration",
     ("analytics", "session_id"): "a label of the client's own",
     ("analytics", "external_id"): "an id in another system",

@@ -55,6 +55,9 @@ class User(UserContent, Stored):
     email_verified_at: Timestamp | None = None
     claimed_email: str | None = None
     sessions_ended_at: Timestamp | None = None
+    version_floor: Annotated[
+        int | None, Field(description="Keys of app data that are new begin after this version; purged ones had it.")
+    ] = None
     guard: int = 0
 
     class Settings:

@@ -15,7 +15,9 @@ from pydantic.fields import FieldInfo
 from app.errors import Problem
 from app.errors.codes import FIELD_CODES
 from app.settings import Settings
-from indexes.definitions import INDEXES, OURS, OURS_CARDS, REQUIRED, REQUIRED_CARDS, Index
+from indexes.app_data import OURS_APP_DATA
+from indexes.definitions import INDEXES, OURS, OURS_CARDS, REQUIRED, REQUIRED_CARDS
+from indexes.index import Index
 from models.base import Stored
 from models.relations import RELATIONS
 from scripts.rooms import rooms_diagram
@@ -26,6 +28,10 @@ _DIAGRAMS: Final = ("rooms", "relations")
 _WRITTEN_BY: Final = "Written by `python -m scripts docs`; change the code, not this page."
 _INDEX_HEAD: Final = ("index", "options", "list", "serves")
 _KINDS: Final = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
+_TABLES = (
+    *(("required", table) for table in (REQUIRED, REQUIRED_CARDS)),
+    *(("ours", table) for table in (OURS, OURS_APP_DATA, OURS_CARDS)),
+)
 
 
 def docs(
@@ -196,7 +202,7 @@ def _first_line(documented: type) -> str:
 
 
 def _index_rows(document: type[Stored]) -> Iterator[tuple[str, str, str, str]]:
-    for name, table in (("required", REQUIRED), ("required", REQUIRED_CARDS), ("ours", OURS), ("ours", OURS_CARDS)):
+    for name, table in _TABLES:
         for index in table.get(document, []):
             keys = ", ".join(f"{key} {direction}" for key, direction in index.keys.items())
             yield f"`{keys}`", _options(index), name, index.serves

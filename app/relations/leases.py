@@ -31,6 +31,7 @@ class Leases:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._deadlines: dict[ObjectId, float] = {}
+        self._floors: dict[ObjectId, int] = {}
         self._reading: dict[ObjectId, asyncio.Future[bool]] = {}
         self._used: set[ObjectId] = set()
         self._asked: dict[int, set[ObjectId]] = {}
@@ -62,6 +63,10 @@ class Leases:
             if gone := missing - await self._read(parent, missing):
                 return gone
         return set()
+
+    def floor_of(self, parent_id: ObjectId) -> int:
+        """The floor of versions of a parent whose lease is held, as it was when the lease was taken."""
+        return self._floors.get(parent_id, 0)
 
     def drop(self, parent_id: ObjectId) -> None:
         """Give the lease back: the parent is gone, whatever a read under way will say."""
@@ -111,17 +116,22 @@ class Leases:
         return ending
 
     async def _existing(self, parent: type[Stored], ids: list[ObjectId]) -> set[ObjectId]:
-        return await living(parent, ids, concern=_LOCAL)
+        floors: dict[ObjectId, int] = {}
+        found = await living(parent, ids, concern=_LOCAL, noted={"versionFloor": floors})
+        self._floors |= floors
+        return found
 
     def _grant(self, parent_id: ObjectId, deadline: float) -> None:
         while len(self._deadlines) >= _MOST:
             self._forget(next(iter(self._deadlines)))
-        self._forget(parent_id)
+        self._deadlines.pop(parent_id, None)  # it stands last now
+        self._used.discard(parent_id)
         self._deadlines[parent_id] = deadline
 
     def _forget(self, parent_id: ObjectId) -> None:
         self._deadlines.pop(parent_id, None)
         self._used.discard(parent_id)
+        self._floors.pop(parent_id, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +142,18 @@ class Lease:
     parent: type[Stored]
     parent_id: ObjectId
 
-    async def hold(self) -> None:
+    async def hold(self) -> int:
         """Hold it now: the insert is what follows, with nothing awaited in between.
+
+        Returns:
+            The floor of versions, after which a key that the parent has not had before begins.
 
         Raises:
             NotFound: there is no such parent.
         """
         if not self.leases.is_held(self.parent_id):
             await self.leases.hold(self.parent, self.parent_id)
+        return self.leases.floor_of(self.parent_id)
 
     async def under(self, send: Callable[[], Awaitable[T]]) -> T:
         """Hold it, and send at once; raises NotFound where there is no such parent."""

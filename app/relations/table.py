@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args
 
-from indexes.definitions import INDEXES, Index
+from indexes.definitions import INDEXES
+from indexes.index import Index
 from models.base import Stored, stored_name
 from models.relations import RELATIONS, Insert, OnDelete, Relation, Relations, references_of
 

@@ -1,7 +1,7 @@
 """Batches: many writes of one person's data of an app, each for itself or all together."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -145,9 +145,18 @@ def _subjects(sender: Sender, items: Iterable[Item]) -> list[tuple[object, ...]]
 async def _decided(sender: Sender, items: Sequence[Item], session: AsyncClientSession | None = None) -> list[Decision]:
     able = [item for item in items if not item.errors]
     rows = await _rows(sender.place, able, session) if able else {}
-    moment = now()
+    moment, floor = now(), await sender.lease.hold()
     decisions = [decide(item, rows.get(item.data_key), moment, sender.schemas) for item in items]
+    decisions = [_above(each, floor) for each in decisions] if floor else decisions
     return decisions if sender.quota is None else await hold_to_quota(sender.place, sender.quota, decisions)
+
+
+def _above(decision: Decision, floor: int) -> Decision:
+    """A decision whose key, where it is new, begins after the floor of versions."""
+    if decision.write is None:
+        return decision
+    write = replace(decision.write, floor=floor)
+    return replace(decision, write=write, shown={**decision.shown, "version": write.version})
 
 
 async def _rows(place: Place, items: Sequence[Item], session: AsyncClientSession | None) -> dict[str, Raw]:

@@ -73,7 +73,7 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int, most:
 
 async def _read(request: HotRequest, question: _Question) -> Page:
     await leases(request.scope).hold(User, question.source.user_id)
-    check_age(question.cursor)
+    await check_age(request.scope, question.source, question.cursor)
     return await read_page(question.source, question.cursor, question.limit, overlap_in(request.scope))
 
 

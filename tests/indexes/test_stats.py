@@ -8,7 +8,8 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from indexes import stats, sync
-from indexes.definitions import INDEXES, Index
+from indexes.definitions import INDEXES
+from indexes.index import Index
 from models import DOCUMENTS
 from models.base import Raw
 

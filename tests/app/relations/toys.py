@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from indexes.definitions import Index
+from indexes.index import Index
 from models.base import Raw, Stored
 from models.relations import CASCADE, HOT, PULL, RESTRICT, SET_NULL, Relation
 
