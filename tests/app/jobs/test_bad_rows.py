@@ -11,6 +11,7 @@ from bson import ObjectId
 from app.cards import delivery
 from app.cards import jobs as cards
 from app.cards.jobs import tell_batch
+from app.connections import jobs as connections
 from app.jobs import Claim, claim, dispatch, ensure_periodic, keep_jobs, pull_in, run_one
 from app.jobs.bell import Bell
 from app.jobs.dispatch import Dispatcher
@@ -23,6 +24,7 @@ from models.app_data import AppData
 from models.base import Raw, Stored, now
 from models.card_event import NOBODY, CardEvent
 from models.card_queue import CardQueue
+from models.connection import Connection
 from models.deletion import Deletion
 from models.job import Job
 from models.outside_link import OutsideLink
@@ -282,6 +284,13 @@ def repository(**fields: Any) -> Raw:
     return {"_id": ObjectId(), **row, **times, "accessToken": sealed, "webhookSecret": sealed, "version": 1, **fields}
 
 
+def connection(**fields: Any) -> Raw:
+    row: Raw = {"userId": ObjectId(), "provider": "sandbox", "institution": "B", "label": "l", "status": "connected"}
+    times = {name: now() - PAST for name in ("createdAt", "updatedAt", "authenticatedAt", "nextAttemptAt")}
+    sealed = {"v": 1, "k": "k", "n": b"n", "c": b"c"}
+    return {"_id": ObjectId(), **row, **times, "accessToken": sealed, "syncFence": 0, "version": 1, **fields}
+
+
 def fan_out(**fields: Any) -> Raw:
     found = CardEvent(
         account_id=ObjectId(), subject=ObjectId(), sequence=1, type="spending_profile.updated", fan_out_after=NOBODY
@@ -293,6 +302,7 @@ TURNS: dict[str, tuple[Any, str, type[Stored], Callable[..., Raw]]] = {
     "process-webhook-events": (repositories, "process", WebhookEvent, event),
     "check-repositories": (repositories, "check", RepositoryConnection, repository),
     "fan-out-spending-profiles": (cards, "tell_batch", CardEvent, fan_out),
+    "sync-connections": (connections, "sync", Connection, connection),
 }
 
 
@@ -311,7 +321,8 @@ async def test_a_row_whose_turn_fails_is_told_once_and_keeps_no_other(
             raise KeyError("amiss")
         if document is WebhookEvent:
             return await found.settle("processed", None)
-        done = {"$set": {"nextHealthCheckAt": now() + timedelta(hours=1)}, "$unset": {"fanOutAfter": ""}}
+        later = dict.fromkeys(("nextHealthCheckAt", "nextAttemptAt"), now() + timedelta(hours=1))
+        done = {"$set": later, "$unset": {"fanOutAfter": ""}}
         await document.raw().update_one({"_id": found.id}, done)
         return 0
 
@@ -321,3 +332,20 @@ async def test_a_row_whose_turn_fails_is_told_once_and_keeps_no_other(
     assert await run_one(jobs.handlers(base_settings))
     assert (sorted(taken), aside_of(document) - before) == (sorted([odd["_id"], good["_id"]]), 1)
     assert (await Job.raw().find_one({"_id": name}) or {})["state"] == "done"
+
+
+async def test_a_connection_that_cannot_be_read_is_put_off_and_keeps_no_other(
+    base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, good, taken = connection(userId="x", nextAttemptAt=now() - 2 * PAST), connection(), list[Any]()
+    await Connection.raw().insert_many([odd, good])
+
+    async def sync(found: Connection, *_: Any) -> None:
+        taken.append(found.id)
+
+    monkeypatch.setattr(connections, "sync", sync)
+    await Job.raw().insert_one(Job(id="sync-connections", kind="sync-connections", run_at=now()).stored())
+    assert await run_one(connections.handlers(base_settings))
+    row = await Connection.raw().find_one({"_id": odd["_id"]})
+    assert row is not None
+    assert (taken, row["nextAttemptAt"] > now()) == ([good["_id"]], True)

@@ -7,13 +7,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+from bson import ObjectId
+from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
 from app.database import bind
+from app.outside.keyring import load_keyring
+from app.outside.links import remove_due
 from app.settings import Settings
 from app.work import ensure_jobs, work
 from models.base import now
 from models.card_event import CardEvent
+from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.app.cards.receiver import Delivery, receiving
@@ -154,3 +160,29 @@ async def test_hung_hosts_and_dead_webhooks_hold_up_nobody_else(
             dead.let_go.set()
             await host.server.stop()
     await bind(client, base_settings)
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_link_whose_host_hangs_holds_up_the_removal_of_no_other(base_settings: Settings) -> None:
+    keyring, hanging, begun = load_keyring(base_settings), asyncio.Event(), list[Any]()
+    for _ in range(2):
+        row: dict[str, Any] = {"_id": ObjectId(), "userId": ObjectId()}
+        place = OutsideLink.place_in({"kind": "bank", "originId": row["_id"], "ownerId": row["userId"]}, "access_token")
+        row["accessToken"] = keyring.seal(SecretStr("token"), place).stored()
+        await OutsideLink.add_all([OutsideLink.of("bank", row, "userId", {})], None)
+
+    async def remove(link: OutsideLink, _: str) -> None:
+        begun.append(link.id)
+        if len(begun) == 1:
+            await hanging.wait()
+
+    async def the_hanging_one_is_left() -> bool:
+        return [row["_id"] async for row in OutsideLink.raw().find({}, {"_id": 1})] == begun[:1]
+
+    running = asyncio.create_task(remove_due("bank", remove, keyring))
+    try:
+        await until(the_hanging_one_is_left)
+        assert not running.done()
+    finally:
+        hanging.set()
+    assert await running == 2
