@@ -97,7 +97,8 @@ class Line:
         self._returning: _Queue = OrderedDict()
         self._ends: list[tuple[float, int, _Waiter]] = []  # a heap of when their time is over
         self._numbers = count()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._rings_at = 0.0
         self._memory = 0
         WAITING.set_function(lambda: self.waiting)
 
@@ -151,8 +152,8 @@ class Line:
 
     async def _wait(self, queue: _Queue, size: int, gone: Callable[[], Awaitable[object]]) -> None:
         waiter = _Waiter()
-        self._memory += size
         self._set_alarm(waiter)
+        self._memory += size
         queue[waiter] = None
         try:
             await gone()
@@ -174,17 +175,23 @@ class Line:
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._bounds.seconds * random.uniform(_SHORTEST, 1)
         heappush(self._ends, (ends, next(self._numbers), waiter))
-        if self._alarm is None or ends < self._alarm.when():
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm = loop.call_at(ends, self._ring)
+        if self._alarm is None or ends < self._rings_at:
+            self._ring_at(ends)
 
     def _ring(self) -> None:
         """Wake those whose time is over, and set the alarm for the next of those who still wait."""
-        loop = asyncio.get_running_loop()
-        while self._ends and (self._ends[0][0] <= loop.time() or self._ends[0][2].is_over):
+        moment = asyncio.get_running_loop().time()
+        while self._ends and (self._ends[0][0] <= moment or self._ends[0][2].is_over):
             heappop(self._ends)[2].wake()
-        self._alarm = loop.call_at(self._ends[0][0], self._ring) if self._ends else None
+        self._alarm = None
+        if self._ends:
+            self._ring_at(self._ends[0][0])
+
+    def _ring_at(self, moment: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._rings_at = moment  # uvloop's handles do not always tell it
+        self._alarm = asyncio.get_running_loop().call_at(moment, self._ring)
 
 
 async def _never() -> None:

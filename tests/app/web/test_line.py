@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
@@ -248,6 +249,19 @@ def test_those_who_came_at_one_moment_are_not_refused_in_one() -> None:
         assert sum(isinstance(guest.outcome, Unavailable) for guest in many) == 199
 
     with asyncio.Runner(loop_factory=lambda: clock) as runner:
+        runner.run(story())
+
+
+def test_a_wait_that_is_over_at_once_ends_on_the_servers_loop() -> None:
+    async def story() -> None:
+        line = Line(bounds(places=1, seconds=0.0001))  # uvloop takes it for now
+        several = [Guest(line).come() for _ in range(4)]
+        await asyncio.gather(*(guest.task for guest in several if guest.task), return_exceptions=True)
+        assert [type(guest.outcome) for guest in several] == [str, Unavailable, Unavailable, Unavailable]
+        line.leave()
+        assert (line.free, line.waiting, line._memory) == (1, 0, 0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(story())
 
 
