@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
     "archive": ("scripts.archive:cli", "Archive raw events to files, restore them, list what is archived."),
     "demo": ("scripts.demo.command:demo", "Fill a running Satchel with a believable data set."),
+    "openapi": ("scripts.openapi:openapi", "Write the document of the API, as /openapi.json has it."),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
     "bench-deletion": ("scripts.bench.deletion:main", "Delete a user of a million documents among other requests."),
     "bench-soak": ("scripts.bench.soak.command:main", "Freeze, kill and mislead a Satchel under load, and check it."),

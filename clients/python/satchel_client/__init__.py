@@ -1,0 +1,58 @@
+"""Satchel for Python: a person's data offline and in step (`Session`, `Store`), people and data by a key (`Server`)."""
+
+from satchel_client.errors import (
+    Busy,
+    Conflict,
+    Forbidden,
+    Gone,
+    InvalidInput,
+    NotFound,
+    PreconditionFailed,
+    QuotaExceeded,
+    SatchelError,
+    SignedOut,
+    Unauthenticated,
+    Unreachable,
+    UnsentWork,
+    Unstorable,
+)
+from satchel_client.server import AsyncServer, Server
+from satchel_client.session import AsyncSession, InFile, InMemory, Session, TokenStorage
+from satchel_client.store import AsyncStore, Entry, Refusal, Store
+from satchel_client.values import MISSING, Json, Missing, OnConflict, equal, merge_fields, merge_patched
+
+__version__ = "0.1.0"
+__all__ = [
+    "MISSING",
+    "AsyncServer",
+    "AsyncSession",
+    "AsyncStore",
+    "Busy",
+    "Conflict",
+    "Entry",
+    "Forbidden",
+    "Gone",
+    "InFile",
+    "InMemory",
+    "InvalidInput",
+    "Json",
+    "Missing",
+    "NotFound",
+    "OnConflict",
+    "PreconditionFailed",
+    "QuotaExceeded",
+    "Refusal",
+    "SatchelError",
+    "Server",
+    "Session",
+    "SignedOut",
+    "Store",
+    "TokenStorage",
+    "Unauthenticated",
+    "Unreachable",
+    "UnsentWork",
+    "Unstorable",
+    "equal",
+    "merge_fields",
+    "merge_patched",
+]

@@ -1,0 +1,174 @@
+"""Requests as values: what a client does is written once, and carried out by a client that waits or one that awaits."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+import httpx2
+
+from satchel_client.errors import KINDS, SatchelError, Unreachable
+
+T = TypeVar("T")
+_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `seconds` is how long an answer may take."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 30.0
+
+    def with_headers(self, headers: Mapping[str, str]) -> "Call":
+        """The same request with further headers."""
+        return replace(self, headers={**self.headers, **headers})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer, its body read."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """The body's value."""
+        return json.loads(self.content)
+
+    def checked(self) -> "Reply":
+        """The answer, if it is a success.
+
+        Raises:
+            SatchelError: it is none.
+        """
+        if self.status < 400:
+            return self
+        raise self.error()
+
+    def error(self) -> SatchelError:
+        """The problem that it tells."""
+        try:
+            problem = self.json()
+        except ValueError:  # a proxy's page
+            problem = {}
+        after = self.headers.get("retry-after", "")
+        kind = KINDS.get(self.status, SatchelError)
+        return kind(
+            self.status, problem if isinstance(problem, dict) else {}, float(after) if after.isdigit() else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Have the app decide: what `function(*arguments)` returns, awaited where that has to be."""
+
+    function: Any
+    arguments: tuple[Any, ...]
+
+
+Step = Call | Pause | Ask
+Flow = Generator[Step, Any, T]
+"""What is to be done, step by step: each step is answered with its reply, or with the error that it ended in."""
+
+
+def patient(call: Call) -> Flow[Reply]:
+    """A request that may be sent again, sent again while the server is busy or cannot be reached."""
+    for attempt in range(_TRIES):
+        last = attempt == _TRIES - 1
+        wait = min(8.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)  # so that clients do not march
+        try:
+            reply: Reply = yield call
+        except Unreachable:
+            if last:
+                raise
+        else:
+            if reply.status not in (429, 503) or last:
+                return reply
+            wait = max(wait, reply.error().retry_after or 0.0)
+        yield Pause(wait)
+    raise AssertionError("unreachable")
+
+
+def carry_out(http: httpx2.Client, flow: Flow[T]) -> T:
+    """Do what a flow says, waiting for each step."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                answer = _wait(http, step)
+            except Exception as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def carry_out_async(http: httpx2.AsyncClient, flow: Flow[T]) -> T:
+    """The same, awaiting."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                answer = await _await(http, step)
+            except Exception as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def _wait(http: httpx2.Client, step: Step) -> Any:
+    if isinstance(step, Pause):
+        time.sleep(step.seconds)
+        return None
+    if isinstance(step, Ask):
+        return step.function(*step.arguments)
+    try:
+        return _reply(http.send(_request(http, step)))
+    except httpx2.TransportError as error:
+        raise Unreachable("the server cannot be reached") from error
+
+
+async def _await(http: httpx2.AsyncClient, step: Step) -> Any:
+    if isinstance(step, Pause):
+        await asyncio.sleep(step.seconds)
+        return None
+    if isinstance(step, Ask):
+        made = step.function(*step.arguments)
+        return await made if asyncio.iscoroutine(made) else made
+    try:
+        return _reply(await http.send(_request(http, step)))
+    except httpx2.TransportError as error:
+        raise Unreachable("the server cannot be reached") from error
+
+
+def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call) -> httpx2.Request:
+    body = None if call.body is None else json.dumps(call.body, allow_nan=False).encode()
+    headers = {**({} if body is None else {"Content-Type": "application/json"}), **call.headers}
+    return http.build_request(
+        call.method, call.path, params=dict(call.params), content=body, headers=headers, timeout=call.seconds
+    )
+
+
+def _reply(answer: httpx2.Response) -> Reply:
+    return Reply(answer.status_code, answer.headers, answer.content)

@@ -1,0 +1,235 @@
+"""The server's side: people and their data by an API key, with retries that are safe."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx2
+
+from satchel_client.errors import NotFound
+from satchel_client.exchange import Call, Flow, Reply, carry_out, carry_out_async, patient
+from satchel_client.values import MISSING, Json
+
+T = TypeVar("T")
+Document = dict[str, Any]
+_MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+class _Calls:
+    """The requests, whoever sends them."""
+
+    def send_flow(self, call: Call) -> Flow[Reply]:
+        reply = yield from patient(call)
+        return reply.checked()
+
+    def write_flow(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Flow[Any]:
+        """A write that happens once, however often it is sent: each has an `Idempotency-Key` of its own."""
+        call = Call(method, path, body=body, headers={"Idempotency-Key": str(uuid.uuid4()), **headers})
+        reply = yield from self.send_flow(call)
+        return reply.json() if reply.content else None
+
+    def read_flow(self, path: str, params: Mapping[str, str]) -> Flow[Any]:
+        reply = yield from self.send_flow(Call("GET", path, params))
+        return reply.json()
+
+    def get_flow(self, user_id: str, app_id: str, key: str, default: Any) -> Flow[Json]:
+        try:
+            value = yield from self.read_flow(_value(user_id, app_id, key), {})
+        except NotFound as error:
+            if default is MISSING:
+                raise
+            yield from self.read_flow(f"/v1/users/{quote(user_id, safe='')}", {})  # so that a wrong user is told
+            del error
+            return default
+        return value
+
+    def put_flow(self, user_id: str, app_id: str, key: str, value: Json, version: int | None) -> Flow[Document]:
+        document = yield from self.write_flow("PUT", _value(user_id, app_id, key), value, _precondition(version))
+        return dict(document)
+
+
+class Server(_Calls):
+    """One Satchel, by an API key, for programs that wait.
+
+    Args:
+        url: of the Satchel.
+        key: an API key (`sk_…`). It is for servers: whoever has it can do all that its scopes say.
+        transport: instead of the network.
+    """
+
+    def __init__(self, url: str, key: str, *, transport: httpx2.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        self._http = httpx2.Client(base_url=url.rstrip("/"), headers=headers, transport=transport)
+
+    def close(self) -> None:
+        """Close connections."""
+        self._http.close()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, flow: Flow[T]) -> T:
+        """Carry out a flow."""
+        return carry_out(self._http, flow)
+
+    def read(self, path: str, **params: str) -> Any:
+        """`GET` of any path below `/v1`, as `read("/v1/users/…/complete")`."""
+        return self.run(self.read_flow(path, params))
+
+    def write(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """A write to any path below `/v1`, safe to be sent again."""
+        return self.run(self.write_flow(method, path, body, headers or {}))
+
+    def pages(self, path: str, **params: str) -> Iterator[Document]:
+        """The items of a list, page by page as they are asked for."""
+        cursor: str | None = None
+        while True:
+            page = self.read(path, **params, **({} if cursor is None else {"cursor": cursor}))
+            yield from page["items"]
+            cursor = page["nextCursor"]
+            if cursor is None:
+                return
+
+    def create_user(self, **fields: Any) -> Document:
+        """Make a user, with profile and preferences: `email`, `name`, …"""
+        return dict(self.write("POST", "/v1/users", fields))
+
+    def user(self, user_id: str) -> Document:
+        """A user."""
+        return dict(self.read(f"/v1/users/{quote(user_id, safe='')}"))
+
+    def find_user(self, email: str) -> Document | None:
+        """The user with this email, None where there is none."""
+        found = self.read("/v1/users", email=email)["items"]
+        return dict(found[0]) if found else None
+
+    def update_user(self, user_id: str, patch: Mapping[str, Any]) -> Document:
+        """Change fields of a user by a JSON Merge Patch."""
+        return dict(self.write("PATCH", f"/v1/users/{quote(user_id, safe='')}", dict(patch), _MERGE))
+
+    def delete_user(self, user_id: str) -> Document:
+        """Delete a person and everything of theirs; the receipt, or the job that makes it."""
+        return dict(self.write("DELETE", f"/v1/users/{quote(user_id, safe='')}"))
+
+    def get(self, user_id: str, app_id: str, key: str, default: Any = MISSING) -> Json:
+        """A value.
+
+        Raises:
+            NotFound: there is none, and no `default`; or there is no such user.
+        """
+        return self.run(self.get_flow(user_id, app_id, key, default))
+
+    def put(self, user_id: str, app_id: str, key: str, value: Json, *, version: int | None = None) -> Document:
+        """Store a value: its `version` and times.
+
+        Args:
+            user_id: whose.
+            app_id: which app's.
+            key: under which key.
+            value: any JSON.
+            version: the one that it was made of, 0 for none; None to write whatever is there.
+
+        Raises:
+            PreconditionFailed: somebody was faster; `current` is what is stored.
+        """
+        return self.run(self.put_flow(user_id, app_id, key, value, version))
+
+    def delete(self, user_id: str, app_id: str, key: str) -> None:
+        """Delete a value."""
+        self.write("DELETE", _value(user_id, app_id, key))
+
+    def batch(self, user_id: str, app_id: str, writes: Sequence[Document], *, atomic: bool = False) -> list[Document]:
+        """Up to 200 writes, each with its own outcome, or all or nothing; each gets a `mutationId` if it has none."""
+        body = {"atomic": atomic, "writes": [{"mutationId": str(uuid.uuid4()), **write} for write in writes]}
+        return list(self.write("POST", f"{_app(user_id, app_id)}/batch", body)["results"])
+
+    def values(self, user_id: str, app_id: str, prefix: str = "") -> Iterator[Document]:
+        """The live values of an app in their envelopes, in the order of their keys."""
+        return self.pages(f"{_app(user_id, app_id)}/data", prefix=prefix, limit="200")
+
+    def changes(self, user_id: str, app_id: str, since: str | None = None) -> Iterator[tuple[list[Document], str]]:
+        """What has changed since a cursor, page by page, each with the cursor behind it; without one, everything."""
+        more = True
+        while more:
+            page = self.read(f"{_app(user_id, app_id)}/changes", **({} if since is None else {"since": since}))
+            since, more = page["cursor"], page["more"]
+            yield page["changes"], str(since)
+
+
+class AsyncServer(_Calls):
+    """The same for programs that await."""
+
+    def __init__(self, url: str, key: str, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        self._http = httpx2.AsyncClient(base_url=url.rstrip("/"), headers=headers, transport=transport)
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> "AsyncServer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Carry out a flow."""
+        return await carry_out_async(self._http, flow)
+
+    async def read(self, path: str, **params: str) -> Any:
+        """`GET` of any path below `/v1`."""
+        return await self.run(self.read_flow(path, params))
+
+    async def write(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        """A write to any path below `/v1`, safe to be sent again."""
+        return await self.run(self.write_flow(method, path, body, headers or {}))
+
+    async def pages(self, path: str, **params: str) -> AsyncIterator[Document]:
+        """The items of a list, page by page as they are asked for."""
+        cursor: str | None = None
+        while True:
+            page = await self.read(path, **params, **({} if cursor is None else {"cursor": cursor}))
+            for item in page["items"]:
+                yield item
+            cursor = page["nextCursor"]
+            if cursor is None:
+                return
+
+    async def create_user(self, **fields: Any) -> Document:
+        """Make a user, with profile and preferences."""
+        return dict(await self.write("POST", "/v1/users", fields))
+
+    async def get(self, user_id: str, app_id: str, key: str, default: Any = MISSING) -> Json:
+        """A value; `NotFound` where there is none and no `default`."""
+        return await self.run(self.get_flow(user_id, app_id, key, default))
+
+    async def put(self, user_id: str, app_id: str, key: str, value: Json, *, version: int | None = None) -> Document:
+        """Store a value: its `version` and times."""
+        return await self.run(self.put_flow(user_id, app_id, key, value, version))
+
+    async def delete(self, user_id: str, app_id: str, key: str) -> None:
+        """Delete a value."""
+        await self.write("DELETE", _value(user_id, app_id, key))
+
+    def values(self, user_id: str, app_id: str, prefix: str = "") -> AsyncIterator[Document]:
+        """The live values of an app in their envelopes, in the order of their keys."""
+        return self.pages(f"{_app(user_id, app_id)}/data", prefix=prefix, limit="200")
+
+
+def _app(user_id: str, app_id: str) -> str:
+    return f"/v1/users/{quote(user_id, safe='')}/apps/{quote(app_id, safe='')}"
+
+
+def _value(user_id: str, app_id: str, key: str) -> str:
+    return f"{_app(user_id, app_id)}/data/{quote(key, safe='')}"
+
+
+def _precondition(version: int | None) -> dict[str, str]:
+    if version is None:
+        return {}
+    return {"If-None-Match": "*"} if version == 0 else {"If-Match": f'"{version}"'}

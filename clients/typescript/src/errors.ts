@@ -1,0 +1,85 @@
+/** What a server says is wrong with one field. */
+export interface FieldError {
+  pointer: string;
+  code: string;
+  detail: string;
+}
+
+/** A problem as the server tells it (RFC 9457). */
+export interface Problem {
+  status: number;
+  code: string;
+  title?: string;
+  detail?: string;
+  errors?: FieldError[];
+  requestId?: string;
+}
+
+/** The server refused. Go by `code`, which never changes its meaning; `docs/errors.md` lists them. */
+export class SatchelError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly problem: Problem;
+  /** Seconds after which another try may do, where the server said so. */
+  readonly retryAfter: number | null;
+
+  constructor(problem: Problem, retryAfter: number | null = null) {
+    super(problem.detail ?? problem.title ?? `the server answered ${problem.status}`);
+    this.name = "SatchelError";
+    this.status = problem.status;
+    this.code = problem.code;
+    this.problem = problem;
+    this.retryAfter = retryAfter;
+  }
+
+  /** Whether the same request may do later: the server is busy, or not well. */
+  get isPassing(): boolean {
+    return this.status >= 500 ? this.status !== 507 : this.status === 429 || this.status === 408;
+  }
+}
+
+/** The server cannot be reached, or its answer was lost. */
+export class Unreachable extends Error {
+  override name = "Unreachable";
+}
+
+/** Nobody is signed in, or the session has ended. */
+export class SignedOut extends Error {
+  override name = "SignedOut";
+}
+
+/** A value or key that no server would take, found before anything was stored or sent. */
+export class Unstorable extends Error {
+  override name = "Unstorable";
+  /** `key`, `value_too_large` or `quota_exceeded`. */
+  readonly code: "key" | "value_too_large" | "quota_exceeded";
+
+  constructor(code: Unstorable["code"], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** There is work that was not sent yet, and signing out would lose it. */
+export class UnsentWork extends Error {
+  override name = "UnsentWork";
+  /** How many values. */
+  readonly count: number;
+
+  constructor(count: number) {
+    super(`${count} changes were not sent yet: sign out when they were, or with { discardUnsent: true }`);
+    this.count = count;
+  }
+}
+
+/** The error that an answer tells. */
+export async function errorOf(response: Response): Promise<SatchelError> {
+  const wait = Number(response.headers.get("Retry-After") ?? Number.NaN);
+  let problem: Problem = { status: response.status, code: "unknown" };
+  try {
+    problem = { ...problem, ...((await response.json()) as Partial<Problem>), status: response.status };
+  } catch {
+    // a proxy's page is no problem of ours
+  }
+  return new SatchelError(problem, Number.isFinite(wait) ? wait : null);
+}

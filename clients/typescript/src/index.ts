@@ -1,0 +1,19 @@
+/**
+ * Satchel for apps: sign in, keep per-app data here and in step with the server, track events.
+ *
+ * @packageDocumentation
+ */
+export { Analytics, type AnalyticsOptions, type Traits } from "./analytics.js";
+export { SatchelError, SignedOut, Unreachable, UnsentWork, Unstorable, type FieldError, type Problem } from "./errors.js";
+export { equal, mergeFields, mergePatched, type Json, type JsonObject } from "./json.js";
+export { Session, type SessionOptions, type TokenStorage } from "./session.js";
+export {
+  openStore,
+  type Entry,
+  type OnConflict,
+  type Refusal,
+  type Status,
+  type Store,
+  type StoreOptions,
+} from "./store.js";
+export type { components, paths } from "./schema.js";

@@ -1,0 +1,362 @@
+import { IndexedCache, MemoryCache, type Cache } from "./cache.js";
+import { SignedOut, Unstorable, type FieldError, type SatchelError } from "./errors.js";
+import { copied, mergePatched, sizeOf, type Json } from "./json.js";
+import { alone, Bell, channel, Pauses } from "./locks.js";
+import { follow, NoStream } from "./live.js";
+import { Outbox } from "./outbox.js";
+import { pull } from "./pull.js";
+import { seen, type Row } from "./row.js";
+import type { Session } from "./session.js";
+
+/** One value as the app sees it. */
+export interface Entry {
+  key: string;
+  value: Json;
+  /** The version that is stored; 0 where it was never. */
+  version: number;
+  /** Whether there are changes of it that are not known to be stored. */
+  pending: boolean;
+}
+
+/** A change that the server will never take; it is gone from the outbox, and here for the last time. */
+export interface Refusal {
+  key: string;
+  /** What was to be stored; `undefined` to delete. */
+  value: Json | undefined;
+  errors: FieldError[];
+}
+
+/**
+ * Decides what becomes of a value that was changed here and elsewhere at once.
+ *
+ * @param base what this client began with; `undefined` where there was nothing.
+ * @param mine what it made of it; `undefined` where it was deleted.
+ * @param theirs what is stored; `undefined` where it was deleted.
+ * @returns what is to be; `undefined` to delete. It may wait for the person's answer.
+ */
+export type OnConflict = (
+  base: Json | undefined,
+  mine: Json | undefined,
+  theirs: Json | undefined,
+  key: string,
+) => Json | undefined | Promise<Json | undefined>;
+
+/** `offline`: the server was not reached; `syncing`; `live`: in step, and told of changes as they come; `signedOut`. */
+export type Status = "offline" | "syncing" | "live" | "signedOut";
+
+export interface StoreOptions {
+  /** There is no answer that suits every app, so there is none by default: `mergeFields` is one that suits many. */
+  onConflict: OnConflict;
+  onRefused?: (refusal: Refusal) => void;
+  onStatus?: (status: Status) => void;
+  /** `indexeddb` where there is one, else `memory`. */
+  cache?: "indexeddb" | "memory";
+  /** Where streams do not get through, ask by long polls alone. */
+  stream?: boolean;
+}
+
+const LARGEST = 512 * 1024;
+const KEY = /^(?:\.{0,2}[A-Za-z0-9_~:-]|\.{3})[A-Za-z0-9._~:-]{0,255}$/;
+const POLL = 60_000;
+/** Seconds. */
+const LONG_POLL = 25;
+
+/**
+ * A person's data of one app: read from what is kept here, written through an outbox, kept in step with the server.
+ *
+ * One tab of a browser does the sending and the asking for all of them; another takes over when it closes.
+ */
+export class Store {
+  readonly #session: Session;
+  readonly #options: StoreOptions;
+  readonly #name: string;
+  readonly #path: string;
+  readonly #cache: Cache;
+  readonly #isShared: boolean;
+  readonly #outbox: Outbox;
+  readonly #channel: BroadcastChannel | null;
+  readonly #watchers = new Set<{ prefix: string; listener: (entries: Entry[]) => void }>();
+  readonly #bell = new Bell();
+  readonly #pauses = new Pauses();
+  readonly #end = new AbortController();
+  readonly #forget: (() => void)[] = [];
+  #status: Status = "offline";
+  #stale = true;
+  #round: Promise<void> | null = null;
+
+  /** @internal By `openStore`. */
+  constructor(session: Session, userId: string, appId: string, options: StoreOptions) {
+    this.#session = session;
+    this.#options = options;
+    this.#path = `/v1/users/me/apps/${encodeURIComponent(appId)}`;
+    this.#name = `satchel:${session.url}:${userId}:${appId}`;
+    const indexed = (options.cache ?? "indexeddb") === "indexeddb" && globalThis.indexedDB !== undefined;
+    this.#isShared = indexed;
+    this.#cache = indexed ? new IndexedCache(this.#name) : new MemoryCache();
+    this.#outbox = new Outbox(session, this.#path, this.#cache, options);
+    this.#channel = indexed ? channel(this.#name) : null;
+    this.#channel?.addEventListener("message", (event) => this.#heard(event.data as Message));
+    this.#forget.push(session.welcome({ unsent: () => this.#unsent(), leave: () => this.#leave() }));
+    this.#forget.push(session.onChange((now) => now !== userId && this.close()));
+    this.#listen("online", () => this.#wake());
+    void this.#lead();
+  }
+
+  /** The value under a key, `undefined` where there is none. */
+  async get(key: string): Promise<Json | undefined> {
+    const row = await this.#cache.get(key);
+    return row === undefined ? undefined : seen(row)?.value;
+  }
+
+  /** The values whose keys begin so, in the order of their keys. */
+  async list(prefix = ""): Promise<Entry[]> {
+    return (await this.#cache.list(prefix)).flatMap(entryOf);
+  }
+
+  /**
+   * Store a value: here at once, at the server as soon as it can be reached.
+   *
+   * @throws Unstorable where no server would take it.
+   */
+  async put(key: string, value: Json): Promise<void> {
+    const content = { value: copied(value) };
+    check(key, content.value);
+    await this.#edit(key, () => content);
+  }
+
+  /** Change parts of a value by a JSON Merge Patch (RFC 7396): null takes a member away. */
+  async patch(key: string, patch: Json): Promise<void> {
+    const parts = copied(patch);
+    await this.#edit(key, (before) => {
+      const value = mergePatched(before?.value, parts);
+      check(key, value);
+      return { value };
+    });
+  }
+
+  /** Delete a value. */
+  async delete(key: string): Promise<void> {
+    await this.#edit(key, () => null);
+  }
+
+  /**
+   * Be given the values whose keys begin so: now, and again whenever one of them is different.
+   *
+   * @returns to be called to be given no more.
+   */
+  watch(prefix: string, listener: (entries: Entry[]) => void): () => void {
+    const watcher = { prefix, listener };
+    this.#watchers.add(watcher);
+    void this.list(prefix).then((entries) => this.#watchers.has(watcher) && listener(entries));
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** How many values have changes that are not known to be stored. */
+  async pending(): Promise<number> {
+    return await this.#cache.pending();
+  }
+
+  get status(): Status {
+    return this.#status;
+  }
+
+  /**
+   * Send what waits and fetch what is new, and be done when both are.
+   *
+   * @throws Unreachable, SignedOut, SatchelError where that cannot be done now; it goes on by itself later.
+   */
+  async flush(): Promise<void> {
+    this.#stale = true;
+    await this.#sync();
+  }
+
+  /** Stop keeping in step. What was not sent stays, for the next time. */
+  close(): void {
+    if (this.#end.signal.aborted) return;
+    this.#end.abort();
+    this.#bell.ring();
+    for (const forget of this.#forget) forget();
+    this.#channel?.close();
+    this.#cache.close();
+  }
+
+  async #edit(key: string, change: (before: Row["stored"]) => Row["stored"]): Promise<void> {
+    if (this.#end.signal.aborted) throw new SignedOut("this store was closed");
+    if (!KEY.test(key)) throw new Unstorable("key", "a key is 1 to 256 characters of [A-Za-z0-9._~:-], neither . nor ..");
+    await this.#cache.edit(key, change);
+    this.#changed([key]);
+    this.#channel?.postMessage({ edited: [key] } satisfies Message);
+    this.#wake();
+  }
+
+  // Keeping in step. One tab holds the lock, and does it for all.
+
+  async #lead(): Promise<void> {
+    const lead = async (): Promise<void> => {
+      await Promise.all([this.#loop(), this.#follow()]);
+    };
+    try {
+      // what is kept in memory is this store's alone, and so is its sending
+      await (this.#isShared ? alone(`${this.#name}:sync`, this.#end.signal, lead) : lead());
+    } catch (error) {
+      if (!this.#end.signal.aborted) throw error;
+    }
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#end.signal.aborted) {
+      let pause = POLL;
+      try {
+        await this.#sync();
+        this.#pauses.reset();
+      } catch (error) {
+        pause = this.#failed(error);
+      }
+      await this.#bell.wait(pause);
+    }
+  }
+
+  /** Fetch and send until neither brings anything. One at a time, however often it is asked for. */
+  async #sync(): Promise<void> {
+    this.#round ??= this.#once().finally(() => {
+      this.#round = null;
+    });
+    await this.#round;
+  }
+
+  async #once(): Promise<void> {
+    this.#tell(this.#status === "live" ? "live" : "syncing");
+    do {
+      if (this.#stale) {
+        this.#stale = false;
+        await this.#pull();
+      }
+      this.#told(await this.#outbox.send(this.#end.signal));
+    } while (!this.#end.signal.aborted && (this.#stale || (await this.#cache.pending()) > 0));
+    this.#tell("live");
+  }
+
+  async #pull(): Promise<void> {
+    try {
+      await pull(this.#session, this.#path, this.#cache, this.#end.signal, (keys) => this.#told(keys));
+    } catch (error) {
+      this.#stale = true;
+      throw error;
+    }
+  }
+
+  /** Hear of changes by a stream; where none gets through, by questions that wait for an answer. */
+  async #follow(): Promise<void> {
+    try {
+      if (this.#options.stream === false) throw new NoStream();
+      await follow(this.#session, this.#path, this.#cache, this.#end.signal, () => {
+        this.#stale = true;
+        this.#wake();
+      });
+    } catch (error) {
+      if (!(error instanceof NoStream)) throw error;
+      await this.#ask();
+    }
+  }
+
+  async #ask(): Promise<void> {
+    const pauses = new Pauses();
+    while (!this.#end.signal.aborted) {
+      try {
+        const signal = this.#end.signal;
+        const isNew = (await this.#cache.state()).cursor === null;
+        if (!isNew) await pull(this.#session, this.#path, this.#cache, signal, (keys) => this.#told(keys), LONG_POLL);
+        pauses.reset();
+        if (isNew) await new Promise((resolve) => setTimeout(resolve, 200));
+      } catch (error) {
+        await new Promise((resolve) => setTimeout(resolve, pauses.next((error as SatchelError).retryAfter ?? null)));
+      }
+    }
+  }
+
+  #failed(error: unknown): number {
+    if (this.#end.signal.aborted) return 0;
+    this.#stale = true;
+    this.#tell(error instanceof SignedOut ? "signedOut" : "offline");
+    return this.#pauses.next((error as { retryAfter?: number | null }).retryAfter ?? null);
+  }
+
+  #wake(): void {
+    this.#bell.ring();
+  }
+
+  #tell(status: Status): void {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#options.onStatus?.(status);
+  }
+
+  // Telling watchers, here and in other tabs.
+
+  #told(keys: string[]): void {
+    if (keys.length === 0) return;
+    this.#changed(keys);
+    this.#channel?.postMessage({ changed: keys } satisfies Message);
+  }
+
+  #heard(message: Message): void {
+    this.#changed(message.edited ?? message.changed ?? []);
+    if (message.edited !== undefined) this.#wake();
+  }
+
+  #changed(keys: string[]): void {
+    for (const watcher of this.#watchers) {
+      if (!keys.some((key) => key.startsWith(watcher.prefix))) continue;
+      void this.list(watcher.prefix).then(
+        (entries) => this.#watchers.has(watcher) && watcher.listener(entries),
+        () => this.#end.signal.aborted,
+      );
+    }
+  }
+
+  async #unsent(): Promise<number> {
+    await this.#sync().catch(() => null);
+    return await this.#cache.pending();
+  }
+
+  async #leave(): Promise<void> {
+    this.close();
+    await this.#round?.catch(() => null);
+    await this.#cache.drop();
+  }
+
+  #listen(event: "online", listener: () => void): void {
+    if (typeof globalThis.addEventListener !== "function") return;
+    globalThis.addEventListener(event, listener);
+    this.#forget.push(() => globalThis.removeEventListener(event, listener));
+  }
+}
+
+interface Message {
+  /** Keys that were changed in another tab, and are to be sent. */
+  edited?: string[];
+  /** Keys that are different now. */
+  changed?: string[];
+}
+
+/**
+ * Open the data of the person who is signed in, of one app.
+ *
+ * @throws SignedOut where nobody is.
+ */
+export function openStore(session: Session, appId: string, options: StoreOptions): Store {
+  const userId = session.userId;
+  if (userId === null) throw new SignedOut("sign in first");
+  return new Store(session, userId, appId, options);
+}
+
+function entryOf(row: Row): Entry[] {
+  const content = seen(row);
+  if (content === null) return [];
+  return [{ key: row.key, value: content.value, version: row.version, pending: row.draft !== null }];
+}
+
+function check(key: string, value: Json): void {
+  const size = sizeOf(value);
+  if (size > LARGEST) throw new Unstorable("value_too_large", `${key} has ${size} bytes, and at most ${LARGEST} are stored`);
+}

@@ -1,0 +1,282 @@
+"""Runs `clients/scenarios.json` by the Python client, the one that waits and the one that awaits alike."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+from satchel_client import (
+    AsyncSession,
+    AsyncStore,
+    InMemory,
+    Json,
+    Missing,
+    Refusal,
+    Session,
+    Store,
+    UnsentWork,
+    equal,
+    merge_fields,
+)
+
+from tests.clients.desk import APP, code_for, token_for
+from tests.serving import ROOT, Served
+
+SCENARIOS: list[dict[str, Any]] = json.loads((ROOT / "clients" / "scenarios.json").read_text())
+_PATIENCE = 20
+
+
+class Network:
+    """A network that can be bad: what happens to a request before it is sent, and to its answer."""
+
+    def __init__(self) -> None:
+        self.is_offline = False
+        self.losing = 0
+        self.foreign: str | None = None
+        """A cursor that is sent once instead of the client's own."""
+
+    def before(self, request: httpx2.Request) -> httpx2.Request:
+        if self.is_offline:
+            raise httpx2.ConnectError("offline", request=request)
+        if self.foreign and request.url.path.endswith("/changes") and "since" in request.url.params:
+            request.url = request.url.copy_set_param("since", self.foreign)
+            self.foreign = None
+        return request
+
+    def after(self, request: httpx2.Request) -> None:
+        if self.losing and request.url.path.endswith("/batch"):
+            self.losing -= 1
+            raise httpx2.ReadError("the answer was lost", request=request)
+
+
+class Wire(httpx2.BaseTransport):
+    def __init__(self, network: Network) -> None:
+        self._network, self._inner = network, httpx2.HTTPTransport()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = self._inner.handle_request(self._network.before(request))
+        self._network.after(request)
+        return answer
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class AsyncWire(httpx2.AsyncBaseTransport):
+    def __init__(self, network: Network) -> None:
+        self._network, self._inner = network, httpx2.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = await self._inner.handle_async_request(self._network.before(request))
+        self._network.after(request)
+        return answer
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class Device:
+    """One device. What differs between the two clients is in `run`."""
+
+    session: Session | AsyncSession
+    store: Store | AsyncStore
+
+    def __init__(self, served: Served, folder: Path | None) -> None:
+        self.served, self.folder = served, folder
+        self.network, self.tokens = Network(), InMemory()
+        self.conflicts: list[str] = []
+        self.refused: list[str] = []
+        self.connect()
+
+    def connect(self) -> None:
+        self.session = Session(self.served.url, self.tokens, transport=Wire(self.network))
+
+    def open(self) -> None:
+        self.store = Store(self.session, APP, **self.options())  # type: ignore[arg-type]
+        self.store.start()
+
+    def options(self) -> dict[str, Any]:
+        return {"on_conflict": self._decide, "on_refused": self._note, "folder": self.folder}
+
+    def _decide(self, base: Json | Missing, mine: Json | Missing, theirs: Json | Missing, key: str) -> Json | Missing:
+        self.conflicts.append(key)
+        return merge_fields(base, mine, theirs)
+
+    def _note(self, refusal: Refusal) -> None:
+        self.refused.append(refusal.key)
+
+    async def done(self, made: Any) -> Any:
+        """What a call of the client gave, awaited by the one that awaits."""
+        return made
+
+    async def pause(self) -> None:
+        time.sleep(0.05)  # the client that waits has threads
+
+    async def sign_in(self, email: str) -> None:
+        challenge = await self.done(self.session.request_code(email=email))
+        await self.done(self.session.sign_in(challenge, code_for(self.served, email)))
+        self.open()
+
+    def enter(self, email: str) -> None:
+        self.session.begin(token_for(self.served, email))
+        self.open()
+
+    async def restart(self) -> None:
+        await self.close()
+        self.connect()
+        self.open()
+
+    async def unsent_at_sign_out(self) -> int:
+        try:
+            await self.done(self.session.sign_out())
+        except UnsentWork as error:
+            return error.count
+        return 0
+
+    def end_token(self) -> None:
+        kept = json.loads(self.tokens.get() or "{}")
+        self.tokens.set(json.dumps(kept | {"access": kept["access"][:-8] + "AAAAAAAA"}))
+
+    def take_foreign_cursor(self) -> None:
+        kept = json.loads(self.tokens.get() or "{}")
+        headers = {"Authorization": f"Bearer {kept['access']}"}
+        path = f"{self.served.url}/v1/users/me/apps/{APP}/changes"
+        self.network.foreign = httpx2.get(path, params={"prefix": "nothing"}, headers=headers).json()["cursor"]
+
+    def contents(self) -> dict[str, Json]:
+        return {entry.key: entry.value for entry in self.store.list()}
+
+    async def close(self) -> None:
+        await self.done(self.store.close())
+        await self.done(self.session.close())
+
+
+class AsyncDevice(Device):
+    def connect(self) -> None:
+        self.session = AsyncSession(self.served.url, self.tokens, transport=AsyncWire(self.network))
+
+    def open(self) -> None:
+        self.store = AsyncStore(self.session, APP, **self.options())  # type: ignore[arg-type]
+        self.store.start()
+
+    async def done(self, made: Any) -> Any:
+        return await made
+
+    async def pause(self) -> None:
+        await asyncio.sleep(0.05)
+
+
+async def run(scenario: Mapping[str, Any], served: Served, folder: Path, make: type[Device]) -> None:
+    """Run one scenario; what fails names its step."""
+    salt = uuid4().hex[:8]
+    people = {"first": f"first.{salt}@example.com", "another": f"another.{salt}@example.com"}
+    persistent = folder if scenario.get("persistent") else None
+    devices = {"a": make(served, persistent), "b": make(served, None)}
+    await devices["a"].sign_in(people["first"])
+    devices["b"].enter(people["first"])
+    try:
+        for place, step in enumerate(scenario["steps"]):
+            try:
+                await _take(step, devices, people)
+            except Exception as error:
+                raise AssertionError(f"step {place + 1} {json.dumps(step)}: {error!r}") from error
+    finally:
+        for device in devices.values():
+            await device.close()
+
+
+async def _take(step: Mapping[str, Any], devices: Mapping[str, Device], people: Mapping[str, str]) -> None:
+    if "sync" in step:
+        for name in step["sync"]:
+            await _eventually(devices[name], devices[name].store.flush)
+        return
+    device = devices[step["on"]]
+    ((what, given),) = ((name, value) for name, value in step.items() if name != "on")
+    await _do(device, what, given, people)
+
+
+async def _do(device: Device, what: str, given: Any, people: Mapping[str, str]) -> None:
+    store, network = device.store, device.network
+    match what:
+        case "put" | "patch":
+            getattr(store, what)(*given)
+        case "delete":
+            store.delete(given)
+        case "edits":
+            for edit in range(given[1]):
+                store.put(given[0], {"edit": edit + 1})
+        case "fill":
+            for place in range(given):
+                store.put(f"k{place}", {"place": place})
+        case "offline":
+            network.is_offline = given
+        case "loseAnswers":
+            network.losing = given
+        case "oldCursor":
+            device.take_foreign_cursor()
+        case "clock":
+            pass  # the client never asks what time it is: a test of its own says so
+        case "restart":
+            await device.restart()
+        case "endToken":
+            device.end_token()
+        case "trySync":
+            with suppress(Exception):  # that it fails is the point
+                await device.done(store.flush())
+        case "signOut":
+            await device.done(device.session.sign_out())
+        case "signIn":
+            await device.sign_in(people[given])
+        case _:
+            await _see(device, what, given)
+
+
+async def _see(device: Device, what: str, given: Any) -> None:
+    store = device.store
+    match what:
+        case "expect":
+            assert equal(device.contents(), given), device.contents()
+        case "await":
+            await _eventually(device, lambda: _same(device, given))
+        case "expectPending":
+            assert store.pending == given
+        case "expectCount":
+            assert len(store.list()) == given
+        case "expectConflicts":
+            assert sorted(set(device.conflicts)) == given
+        case "expectRefused":
+            assert device.refused == given
+        case "expectVersionAtMost":
+            assert 1 <= store.list(given[0])[0].version <= given[1]
+        case "expectUnsentAtSignOut":
+            assert await device.unsent_at_sign_out() == given
+        case _:
+            raise AssertionError(f"there is no step {what}")
+
+
+def _same(device: Device, wanted: Json) -> Any:
+    assert equal(device.contents(), wanted), device.contents()
+    return None
+
+
+async def _eventually(device: Device, look: Callable[[], Any]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not await _holds(look, last=time.monotonic() > end):
+        await device.pause()
+
+
+async def _holds(look: Callable[[], Any], *, last: bool) -> bool:
+    try:
+        made = look()
+        if made is not None:
+            await made
+    except Exception:
+        if last:
+            raise
+        return False
+    return True

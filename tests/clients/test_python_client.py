@@ -1,0 +1,172 @@
+"""The Python client: every scenario by both of its kinds, the server's side, and what it asks of nobody."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from satchel_client import (
+    MISSING,
+    AsyncServer,
+    InFile,
+    NotFound,
+    PreconditionFailed,
+    Server,
+    Session,
+    Unstorable,
+    merge_fields,
+)
+
+from tests.clients.desk import APP, code_for, register
+from tests.clients.devices import SCENARIOS, AsyncDevice, Device, run
+from tests.serving import ROOT, Served, served
+
+PACKAGE = ROOT / "clients" / "python" / "satchel_client"
+NOTES = ROOT / "clients" / "examples" / "notes" / "notes.py"
+MOST_LINES = 60
+
+
+@pytest.fixture(scope="module")
+def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(mongodb_uri, tmp_path_factory.mktemp("python client")) as found:
+        register(found)
+        yield found
+
+
+@pytest.mark.parametrize("kind", [Device, AsyncDevice], ids=["waits", "awaits"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
+async def test_a_scenario(satchel: Served, tmp_path: Path, scenario: dict[str, Any], kind: type[Device]) -> None:
+    await run(scenario, satchel, tmp_path, kind)
+
+
+def test_the_client_asks_no_clock() -> None:
+    """So a clock that is wrong changes nothing: what it waits for, it waits by a monotonic clock."""
+    clock = re.compile(r"\b(?:time\.(?:time|time_ns|localtime|gmtime)|datetime|date\.today)\b")
+    asked = [path.name for path in PACKAGE.glob("*.py") if clock.search(path.read_text())]
+    assert asked == []
+
+
+def test_notes_on_the_command_line(satchel: Served, tmp_path: Path) -> None:
+    """The example: offline too, and short."""
+    assert len(NOTES.read_text().splitlines()) < MOST_LINES
+
+    def notes(*arguments: str, server: str = satchel.url) -> str:
+        environment = {
+            **os.environ,
+            "NOTES_HOME": str(tmp_path),
+            "NOTES_SERVER": server,
+            "PYTHONPATH": str(PACKAGE.parent),
+        }
+        command = [sys.executable, str(NOTES), *arguments]
+        made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return made.stdout + made.stderr
+
+    assert "sign in first" in notes("list")
+    session = Session(satchel.url, InFile(tmp_path / "tokens"))
+    challenge = session.request_code(email="notes@example.com")
+    session.sign_in(challenge, code_for(satchel, "notes@example.com"))
+    session.close()
+    assert "milk" in notes("add", "milk")
+    nowhere = "http://127.0.0.1:1"
+    offline = notes("add", "oat", "milk", server=nowhere)
+    assert "offline: 1 notes wait" in offline and "… oat milk" in offline
+    assert "not sent yet" in notes("sign-out", server=nowhere)
+    listed = notes("list")
+    assert (
+        sorted(line.split(maxsplit=1)[1] for line in listed.splitlines()) == ["milk", "oat milk"] and "…" not in listed
+    )
+    assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
+    notes("sign-out")
+    assert list(tmp_path.glob("*")) == []
+
+
+def test_the_wheel_works_by_itself(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(PACKAGE.parent, source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source], check=True, timeout=120
+    )
+    (wheel,) = tmp_path.glob("satchel_client-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "there", wheel], check=True, timeout=120)
+    assert (tmp_path / "there" / "satchel_client" / "py.typed").exists()
+    smoke = "import satchel_client as s; print(s.merge_fields({'a': 1}, {'a': 2}, {'a': 1, 'b': 3}), s.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "there")}
+    said = subprocess.run([sys.executable, "-c", smoke], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("{'a': 2, 'b': 3} ") and str(tmp_path) in said.stdout
+
+
+async def test_the_server_s_side(satchel: Served) -> None:
+    with Server(satchel.url, satchel.admin) as server:
+        email = f"{uuid4().hex}@example.com"
+        user = server.create_user(email=email, name="Ann")
+        found = server.find_user(email)
+        assert found is not None and found["id"] == user["id"]
+        assert server.update_user(user["id"], {"name": "Ann B."})["name"] == "Ann B."
+        assert server.put(user["id"], APP, "n1", {"a": 1})["version"] == 1
+        assert server.put(user["id"], APP, "n1", {"a": 2}, version=1)["version"] == 2
+        with pytest.raises(PreconditionFailed) as late:
+            server.put(user["id"], APP, "n1", {"a": 3}, version=1)
+        assert late.value.current["value"] == {"a": 2}
+        results = server.batch(user["id"], APP, [{"dataKey": "n2", "value": None}, {"dataKey": "n3", "value": 3}])
+        assert [result["status"] for result in results] == ["stored", "stored"]
+        assert {item["dataKey"]: item["value"] for item in server.values(user["id"], APP)} == {
+            "n1": {"a": 2},
+            "n2": None,
+            "n3": 3,
+        }
+        assert server.get(user["id"], APP, "n2") is None
+        assert server.get(user["id"], APP, "n4", default="none") == "none"
+        server.delete(user["id"], APP, "n3")
+        with pytest.raises(NotFound):
+            server.get(user["id"], APP, "n3")
+        told = {change["dataKey"] for changes, _ in server.changes(user["id"], APP) for change in changes}
+        assert told == {"n1", "n2"}
+        assert server.delete_user(user["id"])["deleted"]["appdata"] == 3
+        with pytest.raises(NotFound):
+            server.get(user["id"], APP, "n1", default="none")
+    async with AsyncServer(satchel.url, satchel.admin) as other:
+        user = await other.create_user(name="Bob")
+        await other.put(user["id"], APP, "n1", [1], version=0)
+        assert [item["dataKey"] async for item in other.values(user["id"], APP)] == ["n1"]
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "a b", "ä", "x" * 257, "a/b"])
+async def test_a_key_that_no_server_takes_is_refused_at_once(satchel: Served, tmp_path: Path, key: str) -> None:
+    device = Device(satchel, None)
+    device.session.begin({"accessToken": "x", "userId": "0" * 24})
+    device.network.is_offline = True
+    device.open()
+    with pytest.raises(Unstorable):
+        device.store.put(key, 1)
+    with pytest.raises(Unstorable):
+        device.store.put("k", float("nan"))
+    with pytest.raises(Unstorable):
+        device.store.put("k", "x" * (512 * 1024))
+    assert device.store.pending == 0
+    await device.close()
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "theirs", "merged"),
+    [
+        ({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}),
+        ({"a": 1}, {"a": 2}, {"a": 3}, {"a": 3}),
+        ({"a": 1}, MISSING, {"a": 2}, {"a": 2}),
+        ({"a": 1}, {"a": 2}, MISSING, {"a": 2}),
+        ({"a": 1}, MISSING, {"a": 1}, MISSING),
+        ({"a": 1}, {}, {"a": 1, "b": 1}, {"b": 1}),
+        ({"a": {"x": 1, "y": 1}}, {"a": {"x": 2, "y": 1}}, {"a": {"x": 1, "y": 2}}, {"a": {"x": 2, "y": 2}}),
+        (MISSING, {"a": 1}, {"b": 1}, {"b": 1, "a": 1}),
+        ([1], [1, 2], [1, 3], [1, 3]),
+        (True, 1, True, 1),
+    ],
+)
+def test_the_merge_by_field(base: Any, mine: Any, theirs: Any, merged: Any) -> None:
+    assert merge_fields(base, mine, theirs) == merged

@@ -1,0 +1,271 @@
+"""The TypeScript client: every scenario in Node and in chromium, the to-do app, its types, size and package."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from scripts.openapi import document
+from tests.clients.desk import APP, code_for, desk, register
+from tests.serving import ROOT, Served, served
+
+PACKAGE = ROOT / "clients" / "typescript"
+TOOLS = PACKAGE / "node_modules" / ".bin"
+TODO = ROOT / "clients" / "examples" / "todo"
+SCENARIOS: list[dict[str, Any]] = json.loads((ROOT / "clients" / "scenarios.json").read_text())
+NAMES = [scenario["name"] for scenario in SCENARIOS]
+MOST_BYTES = 20 * 1024
+MOST_LINES = 100
+_SECONDS = 300
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on PATH (make test installs it)"),
+]
+in_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH (make test does)")
+
+
+def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str:
+    """What a command says; it must succeed."""
+    made = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert made.returncode == 0, (made.stdout + made.stderr)[-4000:]
+    return made.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The types, made of this tree's document: they are not kept, so they are never those of another one."""
+    source, target = tmp_path_factory.mktemp("document") / "openapi.json", PACKAGE / "src" / "schema.d.ts"
+    source.write_text(document())
+    run(TOOLS / "openapi-typescript", source, "-o", target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(mongodb_uri, tmp_path_factory.mktemp("typescript client"), cors_origins='["*"]') as found:
+        register(found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def at_desk(satchel: Served) -> Iterator[str]:
+    with desk(satchel) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The to-do app with the client's bundle, and the scenarios' page."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(TODO, folder, dirs_exist_ok=True)
+    bundled("src/index.ts", folder / "satchel-client.min.js", "--minify")
+    bundled("test/browser.ts", folder / "scenarios.js")
+    (folder / "scenarios.html").write_text('<!doctype html><script type="module" src="scenarios.js"></script>')
+    with served_site(folder) as url:
+        yield url
+
+
+def bundled(source: str, target: Path, *options: str) -> Path:
+    run(TOOLS / "esbuild", source, "--bundle", "--format=esm", "--target=es2022", f"--outfile={target}", *options)
+    return target
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+class served_site:  # noqa: N801  # used as a function
+    """A folder's files, as a page's origin."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://localhost:{self.server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def outcomes(satchel: Served, at_desk: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+    """What failed in each scenario in Node, by its name; None where it held."""
+    script = bundled("test/node.ts", tmp_path_factory.mktemp("node") / "node.mjs", "--platform=node")
+    world = {"SATCHEL_URL": satchel.url, "SATCHEL_APP": APP, "DESK_URL": at_desk}
+    said = run("node", script, SCENARIOS=str(ROOT / "clients" / "scenarios.json"), **world)
+    return {told["name"]: told["failed"] for told in map(json.loads, said.splitlines())}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_in_node(outcomes: dict[str, str | None], name: str) -> None:
+    assert outcomes[name] is None
+
+
+@pytest.fixture(scope="module")
+def scenarios_page(browser: Browser, site: str) -> Iterator[Page]:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{site}/scenarios.html")
+        page.wait_for_function("window.runScenario")
+        yield page
+
+
+@in_chromium
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
+def test_a_scenario_in_chromium(scenarios_page: Page, satchel: Served, at_desk: str, scenario: dict[str, Any]) -> None:
+    world = [scenario, satchel.url, APP, at_desk]
+    assert scenarios_page.evaluate("(world) => window.runScenario(...world)", world) is None
+
+
+class Person:
+    """Somebody with the to-do app."""
+
+    def __init__(self, context: BrowserContext, satchel: Served, site: str, email: str) -> None:
+        self.context, self.satchel, self.email = context, satchel, email
+        self.url = f"{site}/index.html?server={satchel.url}"
+
+    def open(self) -> Page:
+        page = self.context.new_page()
+        page.goto(self.url)
+        return page
+
+    def sign_in(self, page: Page) -> None:
+        page.fill("#email", self.email)
+        page.click("#sign-in button")
+        expect(page.locator("#verify")).to_be_visible()
+        page.fill("#code", code_for(self.satchel, self.email))
+        page.click("#verify button")
+        expect(page.locator("#add")).to_be_visible()
+
+
+def add(page: Page, title: str) -> None:
+    page.fill("#title", title)
+    page.click("#add button")
+    expect(titles(page).last).to_have_value(title)
+
+
+def titles(page: Page) -> Any:
+    return page.locator("#todos input[type=text]")
+
+
+def live(page: Page) -> None:
+    expect(page.locator("#status")).to_have_text("live", timeout=15_000)
+
+
+@in_chromium
+def test_the_to_do_app_in_two_windows_offline_and_killed(browser: Browser, satchel: Served, site: str) -> None:
+    with browser.new_context() as one, browser.new_context() as two:
+        ann = Person(one, satchel, site, "ann.todo@example.com")
+        first, second = ann.open(), ann.open()
+        ann.sign_in(first)
+        expect(second.locator("#add")).to_be_visible()  # the other tab is signed in with it
+        live(first)
+        add(first, "milk")
+        expect(titles(second)).to_have_value("milk")
+
+        other = Person(two, satchel, site, ann.email).open()
+        other.evaluate(
+            "(pair) => localStorage.setItem(...pair)",
+            [f"satchel:{satchel.url}:tokens", first.evaluate(f"localStorage.getItem('satchel:{satchel.url}:tokens')")],
+        )
+        other.reload()
+        live(other)
+        expect(titles(other)).to_have_value("milk")
+        titles(other).fill("oat milk")
+        titles(other).blur()
+        expect(titles(first)).to_have_value("oat milk")
+
+        first.wait_for_function("navigator.serviceWorker.controller !== null")
+        one.set_offline(True)
+        first.locator("#todos input[type=checkbox]").check()
+        expect(first.locator("#todos li.pending")).to_have_count(1)  # it is kept, and waits
+        titles(other).fill("soy milk")
+        titles(other).blur()
+        first.reload()  # without a network: the page from its worker, the data from its cache
+        expect(first.locator("#todos input[type=checkbox]")).to_be_checked()
+        add(first, "bread")
+        expect(first.locator("#todos li.pending")).to_have_count(2)
+        second.close()
+        first.close()  # in the middle of its outbox
+        one.set_offline(False)
+        first = ann.open()
+        live(first)
+        for page in (first, other):
+            expect(titles(page)).to_have_count(2)
+            assert [titles(page).nth(place).input_value() for place in (0, 1)] == ["soy milk", "bread"]
+            expect(page.locator("#todos input[type=checkbox]").first).to_be_checked()
+
+        first.click("#sign-out")
+        expect(first.locator("#sign-in")).to_be_visible()
+        names = first.evaluate("indexedDB.databases().then((all) => all.map(({ name }) => name))")
+        assert [name for name in names if "todo" in name] == []
+
+
+def test_the_to_do_app_is_short() -> None:
+    script = (TODO / "index.html").read_text().partition('<script type="module">')[2].partition("</script>")[0]
+    assert 0 < len([line for line in script.splitlines() if line.strip()]) < MOST_LINES
+
+
+def test_it_compiles_strictly_with_the_types_of_this_tree(schema: Path) -> None:
+    assert "/v1/users/{userId}/apps/{appId}/batch" in schema.read_text()
+    run(TOOLS / "tsc", "-p", "test")
+
+
+def test_the_bundle_is_small(tmp_path: Path) -> None:
+    size = len(gzip.compress(bundled("src/index.ts", tmp_path / "client.js", "--minify").read_bytes()))
+    assert size < MOST_BYTES
+
+
+def test_the_package_works_in_an_empty_project(tmp_path: Path) -> None:
+    """Packed as it would be published, unpacked as npm does, beside what it depends on."""
+    package = tmp_path / "package"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    (package / "node_modules").symlink_to(PACKAGE / "node_modules")
+    run("npm", "run", "--silent", "build", folder=package)
+    packed = run("npm", "pack", "--silent", "--ignore-scripts", folder=package).strip()
+    project = tmp_path / "project" / "node_modules"
+    project.mkdir(parents=True)
+    with tarfile.open(package / packed) as archive:
+        archive.extractall(project, filter="data")
+    (project / "package").rename(project / "satchel-client")
+    for name in json.loads((PACKAGE / "package.json").read_text())["dependencies"]:
+        (project / name).symlink_to(PACKAGE / "node_modules" / name)
+    told = json.loads(run("npm", "pack", "--dry-run", "--json", "--ignore-scripts", folder=package))
+    assert {"dist/index.js", "dist/index.d.ts", "dist/schema.d.ts", "README.md", "CHANGELOG.md"} <= {
+        file["path"] for file in told[0]["files"]
+    }
+    (project.parent / "smoke.mjs").write_text(
+        'import { mergeFields, Session } from "satchel-client";\n'
+        'console.log(JSON.stringify(mergeFields({ a: 1 }, { a: 2 }, { a: 1, b: 3 })), new Session("http://x/").url);\n'
+    )
+    assert run("node", "smoke.mjs", folder=project.parent) == '{"a":2,"b":3} http://x\n'
