@@ -112,6 +112,7 @@ class AppData(OwnedByUser):
         *,
         prefix: str = "",
         after: str | None = None,
+        keys: Sequence[str] | None = None,
         limit: int = 200,
         fields: Sequence[str] | None = None,
         share: int | None = None,
@@ -123,14 +124,14 @@ class AppData(OwnedByUser):
             app_id: which app's.
             prefix: only keys that start so.
             after: only keys after this one.
+            keys: only these keys.
             limit: how many at most.
             fields: names of the envelope to give, besides `dataKey` and `version`; None for all.
             share: leave out the values with more bytes of JSON than this, and tell of each row its `bytes` (0 where the
                 value is not asked for) and whether it is `whole`.
         """
         span: Raw = {"$gte": prefix, "$lt": prefix + "\x7f"}
-        if after is not None:
-            span["$gt"] = after
+        span |= ({} if after is None else {"$gt": after}) | ({} if keys is None else {"$in": list(keys)})
         query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **unexpired(now())}
         wanted = _ENVELOPE if fields is None else _projection(fields)
         if share is not None:
@@ -160,7 +161,7 @@ class AppData(OwnedByUser):
             limit: how many at most.
             most_bytes: of JSON of all values together; the first value comes in any case.
             fields: as of `find_by_user_and_app`.
-            options: its `prefix` and `after`.
+            options: its `prefix`, `after` and `keys`.
         """
         share = most_bytes // (limit + 1)
         found = await cls.find_by_user_and_app(user_id, app_id, limit=limit + 1, share=share, fields=fields, **options)

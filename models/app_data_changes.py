@@ -116,6 +116,13 @@ async def find_values(ids: Collection[ObjectId], at: ClusterTime | None) -> dict
     return {row["_id"]: row for row in found.rows}
 
 
+async def count_live(source: Source, keys: Collection[str] | None = None) -> int:
+    """How many values live; of these keys, where some are named."""
+    span = source.keys() | ({} if keys is None else {"$in": list(keys)})
+    where = source.where() | {"dataKey": span, "deleted": False, **unexpired(now())}
+    return await AppData.raw().count_documents(where)
+
+
 def _with_values(whole: Raw) -> Raw:
     value = {"$cond": [whole, "$value", "$$REMOVE"]}
     return dict.fromkeys(_FIELDS, 1) | {"escaped": 1, "value": value, "whole": whole}

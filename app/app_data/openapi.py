@@ -40,6 +40,7 @@ _PAGE: Final = component(
         "properties": {
             "items": {"type": "array", "items": _LISTED},
             "nextCursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "count": {"type": "integer", "description": "With `count=true`: how many there are on all pages."},
         },
     },
 )
@@ -54,15 +55,17 @@ _ANY: Final[dict[str, Any]] = {"description": "Any JSON value."}
 NAME: Final[dict[str, Any]] = {"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_LENGTH}
 
 LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
+    304: {"description": "The client has this page"},
     200: {
         "description": "One page",
+        "headers": ETAG,
         "content": {
             "application/json": {
                 "schema": _PAGE,
                 "example": {"items": [{**_EXAMPLE, "value": _VALUE_EXAMPLE}], "nextCursor": "WyJzZXR0aW5ncyJd"},
             }
         },
-    }
+    },
 }
 
 ENVELOPE: Final = {

@@ -18,7 +18,7 @@ from app.relations.leases import Lease, leases
 from app.users.views import expand_user
 from app.web.body import dump_json
 from app.web.cursors import decode_cursor, encode_cursor
-from app.web.etags import etag, tag_of
+from app.web.etags import etag, list_etag, tag_of
 from app.web.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.web.idempotency import Claim, Repeated, check_repeat, claim_of
 from app.web.openapi.answers import Expand, problems
@@ -26,12 +26,14 @@ from app.web.paging import Cursor, Limit
 from app.web.patches import patch_kind
 from app.web.preconditions import holds, http_date, known_as, precondition
 from app.web.routing import Router
-from models.app import AppId
+from models.app import NAME_RULE, AppId, is_name
 from models.app_data import AppData, Written
+from models.app_data_changes import Source, count_live
 from models.user import User
 
 VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
 _WRITES: Final = ("ttl", "activity")
+_MOST_KEYS: Final = 200
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _FIELDS: Final = frozenset({"dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt"})
 
@@ -142,6 +144,10 @@ def hot_endpoints() -> list[HotEndpoint]:
 
 
 Prefix = Annotated[str, Query(max_length=256, description="Only keys that start so.")]
+Keys = Annotated[
+    str | None, Query(max_length=52_000, description="Only these keys, up to 200 with commas between them.")
+]
+Count = Annotated[bool, Query(description="Tell how many there are on all pages.")]
 Fields = Annotated[
     str | None, Query(max_length=256, description="Comma-separated names of the envelope to give; all if absent.")
 ]
@@ -164,31 +170,60 @@ async def list_app_data(
     limit: Limit = 50,
     cursor: Cursor = None,
     expand: Expand = None,
+    keys: Keys = None,
+    count: Count = False,
 ) -> Response:
     """The live values of an app in the order of their keys, each in its envelope.
 
-    A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it is null.
+    A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it is null. Its ETag is
+    another as soon as anything on it has changed; with `expand` it has none.
     """
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id, app_id=appId)
     if expand:
         authorize(caller, "users:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
-    after = decode_cursor(cursor, str)
+    after, named = decode_cursor(cursor, str), _named(keys)
     items, last = await AppData.page_by_user_and_app(
         user_id,
         appId,
         prefix=prefix,
         after=after[0] if after else None,
+        keys=named,
         limit=limit,
         most_bytes=_PAGE_BYTES,
         fields=_wanted(fields),
     )
-    following = None if last is None else encode_cursor(last)
+    body: dict[str, Any] = {"items": items, "nextCursor": None if last is None else encode_cursor(last)}
+    if count:
+        body["count"] = await count_live(Source(user_id, appId, prefix), named)
     if expand:
         user = await expand_user(user_id)
-        items = [{**row, "user": user} for row in items]
-    return Response(dump_json({"items": items, "nextCursor": following}), media_type="application/json")
+        body["items"] = [{**row, "user": user} for row in items]
+    return _listed(request, body, has_tag=not expand)
+
+
+def _listed(request: Request, body: dict[str, Any], *, has_tag: bool) -> Response:
+    """A page with its ETag, or 304 where the client has it."""
+    if not has_tag:
+        return Response(dump_json(body), media_type="application/json")
+    versions = [(row["dataKey"], row["version"]) for row in body["items"]]
+    told = [request.url.path, request.url.query, versions, body["nextCursor"], body.get("count")]
+    tag = list_etag(max((version for _, version in versions), default=0), dump_json(told))
+    if known := known_as(request.headers.get("if-none-match"), tag):
+        return Response(status_code=304, headers={"ETag": known})
+    return Response(dump_json(body), media_type="application/json", headers={"ETag": tag})
+
+
+def _named(keys: str | None) -> list[str] | None:
+    if keys is None:
+        return None
+    names = list(dict.fromkeys(keys.split(",")))
+    if len(names) > _MOST_KEYS:
+        raise Invalid.field("?keys", "too_many", f"name at most {_MOST_KEYS} keys")
+    if not all(map(is_name, names)):
+        raise Invalid.field("?keys", "malformed", f"a key has {NAME_RULE}")
+    return names
 
 
 def _wanted(fields: str | None) -> list[str] | None:

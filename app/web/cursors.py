@@ -19,7 +19,7 @@ from app.errors import Invalid
 from app.web.body import dump_json
 from models.base import parse_id
 
-SHOWS_ONLY: Final = frozenset({"cursor", "limit", "expand", "fields", "payload"})
+SHOWS_ONLY: Final = frozenset({"cursor", "limit", "expand", "fields", "payload", "count"})
 """Parameters that say how much of a list is shown, not which list it is."""
 _DIGEST: Final = 12
 _bound: ContextVar[str] = ContextVar("cursor")

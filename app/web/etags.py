@@ -28,6 +28,16 @@ def sealed(content: bytes, size: int) -> bytes:
     return blake2b(content, digest_size=size, key=_epoch["name"]).digest()
 
 
+def list_etag(version: int, content: bytes) -> str:
+    """The entity tag of a page of a list.
+
+    Args:
+        version: the largest on the page, which a reader may recognise.
+        content: what tells the page from every other, and from itself when anything on it has changed.
+    """
+    return f'"{version}.{urlsafe_b64encode(sealed(content, _BYTES)).decode()}"'
+
+
 @lru_cache(maxsize=16384)
 def tag_of(key: Hashable, kind: str = "") -> str:
     """The tag of a document, without its version.
