@@ -17,10 +17,12 @@ Schema = dict[str, Any]
 SCHEMAS: dict[str, Schema] = DOCUMENT["components"]["schemas"]
 PATCHED = [name for name in OPERATIONS if name.startswith("PATCH ")]
 BATCH = "POST /v1/users/{userId}/apps/{appId}/batch"
+UNGUARDED = {BATCH, "GET /v1/users/{userId}/apps/{appId}/data"}
+"""A batch tells of each write; a list has an ETag, and no other precondition."""
 GUARDED = [
     name
     for name, operation in OPERATIONS.items()
-    if operation["responses"].keys() & {"304", "412"} and name != BATCH  # which tells of each write
+    if operation["responses"].keys() & {"304", "412"} and name not in UNGUARDED
 ]
 OPERATIONS_OF_PATCHES = {
     "add": {"op", "path", "value"},
@@ -32,6 +34,7 @@ OPERATIONS_OF_PATCHES = {
     "increment": {"op", "path", "value"},
 }
 LEFT_OUT = {
+    "AppDataPage": {"count"},
     "AppDataEnvelope": {"value", "expiresAt"},
     "AppDataVersion": {"value"},
     "AppDataItem": {"value", "createdAt", "updatedAt", "expiresAt", "user"},
