@@ -8,6 +8,7 @@ from models import (
     Activity,
     Analytics,
     ApiKey,
+    App,
     AppData,
     ArchivedDay,
     AuditEvent,
@@ -123,6 +124,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"partialFilterExpression": {"sessionId": {"$gt": ""}}},
         ),
     ],
+    App: [Index({"queriesChangedAt": 1}, "App.find_changed_queries", SPARSE)],
     Analytics: [
         Index(
             {"appId": 1, "messageId": 1},

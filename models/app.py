@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Collection
-from typing import Annotated, Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field
 
-from models.base import Fields, Stored
+from models.base import Fields, Raw, Stored, Timestamp
 
 NAME_PATTERN: Final = r"^(?:\.{0,2}[A-Za-z0-9_~:-]|\.{3})[A-Za-z0-9._~:-]{0,255}$"
 """Neither `.` nor `..`, which URL parsers take out of a path (RFC 3986, section 5.2.4), so no browser reaches them."""
@@ -16,6 +17,7 @@ AppId = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH, descr
 DataKey = Annotated[
     str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH, description="Key of a value among an app's data.")
 ]
+QueryName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 KeyPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~:-]{0,255}(?:\*|[A-Za-z0-9._~:-])$")]
 """A key, or the beginning of keys and `*`."""
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -34,6 +36,29 @@ class Quota(Fields):
 
     bytes: Annotated[_Bound | None, Field(description="Of the JSON of all live values together.")] = None
     keys: Annotated[_Bound | None, Field(description="Live values.")] = None
+
+
+class QueryKey(Fields):
+    """What a query sorts by."""
+
+    pointer: Annotated[
+        str,
+        Field(
+            pattern=r"^(?:/(?:[^~/]|~[01])*)*$",
+            max_length=256,
+            description="JSON Pointer into the value; the empty one names the value itself.",
+        ),
+    ]
+    order: Literal["asc", "desc"] = "asc"
+
+
+class DeclaredQuery(Fields):
+    """A query that is answered from an index: the values whose keys start alike, sorted by what pointers name."""
+
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._~:-]{0,256}$", description="Of the keys; all if left out.")] = (
+        ""
+    )
+    by: Annotated[list[QueryKey], Field(min_length=1, max_length=4, description="The first goes before the next.")]
 
 
 class AppContent(Fields):
@@ -89,12 +114,29 @@ class AppContent(Fields):
             description="How long it is known that a value was deleted: a client that was away for longer lists anew.",
         ),
     ] = 30
+    queries: Annotated[
+        dict[QueryName, DeclaredQuery],
+        Field(
+            max_length=8,
+            description="Queries by name, for `GET ../data?query=`. A new one is built within a minute or, where much "
+            "is stored, more; until then it is 409 `index_building`.",
+        ),
+    ] = Field(default_factory=dict)
 
 
 class App(AppContent, Stored):
     """A registered client app; `_id` is the app id that its data carries."""
 
     id: AppId = Field(alias="_id")  # type: ignore[assignment]
+    queries_ready: Annotated[list[str], Field(description="Ids of the definitions of queries that are built.")] = Field(
+        default_factory=list
+    )
+    queries_changed_at: Annotated[
+        Timestamp | None, Field(description="When settings with queries were put; gone when nothing is to be built.")
+    ] = None
+    queries_again: Annotated[
+        bool, Field(description="Whether rows are to be looked at once more, for writes that took very long.")
+    ] = False
 
     class Settings:
         name = "apps"
@@ -110,3 +152,17 @@ class App(AppContent, Stored):
         """How many days these apps keep tombstones, by app id; those with no setting of their own are left out."""
         rows = cls.raw().find({"_id": {"$in": list(app_ids)}}, {"tombstoneDays": 1})
         return {row["_id"]: row["tombstoneDays"] async for row in rows if "tombstoneDays" in row}
+
+    @classmethod
+    async def find_changed_queries(cls, limit: int) -> list[Self]:
+        """The apps whose queries are to be built, or to be looked at once more, those that wait longest first."""
+        where = {"queriesChangedAt": {"$gt": datetime.fromtimestamp(0, UTC)}}
+        rows = await cls.raw().find(where).sort("queriesChangedAt", 1).limit(limit).to_list()
+        return [cls.from_stored(row) for row in rows]
+
+    async def note_queries(self, ready: Collection[str], *, again: bool) -> None:
+        """Note which queries are built, unless the settings were put anew meanwhile; `again` leaves it to be done."""
+        fields: Raw = {"queriesReady": list(ready), "queriesAgain": again}
+        gone = {} if again else {"$unset": {"queriesChangedAt": ""}}
+        where = {"_id": self.id, "version": self.version, "queriesChangedAt": self.queries_changed_at}
+        await self.raw().update_one(where, {"$set": fields, **gone})

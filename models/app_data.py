@@ -13,9 +13,11 @@ from pymongo.errors import DuplicateKeyError, WriteError
 
 from models import aside
 from models.app import App, AppId, DataKey
+from models.app_data_rows import ENVELOPE, chosen, enveloped, wanted_fields
 from models.app_data_updates import (
     NEVER,
     Expiry,
+    QueryKeys,
     first_try,
     key_of,
     matching,
@@ -29,8 +31,6 @@ from models.precondition import Expected
 from models.values import Json, unescape_refs
 
 _BEFORE: Final = {"version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1, "bytes": 1}
-_SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
-_ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
 _VALUE: Final = {"value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
 _RACES: Final = 5
 _EXPIRY_AGAIN: Final = timedelta(hours=1)
@@ -69,6 +69,9 @@ class AppData(OwnedByUser):
     set_aside_until: Annotated[
         Timestamp | None, Field(description="The expiry of this value failed: when it is tried again.")
     ] = None
+    query_keys: Annotated[
+        dict[str, str] | None, Field(description="By which the app's declared queries sort the value.")
+    ] = None
     history: Annotated[
         list[Raw] | None, Field(description="Former versions where the app keeps them, the newest last.")
     ] = None
@@ -94,9 +97,9 @@ class AppData(OwnedByUser):
     @classmethod
     async def find_envelope(cls, user_id: ObjectId, app_id: str, data_key: str, *, with_id: bool = False) -> Raw | None:
         """The live value in its envelope (`dataKey, value, version, createdAt, updatedAt, expiresAt?`), or None."""
-        wanted = _ENVELOPE | {"_id": int(with_id)}
+        wanted = ENVELOPE | {"_id": int(with_id)}
         row = _live(await cls.raw().find_one(key_of(user_id, app_id, data_key), wanted))
-        return None if row is None else _enveloped(row)
+        return None if row is None else enveloped(row)
 
     @classmethod
     async def find_id(cls, user_id: ObjectId, app_id: str, data_key: str) -> ObjectId | None:
@@ -133,11 +136,8 @@ class AppData(OwnedByUser):
         span: Raw = {"$gte": prefix, "$lt": prefix + "\x7f"}
         span |= ({} if after is None else {"$gt": after}) | ({} if keys is None else {"$in": list(keys)})
         query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **unexpired(now())}
-        wanted = _ENVELOPE if fields is None else _projection(fields)
-        if share is not None:
-            wanted = _shared(wanted, share)
-        cursor = cls.raw().find(query, wanted).sort("dataKey", 1).limit(limit)
-        return [_enveloped(row) async for row in cursor]
+        cursor = cls.raw().find(query, wanted_fields(fields, share)).sort("dataKey", 1).limit(limit)
+        return [enveloped(row) async for row in cursor]
 
     @classmethod
     async def page_by_user_and_app(
@@ -165,6 +165,20 @@ class AppData(OwnedByUser):
         """
         share = most_bytes // (limit + 1)
         found = await cls.find_by_user_and_app(user_id, app_id, limit=limit + 1, share=share, fields=fields, **options)
+        return await cls.fitted(found, user_id, app_id, limit=limit, most_bytes=most_bytes, fields=fields)
+
+    @classmethod
+    async def fitted(
+        cls,
+        found: Sequence[Raw],
+        user_id: ObjectId,
+        app_id: str,
+        *,
+        limit: int,
+        most_bytes: int,
+        fields: Sequence[str] | None,
+    ) -> tuple[list[Raw], str | None]:
+        """The page that `limit` and `most_bytes` leave of rows, which were found with one more; as above."""
         page: list[Raw] = []
         room, last = most_bytes, None
         for row in found[:limit]:
@@ -174,7 +188,7 @@ class AppData(OwnedByUser):
             last = row["dataKey"]
             current = row if whole else await cls.find_envelope(user_id, app_id, last)
             if current is not None:  # else it is gone meanwhile
-                page.append(current if whole or fields is None else _chosen(current, fields))
+                page.append(current if whole or fields is None else chosen(current, fields))
                 room -= size
         return page, last if len(found) > limit else None
 
@@ -191,6 +205,7 @@ class AppData(OwnedByUser):
         expected: Expected | None = None,
         expires_at: datetime | Expiry | None = None,
         history: int = 0,
+        query_keys: QueryKeys = None,
         before: Callable[[], Awaitable[int]] | None = None,
         session: Session = None,
     ) -> Written:
@@ -206,6 +221,7 @@ class AppData(OwnedByUser):
             expected: the precondition; None to write whatever is there.
             expires_at: when the value ends; None for never; `Expiry.KEEP` for as before.
             history: how many former versions the app keeps.
+            query_keys: what the row keeps for the app's queries.
             before: awaited right before each attempt is sent: the lease on the user, which gives the floor of versions.
             session: of a transaction that the write belongs to.
 
@@ -219,9 +235,9 @@ class AppData(OwnedByUser):
         for attempt in range(_RACES):
             floor = 0 if before is None else await before()
             if attempt == 0:
-                query, update = first_try(key, expected, sets, fresh, history, floor, alone=session is None)
+                query, update = first_try(key, expected, sets, fresh, history, floor, query_keys, alone=session is None)
             else:  # there is a tombstone, or what another created
-                query, update = key, put_update(*sets, fresh, history, floor)
+                query, update = key, put_update(*sets, fresh, history, floor, query_keys)
             try:
                 row = await cls.raw().find_one_and_update(
                     query, update, _BEFORE, upsert=upsert, return_document=ReturnDocument.BEFORE, session=session
@@ -373,27 +389,3 @@ def _live(row: Raw | None) -> Raw | None:
     if row["escaped"]:
         row |= {"value": unescape_refs(row["value"]), "escaped": False}
     return row
-
-
-def _enveloped(row: Raw) -> Raw:
-    if row.pop("escaped", False) and "value" in row:
-        row["value"] = unescape_refs(row["value"])
-    row.pop("deleted", None)
-    return row
-
-
-def _projection(fields: Sequence[str]) -> Raw:
-    wanted = {"_id": 0, "dataKey": 1, "version": 1, **dict.fromkeys(fields, 1)}
-    return wanted | {"escaped": 1} if "value" in fields else wanted
-
-
-def _shared(wanted: Raw, share: int) -> Raw:
-    """A projection that leaves values of more than `share` bytes out, and says so."""
-    if "value" not in wanted:
-        return wanted | {"bytes": {"$literal": 0}, "whole": {"$literal": True}}
-    whole = {"$lte": ["$bytes", share]}
-    return wanted | {"value": {"$cond": [whole, "$value", "$$REMOVE"]}, "bytes": 1, "whole": whole}
-
-
-def _chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
-    return {name: value for name, value in envelope.items() if name in {"dataKey", "version", *fields}}

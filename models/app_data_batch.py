@@ -15,6 +15,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from models.app_data import AppData
+from models.app_data_queries import Query, query_keys
 from models.app_data_updates import Expiry, put_update, tombstone_update, unexpired, upsert_update
 from models.base import Raw, Session, now
 from models.values import Json, unescape_refs
@@ -28,12 +29,13 @@ _ENVELOPE: Final = ("dataKey", "version", "createdAt", "updatedAt", "expiresAt",
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose values they are, of which app, who writes them, and how many former versions the app keeps."""
+    """Whose values they are, of which app, who writes them, how many former versions the app keeps, and its queries."""
 
     user_id: ObjectId
     app_id: str
     by: str
     history: int = 0
+    queries: tuple[Query, ...] = ()
 
     def among(self, keys: Collection[str]) -> Raw:
         """The filter of these keys' rows."""
@@ -94,9 +96,10 @@ class Pinned:
         if self.deletes:
             return self._marked(self._tombstone(place.by, history))
         sets = (self.value, self.size, place.by, self.expires_at, self.moment)
+        keys = query_keys(place.queries, place.user_id, self.data_key, self.value)
         if history or not (self.live or self.row is None):
-            return self._marked(put_update(*sets, ObjectId(), history))
-        update = upsert_update(*sets, ObjectId())
+            return self._marked(put_update(*sets, ObjectId(), history, query_keys=keys))
+        update = upsert_update(*sets, ObjectId(), keys)
         update["$setOnInsert"]["deleted"] = False
         if self.mutation_id is not None:
             update["$set"]["mutations"] = self._mutations()

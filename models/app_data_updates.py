@@ -93,10 +93,20 @@ _FIT: Final = {
 
 Sets = tuple[Json, int, str, datetime | Expiry | None, datetime]
 """What a write sets: value, size, by whom, expiry, moment."""
+QueryKeys = Raw | None
+"""What the row keeps for the app's declared queries (`models.app_data_queries.query_keys`)."""
 
 
 def first_try(
-    key: Raw, expected: Expected | None, sets: Sets, fresh: ObjectId, history: int, floor: int, *, alone: bool
+    key: Raw,
+    expected: Expected | None,
+    sets: Sets,
+    fresh: ObjectId,
+    history: int,
+    floor: int,
+    query_keys: QueryKeys = None,
+    *,
+    alone: bool,
 ) -> tuple[Raw, Raw | list[Raw]]:
     """Filter and update of the operation to send first.
 
@@ -111,15 +121,16 @@ def first_try(
         fresh: the `_id` of a new row.
         history: how many former versions the app keeps.
         floor: the version after which a new row begins.
+        query_keys: of the value.
         alone: whether it is in no transaction.
     """
     moment = sets[-1]
     if expected is None and alone and not history and not floor:
-        return key | matching(Expected(), moment), upsert_update(*sets, fresh)
+        return key | matching(Expected(), moment), upsert_update(*sets, fresh, query_keys)
     query = key if expected is None else key | matching(expected, moment)
     if expected is None or expected.absent:
-        return query, put_update(*sets, fresh, history, floor)
-    return query, replace_update(*sets, history)
+        return query, put_update(*sets, fresh, history, floor, query_keys)
+    return query, replace_update(*sets, history, query_keys)
 
 
 def put_update(
@@ -131,6 +142,7 @@ def put_update(
     fresh: ObjectId,
     history: int = 0,
     floor: int = 0,
+    query_keys: QueryKeys = None,
 ) -> list[Raw]:
     """The update that stores a value whatever was there: nothing, a live value, one that is over, a tombstone.
 
@@ -149,6 +161,7 @@ def put_update(
         "changedAt": "$$CLUSTER_TIME",
         "changedBy": {"$literal": by},
         "bytes": size,
+        "queryKeys": {"$literal": query_keys} if query_keys else "$$REMOVE",
     }
     if expires_at is not Expiry.KEEP:
         fields["expiresAt"] = expires_at or "$$REMOVE"
@@ -156,28 +169,47 @@ def put_update(
 
 
 def replace_update(
-    value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime, history: int = 0
+    value: Json,
+    size: int,
+    by: str,
+    expires_at: datetime | Expiry | None,
+    moment: datetime,
+    history: int = 0,
+    query_keys: QueryKeys = None,
 ) -> Raw | list[Raw]:
     """The update that stores a value where a live one is: without history it costs mongod a tenth less than
     `put_update`.
     """
     if history:
-        return put_update(value, size, by, expires_at, moment, ObjectId(), history)
-    return _plain_update(value, size, by, expires_at, moment)
+        return put_update(value, size, by, expires_at, moment, ObjectId(), history, query_keys=query_keys)
+    return _plain_update(value, size, by, expires_at, moment, query_keys)
 
 
 def upsert_update(
-    value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime, fresh: ObjectId
+    value: Json,
+    size: int,
+    by: str,
+    expires_at: datetime | Expiry | None,
+    moment: datetime,
+    fresh: ObjectId,
+    query_keys: QueryKeys = None,
 ) -> Raw:
     """The update that stores a value where a live one is or none ever was, as cheap as `replace_update`.
 
     Its filter names the key and a live value, so that the unique index refuses it where there is another row.
     """
-    update = _plain_update(value, size, by, expires_at, moment)
+    update = _plain_update(value, size, by, expires_at, moment, query_keys)
     return {**update, "$setOnInsert": {"_id": fresh, "createdAt": moment}}
 
 
-def _plain_update(value: Json, size: int, by: str, expires_at: datetime | Expiry | None, moment: datetime) -> Raw:
+def _plain_update(
+    value: Json,
+    size: int,
+    by: str,
+    expires_at: datetime | Expiry | None,
+    moment: datetime,
+    query_keys: QueryKeys,
+) -> Raw:
     escaped = has_refs(value)
     fields: Raw = {
         "value": escape_refs(value) if escaped else value,
@@ -192,6 +224,10 @@ def _plain_update(value: Json, size: int, by: str, expires_at: datetime | Expiry
         "$currentDate": {"changedAt": {"$type": "timestamp"}},
         "$unset": {"history": ""},
     }
+    if query_keys:
+        fields["queryKeys"] = query_keys
+    else:
+        update["$unset"]["queryKeys"] = ""
     if expires_at is None:
         update["$unset"]["expiresAt"] = ""
     elif expires_at is not Expiry.KEEP:
@@ -205,6 +241,7 @@ def tombstone_update(by: str, moment: datetime, history: int = 0) -> list[Raw]:
         "value": "$$REMOVE",
         "expiresAt": "$$REMOVE",
         "setAsideUntil": "$$REMOVE",
+        "queryKeys": "$$REMOVE",
         "escaped": False,
         "deleted": True,
         "version": _BUMP,

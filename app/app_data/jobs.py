@@ -1,18 +1,23 @@
 """What the worker does for app data: expiry, and what is left of large deletions."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from app.app_data.clearing import CLEAR_JOB, go_on
+from app.app_data.query_building import BUILD_JOB, build_due
 from app.jobs import Claim, Handler
 from app.jobs.watching import Watched
 from app.settings import Settings
+from models.app import App
 from models.app_data import AppData
 
 _EXPIRY: Final = "expire-app-data"
 _BATCH: Final = 1000
-PERIODIC: Final = {_EXPIRY: 300.0}
-WOKEN: Final = {_EXPIRY: (Watched(AppData, "expiresAt"),)}
+PERIODIC: Final = {_EXPIRY: 300.0, BUILD_JOB: 300.0}
+WOKEN: Final = {
+    _EXPIRY: (Watched(AppData, "expiresAt"),),
+    BUILD_JOB: (Watched(App, "queriesChangedAt"),),
+}
 PLACES: Final = {CLEAR_JOB: 2}
 
 
@@ -31,4 +36,8 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Go on with a deletion of many values that was too large to be done while its caller waited."""
         await go_on(claim)
 
-    return {_EXPIRY: expire, CLEAR_JOB: clear}
+    async def build(claim: Claim) -> datetime | None:
+        """Give what is stored its place in the queries that apps have declared since."""
+        return await build_due(claim, timedelta(seconds=settings.credential_cache_seconds))
+
+    return {_EXPIRY: expire, CLEAR_JOB: clear, BUILD_JOB: build}

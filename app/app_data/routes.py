@@ -1,11 +1,12 @@
 """Routes of app data. One value is read and written by hot endpoints, lists by a comfortable route."""
 
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
+from app.app_data.queries import find_query, query_page, span_of
 from app.app_data.quotas import quota_headers
 from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late, value_again
 from app.app_data.writes import WriteOptions, preference, write_options
@@ -148,6 +149,26 @@ Keys = Annotated[
     str | None, Query(max_length=52_000, description="Only these keys, up to 200 with commas between them.")
 ]
 Count = Annotated[bool, Query(description="Tell how many there are on all pages.")]
+Asked = Annotated[
+    str | None,
+    Query(max_length=256, description="A query that the app's settings declare: its values in its order."),
+]
+Least = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        max_length=1024,
+        description="Of a query: only values whose first pointer names this or what sorts after it. JSON; what is no "
+        "JSON is a string as it stands.",
+    ),
+]
+Below = Annotated[
+    str | None,
+    Query(alias="to", max_length=1024, description="Of a query: only values whose first pointer names less than this."),
+]
+Order = Annotated[
+    Literal["asc", "desc"] | None, Query(description="Of a query: `desc` turns the declared order round.")
+]
 Fields = Annotated[
     str | None, Query(max_length=256, description="Comma-separated names of the envelope to give; all if absent.")
 ]
@@ -158,7 +179,7 @@ Fields = Annotated[
     access=owner_or("data:read"),
     operation_id="listAppData",
     summary="List an app's data",
-    responses=LIST_RESPONSE | problems(),
+    responses=LIST_RESPONSE | problems(409),
 )
 async def list_app_data(
     userId: str,
@@ -172,8 +193,13 @@ async def list_app_data(
     expand: Expand = None,
     keys: Keys = None,
     count: Count = False,
+    query: Asked = None,
+    least: Least = None,
+    below: Below = None,
+    order: Order = None,
 ) -> Response:
-    """The live values of an app in the order of their keys, each in its envelope.
+    """The live values of an app in the order of their keys, each in its envelope; with `query` those of a declared
+    query in its order, from its index. One that is not built yet is answered 409 `index_building`.
 
     A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it is null. Its ETag is
     another as soon as anything on it has changed; with `expand` it has none.
@@ -183,24 +209,34 @@ async def list_app_data(
     if expand:
         authorize(caller, "users:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
-    after, named = decode_cursor(cursor, str), _named(keys)
-    items, last = await AppData.page_by_user_and_app(
-        user_id,
-        appId,
-        prefix=prefix,
-        after=after[0] if after else None,
-        keys=named,
-        limit=limit,
-        most_bytes=_PAGE_BYTES,
-        fields=_wanted(fields),
-    )
-    body: dict[str, Any] = {"items": items, "nextCursor": None if last is None else encode_cursor(last)}
+    shown: dict[str, Any] = {"limit": limit, "most_bytes": _PAGE_BYTES, "fields": _wanted(fields)}
+    if query is not None:
+        _alone(prefix=prefix, keys=keys, count=count)
+        asked = await find_query(appId, query), span_of(least, below), order == "desc"
+        items, following = await query_page(user_id, appId, *asked, cursor, **shown)
+    elif (least, below, order) == (None, None, None):
+        after, named = decode_cursor(cursor, str), _named(keys)
+        start = after[0] if after else None
+        items, last = await AppData.page_by_user_and_app(
+            user_id, appId, prefix=prefix, after=start, keys=named, **shown
+        )
+        following = None if last is None else encode_cursor(last)
+    else:
+        raise Invalid.field("?query", "missing", "from, to and order are of a query")
+    body: dict[str, Any] = {"items": items, "nextCursor": following}
     if count:
-        body["count"] = await count_live(Source(user_id, appId, prefix), named)
+        body["count"] = await count_live(Source(user_id, appId, prefix), _named(keys))
     if expand:
         user = await expand_user(user_id)
         body["items"] = [{**row, "user": user} for row in items]
     return _listed(request, body, has_tag=not expand)
+
+
+def _alone(**others: object) -> None:
+    """Raises Invalid where a query comes with another way of saying what is listed."""
+    for name, value in others.items():
+        if value:
+            raise Invalid.field(f"?{name}", "conflicting", f"a query goes without {name}")
 
 
 def _listed(request: Request, body: dict[str, Any], *, has_tag: bool) -> Response:

@@ -26,6 +26,7 @@ from app.web.routing import GONE
 from models.activity import Activity, ActivityContent
 from models.app import NAME_RULE, is_name
 from models.app_data import AppData, StaleVersion, Written
+from models.app_data_queries import queries_of, query_keys
 from models.app_data_updates import Expiry
 from models.precondition import Expected
 from models.values import Json
@@ -248,6 +249,8 @@ async def _write(
     if (schemas := schemas_of(options.app)) is not None:
         schemas.check(place.data_key, value)
 
+    keys = query_keys(queries_of(options.app).values(), place.user_id, place.data_key, value)
+
     async def put(session: AsyncClientSession | None = None) -> Written:
         written = await AppData.put(
             *place.key,
@@ -257,6 +260,7 @@ async def _write(
             expected=expected,
             expires_at=expires_at,
             history=options.app.history,
+            query_keys=keys,
             before=place.lease.hold,
             session=session,
         )

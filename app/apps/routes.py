@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Request, Response
 
+from app.apps.queries import STATES_SHOWN, QueryStates, query_states
 from app.apps.registry import app_registry
 from app.apps.schema_check import CHECKED_SHOWN, SchemaCheck, SchemaChecked, check_stored
 from app.apps.settings import find_app, put_app
@@ -66,6 +67,19 @@ async def put(
     response.status_code = 201 if created else 200
     response.headers["ETag"] = etag(view.version, view.id)
     return view
+
+
+@router.get(
+    "/{appId}/queries",
+    access=ADMIN,
+    operation_id="getAppQueries",
+    summary="Get which queries are built",
+    responses=problems() | answers(STATES_SHOWN),
+)
+async def get_queries(appId: AppId, caller: Caller) -> QueryStates:
+    """Which of the queries that the app's settings declare are built, and can be asked."""
+    authorize(caller, "admin", app_id=appId)
+    return await query_states(appId)
 
 
 @router.post(

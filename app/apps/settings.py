@@ -13,6 +13,7 @@ from app.web.etags import tag_of
 from app.web.preconditions import holds, mismatch
 from app.web.read_only import READ_ONLY, refuse_changes, told, writable
 from models.app import App
+from models.app_data_queries import query_ids
 from models.base import Raw, now
 from models.precondition import Expected
 from models.values import escape_row
@@ -52,7 +53,7 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
         return await _create(app_id, content), True
     query: Raw = {"_id": app_id, **(expected.of(tag_of(app_id)).where() if expected else {})}
     row = await App.raw().find_one_and_update(
-        query, _update(content), upsert=expected is None, return_document=ReturnDocument.AFTER, session=joined()
+        query, _update(app_id, content), upsert=expected is None, return_document=ReturnDocument.AFTER, session=joined()
     )
     if row is None:
         raise await _mismatch(app_id, expected)
@@ -73,8 +74,10 @@ async def _check_told(app_id: str, content: AppReplacement, expected: Expected |
 
 
 async def _create(app_id: str, content: AppReplacement) -> AppView:
+    app = App(id=app_id, **content.model_dump(exclude=set(READ_ONLY)))
+    app.queries_changed_at = now() if content.queries else None
     try:
-        app = await App(id=app_id, **content.model_dump(exclude=set(READ_ONLY))).add(joined())
+        await app.add(joined())
     except DuplicateKeyError:
         raise await _mismatch(app_id, Expected(absent=True)) from None
     return AppView.model_validate(app)
@@ -85,14 +88,19 @@ async def _mismatch(app_id: str, expected: Expected | None) -> VersionMismatch:
     return mismatch(expected, view.model_dump(mode="json", by_alias=True) if view else None)
 
 
-def _update(content: AppReplacement) -> dict[str, Any]:
+def _update(app_id: str, content: AppReplacement) -> dict[str, Any]:
     fields = writable(content)
     moment = now()
+    if content.queries:
+        fields["queriesChangedAt"] = moment
+    else:
+        fields |= {"queriesChangedAt": None, "queriesAgain": None}
     gone = {name: "" for name, value in fields.items() if value is None}
     kept = escape_row({name: value for name, value in fields.items() if value is not None})
     update: dict[str, Any] = {
         "$set": {**kept, "updatedAt": moment},
         "$inc": {"version": 1},
+        "$pull": {"queriesReady": {"$nin": query_ids(app_id, content)}},
         "$setOnInsert": {"createdAt": moment},
     }
     return update | ({"$unset": gone} if gone else {})

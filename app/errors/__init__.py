@@ -133,6 +133,12 @@ class CursorExpired(Problem):
     status, code = 410, Code.CURSOR_EXPIRED
 
 
+class IndexBuilding(Problem):
+    """A declared query whose index is not there yet: what was stored before it was declared is being gone through."""
+
+    status, code = 409, Code.INDEX_BUILDING
+
+
 class InFlight(Problem):
     """A request with this Idempotency-Key is being worked on."""
 

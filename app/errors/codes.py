@@ -45,6 +45,7 @@ class Code(StrEnum):
     NOT_ALL_STORED = "not_all_stored"
     CURSOR_EXPIRED = "cursor_expired"
     QUOTA_EXCEEDED = "quota_exceeded"
+    INDEX_BUILDING = "index_building"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {

@@ -29,7 +29,7 @@ READ_BY_JOBS: Final[tuple[type[Stored], ...]] = (
 )
 """The collections of whose rows a loop of the worker makes documents."""
 _BATCH: Final = 1000
-_WITHOUT: Final[dict[type[Stored], Raw]] = {AppData: {"value": 0, "escaped": 0, "history": 0}}
+_WITHOUT: Final[dict[type[Stored], Raw]] = {AppData: {"value": 0, "escaped": 0, "history": 0, "queryKeys": 0}}
 
 Progress = Callable[[str, int], None]
 

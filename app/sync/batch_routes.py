@@ -16,6 +16,7 @@ from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
 from app.web.idempotency import Claim, claim_of
 from models.app import NAME_RULE, is_name
 from models.app_data_batch import Place
+from models.app_data_queries import queries_of
 from models.user import User
 
 BATCH_PATH: Final = "/v1/users/{userId}/apps/{appId}/batch"
@@ -32,7 +33,7 @@ async def _post(request: HotRequest) -> Answer:
     batch = parse_batch(body, require_version=app.require_version)
     wish = preference(request.header(b"prefer"))
     sender = Sender(
-        Place(user_id, app_id, principal.name, app.history),
+        Place(user_id, app_id, principal.name, app.history, tuple(queries_of(app).values())),
         Lease(leases(request.scope), User, user_id),
         may(principal, "data:read", user_id=user_id),
         await _claim(request, body),

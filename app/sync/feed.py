@@ -38,7 +38,14 @@ _PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _RESUMABLE: Final = "ResumableChangeStreamError"
 """What the server writes on errors after which a stream can go on where it was; 286, lost history, is none."""
 _PIPELINE: Final[list[Raw]] = [
-    {"$match": {"operationType": {"$in": ["insert", "update", "replace"]}}},
+    {
+        "$match": {
+            "$or": [
+                {"operationType": {"$in": ["insert", "replace"]}},
+                {"operationType": "update", "updateDescription.updatedFields.changedAt": {"$exists": True}},
+            ]
+        }
+    },
     {"$project": {"clusterTime": 1, "fullDocument.userId": 1, "fullDocument.appId": 1}},
 ]
 """An update tells no more of a document than its `_id` and what was set, so the rest is looked up, within the database:

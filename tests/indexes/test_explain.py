@@ -45,6 +45,7 @@ from tests.filled import NOW, USERS, event, fill
 from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
+from tests.indexes.query_operations import QUERY_OPERATIONS
 from tests.indexes.scan_operations import SCAN_OPERATIONS
 from tests.indexes.sign_in_operations import SIGN_IN_OPERATIONS
 
@@ -193,7 +194,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Migration.find_applied": [Migration.find_applied],
     "Migration.note": [lambda: Migration.note("0001", 1)],
 }
-OPERATIONS |= LINK_OPERATIONS
+OPERATIONS |= LINK_OPERATIONS | QUERY_OPERATIONS
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
 
 

@@ -189,6 +189,7 @@ APP_SHOWN: Final = {
     "history": 0,
     "schemas": {"task:*": {"type": "object", "required": ["title"]}},
     "quota": {"bytes": 10_000_000, "keys": 5000},
+    "queries": {"byDue": {"prefix": "task:", "by": [{"pointer": "/due", "order": "asc"}]}},
     **_DATES,
 }
 JOB_SHOWN: Final = {

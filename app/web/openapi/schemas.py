@@ -40,6 +40,7 @@ def within(node: Any) -> Iterator[Schema]:
     for schema in node.values() if isinstance(node, dict) else node:
         yield schema
         yield from within(schema.get("properties", {}))
+        yield from within(schema.get("patternProperties", {}))
         yield from within(schema.get("$defs", {}))
         yield from within([part for key in _MANY for part in schema.get(key, [])])
         yield from within([schema[key] for key in _ONE if isinstance(schema.get(key), dict)])

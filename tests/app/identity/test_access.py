@@ -130,6 +130,7 @@ MISSING = (
     "data/{dataKey}/history/{version}",
     "data/{dataKey}/restore",
     "apps/{appId}",
+    "apps/{appId}/queries",
     "{externalId}",
     "{keyId}",
     "{keyId}/rotate",

@@ -102,6 +102,15 @@ async def test_every_kind_of_write_pokes_whose_it_is_and_nobody_else(
     assert write in (insert_many, expire) or not anna_again
 
 
+async def test_what_a_job_writes_beside_the_value_pokes_nobody(database: Any, base_settings: Settings) -> None:
+    await put()
+    async with listening(base_settings) as (_, anna, ben):
+        await AppData.raw().update_one({"userId": ANNA}, {"$set": {"queryKeys": {"q1": "x"}}})
+        await put(BEN)
+        await woken(ben)
+        assert not anna.is_set()
+
+
 async def test_nothing_is_open_while_nobody_listens(
     database: Any, base_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,42 @@
+"""How rows of app data are read: what is asked for of each, and the envelope that comes of it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from models.base import Raw
+from models.values import unescape_refs
+
+_SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
+ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
+
+
+def enveloped(row: Raw) -> Raw:
+    """The envelope that a row of `wanted_fields` is."""
+    if row.pop("escaped", False) and "value" in row:
+        row["value"] = unescape_refs(row["value"])
+    row.pop("deleted", None)
+    return row
+
+
+def wanted_fields(fields: Sequence[str] | None, share: int | None = None) -> Raw:
+    """The projection of an envelope; arguments as of `AppData.find_by_user_and_app`."""
+    wanted = ENVELOPE if fields is None else _projection(fields)
+    return wanted if share is None else _shared(wanted, share)
+
+
+def _projection(fields: Sequence[str]) -> Raw:
+    wanted = {"_id": 0, "dataKey": 1, "version": 1, **dict.fromkeys(fields, 1)}
+    return wanted | {"escaped": 1} if "value" in fields else wanted
+
+
+def _shared(wanted: Raw, share: int) -> Raw:
+    """A projection that leaves values of more than `share` bytes out, and says so."""
+    if "value" not in wanted:
+        return wanted | {"bytes": {"$literal": 0}, "whole": {"$literal": True}}
+    whole = {"$lte": ["$bytes", share]}
+    return wanted | {"value": {"$cond": [whole, "$value", "$$REMOVE"]}, "bytes": 1, "whole": whole}
+
+
+def chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
+    """Of an envelope what was asked for."""
+    return {name: value for name, value in envelope.items() if name in {"dataKey", "version", *fields}}
