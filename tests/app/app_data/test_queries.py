@@ -256,7 +256,7 @@ async def test_a_write_meanwhile_is_not_undone(
     cast: Cast, base_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(cast.owner, {"task:1": {"due": 1}, "task:2": {"due": 2}, "task:3": {"due": 3}})
-    await declare(cast)
+    await declare(cast, {"queries": {"byDue": BY_DUE}})
     rows = AppData.raw()
 
     class Slow:
@@ -273,6 +273,10 @@ async def test_a_write_meanwhile_is_not_undone(
     assert app is not None
     monkeypatch.setattr(AppData, "raw", Slow)
     assert await give_keys(app, None, 5) is None
+    (query,) = app_data_queries.queries_of(app).values()
+    found = {row["dataKey"]: row.get("queryKeys") async for row in AppData.raw().find({})}
+    written = query.key_of(ObjectId(cast.owner.id), "task:1", {"due": 9})
+    assert (found["task:1"], found["task:2"]) == ({query.id: written}, None)
     await build(base_settings)
     assert await asked(cast.owner) == ["task:3", "task:1"]
     assert await AppData.raw().count_documents({"deleted": True, "queryKeys": {"$exists": True}}) == 0
