@@ -81,6 +81,7 @@ export class Store {
   readonly #end = new AbortController();
   readonly #forget: (() => void)[] = [];
   #status: Status = "offline";
+  #leads = false;
   #stale = true;
   #round: Promise<void> | null = null;
 
@@ -96,6 +97,7 @@ export class Store {
     this.#outbox = new Outbox(session, this.#path, this.#cache, options);
     this.#channel = indexed ? channel(this.#name) : null;
     this.#channel?.addEventListener("message", (event) => this.#heard(event.data as Message));
+    this.#channel?.postMessage({ asks: true } satisfies Message);
     this.#forget.push(session.welcome({ unsent: () => this.#unsent(), leave: () => this.#leave() }));
     this.#forget.push(session.onChange((now) => now !== userId && this.close()));
     this.#listen("online", () => this.#wake());
@@ -193,6 +195,7 @@ export class Store {
 
   async #lead(): Promise<void> {
     const lead = async (): Promise<void> => {
+      this.#leads = true;
       await Promise.all([this.#loop(), this.#follow()]);
     };
     try {
@@ -285,7 +288,14 @@ export class Store {
     this.#bell.ring();
   }
 
+  /** The tab that leads knows how things are, and tells the others. */
   #tell(status: Status): void {
+    if (status === this.#status) return;
+    this.#show(status);
+    this.#channel?.postMessage({ status } satisfies Message);
+  }
+
+  #show(status: Status): void {
     if (status === this.#status) return;
     this.#status = status;
     this.#options.onStatus?.(status);
@@ -302,6 +312,8 @@ export class Store {
   #heard(message: Message): void {
     this.#changed(message.edited ?? message.changed ?? []);
     if (message.edited !== undefined) this.#wake();
+    if (message.status !== undefined) this.#show(message.status);
+    if (message.asks === true && this.#leads) this.#channel?.postMessage({ status: this.#status } satisfies Message);
   }
 
   #changed(keys: string[]): void {
@@ -337,6 +349,10 @@ interface Message {
   edited?: string[];
   /** Keys that are different now. */
   changed?: string[];
+  /** How the tab that leads finds things to be. */
+  status?: Status;
+  /** A tab that has just come wants to know. */
+  asks?: boolean;
 }
 
 /**
