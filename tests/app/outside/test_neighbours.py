@@ -123,6 +123,7 @@ async def test_hung_hosts_and_dead_webhooks_hold_up_nobody_else(
             github_api_url=host.server.url,
             outgoing_timeout_seconds=60.0,
             webhook_timeout_seconds=20.0,
+            webhook_concurrency=4,  # less than the dead ones have to be told, with the places for slow work
             public_url="https://satchel.example",
         )
         cast = await enrol(api)
