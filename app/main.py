@@ -58,9 +58,10 @@ from app.settings import Settings, load_settings
 from app.sync import routes as sync
 from app.sync.batch_openapi import batch_operations
 from app.sync.batch_routes import BATCH_PATH, batch_endpoint
+from app.sync.events import EVENTS_PATH
 from app.sync.feed import Feed
 from app.sync.hub import Hub
-from app.sync.openapi import changes_operations
+from app.sync.openapi import changes_operations, events_operations
 from app.sync.overlap import lifetime_to_overlap, overlap_of
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
@@ -74,6 +75,7 @@ from app.web.hot import HotEndpoint, HotRoutes
 from app.web.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.web.openapi import document as openapi
 from app.web.routing import Router
+from app.web.streams.open_streams import streams_of
 from app.web.validation.errors import validation_problem
 from models.base import Raw
 
@@ -124,6 +126,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.apps = AppRegistry(settings)
     app.state.hub = Hub()
     app.state.feed = Feed(settings, app.state.hub)
+    app.state.streams = streams_of(settings)
     app.state.overlap = lifetime_to_overlap(60)  # until the database tells
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)
@@ -236,7 +239,8 @@ def _hot_paths() -> dict[str, Any]:
     """What OpenAPI says of the hot routes, by path."""
     values, events = app_data.VALUE_PATH, analytics.EVENTS_PATH
     described = {values: value_operations(), BATCH_PATH: batch_operations(), sync.CHANGES_PATH: changes_operations()}
-    return described | {events: ingest_operations()} | segment_operations() | library_operations()
+    described |= {EVENTS_PATH: events_operations(), events: ingest_operations()}
+    return described | segment_operations() | library_operations()
 
 
 def _operations() -> Iterator[str]:

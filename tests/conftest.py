@@ -69,6 +69,7 @@ def base_settings(mongodb_uri: str, data_dir: Path) -> Settings:
         data_dir=data_dir,
         database=f"test_{secrets.token_hex(4)}",
         deletion_fence_seconds=0,
+        event_stream_seconds=0.2,
         teller_url=NOWHERE,
         github_api_url=NOWHERE,
         gitlab_api_url=NOWHERE,

@@ -68,6 +68,7 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "SATCHEL_DATA_DIR": str(folder),
         "SATCHEL_PORT": str(port),
         "SATCHEL_LOG_REQUESTS": "false",
+        "SATCHEL_EVENT_STREAM_SECONDS": "0.2",
     }
     headers = {"Authorization": f"Bearer {secret}"}
     url = f"http://127.0.0.1:{port}"

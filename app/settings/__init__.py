@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from app.settings.archive import ArchiveSettings
 from app.settings.faults import SettingsError, example, faults_of, is_composite, unknown_variables, variable
 from app.settings.sign_in import SignInSettings
+from app.settings.streams import StreamSettings
 
 DEVELOPMENT_WEBHOOK_KEY = "webhook-key"
 DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
@@ -31,7 +32,7 @@ _PRODUCTION_NEEDS = (
 )
 
 
-class Settings(SignInSettings, ArchiveSettings):
+class Settings(SignInSettings, ArchiveSettings, StreamSettings):
     """One deployment's configuration. No secret has a default; production refuses to start without its secrets."""
 
     model_config = SettingsConfigDict(

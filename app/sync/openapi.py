@@ -77,3 +77,43 @@ def changes_operations() -> dict[str, Any]:
             "responses": {str(status): what for status, what in ({200: found} | problems(410)).items()},
         }
     }
+
+
+_EVENT: Final = 'event: changed\nid: AVs2kQ\ndata: {"cursor":"AVs2kQ"}\n\n'
+_EVENTS_DESCRIPTION: Final = (
+    "Server-sent events. `changed` says: ask for changes now, from your own cursor. The first comes at once where "
+    "`since` or `Last-Event-ID` is behind. A comment comes every 25 seconds. The last event is `end`, with the "
+    "`reason`: `renew`, `token_expiring`, `session_ended`, `server_stopping`. An event is a hint: losing one costs "
+    "time, never data. Read it by `fetch`, since a browser's `EventSource` sends no `Authorization`."
+)
+_LAST_EVENT: Final = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 4096},
+    "description": "The `id` of the event that came last on a stream before; it goes before `since`.",
+}
+
+
+def events_operations() -> dict[str, Any]:
+    """The path item of an app's live events."""
+    parameters = [
+        path_parameter("userId", {"type": "string"}, "me"),
+        path_parameter("appId", NAME, "notes"),
+        query_parameter("since", {"type": "string", "maxLength": 4096}, "A `cursor` of changes, or of an event."),
+        query_parameter("prefix", {"type": "string", "maxLength": 256}, "That of `since`: events tell of every key."),
+        _LAST_EVENT,
+    ]
+    content = {"text/event-stream": {"schema": {"type": "string"}, "example": _EVENT}}
+    found = {"description": "Events, until either side ends the stream", "content": content}
+    return {
+        "get": {
+            "operationId": "streamAppDataEvents",
+            "summary": "Be told of changes",
+            "description": _EVENTS_DESCRIPTION,
+            "tags": ["Sync"],
+            "security": [{"HTTPBearer": []}],
+            "parameters": parameters,
+            "responses": {str(status): what for status, what in ({200: found} | problems(410)).items()},
+        }
+    }

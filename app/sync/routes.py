@@ -7,17 +7,18 @@ from typing import Any, Final
 
 from app.errors import Invalid
 from app.identity.access import owner_or
-from app.identity.principal import authorize
 from app.relations.leases import leases
 from app.sync.changes import Page, read_page
 from app.sync.cursor import Cursor, decode, encode
+from app.sync.events import EVENTS_PATH, stream_events
+from app.sync.events import QUERY as EVENTS_QUERY
 from app.sync.horizon import check_age
 from app.sync.hub import hub_of
 from app.sync.overlap import overlap_in
+from app.sync.source import source_of
 from app.web.admission.gate import without_place
-from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
+from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer
 from app.web.streams.stream import stopping
-from models.app import NAME_RULE, is_name
 from models.app_data_changes import Source
 from models.user import User
 
@@ -25,7 +26,6 @@ CHANGES_PATH: Final = "/v1/users/{userId}/apps/{appId}/changes"
 LIMIT: Final = 200
 MOST: Final = 1000
 LONGEST_WAIT: Final = 25
-LONGEST_PREFIX: Final = 256
 Future = asyncio.Future[Any]
 
 
@@ -38,7 +38,7 @@ class _Question:
 
 
 async def _changes(request: HotRequest) -> Answer:
-    source = await _source(request)
+    source = await source_of(request)
     query = request.query()
     limit, wait = _number(query, "limit", LIMIT, 1, MOST), _number(query, "wait", 0, 0, LONGEST_WAIT)
     since = query.get("since")
@@ -47,19 +47,6 @@ async def _changes(request: HotRequest) -> Answer:
     page = await _waited(request, question) if wait else await _read(request, question)
     body = {"changes": page.changes, "cursor": encode(page.cursor, source), "more": page.more}
     return json_answer(200, body)
-
-
-async def _source(request: HotRequest) -> Source:
-    """What the path and the prefix name, with the caller let pass."""
-    principal = await request.caller()
-    user_id, app_id = resolve(request, principal), request.path["appId"]
-    if not is_name(app_id):
-        raise Invalid.field("path:appId", "malformed", f"appId has {NAME_RULE}")
-    authorize(principal, request.needs, user_id=user_id, app_id=app_id)
-    prefix = request.query().get("prefix", "")
-    if len(prefix) > LONGEST_PREFIX:
-        raise Invalid.field("?prefix", "too_long", f"a prefix has at most {LONGEST_PREFIX} characters")
-    return Source(user_id, app_id, prefix)
 
 
 def _number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
@@ -93,7 +80,7 @@ async def _waited(request: HotRequest, question: _Question) -> Page:
                     return page
                 async with without_place(request.scope):
                     await _first(changed, stopped, gone, left)
-                await _source(request)  # whose token may have ended meanwhile
+                await source_of(request)  # whose token may have ended meanwhile
     finally:
         gone.cancel()
 
@@ -111,4 +98,7 @@ async def _first(changed: asyncio.Event, stopped: asyncio.Event, gone: Future, s
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
     query = {"GET": ("since", "limit", "wait", "prefix")}
-    return [HotEndpoint(CHANGES_PATH, {"GET": _changes}, {"GET": owner_or("data:read")}, query)]
+    return [
+        HotEndpoint(CHANGES_PATH, {"GET": _changes}, {"GET": owner_or("data:read")}, query),
+        HotEndpoint(EVENTS_PATH, {"GET": stream_events}, {"GET": owner_or("data:read", live=True)}, EVENTS_QUERY),
+    ]

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from app.errors import TooManyRequests, Unavailable
 from app.identity.lapses import look
 from app.identity.principal import Principal
+from app.settings import Settings
 from app.web.streams.stream import End, Stream
 from models.clock import CLOCK
 
@@ -102,6 +103,12 @@ class OpenStreams:
         for stream, user_id in asked:
             if has_lapsed(stream.principal, user_id):
                 stream.end(End.SESSION_ENDED)
+
+
+def streams_of(settings: Settings) -> OpenStreams:
+    """Room for the streams about changes that one process has."""
+    bounds = (settings.event_streams, settings.event_streams_per_user, settings.event_stream_seconds)
+    return OpenStreams("changes", *bounds)
 
 
 def open_streams(scope: Any) -> OpenStreams:
