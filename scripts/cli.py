@@ -39,6 +39,10 @@ COMMANDS: Final = {
         "scripts.bench.overload:main",
         "Overload a Satchel and a bare handler, and compare what they serve.",
     ),
+    "bench-sync": (
+        "scripts.bench.sync:main",
+        "Measure what following an app's data costs, and how soon others have a write.",
+    ),
     "bench-idle": ("scripts.bench.idle:main", "Count what an idle Satchel asks of MongoDB, and how late jobs begin."),
     "bench": ("scripts.bench.__main__:main", "Measure a Satchel against a bare handler on the same database."),
 }

@@ -43,7 +43,7 @@ LAYERS = [
     {"app.web.observability"},
     {"app.database"},
     {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head", "app.web.hosts"}
-    | {"app.web.patches", "app.sync.hub"},
+    | {"app.web.patches", "app.sync.hub", "app.web.streams.signals"},
     {"app.identity", "app.outside"},
     {"app.web", "app.web.admission.pauses"},
     {"app.relations"},

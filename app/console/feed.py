@@ -16,6 +16,7 @@ from app.analytics.query.reader import Filter
 from app.identity.principal import Principal
 from app.web.body import dump_json
 from app.web.streams.open_streams import OpenStreams
+from app.web.streams.signals import Wake
 from models.base import Raw, now, rfc3339
 
 _MOST_WATCHERS: Final = 20
@@ -30,12 +31,12 @@ class Feed:
 
     def __init__(self) -> None:
         self.streams = OpenStreams("console", _MOST_WATCHERS, _MOST_WATCHERS, _WATCHED_SECONDS)
-        self._watchers: dict[asyncio.Event, deque[Raw]] = {}
+        self._watchers: dict[Wake, deque[Raw]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._seen: set[ObjectId] = set()
 
     @contextmanager
-    def watch(self, wake: asyncio.Event) -> Iterator[deque[Raw]]:
+    def watch(self, wake: Wake) -> Iterator[deque[Raw]]:
         """The events that come in while the block lasts, at each of which one is woken; the oldest go where it is not
         read fast enough.
         """

@@ -39,6 +39,7 @@ async def stream_events(request: HotRequest) -> None:
         stream.wake.clear()  # what was poked until now is seen by who asks from here on
         if known is not None and await is_behind(source, known, overlap_in(request.scope)):
             stream.wake.set()
+        request.headers.clear()  # nobody looks at them again, and a stream lasts
         tell = partial(_changed, feed, source, known)
         await stream.run(request.scope, request.receive, request.send, tell)
 

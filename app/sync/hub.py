@@ -4,11 +4,14 @@ A poke is a hint to look, never the change itself. What is missed is seen at the
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from bson import ObjectId
+
+from app.web.streams.signals import Wake
+
+Place = tuple[ObjectId, str]
+"""A user and an app."""
 
 
 class Hub:
@@ -20,23 +23,23 @@ class Hub:
 
     def __init__(self) -> None:
         self.company = asyncio.Event()
-        self._listeners: dict[tuple[ObjectId, str], set[asyncio.Event]] = {}
+        self._listeners: dict[Place, set[Wake]] = {}
 
-    @contextmanager
-    def listen(self, user_id: ObjectId, app_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set at each poke while the block lasts; whoever wakes clears it, and looks."""
-        event = asyncio.Event()
-        self._listeners.setdefault((user_id, app_id), set()).add(event)
+    def listen(self, user_id: ObjectId, app_id: str) -> "_Listening":
+        """A context manager of an event that is set at each poke; whoever wakes clears it, and looks."""
+        return _Listening(self, (user_id, app_id))
+
+    def _enter(self, place: Place, wake: Wake) -> None:
+        self._listeners.setdefault(place, set()).add(wake)
         self.company.set()
-        try:
-            yield event
-        finally:
-            listeners = self._listeners[user_id, app_id]
-            listeners.discard(event)
-            if not listeners:
-                del self._listeners[user_id, app_id]
-            if not self._listeners:
-                self.company.clear()
+
+    def _leave(self, place: Place, wake: Wake) -> None:
+        listeners = self._listeners[place]
+        listeners.discard(wake)
+        if not listeners:
+            del self._listeners[place]
+        if not self._listeners:
+            self.company.clear()
 
     def poke(self, user_id: ObjectId, app_id: str) -> None:
         """Something of this app's data of this user has changed."""
@@ -48,6 +51,22 @@ class Hub:
         for listeners in self._listeners.values():
             for event in listeners:
                 event.set()
+
+
+class _Listening:
+    """Somebody who listens while the block lasts: smaller than a generator."""
+
+    __slots__ = ("_hub", "_place", "_wake")
+
+    def __init__(self, hub: Hub, place: Place) -> None:
+        self._hub, self._place, self._wake = hub, place, Wake()
+
+    def __enter__(self) -> Wake:
+        self._hub._enter(self._place, self._wake)
+        return self._wake
+
+    def __exit__(self, *_: object) -> None:
+        self._hub._leave(self._place, self._wake)
 
 
 def hub_of(scope: Any) -> Hub:

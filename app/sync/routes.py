@@ -18,6 +18,7 @@ from app.sync.overlap import overlap_in
 from app.sync.source import source_of
 from app.web.admission.gate import without_place
 from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer
+from app.web.streams.signals import Wake
 from app.web.streams.stream import stopping
 from models.app_data_changes import Source
 from models.user import User
@@ -85,7 +86,7 @@ async def _waited(request: HotRequest, question: _Question) -> Page:
         gone.cancel()
 
 
-async def _first(changed: asyncio.Event, stopped: asyncio.Event, gone: Future, seconds: float) -> None:
+async def _first(changed: Wake, stopped: Wake, gone: Future, seconds: float) -> None:
     """Wait for a poke, for the server to stop, for the client to go away, or for the time to be over."""
     events: list[Future] = [asyncio.ensure_future(event.wait()) for event in (changed, stopped)]
     try:

@@ -4,6 +4,8 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.web.streams.signals import ABORT
+
 
 class Heads:
     """Serves HEAD as the GET of the same path, and hands every other request on."""
@@ -19,6 +21,7 @@ class Heads:
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         as_get = {**scope, "method": "GET"}  # a copy: the server takes the method of its own for what it sends
+        as_get.pop(ABORT, None)  # so that a stream listens to `received`
         started = False
 
         async def received() -> Message:

@@ -3,8 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Final
 
 from bson import ObjectId
@@ -53,9 +52,8 @@ class OpenStreams:
         """How many are open."""
         return len(self._open)
 
-    @contextmanager
-    def admit(self, principal: Principal, user_id: ObjectId | None = None) -> Iterator[Stream]:
-        """A stream for a caller, which has its room while the block lasts.
+    def admit(self, principal: Principal, user_id: ObjectId | None = None) -> "_Admitted":
+        """A context manager of a stream for a caller, which has its room while the block lasts.
 
         Args:
             principal: who listens.
@@ -65,25 +63,24 @@ class OpenStreams:
             TooManyRequests: enough are open of this user.
             Unavailable: enough are open.
         """
-        self._refuse(user_id)
-        stream = self._begun(principal)
-        self._open[stream] = user_id
-        self._of[user_id] += 1
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._keep_looking())
-        try:
-            yield stream
-        finally:
-            del self._open[stream]
-            self._of[user_id] -= 1
-            self._of += Counter()  # drops those of whom none is open
-            ENDED.labels(self._kind, stream.reason or "refused").inc()
-
-    def _refuse(self, user_id: ObjectId | None) -> None:
         if len(self._open) >= self._most:
             raise Unavailable("too many streams are open", random.randint(*_AGAIN))
         if user_id is not None and self._of[user_id] >= self._most_of_one:
             raise TooManyRequests("too many streams of this user are open", random.randint(*_AGAIN))
+        return _Admitted(self, self._begun(principal), user_id)
+
+    def _enter(self, stream: Stream, user_id: ObjectId | None) -> None:
+        self._open[stream] = user_id
+        self._of[user_id] += 1
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._keep_looking())
+
+    def _leave(self, stream: Stream, user_id: ObjectId | None) -> None:
+        del self._open[stream]
+        self._of[user_id] -= 1
+        if not self._of[user_id]:
+            del self._of[user_id]
+        ENDED.labels(self._kind, stream.reason or "refused").inc()
 
     def _begun(self, principal: Principal) -> Stream:
         left = principal.expires_at - CLOCK.time() - _BEFORE_SECONDS
@@ -103,6 +100,22 @@ class OpenStreams:
         for stream, user_id in asked:
             if has_lapsed(stream.principal, user_id):
                 stream.end(End.SESSION_ENDED)
+
+
+class _Admitted:
+    """The room of one stream: smaller than a generator."""
+
+    __slots__ = ("_room", "_stream", "_user_id")
+
+    def __init__(self, room: OpenStreams, stream: Stream, user_id: ObjectId | None) -> None:
+        self._room, self._stream, self._user_id = room, stream, user_id
+
+    def __enter__(self) -> Stream:
+        self._room._enter(self._stream, self._user_id)
+        return self._stream
+
+    def __exit__(self, *_: object) -> None:
+        self._room._leave(self._stream, self._user_id)
 
 
 def streams_of(settings: Settings) -> OpenStreams:

@@ -12,11 +12,11 @@ from starlette.types import Message, Receive, Send
 from app.identity.principal import Principal
 from app.web.admission.gate import LEAVE_PLACE
 from app.web.observability import IN_FLIGHT
+from app.web.streams.signals import ABORT, Wake
 
-ABORT: Final = "satchel.abort"
-"""The key in a request's scope of what cuts its connection off, whatever is still to be sent."""
 _STREAM: Final = "satchel.stream"
 _STOPPING: Final = "satchel.stopping"
+_LEFT: Final = "satchel.left"
 BEAT_SECONDS: Final = 25.0
 """Proxies close a connection on which nothing is sent for half a minute or a minute."""
 _BEAT: Final = b":\n\n"
@@ -60,15 +60,16 @@ class Stream:
         reason: why it ends; None while it goes on.
     """
 
-    __slots__ = ("_ending", "_until", "principal", "reason", "wake")
+    __slots__ = ("_alarm", "_ending", "_until", "principal", "reason", "wake")
 
     def __init__(self, principal: Principal, seconds: float, ending: End = End.RENEW) -> None:
         """`seconds` from now it ends, for the reason `ending`."""
         self.principal = principal
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self.reason: End | None = None
         self._until = asyncio.get_running_loop().time() + seconds
         self._ending = ending
+        self._alarm: asyncio.TimerHandle | None = None
 
     def end(self, reason: End) -> None:
         """Have it end, for the first reason that is given."""
@@ -79,60 +80,76 @@ class Stream:
     async def run(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send, tell: Callable[[], bytes]
     ) -> None:
-        """Answer a request until either side ends it.
+        """Answer a request until either side ends it. All that waits is one frame, since thousands wait here.
 
         Args:
-            scope: of the request.
+            scope: of the request; its headers are dropped, since nobody looks at them again.
             receive: of the request.
             send: of the request.
             tell: makes what is sent after the stream was woken; empty where there is nothing to say after all.
         """
+        listening = self._begin(scope, receive)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
+            scope["headers"].clear()
+            await _write(send, b"retry: %d\n\n" % random.randint(*_USUAL_RETRY))
+            while self.reason is None:
+                self._set_alarm()
+                await self.wake.wait()
+                if told := self._told(tell):
+                    await _write(send, told)
+                    await asyncio.sleep(_SPACING_SECONDS)
+            await _write(send, _last_words(self.reason), last=True)
+        except TimeoutError:
+            self.reason = End.SLOW
+            await self._cut_off(scope)
+        finally:
+            IN_FLIGHT.inc()
+            for each in (self._alarm, listening):
+                if each is not None:
+                    each.cancel()
+
+    def _begin(self, scope: MutableMapping[str, Any], receive: Receive) -> "asyncio.Task[None] | None":
+        """Be told of the server's stop and of the client's leaving: by the connection, or by a task that listens."""
         scope[_STREAM] = self
         if _STOPPING in scope:
             self.end(End.SERVER_STOPPING)
+        if _LEFT in scope:
+            self.end(End.GONE)
         scope[LEAVE_PLACE]()
         IN_FLIGHT.dec()
-        listening = asyncio.create_task(self._listen(receive))
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
-            await self._talk(send, tell)
-        except TimeoutError:
-            self.reason = End.SLOW
-            await _cut_off(scope, listening)
-        finally:
-            IN_FLIGHT.inc()
-            listening.cancel()
+        return None if ABORT in scope else asyncio.create_task(self._listen(receive))
 
-    async def _talk(self, send: Send, tell: Callable[[], bytes]) -> None:
-        await self._write(send, b"retry: %d\n\n" % random.randint(*_USUAL_RETRY))
-        while self.reason is None:
-            woken = await self._is_woken()
-            if self.reason is not None:
-                break
-            if told := tell() if woken else _BEAT:
-                await self._write(send, told)
-            if woken:
-                await asyncio.sleep(_SPACING_SECONDS)
-        await self._write(send, _last_words(self.reason), last=True)
-
-    async def _is_woken(self) -> bool:
-        """Whether there is something to tell: False after a while without."""
+    def _set_alarm(self) -> None:
+        """Be woken when something is to be sent at the latest."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout_at(min(loop.time() + BEAT_SECONDS, self._until)):
-                await self.wake.wait()
-        except TimeoutError:
-            if loop.time() >= self._until:
-                self.end(self._ending)
-            return False
-        self.wake.clear()
-        return True
+        self._alarm = loop.call_at(min(loop.time() + BEAT_SECONDS, self._until), self._ring)
 
-    async def _write(self, send: Send, body: bytes, *, last: bool = False) -> None:
-        """Send a part; raises TimeoutError where the client does not read."""
-        message: Message = {"type": "http.response.body", "body": body, "more_body": not last}
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            await send(message)
+    def _ring(self) -> None:
+        if asyncio.get_running_loop().time() >= self._until:
+            self.end(self._ending)
+        self.wake.nudge()
+
+    def _told(self, tell: Callable[[], bytes]) -> bytes:
+        """What to send after it was woken; a beat where that was for none."""
+        if self.reason is not None:
+            return b""
+        if not self.wake.is_set():
+            return _BEAT
+        self.wake.clear()
+        return tell()
+
+    async def _cut_off(self, scope: MutableMapping[str, Any]) -> None:
+        """Close the connection of a client that does not read: all that is buffered would wait for it for ever."""
+        if ABORT not in scope:
+            return
+        self.wake.clear()
+        scope[ABORT]()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self.wake.wait()  # until the connection has told that it is lost
 
     async def _listen(self, receive: Receive) -> None:
         """Notice that the client leaves; a body that it sends is not looked at."""
@@ -145,14 +162,14 @@ class _Waiting:
     """What stands in a stream's place where an answer waits for something else."""
 
     def __init__(self) -> None:
-        self.stopped = asyncio.Event()
+        self.stopped = Wake()
 
     def end(self, _: End) -> None:
         """Have the wait end."""
         self.stopped.set()
 
 
-def stopping(scope: MutableMapping[str, Any]) -> asyncio.Event:
+def stopping(scope: MutableMapping[str, Any]) -> Wake:
     """An event that is set when the server stops, for an answer that waits for something else."""
     waiting = scope[_STREAM] = _Waiting()
     if _STOPPING in scope:
@@ -167,15 +184,18 @@ def stop(scope: MutableMapping[str, Any]) -> None:
         stream.end(End.SERVER_STOPPING)
 
 
-async def _cut_off(scope: MutableMapping[str, Any], listening: "asyncio.Task[None]") -> None:
-    """Close the connection of a client that does not read: else all that is buffered would wait for it for ever."""
-    abort = scope.get(ABORT)
-    if abort is None:
-        return
-    abort()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            await listening
+def leave(scope: MutableMapping[str, Any]) -> None:
+    """End the stream that answers a request, or is about to: the client has left."""
+    scope[_LEFT] = True
+    if (stream := scope.get(_STREAM)) is not None:
+        stream.end(End.GONE)
+
+
+async def _write(send: Send, body: bytes, *, last: bool = False) -> None:
+    """Send a part; raises TimeoutError where the client does not read."""
+    message: Message = {"type": "http.response.body", "body": body, "more_body": not last}
+    async with asyncio.timeout(_DRAIN_SECONDS):
+        await send(message)
 
 
 def _last_words(reason: End) -> bytes:

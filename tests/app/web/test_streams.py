@@ -142,7 +142,7 @@ class Played:
         self.left_place = 0
 
     async def run(self, found: Stream) -> bytes:
-        scope: dict[str, Any] = {LEAVE_PLACE: self._leave}
+        scope: dict[str, Any] = {LEAVE_PLACE: self._leave, "headers": []}
         async with asyncio.timeout(20):
             await found.run(scope, self._never, self._send, lambda: b"")
         return b"".join(message.get("body", b"") for message in self.sent)

@@ -1,0 +1,73 @@
+"""`python -m scripts bench-sync`: what does it cost to follow the data of an app?"""
+
+import asyncio
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from app.database import bind, connect
+from app.settings import Settings
+from indexes.sync import apply, plan
+from models.api_key import ApiKey, ApiKeyContent
+from scripts.bench import live
+from scripts.bench.processes import BenchError, Server, end_at_sigterm, environment
+from scripts.bench.report import machine
+from scripts.migrate import take_steps
+from scripts.mongod import MongodError, start_mongod
+from scripts.serve import FACTORY, raise_file_limit
+
+GOALS: Final = {"kibPerStream": 15.0, "lateP95Ms": 100.0}
+_HTTP: Final = "app.web.admission.pauses:PatientProtocol"
+
+
+def main(
+    streams: Annotated[int, typer.Option(min=100, max=20_000, help="Streams that are open at once.")] = 2000,
+    writes: Annotated[int, typer.Option(min=20, max=10_000, help="Writes of which another client learns.")] = 200,
+) -> None:
+    """Measure live events on two servers. Exits 1 where a goal is missed."""
+    end_at_sigterm()
+    raise_file_limit()
+    try:
+        found = _measure(streams, writes)
+    except (BenchError, MongodError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(json.dumps(found, indent=2))
+    if any(found["live"][name] > goal for name, goal in GOALS.items()):
+        raise typer.Exit(1)
+
+
+def _measure(streams: int, writes: int) -> dict[str, Any]:
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+        progress.add_task("Measuring ...", total=None)
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
+        mongod = stack.enter_context(start_mongod(folder))
+        chosen: dict[str, Any] = {"mongodb_uri": mongod.uri, "data_dir": folder, "log_requests": False}
+        chosen |= {"event_streams": streams + 100, "event_streams_per_user": 100}
+        settings = Settings.model_validate(chosen)
+        admin = asyncio.run(_prepare(settings, mongod.uri))
+        variables = environment(list(chosen.items()))
+        first, second = (
+            stack.enter_context(Server.start(name, FACTORY, environment=variables, folder=folder, http=_HTTP))
+            for name in ("satchel", "another")
+        )
+        bench = live.Bench((first, second), settings.database, mongod.uri, admin)
+        return {"machine": machine(""), "live": asyncio.run(live.measure(bench, streams, writes)), "goals": GOALS}
+
+
+async def _prepare(settings: Settings, uri: str) -> str:
+    """An admin's key, in a database that is ready."""
+    async with connect(settings, uri, bounded=False) as client:
+        database = await bind(client, settings)
+        await apply(database, await plan(database))
+        await take_steps(database)
+        key, secret = ApiKey.issue(ApiKeyContent.model_validate({"name": "bench", "scopes": ["admin"]}))
+        await key.add()
+        return secret
