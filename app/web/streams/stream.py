@@ -43,6 +43,8 @@ class End(StrEnum):
 
 _RETRY: Final[dict[End, tuple[int, int]]] = {End.SERVER_STOPPING: (200, 3000), End.RENEW: (100, 3000)}
 """Milliseconds, shortest and longest, until the client comes again: they do not all come at once."""
+_EARLY_SECONDS: Final = 0.01
+"""So much before its time a timer may ring."""
 _USUAL_RETRY: Final = (1000, 3000)
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -128,7 +130,7 @@ class Stream:
         self._alarm = loop.call_at(min(loop.time() + BEAT_SECONDS, self._until), self._ring)
 
     def _ring(self) -> None:
-        if asyncio.get_running_loop().time() >= self._until:
+        if asyncio.get_running_loop().time() >= self._until - _EARLY_SECONDS:
             self.end(self._ending)
         self.wake.nudge()
 
