@@ -58,9 +58,9 @@ from app.settings import Settings, load_settings
 from app.sync import routes as sync
 from app.sync.batch_openapi import batch_operations
 from app.sync.batch_routes import BATCH_PATH, batch_endpoint
-from app.sync.events import EVENTS_PATH
-from app.sync.feed import Feed
 from app.sync.hub import Hub
+from app.sync.live.events import EVENTS_PATH
+from app.sync.live.feed import Feed
 from app.sync.openapi import changes_operations, events_operations
 from app.sync.overlap import lifetime_to_overlap, overlap_of
 from app.users.belonging_routes import router as belongings

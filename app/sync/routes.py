@@ -10,10 +10,10 @@ from app.identity.access import owner_or
 from app.relations.leases import leases
 from app.sync.changes import Page, read_page
 from app.sync.cursor import Cursor, decode, encode
-from app.sync.events import EVENTS_PATH, stream_events
-from app.sync.events import QUERY as EVENTS_QUERY
 from app.sync.horizon import check_age
 from app.sync.hub import hub_of
+from app.sync.live.events import EVENTS_PATH, stream_events
+from app.sync.live.events import QUERY as EVENTS_QUERY
 from app.sync.overlap import overlap_in
 from app.sync.source import source_of
 from app.web.admission.gate import without_place

@@ -15,9 +15,9 @@ from pymongo.errors import AutoReconnect
 
 from app.database import bind, connect
 from app.settings import Settings
-from app.sync import feed as module
-from app.sync.feed import GAPS, Feed
 from app.sync.hub import Hub
+from app.sync.live import feed as module
+from app.sync.live.feed import GAPS, Feed
 from models.app_data import AppData
 from models.base import Raw, now
 from scripts.mongod import start_mongod

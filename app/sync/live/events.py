@@ -8,9 +8,9 @@ from app.identity.caller import live
 from app.relations.leases import leases
 from app.sync.changes import is_behind
 from app.sync.cursor import Cursor, cursor_at, decode, encode
-from app.sync.feed import Feed
 from app.sync.horizon import check_age
 from app.sync.hub import hub_of
+from app.sync.live.feed import Feed
 from app.sync.overlap import overlap_in
 from app.sync.source import source_of
 from app.web.hot import HotRequest
@@ -28,7 +28,7 @@ async def stream_events(request: HotRequest) -> None:
     """Answer with a stream: an event on connect where the client is behind, then one whenever something changes."""
     source = await source_of(request)
     listener = await live(await request.caller())  # hot routes ask for it themselves
-    known = _known(request, source)
+    known = await _known(request, source)
     await leases(request.scope).hold(User, source.user_id)
     feed: Feed = request.scope["app"].state.feed
     with (
@@ -44,7 +44,7 @@ async def stream_events(request: HotRequest) -> None:
         await stream.run(request.scope, request.receive, request.send, tell)
 
 
-def _known(request: HotRequest, source: Source) -> Cursor | None:
+async def _known(request: HotRequest, source: Source) -> Cursor | None:
     """Where the client stands: what it heard last on a stream before, else what its address says.
 
     Raises:
@@ -61,7 +61,7 @@ def _known(request: HotRequest, source: Source) -> Cursor | None:
         if last:
             raise Invalid.field("header:Last-Event-ID", "malformed", str(error.detail)) from None
         raise
-    check_age(cursor)
+    await check_age(request.scope, source, cursor)
     return cursor
 
 
