@@ -32,6 +32,7 @@ ALLOWED: Final[dict[str, str]] = {
             "profiles": "{}",
             "preferences": "{}",
             "appdata": "{}",
+            "appusage": "{}",
             "apikeys": "{}",
             "authidentities": "{}",
             "refreshtokens": "{}",

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from bson import ObjectId
+from bson import ObjectId, Timestamp
 
 from models.app import App, DeclaredQuery, QueryKey
 from models.app_data import AppData
 from models.app_data_queries import Query, Span, give_keys, page_by_query
+from models.app_usage import AppUsage
 from models.base import now
 from tests.filled import USERS
 
@@ -31,6 +32,9 @@ QUERY_OPERATIONS: Final[dict[str, list[Operation]]] = {
         lambda: changed().note_queries(["q1"], again=True),
         lambda: changed().note_queries(["q1"], again=False),
     ],
+    "App.find_tombstone_days": [lambda: App.find_tombstone_days([APP, "other"])],
+    "AppUsage.find_horizon": [lambda: AppUsage.find_horizon(ME, APP)],
+    "AppUsage.raise_floor": [lambda: AppUsage.raise_floor(ME, APP, 3, Timestamp(1, 1), session=None)],
     "AppData.fitted": [
         lambda: AppData.fitted([], ME, APP, limit=5, most_bytes=1, fields=None),
         *(asked(turned, after) for turned in (False, True) for after in (None, "x")),

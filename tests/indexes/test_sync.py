@@ -271,6 +271,7 @@ REDUNDANT = {
     ("activities", "sessionId_1", "sessionId_1_timestamp_-1"),
     ("activities", "userId_1_timestamp_-1", "userId_1_timestamp_-1__id_-1"),
     ("appdata", "userId_1", "userId_1_appId_1_dataKey_1"),
+    ("appdata", "appId_1", "appId_1__id_1"),
     ("appdata", "userId_1_appId_1", "userId_1_appId_1_dataKey_1"),
     ("analytics", "userId_1", "userId_1_timestamp_-1"),
     ("analytics", "eventName_1", "eventName_1_timestamp_-1"),
