@@ -155,13 +155,20 @@ def test_quick_start_of_the_readme_works_when_pasted(satchel: Satchel) -> None:
     assert len(lines.splitlines()) == 5
     own = lines.replace("127.0.0.1:8000", f"127.0.0.1:{satchel.port}").replace(".satchel/", f"{satchel.data_dir}/")
     done = subprocess.run(["bash", "-c", own], capture_output=True, text=True, timeout=SECONDS, check=True)
-    stored, refused, listed, event, counts, plan, receipt, gone = map(json.loads, done.stdout.splitlines())
+    said = done.stdout.splitlines()
+    told = [json.loads(line) for line in said if line[:1] in ("{", "[")]
+    stored, refused, batch, changes, event, counts, plan, receipt, gone = told
+    assert "event: changed" in said and any(line.startswith('data: {"cursor":') for line in said)
     assert (stored["dataKey"], stored["version"]) == ("settings", 1)
     assert (refused["status"], refused["current"]["value"]) == (412, {"theme": "dark"})
-    assert [item["value"] for item in listed["items"]] == [{"theme": "dark"}]
+    assert [result["status"] for result in batch["results"]] == ["stored", "stored"]
+    assert {change["dataKey"]: (change["value"], change["version"]) for change in changes["changes"]} == {
+        "n1": ({"title": "Milk"}, 1),
+        "settings": ({"theme": "dark", "size": 2}, 2),
+    }
     assert event == {"accepted": 1, "duplicates": 0, "quarantined": 0}
     assert {"eventName": "signup", "count": 1} in counts
-    assert plan["deleted"] == receipt["deleted"] == {"users": 1, "profiles": 1, "preferences": 1, "appdata": 1}
+    assert plan["deleted"] == receipt["deleted"] == {"users": 1, "profiles": 1, "preferences": 1, "appdata": 2}
     assert gone["status"] == 404
 
 
