@@ -147,7 +147,7 @@ async def read_rows(
         keys: which.
         whole: keys whose values are to be read, unescaped.
         most: bytes of JSON beyond which a value is left out.
-        session: of a transaction.
+        session: to read by.
     """
     wanted: Raw = {"_id": 0, **dict.fromkeys(_HEAD, 1)}
     if whole:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from bson import Timestamp as ClusterTime
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.apps.schemas import Schemas
-from app.database import transaction
+from app.database import client, transaction
 from app.database.turns import AlwaysOvertaken, turns
 from app.errors import Invalid, NotAllStored, Problem, TooLarge
 from app.errors.codes import FIELD_CODES
@@ -59,11 +60,22 @@ class Sender:
     quota: Quota | None = None
 
 
-async def write_batch(sender: Sender, batch: Batch) -> list[dict[str, Any]]:
+@dataclass(slots=True)
+class _Began:
+    """The server's cluster time before anything was written."""
+
+    at: ClusterTime | None = None
+
+    def note(self, session: AsyncClientSession) -> None:
+        """Take the time of what a session has read; of several tries, that of the first."""
+        self.at = self.at or session.operation_time
+
+
+async def write_batch(sender: Sender, batch: Batch) -> tuple[list[dict[str, Any]], ClusterTime]:
     """Do the writes of a batch.
 
     Returns:
-        What became of each, in their order.
+        What became of each, in their order, and the cluster time before them.
 
     Raises:
         NotFound: there is no such user.
@@ -72,27 +84,38 @@ async def write_batch(sender: Sender, batch: Batch) -> list[dict[str, Any]]:
         TooLarge: an atomic batch patches more than 8 MiB of values; nothing was written.
     """
     await sender.lease.hold()
+    began = _Began()
     try:
         if batch.atomic or sender.claim is not None:
-            decisions = await _together(sender, batch)
+            decisions = await _together(sender, batch, began)
         else:
-            decisions = await _each(sender, batch.items)
+            decisions = await _each(sender, batch.items, began)
     except Repeated as done:
         decisions = [_again(item, found) for item, found in zip(batch.items, done.results, strict=True)]
     except _Refused as refused:
         raise _refusal(await _results(sender, refused.decisions)) from None
     if sender.quota is not None:
         note_growth(sender.place, decisions)
-    return await _results(sender, decisions)
+    return await _results(sender, decisions), began.at or await _cluster_time(sender.place)
 
 
-async def _each(sender: Sender, items: Sequence[Item]) -> list[Decision]:
+async def _cluster_time(place: Place) -> ClusterTime:
+    async with client().start_session(causal_consistency=False) as session:
+        await read_rows(place, [], session=session)
+        if session.operation_time is None:
+            raise AssertionError("a replica set tells its time")  # pragma: no cover
+        return session.operation_time
+
+
+async def _each(sender: Sender, items: Sequence[Item], began: _Began) -> list[Decision]:
     """Each write for itself: by two commands, and two more for those that others were faster with."""
     done: dict[int, Decision] = {}
     pending = list(items)
     async with turns(_subjects(sender, items)) as patience:
         while pending:
-            decisions = await _decided(sender, pending)
+            async with client().start_session(causal_consistency=False) as session:
+                decisions = await _decided(sender, pending, session)
+                began.note(session)
             await sender.lease.hold()
             undone = await write_pinned(sender.place, [each.write for each in decisions if each.write])
             done |= {each.item.index: each for each in decisions if each.item.data_key not in undone.late}
@@ -107,7 +130,7 @@ async def _each(sender: Sender, items: Sequence[Item]) -> list[Decision]:
     return [done[item.index] for item in items]
 
 
-async def _together(sender: Sender, batch: Batch) -> list[Decision]:
+async def _together(sender: Sender, batch: Batch, began: _Began) -> list[Decision]:
     """All writes in one transaction, with the claim, where there is one; the values are its last command.
 
     Raises:
@@ -117,6 +140,7 @@ async def _together(sender: Sender, batch: Batch) -> list[Decision]:
 
     async def work(session: AsyncClientSession) -> list[Decision]:
         decisions = await _decided(sender, batch.items, session)
+        began.note(session)
         if batch.atomic and any(each.status is not Status.STORED for each in decisions):
             raise _Refused(decisions)
         await make_claim(sender.claim, 200, session, [_noted(each) for each in decisions])
@@ -142,7 +166,7 @@ def _subjects(sender: Sender, items: Iterable[Item]) -> list[tuple[object, ...]]
     return [(AppData, place.user_id, place.app_id, key) for key in sorted(item.data_key for item in items)]
 
 
-async def _decided(sender: Sender, items: Sequence[Item], session: AsyncClientSession | None = None) -> list[Decision]:
+async def _decided(sender: Sender, items: Sequence[Item], session: AsyncClientSession) -> list[Decision]:
     able = [item for item in items if not item.errors]
     rows = await _rows(sender.place, able, session) if able else {}
     moment, floor = now(), await sender.lease.hold()
@@ -159,7 +183,7 @@ def _above(decision: Decision, floor: int) -> Decision:
     return replace(decision, write=write, shown={**decision.shown, "version": write.version})
 
 
-async def _rows(place: Place, items: Sequence[Item], session: AsyncClientSession | None) -> dict[str, Raw]:
+async def _rows(place: Place, items: Sequence[Item], session: AsyncClientSession) -> dict[str, Raw]:
     """What is stored, with the values that are to be patched: 8 MiB of them at most."""
     patched = [item.data_key for item in items if item.is_patch]
     keys = [item.data_key for item in items]

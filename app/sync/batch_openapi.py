@@ -89,9 +89,18 @@ _RESULT: Final = component(
     },
 )
 _RESULTS: Final[dict[str, Any]] = {"type": "array", "description": "One of each write, in their order."}
+_CURSOR: Final[dict[str, Any]] = {
+    "type": "string",
+    "description": "Where the server stood before the batch: `changes` since then has what it stored, and all that "
+    "came after. A client that has not followed everything before goes on from the cursor that it has.",
+}
 _ANSWER: Final = component(
     "AppDataResults",
-    {"type": "object", "required": ["results"], "properties": {"results": _RESULTS | {"items": _RESULT}}},
+    {
+        "type": "object",
+        "required": ["results", "cursor"],
+        "properties": {"results": _RESULTS | {"items": _RESULT}, "cursor": _CURSOR},
+    },
 )
 _SENT: Final[dict[str, Any]] = {
     "writes": [
@@ -117,7 +126,8 @@ _ANSWERED: Final[dict[str, Any]] = {
             "deleted": True,
             "updatedAt": "2026-11-28T14:00:00.000Z",
         },
-    ]
+    ],
+    "cursor": "AXk2Jd0aQx9vLm",
 }
 _ATOMIC: Final = {"atomic": True, "writes": [{"dataKey": "a", "value": 1}, {"dataKey": "b", "value": 2}]}
 

@@ -12,6 +12,7 @@ from app.identity.principal import authorize, may
 from app.relations.leases import Lease, leases
 from app.sync.batch import Sender, write_batch
 from app.sync.batch_body import parse_batch
+from app.sync.cursor import cursor_at
 from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer, resolve
 from app.web.idempotency import Claim, claim_of
 from models.app import NAME_RULE, is_name
@@ -41,11 +42,10 @@ async def _post(request: HotRequest) -> Answer:
         schemas_of(app),
         app.quota,
     )
-    results = await write_batch(sender, batch)
+    results, at = await write_batch(sender, batch)
     told = quota_headers(user_id, app_id, app.quota)
-    return json_answer(
-        200, {"results": results}, [(name.lower().encode(), value.encode()) for name, value in told.items()]
-    )
+    answer = {"results": results, "cursor": cursor_at(user_id, app_id, at)}
+    return json_answer(200, answer, [(name.lower().encode(), value.encode()) for name, value in told.items()])
 
 
 async def _claim(request: HotRequest, body: bytes) -> Claim | None:

@@ -254,6 +254,20 @@ async def test_whoever_only_writes_is_shown_no_value(cast: Cast, api: Api) -> No
         assert answer.json()["results"][0]["current"]["version"] == 2
 
 
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_changes_since_its_cursor_have_what_a_batch_stored_and_what_came_after(cast: Cast, atomic: bool) -> None:
+    await cast.owner.put(f"{DATA}/before", json=1)
+    body = {"atomic": atomic, "writes": [put("a", 1), put("b", 1)]}
+    answer = await cast.owner.post(f"{APP}/batch", json=body)
+    await cast.owner.put(f"{DATA}/after", json=1)
+    since = {"since": answer.json()["cursor"]}
+    found = (await cast.owner.get(f"{APP}/changes", params=since)).json()["changes"]
+    assert {"a", "b", "after"} <= {change["dataKey"] for change in found}
+    refused = {"writes": [put("a", ttl=0)]}
+    cursor = (await cast.owner.post(f"{APP}/batch", json=refused)).json()["cursor"]
+    assert (await cast.owner.get(f"{APP}/changes", params={"since": cursor})).status_code == 200
+
+
 async def test_strangers_reach_nothing(cast: Cast, api: Api) -> None:
     path = f"{APP}/batch".replace("me", cast.owner.id)
     body = {"writes": [put("k")]}
