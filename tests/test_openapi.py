@@ -34,7 +34,6 @@ OPERATIONS_OF_PATCHES = {
     "increment": {"op", "path", "value"},
 }
 LEFT_OUT = {
-    "AppDataEvent": {"id", "retry"},  # of a stream: each stands on some of its events
     "AppDataPage": {"count"},
     "AppDataEnvelope": {"value", "expiresAt"},
     "AppDataVersion": {"value"},

@@ -94,6 +94,11 @@ class Room:
         self._read += actual
 
 
+def forget_rooms() -> None:
+    """Begin knowing nothing, as an application does that starts."""
+    _rooms.clear()
+
+
 async def room_of(user_id: ObjectId, app_id: str) -> Room:
     """What an app keeps of a person, not older than a lease."""
     room = _rooms.get((user_id, app_id))

@@ -79,21 +79,10 @@ def changes_operations() -> dict[str, Any]:
     }
 
 
-_EVENT: Final = component(
-    "AppDataEvent",
-    {
-        "type": "object",
-        "description": "One of the events of the stream, by its lines.",
-        "required": ["event", "data"],
-        "properties": {
-            "event": {"type": "string", "enum": ["changed", "end"], "description": "More may be added."},
-            "id": {"type": "string", "description": "Of `changed`: what `Last-Event-ID` goes on from."},
-            "data": {"type": "string", "description": 'JSON: `{"cursor"}` of `changed`, `{"reason"}` of `end`.'},
-            "retry": {"type": "integer", "description": "Milliseconds until the client is to come again."},
-        },
-    },
-)
-_EVENT_EXAMPLE: Final = {"event": "changed", "id": "AVs2kQ", "data": '{"cursor":"AVs2kQ"}'}
+_EVENTS: Final = {
+    "description": "Lines of `event`, `id`, `data` and `retry`, as the HTML standard has them.",
+}
+_EVENTS_EXAMPLE: Final = 'event: changed\nid: AVs2kQ\ndata: {"cursor":"AVs2kQ"}\n\n'
 _EVENTS_DESCRIPTION: Final = (
     "Server-sent events. `changed` says: ask for changes now, from your own cursor. The first comes at once where "
     "`since` or `Last-Event-ID` is behind. A comment comes every 25 seconds. The last event is `end`, with the "
@@ -118,7 +107,7 @@ def events_operations() -> dict[str, Any]:
         query_parameter("prefix", {"type": "string", "maxLength": 256}, "That of `since`: events tell of every key."),
         _LAST_EVENT,
     ]
-    content = {"text/event-stream": {"schema": _EVENT, "example": _EVENT_EXAMPLE}}
+    content = {"text/event-stream": {"schema": _EVENTS, "example": _EVENTS_EXAMPLE}}
     found = {"description": "Events, until either side ends the stream", "content": content}
     return {
         "get": {

@@ -185,6 +185,7 @@ APP_SHOWN: Final = {
     "name": "Notes",
     "requireVersion": True,
     "analyticsProperties": ["plan"],
+    "tombstoneDays": 30,
     "identifyTraits": ["plan"],
     "history": 0,
     "schemas": {"task:*": {"type": "object", "required": ["title"]}},

@@ -73,6 +73,7 @@ _EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
 _CODE = {"challengeId": "x", "code": "123456"}
 KINDS = ("track", "identify", "page", "screen", "group", "alias")
 BODIES: dict[str, Any] = {
+    "POST /v1/admin/card-events/redeliver": {},
     "POST /v1/users": {},
     "PATCH /v1/users/{userId}": {},
     "PUT /v1/users/{userId}/profile": {},

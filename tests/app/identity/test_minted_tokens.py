@@ -37,7 +37,7 @@ async def minted(api: Api, user_id: str, scope: str = "sessions:write") -> tuple
 
 def test_what_is_left_are_writes_of_an_apps_data_activity_and_events() -> None:
     assert {ACCESS[name].scope for name in WRITES} <= APP_SCOPES
-    assert len(WRITES) == 6
+    assert len(WRITES) == 10
 
 
 @GRANTS

@@ -17,6 +17,7 @@ from app.jobs.bell import Bell
 from app.jobs.dispatch import JOBS
 from app.jobs.watching import Watch
 from app.work import WATCHED
+from models.app import App
 from models.app_data import AppData
 from models.base import Raw, now
 from models.card_event import NOBODY, CardEvent
@@ -123,6 +124,10 @@ async def value_again() -> None:
     await AppData.put(there, "notes", "k", 2, size=1, by="x", expires_at=AT)
 
 
+async def changed_queries() -> None:
+    await App(id="notes", queries_changed_at=AT).add()
+
+
 async def deletion() -> None:
     await Deletion(id=PydanticObjectId(), root="users", by="x", at=now(), next_sweep_at=AT).add()
 
@@ -143,6 +148,7 @@ there: Final = PydanticObjectId()
 WRITES: Final[dict[Callable[[], Awaitable[None]], tuple[set[str], bool]]] = {
     job: ({JOBS}, True),
     job_at_another_time: ({JOBS}, True),
+    changed_queries: ({"build-app-queries"}, True),
     card_queue: ({QUEUES}, False),
     card_event: ({QUEUES}, False),
     fan_out: ({"fan-out-spending-profiles"}, False),
