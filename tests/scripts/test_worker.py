@@ -45,7 +45,7 @@ def test_an_idle_satchel_asks_next_to_nothing_and_begins_what_others_make(satche
     until(lambda: is_idle(satchel), 120)
     before = operations(satchel)
     time.sleep(30)
-    assert operations(satchel) - before < 60
+    assert operations(satchel) - before < 50  # some thirty; a worker that asks each second makes sixty of them
     for ahead in (timedelta(), timedelta(seconds=2)):
         made = make_job(satchel, ahead)
         until(lambda made=made: job(satchel, made)["state"] == "done", 20)  # by itself it looks each minute

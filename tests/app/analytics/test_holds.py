@@ -12,11 +12,13 @@ from app.analytics.archive import seal_days as archive
 from app.analytics.archive.files import DamagedArchiveError
 from app.analytics.rollup.recount import Found
 from app.jobs import run_one
+from app.settings import Settings
 from models.analytics import Analytics
 from models.base import now
 from models.job import Job
 from models.seal import ArchivedDay
 from tests.app.analytics.conftest import Place, file_of, opened, seal_and_archive
+from tests.app.analytics.large_days import event, planted, stored
 from tests.app.analytics.test_archivers import Gate
 from tests.conftest import MakeApi
 
@@ -94,6 +96,23 @@ async def test_a_day_whose_entry_is_odd_keeps_no_other_from_being_rewritten(
     row = await ArchivedDay.raw().find_one({"_id": entry["_id"]})
     assert row is not None
     assert row["rows"] == 2, "without the erased"
+
+
+async def test_a_day_that_cannot_be_archived_keeps_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await planted(settings, [event(1, appId="amiss"), event(1), event(2)])
+    real = archive.archive_day
+
+    async def archived(by: Settings, app_id: str, *rest: Any) -> int | None:
+        if app_id == "amiss":
+            raise DamagedArchiveError("amiss")
+        return await real(by, app_id, *rest)
+
+    monkeypatch.setattr(archive, "archive_day", archived)
+    with pytest.raises(DamagedArchiveError):
+        await archive.archive_due(settings)
+    assert await stored() == [row for row in before if row["appId"] == "amiss"]
 
 
 async def test_a_day_that_cannot_be_recounted_keeps_no_other(

@@ -46,7 +46,16 @@ async def test_a_day_is_cut_into_parts_of_whole_slots() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 3, 100])
-async def test_whatever_differs_is_mended_and_told(most: int) -> None:
+async def test_whatever_differs_is_mended_and_told(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part at a time: no scan holds more events than that."""
+    scans, real = list[Scan](), Scan.of
+
+    async def noted(app_id: str, start: datetime, end: datetime, properties: Any = ()) -> Scan:
+        scan = await real(app_id, start, end, properties)
+        scans.extend([] if properties else [scan])
+        return scan
+
+    monkeypatch.setattr(Scan, "of", noted)
     await rolled_up([event(minutes, who=minutes % 4, sessionId=f"s{minutes % 3}") for minutes in range(0, 1440, 100)])
     await CountDay.raw().update_one({}, {"$set": {"counts": bytes(384)}})
     empty = {"sets.0": packed_set(BitMap()), "sets.1": packed_set(BitMap())}
@@ -55,6 +64,7 @@ async def test_whatever_differs_is_mended_and_told(most: int) -> None:
     await VisitSession.raw().delete_many({})
     found = await recount_day("notes", NUMBER, most)
     assert found.events == 15
+    assert max(scan.events for scan in scans) <= most
     assert set(found.mended) == {"countdays", "peopledays", "analyticssessions", "sessiondays"}
     assert found.mended["countdays"] == 1
     assert await differences(DAY, ["UTC"]) == []
