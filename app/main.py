@@ -28,7 +28,7 @@ from app.app_data import routes as app_data
 from app.app_data.clearing_routes import router as app_data_clearing
 from app.app_data.history_routes import router as app_data_history
 from app.app_data.openapi import value_operations
-from app.app_data.quotas import forget_rooms
+from app.app_data.quotas import Rooms
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
 from app.auth import identity_routes, key_routes, session_routes, sign_in_routes
@@ -123,6 +123,7 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.sign_in = SignIn(settings)
     app.state.leases = Leases(settings.lease_seconds)
+    app.state.rooms = Rooms()
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
     app.state.hub = Hub()
@@ -146,7 +147,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     if settings.mongodb_uri is None:
         raise RuntimeError("SATCHEL_MONGODB_URI is not set")
-    forget_rooms()
     client = connect(settings, settings.mongodb_uri.get_secret_value(), listeners=app.state.listeners)
     async with client:
         binding = asyncio.create_task(_bind(app, client, settings))

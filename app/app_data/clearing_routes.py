@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from app.app_data.clearing import clear, clearing_of
-from app.app_data.quotas import forget_room
+from app.app_data.quotas import rooms_of
 from app.apps.registry import app_registry
 from app.identity.access import owner_or
 from app.identity.caller import Caller
@@ -147,7 +147,7 @@ async def _clear(
     lease = Lease(leases(request.scope), User, user_id)
     await lease.hold()
     ledger = await clear(what, lease, claim, request.app.state.settings.deletion_inline_seconds)
-    forget_room(user_id, app_id)
+    rooms_of(request.scope).forget(user_id, app_id)
     if ledger.swept:
         return await receipt_of(ledger)
     response.status_code = 202

@@ -6,7 +6,7 @@ from fastapi import Body, Path, Request, Response
 
 from app.app_data.history import Restore, VersionView, list_versions, read_version, restore_version
 from app.app_data.openapi import ENVELOPE, VERSION_RESPONSE, VERSION_SHOWN
-from app.app_data.quotas import quota_headers
+from app.app_data.quotas import rooms_of
 from app.app_data.values import Place, value_again
 from app.app_data.writes import write_options
 from app.apps.registry import app_registry
@@ -107,7 +107,7 @@ async def restore(
         return done.status, *await value_again(place, with_value=options.wants_value(default=True))
 
     status, envelope, key = await at_most_once(claim, work, again)
-    told = quota_headers(place.user_id, place.app_id, settings.quota)
+    told = place.rooms.headers(place.user_id, place.app_id, settings.quota)
     headers = {"ETag": etag(envelope["version"], key), **told}
     return Response(dump_json(envelope), status, headers, "application/json")
 
@@ -118,7 +118,7 @@ def _place(request: Request, caller: Principal, scope: str, user: str, app_id: s
     authorize(caller, scope, user_id=user_id, app_id=app_id)
     lease = Lease(leases(request.scope), User, user_id)
     may_read = may(caller, "data:read", user_id=user_id)
-    return Place(user_id, app_id, data_key, caller.name, lease, may_read)
+    return Place(user_id, app_id, data_key, caller.name, lease, rooms_of(request.scope), may_read)
 
 
 def _below(cursor: str | None) -> int | None:

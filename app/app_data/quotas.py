@@ -23,7 +23,6 @@ _REMEMBERED_SECONDS: Final = 5.0
 _REMEMBERED_TIMES: Final = 20
 """At least so many times as long as it took to read, which is a matter of how many values a person has."""
 _MOST_ROOMS: Final = 10_000
-_rooms: Final[dict[tuple[ObjectId, str], "Room"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,33 +93,6 @@ class Room:
         self._read += actual
 
 
-def forget_rooms() -> None:
-    """Begin knowing nothing, as an application does that starts."""
-    _rooms.clear()
-
-
-async def room_of(user_id: ObjectId, app_id: str) -> Room:
-    """What an app keeps of a person, not older than a lease."""
-    room = _rooms.get((user_id, app_id))
-    if room is None:
-        while len(_rooms) >= _MOST_ROOMS:
-            del _rooms[next(iter(_rooms))]
-        room = _rooms[user_id, app_id] = Room()
-    await room.know(user_id, app_id)
-    return room
-
-
-def known_room(user_id: ObjectId, app_id: str) -> Room | None:
-    """What this process remembers of it, None where it remembers nothing."""
-    return _rooms.get((user_id, app_id))
-
-
-def forget_room(user_id: ObjectId, app_id: str) -> None:
-    """Ask anew what an app keeps of a person: much was written past its room."""
-    if (room := known_room(user_id, app_id)) is not None:
-        room.forget()
-
-
 class Taken:
     """Room that a write has taken; `written` says in the end what was written."""
 
@@ -133,46 +105,75 @@ class Taken:
         return done
 
 
-@asynccontextmanager
-async def taking(key: tuple[ObjectId, str, str], size: int, quota: Quota) -> AsyncIterator[Taken]:
-    """Take room for a value while it is written. What is stored under the key is asked for only where it matters.
+class Rooms:
+    """What apps keep of people, as far as one application knows; it begins knowing nothing."""
 
-    Args:
-        key: user, app and key.
-        size: bytes of the value's JSON.
-        quota: of the app.
+    def __init__(self) -> None:
+        self._known: dict[tuple[ObjectId, str], Room] = {}
 
-    Raises:
-        QuotaExceeded: there is none, and the write makes what is kept more.
-    """
-    room = await room_of(*key[:2])
-    growth = Growth(1, size)
-    if not room.admits(growth, quota):
-        before = await find_size(*key)
-        growth = Growth(1, size) if before is None else Growth(0, size - before)
+    async def room(self, user_id: ObjectId, app_id: str) -> Room:
+        """What an app keeps of a person, not older than a lease."""
+        room = self._known.get((user_id, app_id))
+        if room is None:
+            while len(self._known) >= _MOST_ROOMS:
+                del self._known[next(iter(self._known))]
+            room = self._known[user_id, app_id] = Room()
+        await room.know(user_id, app_id)
+        return room
+
+    def known(self, user_id: ObjectId, app_id: str) -> Room | None:
+        """What is remembered of it, None where nothing is."""
+        return self._known.get((user_id, app_id))
+
+    def forget(self, user_id: ObjectId, app_id: str) -> None:
+        """Ask anew what an app keeps of a person: much was written past its room."""
+        if (room := self.known(user_id, app_id)) is not None:
+            room.forget()
+
+    @asynccontextmanager
+    async def taking(self, key: tuple[ObjectId, str, str], size: int, quota: Quota) -> AsyncIterator[Taken]:
+        """Take room for a value while it is written. What is stored under the key is asked for only where it matters.
+
+        Args:
+            key: user, app and key.
+            size: bytes of the value's JSON.
+            quota: of the app.
+
+        Raises:
+            QuotaExceeded: there is none, and the write makes what is kept more.
+        """
+        room = await self.room(*key[:2])
+        growth = Growth(1, size)
         if not room.admits(growth, quota):
-            raise QuotaExceeded(_told(room.used), _allowed(quota), {HEADER: header_of(room, quota)})
-    taken = Taken()
-    room.begin(growth)
-    try:
-        yield taken
-    finally:
-        room.end(growth, taken.actual)
+            before = await find_size(*key)
+            growth = Growth(1, size) if before is None else Growth(0, size - before)
+            if not room.admits(growth, quota):
+                raise QuotaExceeded(_told(room.used), _allowed(quota), {HEADER: header_of(room, quota)})
+        taken = Taken()
+        room.begin(growth)
+        try:
+            yield taken
+        finally:
+            room.end(growth, taken.actual)
+
+    @asynccontextmanager
+    async def giving_back(self, key: tuple[ObjectId, str, str]) -> AsyncIterator[None]:
+        """Note the room that a value leaves which is deleted."""
+        before = await find_size(*key)
+        yield
+        if before is not None and (room := self.known(*key[:2])) is not None:
+            room.end(Growth(), Growth(-1, -before))
+
+    def headers(self, user_id: ObjectId, app_id: str, quota: Quota | None) -> dict[str, str]:
+        """`Satchel-Quota`, where the app has a quota and it is known what is used."""
+        room = None if quota is None else self.known(user_id, app_id)
+        return {} if room is None or quota is None else {HEADER: header_of(room, quota)}
 
 
-@asynccontextmanager
-async def giving_back(key: tuple[ObjectId, str, str]) -> AsyncIterator[None]:
-    """Note the room that a value leaves which is deleted."""
-    before = await find_size(*key)
-    yield
-    if before is not None and (room := _rooms.get(key[:2])) is not None:
-        room.end(Growth(), Growth(-1, -before))
-
-
-def quota_headers(user_id: ObjectId, app_id: str, quota: Quota | None) -> dict[str, str]:
-    """`Satchel-Quota`, where the app has a quota and this process knows what is used."""
-    room = None if quota is None else _rooms.get((user_id, app_id))
-    return {} if room is None or quota is None else {HEADER: header_of(room, quota)}
+def rooms_of(scope: Any) -> Rooms:
+    """The rooms of the application that serves this request."""
+    found: Rooms = scope["app"].state.rooms
+    return found
 
 
 def header_of(room: Room, quota: Quota) -> str:

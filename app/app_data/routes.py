@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.queries import find_query, query_page, span_of
-from app.app_data.quotas import quota_headers
+from app.app_data.quotas import rooms_of
 from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late, value_again
 from app.app_data.writes import WriteOptions, preference, write_options
 from app.apps.registry import app_registry
@@ -113,7 +113,7 @@ def _quota(place: Place, options: WriteOptions) -> Headers:
     """How much of the app's quota is used, where it has one."""
     if options.app.quota is None:
         return []
-    told = quota_headers(place.user_id, place.app_id, options.app.quota)
+    told = place.rooms.headers(place.user_id, place.app_id, options.app.quota)
     return [(name.lower().encode(), value.encode()) for name, value in told.items()]
 
 
@@ -123,7 +123,7 @@ async def _place(request: HotRequest) -> Place:
     user_id, app_id = resolve(request, principal), request.path["appId"]
     lease = Lease(leases(request.scope), User, user_id)
     may_read = may(principal, "data:read", user_id=user_id)
-    place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease, may_read)
+    place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease, rooms_of(request.scope), may_read)
     place.check()
     authorize(principal, request.needs, user_id=user_id, app_id=app_id)
     return place

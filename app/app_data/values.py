@@ -9,7 +9,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from app.app_data.quotas import giving_back, taking
+from app.app_data.quotas import Rooms
 from app.app_data.writes import WriteOptions
 from app.apps.schemas import schemas_of
 from app.database import transaction
@@ -43,6 +43,7 @@ class Place:
     data_key: str
     by: str
     lease: Lease
+    rooms: Rooms
     may_read: bool = True
 
     @property
@@ -189,7 +190,7 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
         if options.app.quota is None:
             await _do(place, delete, options)
         else:
-            async with giving_back(place.key):
+            async with place.rooms.giving_back(place.key):
                 await _do(place, delete, options)
     except StaleVersion:
         problem = await too_late(place, options.expected)
@@ -270,7 +271,7 @@ async def _write(
 
     if options.app.quota is None:
         return await _do(place, put, options)
-    async with taking(place.key, size, options.app.quota) as taken:
+    async with place.rooms.taking(place.key, size, options.app.quota) as taken:
         return taken.written(await _do(place, put, options))
 
 

@@ -8,6 +8,7 @@ from bson import Timestamp as ClusterTime
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
+from app.app_data.quotas import Rooms
 from app.apps.schemas import Schemas
 from app.database import client, transaction
 from app.database.turns import AlwaysOvertaken, turns
@@ -44,6 +45,7 @@ class Sender:
     Attributes:
         place: whose data of which app.
         lease: leave to write while the user exists.
+        rooms: what apps keep of people.
         may_read: whether the answer may show values.
         claim: by the Idempotency-Key.
         representation: whether values are shown; None for those that patches made.
@@ -53,6 +55,7 @@ class Sender:
 
     place: Place
     lease: Lease
+    rooms: Rooms
     may_read: bool = True
     claim: Claim | None = None
     representation: bool | None = None
@@ -95,7 +98,7 @@ async def write_batch(sender: Sender, batch: Batch) -> tuple[list[dict[str, Any]
     except _Refused as refused:
         raise _refusal(await _results(sender, refused.decisions)) from None
     if sender.quota is not None:
-        note_growth(sender.place, decisions)
+        note_growth(sender.rooms, sender.place, decisions)
     return await _results(sender, decisions), began.at or await _cluster_time(sender.place)
 
 
@@ -172,7 +175,9 @@ async def _decided(sender: Sender, items: Sequence[Item], session: AsyncClientSe
     moment, floor = now(), await sender.lease.hold()
     decisions = [decide(item, rows.get(item.data_key), moment, sender.schemas) for item in items]
     decisions = [_above(each, floor) for each in decisions] if floor else decisions
-    return decisions if sender.quota is None else await hold_to_quota(sender.place, sender.quota, decisions)
+    return (
+        decisions if sender.quota is None else await hold_to_quota(sender.rooms, sender.place, sender.quota, decisions)
+    )
 
 
 def _above(decision: Decision, floor: int) -> Decision:

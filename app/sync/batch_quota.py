@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from app.app_data.quotas import Growth, known_room, room_of
+from app.app_data.quotas import Growth, Rooms
 from app.sync.batch_decisions import Decision, Status
 from models.app import Quota
 from models.app_data_batch import Pinned, Place
@@ -10,15 +10,16 @@ from models.app_data_batch import Pinned, Place
 _DETAIL = "the app keeps as much of this person as it may: delete, or shrink, something"
 
 
-async def hold_to_quota(place: Place, quota: Quota, decisions: Sequence[Decision]) -> list[Decision]:
+async def hold_to_quota(rooms: Rooms, place: Place, quota: Quota, decisions: Sequence[Decision]) -> list[Decision]:
     """The decisions, those refused for which there is no room; what the ones before free, or take, counts.
 
     Args:
+        rooms: what apps keep of people.
         place: whose data of which app.
         quota: of the app.
         decisions: to store, or not, what the batch holds.
     """
-    room = await room_of(place.user_id, place.app_id)
+    room = await rooms.room(place.user_id, place.app_id)
     made, held = Growth(), []
     for decision in decisions:
         growth = _growth(decision.write)
@@ -31,9 +32,9 @@ async def hold_to_quota(place: Place, quota: Quota, decisions: Sequence[Decision
     return held
 
 
-def note_growth(place: Place, decisions: Iterable[Decision]) -> None:
+def note_growth(rooms: Rooms, place: Place, decisions: Iterable[Decision]) -> None:
     """Note by how much a batch that was written has made what is kept more, or less."""
-    room = known_room(place.user_id, place.app_id)
+    room = rooms.known(place.user_id, place.app_id)
     if room is not None:
         stored = [each.write for each in decisions if each.status is Status.STORED]
         room.end(Growth(), sum(map(_growth, stored), Growth()))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.app_data.quotas import quota_headers
+from app.app_data.quotas import rooms_of
 from app.app_data.writes import preference
 from app.apps.registry import app_registry
 from app.apps.schemas import schemas_of
@@ -36,6 +36,7 @@ async def _post(request: HotRequest) -> Answer:
     sender = Sender(
         Place(user_id, app_id, principal.name, app.history, tuple(queries_of(app).values())),
         Lease(leases(request.scope), User, user_id),
+        rooms_of(request.scope),
         may(principal, "data:read", user_id=user_id),
         await _claim(request, body),
         None if wish is None else wish == "representation",
@@ -43,7 +44,7 @@ async def _post(request: HotRequest) -> Answer:
         app.quota,
     )
     results, at = await write_batch(sender, batch)
-    told = quota_headers(user_id, app_id, app.quota)
+    told = sender.rooms.headers(user_id, app_id, app.quota)
     answer = {"results": results, "cursor": cursor_at(user_id, app_id, at)}
     return json_answer(200, answer, [(name.lower().encode(), value.encode()) for name, value in told.items()])
 
