@@ -52,6 +52,11 @@ class Source:
         """The filter of all of them; the prefix, if any, is looked at last."""
         return {"userId": self.user_id, "appId": self.app_id}
 
+    def begins(self) -> Raw:
+        """The filter of the prefix, such that no index of keys is taken for it instead of that of the stamps."""
+        found = {"$indexOfBytes": ["$dataKey", {"$literal": self.prefix}]}
+        return {"$expr": {"$eq": [found, 0]}} if self.prefix else {}
+
     def keys(self, after: str | None = None) -> Raw:
         """The range of the keys with the prefix, those after one where it is given."""
         span = {"$gte": self.prefix, "$lt": self.prefix + "\x7f"}
@@ -84,9 +89,9 @@ async def find_changed(
     """
     stamped: Raw = {"changedAt": {"$gt": since}}
     if after is not None:
-        same = {"changedAt": after[0], "_id": {"$gt": after[1]}}
-        stamped = {"$or": [same, {"changedAt": {"$gt": max(after[0], since)}}]}
-    where = source.where() | stamped | ({"dataKey": source.keys()} if source.prefix else {})
+        before = {"changedAt": after[0], "_id": {"$lte": after[1]}}  # one range: of two the planner sorts in memory
+        stamped = {"changedAt": {"$gte": after[0]}, "$nor": [before]}
+    where = source.where() | stamped | source.begins()
     whole = {"$and": [{"$gt": ["$changedAt", fresh]}, {"$lte": ["$bytes", share]}]}
     return await _find(where, _with_values(whole), {"changedAt": 1, "_id": 1}, limit, at)
 

@@ -81,7 +81,8 @@ async def _waited(request: HotRequest, question: _Question) -> Page:
                     return page
                 async with without_place(request.scope):
                     await _first(changed, stopped, gone, left)
-                await source_of(request)  # whose token may have ended meanwhile
+                request.forget_caller()  # whose token or key may have ended meanwhile
+                await source_of(request)
     finally:
         gone.cancel()
 

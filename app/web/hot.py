@@ -85,6 +85,10 @@ class HotRequest:
             check_query((name for name, values in self._pairs().items() for _ in values), self._known)
         return principal
 
+    def forget_caller(self) -> None:
+        """Have the caller looked up anew when they are next asked for: the request has waited."""
+        self.scope.pop("satchel.principal", None)
+
     async def body(self, *, packed: bool = False) -> bytes:
         """The whole body.
 

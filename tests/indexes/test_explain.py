@@ -1,6 +1,8 @@
 """Every operation of every document is explained: none scans a collection, none sorts documents in memory."""
 
+import importlib
 import inspect
+import pkgutil
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+import models
 from app.database import bind, connect, transaction
 from app.settings import Settings
 from indexes import sync
@@ -44,6 +47,7 @@ from tests.explain import ALLOWED, QueryRecorder, offences
 from tests.filled import NOW, USERS, event, fill
 from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
+from tests.indexes.function_operations import FUNCTIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
 from tests.indexes.query_operations import QUERY_OPERATIONS
 from tests.indexes.scan_operations import SCAN_OPERATIONS
@@ -224,7 +228,7 @@ async def filled(mongodb_uri: str, base_settings: Settings) -> AsyncIterator[Set
 async def everything(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded]:
     """The filled database, and all that the documents' operations send."""
     async with recording(filled, mongodb_uri) as (database, recorder):
-        for ways in OPERATIONS.values():
+        for ways in [*OPERATIONS.values(), *FUNCTIONS.values()]:
             for operation in ways:
                 await operation()
         for document, table in INDEXES.items():
@@ -239,6 +243,19 @@ async def recorded(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded
     """The filled database, and a recorder of what the test sends."""
     async with recording(filled, mongodb_uri) as found:
         yield found
+
+
+def test_every_function_beside_app_data_is_listed() -> None:
+    modules = [info.name for info in pkgutil.iter_modules(models.__path__) if info.name.startswith("app_data_")]
+    found = {
+        f"{name}.{function}"
+        for name in modules
+        for function, value in vars(importlib.import_module(f"models.{name}")).items()
+        if (inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value))
+        and value.__module__ == f"models.{name}"
+        and not function.startswith("_")
+    }
+    assert found == FUNCTIONS.keys()
 
 
 def test_every_operation_of_every_document_is_listed() -> None:

@@ -10,6 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.sync import changes, routes
 from app.sync.hub import hub_of
 from app.web.streams.stream import stop, stopping
+from models.api_key import ApiKey
 from models.app_data import AppData
 from models.base import Raw
 from tests.app.app_data.test_read_and_write import DATA
@@ -199,6 +200,22 @@ async def test_a_wait_ends_with_the_change(cast: Cast, api: Api) -> None:
     body = await waiting
     assert told(body["changes"]) == [("a", 2, 2)]
     assert hub._listeners == {}
+
+
+async def test_a_wait_ends_with_the_key_that_it_was_asked_with(cast: Cast, api: Api) -> None:
+    key = await api.key("data:read")
+    path = CHANGES.replace("/me/", f"/{cast.owner.id}/")
+    cursor = (await key.get(path)).json()["cursor"]
+    waiting = asyncio.create_task(key.get(path, params={"since": cursor, "wait": 25}))
+    hub = hub_of({"app": api.app})
+    while not hub._listeners:
+        await asyncio.sleep(0.001)
+    row = await ApiKey.raw().find_one({"scopes": ["data:read"]}) or {}
+    assert (await cast.admin.delete(f"/v1/api-keys/{row['_id']}")).status_code == 204
+    await put(cast.owner, "a")
+    hub.poke_all()
+    answer = await waiting
+    assert (answer.status_code, "changes" in answer.json()) == (401, False)
 
 
 async def test_a_wait_without_a_change_ends_empty(cast: Cast) -> None:
