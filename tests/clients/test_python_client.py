@@ -19,11 +19,12 @@ from satchel_client import (
     PreconditionFailed,
     Server,
     Session,
+    SignedOut,
     Unstorable,
     merge_fields,
 )
 
-from tests.clients.desk import APP, code_for, register
+from tests.clients.desk import APP, code_for, register, token_for
 from tests.clients.devices import SCENARIOS, AsyncDevice, Device, run
 from tests.serving import ROOT, Served, served
 
@@ -43,6 +44,27 @@ def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
 async def test_a_scenario(satchel: Served, tmp_path: Path, scenario: dict[str, Any], kind: type[Device]) -> None:
     await run(scenario, satchel, tmp_path, kind)
+
+
+@pytest.mark.parametrize("kind", [Device, AsyncDevice], ids=["waits", "awaits"])
+async def test_what_waits_is_sent_once_the_person_is_signed_in_again(satchel: Served, kind: type[Device]) -> None:
+    """In the background, without being asked to: the end of a session ends no thread and no task."""
+    email = f"{uuid4().hex}@example.com"
+    satchel.post("/v1/users", {"email": email})
+    device = kind(satchel, None)
+    device.session.begin({**token_for(satchel, email), "accessToken": "over.over.over"})
+    device.open()
+    device.store.put("n1", 1)
+    with pytest.raises(SignedOut):
+        await device.done(device.store.flush())
+    assert device.store.pending == 1
+    device.session.begin(token_for(satchel, email))
+    for _ in range(400):
+        if device.store.pending == 0:
+            break
+        await device.pause()
+    assert device.store.pending == 0
+    await device.close()
 
 
 def test_the_client_asks_no_clock() -> None:

@@ -16,9 +16,10 @@ from satchel_client.errors import (
     UnsentWork,
     Unstorable,
 )
+from satchel_client.keeping import Entry, Refusal
 from satchel_client.server import AsyncServer, Server
 from satchel_client.session import AsyncSession, InFile, InMemory, Session, TokenStorage
-from satchel_client.store import AsyncStore, Entry, Refusal, Store
+from satchel_client.store import AsyncStore, Store
 from satchel_client.values import MISSING, Json, Missing, OnConflict, equal, merge_fields, merge_patched
 
 __version__ = "0.1.0"

@@ -35,14 +35,12 @@ class _Calls:
 
     def get_flow(self, user_id: str, app_id: str, key: str, default: Any) -> Flow[Json]:
         try:
-            value = yield from self.read_flow(_value(user_id, app_id, key), {})
-        except NotFound as error:
+            return (yield from self.read_flow(_value(user_id, app_id, key), {}))
+        except NotFound:
             if default is MISSING:
                 raise
-            yield from self.read_flow(f"/v1/users/{quote(user_id, safe='')}", {})  # so that a wrong user is told
-            del error
-            return default
-        return value
+        yield from self.read_flow(f"/v1/users/{quote(user_id, safe='')}", {})  # there is no value; is there the user?
+        return default
 
     def put_flow(self, user_id: str, app_id: str, key: str, value: Json, version: int | None) -> Flow[Document]:
         document = yield from self.write_flow("PUT", _value(user_id, app_id, key), value, _precondition(version))

@@ -51,8 +51,7 @@ export class SignedOut extends Error {
 /** A value or key that no server would take, found before anything was stored or sent. */
 export class Unstorable extends Error {
   override name = "Unstorable";
-  /** `key`, `value_too_large` or `quota_exceeded`. */
-  readonly code: "key" | "value_too_large" | "quota_exceeded";
+  readonly code: "key" | "value_too_large";
 
   constructor(code: Unstorable["code"], message: string) {
     super(message);

@@ -1,0 +1,265 @@
+"""What a store does with a person's data of one app, step by step, whoever sends its requests."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from satchel_client.cache import Cache
+from satchel_client.errors import Gone, SignedOut, Unstorable
+from satchel_client.exchange import Ask, Call, Flow, Reply
+from satchel_client.rows import Row, decided, heard, refused, settled
+from satchel_client.session import Identity
+from satchel_client.values import MISSING, Json, Missing, OnConflict, merge_patched
+
+_KEY: Final = re.compile(r"(?:\.{0,2}[A-Za-z0-9_~:-]|\.{3})[A-Za-z0-9._~:-]{0,255}")
+_LARGEST: Final = 512 * 1024
+_PAGE: Final = 200
+_MOST: Final = 100
+_MOST_BYTES: Final = 768 * 1024
+_KEPT_BACK: Final = frozenset({401, 403, 404, 409, 410})
+"""Refusals that say nothing of the values: they are kept until somebody has seen to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One value as the app sees it. `version` is the one that is stored; `pending`: there are changes that are not."""
+
+    key: str
+    value: Json
+    version: int
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A change that the server will never take; it is gone from the outbox. `value` is MISSING where it deleted."""
+
+    key: str
+    value: Json | Missing
+    errors: Sequence[Mapping[str, str]]
+
+
+Entries = list[Entry]
+Rows = list[Row]
+Flags = list[bool]
+OnRefused = Callable[[Refusal], object]
+Watcher = Callable[[Entries], object]
+
+
+class Keeping:
+    """What a store does, whoever sends its requests."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        app_id: str,
+        *,
+        on_conflict: OnConflict,
+        on_refused: OnRefused | None = None,
+        folder: Path | str | None = None,
+    ) -> None:
+        user_id = identity.user_id
+        if user_id is None:
+            raise SignedOut("sign in first")
+        self._identity = identity
+        self._path = f"/v1/users/me/apps/{quote(app_id, safe='')}"
+        self._on_conflict, self._on_refused = on_conflict, on_refused
+        self._watchers: dict[object, tuple[str, Watcher]] = {}
+        if folder is not None:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        name = f"{user_id}.{app_id}.sqlite3"
+        self._cache = Cache(None if folder is None else Path(folder) / name)
+        identity.guests.append(self)
+
+    def get(self, key: str, default: Any = None) -> Json:
+        """The value under a key, `default` where there is none."""
+        row = self._cache.get(key)
+        return default if row is None or row.seen is MISSING else row.seen
+
+    def list(self, prefix: str = "") -> Entries:
+        """The values whose keys begin so, in the order of their keys."""
+        rows = self._cache.list(prefix)
+        return [Entry(row.key, row.seen, row.version, row.draft is not None) for row in rows if row.seen is not MISSING]
+
+    def put(self, key: str, value: Json) -> None:
+        """Store a value: here at once, at the server as soon as it can be reached.
+
+        Raises:
+            Unstorable: no server would take it.
+        """
+        kept = _checked(key, value)
+        self._edit(key, lambda _: kept)
+
+    def patch(self, key: str, patch: Json) -> None:
+        """Change parts of a value by a JSON Merge Patch (RFC 7396): None takes a member away."""
+        self._edit(key, lambda before: _checked(key, merge_patched(before, patch)))
+
+    def delete(self, key: str) -> None:
+        """Delete a value."""
+        self._edit(key, lambda _: MISSING)
+
+    def watch(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
+        """Be given the values whose keys begin so: now, and again whenever one of them is different.
+
+        Returns:
+            To be called to be given no more.
+        """
+        name = object()
+        self._watchers[name] = (prefix, watcher)
+        watcher(self.list(prefix))
+        return lambda: self._watchers.pop(name, None) and None
+
+    @property
+    def pending(self) -> int:
+        """How many values have changes that are not known to be stored."""
+        return self._cache.pending()
+
+    def flush_flow(self) -> Flow[None]:
+        """Send what waits and fetch what is new, until neither brings anything."""
+        yield from self.pull_flow()
+        while self._cache.pending():
+            yield from self.push_flow()
+            yield from self.pull_flow()
+
+    def pull_flow(self, wait: int = 0) -> Flow[None]:
+        """Fetch what is new, page by page, each kept with the cursor behind it."""
+        more = True
+        while more:
+            cursor = self._cache.state().cursor
+            params = {"limit": str(_PAGE), **({} if cursor is None else {"since": cursor})}
+            if wait and cursor is not None:
+                params["wait"] = str(wait)
+            call = Call("GET", f"{self._path}/changes", params, seconds=30.0 + wait)
+            reply = yield from self._identity.send_flow(call)
+            try:
+                page = reply.checked().json()
+            except Gone:
+                if cursor is None:
+                    raise
+                self._cache.relist()
+                continue
+            more = page["more"]
+            self._changed(self._cache.apply(page["changes"], page["cursor"], more=more))
+
+    def push_flow(self) -> Flow[None]:
+        """Send the drafts that wait longest, each with the version that it was made of."""
+        rows = _fitting(self._cache.take(_MOST))
+        if rows:
+            yield from self._send_flow(rows)
+
+    def _send_flow(self, rows: Rows) -> Flow[None]:
+        body = {"writes": [_write(row) for row in rows]}
+        reply: Reply = yield from self._identity.send_flow(Call("POST", f"{self._path}/batch", body=body))
+        if reply.status < 400:
+            by_key = {row.key: row for row in rows}
+            for result in reply.json()["results"]:
+                yield from self._settle_flow(by_key[result["dataKey"]], result)
+            return
+        error = reply.error()
+        if error.is_passing or error.status in _KEPT_BACK:
+            raise error
+        if len(rows) > 1:  # one by one the server says whose fault it is
+            half = len(rows) // 2
+            yield from self._send_flow(rows[:half])
+            yield from self._send_flow(rows[half:])
+            return
+        errors = error.errors or [{"pointer": "", "code": error.code, "detail": str(error)}]
+        yield from self._settle_flow(rows[0], {"status": "invalid", "errors": errors})
+
+    def _settle_flow(self, row: Row, result: Mapping[str, Any]) -> Flow[None]:
+        assert row.draft is not None and row.draft.sent is not None  # it was taken
+        sent, status = row.draft.sent, result["status"]
+        if status == "stored":
+            self._cache.update(row.key, lambda now: settled(now, sent.mutation_id, result["version"]))
+        if status in ("conflict", "invalid") and "current" in result:
+            self._cache.update(row.key, lambda now: _learnt(now, result["current"]))
+        if status == "conflict":
+            yield from self._decide_flow(row.key, sent.mutation_id, result.get("current"))
+        if status == "invalid":
+            self._cache.update(row.key, lambda now: refused(now, sent.mutation_id))
+            if self._on_refused is not None:
+                yield Ask(self._on_refused, (Refusal(row.key, sent.content, result.get("errors", [])),))
+        self._changed([row.key])
+
+    def _decide_flow(self, key: str, mutation_id: str, current: Mapping[str, Any] | None) -> Flow[None]:
+        """Ask what is to be, again where the value was changed while it was asked."""
+        is_there = current is not None and not current.get("deleted")
+        theirs = current.get("value") if current is not None and is_there else MISSING
+        version = current["version"] if current is not None and is_there else 0
+        while True:
+            row = self._cache.get(key)
+            if row is None or row.draft is None or row.draft.sent is None or row.draft.sent.mutation_id != mutation_id:
+                return
+            draft = row.draft
+            mine = yield Ask(self._on_conflict, (draft.base, draft.content, theirs, key))
+            done: Flags = []
+
+            def decide(now: Row, draft_id: str = draft.mutation_id, made: Any = mine, done: Flags = done) -> Row:
+                if now.draft is None or now.draft.mutation_id != draft_id:
+                    return now
+                done.append(True)
+                return decided(now, theirs, version, made)
+
+            self._cache.update(key, decide)
+            if done:
+                return
+
+    def _edit(self, key: str, change: Callable[[Json | Missing], Json | Missing]) -> None:
+        if _KEY.fullmatch(key) is None:
+            raise Unstorable("a key is 1 to 256 characters of [A-Za-z0-9._~:-], and is neither . nor ..")
+        self._cache.edit(key, change)
+        self._changed([key])
+        self._wake()
+
+    def leave(self) -> None:
+        """Forget the person's data."""
+        self._cache.drop()
+
+    def _wake(self) -> None:
+        """There is something to send."""
+
+    def _changed(self, keys: Sequence[str]) -> None:
+        for prefix, watcher in [*self._watchers.values()]:
+            if any(key.startswith(prefix) for key in keys):
+                watcher(self.list(prefix))
+
+
+def _checked(key: str, value: Json) -> Json:
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Unstorable(f"{key}: {error}") from None
+    if (size := len(text.encode())) > _LARGEST:
+        raise Unstorable(f"{key} has {size} bytes, and at most {_LARGEST} are stored")
+    return json.loads(text)
+
+
+def _learnt(row: Row, current: Mapping[str, Any] | None) -> Row:
+    """The row with what is stored; None where there is no live value."""
+    if current is None:
+        return Row(row.key, MISSING, row.version, row.listing, row.draft)
+    return heard(row, current, row.listing)
+
+
+def _write(row: Row) -> dict[str, Any]:
+    assert row.draft is not None and row.draft.sent is not None  # it was taken
+    sent = row.draft.sent
+    what = {"delete": True} if sent.content is MISSING else {"value": sent.content}
+    return {"dataKey": row.key, "ifVersion": row.draft.base_version, "mutationId": sent.mutation_id, **what}
+
+
+def _fitting(rows: Rows) -> Rows:
+    """As many as one request takes; the first in any case."""
+    room = _MOST_BYTES
+    fitting: Rows = []
+    for row in rows:
+        sent = row.draft.sent if row.draft else None
+        room -= 512 + (len(json.dumps(sent.content)) if sent is not None and sent.content is not MISSING else 0)
+        if room < 0 and fitting:
+            break
+        fitting.append(row)
+    return fitting
