@@ -60,7 +60,7 @@ class _Person:
 
 async def measure(bench: Bench, streams: int, writes: int) -> dict[str, Any]:
     """Memory of an idle stream in KiB, CPU of a poke in microseconds, and milliseconds until another has a write."""
-    users = [await _enrolled(bench) for _ in range(streams // _OF_ONE + 1)]
+    users = [await enrolled(bench) for _ in range(streams // _OF_ONE + 1)]
     people = [_Person(bench.servers[0], token) for _, token in users]
     warm = [await people[-1].listen() for _ in range(_WARM)]
     for _, writer in warm:
@@ -72,7 +72,7 @@ async def measure(bench: Bench, streams: int, writes: int) -> dict[str, Any]:
     return found | await _lateness(bench, users[-1][1], writes)
 
 
-async def _enrolled(bench: Bench) -> tuple[ObjectId, str]:
+async def enrolled(bench: Bench) -> tuple[ObjectId, str]:
     """A new user and their token."""
     url, headers = f"http://127.0.0.1:{bench.servers[0].port}/v1/users", {"Authorization": f"Bearer {bench.admin}"}
     async with httpx2.AsyncClient(headers=headers, timeout=30) as client:

@@ -15,7 +15,7 @@ from app.database import bind, connect
 from app.settings import Settings
 from indexes.sync import apply, plan
 from models.api_key import ApiKey, ApiKeyContent
-from scripts.bench import live
+from scripts.bench import batches, live
 from scripts.bench.processes import BenchError, Server, end_at_sigterm, environment
 from scripts.bench.report import machine
 from scripts.migrate import take_steps
@@ -29,21 +29,24 @@ _HTTP: Final = "app.web.admission.pauses:PatientProtocol"
 def main(
     streams: Annotated[int, typer.Option(min=100, max=20_000, help="Streams that are open at once.")] = 2000,
     writes: Annotated[int, typer.Option(min=20, max=10_000, help="Writes of which another client learns.")] = 200,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=100, help="Rounds of batches and of single puts, each a second.")
+    ] = 6,
 ) -> None:
-    """Measure live events on two servers. Exits 1 where a goal is missed."""
+    """Measure live events on two servers, and batches on one. Exits 1 where a goal is missed."""
     end_at_sigterm()
     raise_file_limit()
     try:
-        found = _measure(streams, writes)
+        found = _measure(streams, writes, rounds)
     except (BenchError, MongodError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     typer.echo(json.dumps(found, indent=2))
-    if any(found["live"][name] > goal for name, goal in GOALS.items()):
+    if found["batches"]["ratio"] < batches.GOAL or any(found["live"][name] > goal for name, goal in GOALS.items()):
         raise typer.Exit(1)
 
 
-def _measure(streams: int, writes: int) -> dict[str, Any]:
+def _measure(streams: int, writes: int, rounds: int) -> dict[str, Any]:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         progress.add_task("Measuring ...", total=None)
@@ -52,22 +55,34 @@ def _measure(streams: int, writes: int) -> dict[str, Any]:
         chosen: dict[str, Any] = {"mongodb_uri": mongod.uri, "data_dir": folder, "log_requests": False}
         chosen |= {"event_streams": streams + 100, "event_streams_per_user": 100}
         settings = Settings.model_validate(chosen)
-        admin = asyncio.run(_prepare(settings, mongod.uri))
+        admin, version = asyncio.run(_prepare(settings, mongod.uri))
         variables = environment(list(chosen.items()))
         first, second = (
             stack.enter_context(Server.start(name, FACTORY, environment=variables, folder=folder, http=_HTTP))
             for name in ("satchel", "another")
         )
         bench = live.Bench((first, second), settings.database, mongod.uri, admin)
-        return {"machine": machine(""), "live": asyncio.run(live.measure(bench, streams, writes)), "goals": GOALS}
+        users = asyncio.run(_people(bench, batches.CONNECTIONS))
+        return {
+            "machine": machine(version),
+            "batches": batches.measure(first, mongod.process.pid, users, rounds),
+            "live": asyncio.run(live.measure(bench, streams, writes)),
+            "goals": GOALS,
+        }
 
 
-async def _prepare(settings: Settings, uri: str) -> str:
-    """An admin's key, in a database that is ready."""
+async def _people(bench: live.Bench, count: int) -> list[tuple[str, str]]:
+    """Ids and access tokens."""
+    people = [await live.enrolled(bench) for _ in range(count)]
+    return [(str(user_id), token) for user_id, token in people]
+
+
+async def _prepare(settings: Settings, uri: str) -> tuple[str, str]:
+    """An admin's key, in a database that is ready, and its version."""
     async with connect(settings, uri, bounded=False) as client:
         database = await bind(client, settings)
         await apply(database, await plan(database))
         await take_steps(database)
         key, secret = ApiKey.issue(ApiKeyContent.model_validate({"name": "bench", "scopes": ["admin"]}))
         await key.add()
-        return secret
+        return secret, str((await client.server_info())["version"])
