@@ -2,15 +2,15 @@
 
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 
+from tests.clients.pages import serving
 from tests.serving import Served
 
 APP = "scenarios"
@@ -47,23 +47,15 @@ def token_for(served: Served, email: str) -> dict[str, str]:
 def desk(served: Served) -> Iterator[str]:
     """Its URL: `/code?email=` and `/token?email=`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            email = parse_qs(url.query)["email"][0]
-            told = code_for(served, email) if url.path == "/code" else json.dumps(token_for(served, email))
-            self.send_response(200)
-            self.send_header("Access-Control-Allow-Origin", "*")
-            self.end_headers()
-            self.wfile.write(told.encode())
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        url = urlsplit(handler.path)
+        email = parse_qs(url.query)["email"][0]
+        told = (code_for(served, email) if url.path == "/code" else json.dumps(token_for(served, email))).encode()
+        handler.send_response(200)
+        handler.send_header("Access-Control-Allow-Origin", "*")
+        handler.send_header("Content-Length", str(len(told)))
+        handler.end_headers()
+        handler.wfile.write(told)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(answer) as url:
+        yield url

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Network:
 def network(target: str) -> Iterator[Network]:
     """A network in front of the server at this URL, on a port of its own."""
     found = Network(target)
-    with _serving(found.carry) as found.url:
+    with serving(found.carry) as found.url:
         yield found
 
 
@@ -76,19 +77,21 @@ def pages(folder: Path) -> Iterator[str]:
         path, _, script = handler.path.partition("?")
         kind, content = "text/html", PAGE.format(script=script).encode()
         if path != "/":
-            kind, content = "text/javascript", (folder / path.removeprefix("/")).read_bytes()
+            kind, content = guess_type(path)[0] or "", (folder / path.removeprefix("/")).read_bytes()
         handler.send_response(200)
         handler.send_header("Content-Type", f"{kind}; charset=utf-8")
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         handler.wfile.write(content)
 
-    with _serving(answer) as url:
+    with serving(answer) as url:
         yield url.replace("127.0.0.1", "localhost")
 
 
 @contextmanager
-def _serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """The URL of a server on a port of its own, every request of which is answered so."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

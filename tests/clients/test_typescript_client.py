@@ -6,10 +6,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from scripts.openapi import document
 from tests.clients.desk import APP, code_for, desk, register
+from tests.clients.pages import pages
 from tests.serving import ROOT, Served, served
 
 PACKAGE = ROOT / "clients" / "typescript"
@@ -80,33 +78,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     bundled("src/index.ts", folder / "satchel-client.min.js", "--minify")
     bundled("test/browser.ts", folder / "scenarios.js")
     (folder / "scenarios.html").write_text('<!doctype html><script type="module" src="scenarios.js"></script>')
-    with served_site(folder) as url:
+    with pages(folder) as url:
         yield url
 
 
 def bundled(source: str, target: Path, *options: str) -> Path:
     run(TOOLS / "esbuild", source, "--bundle", "--format=esm", "--target=es2022", f"--outfile={target}", *options)
     return target
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass
-
-
-class served_site:  # noqa: N801  # used as a function
-    """A folder's files, as a page's origin."""
-
-    def __init__(self, folder: Path) -> None:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-
-    def __enter__(self) -> str:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return f"http://localhost:{self.server.server_port}"
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A database of its own for each test, since these tests change indexes and send queries that nothing else would."""
+"""Databases of their own, since these tests change indexes and send queries that nothing else would."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -10,6 +10,8 @@ from app.database import bind, connect
 from app.settings import Settings
 from indexes import sync
 from models.base import Raw
+from tests.filled import fill
+from tests.indexes.recording import Recorded, recording
 
 
 @pytest.fixture
@@ -26,3 +28,21 @@ async def database(empty_database: AsyncDatabase[Raw]) -> AsyncDatabase[Raw]:
     """The same with every index of the table."""
     await sync.apply(empty_database, await sync.plan(empty_database))
     return empty_database
+
+
+@pytest.fixture(scope="module")
+async def filled(mongodb_uri: str, base_settings: Settings) -> AsyncIterator[Settings]:
+    """The settings of a database with every index and many documents."""
+    own = base_settings.model_copy(update={"database": f"explain_{secrets.token_hex(4)}"})
+    async with recording(own, mongodb_uri) as (database, _):
+        await sync.apply(database, await sync.plan(database))
+        await fill(database)
+        yield own
+        await database.client.drop_database(database.name)
+
+
+@pytest.fixture
+async def recorded(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded]:
+    """The filled database, and a recorder of what the test sends."""
+    async with recording(filled, mongodb_uri) as found:
+        yield found

@@ -3,18 +3,15 @@
 import importlib
 import inspect
 import pkgutil
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
-from pymongo.asynchronous.database import AsyncDatabase
 
 import models
-from app.database import bind, connect, transaction
+from app.database import transaction
 from app.settings import Settings
 from indexes import sync
 from indexes.definitions import INDEXES
@@ -43,13 +40,14 @@ from models.deletion import Stage
 from models.owned import OneToOne, OwnedByUser, populate
 from models.precondition import Expected
 from models.user import UserContent
-from tests.explain import ALLOWED, QueryRecorder, offences
-from tests.filled import NOW, USERS, event, fill
+from tests.explain import ALLOWED, offences
+from tests.filled import NOW, USERS, event
 from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
 from tests.indexes.function_operations import FUNCTIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
 from tests.indexes.query_operations import QUERY_OPERATIONS
+from tests.indexes.recording import Recorded, recording
 from tests.indexes.scan_operations import SCAN_OPERATIONS
 from tests.indexes.sign_in_operations import SIGN_IN_OPERATIONS
 
@@ -202,28 +200,6 @@ OPERATIONS |= LINK_OPERATIONS | QUERY_OPERATIONS
 """Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
 
 
-Recorded = tuple[AsyncDatabase[Raw], QueryRecorder]
-
-
-@asynccontextmanager
-async def recording(settings: Settings, uri: str) -> AsyncIterator[Recorded]:
-    """The database through a client of its own, to which the documents are bound, and what that client sends."""
-    recorder = QueryRecorder()
-    async with connect(settings, uri, bounded=False, listeners=[recorder]) as client:
-        yield await bind(client, settings), recorder
-
-
-@pytest.fixture(scope="module")
-async def filled(mongodb_uri: str, base_settings: Settings) -> AsyncIterator[Settings]:
-    """The settings of a database with every index and many documents."""
-    own = base_settings.model_copy(update={"database": f"explain_{secrets.token_hex(4)}"})
-    async with recording(own, mongodb_uri) as (database, _):
-        await sync.apply(database, await sync.plan(database))
-        await fill(database)
-        yield own
-        await database.client.drop_database(database.name)
-
-
 @pytest.fixture(scope="module")
 async def everything(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded]:
     """The filled database, and all that the documents' operations send."""
@@ -236,13 +212,6 @@ async def everything(mongodb_uri: str, filled: Settings) -> AsyncIterator[Record
                 if index.options.get("unique"):
                     await sync.find_duplicates(database, document.collection_name(), index)
         yield database, recorder
-
-
-@pytest.fixture
-async def recorded(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded]:
-    """The filled database, and a recorder of what the test sends."""
-    async with recording(filled, mongodb_uri) as found:
-        yield found
 
 
 def test_every_function_beside_app_data_is_listed() -> None:
@@ -287,130 +256,3 @@ async def test_lean_indexes_serve_every_operation_as_well(everything: Recorded) 
         assert await offences(database, recorder) == []
     finally:
         await sync.apply(database, await sync.plan(database))
-
-
-# The checker itself
-
-SESSION = {"sessionId": "session1"}
-GROUP = {"$group": {"_id": "$appId", "count": {"$sum": 1}}}
-LOOKUP = {"from": "users", "localField": "userId", "as": "user"}
-
-
-async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
-    await (await database.activities.aggregate(list(pipeline))).to_list()
-
-
-@pytest.mark.parametrize(
-    ("send", "told"),
-    [
-        (lambda db: db.users.find_one({"name": "Ann"}), "users: COLLSCAN: find {name: ?}"),
-        (lambda db: db.users.find().to_list(), "users: COLLSCAN: find {}"),
-        (lambda db: db.users.count_documents({"name": "x"}), "users: COLLSCAN: aggregate [$match {name: ?}, $group]"),
-        (lambda db: db.users.distinct("name"), "users: COLLSCAN: distinct"),
-        (lambda db: db.users.update_many({"name": "x"}, {"$set": {"a": 1}}), "users: COLLSCAN: update {name: ?}"),
-        (lambda db: db.users.delete_one({"name": "x"}), "users: COLLSCAN: delete {name: ?}"),
-        (
-            lambda db: db.users.find_one_and_update({"name": "x"}, {"$set": {"a": 1}}),
-            "users: COLLSCAN: findAndModify {name: ?}",
-        ),
-        (
-            lambda db: db.activities.find({"userId": ME}).sort("createdAt", 1).limit(5).to_list(),
-            "activities: SORT: find {userId: ?} sort {createdAt: 1}",
-        ),
-        (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$sort": {"createdAt": 1}}, {"$limit": 5}),
-            "activities: SORT: aggregate [$match {sessionId: ?}, $sort {createdAt: 1}, $limit]",
-        ),
-        (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$sort": {"createdAt": 1}}, GROUP),
-            "activities: SORT: aggregate [$match {sessionId: ?}, $sort {createdAt: 1}, $group]",
-        ),
-        (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$facet": {"a": [{"$sort": {"createdAt": 1}}]}}),
-            "activities: SORT: aggregate [$match {sessionId: ?}, $facet]",
-        ),
-        (
-            lambda db: db.users.find({"name": "x"}).sort("_id", 1).limit(5).to_list(),
-            "users: IXSCAN of all of _id_: find {name: ?} sort {_id: 1}",
-        ),
-        (
-            lambda db: db.users.find({}).sort("_id", 1).to_list(),
-            "users: IXSCAN of all of _id_: find {} sort {_id: 1}",
-        ),
-        (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "name"}}),
-            "users: COLLSCAN: aggregate [$match {name: ?}]",
-        ),
-        (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$unionWith": "profiles"}),
-            "profiles: COLLSCAN: aggregate []",
-        ),
-    ],
-)
-async def test_the_checker_tells_of(recorded: Recorded, send: Callable[[Any], Awaitable[Any]], told: str) -> None:
-    database, recorder = recorded
-    await send(database)
-    assert await offences(database, recorder) == [told]
-
-
-@pytest.mark.parametrize(
-    "send",
-    [
-        lambda db: db.users.find_one({"_id": ME}),
-        lambda db: db.users.find({}).sort("_id", -1).limit(5).to_list(),
-        lambda db: db.users.estimated_document_count(),
-        lambda db: aggregate(db, {"$match": SESSION}, GROUP, {"$sort": {"count": -1}}),
-        lambda db: aggregate(db, {"$match": SESSION}, {"$facet": {"a": [GROUP, {"$sort": {"count": -1}}]}}),
-        lambda db: aggregate(db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "_id"}}),
-        lambda db: aggregate(
-            db,
-            {"$match": SESSION},
-            {
-                "$lookup": {
-                    "from": "profiles",
-                    "let": {"owner": "$userId"},
-                    "pipeline": [{"$match": {"$expr": {"$eq": ["$userId", "$$owner"]}}}],
-                    "as": "profile",
-                }
-            },
-        ),
-        lambda db: db.nothing.find_one({"name": "x"}),
-    ],
-)
-async def test_the_checker_has_nothing_against(recorded: Recorded, send: Callable[[Any], Awaitable[Any]]) -> None:
-    database, recorder = recorded
-    await send(database)
-    assert len(recorder.commands) == 1
-    assert await offences(database, recorder) == []
-
-
-async def test_commands_that_differ_in_names_alone_are_told_apart(
-    recorded: Recorded,
-) -> None:
-    database, recorder = recorded
-    await database.users.find_one({"_id": ME})
-    await database.apps.find_one({"_id": ME})
-    for source in ("users", "profiles"):
-        await aggregate(database, {"$match": SESSION}, {"$lookup": {**LOOKUP, "from": source, "foreignField": "_id"}})
-        await aggregate(database, {"$match": SESSION}, {"$unionWith": source})
-    for field in ("email", "name"):
-        await database.users.distinct(field, {"email": "x"})
-    assert len(recorder.commands) == 8
-
-
-async def test_one_command_of_each_shape_is_kept(recorded: Recorded) -> None:
-    database, recorder = recorded
-    for number in range(5):
-        await database.users.find_one({"email": f"user{number}@example.com"})
-        await database.users.update_one({"_id": USERS[number]}, {"$set": {f"field{number}": number}})
-    await database.users.find({}, {"_id": 1}).sort("_id", 1).batch_size(2).limit(9).to_list()
-    await database.users.insert_one({"at": datetime.now(UTC)})
-    assert [next(iter(command)) for command in recorder.commands.values()] == ["find", "update", "find"]
-
-
-async def test_commands_of_transactions_are_explained_too(
-    recorded: Recorded,
-) -> None:
-    database, recorder = recorded
-    await transaction(lambda session: database.users.find_one({"name": secrets.token_hex()}, session=session))
-    assert await offences(database, recorder) == ["users: COLLSCAN: find {name: ?}"]

@@ -190,7 +190,7 @@ async def test_news_do_not_hurry_a_job_that_has_failed() -> None:
     async with dispatching({"watched": fails, "other": others}, bell, woken=["watched"]):
         await tried.wait_for(1)
         async with asyncio.timeout(SOON):
-            while not (await row("watched")).get("lastError"):
+            while not ((await row("watched")).get("lastError") and (await row("other")).get("lastRunAt")):
                 await asyncio.sleep(0.01)
         bell.ring("watched", now())
         await Job.raw().update_one({"_id": "other"}, {"$set": {"runAt": now()}})
