@@ -22,7 +22,12 @@ from app.activity.routes import router as activity
 from app.analytics import routes as analytics
 from app.analytics.ingest.intake import Intake
 from app.analytics.join_routes import router as joins
-from app.analytics.openapi import ingest_operations, ingest_schemas, library_operations, segment_operations
+from app.analytics.openapi import (
+    ingest_operations,
+    ingest_schemas,
+    library_operations,
+    segment_operations,
+)
 from app.analytics.quarantine_routes import router as quarantine
 from app.app_data import routes as app_data
 from app.app_data.clearing_routes import router as app_data_clearing
@@ -81,7 +86,15 @@ from app.web.validation.errors import validation_problem
 from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
-ROUTERS: tuple[APIRouter, ...] = (users, belongings, activity, app_data.router, analytics.router, auth, apps)
+ROUTERS: tuple[APIRouter, ...] = (
+    users,
+    belongings,
+    activity,
+    app_data.router,
+    analytics.router,
+    auth,
+    apps,
+)
 ROUTERS += (app_data_history, app_data_clearing)
 ROUTERS += (operations, console, dashboard, quarantine, joins)
 ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
@@ -90,7 +103,9 @@ ROUTERS += (connections, projects, invitations, repositories)
 VERSION = "0.1.0"
 
 
-def create_app(settings: Settings | None = None, listeners: Sequence[CommandListener] = ()) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, listeners: Sequence[CommandListener] = ()
+) -> FastAPI:
     """The application for these settings, those of the environment if None.
 
     Args:
@@ -104,7 +119,9 @@ def create_app(settings: Settings | None = None, listeners: Sequence[CommandList
     """
     settings = settings or load_settings()
     if settings.mongodb_uri is None:
-        raise RuntimeError("SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it")
+        raise RuntimeError(
+            "SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it"
+        )
     table.check()
     configure_logging(settings)
     app = FastAPI(
@@ -147,7 +164,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     if settings.mongodb_uri is None:
         raise RuntimeError("SATCHEL_MONGODB_URI is not set")
-    client = connect(settings, settings.mongodb_uri.get_secret_value(), listeners=app.state.listeners)
+    client = connect(
+        settings, settings.mongodb_uri.get_secret_value(), listeners=app.state.listeners
+    )
     async with client:
         binding = asyncio.create_task(_bind(app, client, settings))
         await asyncio.wait({binding}, timeout=settings.request_timeout_ms / 1000)
@@ -179,28 +198,36 @@ async def _bind(app: FastAPI, client: AsyncMongoClient[Raw], settings: Settings)
 
 
 def _add_layers(app: FastAPI, settings: Settings) -> None:
-    """The layers around FastAPI, plain ASGI each; the hot routes are served without FastAPI's own."""
+    """The layers around FastAPI, plain ASGI each; the hot routes are served without FastAPI's
+    own."""
     build = app.build_middleware_stack
 
     def layered() -> ASGIApp:
         endpoints = _hot_endpoints()
         hot = HotRoutes(Compressed(_without_plain_errors(build())), endpoints)
-        inner: ASGIApp = Heads(Admission(hot, settings, lambda: app.state.database is not None, large_paths()))
+        inner: ASGIApp = Heads(
+            Admission(hot, settings, lambda: app.state.database is not None, large_paths())
+        )
         return Observed(Hosts(CrossOrigin(inner, settings, endpoints)), settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
 
 
 def _without_plain_errors(stack: ASGIApp) -> ASGIApp:
-    """FastAPI's stack without the layer that answers unexpected errors as text: `Observed` makes problems of them."""
+    """FastAPI's stack without the layer that answers unexpected errors as text: `Observed` makes
+    problems of them."""
     return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
 
 
 def _handle_errors(app: FastAPI) -> None:
     async def problem(request: Request, error: Exception) -> Response:
         found = _as_problem(error, request.url.path)
-        if isinstance(found, Internal) and isinstance(error, PyMongoError):  # others are logged by the outermost layer
-            log.error("unexpected", requestId=request.scope.get("satchel.request_id"), exc_info=error)
+        if isinstance(found, Internal) and isinstance(
+            error, PyMongoError
+        ):  # others are logged by the outermost layer
+            log.error(
+                "unexpected", requestId=request.scope.get("satchel.request_id"), exc_info=error
+            )
         body = dump_json(found.body(request.scope.get("satchel.request_id", "")))
         return Response(body, found.status, found.headers, media_type="application/problem+json")
 
@@ -216,14 +243,21 @@ def _as_problem(error: Exception, path: str) -> Problem:
     if isinstance(error, PyMongoError):
         return from_driver(error)
     if isinstance(error, HTTPException) and error.status_code == 405:
-        return MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(_methods(path))})
+        return MethodNotAllowed(
+            "the path takes other methods", headers={"Allow": ", ".join(_methods(path))}
+        )
     if isinstance(error, HTTPException) and error.status_code == 404:
         return NotFound("there is nothing at this path")
     return Internal()
 
 
 def _hot_endpoints() -> list[HotEndpoint]:
-    return [*app_data.hot_endpoints(), batch_endpoint(), *sync.hot_endpoints(), *analytics.hot_endpoints()]
+    return [
+        *app_data.hot_endpoints(),
+        batch_endpoint(),
+        *sync.hot_endpoints(),
+        *analytics.hot_endpoints(),
+    ]
 
 
 def declared_rules() -> dict[str, Access]:
@@ -240,13 +274,18 @@ def declared_rules() -> dict[str, Access]:
 def _hot_paths() -> dict[str, Any]:
     """What OpenAPI says of the hot routes, by path."""
     values, events = app_data.VALUE_PATH, analytics.EVENTS_PATH
-    described = {values: value_operations(), BATCH_PATH: batch_operations(), sync.CHANGES_PATH: changes_operations()}
+    described = {
+        values: value_operations(),
+        BATCH_PATH: batch_operations(),
+        sync.CHANGES_PATH: changes_operations(),
+    }
     described |= {EVENTS_PATH: events_operations(), events: ingest_operations()}
     return described | segment_operations() | library_operations()
 
 
 def _operations() -> Iterator[str]:
-    """Method and path template of everything that is served, but the document and the pages that FastAPI adds."""
+    """Method and path template of everything that is served, but the document and the pages that
+    FastAPI adds."""
     for router in ROUTERS:
         for route in router.routes:
             for method in getattr(route, "methods", None) or ("MOUNT",):
@@ -259,5 +298,7 @@ def _operations() -> Iterator[str]:
 def _methods(path: str) -> list[str]:
     """The methods that a path takes; Starlette names those of the first route alone."""
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    methods = {
+        method for route in routes if route.path_regex.match(path) for method in route.methods or ()
+    }
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

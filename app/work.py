@@ -1,11 +1,13 @@
 """Every background job. A domain with jobs has a `jobs.py`:
 
 - `PERIODIC`: kind -> seconds after which it is due again at the latest;
-- `WOKEN`: kind -> what is written when there is something to do for it, so that it need not be due often;
+- `WOKEN`: kind -> what is written when there is something to do for it, so that it need not be due
+  often;
 - `PLACES`: kind -> how many of its jobs are done at once, where that is more than one;
 - `handlers(settings)`.
 
-What a domain notes about deletions (`app.relations.witness`) stands in its `deletion.py`, imported here.
+What a domain notes about deletions (`app.relations.witness`) stands in its `deletion.py`, imported
+here.
 """
 
 import asyncio
@@ -41,8 +43,13 @@ DOMAINS: Final = (relations, app_data, sync, auth, analytics, cards, connections
 WITNESSES: Final = (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
 """The modules that note something about deletions. Another is one more name here."""
 
-LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], ...]] = (deliver, keep_jobs, keep_gauges)
-"""What a worker does beside its jobs, each until the event is set: work that must not wait for a long job."""
+LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], ...]] = (
+    deliver,
+    keep_jobs,
+    keep_gauges,
+)
+"""What a worker does beside its jobs, each until the event is set: work that must not wait for a
+long job."""
 
 WOKEN: Final[dict[str, tuple[Watched, ...]]] = {
     kind: watched for domain in DOMAINS for kind, watched in domain.WOKEN.items()
@@ -55,12 +62,16 @@ WATCHED: Final = {**WOKEN, JOBS: (_JOB,), QUEUES: (_QUEUE,)}
 """Name for which bells are rung -> what is written then."""
 
 _THREADS: Final = 128
-PLACES: Final[dict[str, int]] = {kind: count for domain in DOMAINS for kind, count in domain.PLACES.items()}
+PLACES: Final[dict[str, int]] = {
+    kind: count for domain in DOMAINS for kind, count in domain.PLACES.items()
+}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
-    return {kind: handler for domain in DOMAINS for kind, handler in domain.handlers(settings).items()}
+    return {
+        kind: handler for domain in DOMAINS for kind, handler in domain.handlers(settings).items()
+    }
 
 
 async def ensure_jobs() -> None:
@@ -72,12 +83,17 @@ async def ensure_jobs() -> None:
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """All that a worker does, until the event is set."""
-    # The name service is asked in threads, and for a name whose servers hang a thread waits as long as they do.
+    # The name service is asked in threads, and for a name whose servers hang a thread waits as long
+    # as they do.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "worker"))
     bells = [Bell(names) for names in ([*WOKEN, JOBS], *([QUEUES] for _ in LOOPS))]
     watching = asyncio.create_task(Watch(WATCHED, bells).run())
     dispatcher = Dispatcher(
-        handlers(settings), bells[0], settings.worker_poll_seconds, woken=WOKEN.keys(), places=PLACES
+        handlers(settings),
+        bells[0],
+        settings.worker_poll_seconds,
+        woken=WOKEN.keys(),
+        places=PLACES,
     )
     try:
         loops = [loop(settings, stop, bell) for loop, bell in zip(LOOPS, bells[1:], strict=True)]

@@ -13,11 +13,27 @@ OURS_APP_DATA: Final[dict[type[Stored], list[Index]]] = {
             {"partialFilterExpression": {"deleted": False}},
         ),
         Index({"expiresAt": 1}, "AppData.expire_due", SPARSE),
-        Index({"queryKeys.$**": 1}, "GET .../data?query=: the values of every declared query, in its order"),
+        Index(
+            {"queryKeys.$**": 1},
+            "GET .../data?query=: the values of every declared query, in its order",
+        ),
         Index({"appId": 1, "_id": 1}, "POST /v1/apps/{appId}/schemas/check, page by page"),
-        Index({"userId": 1, "appId": 1, "changedAt": 1, "_id": 1, "deleted": 1, "bytes": 1}, "GET …/changes; usage"),
-        Index({"appId": 1, "changedAt": 1}, "tombstones to purge", {"partialFilterExpression": {"deleted": True}}),
+        Index(
+            {"userId": 1, "appId": 1, "changedAt": 1, "_id": 1, "deleted": 1, "bytes": 1},
+            "GET …/changes; usage",
+        ),
+        Index(
+            {"appId": 1, "changedAt": 1},
+            "tombstones to purge",
+            {"partialFilterExpression": {"deleted": True}},
+        ),
     ],
-    AppUsage: [Index({"userId": 1, "appId": 1}, "AppUsage: horizon and floor of an app's data of a user", UNIQUE)],
+    AppUsage: [
+        Index(
+            {"userId": 1, "appId": 1},
+            "AppUsage: horizon and floor of an app's data of a user",
+            UNIQUE,
+        )
+    ],
 }
 """By document."""

@@ -1,4 +1,5 @@
-"""Every index there is, with the query that it serves. The required ones stand first, ours after them."""
+"""Every index there is, with the query that it serves. The required ones stand first, ours after
+them."""
 
 from typing import Final
 
@@ -60,7 +61,8 @@ REQUIRED: Final[dict[type[Stored], list[Index]]] = {
     User: [
         Index(
             {"email": 1},
-            "User.find_by_email, GET /v1/users?email=; one account per canonical email, none for people without",
+            "User.find_by_email, GET /v1/users?email=; one account per canonical email, none for"
+            " people without",
             {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}},
         ),
         Index({"valuUserId": 1}, "find a person by their id in Valu", SPARSE),
@@ -73,7 +75,11 @@ REQUIRED: Final[dict[type[Stored], list[Index]]] = {
     Activity: [
         Index({"userId": 1}, "delete and count the activities of a user"),
         Index({"appId": 1}, "count the activities of an app"),
-        Index({"timestamp": 1}, "TTL: gone 90 days after it happened", {"expireAfterSeconds": NINETY_DAYS}),
+        Index(
+            {"timestamp": 1},
+            "TTL: gone 90 days after it happened",
+            {"expireAfterSeconds": NINETY_DAYS},
+        ),
         Index({"sessionId": 1}, "count the activities of a session"),
         Index({"userId": 1, "timestamp": -1}, "a user's activities of a time span"),
         Index({"appId": 1, "timestamp": -1}, "an app's latest activities"),
@@ -84,13 +90,19 @@ REQUIRED: Final[dict[type[Stored], list[Index]]] = {
         Index({"userId": 1}, "delete and count the values of a user"),
         Index({"appId": 1}, "count the values of an app"),
         Index({"userId": 1, "appId": 1}, "everything that an app knows of a user"),
-        Index({"userId": 1, "appId": 1, "dataKey": 1}, "AppData: get, put, delete; one value to a key", UNIQUE),
+        Index(
+            {"userId": 1, "appId": 1, "dataKey": 1},
+            "AppData: get, put, delete; one value to a key",
+            UNIQUE,
+        ),
     ],
     Analytics: [
         Index({"userId": 1}, "delete and count the events of a user"),
         Index({"eventName": 1}, "count an event over all time"),
         Index({"eventCategory": 1}, "count a category over all time"),
-        Index({"timestamp": 1}, "Analytics.get_event_counts and get_category_counts of a time span"),
+        Index(
+            {"timestamp": 1}, "Analytics.get_event_counts and get_category_counts of a time span"
+        ),
         Index({"userId": 1, "timestamp": -1}, "the counts of one user"),
         Index({"eventCategory": 1, "timestamp": -1}, "the counts of one category"),
         Index({"eventName": 1, "timestamp": -1}, "the counts of one event"),
@@ -98,7 +110,8 @@ REQUIRED: Final[dict[type[Stored], list[Index]]] = {
         Index({"sessionId": 1, "timestamp": -1}, "the events of one session"),
     ],
 }
-"""The requirements' list, by exactly its keys and options. `email` is unique through a partial filter."""
+"""The requirements' list, by exactly its keys and options. `email` is unique through a partial
+filter."""
 
 REQUIRED_CARDS: Final[dict[type[Stored], list[Index]]] = {
     User: [Index({"accountId": 1}, "delete and count the users of an account")],
@@ -109,15 +122,21 @@ REQUIRED_CARDS: Final[dict[type[Stored], list[Index]]] = {
         Index({"accountId": 1, "userId": 1}, "a user's cards within their account"),
         Index({"accountId": 1, "status": 1}, "active cards per account"),
     ],
-    SpendingProfile: [Index({"accountId": 1}, "delete and count the spending profiles of an account")],
+    SpendingProfile: [
+        Index({"accountId": 1}, "delete and count the spending profiles of an account")
+    ],
 }
 """The requirements' list for cards: every foreign key, and composite ones."""
 
 OURS: Final[dict[type[Stored], list[Index]]] = {
     Activity: [
-        Index({"userId": 1, "timestamp": -1, "_id": -1}, "GET /v1/users/{id}/activity, page by page"),
+        Index(
+            {"userId": 1, "timestamp": -1, "_id": -1}, "GET /v1/users/{id}/activity, page by page"
+        ),
         Index({"userId": 1, "appId": 1, "timestamp": -1, "_id": -1}, "the same with appId="),
-        Index({"userId": 1, "eventType": 1, "timestamp": -1, "_id": -1}, "the same with eventType="),
+        Index(
+            {"userId": 1, "eventType": 1, "timestamp": -1, "_id": -1}, "the same with eventType="
+        ),
         Index(
             {"userId": 1, "sessionId": 1, "timestamp": -1, "_id": -1},
             "the same with sessionId=",
@@ -132,7 +151,10 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"unique": True, "partialFilterExpression": {"messageId": {"$gt": ""}}},
         ),
         Index({"receivedAt": 1, "appId": 1}, "the rollups' next window, and what came in after it"),
-        Index({"appId": 1, "eventName": 1, "timestamp": -1}, "funnels, and the counts of one event of an app"),
+        Index(
+            {"appId": 1, "eventName": 1, "timestamp": -1},
+            "funnels, and the counts of one event of an app",
+        ),
         Index(
             {"appId": 1, "externalId": 1},
             "give the events of an external id to the user whom it turned out to be",
@@ -170,7 +192,9 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"day": 1, "appId": 1}, "sessions of a time span"),
         Index({"appId": 1, "day": 1}, "recount a day of an app"),
     ],
-    VisitSession: [Index({"appId": 1, "start": 1}, "recount a day; forget sessions whose events are archived")],
+    VisitSession: [
+        Index({"appId": 1, "start": 1}, "recount a day; forget sessions whose events are archived")
+    ],
     Person: [
         Index({"userId": 1}, "the numbers of a user; delete them with the user", SPARSE),
         Index({"number": 1}, "everybody who is known by a number, when two turn out to be one"),
@@ -187,22 +211,33 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         ),
     ],
     ExternalId: [
-        Index({"appId": 1, "externalId": 1}, "ExternalId.users_of; one user to an external id", UNIQUE),
+        Index(
+            {"appId": 1, "externalId": 1}, "ExternalId.users_of; one user to an external id", UNIQUE
+        ),
         Index({"userId": 1}, "delete with the user"),
     ],
     QuarantinedEvent: [
         Index({"receivedAt": -1, "_id": -1}, "GET /v1/analytics/quarantine, page by page"),
         Index({"appId": 1, "receivedAt": -1, "_id": -1}, "the same with appId="),
         Index({"userId": 1}, "delete with the user", SPARSE),
-        Index({"expiresAt": 1}, "TTL: gone after SATCHEL_QUARANTINE_DAYS", {"expireAfterSeconds": 0}),
+        Index(
+            {"expiresAt": 1}, "TTL: gone after SATCHEL_QUARANTINE_DAYS", {"expireAfterSeconds": 0}
+        ),
     ],
     KeyUsage: [Index({"expiresAt": 1}, "TTL: forgotten after two days", {"expireAfterSeconds": 0})],
     ArchivedDay: [Index({"appId": 1, "day": 1}, "what is archived of an app")],
     Erasure: [
         Index({"at": 1}, "erasures since an archive was last rewritten"),
-        Index({"digests": 1}, "Erasure.erased_keys: whether a late event is by an id that was an erased user's"),
+        Index(
+            {"digests": 1},
+            "Erasure.erased_keys: whether a late event is by an id that was an erased user's",
+        ),
     ],
-    ErasedMessage: [Index({"expiresAt": 1}, "TTL: forgotten when no client resends it", {"expireAfterSeconds": 0})],
+    ErasedMessage: [
+        Index(
+            {"expiresAt": 1}, "TTL: forgotten when no client resends it", {"expireAfterSeconds": 0}
+        )
+    ],
     ApiKey: [
         Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
         Index(
@@ -227,14 +262,19 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
     ],
     Job: [
         Index({"state": 1, "runAt": 1}, "app.jobs: claim the job that is longest due"),
-        Index({"state": 1, "kind": 1, "runAt": 1}, "app.jobs: which are due next of a kind, beside many of another"),
+        Index(
+            {"state": 1, "kind": 1, "runAt": 1},
+            "app.jobs: which are due next of a kind, beside many of another",
+        ),
         Index(
             {"lastRunAt": 1},
             "TTL: gone 30 days after it was done",
             {"expireAfterSeconds": THIRTY_DAYS, "partialFilterExpression": {"state": "done"}},
         ),
     ],
-    IdempotencyKey: [Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})],
+    IdempotencyKey: [
+        Index({"expiresAt": 1}, "TTL: forgotten after a day", {"expireAfterSeconds": 0})
+    ],
     Connection: [
         Index({"userId": 1, "_id": -1}, "GET /v1/users/{id}/connections, page by page"),
         Index({"nextAttemptAt": 1}, "Connection.find_due: the periodic sync", SPARSE),
@@ -246,15 +286,29 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         ),
     ],
     BankAccount: [
-        Index({"connectionId": 1, "providerId": 1}, "a sync finds its accounts; each once per connection", UNIQUE),
+        Index(
+            {"connectionId": 1, "providerId": 1},
+            "a sync finds its accounts; each once per connection",
+            UNIQUE,
+        ),
         Index({"connectionId": 1, "_id": -1}, "GET /v1/connections/{id}/accounts, page by page"),
         Index({"userId": 1}, "delete and count the bank accounts of a user"),
         Index({"providerId": 1}, "Teller's webhooks name accounts"),
     ],
     Transaction: [
-        Index({"bankAccountId": 1, "providerId": 1}, "Transaction.store; each once per bank account", UNIQUE),
-        Index({"bankAccountId": 1, "date": -1, "_id": -1}, "GET /v1/bank-accounts/{id}/transactions, page by page"),
-        Index({"bankAccountId": 1, "status": 1, "date": -1, "_id": -1}, "the same with status=; oldest_pending"),
+        Index(
+            {"bankAccountId": 1, "providerId": 1},
+            "Transaction.store; each once per bank account",
+            UNIQUE,
+        ),
+        Index(
+            {"bankAccountId": 1, "date": -1, "_id": -1},
+            "GET /v1/bank-accounts/{id}/transactions, page by page",
+        ),
+        Index(
+            {"bankAccountId": 1, "status": 1, "date": -1, "_id": -1},
+            "the same with status=; oldest_pending",
+        ),
         Index({"userId": 1}, "delete and count the transactions of a user"),
     ],
     Project: [
@@ -262,10 +316,21 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"accountId": 1}, "delete and count the projects of an account", SPARSE),
     ],
     Invitation: [
-        Index({"projectId": 1, "invited": 1}, "Invitation.offer: a project invites each id once", UNIQUE),
+        Index(
+            {"projectId": 1, "invited": 1},
+            "Invitation.offer: a project invites each id once",
+            UNIQUE,
+        ),
         Index({"projectId": 1, "_id": -1}, "GET /v1/projects/{id}/invitations, page by page"),
-        Index({"userId": 1, "_id": -1}, "GET /v1/users/me/invitations, page by page; delete those of a user"),
-        Index({"expiresAt": 1}, "TTL: gone when they can be accepted no longer", {"expireAfterSeconds": 0}),
+        Index(
+            {"userId": 1, "_id": -1},
+            "GET /v1/users/me/invitations, page by page; delete those of a user",
+        ),
+        Index(
+            {"expiresAt": 1},
+            "TTL: gone when they can be accepted no longer",
+            {"expireAfterSeconds": 0},
+        ),
     ],
     RepositoryConnection: [
         Index({"projectId": 1}, "RepositoryConnection.find_by_project"),
@@ -284,10 +349,19 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             "a signed body is taken once, whatever delivery id stands above it",
             {"unique": True, "partialFilterExpression": {"digest": {"$gt": ""}}},
         ),
-        Index({"connectionId": 1, "receivedAt": -1, "_id": -1}, "GET .../repository/events, page by page"),
-        Index({"connectionId": 1, "status": 1, "receivedAt": -1, "_id": -1}, "the same with status="),
+        Index(
+            {"connectionId": 1, "receivedAt": -1, "_id": -1},
+            "GET .../repository/events, page by page",
+        ),
+        Index(
+            {"connectionId": 1, "status": 1, "receivedAt": -1, "_id": -1}, "the same with status="
+        ),
         Index({"status": 1, "receivedAt": 1, "_id": 1}, "WebhookEvent.find_waiting"),
-        Index({"receivedAt": 1}, "TTL: gone 30 days after it came", {"expireAfterSeconds": THIRTY_DAYS}),
+        Index(
+            {"receivedAt": 1},
+            "TTL: gone 30 days after it came",
+            {"expireAfterSeconds": THIRTY_DAYS},
+        ),
     ],
     OutsideLink: [
         Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.claim: links to remove outside"),
@@ -296,7 +370,11 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         Index({"rootId": 1}, "the same of an account", SPARSE),
     ],
     AuthIdentity: [
-        Index({"provider": 1, "providerId": 1}, "sign-in; nobody else can have the same identity", UNIQUE),
+        Index(
+            {"provider": 1, "providerId": 1},
+            "sign-in; nobody else can have the same identity",
+            UNIQUE,
+        ),
         Index({"userId": 1, "_id": 1}, "a user's identities"),
     ],
     RefreshToken: [
@@ -328,7 +406,9 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
         Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/users, page by page"),
         *(
             Index(
-                {"accountId": 1, name: 1}, "an admin among the users of an account", {"partialFilterExpression": each}
+                {"accountId": 1, name: 1},
+                "an admin among the users of an account",
+                {"partialFilterExpression": each},
             )
             for each in ADMINS
             for name in each
@@ -338,9 +418,14 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
         Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/cards, page by page"),
         Index({"accountId": 1, "userId": 1, "_id": -1}, "the same with userId="),
         Index({"accountId": 1, "status": 1, "_id": -1}, "the same with status="),
-        Index({"accountId": 1, "spendingProfileId": 1, "_id": -1}, "the same with spendingProfileId=; fan-out of one"),
+        Index(
+            {"accountId": 1, "spendingProfileId": 1, "_id": -1},
+            "the same with spendingProfileId=; fan-out of one",
+        ),
     ],
-    SpendingProfile: [Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/spending-profiles, page by page")],
+    SpendingProfile: [
+        Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/spending-profiles, page by page")
+    ],
     CardQueue: [
         Index({"accountId": 1}, "delete the queues of an account"),
         Index(
@@ -350,16 +435,25 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
         ),
     ],
     CardEvent: [
-        Index({"subject": 1, "sequence": 1}, "CardEvent.next_of: the events of a card in order", UNIQUE),
+        Index(
+            {"subject": 1, "sequence": 1},
+            "CardEvent.next_of: the events of a card in order",
+            UNIQUE,
+        ),
         Index({"fanOutAfter": 1}, "CardEvent.find_fan_out", SPARSE),
         Index({"state": 1, "_id": -1}, "GET /v1/admin/card-events: what was given up"),
-        Index({"accountId": 1, "state": 1, "_id": -1}, "the same with accountId=; delete the events of an account"),
+        Index(
+            {"accountId": 1, "state": 1, "_id": -1},
+            "the same with accountId=; delete the events of an account",
+        ),
         Index(
             {"accountId": 1, "subject": 1, "sequence": 1},
             "CardEvent.find_dead: what was given up, card by card in its order",
             {"partialFilterExpression": {"state": "dead"}},
         ),
-        Index({"expiresAt": 1}, "TTL: gone 30 days after it was dealt with", {"expireAfterSeconds": 0}),
+        Index(
+            {"expiresAt": 1}, "TTL: gone 30 days after it was dealt with", {"expireAfterSeconds": 0}
+        ),
     ],
 }
 """Indexes of our own for the card programme."""

@@ -9,7 +9,8 @@ Keys = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index: its keys in order (1 ascending, -1 descending), its options, and the query that it is for."""
+    """One index: its keys in order (1 ascending, -1 descending), its options, and the query that it
+    is for."""
 
     keys: Keys
     serves: str

@@ -47,7 +47,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SlowOperation:
-    """Operations of one shape that the profiler noted. The shape has names and operators, and never a value.
+    """Operations of one shape that the profiler noted. The shape has names and operators, and never
+    a value.
 
     Attributes:
         collection: the collection's name.
@@ -85,7 +86,9 @@ class Build:
 
 async def usage(database: AsyncDatabase[Raw]) -> list[Usage]:
     """Use and size of every index of our collections, in the order of the table."""
-    found = await asyncio.gather(*(_usage(database, document.collection_name()) for document in DOCUMENTS))
+    found = await asyncio.gather(
+        *(_usage(database, document.collection_name()) for document in DOCUMENTS)
+    )
     return [
         use
         for document, (rows, sizes) in zip(DOCUMENTS, found, strict=True)
@@ -95,39 +98,57 @@ async def usage(database: AsyncDatabase[Raw]) -> list[Usage]:
 
 async def builds(database: AsyncDatabase[Raw]) -> list[Build]:
     """The index builds of this database that are reading documents right now."""
-    mine: Raw = {"ns": {"$regex": f"^{re.escape(database.name)}\\."}, "msg": {"$regex": "^Index Build"}}
+    mine: Raw = {
+        "ns": {"$regex": f"^{re.escape(database.name)}\\."},
+        "msg": {"$regex": "^Index Build"},
+    }
     pipeline: list[Raw] = [{"$currentOp": {}}, {"$match": {**mine, "progress": {"$exists": True}}}]
     # The client asks for majority, which $currentOp refuses.
     admin = database.client.get_database("admin", read_concern=ReadConcern("local"))
     cursor = await admin.aggregate(pipeline)
     return [
-        Build(row["ns"].partition(".")[2], int(row["progress"]["done"]), int(row["progress"]["total"]))
+        Build(
+            row["ns"].partition(".")[2], int(row["progress"]["done"]), int(row["progress"]["total"])
+        )
         async for row in cursor
     ]
 
 
 def redundant(table: Sequence[Index]) -> dict[str, str]:
-    """The indexes whose work another one does as well: name -> name of the shortest that does and is not redundant too.
+    """The indexes whose work another one does as well: name -> name of the shortest that does and
+    is not redundant too.
 
-    The keys of the one begin the keys of the other. The shorter has no options: a unique one constrains, a TTL one
-    expires, and a sparse or partial one is smaller than any that holds all documents. The longer is neither sparse nor
+    The keys of the one begin the keys of the other. The shorter has no options: a unique one
+    constrains, a TTL one expires, and a sparse or partial one is smaller than any that holds all
+    documents. The longer is neither sparse nor
     partial: it must know every document that the shorter knows. That it is unique does no harm.
     """
-    complete = [index for index in table if not {"sparse", "partialFilterExpression"} & index.options.keys()]
+    complete = [
+        index for index in table if not {"sparse", "partialFilterExpression"} & index.options.keys()
+    ]
     longer = {
         index.name: [other for other in complete if _begins(index.keys, other.keys)]
         for index in table
         if not index.options
     }
-    kept = {name: [other for other in others if not longer.get(other.name)] for name, others in longer.items()}
-    return {name: min(others, key=lambda other: len(other.keys)).name for name, others in kept.items() if others}
+    kept = {
+        name: [other for other in others if not longer.get(other.name)]
+        for name, others in longer.items()
+    }
+    return {
+        name: min(others, key=lambda other: len(other.keys)).name
+        for name, others in kept.items()
+        if others
+    }
 
 
 def _begins(keys: Mapping[str, int], longer: Mapping[str, int]) -> bool:
     return len(longer) > len(keys) and list(longer.items())[: len(keys)] == list(keys.items())
 
 
-async def profile(database: AsyncDatabase[Raw], seconds: float, slow_ms: int) -> list[SlowOperation]:
+async def profile(
+    database: AsyncDatabase[Raw], seconds: float, slow_ms: int
+) -> list[SlowOperation]:
     """Switch the profiler on for a while, and say what it noted meanwhile.
 
     Args:
@@ -143,20 +164,27 @@ async def profile(database: AsyncDatabase[Raw], seconds: float, slow_ms: int) ->
 
 @asynccontextmanager
 async def profiling(database: AsyncDatabase[Raw], slow_ms: int) -> AsyncIterator[None]:
-    """Have the profiler at level 1 within the block, and as it was before after it, however the block ends.
+    """Have the profiler at level 1 within the block, and as it was before after it, however the
+    block ends.
 
-    The threshold is that of the server's log as well, which therefore tells more meanwhile, values included.
+    The threshold is that of the server's log as well, which therefore tells more meanwhile, values
+    included.
     """
     before = await database.command("profile", -1)
     try:
         await database.command("profile", 1, slowms=slow_ms, sampleRate=1.0)
         yield
     finally:
-        await database.command("profile", before["was"], slowms=before["slowms"], sampleRate=before["sampleRate"])
+        await database.command(
+            "profile", before["was"], slowms=before["slowms"], sampleRate=before["sampleRate"]
+        )
 
 
-async def slow_operations(database: AsyncDatabase[Raw], since: datetime | None = None) -> list[SlowOperation]:
-    """The operations in `system.profile` by shape, the most costly first; none where the profiler was never on.
+async def slow_operations(
+    database: AsyncDatabase[Raw], since: datetime | None = None
+) -> list[SlowOperation]:
+    """The operations in `system.profile` by shape, the most costly first; none where the profiler
+    was never on.
 
     Args:
         database: whose profile.
@@ -168,13 +196,16 @@ async def slow_operations(database: AsyncDatabase[Raw], since: datetime | None =
     groups: dict[tuple[str, str, str], list[Raw]] = {}
     async for entry in cursor:
         collection = entry["ns"].removeprefix(f"{database.name}.")
-        groups.setdefault((collection, shape(entry), entry.get("planSummary", "")), []).append(entry)
+        groups.setdefault((collection, shape(entry), entry.get("planSummary", "")), []).append(
+            entry
+        )
     slow = [_summed(*key, entries) for key, entries in groups.items()]
     return sorted(slow, key=lambda operation: -operation.total_ms)
 
 
 def shape(entry: Raw) -> str:
-    """What an entry of `system.profile` did, by names and operators alone: values are personal data."""
+    """What an entry of `system.profile` did, by names and operators alone: values are personal
+    data."""
     command = entry.get("originatingCommand") or entry.get("command", {})
     operation = entry.get("op", "command")
     name = next(iter(command), operation) if operation in ("command", "query") else operation
@@ -191,14 +222,20 @@ def shape(entry: Raw) -> str:
 
 def filter_shape(query: Mapping[str, Any]) -> str:
     """A filter without its values: `{userId: ?, $or: [{deleted: ?}, {expiresAt: {$lte: ?}}]}`."""
-    return f"{{{', '.join(f'{name}: {_value_shape(name, value)}' for name, value in query.items())}}}"
+    return (
+        f"{{{', '.join(f'{name}: {_value_shape(name, value)}' for name, value in query.items())}}}"
+    )
 
 
 def _value_shape(name: str, value: Any) -> str:
     if name in _LOGICAL and isinstance(value, list):
         return f"[{', '.join(dict.fromkeys(filter_shape(part) for part in value))}]"
     # A document without an operator is a value, its field names included.
-    if isinstance(value, dict) and all(key.startswith("$") for key in value) and name not in ("$expr", "$literal"):
+    if (
+        isinstance(value, dict)
+        and all(key.startswith("$") for key in value)
+        and name not in ("$expr", "$literal")
+    ):
         return filter_shape(value)
     return "?"
 
@@ -232,10 +269,17 @@ def _summed(collection: str, shape_: str, plan: str, entries: Sequence[Raw]) -> 
     )
 
 
-async def _usage(database: AsyncDatabase[Raw], collection: str) -> tuple[list[Raw], Mapping[str, int]]:
+async def _usage(
+    database: AsyncDatabase[Raw], collection: str
+) -> tuple[list[Raw], Mapping[str, int]]:
     rows = [row async for row in await database[collection].aggregate([{"$indexStats": {}}])]
     try:
-        storage = [row async for row in await database[collection].aggregate([{"$collStats": {"storageStats": {}}}])]
+        storage = [
+            row
+            async for row in await database[collection].aggregate(
+                [{"$collStats": {"storageStats": {}}}]
+            )
+        ]
     except OperationFailure as error:
         if error.code != _NO_COLLECTION:
             raise
@@ -243,7 +287,9 @@ async def _usage(database: AsyncDatabase[Raw], collection: str) -> tuple[list[Ra
     return rows, storage[0]["storageStats"]["indexSizes"]
 
 
-def _described(collection: str, table: Sequence[Index], rows: Iterable[Raw], sizes: Mapping[str, int]) -> list[Usage]:
+def _described(
+    collection: str, table: Sequence[Index], rows: Iterable[Raw], sizes: Mapping[str, int]
+) -> list[Usage]:
     serves = {"_id_": "find a document by its id"} | {index.name: index.serves for index in table}
     order, covers = list(serves), redundant(table)
     uses = [

@@ -1,4 +1,5 @@
-"""Compares the table of indexes with a database, and mends the difference so that no value is unprotected meanwhile."""
+"""Compares the table of indexes with a database, and mends the difference so that no value is
+unprotected meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ GROUPS_SHOWN: Final = 20
 IDS_SHOWN: Final = 10
 _NO_COLLECTION, _NO_INDEX, _SAME_INDEX = 26, 27, 85
 _TTL: Final = "expireAfterSeconds"
-# Versions, names and an option that has had no effect since MongoDB 4.2: none changes what an index does.
+# Versions, names and an option that has had no effect since MongoDB 4.2: none changes what an index
+# does.
 _NOT_OPTIONS: Final = frozenset({"v", "key", "name", "ns", "background"})
 _LEASE: Final = {"_id": "indexes"}
 _LEASE_SECONDS: Final = 30
@@ -62,7 +64,8 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference: what the table has under this name, if anything, and what the database has in its place.
+    """One difference: what the table has under this name, if anything, and what the database has in
+    its place.
 
     `covered_by` names the longer index that does the work of a redundant one.
     """
@@ -80,14 +83,21 @@ class Finding:
         return self.kind is Kind.UNKNOWN and self.name.startswith(STAND_IN)
 
     def __str__(self) -> str:
-        there = " and ".join(f"{old.name} {describe(dict(old.keys), old.options)}" for old in self.existing)
+        there = " and ".join(
+            f"{old.name} {describe(dict(old.keys), old.options)}" for old in self.existing
+        )
         wanted = describe(self.index.keys, self.index.options) if self.index else ""
         detail = {
             Kind.MISSING: f"is missing: {wanted}",
             Kind.TTL: f"expires after another time: {there} instead of {wanted}",
             Kind.CHANGED: f"is another index: {there} instead of {wanted}",
-            Kind.UNKNOWN: f"is in no table{', left by an interrupted --replace' if self.stand_in else ''}: {there}",
-            Kind.REDUNDANT: f"is a prefix of {self.covered_by}{'' if self.existing else ', and not there'}",
+            Kind.UNKNOWN: (
+                f"is in no table{', left by an interrupted --replace' if self.stand_in else ''}:"
+                f" {there}"
+            ),
+            Kind.REDUNDANT: (
+                f"is a prefix of {self.covered_by}{'' if self.existing else ', and not there'}"
+            ),
         }
         return f"{self.collection}.{self.name} {detail[self.kind]}"
 
@@ -111,7 +121,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """What stands in the way of a unique index: per value how many documents share it, and the ids of the first ten.
+    """What stands in the way of a unique index: per value how many documents share it, and the ids
+    of the first ten.
 
     The values themselves are personal data, and left out.
     """
@@ -151,9 +162,12 @@ async def plan(database: AsyncDatabase[Raw], *, lean: bool = False) -> Plan:
 
     Args:
         database: a collection that it does not have counts as one without indexes.
-        lean: do without indexes that are a prefix of another; those that are there are redundant, not unknown.
+        lean: do without indexes that are a prefix of another; those that are there are redundant,
+            not unknown.
     """
-    listings = await asyncio.gather(*(_existing(database, document.collection_name()) for document in DOCUMENTS))
+    listings = await asyncio.gather(
+        *(_existing(database, document.collection_name()) for document in DOCUMENTS)
+    )
     findings = (
         compare(document.collection_name(), INDEXES.get(document, []), existing, lean=lean)
         for document, existing in zip(DOCUMENTS, listings, strict=True)
@@ -167,8 +181,12 @@ async def verify(database: AsyncDatabase[Raw], *, lean: bool = False) -> list[st
 
 
 async def missing(database: AsyncDatabase[Raw], *, lean: bool = False) -> list[str]:
-    """Names of missing indexes as `users.email_1`, those among them that are still being built (`/readyz`)."""
-    return [f"{finding.collection}.{finding.name}" for finding in (await plan(database, lean=lean)).of(Kind.MISSING)]
+    """Names of missing indexes as `users.email_1`, those among them that are still being built
+    (`/readyz`)."""
+    return [
+        f"{finding.collection}.{finding.name}"
+        for finding in (await plan(database, lean=lean)).of(Kind.MISSING)
+    ]
 
 
 def compare(
@@ -180,7 +198,11 @@ def compare(
     known = {"_id_"}
     for index in table:
         same_name = [old for old in existing if old.name == index.name]
-        same_keys = [old for old in existing if old.keys == tuple(index.keys.items()) and old.name not in names]
+        same_keys = [
+            old
+            for old in existing
+            if old.keys == tuple(index.keys.items()) and old.name not in names
+        ]
         fits = any(old.does(index) and not old.building for old in same_name)
         cover = covers.get(index.name)
         wanted = cover is None or not lean
@@ -203,10 +225,11 @@ async def apply(
     prune: bool = False,
     progress: Progress | None = None,
 ) -> list[Finding]:
-    """Mend what a plan found: build what is missing, change expiry times, remove stand-ins that were left.
+    """Mend what a plan found: build what is missing, change expiry times, remove stand-ins that
+    were left.
 
-    Any number of processes may do this at once. Nothing is done of which another process has changed the state that the
-    plan saw.
+    Any number of processes may do this at once. Nothing is done of which another process has
+    changed the state that the plan saw.
 
     Args:
         database: of a client whose user may change indexes.
@@ -219,22 +242,24 @@ async def apply(
         The findings that were mended.
 
     Raises:
-        DuplicatesFound: documents stand in the way of a unique index. Nothing was changed; if they were written while
-            other indexes were built, nothing in their collection.
+        DuplicatesFound: documents stand in the way of a unique index. Nothing was changed; if they
+            were written while other indexes were built, nothing in their collection.
     """
     kinds = {Kind.MISSING, Kind.TTL} | ({Kind.CHANGED} if replace else set())
     if prune:
         kinds |= {Kind.UNKNOWN, Kind.REDUNDANT} if planned.lean else {Kind.UNKNOWN}
     todo = [finding for finding in planned.findings if finding.kind in kinds or finding.stand_in]
     drops = any(finding.kind not in (Kind.MISSING, Kind.TTL) for finding in todo)
-    # 0 is no limit, where None would mean that of the client, which is sent along with `createIndexes` as well.
+    # 0 is no limit, where None would mean that of the client, which is sent along with
+    # `createIndexes` as well.
     with pymongo.timeout(0):
         async with _alone(database) if drops else nullcontext():
             if drops:
                 current = (await plan(database, lean=planned.lean)).findings
                 todo = [finding for finding in todo if finding in current]
             await _refuse_duplicates(database, todo)
-            # Duplicates may be written after that look. The driver's error has the value in it, so it must not get out.
+            # Duplicates may be written after that look. The driver's error has the value in it, so
+            # it must not get out.
             with suppress(DuplicateKeyError):
                 await _mend(database, todo, progress or (lambda _done, _total, _what: None))
                 return todo
@@ -242,8 +267,11 @@ async def apply(
             raise DuplicatesFound([])
 
 
-async def find_duplicates(database: AsyncDatabase[Raw], collection: str, index: Index) -> Duplicates | None:
-    """The documents that a unique index would refuse, None where there are none. Reads the whole collection.
+async def find_duplicates(
+    database: AsyncDatabase[Raw], collection: str, index: Index
+) -> Duplicates | None:
+    """The documents that a unique index would refuse, None where there are none. Reads the whole
+    collection.
 
     Fields are taken as the table has them: scalars, an absent one being equal to null.
     """
@@ -271,16 +299,24 @@ async def _existing(database: AsyncDatabase[Raw], collection: str) -> list[Exist
         if error.code == _NO_COLLECTION:
             return []
         raise
-    return [_listed(row.get("spec", row), "buildUUID" in row) for row in listing["cursor"]["firstBatch"]]
+    return [
+        _listed(row.get("spec", row), "buildUUID" in row) for row in listing["cursor"]["firstBatch"]
+    ]
 
 
 def _listed(spec: Raw, building: bool) -> Existing:
-    options = {name: value for name, value in spec.items() if name not in _NOT_OPTIONS and value is not False}
+    options = {
+        name: value
+        for name, value in spec.items()
+        if name not in _NOT_OPTIONS and value is not False
+    }
     return Existing(spec["name"], tuple(spec["key"].items()), options, building)
 
 
 def _misfit(collection: str, index: Index, there: tuple[Existing, ...]) -> Finding:
-    if all(old.does(index) and old.name == index.name for old in there):  # none at all, or one that is being built
+    if all(
+        old.does(index) and old.name == index.name for old in there
+    ):  # none at all, or one that is being built
         return Finding(Kind.MISSING, collection, index.name, index)
     kind = Kind.TTL if len(there) == 1 and _differs_in_time(there[0], index) else Kind.CHANGED
     return Finding(kind, collection, index.name, index, there)
@@ -297,14 +333,17 @@ async def _refuse_duplicates(database: AsyncDatabase[Raw], todo: Collection[Find
     looked = [
         await find_duplicates(database, finding.collection, finding.index)
         for finding in todo
-        if finding.kind in (Kind.MISSING, Kind.CHANGED) and finding.index and finding.index.options.get("unique")
+        if finding.kind in (Kind.MISSING, Kind.CHANGED)
+        and finding.index
+        and finding.index.options.get("unique")
     ]
     if found := [duplicates for duplicates in looked if duplicates]:
         raise DuplicatesFound(found)
 
 
 async def _mend(database: AsyncDatabase[Raw], todo: Sequence[Finding], progress: Progress) -> None:
-    """Build first and drop last, so that what covers for an index is there before the index goes."""
+    """Build first and drop last, so that what covers for an index is there before the index
+    goes."""
     done = 0
     absent = [finding for finding in todo if finding.kind is Kind.MISSING]
     for collection, group in groupby(absent, key=lambda finding: finding.collection):
@@ -313,8 +352,12 @@ async def _mend(database: AsyncDatabase[Raw], todo: Sequence[Finding], progress:
         await _build(database[collection], wanted)
         done += len(wanted)
     others = [finding for finding in todo if finding.kind is not Kind.MISSING]
-    for finding in sorted(others, key=lambda finding: finding.kind in (Kind.UNKNOWN, Kind.REDUNDANT)):
-        progress(done, len(todo), f"mending {finding.kind.value} {finding.collection}.{finding.name}")
+    for finding in sorted(
+        others, key=lambda finding: finding.kind in (Kind.UNKNOWN, Kind.REDUNDANT)
+    ):
+        progress(
+            done, len(todo), f"mending {finding.kind.value} {finding.collection}.{finding.name}"
+        )
         await _mend_one(database[finding.collection], finding)
         done += 1
     progress(done, len(todo), "done")
@@ -331,17 +374,22 @@ async def _mend_one(collection: AsyncCollection[Raw], finding: Finding) -> None:
             await _drop(collection, old.name)
 
 
-async def _replace(collection: AsyncCollection[Raw], index: Index, existing: Sequence[Existing]) -> None:
+async def _replace(
+    collection: AsyncCollection[Raw], index: Index, existing: Sequence[Existing]
+) -> None:
     """Put an index in the place of others.
 
-    Two indexes of one name or definition cannot be there at once, so for the time between drop and build a stand-in
-    with all directions reversed serves the same queries and keeps the same values unique. If it cannot be built, the
-    old index is still there; if the process dies, the stand-in is, until `apply` finds it.
+    Two indexes of one name or definition cannot be there at once, so for the time between drop and
+    build a stand-in with all directions reversed serves the same queries and keeps the same values
+    unique. If it cannot be built, the old index is still there; if the process dies, the stand-in
+    is, until `apply` finds it.
     """
     reversed_keys = {name: -direction for name, direction in index.keys.items()}
     options = {name: value for name, value in index.options.items() if name != _TTL}
     stand_in = IndexModel(reversed_keys, name=STAND_IN + index.name, **options)
-    await _drop(collection, STAND_IN + index.name)  # one of an interrupted attempt may be of another definition
+    await _drop(
+        collection, STAND_IN + index.name
+    )  # one of an interrupted attempt may be of another definition
     try:
         await collection.create_indexes([stand_in])
     except OperationFailure as error:
@@ -369,7 +417,8 @@ async def _drop(collection: AsyncCollection[Raw], name: str) -> None:
 
 @asynccontextmanager
 async def _alone(database: AsyncDatabase[Raw]) -> AsyncIterator[None]:
-    """Hold the lease on dropping indexes: else two processes that replace one index drop each other's new one."""
+    """Hold the lease on dropping indexes: else two processes that replace one index drop each
+    other's new one."""
     leases, holder = database["leases"], ObjectId()
     await leases.update_one(_LEASE, {"$setOnInsert": {"holder": None}}, upsert=True)
     while not await _claim(leases, holder):  # noqa: ASYNC110  # it is another process that is waited for

@@ -12,7 +12,9 @@ WebhookUrl = Annotated[
     Field(
         max_length=2048,
         pattern=r"^https?://[^\s/?#@]+(/[^\s#]*)?$",
-        description="Where changes of cards and spending profiles are posted to; https in production.",
+        description=(
+            "Where changes of cards and spending profiles are posted to; https in production."
+        ),
     ),
 ]
 TRANSITIONS: Final[dict[str, frozenset[str]]] = {
@@ -31,10 +33,12 @@ class AccountContent(Fields):
 
 
 class Account(AccountContent, Stored):
-    """A tenant. An active one has guard documents (`models.guard`), which let it take users, cards and profiles.
+    """A tenant. An active one has guard documents (`models.guard`), which let it take users, cards
+    and profiles.
 
-    The webhook secret is derived from a key of the server and `webhook_rotation` (`app.cards.secrets`): nothing here
-    gives it away. Until `webhook_previous_until`, deliveries are signed by the secret before it, too.
+    The webhook secret is derived from a key of the server and `webhook_rotation`
+    (`app.cards.secrets`): nothing here gives it away. Until `webhook_previous_until`, deliveries
+    are signed by the secret before it, too.
     """
 
     status: AccountStatus = "active"

@@ -31,12 +31,15 @@ class ActivityContent(Fields):
     event_data: SmallObject = Field(default_factory=dict)
     session_id: SessionId | None = None
     timestamp: Annotated[
-        Happened, AfterValidator(_still_kept), Field(description="Within the last 90 days; now if absent.")
+        Happened,
+        AfterValidator(_still_kept),
+        Field(description="Within the last 90 days; now if absent."),
     ] = Field(default_factory=now)
 
 
 class Activity(ActivityContent, OwnedByUser):
-    """One thing that a user did. A TTL index removes it 90 days after `timestamp`; no read shows it after that."""
+    """One thing that a user did. A TTL index removes it 90 days after `timestamp`; no read shows it
+    after that."""
 
     timestamp: Timestamp = Field(default_factory=now)
 
@@ -44,7 +47,9 @@ class Activity(ActivityContent, OwnedByUser):
         name = "activities"
 
     @classmethod
-    async def create_activity(cls, user_id: ObjectId, content: ActivityContent, *, session: Session = None) -> Self:
+    async def create_activity(
+        cls, user_id: ObjectId, content: ActivityContent, *, session: Session = None
+    ) -> Self:
         """Store an activity (required: `createActivity`). The caller holds a lease on the user."""
         return await cls(user_id=user_id, **content.model_dump(by_alias=False)).add(session)
 
@@ -76,11 +81,16 @@ class Activity(ActivityContent, OwnedByUser):
         query: Raw = {"userId": user_id, "timestamp": span, **(where or {})}
         if after is not None:
             span["$lte"] = after[0]
-            query["$or"] = [{"timestamp": {"$lt": after[0]}}, {"timestamp": after[0], "_id": {"$lt": after[1]}}]
+            query["$or"] = [
+                {"timestamp": {"$lt": after[0]}},
+                {"timestamp": after[0], "_id": {"$lt": after[1]}},
+            ]
         cursor = cls.raw().find(query).sort([("timestamp", -1), ("_id", -1)]).limit(limit)
         return [cls.from_stored(row) async for row in cursor]
 
     @classmethod
-    async def get_recent_activity(cls, user_id: ObjectId, hours: float, limit: int = 200) -> list[Self]:
+    async def get_recent_activity(
+        cls, user_id: ObjectId, hours: float, limit: int = 200
+    ) -> list[Self]:
         """The user's activities of the last hours, newest first (required: `getRecentActivity`)."""
         return await cls.find_by_user_id(user_id, limit, start=now() - timedelta(hours=hours))

@@ -38,7 +38,12 @@ class AnalyticsContent(Fields):
     user_id: Annotated[
         Annotated[
             PersonId,
-            Field(description="A user's id; any other text is kept as `externalId`, an id of the client's own."),
+            Field(
+                description=(
+                    "A user's id; any other text is kept as `externalId`, an id of the client's"
+                    " own."
+                )
+            ),
         ]
         | None,
         AfterValidator(somebody),
@@ -46,10 +51,16 @@ class AnalyticsContent(Fields):
     anonymous_id: Annotated[PersonId | None, AfterValidator(somebody)] = None
     session_id: SessionId | None = None
     timestamp: Annotated[
-        Happened | None, Field(description="When it happened: any time up to a day ahead; now if absent.")
+        Happened | None,
+        Field(description="When it happened: any time up to a day ahead; now if absent."),
     ] = None
     message_id: (
-        Annotated[PersonId, Field(description="The client's id of this event: a repeat within one app is stored once.")]
+        Annotated[
+            PersonId,
+            Field(
+                description="The client's id of this event: a repeat within one app is stored once."
+            ),
+        ]
         | None
     ) = None
 
@@ -67,7 +78,8 @@ class Analytics(OwnedByUser):
     app_id: AppId
     event_name: EventName
     long_event_name: Annotated[
-        str | None, Field(description="The whole name, where `eventName` is its first 256 characters.")
+        str | None,
+        Field(description="The whole name, where `eventName` is its first 256 characters."),
     ] = None
     event_category: EventCategory
     event_data: EventObject = Field(default_factory=dict)
@@ -94,8 +106,9 @@ class Analytics(OwnedByUser):
         """The stored form of an event, made without a document in between: ingest is a hot path.
 
         Args:
-            content: the checked event; its `user_id` is stored as `externalId` where `user_id` is None. Of a long name
-                `eventName` is the beginning, which figures go by, and `longEventName` is the whole.
+            content: the checked event; its `user_id` is stored as `externalId` where `user_id` is
+                None. Of a long name `eventName` is the beginning, which figures go by, and
+                `longEventName` is the whole.
             user_id: the user whom the event is of.
             received_at: when the request came in; the event's time where it tells none.
         """
@@ -130,7 +143,8 @@ class Analytics(OwnedByUser):
     async def create_analytics(
         cls, content: AnalyticsContent, user_id: ObjectId | None = None, *, session: Session = None
     ) -> Self:
-        """Store one event (required: `createAnalytics`). The caller holds a lease on the user, if there is one.
+        """Store one event (required: `createAnalytics`). The caller holds a lease on the user, if
+        there is one.
 
         Raises:
             pymongo.errors.DuplicateKeyError: the app has an event with this `messageId`.
@@ -184,7 +198,8 @@ class Analytics(OwnedByUser):
 
     @classmethod
     async def first_received(cls, since: datetime, session: Session = None) -> datetime | None:
-        """When the first event came in of those that came in at a moment or after it; None where none did."""
+        """When the first event came in of those that came in at a moment or after it; None where
+        none did."""
         where = {"receivedAt": {"$gte": since}}
         fields = {"_id": 0, "receivedAt": 1}
         row = await cls.raw().find_one(where, fields, sort=[("receivedAt", 1)], session=session)
@@ -194,7 +209,8 @@ class Analytics(OwnedByUser):
     async def get_event_counts(
         cls, start: datetime, end: datetime, user_id: ObjectId | None = None, **equal: str | None
     ) -> list[Raw]:
-        """Rows `{"eventName", "count"}` of a time span, most frequent first (required: `getEventCounts`).
+        """Rows `{"eventName", "count"}` of a time span, most frequent first (required:
+        `getEventCounts`).
 
         Args:
             start: inclusive.
@@ -208,7 +224,8 @@ class Analytics(OwnedByUser):
     async def get_category_counts(
         cls, start: datetime, end: datetime, user_id: ObjectId | None = None, **equal: str | None
     ) -> list[Raw]:
-        """Rows `{"eventCategory", "count"}` of a time span, most frequent first (required: `getCategoryCounts`)."""
+        """Rows `{"eventCategory", "count"}` of a time span, most frequent first (required:
+        `getCategoryCounts`)."""
         return await cls._counts("eventCategory", start, end, user_id, equal)
 
     @classmethod

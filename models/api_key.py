@@ -32,8 +32,11 @@ Scope = Literal[
 ]
 PREFIX: Final = "sk_"
 NOTED_EVERY: Final = timedelta(minutes=1)
-APP_SCOPES: Final = frozenset({"sessions:write", "data:read", "data:write", "events:write", "analytics:read"})
-"""What a key that is bound to an app may have: everything else reaches people, whatever app they use."""
+APP_SCOPES: Final = frozenset(
+    {"sessions:write", "data:read", "data:write", "events:write", "analytics:read"}
+)
+"""What a key that is bound to an app may have: everything else reaches people, whatever app they
+use."""
 
 
 class ApiKeyContent(Fields):
@@ -42,13 +45,20 @@ class ApiKeyContent(Fields):
     name: Annotated[str, Field(min_length=1, max_length=255)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=16)]
     app_id: Annotated[AppId | None, Field(description="The one app that the key reaches.")] = None
-    account_id: Annotated[PydanticObjectId | None, Field(description="The one account that the key reaches.")] = None
+    account_id: Annotated[
+        PydanticObjectId | None, Field(description="The one account that the key reaches.")
+    ] = None
     expires_at: Timestamp | None = None
     events_per_second: Annotated[
-        int | None, Field(ge=1, description="Write keys: events a second and process; None: the deployment's setting.")
+        int | None,
+        Field(
+            ge=1,
+            description="Write keys: events a second and process; None: the deployment's setting.",
+        ),
     ] = None
     events_per_day: Annotated[
-        int | None, Field(ge=1, description="Write keys: events a day (UTC); None: the deployment's setting.")
+        int | None,
+        Field(ge=1, description="Write keys: events a day (UTC); None: the deployment's setting."),
     ] = None
 
 
@@ -82,7 +92,9 @@ class ApiKey(ApiKeyContent, Stored):
         hashed = hash_key(secret)
         row = await cls.raw().find_one({"hash": hashed})
         if row is None:
-            row = await cls.raw().find_one({"previousHash": hashed, "previousUntil": {"$gt": now()}})
+            row = await cls.raw().find_one(
+                {"previousHash": hashed, "previousUntil": {"$gt": now()}}
+            )
         return None if row is None else cls.from_stored(row)
 
     @classmethod
@@ -92,8 +104,11 @@ class ApiKey(ApiKeyContent, Stored):
         return {row["_id"] async for row in cls.raw().find(where, {"_id": 1})}
 
     @classmethod
-    async def rotate(cls, key_id: ObjectId, overlap: timedelta, *, session: Session = None) -> tuple[Self, str] | None:
-        """Give a key a new secret, in one atomic operation; the one before is honoured for `overlap` more.
+    async def rotate(
+        cls, key_id: ObjectId, overlap: timedelta, *, session: Session = None
+    ) -> tuple[Self, str] | None:
+        """Give a key a new secret, in one atomic operation; the one before is honoured for
+        `overlap` more.
 
         Returns:
             The key and its new secret, which is nowhere else; None where there is no such key.
@@ -108,7 +123,10 @@ class ApiKey(ApiKeyContent, Stored):
             "version": {"$add": ["$version", 1]},
         }
         row = await cls.raw().find_one_and_update(
-            {"_id": key_id}, [{"$set": change}], return_document=ReturnDocument.AFTER, session=session
+            {"_id": key_id},
+            [{"$set": change}],
+            return_document=ReturnDocument.AFTER,
+            session=session,
         )
         return None if row is None else (cls.from_stored(row), secret)
 
@@ -124,7 +142,8 @@ class ApiKey(ApiKeyContent, Stored):
     async def forget_previous(cls, moment: datetime) -> int:
         """Remove the hashes of secrets whose overlap is over; how many there were."""
         result = await cls.raw().update_many(
-            {"previousUntil": {"$lte": moment}}, {"$unset": {"previousHash": "", "previousUntil": ""}}
+            {"previousUntil": {"$lte": moment}},
+            {"$unset": {"previousHash": "", "previousUntil": ""}},
         )
         return result.modified_count
 

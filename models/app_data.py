@@ -31,7 +31,14 @@ from models.precondition import Expected
 from models.values import Json, unescape_refs
 
 _BEFORE: Final = {"version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1, "bytes": 1}
-_VALUE: Final = {"value": 1, "escaped": 1, "version": 1, "updatedAt": 1, "expiresAt": 1, "deleted": 1}
+_VALUE: Final = {
+    "value": 1,
+    "escaped": 1,
+    "version": 1,
+    "updatedAt": 1,
+    "expiresAt": 1,
+    "deleted": 1,
+}
 _RACES: Final = 5
 _EXPIRY_AGAIN: Final = timedelta(hours=1)
 
@@ -42,7 +49,8 @@ class StaleVersion(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a put did, and by how much the app's data grew. `created` is true where there was no live value before."""
+    """What a put did, and by how much the app's data grew. `created` is true where there was no
+    live value before."""
 
     created: bool
     version: int
@@ -55,7 +63,8 @@ class Written:
 
 
 class AppData(OwnedByUser):
-    """One value. Deleting leaves a tombstone (`deleted`): the key goes on counting, and no version comes twice."""
+    """One value. Deleting leaves a tombstone (`deleted`): the key goes on counting, and no version
+    comes twice."""
 
     app_id: AppId
     data_key: DataKey
@@ -67,17 +76,23 @@ class AppData(OwnedByUser):
     bytes: int = 0
     expires_at: Timestamp | None = Field(default=None)
     set_aside_until: Annotated[
-        Timestamp | None, Field(description="The expiry of this value failed: when it is tried again.")
+        Timestamp | None,
+        Field(description="The expiry of this value failed: when it is tried again."),
     ] = None
     query_keys: Annotated[
-        dict[str, str] | None, Field(description="By which the app's declared queries sort the value.")
+        dict[str, str] | None,
+        Field(description="By which the app's declared queries sort the value."),
     ] = None
     history: Annotated[
-        list[Raw] | None, Field(description="Former versions where the app keeps them, the newest last.")
+        list[Raw] | None,
+        Field(description="Former versions where the app keeps them, the newest last."),
     ] = None
 
     mutations: Annotated[
-        list[Raw] | None, Field(description="The last eight `mutationId`s of this row, each with the version it made.")
+        list[Raw] | None,
+        Field(
+            description="The last eight `mutationId`s of this row, each with the version it made."
+        ),
     ] = None
 
     class Settings:
@@ -89,14 +104,18 @@ class AppData(OwnedByUser):
     ) -> Raw | None:
         """The live value with `_id`, `version` and `updatedAt` as a row, None where there is none.
 
-        This is the required `findByUserAppAndKey` as a hot path: one query, no document made of the answer.
+        This is the required `findByUserAppAndKey` as a hot path: one query, no document made of the
+        answer.
         """
         row = await cls.raw().find_one(key_of(user_id, app_id, data_key), _VALUE, session=session)
         return _live(row)
 
     @classmethod
-    async def find_envelope(cls, user_id: ObjectId, app_id: str, data_key: str, *, with_id: bool = False) -> Raw | None:
-        """The live value in its envelope (`dataKey, value, version, createdAt, updatedAt, expiresAt?`), or None."""
+    async def find_envelope(
+        cls, user_id: ObjectId, app_id: str, data_key: str, *, with_id: bool = False
+    ) -> Raw | None:
+        """The live value in its envelope (`dataKey, value, version, createdAt, updatedAt,
+        expiresAt?`), or None."""
         wanted = ENVELOPE | {"_id": int(with_id)}
         row = _live(await cls.raw().find_one(key_of(user_id, app_id, data_key), wanted))
         return None if row is None else enveloped(row)
@@ -120,7 +139,8 @@ class AppData(OwnedByUser):
         fields: Sequence[str] | None = None,
         share: int | None = None,
     ) -> list[Raw]:
-        """The live values of an app in their envelopes, in the order of their keys (required: `findByUserAndApp`).
+        """The live values of an app in their envelopes, in the order of their keys (required:
+        `findByUserAndApp`).
 
         Args:
             user_id: whose.
@@ -130,12 +150,20 @@ class AppData(OwnedByUser):
             keys: only these keys.
             limit: how many at most.
             fields: names of the envelope to give, besides `dataKey` and `version`; None for all.
-            share: leave out the values with more bytes of JSON than this, and tell of each row its `bytes` (0 where the
-                value is not asked for) and whether it is `whole`.
+            share: leave out the values with more bytes of JSON than this, and tell of each row its
+                `bytes` (0 where the value is not asked for) and whether it is `whole`.
         """
         span: Raw = {"$gte": prefix, "$lt": prefix + "\x7f"}
-        span |= ({} if after is None else {"$gt": after}) | ({} if keys is None else {"$in": list(keys)})
-        query = {"userId": user_id, "appId": app_id, "dataKey": span, "deleted": False, **unexpired(now())}
+        span |= ({} if after is None else {"$gt": after}) | (
+            {} if keys is None else {"$in": list(keys)}
+        )
+        query = {
+            "userId": user_id,
+            "appId": app_id,
+            "dataKey": span,
+            "deleted": False,
+            **unexpired(now()),
+        }
         cursor = cls.raw().find(query, wanted_fields(fields, share)).sort("dataKey", 1).limit(limit)
         return [enveloped(row) async for row in cursor]
 
@@ -150,10 +178,12 @@ class AppData(OwnedByUser):
         fields: Sequence[str] | None = None,
         **options: Any,
     ) -> tuple[list[Raw], str | None]:
-        """`find_by_user_and_app`, bounded by bytes too, and the key after which there is more, None on the last page.
+        """`find_by_user_and_app`, bounded by bytes too, and the key after which there is more, None
+        on the last page.
 
-        Small values come with the list itself; those that are larger than their share of `most_bytes` come one by one,
-        as far as there is room, so that no more is fetched than is given.
+        Small values come with the list itself; those that are larger than their share of
+        `most_bytes` come one by one, as far as there is room, so that no more is fetched than is
+        given.
 
         Args:
             user_id: whose.
@@ -164,8 +194,12 @@ class AppData(OwnedByUser):
             options: its `prefix`, `after` and `keys`.
         """
         share = most_bytes // (limit + 1)
-        found = await cls.find_by_user_and_app(user_id, app_id, limit=limit + 1, share=share, fields=fields, **options)
-        return await cls.fitted(found, user_id, app_id, limit=limit, most_bytes=most_bytes, fields=fields)
+        found = await cls.find_by_user_and_app(
+            user_id, app_id, limit=limit + 1, share=share, fields=fields, **options
+        )
+        return await cls.fitted(
+            found, user_id, app_id, limit=limit, most_bytes=most_bytes, fields=fields
+        )
 
     @classmethod
     async def fitted(
@@ -178,7 +212,8 @@ class AppData(OwnedByUser):
         most_bytes: int,
         fields: Sequence[str] | None,
     ) -> tuple[list[Raw], str | None]:
-        """The page that `limit` and `most_bytes` leave of rows, which were found with one more; as above."""
+        """The page that `limit` and `most_bytes` leave of rows, which were found with one more; as
+        above."""
         page: list[Raw] = []
         room, last = most_bytes, None
         for row in found[:limit]:
@@ -222,12 +257,14 @@ class AppData(OwnedByUser):
             expires_at: when the value ends; None for never; `Expiry.KEEP` for as before.
             history: how many former versions the app keeps.
             query_keys: what the row keeps for the app's queries.
-            before: awaited right before each attempt is sent: the lease on the user, which gives the floor of versions.
+            before: awaited right before each attempt is sent: the lease on the user, which gives
+                the floor of versions.
             session: of a transaction that the write belongs to.
 
         Raises:
             StaleVersion: the precondition does not hold.
-            pymongo.errors.DuplicateKeyError: within a transaction only: racing creators; start again from outside.
+            pymongo.errors.DuplicateKeyError: within a transaction only: racing creators; start
+                again from outside.
         """
         moment, fresh = now(), ObjectId()
         key, sets = key_of(user_id, app_id, data_key), (value, size, by, expires_at, moment)
@@ -235,12 +272,19 @@ class AppData(OwnedByUser):
         for attempt in range(_RACES):
             floor = 0 if before is None else await before()
             if attempt == 0:
-                query, update = first_try(key, expected, sets, fresh, history, floor, query_keys, alone=session is None)
+                query, update = first_try(
+                    key, expected, sets, fresh, history, floor, query_keys, alone=session is None
+                )
             else:  # there is a tombstone, or what another created
                 query, update = key, put_update(*sets, fresh, history, floor, query_keys)
             try:
                 row = await cls.raw().find_one_and_update(
-                    query, update, _BEFORE, upsert=upsert, return_document=ReturnDocument.BEFORE, session=session
+                    query,
+                    update,
+                    _BEFORE,
+                    upsert=upsert,
+                    return_document=ReturnDocument.BEFORE,
+                    session=session,
                 )
             except DuplicateKeyError:
                 if expected is not None and expected.absent:
@@ -288,7 +332,8 @@ class AppData(OwnedByUser):
 
     @classmethod
     async def expire_due(cls, limit: int) -> int:
-        """Turn values whose time is over into tombstones, all whose apps keep as much history by one command.
+        """Turn values whose time is over into tombstones, all whose apps keep as much history by
+        one command.
 
         Those that cannot be are set aside.
 
@@ -300,7 +345,13 @@ class AppData(OwnedByUser):
         """
         moment = now()
         where = {"expiresAt": {"$lte": moment}, "setAsideUntil": {"$not": {"$gt": moment}}}
-        rows = await cls.raw().find(where, {"_id": 1, "appId": 1}).sort("expiresAt", 1).limit(limit).to_list()
+        rows = (
+            await cls.raw()
+            .find(where, {"_id": 1, "appId": 1})
+            .sort("expiresAt", 1)
+            .limit(limit)
+            .to_list()
+        )
         histories = await App.find_histories({row["appId"] for row in rows})
         alike: dict[int, list[ObjectId]] = {}
         for row in rows:
@@ -316,7 +367,8 @@ class AppData(OwnedByUser):
 
     @classmethod
     async def _expire(cls, ids: list[ObjectId], moment: datetime, history: int) -> None:
-        """Make tombstones of those of these values that are still due; halves find the ones of which none can be made.
+        """Make tombstones of those of these values that are still due; halves find the ones of
+        which none can be made.
 
         A value that was written anew meanwhile is due only if its new time is over as well.
         """
@@ -365,7 +417,12 @@ class AppData(OwnedByUser):
 
 
 def _written(
-    before: Raw | None, moment: datetime, expires_at: datetime | Expiry | None, fresh: ObjectId, size: int, floor: int
+    before: Raw | None,
+    moment: datetime,
+    expires_at: datetime | Expiry | None,
+    fresh: ObjectId,
+    size: int,
+    floor: int,
 ) -> Written:
     live = before is not None and not before["deleted"] and before.get("expiresAt", NEVER) > moment
     kept = before.get("expiresAt") if before is not None else None

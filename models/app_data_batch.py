@@ -1,7 +1,10 @@
-"""Many values of one person and app at once: read by one command, and written by one, each as it was decided on.
+"""Many values of one person and app at once: read by one command, and written by one, each as it
+was decided on.
 
-Each write is pinned on the version that was read, so it is done exactly where it was decided on. That of the ones that
-were not done the database tells which: they are sent as upserts, and an upsert whose row has another version by now
+Each write is pinned on the version that was read, so it is done exactly where it was decided on.
+That of the ones that
+were not done the database tells which: they are sent as upserts, and an upsert whose row has
+    another version by now
 runs into the unique key. So the version of what was stored is known without asking for it.
 """
 
@@ -23,13 +26,24 @@ from models.values import Json, unescape_refs
 MOST_MUTATIONS: Final = 8
 DUPLICATE_KEY: Final = 11000
 _TOO_LARGE: Final = frozenset({10334, 17419, 17420})
-_HEAD: Final = ("dataKey", "version", "deleted", "createdAt", "updatedAt", "expiresAt", "mutations", "bytes", "escaped")
+_HEAD: Final = (
+    "dataKey",
+    "version",
+    "deleted",
+    "createdAt",
+    "updatedAt",
+    "expiresAt",
+    "mutations",
+    "bytes",
+    "escaped",
+)
 _ENVELOPE: Final = ("dataKey", "version", "createdAt", "updatedAt", "expiresAt", "escaped")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose values they are, of which app, who writes them, how many former versions the app keeps, and its queries."""
+    """Whose values they are, of which app, who writes them, how many former versions the app keeps,
+    and its queries."""
 
     user_id: ObjectId
     app_id: str
@@ -80,7 +94,12 @@ class Pinned:
 
     def statement(self, place: Place) -> UpdateOne:
         """The update of one row that does it."""
-        where = {"userId": place.user_id, "appId": place.app_id, "dataKey": self.data_key, "version": self._before}
+        where = {
+            "userId": place.user_id,
+            "appId": place.app_id,
+            "dataKey": self.data_key,
+            "version": self._before,
+        }
         return UpdateOne(where, self._counted(self._update(place)), upsert=True)
 
     def _counted(self, update: Raw | list[Raw]) -> Raw | list[Raw]:
@@ -123,7 +142,8 @@ class Pinned:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What of several writes was not done, by their keys: those that came too late, and those that are too large."""
+    """What of several writes was not done, by their keys: those that came too late, and those that
+    are too large."""
 
     late: frozenset[str] = frozenset()
     too_large: frozenset[str] = frozenset()
@@ -138,7 +158,12 @@ class NotDone(Exception):
 
 
 async def read_rows(
-    place: Place, keys: Collection[str], *, whole: Collection[str] = (), most: int = 0, session: Session = None
+    place: Place,
+    keys: Collection[str],
+    *,
+    whole: Collection[str] = (),
+    most: int = 0,
+    session: Session = None,
 ) -> dict[str, Raw]:
     """What is stored under these keys, tombstones too, by key.
 
@@ -168,9 +193,16 @@ async def read_envelopes(place: Place, keys: Sequence[str], *, most_bytes: int) 
     """
     share = most_bytes // max(len(keys), 1)
     whole = {"$lte": ["$bytes", share]}
-    wanted = {"_id": 0, **dict.fromkeys(_ENVELOPE, 1), "bytes": 1, "value": {"$cond": [whole, "$value", "$$REMOVE"]}}
+    wanted = {
+        "_id": 0,
+        **dict.fromkeys(_ENVELOPE, 1),
+        "bytes": 1,
+        "value": {"$cond": [whole, "$value", "$$REMOVE"]},
+    }
     query = {**place.among(keys), "deleted": False, **unexpired(now())}
-    found = {row["dataKey"]: _unescaped(row) for row in await AppData.raw().find(query, wanted).to_list()}
+    found = {
+        row["dataKey"]: _unescaped(row) for row in await AppData.raw().find(query, wanted).to_list()
+    }
     sizes = {key: row.pop("bytes", 0) for key, row in found.items()}
     room = most_bytes - sum(size for size in sizes.values() if size <= share)
     for key in (key for key in keys if sizes.get(key, 0) > share):
@@ -192,12 +224,15 @@ async def write_pinned(place: Place, writes: Sequence[Pinned], session: Session 
 
     Raises:
         NotDone: in a transaction, not all were done.
-        pymongo.errors.BulkWriteError: one could not be done for another reason than those that `Undone` tells of.
+        pymongo.errors.BulkWriteError: one could not be done for another reason than those that
+            `Undone` tells of.
     """
     if not writes:
         return Undone()
     try:
-        await AppData.raw().bulk_write([write.statement(place) for write in writes], ordered=False, session=session)
+        await AppData.raw().bulk_write(
+            [write.statement(place) for write in writes], ordered=False, session=session
+        )
     except BulkWriteError as error:
         undone = _undone(error, writes)
         if session is not None:
@@ -208,7 +243,9 @@ async def write_pinned(place: Place, writes: Sequence[Pinned], session: Session 
 
 def _undone(error: BulkWriteError, writes: Sequence[Pinned]) -> Undone:
     details: Any = error.details or {}
-    failed = {writes[each["index"]].data_key: each["code"] for each in details.get("writeErrors", [])}
+    failed = {
+        writes[each["index"]].data_key: each["code"] for each in details.get("writeErrors", [])
+    }
     known = _TOO_LARGE | {DUPLICATE_KEY}
     if details.get("writeConcernErrors") or not failed or not known.issuperset(failed.values()):
         raise error

@@ -1,4 +1,5 @@
-"""What has changed of an app's data of a user: reads of one majority-committed snapshot each (docs/sync.md)."""
+"""What has changed of an app's data of a user: reads of one majority-committed snapshot each
+(docs/sync.md)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +15,16 @@ from models.app_data_updates import unexpired
 from models.base import Raw, now
 
 _DECODED: Final = CodecOptions[Raw](tz_aware=True)
-_FIELDS: Final = ("dataKey", "version", "changedAt", "deleted", "createdAt", "updatedAt", "expiresAt", "bytes")
+_FIELDS: Final = (
+    "dataKey",
+    "version",
+    "changedAt",
+    "deleted",
+    "createdAt",
+    "updatedAt",
+    "expiresAt",
+    "bytes",
+)
 _TOO_OLD: Final = frozenset({239, 246})
 """SnapshotTooOld and SnapshotUnavailable: the database keeps its past for five minutes."""
 
@@ -31,7 +41,8 @@ class Found:
 
     Attributes:
         rows: in the order that was asked for.
-        at: the snapshot's time: it shows what was committed up to then, and nothing that could be rolled back.
+        at: the snapshot's time: it shows what was committed up to then, and nothing that could be
+            rolled back.
         is_cut: whether there are more, for which one answer of the database has no room.
     """
 
@@ -53,7 +64,8 @@ class Source:
         return {"userId": self.user_id, "appId": self.app_id}
 
     def begins(self) -> Raw:
-        """The filter of the prefix, such that no index of keys is taken for it instead of that of the stamps."""
+        """The filter of the prefix, such that no index of keys is taken for it instead of that of
+        the stamps."""
         found = {"$indexOfBytes": ["$dataKey", {"$literal": self.prefix}]}
         return {"$expr": {"$eq": [found, 0]}} if self.prefix else {}
 
@@ -89,7 +101,10 @@ async def find_changed(
     """
     stamped: Raw = {"changedAt": {"$gt": since}}
     if after is not None:
-        before = {"changedAt": after[0], "_id": {"$lte": after[1]}}  # one range: of two the planner sorts in memory
+        before = {
+            "changedAt": after[0],
+            "_id": {"$lte": after[1]},
+        }  # one range: of two the planner sorts in memory
         stamped = {"changedAt": {"$gte": after[0]}, "$nor": [before]}
     where = source.where() | stamped | source.begins()
     whole = {"$and": [{"$gt": ["$changedAt", fresh]}, {"$lte": ["$bytes", share]}]}
@@ -97,14 +112,21 @@ async def find_changed(
 
 
 async def find_live(
-    source: Source, after: str | None = None, *, share: int, limit: int, at: ClusterTime | None = None
+    source: Source,
+    after: str | None = None,
+    *,
+    share: int,
+    limit: int,
+    at: ClusterTime | None = None,
 ) -> Found:
     """Rows of the values that live, in the order of their keys; arguments as of `find_changed`."""
     where = source.where() | {"dataKey": source.keys(after), "deleted": False, **unexpired(now())}
     return await _find(where, _with_values({"$lte": ["$bytes", share]}), {"dataKey": 1}, limit, at)
 
 
-async def find_versions(source: Source, since: ClusterTime, at: ClusterTime) -> set[tuple[ObjectId, int]]:
+async def find_versions(
+    source: Source, since: ClusterTime, at: ClusterTime
+) -> set[tuple[ObjectId, int]]:
     """`_id` and version of every row that was stamped later than `since` and is there at `at`.
 
     Raises:
@@ -116,7 +138,8 @@ async def find_versions(source: Source, since: ClusterTime, at: ClusterTime) -> 
 
 
 async def find_values(ids: Collection[ObjectId], at: ClusterTime | None) -> dict[ObjectId, Raw]:
-    """Whole rows by `_id`, as many as one answer has room for; arguments and errors as of `find_changed`."""
+    """Whole rows by `_id`, as many as one answer has room for; arguments and errors as of
+    `find_changed`."""
     found = await _find({"_id": {"$in": list(ids)}}, _with_values({"$literal": True}), None, 0, at)
     return {row["_id"]: row for row in found.rows}
 
@@ -133,13 +156,23 @@ def _with_values(whole: Raw) -> Raw:
     return dict.fromkeys(_FIELDS, 1) | {"escaped": 1, "value": value, "whole": whole}
 
 
-async def _find(where: Raw, fields: Raw, sort: Raw | None, limit: int, at: ClusterTime | None) -> Found:
-    """One `find`, sent as a command: the driver's cursors do not tell the time of the snapshot that was read.
+async def _find(
+    where: Raw, fields: Raw, sort: Raw | None, limit: int, at: ClusterTime | None
+) -> Found:
+    """One `find`, sent as a command: the driver's cursors do not tell the time of the snapshot that
+    was read.
 
     What the driver retries for its own reads is tried once more here.
     """
-    concern: Raw = {"level": "snapshot"} if at is None else {"level": "snapshot", "atClusterTime": at}
-    command: Raw = {"find": AppData.collection_name(), "filter": where, "projection": fields, "readConcern": concern}
+    concern: Raw = (
+        {"level": "snapshot"} if at is None else {"level": "snapshot", "atClusterTime": at}
+    )
+    command: Raw = {
+        "find": AppData.collection_name(),
+        "filter": where,
+        "projection": fields,
+        "readConcern": concern,
+    }
     command |= {"sort": sort} if sort else {}
     command |= {"limit": limit, "batchSize": limit} if limit else {"batchSize": 1_000_000}
     try:
@@ -149,7 +182,9 @@ async def _find(where: Raw, fields: Raw, sort: Raw | None, limit: int, at: Clust
             raise SnapshotGone from None
         raise
     if cursor["id"]:
-        await _database().command({"killCursors": AppData.collection_name(), "cursors": [cursor["id"]]})
+        await _database().command(
+            {"killCursors": AppData.collection_name(), "cursors": [cursor["id"]]}
+        )
     return Found(cursor["firstBatch"], cursor["atClusterTime"], bool(cursor["id"]))
 
 

@@ -1,4 +1,5 @@
-"""Many values of one person in one app at once: deleted by the beginning of their keys, or forgotten altogether."""
+"""Many values of one person in one app at once: deleted by the beginning of their keys, or
+forgotten altogether."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -10,12 +10,24 @@ from models.app_data_updates import NEVER, key_of
 from models.base import Raw, now
 from models.values import unescape_refs
 
-_STATE: Final = {"_id": 0, "version": 1, "updatedAt": 1, "changedBy": 1, "bytes": 1, "deleted": 1, "expiresAt": 1}
-_LISTED: Final = {**_STATE, **{f"history.{name}": 1 for name in ("version", "at", "by", "bytes", "deleted")}}
+_STATE: Final = {
+    "_id": 0,
+    "version": 1,
+    "updatedAt": 1,
+    "changedBy": 1,
+    "bytes": 1,
+    "deleted": 1,
+    "expiresAt": 1,
+}
+_LISTED: Final = {
+    **_STATE,
+    **{f"history.{name}": 1 for name in ("version", "at", "by", "bytes", "deleted")},
+}
 
 
 async def find_versions(user_id: ObjectId, app_id: str, data_key: str) -> list[Raw]:
-    """The versions of a value, the newest first, each `{version, at, by, bytes, deleted}`; none where it never was.
+    """The versions of a value, the newest first, each `{version, at, by, bytes, deleted}`; none
+    where it never was.
 
     The first is what is stored now. The values are left out, and are not read.
     """
@@ -31,7 +43,10 @@ async def find_version(user_id: ObjectId, app_id: str, data_key: str, version: i
     wanted = {**_STATE, "value": 1, "escaped": 1}
     if row := await AppData.raw().find_one({**place, "version": version}, wanted):
         return _readable(_as_version(row, now()))
-    former = {"_id": 0, "history": {"$elemMatch": {"version": version}}}  # else it has become one by now
+    former = {
+        "_id": 0,
+        "history": {"$elemMatch": {"version": version}},
+    }  # else it has become one by now
     row = await AppData.raw().find_one(place, former)
     return _readable(row["history"][0]) if row and "history" in row else None
 

@@ -14,7 +14,8 @@ _FIELDS = {"userId": 1, "version": 1}
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """Tombstones of one app with stamps before a moment: their `_id`, and the largest version of each user."""
+    """Tombstones of one app with stamps before a moment: their `_id`, and the largest version of
+    each user."""
 
     app_id: str
     before: ClusterTime
@@ -25,7 +26,9 @@ class Old:
 async def next_app(after: str) -> str | None:
     """The first app after this id that has tombstones; None where there is none."""
     where: Raw = {"deleted": True, "appId": {"$gt": after}}
-    row = await AppData.raw().find_one(where, {"_id": 0, "appId": 1}, sort=[("appId", 1), ("changedAt", 1)])
+    row = await AppData.raw().find_one(
+        where, {"_id": 0, "appId": 1}, sort=[("appId", 1), ("changedAt", 1)]
+    )
     return None if row is None else str(row["appId"])
 
 

@@ -1,7 +1,9 @@
-"""Declared queries: for each, a row keeps one text whose order is the query's, so that one index serves them all.
+"""Declared queries: for each, a row keeps one text whose order is the query's, so that one index
+serves them all.
 
-The text of a value begins with the user, has what the query's pointers name in a form whose bytes sort as it does, and
-ends with the key. It is made anew by every write, in the operation that writes: what a row has is never untrue.
+The text of a value begins with the user, has what the query's pointers name in a form whose bytes
+sort as it does, and ends with the key. It is made anew by every write, in the operation that
+writes: what a row has is never untrue.
 """
 
 import struct
@@ -21,7 +23,15 @@ from models.app_data_updates import unexpired
 from models.base import Raw, now
 from models.values import Json, unescape_refs
 
-_BUILT: Final = {"userId": 1, "dataKey": 1, "value": 1, "escaped": 1, "deleted": 1, "version": 1, "queryKeys": 1}
+_BUILT: Final = {
+    "userId": 1,
+    "dataKey": 1,
+    "value": 1,
+    "escaped": 1,
+    "deleted": 1,
+    "version": 1,
+    "queryKeys": 1,
+}
 _READ_AT_ONCE: Final = 20
 INDEX: Final = "queryKeys.$**_1"
 LONGEST_TEXT: Final = 256
@@ -39,7 +49,8 @@ class Query:
     """A declared query, ready to be used.
 
     Attributes:
-        id: names its definition within its app: what was made by another definition is never taken for this one's.
+        id: names its definition within its app: what was made by another definition is never taken
+            for this one's.
         prefix: of the keys that have part in it.
         parts: each pointer's parts, and whether it is descending.
     """
@@ -57,13 +68,16 @@ class Query:
 
     def key_of(self, user_id: ObjectId, data_key: str, value: Json) -> str:
         """The text by which a value is sorted."""
-        found = b"".join(_sortable(_named(value, parts), descending) for parts, descending in self.parts)
+        found = b"".join(
+            _sortable(_named(value, parts), descending) for parts, descending in self.parts
+        )
         return f"{user_id}{found.decode('latin-1')}{data_key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a query's values: those whose first pointer names at least `least`, and less than `below`.
+    """A part of a query's values: those whose first pointer names at least `least`, and less than
+    `below`.
 
     A bound that is left out is an empty tuple; the bound of a JSON value is a tuple of that value.
     """
@@ -97,7 +111,9 @@ def query_ids(app_id: str, content: AppContent) -> list[str]:
     return [Query.of(app_id, declared).id for declared in content.queries.values()]
 
 
-def query_keys(queries: Iterable[Query], user_id: ObjectId, data_key: str, value: Json) -> Raw | None:
+def query_keys(
+    queries: Iterable[Query], user_id: ObjectId, data_key: str, value: Json
+) -> Raw | None:
     """What the row of a value keeps, by the id of the query; None where it has no part in any."""
     taking = (query for query in queries if data_key.startswith(query.prefix))
     return {query.id: query.key_of(user_id, data_key, value) for query in taking} or None
@@ -115,7 +131,8 @@ async def page_by_query(
     most_bytes: int,
     fields: Sequence[str] | None = None,
 ) -> tuple[list[Raw], str | None]:
-    """A page of a query's live values, and the place after which there is more; None on the last one.
+    """A page of a query's live values, and the place after which there is more; None on the last
+    one.
 
     Args:
         query: which.
@@ -132,20 +149,34 @@ async def page_by_query(
     texts: list[Raw] = [{field: span.where(query, user_id)}]
     if after is not None:
         texts.append({field: {"$lt" if turned else "$gt": f"{user_id}{after}"}})
-    where = {"$and": texts, "userId": user_id, "appId": app_id, "deleted": False, **unexpired(now())}
+    where = {
+        "$and": texts,
+        "userId": user_id,
+        "appId": app_id,
+        "deleted": False,
+        **unexpired(now()),
+    }
     wanted = wanted_fields(fields, most_bytes // (limit + 1)) | {field: 1}
-    cursor = AppData.raw().find(where, wanted).sort(field, -1 if turned else 1).hint(INDEX).limit(limit + 1)
+    cursor = (
+        AppData.raw()
+        .find(where, wanted)
+        .sort(field, -1 if turned else 1)
+        .hint(INDEX)
+        .limit(limit + 1)
+    )
     found = [enveloped(row) async for row in cursor]
     places = {row["dataKey"]: row.pop("queryKeys")[query.id] for row in found}
-    page, last = await AppData.fitted(found, user_id, app_id, limit=limit, most_bytes=most_bytes, fields=fields)
+    page, last = await AppData.fitted(
+        found, user_id, app_id, limit=limit, most_bytes=most_bytes, fields=fields
+    )
     return page, None if last is None else places[last].removeprefix(str(user_id))
 
 
 async def give_keys(app: App, after: ObjectId | None, limit: int) -> ObjectId | None:
     """See that the next rows of an app, in the order of ids, have what its queries want of them.
 
-    A row is changed where it is still as it was read: whoever writes it meanwhile sees to that as well. Neither its
-    version nor its stamp changes, so no client is told.
+    A row is changed where it is still as it was read: whoever writes it meanwhile sees to that as
+    well. Neither its version nor its stamp changes, so no client is told.
 
     Returns:
         The id to go on behind; None at the end.
@@ -174,7 +205,12 @@ def _named(value: Json, parts: Iterable[str]) -> Json:
     for part in parts:
         if isinstance(value, dict):
             value = value.get(part)
-        elif isinstance(value, list) and part.isascii() and part.isdigit() and part == str(int(part[:9])):
+        elif (
+            isinstance(value, list)
+            and part.isascii()
+            and part.isdigit()
+            and part == str(int(part[:9]))
+        ):
             value = value[int(part)] if int(part) < len(value) else None
         else:
             return None

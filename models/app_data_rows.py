@@ -39,4 +39,6 @@ def _shared(wanted: Raw, share: int) -> Raw:
 
 def chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
     """Of an envelope what was asked for."""
-    return {name: value for name, value in envelope.items() if name in {"dataKey", "version", *fields}}
+    return {
+        name: value for name, value in envelope.items() if name in {"dataKey", "version", *fields}
+    }

@@ -16,10 +16,13 @@ _BATCH: Final = 20
 
 
 async def scan_app(app_id: str, after: ObjectId | None, limit: int) -> AsyncIterator[Raw]:
-    """Rows of an app behind an id, a few in memory at a time; those without `value` are tombstones or have ended."""
+    """Rows of an app behind an id, a few in memory at a time; those without `value` are tombstones
+    or have ended."""
     where = {"appId": app_id} | ({} if after is None else {"_id": {"$gt": after}})
     moment = now()
-    async for row in AppData.raw().find(where, _READ, batch_size=_BATCH).sort("_id", 1).limit(limit):
+    async for row in (
+        AppData.raw().find(where, _READ, batch_size=_BATCH).sort("_id", 1).limit(limit)
+    ):
         if row["deleted"] or row.get("expiresAt", NEVER) <= moment:
             row.pop("value", None)
         elif row["escaped"]:

@@ -15,7 +15,8 @@ _BUMP: Final = {"$add": [{"$ifNull": ["$version", 0]}, 1]}
 
 
 _MOST_HISTORY_BYTES: Final = 1024 * 1024
-"""Of JSON. As BSON a value takes up to six times as much, so value and history stay below 10 of a document's 16 MB."""
+"""Of JSON. As BSON a value takes up to six times as much, so value and history stay below 10 of a
+document's 16 MB."""
 _FORMER: Final = {
     "version": "$version",
     "at": "$updatedAt",
@@ -53,17 +54,22 @@ def matching(expected: Expected, moment: datetime) -> Raw:
     if expected.versions is None:
         return live
     only_one = len(expected.versions) == 1
-    return {"version": expected.versions[0] if only_one else {"$in": list(expected.versions)}, **live}
+    return {
+        "version": expected.versions[0] if only_one else {"$in": list(expected.versions)},
+        **live,
+    }
 
 
 def kept(fields: Raw, history: int) -> list[Raw]:
-    """The update that sets fields, after it put what the row was into the row's own `history`, the newest last.
+    """The update that sets fields, after it put what the row was into the row's own `history`, the
+    newest last.
 
     Every update of a value is made with it, so that the history has every version.
 
     Args:
         fields: as of `$set` in a pipeline.
-        history: how many former versions the app keeps; of them those that fit 1 MiB. With 0 the row has none.
+        history: how many former versions the app keeps; of them those that fit 1 MiB. With 0 the
+            row has none.
     """
     if not history:
         return [{"$set": {**fields, "history": "$$REMOVE"}}]
@@ -110,9 +116,10 @@ def first_try(
 ) -> tuple[Raw, Raw | list[Raw]]:
     """Filter and update of the operation to send first.
 
-    Without a precondition it takes a live value or none at all, which is cheap. Where a tombstone or an expired value
-    has the key, the unique index refuses it with nothing written, and the filter of the key with `put_update` is to
-    follow; in a transaction, which would end with the refusal, that comes first.
+    Without a precondition it takes a live value or none at all, which is cheap. Where a tombstone
+    or an expired value has the key, the unique index refuses it with nothing written, and the
+    filter of the key with `put_update` is to follow; in a transaction, which would end with the
+    refusal, that comes first.
 
     Args:
         key: of the value.
@@ -144,12 +151,18 @@ def put_update(
     floor: int = 0,
     query_keys: QueryKeys = None,
 ) -> list[Raw]:
-    """The update that stores a value whatever was there: nothing, a live value, one that is over, a tombstone.
+    """The update that stores a value whatever was there: nothing, a live value, one that is over, a
+    tombstone.
 
     Where nothing was, the document's `_id` is `fresh`, and its version the one after `floor`.
     """
     escaped = has_refs(value)
-    was_live = {"$and": [{"$eq": ["$deleted", False]}, {"$gt": [{"$ifNull": ["$expiresAt", NEVER]}, moment]}]}
+    was_live = {
+        "$and": [
+            {"$eq": ["$deleted", False]},
+            {"$gt": [{"$ifNull": ["$expiresAt", NEVER]}, moment]},
+        ]
+    }
     fields: Raw = {
         "_id": {"$ifNull": ["$_id", fresh]},
         "value": {"$literal": escape_refs(value) if escaped else value},
@@ -177,11 +190,13 @@ def replace_update(
     history: int = 0,
     query_keys: QueryKeys = None,
 ) -> Raw | list[Raw]:
-    """The update that stores a value where a live one is: without history it costs mongod a tenth less than
-    `put_update`.
+    """The update that stores a value where a live one is: without history it costs mongod a tenth
+    less than `put_update`.
     """
     if history:
-        return put_update(value, size, by, expires_at, moment, ObjectId(), history, query_keys=query_keys)
+        return put_update(
+            value, size, by, expires_at, moment, ObjectId(), history, query_keys=query_keys
+        )
     return _plain_update(value, size, by, expires_at, moment, query_keys)
 
 
@@ -194,9 +209,11 @@ def upsert_update(
     fresh: ObjectId,
     query_keys: QueryKeys = None,
 ) -> Raw:
-    """The update that stores a value where a live one is or none ever was, as cheap as `replace_update`.
+    """The update that stores a value where a live one is or none ever was, as cheap as
+    `replace_update`.
 
-    Its filter names the key and a live value, so that the unique index refuses it where there is another row.
+    Its filter names the key and a live value, so that the unique index refuses it where there is
+    another row.
     """
     update = _plain_update(value, size, by, expires_at, moment, query_keys)
     return {**update, "$setOnInsert": {"_id": fresh, "createdAt": moment}}

@@ -9,12 +9,15 @@ from models.base import Raw
 
 async def find_size(user_id: ObjectId, app_id: str, data_key: str) -> int | None:
     """The bytes of a value that is stored and is no tombstone, None where there is none."""
-    row = await AppData.raw().find_one({**key_of(user_id, app_id, data_key), "deleted": False}, {"bytes": 1})
+    row = await AppData.raw().find_one(
+        {**key_of(user_id, app_id, data_key), "deleted": False}, {"bytes": 1}
+    )
     return None if row is None else row["bytes"]
 
 
 async def usage_of(user_id: ObjectId, app_id: str | None = None) -> list[Raw]:
-    """What apps keep of a person: `{appId, keys, bytes, changedAt}` of live values, in the order of app ids.
+    """What apps keep of a person: `{appId, keys, bytes, changedAt}` of live values, in the order of
+    app ids.
 
     It is answered from an index alone. Apps of which there are tombstones only are left out.
 

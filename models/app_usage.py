@@ -1,4 +1,5 @@
-"""What is known of an app's data of a user as a whole: how far versions were used, and how far tombstones are gone."""
+"""What is known of an app's data of a user as a whole: how far versions were used, and how far
+tombstones are gone."""
 
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
@@ -14,9 +15,12 @@ class AppUsage(OwnedByUser):
     """One per user and app of whose data tombstones were purged."""
 
     app_id: AppId
-    floor: int = Field(default=0, description="No key that is made from now on has a version up to this one.")
+    floor: int = Field(
+        default=0, description="No key that is made from now on has a version up to this one."
+    )
     horizon: ClusterTime | None = Field(
-        default=None, description="Cursors from before this moment may miss tombstones that are gone."
+        default=None,
+        description="Cursors from before this moment may miss tombstones that are gone.",
     )
 
     class Settings:
@@ -32,9 +36,11 @@ class AppUsage(OwnedByUser):
     async def raise_floor(
         cls, user_id: ObjectId, app_id: str, floor: int, horizon: ClusterTime, *, session: Session
     ) -> None:
-        """Have new keys count on from a version, and cursors from before a moment refused; neither goes down again.
+        """Have new keys count on from a version, and cursors from before a moment refused; neither
+        goes down again.
 
-        The user has the largest floor of all their apps: it comes with the lease, so no write asks for it.
+        The user has the largest floor of all their apps: it comes with the lease, so no write asks
+        for it.
 
         Args:
             user_id: whose.
@@ -50,5 +56,9 @@ class AppUsage(OwnedByUser):
             "$set": {"updatedAt": moment},
             "$setOnInsert": {"createdAt": moment},
         }
-        await cls.raw().update_one({"userId": user_id, "appId": app_id}, update, upsert=True, session=session)
-        await User.raw().update_one({"_id": user_id}, {"$max": {"versionFloor": floor}}, session=session)
+        await cls.raw().update_one(
+            {"userId": user_id, "appId": app_id}, update, upsert=True, session=session
+        )
+        await User.raw().update_one(
+            {"_id": user_id}, {"$max": {"versionFloor": floor}}, session=session
+        )

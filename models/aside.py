@@ -1,4 +1,5 @@
-"""Rows that cannot be read: a loop over rows steps over them, sets them aside where they are seen, and goes on."""
+"""Rows that cannot be read: a loop over rows steps over them, sets them aside where they are seen,
+and goes on."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -11,13 +12,21 @@ from models.base import Raw, Stored, now
 
 AGAIN_AFTER: Final = timedelta(minutes=1)
 """How long a row that was set aside is left alone."""
-ROW_FAULTS: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, WriteError)
+ROW_FAULTS: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    WriteError,
+)
 """What reading or changing a row that is amiss may raise; pydantic's errors are ValueErrors."""
 
 D = TypeVar("D", bound=Stored)
 Listener = Callable[[str, Any, str], None]
 LISTENERS: Final[list[Listener]] = []
-"""Told each row that is set aside: its collection, its `_id`, and the class of the error. The app logs and counts."""
+"""Told each row that is set aside: its collection, its `_id`, and the class of the error. The app
+logs and counts."""
 
 
 def tell(document: type[Stored], row_id: Any, error: Exception) -> None:
@@ -36,7 +45,8 @@ def is_readable(document: type[Stored], row: Raw) -> bool:
 
 
 def readable(document: type[D], rows: Iterable[Raw]) -> tuple[list[D], list[Any]]:
-    """The documents that rows hold, in their order, and the ids of the rows that cannot be read, which are told."""
+    """The documents that rows hold, in their order, and the ids of the rows that cannot be read,
+    which are told."""
     found, odd = list[D](), list[Any]()
     for row in rows:
         try:
@@ -48,7 +58,8 @@ def readable(document: type[D], rows: Iterable[Raw]) -> tuple[list[D], list[Any]
 
 
 async def documents(document: type[D], rows: Iterable[Raw], fields: Mapping[str, Any]) -> list[D]:
-    """The documents that rows hold; `fields` are set in those that cannot be read, so that they are not found again.
+    """The documents that rows hold; `fields` are set in those that cannot be read, so that they are
+    not found again.
 
     They are not where somebody else has set them meanwhile.
     """
@@ -77,7 +88,8 @@ async def put_off(document: Stored, field: str, error: Exception) -> None:
 
 
 def counted(field: str) -> Raw:
-    """One more than the number in a stored field, 1 where there is none: `$inc` would fail, and nobody get on."""
+    """One more than the number in a stored field, 1 where there is none: `$inc` would fail, and
+    nobody get on."""
     return {"$add": [{"$cond": [{"$isNumber": f"${field}"}, f"${field}", 0]}, 1]}
 
 

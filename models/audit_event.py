@@ -1,4 +1,5 @@
-"""The audit trail: what was done to identities, sessions, grants and keys; only ever added to, gone after a time."""
+"""The audit trail: what was done to identities, sessions, grants and keys; only ever added to, gone
+after a time."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,7 +27,8 @@ AuditKind = Literal[
 
 
 class AuditEvent(Stored):
-    """One thing that was done. Names ids and what changed; no secret, and nothing else about a person.
+    """One thing that was done. Names ids and what changed; no secret, and nothing else about a
+    person.
 
     `by` is the principal (`key:<id>`, `user:<id>`), `anonymous` for who had not signed in yet.
     """
@@ -56,6 +58,11 @@ class AuditEvent(Stored):
         """Add to the trail, in the transaction of what it tells of where there is one."""
         moment = now()
         event = cls(
-            kind=kind, by=by, at=moment, user_id=user_id, detail=dict(detail or {}), expires_at=moment + cls.keep_for
+            kind=kind,
+            by=by,
+            at=moment,
+            user_id=user_id,
+            detail=dict(detail or {}),
+            expires_at=moment + cls.keep_for,
         )
         await event.add(session)

@@ -13,10 +13,12 @@ EMAIL: Final = "email"
 
 
 class AuthIdentity(Stored):
-    """One way of signing in. (`provider`, `provider_id`) is unique, so that nobody else can have the same.
+    """One way of signing in. (`provider`, `provider_id`) is unique, so that nobody else can have
+    the same.
 
-    `provider_id` is the `sub` of an ID token, a phone number in E.164, or a canonical email address. `email` is what
-    the provider last said, and `email_verified` whether it said that the mailbox is the person's.
+    `provider_id` is the `sub` of an ID token, a phone number in E.164, or a canonical email
+    address. `email` is what the provider last said, and `email_verified` whether it said that the
+    mailbox is the person's.
     """
 
     user_id: PydanticObjectId
@@ -29,9 +31,13 @@ class AuthIdentity(Stored):
         name = "authidentities"
 
     @classmethod
-    async def find_by_provider(cls, provider: str, provider_id: str, *, session: Session = None) -> Self | None:
+    async def find_by_provider(
+        cls, provider: str, provider_id: str, *, session: Session = None
+    ) -> Self | None:
         """The identity, None where nobody has it."""
-        row = await cls.raw().find_one({"provider": provider, "providerId": provider_id}, session=session)
+        row = await cls.raw().find_one(
+            {"provider": provider, "providerId": provider_id}, session=session
+        )
         return None if row is None else cls.from_stored(row)
 
     @classmethod
@@ -42,5 +48,8 @@ class AuthIdentity(Stored):
 
     @classmethod
     async def methods_of(cls, user_id: ObjectId, *, session: Session = None) -> list[str]:
-        """What `authMethods` of a user is: the providers of their identities, each once, the first one first."""
-        return list(dict.fromkeys(each.provider for each in await cls.of_user(user_id, session=session)))
+        """What `authMethods` of a user is: the providers of their identities, each once, the first
+        one first."""
+        return list(
+            dict.fromkeys(each.provider for each in await cls.of_user(user_id, session=session))
+        )

@@ -15,9 +15,10 @@ AccountStatus = Literal["open", "closed"]
 class BankAccount(OwnedByUser):
     """One account at a bank. It belongs to the connection that it came through.
 
-    `closed` is an account that the provider gives no more access to; what is known of it stays. `synced_at` is when all
-    its transactions had last been read. `institution` is the provider's id of the bank. `link` counts how often the
-    account was joined to another one of the provider's after a new login; transactions bear the one they were read by.
+    `closed` is an account that the provider gives no more access to; what is known of it stays.
+    `synced_at` is when all its transactions had last been read. `institution` is the provider's id
+    of the bank. `link` counts how often the account was joined to another one of the provider's
+    after a new login; transactions bear the one they were read by.
     """
 
     user_id: PydanticObjectId
@@ -27,7 +28,8 @@ class BankAccount(OwnedByUser):
     type: str
     currency: str
     balance: Annotated[
-        int | None, Field(description="Minor units of the currency; null where the bank tells none.")
+        int | None,
+        Field(description="Minor units of the currency; null where the bank tells none."),
     ] = None
     last_four: str | None = None
     institution: str | None = None
@@ -40,7 +42,9 @@ class BankAccount(OwnedByUser):
         name = "bankaccounts"
 
     @classmethod
-    async def all_of(cls, connection_id: ObjectId, *, session: Session = None) -> list["BankAccount"]:
+    async def all_of(
+        cls, connection_id: ObjectId, *, session: Session = None
+    ) -> list["BankAccount"]:
         """Every account of a connection, in no order."""
         cursor = cls.raw().find({"connectionId": connection_id}, session=session)
         return [cls.from_stored(row) async for row in cursor]

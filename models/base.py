@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from beanie import Document, PydanticObjectId
 from bson import ObjectId
 from bson.errors import InvalidId
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pymongo import ReturnDocument
@@ -28,7 +36,8 @@ Raw = dict[str, Any]
 
 
 def now() -> datetime:
-    """The current time in UTC by the database's clock, cut to the millisecond that MongoDB stores."""
+    """The current time in UTC by the database's clock, cut to the millisecond that MongoDB
+    stores."""
     moment = datetime.fromtimestamp(CLOCK.time(), UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
@@ -59,7 +68,8 @@ def parse_id(text: str) -> ObjectId | None:
 
 
 def stored_name(name: str) -> str:
-    """The name under which an attribute is stored: camelCase, and `_id` for `id` (Beanie needs that one left alone)."""
+    """The name under which an attribute is stored: camelCase, and `_id` for `id` (Beanie needs that
+    one left alone)."""
     return "_id" if name == "id" else to_camel(name)
 
 
@@ -73,14 +83,19 @@ Reference = Annotated[PydanticObjectId, BeforeValidator(_not_absent)]
 """An id that a body must name: of a null, PydanticObjectId alone would make a fresh id."""
 
 _DATED: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
-_BEFORE_OFFSET: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[^ ]+ [0-9]{2}:?[0-9]{2}")
+_BEFORE_OFFSET: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[^ ]+ [0-9]{2}:?[0-9]{2}"
+)
 
 
 def _written_out(value: object) -> object:
-    """A time as text must have its date written out: of bare digits pydantic makes seconds since 1970."""
+    """A time as text must have its date written out: of bare digits pydantic makes seconds since
+    1970."""
     if isinstance(value, str):
         if _BEFORE_OFFSET.fullmatch(value):
-            raise UnstorableValue("", "malformed", f"{MOMENT}; the plus of an offset is written %2B in a query")
+            raise UnstorableValue(
+                "", "malformed", f"{MOMENT}; the plus of an offset is written %2B in a query"
+            )
         if _DATED.match(value):
             return value
         raise UnstorableValue("", "malformed", MOMENT)
@@ -90,7 +105,8 @@ def _written_out(value: object) -> object:
 
 
 ClockTime = Annotated[datetime, BeforeValidator(_written_out)]
-"""A time as it was written: aware where it has an offset, naive where it has none and the reader knows the zone."""
+"""A time as it was written: aware where it has an offset, naive where it has none and the reader
+knows the zone."""
 
 Timestamp = Annotated[
     ClockTime,
@@ -101,7 +117,8 @@ Timestamp = Annotated[
 
 
 def not_ahead(moment: datetime) -> datetime:
-    """A time that is told of something that happened: a clock may be wrong, but not by more than a day.
+    """A time that is told of something that happened: a clock may be wrong, but not by more than a
+    day.
 
     Raises:
         UnstorableValue: it is more than a day in the future.
@@ -115,9 +132,11 @@ Happened = Annotated[Timestamp, AfterValidator(not_ahead)]
 
 
 class Fields(BaseModel):
-    """A group of fields with camelCase names, shared by a document and the bodies that carry it over HTTP.
+    """A group of fields with camelCase names, shared by a document and the bodies that carry it
+    over HTTP.
 
-    What comes over HTTP is validated by its camelCase names alone; code makes one by attribute names.
+    What comes over HTTP is validated by its camelCase names alone; code makes one by attribute
+    names.
     """
 
     model_config = ConfigDict(
@@ -135,7 +154,8 @@ class Fields(BaseModel):
             fields = type(self).model_fields
             super().__init__(**{_alias_of(fields, name): value for name, value in values.items()})
 
-        # Without this pydantic would validate by calling `__init__`, and take attribute names from everybody.
+        # Without this pydantic would validate by calling `__init__`, and take attribute names from
+        # everybody.
         __init__.__pydantic_base_init__ = True
 
 
@@ -144,7 +164,8 @@ def _alias_of(fields: Mapping[str, FieldInfo], name: str) -> str:
 
 
 class Overtaken(Exception):
-    """Another transaction was faster, or goes first: nothing is to be written, and all is to be looked at anew.
+    """Another transaction was faster, or goes first: nothing is to be written, and all is to be
+    looked at anew.
 
     Args:
         closing: the parent that was to take no more children, where that is what failed.
@@ -158,8 +179,8 @@ class Overtaken(Exception):
 class Stored(Document):
     """A document of a collection of ours.
 
-    `version` counts the writes and is the ETag; `guard` counts the references that were made to the document, so that
-    making one conflicts with deleting it (docs/architecture.md, Deletion).
+    `version` counts the writes and is the ETag; `guard` counts the references that were made to the
+    document, so that making one conflicts with deleting it (docs/architecture.md, Deletion).
     """
 
     model_config = ConfigDict(
@@ -204,12 +225,19 @@ class Stored(Document):
     @classmethod
     async def find_by_id(cls, document_id: Any, session: Session = None) -> Self | None:
         """The document with this id; None where there is none, or no id."""
-        row = None if document_id is None else await cls.raw().find_one({"_id": document_id}, session=session)
+        row = (
+            None
+            if document_id is None
+            else await cls.raw().find_one({"_id": document_id}, session=session)
+        )
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def list_newest(cls, where: Mapping[str, Any], limit: int, before: ObjectId | None = None) -> list[Raw]:
-        """The stored rows that match, the newest id first; those before an id, where one is given."""
+    async def list_newest(
+        cls, where: Mapping[str, Any], limit: int, before: ObjectId | None = None
+    ) -> list[Raw]:
+        """The stored rows that match, the newest id first; those before an id, where one is
+        given."""
         query = {**where, "_id": {**where.get("_id", {}), "$lt": before}} if before else where
         return await cls.raw().find(query).sort("_id", -1).limit(limit).to_list()
 
@@ -224,12 +252,15 @@ class Stored(Document):
     async def fetch(
         cls, ids: Iterable[Any], session: Session = None, fields: Iterable[str] | None = None
     ) -> dict[Any, Raw]:
-        """The stored rows with these ids, by id, however many; with these fields only, where some are named."""
+        """The stored rows with these ids, by id, however many; with these fields only, where some
+        are named."""
         found: dict[Any, Raw] = {}
         wanted, shown = list(ids), None if fields is None else dict.fromkeys(fields, 1)
         for start in range(0, len(wanted), _IDS_AT_ONCE):
             where: Raw = {"_id": {"$in": wanted[start : start + _IDS_AT_ONCE]}}
-            found |= {row["_id"]: row async for row in cls.raw().find(where, shown, session=session)}
+            found |= {
+                row["_id"]: row async for row in cls.raw().find(where, shown, session=session)
+            }
         return found
 
     async def add(self, session: Session = None) -> Self:
@@ -268,5 +299,7 @@ class Stored(Document):
         update: Raw = {"$set": {**kept, "updatedAt": now()}, "$inc": {"version": 1}}
         if gone := {name: "" for name, value in fields.items() if value is None}:
             update["$unset"] = gone
-        row = await cls.raw().find_one_and_update(query, update, return_document=ReturnDocument.AFTER, session=session)
+        row = await cls.raw().find_one_and_update(
+            query, update, return_document=ReturnDocument.AFTER, session=session
+        )
         return None if row is None else cls.from_stored(row)

@@ -11,7 +11,8 @@ from models.base import Session, Stored, Timestamp, now
 
 
 class Paced(NamedTuple):
-    """Whether one more was counted, and when its debt is paid off; where it was not, when it would be."""
+    """Whether one more was counted, and when its debt is paid off; where it was not, when it would
+    be."""
 
     counted: bool
     until: datetime
@@ -51,7 +52,9 @@ class Budget(Stored):
         where = {"_id": name, "spent": {"$lte": most - count}}
         counted = {"$inc": {"spent": count}}
         try:
-            await cls.raw().update_one(where, {**counted, "$setOnInsert": {"expiresAt": expires_at}}, upsert=True)
+            await cls.raw().update_one(
+                where, {**counted, "$setOnInsert": {"expiresAt": expires_at}}, upsert=True
+            )
         except DuplicateKeyError:  # it is used up, or somebody else has just begun it
             return (await cls.raw().update_one(where, counted)).matched_count == 1
         return True
@@ -63,9 +66,11 @@ class Budget(Stored):
 
     @classmethod
     async def pace(cls, name: str, interval: timedelta, burst: int = 1) -> Paced:
-        """Count one more, where each adds an interval to a debt that time pays off, and the debt has room for it.
+        """Count one more, where each adds an interval to a debt that time pays off, and the debt
+        has room for it.
 
-        This is the generic cell rate algorithm: `burst` at once, then one in each interval. `expiresAt` is when the
+        This is the generic cell rate algorithm: `burst` at once, then one in each interval.
+            `expiresAt` is when the
         debt is paid off. One atomic operation.
 
         Returns:
@@ -86,7 +91,9 @@ class Budget(Stored):
                 if row is not None and row["expiresAt"] > moment + room:
                     return Paced(counted=False, until=row["expiresAt"] - room)
             else:
-                return Paced(counted=True, until=row["expiresAt"])  # else two were first at once, or TTL took it
+                return Paced(
+                    counted=True, until=row["expiresAt"]
+                )  # else two were first at once, or TTL took it
 
     @classmethod
     async def pay_back(cls, name: str, interval: timedelta, until: datetime) -> None:
@@ -95,13 +102,17 @@ class Budget(Stored):
         Args:
             name: of the counter.
             interval: that it was counted with.
-            until: when its debt is paid off. Time that has passed is not given back: it has paid for others, too.
+            until: when its debt is paid off. Time that has passed is not given back: it has paid
+                for others, too.
         """
         left = min(interval, until - now())
         if left <= timedelta(0):
             return
         milliseconds = int(left.total_seconds() * 1000)
-        change = {"expiresAt": {"$subtract": ["$expiresAt", milliseconds]}, "spent": {"$subtract": ["$spent", 1]}}
+        change = {
+            "expiresAt": {"$subtract": ["$expiresAt", milliseconds]},
+            "spent": {"$subtract": ["$spent", 1]},
+        }
         await cls.raw().update_one({"_id": name}, [{"$set": change}])
 
     @classmethod

@@ -19,19 +19,24 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     "closed": frozenset(),
     "orphaned": frozenset(),
 }
-"""Status -> what a caller may make of it. `orphaned` comes from deleting the user of a closed card, and is final."""
+"""Status -> what a caller may make of it. `orphaned` comes from deleting the user of a closed card,
+and is final."""
 
 
 class CardLimit(Fields):
     """A card's own limit, which holds while it has no spending profile."""
 
     spend_limit: Annotated[Cents | None, Field(description="Cents; null: no limit.")] = None
-    spend_limit_duration: Annotated[Duration | None, Field(description="Null where there is no limit.")] = None
+    spend_limit_duration: Annotated[
+        Duration | None, Field(description="Null where there is no limit.")
+    ] = None
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
         if (self.spend_limit is None) != (self.spend_limit_duration is None):
-            detail = "spendLimit and spendLimitDuration are both set, or both null, which means no limit"
+            detail = (
+                "spendLimit and spendLimitDuration are both set, or both null, which means no limit"
+            )
             raise UnstorableValue("/spendLimitDuration", "conflicting", detail)
         return self
 
@@ -50,7 +55,9 @@ class CardContent(CardLimit):
     user_id: Annotated[Reference, Field(description="Who holds the card: a user of the account.")]
     spending_profile_id: PydanticObjectId | None = None
     status: Literal["pending", "open"] = "pending"
-    last_four: Annotated[str, Field(pattern=r"^[0-9]{4}$", description="The last four digits of its number.")]
+    last_four: Annotated[
+        str, Field(pattern=r"^[0-9]{4}$", description="The last four digits of its number.")
+    ]
 
 
 class Card(CardLimit, Stored):

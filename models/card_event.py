@@ -1,4 +1,5 @@
-"""Card events: the outbox. What happened to a card or a spending profile, to be told to the account's webhook."""
+"""Card events: the outbox. What happened to a card or a spending profile, to be told to the
+account's webhook."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -29,16 +30,19 @@ NOBODY: Final = PydanticObjectId("0" * 24)
 class CardEvent(Stored):
     """An event, written in the transaction of the change that it tells of.
 
-    `subject` is the card or the spending profile, `sequence` its place in the order of that subject's events. The event
-    says what changed, not what the document was: that is read when it is delivered, so that nothing of a person is
-    kept here and a receiver that was away hears of the latest limits first.
+    `subject` is the card or the spending profile, `sequence` its place in the order of that
+    subject's events. The event says what changed, not what the document was: that is read when it
+    is delivered, so that nothing of a person is kept here and a receiver that was away hears of the
+    latest limits first.
     """
 
     account_id: PydanticObjectId
     subject: PydanticObjectId
     sequence: int
     type: EventType
-    changed: Annotated[list[str], Field(description="Names of the fields that changed.")] = Field(default_factory=list)
+    changed: Annotated[list[str], Field(description="Names of the fields that changed.")] = Field(
+        default_factory=list
+    )
     status: Annotated[str | None, Field(description="The card's status after it.")] = None
     affected_cards: int | None = None
     fan_out_after: Annotated[
@@ -61,7 +65,8 @@ class CardEvent(Stored):
 
     @classmethod
     async def find_fan_out(cls, but: Collection[ObjectId] = ()) -> "CardEvent | None":
-        """A profile's change that not every card has been told of, and that can be read; None where there is none.
+        """A profile's change that not every card has been told of, and that can be read; None where
+        there is none.
 
         Args:
             but: events that are left alone.
@@ -72,7 +77,8 @@ class CardEvent(Stored):
         return None
 
     async def fan_out_to(self, card_id: ObjectId | None, *, session: Session) -> bool:
-        """Note how far the cards were told, None for all of them; False where another worker was faster."""
+        """Note how far the cards were told, None for all of them; False where another worker was
+        faster."""
         moved = {"$set": {"fanOutAfter": card_id}} if card_id else {"$unset": {"fanOutAfter": ""}}
         where = {"_id": self.id, "fanOutAfter": self.fan_out_after}
         return (await self.raw().update_one(where, moved, session=session)).matched_count == 1
@@ -81,10 +87,13 @@ class CardEvent(Stored):
     async def tried(cls, event_id: ObjectId, error: str, *, session: Session) -> None:
         """Note an attempt that failed, in the transaction in which its queue is given back."""
         fields = {"lastError": error, "updatedAt": now()}
-        await cls.raw().update_one({"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}}, session=session)
+        await cls.raw().update_one(
+            {"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}}, session=session
+        )
 
     async def put_back(self, sequence: int, *, session: Session) -> bool:
-        """Have a dead event wait again, at this place of its subject's order; False where it is dead no more."""
+        """Have a dead event wait again, at this place of its subject's order; False where it is
+        dead no more."""
         where, update = {"_id": self.id, "state": "dead"}, _back_at(sequence)
         return (await self.raw().update_one(where, update, session=session)).matched_count == 1
 
@@ -97,14 +106,23 @@ class CardEvent(Stored):
             session: of the transaction.
         """
         if places:
-            writes = [UpdateOne({"_id": each, "state": "dead"}, _back_at(place)) for each, place in places.items()]
+            writes = [
+                UpdateOne({"_id": each, "state": "dead"}, _back_at(place))
+                for each, place in places.items()
+            ]
             await cls.raw().bulk_write(writes, ordered=False, session=session)
 
     @classmethod
     async def find_dead(
-        cls, where: Raw, limit: int, after: tuple[ObjectId, ObjectId, int] | None = None, *, session: Session
+        cls,
+        where: Raw,
+        limit: int,
+        after: tuple[ObjectId, ObjectId, int] | None = None,
+        *,
+        session: Session,
     ) -> list[Raw]:
-        """Stored rows of dead events, account by account, subject by subject, those of a subject in their order.
+        """Stored rows of dead events, account by account, subject by subject, those of a subject in
+        their order.
 
         Args:
             where: what else they match, by stored names.
@@ -127,17 +145,31 @@ class CardEvent(Stored):
         where = {"state": state}
         first = await cls.raw().find_one(where, {"createdAt": 1}, sort=[("_id", 1)])
         happened = None if first is None else first.get("createdAt")
-        return await cls.raw().count_documents(where), happened if isinstance(happened, datetime) else None
+        return await cls.raw().count_documents(where), (
+            happened if isinstance(happened, datetime) else None
+        )
 
     @classmethod
     async def settle(
-        cls, event_id: ObjectId, state: EventState, error: str | None, moment: datetime, *, session: Session
+        cls,
+        event_id: ObjectId,
+        state: EventState,
+        error: str | None,
+        moment: datetime,
+        *,
+        session: Session,
     ) -> None:
         """Note that an event is dealt with; it is kept for 30 days from then."""
-        fields: dict[str, object] = {"state": state, "updatedAt": moment, "expiresAt": moment + KEPT}
+        fields: dict[str, object] = {
+            "state": state,
+            "updatedAt": moment,
+            "expiresAt": moment + KEPT,
+        }
         if error is not None:
             fields["lastError"] = error
-        await cls.raw().update_one({"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}}, session=session)
+        await cls.raw().update_one(
+            {"_id": event_id}, {"$set": fields, "$inc": {"attempts": 1}}, session=session
+        )
 
 
 def _back_at(sequence: int) -> Raw:
@@ -147,7 +179,8 @@ def _back_at(sequence: int) -> Raw:
 
 
 def _beyond(where: Raw, after: tuple[ObjectId, ObjectId, int] | None) -> Raw:
-    """The filter of those that come after an event in the order of accounts, subjects and sequences."""
+    """The filter of those that come after an event in the order of accounts, subjects and
+    sequences."""
     if after is None:
         return {"accountId": {"$gte": NOBODY}, **where}
     account, subject, sequence = after

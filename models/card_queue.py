@@ -1,4 +1,5 @@
-"""Card queues: of one card or spending profile, how many events there are, and how many of them are done."""
+"""Card queues: of one card or spending profile, how many events there are, and how many of them are
+done."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -20,9 +21,9 @@ LEASE: Final = timedelta(seconds=30)
 class CardQueue(Stored):
     """The events of one card or spending profile, in order; `_id` is the id of that.
 
-    Sequence numbers are given out by `last`, in the transaction that inserts the event; `done` is that of the last
-    event that is dealt with, so the next is `done + 1`. `due_at` is both when to try and how long a worker's lease
-    holds; what a worker writes names the `fence` of its claim.
+    Sequence numbers are given out by `last`, in the transaction that inserts the event; `done` is
+    that of the last event that is dealt with, so the next is `done + 1`. `due_at` is both when to
+    try and how long a worker's lease holds; what a worker writes names the `fence` of its claim.
     """
 
     id: PydanticObjectId = Field(alias="_id")
@@ -43,7 +44,8 @@ class CardQueue(Stored):
         """Give each of these subjects the sequence number of its next event.
 
         Returns:
-            Subject -> its account and the number. A subject without a queue is left out: its account is going.
+            Subject -> its account and the number. A subject without a queue is left out: its
+            account is going.
         """
         among = {"_id": {"$in": list(subjects)}}
         await cls.raw().update_many(among, {"$inc": {"last": 1, "waiting": 1}}, session=session)
@@ -51,11 +53,14 @@ class CardQueue(Stored):
         return {row["_id"]: (row["accountId"], row["last"]) for row in rows}
 
     @classmethod
-    async def reserve(cls, counts: Mapping[ObjectId, int], *, session: Session) -> dict[ObjectId, int]:
+    async def reserve(
+        cls, counts: Mapping[ObjectId, int], *, session: Session
+    ) -> dict[ObjectId, int]:
         """Give each of these subjects as many sequence numbers as are named.
 
         Returns:
-            Subject -> the first of its numbers. A subject whose queue is gone, or cannot be counted on, is left out.
+            Subject -> the first of its numbers. A subject whose queue is gone, or cannot be counted
+            on, is left out.
         """
         if not counts:
             return {}
@@ -65,12 +70,17 @@ class CardQueue(Stored):
             for subject, count in counts.items()
         ]
         await cls.raw().bulk_write(writes, ordered=False, session=session)
-        rows = await cls.raw().find({"_id": {"$in": list(counts)}, **sound}, {"last": 1}, session=session).to_list()
+        rows = (
+            await cls.raw()
+            .find({"_id": {"$in": list(counts)}, **sound}, {"last": 1}, session=session)
+            .to_list()
+        )
         return {row["_id"]: row["last"] - counts[row["_id"]] + 1 for row in rows}
 
     @classmethod
     async def claim(cls, but_of: Collection[Any] = ()) -> "CardQueue | None":
-        """Take the queue that is longest due, for `LEASE`; None where none is. One that cannot be read is put off.
+        """Take the queue that is longest due, for `LEASE`; None where none is. One that cannot be
+        read is put off.
 
         Args:
             but_of: accounts whose queues are left alone.
@@ -95,7 +105,8 @@ class CardQueue(Stored):
         return await claim_first(cls, where, "dueAt", [update])
 
     async def step(self, *, session: Session) -> bool:
-        """Note that the next event is dealt with, and prolong the lease; False where the lease was lost."""
+        """Note that the next event is dealt with, and prolong the lease; False where the lease was
+        lost."""
         update: Update = {"$inc": {"done": 1, "waiting": -1}, "$set": {"dueAt": now() + LEASE}}
         return await self._write(update, session=session)
 
@@ -109,5 +120,7 @@ class CardQueue(Stored):
         return result.deleted_count == 1
 
     async def _write(self, update: Update, *, session: Session = None) -> bool:
-        result = await self.raw().update_one({"_id": self.id, "fence": self.fence}, update, session=session)
+        result = await self.raw().update_one(
+            {"_id": self.id, "fence": self.fence}, update, session=session
+        )
         return result.matched_count == 1

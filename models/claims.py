@@ -13,16 +13,21 @@ from models.base import Raw, Stored
 _PATIENCE: Final = 2.0
 _LEFT_ALONE: Final = 10.0
 _HELD: Final[dict[Any, float]] = {}
-"""Rows that a transaction was seen to hold, and until when, by the monotonic clock, they are left alone."""
+"""Rows that a transaction was seen to hold, and until when, by the monotonic clock, they are left
+alone."""
 
 
 async def claim_first(
-    document: type[Stored], where: Mapping[str, Any], by: str, update: Mapping[str, Any] | Sequence[Raw]
+    document: type[Stored],
+    where: Mapping[str, Any],
+    by: str,
+    update: Mapping[str, Any] | Sequence[Raw],
 ) -> Raw | None:
     """Update the first row that matches, and give it as it is then; None where none does.
 
-    A row that a transaction has written is waited for a moment and then left alone for some seconds: the transaction
-    of a process that was killed stays open for a minute, and nobody else's rows are to wait for so long.
+    A row that a transaction has written is waited for a moment and then left alone for some
+    seconds: the transaction of a process that was killed stays open for a minute, and nobody else's
+        rows are to wait for so long.
 
     Args:
         document: of which collection.

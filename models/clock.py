@@ -1,19 +1,22 @@
 """One clock for every process: the database's.
 
-What one process stores and another compares with its own time (leases, expiry, what a rollup has reached) must not
-depend on two machines' clocks being alike. So a process measures the database's clock and counts on from there by a
-clock of its own that nobody sets.
+What one process stores and another compares with its own time (leases, expiry, what a rollup has
+reached) must not depend on two machines' clocks being alike. So a process measures the database's
+clock and counts on from there by a clock of its own that nobody sets.
 """
 
 import time
 from typing import Final
 
-_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, too
+_STEADY: Final = getattr(
+    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC
+)  # goes on while the machine sleeps, too
 _RESOLUTION: Final = 0.001  # of what the database tells
 
 
 class Clock:
-    """The time in seconds since 1970: the database's as soon as it was measured, the system's until then."""
+    """The time in seconds since 1970: the database's as soon as it was measured, the system's until
+    then."""
 
     def __init__(self) -> None:
         self._zero: float | None = None
@@ -34,8 +37,9 @@ class Clock:
     def measured(self, theirs: float, before: float, after: float) -> None:
         """Note what the database said.
 
-        It read its clock somewhere between the two moments, which is all that is known. Where that agrees with what
-        was known before, nothing moves, so that an answer that took long makes nothing worse.
+        It read its clock somewhere between the two moments, which is all that is known. Where that
+        agrees with what was known before, nothing moves, so that an answer that took long makes
+        nothing worse.
 
         Args:
             theirs: its time in seconds since 1970, cut to the millisecond.

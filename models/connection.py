@@ -21,7 +21,8 @@ MOST_NAMED: Final = 500
 
 
 class RunningSync(Fields):
-    """A sync that holds the connection's lease. `pages` and `rows` are what it has stored so far."""
+    """A sync that holds the connection's lease. `pages` and `rows` are what it has stored so
+    far."""
 
     started_at: Timestamp
     until: Annotated[Timestamp, Field(description="When the lease ends, unless it is renewed.")]
@@ -39,14 +40,16 @@ class SetAside(Fields):
 
 
 class Named(Fields):
-    """A transaction that the provider told of by its id, and of the account (the provider's too)."""
+    """A transaction that the provider told of by its id, and of the account (the provider's
+    too)."""
 
     account_id: str
     provider_id: str
 
 
 class Undecided(Fields):
-    """An account of which nobody has said whether it is one of before, or a new one; it is not synced meanwhile."""
+    """An account of which nobody has said whether it is one of before, or a new one; it is not
+    synced meanwhile."""
 
     provider_id: str
     name: str
@@ -54,18 +57,21 @@ class Undecided(Fields):
     currency: Annotated[str, Field(description="ISO 4217.")]
     last_four: str | None = None
     institution: Annotated[str | None, Field(description="The provider's id of the bank.")] = None
-    candidates: Annotated[list[PydanticObjectId], Field(description="Ids of bank accounts that it may be.")]
+    candidates: Annotated[
+        list[PydanticObjectId], Field(description="Ids of bank accounts that it may be.")
+    ]
 
 
 class Connection(HoldsSecrets, OwnedByUser):
     """One login at one institution; a user may have several at the same.
 
-    `cursor` says how far a sync has come and is written with the rows that it covers; `sync_fence` grows with each
-    sync, and what it writes names the fence that it was given. `authenticated_at` is when the token was last seen to
-    work after it was given. `failures` counts what went wrong in a row, for the backoff. `hinted` says that the
-    provider told of news that no pass has begun to read since. `set_aside` is what could not be read, 1,000 at most.
-    `named` are transactions that the provider told of and no sync has asked for since, 500 at most.
-    `undecided` are accounts that may be ones of before, after a new login; the person says.
+    `cursor` says how far a sync has come and is written with the rows that it covers; `sync_fence`
+    grows with each sync, and what it writes names the fence that it was given. `authenticated_at`
+    is when the token was last seen to work after it was given. `failures` counts what went wrong in
+    a row, for the backoff. `hinted` says that the provider told of news that no pass has begun to
+    read since. `set_aside` is what could not be read, 1,000 at most. `named` are transactions that
+    the provider told of and no sync has asked for since, 500 at most. `undecided` are accounts that
+    may be ones of before, after a new login; the person says.
     """
 
     SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
@@ -127,7 +133,8 @@ class Connection(HoldsSecrets, OwnedByUser):
     async def begin_sync(
         cls, connection_id: ObjectId, until: datetime, *, session: Session = None
     ) -> "Connection | None":
-        """Take the lease of a sync; None where another holds it, or there is no token to sync with."""
+        """Take the lease of a sync; None where another holds it, or there is no token to sync
+        with."""
         moment = now()
         where = {
             "_id": connection_id,
@@ -145,11 +152,14 @@ class Connection(HoldsSecrets, OwnedByUser):
 
     @classmethod
     async def hint(cls, names: Mapping[ObjectId, Sequence[Named]]) -> None:
-        """Note transactions that the provider told of, by connection, and make due what has a login that works.
+        """Note transactions that the provider told of, by connection, and make due what has a login
+        that works.
 
         Where they are more than are kept, the next pass reads everything.
         """
-        updates = [UpdateOne({"_id": key}, [{"$set": _hinted(told)}]) for key, told in names.items()]
+        updates = [
+            UpdateOne({"_id": key}, [{"$set": _hinted(told)}]) for key, told in names.items()
+        ]
         if updates:
             await cls.raw().bulk_write(updates, ordered=False)
 
@@ -168,7 +178,8 @@ class Connection(HoldsSecrets, OwnedByUser):
         *,
         session: Session,
     ) -> bool:
-        """Move the cursor on and renew the lease, in the transaction that writes the rows it covers.
+        """Move the cursor on and renew the lease, in the transaction that writes the rows it
+        covers.
 
         Args:
             cursor: as it is stored.
@@ -195,7 +206,8 @@ class Connection(HoldsSecrets, OwnedByUser):
         return result.matched_count == 1
 
     async def take_hint(self) -> bool:
-        """Take the provider's hint, before a pass reads what it was about; False where the lease was lost."""
+        """Take the provider's hint, before a pass reads what it was about; False where the lease
+        was lost."""
         result = await self.raw().update_one(self._held(), {"$unset": {"hinted": ""}})
         return result.matched_count == 1
 
@@ -213,14 +225,24 @@ class Connection(HoldsSecrets, OwnedByUser):
         return await Connection.change(where, {**fields, "running": None})
 
     def _held(self) -> dict[str, Any]:
-        return {"_id": self.id, "syncFence": self.sync_fence, "running.startedAt": {"$exists": True}}
+        return {
+            "_id": self.id,
+            "syncFence": self.sync_fence,
+            "running.startedAt": {"$exists": True},
+        }
 
 
 def _hinted(told: Sequence[Named]) -> Raw:
     """The stage that adds names, each once."""
     rows = [each.model_dump(by_alias=True) for each in told]
     every = {"$setUnion": [{"$ifNull": ["$named", []]}, {"$literal": rows}]}
-    due = {"$cond": [{"$eq": ["$status", "connected"]}, {"$min": ["$nextAttemptAt", now()]}, "$nextAttemptAt"]}
+    due = {
+        "$cond": [
+            {"$eq": ["$status", "connected"]},
+            {"$min": ["$nextAttemptAt", now()]},
+            "$nextAttemptAt",
+        ]
+    }
     full = {"$cond": [{"$gt": [{"$size": every}, MOST_NAMED]}, "$$REMOVE", "$fullSyncAt"]}
     named = {"$slice": [every, MOST_NAMED]}
     return {"named": named, "fullSyncAt": full, "hinted": True, "nextAttemptAt": due}

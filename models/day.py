@@ -1,7 +1,8 @@
-"""Day documents: what happened on one day (UTC) in slots of 15 minutes, from which any timezone's buckets are made.
+"""Day documents: what happened on one day (UTC) in slots of 15 minutes, from which any timezone's
+buckets are made.
 
-Counts are arrays of little-endian integers, people are Roaring bitmaps of person numbers. Every writer is a transaction
-that has read the document before.
+Counts are arrays of little-endian integers, people are Roaring bitmaps of person numbers. Every
+writer is a transaction that has read the document before.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,8 @@ from models.base import Raw, Session, Stored, Timestamp
 
 SLOTS: Final = 96
 LEVELS: Final = (1, 4, 24, 96)
-"""How many slots one set of people covers, by level: a quarter of an hour, an hour, six hours, the day."""
+"""How many slots one set of people covers, by level: a quarter of an hour, an hour, six hours, the
+day."""
 
 
 class DayOfApp(Stored):
@@ -35,9 +37,12 @@ class DayOfApp(Stored):
         fields: Iterable[str],
         session: Session = None,
     ) -> list[Raw]:
-        """Documents of the days from `start` up to but not including `end`, with these fields only."""
+        """Documents of the days from `start` up to but not including `end`, with these fields
+        only."""
         query: Raw = {**where, "day": {"$gte": start, "$lt": end}}
-        cursor = cls.raw().find(query, {"_id": 0, **dict.fromkeys(fields, 1)}, session=session, batch_size=5000)
+        cursor = cls.raw().find(
+            query, {"_id": 0, **dict.fromkeys(fields, 1)}, session=session, batch_size=5000
+        )
         return await cursor.to_list()
 
 
@@ -55,8 +60,9 @@ class CountDay(DayOfApp):
 class PeopleDay(DayOfApp):
     """Who was there: `sets` is slot group -> Roaring bitmap, at one level of `LEVELS`.
 
-    `scope` is `*` for any event, `c:<category>`, or `n:<category>/<event name>`. Every write sets a new `stamp`, by
-    which readers tell that they know the document; one from before there were stamps has none, and is read each time.
+    `scope` is `*` for any event, `c:<category>`, or `n:<category>/<event name>`. Every write sets a
+    new `stamp`, by which readers tell that they know the document; one from before there were
+    stamps has none, and is read each time.
     """
 
     scope: str
@@ -68,7 +74,9 @@ class PeopleDay(DayOfApp):
         name = "peopledays"
 
     @classmethod
-    async def stamps(cls, start: datetime, end: datetime, where: Raw, session: Session = None) -> list[Raw]:
+    async def stamps(
+        cls, start: datetime, end: datetime, where: Raw, session: Session = None
+    ) -> list[Raw]:
         """`appId`, `day`, `scope`, `stamp` of documents of one level, read from the index alone."""
         query: Raw = {**where, "day": {"$gte": start, "$lt": end}}
         fields = {"_id": 0, "appId": 1, "day": 1, "scope": 1, "stamp": 1}
@@ -76,11 +84,13 @@ class PeopleDay(DayOfApp):
 
 
 class PropertyDay(DayOfApp):
-    """How often a declared property of an event had which value: the most frequent `values`, in that order.
+    """How often a declared property of an event had which value: the most frequent `values`, in
+    that order.
 
-    `totals` has a 64-bit integer for each, `slots` its packed counts; `counts` has those of all values, 32 bits a slot.
-    The values `outside` of the list are `PropertyValue`s, each of which came `bound` times at most. Where the list is
-    `capped` they are not kept. One that is `due` is to be counted anew.
+    `totals` has a 64-bit integer for each, `slots` its packed counts; `counts` has those of all
+    values, 32 bits a slot. The values `outside` of the list are `PropertyValue`s, each of which
+    came `bound` times at most. Where the list is `capped` they are not kept. One that is `due` is
+    to be counted anew.
     """
 
     event_name: str
@@ -100,7 +110,8 @@ class PropertyDay(DayOfApp):
 
 
 class PropertyValue(DayOfApp):
-    """How often one value came that is not among the most frequent of its property day; `group` names that day."""
+    """How often one value came that is not among the most frequent of its property day; `group`
+    names that day."""
 
     group: str
     value: str
@@ -112,14 +123,18 @@ class PropertyValue(DayOfApp):
 
     @classmethod
     async def most_frequent(cls, group: str, limit: int, session: Session = None) -> list[Raw]:
-        """The most frequent values of a property day that are not listed there; equally frequent ones by their text."""
+        """The most frequent values of a property day that are not listed there; equally frequent
+        ones by their text."""
         order = [("total", -1), ("value", 1)]
-        cursor = cls.raw().find({"group": group}, {"value": 1, "total": 1, "slots": 1}, session=session)
+        cursor = cls.raw().find(
+            {"group": group}, {"value": 1, "total": 1, "slots": 1}, session=session
+        )
         return await cursor.sort(order).limit(limit).to_list()
 
 
 class SessionDay(DayOfApp):
-    """Sessions by the slot of their first event: how many, how long in milliseconds, their events, single-event ones.
+    """Sessions by the slot of their first event: how many, how long in milliseconds, their events,
+    single-event ones.
 
     Arrays of 64-bit integers.
     """

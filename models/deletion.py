@@ -1,4 +1,5 @@
-"""The ledger of deletions: which document went when, and how much with it; never anything about a person."""
+"""The ledger of deletions: which document went when, and how much with it; never anything about a
+person."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +15,8 @@ from models.base import Session, Stored, Timestamp, now
 
 
 class Stage(StrEnum):
-    """How far the sweep of a deletion has come: what goes with it, then what only refers to it, then done."""
+    """How far the sweep of a deletion has come: what goes with it, then what only refers to it,
+    then done."""
 
     CASCADE = "cascade"
     RELEASE = "release"
@@ -24,9 +26,10 @@ class Stage(StrEnum):
 class Deletion(Stored):
     """One deleted document; `_id` is its id, which is never used again.
 
-    Those that others hang off have an entry each, so that they are swept again later: `of` is the root of the deletion
-    that took them, absent for the root itself, whose entry has the counts. `final` is set once a sweep after the fence
-    found nothing; `next_sweep_at` is when the sweep comes by again, until 30 days have passed.
+    Those that others hang off have an entry each, so that they are swept again later: `of` is the
+    root of the deletion that took them, absent for the root itself, whose entry has the counts.
+    `final` is set once a sweep after the fence found nothing; `next_sweep_at` is when the sweep
+    comes by again, until 30 days have passed.
     """
 
     id: PydanticObjectId = Field(alias="_id")
@@ -34,12 +37,12 @@ class Deletion(Stored):
     of: PydanticObjectId | None = None
     by: str
     at: Timestamp
-    deleted: Annotated[dict[str, int], Field(description="Documents that went, per collection.")] = Field(
-        default_factory=dict
-    )
-    nulled: Annotated[dict[str, int], Field(description="Documents that lost a reference, per collection.")] = Field(
-        default_factory=dict
-    )
+    deleted: Annotated[
+        dict[str, int], Field(description="Documents that went, per collection.")
+    ] = Field(default_factory=dict)
+    nulled: Annotated[
+        dict[str, int], Field(description="Documents that lost a reference, per collection.")
+    ] = Field(default_factory=dict)
     stage: Stage = Stage.CASCADE
     final: bool = False
     next_sweep_at: Timestamp | None = None
@@ -73,13 +76,19 @@ class Deletion(Stored):
         """Write entries, those left out that are there already."""
         if not entries:
             return
-        writes = [UpdateOne({"_id": entry.id}, {"$setOnInsert": _without_id(entry)}, upsert=True) for entry in entries]
+        writes = [
+            UpdateOne({"_id": entry.id}, {"$setOnInsert": _without_id(entry)}, upsert=True)
+            for entry in entries
+        ]
         await cls.raw().bulk_write(writes, ordered=False, session=session)
 
     @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list["Deletion"]:
-        """Entries whose next sweep is due, longest due first; those that cannot be read are put off."""
-        cursor = cls.raw().find({"nextSweepAt": {"$lte": moment}}).sort("nextSweepAt", 1).limit(limit)
+        """Entries whose next sweep is due, longest due first; those that cannot be read are put
+        off."""
+        cursor = (
+            cls.raw().find({"nextSweepAt": {"$lte": moment}}).sort("nextSweepAt", 1).limit(limit)
+        )
         return await aside.documents(cls, await cursor.to_list(), aside.later("nextSweepAt"))
 
     @classmethod
@@ -91,19 +100,25 @@ class Deletion(Stored):
 
     @classmethod
     async def move_on(cls, ids: list[PydanticObjectId], before: Stage, after: Stage) -> None:
-        """Note that these entries have come from a stage to the next; one that is elsewhere by now stays there."""
+        """Note that these entries have come from a stage to the next; one that is elsewhere by now
+        stays there."""
         where = {"_id": {"$in": ids}, "stage": before.value}
         await cls.raw().update_many(where, {"$set": {"stage": after.value, "updatedAt": now()}})
 
     @classmethod
     async def begin_again(cls, entry_id: ObjectId) -> None:
         """Have an entry swept from the start."""
-        await cls.raw().update_one({"_id": entry_id}, {"$set": {"stage": Stage.CASCADE.value, "updatedAt": now()}})
+        await cls.raw().update_one(
+            {"_id": entry_id}, {"$set": {"stage": Stage.CASCADE.value, "updatedAt": now()}}
+        )
 
     @classmethod
     async def has_unsettled(cls, of: ObjectId, session: Session = None) -> bool:
         """Whether an entry that came with a root is not final."""
-        return await cls.raw().find_one({"of": of, "final": False}, {"_id": 1}, session=session) is not None
+        return (
+            await cls.raw().find_one({"of": of, "final": False}, {"_id": 1}, session=session)
+            is not None
+        )
 
 
 def _without_id(entry: Deletion) -> dict[str, Any]:

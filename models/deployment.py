@@ -12,7 +12,8 @@ _ONLY: Final = "deployment"
 
 
 class Deployment(Stored):
-    """The one document of a database that names its epoch: another one after a restore, and every ETag is new."""
+    """The one document of a database that names its epoch: another one after a restore, and every
+    ETag is new."""
 
     id: str = Field(default=_ONLY, alias="_id")  # type: ignore[assignment]
     epoch_name: str
@@ -26,8 +27,16 @@ class Deployment(Stored):
         row: Raw | None = await cls.raw().find_one({"_id": _ONLY})
         if row is None:
             moment = now()
-            first = {"epochName": secrets.token_hex(8), "version": 1, "createdAt": moment, "updatedAt": moment}
+            first = {
+                "epochName": secrets.token_hex(8),
+                "version": 1,
+                "createdAt": moment,
+                "updatedAt": moment,
+            }
             row = await cls.raw().find_one_and_update(
-                {"_id": _ONLY}, {"$setOnInsert": first}, upsert=True, return_document=ReturnDocument.AFTER
+                {"_id": _ONLY},
+                {"$setOnInsert": first},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
             )
         return str((row or {})["epochName"])

@@ -11,22 +11,26 @@ _LOCAL = re.compile(r"^[^\s@\ud800-\udfff\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}$")
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
-"""What is shown as nothing, or as a blank, without being white space or a format character (Unicode's Default_Ignorable
-Code Points, and the empty braille pattern)."""
+"""What is shown as nothing, or as a blank, without being white space or a format character
+(Unicode's Default_Ignorable Code Points, and the empty braille pattern)."""
 
 
 def canonical_email(address: str) -> str:
-    """Trim, NFKC, the local part casefolded, the domain in IDNA: ` Ann@BÜCHER.example ` is `ann@xn--bcher-kva.example`.
+    """Trim, NFKC, the local part casefolded, the domain in IDNA: ` Ann@BÜCHER.example ` is
+    `ann@xn--bcher-kva.example`.
 
-    Domains are never casefolded: `faß.example` and `fass.example` have two owners (UTS 46, nontransitional). That
-    `straße@` and `strasse@` are one here makes them unique together, and not the same person: see `is_own_spelling`.
-    Nothing in an address is invisible or turns the direction of text: it could be taken for another one.
+    Domains are never casefolded: `faß.example` and `fass.example` have two owners (UTS 46,
+        nontransitional). That
+    `straße@` and `strasse@` are one here makes them unique together, and not the same person: see
+    `is_own_spelling`. Nothing in an address is invisible or turns the direction of text: it could
+    be taken for another one.
 
     Args:
         address: what a person typed.
 
     Returns:
-        At most 254 characters; two addresses of one mailbox in this sense have equal forms, and a form is its own form.
+        At most 254 characters; two addresses of one mailbox in this sense have equal forms, and a
+        form is its own form.
 
     Raises:
         ValueError: it is not an address of the form `local@domain.tld`.
@@ -34,7 +38,13 @@ def canonical_email(address: str) -> str:
     _see_all(address.strip())
     typed, at, domain = unicodedata.normalize("NFKC", address.strip()).strip().rpartition("@")
     local = _fold(typed)
-    if not at or not _LOCAL.match(local) or local.startswith(".") or local.endswith(".") or ".." in local:
+    if (
+        not at
+        or not _LOCAL.match(local)
+        or local.startswith(".")
+        or local.endswith(".")
+        or ".." in local
+    ):
         raise ValueError("not an email address")
     canonical = f"{local}@{_ascii_domain(domain)}"
     if len(canonical) > LONGEST:
@@ -46,7 +56,8 @@ def sought_email(address: str) -> str:
     """The canonical form of an address that a query names.
 
     Raises:
-        ValueError: it is no address; where a blank is in it, that is a plus which was not escaped, most likely.
+        ValueError: it is no address; where a blank is in it, that is a plus which was not escaped,
+            most likely.
     """
     try:
         return canonical_email(address)
@@ -57,7 +68,8 @@ def sought_email(address: str) -> str:
 
 
 def is_own_spelling(address: str) -> bool:
-    """Whether who holds an address holds its canonical form, too: the local parts differ in ASCII case at most.
+    """Whether who holds an address holds its canonical form, too: the local parts differ in ASCII
+    case at most.
 
     Raises:
         ValueError: it is not an address.
@@ -68,18 +80,22 @@ def is_own_spelling(address: str) -> bool:
 
 
 def _see_all(text: str) -> None:
-    """See that no character is one that nobody sees (Unicode's category Cf has those that turn the direction, too).
+    """See that no character is one that nobody sees (Unicode's category Cf has those that turn the
+    direction, too).
 
     Raises:
         ValueError: one is.
     """
     for letter in () if text.isascii() else text:
         if unicodedata.category(letter) in ("Cf", "Cc") or _UNSEEN.match(letter):
-            raise ValueError(f"an email address holds no invisible character, as U+{ord(letter):04X} is")
+            raise ValueError(
+                f"an email address holds no invisible character, as U+{ord(letter):04X} is"
+            )
 
 
 def _fold(text: str) -> str:
-    """NFKC and casefold until nothing moves: folding can undo a normal form (Unicode 3.13, D146)."""
+    """NFKC and casefold until nothing moves: folding can undo a normal form (Unicode 3.13,
+    D146)."""
     for _ in range(4):
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
         if folded == text:

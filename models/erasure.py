@@ -1,4 +1,5 @@
-"""The ledger of erasures for analytics: what archives must leave out, and how bitmaps lose a person. Nobody's name."""
+"""The ledger of erasures for analytics: what archives must leave out, and how bitmaps lose a
+person. Nobody's name."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -17,8 +18,9 @@ RESENT_FOR: Final = timedelta(days=400)
 class Erasure(Stored):
     """One erased user; `_id` is the id, which is never used again.
 
-    `numbers` stood for the user in bitmaps; they are dropped when the erasure is complete. `digests` are SHA-256 of the
-    anonymous and external ids that were the user's, for events that do not name the user: archived and late ones.
+    `numbers` stood for the user in bitmaps; they are dropped when the erasure is complete.
+    `digests` are SHA-256 of the anonymous and external ids that were the user's, for events that do
+    not name the user: archived and late ones.
     """
 
     id: PydanticObjectId = Field(alias="_id")
@@ -32,7 +34,8 @@ class Erasure(Stored):
 
     @classmethod
     async def erased_keys(cls, keys: Collection[str], session: Session = None) -> set[str]:
-        """Those of these keys of anonymous and external ids (`person_key`) that were an erased user's."""
+        """Those of these keys of anonymous and external ids (`person_key`) that were an erased
+        user's."""
         by_digest = {digest_of(key): key for key in keys}
         found = set()
         async for row in cls.raw().find(
@@ -48,7 +51,8 @@ def digest_of(key: str) -> str:
 
 
 class ErasedMessage(Stored):
-    """An event with a `messageId` was erased, and its client may send it again. `_id` is a keyed digest of the two."""
+    """An event with a `messageId` was erased, and its client may send it again. `_id` is a keyed
+    digest of the two."""
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
     expires_at: Timestamp
@@ -61,7 +65,12 @@ class ErasedMessage(Stored):
         """Keep these digests for `RESENT_FOR`, in the transaction that erases the events."""
         wanted = set(digests)
         moment = now()
-        times: Raw = {"createdAt": moment, "updatedAt": moment, "version": 1, "expiresAt": moment + RESENT_FOR}
+        times: Raw = {
+            "createdAt": moment,
+            "updatedAt": moment,
+            "version": 1,
+            "expiresAt": moment + RESENT_FOR,
+        }
         known = await cls.fetch(wanted, session, ["_id"])
         if fresh := [{"_id": digest, **times} for digest in sorted(wanted - known.keys())]:
             await cls.raw().insert_many(fresh, ordered=False, session=session)
@@ -79,5 +88,6 @@ class ErasedMessage(Stored):
 
 
 def message_digest(key: bytes, app_id: str, message_id: str) -> str:
-    """A digest (BLAKE2b, RFC 7693) of an app's `messageId`, which nobody can make without the deployment's key."""
+    """A digest (BLAKE2b, RFC 7693) of an app's `messageId`, which nobody can make without the
+    deployment's key."""
     return hashlib.blake2b(f"{app_id}/{message_id}".encode(), key=key, digest_size=16).hexdigest()

@@ -1,4 +1,5 @@
-"""Ids of people in other systems: how a Segment `userId`, a CRM's number and the like find a user."""
+"""Ids of people in other systems: how a Segment `userId`, a CRM's number and the like find a
+user."""
 
 from collections.abc import Collection
 
@@ -10,7 +11,8 @@ from models.base import Raw, Stored
 
 
 class ExternalId(Stored):
-    """One link: this external id of this app is that user. Each id of an app is one user at most."""
+    """One link: this external id of this app is that user. Each id of an app is one user at
+    most."""
 
     app_id: AppId
     external_id: str

@@ -19,12 +19,15 @@ class LostScan(Exception):
 
 
 class IntegrityScan(Stored):
-    """One scan over the children of one relation; `_id` is the relation's label, such as `cards.userId`.
+    """One scan over the children of one relation; `_id` is the relation's label, such as
+    `cards.userId`.
 
     Of the rows that the worker goes by, it is the collection's name, such as `cardqueues`.
 
-    `after` is the child up to which it has come, so that a scan that was cut short is gone on with. `claim` is that of
-    the check that is at it: each of its writes names it, so that of two checks one goes on, and counts nothing twice.
+    `after` is the child up to which it has come, so that a scan that was cut short is gone on with.
+    `claim` is that of
+    the check that is at it: each of its writes names it, so that of two checks one goes on, and
+        counts nothing twice.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
@@ -36,25 +39,35 @@ class IntegrityScan(Stored):
     scanned: int = 0
     orphans: Annotated[int, Field(description="Children whose parent is not there.")] = 0
     mismatches: Annotated[int, Field(description="Children whose parent is of another tenant.")] = 0
-    pending: Annotated[int, Field(description="Children of a deleted parent that a sweep has still to come to.")] = 0
-    unreadable: Annotated[int, Field(description="Rows that cannot be read, which the worker steps over.")] = 0
-    samples: Annotated[list[Raw], Field(description="The first faults: `kind`, `id`, `parentId`.")] = Field(
-        default_factory=list
-    )
+    pending: Annotated[
+        int, Field(description="Children of a deleted parent that a sweep has still to come to.")
+    ] = 0
+    unreadable: Annotated[
+        int, Field(description="Rows that cannot be read, which the worker steps over.")
+    ] = 0
+    samples: Annotated[
+        list[Raw], Field(description="The first faults: `kind`, `id`, `parentId`.")
+    ] = Field(default_factory=list)
 
     class Settings:
         name = "integrityscans"
 
     @classmethod
     async def begin(cls, label: str, *, restart: bool) -> "IntegrityScan":
-        """Claim the scan that is under way, or a new one where the last has ended or is not to be gone on with.
+        """Claim the scan that is under way, or a new one where the last has ended or is not to be
+        gone on with.
 
         Whoever was at it has lost it.
         """
         claim = PydanticObjectId()
         if not restart:
-            running, taken = {"_id": label, "state": "running"}, {"$set": {"claim": claim, "updatedAt": now()}}
-            row = await cls.raw().find_one_and_update(running, taken, return_document=ReturnDocument.AFTER)
+            running, taken = (
+                {"_id": label, "state": "running"},
+                {"$set": {"claim": claim, "updatedAt": now()}},
+            )
+            row = await cls.raw().find_one_and_update(
+                running, taken, return_document=ReturnDocument.AFTER
+            )
             if row is not None:
                 return cls.from_stored(row)
         fresh = cls(id=label, started_at=now(), claim=claim)
@@ -64,7 +77,9 @@ class IntegrityScan(Stored):
             await cls.raw().replace_one({"_id": label}, row, upsert=True)
         return fresh
 
-    async def advance(self, after: ObjectId | str, counts: dict[str, int], faults: list[Raw]) -> None:
+    async def advance(
+        self, after: ObjectId | str, counts: dict[str, int], faults: list[Raw]
+    ) -> None:
         """Note a batch: how far it came, and what it found.
 
         Raises:
@@ -85,7 +100,9 @@ class IntegrityScan(Stored):
             LostScan: another check has taken it over.
         """
         update = {"$set": {"state": "done", "finishedAt": now(), "updatedAt": now()}}
-        row = await self.raw().find_one_and_update(self._held(), update, return_document=ReturnDocument.AFTER)
+        row = await self.raw().find_one_and_update(
+            self._held(), update, return_document=ReturnDocument.AFTER
+        )
         if row is None:
             raise LostScan
         return self.from_stored(row)
@@ -96,4 +113,7 @@ class IntegrityScan(Stored):
     @classmethod
     async def find_all_scans(cls) -> list["IntegrityScan"]:
         """The last scan of each relation."""
-        return [cls.from_stored(row) async for row in cls.raw().find({"_id": {"$gt": ""}}).sort("_id", 1)]
+        return [
+            cls.from_stored(row)
+            async for row in cls.raw().find({"_id": {"$gt": ""}}).sort("_id", 1)
+        ]

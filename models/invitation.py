@@ -12,11 +12,13 @@ from models.project import ProjectRole
 
 
 class Invitation(Stored):
-    """A place in a project that is offered. It opens nothing until it is accepted, and is over at `expires_at`.
+    """A place in a project that is offered. It opens nothing until it is accepted, and is over at
+    `expires_at`.
 
-    `invited` is the id that was given, whether or not anybody has it, so that whoever invites does not learn who is
-    here. `user_id` is the same where there was such a user, for as long as there is: they see it, and without them it
-    is what one of an id that was never anybody's is, until it is over.
+    `invited` is the id that was given, whether or not anybody has it, so that whoever invites does
+    not learn who is here. `user_id` is the same where there was such a user, for as long as there
+    is: they see it, and without them it is what one of an id that was never anybody's is, until it
+        is over.
     """
 
     project_id: PydanticObjectId
@@ -64,7 +66,9 @@ class Invitation(Stored):
         return cls.from_stored(row)
 
     @classmethod
-    async def take(cls, project_id: ObjectId, user_id: ObjectId, *, session: Session = None) -> Self | None:
+    async def take(
+        cls, project_id: ObjectId, user_id: ObjectId, *, session: Session = None
+    ) -> Self | None:
         """Use up what a project offers a user; None where it offers nothing (any more)."""
         where = {**cls.open_in(project_id), "invited": user_id, "userId": user_id}
         row = await cls.raw().find_one_and_delete(where, session=session)
@@ -77,7 +81,9 @@ class Invitation(Stored):
         return None if row is None else cls.from_stored(row)
 
     @classmethod
-    async def withdraw(cls, project_id: ObjectId, invited: ObjectId, *, session: Session = None) -> bool:
+    async def withdraw(
+        cls, project_id: ObjectId, invited: ObjectId, *, session: Session = None
+    ) -> bool:
         """Offer an id nothing any more; False where nothing was offered."""
         where = {**cls.open_in(project_id), "invited": invited}
         return await cls.raw().find_one_and_delete(where, {"_id": 1}, session=session) is not None

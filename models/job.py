@@ -1,4 +1,5 @@
-"""Jobs: background work that one worker at a time holds by a lease, and that any worker can take over."""
+"""Jobs: background work that one worker at a time holds by a lease, and that any worker can take
+over."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,8 @@ from models.base import Stored, Timestamp
 class Job(Stored):
     """A piece of work. `_id` is the subject's id or the name of a periodic job.
 
-    `fence` grows with each claim: what a worker writes about a job names the fence of its claim, so that one whose
+    `fence` grows with each claim: what a worker writes about a job names the fence of its claim, so
+        that one whose
     lease ran out changes nothing any more.
     """
 
@@ -19,10 +21,14 @@ class Job(Stored):
     kind: str
     state: Literal["due", "done"] = "due"
     run_at: Timestamp
-    every_seconds: Annotated[float | None, Field(description="Runs again this long after it ended; None: once.")] = None
+    every_seconds: Annotated[
+        float | None, Field(description="Runs again this long after it ended; None: once.")
+    ] = None
     leased_by: str | None = None
     leased_until: Timestamp | None = None
-    taken_from: Annotated[str | None, Field(description="The worker whose lease ran out before it was done.")] = None
+    taken_from: Annotated[
+        str | None, Field(description="The worker whose lease ran out before it was done.")
+    ] = None
     fence: int = 0
     attempts: int = 0
     progress: dict[str, Any] = Field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""Whether a document lives: it is there, and so is all that it goes with. What is still to be swept does not."""
+"""Whether a document lives: it is there, and so is all that it goes with. What is still to be swept
+does not."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -13,15 +14,19 @@ from models.relations import RELATIONS, OnDelete, Relation, Relations, reference
 async def is_living(
     document: type[Stored], row: Raw, *, session: Session = None, relations: Relations = RELATIONS
 ) -> bool:
-    """Whether what a stored document goes with (CASCADE) is still there: no query where it goes with nothing.
+    """Whether what a stored document goes with (CASCADE) is still there: no query where it goes
+    with nothing.
 
-    Between the commit of a large deletion and the end of its sweep, a document may be there without.
+    Between the commit of a large deletion and the end of its sweep, a document may be there
+    without.
     """
     for relation in _above(document, relations):
         parent_id = row.get(relation.stored)
         if parent_id is None:
             continue
-        below = frozenset({row["_id"]})  # which may be on its way out: a cycle of references comes back to it
+        below = frozenset(
+            {row["_id"]}
+        )  # which may be on its way out: a cycle of references comes back to it
         if parent_id not in await living(
             relation.parent, [parent_id], session=session, relations=relations, below=below
         ):
@@ -29,12 +34,17 @@ async def is_living(
     return True
 
 
-async def only_living(document: type[Stored], rows: Sequence[Raw], *, relations: Relations = RELATIONS) -> list[Raw]:
-    """Those of these stored documents that live, in their order: one query for each level that they go with."""
+async def only_living(
+    document: type[Stored], rows: Sequence[Raw], *, relations: Relations = RELATIONS
+) -> list[Raw]:
+    """Those of these stored documents that live, in their order: one query for each level that they
+    go with."""
     kept = list(rows)
     for relation in _above(document, relations):
         parents = {row[relation.stored] for row in kept if row.get(relation.stored) is not None}
-        there = {None} | (await living(relation.parent, parents, relations=relations) if parents else set())
+        there = {None} | (
+            await living(relation.parent, parents, relations=relations) if parents else set()
+        )
         kept = [row for row in kept if row.get(relation.stored) in there]
     return kept
 
@@ -49,7 +59,8 @@ async def living(
     below: frozenset[ObjectId] = frozenset(),
     noted: Mapping[str, dict[ObjectId, Any]] | None = None,
 ) -> set[ObjectId]:
-    """Those of these ids whose documents live: one query, and one more for each level that they go with.
+    """Those of these ids whose documents live: one query, and one more for each level that they go
+    with.
 
     Args:
         document: their collection.
@@ -62,14 +73,22 @@ async def living(
     """
     wanted = list(ids)
     above = _above(document, relations)
-    collection = document.raw() if concern is None else document.raw().with_options(read_concern=concern)
-    fields = {"_id": 1, **{relation.stored: 1 for relation in above}, **dict.fromkeys(noted or (), 1)}
+    collection = (
+        document.raw() if concern is None else document.raw().with_options(read_concern=concern)
+    )
+    fields = {
+        "_id": 1,
+        **{relation.stored: 1 for relation in above},
+        **dict.fromkeys(noted or (), 1),
+    }
     where: dict[str, Any] = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}}
     rows = await collection.find(where, fields, session=session).to_list()
     for name, values in (noted or {}).items():
         values |= {row["_id"]: row[name] for row in rows if name in row}
     for relation in above:
-        parents = {row[relation.stored] for row in rows if row.get(relation.stored) is not None} - below
+        parents = {
+            row[relation.stored] for row in rows if row.get(relation.stored) is not None
+        } - below
         if parents:
             there = await living(
                 relation.parent,
@@ -85,4 +104,8 @@ async def living(
 
 
 def _above(document: type[Stored], relations: Relations) -> list[Relation]:
-    return [relation for relation in references_of(document, relations) if relation.on_delete is OnDelete.CASCADE]
+    return [
+        relation
+        for relation in references_of(document, relations)
+        if relation.on_delete is OnDelete.CASCADE
+    ]

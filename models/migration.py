@@ -18,7 +18,9 @@ class Migration(Stored):
     @classmethod
     async def find_applied(cls) -> dict[str, "Migration"]:
         """The steps that were taken, by name."""
-        return {row["_id"]: cls.from_stored(row) async for row in cls.raw().find({"_id": {"$gt": ""}})}
+        return {
+            row["_id"]: cls.from_stored(row) async for row in cls.raw().find({"_id": {"$gt": ""}})
+        }
 
     @classmethod
     async def note(cls, name: str, changed: int) -> None:

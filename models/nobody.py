@@ -1,12 +1,16 @@
-"""Texts that stand where an id should, and are nobody's: what a client's fault or a placeholder leaves there."""
+"""Texts that stand where an id should, and are nobody's: what a client's fault or a placeholder
+leaves there."""
 
 import re
 from typing import Final
 
 _LIST: Final = """
-null nil none undefined undef void nan n/a na true false unknown anonymous guest visitor userid user_id user-id
-anonymousid anonymous_id anonymous-id distinctid distinct_id externalid external_id id uid uuid guid email
-not_authenticated not-authenticated unauthenticated not_logged_in not-logged-in logged_out logged-out
+null nil none undefined undef void nan n/a na true false unknown anonymous guest visitor userid
+user_id user-id
+anonymousid anonymous_id anonymous-id distinctid distinct_id externalid external_id id uid uuid
+guid email
+not_authenticated not-authenticated unauthenticated not_logged_in not-logged-in logged_out
+logged-out
 notset not_set not-set -1 {} [] () <> -
 """
 _WORDS: Final = frozenset([*_LIST.split(), "not set", "not logged in", "logged out"])
@@ -22,9 +26,11 @@ _LONGEST: Final = 64
 
 
 def is_nobody(text: str) -> bool:
-    """Whether a text is no id of anybody, such as `null`, `undefined`, `[object Object]`, `0` or `guest`.
+    """Whether a text is no id of anybody, such as `null`, `undefined`, `[object Object]`, `0` or
+    `guest`.
 
-    Case, quotes and brackets around it do not matter. PostHog and Mixpanel refuse such ids likewise.
+    Case, quotes and brackets around it do not matter. PostHog and Mixpanel refuse such ids
+    likewise.
     """
     if len(text) > _LONGEST:
         return False

@@ -40,7 +40,8 @@ class OneToOne(OwnedByUser):
 
     @classmethod
     async def find_or_create(cls, user_id: ObjectId, *, session: Session = None) -> Self:
-        """The user's document, made with defaults if there was none; racing callers get the one document."""
+        """The user's document, made with defaults if there was none; racing callers get the one
+        document."""
         fresh = cls(user_id=PydanticObjectId(user_id)).stored()
         del fresh["userId"]
         row: Any = await cls.raw().find_one_and_update(
@@ -54,7 +55,8 @@ class OneToOne(OwnedByUser):
 
 
 async def populate(children: Sequence[OwnedByUser], *, session: Session = None) -> None:
-    """Fetch the owners of any number of children, of one kind or several, into their `user`, by one query."""
+    """Fetch the owners of any number of children, of one kind or several, into their `user`, by one
+    query."""
     wanted = {child.user_id for child in children if child.user_id is not None}
     if not wanted:
         return

@@ -1,4 +1,5 @@
-"""People as analytics counts them: each known by keys, each with a number that is never used again."""
+"""People as analytics counts them: each known by keys, each with a number that is never used
+again."""
 
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
@@ -14,7 +15,8 @@ JoinState = Literal["aside", "refused", "joined", "undoing", "undone"]
 
 
 def person_key(row: Raw) -> str | None:
-    """By which key an event's person is known: `u:<user>`, `<appId>/e:<external id>`, `<appId>/a:<anonymous id>`.
+    """By which key an event's person is known: `u:<user>`, `<appId>/e:<external id>`,
+    `<appId>/a:<anonymous id>`.
 
     None where the event names nobody.
     """
@@ -35,7 +37,8 @@ def key_rows(app_id: str, key: str) -> Raw:
 
 
 class Person(Stored):
-    """One key of a person and the person's number. Bitmaps hold numbers; without this document they identify nobody.
+    """One key of a person and the person's number. Bitmaps hold numbers; without this document they
+    identify nobody.
 
     `user_id` is the user whose key it is, or whom an anonymous or external id turned out to be.
     """
@@ -53,7 +56,9 @@ class Person(Stored):
         return await cls.fetch(keys, session, ("number", "userId"))
 
     @classmethod
-    async def numbers_of(cls, user_ids: Collection[ObjectId], session: Session = None) -> dict[ObjectId, set[int]]:
+    async def numbers_of(
+        cls, user_ids: Collection[ObjectId], session: Session = None
+    ) -> dict[ObjectId, set[int]]:
         """User -> the numbers that stand for them."""
         found: dict[ObjectId, set[int]] = {}
         async for row in cls.raw().find({"userId": {"$in": list(user_ids)}}, session=session):
@@ -62,37 +67,54 @@ class Person(Stored):
 
 
 class IdentityJoin(Stored):
-    """What an app has said: this anonymous or external id is that person. The worker carries it out.
+    """What an app has said: this anonymous or external id is that person. The worker carries it
+    out.
 
-    `_id` is the key that is joined; the person is a user, or one more external id. `state` is absent until then. A join
-    that would make one person of too many ids is set `aside` for a decision: it is carried out once it is `accepted`,
-    or `refused`. One that was `joined` can be undone.
+    `_id` is the key that is joined; the person is a user, or one more external id. `state` is
+    absent until then. A join that would make one person of too many ids is set `aside` for a
+    decision: it is carried out once it is `accepted`, or `refused`. One that was `joined` can be
+        undone.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
     app_id: AppId
     user_id: PydanticObjectId | None = None
     external_id: str | None = None
-    due: Annotated[bool | None, Field(description="True until it is carried out, or taken back.")] = None
+    due: Annotated[
+        bool | None, Field(description="True until it is carried out, or taken back.")
+    ] = None
     state: JoinState | None = None
     accepted: bool | None = None
     ids: Annotated[
-        int | None, Field(description="How many ids would have been one person, where it was set aside.")
+        int | None,
+        Field(description="How many ids would have been one person, where it was set aside."),
     ] = None
 
     class Settings:
         name = "identityjoins"
 
     @classmethod
-    async def page(cls, app_id: str, state: JoinState, limit: int, after: str | None = None) -> list[Self]:
+    async def page(
+        cls, app_id: str, state: JoinState, limit: int, after: str | None = None
+    ) -> list[Self]:
         """Joins of an app in a state, by their keys; those after a key, where one is given."""
-        where: Raw = {"appId": app_id, "state": state, **({"_id": {"$gt": after}} if after is not None else {})}
-        return [cls.from_stored(row) async for row in cls.raw().find(where).sort("_id", 1).limit(limit)]
+        where: Raw = {
+            "appId": app_id,
+            "state": state,
+            **({"_id": {"$gt": after}} if after is not None else {}),
+        }
+        return [
+            cls.from_stored(row) async for row in cls.raw().find(where).sort("_id", 1).limit(limit)
+        ]
 
     @property
     def target(self) -> str:
         """The key of the person whom it turned out to be."""
-        return f"u:{self.user_id}" if self.user_id is not None else f"{self.app_id}/e:{self.external_id}"
+        return (
+            f"u:{self.user_id}"
+            if self.user_id is not None
+            else f"{self.app_id}/e:{self.external_id}"
+        )
 
     @property
     def as_read(self) -> Raw:
@@ -108,7 +130,8 @@ class IdentityJoin(Stored):
 
 
 class PersonMerge(Stored):
-    """Two numbers that turned out to be one person, until every bitmap says so. `_id` is the one that goes."""
+    """Two numbers that turned out to be one person, until every bitmap says so. `_id` is the one
+    that goes."""
 
     id: Annotated[int, Field(alias="_id")]  # type: ignore[assignment]
     into: int
@@ -120,7 +143,8 @@ class PersonMerge(Stored):
     async def pending(cls, session: Session = None) -> dict[int, int]:
         """Number -> the number that it is to be counted as, chains followed to their end."""
         direct: dict[int, int] = {
-            row["_id"]: row["into"] async for row in cls.raw().find({"_id": {"$gte": 0}}, session=session)
+            row["_id"]: row["into"]
+            async for row in cls.raw().find({"_id": {"$gte": 0}}, session=session)
         }
         ends: dict[int, int] = {}
         for number in direct:

@@ -1,4 +1,5 @@
-"""One-time codes, to a phone or an email address: a keyed hash of each, for a few minutes (required: `phoneOtps`)."""
+"""One-time codes, to a phone or an email address: a keyed hash of each, for a few minutes
+(required: `phoneOtps`)."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, Self
@@ -11,16 +12,20 @@ from models.base import Session, Stored, Timestamp, now
 from models.budget import Budget
 
 Purpose = Literal["sign_in", "link", "change_email"]
-_USED: Final = timedelta(hours=3)  # longer than the hour of a shared code and the longest life of a challenge
+_USED: Final = timedelta(
+    hours=3
+)  # longer than the hour of a shared code and the longest life of a challenge
 
 
 class PhoneOtp(Stored):
-    """A challenge: what was sent where, and how often it was tried. It is one requester's: others do not know its id.
+    """A challenge: what was sent where, and how often it was tried. It is one requester's: others
+    do not know its id.
 
     Attributes:
         id: 128 random bits.
         phone_number: in E.164; this or `email` (canonical) is there.
-        shared: name of the code where challenges of one recipient share it; None for a code of its own.
+        shared: name of the code where challenges of one recipient share it; None for a code of its
+            own.
         tries_of: the budget that its tries were put aside from.
         asked: the budget that keeps its requester from another code for a while.
     """
@@ -61,11 +66,14 @@ class PhoneOtp(Stored):
         return None if row is None else cls.from_stored(row)
 
     async def consume(self, *, session: Session = None) -> bool:
-        """Use the challenge up, in the transaction of what it is for; False where somebody else has.
+        """Use the challenge up, in the transaction of what it is for; False where somebody else
+        has.
 
         A code that challenges share is used up for all of them.
         """
-        row = await self.raw().find_one_and_delete({"_id": self.id, "codeHash": self.code_hash}, session=session)
+        row = await self.raw().find_one_and_delete(
+            {"_id": self.id, "codeHash": self.code_hash}, session=session
+        )
         if row is None:
             return False
         self.attempts = row["attempts"]

@@ -13,7 +13,8 @@ class Expected:
     Attributes:
         versions: one of these; None for any version of a live value (`If-Match: *`).
         absent: instead, no live value at all (`If-None-Match: *`).
-        tags: further versions, each of the document with this tag alone; until `of` has told whose they are, none.
+        tags: further versions, each of the document with this tag alone; until `of` has told whose
+            they are, none.
         changed_before: last changed before this moment (`If-Unmodified-Since`); None for whenever.
         weak: only weak tags were sent, which no write matches.
     """
@@ -32,8 +33,13 @@ class Expected:
         return replace(self, versions=(*(self.versions or ()), *named), tags=())
 
     def where(self) -> Raw:
-        """The filter that a stored document must match beside its key, for the one operation that changes it."""
+        """The filter that a stored document must match beside its key, for the one operation that
+        changes it."""
         if self.absent:
             return {"version": {"$in": []}}
         wanted: Raw = {} if self.versions is None else {"version": {"$in": list(self.versions)}}
-        return wanted if self.changed_before is None else wanted | {"updatedAt": {"$lt": self.changed_before}}
+        return (
+            wanted
+            if self.changed_before is None
+            else wanted | {"updatedAt": {"$lt": self.changed_before}}
+        )

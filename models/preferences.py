@@ -64,6 +64,9 @@ class Preferences(PreferencesContent, OneToOne):
         name = "preferences"
 
     @classmethod
-    async def find_or_create_preferences(cls, user_id: ObjectId, *, session: Session = None) -> Self:
-        """The user's preferences, made with defaults if there were none; racing callers get the one document."""
+    async def find_or_create_preferences(
+        cls, user_id: ObjectId, *, session: Session = None
+    ) -> Self:
+        """The user's preferences, made with defaults if there were none; racing callers get the one
+        document."""
         return await cls.find_or_create(user_id, session=session)

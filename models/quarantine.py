@@ -1,4 +1,5 @@
-"""Events that were set aside, each with its reason, for those who mend the client that sent them."""
+"""Events that were set aside, each with its reason, for those who mend the client that sent
+them."""
 
 from datetime import datetime
 from typing import Any
@@ -15,9 +16,11 @@ _DUPLICATE_KEY = 11000
 
 
 class QuarantinedEvent(Stored):
-    """One event that could not be counted. `_id` follows from its content, so that a repeated batch sets it aside once.
+    """One event that could not be counted. `_id` follows from its content, so that a repeated batch
+    sets it aside once.
 
-    `event` is what was sent; it is left out where it is of a user who is not there, and cut where it is long.
+    `event` is what was sent; it is left out where it is of a user who is not there, and cut where
+    it is long.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
@@ -37,7 +40,9 @@ class QuarantinedEvent(Stored):
     @classmethod
     async def add_all(cls, rows: list[Raw], session: Session = None) -> None:
         """Store rows by their ids, those that are there already once."""
-        fresh = [{**row, "event": escape_refs(row["event"])} if "event" in row else row for row in rows]
+        fresh = [
+            {**row, "event": escape_refs(row["event"])} if "event" in row else row for row in rows
+        ]
         try:
             await cls.raw().insert_many(fresh, ordered=False, session=session)
         except BulkWriteError as error:
@@ -53,6 +58,9 @@ class QuarantinedEvent(Stored):
         query: Raw = {} if app_id is None else {"appId": app_id}
         if after is not None:
             query["receivedAt"] = {"$lte": after[0]}
-            query["$or"] = [{"receivedAt": {"$lt": after[0]}}, {"receivedAt": after[0], "_id": {"$lt": after[1]}}]
+            query["$or"] = [
+                {"receivedAt": {"$lt": after[0]}},
+                {"receivedAt": after[0], "_id": {"$lt": after[1]}},
+            ]
         cursor = cls.raw().find(query).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
         return [cls.from_stored(row) async for row in cursor]

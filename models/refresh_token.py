@@ -16,7 +16,8 @@ DeviceInfo = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class RefreshToken(Stored):
-    """A session on one device. Its `_id` is the family: every token of the session descends from the first one.
+    """A session on one device. Its `_id` is the family: every token of the session descends from
+    the first one.
 
     Attributes:
         token_hash: keyed hash of the current token.
@@ -43,7 +44,12 @@ class RefreshToken(Stored):
 
     @classmethod
     async def rotate(
-        cls, family: ObjectId, generation: int, token_hash: str, successor_hash: str, idle: timedelta
+        cls,
+        family: ObjectId,
+        generation: int,
+        token_hash: str,
+        successor_hash: str,
+        idle: timedelta,
     ) -> Self | None:
         """Put the successor in the place of the current token, in one atomic operation.
 
@@ -55,7 +61,8 @@ class RefreshToken(Stored):
             idle: how long the session lives without being used.
 
         Returns:
-            The session as it is now, or None where the token is not the current one of a living session.
+            The session as it is now, or None where the token is not the current one of a living
+            session.
         """
         moment = now()
         change: dict[str, Any] = {
@@ -101,9 +108,13 @@ class RefreshToken(Stored):
         return result.deleted_count == 1
 
     @classmethod
-    async def end_others(cls, user_id: ObjectId, kept: ObjectId | None, *, session: Session = None) -> int:
+    async def end_others(
+        cls, user_id: ObjectId, kept: ObjectId | None, *, session: Session = None
+    ) -> int:
         """End every session of a user but one; how many those were."""
-        where: dict[str, Any] = {"userId": user_id} if kept is None else {"userId": user_id, "_id": {"$ne": kept}}
+        where: dict[str, Any] = (
+            {"userId": user_id} if kept is None else {"userId": user_id, "_id": {"$ne": kept}}
+        )
         return (await cls.raw().delete_many(where, session=session)).deleted_count
 
     @classmethod

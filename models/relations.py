@@ -1,4 +1,5 @@
-"""THE table of relationships: which field refers to which collection, and what happens when that document goes."""
+"""THE table of relationships: which field refers to which collection, and what happens when that
+document goes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ from models.webhook_event import WebhookEvent
 class OnDelete(Enum):
     """What happens to a child when its parent is deleted (Django's semantics).
 
-    CASCADE: it goes too. SET_NULL: its reference is taken away. RESTRICT: the parent stays, unless the child goes in
+    CASCADE: it goes too. SET_NULL: its reference is taken away. RESTRICT: the parent stays, unless
+        the child goes in
     the same deletion. PULL: the item that refers is taken out of the child's list.
     """
 
@@ -49,10 +51,12 @@ class OnDelete(Enum):
 
 
 class Insert(Enum):
-    """How inserting a child is kept from racing the deletion of its parent (docs/architecture.md, Deletion).
+    """How inserting a child is kept from racing the deletion of its parent (docs/architecture.md,
+    Deletion).
 
-    COLD inserts count up the parent's `guard` in their transaction. STRIPED ones count up one of the parent's
-    guard documents (`models.guard`), for parents below which many write at once. HOT ones are done under a lease.
+    COLD inserts count up the parent's `guard` in their transaction. STRIPED ones count up one of
+    the parent's guard documents (`models.guard`), for parents below which many write at once. HOT
+    ones are done under a lease.
     """
 
     COLD = "cold"
@@ -66,17 +70,22 @@ class Relation:
 
     Attributes:
         child: the collection that refers.
-        field: the attribute that refers; `members.user_id` for the `user_id` of the items of a list.
+        field: the attribute that refers; `members.user_id` for the `user_id` of the items of a
+            list.
         parent: the collection that is referred to.
         on_delete: what happens to the child when the parent goes.
         insert: how an insert is kept from racing that.
         one_to_one: each parent has at most one child.
-        tenant: the attribute that child and parent must have equal where the child refers to the parent.
-        when: RESTRICT only: a filter on the child's stored fields; outside it the relation is SET_NULL.
+        tenant: the attribute that child and parent must have equal where the child refers to the
+            parent.
+        when: RESTRICT only: a filter on the child's stored fields; outside it the relation is
+            SET_NULL.
         companion: stored fields that are set together with taking the reference away.
-        refused: what a client is told who refers to a parent that is not there or of another tenant; where it is
-            None, the parent stands in the path of the request, and the answer is 404.
-        at_once: a credential: it goes in the transaction that deletes the parent, however large the rest is.
+        refused: what a client is told who refers to a parent that is not there or of another
+            tenant; where it is None, the parent stands in the path of the request, and the answer
+            is 404.
+        at_once: a credential: it goes in the transaction that deletes the parent, however large the
+            rest is.
     """
 
     child: type[Stored]
@@ -108,7 +117,12 @@ class Relation:
 
 
 Relations = tuple[Relation, ...]
-CASCADE, RESTRICT, SET_NULL, PULL = OnDelete.CASCADE, OnDelete.RESTRICT, OnDelete.SET_NULL, OnDelete.PULL
+CASCADE, RESTRICT, SET_NULL, PULL = (
+    OnDelete.CASCADE,
+    OnDelete.RESTRICT,
+    OnDelete.SET_NULL,
+    OnDelete.PULL,
+)
 HOT, STRIPED = Insert.HOT, Insert.STRIPED
 
 RELATIONS: Final[Relations] = (
@@ -148,7 +162,15 @@ RELATIONS: Final[Relations] = (
         tenant="account_id",
         refused="Spending profile does not belong to this account",
     ),
-    Relation(ApiKey, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account", at_once=True),
+    Relation(
+        ApiKey,
+        "account_id",
+        Account,
+        CASCADE,
+        STRIPED,
+        refused="There is no such active account",
+        at_once=True,
+    ),
     Relation(CardQueue, "account_id", Account, CASCADE, STRIPED),
     Relation(CardEvent, "account_id", Account, CASCADE, STRIPED),
     Relation(Connection, "user_id", User, CASCADE, at_once=True),
@@ -157,8 +179,12 @@ RELATIONS: Final[Relations] = (
     Relation(Transaction, "bank_account_id", BankAccount, CASCADE, tenant="user_id"),
     Relation(Transaction, "user_id", User, CASCADE),
     Relation(Project, "members.user_id", User, PULL),
-    Relation(Project, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account"),
-    Relation(Invitation, "user_id", User, SET_NULL),  # it stays as one of an id that was never anybody's
+    Relation(
+        Project, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account"
+    ),
+    Relation(
+        Invitation, "user_id", User, SET_NULL
+    ),  # it stays as one of an id that was never anybody's
     Relation(Invitation, "project_id", Project, CASCADE),
     Relation(RepositoryConnection, "project_id", Project, CASCADE, at_once=True),
     Relation(WebhookEvent, "connection_id", RepositoryConnection, CASCADE),
@@ -195,13 +221,25 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("repositoryconnections", "webhook_id"): "an id in another system",
     ("repositoryconnections", "remote_id"): "an id in another system",
     ("webhookevents", "delivery_id"): "an id in another system",
-    ("outsidelinks", "origin_id"): "what it came from is deleted; the link goes once it is removed outside",
+    (
+        "outsidelinks",
+        "origin_id",
+    ): "what it came from is deleted; the link goes once it is removed outside",
     ("outsidelinks", "owner_id"): "of what it came from; the link goes once it is removed outside",
-    ("outsidelinks", "root_id"): "what the owner was deleted with; the link goes once it is removed outside",
+    (
+        "outsidelinks",
+        "root_id",
+    ): "what the owner was deleted with; the link goes once it is removed outside",
     ("authidentities", "provider_id"): "an id in another system",
     ("refreshtokens", "app_id"): "an app needs no registration",
-    ("auditevents", "user_id"): "the trail tells of users who are gone, too; it names their ids and nothing else",
-    ("idempotencykeys", "resource_id"): "of any collection; gone within a day, and a repeat looks the resource up anew",
+    (
+        "auditevents",
+        "user_id",
+    ): "the trail tells of users who are gone, too; it names their ids and nothing else",
+    (
+        "idempotencykeys",
+        "resource_id",
+    ): "of any collection; gone within a day, and a repeat looks the resource up anew",
 }
 """Fields that end in `_id` and refer to no document, as (collection, attribute): the reason."""
 

@@ -8,14 +8,16 @@ from models.base import Session, Stored, now
 
 
 class RetiredKey(Exception):
-    """The key that sealed a value is retired: the value is not stored. Seal it anew, with the ring as it is now."""
+    """The key that sealed a value is retired: the value is not stored. Seal it anew, with the ring
+    as it is now."""
 
 
 class RingKey(Stored):
     """One key of the ring, by its id; never the key itself.
 
-    `guard` goes up with each value that is stored under the key, in the same transaction, so that a removal, which
-    retires the key first, comes before that transaction or after it: what it then counts is all that there will be.
+    `guard` goes up with each value that is stored under the key, in the same transaction, so that a
+    removal, which retires the key first, comes before that transaction or after it: what it then
+    counts is all that there will be.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
@@ -37,7 +39,9 @@ class RingKey(Stored):
             raise RuntimeError("sealed values are stored in a transaction")
         for key_id in sorted(key_ids):
             where = {"_id": key_id, "retired": False}
-            if (await cls.raw().update_one(where, {"$inc": {"guard": 1}}, session=session)).matched_count:
+            if (
+                await cls.raw().update_one(where, {"$inc": {"guard": 1}}, session=session)
+            ).matched_count:
                 continue
             if await cls.raw().find_one({"_id": key_id}, {"_id": 1}, session=session) is not None:
                 raise RetiredKey
@@ -45,7 +49,8 @@ class RingKey(Stored):
 
     @classmethod
     async def retire(cls, key_id: str) -> None:
-        """Have no value stored any more that is sealed with this key. Waits for transactions that store one."""
+        """Have no value stored any more that is sealed with this key. Waits for transactions that
+        store one."""
         fresh = cls(id=key_id).stored()
         del fresh["_id"], fresh["retired"], fresh["updatedAt"]
         update = {"$set": {"retired": True, "updatedAt": now()}, "$setOnInsert": fresh}

@@ -13,9 +13,11 @@ _ID: Final = "rollups"
 
 
 class RollupState(Stored):
-    """The one state document. `next_number` is the next person's; `guard` makes erasures and the worker conflict.
+    """The one state document. `next_number` is the next person's; `guard` makes erasures and the
+    worker conflict.
 
-    `digest_key` keys the digests of erased messages (`models/erasure.py`), in hex digits; none was erased without it.
+    `digest_key` keys the digests of erased messages (`models/erasure.py`), in hex digits; none was
+    erased without it.
     """
 
     id: Literal["rollups"] = Field(alias="_id", default="rollups")  # type: ignore[assignment]
@@ -35,8 +37,11 @@ class RollupState(Stored):
         return cls() if row is None else cls.from_stored(row)
 
     @classmethod
-    async def move(cls, state: "RollupState", as_of: datetime, next_number: int, session: Session) -> bool:
-        """Move on from a state that was read in this transaction; False where another worker was faster."""
+    async def move(
+        cls, state: "RollupState", as_of: datetime, next_number: int, session: Session
+    ) -> bool:
+        """Move on from a state that was read in this transaction; False where another worker was
+        faster."""
         where: Raw = {"_id": _ID, "asOf": state.as_of, "nextNumber": state.next_number}
         update = {"$set": {"asOf": as_of, "nextNumber": next_number}, "$inc": {"version": 1}}
         result = await cls.raw().update_one(where, update, session=session)
@@ -52,7 +57,9 @@ class RollupState(Stored):
     @classmethod
     async def take_number(cls, session: Session) -> int:
         """The next free number, which is taken then."""
-        row = await cls.raw().find_one_and_update({"_id": _ID}, {"$inc": {"nextNumber": 1}}, session=session)
+        row = await cls.raw().find_one_and_update(
+            {"_id": _ID}, {"$inc": {"nextNumber": 1}}, session=session
+        )
         return int(row["nextNumber"]) if row else 0
 
     @classmethod

@@ -43,21 +43,29 @@ class Seal(Stored):
         row = await cls.raw().find_one({"_id": app_id})
         if row is not None and is_readable(cls, row) and row["sealedTo"] >= limit:
             return False
-        fields: Raw = {"sealedTo": limit, "updatedAt": moment, "createdAt": moment, "version": counted("version")}
+        fields: Raw = {
+            "sealedTo": limit,
+            "updatedAt": moment,
+            "createdAt": moment,
+            "version": counted("version"),
+        }
         await cls.raw().update_one({"_id": app_id}, [{"$set": fields}], upsert=True)
         return True
 
     @classmethod
     async def touch(cls, app_id: str, session: Session) -> None:
-        """Conflict with whoever joins an id of the app, or restores a day of it, at the same time."""
-        await cls.raw().update_one({"_id": app_id}, [{"$set": {"guard": counted("guard")}}], session=session)
+        """Conflict with whoever joins an id of the app, or restores a day of it, at the same
+        time."""
+        await cls.raw().update_one(
+            {"_id": app_id}, [{"$set": {"guard": counted("guard")}}], session=session
+        )
 
 
 class ArchivedPart(Fields):
     """A file with some of a day's events, written whole and checked.
 
-    `stored` is which of its events are in the database, too: `some` while they are removed or put back. `erased_to` is
-    the latest erasure that the file has been looked through for.
+    `stored` is which of its events are in the database, too: `some` while they are removed or put
+    back. `erased_to` is the latest erasure that the file has been looked through for.
     """
 
     file: str
@@ -71,11 +79,12 @@ class ArchivedPart(Fields):
 class ArchivedDay(Stored):
     """What is archived of an app's day (UTC), in files of a bounded size. `_id` is `<app>/<day>`.
 
-    An entry is there before its files. It is their manifest: a file is one of its parts once it is whole and checked,
-    and once all are the day is `written`, as entries without a state are. Only then are raw events removed, and the
-    rollups of the day are not counted anew any more. `after` is the place of the last event that is in a part while the
-    day is written; `leftovers` are files that were replaced, or begun and not finished, and that are to be removed.
-    Each step is a compare-and-set on `version`. Days of the former form have one `file` and no `parts`.
+    An entry is there before its files. It is their manifest: a file is one of its parts once it is
+    whole and checked, and once all are the day is `written`, as entries without a state are. Only
+    then are raw events removed, and the rollups of the day are not counted anew any more. `after`
+    is the place of the last event that is in a part while the day is written; `leftovers` are files
+    that were replaced, or begun and not finished, and that are to be removed. Each step is a
+    compare-and-set on `version`. Days of the former form have one `file` and no `parts`.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
@@ -90,7 +99,9 @@ class ArchivedDay(Stored):
     bytes: int = 0
     sha256: str | None = None
     removed: bool = False
-    held: Annotated[bool, Field(description="It was restored: its events stay until it is released.")] = False
+    held: Annotated[
+        bool, Field(description="It was restored: its events stay until it is released.")
+    ] = False
     erased_to: Timestamp | None = None
     leftovers: list[str] = Field(default_factory=list)
 
@@ -100,11 +111,18 @@ class ArchivedDay(Stored):
     @classmethod
     async def find_held(cls) -> set[str]:
         """The days (`<app>/<day>`) that were restored and not released yet."""
-        return {row["_id"] async for row in cls.raw().find({"_id": {"$gte": ""}, "held": True}, {"_id": 1})}
+        return {
+            row["_id"]
+            async for row in cls.raw().find({"_id": {"$gte": ""}, "held": True}, {"_id": 1})
+        }
 
     @classmethod
     async def find_unfinished(cls) -> list[tuple[str, datetime]]:
-        """(App, day) of days that are written, and of which not every event is noted as removed; not held ones."""
+        """(App, day) of days that are written, and of which not every event is noted as removed;
+        not held ones."""
         where = {"_id": {"$gte": ""}, "state": WRITTEN, "removed": False, "held": {"$ne": True}}
         where |= {"appId": {"$type": "string"}, "day": {"$type": "date"}}
-        return [(row["appId"], row["day"]) async for row in cls.raw().find(where, {"appId": 1, "day": 1})]
+        return [
+            (row["appId"], row["day"])
+            async for row in cls.raw().find(where, {"appId": 1, "day": 1})
+        ]

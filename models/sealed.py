@@ -1,4 +1,5 @@
-"""Sealed values: secrets as they are stored, encrypted, in a type that only `app.outside.keyring` looks into."""
+"""Sealed values: secrets as they are stored, encrypted, in a type that only `app.outside.keyring`
+looks into."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,9 +37,10 @@ class Place:
 class Sealed:
     """A secret, encrypted: format version `v`, key id `k`, nonce `n`, ciphertext `c`.
 
-    It cannot be serialised, compared, hashed or pickled, and shows nothing of itself. `stored()` is for the database,
-    `app.outside.keyring.KeyRing.open` for whoever needs the secret. What stands in the database is taken as it is: a
-    value that was damaged does not keep its document from being read, it only does not open.
+    It cannot be serialised, compared, hashed or pickled, and shows nothing of itself. `stored()` is
+    for the database, `app.outside.keyring.KeyRing.open` for whoever needs the secret. What stands
+    in the database is taken as it is: a value that was damaged does not keep its document from
+        being read, it only does not open.
     """
 
     __slots__ = ("_row",)
@@ -75,7 +77,9 @@ class Sealed:
         return self
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         """Taken from the database or as it is; never dumped."""
         refused = core_schema.plain_serializer_function_ser_schema(_refuse)
         return core_schema.no_info_plain_validator_function(cls._take, serialization=refused)
@@ -92,7 +96,8 @@ def _refuse(_: Sealed) -> NoReturn:
 
 
 class HoldsSecrets:
-    """What a document with sealed fields has besides. It stores them in a transaction, under keys that are not retired.
+    """What a document with sealed fields has besides. It stores them in a transaction, under keys
+    that are not retired.
 
     Attributes:
         SEALED: the attributes that hold sealed values.
@@ -108,7 +113,9 @@ class HoldsSecrets:
         row = document.model_dump(by_alias=True, exclude={"revision_id", *self.SEALED})
         kept = escape_row({name: value for name, value in row.items() if value is not None})
         sealed = {name: getattr(self, name) for name in self.SEALED}
-        return kept | {stored_name(name): value.stored() for name, value in sealed.items() if value is not None}
+        return kept | {
+            stored_name(name): value.stored() for name, value in sealed.items() if value is not None
+        }
 
     async def add(self, session: Session = None) -> Self:
         """`Stored.add`.
@@ -139,7 +146,9 @@ class HoldsSecrets:
         if keys := cls._key_ids(fields):
             await RingKey.use(keys, session)
         parent: Any = super()
-        changed: Self | None = await parent.change(where, fields, expected=expected, session=session)
+        changed: Self | None = await parent.change(
+            where, fields, expected=expected, session=session
+        )
         return changed
 
     @classmethod
@@ -153,4 +162,9 @@ class HoldsSecrets:
         """Where the sealed value of an attribute belongs, by the stored document."""
         document: Any = cls
         collection: type[Stored] = document
-        return Place(collection.collection_name(), stored_name(field), row["_id"], row[stored_name(cls.OWNER)])
+        return Place(
+            collection.collection_name(),
+            stored_name(field),
+            row["_id"],
+            row[stored_name(cls.OWNER)],
+        )

@@ -7,7 +7,8 @@ from models.base import Stored, Timestamp
 
 
 class VisitSession(Stored):
-    """One session of an app. `_id` is `<app>/<session id>`. It goes when its last raw event does."""
+    """One session of an app. `_id` is `<app>/<session id>`. It goes when its last raw event
+    does."""
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
     app_id: AppId

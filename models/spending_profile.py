@@ -1,9 +1,17 @@
-"""The spending profile: limits and merchant categories that any number of an account's cards share."""
+"""The spending profile: limits and merchant categories that any number of an account's cards
+share."""
 
 from typing import Annotated, Final, Literal
 
 from beanie import PydanticObjectId
-from pydantic import AfterValidator, Field, StrictInt, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictInt,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from models.base import Fields, Stored
 
@@ -15,7 +23,10 @@ Duration = Literal["TRANSACTION", "DAILY", "MONTHLY", "ANNUALLY", "FOREVER"]
 
 def _some_cents(amount: int) -> int:
     if amount == 0:
-        raise ValueError("0 is no limit that can be set: null means no limit, a closed or paused card spends nothing")
+        raise ValueError(
+            "0 is no limit that can be set: null means no limit, a closed or paused card spends"
+            " nothing"
+        )
     if not 1 <= amount <= MOST_CENTS:
         raise ValueError(f"a limit is between 1 and {MOST_CENTS} cents; null means no limit")
     return amount
@@ -24,21 +35,29 @@ def _some_cents(amount: int) -> int:
 Cents = Annotated[
     StrictInt,
     AfterValidator(_some_cents),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_CENTS, "description": "Cents."}),
+    WithJsonSchema(
+        {"type": "integer", "minimum": 1, "maximum": MOST_CENTS, "description": "Cents."}
+    ),
 ]
 Limits = Annotated[
     dict[Duration, Cents | None],
-    AfterValidator(lambda limits: {duration: cents for duration, cents in limits.items() if cents is not None}),
+    AfterValidator(
+        lambda limits: {duration: cents for duration, cents in limits.items() if cents is not None}
+    ),
 ]
 """Cents by duration; a duration that is absent or null has no limit."""
-MerchantCategory = Annotated[str, Field(pattern=r"^[0-9]{4}$", description="ISO 18245 merchant category code.")]
+MerchantCategory = Annotated[
+    str, Field(pattern=r"^[0-9]{4}$", description="ISO 18245 merchant category code.")
+]
 
 
 def _sorted_once(codes: list[str]) -> list[str]:
     return sorted(set(codes))
 
 
-MerchantCategories = Annotated[list[MerchantCategory], Field(max_length=1000), AfterValidator(_sorted_once)]
+MerchantCategories = Annotated[
+    list[MerchantCategory], Field(max_length=1000), AfterValidator(_sorted_once)
+]
 
 
 class SpendingProfileContent(Fields):
@@ -47,7 +66,8 @@ class SpendingProfileContent(Fields):
     name: Annotated[str, Field(min_length=1, max_length=255)]
     limits: Limits = Field(default_factory=dict)
     allowed_merchant_categories: Annotated[
-        MerchantCategories, Field(description="Only these are allowed; none: all that are not blocked.")
+        MerchantCategories,
+        Field(description="Only these are allowed; none: all that are not blocked."),
     ] = Field(default_factory=list)
     blocked_merchant_categories: MerchantCategories = Field(default_factory=list)
 

@@ -19,14 +19,18 @@ class TransactionContent(Fields):
     """What the provider tells of a transaction."""
 
     provider_id: str
-    amount: Annotated[int, Field(description="Minor units of the account's currency, signed as the provider signs.")]
+    amount: Annotated[
+        int,
+        Field(description="Minor units of the account's currency, signed as the provider signs."),
+    ]
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="ISO 8601.")]
     description: str
     status: TransactionStatus
 
 
 class Transaction(TransactionContent, OwnedByUser):
-    """One transaction; `seen_in` is the pass of a sync that has last read it, `link` its account's `link` then."""
+    """One transaction; `seen_in` is the pass of a sync that has last read it, `link` its account's
+    `link` then."""
 
     user_id: PydanticObjectId
     bank_account_id: PydanticObjectId
@@ -61,7 +65,10 @@ class Transaction(TransactionContent, OwnedByUser):
         span = {name: day for name, day in (("$gte", start), ("$lt", end)) if day is not None}
         if after is not None:
             span["$lte"] = after[0]
-            where["$or"] = [{"date": {"$lt": after[0]}}, {"date": after[0], "_id": {"$lt": after[1]}}]
+            where["$or"] = [
+                {"date": {"$lt": after[0]}},
+                {"date": after[0], "_id": {"$lt": after[1]}},
+            ]
         if span:
             where["date"] = span
         cursor = cls.raw().find(where).sort([("date", -1), ("_id", -1)]).limit(limit)
@@ -71,16 +78,28 @@ class Transaction(TransactionContent, OwnedByUser):
     async def oldest_pending(cls, account: BankAccount) -> str | None:
         """The date of an account's oldest pending transaction."""
         where = {**_linked(account), "status": "pending"}
-        rows = await cls.raw().find(where, {"date": 1}).sort([("date", 1), ("_id", 1)]).limit(1).to_list()
+        rows = (
+            await cls.raw()
+            .find(where, {"date": 1})
+            .sort([("date", 1), ("_id", 1)])
+            .limit(1)
+            .to_list()
+        )
         return str(rows[0]["date"]) if rows else None
 
     @classmethod
     async def store(
-        cls, account: BankAccount, told: Sequence[TransactionContent], seen_in: str, session: Session
+        cls,
+        account: BankAccount,
+        told: Sequence[TransactionContent],
+        seen_in: str,
+        session: Session,
     ) -> int:
-        """Store what a page tells, each transaction once by its provider id, in the transaction of the page.
+        """Store what a page tells, each transaction once by its provider id, in the transaction of
+        the page.
 
-        Of an account that was joined to another one of the provider's, an id that is not known takes the place of one
+        Of an account that was joined to another one of the provider's, an id that is not known
+        takes the place of one
         of before: of the same day and amount, and the same description where several are.
 
         Returns:
@@ -93,12 +112,17 @@ class Transaction(TransactionContent, OwnedByUser):
         if account.link and fresh:
             known |= _paired(fresh.values(), await cls._former(account, fresh.values(), session))
         mark = {"seenIn": seen_in} | ({"link": account.link} if account.link else {})
-        rows = [_row(account, content, mark) for name, content in fresh.items() if name not in known]
+        rows = [
+            _row(account, content, mark) for name, content in fresh.items() if name not in known
+        ]
         changes = {row["_id"]: _changes(row, latest[name]) for name, row in known.items()}
         if rows:
             await cls.raw().insert_many(rows, session=session)
         if changed := [
-            UpdateOne({"_id": key}, {"$set": {**fields, **mark, "updatedAt": now()}, "$inc": {"version": 1}})
+            UpdateOne(
+                {"_id": key},
+                {"$set": {**fields, **mark, "updatedAt": now()}, "$inc": {"version": 1}},
+            )
             for key, fields in changes.items()
             if fields
         ]:
@@ -108,7 +132,9 @@ class Transaction(TransactionContent, OwnedByUser):
         return len(rows) + len(changed)
 
     @classmethod
-    async def _former(cls, account: BankAccount, told: Iterable[TransactionContent], session: Session) -> list[Raw]:
+    async def _former(
+        cls, account: BankAccount, told: Iterable[TransactionContent], session: Session
+    ) -> list[Raw]:
         """Rows of the same days that were read by an earlier link of the account."""
         days = sorted({content.date for content in told})
         where = {"bankAccountId": account.id, "date": {"$in": days}, "link": {"$ne": account.link}}
@@ -116,9 +142,11 @@ class Transaction(TransactionContent, OwnedByUser):
 
     @classmethod
     async def find_superseded(cls, account: BankAccount, since: str, limit: int) -> list[ObjectId]:
-        """Ids of what an earlier link of an account had told, and the present one, which tells all since a date, not.
+        """Ids of what an earlier link of an account had told, and the present one, which tells all
+        since a date, not.
 
-        What is older stays: a new login may reach back less far. What was pending then is not any more.
+        What is older stays: a new login may reach back less far. What was pending then is not any
+            more.
         """
         where: Raw = {
             "bankAccountId": account.id,
@@ -128,7 +156,9 @@ class Transaction(TransactionContent, OwnedByUser):
         return [row["_id"] async for row in cls.raw().find(where, {"_id": 1}).limit(limit)]
 
     @classmethod
-    async def keep(cls, account_id: ObjectId, provider_ids: Sequence[str], seen_in: str, session: Session) -> None:
+    async def keep(
+        cls, account_id: ObjectId, provider_ids: Sequence[str], seen_in: str, session: Session
+    ) -> None:
         """Leave transactions as they are that a pass has met and cannot read."""
         where = {"bankAccountId": account_id, "providerId": {"$in": list(provider_ids)}}
         await cls.raw().update_many(where, {"$set": {"seenIn": seen_in}}, session=session)
@@ -144,7 +174,8 @@ class Transaction(TransactionContent, OwnedByUser):
     async def find_unseen(
         cls, account: BankAccount, since: str | None, seen_in: str, limit: int
     ) -> list["Transaction"]:
-        """Transactions of an account that a pass over everything since a date has not met, newest first."""
+        """Transactions of an account that a pass over everything since a date has not met, newest
+        first."""
         where: Raw = {**_linked(account), "seenIn": {"$ne": seen_in}}
         if since is not None:
             where["date"] = {"$gte": since}
@@ -181,7 +212,9 @@ def _paired(told: Iterable[TransactionContent], former: Sequence[Raw]) -> dict[s
     found: dict[str, Raw] = {}
     for content in told:
         if alike := left.get((content.date, content.amount)):
-            same = next((row for row in alike if row["description"] == content.description), alike[0])
+            same = next(
+                (row for row in alike if row["description"] == content.description), alike[0]
+            )
             alike.remove(same)
             found[content.provider_id] = same
     return found

@@ -20,7 +20,8 @@ Role = Literal["creator", "agency", "brand", "gifter", "admin"]
 NextStep = Literal["chooseRole"]
 ADMIN: Final = "admin"
 ADMINS: Final[tuple[Raw, ...]] = ({"role": ADMIN}, {"roles": ADMIN})
-"""Filters that admins are found by, each with an index of its own: whoever passes one of them is one."""
+"""Filters that admins are found by, each with an index of its own: whoever passes one of them is
+one."""
 
 
 def administers(row: Raw) -> bool:
@@ -42,11 +43,15 @@ class UserContent(Fields):
 
 
 class User(UserContent, Stored):
-    """A person. `email` is canonical and unique where there is one; people who sign up by phone have none.
+    """A person. `email` is canonical and unique where there is one; people who sign up by phone
+    have none.
 
-    `email_verified_at` is when the person last showed that the email is theirs. `sessions_ended_at` is when they ended
-    every session but one: access tokens of servers that were minted before it do nothing sensitive any more.
-    `claimed_email` is what their account says their email is; others may say so too, elsewhere, and one may have it.
+    `email_verified_at` is when the person last showed that the email is theirs. `sessions_ended_at`
+    is when they ended
+    every session but one: access tokens of servers that were minted before it do nothing sensitive
+        any more.
+    `claimed_email` is what their account says their email is; others may say so too, elsewhere, and
+    one may have it.
     """
 
     email: str | None = None  # as it is stored: what is no address by a later rule is still read
@@ -56,7 +61,12 @@ class User(UserContent, Stored):
     claimed_email: str | None = None
     sessions_ended_at: Timestamp | None = None
     version_floor: Annotated[
-        int | None, Field(description="Keys of app data that are new begin after this version; purged ones had it.")
+        int | None,
+        Field(
+            description=(
+                "Keys of app data that are new begin after this version; purged ones had it."
+            )
+        ),
     ] = None
     guard: int = 0
 
@@ -71,7 +81,11 @@ class User(UserContent, Stored):
     @property
     def token_roles(self) -> tuple[str, ...]:
         """What an access token says of `roles`; `admin` is among them for everyone who is one."""
-        return (*self.roles, ADMIN) if self.role == ADMIN and ADMIN not in self.roles else tuple(self.roles)
+        return (
+            (*self.roles, ADMIN)
+            if self.role == ADMIN and ADMIN not in self.roles
+            else tuple(self.roles)
+        )
 
     @property
     def next_steps(self) -> list[NextStep]:
@@ -80,7 +94,8 @@ class User(UserContent, Stored):
 
     @classmethod
     async def create_user(cls, content: UserContent, *, session: Session = None) -> Self:
-        """Store a new user (required: `createUser`); profile and preferences are made beside it by `app.users.create`.
+        """Store a new user (required: `createUser`); profile and preferences are made beside it by
+        `app.users.create`.
 
         Raises:
             pymongo.errors.DuplicateKeyError: another user has this canonical email.
@@ -89,7 +104,8 @@ class User(UserContent, Stored):
 
     @classmethod
     async def find_by_email(cls, email: str, *, session: Session = None) -> Self | None:
-        """The user with this email in any spelling, None where there is none (required: `findByEmail`)."""
+        """The user with this email in any spelling, None where there is none (required:
+        `findByEmail`)."""
         try:
             canonical = canonical_email(email)
         except ValueError:
@@ -99,7 +115,8 @@ class User(UserContent, Stored):
 
     @classmethod
     async def is_claimed(cls, account_id: ObjectId, email: str, *, session: Session = None) -> bool:
-        """Whether a user of the account has this canonical email, by the account's word or by their own proof."""
+        """Whether a user of the account has this canonical email, by the account's word or by their
+        own proof."""
         where = {"accountId": account_id, "claimedEmail": email}
         if await cls.raw().find_one(where, {"_id": 1}, session=session) is not None:
             return True
@@ -119,13 +136,16 @@ class User(UserContent, Stored):
         return await cls.raw().find({"_id": {"$in": list(ids)}}, fields).to_list()
 
     async def update_last_login(self, *, session: Session = None) -> Self:
-        """Note a login (required: `updateLastLogin`). `lastLogin` only ever moves forward and moves no version.
+        """Note a login (required: `updateLastLogin`). `lastLogin` only ever moves forward and moves
+        no version.
 
         Raises:
             LookupError: the user is gone.
         """
         moment = now()
-        result = await self.raw().update_one({"_id": self.id}, {"$max": {"lastLogin": moment}}, session=session)
+        result = await self.raw().update_one(
+            {"_id": self.id}, {"$max": {"lastLogin": moment}}, session=session
+        )
         if result.matched_count == 0:
             raise LookupError("the user is gone")
         self.last_login = max(moment, self.last_login or moment)

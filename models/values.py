@@ -1,4 +1,5 @@
-"""Any JSON value, stored so that it comes back exactly as sent, and refused where MongoDB could not do that."""
+"""Any JSON value, stored so that it comes back exactly as sent, and refused where MongoDB could not
+do that."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -41,7 +42,8 @@ class UnstorableValue(ValueError):
 
 
 def check_value(value: Json, pointer: str = "", depth: int = 0) -> None:
-    """Check that a value survives BSON: depth at most 64, 64-bit integers, finite floats, unicode, no NUL in keys.
+    """Check that a value survives BSON: depth at most 64, 64-bit integers, finite floats, unicode,
+    no NUL in keys.
 
     The work is in proportion to the value: the place is spelled out only once a fault is found.
 
@@ -74,7 +76,8 @@ class _Fault:
 
 
 def dump_checked(value: Json) -> bytes:
-    """The JSON of a value that `check_value` accepts; the value is walked only where its JSON holds a suspicion.
+    """The JSON of a value that `check_value` accepts; the value is walked only where its JSON holds
+    a suspicion.
 
     Raises:
         UnstorableValue: as `check_value`.
@@ -91,12 +94,14 @@ def dump_checked(value: Json) -> bytes:
 
 
 def has_long_number(text: bytes) -> bool:
-    """Whether a JSON text has 19 digits in a row, as any integer beyond 64 bits has. (`re` takes ten times as long.)"""
+    """Whether a JSON text has 19 digits in a row, as any integer beyond 64 bits has. (`re` takes
+    ten times as long.)"""
     return _LONG_NUMBER in text.translate(_TO_ZEROS)
 
 
 def is_too_deep(value: Json, text: bytes) -> bool:
-    """Whether `check_value` would find a value with this JSON too deep: by levels, since that needs no pointers."""
+    """Whether `check_value` would find a value with this JSON too deep: by levels, since that needs
+    no pointers."""
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
         return False
     level = _containers([value])
@@ -116,12 +121,15 @@ def _items(container: dict[str, Any] | list[Any]) -> Iterable[Json]:
 
 
 def _fault(value: Json, depth: int) -> _Fault | None:
-    """The first fault of a value in the order in which it is written; 64 levels of recursion at most."""
+    """The first fault of a value in the order in which it is written; 64 levels of recursion at
+    most."""
     if not isinstance(value, (dict, list)):
         return _scalar_fault(value)
     if depth >= MAX_DEPTH:
         return _Fault("too_deep", f"JSON may be nested {MAX_DEPTH} levels deep")
-    parts: Iterable[tuple[str | int, Json]] = value.items() if isinstance(value, dict) else enumerate(value)
+    parts: Iterable[tuple[str | int, Json]] = (
+        value.items() if isinstance(value, dict) else enumerate(value)
+    )
     for part, item in parts:
         fault = (_key_fault(part) if isinstance(part, str) else None) or _fault(item, depth + 1)
         if fault is not None:
@@ -139,7 +147,9 @@ def _scalar_fault(value: object) -> _Fault | None:
     if isinstance(value, str):
         return _text_fault(value)
     if isinstance(value, float):
-        return None if math.isfinite(value) else _Fault("not_finite", "NaN and Infinity are not JSON")
+        return (
+            None if math.isfinite(value) else _Fault("not_finite", "NaN and Infinity are not JSON")
+        )
     if isinstance(value, int) and not LEAST_INTEGER <= value <= MOST_INTEGER:
         return _Fault("integer_too_large", "an integer must fit 64 bits with sign")
     return None
@@ -159,16 +169,20 @@ def _pointer_part(key: str) -> str:
 
 
 def escape_refs(value: Json) -> Json:
-    """The value with `$ref` keys renamed, since the driver decodes an object that has one as a DBRef.
+    """The value with `$ref` keys renamed, since the driver decodes an object that has one as a
+    DBRef.
 
-    An escape character goes before the key, and before one that has some already, so that `unescape_refs` is exact.
+    An escape character goes before the key, and before one that has some already, so that
+    `unescape_refs` is exact.
     """
     return _rename(value, lambda key: _ESCAPE + key if key.lstrip(_ESCAPE) == _REF else key)
 
 
 def unescape_refs(value: Json) -> Json:
     """The value that `escape_refs` was given."""
-    return _rename(value, lambda key: key[1:] if key[:1] == _ESCAPE and key.lstrip(_ESCAPE) == _REF else key)
+    return _rename(
+        value, lambda key: key[1:] if key[:1] == _ESCAPE and key.lstrip(_ESCAPE) == _REF else key
+    )
 
 
 def escape_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +202,9 @@ def has_refs(value: Json) -> bool:
 
 def _has_refs(value: Json) -> bool:
     if isinstance(value, dict):
-        return any(key.lstrip(_ESCAPE) == _REF for key in value) or any(map(_has_refs, value.values()))
+        return any(key.lstrip(_ESCAPE) == _REF for key in value) or any(
+            map(_has_refs, value.values())
+        )
     return isinstance(value, list) and any(map(_has_refs, value))
 
 

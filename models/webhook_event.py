@@ -13,15 +13,16 @@ from models.base import Raw, Session, Stored, Timestamp, now
 
 UNREADABLE: Final = "unreadable"
 LOST: Final = "lost"
-"""The error of a delivery whose payload was not kept, since there was no room for it; the host may send it again."""
+"""The error of a delivery whose payload was not kept, since there was no room for it; the host may
+send it again."""
 EventStatus = Literal["received", "processed", "failed"]
 
 
 class WebhookEvent(Stored):
     """One delivery. `delivery_id` is the host's id of it, and unique per connection.
 
-    `digest` is of the signed body, where the host signs nothing else: the delivery id is not under the signature.
-    `bytes_cut` is the size of a body that was too large to be kept whole.
+    `digest` is of the signed body, where the host signs nothing else: the delivery id is not under
+    the signature. `bytes_cut` is the size of a body that was too large to be kept whole.
     """
 
     connection_id: PydanticObjectId
@@ -42,8 +43,15 @@ class WebhookEvent(Stored):
     @classmethod
     async def find_waiting(cls, limit: int) -> list["WebhookEvent"]:
         """Events that are to be processed, oldest first; those that cannot be read are `failed`."""
-        cursor = cls.raw().find({"status": "received"}).sort([("receivedAt", 1), ("_id", 1)]).limit(limit)
-        return await aside.documents(cls, await cursor.to_list(), {"status": "failed", "error": UNREADABLE})
+        cursor = (
+            cls.raw()
+            .find({"status": "received"})
+            .sort([("receivedAt", 1), ("_id", 1)])
+            .limit(limit)
+        )
+        return await aside.documents(
+            cls, await cursor.to_list(), {"status": "failed", "error": UNREADABLE}
+        )
 
     @classmethod
     async def list_of(
@@ -57,15 +65,23 @@ class WebhookEvent(Stored):
     ) -> list["WebhookEvent"]:
         """A connection's events since a moment, newest first."""
         span: Raw = {"$gte": since}
-        where: Raw = {"connectionId": connection_id, "receivedAt": span, **({"status": status} if status else {})}
+        where: Raw = {
+            "connectionId": connection_id,
+            "receivedAt": span,
+            **({"status": status} if status else {}),
+        }
         if after is not None:
             span["$lte"] = after[0]
-            where["$or"] = [{"receivedAt": {"$lt": after[0]}}, {"receivedAt": after[0], "_id": {"$lt": after[1]}}]
+            where["$or"] = [
+                {"receivedAt": {"$lt": after[0]}},
+                {"receivedAt": after[0], "_id": {"$lt": after[1]}},
+            ]
         cursor = cls.raw().find(where).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
         return [cls.from_stored(row) async for row in cursor]
 
     async def refill(self) -> "WebhookEvent | None":
-        """Put this delivery into the place of the lost one with its id; None where there is none."""
+        """Put this delivery into the place of the lost one with its id; None where there is
+        none."""
         names = ("payload", "digest", "event", "bytesCut", "status", "receivedAt")
         row = self.stored()
         fields: Raw = {name: row.get(name) for name in names} | {"error": None, "processedAt": None}
@@ -75,7 +91,16 @@ class WebhookEvent(Stored):
         except DuplicateKeyError:  # of the digest: it has come under another id
             return None
 
-    async def settle(self, status: EventStatus, error: str | None, session: Session = None) -> "WebhookEvent | None":
+    async def settle(
+        self, status: EventStatus, error: str | None, session: Session = None
+    ) -> "WebhookEvent | None":
         """Note how processing went; None where somebody else did it first."""
-        fields: Raw = {"status": status, "error": error, "attempts": self.attempts + 1, "processedAt": now()}
-        return await WebhookEvent.change({"_id": self.id}, fields, expected=self.version, session=session)
+        fields: Raw = {
+            "status": status,
+            "error": error,
+            "attempts": self.attempts + 1,
+            "processedAt": now(),
+        }
+        return await WebhookEvent.change(
+            {"_id": self.id}, fields, expected=self.version, session=session
+        )

@@ -16,7 +16,9 @@ def check_address(host: str, port: int) -> None:
         AddressError: something listens there already, or this machine does not let us.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
@@ -25,8 +27,9 @@ def check_address(host: str, port: int) -> None:
             raise AddressError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
         who = "Another Satchel" if is_satchel(host, port) else "Another program"
         raise AddressError(
-            f"{who} listens on {host}:{port} already. Stop it, or choose another port with SATCHEL_PORT. "
-            "A second Satchel also needs a data folder of its own: SATCHEL_DATA_DIR."
+            f"{who} listens on {host}:{port} already. Stop it, or choose another port with"
+            " SATCHEL_PORT. A second Satchel also needs a data folder of its own:"
+            " SATCHEL_DATA_DIR."
         ) from None
 
 

@@ -1,4 +1,5 @@
-"""The key with which everything else is made: kept in `<data_dir>/admin-key`, or printed by `scripts admin-key`."""
+"""The key with which everything else is made: kept in `<data_dir>/admin-key`, or printed by
+`scripts admin-key`."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,14 +18,16 @@ KEY_FILE = "admin-key"
 
 @dataclass(frozen=True, slots=True)
 class AdminKey:
-    """The secret of an admin key, and why it was made just now; `reason` is None for one that was there."""
+    """The secret of an admin key, and why it was made just now; `reason` is None for one that was
+    there."""
 
     secret: str
     reason: str | None
 
 
 def admin_key() -> None:
-    """Make an admin API key in the database and print it, this once. For deployments without `scripts run`."""
+    """Make an admin API key in the database and print it, this once. For deployments without
+    `scripts run`."""
     print(asyncio.run(_make()))
 
 
@@ -47,7 +50,9 @@ async def ensure_admin_key(path: Path) -> AdminKey:
     await key.add()
     if kept:
         return AdminKey(secret, f"the key in {path} was not in this database")
-    return AdminKey(secret, f"{path} was missing; earlier admin keys stay valid" if earlier else "first start")
+    return AdminKey(
+        secret, f"{path} was missing; earlier admin keys stay valid" if earlier else "first start"
+    )
 
 
 def _read(path: Path) -> str | None:

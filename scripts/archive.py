@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from app.analytics.archive.seal_days import Waiting
 
 cli = typer.Typer(
-    add_completion=False, help="Archive the raw events of days that are over, restore them, release them, list them."
+    add_completion=False,
+    help="Archive the raw events of days that are over, restore them, release them, list them.",
 )
 
 
 @cli.callback(invoke_without_command=True)
 def archive(context: typer.Context) -> None:
-    """Without a command: seal and archive what is due, and rewrite files that hold somebody who was erased."""
+    """Without a command: seal and archive what is due, and rewrite files that hold somebody who was
+    erased."""
     if context.invoked_subcommand is None:
         _run(_archive)
 
@@ -33,9 +35,12 @@ def archive(context: typer.Context) -> None:
 def restore(
     app_id: Annotated[str, typer.Argument(metavar="APP")],
     first: Annotated[str, typer.Argument(metavar="FROM", help="A day, such as 2026-11-20.")],
-    last: Annotated[str | None, typer.Argument(metavar="[TO]", help="The last day; FROM if absent.")] = None,
+    last: Annotated[
+        str | None, typer.Argument(metavar="[TO]", help="The last day; FROM if absent.")
+    ] = None,
 ) -> None:
-    """Put days of an app back into the database, without those who were erased. Rollups do not change.
+    """Put days of an app back into the database, without those who were erased. Rollups do not
+    change.
 
     They stay there until `archive release`.
     """
@@ -46,7 +51,9 @@ def restore(
 def release(
     app_id: Annotated[str, typer.Argument(metavar="APP")],
     first: Annotated[str, typer.Argument(metavar="FROM", help="A day, such as 2026-11-20.")],
-    last: Annotated[str | None, typer.Argument(metavar="[TO]", help="The last day; FROM if absent.")] = None,
+    last: Annotated[
+        str | None, typer.Argument(metavar="[TO]", help="The last day; FROM if absent.")
+    ] = None,
 ) -> None:
     """Let restored days go: the next archiving takes their events out of the database again."""
     _run(lambda _: _release(app_id, first, last or first))
@@ -63,7 +70,10 @@ def _run(work: Any) -> None:
     try:
         asyncio.run(_opened(settings, work))
     except AlwaysOvertaken:
-        typer.echo("others held what is to be written, or one of them was killed: try again in a minute", err=True)
+        typer.echo(
+            "others held what is to be written, or one of them was killed: try again in a minute",
+            err=True,
+        )
         raise typer.Exit(1) from None
     except (NoTargetError, PyMongoError, ValueError, KeyError, OSError) as error:
         typer.echo(error.args[0] if isinstance(error, KeyError) else reason(error), err=True)
@@ -76,7 +86,12 @@ async def _opened(settings: Settings, work: Any) -> None:
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
@@ -113,18 +128,27 @@ async def _archive(settings: Settings) -> None:
             bar.advance(again)
 
         erased = await rewrite_erased(settings, rewritten)
-    typer.echo(f"{days} days with {events} events archived; {erased} events of erased people taken out.")
+    typer.echo(
+        f"{days} days with {events} events archived; {erased} events of erased people taken out."
+    )
     for each in await waiting_apps(timedelta(seconds=settings.analytics_trail_seconds), now()):
         typer.echo(_waits(each))
     if held := await ArchivedDay.find_held():
-        typer.echo(f"{len(held)} restored days stay until they are released (archive list shows which).")
+        typer.echo(
+            f"{len(held)} restored days stay until they are released (archive list shows which)."
+        )
 
 
 def _waits(waiting: "Waiting") -> str:
     """Why nothing of an app could be archived, and until when."""
-    sealed = f"{waiting.app_id} has more to archive. It was sealed at {waiting.sealed_at:%H:%M:%S} UTC"
+    sealed = (
+        f"{waiting.app_id} has more to archive. It was sealed at {waiting.sealed_at:%H:%M:%S} UTC"
+    )
     if waiting.until is None:
-        return f"{sealed}, and the rollups stand at {waiting.as_of:%Y-%m-%d %H:%M:%S}: a worker has to move them on."
+        return (
+            f"{sealed}, and the rollups stand at {waiting.as_of:%Y-%m-%d %H:%M:%S}: a worker has to"
+            " move them on."
+        )
     behind = "every server knows of it" if waiting.as_of is None else "the rollups have passed that"
     minute = (waiting.until + timedelta(seconds=59)).replace(second=0)
     return f"{sealed}: try again once {behind}, by {minute:%H:%M} UTC at the latest."
@@ -134,7 +158,10 @@ async def _restore(settings: Settings, app_id: str, first: str, last: str) -> No
     from app.analytics.archive.restore import restore_day  # noqa: PLC0415
     from models.seal import ArchivedDay  # noqa: PLC0415
 
-    where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}, "state": {"$ne": "writing"}}
+    where = {
+        "_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"},
+        "state": {"$ne": "writing"},
+    }
     rows = await ArchivedDay.raw().find(where, {"rows": 1}).sort("_id", 1).to_list()
     if not rows:
         raise KeyError(f"{app_id} has no archive of {first} to {last}")
@@ -143,9 +170,14 @@ async def _restore(settings: Settings, app_id: str, first: str, last: str) -> No
         task = bar.add_task("restoring", total=sum(row["rows"] for row in rows))
         for row in rows:
             day = row["_id"].rpartition("/")[2]
-            put_back, left_out = await restore_day(settings, app_id, day, lambda events: bar.advance(task, events))
+            put_back, left_out = await restore_day(
+                settings, app_id, day, lambda events: bar.advance(task, events)
+            )
             restored, left = restored + put_back, left + left_out
-    typer.echo(f"{restored} events of {len(rows)} days restored, {left} left out (there already, or erased).")
+    typer.echo(
+        f"{restored} events of {len(rows)} days restored, {left} left out (there already, or"
+        " erased)."
+    )
     typer.echo(f"They stay until: python -m scripts archive release {app_id} {first} {last}")
 
 
@@ -188,5 +220,7 @@ def _inside(row: dict[str, Any]) -> str:
     from app.analytics.archive.entry import parts_of  # noqa: PLC0415
 
     stored = {part["stored"] for part in parts_of(row)}
-    told = "no" if row["removed"] or stored == {"none"} else "yes" if stored <= {"all"} else "in part"
+    told = (
+        "no" if row["removed"] or stored == {"none"} else "yes" if stored <= {"all"} else "in part"
+    )
     return f"{told}, held" if row.get("held") else told

@@ -11,7 +11,8 @@ from scripts.target import NoTargetError, opened, reason, resolve_uri, without_p
 
 
 def check_database() -> None:
-    """Ping the database and count its users. Exits 1, with the reason, where that fails or there is no replica set."""
+    """Ping the database and count its users. Exits 1, with the reason, where that fails or there is
+    no replica set."""
     settings = load_settings()
     try:
         uri = resolve_uri(settings)
@@ -30,7 +31,10 @@ async def _check(uri: str) -> None:
         version = (await database.client.server_info())["version"]
         state = _replica_set(await database.command("hello"))
         users = await User.raw().estimated_document_count()
-    typer.echo(f"MongoDB {version} at {without_password(uri)}: {state}, {users:,} users in `{database.name}`")
+    typer.echo(
+        f"MongoDB {version} at {without_password(uri)}: {state}, {users:,} users in"
+        f" `{database.name}`"
+    )
 
 
 def _replica_set(hello: dict[str, Any]) -> str:
@@ -40,7 +44,10 @@ def _replica_set(hello: dict[str, Any]) -> str:
         typer.Exit: there is none, so no transaction would work (code 1).
     """
     if "setName" not in hello:
-        _fail("This MongoDB is not a replica set: transactions and change streams need one (rs.initiate()).")
+        _fail(
+            "This MongoDB is not a replica set: transactions and change streams need one"
+            " (rs.initiate())."
+        )
     role = "primary" if hello.get("isWritablePrimary") else "no primary here"
     return f"replica set {hello['setName']} with {len(hello.get('hosts', []))} member(s), {role}"
 

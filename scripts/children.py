@@ -1,4 +1,5 @@
-"""The processes of `scripts run`: started so that they end with it, and the lines of their logs that matter."""
+"""The processes of `scripts run`: started so that they end with it, and the lines of their logs
+that matter."""
 
 import subprocess
 import sys
@@ -29,8 +30,11 @@ class Child:
     _unfinished: bytes = b""
 
     @classmethod
-    def start(cls, name: str, arguments: Sequence[str], *, environment: dict[str, str], log: Path | None) -> Self:
-        """Start `python -m scripts <arguments>`, its input a pipe, its output the log file, or the terminal.
+    def start(
+        cls, name: str, arguments: Sequence[str], *, environment: dict[str, str], log: Path | None
+    ) -> Self:
+        """Start `python -m scripts <arguments>`, its input a pipe, its output the log file, or the
+        terminal.
 
         A Ctrl-C in the terminal does not reach it.
         """
@@ -66,9 +70,11 @@ class Child:
             pass
 
     def alarms(self) -> list[str]:
-        """The log lines since the last call that are more than information: warnings, errors, tracebacks.
+        """The log lines since the last call that are more than information: warnings, errors,
+        tracebacks.
 
-        A last line that is not written to its end yet is kept until it is, or until the process has ended.
+        A last line that is not written to its end yet is kept until it is, or until the process has
+        ended.
         """
         if self._unread is None:
             return []
@@ -84,7 +90,8 @@ class Child:
         ]
 
     def stop(self, seconds: float) -> None:
-        """End it by SIGTERM, and after that many seconds by force; harmless when it has ended already."""
+        """End it by SIGTERM, and after that many seconds by force; harmless when it has ended
+        already."""
         self.process.terminate()
         try:
             self.process.wait(seconds)

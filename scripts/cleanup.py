@@ -1,4 +1,5 @@
-"""`python -m scripts cleanup`: the worker's cleanup of sign-in, by hand (required: `runCleanupTasks`)."""
+"""`python -m scripts cleanup`: the worker's cleanup of sign-in, by hand (required:
+`runCleanupTasks`)."""
 
 import asyncio
 
@@ -10,7 +11,8 @@ from scripts.target import NoTargetError, opened, reason
 
 
 def cleanup() -> None:
-    """Remove expired codes and sessions, and the hashes of rotated API keys whose overlap is over."""
+    """Remove expired codes and sessions, and the hashes of rotated API keys whose overlap is
+    over."""
     try:
         removed = asyncio.run(_clean_up())
     except (NoTargetError, PyMongoError) as error:
@@ -21,7 +23,8 @@ def cleanup() -> None:
 
 
 async def _clean_up() -> dict[str, int]:
-    from app.auth.cleanup import clean_up  # noqa: PLC0415  # a second to import, which `--help` need not wait for
+    # a second to import, which `--help` need not wait for
+    from app.auth.cleanup import clean_up  # noqa: PLC0415
 
     async with opened() as database:
         with Console(stderr=True).status(f"cleaning up `{database.name}`"):

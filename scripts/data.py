@@ -13,7 +13,9 @@ from models.app_data import AppData
 from models.base import Raw
 from scripts.target import NoTargetError, opened
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Look at the app data that is stored.")
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Look at the app data that is stored."
+)
 
 
 @cli.callback()
@@ -23,7 +25,8 @@ def _data() -> None:
 
 @cli.command()
 def stats(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show per app: live keys, tombstones, bytes of JSON, mean and largest version. Reads the whole collection once."""
+    """Show per app: live keys, tombstones, bytes of JSON, mean and largest version. Reads the whole
+    collection once."""
     try:
         rows = asyncio.run(_stats())
     except (NoTargetError, PyMongoError) as error:

@@ -1,4 +1,5 @@
-"""The data folder of a running Satchel: one at a time has it, and a start that fails leaves no empty one."""
+"""The data folder of a running Satchel: one at a time has it, and a start that fails leaves no
+empty one."""
 
 import fcntl
 import os
@@ -27,7 +28,8 @@ class DataFolder:
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """Make the folder where it is missing, and lock it; one that is being given up is waited for.
+        """Make the folder where it is missing, and lock it; one that is being given up is waited
+        for.
 
         Raises:
             FolderError: another Satchel has it, or it cannot be made.

@@ -1,4 +1,5 @@
-"""`python -m scripts docs`: the pages that follow from the code, so that they never say anything else."""
+"""`python -m scripts docs`: the pages that follow from the code, so that they never say anything
+else."""
 
 import importlib
 import json
@@ -24,10 +25,18 @@ from scripts.rooms import rooms_diagram
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 _DIAGRAMS: Final = ("rooms", "relations")
-"""What `docs/architecture.md` holds between markers, `<!-- rooms:begin -->` and `<!-- rooms:end -->`."""
+"""What `docs/architecture.md` holds between markers, `<!-- rooms:begin -->` and `<!-- rooms:end
+-->`."""
 _WRITTEN_BY: Final = "Written by `python -m scripts docs`; change the code, not this page."
 _INDEX_HEAD: Final = ("index", "options", "list", "serves")
-_KINDS: Final = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
+_KINDS: Final = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    Path: "path",
+    SecretStr: "secret",
+}
 _TABLES = (
     *(("required", table) for table in (REQUIRED, REQUIRED_CARDS)),
     *(("ours", table) for table in (OURS, OURS_APP_DATA, OURS_CARDS)),
@@ -35,10 +44,16 @@ _TABLES = (
 
 
 def docs(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where a page is out of date.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 where a page is out of date.")
+    ] = False,
 ) -> None:
     """Write the pages on settings, errors and indexes, and the diagram of the relations."""
-    late = {path: text for path, text in pages().items() if not path.exists() or path.read_text() != text}
+    late = {
+        path: text
+        for path, text in pages().items()
+        if not path.exists() or path.read_text() != text
+    }
     for path, text in late.items():
         if not check:
             path.parent.mkdir(exist_ok=True)
@@ -68,7 +83,10 @@ def settings_page() -> str:
         (f"`{prefix}{name.upper()}`", _type(setting), _default(setting), setting.description or "")
         for name, setting in Settings.model_fields.items()
     ]
-    told = "Read from the environment, or from `.env` in the working directory. No secret has a default."
+    told = (
+        "Read from the environment, or from `.env` in the working directory. No secret has a"
+        " default."
+    )
     return _page("Settings", told, _table(("variable", "type", "default", "what it is"), rows))
 
 
@@ -76,33 +94,41 @@ def errors_page() -> str:
     """Every problem that a client may be sent: code, status, meaning."""
     problems = sorted(_problems(), key=lambda problem: (problem.status, problem.code.value))
     rows = [
-        (f'<a id="{problem.code.value}"></a>`{problem.code.value}`', str(problem.status), _first_line(problem))
+        (
+            f'<a id="{problem.code.value}"></a>`{problem.code.value}`',
+            str(problem.status),
+            _summary(problem),
+        )
         for problem in problems
     ]
     told = (
-        "Each error is `application/problem+json` (RFC 9457) with one of these as its `code`; `errors` names the "
-        "fields that are wrong, `requestId` the request in the logs. A code never changes its meaning, "
-        "and more may be added: where one is new to you, go by `status`."
+        "Each error is `application/problem+json` (RFC 9457) with one of these as its `code`;"
+        " `errors` names the fields that are wrong, `requestId` the request in the logs. A code"
+        " never changes its meaning, and more may be added: where one is new to you, go by"
+        " `status`."
     )
     fields = [(f"`{code}`", meaning) for code, meaning in sorted(FIELD_CODES.items())]
     told_of_fields = (
-        "## Fields\n\nEach of `errors` is `{pointer, code, detail}`: `pointer` names the field in the body (RFC 6901), "
-        "or as `?name` in the query, `path:name` or `header:Name`; `code` is one of these, never with another meaning."
+        "## Fields\n\nEach of `errors` is `{pointer, code, detail}`: `pointer` names the field in"
+        " the body (RFC 6901), or as `?name` in the query, `path:name` or `header:Name`; `code` is"
+        " one of these, never with another meaning."
     )
-    body = (
-        f"{_table(('code', 'status', 'when'), rows)}\n\n{told_of_fields}\n\n{_table(('code', 'what it says'), fields)}"
-    )
+    codes = _table(("code", "status", "when"), rows)
+    parts = [codes, told_of_fields, _table(("code", "what it says"), fields)]
+    body = "\n\n".join(parts)
     return _page("Errors", told, body)
 
 
 def indexes_page() -> str:
     """Every index with the query that it is for."""
     told = (
-        "`python -m scripts indexes plan` shows how a database differs from this, `stats` how each index is used. "
-        "*required* are those of the requirements, *ours* what the API's lists and jobs need besides."
+        "`python -m scripts indexes plan` shows how a database differs from this, `stats` how each"
+        " index is used. *required* are those of the requirements, *ours* what the API's lists and"
+        " jobs need besides."
     )
     parts = [
-        f"## {document.collection_name()}\n\n{_table(_INDEX_HEAD, list(_index_rows(document)))}" for document in INDEXES
+        f"## {document.collection_name()}\n\n{_table(_INDEX_HEAD, list(_index_rows(document)))}"
+        for document in INDEXES
     ]
     return _page("Indexes", told, "\n\n".join(parts))
 
@@ -114,7 +140,11 @@ def architecture_page() -> str:
         ValueError: the page lacks the markers.
     """
     path = DOCS / "architecture.md"
-    text = path.read_text() if path.exists() else "# Architecture\n\n" + "\n\n".join(map(between, _DIAGRAMS)) + "\n"
+    text = (
+        path.read_text()
+        if path.exists()
+        else "# Architecture\n\n" + "\n\n".join(map(between, _DIAGRAMS)) + "\n"
+    )
     for name, diagram in zip(_DIAGRAMS, (rooms_diagram(), relations_diagram()), strict=True):
         begin, end = markers(name)
         before, found, rest = text.partition(begin)
@@ -136,7 +166,8 @@ def markers(name: str) -> tuple[str, str]:
 
 
 def relations_diagram() -> str:
-    """The relations table as a Mermaid diagram: parent, child, and on the line the field and what a deletion does."""
+    """The relations table as a Mermaid diagram: parent, child, and on the line the field and what a
+    deletion does."""
     lines = [
         f"    {relation.parent.collection_name()} {'||--o|' if relation.one_to_one else '||--o{'} "
         f'{relation.child.collection_name()} : "{relation.stored}, {relation.on_delete.value}"'
@@ -150,7 +181,11 @@ def _page(title: str, told: str, body: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    lines = [
+        head,
+        ["---"] * len(head),
+        *([cell.replace("|", r"\|") for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -161,7 +196,11 @@ def _type(setting: FieldInfo) -> str:
     if low is None:
         return kind
     least = f"{low.ge}" if hasattr(low, "ge") else f"above {low.gt}"
-    return f"{kind}, {least} to {high.le}" if high else f"{kind}, {least}" + (" or more" if hasattr(low, "ge") else "")
+    return (
+        f"{kind}, {least} to {high.le}"
+        if high
+        else f"{kind}, {least}" + (" or more" if hasattr(low, "ge") else "")
+    )
 
 
 def _kind(annotation: Any) -> str:
@@ -186,7 +225,8 @@ def _default(setting: FieldInfo) -> str:
 
 
 def _problems() -> set[type[Problem]]:
-    """Every subclass of Problem in the application, wherever it stands; of those with one code the most general."""
+    """Every subclass of Problem in the application, wherever it stands; of those with one code the
+    most general."""
     importlib.import_module("app.main")
     found, ahead = set[type[Problem]](), [Problem]
     while ahead:
@@ -197,8 +237,8 @@ def _problems() -> set[type[Problem]]:
     return {each for each in found if each.__base__ not in found or each.code != each.__base__.code}
 
 
-def _first_line(documented: type) -> str:
-    return (documented.__doc__ or "").strip().split("\n")[0]
+def _summary(documented: type) -> str:
+    return " ".join((documented.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _index_rows(document: type[Stored]) -> Iterator[tuple[str, str, str, str]]:
@@ -215,7 +255,10 @@ def _options(index: Index) -> str:
             said.append(name)
         elif name == "partialFilterExpression":
             said.append(
-                "where " + ", ".join(f"`{field}: {json.dumps(condition)}`" for field, condition in value.items())
+                "where "
+                + ", ".join(
+                    f"`{field}: {json.dumps(condition)}`" for field, condition in value.items()
+                )
             )
         else:
             said.append(f"{name} {value}")

@@ -1,4 +1,5 @@
-"""`python -m scripts indexes`: plan, apply and verify the table of indexes, and see how they are used."""
+"""`python -m scripts indexes`: plan, apply and verify the table of indexes, and see how they are
+used."""
 
 import asyncio
 import json
@@ -23,10 +24,17 @@ from scripts.target import NoTargetError, opened
 
 T = TypeVar("T")
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Plan, apply and verify the table of indexes.")
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Plan, apply and verify the table of indexes."
+)
 
 Lean = Annotated[
-    bool, typer.Option("--lean", envvar="SATCHEL_LEAN_INDEXES", help="Do without indexes that are a prefix of another.")
+    bool,
+    typer.Option(
+        "--lean",
+        envvar="SATCHEL_LEAN_INDEXES",
+        help="Do without indexes that are a prefix of another.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -51,10 +59,15 @@ def plan(lean: Lean = False, as_json: AsJson = False) -> None:
 @cli.command()
 def apply(
     lean: Lean = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace indexes whose definition differs.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Drop unknown indexes; with --lean, redundant ones.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace indexes whose definition differs.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop unknown indexes; with --lean, redundant ones.")
+    ] = False,
 ) -> None:
-    """Build what is missing, change expiry times, and with the options replace and drop. Exits 1 where that failed.
+    """Build what is missing, change expiry times, and with the options replace and drop. Exits 1
+    where that failed.
 
     Where documents stand in the way of a unique index, says which, and changes nothing.
     """
@@ -67,7 +80,12 @@ def apply(
         typer.echo(f"done: {finding.collection}.{finding.name} ({finding.kind.value})")
     for finding in left:
         typer.echo(f"left: {finding} (`{_MENDED_BY[finding.kind]}`)")
-    asked = {Kind.MISSING, Kind.TTL, *([Kind.CHANGED] if replace else []), *([Kind.UNKNOWN] if prune else [])}
+    asked = {
+        Kind.MISSING,
+        Kind.TTL,
+        *([Kind.CHANGED] if replace else []),
+        *([Kind.UNKNOWN] if prune else []),
+    }
     if any(finding.kind in asked for finding in left):
         raise typer.Exit(1)
     typer.echo("Everything asked for is done." if left else _NO_DRIFT)
@@ -91,15 +109,24 @@ def verify(lean: Lean = False, as_json: AsJson = False) -> None:
 @cli.command()
 def stats(
     profile: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Switch the profiler on for this long.")
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="Switch the profiler on for this long."),
     ] = None,
-    slow_ms: Annotated[int, typer.Option(min=0, help="With --profile: note operations that take this long.")] = 100,
+    slow_ms: Annotated[
+        int, typer.Option(min=0, help="With --profile: note operations that take this long.")
+    ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Show use and size of each index, and the slow operations that MongoDB's profiler has noted, without values."""
+    """Show use and size of each index, and the slow operations that MongoDB's profiler has noted,
+    without values."""
     uses, slow = _run(_stats(profile, slow_ms))
     if as_json:
-        _print_json({"indexes": [_camel(asdict(use)) for use in uses], "slow": [_camel(asdict(row)) for row in slow]})
+        _print_json(
+            {
+                "indexes": [_camel(asdict(use)) for use in uses],
+                "slow": [_camel(asdict(row)) for row in slow],
+            }
+        )
         return
     console = Console(markup=False)
     console.print(_usage_table(uses))
@@ -126,7 +153,9 @@ async def _apply(lean: bool, replace: bool, prune: bool) -> tuple[list[Finding],
 
             watch = asyncio.create_task(_watch(database, bar))
             try:
-                mended = await sync.apply(database, planned, replace=replace, prune=prune, progress=show)
+                mended = await sync.apply(
+                    database, planned, replace=replace, prune=prune, progress=show
+                )
             finally:
                 watch.cancel()
         return mended, (await sync.plan(database, lean=lean)).drift
@@ -135,13 +164,17 @@ async def _apply(lean: bool, replace: bool, prune: bool) -> tuple[list[Finding],
 async def _watch(database: AsyncDatabase[Raw], bar: Progress) -> None:
     """Show how far each build is that takes longer than a second."""
     tasks: dict[str, Any] = {}
-    with suppress(OperationFailure):  # a user who may build indexes need not be one who may look at operations
+    with suppress(
+        OperationFailure
+    ):  # a user who may build indexes need not be one who may look at operations
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             for build in await usage_stats.builds(database):
                 task = tasks.setdefault(build.collection, None)
                 if task is None:
-                    task = tasks[build.collection] = bar.add_task(f"  documents of {build.collection}")
+                    task = tasks[build.collection] = bar.add_task(
+                        f"  documents of {build.collection}"
+                    )
                 bar.update(task, completed=build.done, total=build.total)
 
 
@@ -151,7 +184,9 @@ async def _stats(
     async with opened() as database:
         if seconds is None:
             return await usage_stats.usage(database), await usage_stats.slow_operations(database)
-        with Console(stderr=True).status(f"profiling for {seconds:g} s: operations of {slow_ms} ms and more"):
+        with Console(stderr=True).status(
+            f"profiling for {seconds:g} s: operations of {slow_ms} ms and more"
+        ):
             slow = await usage_stats.profile(database, seconds, slow_ms)
         return await usage_stats.usage(database), slow
 
@@ -165,7 +200,12 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
@@ -211,16 +251,32 @@ def _table(title: str, *columns: str) -> Table:
 def _usage_table(uses: Sequence[usage_stats.Usage]) -> Table:
     table = _table("Use of indexes", "collection", "index", "uses", "since", "KiB", "serves")
     for use in uses:
-        note = f"{use.serves} (prefix of {use.covered_by})" if use.covered_by else use.serves or "in no table"
+        note = (
+            f"{use.serves} (prefix of {use.covered_by})"
+            if use.covered_by
+            else use.serves or "in no table"
+        )
         since = f"{use.since:%Y-%m-%d %H:%M}"
-        table.add_row(use.collection, use.name, f"{use.uses:,}", since, f"{use.bytes / 1024:,.0f}", note)
+        table.add_row(
+            use.collection, use.name, f"{use.uses:,}", since, f"{use.bytes / 1024:,.0f}", note
+        )
     return table
 
 
 def _slow_table(slow: Sequence[usage_stats.SlowOperation]) -> Table:
-    table = _table("Slow operations", "collection", "operation", "plan", "count", "slowest ms", "examined / returned")
+    table = _table(
+        "Slow operations",
+        "collection",
+        "operation",
+        "plan",
+        "count",
+        "slowest ms",
+        "examined / returned",
+    )
     for row in slow:
         plan_ = f"{row.plan}, sorted in memory" if row.sorted_in_memory else row.plan
         ratio = f"{row.docs_examined:,} / {row.returned:,}"
-        table.add_row(row.collection, row.shape, plan_, f"{row.count:,}", f"{row.slowest_ms:,}", ratio)
+        table.add_row(
+            row.collection, row.shape, plan_, f"{row.count:,}", f"{row.slowest_ms:,}", ratio
+        )
     return table

@@ -1,4 +1,5 @@
-"""`python -m scripts integrity`: looks at every relation for orphans and references across tenants, and mends them."""
+"""`python -m scripts integrity`: looks at every relation for orphans and references across tenants,
+and mends them."""
 
 import asyncio
 import json
@@ -18,15 +19,20 @@ from models.integrity import IntegrityScan, LostScan
 from models.relations import RELATIONS, Relation
 from scripts.target import NoTargetError, opened
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Check every relation, and mend what is wrong.")
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Check every relation, and mend what is wrong."
+)
 
 
 @cli.command()
 def check(
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew where a check was cut short.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew where a check was cut short.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Scan every relation for orphans and references across tenants, and read what the worker goes by.
+    """Scan every relation for orphans and references across tenants, and read what the worker goes
+    by.
 
     Goes on where it was cut short.
 
@@ -34,7 +40,12 @@ def check(
     """
     scans = _run(_check(restart))
     if as_json:
-        typer.echo(json.dumps([scan.model_dump(mode="json", by_alias=True, fallback=str) for scan in scans], indent=2))
+        typer.echo(
+            json.dumps(
+                [scan.model_dump(mode="json", by_alias=True, fallback=str) for scan in scans],
+                indent=2,
+            )
+        )
     else:
         Console(markup=False).print(_table(scans))
     if any(scan.orphans or scan.mismatches or scan.unreadable for scan in scans):
@@ -45,13 +56,16 @@ def check(
 def repair(
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
-    """Show what is wrong now and what the policies say, ask, and do it. What no policy mends is left, and exits 1."""
+    """Show what is wrong now and what the policies say, ask, and do it. What no policy mends is
+    left, and exits 1."""
     found = _run(_survey())
     if not found:
         typer.echo("Every reference leads to a parent of the same tenant.")
         return
     for (label, kind, remedy), count in sorted(found.items()):
-        typer.echo(f"{label}: {count:,} {kind}{'' if count == 1 else 's'}: {remedy or 'left to you'}")
+        typer.echo(
+            f"{label}: {count:,} {kind}{'' if count == 1 else 's'}: {remedy or 'left to you'}"
+        )
     if not yes:
         typer.confirm("Do this?", abort=True)
     mended = _run(_repair())
@@ -66,13 +80,17 @@ async def _check(restart: bool) -> list[IntegrityScan]:
             tasks: dict[str, Any] = {}
             for relation in RELATIONS:
                 total = await relation.child.raw().estimated_document_count()
-                scan = None if restart else await IntegrityScan.raw().find_one({"_id": relation.label})
+                scan = (
+                    None if restart else await IntegrityScan.raw().find_one({"_id": relation.label})
+                )
                 done = scan["scanned"] if scan and scan["state"] == "running" else 0
                 tasks[relation.label] = bar.add_task(relation.label, total=total, completed=done)
 
             for document in READ_BY_JOBS:
                 total = await document.raw().estimated_document_count()
-                tasks[document.collection_name()] = bar.add_task(document.collection_name(), total=total)
+                tasks[document.collection_name()] = bar.add_task(
+                    document.collection_name(), total=total
+                )
 
             def seen(relation: Relation, count: int) -> None:
                 bar.advance(tasks[relation.label], count)
@@ -110,7 +128,12 @@ def _line(fault: Fault) -> tuple[str, str, str]:
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     return Progress(*columns, console=Console(stderr=True))
 
 

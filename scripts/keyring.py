@@ -1,4 +1,5 @@
-"""`python -m scripts keyring`: a new key for the ring, re-encryption with it, and which keys are still needed."""
+"""`python -m scripts keyring`: a new key for the ring, re-encryption with it, and which keys are
+still needed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +15,15 @@ from rich.table import Table
 
 from app.database import client, transaction
 from app.errors import Unavailable
-from app.outside.keyring import KeyRing, KeyRingError, Keys, SealedError, load_keyring, new_keys, read_keys
+from app.outside.keyring import (
+    KeyRing,
+    KeyRingError,
+    Keys,
+    SealedError,
+    load_keyring,
+    new_keys,
+    read_keys,
+)
 from app.settings import load_settings
 from app.settings.private_files import alone, replace
 from models import DOCUMENTS
@@ -29,18 +38,24 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rotate the keys that seal tokens, re-encrypt with the newest, see which are needed.",
 )
-RingFile = Annotated[Path | None, typer.Option("--file", help="The ring's file; that of the settings if left out.")]
+RingFile = Annotated[
+    Path | None, typer.Option("--file", help="The ring's file; that of the settings if left out.")
+]
 _BATCH: Final = 200
 
 SEALED_FIELDS: Final = [
-    (document, field) for document in DOCUMENTS if issubclass(document, HoldsSecrets) for field in document.SEALED
+    (document, field)
+    for document in DOCUMENTS
+    if issubclass(document, HoldsSecrets)
+    for field in document.SEALED
 ]
 """Every sealed field of every collection."""
 
 
 @cli.command()
 def rotate(file: RingFile = None) -> None:
-    """Add a key, which seals from now on; make the file where there is none. Servers notice within seconds."""
+    """Add a key, which seals from now on; make the file where there is none. Servers notice within
+    seconds."""
     path = _ring_file(file)
     try:
         with alone(path):
@@ -48,7 +63,9 @@ def rotate(file: RingFile = None) -> None:
             replace(path, keys.dump().encode())
     except (KeyRingError, OSError) as error:
         raise _failed(error) from None
-    typer.echo(f"{keys.current} seals from now on, {len(keys.by_id)} in the ring. Next: keyring reencrypt")
+    typer.echo(
+        f"{keys.current} seals from now on, {len(keys.by_id)} in the ring. Next: keyring reencrypt"
+    )
 
 
 @cli.command()
@@ -78,7 +95,10 @@ def status() -> None:
         said = " (seals)" if key == ring.current else "" if key in ring.key_ids() else " (MISSING)"
         table.add_column(f"{key}{said}", justify="right")
     for collection, field in _labels():
-        table.add_row(f"{collection}.{field}", *(str(counts.get((key, (collection, field)), 0)) for key in keys))
+        table.add_row(
+            f"{collection}.{field}",
+            *(str(counts.get((key, (collection, field)), 0)) for key in keys),
+        )
     Console(markup=False).print(table)
 
 
@@ -86,7 +106,8 @@ def status() -> None:
 def remove(key_id: str, file: RingFile = None) -> None:
     """Take a key out of the ring, once nothing is sealed with it any more.
 
-    First it is retired: from then on no process, whatever ring it has read, stores what is sealed with it.
+    First it is retired: from then on no process, whatever ring it has read, stores what is sealed
+        with it.
     """
     path = _ring_file(file)
     try:
@@ -103,7 +124,9 @@ def remove(key_id: str, file: RingFile = None) -> None:
 
 def _check_spare(key_id: str, keys: Keys) -> None:
     if key_id == keys.current or key_id not in keys.by_id:
-        raise KeyRingError(f"{key_id} is the key that seals" if key_id == keys.current else f"there is no {key_id}")
+        raise KeyRingError(
+            f"{key_id} is the key that seals" if key_id == keys.current else f"there is no {key_id}"
+        )
 
 
 def _check_unused(key_id: str, counts: dict[tuple[str, tuple[str, str]], int]) -> None:
@@ -119,7 +142,9 @@ async def _reencrypt() -> tuple[int, list[str]]:
         with _bar() as bar:
             for document, field in SEALED_FIELDS:
                 where = _sealed_otherwise(field, ring.current)
-                step = bar.add_task(_label(document, field), total=await document.raw().count_documents(where))
+                step = bar.add_task(
+                    _label(document, field), total=await document.raw().count_documents(where)
+                )
                 async for row in _rows(document, where):
                     try:
                         done += await reseal(document, field, row, ring)
@@ -149,23 +174,31 @@ async def reseal(document: Any, field: str, row: Raw, ring: KeyRing) -> bool:
     async def work(session: AsyncClientSession) -> bool:
         await RingKey.use([fresh.key_id], session)
         where = {"_id": row["_id"], f"{name}.c": row[name]["c"]}
-        result = await document.raw().update_one(where, {"$set": {name: fresh.stored()}}, session=session)
+        result = await document.raw().update_one(
+            where, {"$set": {name: fresh.stored()}}, session=session
+        )
         return bool(result.matched_count)
 
     return await transaction(work)
 
 
 async def _rows(document: Any, where: Raw) -> AsyncIterator[Raw]:
-    """Documents in the order of their ids, read in batches, so that nothing is held open for long."""
+    """Documents in the order of their ids, read in batches, so that nothing is held open for
+    long."""
     last: Raw = {}
-    while rows := await document.raw().find({**where, **last}).sort("_id", 1).limit(_BATCH).to_list():
+    while (
+        rows := await document.raw().find({**where, **last}).sort("_id", 1).limit(_BATCH).to_list()
+    ):
         for row in rows:
             yield row
         last = {"_id": {"$gt": rows[-1]["_id"]}}
 
 
-async def _status(retire: str | None = None) -> tuple[KeyRing, dict[tuple[str, tuple[str, str]], int]]:
-    """The ring, and how many values each key has sealed: all counted at one moment, since values move.
+async def _status(
+    retire: str | None = None,
+) -> tuple[KeyRing, dict[tuple[str, tuple[str, str]], int]]:
+    """The ring, and how many values each key has sealed: all counted at one moment, since values
+    move.
 
     Args:
         retire: a key that is retired before.
@@ -181,7 +214,9 @@ async def _status(retire: str | None = None) -> tuple[KeyRing, dict[tuple[str, t
                 {"$match": {name: {"$exists": True}}},
                 {"$group": {"_id": f"${name}.k", "n": {"$sum": 1}}},
             ]
-            for group in await (await document.raw().aggregate(pipeline, session=session)).to_list():
+            for group in await (
+                await document.raw().aggregate(pipeline, session=session)
+            ).to_list():
                 counts[str(group["_id"]), (document.collection_name(), name)] = group["n"]
     return ring, counts
 
@@ -214,7 +249,10 @@ def _ring_file(file: Path | None) -> Path:
         return file
     settings = load_settings()
     if settings.keyring is not None:
-        typer.echo("The ring is in SATCHEL_KEYRING: rotate a copy in a file (--file), and put it there.", err=True)
+        typer.echo(
+            "The ring is in SATCHEL_KEYRING: rotate a copy in a file (--file), and put it there.",
+            err=True,
+        )
         raise typer.Exit(1)
     return settings.keyring_path
 

@@ -1,4 +1,5 @@
-"""`python -m scripts keys`: the keys that sign access tokens. Running servers follow without a restart."""
+"""`python -m scripts keys`: the keys that sign access tokens. Running servers follow without a
+restart."""
 
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +13,9 @@ from models.base import now
 if TYPE_CHECKING:
     from app.identity.signing_keys import SigningKey
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The keys that sign access tokens.")
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The keys that sign access tokens."
+)
 
 
 @cli.callback()
@@ -22,7 +25,8 @@ def _keys() -> None:
 
 @cli.command()
 def rotate() -> None:
-    """Add a key that signs from now on. The one before verifies until the last token that it signed is dead."""
+    """Add a key that signs from now on. The one before verifies until the last token that it signed
+    is dead."""
     from app.identity.signing_keys import ensure_keys, rotate  # noqa: PLC0415
 
     settings = load_settings()
@@ -43,7 +47,13 @@ def list_keys() -> None:
     verifying = {key.kid for key in living(keys, now())}
     table = Table("kid", "made", "use", title="Signing keys")
     for key in keys:
-        use = "signs" if key is keys[-1] else "verifies" if key.kid in verifying else "none: keys prune removes it"
+        use = (
+            "signs"
+            if key is keys[-1]
+            else "verifies"
+            if key.kid in verifying
+            else "none: keys prune removes it"
+        )
         table.add_row(key.kid, key.made.isoformat() if key.made else "-", use)
     Console(markup=False).print(table)
 

@@ -1,4 +1,5 @@
-"""`python -m scripts migrate`: takes the steps that a database has not taken yet, forward only, under a lease."""
+"""`python -m scripts migrate`: takes the steps that a database has not taken yet, forward only,
+under a lease."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +32,8 @@ def migrate(
         bool, typer.Option("--dry-run", help="Say what each step would change. Changes nothing.")
     ] = False,
 ) -> None:
-    """Take the steps that this database has not taken yet, in their order. `make run` does so by itself."""
+    """Take the steps that this database has not taken yet, in their order. `make run` does so by
+    itself."""
     try:
         asyncio.run(_migrate(dry_run))
     except (NoTargetError, PyMongoError, StepRefused, Busy, LostLease) as error:
@@ -57,16 +59,23 @@ async def _migrate(dry_run: bool) -> None:
 
 
 async def plan(database: AsyncDatabase[Raw]) -> list[tuple[str, str, int]]:
-    """The steps that are still to be taken: name, what it is for, how many documents it would change."""
+    """The steps that are still to be taken: name, what it is for, how many documents it would
+    change."""
     applied = await Migration.find_applied()
     ahead = [step for step in migrations.STEPS if migrations.name_of(step) not in applied]
     return [
-        (migrations.name_of(step), (step.__doc__ or "").partition("\n")[0], await step.count(database))
+        (
+            migrations.name_of(step),
+            " ".join((step.__doc__ or "").partition("\n\n")[0].split()),
+            await step.count(database),
+        )
         for step in ahead
     ]
 
 
-async def take_steps(database: AsyncDatabase[Raw], tell: Callable[[str], None] | None = None) -> list[tuple[str, int]]:
+async def take_steps(
+    database: AsyncDatabase[Raw], tell: Callable[[str], None] | None = None
+) -> list[tuple[str, int]]:
     """Take the steps that are still to be taken, under a lease, so that no two processes do.
 
     A step that was cut short is taken again from its beginning: each is idempotent.
@@ -102,7 +111,9 @@ async def take_steps(database: AsyncDatabase[Raw], tell: Callable[[str], None] |
 
 async def _hold() -> Claim:
     await ensure_periodic(_KIND, _KIND, every_seconds=0)
-    held = await claim_now(_KIND)  # a measurement may put the clock back: a fresh job lies ahead of it by an instant
+    held = await claim_now(
+        _KIND
+    )  # a measurement may put the clock back: a fresh job lies ahead of it by an instant
     if held is None:
         row = await Job.raw().find_one({"_id": _KIND}) or {}
         raise Busy(_waits_for(row))

@@ -1,4 +1,5 @@
-"""The embedded MongoDB of development and tests: a one-member replica set on loopback that ends with its starter."""
+"""The embedded MongoDB of development and tests: a one-member replica set on loopback that ends
+with its starter."""
 
 import ctypes
 import fcntl
@@ -38,7 +39,8 @@ Or set SATCHEL_MONGODB_URI to a MongoDB replica set that runs already; then none
 
 
 class MongodError(Exception):
-    """The embedded MongoDB cannot be started; the message says what is in the way and what to do."""
+    """The embedded MongoDB cannot be started; the message says what is in the way and what to
+    do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ class Embedded:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -72,8 +77,10 @@ def start_mongod(
 ) -> Embedded:
     """Start a MongoDB on the files in `<data_dir>/db` and wait until it accepts writes.
 
-    Its log is `<data_dir>/mongod.log`, that of the run before `mongod.log.1`. Call it from a thread that lives as long
-    as the database shall: on Linux the end of that thread is the end of the database, even after `kill -9`.
+    Its log is `<data_dir>/mongod.log`, that of the run before `mongod.log.1`. Call it from a thread
+    that lives as long
+    as the database shall: on Linux the end of that thread is the end of the database, even after
+        `kill -9`.
 
     Args:
         data_dir: folder of this Satchel; made where missing.
@@ -111,7 +118,9 @@ def find_mongod(configured: Path | None) -> Path:
     """
     if configured is not None:
         if not os.access(configured, os.X_OK) or configured.is_dir():
-            raise MongodError(f"SATCHEL_MONGOD is {configured}, which is no program.\n{_HOW_TO_GET_ONE}")
+            raise MongodError(
+                f"SATCHEL_MONGOD is {configured}, which is no program.\n{_HOW_TO_GET_ONE}"
+            )
         return configured
     if on_path := shutil.which("mongod"):
         return Path(on_path)
@@ -134,13 +143,15 @@ def holder_of(files: Path) -> int | None:
 
 
 def keep_one_previous(log: Path) -> None:
-    """Put the log of the last run aside as `<name>.1`, in place of the one before, so that logs do not pile up."""
+    """Put the log of the last run aside as `<name>.1`, in place of the one before, so that logs do
+    not pile up."""
     if log.exists():
         log.replace(log.with_name(log.name + ".1"))
 
 
 def end_with_starter(stop_signal: int = signal.SIGTERM) -> Callable[[], None]:
-    """What a child runs first (`preexec_fn`) so that it gets the signal when its starter dies, `kill -9` included.
+    """What a child runs first (`preexec_fn`) so that it gets the signal when its starter dies,
+    `kill -9` included.
 
     On systems other than Linux it does nothing: there a killed starter leaves its children.
     """
@@ -157,13 +168,14 @@ def end_with_starter(stop_signal: int = signal.SIGTERM) -> Callable[[], None]:
 
 
 def _wait_until_released(files: Path) -> None:
-    """See that no other mongod has the files open; one that is being stopped gets a moment to finish."""
+    """See that no other mongod has the files open; one that is being stopped gets a moment to
+    finish."""
     deadline = time.monotonic() + _RELEASE_SECONDS
     while (holder := holder_of(files)) is not None:
         if time.monotonic() > deadline:
             raise MongodError(
-                f"Another MongoDB (process {holder}) has {files} open: is a Satchel running with this data folder? "
-                "Stop it, or set SATCHEL_DATA_DIR to another folder."
+                f"Another MongoDB (process {holder}) has {files} open: is a Satchel running with"
+                " this data folder? Stop it, or set SATCHEL_DATA_DIR to another folder."
             )
         time.sleep(_POLL_SECONDS)
 
@@ -200,7 +212,8 @@ def _spawn(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C in the terminal is ours to handle: the database stops last
+            # a Ctrl-C in the terminal is ours to handle: the database stops last
+            start_new_session=True,
             preexec_fn=end_with_starter(),  # noqa: PLW1509  # the starter has no other threads yet, or only waiting ones
         )
 
@@ -218,7 +231,8 @@ def _free_port(preferred: int | None) -> int:
 
 
 def _port_of_last_run(files: Path) -> int | None:
-    """The port that the stored replica set config names: with the same one again it need not be changed."""
+    """The port that the stored replica set config names: with the same one again it need not be
+    changed."""
     try:
         return int((files / "port").read_text())
     except (FileNotFoundError, ValueError):
@@ -230,7 +244,9 @@ def _wait_until_writable(embedded: Embedded, port: int) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
-    with MongoClient[dict[str, Any]](embedded.uri, serverSelectionTimeoutMS=START_SECONDS * 1000) as client:
+    with MongoClient[dict[str, Any]](
+        embedded.uri, serverSelectionTimeoutMS=START_SECONDS * 1000
+    ) as client:
         for _ in _attempts(embedded):
             try:
                 if _is_primary(client, port):
@@ -240,7 +256,8 @@ def _wait_until_writable(embedded: Embedded, port: int) -> None:
 
 
 def _is_primary(client: MongoClient[dict[str, Any]], port: int) -> bool:
-    """Whether the member accepts writes; where the replica set is missing or has another port, mend that."""
+    """Whether the member accepts writes; where the replica set is missing or has another port, mend
+    that."""
     state = client.admin.command("hello")
     if state.get("isWritablePrimary"):
         return True
@@ -272,7 +289,10 @@ def _attempts(embedded: Embedded) -> Iterator[None]:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if (code := embedded.process.poll()) is not None:
-            raise MongodError(f"MongoDB ended at its start (code {code}): {_reason(embedded.log)}\nLog: {embedded.log}")
+            raise MongodError(
+                f"MongoDB ended at its start (code {code}): {_reason(embedded.log)}\nLog:"
+                f" {embedded.log}"
+            )
         yield
         time.sleep(_POLL_SECONDS)
     raise MongodError(f"MongoDB was not ready after {START_SECONDS} s. Log: {embedded.log}")
@@ -289,7 +309,8 @@ def _complaint(line: str) -> str | None:
     try:
         entry = json.loads(line)
     except ValueError:
-        return line  # what is not JSON comes from before the log was open: the loader, the command line
+        # what is not JSON comes from before the log was open: the loader, the command line
+        return line
     if entry.get("s") not in ("E", "F"):
         return None
     detail = entry.get("attr", {})

@@ -1,4 +1,5 @@
-"""`python -m scripts openapi`: the document of the API, as `/openapi.json` has it, without a server."""
+"""`python -m scripts openapi`: the document of the API, as `/openapi.json` has it, without a
+server."""
 
 import json
 from pathlib import Path
@@ -12,7 +13,9 @@ from app.settings import Settings
 
 
 def openapi(
-    file: Annotated[Path | None, typer.Argument(help="Where to write it; to the terminal if not said.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to write it; to the terminal if not said.")
+    ] = None,
 ) -> None:
     """Write the document that clients are generated from."""
     text = document()

@@ -1,4 +1,5 @@
-"""The rooms of the tree and which of them import which, read from the source and drawn for `docs/architecture.md`."""
+"""The rooms of the tree and which of them import which, read from the source and drawn for
+`docs/architecture.md`."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,19 @@ _DOMAINS: Final = "domains"
 _GROUND: Final = "app.web ground floor"
 """What of `web` knows no caller, and so stands below `identity`."""
 _CARRIERS: Final = frozenset(
-    {"database", "errors", "identity", "jobs", "main", "migrations", "outside", "relations", "settings", "web", "work"}
+    {
+        "database",
+        "errors",
+        "identity",
+        "jobs",
+        "main",
+        "migrations",
+        "outside",
+        "relations",
+        "settings",
+        "web",
+        "work",
+    }
 )
 """What is in `app/` besides domains."""
 
@@ -21,30 +34,45 @@ Graph = Mapping[str, set[str]]
 
 
 def rooms_diagram() -> str:
-    """The rooms as a Mermaid flowchart: an arrow goes to what is imported, and is left out where others imply it."""
+    """The rooms as a Mermaid flowchart: an arrow goes to what is imported, and is left out where
+    others imply it."""
     graph = room_graph()
     domains = sorted(room for room in graph if is_domain(room))
     lines = ["```mermaid", "flowchart TD", f"    subgraph {_DOMAINS}"]
     lines += [f'        {_id(room)}["{room.removeprefix("app.")}"]' for room in domains]
-    lines += [f"        {_id(one)} --> {_id(other)}" for one, other in _arrows(_within(graph, domains))]
+    lines += [
+        f"        {_id(one)} --> {_id(other)}" for one, other in _arrows(_within(graph, domains))
+    ]
     lines.append("    end")
     outer = _joined(graph)
-    lines += [f'    {_id(room)}["{room.replace("app.", "")}"]' for room in sorted(outer) if room != _DOMAINS]
+    lines += [
+        f'    {_id(room)}["{room.replace("app.", "")}"]'
+        for room in sorted(outer)
+        if room != _DOMAINS
+    ]
     lines += [f"    {_id(one)} --> {_id(other)}" for one, other in _arrows(outer)]
     return "\n".join([*lines, "```"])
 
 
 def room_graph() -> dict[str, set[str]]:
-    """Room -> the rooms that its modules import. A room is a folder of `app/`, or one of the other top folders."""
+    """Room -> the rooms that its modules import. A room is a folder of `app/`, or one of the other
+    top folders."""
     found = sources()
-    imports = {module: {name for name in imports_of(tree) if name in found} for module, tree in found.items()}
+    imports = {
+        module: {name for name in imports_of(tree) if name in found}
+        for module, tree in found.items()
+    }
     rooms = {module: room_of(module) for module in imports}
     for module, room in rooms.items():
-        if room == "app.web" and not any(name.startswith("app.identity") for name in reached(imports, module)):
+        if room == "app.web" and not any(
+            name.startswith("app.identity") for name in reached(imports, module)
+        ):
             rooms[module] = _GROUND
     graph: dict[str, set[str]] = {}
     for module, named in imports.items():
-        graph.setdefault(rooms[module], set()).update({rooms[name] for name in named} - {rooms[module], "app"})
+        graph.setdefault(rooms[module], set()).update(
+            {rooms[name] for name in named} - {rooms[module], "app"}
+        )
     graph.pop("app", None)
     return graph
 
@@ -52,7 +80,10 @@ def room_graph() -> dict[str, set[str]]:
 def sources() -> dict[str, ast.Module]:
     """Module name -> its syntax tree, of every module that is not a test."""
     paths = [path for room in _TOP for path in (_ROOT / room).rglob("*.py")]
-    names = {path: ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths}
+    names = {
+        path: ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in paths
+    }
     return {name: ast.parse(path.read_text()) for path, name in names.items()}
 
 
@@ -78,7 +109,11 @@ def room_of(module: str) -> str:
 
 def is_domain(room: str) -> bool:
     """Whether a room is a folder of `app/` with routes, and rules that span collections."""
-    return room.startswith("app.") and room not in (_START, _GROUND) and room.removeprefix("app.") not in _CARRIERS
+    return (
+        room.startswith("app.")
+        and room not in (_START, _GROUND)
+        and room.removeprefix("app.") not in _CARRIERS
+    )
 
 
 def _within(graph: Graph, rooms: list[str]) -> dict[str, set[str]]:
@@ -90,7 +125,9 @@ def _joined(graph: Graph) -> dict[str, set[str]]:
     joined: dict[str, set[str]] = {}
     for room, named in graph.items():
         one = _DOMAINS if is_domain(room) else room
-        joined.setdefault(one, set()).update({_DOMAINS if is_domain(each) else each for each in named} - {one})
+        joined.setdefault(one, set()).update(
+            {_DOMAINS if is_domain(each) else each for each in named} - {one}
+        )
     return joined
 
 

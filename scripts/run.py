@@ -82,9 +82,12 @@ class Running:
 
 
 def run(
-    end_with_caller: Annotated[bool, typer.Option(help="Stop when the calling process ends, even by kill -9.")] = False,
+    end_with_caller: Annotated[
+        bool, typer.Option(help="Stop when the calling process ends, even by kill -9.")
+    ] = False,
 ) -> None:
-    """Start database, server and worker, and stop them on Ctrl-C or SIGTERM. Exits 1 when one of them fails."""
+    """Start database, server and worker, and stop them on Ctrl-C or SIGTERM. Exits 1 when one of
+    them fails."""
     if end_with_caller and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     try:
@@ -105,9 +108,11 @@ def run(
 
 
 def start(running: Running) -> None:
-    """Bring everything up: the server imports its modules while an embedded database starts and its indexes are made.
+    """Bring everything up: the server imports its modules while an embedded database starts and its
+    indexes are made.
 
-    Nothing is written before the data folder is ours; where the database is not, nothing before it has answered.
+    Nothing is written before the data folder is ours; where the database is not, nothing before it
+    has answered.
 
     Raises:
         AddressError: the server will not be able to listen.
@@ -154,7 +159,8 @@ def watch(running: Running) -> NoReturn:
 
 async def _prepare(settings: Settings, uri: str) -> "AdminKey | None":
     """Create the indexes that are missing, migrate and, in development, see to the admin key."""
-    from pymongo.errors import PyMongoError  # noqa: PLC0415  # these take half of the start, best while mongod starts
+    # these take half of the start, best while mongod starts
+    from pymongo.errors import PyMongoError  # noqa: PLC0415
 
     from app.migrations.step import StepRefused  # noqa: PLC0415
     from indexes.sync import DuplicatesFound, apply, plan  # noqa: PLC0415
@@ -174,7 +180,9 @@ async def _prepare(settings: Settings, uri: str) -> "AdminKey | None":
     except (StepRefused, Busy) as error:
         raise CannotRunError(f"The data cannot be brought up to this version. {error}") from None
     except PyMongoError as error:
-        raise CannotRunError(f"MongoDB at {without_password(uri)} cannot be used: {reason(error)}") from None
+        raise CannotRunError(
+            f"MongoDB at {without_password(uri)} cannot be used: {reason(error)}"
+        ) from None
 
 
 def _wait_until_served(running: Running) -> None:
@@ -192,7 +200,9 @@ def _check_alive(running: Running) -> None:
             where = f" Its log: {child.log}" if child.log else ""
             raise CannotRunError(f"The {child.name} ended by itself (code {code}).{where}")
     if running.database is not None and (code := running.database.process.poll()) is not None:
-        raise CannotRunError(f"The database ended by itself (code {code}). Its log: {running.database.log}")
+        raise CannotRunError(
+            f"The database ended by itself (code {code}). Its log: {running.database.log}"
+        )
 
 
 def _repeat_alarms(running: Running) -> None:
@@ -209,18 +219,23 @@ def _welcome(settings: Settings, uri: str, key: "AdminKey | None") -> None:
     console.print(f"Satchel runs at {url}", style="bold green")
     console.print(f"  API docs   {url}/docs")
     console.print(f"  console    {url}/console")
-    console.print(f"  database   {without_password(uri)}{'' if settings.mongodb_uri else ' (embedded)'}")
+    console.print(
+        f"  database   {without_password(uri)}{'' if settings.mongodb_uri else ' (embedded)'}"
+    )
     if key is not None:
         console.print(f"  admin key  {settings.data_dir / 'admin-key'}")
         if key.reason:
             console.print(f"             {key.secret}  (new: {key.reason})", style="bold")
     if settings.log_format == "json":
-        console.print(f"  logs       {settings.data_dir}/*.log; warnings and errors appear here too")
+        console.print(
+            f"  logs       {settings.data_dir}/*.log; warnings and errors appear here too"
+        )
     console.print("Ctrl-C stops it; the data stays.")
 
 
 def _handle_signals(running: Running) -> None:
-    """The first Ctrl-C or SIGTERM asks everything to stop, the second one does not wait for requests."""
+    """The first Ctrl-C or SIGTERM asks everything to stop, the second one does not wait for
+    requests."""
 
     def hurry(_signal: int, _frame: FrameType | None) -> None:
         running.hurry()

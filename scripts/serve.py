@@ -1,4 +1,5 @@
-"""`python -m scripts serve`: the HTTP server alone, as a deployment runs it beside its own MongoDB."""
+"""`python -m scripts serve`: the HTTP server alone, as a deployment runs it beside its own
+MongoDB."""
 
 import asyncio
 import gc
@@ -21,13 +22,15 @@ FACTORY = "scripts.serve:application"
 _KNOCK_MS = 500
 _FILES = 65_536
 _COLLECTED = (5_000, 20, 20)
-"""New objects until the youngest are searched for cycles, and how many such searches until the next older ones are."""
+"""New objects until the youngest are searched for cycles, and how many such searches until the next
+older ones are."""
 
 
 def serve(
     uri_from_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
-    """Serve on SATCHEL_HOST and SATCHEL_PORT until SIGTERM; requests in flight get SATCHEL_SHUTDOWN_GRACE_SECONDS."""
+    """Serve on SATCHEL_HOST and SATCHEL_PORT until SIGTERM; requests in flight get
+    SATCHEL_SHUTDOWN_GRACE_SECONDS."""
     import uvicorn  # noqa: PLC0415  # heavy, and not needed by `--help`
 
     if uri_from_stdin:
@@ -50,10 +53,11 @@ def serve(
 
 
 def application() -> "FastAPI":
-    """The application, in a process that does nothing else: what its start made is there until its end.
+    """The application, in a process that does nothing else: what its start made is there until its
+    end.
 
-    So the collector of cycles is told not to look at it again, and to look seldom: nearly everything that a request
-    makes is freed without it.
+    So the collector of cycles is told not to look at it again, and to look seldom: nearly
+    everything that a request makes is freed without it.
     """
     app: FastAPI = importlib.import_module(APPLICATION).create_app()
     gc.collect()
@@ -63,7 +67,8 @@ def application() -> "FastAPI":
 
 
 def raise_file_limit() -> None:
-    """Let this process have as many connections as the system allows, at most 65,536; 1024 are a shell's usual limit.
+    """Let this process have as many connections as the system allows, at most 65,536; 1024 are a
+    shell's usual limit.
 
     Where it is reached, no connection is taken any more, a probe's neither.
     """
@@ -74,7 +79,8 @@ def raise_file_limit() -> None:
 
 
 async def _knock(uri: str) -> None:
-    """See that the database lets us in; one that does not answer may do so later, and the server waits for it.
+    """See that the database lets us in; one that does not answer may do so later, and the server
+    waits for it.
 
     Raises:
         pymongo.errors.OperationFailure: it refuses user or password.
@@ -83,7 +89,9 @@ async def _knock(uri: str) -> None:
     from pymongo import AsyncMongoClient  # noqa: PLC0415  # as above
     from pymongo.errors import ConnectionFailure  # noqa: PLC0415
 
-    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(uri, serverSelectionTimeoutMS=_KNOCK_MS)
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
+        uri, serverSelectionTimeoutMS=_KNOCK_MS
+    )
     async with client:
         with suppress(ConnectionFailure):
             await client.admin.command("ping")

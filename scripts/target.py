@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 URI_FILE: Final = "mongodb-uri"
 # An `@` after the hosts may belong to a password that was not escaped: then nothing is shown.
-_SHOWABLE: Final = re.compile(r"(?P<scheme>mongodb(\+srv)?)://([^@/?]*@)?(?P<hosts>[^@/?]+)([/?][^@]*)?")
+_SHOWABLE: Final = re.compile(
+    r"(?P<scheme>mongodb(\+srv)?)://([^@/?]*@)?(?P<hosts>[^@/?]+)([/?][^@]*)?"
+)
 
 
 class NoTargetError(Exception):
@@ -20,14 +22,17 @@ class NoTargetError(Exception):
 
 
 def resolve_uri(settings: Settings) -> str:
-    """The connection string: `SATCHEL_MONGODB_URI`, else that of the Satchel running in the data folder.
+    """The connection string: `SATCHEL_MONGODB_URI`, else that of the Satchel running in the data
+    folder.
 
     Raises:
         NoTargetError: there is neither, or the string is malformed.
     """
     if settings.mongodb_uri is not None:
         uri = settings.mongodb_uri.get_secret_value()
-        if _SHOWABLE.fullmatch(uri) is None:  # what is left of a password may pass for a host, and be shown
+        if (
+            _SHOWABLE.fullmatch(uri) is None
+        ):  # what is left of a password may pass for a host, and be shown
             raise NoTargetError(
                 "SATCHEL_MONGODB_URI is malformed: it begins with mongodb:// or mongodb+srv://, "
                 "and user name and password are percent-encoded."
@@ -37,8 +42,8 @@ def resolve_uri(settings: Settings) -> str:
         return (settings.data_dir / URI_FILE).read_text().strip()
     except FileNotFoundError:
         raise NoTargetError(
-            f"No Satchel runs with the data folder {settings.data_dir} and SATCHEL_MONGODB_URI is not set: "
-            "start one with `make run`, or set SATCHEL_MONGODB_URI or SATCHEL_DATA_DIR."
+            f"No Satchel runs with the data folder {settings.data_dir} and SATCHEL_MONGODB_URI is"
+            " not set: start one with `make run`, or set SATCHEL_MONGODB_URI or SATCHEL_DATA_DIR."
         ) from None
 
 
@@ -57,7 +62,8 @@ def reason(error: Exception) -> str:
 async def opened(
     settings: Settings | None = None, *, uri: str | None = None
 ) -> "AsyncIterator[AsyncDatabase[dict[str, Any]]]":
-    """The database with every document class bound to it, while the block lasts; operations have no time limit.
+    """The database with every document class bound to it, while the block lasts; operations have no
+    time limit.
 
     Args:
         settings: those of this process where None.
@@ -67,7 +73,8 @@ async def opened(
         NoTargetError: no MongoDB is configured.
         pymongo.errors.ServerSelectionTimeoutError: it does not answer.
     """
-    from app.database import bind, connect  # noqa: PLC0415  # a second to import, which `--help` need not wait for
+    # a second to import, which `--help` need not wait for
+    from app.database import bind, connect  # noqa: PLC0415
 
     settings = settings or load_settings()
     client = connect(settings, uri or resolve_uri(settings), bounded=False)

@@ -51,7 +51,13 @@ async def _enrolled(api: Api) -> dict[str, str]:
     """The users' ids and the keys."""
     admin = await api.key("admin")
     people = {
-        name: (await admin.post("/v1/users", json={"email": f"{name}@example.com", "name": name.title()})).json()["id"]
+        name: (
+            (
+                await admin.post(
+                    "/v1/users", json={"email": f"{name}@example.com", "name": name.title()}
+                )
+            ).json()["id"]
+        )
         for name in ("owner", "stranger")
     }
     app_key = await api.key("data:read", "data:write", "events:write", "analytics:read", app_id=APP)
@@ -129,17 +135,26 @@ async def _programme(api: Api, admin: Caller) -> dict[str, str]:
         assert made.status_code == 201, made.text
         return str(made.json()["id"])
 
-    account, elsewhere = [await make("/v1/accounts", {"name": name}) for name in ("Acme", "Umbrella")]
+    account, elsewhere = [
+        await make("/v1/accounts", {"name": name}) for name in ("Acme", "Umbrella")
+    ]
     here, there = f"/v1/accounts/{account}", f"/v1/accounts/{elsewhere}"
-    holder, colleague = [await make(f"{here}/users", {"name": name}) for name in ("Holder", "Colleague")]
-    profile, spare = [await make(f"{here}/spending-profiles", PROFILE | {"name": name}) for name in ("Travel", "Spare")]
+    holder, colleague = [
+        await make(f"{here}/users", {"name": name}) for name in ("Holder", "Colleague")
+    ]
+    profile, spare = [
+        await make(f"{here}/spending-profiles", PROFILE | {"name": name})
+        for name in ("Travel", "Spare")
+    ]
     card = {"userId": holder, "spendingProfileId": profile, "lastFour": "4242"}
     own = {"spendLimit": 5000, "spendLimitDuration": "DAILY"}
     return {
         "account": account,
         "elsewhere": elsewhere,
         "manager": (await api.key("accounts:read", "accounts:write", account_id=account)).secret,
-        "outsider_key": (await api.key("accounts:read", "accounts:write", account_id=elsewhere)).secret,
+        "outsider_key": (
+            (await api.key("accounts:read", "accounts:write", account_id=elsewhere)).secret
+        ),
         "holder": holder,
         "colleague": colleague,
         "outsider": await make(f"{there}/users", {"name": "Outsider"}),

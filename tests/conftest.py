@@ -1,4 +1,5 @@
-"""One real mongod for the whole run, a clean database for each test, and the fixed cast of callers."""
+"""One real mongod for the whole run, a clean database for each test, and the fixed cast of
+callers."""
 
 import gc
 import os
@@ -29,7 +30,9 @@ NOWHERE = "http://127.0.0.1:9"  # so that no test reaches for the internet
 
 app.database.init_beanie = reuse.bind_documents  # type: ignore[attr-defined, assignment]
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it, and so do their children
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell's background jobs have it, and so do their children
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -40,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave out of garbage collection what lasts as long as the run: half a gigabyte of modules and tests."""
+    """Leave out of garbage collection what lasts as long as the run: half a gigabyte of modules and
+    tests."""
     gc.collect()
     gc.freeze()
 
@@ -54,7 +58,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mongodb_uri(data_dir: Path) -> Iterator[str]:
     """A replica set that obeys `failCommand`."""
-    parameters = ("enableTestCommands=1", "ttlMonitorEnabled=false")  # what has expired stays until a test looks at it
+    parameters = (
+        "enableTestCommands=1",
+        "ttlMonitorEnabled=false",
+    )  # what has expired stays until a test looks at it
     extra = [part for parameter in parameters for part in ("--setParameter", parameter)]
     with start_mongod(data_dir, extra=tuple(extra), cache_gb=0.5) as mongod:
         yield mongod.uri
@@ -103,7 +110,9 @@ async def database(
 
 
 @pytest.fixture
-async def empty_database(client: AsyncMongoClient[Raw], base_settings: Settings) -> AsyncIterator[AsyncDatabase[Raw]]:
+async def empty_database(
+    client: AsyncMongoClient[Raw], base_settings: Settings
+) -> AsyncIterator[AsyncDatabase[Raw]]:
     """A bound database without collections or indexes, dropped after the test."""
     own = base_settings.model_copy(update={"database": f"empty_{secrets.token_hex(4)}"})
     database = await bind(client, own)
@@ -117,11 +126,14 @@ MakeApi = Callable[..., Awaitable[Api]]
 
 @pytest.fixture(scope="session")
 async def recorder(base_settings: Settings, mongodb_uri: str) -> AsyncIterator[RequestRecorder]:
-    """What the requests of all tests send; in the end each shape of query is explained (guarantee 7)."""
+    """What the requests of all tests send; in the end each shape of query is explained (guarantee
+    7)."""
     recorder = RequestRecorder()
     yield recorder
     own = base_settings.model_copy(update={"database": f"explain_{secrets.token_hex(4)}"})
-    async with connect(own, mongodb_uri, bounded=False) as client:  # the session's may not have run for minutes
+    async with connect(
+        own, mongodb_uri, bounded=False
+    ) as client:  # the session's may not have run for minutes
         database = await bind(client, own)
         await sync.apply(database, await sync.plan(database))
         await fill(database)

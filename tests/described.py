@@ -1,4 +1,5 @@
-"""The document of this tree, and its operations by method and path, for tests that look at what it says."""
+"""The document of this tree, and its operations by method and path, for tests that look at what it
+says."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +13,9 @@ from app.settings import Settings
 
 def _application() -> FastAPI:
     with tempfile.TemporaryDirectory() as folder:
-        return create_app(Settings(_env_file=None, mongodb_uri="mongodb://127.0.0.1:9", data_dir=Path(folder)))
+        return create_app(
+            Settings(_env_file=None, mongodb_uri="mongodb://127.0.0.1:9", data_dir=Path(folder))
+        )
 
 
 APP = _application()

@@ -1,4 +1,5 @@
-"""Explains every query that a client sends: which scan a collection, which sort in memory (design, guarantee 7)?"""
+"""Explains every query that a client sends: which scan a collection, which sort in memory (design,
+guarantee 7)?"""
 
 import copy
 import json
@@ -21,11 +22,14 @@ from models.base import Raw
 
 ALLOWED: Final[dict[str, str]] = {
     "appdata: COLLSCAN: aggregate [$group, $sort {bytes: -1}]": (
-        "AppData.version_stats: `python -m scripts data stats` counts the whole collection on purpose"
+        "AppData.version_stats: `python -m scripts data stats` counts the whole collection on"
+        " purpose"
     ),
     **{
-        f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, $match {{count: {{$gt: ?}}}}, $limit]": (
-            "indexes.sync.find_duplicates: before a unique index is built, all its documents are looked at"
+        f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, "
+        f"$match {{count: {{$gt: ?}}}}, $limit]": (
+            "indexes.sync.find_duplicates: before a unique index is built, all its documents are"
+            " looked at"
         )
         for collection, selected in {
             "users": "{claimedEmail: {$gt: ?}}",
@@ -42,7 +46,8 @@ ALLOWED: Final[dict[str, str]] = {
         }.items()
     },
     **{
-        f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, $match {{count: {{$gt: ?}}}}, $limit]": (
+        f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, "
+        f"$match {{count: {{$gt: ?}}}}, $limit]": (
             "indexes.sync.find_duplicates, of the connections' collections"
         )
         for collection, selected in (
@@ -58,7 +63,18 @@ ALLOWED: Final[dict[str, str]] = {
 """Offences that are meant, each with its reason."""
 
 _FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "find": ("filter", "sort", "projection", "skip", "limit", "hint", "collation", "let", "min", "max"),
+    "find": (
+        "filter",
+        "sort",
+        "projection",
+        "skip",
+        "limit",
+        "hint",
+        "collation",
+        "let",
+        "min",
+        "max",
+    ),
     "aggregate": ("pipeline", "hint", "collation", "let", "allowDiskUse"),
     "count": ("query", "limit", "skip", "hint", "collation"),
     "distinct": ("key", "query", "hint", "collation"),
@@ -69,24 +85,38 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "update": ("updates", "let"),
     "delete": ("deletes", "let"),
 }
-"""What of each command is explained. The rest (session, transaction, concerns, times) has no part in the plan."""
+"""What of each command is explained. The rest (session, transaction, concerns, times) has no part
+in the plan."""
 _PLANS: Final = CodecOptions[Any](datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 """The bounds of an open range of times are times that Python has none for."""
 
-_NAMES: Final = frozenset({*_FIELDS, "key", "from", "coll", "$unionWith", "foreignField", "connectToField"})
+_NAMES: Final = frozenset(
+    {*_FIELDS, "key", "from", "coll", "$unionWith", "foreignField", "connectToField"}
+)
 _WRITTEN: Final = frozenset({"u", "update", "fields", "projection"})
 # Their input is the server's state or the oplog, not documents of ours.
-_SOURCES: Final = frozenset({"$changeStream", "$collStats", "$currentOp", "$indexStats", "$listSessions", "$documents"})
+_SOURCES: Final = frozenset(
+    {"$changeStream", "$collStats", "$currentOp", "$indexStats", "$listSessions", "$documents"}
+)
 _GROUPS: Final = frozenset({"$group", "$bucket", "$bucketAuto", "$sortByCount", "$count"})
-_CHILDREN: Final = ("queryPlan", "inputStage", "inputStages", "thenStage", "elseStage", "innerStage", "outerStage")
+_CHILDREN: Final = (
+    "queryPlan",
+    "inputStage",
+    "inputStages",
+    "thenStage",
+    "elseStage",
+    "innerStage",
+    "outerStage",
+)
 _EVERYTHING: Final = (["[MinKey, MaxKey]"], ["[MaxKey, MinKey]"])
 
 
 class QueryRecorder(CommandListener):
-    """Keeps one command of each shape that a client sends: which fields are compared, by what, with which types.
+    """Keeps one command of each shape that a client sends: which fields are compared, by what, with
+    which types.
 
-    Commands of transactions are among them. `getMore` is not: it goes on with a plan that is recorded; nor is what
-    carries no filter.
+    Commands of transactions are among them. `getMore` is not: it goes on with a plan that is
+    recorded; nor is what carries no filter.
     """
 
     def __init__(self) -> None:
@@ -110,17 +140,20 @@ class QueryRecorder(CommandListener):
 async def offences(
     database: AsyncDatabase[Raw], recorder: QueryRecorder, *, allowed: Mapping[str, str] = ALLOWED
 ) -> list[str]:
-    """What is wrong with the plans of the recorded commands: `activities: SORT: find {userId: ?} sort {at: -1}`.
+    """What is wrong with the plans of the recorded commands: `activities: SORT: find {userId: ?}
+    sort {at: -1}`.
 
     An offence is
 
     - COLLSCAN, anywhere;
     - SORT of documents. Sorting what was grouped is none: groups come in no order, and are few;
-    - an IXSCAN over a whole index, unless a limit ends it and no filter comes after it: a scan by another name;
+    - an IXSCAN over a whole index, unless a limit ends it and no filter comes after it: a scan by
+      another name;
     - a command that cannot be explained.
 
     Args:
-        database: with all indexes and enough documents that the planner has a choice; need not be the one recorded.
+        database: with all indexes and enough documents that the planner has a choice; need not be
+            the one recorded.
         recorder: what was sent.
         allowed: offences to leave out.
     """
@@ -134,7 +167,11 @@ async def offences(
 
 def _single(name: str, command: Mapping[str, Any]) -> Iterator[Raw]:
     """The queries of a command; those of updates and deletes, which hold several, one by one."""
-    if name not in _FIELDS or not isinstance(command[name], str) or command[name].startswith("system."):
+    if (
+        name not in _FIELDS
+        or not isinstance(command[name], str)
+        or command[name].startswith("system.")
+    ):
         return
     if name == "aggregate" and command["pipeline"] and _SOURCES & command["pipeline"][0].keys():
         return
@@ -147,7 +184,8 @@ def _single(name: str, command: Mapping[str, Any]) -> Iterator[Raw]:
 
 
 def _typed(value: Any) -> Any:
-    """A command with values replaced by their types, so that equal shapes are equal; what is written is left out."""
+    """A command with values replaced by their types, so that equal shapes are equal; what is
+    written is left out."""
     if isinstance(value, Mapping):
         return {
             name: part if name in _NAMES and isinstance(part, str) else _typed(part)
@@ -155,14 +193,17 @@ def _typed(value: Any) -> Any:
             if name not in _WRITTEN or isinstance(part, str)
         }
     if isinstance(value, list | tuple):
-        return [json.loads(part) for part in dict.fromkeys(json.dumps(_typed(part)) for part in value)]
+        return [
+            json.loads(part) for part in dict.fromkeys(json.dumps(_typed(part)) for part in value)
+        ]
     if isinstance(value, bool) or value in (-1, 0, 1):
         return value
     return value if isinstance(value, str) and value.startswith("$") else type(value).__name__
 
 
 def _joined(pipeline: list[Raw]) -> Iterator[Raw]:
-    """The queries that a pipeline runs on other collections, of which `explain` does not show the plans."""
+    """The queries that a pipeline runs on other collections, of which `explain` does not show the
+    plans."""
     for stage in pipeline:
         name, body = next(iter(stage.items()))
         if name == "$facet":
@@ -181,11 +222,15 @@ def _joined(pipeline: list[Raw]) -> Iterator[Raw]:
 async def _problems(database: AsyncDatabase[Raw], command: Raw) -> list[str]:
     explained = {**command, "cursor": {}} if "aggregate" in command else command
     try:
-        answer = await database.command({"explain": explained, "verbosity": "queryPlanner"}, codec_options=_PLANS)
+        answer = await database.command(
+            {"explain": explained, "verbosity": "queryPlanner"}, codec_options=_PLANS
+        )
     except OperationFailure as error:
         return [f"cannot be explained (code {error.code})"]
     stages = answer.get("stages", [])
-    planner = answer.get("queryPlanner") or next((s["$cursor"]["queryPlanner"] for s in stages if "$cursor" in s), None)
+    planner = answer.get("queryPlanner") or next(
+        (s["$cursor"]["queryPlanner"] for s in stages if "$cursor" in s), None
+    )
     if planner is None:
         return ["cannot be explained (no plan in the answer)"]
     winning = planner["winningPlan"]

@@ -43,7 +43,9 @@ def known(answer: httpx2.Response) -> dict[str, str]:
 class Caller:
     """A caller with credentials: `await caller.get("/v1/users/me")`."""
 
-    def __init__(self, client: httpx2.AsyncClient, credential: str | None, user_id: str = "") -> None:
+    def __init__(
+        self, client: httpx2.AsyncClient, credential: str | None, user_id: str = ""
+    ) -> None:
         self._client = client
         self.credential = credential
         self.id = user_id
@@ -79,12 +81,16 @@ class Caller:
 
     async def merge(self, path: str, patch: Any, **options: Any) -> httpx2.Response:
         """PATCH with a JSON Merge Patch."""
-        headers = {"Content-Type": "application/merge-patch+json"} | (options.pop("headers", None) or {})
+        headers = {"Content-Type": "application/merge-patch+json"} | (
+            options.pop("headers", None) or {}
+        )
         return await self.request("PATCH", path, json=patch, headers=headers, **options)
 
     async def patch(self, path: str, operations: Any, **options: Any) -> httpx2.Response:
         """PATCH with a JSON Patch."""
-        headers = {"Content-Type": "application/json-patch+json"} | (options.pop("headers", None) or {})
+        headers = {"Content-Type": "application/json-patch+json"} | (
+            options.pop("headers", None) or {}
+        )
         return await self.request("PATCH", path, json=operations, headers=headers, **options)
 
 
@@ -100,7 +106,9 @@ class Api:
         """Someone with this token or key."""
         return Caller(self.client, credential, user_id)
 
-    async def key(self, *scopes: str, app_id: str | None = None, account_id: str | None = None) -> Caller:
+    async def key(
+        self, *scopes: str, app_id: str | None = None, account_id: str | None = None
+    ) -> Caller:
         """A fresh API key, put into the database."""
         bound = {"appId": app_id, "accountId": account_id}
         content = ApiKeyContent.model_validate({"name": "test", "scopes": list(scopes), **bound})
@@ -124,5 +132,7 @@ async def serve(settings: Settings, recorder: QueryRecorder | None = None) -> As
     share_routes(app)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=True)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://satchel.test") as client:
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://satchel.test"
+        ) as client:
             yield Api(app, client)

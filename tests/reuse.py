@@ -1,4 +1,5 @@
-"""What the tests of a process share, as each paid for it anew: routes, document classes, an empty database."""
+"""What the tests of a process share, as each paid for it anew: routes, document classes, an empty
+database."""
 
 from __future__ import annotations
 
@@ -23,13 +24,20 @@ T = TypeVar("T")
 _LOCAL: Final = ReadConcern("local")
 _first: Final[dict[int, _IncludedRouter]] = {}  # by the identity of the router, which it holds
 _set_up: Final[set[type]] = set()
-_there: Final[set[Callable[..., Any]]] = set()  # what `once` has made since the database was emptied
+_there: Final[set[Callable[..., Any]]] = (
+    set()
+)  # what `once` has made since the database was emptied
 
 
-async def bind_documents(database: AsyncDatabase[Raw], document_models: list[Any], skip_indexes: bool) -> None:
-    """`init_beanie`, which looks at the fields of a class once: after that a class only gets another database."""
+async def bind_documents(
+    database: AsyncDatabase[Raw], document_models: list[Any], skip_indexes: bool
+) -> None:
+    """`init_beanie`, which looks at the fields of a class once: after that a class only gets
+    another database."""
     if not _set_up.issuperset(document_models):
-        await init_beanie(database=database, document_models=list(document_models), skip_indexes=skip_indexes)
+        await init_beanie(
+            database=database, document_models=list(document_models), skip_indexes=skip_indexes
+        )
         _set_up.update(document_models)
     for document in document_models:
         document.set_database(database)
@@ -37,7 +45,8 @@ async def bind_documents(database: AsyncDatabase[Raw], document_models: list[Any
 
 
 def share_routes(app: FastAPI) -> None:
-    """Give an application the routes that the first one made of the routers: FastAPI makes them for each, lazily."""
+    """Give an application the routes that the first one made of the routers: FastAPI makes them for
+    each, lazily."""
     for included in app.router.routes:
         if isinstance(included, _IncludedRouter):
             first = _first.setdefault(id(included.original_router), included)
@@ -54,18 +63,24 @@ async def clear(database: AsyncDatabase[Raw]) -> None:
 
 async def _filled(database: AsyncDatabase[Raw]) -> list[str]:
     """The collections that have documents, asked for in one command: most have none."""
-    names = [name for name in await database.list_collection_names() if not name.startswith("system.")]
+    names = [
+        name for name in await database.list_collection_names() if not name.startswith("system.")
+    ]
     parts = [[{"$limit": 1}, {"$project": {"_id": {"$literal": name}}}] for name in names]
     if not names:
         return []
-    unions = [{"$unionWith": {"coll": name, "pipeline": part}} for name, part in zip(names, parts, strict=True)]
+    unions = [
+        {"$unionWith": {"coll": name, "pipeline": part}}
+        for name, part in zip(names, parts, strict=True)
+    ]
     first = database[names[0]].with_options(read_concern=_LOCAL)
     return [row["_id"] async for row in await first.aggregate([*parts[0], *unions[1:]])]
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What was made, of which documents it consists, when, and where it holds: in this database, with this key ring."""
+    """What was made, of which documents it consists, when, and where it holds: in this database,
+    with this key ring."""
 
     place: tuple[Any, ...]
     made: Any
@@ -83,7 +98,8 @@ _kept: Final[dict[Callable[..., Any], _Kept]] = {}
 
 
 async def once(make: Callable[..., Awaitable[T]], api: Api, *others: Any) -> T:
-    """What `make` makes through the API: by it the first time, later by putting the same documents in.
+    """What `make` makes through the API: by it the first time, later by putting the same documents
+    in.
 
     It is plain data (ids, secrets). A second one in the same test is another one.
     """
@@ -102,8 +118,11 @@ async def once(make: Callable[..., Awaitable[T]], api: Api, *others: Any) -> T:
     return made
 
 
-def _added(before: dict[str, list[Raw]], after: dict[str, list[Raw]]) -> dict[str, list[Raw]] | None:
-    """The documents that came; None where others changed besides, but for the last use that is noted of a key."""
+def _added(
+    before: dict[str, list[Raw]], after: dict[str, list[Raw]]
+) -> dict[str, list[Raw]] | None:
+    """The documents that came; None where others changed besides, but for the last use that is
+    noted of a key."""
     added = {}
     for name, rows in after.items():
         old = {row["_id"]: row for row in before.get(name, [])}

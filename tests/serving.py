@@ -1,4 +1,5 @@
-"""A Satchel in processes of its own: the server, and where it is asked for the worker, on the session's mongod."""
+"""A Satchel in processes of its own: the server, and where it is asked for the worker, on the
+session's mongod."""
 
 import os
 import secrets
@@ -22,7 +23,8 @@ ROOT = Path(__file__).parent.parent
 SECONDS = 60
 _PREPARE = """\
 from scripts.cli import app
-for command in (["indexes", "apply"], ["migrate"]):  # in one process: most of the time goes into its start
+# in one process: most of the time goes into its start
+for command in (["indexes", "apply"], ["migrate"]):
     try:
         app(command)
     except SystemExit as ended:
@@ -81,7 +83,9 @@ class Served:
         port = _free_port()
         environment = {**self.environment, "SATCHEL_PORT": str(port)}
         log = self.log.with_name("log of another")
-        second = Served(f"http://127.0.0.1:{port}", environment, log, self.database, self.admin, self.root)
+        second = Served(
+            f"http://127.0.0.1:{port}", environment, log, self.database, self.admin, self.root
+        )
         second.start()
         try:
             yield second
@@ -90,7 +94,9 @@ class Served:
 
     def key(self, *scopes: str, app_id: str | None = None) -> str:
         body = {"name": "test", "scopes": scopes, "appId": app_id}
-        return str(httpx2.post(f"{self.url}/v1/api-keys", json=body, headers=self.headers).json()["key"])
+        return str(
+            httpx2.post(f"{self.url}/v1/api-keys", json=body, headers=self.headers).json()["key"]
+        )
 
     def post(self, path: str, body: Any) -> Any:
         answer = httpx2.post(f"{self.url}{path}", json=body, headers=self.headers, timeout=30)
@@ -111,12 +117,17 @@ def _free_port() -> int:
 
 def prepare(environment: dict[str, str], root: Path = ROOT) -> None:
     """What a deployment does before its servers start, by the packages in the folder `root`."""
-    subprocess.run([sys.executable, "-c", _PREPARE], env=environment, cwd=root, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", _PREPARE], env=environment, cwd=root, check=True, capture_output=True
+    )
 
 
 @contextmanager
-def served(mongodb_uri: str, folder: Path, *, root: Path = ROOT, **settings: str) -> Iterator[Served]:
-    """A running server with a database, an admin key and a data folder of its own; its packages are in `root`."""
+def served(
+    mongodb_uri: str, folder: Path, *, root: Path = ROOT, **settings: str
+) -> Iterator[Served]:
+    """A running server with a database, an admin key and a data folder of its own; its packages are
+    in `root`."""
     name = f"served_{secrets.token_hex(4)}"
     port = _free_port()
     admin = f"sk_{secrets.token_urlsafe(32)}"
@@ -130,9 +141,13 @@ def served(mongodb_uri: str, folder: Path, *, root: Path = ROOT, **settings: str
         **{f"SATCHEL_{key.upper()}": value for key, value in settings.items()},
     }
     with MongoClient[dict[str, Any]](mongodb_uri, tz_aware=True) as client:
-        client[name]["apikeys"].insert_one({"name": "test", "scopes": ["admin"], "hash": hash_key(admin), "version": 1})
+        client[name]["apikeys"].insert_one(
+            {"name": "test", "scopes": ["admin"], "hash": hash_key(admin), "version": 1}
+        )
         prepare(environment, root)
-        found = Served(f"http://127.0.0.1:{port}", environment, folder / "log", client[name], admin, root)
+        found = Served(
+            f"http://127.0.0.1:{port}", environment, folder / "log", client[name], admin, root
+        )
         try:
             found.start()
             yield found

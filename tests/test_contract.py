@@ -1,4 +1,5 @@
-"""The API keeps its contract: Schemathesis against a server that runs as in production, with what OpenAPI says."""
+"""The API keeps its contract: Schemathesis against a server that runs as in production, with what
+OpenAPI says."""
 
 import os
 import secrets
@@ -89,7 +90,9 @@ def served(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
         try:
             _wait(server, url)
-            user = httpx2.post(f"{url}/v1/users", json={"email": "ann@example.com"}, headers=headers).json()["id"]
+            user = httpx2.post(
+                f"{url}/v1/users", json={"email": "ann@example.com"}, headers=headers
+            ).json()["id"]
             yield Served(url, headers, user)
         finally:
             server.terminate()
@@ -118,7 +121,10 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
 )
 def test_every_answer_is_as_described(case: schemathesis.Case, served: Served) -> None:
     """Of a user who exists, where one is named, or nearly every answer would be 404."""
-    if "userId" in (case.path_parameters or {}) and case.operation.label != "DELETE /v1/users/{userId}":
+    if (
+        "userId" in (case.path_parameters or {})
+        and case.operation.label != "DELETE /v1/users/{userId}"
+    ):
         case.path_parameters["userId"] = served.user_id
     if (case.query or {}).get("userId"):
         case.query["userId"] = served.user_id
@@ -142,17 +148,23 @@ def test_operation_ids_are_unique() -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if name.split(" ")[1].startswith("/v1/")])
+@pytest.mark.parametrize(
+    "name", [name for name in OPERATIONS if name.split(" ")[1].startswith("/v1/")]
+)
 def test_every_operation_says_its_problems_and_asks_for_credentials(name: str) -> None:
     operation = OPERATIONS[name]
     assert {"401", "403", "422", "503"} <= operation["responses"].keys()
     signed = operation.get("security") == [{"WebhookSignature": []}]
-    assert bool(operation.get("security")) == (signed or not operation["x-satchel-access"]["public"])
+    assert bool(operation.get("security")) == (
+        signed or not operation["x-satchel-access"]["public"]
+    )
     if "{" in name:
         assert "404" in operation["responses"]
 
 
-@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
+@pytest.mark.parametrize(
+    "name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation]
+)
 def test_every_body_has_an_example_and_its_limits_as_problems(name: str) -> None:
     operation = OPERATIONS[name]
     for media in operation["requestBody"]["content"].values():
@@ -162,10 +174,17 @@ def test_every_body_has_an_example_and_its_limits_as_problems(name: str) -> None
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_has_an_example_and_every_example_is_valid(name: str) -> None:
-    """Of what is sent or of what is answered; both are checked by the schema that stands beside them."""
+    """Of what is sent or of what is answered; both are checked by the schema that stands beside
+    them."""
     operation = OPERATIONS[name]
-    answers = {status: answer for status, answer in operation["responses"].items() if int(status) < 300}
-    contents = [operation.get("requestBody", {}), *answers.values(), *operation["responses"].values()]
+    answers = {
+        status: answer for status, answer in operation["responses"].items() if int(status) < 300
+    }
+    contents = [
+        operation.get("requestBody", {}),
+        *answers.values(),
+        *operation["responses"].values(),
+    ]
     shown = [
         (media.get("schema", {}), example)
         for content in contents
@@ -191,15 +210,25 @@ PLACES_OF_VERSIONS = {"get": "304", "put": "412", "patch": "412", "delete": "412
     [
         name
         for name, operation in OPERATIONS.items()
-        if operation["responses"].keys() & {"304", "412"} and not name.endswith("/apps/{appId}/batch")
+        if operation["responses"].keys() & {"304", "412"}
+        and not name.endswith("/apps/{appId}/batch")
     ],
 )
 def test_what_honours_a_precondition_says_so(name: str) -> None:
     operation, method = OPERATIONS[name], name.split(" ", maxsplit=1)[0].lower()
-    headers = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
-    wanted = {"If-Match", "If-Unmodified-Since", *(["If-None-Match"] if method in ("get", "put") else [])}
+    headers = {
+        parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"
+    }
+    wanted = {
+        "If-Match",
+        "If-Unmodified-Since",
+        *(["If-None-Match"] if method in ("get", "put") else []),
+    }
     if "412" not in operation["responses"]:  # a list: its tag is for whoever has the page already
-        assert (headers & {"If-Match", "If-None-Match"}, "ETag" in operation["responses"]["200"]["headers"]) == (
+        assert (
+            headers & {"If-Match", "If-None-Match"},
+            "ETag" in operation["responses"]["200"]["headers"],
+        ) == (
             {"If-None-Match"},
             True,
         )

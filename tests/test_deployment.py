@@ -47,7 +47,10 @@ def test_services_have_healthchecks_and_come_back(name: str) -> None:
 def test_server_and_worker_wait_for_the_indexes_and_the_data(name: str) -> None:
     assert SERVICES[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
     assert SERVICES["migrate"]["command"] == ["python", "-m", "scripts", "migrate"]
-    assert SERVICES["migrate"]["depends_on"]["indexes"]["condition"] == "service_completed_successfully"
+    assert (
+        SERVICES["migrate"]["depends_on"]["indexes"]["condition"]
+        == "service_completed_successfully"
+    )
     assert SERVICES["indexes"]["command"][-1].split(" && ") == [
         "python -m scripts indexes apply",
         "python -m scripts indexes verify",
@@ -89,7 +92,10 @@ def test_the_image_is_not_root_checks_itself_and_is_pinned() -> None:
 
 def test_the_proxy_has_deadlines_for_slow_clients_and_lets_events_through() -> None:
     caddyfile = (ROOT / "Caddyfile").read_text()
-    assert all(line in caddyfile for line in ("read_header 5s", "read_body 15s", "max_size", "flush_interval -1"))
+    assert all(
+        line in caddyfile
+        for line in ("read_header 5s", "read_body 15s", "max_size", "flush_interval -1")
+    )
 
 
 def test_the_proxy_leaves_packing_to_satchel() -> None:
@@ -99,8 +105,14 @@ def test_the_proxy_leaves_packing_to_satchel() -> None:
 
 
 def test_every_dependency_is_pinned_exactly() -> None:
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
     pinned = {re.sub(r"[._-]+", "-", line.split("==")[0]).lower() for line in lines}
-    asked = re.findall(r'^\s+"([A-Za-z0-9._-]+)[\[>=]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    asked = re.findall(
+        r'^\s+"([A-Za-z0-9._-]+)[\[>=]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
     assert {re.sub(r"[._-]+", "-", name).lower() for name in asked} <= pinned

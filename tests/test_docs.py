@@ -23,7 +23,9 @@ def test_a_page_is_current(path):
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented(name):
-    row = re.compile(rf"^\| `SATCHEL_{name.upper()}` \| [^|]+ \| [^|]+ \| [^|]+\. \|$", re.MULTILINE)
+    row = re.compile(
+        rf"^\| `SATCHEL_{name.upper()}` \| [^|]+ \| [^|]+ \| [^|]+\. \|$", re.MULTILINE
+    )
     assert row.search(docs.settings_page())
 
 
@@ -34,7 +36,9 @@ def test_no_secret_shows_a_default():
 
 @pytest.mark.parametrize("code", Code, ids=str)
 def test_every_error_code_is_documented_once(code):
-    row = re.compile(rf'^\| <a id="{code.value}"></a>`{code.value}` \| [45]\d\d \| \S.*\. \|$', re.MULTILINE)
+    row = re.compile(
+        rf'^\| <a id="{code.value}"></a>`{code.value}` \| [45]\d\d \| \S.*\. \|$', re.MULTILINE
+    )
     assert len(row.findall(docs.errors_page())) == 1
 
 
@@ -52,7 +56,9 @@ def test_the_diagram_has_a_line_for_each_relation():
     assert '    users ||--o{ activities : "userId, CASCADE"' in lines
 
 
-def test_a_page_that_is_out_of_date_fails_the_check_and_is_written_without_it(tmp_path, monkeypatch):
+def test_a_page_that_is_out_of_date_fails_the_check_and_is_written_without_it(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(docs, "DOCS", tmp_path)
     architecture = tmp_path / "architecture.md"
     old = "\n".join(docs.between(name, "old") for name in ("rooms", "relations"))
@@ -62,7 +68,11 @@ def test_a_page_that_is_out_of_date_fails_the_check_and_is_written_without_it(tm
     assert not (tmp_path / "settings.md").exists()
     assert run(app, ["docs"]).exit_code == 0
     assert run(app, ["docs", "--check"]).exit_code == 0
-    drawn = docs.between("rooms", rooms_diagram()) + "\n" + docs.between("relations", docs.relations_diagram())
+    drawn = (
+        docs.between("rooms", rooms_diagram())
+        + "\n"
+        + docs.between("relations", docs.relations_diagram())
+    )
     assert architecture.read_text() == f"# Ours\n\nbefore\n{drawn}\nafter\n"
 
 

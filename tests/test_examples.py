@@ -1,6 +1,8 @@
-"""Every example in the document, of a body or of a parameter, is sent to its own route and accepted.
+"""Every example in the document, of a body or of a parameter, is sent to its own route and
+accepted.
 
-Only what nobody can know beforehand is put in: ids, codes, tokens. A route that is new is among these cases by itself.
+Only what nobody can know beforehand is put in: ids, codes, tokens. A route that is new is among
+these cases by itself.
 """
 
 import re
@@ -57,7 +59,8 @@ def parameter_examples(operation: dict[str, Any]) -> dict[tuple[str, str], Any]:
 
 @dataclass
 class Stage:
-    """An application with all that the examples' routes are about, made as far as it is asked for."""
+    """An application with all that the examples' routes are about, made as far as it is asked
+    for."""
 
     api: Api
     cast: Cast
@@ -68,7 +71,8 @@ class Stage:
     programme: Programme | None = None
 
     async def place(self, path: str, shown: dict[tuple[str, str], Any]) -> str:
-        """The path with a value for each of its parameters: its example, or the id of what is there."""
+        """The path with a value for each of its parameters: its example, or the id of what is
+        there."""
         if "{service}" in path:
             return await self.webhook_place()
         for name in re.findall(r"\{(\w+)\}", path):
@@ -100,7 +104,9 @@ class Stage:
         return "google"
 
     async def make_keyId(self, _: str) -> str:  # noqa: N802
-        return await self.make(self.cast.admin, "/v1/api-keys", {"name": "k", "scopes": ["data:read"]})
+        return await self.make(
+            self.cast.admin, "/v1/api-keys", {"name": "k", "scopes": ["data:read"]}
+        )
 
     async def make_accountId(self, _: str) -> str:  # noqa: N802
         return (await self.cards()).account
@@ -112,7 +118,12 @@ class Stage:
         return (await self.cards()).profile
 
     async def make_connectionId(self, _: str) -> str:  # noqa: N802
-        body = {"provider": "sandbox", "institution": "B", "label": "L", "accessToken": "sandbox_bob"}
+        body = {
+            "provider": "sandbox",
+            "institution": "B",
+            "label": "L",
+            "accessToken": "sandbox_bob",
+        }
         return await self.make(self.cast.owner, "/v1/users/me/connections", body)
 
     async def make_projectId(self, path: str) -> str:  # noqa: N802
@@ -122,7 +133,11 @@ class Stage:
         return project
 
     async def connect(self, project: str) -> None:
-        body = {"repositoryUrl": "https://github.com/example/notes", "serviceType": "GitHub", "accessToken": GIT_TOKEN}
+        body = {
+            "repositoryUrl": "https://github.com/example/notes",
+            "serviceType": "GitHub",
+            "accessToken": GIT_TOKEN,
+        }
         answer = await self.cast.owner.put(f"/v1/projects/{project}/repository", json=body)
         assert answer.status_code in (200, 201), answer.text
 
@@ -131,24 +146,35 @@ class Stage:
         return self.host.delivery(self.host.repos["example/notes"], {})[0]
 
     async def store(self, path: str, place: str) -> None:
-        """What only a PUT makes, at a place of such a path; a join that can be decided or undone."""
+        """What only a PUT makes, at a place of such a path; a join that can be decided or
+        undone."""
         if path.startswith("/v1/analytics/joins/"):
             state = "joined" if path.endswith("/undo") else "aside"
             user = ObjectId(self.cast.owner.id)
-            await IdentityJoin(id="notes/a:kiosk-1", app_id="notes", user_id=user, state=state).add()
+            await IdentityJoin(
+                id="notes/a:kiosk-1", app_id="notes", user_id=user, state=state
+            ).add()
         if path.endswith("/restore"):
             await self.store(*(each.removesuffix("/restore") for each in (path, place)))
         if path.endswith(("/data/{dataKey}", "/v1/apps/{appId}")):
-            example = examples_of(OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"])[0]
+            example = examples_of(
+                OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"]
+            )[0]
             assert (await self.caller(place).put(place, json=example)).status_code == 201
         if path.endswith("/decisions"):
             await self.undecide(place.split("/")[3])
 
     async def undecide(self, connection: str) -> None:
         """Have a login told anew, with an account that may be the one of before."""
-        account, user = (PydanticObjectId(each) for each in ("691f0c0ffee691f0c0ffee69", self.cast.owner.id))
+        account, user = (
+            PydanticObjectId(each) for each in ("691f0c0ffee691f0c0ffee69", self.cast.owner.id)
+        )
         told = {"name": "Checking", "type": "checking", "currency": "USD"}
-        before: dict[str, Any] = {**told, "user_id": user, "connection_id": PydanticObjectId(connection)}
+        before: dict[str, Any] = {
+            **told,
+            "user_id": user,
+            "connection_id": PydanticObjectId(connection),
+        }
         await BankAccount(id=account, provider_id="acc_of_before", **before).add()
         asked = {**told, "providerId": "acc_oiin624kqjrg2mp2ea000", "candidates": [account]}
         await Connection.change({"_id": ObjectId(connection)}, {"undecided": [asked]})
@@ -158,14 +184,19 @@ class Stage:
             self.programme = await programme_of(self.api, self.cast.admin)
         return self.programme
 
-    async def send(self, method: str, path: str, media: str, body: Any, shown: dict[tuple[str, str], Any]) -> Any:
+    async def send(
+        self, method: str, path: str, media: str, body: Any, shown: dict[tuple[str, str], Any]
+    ) -> Any:
         """Send an example as its route wants it: by whom, and signed how."""
         content, headers = orjson.dumps(body), {"Content-Type": media}
         if path == "/v1/webhooks/teller":
             content, headers = signed(body, TELLER_SECRET)
         elif path.startswith("/v1/webhooks/"):
             hook = next(iter(self.host.repos["example/notes"].hooks.values()))
-            headers = {**self.host.headers(hook, content, secrets.token_hex(8)), "X-GitHub-Event": "ping"}
+            headers = {
+                **self.host.headers(hook, content, secrets.token_hex(8)),
+                "X-GitHub-Event": "ping",
+            }
         params = {name: value for (kind, name), value in shown.items() if kind == "query"}
         headers |= {name: value for (kind, name), value in shown.items() if kind == "header"}
         caller = self.caller(path)
@@ -176,12 +207,21 @@ class Stage:
             return self.cast.nobody
         if path.startswith(("/v1/batch", *(f"/v1/{kind}" for kind in SEGMENT))):
             return self.cast.app_key
-        mine = ("/v1/users/me", "/v1/projects", "/v1/connections", f"/v1/users/{self.cast.owner.id}/connections")
+        mine = (
+            "/v1/users/me",
+            "/v1/projects",
+            "/v1/connections",
+            f"/v1/users/{self.cast.owner.id}/connections",
+        )
         return self.cast.owner if path.startswith(mine) else self.cast.admin
 
     async def known(self, path: str, body: Any) -> Any:
-        """The body, with what was sent by message, signed elsewhere, or made just now in its place."""
-        replaced: dict[str, Any] = {"eyJhbGciOiJSUzI1NiJ9.e30.c2ln": self.issuer.token("ann"), "n-1": NONCE}
+        """The body, with what was sent by message, signed elsewhere, or made just now in its
+        place."""
+        replaced: dict[str, Any] = {
+            "eyJhbGciOiJSUzI1NiJ9.e30.c2ln": self.issuer.token("ann"),
+            "n-1": NONCE,
+        }
         replaced["65a0c0ffee65a0c0ffee65a0"] = self.cast.owner.id
         text = orjson.dumps(body).decode()
         if "mJ2x0Yq8" in text:
@@ -191,7 +231,10 @@ class Stage:
             replaced["rt_AAAA"] = (await self.sign_in()).json()["refreshToken"]
         if "spending-profiles" in path or "/cards" in path:
             cards = await self.cards()
-            replaced |= {"691f0c0ffee691f0c0ffee70": cards.holder.id, "691f0c0ffee691f0c0ffee71": cards.profile}
+            replaced |= {
+                "691f0c0ffee691f0c0ffee70": cards.holder.id,
+                "691f0c0ffee691f0c0ffee71": cards.profile,
+            }
         for shown, real in replaced.items():
             text = text.replace(f'"{shown}"', f'"{real}"')
         return orjson.loads(text)
@@ -204,12 +247,16 @@ class Stage:
             place = "/v1/users/me/identities/challenges"
         if path.endswith("/email"):
             place, recipient = "/v1/users/me/email", {"email": "ann@new.example.com"}
-        challenge = await self.make(self.cast.owner if mine else self.cast.nobody, place, recipient, "challengeId")
+        challenge = await self.make(
+            self.cast.owner if mine else self.cast.nobody, place, recipient, "challengeId"
+        )
         return challenge, self.mailbox.code(next(iter(recipient.values())))
 
     async def sign_in(self) -> httpx2.Response:
         challenge, code = await self.challenge("/v1/auth/otp/verify")
-        return await self.cast.nobody.post("/v1/auth/otp/verify", json={"challengeId": challenge, "code": code})
+        return await self.cast.nobody.post(
+            "/v1/auth/otp/verify", json={"challengeId": challenge, "code": code}
+        )
 
 
 SEGMENT = ("track", "identify", "page", "screen", "group", "alias")
@@ -267,11 +314,15 @@ MERGED = [name for name in OPERATIONS if name.startswith("PATCH ") and "{dataKey
 
 
 @pytest.mark.parametrize("name", MERGED)
-async def test_null_takes_a_field_away_where_the_document_says_so_and_nowhere_else(stage: Stage, name: str) -> None:
+async def test_null_takes_a_field_away_where_the_document_says_so_and_nowhere_else(
+    stage: Stage, name: str
+) -> None:
     media = OPERATIONS[name]["requestBody"]["content"][MERGE_PATCH]
     schemas = DOCUMENT["components"]["schemas"]
     fields = schemas[media["schema"]["$ref"].removeprefix(REF)]["properties"]
-    nullable = {key for key, schema in fields.items() if {"type": "null"} in schema.get("anyOf", [])}
+    nullable = {
+        key for key, schema in fields.items() if {"type": "null"} in schema.get("anyOf", [])
+    }
     place = await stage.place(name.split(" ")[1], {})
     shown = (await stage.caller(place).get(place)).json()
     for key in sorted(shown.keys() & fields.keys() - nullable):
@@ -292,18 +343,24 @@ GUARDS = {"If-Match": '"77"', "If-Unmodified-Since": "Fri, 20 Nov 2020 08:30:00 
 
 @pytest.mark.parametrize("guard", GUARDS)
 @pytest.mark.parametrize("name", GUARDED)
-async def test_a_guard_that_does_not_hold_is_answered_as_the_document_says(stage: Stage, name: str, guard: str) -> None:
+async def test_a_guard_that_does_not_hold_is_answered_as_the_document_says(
+    stage: Stage, name: str, guard: str
+) -> None:
     """By each header that it names, on each route, with a `current` of the type that it says."""
     method, path = name.split(" ")
     described = OPERATIONS[name]
     assert guard in {parameter["name"] for parameter in described["parameters"]}
     content = described.get("requestBody", {}).get("content", {})
-    media, example = next(((media, examples_of(part)[0]) for media, part in content.items()), (MERGE_PATCH, None))
+    media, example = next(
+        ((media, examples_of(part)[0]) for media, part in content.items()), (MERGE_PATCH, None)
+    )
     place = await stage.place(path, parameter_examples(described))
     await stage.store(path, place)
     body = await stage.known(path, example)
     answer = await stage.send(method, place, media, body, {("header", guard): GUARDS[guard]})
     assert (answer.status_code, answer.json()["code"]) == (412, "version_mismatch"), answer.text
     schema = described["responses"]["412"]["content"]["application/problem+json"]["schema"]
-    jsonschema_rs.validator_for({**schema, "components": DOCUMENT["components"]}).validate(answer.json())
+    jsonschema_rs.validator_for({**schema, "components": DOCUMENT["components"]}).validate(
+        answer.json()
+    )
     assert answer.json()["current"]["version"] == version_of(answer)

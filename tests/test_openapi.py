@@ -1,4 +1,5 @@
-"""What the document promises to those who make clients from it: each rule is a test over all of its schemas."""
+"""What the document promises to those who make clients from it: each rule is a test over all of its
+schemas."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +39,16 @@ LEFT_OUT = {
     "AppDataEnvelope": {"value", "expiresAt"},
     "AppDataVersion": {"value"},
     "AppDataItem": {"value", "createdAt", "updatedAt", "expiresAt", "user"},
-    "AppDataResult": {"version", "value", "createdAt", "updatedAt", "expiresAt", "deleted", "errors", "current"},
+    "AppDataResult": {
+        "version",
+        "value",
+        "createdAt",
+        "updatedAt",
+        "expiresAt",
+        "deleted",
+        "errors",
+        "current",
+    },
     "ProblemBody": {"errors"},
 }
 """What is by design not in every answer of the schemas that are written by hand."""
@@ -95,7 +105,9 @@ def test_a_patch_names_its_fields_and_takes_both_kinds_merge_patch_first(name: s
 
 
 def test_a_patch_of_a_part_has_no_required_field_either() -> None:
-    parts = reached([content["schema"] for name in PATCHED for _, content in contents(name, answers=False)])
+    parts = reached(
+        [content["schema"] for name in PATCHED for _, content in contents(name, answers=False)]
+    )
     inner = {name for name in parts if name.endswith("Patch") and name != "JsonPatch"}
     assert {"AvatarPatch", "NotificationsPatch", "WidgetsPatch", "DashboardPatch"} <= inner
     assert not [name for name in inner if SCHEMAS[name].get("required")]
@@ -109,7 +121,9 @@ def test_operations_of_json_patch_are_told_apart_by_op_and_have_what_they_need()
     kinds = {op: resolved({"$ref": ref}) for op, ref in mapping.items()}
     assert {op: set(kind["required"]) for op, kind in kinds.items()} == OPERATIONS_OF_PATCHES
     assert all(set(kind["properties"]) == set(kind["required"]) for kind in kinds.values())
-    assert all(kind["properties"]["op"] == {"type": "string", "const": op} for op, kind in kinds.items())
+    assert all(
+        kind["properties"]["op"] == {"type": "string", "const": op} for op, kind in kinds.items()
+    )
 
 
 @pytest.mark.parametrize("name", GUARDED)
@@ -124,7 +138,9 @@ def test_a_mismatch_says_of_what_type_its_current_is(name: str) -> None:
     assert null == {"type": "null"}
     assert "version" in resolved(current)["required"]
     if "{dataKey}" not in path:
-        shown = OPERATIONS[f"GET {path}"]["responses"]["200"]["content"]["application/json"]["schema"]
+        shown = OPERATIONS[f"GET {path}"]["responses"]["200"]["content"]["application/json"][
+            "schema"
+        ]
         assert resolved(current)["properties"].items() >= resolved(shown)["properties"].items()
     if "example" in mismatch:
         assert mismatch["example"]["current"]["version"] == 3
@@ -150,7 +166,9 @@ def problem_of(name: str, status: str) -> Schema:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_other_problem_is_the_one_problem(name: str) -> None:
     failures = {status for status in OPERATIONS[name]["responses"] if int(status) >= 400} - {"412"}
-    assert all(problem_of(name, status)["schema"] == {"$ref": REF + "ProblemBody"} for status in failures)
+    assert all(
+        problem_of(name, status)["schema"] == {"$ref": REF + "ProblemBody"} for status in failures
+    )
 
 
 def test_codes_are_enums() -> None:
@@ -199,7 +217,11 @@ def fields_left_out() -> dict[str, set[str]]:
             yield from kinds(kind)
 
     return {
-        kind.__name__: {str(field.alias or name) for name, field in kind.model_fields.items() if field.exclude_if}
+        kind.__name__: {
+            str(field.alias or name)
+            for name, field in kind.model_fields.items()
+            if field.exclude_if
+        }
         for kind in kinds(Fields)
     }
 
@@ -256,13 +278,26 @@ def test_every_property_that_is_named_like_a_time_is_a_date_time() -> None:
         for field, described in schema.get("properties", {}).items()
         if like.fullmatch(field)
     }
-    assert {"UserView.createdAt", "UserView.lastLogin", "ApiKeyContent.expiresAt", "Receipt.at"} <= found.keys()
+    assert {
+        "UserView.createdAt",
+        "UserView.lastLogin",
+        "ApiKeyContent.expiresAt",
+        "Receipt.at",
+    } <= found.keys()
     assert [name for name, parts in found.items() if not parts] == []
-    assert [name for name, parts in found.items() if any(part.get("format") != "date-time" for part in parts)] == []
+    assert [
+        name
+        for name, parts in found.items()
+        if any(part.get("format") != "date-time" for part in parts)
+    ] == []
 
 
 def test_no_parameter_is_null() -> None:
-    parameters = [parameter for operation in OPERATIONS.values() for parameter in operation.get("parameters", [])]
+    parameters = [
+        parameter
+        for operation in OPERATIONS.values()
+        for parameter in operation.get("parameters", [])
+    ]
     schemas = list(within([parameter["schema"] for parameter in parameters]))
     assert schemas
     assert not [schema for schema in schemas if schema.get("type") == "null" or "title" in schema]
@@ -270,7 +305,9 @@ def test_no_parameter_is_null() -> None:
 
 def routes_in(routes: Any) -> Iterator[APIRoute]:
     for route in routes:
-        inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
+        inner = getattr(route, "routes", None) or getattr(
+            getattr(route, "original_router", None), "routes", None
+        )
         if inner:
             yield from routes_in(inner)
         elif isinstance(route, APIRoute):
@@ -290,6 +327,8 @@ def test_every_route_that_takes_an_idempotency_key_says_so() -> None:
     said = {
         name
         for name, operation in OPERATIONS.items()
-        if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", []))
+        if any(
+            parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", [])
+        )
     }
     assert said == taking

@@ -1,4 +1,5 @@
-"""Which account a request is about, whether its caller reaches it, and whether it takes anything new."""
+"""Which account a request is about, whether its caller reaches it, and whether it takes anything
+new."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ class Reach:
 
     Attributes:
         account: the account.
-        holder: a user, who sees of the account's cards their own only; None for a key and an admin, who see all.
+        holder: a user, who sees of the account's cards their own only; None for a key and an admin,
+            who see all.
     """
 
     account: Account
@@ -72,9 +74,14 @@ async def _belongs(user_id: ObjectId, account_id: ObjectId | None) -> bool:
 
 
 async def refer_within(
-    child: type[Stored], row: Mapping[str, Any], session: AsyncClientSession, *, only: Collection[str] | None = None
+    child: type[Stored],
+    row: Mapping[str, Any],
+    session: AsyncClientSession,
+    *,
+    only: Collection[str] | None = None,
 ) -> None:
-    """`refer` for a document that is new to an account, or opened in it: the account must be active.
+    """`refer` for a document that is new to an account, or opened in it: the account must be
+    active.
 
     Raises:
         BadReference: it refers to a document that is not there or belongs to another account.
@@ -84,8 +91,13 @@ async def refer_within(
     try:
         await refer(child, row, session, only=only)
     except NotFound:
-        account = await Account.raw().find_one({"_id": row["accountId"]}, {"status": 1}, session=session)
+        account = await Account.raw().find_one(
+            {"_id": row["accountId"]}, {"status": 1}, session=session
+        )
         if account is not None and account["status"] != "active":
-            detail = f"the account is {account['status']} and takes no new users, cards or profiles, nor opens a card"
+            detail = (
+                f"the account is {account['status']} and takes no new users, cards or profiles, nor"
+                " opens a card"
+            )
             raise AccountNotActive(detail) from None
         raise

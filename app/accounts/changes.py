@@ -1,4 +1,5 @@
-"""The rules of accounts: made active, paused, closed for good, and what their webhook is signed by."""
+"""The rules of accounts: made active, paused, closed for good, and what their webhook is signed
+by."""
 
 from datetime import timedelta
 from typing import Final
@@ -55,16 +56,20 @@ async def create_account(content: AccountContent, claim: Claim | None, settings:
 async def create_user_of(
     account_id: PydanticObjectId, content: UserContent, claim: Claim | None, by: Principal
 ) -> Done:
-    """A user of an account, with profile and preferences, in one transaction; `by` is who grants roles.
+    """A user of an account, with profile and preferences, in one transaction; `by` is who grants
+    roles.
 
     Raises:
         AccountNotActive: the account is paused or closed.
-        Duplicate: another user of the account has this email. Who has it elsewhere is not to be learnt.
+        Duplicate: another user of the account has this email. Who has it elsewhere is not to be
+            learnt.
     """
 
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
         await refer_within(User, {"_id": user_id, "accountId": account_id}, session)
-        if content.email is not None and await User.is_claimed(account_id, content.email, session=session):
+        if content.email is not None and await User.is_claimed(
+            account_id, content.email, session=session
+        ):
             raise _email_taken()
         await add_user(user_id, content, session, account_id=account_id, by=by)
 
@@ -93,9 +98,14 @@ async def find_account(account_id: ObjectId, session: Session = None) -> Account
 
 
 async def patch_account(
-    account_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None, settings: Settings
+    account_id: ObjectId,
+    kind: PatchKind,
+    patch: Json,
+    expected: Expected | None,
+    settings: Settings,
 ) -> Account:
-    """Change an account by a patch of what `GET` shows; pausing and closing conflict with whoever adds to it.
+    """Change an account by a patch of what `GET` shows; pausing and closing conflict with whoever
+    adds to it.
 
     Raises:
         NotFound: there is no such account.
@@ -127,14 +137,19 @@ async def rotate_webhook_secret(account_id: ObjectId) -> Account:
 
     async def work(session: AsyncClientSession) -> Account:
         account = await find_account(account_id, session)
-        fields = {"webhookRotation": account.webhook_rotation + 1, "webhookPreviousUntil": now() + BOTH_SIGN}
+        fields = {
+            "webhookRotation": account.webhook_rotation + 1,
+            "webhookPreviousUntil": now() + BOTH_SIGN,
+        }
         return await _changed(account, fields, session)
 
     return await transaction(work)
 
 
 async def _changed(account: Account, fields: Raw, session: AsyncClientSession) -> Account:
-    changed = await Account.change({"_id": account.id}, fields, expected=account.version, session=session)
+    changed = await Account.change(
+        {"_id": account.id}, fields, expected=account.version, session=session
+    )
     if changed is None:
         raise NotFound("there is no such account")
     return changed

@@ -15,12 +15,19 @@ _DATES: Final[dict[str, Any]] = {
 }
 
 ACCOUNT: Final = Body(
-    openapi_examples={"acme": {"value": {"name": "Acme", "webhookUrl": "https://acme.example/hooks/cards"}}}
+    openapi_examples={
+        "acme": {"value": {"name": "Acme", "webhookUrl": "https://acme.example/hooks/cards"}}
+    }
 )
 CARD: Final = Body(
     openapi_examples={
         "own limit": {
-            "value": {"userId": _USER, "lastFour": "4242", "spendLimit": 50000, "spendLimitDuration": "MONTHLY"}
+            "value": {
+                "userId": _USER,
+                "lastFour": "4242",
+                "spendLimit": 50000,
+                "spendLimitDuration": "MONTHLY",
+            }
         },
         "profile": {"value": {"userId": _USER, "lastFour": "1881", "spendingProfileId": _PROFILE}},
     }
@@ -88,7 +95,9 @@ _REDELIVERY: Final = {
     "from": "2026-11-20T08:00:00.000Z",
     "to": "2026-11-20T09:12:31.002Z",
 }
-REDELIVERY: Final = Body(openapi_examples={"outage": {"value": _REDELIVERY}, "everything": {"value": {}}})
+REDELIVERY: Final = Body(
+    openapi_examples={"outage": {"value": _REDELIVERY}, "everything": {"value": {}}}
+)
 REDELIVERED: Final = {
     "redelivered": 198,
     "gone": 2,
@@ -101,7 +110,12 @@ ACCOUNT_PLAN_SHOWN: Final = {
     "nulled": {},
     "blockers": [],
 }
-PROFILE_PLAN_SHOWN: Final = {"id": _PROFILE, "deleted": {"spendingprofiles": 1}, "nulled": {"cards": 3}, "blockers": []}
+PROFILE_PLAN_SHOWN: Final = {
+    "id": _PROFILE,
+    "deleted": {"spendingprofiles": 1},
+    "nulled": {"cards": 3},
+    "blockers": [],
+}
 ACCOUNT_RECEIPT_SHOWN: Final = {
     "id": _ID,
     "deleted": ACCOUNT_PLAN_SHOWN["deleted"],
@@ -109,4 +123,8 @@ ACCOUNT_RECEIPT_SHOWN: Final = {
     "at": "2026-11-20T09:12:31.002Z",
     "final": True,
 }
-PROFILE_RECEIPT_SHOWN: Final = {**ACCOUNT_RECEIPT_SHOWN, "id": _PROFILE, "deleted": {"spendingprofiles": 1}}
+PROFILE_RECEIPT_SHOWN: Final = {
+    **ACCOUNT_RECEIPT_SHOWN,
+    "id": _PROFILE,
+    "deleted": {"spendingprofiles": 1},
+}

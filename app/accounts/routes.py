@@ -28,7 +28,14 @@ from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
+from app.relations.receipts import (
+    DeletionPlan,
+    Receipt,
+    Started,
+    delete_and_answer,
+    deleted,
+    plan_view,
+)
 from app.users.changes import check_grants, find_user
 from app.users.views import UserView, user_view
 from app.web.etags import etag
@@ -60,7 +67,8 @@ async def create(
     request: Request,
     response: Response,
 ) -> CreatedAccount:
-    """The answer holds the webhook's secret, this once: a repeat with the same Idempotency-Key is 409 with the id."""
+    """The answer holds the webhook's secret, this once: a repeat with the same Idempotency-Key is
+    409 with the id."""
     authorize(caller, WRITE)
     done = await create_account(content, claim, request.app.state.settings)
     if done.repeated:
@@ -80,12 +88,16 @@ async def create(
     summary="List accounts",
     responses=problems() | page_of(ACCOUNT_SHOWN),
 )
-async def list_accounts(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[AccountView]:
+async def list_accounts(
+    caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[AccountView]:
     """The newest first. A key that is bound to an account sees that one."""
     authorize(caller, READ, account_id=caller.account_id)
     where = {} if caller.account_id is None else {"_id": {"$eq": caller.account_id}}
     rows, following = await newest(Account, where, limit, cursor)
-    return Page(items=[account_view(Account.from_stored(row)) for row in rows], next_cursor=following)
+    return Page(
+        items=[account_view(Account.from_stored(row)) for row in rows], next_cursor=following
+    )
 
 
 @router.get(
@@ -102,7 +114,9 @@ async def get(accountId: str, caller: Caller, request: Request, response: Respon
     view = account_view(reached.account)
     if reached.holder is not None:
         view.webhook_url = None
-    return conditional(request, response, view.version, view, "" if reached.holder is None else "holder")
+    return conditional(
+        request, response, view.version, view, "" if reached.holder is None else "holder"
+    )
 
 
 @router.patch(
@@ -112,13 +126,16 @@ async def get(accountId: str, caller: Caller, request: Request, response: Respon
     summary="Change an account",
     responses=PATCHED,
     openapi_extra=patches(
-        AccountChange, {"status": "paused"}, [{"op": "replace", "path": "/status", "value": "paused"}]
+        AccountChange,
+        {"status": "paused"},
+        [{"op": "replace", "path": "/status", "value": "paused"}],
     ),
 )
 async def patch(
     accountId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
 ) -> AccountView:
-    """By JSON Merge Patch or JSON Patch. Paused, it takes nothing new; closed, it does so for good."""
+    """By JSON Merge Patch or JSON Patch. Paused, it takes nothing new; closed, it does so for
+    good."""
     reached = await reach(caller, WRITE, accountId)
     work = partial(patch_account, reached.account_id, settings=request.app.state.settings)
     account = await patch_once(claim, request, work)
@@ -135,9 +152,12 @@ async def patch(
     response_model=Receipt | Started,
 )
 async def delete(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be swept."""
+    """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be
+    swept."""
     reached = await reach(caller, WRITE, accountId)
-    return await delete_and_answer(Account, reached.account_id, caller, request, response, account_view)
+    return await delete_and_answer(
+        Account, reached.account_id, caller, request, response, account_view
+    )
 
 
 @router.get(
@@ -160,12 +180,16 @@ async def deletion_plan(accountId: str, caller: Caller) -> DeletionPlan:
     summary="Give the webhook another secret",
     responses=problems(409) | answers(SECRET_SHOWN),
 )
-async def rotate(accountId: str, caller: Caller, claim: IdempotencyClaim, request: Request) -> WebhookSecret:
+async def rotate(
+    accountId: str, caller: Caller, claim: IdempotencyClaim, request: Request
+) -> WebhookSecret:
     """Shown this once. For a day, deliveries carry a signature by the secret before it, too."""
     reached = await reach(caller, WRITE, accountId)
 
     async def again(_: Repeated) -> Account:
-        raise AlreadyDone("the secret was changed and shown before", extra={"id": str(reached.account_id)})
+        raise AlreadyDone(
+            "the secret was changed and shown before", extra={"id": str(reached.account_id)}
+        )
 
     account = await write_once(claim, partial(rotate_webhook_secret, reached.account_id), again)
     secret = webhook_keys(request.scope).secret(reached.account_id, account.webhook_rotation)
@@ -207,7 +231,9 @@ async def create_user(
     summary="List the users of an account",
     responses=problems() | page_of(USER_SHOWN),
 )
-async def list_users(accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[UserView]:
+async def list_users(
+    accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[UserView]:
     """The newest first."""
     reached = await reach(caller, READ, accountId)
     rows, following = await newest(User, {"accountId": reached.account_id}, limit, cursor)

@@ -16,7 +16,11 @@ class AccountView(AccountContent, View):
 
 
 Secret = Annotated[
-    str, Field(repr=False, description="Signs what the webhook is sent; shown this once (Standard Webhooks).")
+    str,
+    Field(
+        repr=False,
+        description="Signs what the webhook is sent; shown this once (Standard Webhooks).",
+    ),
 ]
 
 

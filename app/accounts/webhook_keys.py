@@ -1,4 +1,5 @@
-"""The secrets that accounts' webhooks are signed by: derived from one key of the server, and stored nowhere."""
+"""The secrets that accounts' webhooks are signed by: derived from one key of the server, and stored
+nowhere."""
 
 from base64 import b64encode
 from typing import Any, Final
@@ -22,7 +23,8 @@ class WebhookKeys:
         return "WebhookKeys()"
 
     def secret(self, account_id: ObjectId, rotation: int) -> str:
-        """An account's secret as it is shown, this once: `whsec_` and base64 of 32 bytes (Standard Webhooks)."""
+        """An account's secret as it is shown, this once: `whsec_` and base64 of 32 bytes (Standard
+        Webhooks)."""
         return PREFIX + b64encode(self.key(account_id, rotation)).decode()
 
     def key(self, account_id: ObjectId, rotation: int) -> bytes:
@@ -37,7 +39,9 @@ def load_webhook_keys(settings: Settings) -> WebhookKeys:
         ValueError: the file holds less than 32 bytes.
         FileNotFoundError: production, and the file is not there.
     """
-    return WebhookKeys(read_master(settings.webhook_key_path, make=settings.environment == "development"))
+    return WebhookKeys(
+        read_master(settings.webhook_key_path, make=settings.environment == "development")
+    )
 
 
 def webhook_keys(scope: Any) -> WebhookKeys:

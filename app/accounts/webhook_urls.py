@@ -1,4 +1,5 @@
-"""Where a webhook may lead: in production to public addresses by https only, so that no one has us call within."""
+"""Where a webhook may lead: in production to public addresses by https only, so that no one has us
+call within."""
 
 from urllib.parse import SplitResult, urlsplit
 
@@ -8,7 +9,8 @@ from app.settings import Settings
 
 
 def check_webhook_url(url: str | None, settings: Settings) -> None:
-    """Look at a URL that an account is to be given; the addresses of its host are looked at with each delivery.
+    """Look at a URL that an account is to be given; the addresses of its host are looked at with
+    each delivery.
 
     Raises:
         Invalid: it is malformed, or not acceptable in production.
@@ -22,7 +24,8 @@ def check_webhook_url(url: str | None, settings: Settings) -> None:
 
 
 def see_that_it_may_lead(url: str, settings: Settings) -> None:
-    """Look at a stored URL before something is sent to it: settings may have changed since it was given.
+    """Look at a stored URL before something is sent to it: settings may have changed since it was
+    given.
 
     Raises:
         RefusedAddress: it is not acceptable.

@@ -91,7 +91,9 @@ async def list_activity(
     userId: str,
     caller: Caller,
     request: Request,
-    hours: Annotated[float | None, Query(gt=0, le=90 * 24, allow_inf_nan=False, description="The last hours.")] = None,
+    hours: Annotated[
+        float | None, Query(gt=0, le=90 * 24, allow_inf_nan=False, description="The last hours.")
+    ] = None,
     start: Annotated[Timestamp | None, Query(alias="from", description="Inclusive.")] = None,
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive.")] = None,
     app_id: Annotated[AppId | None, Query(alias="appId")] = None,

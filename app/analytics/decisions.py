@@ -42,7 +42,9 @@ ACCEPT: Final = Decision(
     unsets=("state",),
     is_done=lambda join: bool(join.accepted) and join.state in (None, "joined"),
 )
-REFUSE: Final = Decision(before=("aside",), sets={"state": "refused"}, is_done=lambda join: join.state == "refused")
+REFUSE: Final = Decision(
+    before=("aside",), sets={"state": "refused"}, is_done=lambda join: join.state == "refused"
+)
 UNDO: Final = Decision(
     before=("joined",),
     sets={"state": "undoing", "due": True},
@@ -52,7 +54,8 @@ UNDO: Final = Decision(
 
 
 async def decide(find: Callable[[], Awaitable[IdentityJoin]], decision: Decision) -> IdentityJoin:
-    """Decide, unless that was done; who was overtaken looks again, for the other may have decided the same.
+    """Decide, unless that was done; who was overtaken looks again, for the other may have decided
+    the same.
 
     Args:
         find: reads the join, for whoever may decide of it.
@@ -82,7 +85,12 @@ async def _see_that_it_can_be_undone(join: IdentityJoin) -> None:
 
 async def _decided(join: IdentityJoin, decision: Decision) -> IdentityJoin:
     """Change the join and have a job done about it, all at once."""
-    same: Raw = {"_id": join.id, "state": {"$in": list(decision.before)}, "due": None, "userId": join.user_id}
+    same: Raw = {
+        "_id": join.id,
+        "state": {"$in": list(decision.before)},
+        "due": None,
+        "userId": join.user_id,
+    }
     update: Raw = {"$set": {**decision.sets, "updatedAt": now()}, "$inc": {"version": 1}}
     if decision.unsets:
         update["$unset"] = dict.fromkeys(decision.unsets, "")

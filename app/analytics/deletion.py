@@ -1,7 +1,8 @@
-"""Erasure: what goes of a user in analytics besides the events themselves, noted while they go (docs/analytics.md).
+"""Erasure: what goes of a user in analytics besides the events themselves, noted while they go
+(docs/analytics.md).
 
-The events leave the rollups, the person's numbers leave the bitmaps of the raw window, the mapping of keys to numbers
-goes with the user, and the ledger tells the archives.
+The events leave the rollups, the person's numbers leave the bitmaps of the raw window, the mapping
+of keys to numbers goes with the user, and the ledger tells the archives.
 """
 
 from collections.abc import Sequence
@@ -32,11 +33,15 @@ from models.session import VisitSession
 async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Take events that are about to go out of the rollups, as far as these contain them.
 
-    Events that came in after `asOf` are in no rollup; the worker, which might be adding them right now, is made to
-    conflict, and then does not find them.
+    Events that came in after `asOf` are in no rollup; the worker, which might be adding them right
+    now, is made to conflict, and then does not find them.
     """
     state = await RollupState.read(session)
-    counted = [row for row in rows if isinstance(row.get("receivedAt"), datetime) and row["receivedAt"] < state.as_of]
+    counted = [
+        row
+        for row in rows
+        if isinstance(row.get("receivedAt"), datetime) and row["receivedAt"] < state.as_of
+    ]
     if len(counted) < len(rows):
         await RollupState.touch(session)
     users = {row["userId"] for row in rows if row.get("userId") is not None}
@@ -45,7 +50,9 @@ async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> N
     await _note_messages(rows, session)
     if not counted:
         return
-    declared = await _declared({row["appId"] for row in counted if isinstance(row.get("appId"), str)}, session)
+    declared = await _declared(
+        {row["appId"] for row in counted if isinstance(row.get("appId"), str)}, session
+    )
     delta = delta_of(counted, declared)
     await remove_people(delta, numbers, session)
     await add_counts(delta, session, -1)
@@ -55,7 +62,8 @@ async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> N
 
 @witness(Person)
 async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Keep the numbers of a person who goes until the events are gone, too: these may be swept later."""
+    """Keep the numbers of a person who goes until the events are gone, too: these may be swept
+    later."""
     for row in rows:
         if row.get("userId") is None:
             continue
@@ -66,7 +74,8 @@ async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None
 
 @witness(IdentityJoin)
 async def note_joined_keys(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Keep that an id was joined to a person who goes, carried out or not; not of one that is none of theirs."""
+    """Keep that an id was joined to a person who goes, carried out or not; not of one that is none
+    of theirs."""
     for row in rows:
         if row.get("userId") is not None and row.get("state") in (None, "joined"):
             await _note(row["userId"], [], [digest_of(row["_id"])], session)
@@ -81,20 +90,24 @@ async def note_external_ids(rows: Sequence[Raw], session: AsyncClientSession) ->
 
 
 async def _numbers(users: set[ObjectId], session: AsyncClientSession) -> BitMap:
-    """Every number that stands for these users, in the mapping or in the ledger, former ones too."""
+    """Every number that stands for these users, in the mapping or in the ledger, former ones
+    too."""
     if not users:
         return BitMap()
     found = BitMap()
     for numbers in (await Person.numbers_of(users, session)).values():
         found |= BitMap(numbers)
-    async for row in Erasure.raw().find({"_id": {"$in": list(users)}}, {"numbers": 1}, session=session):
+    async for row in Erasure.raw().find(
+        {"_id": {"$in": list(users)}}, {"numbers": 1}, session=session
+    ):
         found |= BitMap(row.get("numbers", []))
     merges = PersonMerge.raw().find({"into": {"$in": list(found)}}, {"_id": 1}, session=session)
     return found | BitMap([row["_id"] async for row in merges])
 
 
 async def _note_digests(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Put each user into the ledger, with the other ids by which archived and late events may know them."""
+    """Put each user into the ledger, with the other ids by which archived and late events may know
+    them."""
     keys: dict[ObjectId, set[str]] = {}
     for row in rows:
         if (user := row.get("userId")) is None:
@@ -104,19 +117,28 @@ async def _note_digests(rows: Sequence[Raw], session: AsyncClientSession) -> Non
             if (key := person_key({"appId": row.get("appId"), name: row.get(name)})) is not None:
                 found.add(digest_of(key))
     for user, digests in keys.items():
-        await _note(user, [], sorted(digests), session, sum(row.get("userId") == user for row in rows))
+        await _note(
+            user, [], sorted(digests), session, sum(row.get("userId") == user for row in rows)
+        )
 
 
 async def _note_messages(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Keep digests of the events' message ids, so that a client that was away brings none back under another id."""
-    messages = [(str(row.get("appId")), str(row["messageId"])) for row in rows if "messageId" in row]
+    """Keep digests of the events' message ids, so that a client that was away brings none back
+    under another id."""
+    messages = [
+        (str(row.get("appId")), str(row["messageId"])) for row in rows if "messageId" in row
+    ]
     if messages:
         key = await RollupState.make_digest_key(session)
         await ErasedMessage.note([message_digest(key, *each) for each in messages], session)
 
 
 async def _note(
-    user: ObjectId, numbers: list[int], digests: list[str], session: AsyncClientSession, subtracted: int = 0
+    user: ObjectId,
+    numbers: list[int],
+    digests: list[str],
+    session: AsyncClientSession,
+    subtracted: int = 0,
 ) -> None:
     moment = now()
     update: dict[str, Any] = {
@@ -129,16 +151,22 @@ async def _note(
 
 
 async def _declared(apps: set[str], session: AsyncClientSession) -> dict[str, list[str]]:
-    cursor = App.raw().find({"_id": {"$in": list(apps)}}, {"analyticsProperties": 1}, session=session)
+    cursor = App.raw().find(
+        {"_id": {"$in": list(apps)}}, {"analyticsProperties": 1}, session=session
+    )
     return {row["_id"]: row.get("analyticsProperties", []) async for row in cursor}
 
 
-async def _shorten_visits(delta: Delta, going: set[Any], state: RollupState, session: AsyncClientSession) -> None:
+async def _shorten_visits(
+    delta: Delta, going: set[Any], state: RollupState, session: AsyncClientSession
+) -> None:
     """Sessions lose these events: they go, or become what the events that are left say."""
     stored = await VisitSession.fetch(delta.visits, session)
     changes: SessionChanges = {}
     for app in {visit.app for visit in delta.visits.values()}:
-        names = {name for name, visit in delta.visits.items() if visit.app == app and name in stored}
+        names = {
+            name for name, visit in delta.visits.items() if visit.app == app and name in stored
+        }
         names -= await archived_in_part(app, {name: stored[name] for name in names}, session)
         left = await visits_of(app, names, state.as_of, session, going)
         for name in names:

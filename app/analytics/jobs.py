@@ -1,4 +1,5 @@
-"""What the worker does for analytics: rollups go forward, joins are carried out, days recounted, old ones archived."""
+"""What the worker does for analytics: rollups go forward, joins are carried out, days recounted,
+old ones archived."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -47,17 +48,23 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             added = await _advance(trail)
             total += added
             await claim.renew(added=total)
-            if added < WINDOW // 10 and not joined:  # a window is smaller where properties are declared
+            if (
+                added < WINDOW // 10 and not joined
+            ):  # a window is smaller where properties are declared
                 return await due_next(trail)
 
     async def recount(claim: Claim) -> None:
-        """Count the days anew that got events lately, and say what differed; settle who turned out to be whom."""
+        """Count the days anew that got events lately, and say what differed; settle who turned out
+        to be whom."""
         async with claim.kept():  # a large day may take longer than a lease
             report = await recount_lately(claim)
         settled = await settle_merges()
         fence = claim.job.fence
         summary: dict[str, Any] = {**report, "settledNumbers": settled, "at": now(), "fence": fence}
-        where = {"_id": "rollups", "lastRecount.fence": {"$not": {"$gt": fence}}}  # else a later one has told already
+        where = {
+            "_id": "rollups",
+            "lastRecount.fence": {"$not": {"$gt": fence}},
+        }  # else a later one has told already
         await RollupState.raw().update_one(where, {"$set": {"lastRecount": summary}})
         log.info("analytics recounted", **report, settled=settled)
 
@@ -70,13 +77,16 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Drop the numbers of erased people from the ledger once their erasure is final."""
         where = {"at": {"$gte": now() - _LEDGER}, "numbers.0": {"$exists": True}}
         rows = await Erasure.raw().find(where, {"_id": 1}).to_list()
-        final = Deletion.raw().find({"_id": {"$in": [row["_id"] for row in rows]}, "final": True}, {"_id": 1})
+        final = Deletion.raw().find(
+            {"_id": {"$in": [row["_id"] for row in rows]}, "final": True}, {"_id": 1}
+        )
         ids = [row["_id"] async for row in final]
         await Erasure.raw().update_many({"_id": {"$in": ids}}, {"$set": {"numbers": []}})
         await claim.renew(forgotten=len(ids))
 
     async def archive(claim: Claim) -> None:
-        """Where there is an archive: seal, archive and remove days that are over, take the erased out of files."""
+        """Where there is an archive: seal, archive and remove days that are over, take the erased
+        out of files."""
         if settings.analytics_archive is None:
             return
 
@@ -105,7 +115,8 @@ async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
     """Recount every day that got events in the last hours, or is due, and is not sealed.
 
     Returns:
-        `{"days", "events", "mended": {collection: documents}}`, and `failed`, where days could not be.
+        `{"days", "events", "mended": {collection: documents}}`, and `failed`, where days could not
+        be.
     """
     seals = await Seal.by_app()
     mended: dict[str, int] = {}
@@ -117,17 +128,26 @@ async def recount_lately(claim: Claim | None = None) -> dict[str, Any]:
         try:
             found = await _recount(app_id, day)
         except (MovedOnError, *ROW_FAULTS) as error:
-            log.error("a day could not be recounted", app=app_id, day=day, error=type(error).__name__)
+            log.error(
+                "a day could not be recounted", app=app_id, day=day, error=type(error).__name__
+            )
             failed += 1
             continue
         days, events = days + 1, events + found.events
         for name, count in found.mended.items():
             mended[name] = mended.get(name, 0) + count
         if found.mended:
-            log.warning("rollups differed from the events", app=app_id, day=day, mended=found.mended)
+            log.warning(
+                "rollups differed from the events", app=app_id, day=day, mended=found.mended
+            )
         if claim is not None:
             await claim.renew(days=days)
-    return {"days": days, "events": events, "mended": mended, **({"failed": failed} if failed else {})}
+    return {
+        "days": days,
+        "events": events,
+        "mended": mended,
+        **({"failed": failed} if failed else {}),
+    }
 
 
 async def _recount(app_id: str, day: int) -> Found:

@@ -1,4 +1,5 @@
-"""Routes of joins: those that wait for a decision, the decision, and taking one back that was wrong."""
+"""Routes of joins: those that wait for a decision, the decision, and taking one back that was
+wrong."""
 
 from functools import partial
 from typing import Annotated, Final, Literal, Self
@@ -46,13 +47,16 @@ class JoinBody(Fields):
             Invalid: there is none, or there are two.
         """
         if (self.anonymous_id is None) == (self.external_id is None):
-            raise Invalid.field("/anonymousId", "conflicting", "name anonymousId or externalId, one of them")
+            raise Invalid.field(
+                "/anonymousId", "conflicting", "name anonymousId or externalId, one of them"
+            )
         kind = f"a:{self.anonymous_id}" if self.external_id is None else f"e:{self.external_id}"
         return f"{self.app_id}/{kind}"
 
 
 class JoinView(Fields):
-    """A join: which id was said to be whom, a user or one more external id; and `ids`, how many would be one person."""
+    """A join: which id was said to be whom, a user or one more external id; and `ids`, how many
+    would be one person."""
 
     app_id: str
     anonymous_id: str | None = None
@@ -88,12 +92,17 @@ class JoinView(Fields):
 )
 async def list_joins(
     caller: Caller,
-    app_id: Annotated[AppId | None, Query(alias="appId", description="The key's app if absent.")] = None,
-    state: Annotated[JoinState, Query(description="`aside`: those that wait for a decision.")] = "aside",
+    app_id: Annotated[
+        AppId | None, Query(alias="appId", description="The key's app if absent.")
+    ] = None,
+    state: Annotated[
+        JoinState, Query(description="`aside`: those that wait for a decision.")
+    ] = "aside",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[JoinView]:
-    """Joins of an app by their ids: which id was said to be whom, and how many ids would be one person."""
+    """Joins of an app by their ids: which id was said to be whom, and how many ids would be one
+    person."""
     app_id = app_id or caller.app_id
     if app_id is None:
         raise Invalid.field("?appId", "missing", "name an app")
@@ -112,7 +121,8 @@ async def list_joins(
     responses=problems(409) | answers(_SHOWN),
 )
 async def accept_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
-    """One that was set aside, or refused, is carried out however many ids it makes one person. Once is enough."""
+    """One that was set aside, or refused, is carried out however many ids it makes one person. Once
+    is enough."""
     return JoinView.of(await decide(partial(_found, body, caller), ACCEPT))
 
 
@@ -124,7 +134,8 @@ async def accept_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinVi
     responses=problems(409) | answers(_SHOWN),
 )
 async def refuse_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
-    """One that was set aside is not carried out; what is said of the id later is not heeded. Once is enough."""
+    """One that was set aside is not carried out; what is said of the id later is not heeded. Once
+    is enough."""
     return JoinView.of(await decide(partial(_found, body, caller), REFUSE))
 
 
@@ -136,7 +147,8 @@ async def refuse_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinVi
     responses=problems(409) | answers(_SHOWN),
 )
 async def undo_join(body: Annotated[JoinBody, JOIN], caller: Caller) -> JoinView:
-    """Raw events that the id lost by a join are its own again, soon, and their days are counted anew. It is final."""
+    """Raw events that the id lost by a join are its own again, soon, and their days are counted
+    anew. It is final."""
     return JoinView.of(await decide(partial(_found, body, caller), UNDO))
 
 

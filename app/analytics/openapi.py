@@ -2,7 +2,13 @@
 
 from typing import Any, Final
 
-from app.analytics.ingest.libraries import METRICS_PATH, SETTINGS_PATH, SOURCE, SOURCE_PATH, settings_of
+from app.analytics.ingest.libraries import (
+    METRICS_PATH,
+    SETTINGS_PATH,
+    SOURCE,
+    SOURCE_PATH,
+    settings_of,
+)
 from app.analytics.ingest.segment import KINDS
 from app.analytics.ingest.segment_endpoints import ALIASES
 from app.web.openapi.answers import problems
@@ -28,13 +34,19 @@ def ingest_operations() -> dict[str, Any]:
     body = {"oneOf": [event, {"type": "array", "items": event, "maxItems": 500}]}
     examples = {"one": {"value": _ONE}, "many": {"value": [_ONE, {**_ONE, "messageId": "m-2"}]}}
     counted = {"accepted": 1, "duplicates": 0, "quarantined": 0}
-    found = {"description": "Stored", "content": {"application/json": {"schema": _COUNTS, "example": counted}}}
+    found = {
+        "description": "Stored",
+        "content": {"application/json": {"schema": _COUNTS, "example": counted}},
+    }
     return {
         "post": {
             "operationId": "createEvents",
             "summary": "Store one event, or up to 500",
-            "description": "An event whose `messageId` the app has already is stored once. One that is not acceptable "
-            "is a 422 where it is sent alone; among others it is set aside (`GET /v1/analytics/quarantine`).",
+            "description": (
+                "An event whose `messageId` the app has already is stored once. One that is not"
+                " acceptable is a 422 where it is sent alone; among others it is set aside (`GET"
+                " /v1/analytics/quarantine`)."
+            ),
             "tags": ["Analytics"],
             "security": [{"HTTPBearer": []}],
             "requestBody": {
@@ -48,7 +60,11 @@ def ingest_operations() -> dict[str, Any]:
 
 def ingest_schemas() -> dict[str, Any]:
     """The schemas that the path item refers to."""
-    return {"AnalyticsContent": AnalyticsContent.model_json_schema(ref_template="#/components/schemas/{model}")}
+    return {
+        "AnalyticsContent": AnalyticsContent.model_json_schema(
+            ref_template="#/components/schemas/{model}"
+        )
+    }
 
 
 _ITEM: Final[dict[str, Any]] = {
@@ -61,14 +77,21 @@ _ITEM: Final[dict[str, Any]] = {
 }
 
 
-_SUCCESS: Final = {"type": "object", "required": ["success"], "properties": {"success": {"const": True}}}
+_SUCCESS: Final = {
+    "type": "object",
+    "required": ["success"],
+    "properties": {"success": {"const": True}},
+}
 _DONE: Final = {"application/json": {"schema": _SUCCESS, "example": {"success": True}}}
 
 
 def segment_operations() -> dict[str, Any]:
     """The path items of Segment's HTTP API."""
     items = {f"/v1/{kind}": _segment(kind, _call(kind), f"Segment: {kind}") for kind in KINDS}
-    batch = {"batch": [{"type": kind, **_call(kind)} for kind in ("track", "page")], "sentAt": "2026-11-20T08:30:01Z"}
+    batch = {
+        "batch": [{"type": kind, **_call(kind)} for kind in ("track", "page")],
+        "sentAt": "2026-11-20T08:30:01Z",
+    }
     return {"/v1/batch": _segment("batch", batch, "Segment: a batch of up to 2,500 items"), **items}
 
 
@@ -93,18 +116,26 @@ def _segment(kind: str, example: dict[str, Any], summary: str) -> dict[str, Any]
     also = " and ".join(f"`{path}`" for path in ALIASES[f"/v1/{kind}"])
     schema: dict[str, Any] = {"type": "object"}
     if kind == "batch":
-        schema |= {"required": ["batch"], "properties": {"batch": {"type": "array", "items": {}, "maxItems": 2500}}}
+        schema |= {
+            "required": ["batch"],
+            "properties": {"batch": {"type": "array", "items": {}, "maxItems": 2500}},
+        }
     found = {"description": "Taken; what could not be counted is set aside", "content": _DONE}
     return {
         "post": {
             "operationId": f"segment{kind.capitalize()}",
             "summary": summary,
-            "description": "As Segment's clients send it: Basic authorization with a write key, or `writeKey` in the "
-            f"body; gzip or plain. Also at {also}, for the libraries of browsers.",
+            "description": (
+                "As Segment's clients send it: Basic authorization with a write key, or `writeKey`"
+                f" in the body; gzip or plain. Also at {also}, for the libraries of browsers."
+            ),
             "tags": ["Segment"],
             "security": [{"WriteKey": []}, {"HTTPBearer": []}],
             "parameters": [app, key],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": schema, "example": example}},
+            },
             "responses": {str(status): said for status, said in {200: found, **problems()}.items()},
         }
     }
@@ -123,10 +154,14 @@ def library_operations() -> dict[str, Any]:
     settings = settings_of("sk_web", "https", "satchel.example")
     first = "Segment: settings of `@segment/analytics-next`"
     second = "RudderStack: the source of `@rudderstack/analytics-js`"
-    metrics = _library("segmentMetrics", "Segment: figures of the library about itself, thrown away", _DONE)
+    metrics = _library(
+        "segmentMetrics", "Segment: figures of the library about itself, thrown away", _DONE
+    )
     body = {"schema": {"type": "object"}, "example": {"series": []}}
     return {
-        SETTINGS_PATH: {"get": _library("getSegmentSettings", first, _shown(settings)) | {"parameters": [key]}},
+        SETTINGS_PATH: {
+            "get": _library("getSegmentSettings", first, _shown(settings)) | {"parameters": [key]}
+        },
         SOURCE_PATH: {"get": _library("getRudderSource", second, _shown(SOURCE))},
         METRICS_PATH: {"post": {**metrics, "requestBody": {"content": {"application/json": body}}}},
     }

@@ -83,9 +83,13 @@ async def list_quarantine(
     app_id = app_id or (None if caller.is_admin else caller.app_id)
     authorize(caller, "analytics:read", app_id=app_id)
     after = decode_cursor(cursor, datetime, str)
-    found = await QuarantinedEvent.newest(app_id, limit + 1, (after[0], after[1]) if after else None)
+    found = await QuarantinedEvent.newest(
+        app_id, limit + 1, (after[0], after[1]) if after else None
+    )
     items, following = page(found, limit, lambda event: (event.received_at, event.id))
-    return Page(items=[QuarantineView.model_validate(item) for item in items], next_cursor=following)
+    return Page(
+        items=[QuarantineView.model_validate(item) for item in items], next_cursor=following
+    )
 
 
 @router.put(
@@ -93,7 +97,9 @@ async def list_quarantine(
     access=keys("users:write"),
     operation_id="putExternalId",
     summary="Say which user an external id is",
-    responses=problems(409) | answers(_LINKED) | {201: {"model": ExternalIdView, "description": "Linked"}},
+    responses=problems(409)
+    | answers(_LINKED)
+    | {201: {"model": ExternalIdView, "description": "Linked"}},
 )
 async def put_external_id(
     appId: AppId,
@@ -103,7 +109,8 @@ async def put_external_id(
     request: Request,
     response: Response,
 ) -> ExternalIdView:
-    """Events that carry the id, earlier ones too, are the user's, and go with the user. 409 if it is another's."""
+    """Events that carry the id, earlier ones too, are the user's, and go with the user. 409 if it
+    is another's."""
     if caller.kind == "user" and not caller.is_admin:
         raise Forbidden("this needs an API key with the scope users:write")
     user_id = parse_id(body.user_id)
@@ -113,7 +120,11 @@ async def put_external_id(
     if parse_id(externalId) is not None:
         raise Invalid.field("path:externalId", "conflicting", "24 hex digits are an id of ours")
     if is_nobody(externalId):
-        raise Invalid.field("path:externalId", "not_allowed", "this is nobody's id: events that carry it name nobody")
+        raise Invalid.field(
+            "path:externalId",
+            "not_allowed",
+            "this is nobody's id: events that carry it name nobody",
+        )
     await spare_admins(caller, user_id)
     try:
         created = await link(appId, externalId, user_id, intake(request.scope))

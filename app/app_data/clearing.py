@@ -1,6 +1,8 @@
-"""Clears many values of one person in one app: a job from its beginning, done at once as far as a second goes.
+"""Clears many values of one person in one app: a job from its beginning, done at once as far as a
+second goes.
 
-What goes leaves a tombstone each, so that whoever syncs learns of it key by key, and no version comes twice.
+What goes leaves a tombstone each, so that whoever syncs learns of it key by key, and no version
+comes twice.
 """
 
 import time
@@ -24,7 +26,9 @@ from models.deletion import Deletion, Stage
 from models.job import Job
 
 CLEAR_JOB: Final = "clear-app-data"
-_TAKEN_OVER: Final = timedelta(seconds=30)  # by a worker, where the process that clears does not get to the end
+_TAKEN_OVER: Final = timedelta(
+    seconds=30
+)  # by a worker, where the process that clears does not get to the end
 _UNKNOWN: Final = ClusterTime(0, 0)
 
 
@@ -49,11 +53,15 @@ async def clear(what: Clearing, lease: Lease, claim: Claim | None, seconds: floa
         nonlocal begun
         await lease.hold()
         moment = now()
-        entry = Deletion(id=PydanticObjectId(deletion_id), root=AppData.collection_name(), by=what.by, at=moment)
+        entry = Deletion(
+            id=PydanticObjectId(deletion_id), root=AppData.collection_name(), by=what.by, at=moment
+        )
         await entry.add(session)
         told: Any = session.cluster_time
         begun = replace(what, at=moment, until=told["clusterTime"])
-        await Job(id=deletion_id, kind=CLEAR_JOB, run_at=moment + _TAKEN_OVER, progress=_noted(begun)).add(session)
+        await Job(
+            id=deletion_id, kind=CLEAR_JOB, run_at=moment + _TAKEN_OVER, progress=_noted(begun)
+        ).add(session)
 
     done = await once(claim, 200, commit)
     if not done.repeated:
@@ -81,7 +89,8 @@ async def go_on(hold: Hold) -> None:
 
 
 async def _clear(what: Clearing, deletion_id: ObjectId, after: str) -> AsyncIterator[str]:
-    """Clear batch by batch; gives the key that it has come to after each, and notes in the ledger that it is done."""
+    """Clear batch by batch; gives the key that it has come to after each, and notes in the ledger
+    that it is done."""
     following: str | None = after
     while following is not None:
         count, following = await bury(what, following)
@@ -109,7 +118,12 @@ def _unclaimed(deletion_id: ObjectId) -> dict[str, Any]:
 
 def _noted(what: Clearing) -> dict[str, Any]:
     """What a job must know of it, as plain JSON."""
-    place = {"userId": str(what.user_id), "appId": what.app_id, "prefix": what.prefix, "forget": what.forget}
+    place = {
+        "userId": str(what.user_id),
+        "appId": what.app_id,
+        "prefix": what.prefix,
+        "forget": what.forget,
+    }
     return {**place, "until": [what.until.time, what.until.inc], "history": what.history}
 
 
@@ -118,6 +132,8 @@ def _read(noted: dict[str, Any], ledger: Deletion) -> Clearing:
     return Clearing(*place, ledger.by, ledger.at, ClusterTime(*noted["until"]), noted["history"])
 
 
-def clearing_of(user_id: ObjectId, app_id: str, by: str, *, prefix: str = "", forget: bool, history: int) -> Clearing:
+def clearing_of(
+    user_id: ObjectId, app_id: str, by: str, *, prefix: str = "", forget: bool, history: int
+) -> Clearing:
     """What a request asks to be cleared, as of a time that `clear` fills in."""
     return Clearing(user_id, app_id, prefix, forget, by, datetime.min, _UNKNOWN, history)

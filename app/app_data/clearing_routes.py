@@ -28,10 +28,23 @@ from models.user import User
 router = Router(prefix="/v1/users/{userId}/apps", tags=["App data"])
 _ID: Final = "691f0c0ffee691f0c0ffee69"
 _CLEARED: Final = {"appdata": 12, "activities": 40}
-_RECEIPT: Final = {"id": _ID, "deleted": _CLEARED, "nulled": {}, "at": "2026-11-20T09:12:31.002Z", "final": True}
+_RECEIPT: Final = {
+    "id": _ID,
+    "deleted": _CLEARED,
+    "nulled": {},
+    "at": "2026-11-20T09:12:31.002Z",
+    "final": True,
+}
 _PLAN: Final = {"id": _ID, "deleted": _CLEARED, "nulled": {}, "blockers": []}
-_USAGE: Final = {"appId": "notes", "keys": 12, "bytes": 4096, "changedAt": "2026-11-20T09:12:31.000Z"}
-_GOES_ON: Final[dict[int | str, dict[str, Any]]] = {202: {"description": "A job goes on", "model": Started}}
+_USAGE: Final = {
+    "appId": "notes",
+    "keys": 12,
+    "bytes": 4096,
+    "changedAt": "2026-11-20T09:12:31.000Z",
+}
+_GOES_ON: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"description": "A job goes on", "model": Started}
+}
 
 
 class AppUsage(Fields):
@@ -40,7 +53,9 @@ class AppUsage(Fields):
     app_id: str
     keys: int
     bytes: Annotated[int, Field(description="Of the values' JSON.")]
-    changed_at: Annotated[Timestamp, Field(description="When a value was last written or deleted, to the second.")]
+    changed_at: Annotated[
+        Timestamp, Field(description="When a value was last written or deleted, to the second.")
+    ]
 
 
 class AppsOfUser(Fields):
@@ -57,7 +72,8 @@ class AppsOfUser(Fields):
     responses=problems() | answers({"items": [_USAGE]}),
 )
 async def list_apps(userId: str, caller: Caller, request: Request) -> AppsOfUser:
-    """Those with live values, in the order of their ids. A caller that is bound to an app sees that app alone."""
+    """Those with live values, in the order of their ids. A caller that is bound to an app sees that
+    app alone."""
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
@@ -72,7 +88,8 @@ async def list_apps(userId: str, caller: Caller, request: Request) -> AppsOfUser
     responses=problems() | answers(_PLAN),
 )
 async def plan(userId: str, appId: AppId, caller: Caller, request: Request) -> DeletionPlan:
-    """Live values and activities. Former versions and tombstones are not counted; `id` is the user's."""
+    """Live values and activities. Former versions and tombstones are not counted; `id` is the
+    user's."""
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id, app_id=appId)
     await leases(request.scope).hold(User, user_id)
@@ -89,12 +106,19 @@ async def plan(userId: str, appId: AppId, caller: Caller, request: Request) -> D
     response_model=Receipt | Started,
 )
 async def forget(
-    userId: str, appId: AppId, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+    userId: str,
+    appId: AppId,
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
 ) -> Any:
-    """Values, their former versions, and activity. 200 with the receipt, or 202 where there is much: a job goes on.
+    """Values, their former versions, and activity. 200 with the receipt, or 202 where there is
+    much: a job goes on.
 
-    Each value leaves a tombstone, without former versions, so that devices that sync empty their caches, until it is
-    purged. What is written after the request stays. Analytics' events are not the app's own and stay, too.
+    Each value leaves a tombstone, without former versions, so that devices that sync empty their
+    caches, until it is purged. What is written after the request stays. Analytics' events are not
+    the app's own and stay, too.
     """
     user_id = caller.resolve(userId)
     authorize(caller, "data:write", user_id=user_id, app_id=appId)
@@ -143,7 +167,9 @@ async def _clear(
 ) -> Receipt | Started:
     """Clear for a caller, and say how far it has come."""
     app = await app_registry(request.scope).settings_of(app_id)
-    what = clearing_of(user_id, app_id, caller.name, prefix=prefix, forget=forget, history=app.history)
+    what = clearing_of(
+        user_id, app_id, caller.name, prefix=prefix, forget=forget, history=app.history
+    )
     lease = Lease(leases(request.scope), User, user_id)
     await lease.hold()
     ledger = await clear(what, lease, claim, request.app.state.settings.deletion_inline_seconds)
@@ -157,4 +183,6 @@ async def _clear(
 
 def _shown(row: Raw) -> AppUsage:
     changed_at = row["changedAt"].as_datetime()
-    return AppUsage(app_id=row["appId"], keys=row["keys"], bytes=row["bytes"], changed_at=changed_at)
+    return AppUsage(
+        app_id=row["appId"], keys=row["keys"], bytes=row["bytes"], changed_at=changed_at
+    )

@@ -1,4 +1,5 @@
-"""The rules of a value's history: who sees what of it, and how a former version becomes the newest."""
+"""The rules of a value's history: who sees what of it, and how a former version becomes the
+newest."""
 
 from typing import Annotated, Any
 
@@ -24,8 +25,11 @@ class VersionView(Fields):
     by: Annotated[
         str,
         Field(
-            description="Who wrote it: `user:<id>` and `key:<id>` of the person whose data it is and of who asks; of "
-            "others `user` or `key` alone, but to admins. `expiry` where its time was over."
+            description=(
+                "Who wrote it: `user:<id>` and `key:<id>` of the person whose data it is and of who"
+                " asks; of others `user` or `key` alone, but to admins. `expiry` where its time was"
+                " over."
+            )
         ),
     ]
     bytes: Annotated[int, Field(description="Of its JSON.")]
@@ -61,8 +65,11 @@ async def read_version(place: Place, version: int, caller: Principal) -> Raw:
     return _shown(await _find(place, version), place, caller)
 
 
-async def restore_version(place: Place, version: int, options: WriteOptions) -> tuple[dict[str, Any], Written]:
-    """Write the value of a version anew, as the newest one, by the rules of any write; it does not end.
+async def restore_version(
+    place: Place, version: int, options: WriteOptions
+) -> tuple[dict[str, Any], Written]:
+    """Write the value of a version anew, as the newest one, by the rules of any write; it does not
+    end.
 
     Returns:
         The envelope, and what was done.
@@ -75,8 +82,12 @@ async def restore_version(place: Place, version: int, options: WriteOptions) -> 
     await place.lease.hold()
     found = await _find(place, version)
     if found["deleted"]:
-        raise Invalid.field("/version", "conflicting", "this version is a deletion: name one that has a value")
-    return await store_value(place, found["value"], len(dump_json(found["value"])), options, with_value=True)
+        raise Invalid.field(
+            "/version", "conflicting", "this version is a deletion: name one that has a value"
+        )
+    return await store_value(
+        place, found["value"], len(dump_json(found["value"])), options, with_value=True
+    )
 
 
 async def _find(place: Place, version: int) -> Raw:
@@ -87,7 +98,8 @@ async def _find(place: Place, version: int) -> Raw:
 
 
 def _shown(version: Raw, place: Place, caller: Principal) -> Raw:
-    """A version as this caller may see it: ids of other people and of other keys are no business of theirs."""
+    """A version as this caller may see it: ids of other people and of other keys are no business of
+    theirs."""
     by = version["by"]
     is_known = caller.is_admin or by in (caller.name, f"user:{place.user_id}")
     return version if is_known else {**version, "by": by.partition(":")[0]}

@@ -48,11 +48,13 @@ async def list_all(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[VersionView]:
-    """The newest first, that of now among them; of a value that was deleted, too. Former ones are there where the
-    app keeps `history`."""
+    """The newest first, that of now among them; of a value that was deleted, too. Former ones are
+    there where the app keeps `history`."""
     place = _place(request, caller, "data:read", userId, appId, dataKey)
     below = _below(cursor)
-    found = [each for each in await list_versions(place, caller) if below is None or each.version < below]
+    found = [
+        each for each in await list_versions(place, caller) if below is None or each.version < below
+    ]
     items, following = page(found[: limit + 1], limit, lambda each: (str(each.version),))
     return Page(items=items, next_cursor=following)
 
@@ -94,10 +96,13 @@ async def restore(
     claim: IdempotencyClaim,
     request: Request,
 ) -> Response:
-    """Its value is written anew as the newest version, and does not end; of a value that was deleted, too."""
+    """Its value is written anew as the newest version, and does not end; of a value that was
+    deleted, too."""
     place = _place(request, caller, "data:write", userId, appId, dataKey)
     settings = await app_registry(request.scope).settings_of(appId)
-    options = write_options(settings, request_precondition(request), {}, request.headers.get("prefer"), claim)
+    options = write_options(
+        settings, request_precondition(request), {}, request.headers.get("prefer"), claim
+    )
 
     async def work() -> tuple[int, dict[str, Any], Any]:
         envelope, written = await restore_version(place, content.version, options)
@@ -112,7 +117,9 @@ async def restore(
     return Response(dump_json(envelope), status, headers, "application/json")
 
 
-def _place(request: Request, caller: Principal, scope: str, user: str, app_id: str, data_key: str) -> Place:
+def _place(
+    request: Request, caller: Principal, scope: str, user: str, app_id: str, data_key: str
+) -> Place:
     """What the path names, with the caller let pass."""
     user_id = caller.resolve(user)
     authorize(caller, scope, user_id=user_id, app_id=app_id)

@@ -33,7 +33,8 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         return await AppData.next_expiry()
 
     async def clear(claim: Claim) -> None:
-        """Go on with a deletion of many values that was too large to be done while its caller waited."""
+        """Go on with a deletion of many values that was too large to be done while its caller
+        waited."""
         await go_on(claim)
 
     async def build(claim: Claim) -> datetime | None:

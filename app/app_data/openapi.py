@@ -12,13 +12,19 @@ _FIELDS: Final[dict[str, Any]] = {
     "version": {"type": "integer"},
     "createdAt": {"type": "string", "format": "date-time"},
     "updatedAt": {"type": "string", "format": "date-time"},
-    "expiresAt": {"type": "string", "format": "date-time", "description": "Only of a value that ends."},
+    "expiresAt": {
+        "type": "string",
+        "format": "date-time",
+        "description": "Only of a value that ends.",
+    },
 }
 ENVELOPE_SCHEMA: Final = component(
     "AppDataEnvelope",
     {
         "type": "object",
-        "description": "A value of an app with its version and times; a `PUT` answers it without the value.",
+        "description": (
+            "A value of an app with its version and times; a `PUT` answers it without the value."
+        ),
         "required": ["dataKey", "version", "createdAt", "updatedAt"],
         "properties": _FIELDS,
     },
@@ -29,7 +35,10 @@ _LISTED: Final = component(
         "type": "object",
         "description": "A value in a list: all of its envelope, or what `fields` asks for.",
         "required": ["dataKey", "version"],
-        "properties": {**_FIELDS, "user": {"$ref": REF + "UserView", "description": "With `expand=user`."}},
+        "properties": {
+            **_FIELDS,
+            "user": {"$ref": REF + "UserView", "description": "With `expand=user`."},
+        },
     },
 )
 _PAGE: Final = component(
@@ -40,7 +49,10 @@ _PAGE: Final = component(
         "properties": {
             "items": {"type": "array", "items": _LISTED},
             "nextCursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
-            "count": {"type": "integer", "description": "With `count=true`: how many there are on all pages."},
+            "count": {
+                "type": "integer",
+                "description": "With `count=true`: how many there are on all pages.",
+            },
         },
     },
 )
@@ -62,14 +74,20 @@ LIST_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
         "content": {
             "application/json": {
                 "schema": _PAGE,
-                "example": {"items": [{**_EXAMPLE, "value": _VALUE_EXAMPLE}], "nextCursor": "WyJzZXR0aW5ncyJd"},
+                "example": {
+                    "items": [{**_EXAMPLE, "value": _VALUE_EXAMPLE}],
+                    "nextCursor": "WyJzZXR0aW5ncyJd",
+                },
             }
         },
     },
 }
 
 ENVELOPE: Final = {
-    "application/json": {"schema": ENVELOPE_SCHEMA, "example": {**_EXAMPLE, "version": 4, "value": _VALUE_EXAMPLE}}
+    "application/json": {
+        "schema": ENVELOPE_SCHEMA,
+        "example": {**_EXAMPLE, "version": 4, "value": _VALUE_EXAMPLE},
+    }
 }
 VERSION_SHOWN: Final[dict[str, Any]] = {
     "version": 3,
@@ -97,7 +115,12 @@ _VERSION: Final = component(
 VERSION_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The version",
-        "content": {"application/json": {"schema": _VERSION, "example": {**VERSION_SHOWN, "value": _VALUE_EXAMPLE}}},
+        "content": {
+            "application/json": {
+                "schema": _VERSION,
+                "example": {**VERSION_SHOWN, "value": _VALUE_EXAMPLE},
+            }
+        },
     }
 }
 
@@ -108,12 +131,24 @@ def path_parameter(name: str, schema: dict[str, Any], example: str) -> dict[str,
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string"},
+        "description": description,
+    }
 
 
 def query_parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
     """A parameter of the query that may be left out."""
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "schema": schema,
+        "description": description,
+    }
 
 
 _PLACE: Final = [
@@ -122,15 +157,22 @@ _PLACE: Final = [
     path_parameter("dataKey", NAME, "settings"),
 ]
 _KEY: Final = {
-    **_header("Idempotency-Key", "A repeat with the same key and body writes nothing more and is answered the same."),
+    **_header(
+        "Idempotency-Key",
+        "A repeat with the same key and body writes nothing more and is answered the same.",
+    ),
     "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
 }
-_PREFER: Final = _header("Prefer", "`return=minimal` leaves the value out, `return=representation` puts it in.")
+_PREFER: Final = _header(
+    "Prefer", "`return=minimal` leaves the value out, `return=representation` puts it in."
+)
 _SECONDS: Final = {"type": "integer", "minimum": 1, "maximum": 316224000}
 _TTL: Final = query_parameter(
     "ttl", _SECONDS, "Seconds until the value ends; without it a value that is put does not end."
 )
-_TTL_OF_PATCH: Final = query_parameter("ttl", _SECONDS, "Seconds until the value ends; without it the expiry is kept.")
+_TTL_OF_PATCH: Final = query_parameter(
+    "ttl", _SECONDS, "Seconds until the value ends; without it the expiry is kept."
+)
 _ACTIVITY: Final = query_parameter(
     "activity",
     {"type": "string", "minLength": 1, "maxLength": 256},
@@ -165,7 +207,11 @@ def _json(schema: dict[str, Any], example: Any) -> dict[str, Any]:
 
 
 def _get() -> dict[str, Any]:
-    found = {"description": "The bare value", "headers": ETAG, "content": _json(_ANY, _VALUE_EXAMPLE)}
+    found = {
+        "description": "The bare value",
+        "headers": ETAG,
+        "content": _json(_ANY, _VALUE_EXAMPLE),
+    }
     return _operation(
         "getAppData",
         "Get a value",
@@ -179,23 +225,32 @@ def _put() -> dict[str, Any]:
     return _operation(
         "putAppData",
         "Store a value",
-        "The body is the value itself. Without a precondition the last write wins. **A `PUT` without `ttl` drops the "
-        "expiry** that the value had: it stays for good. A `PATCH` keeps it.",
+        "The body is the value itself. Without a precondition the last write wins. **A `PUT`"
+        " without `ttl` drops the expiry** that the value had: it stays for good. A `PATCH`"
+        " keeps it.",
         parameters=[*_PLACE, _KEY, _PREFER, _TTL, _ACTIVITY],
         requestBody={"required": True, "content": _json(_ANY, _VALUE_EXAMPLE)},
         responses=_responses(
-            {200: _envelope("Replaced", with_value=False), 201: _envelope("Created", with_value=False)}, 409, 428, 507
+            {
+                200: _envelope("Replaced", with_value=False),
+                201: _envelope("Created", with_value=False),
+            },
+            409,
+            428,
+            507,
         ),
     )
 
 
 def _patch() -> dict[str, Any]:
-    body = patch_body(_ANY, {"theme": "light"}, [{"op": "replace", "path": "/theme", "value": "light"}])
+    body = patch_body(
+        _ANY, {"theme": "light"}, [{"op": "replace", "path": "/theme", "value": "light"}]
+    )
     return _operation(
         "patchAppData",
         "Change a value",
-        "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is given. A patch that "
-        "changes nothing moves no version.",
+        "By JSON Merge Patch (RFC 7396) or JSON Patch (RFC 6902). Keeps the expiry unless `ttl` is"
+        " given. A patch that changes nothing moves no version.",
         parameters=[*_PLACE, _KEY, _PREFER, _TTL_OF_PATCH, _ACTIVITY],
         requestBody=body,
         responses=_responses({200: _envelope("Changed", with_value=True)}, 409, 428, 507),

@@ -13,12 +13,14 @@ from models.base import Raw
 from models.values import Json, UnstorableValue, check_value
 
 _BUILDING: Final = (
-    "the query is being built: try again in a minute, GET /v1/apps/{appId}/queries tells when it is there"
+    "the query is being built: try again in a minute, GET /v1/apps/{appId}/queries tells when it is"
+    " there"
 )
 
 
 async def find_query(app_id: str, name: str) -> Query:
-    """A query of an app that is built, by its settings of this moment: what is remembered might be of another one.
+    """A query of an app that is built, by its settings of this moment: what is remembered might be
+    of another one.
 
     Raises:
         Invalid: there is none of this name.
@@ -43,7 +45,13 @@ def span_of(least: str | None, below: str | None) -> Span:
 
 
 async def query_page(
-    user_id: ObjectId, app_id: str, query: Query, span: Span, turned: bool, cursor: str | None, **shown: Any
+    user_id: ObjectId,
+    app_id: str,
+    query: Query,
+    span: Span,
+    turned: bool,
+    cursor: str | None,
+    **shown: Any,
 ) -> tuple[list[Raw], str | None]:
     """A page of a query's values, and the cursor of the next one; `shown` as of `page_by_query`.
 
@@ -52,9 +60,13 @@ async def query_page(
     """
     told = decode_cursor(cursor, str, str)
     if told is not None and told[0] != query.id:
-        raise Invalid.field("?cursor", "malformed", "the query is declared otherwise by now: begin anew")
+        raise Invalid.field(
+            "?cursor", "malformed", "the query is declared otherwise by now: begin anew"
+        )
     after = None if told is None else told[1]
-    items, last = await page_by_query(query, user_id, app_id, span, turned=turned, after=after, **shown)
+    items, last = await page_by_query(
+        query, user_id, app_id, span, turned=turned, after=after, **shown
+    )
     return items, None if last is None else encode_cursor(query.id, last)
 
 
@@ -67,7 +79,9 @@ def _bound(place: str, text: str | None) -> tuple[Json, ...]:
     except orjson.JSONDecodeError:
         value = text
     if isinstance(value, (dict, list)):
-        raise Invalid.field(place, "wrong_type", "arrays and objects have no order: a bound is any other JSON value")
+        raise Invalid.field(
+            place, "wrong_type", "arrays and objects have no order: a bound is any other JSON value"
+        )
     try:
         check_value(value)
     except UnstorableValue as error:

@@ -1,7 +1,7 @@
 """Builds declared queries: what was stored before an app declared them gets its place in the index.
 
-Processes go on by the settings that they remember, so rows are looked at only when all have heard of the new ones; and
-once more later, for a write that was on its way for very long.
+Processes go on by the settings that they remember, so rows are looked at only when all have heard
+of the new ones; and once more later, for a write that was on its way for very long.
 """
 
 from datetime import datetime, timedelta
@@ -59,7 +59,9 @@ async def _build(app: App, claim: Claim) -> None:
         assert app.queries_changed_at is not None
         turn = f"{app.id} {app.version} {app.queries_changed_at.isoformat()} {again}"
         noted = claim.job.progress
-        after = ObjectId(noted["after"]) if noted.get("turn") == turn and noted.get("after") else None
+        after = (
+            ObjectId(noted["after"]) if noted.get("turn") == turn and noted.get("after") else None
+        )
         while (after := await give_keys(app, after, _ROWS)) is not None:
             await claim.renew(turn=turn, after=str(after))
     await app.note_queries([query.id for query in queries_of(app).values()], again=again)

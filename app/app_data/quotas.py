@@ -1,7 +1,9 @@
-"""Quotas: how much an app may keep of one person, held without a counter that every write would stand in line for.
+"""Quotas: how much an app may keep of one person, held without a counter that every write would
+stand in line for.
 
-What is used is read from an index, remembered for as long as a lease on the person, and corrected by what this process
-writes meanwhile. So what other processes write within that time comes on top: a person may be over by that much, once.
+What is used is read from an index, remembered for as long as a lease on the person, and corrected
+by what this process writes meanwhile. So what other processes write within that time comes on top:
+a person may be over by that much, once.
 """
 
 import asyncio
@@ -21,7 +23,8 @@ from models.app_data_usage import find_size, usage_of
 HEADER: Final = "Satchel-Quota"
 _REMEMBERED_SECONDS: Final = 5.0
 _REMEMBERED_TIMES: Final = 20
-"""At least so many times as long as it took to read, which is a matter of how many values a person has."""
+"""At least so many times as long as it took to read, which is a matter of how many values a person
+has."""
 _MOST_ROOMS: Final = 10_000
 
 
@@ -78,10 +81,13 @@ class Room:
         self._until = 0.0
 
     def admits(self, growth: Growth, quota: Quota, beside: Growth = _NOTHING) -> bool:
-        """Whether there is room beside what else is to be written: for what does not grow there always is."""
+        """Whether there is room beside what else is to be written: for what does not grow there
+        always is."""
         used = self.used + beside
         keys = growth.keys <= 0 or quota.keys is None or used.keys + growth.keys <= quota.keys
-        return keys and (growth.bytes <= 0 or quota.bytes is None or used.bytes + growth.bytes <= quota.bytes)
+        return keys and (
+            growth.bytes <= 0 or quota.bytes is None or used.bytes + growth.bytes <= quota.bytes
+        )
 
     def begin(self, growth: Growth) -> None:
         """Take room for a write that is sent now."""
@@ -131,8 +137,11 @@ class Rooms:
             room.forget()
 
     @asynccontextmanager
-    async def taking(self, key: tuple[ObjectId, str, str], size: int, quota: Quota) -> AsyncIterator[Taken]:
-        """Take room for a value while it is written. What is stored under the key is asked for only where it matters.
+    async def taking(
+        self, key: tuple[ObjectId, str, str], size: int, quota: Quota
+    ) -> AsyncIterator[Taken]:
+        """Take room for a value while it is written. What is stored under the key is asked for only
+        where it matters.
 
         Args:
             key: user, app and key.
@@ -148,7 +157,9 @@ class Rooms:
             before = await find_size(*key)
             growth = Growth(1, size) if before is None else Growth(0, size - before)
             if not room.admits(growth, quota):
-                raise QuotaExceeded(_told(room.used), _allowed(quota), {HEADER: header_of(room, quota)})
+                raise QuotaExceeded(
+                    _told(room.used), _allowed(quota), {HEADER: header_of(room, quota)}
+                )
         taken = Taken()
         room.begin(growth)
         try:
@@ -179,7 +190,10 @@ def rooms_of(scope: Any) -> Rooms:
 def header_of(room: Room, quota: Quota) -> str:
     """`keys=12;allowed=100, bytes=4096`: a dictionary of structured fields (RFC 9651)."""
     used, allowed = _told(room.used), _allowed(quota)
-    return ", ".join(f"{name}={used[name]}" + (f";allowed={allowed[name]}" if name in allowed else "") for name in used)
+    return ", ".join(
+        f"{name}={used[name]}" + (f";allowed={allowed[name]}" if name in allowed else "")
+        for name in used
+    )
 
 
 def _told(used: Growth) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""Routes of app data. One value is read and written by hot endpoints, lists by a comfortable route."""
+"""Routes of app data. One value is read and written by hot endpoints, lists by a comfortable
+route."""
 
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
@@ -8,7 +9,15 @@ from fastapi import Query, Request, Response
 from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.queries import find_query, query_page, span_of
 from app.app_data.quotas import rooms_of
-from app.app_data.values import Place, delete_value, patch_value, put_value, read_value, too_late, value_again
+from app.app_data.values import (
+    Place,
+    delete_value,
+    patch_value,
+    put_value,
+    read_value,
+    too_late,
+    value_again,
+)
 from app.app_data.writes import WriteOptions, preference, write_options
 from app.apps.registry import app_registry
 from app.errors import Invalid
@@ -46,7 +55,9 @@ async def _get(request: HotRequest) -> Answer:
     row = await read_value(place)
     tag = etag(row["version"], row["_id"])
     changed = (b"last-modified", http_date(row["updatedAt"]).encode())
-    expected = precondition(request.header(b"if-match"), None, request.header(b"if-unmodified-since"))
+    expected = precondition(
+        request.header(b"if-match"), None, request.header(b"if-unmodified-since")
+    )
     if not holds(expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
         raise await too_late(place, expected)
     if known := known_as(request.header(b"if-none-match"), tag):
@@ -62,7 +73,9 @@ async def _put(request: HotRequest) -> Answer:
         envelope, written = await put_value(place, body, options)
     except Repeated as done:
         return await _again(request, place, done.status, with_value=False)
-    return _envelope_answer(201 if written.created else 200, envelope, written, _quota(place, options))
+    return _envelope_answer(
+        201 if written.created else 200, envelope, written, _quota(place, options)
+    )
 
 
 async def _patch(request: HotRequest) -> Answer:
@@ -105,8 +118,12 @@ async def _again(request: HotRequest, place: Place, status: int, *, with_value: 
     return json_answer(status, envelope, [(b"etag", etag(envelope["version"], key).encode())])
 
 
-def _envelope_answer(status: int, envelope: dict[str, Any], written: Written, told: Headers) -> Answer:
-    return json_answer(status, envelope, [(b"etag", etag(written.version, written.id).encode()), *told])
+def _envelope_answer(
+    status: int, envelope: dict[str, Any], written: Written, told: Headers
+) -> Answer:
+    return json_answer(
+        status, envelope, [(b"etag", etag(written.version, written.id).encode()), *told]
+    )
 
 
 def _quota(place: Place, options: WriteOptions) -> Headers:
@@ -118,12 +135,21 @@ def _quota(place: Place, options: WriteOptions) -> Headers:
 
 
 async def _place(request: HotRequest) -> Place:
-    """What the path names, with the caller let pass; that the user exists is seen when the value is asked for."""
+    """What the path names, with the caller let pass; that the user exists is seen when the value is
+    asked for."""
     principal = await request.caller()
     user_id, app_id = resolve(request, principal), request.path["appId"]
     lease = Lease(leases(request.scope), User, user_id)
     may_read = may(principal, "data:read", user_id=user_id)
-    place = Place(user_id, app_id, request.path["dataKey"], principal.name, lease, rooms_of(request.scope), may_read)
+    place = Place(
+        user_id,
+        app_id,
+        request.path["dataKey"],
+        principal.name,
+        lease,
+        rooms_of(request.scope),
+        may_read,
+    )
     place.check()
     authorize(principal, request.needs, user_id=user_id, app_id=app_id)
     return place
@@ -131,7 +157,9 @@ async def _place(request: HotRequest) -> Place:
 
 async def _options(request: HotRequest, place: Place, claim: Claim | None) -> WriteOptions:
     app = await app_registry(request.scope).settings_of(place.app_id)
-    sent = (request.header(name) for name in (b"if-match", b"if-none-match", b"if-unmodified-since"))
+    sent = (
+        request.header(name) for name in (b"if-match", b"if-none-match", b"if-unmodified-since")
+    )
     expected = precondition(*sent)
     return write_options(app, expected, request.query(), request.header(b"prefer"), claim)
 
@@ -139,38 +167,55 @@ async def _options(request: HotRequest, place: Place, claim: Claim | None) -> Wr
 def hot_endpoints() -> list[HotEndpoint]:
     """What is served before FastAPI is asked."""
     handlers = {"GET": _get, "PUT": _put, "PATCH": _patch, "DELETE": _delete}
-    access = {"GET": owner_or("data:read"), **dict.fromkeys(("PUT", "PATCH", "DELETE"), owner_or("data:write"))}
+    access = {
+        "GET": owner_or("data:read"),
+        **dict.fromkeys(("PUT", "PATCH", "DELETE"), owner_or("data:write")),
+    }
     query = {"PUT": _WRITES, "PATCH": _WRITES, "DELETE": ("activity",)}
     return [HotEndpoint(VALUE_PATH, handlers, access, query)]
 
 
 Prefix = Annotated[str, Query(max_length=256, description="Only keys that start so.")]
 Keys = Annotated[
-    str | None, Query(max_length=52_000, description="Only these keys, up to 200 with commas between them.")
+    str | None,
+    Query(max_length=52_000, description="Only these keys, up to 200 with commas between them."),
 ]
 Count = Annotated[bool, Query(description="Tell how many there are on all pages.")]
 Asked = Annotated[
     str | None,
-    Query(max_length=256, description="A query that the app's settings declare: its values in its order."),
+    Query(
+        max_length=256,
+        description="A query that the app's settings declare: its values in its order.",
+    ),
 ]
 Least = Annotated[
     str | None,
     Query(
         alias="from",
         max_length=1024,
-        description="Of a query: only values whose first pointer names this or what sorts after it. JSON; what is no "
-        "JSON is a string as it stands.",
+        description=(
+            "Of a query: only values whose first pointer names this or what sorts after it. JSON;"
+            " what is no JSON is a string as it stands."
+        ),
     ),
 ]
 Below = Annotated[
     str | None,
-    Query(alias="to", max_length=1024, description="Of a query: only values whose first pointer names less than this."),
+    Query(
+        alias="to",
+        max_length=1024,
+        description="Of a query: only values whose first pointer names less than this.",
+    ),
 ]
 Order = Annotated[
-    Literal["asc", "desc"] | None, Query(description="Of a query: `desc` turns the declared order round.")
+    Literal["asc", "desc"] | None,
+    Query(description="Of a query: `desc` turns the declared order round."),
 ]
 Fields = Annotated[
-    str | None, Query(max_length=256, description="Comma-separated names of the envelope to give; all if absent.")
+    str | None,
+    Query(
+        max_length=256, description="Comma-separated names of the envelope to give; all if absent."
+    ),
 ]
 
 
@@ -198,11 +243,12 @@ async def list_app_data(
     below: Below = None,
     order: Order = None,
 ) -> Response:
-    """The live values of an app in the order of their keys, each in its envelope; with `query` those of a declared
-    query in its order, from its index. One that is not built yet is answered 409 `index_building`.
+    """The live values of an app in the order of their keys, each in its envelope; with `query`
+    those of a declared query in its order, from its index. One that is not built yet is answered
+    409 `index_building`.
 
-    A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it is null. Its ETag is
-    another as soon as anything on it has changed; with `expand` it has none.
+    A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it
+    is null. Its ETag is another as soon as anything on it has changed; with `expand` it has none.
     """
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id, app_id=appId)
@@ -267,5 +313,7 @@ def _wanted(fields: str | None) -> list[str] | None:
         return None
     names = [name.strip() for name in fields.split(",")]
     if unknown := sorted(set(names) - _FIELDS):
-        raise Invalid.field("?fields", "unknown", f"there is no field {unknown[0]!r}: {', '.join(sorted(_FIELDS))}")
+        raise Invalid.field(
+            "?fields", "unknown", f"there is no field {unknown[0]!r}: {', '.join(sorted(_FIELDS))}"
+        )
     return names

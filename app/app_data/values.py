@@ -1,4 +1,5 @@
-"""The rules of one value: read, put, patch, delete, each a compare-and-set that no race gets past."""
+"""The rules of one value: read, put, patch, delete, each a compare-and-set that no race gets
+past."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ async def read_value(place: Place) -> dict[str, Any]:
     return row
 
 
-async def put_value(place: Place, body: bytes, options: WriteOptions) -> tuple[dict[str, Any], Written]:
+async def put_value(
+    place: Place, body: bytes, options: WriteOptions
+) -> tuple[dict[str, Any], Written]:
     """Store the value that a body spells.
 
     Returns:
@@ -119,7 +122,8 @@ async def store_value(
 async def patch_value(
     place: Place, kind: PatchKind, body: bytes, options: WriteOptions
 ) -> tuple[dict[str, Any], Written]:
-    """Patch the live value; without a precondition the patch is applied again when another write was faster.
+    """Patch the live value; without a precondition the patch is applied again when another write
+    was faster.
 
     Returns:
         The envelope, and what was done.
@@ -141,7 +145,9 @@ async def patch_value(
             try:
                 if options.expires_at is None and body == dump_json(row["value"]):
                     return await _leave(place, row["version"], options)
-                written = await _write(place, value, size, Expected((row["version"],)), options.patch_expiry, options)
+                written = await _write(
+                    place, value, size, Expected((row["version"],)), options.patch_expiry, options
+                )
             except StaleVersion:
                 await patience.again()
                 continue
@@ -149,7 +155,9 @@ async def patch_value(
             return _envelope(place, written, value, with_value=with_value), written
 
 
-async def _leave(place: Place, version: int, options: WriteOptions) -> tuple[dict[str, Any], Written]:
+async def _leave(
+    place: Place, version: int, options: WriteOptions
+) -> tuple[dict[str, Any], Written]:
     """What a patch that changes nothing does: only what is to be written besides the value is.
 
     Raises:
@@ -181,7 +189,9 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
 
     async def delete(session: AsyncClientSession | None = None) -> None:
         await place.lease.hold()
-        await AppData.delete(*place.key, by=place.by, expected=expected, history=options.app.history, session=session)
+        await AppData.delete(
+            *place.key, by=place.by, expected=expected, history=options.app.history, session=session
+        )
         await _record_activity(place, options, session)
         await make_claim(options.claim, 204, session)
 
@@ -194,7 +204,11 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
                 await _do(place, delete, options)
     except StaleVersion:
         problem = await too_late(place, options.expected)
-        raise NotFound("there is no value under this key") if problem.extra["current"] is None else problem from None
+        raise (
+            NotFound("there is no value under this key")
+            if problem.extra["current"] is None
+            else problem
+        ) from None
 
 
 async def value_again(place: Place, *, with_value: bool) -> tuple[dict[str, Any], Any]:
@@ -217,7 +231,8 @@ async def value_again(place: Place, *, with_value: bool) -> tuple[dict[str, Any]
 
 
 async def _of_place(place: Place, expected: Expected | None) -> Expected | None:
-    """A precondition in versions of this value: only where whole tags were sent must its `_id` be asked for."""
+    """A precondition in versions of this value: only where whole tags were sent must its `_id` be
+    asked for."""
     if expected is None or not expected.tags:
         return expected
     found = await AppData.find_id(*place.key)
@@ -225,7 +240,8 @@ async def _of_place(place: Place, expected: Expected | None) -> Expected | None:
 
 
 async def too_late(place: Place, expected: Expected | None) -> VersionMismatch:
-    """The problem of a write that came too late, with what is stored; without the value for who may only write."""
+    """The problem of a write that came too late, with what is stored; without the value for who may
+    only write."""
     current = await AppData.find_envelope(*place.key, with_id=True)
     key = current.pop("_id") if current else None
     if current is not None and not place.may_read:
@@ -278,8 +294,8 @@ async def _write(
 async def _do(place: Place, write: Callable[..., Awaitable[T]], options: WriteOptions) -> T:
     """Do a write as one operation, or in a transaction and in turn where it is more than that.
 
-    A single operation waits within the database, with its connection, for a transaction that writes the same value.
-    So it waits for its turn instead while there is one.
+    A single operation waits within the database, with its connection, for a transaction that writes
+    the same value. So it waits for its turn instead while there is one.
 
     Raises:
         Repeated: a racing request with the same Idempotency-Key was faster.
@@ -298,19 +314,27 @@ async def _do(place: Place, write: Callable[..., Awaitable[T]], options: WriteOp
                 await patience.again()
 
 
-async def _record_activity(place: Place, options: WriteOptions, session: AsyncClientSession | None) -> None:
+async def _record_activity(
+    place: Place, options: WriteOptions, session: AsyncClientSession | None
+) -> None:
     if options.activity:
         content = ActivityContent(
             app_id=place.app_id, event_type=options.activity, event_data={"dataKey": place.data_key}
         )
-        await place.lease.under(lambda: Activity.create_activity(place.user_id, content, session=session))
+        await place.lease.under(
+            lambda: Activity.create_activity(place.user_id, content, session=session)
+        )
 
 
 def _envelope(place: Place, written: Written, value: Json, *, with_value: bool) -> dict[str, Any]:
     envelope: dict[str, Any] = {"dataKey": place.data_key}
     if with_value:
         envelope["value"] = value
-    envelope |= {"version": written.version, "createdAt": written.created_at, "updatedAt": written.updated_at}
+    envelope |= {
+        "version": written.version,
+        "createdAt": written.created_at,
+        "updatedAt": written.updated_at,
+    }
     if written.expires_at is not None:
         envelope["expiresAt"] = written.expires_at
     return envelope

@@ -1,4 +1,5 @@
-"""What a write of app data is asked to do besides: precondition, expiry, activity, and what to answer."""
+"""What a write of app data is asked to do besides: precondition, expiry, activity, and what to
+answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,24 +66,32 @@ def write_options(
         Invalid: `ttl` or `activity` is malformed.
     """
     if app.require_version and (expected is None or expected.changed_before is not None):
-        raise VersionRequired("send If-Match with the version that you have, or If-None-Match: * to create")
+        raise VersionRequired(
+            "send If-Match with the version that you have, or If-None-Match: * to create"
+        )
     if expected is None and not query and prefer is None and claim is None:
         return WriteOptions(app=app)
     activity = _activity(query.get("activity"))
-    return WriteOptions(expected, _expiry(query.get("ttl")), activity, preference(prefer), claim, app)
+    return WriteOptions(
+        expected, _expiry(query.get("ttl")), activity, preference(prefer), claim, app
+    )
 
 
 def _expiry(ttl: str | None) -> datetime | None:
     if ttl is None:
         return None
     if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 10 or not 1 <= int(ttl) <= LONGEST_TTL:
-        raise Invalid.field("?ttl", "out_of_range", f"ttl is a number of seconds from 1 to {LONGEST_TTL}")
+        raise Invalid.field(
+            "?ttl", "out_of_range", f"ttl is a number of seconds from 1 to {LONGEST_TTL}"
+        )
     return now() + timedelta(seconds=int(ttl))
 
 
 def _activity(event_type: str | None) -> str | None:
     if event_type is not None and not 1 <= len(event_type) <= _LONGEST_EVENT_TYPE:
-        raise Invalid.field("?activity", "out_of_range", f"an event type has 1 to {_LONGEST_EVENT_TYPE} characters")
+        raise Invalid.field(
+            "?activity", "out_of_range", f"an event type has 1 to {_LONGEST_EVENT_TYPE} characters"
+        )
     return event_type
 
 

@@ -17,7 +17,8 @@ class QueryStates(Fields):
     """How far the queries of an app are."""
 
     queries: Annotated[
-        dict[str, State], Field(description="By name; what is `building` is answered 409 `index_building`.")
+        dict[str, State],
+        Field(description="By name; what is `building` is answered 409 `index_building`."),
     ]
 
 
@@ -32,5 +33,8 @@ async def query_states(app_id: str) -> QueryStates:
         raise NotFound("there is no such app")
     ready = set(app.queries_ready)
     return QueryStates(
-        queries={name: "ready" if query.id in ready else "building" for name, query in queries_of(app).items()}
+        queries={
+            name: "ready" if query.id in ready else "building"
+            for name, query in queries_of(app).items()
+        }
     )

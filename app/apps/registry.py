@@ -1,4 +1,5 @@
-"""What is known of the client apps, remembered for a few seconds: every write of app data asks for it."""
+"""What is known of the client apps, remembered for a few seconds: every write of app data asks for
+it."""
 
 import time
 from typing import Any, Final

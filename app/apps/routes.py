@@ -55,7 +55,8 @@ async def put(
     request: Request,
     response: Response,
 ) -> AppView:
-    """What is left out goes back to its default. Other processes follow within a few seconds (a setting)."""
+    """What is left out goes back to its default. Other processes follow within a few seconds (a
+    setting)."""
     authorize(caller, "admin", app_id=appId)
 
     async def again(done: Repeated) -> tuple[AppView, bool]:
@@ -96,10 +97,11 @@ async def check(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> SchemaChecked:
-    """Which stored values would not fit the schemas that are sent, or without any those of the app as they are.
+    """Which stored values would not fit the schemas that are sent, or without any those of the app
+    as they are.
 
-    Nothing is written. A page looks at `limit` values, fewer where they are large: follow `nextCursor` until it is
-    null, with the same schemas.
+    Nothing is written. A page looks at `limit` values, fewer where they are large: follow
+    `nextCursor` until it is null, with the same schemas.
     """
     authorize(caller, "admin", app_id=appId)
     return await check_stored(appId, content, limit, cursor)

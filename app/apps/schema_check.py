@@ -25,7 +25,9 @@ CHECKED_SHOWN: Final[dict[str, Any]] = {
             "userId": "691f0c0ffee691f0c0ffee69",
             "dataKey": "task:7",
             "version": 3,
-            "errors": [{"pointer": "/title", "code": "missing", "detail": '"title" is a required property'}],
+            "errors": [
+                {"pointer": "/title", "code": "missing", "detail": '"title" is a required property'}
+            ],
         }
     ],
     "nextCursor": "WyI2OTFmMGMwZmZlZTY5MWYwYzBmZmVlNjkiXQ",
@@ -63,7 +65,9 @@ class SchemaChecked(Fields):
     next_cursor: str | None = None
 
 
-async def check_stored(app_id: str, content: SchemaCheck, limit: int, cursor: str | None) -> SchemaChecked:
+async def check_stored(
+    app_id: str, content: SchemaCheck, limit: int, cursor: str | None
+) -> SchemaChecked:
     """Look at a page of stored values.
 
     Args:
@@ -76,7 +80,9 @@ async def check_stored(app_id: str, content: SchemaCheck, limit: int, cursor: st
         NotFound: the app is not registered, and no schemas were sent.
         Invalid: what is to be a schema is none.
     """
-    schemas = Schemas((await find_app(app_id)).schemas if content.schemas is None else content.schemas)
+    schemas = Schemas(
+        (await find_app(app_id)).schemas if content.schemas is None else content.schemas
+    )
     after = decode_cursor(cursor, ObjectId)
     page = _Page(schemas)
     async for row in scan_app(app_id, after[0] if after else None, limit + 1):
@@ -110,7 +116,11 @@ class _Page:
         schema = self._schemas.of_key(row["dataKey"])
         if schema is not None and (faults := schema.faults(row["value"])):
             errors = [SchemaFault(**fault) for fault in faults]
-            place = {"user_id": row["userId"], "data_key": row["dataKey"], "version": row["version"]}
+            place = {
+                "user_id": row["userId"],
+                "data_key": row["dataKey"],
+                "version": row["version"],
+            }
             self._misfits.append(Misfit(**place, errors=errors))
         if time.monotonic() > self._paused + _PAUSE_SECONDS:
             await asyncio.sleep(0)

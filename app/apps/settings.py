@@ -36,7 +36,9 @@ async def _read(app_id: str) -> AppView | None:
     return AppView.model_validate(app) if app else None
 
 
-async def put_app(app_id: str, content: AppReplacement, expected: Expected | None) -> tuple[AppView, bool]:
+async def put_app(
+    app_id: str, content: AppReplacement, expected: Expected | None
+) -> tuple[AppView, bool]:
     """Register an app or replace its settings, in one atomic operation.
 
     Returns:
@@ -44,7 +46,8 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
 
     Raises:
         VersionMismatch: the precondition does not hold.
-        Invalid: the content tells a read-only field otherwise than it is, or what is to be a schema is none.
+        Invalid: the content tells a read-only field otherwise than it is, or what is to be a schema
+            is none.
     """
     Schemas(content.schemas)
     if told(content):
@@ -53,14 +56,20 @@ async def put_app(app_id: str, content: AppReplacement, expected: Expected | Non
         return await _create(app_id, content), True
     query: Raw = {"_id": app_id, **(expected.of(tag_of(app_id)).where() if expected else {})}
     row = await App.raw().find_one_and_update(
-        query, _update(app_id, content), upsert=expected is None, return_document=ReturnDocument.AFTER, session=joined()
+        query,
+        _update(app_id, content),
+        upsert=expected is None,
+        return_document=ReturnDocument.AFTER,
+        session=joined(),
     )
     if row is None:
         raise await _mismatch(app_id, expected)
     return AppView.model_validate(App.from_stored(row)), row["version"] == 1
 
 
-async def _check_told(app_id: str, content: AppReplacement, expected: Expected | None) -> Expected | None:
+async def _check_told(
+    app_id: str, content: AppReplacement, expected: Expected | None
+) -> Expected | None:
     """What is to be expected of the app that the content's read-only fields were compared with."""
     view = await _read(app_id)
     if expected is not None and not (

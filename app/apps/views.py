@@ -19,4 +19,5 @@ class AppView(AppContent):
 
 
 class AppReplacement(AppContent, ReadOnly):
-    """An app's settings as they are put; what is read-only may be left out, or be as it was shown."""
+    """An app's settings as they are put; what is read-only may be left out, or be as it was
+    shown."""

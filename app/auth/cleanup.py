@@ -1,4 +1,5 @@
-"""What becomes of sign-in's leavings (required: `runCleanupTasks`): TTL removes them too, when it comes by."""
+"""What becomes of sign-in's leavings (required: `runCleanupTasks`): TTL removes them too, when it
+comes by."""
 
 from models.api_key import ApiKey
 from models.base import now

@@ -28,10 +28,17 @@ class SignIn:
     def __init__(self, settings: Settings) -> None:
         secret = load_secret(settings)
         self.settings = settings
-        self._to_sender = new_client(settings, timeout=settings.sender_timeout_seconds, private_hosts=None)
+        self._to_sender = new_client(
+            settings, timeout=settings.sender_timeout_seconds, private_hosts=None
+        )
         self._to_providers = new_client(settings, timeout=_FETCH_SECONDS, private_hosts=None)
         self.budgets = Budgets(settings, secret.key("budgets"))
-        self.codes = Codes(settings, secret.key("one-time codes"), make_sender(settings, self._to_sender), self.budgets)
+        self.codes = Codes(
+            settings,
+            secret.key("one-time codes"),
+            make_sender(settings, self._to_sender),
+            self.budgets,
+        )
         self.devices = DeviceTokens(secret.key("device token"))
         self.sessions = Sessions(settings, secret)
         self.oidc = Oidc(settings, self._to_providers)

@@ -8,7 +8,14 @@ from fastapi import Request, Response
 from app.auth.codes.otp import email_recipient, phone_recipient
 from app.auth.codes.requesters import Requester
 from app.auth.context import sign_in_of
-from app.auth.identities.linking import CODE_REFUSED, change_email, evidence_of, find_identity, link, unlink
+from app.auth.identities.linking import (
+    CODE_REFUSED,
+    change_email,
+    evidence_of,
+    find_identity,
+    link,
+    unlink,
+)
 from app.auth.identities.roles import choose_role
 from app.auth.schemas import (
     Challenge,
@@ -28,7 +35,15 @@ from app.identity.principal import authorize
 from app.users.changes import find_user
 from app.users.views import UserView, user_view
 from app.web.etags import etag
-from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, check_repeat, claiming, write_once
+from app.web.idempotency import (
+    Claim,
+    IdempotencyClaim,
+    Repeated,
+    at_most_once,
+    check_repeat,
+    claiming,
+    write_once,
+)
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
 from app.web.paging import Page
@@ -41,7 +56,9 @@ from models.user import User
 router = Router(prefix="/v1/users/me", tags=["Identities"])
 
 
-@router.put("/role", access=SELF, operation_id="chooseRole", summary="Choose my role", responses=problems())
+@router.put(
+    "/role", access=SELF, operation_id="chooseRole", summary="Choose my role", responses=problems()
+)
 async def put_role(
     body: Annotated[RoleRequest, ROLE],
     caller: Caller,
@@ -49,7 +66,8 @@ async def put_role(
     request: Request,
     response: Response,
 ) -> UserView:
-    """One of those that are for choosing (a setting); `admin` never is. `nextSteps` of the user asks for it."""
+    """One of those that are for choosing (a setting); `admin` never is. `nextSteps` of the user
+    asks for it."""
     authorize(caller, "users:write", user_id=caller.id)
     work = partial(choose_role, request.app.state.settings, caller.id, body.role)
     return _sent(await write_once(claim, work, lambda _: find_user(caller.id)), response)
@@ -63,17 +81,29 @@ async def put_role(
     summary="Ask for a new email",
     responses=problems(),
 )
-async def ask_email(body: Annotated[EmailRequest, EMAIL_CHANGE], caller: Caller, request: Request) -> Challenge:
-    """A code is sent to the new address; nothing changes until it comes back. The present one is confirmed so, too."""
+async def ask_email(
+    body: Annotated[EmailRequest, EMAIL_CHANGE], caller: Caller, request: Request
+) -> Challenge:
+    """A code is sent to the new address; nothing changes until it comes back. The present one is
+    confirmed so, too."""
     authorize(caller, "users:write", user_id=caller.id)
     parts = sign_in_of(request.scope)
     recipient = email_recipient(body.email)
     return challenge_view(
-        parts, await parts.codes.send(recipient, "change_email", Requester("user", str(caller.id)), caller.id)
+        parts,
+        await parts.codes.send(
+            recipient, "change_email", Requester("user", str(caller.id)), caller.id
+        ),
     )
 
 
-@router.put("/email", access=SELF, operation_id="confirmEmail", summary="Confirm my new email", responses=problems(409))
+@router.put(
+    "/email",
+    access=SELF,
+    operation_id="confirmEmail",
+    summary="Confirm my new email",
+    responses=problems(409),
+)
 async def confirm_email(
     body: Annotated[ChallengeAnswer, CODE],
     caller: Caller,
@@ -81,7 +111,8 @@ async def confirm_email(
     request: Request,
     response: Response,
 ) -> UserView:
-    """The code makes the address the user's email, and a way of signing in in the place of the one before."""
+    """The code makes the address the user's email, and a way of signing in in the place of the one
+    before."""
     authorize(caller, "users:write", user_id=caller.id)
 
     async def work() -> User:
@@ -105,7 +136,9 @@ async def confirm_email(
 async def list_identities(caller: Caller) -> Page[IdentityView]:
     """The first one first."""
     authorize(caller, "users:read", user_id=caller.id)
-    return Page(items=[IdentityView.model_validate(each) for each in await AuthIdentity.of_user(caller.id)])
+    return Page(
+        items=[IdentityView.model_validate(each) for each in await AuthIdentity.of_user(caller.id)]
+    )
 
 
 @router.post(
@@ -116,13 +149,16 @@ async def list_identities(caller: Caller) -> Page[IdentityView]:
     summary="Send a code to a phone to be linked",
     responses=problems(),
 )
-async def send_link_code(body: Annotated[PhoneRequest, OTP], caller: Caller, request: Request) -> Challenge:
+async def send_link_code(
+    body: Annotated[PhoneRequest, OTP], caller: Caller, request: Request
+) -> Challenge:
     """The answer is the same whether somebody signs in by this phone or not."""
     authorize(caller, "users:write", user_id=caller.id)
     parts = sign_in_of(request.scope)
     recipient = phone_recipient(body.phone_number)
     return challenge_view(
-        parts, await parts.codes.send(recipient, "link", Requester("user", str(caller.id)), caller.id)
+        parts,
+        await parts.codes.send(recipient, "link", Requester("user", str(caller.id)), caller.id),
     )
 
 
@@ -141,10 +177,13 @@ async def link_identity(
     request: Request,
     response: Response,
 ) -> IdentityView:
-    """A phone by its code, others by an ID token; an email address is linked by `PUT /v1/users/me/email`."""
+    """A phone by its code, others by an ID token; an email address is linked by `PUT
+    /v1/users/me/email`."""
     authorize(caller, "users:write", user_id=caller.id)
     if body.provider == EMAIL:
-        raise Invalid.field("/provider", "conflicting", "an email is linked by PUT /v1/users/me/email")
+        raise Invalid.field(
+            "/provider", "conflicting", "an email is linked by PUT /v1/users/me/email"
+        )
 
     async def again(done: Repeated) -> AuthIdentity:
         return await find_identity(caller.id, done.resource_id)
@@ -154,7 +193,9 @@ async def link_identity(
     return IdentityView.model_validate(identity)
 
 
-async def _link(body: LinkRequest, caller: Caller, claim: Claim | None, request: Request) -> AuthIdentity:
+async def _link(
+    body: LinkRequest, caller: Caller, claim: Claim | None, request: Request
+) -> AuthIdentity:
     parts = sign_in_of(request.scope)
     if body.provider == PHONE:
         answer = body.answer()
@@ -182,7 +223,8 @@ async def _link(body: LinkRequest, caller: Caller, claim: Claim | None, request:
     responses=problems(409),
 )
 async def unlink_identity(identityId: str, caller: Caller, request: Request) -> None:
-    """Never the last one (409). Sessions that were begun by it go on; end them if they are not to."""
+    """Never the last one (409). Sessions that were begun by it go on; end them if they are not
+    to."""
     authorize(caller, "users:write", user_id=caller.id)
     identity_id = parse_id(identityId)
     if identity_id is None:
@@ -190,7 +232,9 @@ async def unlink_identity(identityId: str, caller: Caller, request: Request) -> 
     await unlink(request.app.state.settings, caller.id, identity_id)
 
 
-async def _checked(body: ChallengeAnswer, purpose: Purpose, caller: Caller, request: Request) -> PhoneOtp:
+async def _checked(
+    body: ChallengeAnswer, purpose: Purpose, caller: Caller, request: Request
+) -> PhoneOtp:
     """The challenge that a code is right for; raises Invalid."""
     parts = sign_in_of(request.scope)
     challenge = await parts.codes.check(body.challenge_id, body.code, purpose, caller.id)

@@ -1,4 +1,5 @@
-"""What the worker does for sign-in: the cleanup, once an hour, and telling people whose email was taken.
+"""What the worker does for sign-in: the cleanup, once an hour, and telling people whose email was
+taken.
 
 `GET /v1/admin/jobs` shows the last run.
 """
@@ -34,9 +35,13 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     async def tell(claim: Claim) -> None:
         """Tell the former holder; it is tried again for a day."""
         user_id = ObjectId(claim.job.progress["userId"])
-        async with new_client(settings, timeout=settings.sender_timeout_seconds, private_hosts=None) as client:
+        async with new_client(
+            settings, timeout=settings.sender_timeout_seconds, private_hosts=None
+        ) as client:
             try:
-                told = await tell_former_holder(user_id, str(claim.job.id), make_sender(settings, client))
+                told = await tell_former_holder(
+                    user_id, str(claim.job.id), make_sender(settings, client)
+                )
             except Unavailable:
                 if now() - claim.job.created_at < TOLD_WITHIN:
                     raise

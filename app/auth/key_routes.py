@@ -40,17 +40,22 @@ async def rotate_key(
     response: Response,
     body: Annotated[RotateRequest | None, ROTATE] = None,
 ) -> IssuedKey:
-    """Shown this once. The secret before is honoured for a day (a setting), or for `overlapHours`; 0 ends it now."""
+    """Shown this once. The secret before is honoured for a day (a setting), or for `overlapHours`;
+    0 ends it now."""
     authorize(caller, "admin")
     key_id = parse_id(keyId)
     hours = body.overlap_hours if body else None
-    overlap = timedelta(hours=request.app.state.settings.key_overlap_hours if hours is None else hours)
+    overlap = timedelta(
+        hours=request.app.state.settings.key_overlap_hours if hours is None else hours
+    )
 
     async def work(session: AsyncClientSession) -> tuple[ApiKey, str]:
         rotated = None if key_id is None else await ApiKey.rotate(key_id, overlap, session=session)
         if rotated is None:
             raise NotFound("there is no such key")
-        await AuditEvent.record("key_rotated", caller.name, detail={"keyId": keyId}, session=session)
+        await AuditEvent.record(
+            "key_rotated", caller.name, detail={"keyId": keyId}, session=session
+        )
         return rotated
 
     async def again(_: Repeated) -> tuple[ApiKey, str]:

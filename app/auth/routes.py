@@ -36,7 +36,9 @@ _WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
 class SessionRequest(Fields):
     """What is asked for when a session is begun for a user."""
 
-    app_id: Annotated[AppId | None, Field(description="The only app whose data the token reaches.")] = None
+    app_id: Annotated[
+        AppId | None, Field(description="The only app whose data the token reaches.")
+    ] = None
 
 
 class Session(Fields):
@@ -57,9 +59,13 @@ class Session(Fields):
     tags=["API keys"],
 )
 async def create_key(
-    content: Annotated[ApiKeyContent, API_KEY], caller: Caller, claim: IdempotencyClaim, response: Response
+    content: Annotated[ApiKeyContent, API_KEY],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    response: Response,
 ) -> IssuedKey:
-    """The answer holds the key, this once: a repeat with the same Idempotency-Key is 409 with the id."""
+    """The answer holds the key, this once: a repeat with the same Idempotency-Key is 409 with the
+    id."""
     authorize(caller, "admin")
     _check(content)
     key, secret = ApiKey.issue(content)
@@ -68,7 +74,9 @@ async def create_key(
         key.id = PydanticObjectId(key_id)
         await refer(ApiKey, {**key.stored(), "_id": key_id}, session)
         await key.add(session)
-        await AuditEvent.record("key_created", caller.name, detail={"keyId": str(key_id)}, session=session)
+        await AuditEvent.record(
+            "key_created", caller.name, detail={"keyId": str(key_id)}, session=session
+        )
 
     done = await once(claim, 201, work)
     if done.repeated:
@@ -79,12 +87,17 @@ async def create_key(
 
 def _check(content: ApiKeyContent) -> None:
     if content.app_id is not None and (beyond := sorted(set(content.scopes) - APP_SCOPES)):
-        detail = f"{', '.join(beyond)} would reach more than one app's data, to which appId binds the key"
+        detail = (
+            f"{', '.join(beyond)} would reach more than one app's data, to which appId binds"
+            " the key"
+        )
         raise Invalid.field("/scopes", "conflicting", detail)
     if content.account_id is not None and not {*content.scopes} <= _WITHIN_ACCOUNT:
         reachable = " and ".join(sorted(_WITHIN_ACCOUNT))
         raise Invalid.field(
-            "/accountId", "conflicting", f"a key that is bound to an account has the scopes {reachable}"
+            "/accountId",
+            "conflicting",
+            f"a key that is bound to an account has the scopes {reachable}",
         )
     if content.expires_at is not None and content.expires_at <= now():
         raise Invalid.field("/expiresAt", "out_of_range", "expiresAt is in the past")
@@ -102,7 +115,10 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
     """The newest first, without the keys themselves."""
     authorize(caller, "admin")
     rows, following = await newest(ApiKey, {}, limit, cursor)
-    return Page(items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in rows], next_cursor=following)
+    return Page(
+        items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in rows],
+        next_cursor=following,
+    )
 
 
 @router.get(
@@ -131,7 +147,8 @@ async def get_key(keyId: str, caller: Caller, request: Request, response: Respon
     tags=["API keys"],
 )
 async def delete_key(keyId: str, caller: Caller, request: Request) -> None:
-    """Honoured no longer: at once by the process that answers, by others within a few seconds (a setting)."""
+    """Honoured no longer: at once by the process that answers, by others within a few seconds (a
+    setting)."""
     authorize(caller, "admin")
     key_id = parse_id(keyId)
     await revoke_key(key_id, request_precondition(request), caller.name)
@@ -189,7 +206,9 @@ async def _new_session(claim: Claim | None) -> ObjectId:
 
     done = await once(claim, 201, nothing_more)
     if done.repeated:
-        raise AlreadyDone("the token was minted and shown before", extra={"id": server_sid(done.resource_id)})
+        raise AlreadyDone(
+            "the token was minted and shown before", extra={"id": server_sid(done.resource_id)}
+        )
     return done.resource_id
 
 

@@ -14,19 +14,37 @@ from models.refresh_token import DeviceInfo
 from models.user import Role
 
 PhoneNumber = Annotated[
-    str, Field(min_length=3, max_length=50, description="In international form; spaces and dashes are fine.")
+    str,
+    Field(
+        min_length=3,
+        max_length=50,
+        description="In international form; spaces and dashes are fine.",
+    ),
 ]
 Address = Annotated[str, Field(min_length=3, max_length=1024, description="In any spelling.")]
 ChallengeId = Annotated[str, Field(min_length=1, max_length=64)]
 OneTimeCode = Annotated[
-    str, Field(pattern=r"^[0-9]{6,16}$", description="The digits that were sent: six, more where many try.")
+    str,
+    Field(
+        pattern=r"^[0-9]{6,16}$", description="The digits that were sent: six, more where many try."
+    ),
 ]
 DeviceTokenText = Annotated[
-    str, Field(min_length=1, max_length=256, description="Of a sign-in before on this device; another one is ignored.")
+    str,
+    Field(
+        min_length=1,
+        max_length=256,
+        description="Of a sign-in before on this device; another one is ignored.",
+    ),
 ]
 IdToken = Annotated[str, Field(min_length=1, max_length=16_384, description="From the provider.")]
 Nonce = Annotated[
-    str, Field(min_length=1, max_length=512, description="What was sent to the provider, or what was hashed for it.")
+    str,
+    Field(
+        min_length=1,
+        max_length=512,
+        description="What was sent to the provider, or what was hashed for it.",
+    ),
 ]
 RefreshTokenText = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -58,7 +76,8 @@ class EmailRequest(Fields):
 
 
 class Challenge(Fields):
-    """A code is under way; the challenge is what it is given back with. Whoever has its id has its tries."""
+    """A code is under way; the challenge is what it is given back with. Whoever has its id has its
+    tries."""
 
     challenge_id: str
     expires_in: Annotated[int, Field(description="Seconds until the code is over.")]
@@ -66,7 +85,12 @@ class Challenge(Fields):
     digits: Annotated[int, Field(description="How many digits the code has.")]
     message_sent: Annotated[
         bool,
-        Field(description="False: the recipient had many messages; the newest one with so many digits has the code."),
+        Field(
+            description=(
+                "False: the recipient had many messages; the newest one with so many digits has the"
+                " code."
+            )
+        ),
     ]
 
 
@@ -80,8 +104,12 @@ class ChallengeAnswer(Fields):
 class OnDevice(Fields):
     """What is said of the device that a session begins on."""
 
-    device_info: Annotated[DeviceInfo | None, Field(description="A label for the list of sessions.")] = None
-    app_id: Annotated[AppId | None, Field(description="The only app whose data the session reaches.")] = None
+    device_info: Annotated[
+        DeviceInfo | None, Field(description="A label for the list of sessions.")
+    ] = None
+    app_id: Annotated[
+        AppId | None, Field(description="The only app whose data the session reaches.")
+    ] = None
 
 
 class VerifyRequest(ChallengeAnswer, OnDevice):
@@ -113,19 +141,27 @@ class TokenPair(Fields):
     access_token: Annotated[str, Field(repr=False)]
     refresh_token: Annotated[str, Field(repr=False)]
     device_token: Annotated[
-        str, Field(repr=False, description="Keep it beyond the session, and send it when asking for a code again.")
+        str,
+        Field(
+            repr=False,
+            description="Keep it beyond the session, and send it when asking for a code again.",
+        ),
     ]
     token_type: str = "Bearer"  # noqa: S105
     expires_in: Annotated[int, Field(description="Seconds that the access token lives.")]
     session_id: str
     user_id: str
-    created: Annotated[bool, Field(description="Whether the user was made by this sign-in.")] = False
+    created: Annotated[bool, Field(description="Whether the user was made by this sign-in.")] = (
+        False
+    )
 
 
 class LinkRequest(Fields):
     """A further way of signing in: a phone by its code, any other provider by its ID token."""
 
-    provider: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$", description="`phone`, `google`, `facebook`, …")]
+    provider: Annotated[
+        str, Field(pattern=r"^[a-z0-9_-]{1,32}$", description="`phone`, `google`, `facebook`, …")
+    ]
     challenge_id: ChallengeId | None = None
     code: Annotated[OneTimeCode | None, Field(repr=False)] = None
     id_token: Annotated[IdToken | None, Field(repr=False)] = None
@@ -135,7 +171,9 @@ class LinkRequest(Fields):
         """The code; raises Invalid where it is missing."""
         if self.challenge_id is None or self.code is None:
             missing = "challengeId" if self.challenge_id is None else "code"
-            raise Invalid.field(f"/{missing}", "missing", "a phone is linked by challengeId and code")
+            raise Invalid.field(
+                f"/{missing}", "missing", "a phone is linked by challengeId and code"
+            )
         return ChallengeAnswer(challenge_id=self.challenge_id, code=self.code)
 
     def token(self) -> str:
@@ -155,7 +193,9 @@ class IdentityView(View):
     """One way of signing in."""
 
     provider: str
-    provider_id: Annotated[str, Field(description="Phone number, email address, or the provider's id of the person.")]
+    provider_id: Annotated[
+        str, Field(description="Phone number, email address, or the provider's id of the person.")
+    ]
     email: str | None = None
 
 
@@ -170,8 +210,12 @@ class SessionView(Fields):
     auth_method: Annotated[str, Field(description="The provider by which it began.")]
     created_at: Timestamp
     last_used_at: Timestamp
-    expires_at: Annotated[Timestamp, Field(description="Moves on with each refresh, up to the longest life.")]
-    current: Annotated[bool, Field(description="Whether the caller's access token belongs to it.")] = False
+    expires_at: Annotated[
+        Timestamp, Field(description="Moves on with each refresh, up to the longest life.")
+    ]
+    current: Annotated[
+        bool, Field(description="Whether the caller's access token belongs to it.")
+    ] = False
 
 
 class AuditView(Fields):
@@ -190,6 +234,6 @@ class AuditView(Fields):
 class RotateRequest(Fields):
     """How long the secret before is honoured."""
 
-    overlap_hours: Annotated[int | None, Field(ge=0, le=720, description="`SATCHEL_KEY_OVERLAP_HOURS` if absent.")] = (
-        None
-    )
+    overlap_hours: Annotated[
+        int | None, Field(ge=0, le=720, description="`SATCHEL_KEY_OVERLAP_HOURS` if absent.")
+    ] = None

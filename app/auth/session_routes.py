@@ -1,4 +1,5 @@
-"""Routes of a person's sessions: see them, end one, end all others. And the audit trail, for admins."""
+"""Routes of a person's sessions: see them, end one, end all others. And the audit trail, for
+admins."""
 
 from typing import Annotated, Any
 
@@ -32,10 +33,17 @@ router = Router(prefix="/v1")
     tags=["Sessions"],
 )
 async def list_sessions(caller: Caller) -> Page[SessionView]:
-    """The newest first; never more than the device limit. A token of one app sees that app's alone."""
-    found = [each for each in await RefreshToken.of_user(caller.id) if caller.app_id in (None, each.app_id)]
+    """The newest first; never more than the device limit. A token of one app sees that app's
+    alone."""
+    found = [
+        each
+        for each in await RefreshToken.of_user(caller.id)
+        if caller.app_id in (None, each.app_id)
+    ]
     views = [SessionView.model_validate(each) for each in reversed(found)]
-    return Page(items=[view.model_copy(update={"current": view.id == caller.session_id}) for view in views])
+    return Page(
+        items=[view.model_copy(update={"current": view.id == caller.session_id}) for view in views]
+    )
 
 
 @router.delete(
@@ -48,7 +56,8 @@ async def list_sessions(caller: Caller) -> Page[SessionView]:
     tags=["Sessions"],
 )
 async def end_others(caller: Caller, request: Request) -> None:
-    """Every session but the caller's; access tokens that servers asked for before now do nothing sensitive any more."""
+    """Every session but the caller's; access tokens that servers asked for before now do nothing
+    sensitive any more."""
     authorize(caller, "users:write", user_id=caller.id)
     await sign_in_of(request.scope).sessions.end_others(caller.id, caller.session_id)
 
@@ -100,4 +109,7 @@ async def list_audit_events(
     if kind is not None:
         where["kind"] = kind
     rows, following = await newest(AuditEvent, where, limit, cursor)
-    return Page(items=[AuditView.model_validate(AuditEvent.from_stored(row)) for row in rows], next_cursor=following)
+    return Page(
+        items=[AuditView.model_validate(AuditEvent.from_stored(row)) for row in rows],
+        next_cursor=following,
+    )

@@ -1,8 +1,10 @@
-"""Sessions: refresh tokens that are rotated at each use, one family to a device (required: `userRefreshTokens`).
+"""Sessions: refresh tokens that are rotated at each use, one family to a device (required:
+`userRefreshTokens`).
 
-A refresh token is `rt_` and 64 bytes: family, generation, 128 random bits of the family, and a 256-bit HMAC over these.
-Each token follows from the one before it by the server's key alone, so the answer to a repeated refresh can be given
-again although nothing but a keyed hash is stored.
+A refresh token is `rt_` and 64 bytes: family, generation, 128 random bits of the family, and a
+    256-bit HMAC over these.
+Each token follows from the one before it by the server's key alone, so the answer to a repeated
+refresh can be given again although nothing but a keyed hash is stored.
 """
 
 import hmac
@@ -71,9 +73,11 @@ class Sessions:
     async def begin(
         self, user_id: ObjectId, device: Device, method: str, session: AsyncClientSession
     ) -> tuple[RefreshToken, str]:
-        """A session and its first refresh token, in a transaction; beyond the device limit the oldest ones end.
+        """A session and its first refresh token, in a transaction; beyond the device limit the
+        oldest ones end.
 
-        Counting up the user's guard makes sign-ins of one user follow one another, so the limit holds under a race.
+        Counting up the user's guard makes sign-ins of one user follow one another, so the limit
+        holds under a race.
 
         Raises:
             NotFound: there is no such user.
@@ -103,8 +107,9 @@ class Sessions:
     async def refresh(self, text: str) -> tuple[RefreshToken, str]:
         """The session of a refresh token, and the token that takes its place.
 
-        A repeat gets the same successor, however late, as long as nobody has used that one: the answer may have been
-        lost. A token that is used again after its successor was stolen, or the successor was: the session ends.
+        A repeat gets the same successor, however late, as long as nobody has used that one: the
+        answer may have been lost. A token that is used again after its successor was stolen, or the
+        successor was: the session ends.
 
         Raises:
             Unauthenticated: the token is not valid any more, or never was.
@@ -133,11 +138,14 @@ class Sessions:
         await RefreshToken.raw().delete_one({"_id": self.read(text).family})
 
     async def end_others(self, user_id: ObjectId, kept: ObjectId | None) -> None:
-        """End every session of a user but one, and what servers minted before now, in one transaction."""
+        """End every session of a user but one, and what servers minted before now, in one
+        transaction."""
 
         async def work(session: AsyncClientSession) -> None:
             await RefreshToken.end_others(user_id, kept, session=session)
-            await User.raw().update_one({"_id": user_id}, {"$set": {"sessionsEndedAt": now()}}, session=session)
+            await User.raw().update_one(
+                {"_id": user_id}, {"$set": {"sessionsEndedAt": now()}}, session=session
+            )
 
         await transaction(work)
 
@@ -148,7 +156,11 @@ class Sessions:
             Unauthenticated: it is none of ours.
         """
         try:
-            raw = urlsafe_b64decode(text.removeprefix(_PREFIX) + "==") if text.startswith(_PREFIX) else b""
+            raw = (
+                urlsafe_b64decode(text.removeprefix(_PREFIX) + "==")
+                if text.startswith(_PREFIX)
+                else b""
+            )
         except ValueError:
             raw = b""
         if len(raw) != _LENGTH:
@@ -159,7 +171,8 @@ class Sessions:
         return token
 
     async def _breach(self, stored: RefreshToken, token: Token) -> None:
-        """End the family and record why. Both at once, and once: a session that is gone is recorded no more."""
+        """End the family and record why. Both at once, and once: a session that is gone is recorded
+        no more."""
 
         async def work(session: AsyncClientSession) -> None:
             if await RefreshToken.end(token.family, stored.user_id, session=session):
@@ -169,13 +182,19 @@ class Sessions:
                     "currentGeneration": stored.generation,
                 }
                 await AuditEvent.record(
-                    "refresh_reused", "anonymous", user_id=stored.user_id, detail=detail, session=session
+                    "refresh_reused",
+                    "anonymous",
+                    user_id=stored.user_id,
+                    detail=detail,
+                    session=session,
                 )
 
         await transaction(work)
 
     def _spell(self, token: Token) -> str:
-        return _PREFIX + urlsafe_b64encode(token.head + keyed_hash(self._signing, token.head)).decode().rstrip("=")
+        return _PREFIX + urlsafe_b64encode(
+            token.head + keyed_hash(self._signing, token.head)
+        ).decode().rstrip("=")
 
     def _hash(self, text: str) -> str:
         return keyed_hash(self._hashing, text).hex()

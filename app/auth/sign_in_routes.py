@@ -50,7 +50,8 @@ _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 async def send_code(body: Annotated[CodeRequest, OTP], request: Request) -> Challenge:
     """To a phone or an email address; the answer is the same whether anybody signs in by it or not.
 
-    Each request is a challenge of its own with five tries. Another one of the same client within a minute is 429.
+    Each request is a challenge of its own with five tries. Another one of the same client within a
+    minute is 429.
     """
     if body.phone_number is not None:
         recipient = phone_recipient(body.phone_number)
@@ -61,9 +62,18 @@ async def send_code(body: Annotated[CodeRequest, OTP], request: Request) -> Chal
     return challenge_view(parts, await parts.codes.send(recipient, "sign_in", requester))
 
 
-@router.post("/otp/verify", access=PUBLIC, operation_id="verifyCode", summary="Sign in by a code", responses=problems())
-async def verify_code(body: Annotated[VerifyRequest, OTP_VERIFY], request: Request, response: Response) -> TokenPair:
-    """The first sign-in makes the user. A code is good once; 401 says no more than that it is not good."""
+@router.post(
+    "/otp/verify",
+    access=PUBLIC,
+    operation_id="verifyCode",
+    summary="Sign in by a code",
+    responses=problems(),
+)
+async def verify_code(
+    body: Annotated[VerifyRequest, OTP_VERIFY], request: Request, response: Response
+) -> TokenPair:
+    """The first sign-in makes the user. A code is good once; 401 says no more than that it is not
+    good."""
     parts = sign_in_of(request.scope)
     try:
         async with turn(PhoneOtp, body.challenge_id):
@@ -99,17 +109,29 @@ async def sign_in_by_id_token(
 
 
 @router.post(
-    "/refresh", access=PUBLIC, operation_id="refreshSession", summary="Exchange a refresh token", responses=problems()
+    "/refresh",
+    access=PUBLIC,
+    operation_id="refreshSession",
+    summary="Exchange a refresh token",
+    responses=problems(),
 )
-async def refresh(body: Annotated[RefreshRequest, REFRESH], request: Request, response: Response) -> TokenPair:
-    """Each use gives another one. A repeat within ten seconds gets the same; a later one ends the session."""
+async def refresh(
+    body: Annotated[RefreshRequest, REFRESH], request: Request, response: Response
+) -> TokenPair:
+    """Each use gives another one. A repeat within ten seconds gets the same; a later one ends the
+    session."""
     parts = sign_in_of(request.scope)
     session, token = await parts.sessions.refresh(body.refresh_token)
     return _pair(session, token, await find_user(session.user_id), request, response)
 
 
 @router.post(
-    "/logout", access=PUBLIC, status_code=204, operation_id="logOut", summary="End the session", responses=problems()
+    "/logout",
+    access=PUBLIC,
+    status_code=204,
+    operation_id="logOut",
+    summary="End the session",
+    responses=problems(),
 )
 async def log_out(request: Request, body: Annotated[LogoutRequest | None, LOGOUT] = None) -> None:
     """Of the refresh token in the body, else of the access token. Both end with it."""
@@ -131,7 +153,9 @@ def _signed_in(done: SignedIn, request: Request, response: Response) -> TokenPai
     return pair.model_copy(update={"created": done.created})
 
 
-def _pair(session: RefreshToken, token: str, user: User, request: Request, response: Response) -> TokenPair:
+def _pair(
+    session: RefreshToken, token: str, user: User, request: Request, response: Response
+) -> TokenPair:
     """Both tokens; the access token says the roles that the user has now."""
     response.headers.update(_PRIVATE)
     access, lifetime = authenticator(request.scope).tokens.mint(

@@ -1,4 +1,5 @@
-"""The rules of cards: who may hold one, how its status moves, and that each change is told to the account's webhook."""
+"""The rules of cards: who may hold one, how its status moves, and that each change is told to the
+account's webhook."""
 
 from typing import Any
 
@@ -25,7 +26,9 @@ _ACCOUNT = frozenset({"accountId"})
 _REFERENCES = frozenset({"userId", "spendingProfileId"})
 
 
-async def create_card(account_id: PydanticObjectId, content: CardContent, claim: Claim | None) -> Done:
+async def create_card(
+    account_id: PydanticObjectId, content: CardContent, claim: Claim | None
+) -> Done:
     """A card for a user of the account.
 
     Raises:

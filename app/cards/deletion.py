@@ -27,24 +27,32 @@ async def profiles_go(rows: Sequence[Raw], session: AsyncClientSession) -> None:
 
 @witness_nulled(Card)
 async def cards_lose_a_reference(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Tell the webhook of cards that were orphaned, and of those that fall back to limits of their own.
+    """Tell the webhook of cards that were orphaned, and of those that fall back to limits of their
+    own.
 
-    The deleted document is gone already when its cards are released, so what is missing says what happened.
+    The deleted document is gone already when its cards are released, so what is missing says what
+    happened.
     """
     users = await _there(User, {row["userId"] for row in rows if row.get("userId")}, session)
     happenings = []
     for row in rows:
         if row.get("userId") and row["userId"] not in users:
-            happenings.append(Happening(row["_id"], "card.orphaned", ("status", "userId"), status="orphaned"))
+            happenings.append(
+                Happening(row["_id"], "card.orphaned", ("status", "userId"), status="orphaned")
+            )
         else:
             happenings.append(Happening(row["_id"], "card.updated", _LIMITS, status=row["status"]))
     await note(happenings, session)
 
 
-async def _there(document: type[Stored], ids: set[ObjectId], session: AsyncClientSession) -> set[ObjectId]:
+async def _there(
+    document: type[Stored], ids: set[ObjectId], session: AsyncClientSession
+) -> set[ObjectId]:
     if not ids:
         return set()
     found: list[dict[str, Any]] = (
-        await document.raw().find({"_id": {"$in": list(ids)}}, {"_id": 1}, session=session).to_list()
+        await document.raw()
+        .find({"_id": {"$in": list(ids)}}, {"_id": 1}, session=session)
+        .to_list()
     )
     return {row["_id"] for row in found}

@@ -1,7 +1,8 @@
 """Delivering the outbox: at least once, in the order of each card's events, many cards at once.
 
-A worker claims a card's queue by a fenced lease, sends its events one after the other, and notes each in one
-transaction with the queue's step. A worker that dies leaves the lease to run out: the event in hand is sent again.
+A worker claims a card's queue by a fenced lease, sends its events one after the other, and notes
+each in one transaction with the queue's step. A worker that dies leaves the lease to run out: the
+event in hand is sent again.
 """
 
 import asyncio
@@ -68,10 +69,13 @@ async def _seconds_until_due(each: Sender) -> float:
     return _AGAIN_SECONDS if pausing is None else pausing
 
 
-async def deliver_due(each: Sender, stop: asyncio.Event | None = None, bell: Bell | None = None) -> int:
+async def deliver_due(
+    each: Sender, stop: asyncio.Event | None = None, bell: Bell | None = None
+) -> int:
     """Empty the queues that are due, several at once, until none is.
 
-    Accounts take turns (`app.outside.places.Turns`), so that a slow webhook leaves places to the others.
+    Accounts take turns (`app.outside.places.Turns`), so that a slow webhook leaves places to the
+    others.
 
     Returns:
         How many queues were taken.
@@ -142,7 +146,12 @@ async def empty(queue: CardQueue, each: Sender, place: Place | None = None) -> N
                 CARD_EVENTS.labels("retried").inc()
                 return
             state = "dead"
-            log.error("card event given up", event_id=str(event.id), account=str(event.account_id), error=error)
+            log.error(
+                "card event given up",
+                event_id=str(event.id),
+                account=str(event.account_id),
+                error=error,
+            )
         held_until = time.monotonic() + LEASE.total_seconds()
         last = await _settle(queue, event, state, error)
         CARD_EVENTS.labels(state).inc()
@@ -153,7 +162,8 @@ async def empty(queue: CardQueue, each: Sender, place: Place | None = None) -> N
 
 
 async def _settle(queue: CardQueue, event: CardEvent, state: EventState, error: str | None) -> bool:
-    """Note what became of an event, in one transaction with the queue's step; whether it was the last there can be."""
+    """Note what became of an event, in one transaction with the queue's step; whether it was the
+    last there can be."""
     last = event.type == "spending_profile.deleted"
 
     async def work(session: AsyncClientSession) -> None:
@@ -173,9 +183,13 @@ async def _retry_later(queue: CardQueue, event: CardEvent, error: str, settings:
     """Exponential backoff with jitter, so that many cards of one webhook do not come back together.
 
     Raises:
-        LostQueue: another worker has the queue; nothing is noted of an attempt that is not the queue's any more.
+        LostQueue: another worker has the queue; nothing is noted of an attempt that is not the
+            queue's any more.
     """
-    wait = min(timedelta(seconds=settings.webhook_retry_seconds * 2 ** min(event.attempts, 20)), _LONGEST_WAIT)
+    wait = min(
+        timedelta(seconds=settings.webhook_retry_seconds * 2 ** min(event.attempts, 20)),
+        _LONGEST_WAIT,
+    )
 
     async def work(session: AsyncClientSession) -> None:
         if not await queue.release(now() + wait * random.uniform(0.5, 1.5), session=session):

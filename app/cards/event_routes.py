@@ -8,7 +8,13 @@ from beanie import PydanticObjectId
 from fastapi import Query
 from pydantic import Field
 
-from app.accounts.examples import EVENT_SHOWN, EVENT_WAITING, REDELIVERED, REDELIVERY, REDELIVERY_PLAN
+from app.accounts.examples import (
+    EVENT_SHOWN,
+    EVENT_WAITING,
+    REDELIVERED,
+    REDELIVERY,
+    REDELIVERY_PLAN,
+)
 from app.cards.redelivery import (
     Redelivered,
     Redelivery,
@@ -49,7 +55,12 @@ class CardEventView(View):
     last_error: str | None = None
     next_attempt_at: Annotated[
         Timestamp | None,
-        Field(description="While it waits: when it is tried next, at the earliest. Events of one card come in order."),
+        Field(
+            description=(
+                "While it waits: when it is tried next, at the earliest. Events of one card come in"
+                " order."
+            )
+        ),
     ] = None
     expires_at: Timestamp | None = None
 
@@ -60,7 +71,11 @@ async def _views(events: Sequence[CardEvent]) -> list[CardEventView]:
     queues = await CardQueue.fetch(waiting, fields=["dueAt"])
     return [
         CardEventView.model_validate(event).model_copy(
-            update={"next_attempt_at": queues.get(event.subject, {}).get("dueAt") if event.state == "waiting" else None}
+            update={
+                "next_attempt_at": (
+                    queues.get(event.subject, {}).get("dueAt") if event.state == "waiting" else None
+                )
+            }
         )
         for event in events
     ]
@@ -75,8 +90,12 @@ async def _views(events: Sequence[CardEvent]) -> list[CardEventView]:
 )
 async def list_events(
     caller: Caller,
-    state: Annotated[EventState, Query(description="`dead`: given up after too many attempts.")] = "dead",
-    account: Annotated[PydanticObjectId | None, Query(alias="accountId", description="Of this account only.")] = None,
+    state: Annotated[
+        EventState, Query(description="`dead`: given up after too many attempts.")
+    ] = "dead",
+    account: Annotated[
+        PydanticObjectId | None, Query(alias="accountId", description="Of this account only.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[CardEventView]:
@@ -84,7 +103,9 @@ async def list_events(
     authorize(caller, "admin")
     where = {**({"accountId": account} if account else {}), "state": state}
     rows, following = await newest(CardEvent, where, limit, cursor)
-    return Page(items=await _views([CardEvent.from_stored(row) for row in rows]), next_cursor=following)
+    return Page(
+        items=await _views([CardEvent.from_stored(row) for row in rows]), next_cursor=following
+    )
 
 
 @router.get(
@@ -96,8 +117,12 @@ async def list_events(
 )
 async def plan(
     caller: Caller,
-    account: Annotated[PydanticObjectId | None, Query(alias="accountId", description="Of this account only.")] = None,
-    start: Annotated[Timestamp | None, Query(alias="from", description="Given up then or later.")] = None,
+    account: Annotated[
+        PydanticObjectId | None, Query(alias="accountId", description="Of this account only.")
+    ] = None,
+    start: Annotated[
+        Timestamp | None, Query(alias="from", description="Given up then or later.")
+    ] = None,
     end: Annotated[Timestamp | None, Query(alias="to", description="Given up before.")] = None,
 ) -> RedeliveryPlan:
     """Changes nothing. `next` is the body that redelivers what was counted."""
@@ -117,7 +142,8 @@ async def redeliver_events(
 ) -> Redelivered:
     """At most 200 by one call: send `next` until it is null.
 
-    Each is put back as a single one is, those of a card in their order. What is given up again meanwhile is left alone.
+    Each is put back as a single one is, those of a card in their order. What is given up again
+    meanwhile is left alone.
     """
     authorize(caller, "admin")
 
@@ -134,8 +160,11 @@ async def redeliver_events(
     summary="Deliver an event again that was given up",
     responses=problems(409) | answers(EVENT_WAITING),
 )
-async def redeliver_event(eventId: PydanticObjectId, caller: Caller, claim: IdempotencyClaim) -> CardEventView:
-    """It waits at the end of its card's events, and is tried as often as a new one. Only what is `dead` can be."""
+async def redeliver_event(
+    eventId: PydanticObjectId, caller: Caller, claim: IdempotencyClaim
+) -> CardEventView:
+    """It waits at the end of its card's events, and is tried as often as a new one. Only what is
+    `dead` can be."""
     authorize(caller, "admin")
     event = await write_once(claim, partial(redeliver, eventId), lambda _: find_event(eventId))
     return (await _views([event]))[0]

@@ -1,4 +1,5 @@
-"""How many card events wait, and how many were given up: measured by each worker now and then, not when it is asked."""
+"""How many card events wait, and how many were given up: measured by each worker now and then, not
+when it is asked."""
 
 import asyncio
 from contextlib import suppress
@@ -33,4 +34,6 @@ async def measure_backlog() -> None:
     for state in _STATES:
         count, happened = await CardEvent.backlog(state)
         CARD_BACKLOG.labels(state).set(count)
-        CARD_OLDEST.labels(state).set(0 if happened is None else max((now() - happened).total_seconds(), 0))
+        CARD_OLDEST.labels(state).set(
+            0 if happened is None else max((now() - happened).total_seconds(), 0)
+        )

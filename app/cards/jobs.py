@@ -1,4 +1,5 @@
-"""What the worker does for cards: each card of a changed spending profile is told that its limits changed."""
+"""What the worker does for cards: each card of a changed spending profile is told that its limits
+changed."""
 
 from typing import Final
 
@@ -40,14 +41,23 @@ def handlers(settings: Settings) -> dict[str, Handler]:
 
 
 async def tell_batch(event: CardEvent) -> int:
-    """Write the events of the next cards, and how far that has come, in one transaction: once for each card.
+    """Write the events of the next cards, and how far that has come, in one transaction: once for
+    each card.
 
     Returns:
         How many cards were told; 0 where none is left, or another worker was faster.
     """
-    where = {"accountId": event.account_id, "spendingProfileId": event.subject, "_id": {"$gt": event.fan_out_after}}
-    rows: list[Raw] = await Card.raw().find(where, {"status": 1}).sort("_id", 1).limit(_BATCH).to_list()
-    happenings = [Happening(row["_id"], "card.updated", ("effectiveLimits",), row["status"]) for row in rows]
+    where = {
+        "accountId": event.account_id,
+        "spendingProfileId": event.subject,
+        "_id": {"$gt": event.fan_out_after},
+    }
+    rows: list[Raw] = (
+        await Card.raw().find(where, {"status": 1}).sort("_id", 1).limit(_BATCH).to_list()
+    )
+    happenings = [
+        Happening(row["_id"], "card.updated", ("effectiveLimits",), row["status"]) for row in rows
+    ]
     last: ObjectId | None = rows[-1]["_id"] if len(rows) == _BATCH else None
 
     async def work(session: AsyncClientSession) -> int:

@@ -1,4 +1,5 @@
-"""The outbox: what happened to a card or a spending profile, written in the transaction in which it happened."""
+"""The outbox: what happened to a card or a spending profile, written in the transaction in which it
+happened."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Happening:
         type: of the event.
         changed: names of the fields that changed, as sent.
         status: the card's status after it.
-        affected_cards: how many cards a change of a spending profile affects; they are told one by one, by the worker.
+        affected_cards: how many cards a change of a spending profile affects; they are told one by
+            one, by the worker.
     """
 
     subject: ObjectId
@@ -34,9 +36,14 @@ class Happening:
 async def begin(account_id: ObjectId, happening: Happening, session: AsyncClientSession) -> None:
     """Write the first event of something new, and the queue for those to come.
 
-    To be called where the new document's references were checked: that keeps the queue from outliving the account.
+    To be called where the new document's references were checked: that keeps the queue from
+    outliving the account.
     """
-    queue = CardQueue(id=PydanticObjectId(happening.subject), account_id=PydanticObjectId(account_id), due_at=now())
+    queue = CardQueue(
+        id=PydanticObjectId(happening.subject),
+        account_id=PydanticObjectId(account_id),
+        due_at=now(),
+    )
     await queue.add(session)
     await note([happening], session)
 
@@ -48,7 +55,9 @@ async def note(happenings: Sequence[Happening], session: AsyncClientSession) -> 
     """
     if not happenings:
         return
-    places = await CardQueue.next_sequences([happening.subject for happening in happenings], session=session)
+    places = await CardQueue.next_sequences(
+        [happening.subject for happening in happenings], session=session
+    )
     rows = [
         CardEvent(
             account_id=PydanticObjectId(places[happening.subject][0]),

@@ -20,7 +20,14 @@ from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
+from app.relations.receipts import (
+    DeletionPlan,
+    Receipt,
+    Started,
+    delete_and_answer,
+    deleted,
+    plan_view,
+)
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, patch_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
@@ -54,7 +61,9 @@ async def create(
     reached = await reach(caller, WRITE, accountId)
     done = await create_profile(reached.account_id, content, claim)
     profile = await find_profile({"_id": done.resource_id})
-    response.headers["Location"] = f"/v1/accounts/{reached.account_id}/spending-profiles/{profile.id}"
+    response.headers["Location"] = (
+        f"/v1/accounts/{reached.account_id}/spending-profiles/{profile.id}"
+    )
     response.headers["ETag"] = etag(profile.version, profile.id)
     return profile_view(profile)
 
@@ -75,7 +84,10 @@ async def list_profiles(
     if reached.holder is not None:
         where["_id"] = {"$in": await profiles_held(reached.account_id, reached.holder)}
     rows, following = await newest(SpendingProfile, where, limit, cursor)
-    return Page(items=[profile_view(SpendingProfile.from_stored(row)) for row in rows], next_cursor=following)
+    return Page(
+        items=[profile_view(SpendingProfile.from_stored(row)) for row in rows],
+        next_cursor=following,
+    )
 
 
 @router.get(
@@ -86,7 +98,9 @@ async def list_profiles(
     responses=problems() | NOT_MODIFIED | answers(PROFILE_SHOWN),
     response_model=SpendingProfileView,
 )
-async def get(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
+async def get(
+    accountId: str, profileId: str, caller: Caller, request: Request, response: Response
+) -> Any:
     """By keys, and by users who have it on a card."""
     reached = await reach(caller, READ, accountId, by_users=True)
     profile = profile_view(await find_profile(await _where(reached, profileId)))
@@ -106,11 +120,19 @@ async def get(accountId: str, profileId: str, caller: Caller, request: Request, 
     ),
 )
 async def patch(
-    accountId: str, profileId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+    accountId: str,
+    profileId: str,
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
 ) -> SpendingProfileView:
-    """By JSON Merge Patch or JSON Patch. `affectedCards` counts the cards whose limits this changes."""
+    """By JSON Merge Patch or JSON Patch. `affectedCards` counts the cards whose limits this
+    changes."""
     reached = await reach(caller, WRITE, accountId)
-    profile = await patch_once(claim, request, partial(patch_profile, reached.account_id, _id_of(profileId)))
+    profile = await patch_once(
+        claim, request, partial(patch_profile, reached.account_id, _id_of(profileId))
+    )
     response.headers["ETag"] = etag(profile.version, profile.id)
     return profile
 
@@ -123,8 +145,11 @@ async def patch(
     responses=deleted("releases its cards", PROFILE_RECEIPT_SHOWN),
     response_model=Receipt | Started,
 )
-async def delete(accountId: str, profileId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they are many."""
+async def delete(
+    accountId: str, profileId: str, caller: Caller, request: Request, response: Response
+) -> Any:
+    """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they
+    are many."""
     reached = await reach(caller, WRITE, accountId)
     return await delete_and_answer(
         SpendingProfile,
@@ -155,7 +180,9 @@ async def deletion_plan(accountId: str, profileId: str, caller: Caller) -> Delet
 async def _where(reached: Reach, profile: str) -> dict[str, Any]:
     """The filter on the profile that a path names, which matches only what the caller reaches."""
     profile_id = _id_of(profile)
-    if reached.holder is not None and profile_id not in await profiles_held(reached.account_id, reached.holder):
+    if reached.holder is not None and profile_id not in await profiles_held(
+        reached.account_id, reached.holder
+    ):
         raise NotFound("there is no such spending profile")
     return {"_id": profile_id, "accountId": reached.account_id}
 

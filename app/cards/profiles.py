@@ -23,7 +23,9 @@ from models.spending_profile import SpendingProfile, SpendingProfileContent
 from models.values import Json
 
 
-async def create_profile(account_id: PydanticObjectId, content: SpendingProfileContent, claim: Claim | None) -> Done:
+async def create_profile(
+    account_id: PydanticObjectId, content: SpendingProfileContent, claim: Claim | None
+) -> Done:
     """A spending profile of the account.
 
     Raises:
@@ -32,7 +34,9 @@ async def create_profile(account_id: PydanticObjectId, content: SpendingProfileC
     """
 
     async def work(session: AsyncClientSession, profile_id: ObjectId) -> None:
-        profile = SpendingProfile(id=profile_id, account_id=account_id, **content.model_dump(by_alias=False))
+        profile = SpendingProfile(
+            id=profile_id, account_id=account_id, **content.model_dump(by_alias=False)
+        )
         await refer_within(SpendingProfile, {**profile.stored(), "_id": profile_id}, session)
         await profile.add(session)
         await begin(account_id, Happening(profile_id, "spending_profile.created"), session)
@@ -53,11 +57,16 @@ async def find_profile(where: Mapping[str, Any], session: Session = None) -> Spe
 
 
 async def patch_profile(
-    account_id: ObjectId, profile_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None
+    account_id: ObjectId,
+    profile_id: ObjectId,
+    kind: PatchKind,
+    patch: Json,
+    expected: Expected | None,
 ) -> SpendingProfileView:
     """Change a spending profile by a patch of what `GET` shows, and count the cards that it is on.
 
-    One event is written for the profile, however many cards there are; the worker tells each of them.
+    One event is written for the profile, however many cards there are; the worker tells each of
+    them.
 
     Raises:
         NotFound: the account has no such profile.
@@ -71,14 +80,21 @@ async def patch_profile(
         shown = current(profile_view(profile))
         require(expected, shown)
         _, fields = patched(shown, kind, patch, SpendingProfileContent)
-        affected = await Card.raw().count_documents({"spendingProfileId": profile_id}, session=session)
+        affected = await Card.raw().count_documents(
+            {"spendingProfileId": profile_id}, session=session
+        )
         if fields:
-            changed = await SpendingProfile.change(where, fields, expected=profile.version, session=session)
+            changed = await SpendingProfile.change(
+                where, fields, expected=profile.version, session=session
+            )
             if changed is None:
                 raise NotFound("there is no such spending profile")
             profile = changed
             names = tuple(fields)
-            await note([Happening(profile_id, "spending_profile.updated", names, affected_cards=affected)], session)
+            await note(
+                [Happening(profile_id, "spending_profile.updated", names, affected_cards=affected)],
+                session,
+            )
         return profile_view(profile).model_copy(update={"affected_cards": affected})
 
     return await transaction(work)

@@ -74,7 +74,9 @@ async def read_card(
 
 async def profiles_held(account_id: ObjectId, user_id: ObjectId) -> list[ObjectId]:
     """The spending profiles on a user's cards."""
-    found = await Card.raw().distinct("spendingProfileId", {"accountId": account_id, "userId": user_id})
+    found = await Card.raw().distinct(
+        "spendingProfileId", {"accountId": account_id, "userId": user_id}
+    )
     return [profile_id for profile_id in found if profile_id is not None]
 
 

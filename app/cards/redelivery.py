@@ -38,38 +38,61 @@ class After(Fields):
 class Redelivery(Fields):
     """Which of the events that were given up are delivered again: all that match."""
 
-    account_id: Annotated[PydanticObjectId | None, Field(description="Of this account only.")] = None
-    start: Annotated[Timestamp | None, Field(alias="from", description="Given up then or later.")] = None
-    end: Annotated[
-        Timestamp | None, Field(alias="to", description="Given up before; now, where it is absent or ahead.")
+    account_id: Annotated[PydanticObjectId | None, Field(description="Of this account only.")] = (
+        None
+    )
+    start: Annotated[
+        Timestamp | None, Field(alias="from", description="Given up then or later.")
     ] = None
-    after: Annotated[After | None, Field(description="As `next` of the answer before has it.")] = None
+    end: Annotated[
+        Timestamp | None,
+        Field(alias="to", description="Given up before; now, where it is absent or ahead."),
+    ] = None
+    after: Annotated[After | None, Field(description="As `next` of the answer before has it.")] = (
+        None
+    )
 
     def where(self) -> Raw:
         """The filter by stored names; `updatedAt` of an event that was given up is when it was."""
-        span = {name: moment for name, moment in (("$gte", self.start), ("$lt", self.end)) if moment is not None}
-        return {**({"accountId": self.account_id} if self.account_id else {}), **({"updatedAt": span} if span else {})}
+        span = {
+            name: moment
+            for name, moment in (("$gte", self.start), ("$lt", self.end))
+            if moment is not None
+        }
+        return {
+            **({"accountId": self.account_id} if self.account_id else {}),
+            **({"updatedAt": span} if span else {}),
+        }
 
 
 class Redelivered(Fields):
     """What became of one batch."""
 
     redelivered: Annotated[int, Field(description="Events that wait again.")]
-    gone: Annotated[int, Field(description="Events that stay dead, since what they tell of is gone.")]
-    next: Annotated[Redelivery | None, Field(description="What to send next; null once all are looked at.")] = None
+    gone: Annotated[
+        int, Field(description="Events that stay dead, since what they tell of is gone.")
+    ]
+    next: Annotated[
+        Redelivery | None, Field(description="What to send next; null once all are looked at.")
+    ] = None
 
 
 class RedeliveryPlan(Fields):
     """What a redelivery would take."""
 
-    events: Annotated[int, Field(description="That match, those among them whose card or profile is gone.")]
-    next: Annotated[Redelivery, Field(description="What to send to redeliver these, and none that come later.")]
+    events: Annotated[
+        int, Field(description="That match, those among them whose card or profile is gone.")
+    ]
+    next: Annotated[
+        Redelivery, Field(description="What to send to redeliver these, and none that come later.")
+    ]
 
 
 async def redeliver(event_id: ObjectId) -> CardEvent:
     """Put a dead event at the end of its card's or spending profile's queue, in one transaction.
 
-    What it tells is read when it is delivered, so an event that comes after younger ones tells nothing old.
+    What it tells is read when it is delivered, so an event that comes after younger ones tells
+    nothing old.
 
     Returns:
         The event as it waits now.
@@ -115,10 +138,12 @@ async def plan_redelivery(asked: Redelivery) -> RedeliveryPlan:
 
 
 async def redeliver_batch(asked: Redelivery, claim: Claim | None) -> Redelivered:
-    """Put the next dead events that match back, as `redeliver` does each, in one transaction with the claim.
+    """Put the next dead events that match back, as `redeliver` does each, in one transaction with
+    the claim.
 
-    Those of a card keep their order. Events that are given up again later are not among them: `next` is bounded by
-    the time of the first call. Of two that do it at once each takes what the other has not taken.
+    Those of a card keep their order. Events that are given up again later are not among them:
+    `next` is bounded by the time of the first call. Of two that do it at once each takes what the
+    other has not taken.
 
     Raises:
         Invalid: it ends before it begins, or goes on with another account.
@@ -132,7 +157,9 @@ async def redeliver_batch(asked: Redelivery, claim: Claim | None) -> Redelivered
         places = await _places(events, session)
         await CardEvent.put_all_back(places, session=session)
         gone = len(events) - len(places)
-        done = Redelivered(redelivered=len(places), gone=gone, next=_following(bound, events, len(rows)))
+        done = Redelivered(
+            redelivered=len(places), gone=gone, next=_following(bound, events, len(rows))
+        )
         await note_outcome(claim, 200, done.model_dump_json(by_alias=True), session)
         return done
 
@@ -145,7 +172,9 @@ def _bounded(asked: Redelivery, pointer: str) -> Redelivery:
     if asked.start is not None and asked.start > (asked.end or asked.start):
         raise Invalid.field(pointer, "out_of_range", "from is later than to")
     if asked.after is not None and asked.account_id not in (None, asked.after.account_id):
-        raise Invalid.field("/after/accountId", "out_of_range", "it is of another account than accountId")
+        raise Invalid.field(
+            "/after/accountId", "out_of_range", "it is of another account than accountId"
+        )
     return asked.model_copy(update={"end": end})
 
 
@@ -166,7 +195,9 @@ async def _places(events: Sequence[CardEvent], session: AsyncClientSession) -> d
     """The new place of each event that can be told, in its subject's order."""
     there = await _there({event.subject for event in events}, session)
     told = [event for event in events if event.type == _LAST or event.subject in there]
-    following = await CardQueue.reserve(Counter(ObjectId(event.subject) for event in told), session=session)
+    following = await CardQueue.reserve(
+        Counter(ObjectId(event.subject) for event in told), session=session
+    )
     places: dict[ObjectId, int] = {}
     for event in told:
         if event.subject in following:
@@ -179,8 +210,13 @@ async def _places(events: Sequence[CardEvent], session: AsyncClientSession) -> d
 
 
 async def _there(subjects: Collection[ObjectId], session: AsyncClientSession) -> set[ObjectId]:
-    """Which cards and spending profiles are there. Their deletion writes to the queue, as this transaction does."""
-    return {found for document in (Card, SpendingProfile) for found in await document.fetch(subjects, session, ["_id"])}
+    """Which cards and spending profiles are there. Their deletion writes to the queue, as this
+    transaction does."""
+    return {
+        found
+        for document in (Card, SpendingProfile)
+        for found in await document.fetch(subjects, session, ["_id"])
+    }
 
 
 async def _reopened(event: CardEvent, session: AsyncClientSession) -> tuple[ObjectId, int]:

@@ -45,7 +45,8 @@ async def create(
     claim: IdempotencyClaim,
     response: Response,
 ) -> CardView:
-    """For a user of the account, which must be active; with a spending profile of the account, or limits of its own."""
+    """For a user of the account, which must be active; with a spending profile of the account, or
+    limits of its own."""
     reached = await reach(caller, WRITE, accountId)
     done = await create_card(reached.account_id, content, claim)
     card = await read_card(reached.cards(_id=done.resource_id))
@@ -65,7 +66,9 @@ async def list_cards(
     accountId: str,
     caller: Caller,
     status: CardStatus | None = None,
-    user: Annotated[PydanticObjectId | None, Query(alias="userId", description="Who holds them.")] = None,
+    user: Annotated[
+        PydanticObjectId | None, Query(alias="userId", description="Who holds them.")
+    ] = None,
     profile: Annotated[
         PydanticObjectId | None, Query(alias="spendingProfileId", description="What limits them.")
     ] = None,
@@ -98,7 +101,12 @@ async def list_cards(
     response_model=CardView,
 )
 async def get(
-    accountId: str, cardId: str, caller: Caller, request: Request, response: Response, expand: Expand = None
+    accountId: str,
+    cardId: str,
+    caller: Caller,
+    request: Request,
+    response: Response,
+    expand: Expand = None,
 ) -> Any:
     """With the limits that are in force. The account's users see their own."""
     reached = await reach(caller, READ, accountId, by_users=True)
@@ -114,12 +122,20 @@ async def get(
     operation_id="patchCard",
     summary="Change a card, or move its status",
     responses=PATCHED | problems(400, 409, 412, 415),
-    openapi_extra=patches(CardChange, {"status": "open"}, [{"op": "replace", "path": "/status", "value": "open"}]),
+    openapi_extra=patches(
+        CardChange, {"status": "open"}, [{"op": "replace", "path": "/status", "value": "open"}]
+    ),
 )
 async def patch(
-    accountId: str, cardId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+    accountId: str,
+    cardId: str,
+    caller: Caller,
+    claim: IdempotencyClaim,
+    request: Request,
+    response: Response,
 ) -> CardView:
-    """By JSON Merge Patch or JSON Patch. pending becomes open, open and paused each other; closed is final."""
+    """By JSON Merge Patch or JSON Patch. pending becomes open, open and paused each other; closed
+    is final."""
     reached = await reach(caller, WRITE, accountId)
     card = await patch_once(claim, request, partial(patch_card, reached.account_id, _id_of(cardId)))
     response.headers["ETag"] = etag(card.version, card.id)

@@ -19,7 +19,10 @@ class EffectiveLimits(Fields):
     """What is in force: the spending profile's where the card has one, else the card's own."""
 
     source: Literal["spendingProfile", "card"]
-    limits: Annotated[dict[Duration, Cents], Field(description="Cents by duration; one that is absent has no limit.")]
+    limits: Annotated[
+        dict[Duration, Cents],
+        Field(description="Cents by duration; one that is absent has no limit."),
+    ]
     allowed_merchant_categories: list[str] = Field(default_factory=list)
     blocked_merchant_categories: list[str] = Field(default_factory=list)
 
@@ -29,7 +32,10 @@ class SpendingProfileView(SpendingProfileContent, View):
 
     account_id: PydanticObjectId
     affected_cards: Annotated[
-        int | None, Field(exclude_if=lambda count: count is None, description="How many cards a change affects.")
+        int | None,
+        Field(
+            exclude_if=lambda count: count is None, description="How many cards a change affects."
+        ),
     ] = None
 
 
@@ -44,7 +50,8 @@ class CardView(CardLimit, View):
     effective_limits: EffectiveLimits
     user: Embedded = None
     spending_profile: Annotated[
-        SpendingProfileView | None, Field(exclude_if=lambda profile: profile is None, description="With `expand`.")
+        SpendingProfileView | None,
+        Field(exclude_if=lambda profile: profile is None, description="With `expand`."),
     ] = None
 
 
@@ -54,7 +61,8 @@ def profile_view(profile: SpendingProfile) -> SpendingProfileView:
 
 
 def effective_limits(card: Card, profile: SpendingProfile | None) -> EffectiveLimits:
-    """The limits in force. A profile that is just being deleted is as good as gone: the card's own hold."""
+    """The limits in force. A profile that is just being deleted is as good as gone: the card's own
+    hold."""
     if profile is not None:
         return EffectiveLimits(
             source="spendingProfile",
@@ -72,14 +80,17 @@ def card_view(row: Raw, expand: frozenset[str] = frozenset()) -> CardView:
     """A card as sent.
 
     Args:
-        row: as `app.cards.queries` reads it: with its spending profile, and its user where that is expanded.
+        row: as `app.cards.queries` reads it: with its spending profile, and its user where that is
+            expanded.
         expand: what to embed: `user`, `spendingProfile`.
     """
     card = Card.from_stored(row)
     profile = SpendingProfile.from_stored(row[PROFILES][0]) if row[PROFILES] else None
     user = User.from_stored(row[USERS][0]) if row.get(USERS) else None
     return CardView(
-        **card.model_dump(by_alias=False, include=set(CardView.model_fields) & set(Card.model_fields)),
+        **card.model_dump(
+            by_alias=False, include=set(CardView.model_fields) & set(Card.model_fields)
+        ),
         effective_limits=effective_limits(card, profile),
         user=user_view(user) if user else None,
         spending_profile=profile_view(profile) if profile and "spendingProfile" in expand else None,

@@ -1,4 +1,5 @@
-"""Sending an event to an account's webhook: signed, without following redirects, without keeping what it answers."""
+"""Sending an event to an account's webhook: signed, without following redirects, without keeping
+what it answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -63,7 +64,9 @@ class Sender:
         body = dump_json(await payload(event))
         try:
             async with asyncio.timeout(self.settings.webhook_timeout_seconds):
-                status = await self._post(account.webhook_url, body, self._headers(account, event, body))
+                status = await self._post(
+                    account.webhook_url, body, self._headers(account, event, body)
+                )
         except TimeoutError:
             raise DeliveryFailed("timeout", "timeout") from None
         except RefusedAddress as error:
@@ -97,17 +100,28 @@ class Sender:
 async def sender(settings: Settings) -> AsyncIterator[Sender]:
     """A sender with connections of its own."""
     limits = httpx2.Limits(max_connections=None)
-    async with new_client(settings, timeout=settings.webhook_timeout_seconds, limits=limits) as client:
+    async with new_client(
+        settings, timeout=settings.webhook_timeout_seconds, limits=limits
+    ) as client:
         yield Sender(client, load_webhook_keys(settings), settings)
 
 
 async def payload(event: CardEvent) -> dict[str, Any]:
-    """The body: what happened, and the card or the spending profile as it is now, null where it is gone."""
-    data: dict[str, Any] = {"accountId": event.account_id, "sequence": event.sequence, "changed": event.changed}
+    """The body: what happened, and the card or the spending profile as it is now, null where it is
+    gone."""
+    data: dict[str, Any] = {
+        "accountId": event.account_id,
+        "sequence": event.sequence,
+        "changed": event.changed,
+    }
     where = {"_id": event.subject, "accountId": event.account_id}
     if event.type.startswith(_CARD):
         cards = await read_cards(where, limit=1)
-        data |= {"cardId": event.subject, "status": event.status, "card": current(cards[0]) if cards else None}
+        data |= {
+            "cardId": event.subject,
+            "status": event.status,
+            "card": current(cards[0]) if cards else None,
+        }
     else:
         row = await SpendingProfile.raw().find_one(where)
         profile = current(profile_view(SpendingProfile.from_stored(row))) if row else None

@@ -12,7 +12,9 @@ from models.connection import Connection, Provider
 
 
 @asynccontextmanager
-async def provider_of(settings: Settings, kind: Provider, token: str) -> AsyncIterator[BankProvider]:
+async def provider_of(
+    settings: Settings, kind: Provider, token: str
+) -> AsyncIterator[BankProvider]:
     """A provider by its name, with a token, while the block lasts."""
     if kind == "sandbox":
         async with sandbox(token) as invented:
@@ -31,4 +33,6 @@ def token_of(connection: Connection, keyring: KeyRing) -> str:
     if connection.access_token is None:
         raise ValueError("the connection has no token")
     row = {"_id": connection.id, "userId": connection.user_id}
-    return keyring.open(connection.access_token, Connection.place_in(row, "access_token")).get_secret_value()
+    return keyring.open(
+        connection.access_token, Connection.place_in(row, "access_token")
+    ).get_secret_value()

@@ -37,7 +37,9 @@ class ToldLogin:
         """`BankProvider.accounts`."""
         told = await provider.accounts()
         read = {each.id: each for each in told if isinstance(each, ToldAccount)}
-        return cls(list(read.values()), [each for each in told if isinstance(each, UnreadableAccount)])
+        return cls(
+            list(read.values()), [each for each in told if isinstance(each, UnreadableAccount)]
+        )
 
     @property
     def open(self) -> Sequence[ToldAccount]:
@@ -51,13 +53,16 @@ class ToldLogin:
 
     @property
     def is_whole(self) -> bool:
-        """Whether an account that is not told is not there: one that cannot be read and has no id may be any."""
+        """Whether an account that is not told is not there: one that cannot be read and has no id
+        may be any."""
         return all(account.is_identified for account in self.odd)
 
     @property
     def enrollment_id(self) -> str | None:
         """The provider's id of the login, where it tells one."""
-        told = [each.enrollment_id for each in self.accounts] + [each.enrollment_id for each in self.odd]
+        told = [each.enrollment_id for each in self.accounts] + [
+            each.enrollment_id for each in self.odd
+        ]
         return next((each for each in told if each), None)
 
 
@@ -68,7 +73,8 @@ async def store_accounts(
     fresh: dict[str, PydanticObjectId],
     session: AsyncClientSession,
 ) -> tuple[dict[str, PydanticObjectId], list[Undecided]]:
-    """Insert, join and change accounts; those that are not told any more are closed, with all that is known of them.
+    """Insert, join and change accounts; those that are not told any more are closed, with all that
+    is known of them.
 
     Args:
         connection: whose.
@@ -80,7 +86,10 @@ async def store_accounts(
     Returns:
         Our ids by the provider's, and the accounts of which the person has to say which they are.
     """
-    known = {each.provider_id: each for each in await BankAccount.all_of(ObjectId(connection.id), session=session)}
+    known = {
+        each.provider_id: each
+        for each in await BankAccount.all_of(ObjectId(connection.id), session=session)
+    }
     left = [each for each in known.values() if each.provider_id not in told.ids]
     relinks = Relinks.of([account for account in told.accounts if account.id not in known], left)
     undecided = {each.provider_id for each in relinks.undecided}
@@ -109,7 +118,9 @@ def _named(fields: dict[str, Any]) -> dict[str, Any]:
 async def _update(stored: BankAccount, fields: dict[str, Any], session: AsyncClientSession) -> None:
     """Change what is told otherwise; one that is there again is read from its beginning."""
     if any(getattr(stored, name) != value for name, value in fields.items()):
-        again = {"syncedAt": None} if (stored.status, fields["status"]) == ("closed", "open") else {}
+        again = (
+            {"syncedAt": None} if (stored.status, fields["status"]) == ("closed", "open") else {}
+        )
         await BankAccount.change({"_id": stored.id}, _named(fields) | again, session=session)
 
 

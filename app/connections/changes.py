@@ -60,7 +60,9 @@ def authorize_bank(caller: Principal, scope: str, user_id: ObjectId | None, what
         raise NotFound(f"there is no such {what}")
 
 
-async def find_connection(caller: Principal, scope: str, connection_id: ObjectId | None) -> Connection:
+async def find_connection(
+    caller: Principal, scope: str, connection_id: ObjectId | None
+) -> Connection:
     """A connection that the caller may reach.
 
     Raises:
@@ -87,7 +89,11 @@ async def find_account(caller: Principal, scope: str, account_id: ObjectId | Non
 
 
 async def connect(
-    user_id: ObjectId, content: NewConnection, claim: Claim | None, settings: Settings, keyring: KeyRing
+    user_id: ObjectId,
+    content: NewConnection,
+    claim: Claim | None,
+    settings: Settings,
+    keyring: KeyRing,
 ) -> Done:
     """Make a connection, once its token has been seen to work; the worker syncs it soon.
 
@@ -97,7 +103,9 @@ async def connect(
         NotFound: there is no such user.
     """
     if content.provider == "sandbox" and not settings.sandbox_offered:
-        raise Invalid.field("/provider", "not_allowed", "this deployment does not offer the sandbox")
+        raise Invalid.field(
+            "/provider", "not_allowed", "this deployment does not offer the sandbox"
+        )
     enrollment = await _probe(settings, content.provider, content.access_token)
     moment = now()
 
@@ -121,19 +129,27 @@ async def connect(
     return await once(claim, 201, work)
 
 
-async def _refuse_known_login(connection: Connection, enrollment: str | None, session: Session) -> None:
-    """Refuse a login that another connection of the person stands for: its history would be there twice.
+async def _refuse_known_login(
+    connection: Connection, enrollment: str | None, session: Session
+) -> None:
+    """Refuse a login that another connection of the person stands for: its history would be there
+    twice.
 
     Raises:
         Duplicate: naming that connection by its id, institution and label.
     """
     if enrollment is None:
         return
-    where = {"userId": connection.user_id, "enrollmentId": enrollment, "_id": {"$ne": connection.id}}
+    where = {
+        "userId": connection.user_id,
+        "enrollmentId": enrollment,
+        "_id": {"$ne": connection.id},
+    }
     found = await Connection.raw().find_one(where, {"institution": 1, "label": 1}, session=session)
     if found is not None:
         raise Duplicate(
-            f"your connection to {found['institution']} ({found['label']}) has this login: give the token to that one",
+            f"your connection to {found['institution']} ({found['label']}) has this login: give the"
+            " token to that one",
             extra={"connectionId": str(found["_id"])},
         )
 
@@ -144,10 +160,14 @@ async def _probe(settings: Settings, provider: Provider, token: SecretStr) -> st
         async with provider_of(settings, provider, token.get_secret_value()) as opened:
             told = await ToldLogin.ask(opened)
     except (LoginNeeded, Revoked) as error:
-        raise Invalid.field("/accessToken", "refused", f"the provider refuses this token: {error.reason}") from None
+        raise Invalid.field(
+            "/accessToken", "refused", f"the provider refuses this token: {error.reason}"
+        ) from None
     except TryLater as error:
         wait = int(error.retry_after or 0) or 30
-        raise ProviderUnavailable(f"the provider does not answer: {error.reason}", retry_after=wait) from None
+        raise ProviderUnavailable(
+            f"the provider does not answer: {error.reason}", retry_after=wait
+        ) from None
     return told.enrollment_id
 
 
@@ -160,7 +180,8 @@ async def patch_connection(
     keyring: KeyRing,
     claim: Claim | None = None,
 ) -> Connection:
-    """Change a connection by a patch of what `GET` shows: its names, a new `accessToken`, `status: disconnected`.
+    """Change a connection by a patch of what `GET` shows: its names, a new `accessToken`, `status:
+    disconnected`.
 
     The claim is made with the change, behind the question whether a new token works.
 
@@ -178,7 +199,9 @@ async def patch_connection(
             fields = _changed(before, apply_patch(kind, patch, before))
             token: SecretStr | None = fields.pop("accessToken", None)
             if token is not None:
-                enrollment = await _probe(settings, connection.provider, token) if tried is None else tried
+                enrollment = (
+                    await _probe(settings, connection.provider, token) if tried is None else tried
+                )
                 tried = enrollment or ""
                 await _refuse_known_login(connection, enrollment, None)
                 fields |= _authenticated(connection, token, enrollment or None, keyring)
@@ -193,7 +216,8 @@ async def patch_connection(
 
 
 async def _apply(connection: Connection, fields: Raw) -> Connection | None:
-    """Set the fields if the version is still the same; access that nobody holds any more is given up by a job."""
+    """Set the fields if the version is still the same; access that nobody holds any more is given
+    up by a job."""
     if not fields:
         return connection
     where = {"_id": connection.id}
@@ -204,7 +228,9 @@ async def _apply(connection: Connection, fields: Raw) -> Connection | None:
         return await Connection.change(where, fields, expected=connection.version, session=joined())
 
     async def work(session: AsyncClientSession) -> Connection | None:
-        row = await Connection.raw().find_one({**where, "version": connection.version}, session=session)
+        row = await Connection.raw().find_one(
+            {**where, "version": connection.version}, session=session
+        )
         if row is None:
             return None
         if ended or replaced:
@@ -218,7 +244,12 @@ async def _apply(connection: Connection, fields: Raw) -> Connection | None:
 def links_of(rows: list[Raw]) -> list[OutsideLink]:
     """The outside links that stored connections stand for: Teller's access to the banks."""
     return [
-        OutsideLink.of("bank", row, "userId", {"provider": row["provider"], "enrollmentId": row.get("enrollmentId")})
+        OutsideLink.of(
+            "bank",
+            row,
+            "userId",
+            {"provider": row["provider"], "enrollmentId": row.get("enrollmentId")},
+        )
         for row in rows
         if row.get("accessToken") and row["provider"] != "sandbox"
     ]
@@ -228,16 +259,26 @@ def _changed(before: dict[str, Any], after: Json) -> Raw:
     """The fields that a patch changes, checked."""
     if not isinstance(after, dict):
         raise Invalid.field("", "malformed", "a connection is an object")
-    changed = {name: after.get(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    changed = {
+        name: after.get(name)
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name)
+    }
     for name in sorted(changed):
         if name not in _CHANGEABLE:
             code = "read_only" if name in before else "unknown"
             raise Invalid.field(f"/{name}", code, f"{name[:64]} does not change by a patch")
     if "status" in changed and changed["status"] != "disconnected":
-        raise Invalid.field("/status", "not_applicable", "a patch can disconnect; a new accessToken connects again")
+        raise Invalid.field(
+            "/status", "not_applicable", "a patch can disconnect; a new accessToken connects again"
+        )
     if "status" in changed and "accessToken" in changed:
-        raise Invalid.field("/accessToken", "conflicting", "a patch connects or disconnects, not both")
-    fields: Raw = {name: _validated(name, value) for name, value in changed.items() if name != "status"}
+        raise Invalid.field(
+            "/accessToken", "conflicting", "a patch connects or disconnects, not both"
+        )
+    fields: Raw = {
+        name: _validated(name, value) for name, value in changed.items() if name != "status"
+    }
     return fields | ({"status": "disconnected"} if "status" in changed else {})
 
 
@@ -247,12 +288,19 @@ def _validated(name: str, value: Any) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         details = error.errors(include_input=False)
-        raise validation_problem([{**detail, "loc": (name, *detail["loc"])} for detail in details], "") from None
+        raise validation_problem(
+            [{**detail, "loc": (name, *detail["loc"])} for detail in details], ""
+        ) from None
 
 
-def _authenticated(connection: Connection, token: SecretStr, enrollment: str | None, keyring: KeyRing) -> Raw:
-    """The fields of a connection whose new token works; accounts and history stay, a sync with the old one ends."""
-    place = Connection.place_in({"_id": connection.id, "userId": connection.user_id}, "access_token")
+def _authenticated(
+    connection: Connection, token: SecretStr, enrollment: str | None, keyring: KeyRing
+) -> Raw:
+    """The fields of a connection whose new token works; accounts and history stay, a sync with the
+    old one ends."""
+    place = Connection.place_in(
+        {"_id": connection.id, "userId": connection.user_id}, "access_token"
+    )
     moment = now()
     return {
         "accessToken": keyring.seal(token, place).stored(),

@@ -1,4 +1,5 @@
-"""How far a sync of a bank connection has come: the cursor, written with the rows that it covers."""
+"""How far a sync of a bank connection has come: the cursor, written with the rows that it
+covers."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final

@@ -1,4 +1,5 @@
-"""Deleting bank connections: the token goes first, and the provider's access to the bank is given up by a job."""
+"""Deleting bank connections: the token goes first, and the provider's access to the bank is given
+up by a job."""
 
 from collections.abc import Sequence
 
@@ -13,5 +14,6 @@ from models.outside_link import OutsideLink
 
 @witness(Connection)
 async def keep_links(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Take the tokens over into what is left to be done outside; with the documents they are gone from here."""
+    """Take the tokens over into what is left to be done outside; with the documents they are gone
+    from here."""
     await OutsideLink.add_all(links_of(list(rows)), session)

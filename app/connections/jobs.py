@@ -1,4 +1,5 @@
-"""What the worker does for bank connections: syncs those that are due, gives up access to those that went."""
+"""What the worker does for bank connections: syncs those that are due, gives up access to those
+that went."""
 
 from datetime import datetime
 from typing import Final
@@ -25,7 +26,10 @@ _SYNC: Final = "sync-connections"
 _UNLINK: Final = "remove-bank-links"
 _AT_ONCE: Final = 4
 PERIODIC: Final = {_SYNC: 300.0, _UNLINK: 300.0}
-WOKEN: Final = {_SYNC: (Watched(Connection, "nextAttemptAt"),), _UNLINK: (Watched(OutsideLink, "nextAttemptAt"),)}
+WOKEN: Final = {
+    _SYNC: (Watched(Connection, "nextAttemptAt"),),
+    _UNLINK: (Watched(OutsideLink, "nextAttemptAt"),),
+}
 PLACES: Final[dict[str, int]] = {}
 
 
@@ -37,7 +41,9 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Sync the connections that are due, a few at a time."""
 
         async def take(left_out: LeftOut) -> Taken | None:
-            while due := await Connection.find_due(now(), 1, left_out.tenants, healthy=left_out.failed):
+            while due := await Connection.find_due(
+                now(), 1, left_out.tenants, healthy=left_out.failed
+            ):
                 if (begun := await _begin(due[0])) is not None:
                     return Taken(_sync(begun), begun.user_id, begun.failures > 0)
             return None

@@ -1,8 +1,8 @@
 """After a new login the provider may tell the same account under another id: which of before it is.
 
-An account is joined to the one of before that it surely is: name, last four digits, type, currency and institution
-agree, and no other does. Where that is not sure the person is asked. The account of before keeps its id, and so do its
-transactions.
+An account is joined to the one of before that it surely is: name, last four digits, type, currency
+and institution agree, and no other does. Where that is not sure the person is asked. The account of
+before keeps its id, and so do its transactions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,9 +41,17 @@ class Relinks:
         """
         sure = {each.id: [old for old in left if _is_surely(old, each)] for each in fresh}
         taken = [old.id for olds in sure.values() for old in olds]
-        joined = {name: olds[0] for name, olds in sure.items() if len(olds) == 1 and taken.count(olds[0].id) == 1}
+        joined = {
+            name: olds[0]
+            for name, olds in sure.items()
+            if len(olds) == 1 and taken.count(olds[0].id) == 1
+        }
         free = [old for old in left if all(old.id != each.id for each in joined.values())]
-        rest = {each.id: [old for old in free if _may_be(old, each)] for each in fresh if each.id not in joined}
+        rest = {
+            each.id: [old for old in free if _may_be(old, each)]
+            for each in fresh
+            if each.id not in joined
+        }
         return cls(joined, [_undecided(each, rest[each.id]) for each in fresh if rest.get(each.id)])
 
 
@@ -53,9 +61,15 @@ def _is_surely(old: BankAccount, new: ToldAccount) -> bool:
 
 
 def _may_be(old: BankAccount, new: ToldAccount) -> bool:
-    """Whether nothing speaks against it; where digits are not known, one of the same type may have another name."""
+    """Whether nothing speaks against it; where digits are not known, one of the same type may have
+    another name."""
     digits, banks = (old.last_four, new.last_four), (old.institution, new.institution)
-    if old.currency != new.currency or _differ(*digits) or _differ(*banks) or new.status == "closed":
+    if (
+        old.currency != new.currency
+        or _differ(*digits)
+        or _differ(*banks)
+        or new.status == "closed"
+    ):
         return False
     return None not in digits or old.type == new.type
 
@@ -76,8 +90,11 @@ def _undecided(new: ToldAccount, candidates: Iterable[BankAccount]) -> Undecided
     )
 
 
-async def join(old: BankAccount, provider_id: str, fields: dict[str, Any], session: Session) -> None:
-    """Have an account of before be the one with this id; it is read from its beginning by the next pass.
+async def join(
+    old: BankAccount, provider_id: str, fields: dict[str, Any], session: Session
+) -> None:
+    """Have an account of before be the one with this id; it is read from its beginning by the next
+    pass.
 
     Args:
         old: the account of before.

@@ -32,7 +32,14 @@ from app.identity.principal import authorize
 from app.outside.keyring import keyring_of
 from app.outside.signatures import Signed
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
+from app.relations.receipts import (
+    DeletionPlan,
+    Receipt,
+    Started,
+    delete_and_answer,
+    deleted,
+    plan_view,
+)
 from app.users.views import UserView, expand_user
 from app.web.cursors import decode_cursor
 from app.web.etags import etag
@@ -90,10 +97,13 @@ async def create(
     request: Request,
     response: Response,
 ) -> ConnectionView:
-    """The token is tried before anything is stored; accounts and transactions come with the first sync, soon after."""
+    """The token is tried before anything is stored; accounts and transactions come with the first
+    sync, soon after."""
     user_id = caller.resolve(userId)
     authorize_bank(caller, "connections:write", user_id, "user")
-    done = await connect(user_id, content, claim, request.app.state.settings, keyring_of(request.scope))
+    done = await connect(
+        user_id, content, claim, request.app.state.settings, keyring_of(request.scope)
+    )
     connection = await find_connection(caller, "connections:write", done.resource_id)
     response.headers["Location"] = f"/v1/connections/{connection.id}"
     response.headers["ETag"] = etag(connection.version, connection.id)
@@ -134,7 +144,9 @@ async def list_connections(
 async def get(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
     """Its state and why, when it was synced and when it will be."""
     connection = await find_connection(caller, "connections:read", parse_id(connectionId))
-    return conditional(request, response, connection.version, ConnectionView.model_validate(connection))
+    return conditional(
+        request, response, connection.version, ConnectionView.model_validate(connection)
+    )
 
 
 @router.patch(
@@ -144,13 +156,16 @@ async def get(connectionId: str, caller: Caller, request: Request, response: Res
     summary="Change a bank connection",
     responses=PATCHED | answers(CONNECTION_SHOWN),
     openapi_extra=patches(
-        ConnectionChange, {"label": "Business"}, [{"op": "replace", "path": "/label", "value": "Business"}]
+        ConnectionChange,
+        {"label": "Business"},
+        [{"op": "replace", "path": "/label", "value": "Business"}],
     ),
 )
 async def patch(
     connectionId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
 ) -> ConnectionView:
-    """Names; `accessToken` after a new login, tried first; `status: disconnected`, which erases the token at once."""
+    """Names; `accessToken` after a new login, tried first; `status: disconnected`, which erases the
+    token at once."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     settings, body = request.app.state.settings, await request.json()
@@ -207,10 +222,13 @@ async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
     responses=problems(409) | answers(SYNC_SHOWN),
 )
 async def sync(connectionId: str, caller: Caller, request: Request) -> SyncView:
-    """For some seconds; the worker goes on with what is left. 409 with the running one's state where one runs."""
+    """For some seconds; the worker goes on with what is left. 409 with the running one's state
+    where one runs."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
     after, done = await sync_now(connection, request.app.state.settings, keyring_of(request.scope))
-    return SyncView(state="done" if done else "continues", connection=ConnectionView.model_validate(after))
+    return SyncView(
+        state="done" if done else "continues", connection=ConnectionView.model_validate(after)
+    )
 
 
 @router.get(
@@ -237,8 +255,11 @@ async def list_accounts(
     summary="Say which bank account an undecided one is",
     responses=problems() | answers(BANK_ACCOUNT_SHOWN),
 )
-async def decide_account(connectionId: str, content: Annotated[Decision, DECISION], caller: Caller) -> BankAccountView:
-    """An account of the connection's `undecided` is joined to one of before, or added as a new one. A sync follows."""
+async def decide_account(
+    connectionId: str, content: Annotated[Decision, DECISION], caller: Caller
+) -> BankAccountView:
+    """An account of the connection's `undecided` is joined to one of before, or added as a new one.
+    A sync follows."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
     return BankAccountView.model_validate(await decide(connection, content))
 
@@ -263,9 +284,13 @@ async def list_transactions(
     check_span(start, end)
     account = await find_account(caller, "connections:read", parse_id(bankAccountId))
     after: Any = decode_cursor(cursor, str, ObjectId)
-    found = await Transaction.list_of(ObjectId(account.id), limit + 1, start=start, end=end, status=status, after=after)
+    found = await Transaction.list_of(
+        ObjectId(account.id), limit + 1, start=start, end=end, status=status, after=after
+    )
     items, following = page(found, limit, lambda content: (content.date, content.id))
-    return Page(items=[TransactionView.model_validate(content) for content in items], next_cursor=following)
+    return Page(
+        items=[TransactionView.model_validate(content) for content in items], next_cursor=following
+    )
 
 
 @router.post(

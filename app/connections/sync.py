@@ -1,8 +1,10 @@
-"""Syncing a bank connection: page by page, each page's rows and the cursor that covers them in one transaction.
+"""Syncing a bank connection: page by page, each page's rows and the cursor that covers them in one
+transaction.
 
-A pass reads the accounts, then the transactions of each, newest first, and ends with what the provider no longer has.
-Every step names the pass, so that a crash repeats a step and never skips or doubles one. A pass reads the days since
-the last one and some before them (what is pending may move), now and then everything.
+A pass reads the accounts, then the transactions of each, newest first, and ends with what the
+provider no longer has. Every step names the pass, so that a crash repeats a step and never skips or
+doubles one. A pass reads the days since the last one and some before them (what is pending may
+move), now and then everything.
 """
 
 import time
@@ -43,7 +45,8 @@ _BALANCE: Final = "balance"
 
 
 class LostSync(Exception):
-    """The connection went, its token was replaced, or another sync has taken over: write no more."""
+    """The connection went, its token was replaced, or another sync has taken over: write no
+    more."""
 
 
 class Pass:
@@ -79,7 +82,8 @@ class Pass:
         return True
 
     async def _resume(self) -> Cursor | None:
-        """Where the last sync stopped, once the token is known to work; None where a fresh pass is to begin."""
+        """Where the last sync stopped, once the token is known to work; None where a fresh pass is
+        to begin."""
         cursor = Cursor.load(self._connection.cursor)
         if cursor is None or self._connection.status == "connected":
             return cursor
@@ -99,14 +103,21 @@ class Pass:
         told = await ToldLogin.ask(self._provider)
         balances, odd = await self._balances(told)
         last_full = self._connection.full_sync_at
-        full = last_full is None or now() - last_full > timedelta(days=self._settings.sync_full_days)
-        fresh, pass_id = {account.id: PydanticObjectId() for account in told.accounts}, str(ObjectId())
+        full = last_full is None or now() - last_full > timedelta(
+            days=self._settings.sync_full_days
+        )
+        fresh, pass_id = (
+            {account.id: PydanticObjectId() for account in told.accounts},
+            str(ObjectId()),
+        )
         untold = [each for each in self._named if each.account_id not in told.ids]
         self._begin_aside(told, odd, pass_id)
 
         async def work(session: AsyncClientSession) -> Cursor:
             ids, undecided = await store_accounts(self._connection, told, balances, fresh, session)
-            cursor = Cursor(pass_id, full, [str(ids[account.id]) for account in told.open if account.id in ids])
+            cursor = Cursor(
+                pass_id, full, [str(ids[account.id]) for account in told.open if account.id in ids]
+            )
             await self._note(cursor, len(told.accounts), session, untold)
             await self._note_login(told.enrollment_id, session, undecided)
             return cursor
@@ -116,7 +127,8 @@ class Pass:
         return cursor
 
     async def _balances(self, told: ToldLogin) -> tuple[dict[str, int | None], list[str]]:
-        """The balances by the provider's id of the account, and the accounts whose balance cannot be read."""
+        """The balances by the provider's id of the account, and the accounts whose balance cannot
+        be read."""
         balances: dict[str, int | None] = {}
         odd: list[str] = []
         for account in told.open:
@@ -129,9 +141,14 @@ class Pass:
         return balances, odd
 
     def _begin_aside(self, told: ToldLogin, odd: Sequence[str], pass_id: str) -> None:
-        """What is set aside as a pass begins: accounts and balances anew, and the rows of accounts that are told."""
+        """What is set aside as a pass begins: accounts and balances anew, and the rows of accounts
+        that are told."""
         anew = (_ACCOUNT, _BALANCE)
-        self._aside = [each for each in self._aside if each.account_id in told.ids and each.provider_id not in anew]
+        self._aside = [
+            each
+            for each in self._aside
+            if each.account_id in told.ids and each.provider_id not in anew
+        ]
         for account_id in odd:
             self._set_aside(account_id, [Unreadable(_BALANCE, "balance")], (), pass_id)
         for account in told.odd:
@@ -143,7 +160,11 @@ class Pass:
         if account is None:
             raise LostSync
         if cursor.begun is None:
-            cursor = replace(cursor, begun=rfc3339(now()), since=None if cursor.full else await self._since(account))
+            cursor = replace(
+                cursor,
+                begun=rfc3339(now()),
+                since=None if cursor.full else await self._since(account),
+            )
         try:
             page = await self._provider.transactions(
                 account.provider_id, account.currency, after=cursor.after, since=cursor.since
@@ -155,7 +176,10 @@ class Pass:
         last = next((each.provider_id for each in reversed(page) if is_identified(each)), None)
         if last is None:  # it is empty, or nothing of it leads on
             self._set_aside(
-                account.provider_id, [each for each in page if isinstance(each, Unreadable)], (), cursor.pass_id
+                account.provider_id,
+                [each for each in page if isinstance(each, Unreadable)],
+                (),
+                cursor.pass_id,
             )
             return await self._end(account, cursor)
         if last == cursor.after or cursor.pages >= _MOST_PAGES:
@@ -163,17 +187,27 @@ class Pass:
         return await self._store(account, page, replace(cursor, after=last, pages=cursor.pages + 1))
 
     async def _since(self, account: BankAccount) -> str | None:
-        """From when an account is to be read: some days before it was last read, or its oldest pending transaction."""
+        """From when an account is to be read: some days before it was last read, or its oldest
+        pending transaction."""
         if account.synced_at is None:
             return None
-        window = (account.synced_at.date() - timedelta(days=self._settings.sync_window_days)).isoformat()
+        window = (
+            account.synced_at.date() - timedelta(days=self._settings.sync_window_days)
+        ).isoformat()
         pending = await Transaction.oldest_pending(account)
         return min(window, pending) if pending else window
 
-    def _set_aside(self, account_id: str, odd: Sequence[Unreadable], met: Collection[str], pass_id: str) -> None:
-        """Note what of an account cannot be read, and forget what was so before of what is met now."""
+    def _set_aside(
+        self, account_id: str, odd: Sequence[Unreadable], met: Collection[str], pass_id: str
+    ) -> None:
+        """Note what of an account cannot be read, and forget what was so before of what is met
+        now."""
         fresh = {each.provider_id: each.reason for each in odd}
-        kept = [each for each in self._aside if each.account_id != account_id or each.provider_id not in {*met, *fresh}]
+        kept = [
+            each
+            for each in self._aside
+            if each.account_id != account_id or each.provider_id not in {*met, *fresh}
+        ]
         added = [
             SetAside(account_id=account_id, provider_id=name, reason=reason, seen_in=pass_id)
             for name, reason in fresh.items()
@@ -186,21 +220,31 @@ class Pass:
         account_id = PydanticObjectId(account.id)
         read = [each for each in page if isinstance(each, TransactionContent)]
         odd = [each for each in page if isinstance(each, Unreadable)]
-        self._set_aside(account.provider_id, odd, {each.provider_id for each in page}, cursor.pass_id)
-        cursor = replace(cursor, oldest=min(filter(None, [cursor.oldest, *(each.date for each in read)]), default=None))
+        self._set_aside(
+            account.provider_id, odd, {each.provider_id for each in page}, cursor.pass_id
+        )
+        cursor = replace(
+            cursor,
+            oldest=min(filter(None, [cursor.oldest, *(each.date for each in read)]), default=None),
+        )
 
         async def work(session: AsyncClientSession) -> None:
-            await refer(Transaction, {"bankAccountId": account_id, "userId": self._user_id}, session)
+            await refer(
+                Transaction, {"bankAccountId": account_id, "userId": self._user_id}, session
+            )
             changed = await Transaction.store(account, read, cursor.pass_id, session)
             if odd:
-                await Transaction.keep(account_id, [each.provider_id for each in odd], cursor.pass_id, session)
+                await Transaction.keep(
+                    account_id, [each.provider_id for each in odd], cursor.pass_id, session
+                )
             await self._note(cursor, changed, session)
 
         await transaction(work)
         return cursor
 
     async def _end(self, account: BankAccount, cursor: Cursor) -> Cursor:
-        """Ask for what the pass has not met, and for what the provider named, each by its id; remove what is gone."""
+        """Ask for what the pass has not met, and for what the provider named, each by its id;
+        remove what is gone."""
         account_id = PydanticObjectId(account.id)
         unseen = await Transaction.find_unseen(account, cursor.since, cursor.pass_id, _REMOVALS)
         named = await self._unmet(account, cursor)
@@ -209,10 +253,16 @@ class Pass:
         old = await self._superseded(account, cursor)
         done = len(asked) < _REMOVALS and len(old) < _SUPERSEDED
         following = cursor.next_account() if done else cursor
-        self._set_aside(account.provider_id, odd, {each.provider_id for each in found}, cursor.pass_id)
+        self._set_aside(
+            account.provider_id, odd, {each.provider_id for each in found}, cursor.pass_id
+        )
         if done and cursor.full:
             name = account.provider_id
-            self._aside = [each for each in self._aside if each.account_id != name or each.seen_in == cursor.pass_id]
+            self._aside = [
+                each
+                for each in self._aside
+                if each.account_id != name or each.seen_in == cursor.pass_id
+            ]
         answered = [each for each in self._named_of(account) if done or each.provider_id in asked]
 
         async def work(session: AsyncClientSession) -> None:
@@ -220,7 +270,9 @@ class Pass:
             if found:
                 changed += await Transaction.store(account, found, cursor.pass_id, session)
             if odd:
-                await Transaction.keep(account_id, [each.provider_id for each in odd], cursor.pass_id, session)
+                await Transaction.keep(
+                    account_id, [each.provider_id for each in odd], cursor.pass_id, session
+                )
             if gone:
                 where = {"bankAccountId": account_id, "providerId": {"$in": gone}}
                 await Transaction.raw().delete_many(where, session=session)
@@ -241,7 +293,9 @@ class Pass:
         """What the provider has of these transactions, has not, and has unreadably."""
         found, gone, odd = list[TransactionContent](), list[str](), list[Unreadable]()
         for provider_id in asked:
-            told = await self._provider.transaction(account.provider_id, account.currency, provider_id)
+            told = await self._provider.transaction(
+                account.provider_id, account.currency, provider_id
+            )
             if told is None:
                 gone.append(provider_id)
             elif isinstance(told, Unreadable):
@@ -253,7 +307,8 @@ class Pass:
         return found, gone, odd
 
     async def _superseded(self, account: BankAccount, cursor: Cursor) -> list[ObjectId]:
-        """What an account was told to have before a new login, and has not; nothing until that tells something."""
+        """What an account was told to have before a new login, and has not; nothing until that
+        tells something."""
         if not account.link or cursor.oldest is None:
             return []
         return await Transaction.find_superseded(account, cursor.oldest, _SUPERSEDED)
@@ -263,7 +318,8 @@ class Pass:
         return [each for each in self._named if each.account_id == account.provider_id]
 
     async def _unmet(self, account: BankAccount, cursor: Cursor) -> list[str]:
-        """What it named and has not told since; a pass that began before may have read an older state."""
+        """What it named and has not told since; a pass that began before may have read an older
+        state."""
         names = [each.provider_id for each in self._named_of(account)]
         if not names or self._begun != cursor.pass_id:
             return names
@@ -282,18 +338,26 @@ class Pass:
         self, cursor: Cursor, rows: int, session: AsyncClientSession, answered: Sequence[Named] = ()
     ) -> None:
         until, text = now() + LEASE, cursor.dump()
-        if not await self._connection.note_progress(text, until, rows, self._aside, answered, session=session):
+        if not await self._connection.note_progress(
+            text, until, rows, self._aside, answered, session=session
+        ):
             raise LostSync
 
     async def _note_login(
         self, enrollment: str | None, session: AsyncClientSession, undecided: Sequence[Undecided]
     ) -> None:
-        """The probe worked: a connection that needed a new login is connected again, and due should this sync die."""
+        """The probe worked: a connection that needed a new login is connected again, and due should
+        this sync die."""
         fields: Raw = {}
         if undecided != self._connection.undecided:
             fields["undecided"] = [each.model_dump(by_alias=True) for each in undecided]
         if self._connection.status != "connected":
-            fields |= {"status": "connected", "statusReason": None, "authenticatedAt": now(), "nextAttemptAt": now()}
+            fields |= {
+                "status": "connected",
+                "statusReason": None,
+                "authenticatedAt": now(),
+                "nextAttemptAt": now(),
+            }
         if enrollment is not None and enrollment != self._connection.enrollment_id:
             other = {"userId": self._user_id, "enrollmentId": enrollment}
             if await Connection.raw().find_one(other, {"_id": 1}, session=session) is None:

@@ -1,7 +1,9 @@
-"""Who syncs when: one sync of a connection at a time, and what a connection is after one (its state machine).
+"""Who syncs when: one sync of a connection at a time, and what a connection is after one (its state
+machine).
 
-connected -> needs_reauth: the person has to sign in at the bank again. connected, needs_reauth -> disconnected: the
-token was revoked; it is erased. What is over by itself (429, 5xx, timeouts) moves `nextAttemptAt` alone. Back to
+connected -> needs_reauth: the person has to sign in at the bank again. connected, needs_reauth ->
+disconnected: the token was revoked; it is erased. What is over by itself (429, 5xx, timeouts) moves
+    `nextAttemptAt` alone. Back to
 connected leads only an answer of the provider that needed a working token.
 """
 
@@ -45,7 +47,9 @@ class Disconnected(Problem):
     status, code = 409, Code.DISCONNECTED
 
 
-async def sync_now(connection: Connection, settings: Settings, keyring: KeyRing) -> tuple[Connection, bool]:
+async def sync_now(
+    connection: Connection, settings: Settings, keyring: KeyRing
+) -> tuple[Connection, bool]:
     """Sync by hand: for some seconds, then the worker goes on.
 
     Returns:
@@ -58,7 +62,9 @@ async def sync_now(connection: Connection, settings: Settings, keyring: KeyRing)
         NotFound: the connection went meanwhile.
     """
     connection_id = ObjectId(connection.id)
-    begun = await claiming(None, lambda: Connection.begin_sync(connection_id, now() + LEASE, session=joined()))
+    begun = await claiming(
+        None, lambda: Connection.begin_sync(connection_id, now() + LEASE, session=joined())
+    )
     if begun is None:
         raise await _not_begun(connection_id)
     failure = await sync(begun, settings, keyring, settings.sync_inline_seconds)
@@ -67,7 +73,9 @@ async def sync_now(connection: Connection, settings: Settings, keyring: KeyRing)
         raise NotFound("there is no such connection")
     if isinstance(failure, TryLater):
         wait = int(failure.retry_after or 0) or 30
-        raise ProviderUnavailable(f"the provider does not answer: {failure.reason}", retry_after=wait)
+        raise ProviderUnavailable(
+            f"the provider does not answer: {failure.reason}", retry_after=wait
+        )
     if after.status == "needs_reauth":
         raise NeedsReauth(
             f"Your connection to {after.institution} ({after.label}) needs to be signed in again",
@@ -85,19 +93,27 @@ async def _not_begun(connection_id: ObjectId) -> Problem:
     if found.access_token is None:
         return _disconnected(found)
     running = found.running.model_dump(mode="json", by_alias=True) if found.running else None
-    return SyncRunning("a sync of this connection is running", headers={"Retry-After": "5"}, extra={"running": running})
+    return SyncRunning(
+        "a sync of this connection is running",
+        headers={"Retry-After": "5"},
+        extra={"running": running},
+    )
 
 
 def _disconnected(connection: Connection) -> Disconnected:
-    return Disconnected("the connection has no token", extra={"statusReason": connection.status_reason})
+    return Disconnected(
+        "the connection has no token", extra={"statusReason": connection.status_reason}
+    )
 
 
 async def begin_due(connection_id: ObjectId) -> Connection | None:
-    """Begin the sync of a connection whose time has come; None where somebody else has, or there is no token."""
+    """Begin the sync of a connection whose time has come; None where somebody else has, or there is
+    no token."""
     begun = await Connection.begin_sync(connection_id, now() + LEASE)
     if begun is None:
         await Connection.raw().update_one(
-            {"_id": connection_id, "accessToken": {"$exists": False}}, {"$unset": {"nextAttemptAt": ""}}
+            {"_id": connection_id, "accessToken": {"$exists": False}},
+            {"$unset": {"nextAttemptAt": ""}},
         )
     return begun
 
@@ -117,7 +133,9 @@ async def sync(
         What went wrong, if anything.
     """
     try:
-        async with provider_of(settings, connection.provider, token_of(connection, keyring)) as provider:
+        async with provider_of(
+            settings, connection.provider, token_of(connection, keyring)
+        ) as provider:
             done = await Pass(connection, provider, settings).run(seconds)
         if not done:
             await connection.end_sync({"nextAttemptAt": now()})
@@ -127,16 +145,23 @@ async def sync(
         await connection.end_sync(_after(connection, error))
         return error
     except Exception:
-        await connection.end_sync({"failures": connection.failures + 1, "nextAttemptAt": now() + backoff(1)})
+        await connection.end_sync(
+            {"failures": connection.failures + 1, "nextAttemptAt": now() + backoff(1)}
+        )
         raise
     return None
 
 
-def _after(connection: Connection, error: LoginNeeded | Revoked | TryLater | SealedError) -> dict[str, Any]:
+def _after(
+    connection: Connection, error: LoginNeeded | Revoked | TryLater | SealedError
+) -> dict[str, Any]:
     """The fields that a failure changes."""
     if isinstance(error, TryLater):
         failures = connection.failures + 1
-        fields: dict[str, Any] = {"failures": failures, "nextAttemptAt": now() + backoff(failures, error.retry_after)}
+        fields: dict[str, Any] = {
+            "failures": failures,
+            "nextAttemptAt": now() + backoff(failures, error.retry_after),
+        }
         return fields | ({"cursor": None} if isinstance(error, PagingFailed) else {})
     if isinstance(error, Revoked):
         return disconnected(error.reason)

@@ -20,7 +20,9 @@ class NewConnection(Fields):
     provider: Provider
     institution: Label
     label: Label
-    access_token: Annotated[Token, Field(description="Of the provider; kept sealed and never sent.")]
+    access_token: Annotated[
+        Token, Field(description="Of the provider; kept sealed and never sent.")
+    ]
 
 
 class ConnectionChange(Fields):
@@ -28,7 +30,9 @@ class ConnectionChange(Fields):
 
     institution: Label
     label: Label
-    access_token: Annotated[Token, Field(description="Of a new login, for a connection that needs one.")]
+    access_token: Annotated[
+        Token, Field(description="Of a new login, for a connection that needs one.")
+    ]
     status: Annotated[Literal["disconnected"], Field(description="Erases the token at once.")]
 
 
@@ -42,17 +46,25 @@ class ConnectionView(View):
     status: Status
     status_reason: str | None = None
     last_sync_at: Timestamp | None = None
-    next_attempt_at: Annotated[Timestamp | None, Field(description="When it is synced next.")] = None
+    next_attempt_at: Annotated[Timestamp | None, Field(description="When it is synced next.")] = (
+        None
+    )
     unreadable: Annotated[
-        int, Field(exclude_if=lambda count: not count, description="What could not be read; the rest is synced.")
+        int,
+        Field(
+            exclude_if=lambda count: not count,
+            description="What could not be read; the rest is synced.",
+        ),
     ] = 0
     unreadable_reasons: Annotated[
-        dict[str, int], Field(exclude_if=lambda reasons: not reasons, description="The same by reason.")
+        dict[str, int],
+        Field(exclude_if=lambda reasons: not reasons, description="The same by reason."),
     ] = Field(default_factory=dict)
     undecided: Annotated[
         list[Undecided],
         Field(
-            exclude_if=lambda accounts: not accounts, description="Accounts of which the person says which they are."
+            exclude_if=lambda accounts: not accounts,
+            description="Accounts of which the person says which they are.",
         ),
     ] = Field(default_factory=list)
     user: Embedded = None
@@ -76,7 +88,9 @@ class BankAccountView(View):
     name: str
     type: str
     currency: Annotated[str, Field(description="ISO 4217.")]
-    balance: Annotated[int | None, Field(description="Minor units; null where the bank tells none.")] = None
+    balance: Annotated[
+        int | None, Field(description="Minor units; null where the bank tells none.")
+    ] = None
     last_four: str | None = None
     status: AccountStatus
 

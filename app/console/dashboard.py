@@ -13,13 +13,28 @@ from markupsafe import Markup
 from app.analytics.query.answers import FORMATS, answer
 from app.analytics.query.journeys import funnel, retention
 from app.analytics.query.periods import Period
-from app.analytics.query.queries import Rows, active_users, count_events, error_rates, retried, top_values
+from app.analytics.query.queries import (
+    Rows,
+    active_users,
+    count_events,
+    error_rates,
+    retried,
+    top_values,
+)
 from app.analytics.query.reader import Filter
 from app.analytics.query.visits import sessions
 from app.console.feed import Feed, Live, sent
 from app.console.panels import WITHIN, cohorts_of, panels
 from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, default_view, shown
-from app.console.session import forget, form_field, known, refuse_other_sites, remember, required_viewer, viewer
+from app.console.session import (
+    forget,
+    form_field,
+    known,
+    refuse_other_sites,
+    remember,
+    required_viewer,
+    viewer,
+)
 from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.identity.principal import Principal
 from app.settings import Settings
@@ -29,14 +44,25 @@ from models.base import now, rfc3339
 router = APIRouter(include_in_schema=False)
 _HERE: Final = Path(__file__).parent
 _PAGES: Final = Environment(
-    loader=FileSystemLoader(_HERE / "pages"), autoescape=select_autoescape(), enable_async=False, trim_blocks=True
+    loader=FileSystemLoader(_HERE / "pages"),
+    autoescape=select_autoescape(),
+    enable_async=False,
+    trim_blocks=True,
 )
 _NOTHING: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 _POLICY: Final = (
-    f"{_NOTHING}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+    f"{_NOTHING}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'"
 )
-_SAFE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}  # forms tell their origin
-_STATIC: Final = {"chart.js": "text/javascript", "console.js": "text/javascript", "console.css": "text/css"}
+_SAFE: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}  # forms tell their origin
+_STATIC: Final = {
+    "chart.js": "text/javascript",
+    "console.js": "text/javascript",
+    "console.css": "text/css",
+}
 _FILES: Final = {name: (_HERE / "static" / name).read_bytes() for name in _STATIC}
 _FEED: Final = Feed()
 
@@ -68,7 +94,9 @@ async def console(request: Request) -> HTMLResponse:
     view = shown(request, principal)
     try:
         values = await panels(view, principal.app_id)
-    except Invalid as error:  # a panel looks further than the span, to where nothing can be reckoned
+    except (
+        Invalid
+    ) as error:  # a panel looks further than the span, to where nothing can be reckoned
         view = default_view(principal, error.detail)
         values = await panels(view, principal.app_id)
     moment, cohorts = now(), cohorts_of(view)
@@ -99,7 +127,9 @@ async def console(request: Request) -> HTMLResponse:
 
 def _local(moment: datetime, view: Shown) -> str:
     """A bucket's start by the page's clock."""
-    return view.clock(moment, "%d %b %H:%M" if view.period.interval in ("hour", "minute") else "%a %d %b %Y")
+    return view.clock(
+        moment, "%d %b %H:%M" if view.period.interval in ("hour", "minute") else "%a %d %b %Y"
+    )
 
 
 def _sign_in(request: Request, *, status: int = 200, complaint: str | None = None) -> HTMLResponse:
@@ -126,7 +156,9 @@ async def sign_in(request: Request) -> Response:
     except Unauthenticated:
         return _sign_in(request, status=401, complaint="There is no such key, or it has expired.")
     except Forbidden:
-        return _sign_in(request, status=403, complaint="This key may not read analytics (scope analytics:read).")
+        return _sign_in(
+            request, status=403, complaint="This key may not read analytics (scope analytics:read)."
+        )
     response = RedirectResponse("/console", 303, headers={"Cache-Control": "no-store"})
     remember(response, key, secure=request.url.scheme == "https")
     return response
@@ -152,7 +184,8 @@ async def static(name: str) -> Response:
 
 @router.get("/console/live")
 async def live(request: Request, principal: Viewer) -> Response:
-    """Events as they come in, those that the address's filters let pass. The browser comes again after a while."""
+    """Events as they come in, those that the address's filters let pass. The browser comes again
+    after a while."""
     return Live(_FEED, principal, shown(request, principal).which)
 
 

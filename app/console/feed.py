@@ -1,4 +1,5 @@
-"""The live feed: one look at the database a second for all who watch, and none while nobody does."""
+"""The live feed: one look at the database a second for all who watch, and none while nobody
+does."""
 
 import asyncio
 from collections import deque
@@ -37,8 +38,8 @@ class Feed:
 
     @contextmanager
     def watch(self, wake: Wake) -> Iterator[deque[Raw]]:
-        """The events that come in while the block lasts, at each of which one is woken; the oldest go where it is not
-        read fast enough.
+        """The events that come in while the block lasts, at each of which one is woken; the oldest
+        go where it is not read fast enough.
         """
         rows = self._watchers[wake] = deque[Raw](maxlen=_KEPT)
         if self._looking is None:
@@ -56,7 +57,11 @@ class Feed:
         while True:
             with suppress(PyMongoError):
                 rows = await latest_events(Filter(), _A_LOOK)
-                fresh = [row for row in reversed(rows) if row["_id"] not in self._seen and row["receivedAt"] >= started]
+                fresh = [
+                    row
+                    for row in reversed(rows)
+                    if row["_id"] not in self._seen and row["receivedAt"] >= started
+                ]
                 self._seen = {row["_id"] for row in rows}
                 self._tell(fresh)
             await asyncio.sleep(_SECONDS)
@@ -81,13 +86,18 @@ class Live(Response):
         Raises:
             Unavailable: enough are watching.
         """
-        with self._feed.streams.admit(self._viewer) as stream, self._feed.watch(stream.wake) as rows:
+        with (
+            self._feed.streams.admit(self._viewer) as stream,
+            self._feed.watch(stream.wake) as rows,
+        ):
             await stream.run(scope, receive, send, lambda: _told(rows, self._which))
 
 
 def _told(rows: deque[Raw], which: Filter) -> bytes:
     """Server-sent events of what has come in; empty where the filter lets none of it pass."""
-    told = [b"event: event\ndata: %s\n\n" % dump_json(sent(row)) for row in rows if matches(row, which)]
+    told = [
+        b"event: event\ndata: %s\n\n" % dump_json(sent(row)) for row in rows if matches(row, which)
+    ]
     rows.clear()
     return b"".join(told)
 

@@ -9,7 +9,14 @@ from app.analytics.query.asked import span
 from app.analytics.query.journeys import funnel, retention
 from app.analytics.query.live import latest_events
 from app.analytics.query.periods import Interval, Period, floor
-from app.analytics.query.queries import Rows, active_users, count_events, error_rates, retried, top_values
+from app.analytics.query.queries import (
+    Rows,
+    active_users,
+    count_events,
+    error_rates,
+    retried,
+    top_values,
+)
 from app.analytics.query.reader import MOST_RAW, Filter, opened_view
 from app.analytics.query.visits import sessions
 from app.console.question import Shown
@@ -27,7 +34,8 @@ WITHIN: Final = timedelta(days=7)
 
 @dataclass(slots=True)
 class Figure:
-    """One number with that of the span before; `worse` where growth is bad, `of` where it heeds no filter of events."""
+    """One number with that of the span before; `worse` where growth is bad, `of` where it heeds no
+    filter of events."""
 
     name: str
     value: float
@@ -113,9 +121,23 @@ async def panels(view: Shown, own_app: str | None) -> Panels:
     categories, users, errors, cohorts, feed, state, apps, figures = results
     reached, unreached = await _funnel(whole, app, list(view.steps))
     anything = (
-        bool(top.rows) or await Analytics.raw().find_one(app.raw or {"appId": {"$gt": ""}}, {"_id": 1}) is not None
+        bool(top.rows)
+        or await Analytics.raw().find_one(app.raw or {"appId": {"$gt": ""}}, {"_id": 1}) is not None
     )
-    return Panels(figures, categories, users, errors, top, reached, cohorts, feed, state, apps, anything, unreached)
+    return Panels(
+        figures,
+        categories,
+        users,
+        errors,
+        top,
+        reached,
+        cohorts,
+        feed,
+        state,
+        apps,
+        anything,
+        unreached,
+    )
 
 
 async def _funnel(whole: Period, which: Filter, steps: list[str]) -> tuple[Rows | None, str]:
@@ -125,11 +147,18 @@ async def _funnel(whole: Period, which: Filter, steps: list[str]) -> tuple[Rows 
     try:
         return await retried(lambda: funnel(whole, which, steps, WITHIN)), ""
     except Invalid:
-        return None, f"These events happened more than {MOST_RAW:,} times: choose a shorter range, or rarer events."
+        return (
+            None,
+            (
+                f"These events happened more than {MOST_RAW:,} times: choose a shorter range, or"
+                " rarer events."
+            ),
+        )
 
 
 async def _apps(own: str | None) -> list[str]:
-    """Every app with events, raw or counted; the server skips through an index from one to the next."""
+    """Every app with events, raw or counted; the server skips through an index from one to the
+    next."""
     if own is not None:
         return [own]
     named = {"appId": {"$gt": ""}}
@@ -140,7 +169,8 @@ async def _apps(own: str | None) -> list[str]:
 
 
 def cohorts_of(view: Shown) -> Period:
-    """The buckets of cohorts that the span touches, the first one whole: days of a short span, else weeks."""
+    """The buckets of cohorts that the span touches, the first one whole: days of a short span, else
+    weeks."""
     start, end = view.period.start, view.period.end
     start = max(start, end - _LONGEST_COHORTS)
     interval: Interval = "day" if end - start <= timedelta(days=8) else "week"
@@ -159,23 +189,34 @@ async def _figures(whole: Period, which: Filter, app: Filter) -> list[Figure]:
         Figure("Events", error["events"], before.rows[0]["events"]),
         Figure("Active users", user["activeUsers"], user["previous"]),
         Figure("Sessions", visit["sessions"], visit["previous"], of=of),
-        Figure("Average session", visit["averageSeconds"], earlier.rows[0]["averageSeconds"], "seconds", of=of),
+        Figure(
+            "Average session",
+            visit["averageSeconds"],
+            earlier.rows[0]["averageSeconds"],
+            "seconds",
+            of=of,
+        ),
         Figure("Error rate", error["errorRate"], error["previous"], "share", worse=True),
     ]
 
 
 async def health(app_id: str | None) -> Raw:
-    """How ingest and rollups are: `asOf`, lag in seconds, what was set aside lately, what the last recount found."""
+    """How ingest and rollups are: `asOf`, lag in seconds, what was set aside lately, what the last
+    recount found."""
     async with opened_view() as view:
         state, fresh = view.state, view.freshness
     since = now() - timedelta(hours=24)
-    aside = await QuarantinedEvent.raw().count_documents({**Filter(app_id).raw, "receivedAt": {"$gte": since}})
+    aside = await QuarantinedEvent.raw().count_documents(
+        {**Filter(app_id).raw, "receivedAt": {"$gte": since}}
+    )
     latest = await QuarantinedEvent.newest(app_id, 3)
     started = state.as_of > BEGINNING
     return {
         "asOf": state.as_of if started else None,
         "lag": round(fresh.lag, 1),
         "quarantined": aside,
-        "latest": [{"code": each.code, "detail": each.detail, "at": each.received_at} for each in latest],
+        "latest": [
+            {"code": each.code, "detail": each.detail, "at": each.received_at} for each in latest
+        ],
         "recount": state.last_recount,
     }

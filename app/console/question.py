@@ -1,4 +1,5 @@
-"""What the console shows, as its address says it: range, interval, timezone, filters, the funnel's steps."""
+"""What the console shows, as its address says it: range, interval, timezone, filters, the funnel's
+steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,17 @@ RANGES: Final = {
 }
 INTERVALS: Final[dict[str, Interval]] = {"24h": "hour", "7d": "day", "30d": "day", "90d": "week"}
 CATEGORIES: Final = get_args(EventCategory)
-KEPT: Final = ("range", "from", "to", "interval", "tz", "appId", "eventName", "eventCategory", "step")
+KEPT: Final = (
+    "range",
+    "from",
+    "to",
+    "interval",
+    "tz",
+    "appId",
+    "eventName",
+    "eventCategory",
+    "step",
+)
 _TIME: Final = TypeAdapter(ClockTime)
 _SPAN: Final = ("range", "from", "to", "interval")
 _FAULTY: Final = ((), ("interval",), ("tz",), ("interval", "tz"), _SPAN, (*_SPAN, "tz"))
@@ -56,7 +67,8 @@ class Shown:
     complaint: str | None = None
 
     def link(self, **changes: str | Sequence[str] | None) -> str:
-        """The address of this view with some parameters changed; None takes one away, a list repeats one."""
+        """The address of this view with some parameters changed; None takes one away, a list
+        repeats one."""
         kept = [(name, value) for name, value in self.query if name not in changes]
         added = [(name, value) for name, value in changes.items() if value]
         return "/console?" + urlencode([*kept, *added], doseq=True)
@@ -65,7 +77,11 @@ class Shown:
         """The address of a panel's rows, of exactly this span."""
         names = ("eventName", "eventCategory", "appId")
         fields = [(name, value) for name, value in self.query if name in names]
-        fields += [("tz", self.tz), ("from", rfc3339(self.period.start)), ("to", rfc3339(self.period.end))]
+        fields += [
+            ("tz", self.tz),
+            ("from", rfc3339(self.period.start)),
+            ("to", rfc3339(self.period.end)),
+        ]
         fields += [("step", step) for step in self.steps if panel == "funnel"]
         if self.period.interval:
             fields.append(("interval", self.period.interval))
@@ -87,7 +103,9 @@ class Shown:
 
     def written(self, moment: datetime) -> str:
         """A moment by the page's clock as an address has it, its offset with it."""
-        return moment.astimezone(self.period.zone).isoformat(timespec="seconds" if moment.second else "minutes")
+        return moment.astimezone(self.period.zone).isoformat(
+            timespec="seconds" if moment.second else "minutes"
+        )
 
     def parts(self, period: Period, moment: datetime) -> dict[datetime, str]:
         """The buckets that are not shown whole, by their times, and which part of each is.
@@ -115,12 +133,20 @@ def shown(request: Request, principal: Principal) -> Shown:
     """The view that an address asks for; the default one where it asks for nonsense."""
     fields = dict(request.query_params)
     steps = tuple(step for step in request.query_params.getlist("step") if step.strip())[:10]
-    pairs = tuple((name, value) for name, value in request.query_params.multi_items() if name in KEPT and value)
+    pairs = tuple(
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name in KEPT and value
+    )
     complaint = None
-    for faulty in _FAULTY:  # the least that makes sense of the rest is left out: one fault costs no filter
+    for (
+        faulty
+    ) in _FAULTY:  # the least that makes sense of the rest is left out: one fault costs no filter
         kept = {name: value for name, value in fields.items() if name not in faulty}
         try:
-            return _shown(kept, steps, [pair for pair in pairs if pair[0] not in faulty], principal, complaint)
+            return _shown(
+                kept, steps, [pair for pair in pairs if pair[0] not in faulty], principal, complaint
+            )
         except (Problem, ValidationError) as error:
             said = error.detail if isinstance(error, Problem) else None
             complaint = complaint or said or "a time or a filter is malformed"

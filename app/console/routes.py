@@ -1,4 +1,5 @@
-"""The pages beside the console: the API documentation, the errors. None loads anything from elsewhere."""
+"""The pages beside the console: the API documentation, the errors. None loads anything from
+elsewhere."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,19 +13,24 @@ from app.errors import NotFound, Problem
 
 router = APIRouter(include_in_schema=False)
 _PAGES: Final = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "pages"), autoescape=select_autoescape(), enable_async=False
+    loader=FileSystemLoader(Path(__file__).parent / "pages"),
+    autoescape=select_autoescape(),
+    enable_async=False,
 )
 _POLICY: Final = (
-    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; base-uri 'none';"
+    " frame-ancestors 'none'"
 )
 
-# Swagger UI sets styles by itself and shows icons from data URLs; its only script is ours, and it calls this server.
+# Swagger UI sets styles by itself and shows icons from data URLs; its only script is ours, and it
+# calls this server.
 _DOCS_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SWAGGER_UI: Final = "5.35.0"
-"""Version of the files in `static/swagger-ui`, from the npm package swagger-ui-dist (Apache-2.0)."""
+"""Version of the files in `static/swagger-ui`, from the npm package swagger-ui-dist
+(Apache-2.0)."""
 _FILES: Final = Path(__file__).parent / "static" / "swagger-ui"
 _STATIC: Final = {
     "swagger-ui.css": "text/css",

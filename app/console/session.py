@@ -1,4 +1,5 @@
-"""Who looks at the console: an API key that may read analytics, kept in a cookie that scripts cannot see."""
+"""Who looks at the console: an API key that may read analytics, kept in a cookie that scripts
+cannot see."""
 
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +16,8 @@ _LONGEST_FORM: Final = 8192
 
 
 async def viewer(request: Request) -> Principal | None:
-    """The caller whom the cookie names; None where there is none, or its key may not read (any more)."""
+    """The caller whom the cookie names; None where there is none, or its key may not read (any
+    more)."""
     key = request.cookies.get(COOKIE)
     if not key or request.app.state.database is None:
         return None
@@ -53,7 +55,8 @@ async def known(request: Request, key: str) -> Principal:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """See that a form is posted from a page of ours; a client that is no browser says nothing of it.
+    """See that a form is posted from a page of ours; a client that is no browser says nothing of
+    it.
 
     Browsers tell by `Sec-Fetch-Site` (Fetch Metadata), on plain HTTP only by `Origin`.
 
@@ -64,7 +67,11 @@ def refuse_other_sites(request: Request) -> None:
     public = urlsplit(request.app.state.settings.url)
     ours = {f"{scheme}://{request.headers.get('host')}" for scheme in ("http", "https")}
     ours.add(f"{public.scheme}://{public.netloc}")
-    foreign = site not in ("same-origin", "none") if site is not None else origin is not None and origin not in ours
+    foreign = (
+        site not in ("same-origin", "none")
+        if site is not None
+        else origin is not None and origin not in ours
+    )
     if foreign:
         raise Forbidden("this form is posted from another site")
 
@@ -83,7 +90,15 @@ async def form_field(request: Request, name: str) -> str | None:
 
 def remember(response: Response, key: str, *, secure: bool) -> None:
     """Set the cookie: for the console alone, not for scripts, never sent from other sites."""
-    response.set_cookie(COOKIE, key, max_age=_LASTS, path="/console", httponly=True, secure=secure, samesite="strict")
+    response.set_cookie(
+        COOKIE,
+        key,
+        max_age=_LASTS,
+        path="/console",
+        httponly=True,
+        secure=secure,
+        samesite="strict",
+    )
 
 
 def forget(response: Response) -> None:

@@ -39,7 +39,9 @@ DURABLE: Final = WriteConcern(w="majority", j=True)
 MAJORITY: Final = ReadConcern("majority")
 _AGAIN_SECONDS: Final = 0.5
 _RING_SECONDS: Final = 5  # by then a process has read the ring again
-_TIMEOUTS: Final = 4  # of one command: how long a transaction is run again because others were faster
+_TIMEOUTS: Final = (
+    4  # of one command: how long a transaction is run again because others were faster
+)
 _LOSERS: Final = "transactions that have lost once"
 _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", default=None)
 
@@ -52,8 +54,8 @@ def connect(
     Args:
         settings: pool sizes and times.
         uri: connection string of a replica set.
-        bounded: give every operation `SATCHEL_REQUEST_TIMEOUT_MS`, and keep connections open; scripts and jobs go
-            without.
+        bounded: give every operation `SATCHEL_REQUEST_TIMEOUT_MS`, and keep connections open;
+            scripts and jobs go without.
         listeners: command and pool listeners (metrics).
     """
     options: dict[str, Any] = {"timeoutMS": settings.request_timeout_ms} if bounded else {}
@@ -76,7 +78,8 @@ def connect(
 
 
 async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
-    """Tie every document class to the database, this process to its clock, and the lane to the size of its pool.
+    """Tie every document class to the database, this process to its clock, and the lane to the size
+    of its pool.
 
     Creates no index: that is `python -m scripts indexes apply`.
     """
@@ -89,7 +92,8 @@ async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDataba
 
 
 async def bind_in_time(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
-    """`bind`, tried until the database answers; a server that waits for its database is up before it, not down with it.
+    """`bind`, tried until the database answers; a server that waits for its database is up before
+    it, not down with it.
 
     Raises:
         pymongo.errors.PyMongoError: it answers, and lets us not in.
@@ -127,7 +131,8 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
     and pauses a moment, so that a crowd gets on one after another.
 
     Raises:
-        pymongo.errors.DuplicateKeyError: a unique value is taken; nothing was written. Start again from outside.
+        pymongo.errors.DuplicateKeyError: a unique value is taken; nothing was written. Start again
+            from outside.
         Unavailable: others were faster for too long.
     """
     if (outer := _joined.get()) is not None:
@@ -145,7 +150,8 @@ async def transaction(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
 
 
 async def _run(work: Callable[[AsyncClientSession], Awaitable[T]], subject: Hashable = None) -> T:
-    """Run work until it is not overtaken: the first time in line with the others who have the same subject, if any."""
+    """Run work until it is not overtaken: the first time in line with the others who have the same
+    subject, if any."""
     try:
         async with turn(subject) if subject is not None else nullcontext():
             return await _attempt(work)
@@ -153,8 +159,11 @@ async def _run(work: Callable[[AsyncClientSession], Awaitable[T]], subject: Hash
         return await _get_on(work, overtaken.closing)
 
 
-async def _get_on(work: Callable[[AsyncClientSession], Awaitable[T]], closing: ObjectId | None) -> T:
-    """Run work that was overtaken again until it is not; once it has failed to close a parent, it goes first."""
+async def _get_on(
+    work: Callable[[AsyncClientSession], Awaitable[T]], closing: ObjectId | None
+) -> T:
+    """Run work that was overtaken again until it is not; once it has failed to close a parent, it
+    goes first."""
     limit = client().options.timeout
     patience = Patience(_TIMEOUTS * limit) if limit else Patience()
     try:
@@ -185,7 +194,9 @@ async def _attempt(work: Callable[[AsyncClientSession], Awaitable[T]]) -> T:
         try:
             return await work(session)
         except RetiredKey:
-            raise Unavailable("the key ring has changed: try again in some seconds", _RING_SECONDS) from None
+            raise Unavailable(
+                "the key ring has changed: try again in some seconds", _RING_SECONDS
+            ) from None
         except OperationFailure as error:
             if error.code == WRITE_CONFLICT:
                 raise Overtaken from error

@@ -1,4 +1,5 @@
-"""Measures the database's clock, by which this process goes, and tells where the machine's is another."""
+"""Measures the database's clock, by which this process goes, and tells where the machine's is
+another."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -36,7 +37,8 @@ def _go_by(told: datetime, before: float, after: float) -> None:
     CLOCK_AHEAD.set(CLOCK.ahead())
     if _is_off() and not was_off:
         log.warning(
-            "this machine's clock differs from the database's, by which Satchel goes: set it by NTP",
+            "this machine's clock differs from the database's, by which Satchel goes: set it"
+            " by NTP",
             aheadSeconds=round(CLOCK.ahead(), 3),
         )
 
@@ -46,10 +48,12 @@ def _is_off() -> bool:
 
 
 class DatabaseClock(ServerHeartbeatListener):
-    """Reads the primary's time off the driver's heartbeats, which come every ten seconds: clocks drift.
+    """Reads the primary's time off the driver's heartbeats, which come every ten seconds: clocks
+    drift.
 
-    They tell of a new primary's clock as soon as there is one, and no command is sent for it. This takes
-    `serverMonitoringMode=poll`: a heartbeat that the database holds back says little of when its clock was read.
+    They tell of a new primary's clock as soon as there is one, and no command is sent for it. This
+    takes `serverMonitoringMode=poll`: a heartbeat that the database holds back says little of when
+    its clock was read.
     """
 
     def __init__(self) -> None:
@@ -63,7 +67,12 @@ class DatabaseClock(ServerHeartbeatListener):
         """Go by the time that it told, where it is the primary."""
         before, after = self._asked.pop(event.connection_id, None), steady()
         told = event.reply.document.get("localTime")
-        if before is not None and event.reply.is_writable and not event.awaited and isinstance(told, datetime):
+        if (
+            before is not None
+            and event.reply.is_writable
+            and not event.awaited
+            and isinstance(told, datetime)
+        ):
             _go_by(told.replace(tzinfo=UTC), before, after)
 
     def failed(self, event: ServerHeartbeatFailedEvent) -> None:

@@ -1,7 +1,9 @@
-"""The lane: requests that read or write one value wait here for a connection, not in the driver's pool.
+"""The lane: requests that read or write one value wait here for a connection, not in the driver's
+pool.
 
-Ten times as many may be under way as the pool has connections. A wait in the pool costs a task, a timer and several
-rounds of a lock, about a tenth of serving the request; here it costs one future, and one timer serves all.
+Ten times as many may be under way as the pool has connections. A wait in the pool costs a task, a
+timer and several rounds of a lock, about a tenth of serving the request; here it costs one future,
+and one timer serves all.
 """
 
 import asyncio
@@ -34,7 +36,9 @@ class Lane:
     def __init__(self, places: int, seconds: float) -> None:
         self.free = places
         self._seconds = seconds
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()  # by the end of their time
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = (
+            deque()
+        )  # by the end of their time
         self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -1,8 +1,9 @@
-"""Rights that can be taken away: held by a request, and looked at again in the transaction of its write.
+"""Rights that can be taken away: held by a request, and looked at again in the transaction of its
+write.
 
-A check before a transaction tells what was. So each right is held as a function that looks again within the
-transaction, and counts up the `guard` of the document that the right hangs on: of the write, and of whatever takes the
-right away, one is then run again and sees the other.
+A check before a transaction tells what was. So each right is held as a function that looks again
+within the transaction, and counts up the `guard` of the document that the right hangs on: of the
+write, and of whatever takes the right away, one is then run again and sees the other.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -32,7 +33,8 @@ def collecting() -> Iterator[None]:
 
 
 def hold(subject: Hashable, right: Right) -> None:
-    """Have a right looked at in the transaction that this request writes by; without a request, nothing.
+    """Have a right looked at in the transaction that this request writes by; without a request,
+    nothing.
 
     Args:
         subject: what it is a right to; one that is held already takes its place.
@@ -59,7 +61,8 @@ async def confirm(session: AsyncClientSession) -> None:
 
 
 def settle() -> None:
-    """Look no more: the write is committed, and what follows from it is to be done whatever comes then."""
+    """Look no more: the write is committed, and what follows from it is to be done whatever comes
+    then."""
     rights = _held.get()
     if rights is not None:
         rights.clear()

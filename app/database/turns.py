@@ -1,8 +1,10 @@
-"""Turns: writers of one document stand in line within a process, and wait a moment between processes.
+"""Turns: writers of one document stand in line within a process, and wait a moment between
+processes.
 
-None of this makes anything safe that is not safe without it. It is so that somebody always gets on: where many write
-one document at once, each would make the others' transactions and compare-and-sets run again and again, and their
-writes, which wait for a transaction within the database, would hold the connections that it needs to come to its end.
+None of this makes anything safe that is not safe without it. It is so that somebody always gets on:
+where many write one document at once, each would make the others' transactions and compare-and-sets
+run again and again, and their writes, which wait for a transaction within the database, would hold
+the connections that it needs to come to its end.
 """
 
 import asyncio
@@ -29,7 +31,8 @@ class AlwaysOvertaken(Unavailable):
 
 
 class Patience:
-    """Tries of one writer: a random pause between them, each longer than the one before, and an end to them."""
+    """Tries of one writer: a random pause between them, each longer than the one before, and an end
+    to them."""
 
     def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
         self._ends = time.monotonic() + seconds
@@ -49,9 +52,11 @@ class Patience:
 
 @asynccontextmanager
 async def turn(*subject: Hashable) -> AsyncIterator[Patience]:
-    """Wait until nobody else of this process has their turn with the subject, first come first served.
+    """Wait until nobody else of this process has their turn with the subject, first come first
+    served.
 
-    Within another turn, or a transaction, there is no waiting, so that turns never wait for each other in a circle.
+    Within another turn, or a transaction, there is no waiting, so that turns never wait for each
+    other in a circle.
     """
     async with turns([subject]) as patience:
         yield patience
@@ -61,8 +66,8 @@ async def turn(*subject: Hashable) -> AsyncIterator[Patience]:
 async def turns(subjects: Collection[Hashable]) -> AsyncIterator[Patience]:
     """`turn` with several subjects at once.
 
-    They are waited for in the order in which they are given. Whoever may want the same ones gives them in the same
-    order, so that no two wait for each other.
+    They are waited for in the order in which they are given. Whoever may want the same ones gives
+    them in the same order, so that no two wait for each other.
     """
     if _has_turn.get():
         yield Patience()

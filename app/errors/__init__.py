@@ -1,4 +1,5 @@
-"""Every failure that a client may see: one class each, owning its status and code, sent as a problem (RFC 9457)."""
+"""Every failure that a client may see: one class each, owning its status and code, sent as a
+problem (RFC 9457)."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -51,12 +52,17 @@ class Problem(Exception):
 
 
 class BadReference(Problem):
-    """A field refers to a document that is not there, takes no children, or belongs to another tenant."""
+    """A field refers to a document that is not there, takes no children, or belongs to another
+    tenant."""
 
     status, code = 400, Code.BAD_REFERENCE
 
     def __init__(self, detail: str, field: str) -> None:
-        error = {"pointer": f"/{field.split('.', maxsplit=1)[0]}", "code": self.code.value, "detail": detail}
+        error = {
+            "pointer": f"/{field.split('.', maxsplit=1)[0]}",
+            "code": self.code.value,
+            "detail": detail,
+        }
         super().__init__(detail, errors=[error])
 
 
@@ -75,7 +81,9 @@ class Unauthenticated(Problem):
 
     status, code = 401, Code.UNAUTHENTICATED
 
-    def __init__(self, detail: str = "send a valid access token or API key as Authorization: Bearer") -> None:
+    def __init__(
+        self, detail: str = "send a valid access token or API key as Authorization: Bearer"
+    ) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="satchel"'})
 
 
@@ -122,7 +130,8 @@ class Duplicate(Problem):
 
 
 class ResultGone(Problem):
-    """A repeat of a request that was done, and whose result is not there any more: deleted, or its user is."""
+    """A repeat of a request that was done, and whose result is not there any more: deleted, or its
+    user is."""
 
     status, code = 404, Code.RESULT_GONE
 
@@ -134,7 +143,8 @@ class CursorExpired(Problem):
 
 
 class IndexBuilding(Problem):
-    """A declared query whose index is not there yet: what was stored before it was declared is being gone through."""
+    """A declared query whose index is not there yet: what was stored before it was declared is
+    being gone through."""
 
     status, code = 409, Code.INDEX_BUILDING
 
@@ -146,7 +156,8 @@ class InFlight(Problem):
 
 
 class AlreadyDone(Problem):
-    """This request was done, and its answer held a secret that is not kept; the body carries the `id`."""
+    """This request was done, and its answer held a secret that is not kept; the body carries the
+    `id`."""
 
     status, code = 409, Code.ALREADY_DONE
 
@@ -164,7 +175,8 @@ class LastIdentity(Problem):
 
 
 class AccountNotActive(Problem):
-    """The account is paused or closed: it takes no new users, cards or spending profiles, and opens no card."""
+    """The account is paused or closed: it takes no new users, cards or spending profiles, and opens
+    no card."""
 
     status, code = 409, Code.ACCOUNT_NOT_ACTIVE
 
@@ -187,11 +199,17 @@ class VersionMismatch(Problem):
     status, code = 412, Code.VERSION_MISMATCH
 
     def __init__(
-        self, current: Mapping[str, Any] | None, *, etag: str | None = None, absent: bool = False, weak: bool = False
+        self,
+        current: Mapping[str, Any] | None,
+        *,
+        etag: str | None = None,
+        absent: bool = False,
+        weak: bool = False,
     ) -> None:
         """What is stored, as it is sent, and its ETag.
 
-        `absent` where the precondition was that nothing is stored, `weak` where only weak tags were sent.
+        `absent` where the precondition was that nothing is stored, `weak` where only weak tags were
+        sent.
         """
         detail = "the stored document has another version" if current else "nothing is stored here"
         if current and absent:
@@ -203,7 +221,8 @@ class VersionMismatch(Problem):
 
 
 class NotAllStored(Problem):
-    """An item of an atomic batch came too late, so nothing was written; the body carries `results`."""
+    """An item of an atomic batch came too late, so nothing was written; the body carries
+    `results`."""
 
     status, code = 412, Code.NOT_ALL_STORED
 
@@ -268,22 +287,29 @@ class Unavailable(Problem):
     status, code = 503, Code.UNAVAILABLE
 
     def __init__(
-        self, detail: str = "try again in a moment", retry_after: int = 1, extra: Mapping[str, Any] | None = None
+        self,
+        detail: str = "try again in a moment",
+        retry_after: int = 1,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, extra=extra)
 
 
 class ProviderUnavailable(Unavailable):
-    """An outside system (a bank's provider, a Git host) cannot answer now; the same request may pass later."""
+    """An outside system (a bank's provider, a Git host) cannot answer now; the same request may
+    pass later."""
 
     code = Code.PROVIDER_UNAVAILABLE
 
 
 class QuotaExceeded(Problem):
-    """The app keeps as much of this person as it may; what deletes or shrinks passes. `used` and `allowed` say it."""
+    """The app keeps as much of this person as it may; what deletes or shrinks passes. `used` and
+    `allowed` say it."""
 
     status, code = 507, Code.QUOTA_EXCEEDED
 
-    def __init__(self, used: Mapping[str, int], allowed: Mapping[str, int], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, used: Mapping[str, int], allowed: Mapping[str, int], headers: Mapping[str, str]
+    ) -> None:
         detail = "the app keeps as much of this person as it may: delete, or shrink, something"
         super().__init__(detail, headers=headers, extra={"used": used, "allowed": allowed})

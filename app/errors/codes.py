@@ -6,7 +6,8 @@ from typing import Final
 
 
 class Code(StrEnum):
-    """Every machine-readable code. A code never changes its meaning; new ones are added at the end."""
+    """Every machine-readable code. A code never changes its meaning; new ones are added at the
+    end."""
 
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
@@ -64,11 +65,16 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "out_of_range": "Too large, too small, too early or too late.",
     "quota_exceeded": "The app keeps as much of this person as it may.",
     "read_only": "Only the server sets it.",
-    "refused": "A code, a token or a credential that is not good, here or for the outside system that was asked.",
+    "refused": (
+        "A code, a token or a credential that is not good, here or for the outside system that was"
+        " asked."
+    ),
     "test_failed": "A `test` operation of a JSON Patch found another value.",
     "too_deep": "Nested more than 64 levels.",
     "too_long": "Too many characters, bytes or items.",
-    "too_many": "More items, more buckets of time, or one parameter more often, than a request may have.",
+    "too_many": (
+        "More items, more buckets of time, or one parameter more often, than a request may have."
+    ),
     "too_short": "Too few characters or items.",
     "unacceptable_url": "A URL that nothing is sent to, such as one that leads within.",
     "unknown": "There is no such field or query parameter.",
@@ -76,4 +82,5 @@ FIELD_CODES: Final[Mapping[str, str]] = {
     "unknown_user": "There is no such user.",
     "wrong_type": "It is of another JSON type.",
 }
-"""Every code of `errors[].code`, and what it says of the field. Like `Code`, they never change their meaning."""
+"""Every code of `errors[].code`, and what it says of the field. Like `Code`, they never change
+their meaning."""

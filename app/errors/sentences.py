@@ -1,4 +1,5 @@
-"""What is said of a failure where admins read it: a sentence of ours, since an error's own words may tell of people."""
+"""What is said of a failure where admins read it: a sentence of ours, since an error's own words
+may tell of people."""
 
 from pymongo.errors import PyMongoError
 
@@ -10,9 +11,11 @@ class Telling(Exception):
 
 
 def sentence_of(error: BaseException) -> str:
-    """Why a job failed, in a sentence, with the class of the error for those who look it up in the log.
+    """Why a job failed, in a sentence, with the class of the error for those who look it up in the
+    log.
 
-    Only of our own errors are the words kept, and of the operating system's what it says of a file, not which.
+    Only of our own errors are the words kept, and of the operating system's what it says of a file,
+    not which.
     """
     name = type(error).__name__
     if isinstance(error, Problem):

@@ -1,4 +1,5 @@
-"""Who may call what: the rules that routes declare, which the check, `/openapi.json` and the tests all read."""
+"""Who may call what: the rules that routes declare, which the check, `/openapi.json` and the tests
+all read."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,19 +10,21 @@ from models.api_key import APP_SCOPES
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may call an operation. Keys with the scope `admin` have every scope; users who are admins may call each one.
+    """Who may call an operation. Keys with the scope `admin` have every scope; users who are admins
+    may call each one.
 
     Attributes:
         scope: what an API key needs; None where no key may.
         owner: users may, about themselves and what is theirs; anything else is 404.
         public: no credentials are asked for.
-        live: a user's session is looked up for each call, so that one that was ended can do this no more. Elsewhere
-            its access token is honoured until it expires.
+        live: a user's session is looked up for each call, so that one that was ended can do this no
+            more. Elsewhere its access token is honoured until it expires.
         signed: public, and an outside system shows by a signature who it is.
         people: who `owner` is, for a person.
         any_key: every API key may, whatever its scopes, about what is its own.
-        own_app: tokens of a session at one app may as well, about the sessions at that app. Elsewhere a token that is
-            bound to an app reaches what keys that are bound to it do: its data, activity and events.
+        own_app: tokens of a session at one app may as well, about the sessions at that app.
+            Elsewhere a token that is bound to an app reaches what keys that are bound to it do: its
+            data, activity and events.
     """
 
     scope: str | None = None
@@ -44,11 +47,18 @@ class Access:
         people = self.people if self.owner else None
         admins = "admins" if self.any_key else "users who are admins"
         who = "; ".join(part for part in (keys, people, admins) if part)
-        return f"{who[0].upper()}{who[1:]}.{' The session must not have ended.' if self.live else ''}"
+        return (
+            f"{who[0].upper()}{who[1:]}.{' The session must not have ended.' if self.live else ''}"
+        )
 
     def extension(self) -> dict[str, Any]:
         """The rule as `x-satchel-access` of the operation."""
-        told = {"scope": self.scope, "owner": self.owner, "public": self.public, "liveSession": self.live}
+        told = {
+            "scope": self.scope,
+            "owner": self.owner,
+            "public": self.public,
+            "liveSession": self.live,
+        }
         return {**told, "anyKey": True} if self.any_key else told
 
 
@@ -70,8 +80,11 @@ def owner_or(scope: str, *, live: bool = False) -> Access:
     return Access(scope, owner=True, live=live)
 
 
-MEMBERS: Final = Access("accounts:read", owner=True, people="users of the account, about what is theirs")
-"""The users of an account see it, their cards and the spending profiles on those; anything else is 404."""
+MEMBERS: Final = Access(
+    "accounts:read", owner=True, people="users of the account, about what is theirs"
+)
+"""The users of an account see it, their cards and the spending profiles on those; anything else is
+404."""
 
 PROJECT_MEMBERS: Final = Access("projects:read", owner=True, people="the project's members")
 PROJECT_ADMINS: Final = Access("projects:write", owner=True, people="the project's admins")
@@ -81,12 +94,19 @@ SIGNED: Final = Access(public=True, signed=True)
 
 
 def _outlives_the_token(operation: str, access: Access) -> bool:
-    """Whether a person's write stays when their session is over, and is more than an app's data, activity or events."""
-    return access.owner and not access.public and not operation.startswith("GET ") and access.scope not in APP_SCOPES
+    """Whether a person's write stays when their session is over, and is more than an app's data,
+    activity or events."""
+    return (
+        access.owner
+        and not access.public
+        and not operation.startswith("GET ")
+        and access.scope not in APP_SCOPES
+    )
 
 
 def in_force(operation: str, access: Access) -> Access:
-    """The rule as it is kept: a person's writes that outlive their token ask whether the session lives.
+    """The rule as it is kept: a person's writes that outlive their token ask whether the session
+    lives.
 
     Args:
         operation: `GET /v1/users`.
@@ -100,11 +120,13 @@ UNRULED: Final = ("/openapi.json", "/docs", "/console", "/favicon.ico")
 
 
 class AccessError(Exception):
-    """An operation has no rule, so nobody could say who may call it: this ends the program at its start."""
+    """An operation has no rule, so nobody could say who may call it: this ends the program at its
+    start."""
 
 
 class Rules:
-    """Who may call what in one application, by method and path template: what each route declares, gathered.
+    """Who may call what in one application, by method and path template: what each route declares,
+    gathered.
 
     Raises:
         AccessError: an operation has no rule.
@@ -112,7 +134,11 @@ class Rules:
 
     def __init__(self, rules: Mapping[str, Access], operations: Iterable[str]) -> None:
         self.by_operation = dict(rules)
-        bare = sorted(name for name in operations if name not in rules and not _is_page(name.partition(" ")[2]))
+        bare = sorted(
+            name
+            for name in operations
+            if name not in rules and not _is_page(name.partition(" ")[2])
+        )
         if bare:
             raise AccessError(f"no rule is declared for {', '.join(bare)}: `access=` of the route")
 

@@ -19,7 +19,8 @@ _BEARER: Final = "bearer "
 
 
 class Authenticator:
-    """Turns an Authorization header into a principal, and remembers the answer for a few seconds."""
+    """Turns an Authorization header into a principal, and remembers the answer for a few
+    seconds."""
 
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         self.tokens = tokens
@@ -27,7 +28,8 @@ class Authenticator:
         self._known: dict[str, tuple[Principal, float]] = {}
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        """The caller whom a header names; whether a user is an admin is left to be asked, see `live`.
+        """The caller whom a header names; whether a user is an admin is left to be asked, see
+        `live`.
 
         Raises:
             Unauthenticated: there is none, or it is not valid (any more).
@@ -45,7 +47,9 @@ class Authenticator:
 
     def forget(self, key_id: ObjectId | None) -> None:
         """Honour a key no longer, from now on in this process."""
-        self._known = {header: known for header, known in self._known.items() if known[0].id != key_id}
+        self._known = {
+            header: known for header, known in self._known.items() if known[0].id != key_id
+        }
 
     async def _look_up(self, credential: str) -> tuple[Principal, float]:
         if credential.startswith(PREFIX):
@@ -80,7 +84,9 @@ class Authenticator:
         ends = (key.expires_at, key.previous_until if key.hash != hash_key(secret) else None)
         expires_at = min((end.timestamp() for end in ends if end is not None), default=inf)
         scopes = frozenset(key.scopes)
-        principal = Principal("key", key.id, key.app_id, scopes, account_id=key.account_id, expires_at=expires_at)
+        principal = Principal(
+            "key", key.id, key.app_id, scopes, account_id=key.account_id, expires_at=expires_at
+        )
         return principal, min(CLOCK.time() + self._remember_for, expires_at)
 
 

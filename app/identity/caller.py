@@ -1,4 +1,5 @@
-"""The caller of a request: looked up once, held against the rule of its operation, and as the database has them now."""
+"""The caller of a request: looked up once, held against the rule of its operation, and as the
+database has them now."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Final
@@ -11,26 +12,37 @@ from app.errors import Forbidden, Unauthenticated
 from app.identity.access import Access, Rules
 from app.identity.authenticator import authenticator
 from app.identity.principal import Principal, check_scope, keep_to_app
-from app.identity.standing import ENDED, SPARED, has_ended, hold_admin, hold_key, hold_no_admin, hold_session
+from app.identity.standing import (
+    ENDED,
+    SPARED,
+    has_ended,
+    hold_admin,
+    hold_key,
+    hold_no_admin,
+    hold_session,
+)
 from models.base import parse_id
 from models.living import is_living
 from models.user import ADMIN, User, administers
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _WRITES_USERS: Final = frozenset({"users:write", None})
-"""What rules ask for that let users be changed; None stands for users alone, about themselves. A token that a server
-asked for writes nothing of an admin that outlives it, whatever the rule asks for."""
+"""What rules ask for that let users be changed; None stands for users alone, about themselves. A
+token that a server asked for writes nothing of an admin that outlives it, whatever the rule asks
+for."""
 
 
 async def live(principal: Principal, *, admins_only: bool = False) -> Principal:
-    """The same user, whose session was seen not to have ended, with all scopes where they are an admin right now.
+    """The same user, whose session was seen not to have ended, with all scopes where they are an
+    admin right now.
 
-    Two queries by primary key. A token that a server asked for is an admin's only if an admin asked.
-    A user who is gone is left to the route, which answers 404.
+    Two queries by primary key. A token that a server asked for is an admin's only if an admin
+    asked. A user who is gone is left to the route, which answers 404.
 
     Args:
         principal: the caller.
-        admins_only: leave a user who is no admin as they are, whatever has become of their session: one query.
+        admins_only: leave a user who is no admin as they are, whatever has become of their session:
+            one query.
 
     Raises:
         Unauthenticated: the session has ended.
@@ -77,9 +89,11 @@ _scheme = HTTPBearer(auto_error=False, description="A user's access token, or an
 
 
 async def authenticate(scope: Any) -> Principal:
-    """The caller of a request, looked up and held against the rule of its operation once, however often asked for.
+    """The caller of a request, looked up and held against the rule of its operation once, however
+    often asked for.
 
-    Hot routes are not FastAPI's, so they have no `route` in their scope and no rule is read for them.
+    Hot routes are not FastAPI's, so they have no `route` in their scope and no rule is read for
+    them.
 
     Raises:
         Unauthenticated: there are no credentials, bad ones, or several, or the session has ended.
@@ -103,18 +117,23 @@ async def authenticate(scope: Any) -> Principal:
 
 
 def _hold_rights(caller: Principal, access: Access, scope: Any) -> None:
-    """Have what lets the caller write looked at again within the write: keys by the scope `admin` alone, since others
-    are remembered for some seconds anyway."""
+    """Have what lets the caller write looked at again within the write: keys by the scope `admin`
+    alone, since others are remembered for some seconds anyway."""
     if caller.kind == "key" and access.scope == ADMIN:
         hold_key(caller.id)
     if caller.kind == "user" and (access.live or caller.is_admin):
         hold_session(caller.id, caller.session_id, caller.issued_at, caller.key_id)
-        if caller.is_admin and access.scope is not None and not _is(caller, scope.get("path_params", {}).get("userId")):
+        if (
+            caller.is_admin
+            and access.scope is not None
+            and not _is(caller, scope.get("path_params", {}).get("userId"))
+        ):
             hold_admin(caller.id)
 
 
 async def spare_admins(caller: Principal, user_id: ObjectId | None) -> None:
-    """See that nobody but an admin changes an admin, now and in the write; of who is not there nothing is said.
+    """See that nobody but an admin changes an admin, now and in the write; of who is not there
+    nothing is said.
 
     Raises:
         Forbidden: the user is an admin, and the caller is none.
@@ -141,11 +160,16 @@ def speaks_for_admins(caller: Principal) -> bool:
 
 
 def _named_user(caller: Principal, access: Access, scope: Any) -> ObjectId | None:
-    """Whom a request writes for: the path's user, else the user who calls. Another user's own is `authorize`'s."""
+    """Whom a request writes for: the path's user, else the user who calls. Another user's own is
+    `authorize`'s."""
     named = scope.get("path_params", {}).get("userId")
     if caller.kind == "key":
         return parse_id(named) if isinstance(named, str) else None
-    return caller.id if named is None or _is(caller, named) or access.scope not in _WRITES_USERS else None
+    return (
+        caller.id
+        if named is None or _is(caller, named) or access.scope not in _WRITES_USERS
+        else None
+    )
 
 
 def _is(caller: Principal, named: object) -> bool:
@@ -154,12 +178,15 @@ def _is(caller: Principal, named: object) -> bool:
 
 
 async def _as_of_now(user: Principal, access: Access | None, scope: Any) -> Principal:
-    """The user as the database has them, where that matters: not where they ask for what is theirs anyway.
+    """The user as the database has them, where that matters: not where they ask for what is theirs
+    anyway.
 
-    Whether they are an admin is then asked for each call, whatever their token says, so that a grant and its end hold
-    at once. Hot routes that name no user are about the caller alone.
+    Whether they are an admin is then asked for each call, whatever their token says, so that a
+    grant and its end hold at once. Hot routes that name no user are about the caller alone.
     """
-    if user.claims_admin or (access is not None and not access.public and (access.live or not access.owner)):
+    if user.claims_admin or (
+        access is not None and not access.public and (access.live or not access.owner)
+    ):
         return await live(user)
     named = scope.get("path_params", {}).get("userId")
     is_own = _is(user, named) if named is not None else access is None or access.public
@@ -175,7 +202,8 @@ def _rule(scope: Any) -> Access | None:
 
 
 def _authorization(scope: Any) -> str | None:
-    """The one Authorization header; two that are read differently by a proxy and by us would be a hole."""
+    """The one Authorization header; two that are read differently by a proxy and by us would be a
+    hole."""
     values = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(values) > 1:
         raise Unauthenticated("send one Authorization header")

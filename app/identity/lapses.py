@@ -1,4 +1,5 @@
-"""Whose credentials have lapsed since they were looked at: asked for all at once, by answers that go on for long."""
+"""Whose credentials have lapsed since they were looked at: asked for all at once, by answers that
+go on for long."""
 
 from collections.abc import Callable, Collection
 
@@ -19,13 +20,19 @@ async def look(listeners: Collection[Listener]) -> Callable[[Principal, ObjectId
     """Look at what these hang on, by a query for each kind, whatever their number.
 
     Returns:
-        Whether one of these listeners is to hear no more: the session has ended, the key is gone, the user is, or
-        listens to another and is no admin any more.
+        Whether one of these listeners is to hear no more: the session has ended, the key is gone,
+        the user is, or listens to another and is no admin any more.
     """
-    users = {who.id for who, _ in listeners if who.kind == "user"} | {about for _, about in listeners if about}
+    users = {who.id for who, _ in listeners if who.kind == "user"} | {
+        about for _, about in listeners if about
+    }
     sessions = {who.session_id for who, _ in listeners if who.session_id}
     keys = {key for who, _ in listeners if (key := who.id if who.kind == "key" else who.key_id)}
-    there = {row["_id"]: row for row in await only_living(User, await User.standing_of(users))} if users else {}
+    there = (
+        {row["_id"]: row for row in await only_living(User, await User.standing_of(users))}
+        if users
+        else {}
+    )
     living = await RefreshToken.living_among(sessions) if sessions else set()
     held = await ApiKey.held_among(keys) if keys else set()
 
@@ -40,7 +47,11 @@ async def look(listeners: Collection[Listener]) -> Callable[[Principal, ObjectId
 
 
 def _stands(
-    who: Principal, about: ObjectId | None, row: Raw | None, living: Collection[ObjectId], held: Collection[ObjectId]
+    who: Principal,
+    about: ObjectId | None,
+    row: Raw | None,
+    living: Collection[ObjectId],
+    held: Collection[ObjectId],
 ) -> bool:
     """Whether a user may go on listening."""
     if row is None or (about not in (None, who.id) and not administers(row)):
@@ -48,4 +59,6 @@ def _stands(
     if who.session_id is not None:
         return who.session_id in living
     ended = row.get("sessionsEndedAt")
-    return (ended is None or who.issued_at > ended.timestamp()) and (who.key_id is None or who.key_id in held)
+    return (ended is None or who.issued_at > ended.timestamp()) and (
+        who.key_id is None or who.key_id in held
+    )

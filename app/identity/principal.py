@@ -12,7 +12,15 @@ from models.base import parse_id
 from models.user import ADMIN
 
 OWNERS_SCOPES: Final = frozenset(
-    {"users:read", "users:write", "data:read", "data:write", "events:write", "analytics:read", "accounts:read"}
+    {
+        "users:read",
+        "users:write",
+        "data:read",
+        "data:write",
+        "events:write",
+        "analytics:read",
+        "accounts:read",
+    }
     | {"connections:read", "connections:write"}
 )
 
@@ -23,7 +31,8 @@ class Principal:
 
     Either may be bound to one app, and a key to one account.
 
-    `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is the session that
+    `name` says who it is in records and logs: `key:<id>` or `user:<id>`. Of a user, `session_id` is
+        the session that
     the token belongs to, None for a token that a server asked for; `by_admin` says
     of such a token that an admin asked, `key_id` which key did. `issued_at` and
     `expires_at`, when the credential is over, are in Unix seconds.
@@ -53,7 +62,8 @@ class Principal:
 
     @property
     def claims_admin(self) -> bool:
-        """Whether a token says that its user is an admin, which the database has to confirm for each call."""
+        """Whether a token says that its user is an admin, which the database has to confirm for
+        each call."""
         return self.kind == "user" and self.app_id is None and ADMIN in self.roles
 
     def resolve(self, user: str) -> ObjectId:
@@ -83,8 +93,8 @@ def authorize(
         scope: what a key needs; a user needs none for what is their own.
         user_id: whose data it is about; None for a matter of no one user.
         app_id: which app's data it is about; None for a matter of no one app.
-        account_id: which account's data it is about; None for a matter of no one account, which a key that is bound
-            to one does not reach.
+        account_id: which account's data it is about; None for a matter of no one account, which a
+            key that is bound to one does not reach.
 
     Raises:
         Forbidden: the key lacks the scope, or a user asks for what only keys may do.
@@ -110,7 +120,9 @@ def check_scope(key: Principal, scope: str) -> None:
     if scope not in key.scopes:
         raise Forbidden(f"this needs a key with the scope {scope}")
     if key.app_id is not None and scope not in APP_SCOPES:
-        raise Forbidden(f"a key that is bound to an app reaches that app's data, and {scope} is more")
+        raise Forbidden(
+            f"a key that is bound to an app reaches that app's data, and {scope} is more"
+        )
 
 
 def _authorize_bound(principal: Principal, account_id: ObjectId | None) -> None:
@@ -130,7 +142,9 @@ def may(principal: Principal, scope: str, *, user_id: ObjectId) -> bool:
     return True
 
 
-def _authorize_owner(principal: Principal, scope: str, user_id: ObjectId | None, app_id: str | None) -> None:
+def _authorize_owner(
+    principal: Principal, scope: str, user_id: ObjectId | None, app_id: str | None
+) -> None:
     if user_id is None or scope not in OWNERS_SCOPES:
         raise Forbidden(f"this needs an API key with the scope {scope}")
     if user_id != principal.id:
@@ -141,4 +155,6 @@ def _authorize_owner(principal: Principal, scope: str, user_id: ObjectId | None,
 def keep_to_app(user: Principal, scope: str | None) -> None:
     """Refuse a token that is bound to an app whatever is not that app's."""
     if user.app_id is not None and scope not in APP_SCOPES:
-        raise Forbidden("this token is bound to one app and reaches that app's data, activity and events alone")
+        raise Forbidden(
+            "this token is bound to one app and reaches that app's data, activity and events alone"
+        )

@@ -1,4 +1,5 @@
-"""The keys that sign access tokens: a PEM file with one or more Ed25519 keys, the last of which signs."""
+"""The keys that sign access tokens: a PEM file with one or more Ed25519 keys, the last of which
+signs."""
 
 import re
 from base64 import urlsafe_b64encode
@@ -25,7 +26,8 @@ from app.settings.private_files import alone, append, keep_first, replace
 from models.base import now
 
 LONGEST_TOKEN: Final = timedelta(hours=1, minutes=1)
-"""A key verifies for this long after another took its place: the longest life of a token, and a minute."""
+"""A key verifies for this long after another took its place: the longest life of a token, and a
+minute."""
 _BLOCK: Final = re.compile(
     rb"(?:Made: (?P<made>[0-9TZ:.+-]+)\s+)?"
     rb"(?P<pem>-----BEGIN PRIVATE KEY-----[A-Za-z0-9+/=\s]+-----END PRIVATE KEY-----)"
@@ -45,7 +47,14 @@ class SigningKey:
 
     def jwk(self) -> dict[str, Any]:
         """The public key (RFC 7517, RFC 8037)."""
-        return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": self.x}
+        return {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "alg": "EdDSA",
+            "use": "sig",
+            "kid": self.kid,
+            "x": self.x,
+        }
 
 
 def read_keys(path: Path) -> list[SigningKey]:
@@ -62,7 +71,8 @@ def read_keys(path: Path) -> list[SigningKey]:
 
 
 def living(keys: list[SigningKey], moment: datetime) -> list[SigningKey]:
-    """The keys that tokens may still be signed by: those that another replaced less than an hour ago, and the last."""
+    """The keys that tokens may still be signed by: those that another replaced less than an hour
+    ago, and the last."""
     kept = []
     for key, following in pairwise(keys):
         if following.made is None or moment < following.made + LONGEST_TOKEN:
@@ -114,7 +124,9 @@ def _keys(path: Path) -> Iterator[SigningKey]:
 
 
 def _new_block() -> bytes:
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
     return _block(now().replace(microsecond=0), pem)
 
 

@@ -1,4 +1,5 @@
-"""What rights hang on: a session that lives, a user who is an admin, a key, and that whom it is about is no admin."""
+"""What rights hang on: a session that lives, a user who is an admin, a key, and that whom it is
+about is no admin."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,7 +23,8 @@ _TOUCH: Final = {"$inc": {"guard": 1}}
 async def touch(
     document: type[Stored], where: Mapping[str, Any], session: Session, fields: Mapping[str, int]
 ) -> Raw | None:
-    """Count up the guard of one document that a right hangs on; these fields of it, None where none matches."""
+    """Count up the guard of one document that a right hangs on; these fields of it, None where none
+    matches."""
     return await document.raw().find_one_and_update(where, _TOUCH, dict(fields), session=session)
 
 
@@ -48,7 +50,10 @@ async def has_ended(
     if all_ended is not None and issued_at <= all_ended.timestamp():
         return True
     where = {"_id": key_id, "expiresAt": {"$not": {"$lte": now()}}}
-    return key_id is not None and await ApiKey.raw().find_one(where, {"_id": 1}, session=session) is None
+    return (
+        key_id is not None
+        and await ApiKey.raw().find_one(where, {"_id": 1}, session=session) is None
+    )
 
 
 def hold_session(
@@ -64,7 +69,9 @@ def hold_session(
         hold(("session", session_id), partial(_keeps_session, user_id, session_id))
 
 
-async def _keeps_session(user_id: ObjectId, session_id: ObjectId, session: AsyncClientSession) -> None:
+async def _keeps_session(
+    user_id: ObjectId, session_id: ObjectId, session: AsyncClientSession
+) -> None:
     where = {"_id": session_id, "userId": user_id, "expiresAt": {"$gt": now()}}
     if await touch(RefreshToken, where, session, {"_id": 1}) is not None:
         return

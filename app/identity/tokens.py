@@ -1,4 +1,5 @@
-"""Access tokens: Ed25519 JWTs that name a user (RFC 7519, RFC 8037), and the key set that verifies them."""
+"""Access tokens: Ed25519 JWTs that name a user (RFC 7519, RFC 8037), and the key set that verifies
+them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ _LOOK_FOR_UNKNOWN_EVERY: Final = 1.0
 
 
 def server_sid(session_id: ObjectId) -> str:
-    """The `sid` of a token that a server asked for: the id of no stored session, and told from one by its form."""
+    """The `sid` of a token that a server asked for: the id of no stored session, and told from one
+    by its form."""
     return f"server-{session_id}"
 
 
 def is_in_force(claims: Mapping[str, Any], leeway: float = 0) -> bool:
-    """Whether a token's times (`exp`, and `iat` and `nbf` where they are there) hold by the database's clock.
+    """Whether a token's times (`exp`, and `iat` and `nbf` where they are there) hold by the
+    database's clock.
 
     Args:
         claims: of a token.
@@ -40,11 +43,14 @@ def is_in_force(claims: Mapping[str, Any], leeway: float = 0) -> bool:
     """
     moment, ends = CLOCK.time(), float(claims["exp"])
     begins = max(float(claims.get(name, 0)) for name in ("iat", "nbf"))
-    return isfinite(ends) and begins <= moment + max(leeway, _OTHER_PROCESS) and moment - leeway < ends
+    return (
+        isfinite(ends) and begins <= moment + max(leeway, _OTHER_PROCESS) and moment - leeway < ends
+    )
 
 
 def by_our_clock(required: list[str]) -> Options:
-    """PyJWT's options for whoever compares the times of a token with `CLOCK`: it knows the machine's clock only."""
+    """PyJWT's options for whoever compares the times of a token with `CLOCK`: it knows the
+    machine's clock only."""
     return {"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
 
 
@@ -54,9 +60,11 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says: user, session, the one app it is bound to if any, times in Unix seconds.
+    """What a valid token says: user, session, the one app it is bound to if any, times in Unix
+    seconds.
 
-    Of a token that a server asked for, `by_admin` says that the server's key was an admin's, and `key_id` which it was.
+    Of a token that a server asked for, `by_admin` says that the server's key was an admin's, and
+    `key_id` which it was.
     """
 
     user_id: ObjectId
@@ -70,7 +78,8 @@ class Claims:
 
 
 class Tokens:
-    """Mints and verifies access tokens with the keys of a file, which it looks at again every few seconds."""
+    """Mints and verifies access tokens with the keys of a file, which it looks at again every few
+    seconds."""
 
     def __init__(self, settings: Settings, keys: Watched[list[SigningKey]]) -> None:
         self._settings = settings
@@ -104,9 +113,12 @@ class Tokens:
             issued_at: Unix seconds.
             app_id: the only app whose data it reaches.
             roles: the user's roles as they are now.
-            session_id: the stored session that it belongs to; None for one that a server asks for, which has none.
-            server_session: names a token without a stored session, whose `sid` is made of it; a new one if None.
-            by_admin: an admin asked for it; without that, a token without a stored session is never an admin's.
+            session_id: the stored session that it belongs to; None for one that a server asks for,
+                which has none.
+            server_session: names a token without a stored session, whose `sid` is made of it; a new
+                one if None.
+            by_admin: an admin asked for it; without that, a token without a stored session is never
+                an admin's.
             key_id: the key that asked for it, without which it does nothing that outlives it.
         """
         lifetime = self._settings.token_lifetime_seconds
@@ -155,18 +167,24 @@ class Tokens:
                 by_admin=claims.get("byAdmin") is True,
                 key_id=ObjectId(claims["keyId"]) if "keyId" in claims else None,
             )
-        except Exception as error:  # whatever a forged token provokes in the parsers, it is not valid
+        except (
+            Exception
+        ) as error:  # whatever a forged token provokes in the parsers, it is not valid
             raise InvalidToken from error
 
     def jwks(self) -> dict[str, Any]:
-        """The public key set (RFC 7517): the key that signs, and those whose tokens may be alive."""
-        return {"keys": [key.jwk() for key in reversed(living(self._keys.look(_LOOK_EVERY), now()))]}
+        """The public key set (RFC 7517): the key that signs, and those whose tokens may be
+        alive."""
+        return {
+            "keys": [key.jwk() for key in reversed(living(self._keys.look(_LOOK_EVERY), now()))]
+        }
 
     def _signing_key(self) -> SigningKey:
         return self._keys.look(_LOOK_EVERY)[-1]
 
     def _key_of(self, token: str) -> SigningKey:
-        """The key that a token says it is signed by; one without a `kid` has to be signed by the current one."""
+        """The key that a token says it is signed by; one without a `kid` has to be signed by the
+        current one."""
         kid = jwt.get_unverified_header(token).get("kid")
         if kid is None:
             return self._signing_key()

@@ -1,4 +1,5 @@
-"""Leased, resumable background work: one worker at a time holds a job, any worker can take it over."""
+"""Leased, resumable background work: one worker at a time holds a job, any worker can take it
+over."""
 
 import asyncio
 import os
@@ -34,7 +35,8 @@ _AHEAD: Final = 200
 _AHEAD_OF_KIND: Final = 20
 
 Handler = Callable[["Claim"], Awaitable[datetime | None]]
-"""Does a job. Of a periodic one it may say when there is next something to do, as far as it knows."""
+"""Does a job. Of a periodic one it may say when there is next something to do, as far as it
+knows."""
 
 
 class LostLease(Exception):
@@ -49,7 +51,8 @@ class Claim:
         self.due_again: datetime | None = None  # known once it is over
 
     async def renew(self, **progress: Any) -> None:
-        """Prolong the lease and note progress. To be called between batches, each well under 30 seconds.
+        """Prolong the lease and note progress. To be called between batches, each well under 30
+        seconds.
 
         Raises:
             LostLease: the lease ran out and another worker has the job.
@@ -60,13 +63,19 @@ class Claim:
     async def hold(self, session: AsyncClientSession) -> None:
         """See, as of the transaction of this session, that the job is held by this claim.
 
-        It locks nothing: who claims a job would wait for the transaction of one that was killed, for up to a minute.
+        It locks nothing: who claims a job would wait for the transaction of one that was killed,
+            for up to a minute.
         What is written in the transaction has to conflict with what another worker would write.
 
         Raises:
             LostLease: another worker has the job.
         """
-        if await Job.raw().find_one({"_id": self.job.id, "fence": self.job.fence}, {"_id": 1}, session=session) is None:
+        if (
+            await Job.raw().find_one(
+                {"_id": self.job.id, "fence": self.job.fence}, {"_id": 1}, session=session
+            )
+            is None
+        ):
             raise LostLease
 
     @asynccontextmanager
@@ -93,23 +102,34 @@ class Claim:
         """Mark the job as done, or due again where it is periodic.
 
         Args:
-            following: when there is next something to do: the job is due again then, after its period at the latest.
+            following: when there is next something to do: the job is due again then, after its
+                period at the latest.
         """
         moment = now()
-        fields: dict[str, Any] = {"lastRunAt": moment, "updatedAt": moment, "attempts": 0, "state": "done"}
+        fields: dict[str, Any] = {
+            "lastRunAt": moment,
+            "updatedAt": moment,
+            "attempts": 0,
+            "state": "done",
+        }
         if self.job.every_seconds is not None:
             latest = moment + timedelta(seconds=self.job.every_seconds)
-            self.due_again = latest if following is None else min(max(following, moment + _SOONEST), latest)
+            self.due_again = (
+                latest if following is None else min(max(following, moment + _SOONEST), latest)
+            )
             fields |= {"state": "due", "runAt": self.due_again}
         await self._write(
-            {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": "", "takenFrom": "", "lastError": ""}}
+            {
+                "$set": fields,
+                "$unset": {"leasedUntil": "", "leasedBy": "", "takenFrom": "", "lastError": ""},
+            }
         )
 
     async def fail(self, error: Exception) -> None:
         """Leave the job to be tried again, after a time that grows with each failure.
 
-        What others were in the way of is tried again soon: it has waited for them already, and they are gone within a
-        minute, even if they were killed within a transaction.
+        What others were in the way of is tried again soon: it has waited for them already, and they
+        are gone within a minute, even if they were killed within a transaction.
         """
         moment = now()
         wait = min(_RETRY * 2 ** min(self.job.attempts, 6), _LONGEST_RETRY)
@@ -136,9 +156,14 @@ async def ensure_periodic(name: str, kind: str, every_seconds: float) -> None:
 
 
 async def pull_in() -> None:
-    """Make periodic jobs due that lie further ahead than their period: a clock that was wrong has put them there."""
+    """Make periodic jobs due that lie further ahead than their period: a clock that was wrong has
+    put them there."""
     moment = now()
-    beyond = {"state": "due", "runAt": {"$gt": moment + _LONGEST_RETRY}, "everySeconds": {"$ne": None}}
+    beyond = {
+        "state": "due",
+        "runAt": {"$gt": moment + _LONGEST_RETRY},
+        "everySeconds": {"$ne": None},
+    }
     async for row in Job.raw().find(beyond, {"runAt": 1, "everySeconds": 1}):
         with suppress(TypeError, ValueError, OverflowError):  # whoever claims it sets it aside
             period = timedelta(seconds=row["everySeconds"])
@@ -147,7 +172,9 @@ async def pull_in() -> None:
 
 async def _pull_in(row: Raw, moment: datetime, period: timedelta) -> None:
     if row["runAt"] > moment + period:
-        log.warning("a job lay further ahead than its period", job=str(row["_id"]), runAt=row["runAt"])
+        log.warning(
+            "a job lay further ahead than its period", job=str(row["_id"]), runAt=row["runAt"]
+        )
         update = {"$set": {"runAt": moment, "updatedAt": moment}}
         await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
 
@@ -169,14 +196,17 @@ async def claim(kinds: Collection[str]) -> Claim | None:
 
     A row that cannot be read is set aside, and the next one taken.
     """
-    while (row := await _claim_row({"kind": {"$in": list(kinds)}, "runAt": {"$lte": now()}})) is not None:
+    while (
+        row := await _claim_row({"kind": {"$in": list(kinds)}, "runAt": {"$lte": now()}})
+    ) is not None:
         if (held := await _held(row)) is not None:
             return held
     return None
 
 
 async def claim_now(name: str) -> Claim | None:
-    """Take a periodic job before its time, since there is something to do; None where a living worker has it.
+    """Take a periodic job before its time, since there is something to do; None where a living
+    worker has it.
 
     One that failed waits its time.
     """
@@ -191,7 +221,11 @@ async def _held(row: Raw) -> Claim | None:
         await _set_aside(row, error)
         return None
     if (former := held.job.taken_from) is not None:
-        log.warning("a job was taken over: its worker let its lease run out", job=str(held.job.id), worker=former)
+        log.warning(
+            "a job was taken over: its worker let its lease run out",
+            job=str(held.job.id),
+            worker=former,
+        )
     return held
 
 
@@ -200,14 +234,18 @@ async def _claim_row(which: Raw) -> Raw | None:
     fields = {
         "leasedUntil": moment + LEASE,
         "leasedBy": {"$literal": _worker_name()},
-        "takenFrom": {"$ifNull": ["$leasedBy", "$$REMOVE"]},  # whoever ends its job takes its name away
+        "takenFrom": {
+            "$ifNull": ["$leasedBy", "$$REMOVE"]
+        },  # whoever ends its job takes its name away
         "runAt": {"$min": ["$runAt", moment]},
     }
     row: Raw | None = await Job.raw().find_one_and_update(
         {
             "state": "due",
             **which,
-            "leasedUntil": {"$not": {"$gt": moment, "$lte": moment + 2 * LEASE}},  # no lease lies further ahead
+            "leasedUntil": {
+                "$not": {"$gt": moment, "$lte": moment + 2 * LEASE}
+            },  # no lease lies further ahead
         },
         [{"$set": {**fields, "fence": counted("fence"), "attempts": counted("attempts")}}],
         sort=[("runAt", 1)],
@@ -217,9 +255,11 @@ async def _claim_row(which: Raw) -> Raw | None:
 
 
 async def upcoming(kinds: Collection[str]) -> tuple[list[tuple[datetime, str]], frozenset[str]]:
-    """When the jobs that are due next can be claimed, and of which kind they are; the first ones, earliest first.
+    """When the jobs that are due next can be claimed, and of which kind they are; the first ones,
+    earliest first.
 
-    Where there are many, they are asked for kind by kind: those of one kind must not hide those of the others.
+    Where there are many, they are asked for kind by kind: those of one kind must not hide those of
+    the others.
 
     Args:
         kinds: that are done here.
@@ -237,12 +277,20 @@ async def upcoming(kinds: Collection[str]) -> tuple[list[tuple[datetime, str]], 
                 more.add(kind)
             rows += of_kind
     moment = now()
-    return sorted(found for row in rows if (found := _planned(row, moment)) is not None), frozenset(more)
+    return sorted(found for row in rows if (found := _planned(row, moment)) is not None), frozenset(
+        more
+    )
 
 
 async def _due_rows(which: Raw, limit: int) -> list[Raw]:
     fields = {"kind": 1, "runAt": 1, "leasedUntil": 1}
-    return await Job.raw().find({"state": "due", **which}, fields).sort("runAt", 1).limit(limit).to_list()
+    return (
+        await Job.raw()
+        .find({"state": "due", **which}, fields)
+        .sort("runAt", 1)
+        .limit(limit)
+        .to_list()
+    )
 
 
 def _planned(row: Raw, moment: datetime) -> tuple[datetime, str] | None:
@@ -255,12 +303,15 @@ def _planned(row: Raw, moment: datetime) -> tuple[datetime, str] | None:
 
 
 async def _set_aside(row: Raw, error: Exception) -> None:
-    """Put a row off that this version cannot read, so that the others go on; it is tried again, and shown to admins."""
+    """Put a row off that this version cannot read, so that the others go on; it is tried again, and
+    shown to admins."""
     tell(Job, row["_id"], error)
     JOBS.labels(str(row["kind"]), "unreadable").observe(0)
     fields = {"runAt": now() + _UNREADABLE_WAIT, "lastError": UNREADABLE}
     identity = {"_id": row["_id"], "fence": row["fence"]}
-    await Job.raw().update_one(identity, {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
+    await Job.raw().update_one(
+        identity, {"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}}
+    )
 
 
 def _worker_name() -> str:

@@ -1,4 +1,5 @@
-"""The bell: wakes a loop of a worker when there is something to do by now, or from some moment on."""
+"""The bell: wakes a loop of a worker when there is something to do by now, or from some moment
+on."""
 
 import asyncio
 from collections.abc import Collection
@@ -12,7 +13,8 @@ class Bell:
     Args:
         names: for which it is rung; by others it is not.
 
-    `is_served` says whether somebody rings it for all that others do. Where nobody does, the loop looks by itself.
+    `is_served` says whether somebody rings it for all that others do. Where nobody does, the loop
+    looks by itself.
     """
 
     def __init__(self, names: Collection[str] = ()) -> None:

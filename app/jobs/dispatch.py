@@ -1,7 +1,8 @@
-"""The dispatcher: one loop of a worker that begins every job as it falls due, and asks the database for little else.
+"""The dispatcher: one loop of a worker that begins every job as it falls due, and asks the database
+for little else.
 
-Each kind of job has places of its own, so that one which takes long, or waits for an outside system, holds up none of
-another kind.
+Each kind of job has places of its own, so that one which takes long, or waits for an outside
+system, holds up none of another kind.
 """
 
 import asyncio
@@ -27,10 +28,12 @@ class Dispatcher:
 
     Args:
         handlers: what is to be done for each kind.
-        woken: names of the periodic jobs that others' writes give something to do; the bell is rung by these.
+        woken: names of the periodic jobs that others' writes give something to do; the bell is rung
+            by these.
         places: how many of a kind are done at once; one where it is not named.
         bell: wakes it.
-        poll_seconds: how soon it looks by itself at first, where nobody serves the bell; then less and less often.
+        poll_seconds: how soon it looks by itself at first, where nobody serves the bell; then less
+            and less often.
     """
 
     def __init__(
@@ -89,7 +92,8 @@ class Dispatcher:
             raise
 
     async def _look_ahead(self, moment: datetime) -> None:
-        """Ask what is due when, unless it is known; again where those of a kind are done of which there are more."""
+        """Ask what is due when, unless it is known; again where those of a kind are done of which
+        there are more."""
         known = {kind for _, kind in self._plan or ()}
         is_known = self._plan is not None and not (self._more & self._free()) - known
         if self._bell.take([JOBS], moment) or not is_known or moment > self._asked + _ASK_AGAIN:
@@ -102,7 +106,11 @@ class Dispatcher:
         task = asyncio.create_task(perform(held, self._handlers[kind]))
         self._running[task] = kind
         task.add_done_callback(lambda task: self._over(task, held))
-        if self._plan and (planned := next((each for each in self._plan if each[1] == kind), None)) is not None:
+        if (
+            self._plan
+            and (planned := next((each for each in self._plan if each[1] == kind), None))
+            is not None
+        ):
             self._plan.remove(planned)
 
     def _over(self, task: asyncio.Task[None], held: Claim) -> None:
@@ -128,7 +136,11 @@ class Dispatcher:
             await self._bell.wait(self._first_pause)
             return
         free = self._free()
-        moments = [self._asked + _ASK_AGAIN, self._bell.next_of(free & set(self._woken)), self._bell.next_of([JOBS])]
+        moments = [
+            self._asked + _ASK_AGAIN,
+            self._bell.next_of(free & set(self._woken)),
+            self._bell.next_of([JOBS]),
+        ]
         if (due := self._next(free)) is not None:
             moments.append(due[0])
         seconds = (min(moment for moment in moments if moment is not None) - now()).total_seconds()
@@ -139,7 +151,8 @@ class Dispatcher:
             await self._look_by_ourselves(seconds)
 
     async def _look_by_ourselves(self, seconds: float) -> None:
-        """Wait, and now and then, less often the longer nobody serves the bell, look at all that could be to do."""
+        """Wait, and now and then, less often the longer nobody serves the bell, look at all that
+        could be to do."""
         clock = asyncio.get_running_loop().time
         if self._look_at is None:
             self._look_at = clock() + self._longer()

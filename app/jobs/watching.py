@@ -1,7 +1,9 @@
-"""Watching: one change stream tells a worker what others have written that is to be done, now or later.
+"""Watching: one change stream tells a worker what others have written that is to be done, now or
+later.
 
-It is there so that an idle worker asks nothing of the database. Nothing depends on it: where it breaks, the loops look
-by themselves until it is there again, and then at everything that could have been missed.
+It is there so that an idle worker asks nothing of the database. Nothing depends on it: where it
+breaks, the loops look by themselves until it is there again, and then at everything that could have
+been missed.
 """
 
 import asyncio
@@ -40,7 +42,9 @@ class Watched:
 
     def pattern(self) -> Raw:
         """What a change matches that is one of these."""
-        changed = {f"updateDescription.updatedFields.{name}": {"$exists": False} for name in self.but}
+        changed = {
+            f"updateDescription.updatedFields.{name}": {"$exists": False} for name in self.but
+        }
         written = {f"updateDescription.updatedFields.{self.field}": {"$exists": True}, **changed}
         there = {f"fullDocument.{self.field}": {"$exists": True}}
         where = {"ns.coll": self.document.collection_name()}
@@ -53,7 +57,9 @@ class Watched:
 
     def moment(self, change: Mapping[str, Any]) -> datetime:
         """When what was written is to be done."""
-        written = change.get("fullDocument") or change.get("updateDescription", {}).get("updatedFields", {})
+        written = change.get("fullDocument") or change.get("updateDescription", {}).get(
+            "updatedFields", {}
+        )
         at = written.get(self.field)
         return at if isinstance(at, datetime) else now()
 
@@ -63,7 +69,8 @@ class Watch:
     """The change stream of a worker, and the bells that it rings.
 
     Args:
-        names: what is rung, by what is watched: a kind of job, or another name that a loop listens to.
+        names: what is rung, by what is watched: a kind of job, or another name that a loop listens
+            to.
         bells: to be rung by these names.
     """
 
@@ -101,7 +108,8 @@ class Watch:
                         await asyncio.sleep(_GATHER_SECONDS)
 
     async def _open(self) -> AsyncChangeStream[Raw]:
-        """A stream of all that is watched: what is none of it leaves the database as little as possible."""
+        """A stream of all that is watched: what is none of it leaves the database as little as
+        possible."""
         watched = {each for several in self.names.values() for each in several}
         fields = {f"{part}.{each.field}": 1 for each in watched for part in _PARTS}
         pipeline: list[Raw] = [
@@ -132,7 +140,10 @@ class Watch:
 
     def _tell(self, error: Exception) -> None:
         if not self._told:
-            log.warning("changes cannot be watched; the worker looks for work by itself", error=type(error).__name__)
+            log.warning(
+                "changes cannot be watched; the worker looks for work by itself",
+                error=type(error).__name__,
+            )
             self._told = True
 
 

@@ -1,8 +1,9 @@
-"""The steps that turn the data of an earlier version into this one's: forward only, each idempotent, in this order.
+"""The steps that turn the data of an earlier version into this one's: forward only, each
+idempotent, in this order.
 
 A step is a module with a docstring, `count(database)`, how many documents it would change, and
-`apply(database, claim)`, which changes them in batches, renews the claim between two, and gives their number.
-A new step is one more name below.
+`apply(database, claim)`, which changes them in batches, renews the claim between two, and gives
+their number. A new step is one more name below.
 """
 
 from types import ModuleType

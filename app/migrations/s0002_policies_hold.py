@@ -1,6 +1,8 @@
-"""Policies on live data (required: Migration Strategy): from here on every reference obeys its line of the table.
+"""Policies on live data (required: Migration Strategy): from here on every reference obeys its line
+of the table.
 
-As adding a foreign key to a table with rows does, it looks at what is there first, and refuses while there are faults.
+As adding a foreign key to a table with rows does, it looks at what is there first, and refuses
+while there are faults.
 """
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -14,7 +16,9 @@ from models.relations import RELATIONS
 
 async def count(database: AsyncDatabase[Raw]) -> int:
     """How many references do not obey."""
-    return sum([len(faults) for relation in RELATIONS async for faults in audit.faults_of(relation)])
+    return sum(
+        [len(faults) for relation in RELATIONS async for faults in audit.faults_of(relation)]
+    )
 
 
 async def apply(database: AsyncDatabase[Raw], claim: Claim) -> int:
@@ -27,5 +31,8 @@ async def apply(database: AsyncDatabase[Raw], claim: Claim) -> int:
     await claim.renew()
     faults = sum(scan.orphans + scan.mismatches for scan in scans)
     if faults:
-        raise StepRefused(f"{faults:,} references do not obey their policy: `python -m scripts integrity repair` first")
+        raise StepRefused(
+            f"{faults:,} references do not obey their policy: `python -m scripts integrity repair`"
+            " first"
+        )
     return 0

@@ -1,4 +1,5 @@
-"""Challenges: each is its requester's, so the index that allowed one per recipient and purpose goes."""
+"""Challenges: each is its requester's, so the index that allowed one per recipient and purpose
+goes."""
 
 from pymongo.asynchronous.database import AsyncDatabase
 

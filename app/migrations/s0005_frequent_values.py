@@ -1,4 +1,5 @@
-"""Property days: the first hundred values become the most frequent ones, counted anew where there are events."""
+"""Property days: the first hundred values become the most frequent ones, counted anew where there
+are events."""
 
 from array import array
 from typing import Any, Final
@@ -21,7 +22,8 @@ async def count(database: AsyncDatabase[Raw]) -> int:
 
 
 async def apply(database: AsyncDatabase[Raw], claim: Claim) -> int:
-    """Give each the present form. One that has others beside its hundred values is counted anew by the next recount."""
+    """Give each the present form. One that has others beside its hundred values is counted anew by
+    the next recount."""
     changed = 0
     while rows := await database.propertydays.find(_OLD).limit(_BATCH).to_list():
         same = [UpdateOne({"_id": row["_id"], **_OLD}, _changes(row)) for row in rows]
@@ -33,13 +35,17 @@ async def apply(database: AsyncDatabase[Raw], claim: Claim) -> int:
 def _changes(row: Raw) -> Raw:
     counts = {each["v"]: _unpack(each["counts"]) for each in row.get("values", [])}
     bound = sum(counts.get(_OTHER, ()))
-    totals = {value: sum(slots) for value, slots in counts.items() if value != _OTHER and any(slots)}
+    totals = {
+        value: sum(slots) for value, slots in counts.items() if value != _OTHER and any(slots)
+    }
     listed = sorted(totals, key=lambda value: (-totals[value], value))
     fields: Raw = {
         "values": listed,
         "totals": _pack("Q", [totals[value] for value in listed]),
         "slots": [_packed_slots(counts[value]) for value in listed],
-        "counts": _pack("I", [sum(each[slot] for each in counts.values()) for slot in range(_SLOTS)]),
+        "counts": _pack(
+            "I", [sum(each[slot] for each in counts.values()) for slot in range(_SLOTS)]
+        ),
         "outside": 0,
         "bound": bound,
         "updatedAt": now(),

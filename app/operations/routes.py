@@ -14,7 +14,14 @@ from app.identity.access import ADMIN, PUBLIC, Access
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.jobs import UNREADABLE
-from app.operations.views import IndexReport, IntegrityReport, JobView, RelationView, ScanView, relation_views
+from app.operations.views import (
+    IndexReport,
+    IntegrityReport,
+    JobView,
+    RelationView,
+    ScanView,
+    relation_views,
+)
 from app.relations.receipts import Receipt, receipt_of
 from app.web.observability import metrics
 from app.web.openapi.answers import problems
@@ -27,7 +34,12 @@ from models.deletion import Deletion
 from models.integrity import IntegrityScan
 from models.job import Job
 
-_READY: Final = {"status": "ready", "missingIndexes": [], "pendingSteps": [], "clockAheadSeconds": 0.003}
+_READY: Final = {
+    "status": "ready",
+    "missingIndexes": [],
+    "pendingSteps": [],
+    "clockAheadSeconds": 0.003,
+}
 router = Router(tags=["Operation"])
 
 
@@ -48,33 +60,51 @@ async def livez() -> dict[str, str]:
     access=PUBLIC,
     operation_id="isReady",
     summary="Can requests be served",
-    responses=answers({"status": "ready", "missingIndexes": [], "pendingSteps": [], "clockAheadSeconds": 0.003})
+    responses=answers(
+        {"status": "ready", "missingIndexes": [], "pendingSteps": [], "clockAheadSeconds": 0.003}
+    )
     | {503: problems()[503]},
 )
 async def readyz(request: Request) -> dict[str, Any]:
-    """Pings the primary within a second; says which indexes are missing and which steps of `migrate` are pending.
+    """Pings the primary within a second; says which indexes are missing and which steps of
+    `migrate` are pending.
 
-    503 where any of these is amiss. `clockAheadSeconds` is how far the machine's clock is ahead of the database's.
-    Satchel goes by the database's: a difference is a reason to set the machine's, and none to send requests elsewhere.
+    503 where any of these is amiss. `clockAheadSeconds` is how far the machine's clock is ahead of
+    the database's. Satchel goes by the database's: a difference is a reason to set the machine's,
+    and none to send requests elsewhere.
     """
     database = request.app.state.database
     try:
         with pymongo.timeout(1):
             await client().admin.command("ping")
             missing = await sync.missing(database, lean=request.app.state.settings.lean_indexes)
-            steps = [] if getattr(request.app.state, "steps_taken", False) else await migrations.pending()
+            steps = (
+                []
+                if getattr(request.app.state, "steps_taken", False)
+                else await migrations.pending()
+            )
     except PyMongoError:
         raise Unavailable("the database cannot be reached") from None
     found = {"missingIndexes": missing, "pendingSteps": steps}
     if missing:
         raise Unavailable("indexes are missing: python -m scripts indexes apply", extra=found)
     if steps:
-        raise Unavailable("the data is of an earlier version: python -m scripts migrate", extra=found)
-    request.app.state.steps_taken = True  # none is ever taken back, and a new version is another process
+        raise Unavailable(
+            "the data is of an earlier version: python -m scripts migrate", extra=found
+        )
+    request.app.state.steps_taken = (
+        True  # none is ever taken back, and a new version is another process
+    )
     return {"status": "ready", **found, "clockAheadSeconds": round(CLOCK.ahead(), 3)}
 
 
-@router.get("/metrics", access=PUBLIC, operation_id="getMetrics", summary="Measurements", response_class=Response)
+@router.get(
+    "/metrics",
+    access=PUBLIC,
+    operation_id="getMetrics",
+    summary="Measurements",
+    response_class=Response,
+)
 async def get_metrics() -> Response:
     """In Prometheus' text format."""
     body, media_type = metrics()
@@ -91,7 +121,9 @@ async def get_metrics() -> Response:
 async def get_indexes(caller: Caller, request: Request) -> IndexReport:
     """What `python -m scripts indexes verify` says."""
     authorize(caller, "admin")
-    drift = await sync.verify(request.app.state.database, lean=request.app.state.settings.lean_indexes)
+    drift = await sync.verify(
+        request.app.state.database, lean=request.app.state.settings.lean_indexes
+    )
     return IndexReport(drift=drift)
 
 
@@ -116,8 +148,8 @@ async def get_relations(caller: Caller) -> list[RelationView]:
     responses=problems() | answers({"scans": [SCAN_SHOWN]}),
 )
 async def get_integrity(caller: Caller) -> IntegrityReport:
-    """What `python -m scripts integrity check` found: a scan for each relation, and one for each collection that
-    jobs go by; none where it never ran.
+    """What `python -m scripts integrity check` found: a scan for each relation, and one for each
+    collection that jobs go by; none where it never ran.
     """
     authorize(caller, "admin")
     scans = await IntegrityScan.find_all_scans()
@@ -162,7 +194,13 @@ def _shown(row: Raw) -> JobView:
         kind, due = str(row.get("kind")), row.get("runAt")
         run_at = due if isinstance(due, datetime) else now()
         return JobView(
-            id=row["_id"], kind=kind, state="due", run_at=run_at, attempts=0, progress={}, last_error=UNREADABLE
+            id=row["_id"],
+            kind=kind,
+            state="due",
+            run_at=run_at,
+            attempts=0,
+            progress={},
+            last_error=UNREADABLE,
         )
 
 
@@ -184,13 +222,16 @@ async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
 
 @router.get(
     "/v1/deletions/{deletionId}",
-    access=Access(owner=True, any_key=True, people="the user or API key that asked for the deletion"),
+    access=Access(
+        owner=True, any_key=True, people="the user or API key that asked for the deletion"
+    ),
     operation_id="getOwnDeletion",
     summary="The receipt of a deletion that the caller asked for",
     responses=problems() | answers(RECEIPT_SHOWN),
 )
 async def get_own_deletion(deletionId: str, caller: Caller) -> Receipt:
-    """By the id of the document that was deleted: counts so far while a job goes on, `final` in the end."""
+    """By the id of the document that was deleted: counts so far while a job goes on, `final` in the
+    end."""
     ledger = await Deletion.find_by_id(parse_id(deletionId))
     if ledger is None or (ledger.by != caller.name and not caller.is_admin):
         raise NotFound("there is no such deletion")

@@ -23,9 +23,12 @@ class JobView(Fields):
     every_seconds: float | None = None
     leased_by: str | None = None
     leased_until: Annotated[
-        Timestamp | None, Field(description="Until then no other worker takes it, even if its own has died.")
+        Timestamp | None,
+        Field(description="Until then no other worker takes it, even if its own has died."),
     ] = None
-    taken_from: Annotated[str | None, Field(description="The worker whose lease ran out before it was done.")] = None
+    taken_from: Annotated[
+        str | None, Field(description="The worker whose lease ran out before it was done.")
+    ] = None
     attempts: int
     progress: dict[str, Any]
     last_run_at: Timestamp | None = None
@@ -43,8 +46,12 @@ class RelationView(Fields):
     one_to_one: bool
     nullable: bool
     tenant: str | None
-    restricted_while: Annotated[dict[str, Any], Field(description="RESTRICT only: outside this it is SET_NULL.")]
-    companion: Annotated[dict[str, Any], Field(description="What is set together with taking the reference away.")]
+    restricted_while: Annotated[
+        dict[str, Any], Field(description="RESTRICT only: outside this it is SET_NULL.")
+    ]
+    companion: Annotated[
+        dict[str, Any], Field(description="What is set together with taking the reference away.")
+    ]
 
 
 class ScanView(Fields):
@@ -53,7 +60,13 @@ class ScanView(Fields):
     model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     id: Annotated[
-        str, Field(description="The relation, such as `cards.userId`; a collection whose rows were read: `cardqueues`.")
+        str,
+        Field(
+            description=(
+                "The relation, such as `cards.userId`; a collection whose rows were read:"
+                " `cardqueues`."
+            )
+        ),
     ]
     state: Literal["running", "done"]
     started_at: Timestamp
@@ -61,13 +74,20 @@ class ScanView(Fields):
     scanned: int
     orphans: Annotated[int, Field(description="Documents whose parent is not there.")]
     mismatches: Annotated[int, Field(description="Documents whose parent is of another tenant.")]
-    pending: Annotated[int, Field(description="Documents of a deleted parent that a sweep will still come to.")]
-    unreadable: Annotated[int, Field(description="Rows that this version cannot read: the worker steps over them.")]
-    samples: Annotated[list[dict[str, Any]], Field(description="The first faults: `kind`, `id`, `parentId`.")]
+    pending: Annotated[
+        int, Field(description="Documents of a deleted parent that a sweep will still come to.")
+    ]
+    unreadable: Annotated[
+        int, Field(description="Rows that this version cannot read: the worker steps over them.")
+    ]
+    samples: Annotated[
+        list[dict[str, Any]], Field(description="The first faults: `kind`, `id`, `parentId`.")
+    ]
 
 
 class IntegrityReport(Fields):
-    """The last result of `python -m scripts integrity check`, a line for each relation and each collection of rows."""
+    """The last result of `python -m scripts integrity check`, a line for each relation and each
+    collection of rows."""
 
     scans: list[ScanView]
 

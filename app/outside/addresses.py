@@ -1,4 +1,5 @@
-"""Where requests of ours may lead: public addresses, however they are spelled, each looked at once and then used."""
+"""Where requests of ours may lead: public addresses, however they are spelled, each looked at once
+and then used."""
 
 import asyncio
 import ipaddress
@@ -15,11 +16,17 @@ import httpcore2
 import httpx2
 
 _PROTOCOLS: Final = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments (RFC 6890)
-# IPv4 in the last four bytes: mapped (RFC 4291), translated (RFC 2765), behind a translator (RFC 6052).
-_WRAPPED: Final = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
-# IPv4-compatible, out of use (RFC 4291); translators inside a network (RFC 8215); documentation (RFC 9637).
+# IPv4 in the last four bytes: mapped (RFC 4291), translated (RFC 2765), behind a translator (RFC
+# 6052).
+_WRAPPED: Final = tuple(
+    map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
+)
+# IPv4-compatible, out of use (RFC 4291); translators inside a network (RFC 8215); documentation
+# (RFC 9637).
 _WITHIN: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b:1::/48", "3fff::/20")))
-_OWN_NAMES: Final = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "loopback", "broadcasthost"})
+_OWN_NAMES: Final = frozenset(
+    {"localhost", "ip6-localhost", "ip6-loopback", "loopback", "broadcasthost"}
+)
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -28,7 +35,8 @@ class RefusedAddress(httpx2.ConnectError):
 
 
 class PublicOnly(httpx2.AsyncBaseTransport):
-    """Sends requests to public addresses alone. A connection belongs to the name that it was made for.
+    """Sends requests to public addresses alone. A connection belongs to the name that it was made
+    for.
 
     Args:
         verify: what certificates are held against.
@@ -36,7 +44,9 @@ class PublicOnly(httpx2.AsyncBaseTransport):
         private_hosts: that are reached wherever they are.
     """
 
-    def __init__(self, verify: ssl.SSLContext, limits: httpx2.Limits, private_hosts: Iterable[str]) -> None:
+    def __init__(
+        self, verify: ssl.SSLContext, limits: httpx2.Limits, private_hosts: Iterable[str]
+    ) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=verify,
             max_connections=limits.max_connections,
@@ -54,7 +64,9 @@ class PublicOnly(httpx2.AsyncBaseTransport):
             httpx2.TransportError: it was not sent or not answered.
         """
         url = request.url
-        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        target = httpcore2.URL(
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+        )
         with _in_our_terms():
             answer = await self._pool.handle_async_request(
                 httpcore2.Request(
@@ -66,7 +78,10 @@ class PublicOnly(httpx2.AsyncBaseTransport):
                 )
             )
         return httpx2.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(answer),
+            extensions=answer.extensions,
         )
 
     async def aclose(self) -> None:
@@ -75,7 +90,8 @@ class PublicOnly(httpx2.AsyncBaseTransport):
 
 
 class _PublicOnly(httpcore2.AnyIOBackend):
-    """Connects to public addresses alone: a name is resolved once, and what was checked is what is connected to."""
+    """Connects to public addresses alone: a name is resolved once, and what was checked is what is
+    connected to."""
 
     def __init__(self, private_hosts: Iterable[str]) -> None:
         self._private_hosts = frozenset(host.lower() for host in private_hosts)
@@ -115,14 +131,19 @@ def _in_our_terms() -> Iterator[None]:
         yield
     except httpcore2.TimeoutException as error:
         raise httpx2.TimeoutException(str(error)) from error
-    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol) as error:
+    except (
+        httpcore2.NetworkError,
+        httpcore2.ProtocolError,
+        httpcore2.UnsupportedProtocol,
+    ) as error:
         raise httpx2.TransportError(str(error)) from error
 
 
 async def public_address(host: str, port: int) -> str:
     """The address of a host to connect to, where all that it has are public.
 
-    What was looked at is what is to be connected to: a second answer of the name service cannot lead elsewhere.
+    What was looked at is what is to be connected to: a second answer of the name service cannot
+    lead elsewhere.
 
     Raises:
         RefusedAddress: one is not public.
@@ -136,23 +157,30 @@ async def public_address(host: str, port: int) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's; those inside a network, of the host and of clouds are not.
+    """Whether an IP address is one of the internet's; those inside a network, of the host and of
+    clouds are not.
 
-    An IPv6 address that stands for an IPv4 address is looked at by that one (RFC 4291, 2765, 3056, 6052).
+    An IPv6 address that stands for an IPv4 address is looked at by that one (RFC 4291, 2765, 3056,
+    6052).
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if parsed.version == 4:
         return _is_open(parsed) and parsed not in _PROTOCOLS
     if any(parsed in network for network in _WRAPPED):
         return is_public(str(ipaddress.IPv4Address(parsed.packed[-4:])))
-    if any(parsed in network for network in _WITHIN) or parsed.is_site_local or parsed.teredo is not None:
+    if (
+        any(parsed in network for network in _WITHIN)
+        or parsed.is_site_local
+        or parsed.teredo is not None
+    ):
         return False
     return _is_open(parsed) and (parsed.sixtofour is None or is_public(str(parsed.sixtofour)))
 
 
 def leads_nowhere(host: str) -> bool:
-    """Whether a host can be known, without asking anybody, to be no public one: an address within, however it is
-    spelled (decimal, octal, hexadecimal, shortened, in other digits), or a name of the machine itself.
+    """Whether a host can be known, without asking anybody, to be no public one: an address within,
+    however it is spelled (decimal, octal, hexadecimal, shortened, in other digits), or a name of
+    the machine itself.
     """
     plain = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").rstrip(".").lower()
     if plain in _OWN_NAMES or plain.endswith((".localhost", ".localdomain")) or not plain:
@@ -170,4 +198,6 @@ def leads_nowhere(host: str) -> bool:
 
 
 def _is_open(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified
+    )

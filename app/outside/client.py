@@ -1,4 +1,5 @@
-"""Requests to outside systems: deadlines, size limits, no redirects, no way inside; and what their failures mean."""
+"""Requests to outside systems: deadlines, size limits, no redirects, no way inside; and what their
+failures mean."""
 
 import asyncio
 import logging
@@ -48,7 +49,8 @@ class TryLater(Exception):
 
 
 class Redirected(TryLater):
-    """What was asked for is elsewhere, the outside system says. Nobody goes there: a token is for one place."""
+    """What was asked for is elsewhere, the outside system says. Nobody goes there: a token is for
+    one place."""
 
     def __init__(self) -> None:
         super().__init__("redirected")
@@ -96,12 +98,14 @@ def new_client(
     verify: ssl.SSLContext | None = None,
     **options: Any,
 ) -> httpx2.AsyncClient:
-    """A client for outside systems: every one of ours comes from here. It follows no redirect and knows no proxy.
+    """A client for outside systems: every one of ours comes from here. It follows no redirect and
+    knows no proxy.
 
     Args:
         settings: in production only public addresses are reached.
         timeout: seconds to connect, to send, and from one part of an answer to the next.
-        private_hosts: that are reached wherever they are; None where an operator has named the place, for any.
+        private_hosts: that are reached wherever they are; None where an operator has named the
+            place, for any.
         limits: of connections.
         verify: what certificates are held against; the system's, where None.
         options: further ones of httpx2's client.
@@ -112,7 +116,9 @@ def new_client(
         transport = PublicOnly(context, limits, private_hosts)
     else:
         transport = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
-    return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False, **options)
+    return httpx2.AsyncClient(
+        transport=transport, timeout=timeout, follow_redirects=False, trust_env=False, **options
+    )
 
 
 @asynccontextmanager
@@ -153,7 +159,9 @@ class Outgoing:
         self._client = client
         self._seconds = seconds
 
-    async def send(self, method: str, path: str, *, query: Mapping[str, str] | None = None, json: Any = None) -> Answer:
+    async def send(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, json: Any = None
+    ) -> Answer:
         """One request and its whole answer, 2xx or 4xx.
 
         Raises:
@@ -177,25 +185,34 @@ class Outgoing:
             raise Redirected
         return answer
 
-    async def _read(self, method: str, path: str, query: Mapping[str, str] | None, json: Any) -> Answer:
+    async def _read(
+        self, method: str, path: str, query: Mapping[str, str] | None, json: Any
+    ) -> Answer:
         async with self._client.stream(method, path, params=query, json=json) as response:
             return Answer(response.status_code, response.headers, await read_bounded(response))
 
 
 async def read_bounded(response: httpx2.Response) -> bytes:
-    """An answer's body, unpacked in steps that never make more than a body may have, however small it is packed.
+    """An answer's body, unpacked in steps that never make more than a body may have, however small
+    it is packed.
 
     Raises:
         TryLater: it is too large, is packed by what was not asked for, or is cut off.
     """
-    packed = [name.strip().lower() for name in response.headers.get("content-encoding", "").split(",") if name.strip()]
+    packed = [
+        name.strip().lower()
+        for name in response.headers.get("content-encoding", "").split(",")
+        if name.strip()
+    ]
     if packed not in ([], ["identity"], ["gzip"], ["x-gzip"]):
         raise TryLater("malformed_answer")
     stream = zlib.decompressobj(_GZIP) if packed and packed != ["identity"] else None
     body = bytearray()
     async for chunk in response.aiter_raw():
         try:
-            body += chunk if stream is None else stream.decompress(chunk, _MOST_BYTES + 1 - len(body))
+            body += (
+                chunk if stream is None else stream.decompress(chunk, _MOST_BYTES + 1 - len(body))
+            )
         except zlib.error:
             raise TryLater("malformed_answer") from None
         if len(body) > _MOST_BYTES:
@@ -213,7 +230,8 @@ def _is_rate_limit(answer: Answer) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that an answer asks to wait: `Retry-After` (RFC 9110, 10.2.3), or GitHub's `X-RateLimit-Reset`."""
+    """Seconds that an answer asks to wait: `Retry-After` (RFC 9110, 10.2.3), or GitHub's
+    `X-RateLimit-Reset`."""
     told = headers.get("retry-after")
     try:
         if told is not None and told.strip().isdigit():
@@ -230,11 +248,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def backoff(failures: int, told: float | None = None) -> timedelta:
-    """How long to wait after failures in a row: twice as long each time, up to six hours, at least as told; jittered.
+    """How long to wait after failures in a row: twice as long each time, up to six hours, at least
+    as told; jittered.
 
     Args:
         failures: in a row, this one among them.
         told: seconds that the outside system asked for.
     """
     wait = min(_FIRST_WAIT * 2 ** min(max(failures - 1, 0), 12), _LONGEST_WAIT)
-    return timedelta(seconds=max(wait * random.uniform(0.5, 1.0), (told or 0.0) * random.uniform(1.0, 1.1)))
+    return timedelta(
+        seconds=max(wait * random.uniform(0.5, 1.0), (told or 0.0) * random.uniform(1.0, 1.1))
+    )

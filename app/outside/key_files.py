@@ -15,7 +15,8 @@ Stamp = tuple[int, int, int]
 
 
 class Watched(Generic[T]):
-    """What a file says. It is read again where the file has changed; where it cannot be read, what is known stays.
+    """What a file says. It is read again where the file has changed; where it cannot be read, what
+    is known stays.
 
     Args:
         path: of the file.
@@ -28,7 +29,9 @@ class Watched(Generic[T]):
     def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
         self._path = path
         self._read = read
-        self._stamp = _stamp(path)  # before it is read: a file that is replaced meanwhile is read again
+        self._stamp = _stamp(
+            path
+        )  # before it is read: a file that is replaced meanwhile is read again
         self._known = read(path)
         self._looked_at = time.monotonic()
 
@@ -51,11 +54,14 @@ class Watched(Generic[T]):
         try:
             self._known, self._stamp = self._read(self._path), stamp
         except Exception as error:  # half written, it may be: the next look reads it whole
-            log.warning("a file of keys cannot be read", file=self._path.name, error=type(error).__name__)
+            log.warning(
+                "a file of keys cannot be read", file=self._path.name, error=type(error).__name__
+            )
 
 
 def derived(material: bytes, purpose: bytes, *, salt: bytes | None = None) -> bytes:
-    """A key of 32 bytes for one purpose, which tells nothing of the material or of another key (HKDF, RFC 5869)."""
+    """A key of 32 bytes for one purpose, which tells nothing of the material or of another key
+    (HKDF, RFC 5869)."""
     return HKDF(SHA256(), length=32, salt=salt, info=purpose).derive(material)
 
 

@@ -1,7 +1,9 @@
-"""The key ring: seals secrets before they are stored and opens them again (AES-256-GCM, RFC 5116; HKDF, RFC 5869).
+"""The key ring: seals secrets before they are stored and opens them again (AES-256-GCM, RFC 5116;
+HKDF, RFC 5869).
 
-A sealed value opens only where it was sealed: collection, field, document and owner are bound to it as associated data,
-and its key is derived for that one place. Keys have ids; the newest seals, all of them open.
+A sealed value opens only where it was sealed: collection, field, document and owner are bound to it
+as associated data, and its key is derived for that one place. Keys have ids; the newest seals, all
+of them open.
 """
 
 import secrets
@@ -52,7 +54,8 @@ class Keys:
         """As a key ring file holds them."""
         keys = {key_id: b64encode(key).decode() for key_id, key in self.by_id.items()}
         return orjson.dumps(
-            {"current": self.current, "keys": keys}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+            {"current": self.current, "keys": keys},
+            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         ).decode()
 
     def with_new(self) -> "Keys":
@@ -62,7 +65,9 @@ class Keys:
 
     def without(self, key_id: str) -> "Keys":
         """The ring without a key that does not seal."""
-        return Keys(self.current, {known: key for known, key in self.by_id.items() if known != key_id})
+        return Keys(
+            self.current, {known: key for known, key in self.by_id.items() if known != key_id}
+        )
 
 
 def new_key_id() -> str:
@@ -77,7 +82,8 @@ def new_keys() -> Keys:
 
 
 def parse_keys(text: str, source: str) -> Keys:
-    """The ring that a file or variable spells: `{"current": "<id>", "keys": {"<id>": "<base64 of 32 bytes>"}}`.
+    """The ring that a file or variable spells: `{"current": "<id>", "keys": {"<id>": "<base64 of 32
+    bytes>"}}`.
 
     Raises:
         KeyRingError: it is malformed.
@@ -89,7 +95,9 @@ def parse_keys(text: str, source: str) -> Keys:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise KeyRingError(f"{source} is no key ring: see docs/connections.md") from None
     if current not in by_id or any(len(key) != _KEY_BYTES for key in by_id.values()):
-        raise KeyRingError(f"{source}: each key has 32 bytes in base64, and `current` names one of them")
+        raise KeyRingError(
+            f"{source}: each key has 32 bytes in base64, and `current` names one of them"
+        )
     return Keys(current, by_id)
 
 
@@ -132,18 +140,25 @@ class KeyRing:
         """
         row = sealed.stored()
         nonce, ciphertext = row.get("n"), row.get("c")
-        if row.get("v") != VERSION or not isinstance(nonce, bytes) or not isinstance(ciphertext, bytes):
+        if (
+            row.get("v") != VERSION
+            or not isinstance(nonce, bytes)
+            or not isinstance(ciphertext, bytes)
+        ):
             raise SealedError(f"the sealed {place} is damaged")
         if len(nonce) != _NONCE_BYTES or len(ciphertext) < _TAG_BYTES:
             raise SealedError(f"the sealed {place} is truncated")
         bound = _bound(sealed.key_id, place)
         try:
             return SecretStr(
-                AESGCM(derived(self._key(sealed.key_id, place), bound)).decrypt(nonce, ciphertext, bound).decode()
+                AESGCM(derived(self._key(sealed.key_id, place), bound))
+                .decrypt(nonce, ciphertext, bound)
+                .decode()
             )
         except InvalidTag:
             raise SealedError(
-                f"the sealed {place} does not open: it was truncated or changed, or belongs to another document"
+                f"the sealed {place} does not open: it was truncated or changed, or belongs to"
+                " another document"
             ) from None
 
     def reload(self) -> None:
@@ -156,12 +171,15 @@ class KeyRing:
     def _key(self, key_id: str, place: Place) -> bytes:
         key = self._look().by_id.get(key_id) or self._look(0).by_id.get(key_id)
         if key is None:
-            raise UnknownKey(f"the sealed {place} needs the key {key_id!r}, which is not in the key ring")
+            raise UnknownKey(
+                f"the sealed {place} needs the key {key_id!r}, which is not in the key ring"
+            )
         return key
 
 
 def _bound(key_id: str, place: Place) -> bytes:
-    """What a ciphertext is bound to; each part with its length, so that no two places spell the same."""
+    """What a ciphertext is bound to; each part with its length, so that no two places spell the
+    same."""
     parts = (
         "satchel",
         str(VERSION),
@@ -202,6 +220,10 @@ def load_keyring(settings: Settings) -> KeyRing:
     if settings.keyring is not None:
         return KeyRing(parse_keys(settings.keyring.get_secret_value(), "SATCHEL_KEYRING"))
     path = settings.keyring_path
-    if settings.environment == "development" and settings.keyring_file is None and not path.exists():
+    if (
+        settings.environment == "development"
+        and settings.keyring_file is None
+        and not path.exists()
+    ):
         keep_first(path, new_keys().dump().encode())
     return KeyRing(Watched(path, read_keys))

@@ -1,4 +1,5 @@
-"""Removing links to outside systems after what they belonged to went here; a host that is down only delays it."""
+"""Removing links to outside systems after what they belonged to went here; a host that is down only
+delays it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -20,7 +21,9 @@ _AT_ONCE: Final = 8
 _GIVEN_UP_AFTER: Final = timedelta(days=30)
 
 
-async def remove_due(kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Claim | None = None) -> int:
+async def remove_due(
+    kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Claim | None = None
+) -> int:
     """Remove the links of a kind that are due. What does not work is tried again, for 30 days.
 
     Args:
@@ -58,10 +61,18 @@ async def remove_due(kind: LinkKind, remove: Remove, keyring: KeyRing, claim: Cl
 
 async def _remove_one(link: OutsideLink, remove: Remove, keyring: KeyRing) -> bool:
     try:
-        token = keyring.open(link.access_token, OutsideLink.place_in(link.stored() | {"_id": link.id}, "access_token"))
+        token = keyring.open(
+            link.access_token,
+            OutsideLink.place_in(link.stored() | {"_id": link.id}, "access_token"),
+        )
         await remove(link, token.get_secret_value())
     except SealedError as error:
-        log.error("an outside link cannot be removed", kind=link.kind, origin=str(link.origin_id), reason=str(error))
+        log.error(
+            "an outside link cannot be removed",
+            kind=link.kind,
+            origin=str(link.origin_id),
+            reason=str(error),
+        )
         await _put_off(link, "unreadable", None)
         return False
     except TryLater as error:
@@ -73,7 +84,12 @@ async def _remove_one(link: OutsideLink, remove: Remove, keyring: KeyRing) -> bo
 async def _put_off(link: OutsideLink, reason: str, told: float | None) -> None:
     moment = now()
     if moment - link.created_at > _GIVEN_UP_AFTER:
-        log.error("an outside link was given up", kind=link.kind, origin=str(link.origin_id), reason=reason)
+        log.error(
+            "an outside link was given up",
+            kind=link.kind,
+            origin=str(link.origin_id),
+            reason=reason,
+        )
         await link.remove()
         return
     await link.put_off(moment + backoff(link.attempts + 1, told), reason)

@@ -1,7 +1,8 @@
-"""Places: how much work that speaks to the outside is under way at once, so that who hangs holds up nobody else.
+"""Places: how much work that speaks to the outside is under way at once, so that who hangs holds up
+nobody else.
 
-Work that takes longer than a second gives its place to the next and waits on in one of four times as many, while these
-last. Whoever failed lately has few of either kind.
+Work that takes longer than a second gives its place to the next and waits on in one of four times
+as many, while these last. Whoever failed lately has few of either kind.
 """
 
 import asyncio
@@ -52,9 +53,13 @@ class Places:
         return quick + max(0, len(self._taken) - quick - self._waiting) < self._most
 
     def is_free_for_failed(self) -> bool:
-        """Whether one of those who failed lately may have it: they share a quarter of the places."""
+        """Whether one of those who failed lately may have it: they share a quarter of the
+        places."""
         failed = [place for place in self._taken if place.has_failed]
-        return sum(place.is_quick for place in failed) < max(1, self._most // 4) and len(failed) < self._waiting // 2
+        return (
+            sum(place.is_quick for place in failed) < max(1, self._most // 4)
+            and len(failed) < self._waiting // 2
+        )
 
     def take(self, tenant: Hashable = None, *, has_failed: bool = False) -> Place:
         """Take a place for somebody."""
@@ -74,8 +79,9 @@ class Places:
 class Turns(Places):
     """Places by turns: each tenant has a few until it was seen to do well, then half of them.
 
-    One that failed has one place at a time. It pauses for as long as its failure took, twice as long with each further
-    one and a minute at most, so that whoever hangs takes up little, however much is to be done for them.
+    One that failed has one place at a time. It pauses for as long as its failure took, twice as
+    long with each further one and a minute at most, so that whoever hangs takes up little, however
+    much is to be done for them.
     """
 
     def __init__(self, most: int) -> None:
@@ -96,19 +102,29 @@ class Turns(Places):
         """Note that something failed, after so many seconds."""
         self._well.pop(tenant, None)
         times = self._failed.get(tenant, (0, 0.0))[0] + 1
-        pause = min(seconds * 2 ** min(times - 1, 10), _LONGEST_PAUSE) if seconds >= QUICK_SECONDS else 0.0
+        pause = (
+            min(seconds * 2 ** min(times - 1, 10), _LONGEST_PAUSE)
+            if seconds >= QUICK_SECONDS
+            else 0.0
+        )
         _remember(self._failed, tenant, (times, time.monotonic() + pause))
 
     def busy(self) -> set[Hashable]:
         """The tenants that may not begin anything now."""
         moment, free = time.monotonic(), self.is_free_for_failed()
-        waiting = {tenant for tenant, (_, until) in self._failed.items() if until > moment or not free}
-        return waiting | {tenant for tenant, count in self.by_tenant().items() if count >= self._most_of(tenant)}
+        waiting = {
+            tenant for tenant, (_, until) in self._failed.items() if until > moment or not free
+        }
+        return waiting | {
+            tenant for tenant, count in self.by_tenant().items() if count >= self._most_of(tenant)
+        }
 
     def pause_seconds(self) -> float | None:
         """Until the first of those who pause may go on; None where nobody pauses."""
         moment = time.monotonic()
-        return min((until - moment for _, until in self._failed.values() if until > moment), default=None)
+        return min(
+            (until - moment for _, until in self._failed.values() if until > moment), default=None
+        )
 
     def _most_of(self, tenant: Hashable) -> int:
         if tenant in self._failed:
@@ -144,7 +160,9 @@ class Taken:
 
 
 async def work_off(
-    most: int, take: Callable[[LeftOut], Awaitable[Taken | None]], note: Callable[[int], Awaitable[None]]
+    most: int,
+    take: Callable[[LeftOut], Awaitable[Taken | None]],
+    note: Callable[[int], Awaitable[None]],
 ) -> int:
     """Do all that is due, several at once, until nothing is.
 
@@ -167,7 +185,9 @@ async def work_off(
             elif not running:
                 return done
             else:
-                over, _ = await asyncio.wait(running, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                over, _ = await asyncio.wait(
+                    running, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
                 done += len(over)
                 for task in over:
                     places.leave(running.pop(task))
@@ -180,6 +200,11 @@ async def work_off(
 
 
 def _left_out(places: Places, most: int) -> LeftOut:
-    """One tenant has at most as many places as there are for quick work, a hanging one's slow work among them."""
-    busy = frozenset(tenant for tenant, count in places.by_tenant().items() if tenant is not None and count >= most)
+    """One tenant has at most as many places as there are for quick work, a hanging one's slow work
+    among them."""
+    busy = frozenset(
+        tenant
+        for tenant, count in places.by_tenant().items()
+        if tenant is not None and count >= most
+    )
     return LeftOut(not places.is_free_for_failed(), busy)

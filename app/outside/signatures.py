@@ -1,4 +1,5 @@
-"""Signatures of webhooks, ours and others': HMAC-SHA256, compared in constant time, and how OpenAPI is told of them."""
+"""Signatures of webhooks, ours and others': HMAC-SHA256, compared in constant time, and how OpenAPI
+is told of them."""
 
 import hmac
 from base64 import b64encode
@@ -47,7 +48,8 @@ class Signing:
 
 
 def standard_webhook(message_id: str, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
-    """The headers of a webhook by Standard Webhooks 1.0.0: id, time in Unix seconds, a signature by each key."""
+    """The headers of a webhook by Standard Webhooks 1.0.0: id, time in Unix seconds, a signature by
+    each key."""
     timestamp = str(int(CLOCK.time()))
     signed = f"{message_id}.{timestamp}.".encode() + body
     signatures = (b64encode(hmac.digest(key, signed, sha256)).decode() for key in keys)
@@ -67,7 +69,11 @@ def is_signed(message: bytes, signatures: Iterable[str], secrets: Iterable[str])
 
 def is_token(given: str, secrets: Iterable[str]) -> bool:
     """Whether a token is one of the secrets."""
-    return any(hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode()) for secret in secrets if secret)
+    return any(
+        hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
+        for secret in secrets
+        if secret
+    )
 
 
 _scheme = APIKeyHeader(name="X-Hub-Signature-256", scheme_name="WebhookSignature", auto_error=False)

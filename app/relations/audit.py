@@ -1,4 +1,5 @@
-"""The integrity audit: finds orphans and references across tenants, and mends them as the table's policies say.
+"""The integrity audit: finds orphans and references across tenants, and mends them as the table's
+policies say.
 
 The three SQL checks that the card programme requires are rows of it:
 cards against users and profiles of another account, and orphaned cards.
@@ -47,9 +48,13 @@ class Fault:
 
 
 async def check(
-    *, restart: bool = False, progress: Progress = lambda _relation, _seen: None, relations: Relations = RELATIONS
+    *,
+    restart: bool = False,
+    progress: Progress = lambda _relation, _seen: None,
+    relations: Relations = RELATIONS,
 ) -> list[IntegrityScan]:
-    """Scan every relation, or go on with a scan that was cut short; memory is bounded by a batch of children.
+    """Scan every relation, or go on with a scan that was cut short; memory is bounded by a batch of
+    children.
 
     Args:
         restart: begin anew where a scan is under way.
@@ -67,7 +72,11 @@ async def check(
         scan = await IntegrityScan.begin(relation.label, restart=restart)
         async for rows, faults in _batches(relation, scan.after):
             counts = {"scanned": len(rows)}
-            for field, kind in (("orphans", Kind.ORPHAN), ("mismatches", Kind.MISMATCH), ("pending", Kind.PENDING)):
+            for field, kind in (
+                ("orphans", Kind.ORPHAN),
+                ("mismatches", Kind.MISMATCH),
+                ("pending", Kind.PENDING),
+            ):
                 counts[field] = sum(fault.kind is kind for fault in faults)
             named = [_named(fault) for fault in faults if fault.kind is not Kind.PENDING]
             await scan.advance(rows[-1]["_id"], counts, named)
@@ -77,7 +86,8 @@ async def check(
 
 
 async def faults_of(relation: Relation) -> AsyncIterator[list[Fault]]:
-    """The faults of a relation as they are now, batch by batch; whatever a sweep is still to take is not among them."""
+    """The faults of a relation as they are now, batch by batch; whatever a sweep is still to take
+    is not among them."""
     async for _, faults in _batches(relation, None):
         if wrong := [fault for fault in faults if fault.kind is not Kind.PENDING]:
             yield wrong
@@ -99,8 +109,8 @@ def remedy(fault: Fault) -> str:
 async def repair(faults: list[Fault], by: str, *, relations: Relations = RELATIONS) -> int:
     """Mend faults of one relation as its policy says. Those without a remedy are left.
 
-    A parent that is missing is entered into the ledger of deletions and swept like any deleted document, so that
-    whatever else hangs off it is mended with it, and later sweeps follow.
+    A parent that is missing is entered into the ledger of deletions and swept like any deleted
+    document, so that whatever else hangs off it is mended with it, and later sweeps follow.
 
     Args:
         faults: of one batch.
@@ -115,7 +125,13 @@ async def repair(faults: list[Fault], by: str, *, relations: Relations = RELATIO
     mended = 0
     for parent_id, relation in missing.items():
         entry = Deletion.model_validate(
-            {"_id": parent_id, "root": relation.parent.collection_name(), "by": by, "at": now(), "nextSweepAt": now()}
+            {
+                "_id": parent_id,
+                "root": relation.parent.collection_name(),
+                "by": by,
+                "at": now(),
+                "nextSweepAt": now(),
+            }
         )
         await Deletion.enter([entry], session=None)
         await Deletion.begin_again(ObjectId(entry.id))
@@ -131,12 +147,23 @@ async def _release(faults: list[Fault], session: AsyncClientSession) -> int:
     total = 0
     for fault in faults:
         relation = fault.relation
-        where = {"_id": fault.child_id, relation.stored: fault.parent_id, relation.stored_tenant: fault.tenant}
+        where = {
+            "_id": fault.child_id,
+            relation.stored: fault.parent_id,
+            relation.stored_tenant: fault.tenant,
+        }
         rows = await relation.child.raw().find(where, session=session).to_list()
         entry = Deletion.model_validate(
-            {"_id": fault.parent_id, "root": relation.parent.collection_name(), "by": "integrity", "at": now()}
+            {
+                "_id": fault.parent_id,
+                "root": relation.parent.collection_name(),
+                "by": "integrity",
+                "at": now(),
+            }
         )
-        total += (await release(relation, rows, {fault.parent_id: entry}, session, forced=True)).total()
+        total += (
+            await release(relation, rows, {fault.parent_id: entry}, session, forced=True)
+        ).total()
     return total
 
 
@@ -161,10 +188,17 @@ async def _faults(relation: Relation, rows: list[Raw]) -> list[Fault]:
         return []
     tenant = relation.stored_tenant
     fields = {"_id": 1} if tenant is None else {"_id": 1, tenant: 1}
-    there = {row["_id"]: row async for row in relation.parent.raw().find({"_id": {"$in": wanted}}, fields)}
+    there = {
+        row["_id"]: row
+        async for row in relation.parent.raw().find({"_id": {"$in": wanted}}, fields)
+    }
     gone = [parent_id for parent_id in wanted if parent_id not in there]
     swept_later = {"_id": {"$in": gone}, "final": False}
-    pending = {row["_id"] async for row in Deletion.raw().find(swept_later, {"_id": 1})} if gone else set()
+    pending = (
+        {row["_id"] async for row in Deletion.raw().find(swept_later, {"_id": 1})}
+        if gone
+        else set()
+    )
     found = []
     for row, parent_id in references:
         own = None if tenant is None else row.get(tenant)

@@ -12,12 +12,17 @@ _NAMED: Final = 100
 
 
 async def find_blockers(
-    root: type[Stored], root_id: ObjectId, *, session: Session = None, relations: Relations = RELATIONS
+    root: type[Stored],
+    root_id: ObjectId,
+    *,
+    session: Session = None,
+    relations: Relations = RELATIONS,
 ) -> list[dict[str, Any]]:
-    """Who refers to a root by RESTRICT and does not go in the same deletion, `{"collection", "ids", "reason"}` each.
+    """Who refers to a root by RESTRICT and does not go in the same deletion, `{"collection", "ids",
+    "reason"}` each.
 
-    Only references to the root itself are looked at: `app.relations.table` sees to it that whoever restricts a document
-    deeper down goes with the root. At most 100 ids are named.
+    Only references to the root itself are looked at: `app.relations.table` sees to it that whoever
+    restricts a document deeper down goes with the root. At most 100 ids are named.
 
     Args:
         root: the root's collection.
@@ -38,15 +43,25 @@ async def find_blockers(
                 break
         if ids:
             name = relation.child.collection_name()
-            found.append({"collection": name, "ids": [str(each) for each in ids], "reason": _reason(relation)})
+            found.append(
+                {
+                    "collection": name,
+                    "ids": [str(each) for each in ids],
+                    "reason": _reason(relation),
+                }
+            )
     return found
 
 
 def refuse(root: type[Stored], blockers: list[dict[str, Any]]) -> None:
     """Raise Restricted where there are blockers, naming them."""
     if blockers:
-        reasons = "; ".join(f"{blocker['reason']}: {', '.join(blocker['ids'][:10])}" for blocker in blockers)
-        raise Restricted(f"the {root.noun()} cannot be deleted: {reasons}", extra={"blockers": blockers})
+        reasons = "; ".join(
+            f"{blocker['reason']}: {', '.join(blocker['ids'][:10])}" for blocker in blockers
+        )
+        raise Restricted(
+            f"the {root.noun()} cannot be deleted: {reasons}", extra={"blockers": blockers}
+        )
 
 
 def _reason(relation: Relation) -> str:
@@ -74,13 +89,18 @@ async def _goes_with(
     """Whether a document goes with the root: whether a way up by CASCADE ends there. Cycles end."""
     seen.add(row["_id"])
     for relation in references_of(child, relations):
-        if relation.on_delete is not OnDelete.CASCADE or (parent_id := row.get(relation.stored)) is None:
+        if (
+            relation.on_delete is not OnDelete.CASCADE
+            or (parent_id := row.get(relation.stored)) is None
+        ):
             continue
         if relation.parent is root and parent_id == root_id:
             return True
         if parent_id in seen:
             continue
         above = await relation.parent.raw().find_one({"_id": parent_id}, session=session)
-        if above and await _goes_with(relation.parent, above, root, root_id, session, relations, seen):
+        if above and await _goes_with(
+            relation.parent, above, root, root_id, session, relations, seen
+        ):
             return True
     return False

@@ -1,4 +1,5 @@
-"""Deletion, one path for every size: a commit point, a sweep, and a later sweep for what was under way meanwhile.
+"""Deletion, one path for every size: a commit point, a sweep, and a later sweep for what was under
+way meanwhile.
 
 The protocol, and why it leaves no orphan, is told in docs/guarantees.md.
 """
@@ -44,7 +45,9 @@ from models.relations import RELATIONS, Relations
 D = TypeVar("D", bound=Stored)
 SWEEP_JOB: Final = "sweep-deletion"
 _ATTEMPTS_AT_ONCE: Final = 3
-_TAKEN_OVER: Final = timedelta(seconds=30)  # by a worker, where the process that deletes does not get to the end
+_TAKEN_OVER: Final = timedelta(
+    seconds=30
+)  # by a worker, where the process that deletes does not get to the end
 _RESWEEP: Final = timedelta(days=1)
 _RESWEPT_FOR: Final = timedelta(days=30)
 
@@ -116,10 +119,12 @@ async def _commit(
     settings: Settings,
     relations: Relations,
 ) -> Deletion:
-    """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree with them.
+    """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree
+    with them.
 
-    The root is deleted first, so that whoever writes to it at the same time is the one to try again. Where writers of
-    its children are faster time after time, the children are left to the sweep: they must not hold up the deletion.
+    The root is deleted first, so that whoever writes to it at the same time is the one to try
+    again. Where writers of its children are faster time after time, the children are left to the
+    sweep: they must not hold up the deletion.
     """
     plan = await collect(root, root_id, most=settings.deletion_small_tree, relations=relations)
     attempts = 0
@@ -159,7 +164,8 @@ def _entry(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -
 
 
 class _Tree:
-    """What goes in the committing transaction: everything where it is little, the credentials always."""
+    """What goes in the committing transaction: everything where it is little, the credentials
+    always."""
 
     def __init__(self, ledger: Deletion, session: AsyncClientSession, relations: Relations) -> None:
         self.whole = False
@@ -169,7 +175,8 @@ class _Tree:
         self._gone: list[tuple[type[Stored], dict[ObjectId, Deletion]]] = []
 
     async def take(self, root: type[Stored], *, whole: bool) -> None:
-        """Take what goes with the root: all of it, or the credentials that hang off the root itself."""
+        """Take what goes with the root: all of it, or the credentials that hang off the root
+        itself."""
         self.whole = whole
         wave = [(root, {ObjectId(self._ledger.id): self._ledger})]
         while wave:
@@ -179,26 +186,39 @@ class _Tree:
                 if not whole and not relation.at_once:
                     continue
                 where = {relation.stored: {"$in": list(entries)}}
-                cursor = relation.child.raw().find(where, projection(relation), session=self._session)
+                cursor = relation.child.raw().find(
+                    where, projection(relation), session=self._session
+                )
                 rows = await cursor.to_list()
                 counts = await take(relation, rows, entries, self._session, self._relations)
                 self._count(self._ledger.deleted, relation.child, counts)
                 if rows and whole and is_parent(relation.child, self._relations):
                     name = relation.child.collection_name()
-                    wave.append((relation.child, {row["_id"]: self._ledger.of_child(row["_id"], name) for row in rows}))
+                    wave.append(
+                        (
+                            relation.child,
+                            {row["_id"]: self._ledger.of_child(row["_id"], name) for row in rows},
+                        )
+                    )
 
     async def release(self) -> None:
         """Take away the references of what stays."""
         for parent, entries in self._gone:
             for relation in releases(parent, self._relations):
                 where = freed(relation, entries)
-                cursor = relation.child.raw().find(where, projection(relation), session=self._session)
+                cursor = relation.child.raw().find(
+                    where, projection(relation), session=self._session
+                )
                 counts = await release(relation, await cursor.to_list(), entries, self._session)
                 self._count(self._ledger.nulled, relation.child, counts)
 
-    def _count(self, receipt: dict[str, int], child: type[Stored], counts: Counter[ObjectId]) -> None:
+    def _count(
+        self, receipt: dict[str, int], child: type[Stored], counts: Counter[ObjectId]
+    ) -> None:
         if counts:
-            receipt[child.collection_name()] = receipt.get(child.collection_name(), 0) + counts.total()
+            receipt[child.collection_name()] = (
+                receipt.get(child.collection_name(), 0) + counts.total()
+            )
 
 
 async def sweep_again(
@@ -207,13 +227,15 @@ async def sweep_again(
     relations: Relations = RELATIONS,
     hold: Callable[[AsyncClientSession], Awaitable[None]] | None = None,
 ) -> int:
-    """The sweep after the fence, and each daily one after it; a receipt is final when a pass removes nothing.
+    """The sweep after the fence, and each daily one after it; a receipt is final when a pass
+    removes nothing.
 
     Args:
         ledgers: entries of documents of one collection.
         settings: the fence.
         relations: the table.
-        hold: raises, within the transaction that notes what was found, where the job is another worker's by now.
+        hold: raises, within the transaction that notes what was found, where the job is another
+            worker's by now.
 
     Returns:
         How many late arrivals were removed or released.
@@ -233,17 +255,30 @@ async def sweep_again(
     await transaction(note)
     for root_id in {ledger.credited for ledger in ledgers if ledger.id in late.late}:
         if (root := await Deletion.find_by_id(root_id)) is not None:
-            await sweep(root, relations=relations)  # where what came late had something hanging off it
+            await sweep(
+                root, relations=relations
+            )  # where what came late had something hanging off it
     return removed
 
 
 async def _schedule(
-    ledger: Deletion, moment: datetime, settings: Settings, session: AsyncClientSession, *, clean: bool
+    ledger: Deletion,
+    moment: datetime,
+    settings: Settings,
+    session: AsyncClientSession,
+    *,
+    clean: bool,
 ) -> None:
     """Note what a later sweep found of one deletion, and when the next is to be."""
-    settled = clean and ledger.swept and (ledger.of is not None or not await Deletion.has_unsettled(ledger.id, session))
+    settled = (
+        clean
+        and ledger.swept
+        and (ledger.of is not None or not await Deletion.has_unsettled(ledger.id, session))
+    )
     changes: Raw = {"final": settled or ledger.final, "updatedAt": moment}
-    following = moment + (_RESWEEP if settled else timedelta(seconds=settings.deletion_fence_seconds))
+    following = moment + (
+        _RESWEEP if settled else timedelta(seconds=settings.deletion_fence_seconds)
+    )
     if following > ledger.at + _RESWEPT_FOR and changes["final"]:
         update: Raw = {"$set": changes, "$unset": {"nextSweepAt": ""}}
     else:

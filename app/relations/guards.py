@@ -1,4 +1,5 @@
-"""References, checked when they are written, in a transaction that conflicts with the parent's deletion."""
+"""References, checked when they are written, in a transaction that conflicts with the parent's
+deletion."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -21,11 +22,13 @@ async def refer(
     only: Collection[str] | None = None,
     relations: Relations = RELATIONS,
 ) -> None:
-    """Check the references of a document that is about to be written, before it is, in the same transaction.
+    """Check the references of a document that is about to be written, before it is, in the same
+    transaction.
 
-    Each parent must live, take children, and be of the child's tenant. Its guard is counted up, so that of this
-    transaction and a deletion of the parent one is run again and sees the other. References that are absent or null
-    and those of HOT relations (which need a lease instead) are left alone.
+    Each parent must live, take children, and be of the child's tenant. Its guard is counted up, so
+    that of this transaction and a deletion of the parent one is run again and sees the other.
+    References that are absent or null and those of HOT relations (which need a lease instead) are
+    left alone.
 
     Args:
         child: the document's collection.
@@ -35,7 +38,8 @@ async def refer(
         relations: the table.
 
     Raises:
-        BadReference: a parent that a field names is not there or is of another tenant (400, naming the field).
+        BadReference: a parent that a field names is not there or is of another tenant (400, naming
+            the field).
         NotFound: a parent that stands in the request's path is not there.
     """
     for relation in references_of(child, relations):
@@ -74,6 +78,8 @@ async def _is_there(
     return await _count_up(relation.parent, where, session)
 
 
-async def _count_up(parent: type[Stored], where: Mapping[str, Any], session: AsyncClientSession) -> bool:
+async def _count_up(
+    parent: type[Stored], where: Mapping[str, Any], session: AsyncClientSession
+) -> bool:
     row = await parent.raw().find_one_and_update(where, {"$inc": {"guard": 1}}, session=session)
     return row is not None and await is_living(parent, row, session=session)

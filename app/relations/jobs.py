@@ -1,4 +1,5 @@
-"""What the worker does for deletions: goes on with large ones, and sweeps again for what came late."""
+"""What the worker does for deletions: goes on with large ones, and sweeps again for what came
+late."""
 
 import time
 from datetime import datetime
@@ -44,14 +45,17 @@ def handlers(settings: Settings) -> dict[str, Handler]:
                 removed = await _sweep_again(group, settings, claim)
                 await claim.renew()
                 if removed:
-                    log.warning("late arrivals of deleted documents", root=group[0].root, removed=removed)
+                    log.warning(
+                        "late arrivals of deleted documents", root=group[0].root, removed=removed
+                    )
         return await Deletion.earliest("nextSweepAt")
 
     return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps}
 
 
 async def _sweep_again(group: list[Deletion], settings: Settings, claim: Claim) -> int:
-    """Sweep for a group; where that fails, for each by itself, and those for which it still fails are put off."""
+    """Sweep for a group; where that fails, for each by itself, and those for which it still fails
+    are put off."""
     try:
         return await sweep_again(group, settings, hold=claim.hold)
     except (*ROW_FAULTS, RuntimeError) as error:
@@ -62,7 +66,13 @@ async def _sweep_again(group: list[Deletion], settings: Settings, claim: Claim) 
 
 
 def _groups(due: list[Deletion]) -> list[list[Deletion]]:
-    """Entries of one collection together; what came with a root before the root, whose receipt waits for it."""
+    """Entries of one collection together; what came with a root before the root, whose receipt
+    waits for it."""
     ordered = sorted(due, key=lambda entry: (entry.of is None, entry.root))
-    groups = [list(group) for _, group in groupby(ordered, key=lambda entry: (entry.of is None, entry.root))]
-    return [group[start : start + _GROUP] for group in groups for start in range(0, len(group), _GROUP)]
+    groups = [
+        list(group)
+        for _, group in groupby(ordered, key=lambda entry: (entry.of is None, entry.root))
+    ]
+    return [
+        group[start : start + _GROUP] for group in groups for start in range(0, len(group), _GROUP)
+    ]

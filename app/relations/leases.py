@@ -1,4 +1,5 @@
-"""Leases: leave to insert children of a parent for a few seconds after it was seen to exist (docs/guarantees.md)."""
+"""Leases: leave to insert children of a parent for a few seconds after it was seen to exist
+(docs/guarantees.md)."""
 
 import asyncio
 import time
@@ -23,8 +24,9 @@ _LOCAL: Final = ReadConcern("local")
 class Leases:
     """What this process has seen to exist: parent id -> deadline on the monotonic clock.
 
-    The deadline counts from before the read is sent, and the read is from the primary's latest state. So a child that
-    is sent before the deadline is sent at most `seconds` after its parent's deletion, and `timeoutMS` bounds how long
+    The deadline counts from before the read is sent, and the read is from the primary's latest
+    state. So a child that is sent before the deadline is sent at most `seconds` after its parent's
+    deletion, and `timeoutMS` bounds how long
     it then takes: the sweep after the fence finds it.
     """
 
@@ -44,7 +46,8 @@ class Leases:
         return True
 
     async def hold(self, parent: type[Stored], parent_id: ObjectId) -> None:
-        """Hold a lease on a parent, reading it if need be. To be called right before the insert is sent.
+        """Hold a lease on a parent, reading it if need be. To be called right before the insert is
+        sent.
 
         Raises:
             NotFound: there is no such parent.
@@ -53,7 +56,9 @@ class Leases:
             if not await self._read_once(parent, parent_id):
                 raise NotFound("there is no such user")
 
-    async def hold_many(self, parent: type[Stored], parent_ids: Collection[ObjectId]) -> set[ObjectId]:
+    async def hold_many(
+        self, parent: type[Stored], parent_ids: Collection[ObjectId]
+    ) -> set[ObjectId]:
         """Hold leases on any number of parents, reading those that need it by one query.
 
         Returns:
@@ -65,7 +70,8 @@ class Leases:
         return set()
 
     def floor_of(self, parent_id: ObjectId) -> int:
-        """The floor of versions of a parent whose lease is held, as it was when the lease was taken."""
+        """The floor of versions of a parent whose lease is held, as it was when the lease was
+        taken."""
         return self._floors.get(parent_id, 0)
 
     def drop(self, parent_id: ObjectId) -> None:
@@ -88,7 +94,8 @@ class Leases:
         return parent_id in await self._read(parent, {parent_id})
 
     async def _read(self, parent: type[Stored], wanted: set[ObjectId]) -> set[ObjectId]:
-        """Read parents, and by the same query those that are in use and whose leases run out soon: which are there."""
+        """Read parents, and by the same query those that are in use and whose leases run out soon:
+        which are there."""
         started = time.monotonic()
         asked = {*wanted, *self._ending(started)}
         self._asked[id(asked)] = asked
@@ -103,10 +110,13 @@ class Leases:
         return found  # one that was dropped meanwhile is not held, and read again
 
     def _ending(self, moment: float) -> list[ObjectId]:
-        """Leases in the second half of their time that are in use; those that ran out unused are dropped."""
+        """Leases in the second half of their time that are in use; those that ran out unused are
+        dropped."""
         soon = moment + self._seconds / 2
         ending = []
-        for parent_id, deadline in list(islice(self._deadlines.items(), _TOGETHER)):  # the oldest stand first
+        for parent_id, deadline in list(
+            islice(self._deadlines.items(), _TOGETHER)
+        ):  # the oldest stand first
             if deadline > soon:
                 break
             if parent_id in self._used:
@@ -136,7 +146,8 @@ class Leases:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Leave to insert children of one parent. Whatever inserts them asks for this, and shows it right before."""
+    """Leave to insert children of one parent. Whatever inserts them asks for this, and shows it
+    right before."""
 
     leases: Leases
     parent: type[Stored]

@@ -1,4 +1,5 @@
-"""The plan of a deletion: everything that hangs off a root, found by walking the table of relations."""
+"""The plan of a deletion: everything that hangs off a root, found by walking the table of
+relations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,11 +40,17 @@ class Plan:
 
 
 async def collect(
-    root: type[Stored], root_id: ObjectId, *, most: int | None = None, relations: Relations = RELATIONS
+    root: type[Stored],
+    root_id: ObjectId,
+    *,
+    most: int | None = None,
+    relations: Relations = RELATIONS,
 ) -> Plan:
-    """Walk the whole graph below a root before anything is changed; diamonds and cycles are visited once.
+    """Walk the whole graph below a root before anything is changed; diamonds and cycles are visited
+    once.
 
-    Children that others hang off, or that can be reached in two ways, are kept by id; the rest are counted.
+    Children that others hang off, or that can be reached in two ways, are kept by id; the rest are
+    counted.
 
     Args:
         root: the root's collection.
@@ -79,7 +86,8 @@ async def _visit(
     most: int | None,
     relations: Relations,
 ) -> None:
-    """Add the children by one relation to the plan, and to the wave where they may have children of their own."""
+    """Add the children by one relation to the plan, and to the wave where they may have children of
+    their own."""
     child = relation.child
     query = {relation.stored: {"$in": parents}}
     limit: dict[str, Any] = {} if most is None else {"limit": most + 1}
@@ -95,7 +103,9 @@ async def _visit(
     _add(plan, plan.delete, child, found, most)
 
 
-async def _count_released(plan: Plan, relation: Relation, parents: list[ObjectId], most: int | None) -> None:
+async def _count_released(
+    plan: Plan, relation: Relation, parents: list[ObjectId], most: int | None
+) -> None:
     """Count those who stay and lose a reference; whoever forbids the deletion is not among them."""
     child, going = relation.child, plan.ids.get(relation.child, set())
     query = freed(relation, parents)
@@ -108,7 +118,9 @@ async def _count_released(plan: Plan, relation: Relation, parents: list[ObjectId
     _add(plan, plan.nulled, child, found, most)
 
 
-def _add(plan: Plan, counts: dict[str, int], child: type[Stored], found: int, most: int | None) -> None:
+def _add(
+    plan: Plan, counts: dict[str, int], child: type[Stored], found: int, most: int | None
+) -> None:
     name = child.collection_name()
     if found:
         counts[name] = counts.get(name, 0) + found

@@ -33,8 +33,12 @@ class DeletionPlan(Fields):
     """What a deletion would do."""
 
     id: PydanticObjectId
-    deleted: Annotated[dict[str, int], Field(description="Documents that would go, per collection.")]
-    nulled: Annotated[dict[str, int], Field(description="Documents that would lose their reference.")]
+    deleted: Annotated[
+        dict[str, int], Field(description="Documents that would go, per collection.")
+    ]
+    nulled: Annotated[
+        dict[str, int], Field(description="Documents that would lose their reference.")
+    ]
     blockers: Annotated[list[dict[str, Any]], Field(description="What forbids it, and why.")]
 
 
@@ -53,10 +57,14 @@ class Receipt(Fields):
         int,
         Field(
             exclude_if=lambda count: not count,
-            description="Links to outside systems (bank logins, webhooks) that a job is removing there.",
+            description=(
+                "Links to outside systems (bank logins, webhooks) that a job is removing there."
+            ),
         ),
     ] = 0
-    swept: Annotated[bool, Field(exclude_if=bool, description="Only while it is false: a job goes on.")] = True
+    swept: Annotated[
+        bool, Field(exclude_if=bool, description="Only while it is false: a job goes on.")
+    ] = True
 
 
 class Started(Fields):
@@ -89,8 +97,13 @@ async def receipt_of(ledger: Deletion) -> Receipt:
 
 
 def deleted(job: str, receipt: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of what a deletion answers, by what a job does after it and an example of the receipt."""
-    return problems(409, 412) | {202: {"description": f"Deleted; a job {job}", "model": Started}} | answers(receipt)
+    """OpenAPI's description of what a deletion answers, by what a job does after it and an example
+    of the receipt."""
+    return (
+        problems(409, 412)
+        | {202: {"description": f"Deleted; a job {job}", "model": Started}}
+        | answers(receipt)
+    )
 
 
 async def delete_and_answer(
@@ -102,7 +115,8 @@ async def delete_and_answer(
     view: Callable[[D], BaseModel],
     where: Raw | None = None,
 ) -> Receipt | Started:
-    """Delete a document for a caller: 200 with the receipt, or 202 with where it will be while a job goes on.
+    """Delete a document for a caller: 200 with the receipt, or 202 with where it will be while a
+    job goes on.
 
     Raises:
         NotFound, VersionMismatch, Restricted: as `delete_root`; the precondition is the request's.
@@ -133,7 +147,8 @@ async def delete_and_answer(
 
 
 async def _takes_an_admin(root: type[Stored], row: Raw, session: AsyncClientSession) -> bool:
-    """Whether an admin goes with a document: as the document itself, or among the users that go with it."""
+    """Whether an admin goes with a document: as the document itself, or among the users that go
+    with it."""
     if root is User:
         return administers(row)
     for relation in cascades(root):

@@ -1,4 +1,5 @@
-"""The sweep: what hangs off a deleted root goes in batches, level by level, and can be resumed at any point.
+"""The sweep: what hangs off a deleted root goes in batches, level by level, and can be resumed at
+any point.
 
 The protocol, and why it leaves no orphan, is told in docs/guarantees.md.
 """
@@ -23,7 +24,9 @@ from models.relations import RELATIONS, Relation, Relations
 BATCH: Final = 500
 _BATCH_OF_PARENTS: Final = 100
 _GROUP: Final = 100
-_REST: Final = 0.5  # seconds of rest for each second of work, so that requests get their share of the database
+_REST: Final = (
+    0.5  # seconds of rest for each second of work, so that requests get their share of the database
+)
 
 _Act = Callable[[list[Raw], AsyncClientSession], Awaitable[Counter[ObjectId]]]
 
@@ -41,7 +44,8 @@ async def sweep(
     relations: Relations = RELATIONS,
     forced: bool = False,
 ) -> int:
-    """Remove what hangs off a deleted root, in batches found outside their transactions, so that every earlier commit
+    """Remove what hangs off a deleted root, in batches found outside their transactions, so that
+    every earlier commit
     is seen: first all that goes with it, level by level, then the references of what stays.
 
     Args:
@@ -56,7 +60,9 @@ async def sweep(
     total = 0
     for stage, follows in ((Stage.CASCADE, Stage.RELEASE), (Stage.RELEASE, Stage.DONE)):
         while group := await _next_group(ledger, stage):
-            pass_ = Pass(collection_of(group[0].root, relations), group, relations, deadline, forced=forced)
+            pass_ = Pass(
+                collection_of(group[0].root, relations), group, relations, deadline, forced=forced
+            )
             total += await pass_.run(stage)
             if pass_.stopped:
                 return total
@@ -72,7 +78,8 @@ async def sweep(
 
 
 async def _next_group(ledger: Deletion, stage: Stage) -> list[Deletion]:
-    """The root's entry, then groups of those that came with it, as far as they are at this stage."""
+    """The root's entry, then groups of those that came with it, as far as they are at this
+    stage."""
     if ledger.stage == stage and (stage == Stage.CASCADE or not await _any_pending(ledger, stage)):
         return [ledger]
     return await Deletion.find_pending(ledger.id, stage, _GROUP)
@@ -115,9 +122,12 @@ class Pass:
         self._forced = forced
 
     async def run(self, stage: Stage) -> int:
-        """Go through the relations of a stage. Returns how many documents were removed or released."""
+        """Go through the relations of a stage. Returns how many documents were removed or
+        released."""
         before = self.found.total()
-        for relation in (cascades if stage == Stage.CASCADE else releases)(self._parent, self._relations):
+        for relation in (cascades if stage == Stage.CASCADE else releases)(
+            self._parent, self._relations
+        ):
             size, found = BATCH, BATCH
             while found == size:
                 size, found = await self._batch(relation, stage)
@@ -127,11 +137,12 @@ class Pass:
         return self.found.total() - before
 
     async def _batch(self, relation: Relation, stage: Stage) -> tuple[int, int]:
-        """Find a batch, then take or release it in one transaction with its count, so that the receipt is exact.
+        """Find a batch, then take or release it in one transaction with its count, so that the
+        receipt is exact.
 
         Returns:
-            How many were looked for, and how many were found. What comes after a batch that was not full comes by a
-            lease that is still warm, and is for a later sweep.
+            How many were looked for, and how many were found. What comes after a batch that was not
+            full comes by a lease that is still warm, and is for a later sweep.
         """
         started = time.monotonic()
         size = _BATCH_OF_PARENTS if is_parent(relation.child, self._relations) else BATCH
@@ -147,12 +158,17 @@ class Pass:
         async def work(session: AsyncClientSession) -> Counter[ObjectId]:
             counts = await act(rows, session)
             for entry_id, count in counts.items():
-                change = {"$inc": {f"{field}.{relation.child.collection_name()}": count}, "$set": {"updatedAt": now()}}
+                change = {
+                    "$inc": {f"{field}.{relation.child.collection_name()}": count},
+                    "$set": {"updatedAt": now()},
+                }
                 await Deletion.raw().update_one({"_id": entry_id}, change, session=session)
             return counts
 
         self.found += await transaction(work)
-        self.late |= self._entries.keys() & {value for row in rows for value in values_at(row, relation.stored)}
+        self.late |= self._entries.keys() & {
+            value for row in rows for value in values_at(row, relation.stored)
+        }
         await asyncio.sleep((time.monotonic() - started) * _REST)
         return size, len(rows)
 

@@ -1,4 +1,5 @@
-"""The table of relations, checked when the program starts: a line that cannot be kept ends it there."""
+"""The table of relations, checked when the program starts: a line that cannot be kept ends it
+there."""
 
 from collections.abc import Mapping, Sequence
 from types import NoneType
@@ -20,11 +21,15 @@ def check(relations: Relations = RELATIONS, indexes: Indexes = INDEXES) -> None:
     """See that every relation can be kept.
 
     Raises:
-        RelationError: naming each relation and what is wrong with it: an unknown field, a missing index, a policy that
-            contradicts nullability, a tenant that is not there, a guard that the parent lacks, a restriction that a
-            deletion further up could meet half way.
+        RelationError: naming each relation and what is wrong with it: an unknown field, a missing
+            index, a policy that contradicts nullability, a tenant that is not there, a guard that
+            the parent lacks, a restriction that a deletion further up could meet half way.
     """
-    faults = [f"{relation.label}: {fault}" for relation in relations for fault in _faults(relation, relations, indexes)]
+    faults = [
+        f"{relation.label}: {fault}"
+        for relation in relations
+        for fault in _faults(relation, relations, indexes)
+    ]
     if faults:
         raise RelationError("models/relations.py: " + "; ".join(faults))
 
@@ -36,9 +41,13 @@ def _faults(relation: Relation, relations: Relations, indexes: Indexes) -> list[
         return [f"{relation.child.__name__} has no field {first}"]
     if bool(rest) != (relation.on_delete is OnDelete.PULL):
         faults.append("PULL is for the items of a list, and nothing else is")
-    nulls = relation.on_delete is OnDelete.SET_NULL or (relation.on_delete is OnDelete.RESTRICT and relation.when)
+    nulls = relation.on_delete is OnDelete.SET_NULL or (
+        relation.on_delete is OnDelete.RESTRICT and relation.when
+    )
     if nulls and not is_nullable(relation.child, first):
-        faults.append(f"{relation.on_delete.value} takes the reference away, and {first} may not be null")
+        faults.append(
+            f"{relation.on_delete.value} takes the reference away, and {first} may not be null"
+        )
     if relation.when and relation.on_delete is not OnDelete.RESTRICT:
         faults.append("`when` is a condition of RESTRICT")
     if relation.companion and not nulls:
@@ -57,7 +66,10 @@ def _faults(relation: Relation, relations: Relations, indexes: Indexes) -> list[
     if relation.insert is Insert.COLD and "guard" not in relation.parent.model_fields:
         faults.append(f"{relation.parent.__name__} has no field guard for its children to count up")
     if relation.on_delete is OnDelete.RESTRICT:
-        faults += [f"could be met half way by deleting {root.__name__}" for root in _uncovered(relation, relations)]
+        faults += [
+            f"could be met half way by deleting {root.__name__}"
+            for root in _uncovered(relation, relations)
+        ]
     return faults
 
 
@@ -74,15 +86,18 @@ def _is_indexed(relation: Relation, indexes: Indexes) -> bool:
 
 
 def _finds_all(options: Mapping[str, Any], field: str) -> bool:
-    """Whether an index has every document whose field holds an id: it leaves out those alone where it is absent."""
+    """Whether an index has every document whose field holds an id: it leaves out those alone where
+    it is absent."""
     partial = options.get("partialFilterExpression")
     return partial is None or partial == {field: {"$exists": True}}
 
 
 def _uncovered(relation: Relation, relations: Relations) -> list[type[Stored]]:
-    """Roots whose deletion takes the parent of a RESTRICT without being sure to take its child as well.
+    """Roots whose deletion takes the parent of a RESTRICT without being sure to take its child as
+    well.
 
-    It is sure where child and parent have the root for their tenant, and the child goes with its tenant.
+    It is sure where child and parent have the root for their tenant, and the child goes with its
+    tenant.
     """
     roots, wave = set(), [relation.parent]
     while wave:

@@ -1,4 +1,5 @@
-"""What a deletion does to children, in a transaction: takes them away, or takes away their reference."""
+"""What a deletion does to children, in a transaction: takes them away, or takes away their
+reference."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,11 @@ from models.relations import RELATIONS, Insert, OnDelete, Relation, Relations, c
 
 def cascades(parent: type[Stored], relations: Relations = RELATIONS) -> list[Relation]:
     """The relations by which children go with a parent."""
-    return [relation for relation in children_of(parent, relations) if relation.on_delete is OnDelete.CASCADE]
+    return [
+        relation
+        for relation in children_of(parent, relations)
+        if relation.on_delete is OnDelete.CASCADE
+    ]
 
 
 def releases(parent: type[Stored], relations: Relations = RELATIONS) -> list[Relation]:
@@ -37,7 +42,8 @@ def freed(relation: Relation, parents: Iterable[ObjectId], *, forced: bool = Fal
     Args:
         relation: by which they refer.
         parents: to whom.
-        forced: those as well that would have forbidden the deletion: the parent is gone nevertheless.
+        forced: those as well that would have forbidden the deletion: the parent is gone
+            nevertheless.
     """
     where: Raw = {relation.stored: {"$in": list(parents)}}
     if relation.on_delete is OnDelete.RESTRICT and not forced:
@@ -67,7 +73,8 @@ async def take(
     session: AsyncClientSession,
     relations: Relations = RELATIONS,
 ) -> Counter[ObjectId]:
-    """Delete children that were found by a relation, and enter those that others hang off into the ledger.
+    """Delete children that were found by a relation, and enter those that others hang off into the
+    ledger.
 
     Args:
         relation: by which they were found.
@@ -82,7 +89,9 @@ async def take(
     collection = relation.child.raw()
     parents = {row["_id"]: entries[_parent_of(row, relation, entries)] for row in rows}
     where = {"_id": {"$in": list(parents)}}
-    present = collection.find(where, None if relation.child in WITNESSES else {"_id": 1}, session=session)
+    present = collection.find(
+        where, None if relation.child in WITNESSES else {"_id": 1}, session=session
+    )
     found = await present.to_list()
     if not found:
         return Counter()
@@ -102,7 +111,8 @@ async def take(
 
 
 async def _credit_links(entries: Sequence[Deletion], session: AsyncClientSession) -> None:
-    """Have the receipts of the roots count what is left to remove outside of documents that go with them."""
+    """Have the receipts of the roots count what is left to remove outside of documents that go with
+    them."""
     gone: defaultdict[ObjectId, list[ObjectId]] = defaultdict(list)
     for entry in entries:
         gone[entry.credited].append(ObjectId(entry.id))

@@ -1,4 +1,5 @@
-"""The rows that the worker goes by, read one by one: those that it has to step over are found and named."""
+"""The rows that the worker goes by, read one by one: those that it has to step over are found and
+named."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -29,13 +30,16 @@ READ_BY_JOBS: Final[tuple[type[Stored], ...]] = (
 )
 """The collections of whose rows a loop of the worker makes documents."""
 _BATCH: Final = 1000
-_WITHOUT: Final[dict[type[Stored], Raw]] = {AppData: {"value": 0, "escaped": 0, "history": 0, "queryKeys": 0}}
+_WITHOUT: Final[dict[type[Stored], Raw]] = {
+    AppData: {"value": 0, "escaped": 0, "history": 0, "queryKeys": 0}
+}
 
 Progress = Callable[[str, int], None]
 
 
 async def check_rows(progress: Progress = lambda _label, _seen: None) -> list[IntegrityScan]:
-    """Read every row of these collections. Returns a scan for each; its label is the collection's name.
+    """Read every row of these collections. Returns a scan for each; its label is the collection's
+    name.
 
     Raises:
         LostScan: another check has taken over.
@@ -57,7 +61,9 @@ async def _check(document: type[Stored], progress: Progress) -> IntegrityScan:
     return await scan.finish()
 
 
-async def _note(scan: IntegrityScan, document: type[Stored], rows: list[Raw], progress: Progress) -> None:
+async def _note(
+    scan: IntegrityScan, document: type[Stored], rows: list[Raw], progress: Progress
+) -> None:
     odd: list[Any] = [row["_id"] for row in rows if not is_readable(document, row)]
     named = [{"kind": "unreadable", "id": str(row_id)} for row_id in odd]
     await scan.advance(rows[-1]["_id"], {"scanned": len(rows), "unreadable": len(odd)}, named)

@@ -1,6 +1,8 @@
-"""The rules of a project's repository connection: connect, replace, rotate the secret, deactivate, activate again.
+"""The rules of a project's repository connection: connect, replace, rotate the secret, deactivate,
+activate again.
 
-What is stored comes first, in one transaction; the host is told of the webhook after it, and again by the health check
+What is stored comes first, in one transaction; the host is told of the webhook after it, and again
+by the health check
 where that fails: `webhook_stale` stands until the host knows the secret that is stored.
 """
 
@@ -22,7 +24,14 @@ from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
 from app.relations.guards import refer
 from app.repositories.hosts.at_host import git_host, locate
-from app.repositories.hosts.host import MOVED, NOT_PERMITTED, TOKEN_REFUSED, GitHost, Identity, Refused
+from app.repositories.hosts.host import (
+    MOVED,
+    NOT_PERMITTED,
+    TOKEN_REFUSED,
+    GitHost,
+    Identity,
+    Refused,
+)
 from app.repositories.hosts.urls import Repository, host_id, parse_repository, renamed
 from app.repositories.links import links_of, opened, row_of
 from app.repositories.moves import DEACTIVATED, clear_name
@@ -67,7 +76,8 @@ async def put_repository(
     keyring: KeyRing,
     claim: Claim | None = None,
 ) -> tuple[RepositoryConnection, bool]:
-    """Connect a project to a repository, once the token has been seen to work; another URL replaces the one it had.
+    """Connect a project to a repository, once the token has been seen to work; another URL replaces
+    the one it had.
 
     Returns:
         The connection, and whether the project had none before.
@@ -82,7 +92,9 @@ async def put_repository(
     repository = parse_repository(content.repository_url, content.service_type, settings)
     before = await RepositoryConnection.find_by_project(project_id)
     same = before is not None and before.repository_url == repository.url
-    place = await _probe(settings, repository, content.access_token, before.remote_id if before and same else None)
+    place = await _probe(
+        settings, repository, content.access_token, before.remote_id if before and same else None
+    )
     fresh, secret = ObjectId(), SecretStr(secrets.token_urlsafe(_SECRET_BYTES))
 
     async def work(session: AsyncClientSession) -> tuple[RepositoryConnection, bool]:
@@ -96,18 +108,23 @@ async def put_repository(
         return await _replace(row, place, content.access_token, secret, keyring, session), False
 
     try:
-        connection, created = await claiming(claim, lambda: transaction(work), lambda made: 201 if made[1] else 200)
+        connection, created = await claiming(
+            claim, lambda: transaction(work), lambda made: 201 if made[1] else 200
+        )
     except DuplicateKeyError as error:
         raise _taken(error) from None
     return await register(connection, settings, keyring), created
 
 
 def _taken(error: DuplicateKeyError) -> Exception:
-    """What to raise for a value that is taken: name and id stand for the repository that another project has."""
+    """What to raise for a value that is taken: name and id stand for the repository that another
+    project has."""
     if not {"repositoryUrl", "remoteId"} & set((error.details or {}).get("keyPattern", {})):
         return error
     detail = "another project is connected to this repository"
-    return Duplicate(detail, errors=[{"pointer": "/repositoryUrl", "code": "duplicate", "detail": detail}])
+    return Duplicate(
+        detail, errors=[{"pointer": "/repositoryUrl", "code": "duplicate", "detail": detail}]
+    )
 
 
 def _check(expected: Expected | None, row: Raw | None) -> None:
@@ -122,13 +139,16 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A repository by the name that it has now, and by the host's id of it, where the host tells one."""
+    """A repository by the name that it has now, and by the host's id of it, where the host tells
+    one."""
 
     repository: Repository
     remote_id: str | None
 
 
-async def _probe(settings: Settings, repository: Repository, token: SecretStr, known: str | None) -> _Place:
+async def _probe(
+    settings: Settings, repository: Repository, token: SecretStr, known: str | None
+) -> _Place:
     """See that the token reaches the repository and its webhooks.
 
     Args:
@@ -224,23 +244,31 @@ async def _replace(
 
 
 def _is_same(before: RepositoryConnection, place: _Place) -> bool:
-    """Whether a project is connected to this repository already: by the id, and by the name where no id is known."""
+    """Whether a project is connected to this repository already: by the id, and by the name where
+    no id is known."""
     if before.remote_id is not None and place.remote_id is not None:
         return before.remote_id == place.remote_id
     return before.repository_url == place.repository.url
 
 
-def _secrets(connection: RepositoryConnection, token: SecretStr | None, secret: SecretStr, keyring: KeyRing) -> Raw:
-    """The fields of a new webhook secret, the one before kept beside it, and of a new token if there is one."""
+def _secrets(
+    connection: RepositoryConnection, token: SecretStr | None, secret: SecretStr, keyring: KeyRing
+) -> Raw:
+    """The fields of a new webhook secret, the one before kept beside it, and of a new token if
+    there is one."""
     row = row_of(connection)
     fields: Raw = {
-        "webhookSecret": keyring.seal(secret, RepositoryConnection.place_in(row, "webhook_secret")).stored(),
+        "webhookSecret": (
+            keyring.seal(secret, RepositoryConnection.place_in(row, "webhook_secret")).stored()
+        ),
         "webhookStale": True,
         "previousSecret": None,
         "previousSecretUntil": None,
     }
     if token is not None:
-        fields["accessToken"] = keyring.seal(token, RepositoryConnection.place_in(row, "access_token")).stored()
+        fields["accessToken"] = keyring.seal(
+            token, RepositoryConnection.place_in(row, "access_token")
+        ).stored()
     if connection.is_active:
         try:
             kept = connection.previous_secret if connection.webhook_stale else None
@@ -253,9 +281,13 @@ def _secrets(connection: RepositoryConnection, token: SecretStr | None, secret: 
 
 
 async def rotate_secret(
-    connection: RepositoryConnection, settings: Settings, keyring: KeyRing, claim: Claim | None = None
+    connection: RepositoryConnection,
+    settings: Settings,
+    keyring: KeyRing,
+    claim: Claim | None = None,
 ) -> RepositoryConnection:
-    """Give the webhook a fresh secret; the one before stays valid until the host knows, and for a while after.
+    """Give the webhook a fresh secret; the one before stays valid until the host knows, and for a
+    while after.
 
     Raises:
         Inactive: the connection is deactivated.
@@ -264,7 +296,9 @@ async def rotate_secret(
     if not connection.is_active:
         raise Inactive("the repository connection is deactivated")
     fields = _secrets(connection, None, SecretStr(secrets.token_urlsafe(_SECRET_BYTES)), keyring)
-    changed = await claiming(claim, partial(_change, connection, fields | {"nextHealthCheckAt": now()}))
+    changed = await claiming(
+        claim, partial(_change, connection, fields | {"nextHealthCheckAt": now()})
+    )
     if changed is None:
         raise Unavailable("other writers of this repository connection were faster")
     return await register(changed, settings, keyring)
@@ -275,13 +309,18 @@ async def _change(connection: RepositoryConnection, fields: Raw) -> RepositoryCo
 
     async def work(session: AsyncClientSession) -> RepositoryConnection | None:
         where = {"_id": connection.id}
-        return await RepositoryConnection.change(where, fields, expected=connection.version, session=session)
+        return await RepositoryConnection.change(
+            where, fields, expected=connection.version, session=session
+        )
 
     return await transaction(work)
 
 
-async def deactivate(connection: RepositoryConnection, claim: Claim | None = None) -> RepositoryConnection | None:
-    """Take no more deliveries; a job removes the webhook, the token stays. None where it was changed meanwhile."""
+async def deactivate(
+    connection: RepositoryConnection, claim: Claim | None = None
+) -> RepositoryConnection | None:
+    """Take no more deliveries; a job removes the webhook, the token stays. None where it was
+    changed meanwhile."""
 
     async def work(session: AsyncClientSession) -> RepositoryConnection | None:
         row = await RepositoryConnection.raw().find_one({"_id": connection.id}, session=session)
@@ -296,7 +335,10 @@ async def deactivate(connection: RepositoryConnection, claim: Claim | None = Non
 
 
 async def activate(
-    connection: RepositoryConnection, settings: Settings, keyring: KeyRing, claim: Claim | None = None
+    connection: RepositoryConnection,
+    settings: Settings,
+    keyring: KeyRing,
+    claim: Claim | None = None,
 ) -> RepositoryConnection | None:
     """Take deliveries again, by a fresh secret. None where it was changed meanwhile."""
     fields = _secrets(connection, None, SecretStr(secrets.token_urlsafe(_SECRET_BYTES)), keyring)

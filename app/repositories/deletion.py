@@ -1,4 +1,5 @@
-"""Deletions around repositories: webhooks of connections are removed by a job; projects keep an admin."""
+"""Deletions around repositories: webhooks of connections are removed by a job; projects keep an
+admin."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -21,24 +22,36 @@ _IDS_AT_ONCE: Final = 10_000
 
 @witness(RepositoryConnection)
 async def keep_links(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Take the tokens over into what is left to be done outside; with the documents they are gone from here."""
+    """Take the tokens over into what is left to be done outside; with the documents they are gone
+    from here."""
     await OutsideLink.add_all(links_of(list(rows)), session)
 
 
 @witness_nulled(Project)
 async def keep_an_admin(rows: Sequence[Raw], session: AsyncClientSession) -> None:
-    """Make the longest-standing member admin where the last admin goes; where no member is left, nobody is.
+    """Make the longest-standing member admin where the last admin goes; where no member is left,
+    nobody is.
 
-    The users who go are gone already when their memberships are taken, so what is missing says who they are. Members
-    are in the order in which they came. The version moves on with the membership, in the same transaction, so that
-    whoever changes members meanwhile has to try again.
+    The users who go are gone already when their memberships are taken, so what is missing says who
+    they are. Members are in the order in which they came. The version moves on with the membership,
+    in the same transaction, so that whoever changes members meanwhile has to try again.
     """
-    there = await _living((member["userId"] for row in rows for member in _members(row, "admin")), session)
-    orphans = [row for row in rows if not any(member["userId"] in there for member in _members(row, "admin"))]
-    there |= await _living((member["userId"] for row in orphans for member in _members(row)), session)
+    there = await _living(
+        (member["userId"] for row in rows for member in _members(row, "admin")), session
+    )
+    orphans = [
+        row
+        for row in rows
+        if not any(member["userId"] in there for member in _members(row, "admin"))
+    ]
+    there |= await _living(
+        (member["userId"] for row in orphans for member in _members(row)), session
+    )
     writes = []
     for row in orphans:
-        heir = next((member["userId"] for member in _members(row) if member["userId"] in there), None)
+        heir = next(
+            (member["userId"] for member in _members(row) if member["userId"] in there), None
+        )
         if heir is not None:
             where = {"_id": row["_id"], "version": row["version"], "members.userId": heir}
             writes.append(UpdateOne(where, {"$set": {"members.$.role": "admin"}}))

@@ -1,4 +1,5 @@
-"""The health of repository connections: from a probe of token and webhook, and from the latest deliveries."""
+"""The health of repository connections: from a probe of token and webhook, and from the latest
+deliveries."""
 
 from datetime import timedelta
 from typing import Final
@@ -24,7 +25,8 @@ _FAILED_FROM: Final = 3
 async def check(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> None:
     """Look at a claimed connection, mend its webhook where that is amiss, and note how it is.
 
-    healthy: token and webhook work and no recent delivery failed. degraded: the host cannot be reached, or some failed.
+    healthy: token and webhook work and no recent delivery failed. degraded: the host cannot be
+        reached, or some failed.
     failed: the host refuses us, or all of at least three failed.
     """
     if not connection.is_active:
@@ -62,7 +64,8 @@ async def check(connection: RepositoryConnection, settings: Settings, keyring: K
 async def _look(
     connection: RepositoryConnection, settings: Settings, keyring: KeyRing
 ) -> tuple[RepositoryConnection, bool]:
-    """A connection by its name of now, and whether the host has its webhook and no other one of ours."""
+    """A connection by its name of now, and whether the host has its webhook and no other one of
+    ours."""
     async with at_host(connection, settings, keyring) as (here, host):
         found = await host.webhooks()
     is_ours = is_alone(found, here.webhook_id, webhook_url(settings, here))

@@ -15,7 +15,13 @@ from app.repositories.views import InvitationToMe, OpenInvitation, ProjectView
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import INVITATION_SHOWN, INVITED_SHOWN, PROJECT_SHOWN, answers, page_of
+from app.web.openapi.examples import (
+    INVITATION_SHOWN,
+    INVITED_SHOWN,
+    PROJECT_SHOWN,
+    answers,
+    page_of,
+)
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
 from models.base import Raw, parse_id
@@ -34,13 +40,18 @@ ProjectId = Annotated[str, Path(description="Of the project that invites.")]
     summary="List the invitations that I may accept",
     responses=problems() | page_of(INVITATION_SHOWN),
 )
-async def list_mine(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[InvitationToMe]:
-    """The newest first. An invitation opens nothing until it is accepted, and is over after 30 days."""
+async def list_mine(
+    caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[InvitationToMe]:
+    """The newest first. An invitation opens nothing until it is accepted, and is over after 30
+    days."""
     authorize(caller, "users:read", user_id=caller.id)
     rows, following = await newest(Invitation, Invitation.open_to(caller.id), limit, cursor)
     living = await only_living(Invitation, rows)
     projects = await Project.fetch({row["projectId"] for row in living}, fields=["name"])
-    views = [_to_me(row, projects[row["projectId"]]) for row in living if row["projectId"] in projects]
+    views = [
+        _to_me(row, projects[row["projectId"]]) for row in living if row["projectId"] in projects
+    ]
     return Page(items=views, next_cursor=following)
 
 
@@ -61,7 +72,9 @@ def _to_me(row: Raw, project: Raw) -> InvitationToMe:
     summary="Accept an invitation into a project",
     responses=problems(409) | answers(PROJECT_SHOWN),
 )
-async def accept_mine(projectId: ProjectId, caller: Caller, claim: IdempotencyClaim, response: Response) -> ProjectView:
+async def accept_mine(
+    projectId: ProjectId, caller: Caller, claim: IdempotencyClaim, response: Response
+) -> ProjectView:
     """The project, whose member the caller is from now on; a repeat is answered alike."""
     authorize(caller, "users:write", user_id=caller.id)
     project_id = parse_id(projectId)
@@ -105,6 +118,8 @@ async def list_of_project(
 ) -> Page[OpenInvitation]:
     """The newest first; for the project's admins. `DELETE …/members/{userId}` takes one back."""
     project = await find_project(caller, "projects:read", parse_id(projectId), write=True)
-    rows, following = await newest(Invitation, Invitation.open_in(ObjectId(project.id)), limit, cursor)
+    rows, following = await newest(
+        Invitation, Invitation.open_in(ObjectId(project.id)), limit, cursor
+    )
     views = [OpenInvitation.model_validate(Invitation.from_stored(row)) for row in rows]
     return Page(items=views, next_cursor=following)

@@ -1,4 +1,5 @@
-"""The rules of invitations: who is asked into a project and who is put there, accepting, declining, withdrawing."""
+"""The rules of invitations: who is asked into a project and who is put there, accepting, declining,
+withdrawing."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,8 +48,11 @@ class Placed:
         return 202 if self.invitation is not None else 201 if self.new else 200
 
 
-async def place_member(caller: Principal, project: Project, user_id: ObjectId, role: ProjectRole) -> Placed:
-    """Give a user a role: at once where they are a member, of the caller's account, or a key or an admin says so.
+async def place_member(
+    caller: Principal, project: Project, user_id: ObjectId, role: ProjectRole
+) -> Placed:
+    """Give a user a role: at once where they are a member, of the caller's account, or a key or an
+    admin says so.
 
     Everybody else is invited, and so is an id that nobody has: the two are answered alike.
 
@@ -90,11 +94,15 @@ async def find_offer(project: Project, user_id: ObjectId) -> Invitation:
 
 
 async def _are_colleagues(one: ObjectId, other: ObjectId) -> bool:
-    """Whether two users are of one account, and stay so until the transaction that this runs within is over."""
+    """Whether two users are of one account, and stay so until the transaction that this runs within
+    is over."""
     row = await touch(User, {"_id": one}, joined(), {"accountId": 1})
     if row is None or row.get("accountId") is None:
         return False
-    return await touch(User, {"_id": other, "accountId": row["accountId"]}, joined(), {"_id": 1}) is not None
+    return (
+        await touch(User, {"_id": other, "accountId": row["accountId"]}, joined(), {"_id": 1})
+        is not None
+    )
 
 
 async def _invite(project_id: ObjectId, user_id: ObjectId, role: ProjectRole) -> Invitation:
@@ -116,7 +124,8 @@ async def _invite(project_id: ObjectId, user_id: ObjectId, role: ProjectRole) ->
 
 
 async def accept(user_id: ObjectId, project_id: ObjectId | None) -> Project:
-    """Become a member by an invitation, which is used up; who is a member already stays what they are.
+    """Become a member by an invitation, which is used up; who is a member already stays what they
+    are.
 
     Raises:
         NotFound: nothing is offered (any more).
@@ -145,7 +154,9 @@ async def decline(user_id: ObjectId, project_id: ObjectId | None) -> Invitation:
     Raises:
         NotFound: nothing is offered (any more).
     """
-    taken = None if project_id is None else await Invitation.take(project_id, user_id, session=joined())
+    taken = (
+        None if project_id is None else await Invitation.take(project_id, user_id, session=joined())
+    )
     if taken is None:
         raise NotFound(_GONE)
     return taken

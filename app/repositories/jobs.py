@@ -1,4 +1,5 @@
-"""What the worker does for repositories: processes webhook events, looks at health, removes webhooks."""
+"""What the worker does for repositories: processes webhook events, looks at health, removes
+webhooks."""
 
 from datetime import datetime
 from typing import Final
@@ -49,11 +50,16 @@ def handlers(settings: Settings) -> dict[str, Handler]:
                 return  # of connections that are gone; the sweep removes them
 
     async def check_repositories(claim: Claim) -> datetime | None:
-        """Look at the health of the connections that are due, several at a time: a host may hang."""
+        """Look at the health of the connections that are due, several at a time: a host may
+        hang."""
 
         async def take(left_out: LeftOut) -> Taken | None:
             connection = await RepositoryConnection.claim_due(healthy=left_out.failed)
-            return None if connection is None else Taken(look_at(connection), None, connection.failures > 0)
+            return (
+                None
+                if connection is None
+                else Taken(look_at(connection), None, connection.failures > 0)
+            )
 
         async def look_at(connection: RepositoryConnection) -> None:
             try:
@@ -65,7 +71,8 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         return await RepositoryConnection.earliest("nextHealthCheckAt")
 
     async def remove_webhooks(claim: Claim) -> datetime | None:
-        """Remove the webhooks of connections that went, were deactivated, or have another repository now."""
+        """Remove the webhooks of connections that went, were deactivated, or have another
+        repository now."""
         await remove_due("repository", remove, keyring, claim)
         return await OutsideLink.earliest("nextAttemptAt", {"kind": "repository"})
 
@@ -76,7 +83,9 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             return
         url = delivery_url(settings, details["serviceType"], link.origin_id)
         async with git_host(settings, repository, token) as host:
-            await remove_webhook(host, host_id(details.get("remoteId")), url, details.get("webhookId"))
+            await remove_webhook(
+                host, host_id(details.get("remoteId")), url, details.get("webhookId")
+            )
 
     return {_EVENTS: process_events, _HEALTH: check_repositories, _UNLINK: remove_webhooks}
 
@@ -91,9 +100,14 @@ async def _process(event: WebhookEvent, settings: Settings) -> bool:
 
 
 async def _is_active_again(link: OutsideLink) -> bool:
-    """Whether the webhook belongs to a connection that has its repository again, under whatever name."""
+    """Whether the webhook belongs to a connection that has its repository again, under whatever
+    name."""
     row = await RepositoryConnection.raw().find_one({"_id": link.origin_id, "isActive": True})
     if row is None:
         return False
     ids = {link.details.get("remoteId"), row.get("remoteId")}
-    return len(ids) == 1 if None not in ids else bool(row["repositoryUrl"] == link.details["repositoryUrl"])
+    return (
+        len(ids) == 1
+        if None not in ids
+        else bool(row["repositoryUrl"] == link.details["repositoryUrl"])
+    )

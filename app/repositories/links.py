@@ -1,4 +1,5 @@
-"""What a repository connection stands for outside: its repository's id at the host, its secrets, its webhook."""
+"""What a repository connection stands for outside: its repository's id at the host, its secrets,
+its webhook."""
 
 from bson import ObjectId
 from pydantic import SecretStr
@@ -36,12 +37,15 @@ def row_of(connection: RepositoryConnection) -> Raw:
 
 
 def links_of(rows: list[Raw]) -> list[OutsideLink]:
-    """The webhooks that stored connections stand for; one that is being registered is removed once that is over."""
+    """The webhooks that stored connections stand for; one that is being registered is removed once
+    that is over."""
     return [_link(row) for row in rows if row.get("accessToken") and row.get("isActive")]
 
 
 def _link(row: Raw) -> OutsideLink:
-    details = {name: row.get(name) for name in ("repositoryUrl", "serviceType", "webhookId", "remoteId")}
+    details = {
+        name: row.get(name) for name in ("repositoryUrl", "serviceType", "webhookId", "remoteId")
+    }
     link = OutsideLink.of("repository", row, "projectId", details)
     link.next_attempt_at = max(now(), row.get("registeringUntil") or now())
     return link

@@ -1,7 +1,8 @@
-"""A repository that has another name now: its connection follows it by the host's id, and whoever is in the way yields.
+"""A repository that has another name now: its connection follows it by the host's id, and whoever
+is in the way yields.
 
-A host's names are true for a moment only. So whoever had to yield is looked at next, and what two moves got wrong
-between them is put right by the host's next answers.
+A host's names are true for a moment only. So whoever had to yield is looked at next, and what two
+moves got wrong between them is put right by the host's next answers.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,8 @@ ELSEWHERE = "connected_elsewhere"
 
 
 class Changed(Exception):
-    """The connection went, was deactivated, or has other secrets now: what was to be done for it is not to be done."""
+    """The connection went, was deactivated, or has other secrets now: what was to be done for it is
+    not to be done."""
 
 
 def is_as_read(connection: RepositoryConnection) -> Raw:
@@ -37,7 +39,8 @@ def is_as_read(connection: RepositoryConnection) -> Raw:
 async def follow(
     connection: RepositoryConnection, repository: Repository, found: Identity, settings: Settings
 ) -> RepositoryConnection:
-    """Keep the name that the host gives a connection's repository now, and its id where that was not known.
+    """Keep the name that the host gives a connection's repository now, and its id where that was
+    not known.
 
     Args:
         connection: as read.
@@ -74,7 +77,9 @@ async def _is_elsewhere(connection: RepositoryConnection, remote_id: str) -> boo
     return row is not None and row["_id"] != connection.id
 
 
-async def _move(connection: RepositoryConnection, url: str, remote_id: str | None) -> RepositoryConnection:
+async def _move(
+    connection: RepositoryConnection, url: str, remote_id: str | None
+) -> RepositoryConnection:
     fields: Raw = {"repositoryUrl": url, "remoteId": remote_id}
 
     async def work(session: AsyncClientSession) -> RepositoryConnection | None:
@@ -89,7 +94,8 @@ async def _move(connection: RepositoryConnection, url: str, remote_id: str | Non
 
 
 async def clear_name(url: str, remote_id: str | None, session: AsyncClientSession) -> None:
-    """Take a name from the connection of another repository, since its host has just said whose it is.
+    """Take a name from the connection of another repository, since its host has just said whose it
+    is.
 
     That one is left without a name, and looked at next.
 
@@ -100,7 +106,9 @@ async def clear_name(url: str, remote_id: str | None, session: AsyncClientSessio
     """
     if remote_id is None:
         return
-    row = await RepositoryConnection.raw().find_one({"repositoryUrl": url}, {"remoteId": 1}, session=session)
+    row = await RepositoryConnection.raw().find_one(
+        {"repositoryUrl": url}, {"remoteId": 1}, session=session
+    )
     if row is not None and row.get("remoteId") not in (None, remote_id):
         fields = {"repositoryUrl": parked_url(row["remoteId"]), "nextHealthCheckAt": now()}
         await RepositoryConnection.change({"_id": row["_id"]}, fields, session=session)
@@ -112,7 +120,8 @@ async def _look_at(where: Mapping[str, Any]) -> None:
 
 
 async def give_way(connection: RepositoryConnection, remote_id: str | None) -> None:
-    """Deactivate a connection whose repository another connection has, and have its webhook removed.
+    """Deactivate a connection whose repository another connection has, and have its webhook
+    removed.
 
     Raises:
         Changed: it changed meanwhile.
@@ -128,7 +137,9 @@ async def give_way(connection: RepositoryConnection, remote_id: str | None) -> N
         if row is None:
             return None
         await OutsideLink.add_all(links_of([row | {"remoteId": remote_id}]), session)
-        return await RepositoryConnection.change({"_id": ObjectId(connection.id)}, fields, session=session)
+        return await RepositoryConnection.change(
+            {"_id": ObjectId(connection.id)}, fields, session=session
+        )
 
     if await transaction(work) is None:
         raise Changed

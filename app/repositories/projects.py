@@ -33,7 +33,8 @@ _FOR_ADMINS: Final = "this is for the project's admins"
 
 
 def authorize_projects(caller: Principal, scope: str) -> None:
-    """Let the caller pass to projects as such: keys with the scope, users for their own, admins for all.
+    """Let the caller pass to projects as such: keys with the scope, users for their own, admins for
+    all.
 
     Raises:
         Forbidden: the key lacks the scope, or the token is bound to an app.
@@ -44,8 +45,11 @@ def authorize_projects(caller: Principal, scope: str) -> None:
         raise Forbidden("this token is bound to one app and does not reach projects")
 
 
-async def find_project(caller: Principal, scope: str, project_id: ObjectId | None, *, write: bool = False) -> Project:
-    """A project that the caller may read, or change: members read, its admins write, keys by their scope, admins all.
+async def find_project(
+    caller: Principal, scope: str, project_id: ObjectId | None, *, write: bool = False
+) -> Project:
+    """A project that the caller may read, or change: members read, its admins write, keys by their
+    scope, admins all.
 
     Whoever writes as the project's admin is to be that in the transaction of the write, too.
 
@@ -55,7 +59,9 @@ async def find_project(caller: Principal, scope: str, project_id: ObjectId | Non
     """
     authorize_projects(caller, scope)
     project = await Project.find_by_id(project_id)
-    if project is None or not await is_living(Project, {"_id": project.id, "accountId": project.account_id}):
+    if project is None or not await is_living(
+        Project, {"_id": project.id, "accountId": project.account_id}
+    ):
         raise NotFound(_GONE)
     if caller.kind == "user" and not caller.is_admin:
         role = project.role_of(caller.id)
@@ -79,7 +85,9 @@ def write_as_admin(caller: Principal, project: Project) -> None:
     hold(("project", project.id, caller.id), partial(_stays_admin, ObjectId(project.id), caller.id))
 
 
-async def _stays_admin(project_id: ObjectId, user_id: ObjectId, session: AsyncClientSession) -> None:
+async def _stays_admin(
+    project_id: ObjectId, user_id: ObjectId, session: AsyncClientSession
+) -> None:
     where = {"_id": project_id, "members": {"$elemMatch": {"userId": user_id, "role": "admin"}}}
     if await touch(Project, where, session, {"_id": 1}) is not None:
         return
@@ -96,10 +104,17 @@ async def create_project(caller: Principal, content: NewProject, claim: Claim | 
         BadReference: the account is not there, takes no projects, or is not the user's own.
     """
     account_id = content.account_id
-    members = [Member(user_id=PydanticObjectId(caller.id), role="admin")] if caller.kind == "user" else []
+    members = (
+        [Member(user_id=PydanticObjectId(caller.id), role="admin")] if caller.kind == "user" else []
+    )
 
     async def work(session: AsyncClientSession, project_id: ObjectId) -> None:
-        project = Project(id=PydanticObjectId(project_id), name=content.name, account_id=account_id, members=members)
+        project = Project(
+            id=PydanticObjectId(project_id),
+            name=content.name,
+            account_id=account_id,
+            members=members,
+        )
         await refer(Project, project.stored(), session)
         if account_id is not None and caller.kind == "user" and not caller.is_admin:
             await _check_account(caller.id, account_id, session)
@@ -108,12 +123,16 @@ async def create_project(caller: Principal, content: NewProject, claim: Claim | 
     return await once(claim, 201, work)
 
 
-async def _check_account(user_id: ObjectId, account_id: ObjectId, session: AsyncClientSession) -> None:
+async def _check_account(
+    user_id: ObjectId, account_id: ObjectId, session: AsyncClientSession
+) -> None:
     if await touch(User, {"_id": user_id, "accountId": account_id}, session, {"_id": 1}) is None:
         raise BadReference("There is no such active account", "accountId")
 
 
-async def patch_project(project: Project, kind: PatchKind, patch: Json, expected: Expected | None) -> Project:
+async def patch_project(
+    project: Project, kind: PatchKind, patch: Json, expected: Expected | None
+) -> Project:
     """Change a project's name by a patch of what `GET` shows.
 
     Raises:
@@ -128,7 +147,9 @@ async def patch_project(project: Project, kind: PatchKind, patch: Json, expected
             _, fields = patched(before, kind, patch, ProjectChange)
             if not fields:
                 return project
-            changed = await Project.change({"_id": project.id}, fields, expected=project.version, session=joined())
+            changed = await Project.change(
+                {"_id": project.id}, fields, expected=project.version, session=joined()
+            )
             if changed is not None:
                 return changed
             project = await _again(project)
@@ -196,7 +217,9 @@ def _check_members(members: list[Member]) -> None:
     if len(members) > _MOST_MEMBERS:
         raise Invalid(f"a project has at most {_MOST_MEMBERS} members")
     if not any(member.role == "admin" for member in members):
-        raise Restricted("a project keeps at least one admin: delete it, or make another member admin first")
+        raise Restricted(
+            "a project keeps at least one admin: delete it, or make another member admin first"
+        )
 
 
 async def add_member(project: Project, member: Member, session: AsyncClientSession) -> Project:
@@ -210,21 +233,28 @@ async def add_member(project: Project, member: Member, session: AsyncClientSessi
     _check_members(members)
     await refer(Project, {"_id": project.id, "members": [{"userId": member.user_id}]}, session)
     rows = [each.model_dump(by_alias=True) for each in members]
-    changed = await Project.change({"_id": project.id}, {"members": rows}, expected=project.version, session=session)
+    changed = await Project.change(
+        {"_id": project.id}, {"members": rows}, expected=project.version, session=session
+    )
     if changed is None:
         raise Overtaken
     return changed
 
 
-async def _set_members(project: Project, members: list[Member], new: ObjectId | None) -> Project | None:
-    """Set the members if the version is still the same; None where it is not. Who is new is invited no longer."""
+async def _set_members(
+    project: Project, members: list[Member], new: ObjectId | None
+) -> Project | None:
+    """Set the members if the version is still the same; None where it is not. Who is new is invited
+    no longer."""
     rows = [member.model_dump(by_alias=True) for member in members]
 
     async def work(session: AsyncClientSession) -> Project | None:
         if new is not None:
             await refer(Project, {"_id": project.id, "members": [{"userId": new}]}, session)
             await Invitation.withdraw(ObjectId(project.id), new, session=session)
-        return await Project.change({"_id": project.id}, {"members": rows}, expected=project.version, session=session)
+        return await Project.change(
+            {"_id": project.id}, {"members": rows}, expected=project.version, session=session
+        )
 
     return await transaction(work)
 

@@ -1,7 +1,8 @@
-"""Telling the host of a connection's webhook: once what is stored is stored, and again until the host knows.
+"""Telling the host of a connection's webhook: once what is stored is stored, and again until the
+host knows.
 
-While it is told, the connection says so (`registering_until`): what is removed meanwhile is removed at the host after
-that, since a webhook may come to be there until then.
+While it is told, the connection says so (`registering_until`): what is removed meanwhile is removed
+at the host after that, since a webhook may come to be there until then.
 """
 
 import asyncio
@@ -30,7 +31,8 @@ _TIMEOUTS: Final = 4
 async def at_host(
     connection: RepositoryConnection, settings: Settings, keyring: KeyRing
 ) -> AsyncIterator[tuple[RepositoryConnection, GitHost]]:
-    """A connection, by the name that its repository has now, and the repository at its host, while the block lasts.
+    """A connection, by the name that its repository has now, and the repository at its host, while
+    the block lasts.
 
     Raises:
         Changed: it changed meanwhile.
@@ -46,8 +48,11 @@ async def at_host(
         yield await follow(connection, repository, found, settings), host
 
 
-async def register(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> RepositoryConnection:
-    """Tell the host of the webhook and its secret; where it cannot be told now, the health check goes on.
+async def register(
+    connection: RepositoryConnection, settings: Settings, keyring: KeyRing
+) -> RepositoryConnection:
+    """Tell the host of the webhook and its secret; where it cannot be told now, the health check
+    goes on.
 
     Returns:
         The connection as it is then.
@@ -61,7 +66,11 @@ async def register(connection: RepositoryConnection, settings: Settings, keyring
     except (TryLater, SealedError) as error:
         reason, health = getattr(error, "reason", "secret_unreadable"), "degraded"
     if reason is not None:
-        fields: Raw = {"healthStatus": health, "healthReasons": [reason], "lastHealthCheckAt": now()}
+        fields: Raw = {
+            "healthStatus": health,
+            "healthReasons": [reason],
+            "lastHealthCheckAt": now(),
+        }
         changed = await RepositoryConnection.change(is_as_read(connection), fields)
     else:
         changed = None
@@ -83,7 +92,8 @@ async def tell_host(
         The connection as it is then.
 
     Raises:
-        Changed: it changed meanwhile, or the claim was lost; another registration follows, or the webhook is removed.
+        Changed: it changed meanwhile, or the claim was lost; another registration follows, or the
+            webhook is removed.
         Refused, TryLater: by the host.
         SealedError: token or secret do not open.
     """
@@ -93,14 +103,17 @@ async def tell_host(
         await _begin(here, seconds)
         try:
             async with asyncio.timeout(seconds):
-                webhook_id = await ensure_webhook(host, webhook_url(settings, here), secret.get_secret_value())
+                webhook_id = await ensure_webhook(
+                    host, webhook_url(settings, here), secret.get_secret_value()
+                )
         except TimeoutError:
             raise TryLater("timeout") from None
     return await _note_registered(here, webhook_id, settings, held or {})
 
 
 async def _begin(connection: RepositoryConnection, seconds: float) -> None:
-    """Say that a webhook is being registered; the host may take as long again for what we gave up."""
+    """Say that a webhook is being registered; the host may take as long again for what we gave
+    up."""
     until = {"$set": {"registeringUntil": now() + timedelta(seconds=2 * seconds)}}
     done = await RepositoryConnection.raw().update_one(is_as_read(connection), until)
     if not done.matched_count:
@@ -110,7 +123,8 @@ async def _begin(connection: RepositoryConnection, seconds: float) -> None:
 async def _note_registered(
     connection: RepositoryConnection, webhook_id: str, settings: Settings, held: Raw
 ) -> RepositoryConnection:
-    """Note that the host knows the secret, unless another one was stored meanwhile. The old one's time begins."""
+    """Note that the host knows the secret, unless another one was stored meanwhile. The old one's
+    time begins."""
     moment = now()
     fields: Raw = {
         "webhookId": webhook_id,

@@ -14,7 +14,13 @@ from app.identity.caller import Caller
 from app.outside.keyring import keyring_of
 from app.outside.signatures import Signed
 from app.relations.receipts import Receipt, Started, delete_and_answer, deleted
-from app.repositories.connect import activate, deactivate, find_repository, put_repository, rotate_secret
+from app.repositories.connect import (
+    activate,
+    deactivate,
+    find_repository,
+    put_repository,
+    rotate_secret,
+)
 from app.repositories.deliveries.inbox import process_again, receive
 from app.repositories.projects import find_project
 from app.repositories.views import (
@@ -55,7 +61,9 @@ _PATH = "/v1/projects/{projectId}/repository"
 _MISMATCH = mismatch_of(answer_component("RepositoryConnectionCurrent", CurrentInfo))
 
 
-async def _find(caller: Caller, scope: str, project: str, *, write: bool = False) -> RepositoryConnection:
+async def _find(
+    caller: Caller, scope: str, project: str, *, write: bool = False
+) -> RepositoryConnection:
     found = await find_project(caller, scope, parse_id(project), write=write)
     return await find_repository(ObjectId(found.id))
 
@@ -92,7 +100,8 @@ async def put(
     request: Request,
     response: Response,
 ) -> RepositoryConnectionInfo:
-    """The token is tried, then stored, then the webhook is registered. Another URL replaces the one there is."""
+    """The token is tried, then stored, then the webhook is registered. Another URL replaces the one
+    there is."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     expected, settings = request_precondition(request), request.app.state.settings
     project_id = ObjectId(project.id)
@@ -100,7 +109,9 @@ async def put(
     async def again(done: Repeated) -> tuple[RepositoryConnection, bool]:
         return await find_repository(project_id), done.status == 201
 
-    work = partial(put_repository, project_id, content, expected, settings, keyring_of(request.scope), claim)
+    work = partial(
+        put_repository, project_id, content, expected, settings, keyring_of(request.scope), claim
+    )
     made, created = await at_most_once(claim, work, again)
     response.status_code = 201 if created else 200
     response.headers["ETag"] = etag(made.version, made.id)
@@ -114,13 +125,16 @@ async def put(
     summary="Deactivate a repository connection, or activate it again",
     responses=PATCHED | _MISMATCH | answers(REPOSITORY_SHOWN),
     openapi_extra=patches(
-        RepositoryChange, {"isActive": False}, [{"op": "replace", "path": "/isActive", "value": False}]
+        RepositoryChange,
+        {"isActive": False},
+        [{"op": "replace", "path": "/isActive", "value": False}],
     ),
 )
 async def patch(
     projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
 ) -> RepositoryConnectionInfo:
-    """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps its token."""
+    """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps
+    its token."""
     found = await _find(caller, "projects:write", projectId, write=True)
     patch_kind(request.headers.get("content-type"))
 
@@ -132,7 +146,9 @@ async def patch(
     return RepositoryConnectionInfo.model_validate(changed)
 
 
-async def _patched(found: RepositoryConnection, claim: Claim | None, request: Request) -> RepositoryConnection:
+async def _patched(
+    found: RepositoryConnection, claim: Claim | None, request: Request
+) -> RepositoryConnection:
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     require(expected, current(CurrentInfo.model_validate(found)), found.updated_at)
     before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
@@ -162,10 +178,16 @@ async def _patched(found: RepositoryConnection, claim: Claim | None, request: Re
     response_model=Receipt | Started,
 )
 async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """Token and secret are erased at once; the webhook is removed by a job, even where the host is down just now."""
+    """Token and secret are erased at once; the webhook is removed by a job, even where the host is
+    down just now."""
     found = await _find(caller, "projects:write", projectId, write=True)
     return await delete_and_answer(
-        RepositoryConnection, ObjectId(found.id), caller, request, response, CurrentInfo.model_validate
+        RepositoryConnection,
+        ObjectId(found.id),
+        caller,
+        request,
+        response,
+        CurrentInfo.model_validate,
     )
 
 
@@ -188,8 +210,11 @@ async def health(projectId: str, caller: Caller) -> HealthView:
     summary="Give the webhook a fresh secret",
     responses=problems(409) | answers(HEALTH_SHOWN),
 )
-async def rotate(projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request) -> HealthView:
-    """For the project's admins. Deliveries signed with the one before are taken for a day more (a setting)."""
+async def rotate(
+    projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request
+) -> HealthView:
+    """For the project's admins. Deliveries signed with the one before are taken for a day more (a
+    setting)."""
     found = await _find(caller, "projects:write", projectId, write=True)
     settings, keyring = request.app.state.settings, keyring_of(request.scope)
 
@@ -218,7 +243,9 @@ async def list_events(
     """The newest first; kept for 30 days. Those of a repository that was replaced are not shown."""
     found = await _find(caller, "projects:read", projectId)
     after: Any = decode_cursor(cursor, datetime, ObjectId)
-    events = await WebhookEvent.list_of(ObjectId(found.id), found.connected_at, limit + 1, status=status, after=after)
+    events = await WebhookEvent.list_of(
+        ObjectId(found.id), found.connected_at, limit + 1, status=status, after=after
+    )
     items, following = page(events, limit, lambda event: (event.received_at, event.id))
     return Page(items=[_event_view(event, payload) for event in items], next_cursor=following)
 
@@ -255,8 +282,13 @@ def _event_view(event: WebhookEvent, payload: bool) -> EventView:
     responses=problems(),
     openapi_extra=GIT_WEBHOOK,
 )
-async def take_webhook(service: str, connectionId: str, request: Request, _: Signed = None) -> Taken:
-    """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is answered."""
+async def take_webhook(
+    service: str, connectionId: str, request: Request, _: Signed = None
+) -> Taken:
+    """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is
+    answered."""
     room, keyring = request.app.state.delivery_room, keyring_of(request.scope)
-    stored = await receive(service, parse_id(connectionId), request.headers, request.stream(), keyring, room)
+    stored = await receive(
+        service, parse_id(connectionId), request.headers, request.stream(), keyring, room
+    )
     return Taken(id=PydanticObjectId(stored.id), duplicate=stored.duplicate)

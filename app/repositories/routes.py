@@ -11,7 +11,14 @@ from app.identity.access import PROJECT_ADMINS, PROJECT_MEMBERS, Access
 from app.identity.caller import Caller
 from app.identity.principal import Principal
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view
+from app.relations.receipts import (
+    DeletionPlan,
+    Receipt,
+    Started,
+    delete_and_answer,
+    deleted,
+    plan_view,
+)
 from app.repositories.invitations import Placed, find_offer, place_member
 from app.repositories.projects import (
     authorize_projects,
@@ -21,7 +28,13 @@ from app.repositories.projects import (
     remove_member,
     write_as_admin,
 )
-from app.repositories.views import NewProject, OpenInvitation, ProjectChange, ProjectView, RoleInProject
+from app.repositories.views import (
+    NewProject,
+    OpenInvitation,
+    ProjectChange,
+    ProjectView,
+    RoleInProject,
+)
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
@@ -55,7 +68,10 @@ router = Router(prefix="/v1/projects", tags=["Projects"])
     responses=problems(400, 409),
 )
 async def create(
-    content: Annotated[NewProject, PROJECT], caller: Caller, claim: IdempotencyClaim, response: Response
+    content: Annotated[NewProject, PROJECT],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    response: Response,
 ) -> ProjectView:
     """A user who makes one becomes its admin."""
     authorize_projects(caller, "projects:write")
@@ -73,13 +89,18 @@ async def create(
     summary="List projects",
     responses=problems() | page_of(PROJECT_SHOWN),
 )
-async def list_projects(caller: Caller, limit: Limit = 50, cursor: Cursor = None) -> Page[ProjectView]:
+async def list_projects(
+    caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[ProjectView]:
     """The newest first; for users who are no admins, those that they are members of."""
     authorize_projects(caller, "projects:read")
     where = {"members.userId": caller.id} if caller.kind == "user" and not caller.is_admin else {}
     rows, following = await newest(Project, where, limit, cursor)
     living = await only_living(Project, rows)
-    return Page(items=[ProjectView.model_validate(Project.from_stored(row)) for row in living], next_cursor=following)
+    return Page(
+        items=[ProjectView.model_validate(Project.from_stored(row)) for row in living],
+        next_cursor=following,
+    )
 
 
 @router.get(
@@ -102,7 +123,9 @@ async def get(projectId: str, caller: Caller, request: Request, response: Respon
     operation_id="patchProject",
     summary="Change a project",
     responses=PATCHED | answers(PROJECT_SHOWN),
-    openapi_extra=patches(ProjectChange, {"name": "Notes 2"}, [{"op": "replace", "path": "/name", "value": "Notes 2"}]),
+    openapi_extra=patches(
+        ProjectChange, {"name": "Notes 2"}, [{"op": "replace", "path": "/name", "value": "Notes 2"}]
+    ),
 )
 async def patch(
     projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
@@ -169,7 +192,10 @@ async def get_member(projectId: str, userId: str, caller: Caller) -> Member:
     responses=problems(409)
     | {
         201: {"description": "The user is new to the project", "model": Member},
-        202: {"description": "Invited: they are a member once they accept", "model": OpenInvitation},
+        202: {
+            "description": "Invited: they are a member once they accept",
+            "model": OpenInvitation,
+        },
     },
     response_model=Member | OpenInvitation,
 )
@@ -183,14 +209,19 @@ async def put(
 ) -> Any:
     """For the project's admins. A project keeps at least one of them.
 
-    API keys and admins make somebody a member at once, and so do users of the same account. Anybody else is invited
-    (202), and whether the id is anybody's makes no difference. An invitation is good for 30 days, renewed by a repeat.
+    API keys and admins make somebody a member at once, and so do users of the same account. Anybody
+    else is invited (202), and whether the id is anybody's makes no difference. An invitation is
+    good for 30 days, renewed by a repeat.
     """
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
     user_id = caller.resolve(userId)
 
     async def again(done: Repeated) -> Placed:
-        return Placed(project, done.status == 201, await find_offer(project, user_id) if done.status == 202 else None)
+        return Placed(
+            project,
+            done.status == 201,
+            await find_offer(project, user_id) if done.status == 202 else None,
+        )
 
     work = partial(place_member, caller, project, user_id, content.role)
     placed = await write_once(claim, work, again, lambda made: made.status)
@@ -215,7 +246,9 @@ def _member(project: Project, user_id: ObjectId) -> Member:
     summary="Take a member out of a project, or an invitation back",
     responses=problems(409),
 )
-async def delete_member(projectId: str, userId: str, caller: Caller, claim: IdempotencyClaim) -> None:
+async def delete_member(
+    projectId: str, userId: str, caller: Caller, claim: IdempotencyClaim
+) -> None:
     """For the project's admins, and for members who leave."""
     project = await find_project(caller, "projects:write", parse_id(projectId))
     user_id = caller.resolve(userId)

@@ -28,7 +28,9 @@ class ProjectView(View):
     """A project and its members."""
 
     name: str
-    account_id: Annotated[PydanticObjectId | None, Field(exclude_if=lambda value: value is None)] = None
+    account_id: Annotated[
+        PydanticObjectId | None, Field(exclude_if=lambda value: value is None)
+    ] = None
     members: list[Member]
 
 
@@ -62,9 +64,13 @@ class InvitationToMe(Fields):
 class NewRepository(Fields):
     """What connects a project to its repository."""
 
-    repository_url: Annotated[str, Field(min_length=1, max_length=2048, description="https or ssh form.")]
+    repository_url: Annotated[
+        str, Field(min_length=1, max_length=2048, description="https or ssh form.")
+    ]
     service_type: ServiceType
-    access_token: Annotated[SecretStr, Field(min_length=1, max_length=4096, description="Kept sealed and never sent.")]
+    access_token: Annotated[
+        SecretStr, Field(min_length=1, max_length=4096, description="Kept sealed and never sent.")
+    ]
 
 
 class RepositoryChange(Fields):
@@ -93,17 +99,21 @@ class CurrentInfo(RepositoryConnectionInfo):
 
 
 class HealthView(Fields):
-    """How a repository connection is, by its latest probe and deliveries; `reasons` say what is amiss."""
+    """How a repository connection is, by its latest probe and deliveries; `reasons` say what is
+    amiss."""
 
     model_config = ConfigDict(from_attributes=True, validate_by_name=True, extra="ignore")
 
     health_status: Health
-    reasons: Annotated[list[str], Field(validation_alias="health_reasons", serialization_alias="reasons")]
+    reasons: Annotated[
+        list[str], Field(validation_alias="health_reasons", serialization_alias="reasons")
+    ]
     is_active: bool
     last_health_check_at: Timestamp | None = None
     last_delivery_at: Timestamp | None = None
     previous_secret_until: Annotated[
-        Timestamp | None, Field(description="Until then deliveries signed with the replaced secret are taken.")
+        Timestamp | None,
+        Field(description="Until then deliveries signed with the replaced secret are taken."),
     ] = None
 
 
@@ -117,12 +127,17 @@ class EventView(View):
     attempts: int
     received_at: Timestamp
     processed_at: Timestamp | None = None
-    payload: Annotated[dict[str, Any] | None, Field(exclude_if=lambda payload: payload is None)] = None
+    payload: Annotated[dict[str, Any] | None, Field(exclude_if=lambda payload: payload is None)] = (
+        None
+    )
     bytes_cut: Annotated[
         int | None,
         Field(
             exclude_if=lambda size: size is None,
-            description="The size of a payload that was too large to be kept whole: of more than 1 MiB the beginnings.",
+            description=(
+                "The size of a payload that was too large to be kept whole: of more than 1 MiB the"
+                " beginnings."
+            ),
         ),
     ] = None
 

@@ -1,4 +1,5 @@
-"""Every setting of a Satchel, read from `SATCHEL_*` variables or `.env`, and nothing read anywhere else."""
+"""Every setting of a Satchel, read from `SATCHEL_*` variables or `.env`, and nothing read anywhere
+else."""
 
 import json
 import re
@@ -7,11 +8,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from app.settings.archive import ArchiveSettings
-from app.settings.faults import SettingsError, example, faults_of, is_composite, unknown_variables, variable
+from app.settings.faults import (
+    SettingsError,
+    example,
+    faults_of,
+    is_composite,
+    unknown_variables,
+    variable,
+)
 from app.settings.sign_in import SignInSettings
 from app.settings.streams import StreamSettings
 
@@ -33,7 +48,8 @@ _PRODUCTION_NEEDS = (
 
 
 class Settings(SignInSettings, ArchiveSettings, StreamSettings):
-    """One deployment's configuration. No secret has a default; production refuses to start without its secrets."""
+    """One deployment's configuration. No secret has a default; production refuses to start without
+    its secrets."""
 
     model_config = SettingsConfigDict(
         env_prefix="SATCHEL_",
@@ -47,7 +63,8 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
     host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port that the server listens on.")
     environment: Literal["development", "production"] = Field(
-        default="development", description="`production` refuses embedded databases and generated keys."
+        default="development",
+        description="`production` refuses embedded databases and generated keys.",
     )
     data_dir: Path = Field(
         default=Path(".satchel"),
@@ -56,18 +73,25 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
 
     mongodb_uri: SecretStr | None = Field(
         default=None,
-        description="MongoDB connection string of a replica set. Unset: an embedded one, development only.",
+        description=(
+            "MongoDB connection string of a replica set. Unset: an embedded one, development only."
+        ),
     )
     mongod: Path | None = Field(
         default=None,
-        description="Path of the `mongod` to embed. Unset: `mongod` on PATH, else the one from the Python wheel.",
+        description=(
+            "Path of the `mongod` to embed. Unset: `mongod` on PATH, else the one from the Python"
+            " wheel."
+        ),
     )
     database: str = Field(
         default="satchel",
         pattern=r"^[A-Za-z0-9_-]{1,38}$",
         description="Name of the database that holds every collection.",
     )
-    pool_max_size: int = Field(default=10, ge=1, description="Most connections to MongoDB per process.")
+    pool_max_size: int = Field(
+        default=10, ge=1, description="Most connections to MongoDB per process."
+    )
     pool_min_size: int = Field(
         default=2,
         ge=0,
@@ -76,73 +100,114 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
     pool_max_idle_seconds: int = Field(
         default=20, ge=1, description="An idle connection to MongoDB is closed after this long."
     )
-    connect_timeout_seconds: int = Field(default=10, ge=1, description="Longest wait for a new connection to MongoDB.")
+    connect_timeout_seconds: int = Field(
+        default=10, ge=1, description="Longest wait for a new connection to MongoDB."
+    )
     request_timeout_ms: int = Field(
-        default=5000, ge=100, description="Longest that the database work of one operation of a request may take."
+        default=5000,
+        ge=100,
+        description="Longest that the database work of one operation of a request may take.",
     )
     max_in_flight: int = Field(
-        default=100, ge=1, description="Requests worked on at once per process; more wait in line for a place."
+        default=100,
+        ge=1,
+        description="Requests worked on at once per process; more wait in line for a place.",
     )
     max_waiting: int = Field(
-        default=3000, ge=0, description="Requests in line per process; more are answered 503 with Retry-After."
+        default=3000,
+        ge=0,
+        description="Requests in line per process; more are answered 503 with Retry-After.",
     )
     max_waiting_mib: int = Field(
         default=48,
         ge=0,
-        description="Memory of the line in MiB, 16 KiB for each request and up to 64 for its body; more are refused.",
+        description=(
+            "Memory of the line in MiB, 16 KiB for each request and up to 64 for its body; more are"
+            " refused."
+        ),
     )
     wait_seconds: float = Field(
-        default=2.5, gt=0, description="Longest wait in line; then a request is answered 503 with Retry-After."
+        default=2.5,
+        gt=0,
+        description="Longest wait in line; then a request is answered 503 with Retry-After.",
     )
     max_bodies_under_way: int = Field(
         default=1000,
         ge=1,
-        description="Bodies that may be arriving at once per process; more are answered 503 with Retry-After.",
+        description=(
+            "Bodies that may be arriving at once per process; more are answered 503 with"
+            " Retry-After."
+        ),
     )
     body_seconds: float = Field(
-        default=10.0, gt=0, description="Longest that a request's body may take to arrive; then it is answered 408."
+        default=10.0,
+        gt=0,
+        description="Longest that a request's body may take to arrive; then it is answered 408.",
     )
     shutdown_grace_seconds: int = Field(
         default=20, ge=1, description="On a stop, requests in flight get this long to finish."
     )
 
     lease_seconds: float = Field(
-        default=5.0, gt=0, le=30, description="How long a process may insert for a parent that it has seen to exist."
+        default=5.0,
+        gt=0,
+        le=30,
+        description="How long a process may insert for a parent that it has seen to exist.",
     )
     deletion_fence_seconds: int = Field(
-        default=120, ge=0, description="A finished deletion is swept again after this long; then its receipt is final."
+        default=120,
+        ge=0,
+        description=(
+            "A finished deletion is swept again after this long; then its receipt is final."
+        ),
     )
     deletion_inline_seconds: float = Field(
         default=1.0,
         ge=0,
-        description="A DELETE sweeps for this long before it answers 202 and leaves the rest to the worker.",
+        description=(
+            "A DELETE sweeps for this long before it answers 202 and leaves the rest to the worker."
+        ),
     )
     deletion_small_tree: int = Field(
-        default=500, ge=1, description="A tree of at most this many documents goes in the one committing transaction."
+        default=500,
+        ge=1,
+        description="A tree of at most this many documents goes in the one committing transaction.",
     )
     lean_indexes: bool = Field(
-        default=False, description="Do without the indexes that are a prefix of another (`indexes apply --lean`)."
+        default=False,
+        description="Do without the indexes that are a prefix of another (`indexes apply --lean`).",
     )
     worker_metrics_port: int | None = Field(
         default=None,
         ge=1,
         le=65535,
-        description="Port at which a worker answers `/metrics`, at the address `host`. Unset: none.",
+        description=(
+            "Port at which a worker answers `/metrics`, at the address `host`. Unset: none."
+        ),
     )
     worker_poll_seconds: float = Field(
         default=1.0,
         gt=0,
-        description="How soon a worker looks for work by itself while it cannot watch for changes; then less often.",
+        description=(
+            "How soon a worker looks for work by itself while it cannot watch for changes; then"
+            " less often."
+        ),
     )
-    idempotency_hours: int = Field(default=24, ge=1, description="How long an Idempotency-Key is remembered.")
+    idempotency_hours: int = Field(
+        default=24, ge=1, description="How long an Idempotency-Key is remembered."
+    )
 
     token_issuer: str = Field(default="satchel", description="`iss` of access tokens.")
     token_audience: str = Field(default="satchel", description="`aud` of access tokens.")
-    token_lifetime_seconds: int = Field(default=600, ge=30, le=3600, description="Life of an access token.")
+    token_lifetime_seconds: int = Field(
+        default=600, ge=30, le=3600, description="Life of an access token."
+    )
     token_key_file: Path | None = Field(
         default=None,
-        description="PEM file of the Ed25519 private keys that sign and verify access tokens, the signing one last. "
-        "Unset: one is made in the data folder, development only.",
+        description=(
+            "PEM file of the Ed25519 private keys that sign and verify access tokens, the signing"
+            " one last. Unset: one is made in the data folder, development only."
+        ),
     )
     credential_cache_seconds: float = Field(
         default=5.0,
@@ -151,128 +216,205 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
         description="A revoked API key, or a changed app setting, may be honoured for this long.",
     )
     require_registered_apps: bool | None = Field(
-        default=None, description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only."
+        default=None,
+        description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only.",
     )
 
     write_key_events_per_second: int = Field(
-        default=20_000, ge=1, description="Events a second that one process takes of a write key that has no own limit."
+        default=20_000,
+        ge=1,
+        description="Events a second that one process takes of a write key that has no own limit.",
     )
     write_key_events_per_day: int = Field(
-        default=100_000_000, ge=1, description="Events a day (UTC) that are taken of a write key that has no own quota."
+        default=100_000_000,
+        ge=1,
+        description="Events a day (UTC) that are taken of a write key that has no own quota.",
     )
     quarantine_days: int = Field(
-        default=14, ge=1, le=90, description="How long an event that was set aside can be looked at."
+        default=14,
+        ge=1,
+        le=90,
+        description="How long an event that was set aside can be looked at.",
     )
     analytics_most_joined_ids: int = Field(
-        default=100, ge=2, description="So many ids are made one person; a join that would make it more is set aside."
+        default=100,
+        ge=2,
+        description="So many ids are made one person; a join that would make it more is set aside.",
     )
     analytics_trail_seconds: float = Field(
         default=15.0,
         ge=0,
-        description="Rollups stay this far behind, so that all that came in before is stored: over two request times.",
+        description=(
+            "Rollups stay this far behind, so that all that came in before is stored: over two"
+            " request times."
+        ),
     )
     analytics_retention_days: int = Field(
-        default=400, ge=1, description="Raw events are archived after this many days, where an archive is set."
+        default=400,
+        ge=1,
+        description="Raw events are archived after this many days, where an archive is set.",
     )
 
     webhook_key_file: Path | None = Field(
         default=None,
-        description="File of at least 32 random bytes from which the secrets of accounts' webhooks are derived. "
-        "Unset: one is made in the data folder, development only.",
+        description=(
+            "File of at least 32 random bytes from which the secrets of accounts' webhooks are"
+            " derived. Unset: one is made in the data folder, development only."
+        ),
     )
     webhook_timeout_seconds: float = Field(
-        default=10.0, gt=0, le=20, description="Longest that an account's webhook may take to answer."
+        default=10.0,
+        gt=0,
+        le=20,
+        description="Longest that an account's webhook may take to answer.",
     )
     webhook_max_attempts: int = Field(
-        default=12, ge=1, description="A card event that failed this often is given up (`GET /v1/admin/card-events`)."
+        default=12,
+        ge=1,
+        description=(
+            "A card event that failed this often is given up (`GET /v1/admin/card-events`)."
+        ),
     )
     webhook_retry_seconds: float = Field(
-        default=5.0, ge=0, description="Wait after the first failure of a webhook; doubled by each further one."
+        default=5.0,
+        ge=0,
+        description="Wait after the first failure of a webhook; doubled by each further one.",
     )
     webhook_concurrency: int = Field(
         default=16, ge=1, le=256, description="Cards whose events a worker delivers at once."
     )
     keyring_file: Path | None = Field(
         default=None,
-        description="File of the key ring that seals tokens and webhook secrets (`python -m scripts keyring`). "
-        "Unset: one is made in the data folder, development only.",
+        description=(
+            "File of the key ring that seals tokens and webhook secrets (`python -m scripts"
+            " keyring`). Unset: one is made in the data folder, development only."
+        ),
     )
     keyring: SecretStr | None = Field(
-        default=None, description="The key ring itself, as such a file holds it; goes before SATCHEL_KEYRING_FILE."
+        default=None,
+        description=(
+            "The key ring itself, as such a file holds it; goes before SATCHEL_KEYRING_FILE."
+        ),
     )
     outgoing_timeout_seconds: float = Field(
-        default=15.0, gt=0, le=120, description="Longest that one request to an outside system may take."
+        default=15.0,
+        gt=0,
+        le=120,
+        description="Longest that one request to an outside system may take.",
     )
     outgoing_private_hosts: list[str] = Field(
         default_factory=list,
-        description="JSON list of outside hosts that may have private addresses; in production others may not.",
+        description=(
+            "JSON list of outside hosts that may have private addresses; in production others may"
+            " not."
+        ),
     )
     bank_sandbox: bool | None = Field(
         default=None,
-        description="Offer the provider `sandbox`, invented banks for demonstrations. Unset: in development only.",
+        description=(
+            "Offer the provider `sandbox`, invented banks for demonstrations. Unset: in development"
+            " only."
+        ),
     )
     teller_url: str = Field(default="https://api.teller.io", description="Teller's API.")
     teller_certificate_file: Path | None = Field(
-        default=None, description="PEM file of the client certificate that Teller issued; needed for live banks."
+        default=None,
+        description="PEM file of the client certificate that Teller issued; needed for live banks.",
     )
-    teller_key_file: Path | None = Field(default=None, description="PEM file of that certificate's private key.")
+    teller_key_file: Path | None = Field(
+        default=None, description="PEM file of that certificate's private key."
+    )
     teller_webhook_secrets: list[SecretStr] = Field(
         default_factory=list,
-        description="JSON list of the secrets that Teller signs webhooks with; several while one is being replaced.",
+        description=(
+            "JSON list of the secrets that Teller signs webhooks with; several while one is being"
+            " replaced."
+        ),
     )
     sync_every_seconds: int = Field(
-        default=6 * 3600, ge=60, description="A bank connection is synced again this long after a success."
+        default=6 * 3600,
+        ge=60,
+        description="A bank connection is synced again this long after a success.",
     )
     sync_inline_seconds: float = Field(
-        default=10.0, ge=0, description="A sync by hand runs for this long before the worker goes on with it."
+        default=10.0,
+        ge=0,
+        description="A sync by hand runs for this long before the worker goes on with it.",
     )
     sync_window_days: int = Field(
-        default=10, ge=1, description="A sync reads again this many days before the last one, for what has moved."
+        default=10,
+        ge=1,
+        description="A sync reads again this many days before the last one, for what has moved.",
     )
-    sync_full_days: int = Field(default=7, ge=1, description="A sync reads everything when this long has passed.")
-    github_api_url: str = Field(default="https://api.github.com", description="GitHub's API, for github.com.")
-    gitlab_api_url: str = Field(default="https://gitlab.com/api/v4", description="GitLab's API, for gitlab.com.")
+    sync_full_days: int = Field(
+        default=7, ge=1, description="A sync reads everything when this long has passed."
+    )
+    github_api_url: str = Field(
+        default="https://api.github.com", description="GitHub's API, for github.com."
+    )
+    gitlab_api_url: str = Field(
+        default="https://gitlab.com/api/v4", description="GitLab's API, for gitlab.com."
+    )
     bitbucket_api_url: str = Field(
         default="https://api.bitbucket.org/2.0", description="Bitbucket's API, for bitbucket.org."
     )
     repository_hosts: list[str] = Field(
         default_factory=list,
-        description="JSON list of self-hosted Git hosts, such as `GitLab=git.example.com`; GitHub or GitLab.",
+        description=(
+            "JSON list of self-hosted Git hosts, such as `GitLab=git.example.com`; GitHub or"
+            " GitLab."
+        ),
     )
     repository_check_seconds: int = Field(
-        default=900, ge=10, description="The health of a repository connection is looked at this often."
+        default=900,
+        ge=10,
+        description="The health of a repository connection is looked at this often.",
     )
     webhook_overlap_seconds: int = Field(
-        default=24 * 3600, ge=0, description="A webhook secret that was replaced is accepted for this long."
+        default=24 * 3600,
+        ge=0,
+        description="A webhook secret that was replaced is accepted for this long.",
     )
     large_deliveries_mib: int = Field(
         default=64,
         ge=25,
-        description="Memory per process for webhook deliveries of more than 1 MiB while they arrive and are cut.",
+        description=(
+            "Memory per process for webhook deliveries of more than 1 MiB while they arrive and are"
+            " cut."
+        ),
     )
 
     cors_origins: list[str] = Field(
-        default_factory=list, description="JSON list of browser origins that may call the API; `*` for any."
+        default_factory=list,
+        description="JSON list of browser origins that may call the API; `*` for any.",
     )
     write_key_origins: list[str] = Field(
         default=["*"],
-        description="JSON list of further origins whose pages may send events with a write key, by the routes of "
-        "Segment's and RudderStack's libraries alone; `*` for any.",
+        description=(
+            "JSON list of further origins whose pages may send events with a write key, by the"
+            " routes of Segment's and RudderStack's libraries alone; `*` for any."
+        ),
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )
     log_requests: bool = Field(default=True, description="Write one structured line per request.")
-    log_format: Literal["json", "console"] = Field(default="json", description="`json` lines, or `console` for people.")
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="`json` lines, or `console` for people."
+    )
     public_url: str | None = Field(
         default=None,
-        description="How the outside world reaches this server; in OpenAPI and in links. Unset: by host and port.",
+        description=(
+            "How the outside world reaches this server; in OpenAPI and in links. Unset: by host and"
+            " port."
+        ),
     )
 
     @field_validator("*", mode="before")
     @classmethod
     def _decoded(cls, value: Any, info: ValidationInfo) -> Any:
-        """Lists and objects are spelled in JSON; a fault in them is told as any other, by the name of its variable."""
+        """Lists and objects are spelled in JSON; a fault in them is told as any other, by the name
+        of its variable."""
         if not isinstance(value, str) or not is_composite(cls.model_fields[str(info.field_name)]):
             return value
         try:
@@ -284,7 +426,10 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
     @classmethod
     def _origins_are_bare(cls, origins: list[str]) -> list[str]:
         if any(not _ORIGIN.fullmatch(origin) for origin in origins if origin != "*"):
-            raise ValueError("an origin is scheme://host or scheme://host:port, without a path or a slash at its end")
+            raise ValueError(
+                "an origin is scheme://host or scheme://host:port, without a path or a slash at"
+                " its end"
+            )
         return origins
 
     @model_validator(mode="after")
@@ -296,26 +441,33 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
     def _outside_faults(self) -> list[str]:
         faults = []
         hosts = [entry.partition("=") for entry in self.repository_hosts]
-        if any(service not in ("GitHub", "GitLab") or not _HOST.fullmatch(host) for service, _, host in hosts):
+        if any(
+            service not in ("GitHub", "GitLab") or not _HOST.fullmatch(host)
+            for service, _, host in hosts
+        ):
             faults.append("SATCHEL_REPOSITORY_HOSTS lists hosts as GitHub=host or GitLab=host")
         if self.sender_url is not None and self.sender_secret is None:
             faults.append("SATCHEL_SENDER_URL needs SATCHEL_SENDER_SECRET: 16 characters or more")
-        if any(not _PROVIDER.fullmatch(name) or name in ("phone", "email") for name in self.providers):
+        if any(
+            not _PROVIDER.fullmatch(name) or name in ("phone", "email") for name in self.providers
+        ):
             faults.append(
-                "SATCHEL_OIDC_PROVIDERS: one of the names cannot be a provider's name: lower case letters, "
-                "digits, _ and -, such as `apple`"
+                "SATCHEL_OIDC_PROVIDERS: one of the names cannot be a provider's name: lower case"
+                " letters, digits, _ and -, such as `apple`"
             )
         if self.pool_min_size > self.pool_max_size:
             faults.append("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
         return faults
 
     def _production_faults(self) -> list[str]:
-        """Production has its own secrets, seals with a ring of its own, and speaks to outside systems over TLS."""
+        """Production has its own secrets, seals with a ring of its own, and speaks to outside
+        systems over TLS."""
         if self.environment != "production":
             return []
         fields = type(self).model_fields
         faults = [
-            f"production needs {variable(name)}; such as {variable(name)}={example(name, fields[name])}"
+            f"production needs {variable(name)}; such as"
+            f" {variable(name)}={example(name, fields[name])}"
             for name in _PRODUCTION_NEEDS
             if getattr(self, name) is None
         ]
@@ -366,10 +518,12 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
 
 @lru_cache
 def load_settings() -> Settings:
-    """The settings of this process, read once. Variables that look like settings and are none are warned of.
+    """The settings of this process, read once. Variables that look like settings and are none are
+    warned of.
 
     Raises:
-        SettingsError: variables are malformed, or production lacks some that it needs; told without their values.
+        SettingsError: variables are malformed, or production lacks some that it needs; told without
+            their values.
     """
     for line in unknown_variables(Settings):
         sys.stderr.write(f"warning: {line}\n")
@@ -381,8 +535,12 @@ def load_settings() -> Settings:
 
 
 def _further_faults(malformed: set[str]) -> list[str]:
-    """What does not go together apart from the malformed settings; pydantic does not look at it where there are any."""
-    defaults = {name: Settings.model_fields[name].get_default(call_default_factory=True) for name in malformed}
+    """What does not go together apart from the malformed settings; pydantic does not look at it
+    where there are any."""
+    defaults = {
+        name: Settings.model_fields[name].get_default(call_default_factory=True)
+        for name in malformed
+    }
     try:
         if malformed:
             Settings(**defaults)

@@ -14,27 +14,37 @@ class ArchiveSettings(BaseSettings):
 
     analytics_archive: str | None = Field(
         default=None,
-        description="Where raw events are archived: a folder, or `s3://bucket/prefix`. "
-        "Unset: they are kept in the database for ever.",
+        description=(
+            "Where raw events are archived: a folder, or `s3://bucket/prefix`. "
+            "Unset: they are kept in the database for ever."
+        ),
     )
     analytics_archive_endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#@]+/?$",
-        description="The S3 service, such as `https://s3.example.com`. Unset: Amazon's, by the region.",
+        description=(
+            "The S3 service, such as `https://s3.example.com`. Unset: Amazon's, by the region."
+        ),
     )
     analytics_archive_region: str | None = Field(
         default=None, description="The bucket's region. Unset: AWS_REGION, else `us-east-1`."
     )
     analytics_archive_access_key_id: str | None = Field(
         default=None,
-        description="Whose key it is. Unset: AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, or the machine's role.",
+        description=(
+            "Whose key it is. Unset: AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, or the"
+            " machine's role."
+        ),
     )
     analytics_archive_secret_access_key: SecretStr | None = Field(
         default=None, description="The secret of that key; set if and only if the id is."
     )
     analytics_archive_path_style: bool = Field(
         default=True,
-        description="The bucket stands in the path of URLs. `false`: in the host's name; an endpoint then includes it.",
+        description=(
+            "The bucket stands in the path of URLs. `false`: in the host's name; an endpoint then"
+            " includes it."
+        ),
     )
 
     @field_validator(
@@ -55,8 +65,11 @@ class ArchiveSettings(BaseSettings):
         target = self.analytics_archive
         if target is not None and "://" in target and not _BUCKET.fullmatch(target):
             faults.append("SATCHEL_ANALYTICS_ARCHIVE: is a folder or s3://bucket/prefix")
-        if (self.analytics_archive_access_key_id is None) != (self.analytics_archive_secret_access_key is None):
+        if (self.analytics_archive_access_key_id is None) != (
+            self.analytics_archive_secret_access_key is None
+        ):
             faults.append(
-                "SATCHEL_ANALYTICS_ARCHIVE_ACCESS_KEY_ID and SATCHEL_ANALYTICS_ARCHIVE_SECRET_ACCESS_KEY go together"
+                "SATCHEL_ANALYTICS_ARCHIVE_ACCESS_KEY_ID and"
+                " SATCHEL_ANALYTICS_ARCHIVE_SECRET_ACCESS_KEY go together"
             )
         return faults

@@ -1,4 +1,5 @@
-"""What is wrong with settings, told without their values: one line a fault, with the form it should have."""
+"""What is wrong with settings, told without their values: one line a fault, with the form it should
+have."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
 PREFIX: Final = "SATCHEL_"
-_NOT_OURS: Final = ("SATCHEL_IMAGE", "SATCHEL_SITE", "SATCHEL_TEST_ROUNDS")  # of Compose, Caddy and the tests
+_NOT_OURS: Final = (
+    "SATCHEL_IMAGE",
+    "SATCHEL_SITE",
+    "SATCHEL_TEST_ROUNDS",
+)  # of Compose, Caddy and the tests
 _EXAMPLES: Final = {
     "mongodb_uri": "mongodb://user:password@db.example.com/?replicaSet=rs0",
     "sender_url": "https://sender.example.com/codes",
@@ -19,8 +24,10 @@ _EXAMPLES: Final = {
     "write_key_origins": '["https://shop.example.com"]',
     "repository_hosts": '["GitLab=git.example.com"]',
     "selectable_roles": '["creator"]',
-    "oidc_providers": '{"apple":{"issuers":["https://appleid.apple.com"],'
-    '"jwksUrl":"https://appleid.apple.com/auth/keys","clientIds":["com.example.app"]}}',
+    "oidc_providers": (
+        '{"apple":{"issuers":["https://appleid.apple.com"],'
+        '"jwksUrl":"https://appleid.apple.com/auth/keys","clientIds":["com.example.app"]}}'
+    ),
     "analytics_archive": "s3://bucket/prefix",
     "analytics_archive_endpoint": "https://s3.example.com",
 }
@@ -43,7 +50,9 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def faults_of(error: ValidationError, fields: Mapping[str, FieldInfo]) -> tuple[list[str], set[str]]:
+def faults_of(
+    error: ValidationError, fields: Mapping[str, FieldInfo]
+) -> tuple[list[str], set[str]]:
     """The lines of an error, and the settings that are malformed by themselves."""
     lines: list[str] = []
     malformed: set[str] = set()
@@ -54,7 +63,9 @@ def faults_of(error: ValidationError, fields: Mapping[str, FieldInfo]) -> tuple[
             lines += told.splitlines()
         elif name not in malformed:
             malformed.add(name)
-            lines.append(f"{variable(name)}: {told}; such as {variable(name)}={example(name, fields[name])}")
+            lines.append(
+                f"{variable(name)}: {told}; such as {variable(name)}={example(name, fields[name])}"
+            )
     return lines, malformed
 
 
@@ -66,8 +77,16 @@ def example(name: str, field: FieldInfo) -> str:
     default = field.default
     if isinstance(default, (bool, int, float, str)):
         return str(default).lower() if isinstance(default, bool) else str(default)
-    forms = {SecretStr: "<32 random characters>", Path: f"/run/secrets/{name}", bool: "true", int: "9000"}
-    return next((form for kind, form in forms.items() if kind in kinds), '["..."]' if is_composite(field) else "<text>")
+    forms = {
+        SecretStr: "<32 random characters>",
+        Path: f"/run/secrets/{name}",
+        bool: "true",
+        int: "9000",
+    }
+    return next(
+        (form for kind, form in forms.items() if kind in kinds),
+        '["..."]' if is_composite(field) else "<text>",
+    )
 
 
 def is_composite(field: FieldInfo) -> bool:
@@ -78,8 +97,13 @@ def is_composite(field: FieldInfo) -> bool:
 def unknown_variables(model: type[BaseSettings]) -> list[str]:
     """A line for each variable that looks like a setting and is none, with the nearest name."""
     known = [variable(name) for name in model.model_fields]
-    names = {name.upper() for name in (*EnvSettingsSource(model).env_vars, *DotEnvSettingsSource(model).env_vars)}
-    odd = sorted(name for name in names if name.startswith(PREFIX) and name not in (*known, *_NOT_OURS))
+    names = {
+        name.upper()
+        for name in (*EnvSettingsSource(model).env_vars, *DotEnvSettingsSource(model).env_vars)
+    }
+    odd = sorted(
+        name for name in names if name.startswith(PREFIX) and name not in (*known, *_NOT_OURS)
+    )
     return [f"{name} is no setting{_nearest(name, known)}" for name in odd]
 
 

@@ -1,4 +1,5 @@
-"""Files of secrets, which only their owner may read (mode 0600). What was written is on the disk, and whole."""
+"""Files of secrets, which only their owner may read (mode 0600). What was written is on the disk,
+and whole."""
 
 import fcntl
 import os
@@ -12,7 +13,8 @@ _LEAST: Final = 32
 
 
 def keep_first(path: Path, content: bytes) -> None:
-    """Make a file, unless it is there already: of racing processes the first one's content stays."""
+    """Make a file, unless it is there already: of racing processes the first one's content
+    stays."""
     fresh = _fresh(path, content)
     try:
         path.hardlink_to(fresh)
@@ -30,7 +32,8 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add to the end of a file, by one write to the disk: a container that has the file mounted sees it, too."""
+    """Add to the end of a file, by one write to the disk: a container that has the file mounted
+    sees it, too."""
     _sync(path, os.O_WRONLY | os.O_APPEND, content)
 
 
@@ -38,7 +41,8 @@ def append(path: Path, content: bytes) -> None:
 def alone(path: Path) -> Iterator[None]:
     """Be the only process that reads a file and writes it anew, while the block lasts; others wait.
 
-    The lock is a file beside it, which stays: the file itself is replaced, and a lock on it would go with it.
+    The lock is a file beside it, which stays: the file itself is replaced, and a lock on it would
+    go with it.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)

@@ -10,13 +10,20 @@ class StreamSettings(BaseSettings):
     event_streams: int = Field(
         default=5000,
         ge=1,
-        description="Streams of live events open at once per process; more are answered 503 with Retry-After.",
+        description=(
+            "Streams of live events open at once per process; more are answered 503 with"
+            " Retry-After."
+        ),
     )
     event_streams_per_user: int = Field(
         default=20,
         ge=1,
-        description="Streams of live events of one user open at once per process; more are answered 429.",
+        description=(
+            "Streams of live events of one user open at once per process; more are answered 429."
+        ),
     )
     event_stream_seconds: float = Field(
-        default=900.0, gt=0, description="A stream of live events is ended after this long; the client comes again."
+        default=900.0,
+        gt=0,
+        description="A stream of live events is ended after this long; the client comes again.",
     )

@@ -94,7 +94,9 @@ async def write_batch(sender: Sender, batch: Batch) -> tuple[list[dict[str, Any]
         else:
             decisions = await _each(sender, batch.items, began)
     except Repeated as done:
-        decisions = [_again(item, found) for item, found in zip(batch.items, done.results, strict=True)]
+        decisions = [
+            _again(item, found) for item, found in zip(batch.items, done.results, strict=True)
+        ]
     except _Refused as refused:
         raise _refusal(await _results(sender, refused.decisions)) from None
     if sender.quota is not None:
@@ -111,7 +113,8 @@ async def _cluster_time(place: Place) -> ClusterTime:
 
 
 async def _each(sender: Sender, items: Sequence[Item], began: _Began) -> list[Decision]:
-    """Each write for itself: by two commands, and two more for those that others were faster with."""
+    """Each write for itself: by two commands, and two more for those that others were faster
+    with."""
     done: dict[int, Decision] = {}
     pending = list(items)
     async with turns(_subjects(sender, items)) as patience:
@@ -120,8 +123,12 @@ async def _each(sender: Sender, items: Sequence[Item], began: _Began) -> list[De
                 decisions = await _decided(sender, pending, session)
                 began.note(session)
             await sender.lease.hold()
-            undone = await write_pinned(sender.place, [each.write for each in decisions if each.write])
-            done |= {each.item.index: each for each in decisions if each.item.data_key not in undone.late}
+            undone = await write_pinned(
+                sender.place, [each.write for each in decisions if each.write]
+            )
+            done |= {
+                each.item.index: each for each in decisions if each.item.data_key not in undone.late
+            }
             pending = [each.item for each in decisions if each.item.data_key in undone.late]
             done |= _refuse_too_large(items, undone.too_large)
             try:
@@ -134,7 +141,8 @@ async def _each(sender: Sender, items: Sequence[Item], began: _Began) -> list[De
 
 
 async def _together(sender: Sender, batch: Batch, began: _Began) -> list[Decision]:
-    """All writes in one transaction, with the claim, where there is one; the values are its last command.
+    """All writes in one transaction, with the claim, where there is one; the values are its last
+    command.
 
     Raises:
         _Refused: the batch is atomic, and a write cannot be stored.
@@ -166,17 +174,24 @@ async def _together(sender: Sender, batch: Batch, began: _Began) -> list[Decisio
 def _subjects(sender: Sender, items: Iterable[Item]) -> list[tuple[object, ...]]:
     """What the writers of these values stand in line for, in one order for all of them."""
     place = sender.place
-    return [(AppData, place.user_id, place.app_id, key) for key in sorted(item.data_key for item in items)]
+    return [
+        (AppData, place.user_id, place.app_id, key)
+        for key in sorted(item.data_key for item in items)
+    ]
 
 
-async def _decided(sender: Sender, items: Sequence[Item], session: AsyncClientSession) -> list[Decision]:
+async def _decided(
+    sender: Sender, items: Sequence[Item], session: AsyncClientSession
+) -> list[Decision]:
     able = [item for item in items if not item.errors]
     rows = await _rows(sender.place, able, session) if able else {}
     moment, floor = now(), await sender.lease.hold()
     decisions = [decide(item, rows.get(item.data_key), moment, sender.schemas) for item in items]
     decisions = [_above(each, floor) for each in decisions] if floor else decisions
     return (
-        decisions if sender.quota is None else await hold_to_quota(sender.rooms, sender.place, sender.quota, decisions)
+        decisions
+        if sender.quota is None
+        else await hold_to_quota(sender.rooms, sender.place, sender.quota, decisions)
     )
 
 
@@ -207,7 +222,8 @@ async def _rows(place: Place, items: Sequence[Item], session: AsyncClientSession
 
 
 def _refuse_too_large(items: Iterable[Item], keys: Iterable[str]) -> dict[int, Decision]:
-    """Note of writes that their rows are too large for the database: with its history, a row has at most 16 MiB."""
+    """Note of writes that their rows are too large for the database: with its history, a row has at
+    most 16 MiB."""
     refused = {}
     for item in (item for item in items if item.data_key in set(keys)):
         item.refuse("", "too_long", _TOO_LARGE)
@@ -216,14 +232,26 @@ def _refuse_too_large(items: Iterable[Item], keys: Iterable[str]) -> dict[int, D
 
 
 async def _results(sender: Sender, decisions: Sequence[Decision]) -> list[dict[str, Any]]:
-    keys = [each.item.data_key for each in decisions if each.tells_current and is_name(each.item.data_key)]
-    current = await read_envelopes(sender.place, keys, most_bytes=MOST_BYTES if sender.may_read else 0) if keys else {}
+    keys = [
+        each.item.data_key
+        for each in decisions
+        if each.tells_current and is_name(each.item.data_key)
+    ]
+    current = (
+        await read_envelopes(sender.place, keys, most_bytes=MOST_BYTES if sender.may_read else 0)
+        if keys
+        else {}
+    )
     return [_shown(sender, each, current) for each in decisions]
 
 
 def _shown(sender: Sender, decision: Decision, current: dict[str, Raw]) -> dict[str, Any]:
     item = decision.item
-    shown: dict[str, Any] = {"dataKey": item.data_key, "status": decision.status.value, **decision.shown}
+    shown: dict[str, Any] = {
+        "dataKey": item.data_key,
+        "status": decision.status.value,
+        **decision.shown,
+    }
     wants_value = item.is_patch if sender.representation is None else sender.representation
     if not (wants_value and sender.may_read):
         shown.pop("value", None)
@@ -241,17 +269,23 @@ def _visible(envelope: Raw | None, may_read: bool) -> Raw | None:
 
 
 def _noted(decision: Decision) -> Raw:
-    """What a record keeps of a write's result, for a repeat: no value, and nothing that was sent."""
+    """What a record keeps of a write's result, for a repeat: no value, and nothing that was
+    sent."""
     noted: Raw = {"status": decision.status.value}
     if "version" in decision.shown:
-        noted |= {name: decision.shown[name] for name in ("version", "deleted") if name in decision.shown}
-    return noted | ({"errors": [error["code"] for error in decision.errors]} if decision.errors else {})
+        noted |= {
+            name: decision.shown[name] for name in ("version", "deleted") if name in decision.shown
+        }
+    return noted | (
+        {"errors": [error["code"] for error in decision.errors]} if decision.errors else {}
+    )
 
 
 def _again(item: Item, noted: Raw) -> Decision:
     """The result of a write that was done by an earlier request."""
     errors = item.errors or [
-        {"pointer": item.pointer, "code": code, "detail": FIELD_CODES[code]} for code in noted.get("errors", ())
+        {"pointer": item.pointer, "code": code, "detail": FIELD_CODES[code]}
+        for code in noted.get("errors", ())
     ]
     shown: dict[str, Any] = {name: noted[name] for name in ("version", "deleted") if name in noted}
     return Decision(item, Status(noted["status"]), shown=shown, errors=errors)
@@ -270,4 +304,6 @@ def _refusal(results: list[dict[str, Any]]) -> Problem:
         return Invalid("a write can never be stored, so none was", errors=errors, extra=extra)
     if Status.CONFLICT.value in statuses:
         return NotAllStored("a write came too late, so none was stored", errors=errors, extra=extra)
-    return TooLarge(f"a batch patches at most {MOST_BYTES} bytes of stored values, so none was", extra=extra)
+    return TooLarge(
+        f"a batch patches at most {MOST_BYTES} bytes of stored values, so none was", extra=extra
+    )

@@ -1,4 +1,5 @@
-"""What a batch asks for: its body, parsed so that an item that can never be stored refuses itself and no other."""
+"""What a batch asks for: its body, parsed so that an item that can never be stored refuses itself
+and no other."""
 
 import json
 import re
@@ -47,7 +48,8 @@ class Item:
         kind: what it does.
         content: the value, or the patch.
         size: bytes of the content's JSON.
-        if_version: the version that must be stored, a tombstone's too; 0 for no live value; None for any.
+        if_version: the version that must be stored, a tombstone's too; 0 for no live value; None
+            for any.
         ttl: how long the value lasts from now.
         mutation_id: by which a repeat is known.
         errors: why it can never be stored.
@@ -114,7 +116,8 @@ def parse_batch(body: bytes, *, require_version: bool = False) -> Batch:
 
 
 def _parse(body: bytes) -> tuple[Any, bool]:
-    """The value that a body spells, and whether something in it may not be stored: then each item is looked at."""
+    """The value that a body spells, and whether something in it may not be stored: then each item
+    is looked at."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -125,7 +128,8 @@ def _parse(body: bytes) -> tuple[Any, bool]:
 
 
 def _parse_exactly(body: bytes, fault: str) -> Any:
-    """The value by a parser that keeps integers of any size and halves of surrogate pairs, for the items to be named.
+    """The value by a parser that keeps integers of any size and halves of surrogate pairs, for the
+    items to be named.
 
     Raises:
         MalformedJson: it is no JSON.
@@ -140,7 +144,9 @@ def _parse_exactly(body: bytes, fault: str) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedJson(fault) from None
     except ValueError:
-        raise Invalid.field("", "integer_too_large", "an integer must fit 64 bits with sign") from None
+        raise Invalid.field(
+            "", "integer_too_large", "an integer must fit 64 bits with sign"
+        ) from None
 
 
 def _writes(sent: Mapping[str, Any]) -> list[Any]:
@@ -152,7 +158,11 @@ def _writes(sent: Mapping[str, Any]) -> list[Any]:
     if not writes:
         raise Invalid.field("/writes", "too_short", "a batch has at least one write")
     if len(writes) > MOST_WRITES:
-        raise Invalid.field("/writes", "too_many", f"a batch has at most {MOST_WRITES} writes, this one {len(writes)}")
+        raise Invalid.field(
+            "/writes",
+            "too_many",
+            f"a batch has at most {MOST_WRITES} writes, this one {len(writes)}",
+        )
     return writes
 
 
@@ -225,7 +235,9 @@ def _read_mutation_id(item: Item, sent: Any) -> None:
     if not isinstance(sent, str):
         item.refuse("/mutationId", "wrong_type", "a mutationId is a string")
     elif not _MUTATION_ID.fullmatch(sent):
-        item.refuse("/mutationId", "malformed", "a mutationId has 1 to 64 characters of [A-Za-z0-9._~:-]")
+        item.refuse(
+            "/mutationId", "malformed", "a mutationId has 1 to 64 characters of [A-Za-z0-9._~:-]"
+        )
     else:
         item.mutation_id = sent
 

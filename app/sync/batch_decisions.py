@@ -1,4 +1,5 @@
-"""What becomes of each write of a batch, given what is stored: decided here, and done by whoever asked."""
+"""What becomes of each write of a batch, given what is stored: decided here, and done by whoever
+asked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,7 +53,9 @@ class Decision:
         return self.status in (Status.CONFLICT, Status.INVALID)
 
 
-def decide(item: Item, row: Raw | None, moment: datetime, schemas: Schemas | None = None) -> Decision:
+def decide(
+    item: Item, row: Raw | None, moment: datetime, schemas: Schemas | None = None
+) -> Decision:
     """What becomes of a write.
 
     Args:
@@ -77,7 +80,11 @@ def _decide(item: Item, row: Raw | None, moment: datetime) -> Decision:
     if item.errors:
         return Decision(item, Status.INVALID, errors=item.errors)
     if (version := _made_before(item, row)) is not None:
-        return Decision(item, Status.STORED, shown=_deleted(version) if item.kind is Kind.DELETE else _made(version))
+        return Decision(
+            item,
+            Status.STORED,
+            shown=_deleted(version) if item.kind is Kind.DELETE else _made(version),
+        )
     live = is_live(row, moment)
     if not _holds(item, row, live):
         return Decision(item, Status.CONFLICT)
@@ -86,7 +93,9 @@ def _decide(item: Item, row: Raw | None, moment: datetime) -> Decision:
     if item.kind is Kind.PUT:
         expires_at = None if item.ttl is None else moment + item.ttl
         return _store(item, row, live, moment, (item.content, item.size, expires_at))
-    return _patch(item, row, moment) if row is not None and live else Decision(item, Status.CONFLICT)
+    return (
+        _patch(item, row, moment) if row is not None and live else Decision(item, Status.CONFLICT)
+    )
 
 
 def is_live(row: Raw | None, moment: datetime) -> bool:
@@ -134,17 +143,22 @@ def _patch(item: Item, row: Raw, moment: datetime) -> Decision:
     value: Json = apply_patch(_PATCHES[item.kind], item.content, row["value"])
     body = check_storable(value)
     if item.ttl is None and item.mutation_id is None and body == dump_json(row["value"]):
-        return Decision(item, Status.STORED, shown=_envelope(row, row["version"], row["updatedAt"], value))
+        return Decision(
+            item, Status.STORED, shown=_envelope(row, row["version"], row["updatedAt"], value)
+        )
     expires_at = Expiry.KEEP if item.ttl is None else moment + item.ttl
     return _store(item, row, True, moment, (value, len(body), expires_at))
 
 
 def _placed(item: Item, problem: Problem) -> FieldErrors:
-    """What is wrong, by its place in the batch: in the value; in the operation of a patch, else the patch."""
+    """What is wrong, by its place in the batch: in the value; in the operation of a patch, else the
+    patch."""
     place = f"{item.pointer}/{item.kind.value}"
     if isinstance(problem, TooLarge):
         return [{"pointer": place, "code": "too_long", "detail": str(problem)}]
-    return [{**error, "pointer": _place_of(item, place, error["pointer"])} for error in problem.errors]
+    return [
+        {**error, "pointer": _place_of(item, place, error["pointer"])} for error in problem.errors
+    ]
 
 
 def _place_of(item: Item, place: str, pointer: str) -> str:
@@ -156,7 +170,11 @@ def _place_of(item: Item, place: str, pointer: str) -> str:
 
 
 def _store(
-    item: Item, row: Raw | None, live: bool, moment: datetime, what: tuple[Json, int, datetime | Expiry | None]
+    item: Item,
+    row: Raw | None,
+    live: bool,
+    moment: datetime,
+    what: tuple[Json, int, datetime | Expiry | None],
 ) -> Decision:
     """The decision to store a value, its size and its expiry."""
     write = Pinned(item.data_key, row, live, moment, False, *what, mutation_id=item.mutation_id)
@@ -164,10 +182,14 @@ def _store(
     shown = {"createdAt": write.row["createdAt"] if write.row and write.live else write.moment}
     if expires_at := kept if write.expires_at is Expiry.KEEP else write.expires_at:
         shown["expiresAt"] = expires_at
-    return Decision(item, Status.STORED, write, _envelope(shown, write.version, write.moment, write.value))
+    return Decision(
+        item, Status.STORED, write, _envelope(shown, write.version, write.moment, write.value)
+    )
 
 
-def _envelope(row: Mapping[str, Any], version: int, changed: datetime, value: Json) -> dict[str, Any]:
+def _envelope(
+    row: Mapping[str, Any], version: int, changed: datetime, value: Json
+) -> dict[str, Any]:
     times = {"createdAt": row["createdAt"], "updatedAt": changed}
     ends = {"expiresAt": row["expiresAt"]} if "expiresAt" in row else {}
     return {"value": value, "version": version, **times, **ends}

@@ -13,13 +13,18 @@ _NAME: Final[dict[str, Any]] = {"type": "string", "pattern": NAME_PATTERN, "maxL
 _TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
 _CURRENT: Final[dict[str, Any]] = {
     "anyOf": [ENVELOPE["application/json"]["schema"], {"type": "null"}],
-    "description": "What is stored, null where no live value is. Beyond 8 MiB of values it comes without `value`.",
+    "description": (
+        "What is stored, null where no live value is. Beyond 8 MiB of values it comes without"
+        " `value`."
+    ),
 }
 _WRITE: Final = component(
     "AppDataWrite",
     {
         "type": "object",
-        "description": "One write. It has exactly one of `value`, `mergePatch`, `jsonPatch` and `delete`.",
+        "description": (
+            "One write. It has exactly one of `value`, `mergePatch`, `jsonPatch` and `delete`."
+        ),
         "required": ["dataKey"],
         "properties": {
             "dataKey": _NAME,
@@ -30,20 +35,27 @@ _WRITE: Final = component(
             "ifVersion": {
                 "type": "integer",
                 "minimum": 0,
-                "description": "The latest version that the client knows, a tombstone's too; 0: no live value.",
+                "description": (
+                    "The latest version that the client knows, a tombstone's too; 0: no live value."
+                ),
             },
             "ttl": {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": LONGEST_TTL,
-                "description": "Seconds until the value ends. Without it a value that is put does not end, and a "
-                "patch keeps the expiry.",
+                "description": (
+                    "Seconds until the value ends. Without it a value that is put does not end, and"
+                    " a patch keeps the expiry."
+                ),
             },
             "mutationId": {
                 "type": "string",
                 "pattern": f"^{MUTATION_ID}$",
-                "description": "Unique among all writes of this key: with it, a repeat of this write changes nothing "
-                "and is answered with the version that it made. A key remembers its last eight.",
+                "description": (
+                    "Unique among all writes of this key: with it, a repeat of this write changes"
+                    " nothing and is answered with the version that it made. A key remembers its"
+                    " last eight."
+                ),
             },
         },
     },
@@ -54,7 +66,10 @@ _BATCH: Final = component(
         "type": "object",
         "required": ["writes"],
         "properties": {
-            "atomic": {"type": "boolean", "description": "All of the writes, or none. False where it is left out."},
+            "atomic": {
+                "type": "boolean",
+                "description": "All of the writes, or none. False where it is left out.",
+            },
             "writes": {"type": "array", "minItems": 1, "maxItems": MOST_WRITES, "items": _WRITE},
         },
     },
@@ -70,13 +85,18 @@ _RESULT: Final = component(
             "status": {
                 "type": "string",
                 "enum": ["stored", "conflict", "invalid", "notApplied"],
-                "description": "`stored`: done, now or by an earlier request with this `mutationId`. `conflict`: "
-                "`ifVersion` does not hold, a `test` found another value, or there is nothing to patch. `invalid`: it "
-                "can never be stored. `notApplied`: nothing is wrong with it; send it again.",
+                "description": (
+                    "`stored`: done, now or by an earlier request with this `mutationId`."
+                    " `conflict`: `ifVersion` does not hold, a `test` found another value, or there"
+                    " is nothing to patch. `invalid`: it can never be stored. `notApplied`: nothing"
+                    " is wrong with it; send it again."
+                ),
             },
             "version": {
                 "type": "integer",
-                "description": "Of what is stored: the tombstone's version, 0 where there never was anything.",
+                "description": (
+                    "Of what is stored: the tombstone's version, 0 where there never was anything."
+                ),
             },
             "value": {"description": "What a patch made, unless `Prefer: return=minimal`."},
             "createdAt": _TIME,
@@ -88,11 +108,17 @@ _RESULT: Final = component(
         },
     },
 )
-_RESULTS: Final[dict[str, Any]] = {"type": "array", "description": "One of each write, in their order."}
+_RESULTS: Final[dict[str, Any]] = {
+    "type": "array",
+    "description": "One of each write, in their order.",
+}
 _CURSOR: Final[dict[str, Any]] = {
     "type": "string",
-    "description": "Where the server stood before the batch: `changes` since then has what it stored, and all that "
-    "came after. A client that has not followed everything before goes on from the cursor that it has.",
+    "description": (
+        "Where the server stood before the batch: `changes` since then has what it stored, and all"
+        " that came after. A client that has not followed everything before goes on from the cursor"
+        " that it has."
+    ),
 }
 _ANSWER: Final = component(
     "AppDataResults",
@@ -129,12 +155,21 @@ _ANSWERED: Final[dict[str, Any]] = {
     ],
     "cursor": "AXk2Jd0aQx9vLm",
 }
-_ATOMIC: Final = {"atomic": True, "writes": [{"dataKey": "a", "value": 1}, {"dataKey": "b", "value": 2}]}
+_ATOMIC: Final = {
+    "atomic": True,
+    "writes": [{"dataKey": "a", "value": 1}, {"dataKey": "b", "value": 2}],
+}
 
 
 def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
     schema = {"type": "string", **schema}
-    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "schema": schema,
+        "description": description,
+    }
 
 
 def _path(name: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
@@ -144,13 +179,19 @@ def _path(name: str, schema: dict[str, Any], example: str) -> dict[str, Any]:
 def _refused() -> dict[str, Any]:
     results = _RESULTS | {"items": {"$ref": REF + "AppDataResult"}}
     content = {"application/problem+json": {"schema": {"properties": {"results": results}}}}
-    return {"description": "A write of an atomic batch came too late: nothing was written", "content": content}
+    return {
+        "description": "A write of an atomic batch came too late: nothing was written",
+        "content": content,
+    }
 
 
 def batch_operations() -> dict[str, Any]:
     """The path item of batches."""
     answers: dict[int | str, Any] = {
-        200: {"description": "Done", "content": {"application/json": {"schema": _ANSWER, "example": _ANSWERED}}},
+        200: {
+            "description": "Done",
+            "content": {"application/json": {"schema": _ANSWER, "example": _ANSWERED}},
+        },
         **problems(409),
         412: _refused(),
     }
@@ -159,9 +200,12 @@ def batch_operations() -> dict[str, Any]:
         "post": {
             "operationId": "writeAppDataBatch",
             "summary": "Store many values",
-            "description": "Up to 200 writes of different keys, each for itself unless `atomic` is true. One that "
-            "cannot be stored says so for itself; the others are stored. In an app with `requireVersion` each "
-            "needs `ifVersion`. A 422 of an atomic batch has `results` like its 412.",
+            "description": (
+                "Up to 200 writes of different keys, each for itself unless `atomic` is true. One"
+                " that cannot be stored says so for itself; the others are stored. In an app with"
+                " `requireVersion` each needs `ifVersion`. A 422 of an atomic batch has `results`"
+                " like its 412."
+            ),
             "tags": ["App data"],
             "security": [{"HTTPBearer": []}],
             "parameters": [
@@ -169,12 +213,19 @@ def batch_operations() -> dict[str, Any]:
                 _path("appId", _NAME, "notes"),
                 _header(
                     "Idempotency-Key",
-                    "A repeat with the same key and body writes nothing more; the batch is one transaction then.",
+                    "A repeat with the same key and body writes nothing more; the batch is one"
+                    " transaction then.",
                     pattern="^[\\x21-\\x7e]{1,255}$",
                 ),
-                _header("Prefer", "`return=minimal` leaves values out, `return=representation` puts them in."),
+                _header(
+                    "Prefer",
+                    "`return=minimal` leaves values out, `return=representation` puts them in.",
+                ),
             ],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": _BATCH, "examples": sent}}},
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": _BATCH, "examples": sent}},
+            },
             "responses": {str(status): answers[status] for status in answers},
         }
     }

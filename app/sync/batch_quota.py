@@ -10,8 +10,11 @@ from models.app_data_batch import Pinned, Place
 _DETAIL = "the app keeps as much of this person as it may: delete, or shrink, something"
 
 
-async def hold_to_quota(rooms: Rooms, place: Place, quota: Quota, decisions: Sequence[Decision]) -> list[Decision]:
-    """The decisions, those refused for which there is no room; what the ones before free, or take, counts.
+async def hold_to_quota(
+    rooms: Rooms, place: Place, quota: Quota, decisions: Sequence[Decision]
+) -> list[Decision]:
+    """The decisions, those refused for which there is no room; what the ones before free, or take,
+    counts.
 
     Args:
         rooms: what apps keep of people.
@@ -43,5 +46,7 @@ def note_growth(rooms: Rooms, place: Place, decisions: Iterable[Decision]) -> No
 def _growth(write: Pinned | None) -> Growth:
     if write is None:
         return Growth()
-    before = Growth() if write.row is None or write.row["deleted"] else Growth(1, write.row["bytes"])
+    before = (
+        Growth() if write.row is None or write.row["deleted"] else Growth(1, write.row["bytes"])
+    )
     return (Growth() if write.deletes else Growth(1, write.size)) - before

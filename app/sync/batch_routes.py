@@ -46,7 +46,9 @@ async def _post(request: HotRequest) -> Answer:
     results, at = await write_batch(sender, batch)
     told = sender.rooms.headers(user_id, app_id, app.quota)
     answer = {"results": results, "cursor": cursor_at(user_id, app_id, at)}
-    return json_answer(200, answer, [(name.lower().encode(), value.encode()) for name, value in told.items()])
+    return json_answer(
+        200, answer, [(name.lower().encode(), value.encode()) for name, value in told.items()]
+    )
 
 
 async def _claim(request: HotRequest, body: bytes) -> Claim | None:

@@ -1,7 +1,9 @@
-"""The rules of changes: what a client is sent that stands where its cursor says, and where it stands then.
+"""The rules of changes: what a client is sent that stands where its cursor says, and where it
+stands then.
 
-A pass brings a client from one moment to another: to the time T of a snapshot that its first page reads, and that its
-last page ends as. Its later pages read the same snapshot, so that a pass shows no batch by half.
+A pass brings a client from one moment to another: to the time T of a snapshot that its first page
+reads, and that its last page ends as. Its later pages read the same snapshot, so that a pass shows
+no batch by half.
 """
 
 from collections.abc import Callable, Collection
@@ -13,7 +15,15 @@ from bson import Timestamp as ClusterTime
 
 from app.sync.cursor import MOST_SENT, Cursor, digest
 from app.sync.overlap import before
-from models.app_data_changes import Found, SnapshotGone, Source, find_changed, find_live, find_values, find_versions
+from models.app_data_changes import (
+    Found,
+    SnapshotGone,
+    Source,
+    find_changed,
+    find_live,
+    find_values,
+    find_versions,
+)
 from models.base import Raw, now
 from models.values import unescape_refs
 
@@ -52,8 +62,14 @@ async def read_page(source: Source, cursor: Cursor, limit: int, overlap: int) ->
     ends = cursor.ends or max(found.at, cursor.at or found.at)
     rows, seen, more = _cut(found, known, limit)
     changes = await _filled(rows, found.at)
-    young = {digest(row["_id"], row["version"]) for row in seen if row["changedAt"] > before(ends, overlap)}
-    return Page([_change(row) for row in changes], _moved(cursor, ends, seen, young, more=more), more)
+    young = {
+        digest(row["_id"], row["version"])
+        for row in seen
+        if row["changedAt"] > before(ends, overlap)
+    }
+    return Page(
+        [_change(row) for row in changes], _moved(cursor, ends, seen, young, more=more), more
+    )
 
 
 async def is_behind(source: Source, cursor: Cursor, overlap: int) -> bool:
@@ -73,7 +89,9 @@ async def _known(source: Source, cursor: Cursor, overlap: int) -> tuple[Known, i
         versions = await find_versions(source, before(at, overlap), at)
     except SnapshotGone:  # then all that is young is sent again
         return _nothing, 0
-    return lambda row: row["changedAt"] <= at and (row["_id"], row["version"]) in versions, len(versions)
+    return lambda row: row["changedAt"] <= at and (row["_id"], row["version"]) in versions, len(
+        versions
+    )
 
 
 def _nothing(_: Raw) -> bool:
@@ -81,7 +99,8 @@ def _nothing(_: Raw) -> bool:
 
 
 async def _found(source: Source, cursor: Cursor, limit: int, overlap: int, share: int) -> Found:
-    """The rows after the cursor, of the snapshot of its pass as long as the database can show it."""
+    """The rows after the cursor, of the snapshot of its pass as long as the database can show
+    it."""
     try:
         return await _found_at(source, cursor, limit, overlap, share, cursor.ends)
     except SnapshotGone:  # what has changed since then comes with the next pass as well
@@ -96,7 +115,9 @@ async def _found_at(
         return await find_live(source, after, share=share, limit=limit, at=at)
     position = cursor.after if isinstance(cursor.after, tuple) else None
     since = before(cursor.at, overlap)
-    return await find_changed(source, since, position, fresh=cursor.at, share=share, limit=limit, at=at)
+    return await find_changed(
+        source, since, position, fresh=cursor.at, share=share, limit=limit, at=at
+    )
 
 
 def _cut(found: Found, known: Known, limit: int) -> tuple[list[Raw], list[Raw], bool]:
@@ -114,14 +135,19 @@ def _cut(found: Found, known: Known, limit: int) -> tuple[list[Raw], list[Raw], 
 
 
 async def _filled(rows: list[Raw], at: ClusterTime) -> list[Raw]:
-    """The rows with the values that were left out: of the same snapshot, or as they are now where it is gone."""
+    """The rows with the values that were left out: of the same snapshot, or as they are now where
+    it is gone."""
     missing = {row["_id"] for row in rows if not row["whole"] and not row["deleted"]}
     filled: dict[ObjectId, Raw] = {}
     while missing:
         values = await _values(missing, at)
         filled |= values
         missing = missing - values.keys() if values else set()
-    return [filled.get(row["_id"], row) for row in rows if row["whole"] or row["deleted"] or row["_id"] in filled]
+    return [
+        filled.get(row["_id"], row)
+        for row in rows
+        if row["whole"] or row["deleted"] or row["_id"] in filled
+    ]
 
 
 async def _values(ids: Collection[ObjectId], at: ClusterTime) -> dict[ObjectId, Raw]:
@@ -135,13 +161,20 @@ def _change(row: Raw) -> dict[str, Any]:
     ended = row.get("expiresAt")
     if row["deleted"] or (ended is not None and ended <= now()):
         at = row["updatedAt"] if row["deleted"] else ended
-        return {"dataKey": row["dataKey"], "version": row["version"], "deleted": True, "updatedAt": at}
+        return {
+            "dataKey": row["dataKey"],
+            "version": row["version"],
+            "deleted": True,
+            "updatedAt": at,
+        }
     if row.get("escaped"):
         row["value"] = unescape_refs(row["value"])
     return {name: row[name] for name in _SENT if name in row}
 
 
-def _moved(cursor: Cursor, ends: ClusterTime, seen: list[Raw], young: Collection[bytes], *, more: bool) -> Cursor:
+def _moved(
+    cursor: Cursor, ends: ClusterTime, seen: list[Raw], young: Collection[bytes], *, more: bool
+) -> Cursor:
     """The cursor after a page."""
     passed = cursor.passed | frozenset(young)
     is_full = cursor.passes_full or len(passed) > MOST_SENT

@@ -1,7 +1,8 @@
-"""Cursors of changes: the moment up to which everything was sent, and what was sent that is too young to be sure of.
+"""Cursors of changes: the moment up to which everything was sent, and what was sent that is too
+young to be sure of.
 
-A cursor is opaque and keeps for as long as tombstones do. It is good for one user, app and filter, and for the epoch
-of the deployment; whoever may read the user's data of the app may use it.
+A cursor is opaque and keeps for as long as tombstones do. It is good for one user, app and filter,
+and for the epoch of the deployment; whoever may read the user's data of the app may use it.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -20,8 +21,8 @@ from models.app_data_changes import Position, Source
 
 MOST_SENT: Final = 64
 ANEW: Final = (
-    "ask again without since and take what you get for all there is: keys that are not in it are gone, but for those "
-    "that you have not sent yet"
+    "ask again without since and take what you get for all there is: keys that are not in it are"
+    " gone, but for those that you have not sent yet"
 )
 _FOREIGN: Final = "the cursor is none that was given for this user and app"
 _LONGEST: Final = 4096
@@ -39,8 +40,10 @@ class Cursor:
 
     Attributes:
         at: everything that was committed up to then was sent; None: nothing was.
-        ends: within a pass of several pages, the time that it ends as: that of its first page's snapshot.
-        after: within a pass, the last row: its stamp and `_id`, its key where the live values are listed.
+        ends: within a pass of several pages, the time that it ends as: that of its first page's
+            snapshot.
+        after: within a pass, the last row: its stamp and `_id`, its key where the live values are
+            listed.
         sent: digests of the versions sent by `at` whose stamps lie within the overlap before it.
         is_full: there are more of them than a cursor has room for: the snapshot at `at` tells.
         passed: within a pass, the digests that its end is to carry.
@@ -69,7 +72,9 @@ def cursor_at(user_id: ObjectId, app_id: str, at: ClusterTime, prefix: str = "")
 def encode(cursor: Cursor, source: Source) -> str:
     """A cursor as it is sent."""
     at, ends = cursor.at or _NO_TIME, cursor.ends or _NO_TIME
-    flags = _EVERYTHING * (cursor.at is None) | _FULL * cursor.is_full | _WAS_FULL * cursor.passes_full
+    flags = (
+        _EVERYTHING * (cursor.at is None) | _FULL * cursor.is_full | _WAS_FULL * cursor.passes_full
+    )
     position = b""
     if isinstance(cursor.after, str):
         flags, position = flags | _KEYED, cursor.after.encode()
@@ -111,7 +116,10 @@ def _opened(text: str, source: Source) -> Cursor:
         raise CursorExpired(f"the cursor is of another prefix: {ANEW}")
     at, ends = ClusterTime(times[0], times[1]), ClusterTime(times[2], times[3])
     rest = body[_HEAD.size :]
-    digests = [rest[size + start : size + start + _DIGEST] for start in range(0, (sent + passed) * _DIGEST, _DIGEST)]
+    digests = [
+        rest[size + start : size + start + _DIGEST]
+        for start in range(0, (sent + passed) * _DIGEST, _DIGEST)
+    ]
     return Cursor(
         at=None if flags & _EVERYTHING else at,
         ends=ends if ends != _NO_TIME else None,

@@ -27,4 +27,6 @@ async def check_age(scope: Any, source: Source, cursor: Cursor) -> None:
     days = (await app_registry(scope).settings_of(source.app_id)).tombstone_days
     horizon = await AppUsage.find_horizon(source.user_id, source.app_id)
     if age > days * DAY or (horizon is not None and since < horizon):
-        raise CursorExpired(f"the cursor is older than the tombstones that are kept, {days} days: {ANEW}")
+        raise CursorExpired(
+            f"the cursor is older than the tombstones that are kept, {days} days: {ANEW}"
+        )

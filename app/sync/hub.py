@@ -1,6 +1,7 @@
 """The hub: wakes whoever of this process waits for a change of an app's data of a user.
 
-A poke is a hint to look, never the change itself. What is missed is seen at the next look, late and not lost.
+A poke is a hint to look, never the change itself. What is missed is seen at the next look, late and
+not lost.
 """
 
 import asyncio
@@ -26,7 +27,8 @@ class Hub:
         self._listeners: dict[Place, set[Wake]] = {}
 
     def listen(self, user_id: ObjectId, app_id: str) -> "_Listening":
-        """A context manager of an event that is set at each poke; whoever wakes clears it, and looks."""
+        """A context manager of an event that is set at each poke; whoever wakes clears it, and
+        looks."""
         return _Listening(self, (user_id, app_id))
 
     def _enter(self, place: Place, wake: Wake) -> None:

@@ -1,4 +1,5 @@
-"""What the worker does for sync: forgets old tombstones, and stamps anew what was stamped long before it committed."""
+"""What the worker does for sync: forgets old tombstones, and stamps anew what was stamped long
+before it committed."""
 
 from datetime import datetime
 from typing import Final

@@ -29,7 +29,10 @@ _PAGE: Final = component(
         "properties": {
             "changes": {"type": "array", "items": {"anyOf": [ENVELOPE_SCHEMA, _TOMBSTONE]}},
             "cursor": {"type": "string", "description": "What `since` goes on from."},
-            "more": {"type": "boolean", "description": "Whether to ask on at once: the pass has more pages."},
+            "more": {
+                "type": "boolean",
+                "description": "Whether to ask on at once: the pass has more pages.",
+            },
         },
     },
 )
@@ -42,16 +45,22 @@ _EXAMPLE: Final[dict[str, Any]] = {
             "createdAt": "2026-11-20T08:30:00.125Z",
             "updatedAt": "2026-11-20T08:31:00.125Z",
         },
-        {"dataKey": "draft", "version": 2, "deleted": True, "updatedAt": "2026-11-20T08:32:00.125Z"},
+        {
+            "dataKey": "draft",
+            "version": 2,
+            "deleted": True,
+            "updatedAt": "2026-11-20T08:32:00.125Z",
+        },
     ],
     "cursor": "AVs2kQ",
     "more": False,
 }
 _DESCRIPTION: Final = (
-    "Without `since` the live values, page by page, and then from cursor to cursor what changed: of every key its last "
-    "committed state, and nothing is missed. A change may come again; its `version` tells. A page has at most 8 MiB of "
-    "values besides `limit`, or one value. `wait` holds an empty answer back until something changes. A cursor that is "
-    f"too old, of another `prefix` or of before a restored backup is answered 410: {ANEW}."
+    "Without `since` the live values, page by page, and then from cursor to cursor what changed:"
+    " of every key its last committed state, and nothing is missed. A change may come again; its"
+    " `version` tells. A page has at most 8 MiB of values besides `limit`, or one value. `wait`"
+    " holds an empty answer back until something changes. A cursor that is too old, of another"
+    f" `prefix` or of before a restored backup is answered 410: {ANEW}."
 )
 
 
@@ -60,12 +69,23 @@ def changes_operations() -> dict[str, Any]:
     parameters = [
         path_parameter("userId", {"type": "string"}, "me"),
         path_parameter("appId", NAME, "notes"),
-        query_parameter("since", {"type": "string", "maxLength": 4096}, "The `cursor` of the answer before."),
-        query_parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 200}, "How many."),
-        query_parameter("wait", {"type": "integer", "minimum": 0, "maximum": 25, "default": 0}, "Seconds to wait."),
+        query_parameter(
+            "since", {"type": "string", "maxLength": 4096}, "The `cursor` of the answer before."
+        ),
+        query_parameter(
+            "limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 200}, "How many."
+        ),
+        query_parameter(
+            "wait",
+            {"type": "integer", "minimum": 0, "maximum": 25, "default": 0},
+            "Seconds to wait.",
+        ),
         query_parameter("prefix", {"type": "string", "maxLength": 256}, "Only keys that start so."),
     ]
-    found = {"description": "One page", "content": {"application/json": {"schema": _PAGE, "example": _EXAMPLE}}}
+    found = {
+        "description": "One page",
+        "content": {"application/json": {"schema": _PAGE, "example": _EXAMPLE}},
+    }
     return {
         "get": {
             "operationId": "listAppDataChanges",
@@ -74,7 +94,9 @@ def changes_operations() -> dict[str, Any]:
             "tags": ["Sync"],
             "security": [{"HTTPBearer": []}],
             "parameters": parameters,
-            "responses": {str(status): what for status, what in ({200: found} | problems(410)).items()},
+            "responses": {
+                str(status): what for status, what in ({200: found} | problems(410)).items()
+            },
         }
     }
 
@@ -84,17 +106,20 @@ _EVENTS: Final = {
 }
 _EVENTS_EXAMPLE: Final = 'event: changed\nid: AVs2kQ\ndata: {"cursor":"AVs2kQ"}\n\n'
 _EVENTS_DESCRIPTION: Final = (
-    "Server-sent events. `changed` says: ask for changes now, from your own cursor. The first comes at once where "
-    "`since` or `Last-Event-ID` is behind. A comment comes every 25 seconds. The last event is `end`, with the "
-    "`reason`: `renew`, `token_expiring`, `session_ended`, `server_stopping`. An event is a hint: losing one costs "
-    "time, never data. Read it by `fetch`, since a browser's `EventSource` sends no `Authorization`."
+    "Server-sent events. `changed` says: ask for changes now, from your own cursor. The first comes"
+    " at once where `since` or `Last-Event-ID` is behind. A comment comes every 25 seconds. The"
+    " last event is `end`, with the `reason`: `renew`, `token_expiring`, `session_ended`,"
+    " `server_stopping`. An event is a hint: losing one costs time, never data. Read it by `fetch`,"
+    " since a browser's `EventSource` sends no `Authorization`."
 )
 _LAST_EVENT: Final = {
     "name": "Last-Event-ID",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "maxLength": 4096},
-    "description": "The `id` of the event that came last on a stream before; it goes before `since`.",
+    "description": (
+        "The `id` of the event that came last on a stream before; it goes before `since`."
+    ),
 }
 
 
@@ -103,8 +128,14 @@ def events_operations() -> dict[str, Any]:
     parameters = [
         path_parameter("userId", {"type": "string"}, "me"),
         path_parameter("appId", NAME, "notes"),
-        query_parameter("since", {"type": "string", "maxLength": 4096}, "A `cursor` of changes, or of an event."),
-        query_parameter("prefix", {"type": "string", "maxLength": 256}, "That of `since`: events tell of every key."),
+        query_parameter(
+            "since", {"type": "string", "maxLength": 4096}, "A `cursor` of changes, or of an event."
+        ),
+        query_parameter(
+            "prefix",
+            {"type": "string", "maxLength": 256},
+            "That of `since`: events tell of every key.",
+        ),
         _LAST_EVENT,
     ]
     content = {"text/event-stream": {"schema": _EVENTS, "example": _EVENTS_EXAMPLE}}
@@ -117,6 +148,8 @@ def events_operations() -> dict[str, Any]:
             "tags": ["Sync"],
             "security": [{"HTTPBearer": []}],
             "parameters": parameters,
-            "responses": {str(status): what for status, what in ({200: found} | problems(410)).items()},
+            "responses": {
+                str(status): what for status, what in ({200: found} | problems(410)).items()
+            },
         }
     }

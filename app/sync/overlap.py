@@ -1,8 +1,8 @@
 """The overlap: how far before its cursor a poll looks again (docs/sync.md).
 
-A write is stamped when it is made and seen when it commits, which is later by the life of a transaction at most. The
-database ends every transaction after `transactionLifetimeLimitSeconds`; half as much again and a margin are for clocks
-of two members that differ.
+A write is stamped when it is made and seen when it commits, which is later by the life of a
+transaction at most. The database ends every transaction after `transactionLifetimeLimitSeconds`;
+half as much again and a margin are for clocks of two members that differ.
 """
 
 from typing import Any, Final
@@ -20,7 +20,8 @@ _MARGIN: Final = 30
 
 
 async def overlap_of(client: AsyncMongoClient[Raw]) -> int:
-    """The overlap in seconds. To be read at the start: restart Satchel after the database's parameter was changed."""
+    """The overlap in seconds. To be read at the start: restart Satchel after the database's
+    parameter was changed."""
     return lifetime_to_overlap(await _lifetime(client))
 
 

@@ -41,9 +41,14 @@ class _Question:
 async def _changes(request: HotRequest) -> Answer:
     source = await source_of(request)
     query = request.query()
-    limit, wait = _number(query, "limit", LIMIT, 1, MOST), _number(query, "wait", 0, 0, LONGEST_WAIT)
+    limit, wait = (
+        _number(query, "limit", LIMIT, 1, MOST),
+        _number(query, "wait", 0, 0, LONGEST_WAIT),
+    )
     since = query.get("since")
-    cursor = Cursor() if since is None else decode(since, source.user_id, source.app_id, source.prefix)
+    cursor = (
+        Cursor() if since is None else decode(since, source.user_id, source.app_id, source.prefix)
+    )
     question = _Question(source, cursor, limit, wait)
     page = await _waited(request, question) if wait else await _read(request, question)
     body = {"changes": page.changes, "cursor": encode(page.cursor, source), "more": page.more}
@@ -55,24 +60,31 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int, most:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit()) or len(text) > 4 or not least <= int(text) <= most:
-        raise Invalid.field(f"?{name}", "out_of_range", f"{name} is a number from {least} to {most}")
+        raise Invalid.field(
+            f"?{name}", "out_of_range", f"{name} is a number from {least} to {most}"
+        )
     return int(text)
 
 
 async def _read(request: HotRequest, question: _Question) -> Page:
     await leases(request.scope).hold(User, question.source.user_id)
     await check_age(request.scope, question.source, question.cursor)
-    return await read_page(question.source, question.cursor, question.limit, overlap_in(request.scope))
+    return await read_page(
+        question.source, question.cursor, question.limit, overlap_in(request.scope)
+    )
 
 
 async def _waited(request: HotRequest, question: _Question) -> Page:
-    """The page as soon as there is something in it, or the time is over; what is awaited costs no place meanwhile."""
+    """The page as soon as there is something in it, or the time is over; what is awaited costs no
+    place meanwhile."""
     ends = asyncio.get_running_loop().time() + question.wait
     stopped = stopping(request.scope)
     await request.body()  # what comes after it is the end of the connection
     gone: Future = asyncio.ensure_future(request.gone())
     try:
-        with hub_of(request.scope).listen(question.source.user_id, question.source.app_id) as changed:
+        with hub_of(request.scope).listen(
+            question.source.user_id, question.source.app_id
+        ) as changed:
             while True:
                 changed.clear()
                 page = await _read(request, question)
@@ -88,7 +100,8 @@ async def _waited(request: HotRequest, question: _Question) -> Page:
 
 
 async def _first(changed: Wake, stopped: Wake, gone: Future, seconds: float) -> None:
-    """Wait for a poke, for the server to stop, for the client to go away, or for the time to be over."""
+    """Wait for a poke, for the server to stop, for the client to go away, or for the time to be
+    over."""
     events: list[Future] = [asyncio.ensure_future(event.wait()) for event in (changed, stopped)]
     try:
         await asyncio.wait({*events, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -102,5 +115,10 @@ def hot_endpoints() -> list[HotEndpoint]:
     query = {"GET": ("since", "limit", "wait", "prefix")}
     return [
         HotEndpoint(CHANGES_PATH, {"GET": _changes}, {"GET": owner_or("data:read")}, query),
-        HotEndpoint(EVENTS_PATH, {"GET": stream_events}, {"GET": owner_or("data:read", live=True)}, EVENTS_QUERY),
+        HotEndpoint(
+            EVENTS_PATH,
+            {"GET": stream_events},
+            {"GET": owner_or("data:read", live=True)},
+            EVENTS_QUERY,
+        ),
     ]

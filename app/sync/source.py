@@ -25,5 +25,7 @@ async def source_of(request: HotRequest) -> Source:
     authorize(principal, request.needs, user_id=user_id, app_id=app_id)
     prefix = request.query().get("prefix", "")
     if len(prefix) > LONGEST_PREFIX:
-        raise Invalid.field("?prefix", "too_long", f"a prefix has at most {LONGEST_PREFIX} characters")
+        raise Invalid.field(
+            "?prefix", "too_long", f"a prefix has at most {LONGEST_PREFIX} characters"
+        )
     return Source(user_id, app_id, prefix)

@@ -26,7 +26,8 @@ def account_of(value: Json) -> ObjectId | None:
 
 
 async def check_move(user: User, account_id: ObjectId | None, session: AsyncClientSession) -> None:
-    """Within the transaction that changes a user's account: refer to the new one, unless cards keep the user.
+    """Within the transaction that changes a user's account: refer to the new one, unless cards keep
+    the user.
 
     Giving the user a card counts up the user's guard, which conflicts with the change.
 
@@ -46,5 +47,7 @@ async def check_move(user: User, account_id: ObjectId | None, session: AsyncClie
 
 
 async def _cards_of(user: User, session: AsyncClientSession) -> list[str]:
-    rows: list[Raw] = await Card.raw().find({"userId": user.id}, {"_id": 1}, session=session).limit(20).to_list()
+    rows: list[Raw] = (
+        await Card.raw().find({"userId": user.id}, {"_id": 1}, session=session).limit(20).to_list()
+    )
     return [str(row["_id"]) for row in rows]

@@ -31,7 +31,11 @@ router = Router(prefix="/v1/users/{userId}", tags=["Users"])
 
 
 def _routes(
-    name: str, belonging: Belonging[Any, Any], example: Body, shown: dict[str, Any], changes: tuple[Any, Any]
+    name: str,
+    belonging: Belonging[Any, Any],
+    example: Body,
+    shown: dict[str, Any],
+    changes: tuple[Any, Any],
 ) -> None:
     """`GET`, `PUT` and `PATCH` of one kind of document."""
     title, path = name.capitalize(), f"/{name}"
@@ -49,7 +53,9 @@ def _routes(
         authorize(caller, "users:read", user_id=user_id)
         view = await belonging.find(user_id)
         if expand:
-            return view.model_copy(update={"user": UserView.model_validate(await expand_user(user_id))})
+            return view.model_copy(
+                update={"user": UserView.model_validate(await expand_user(user_id))}
+            )
         return conditional(request, response, view.version, view)
 
     async def put(
@@ -67,7 +73,9 @@ def _routes(
         response.headers["ETag"] = etag(view.version, view.id)
         return view
 
-    async def patch(userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response) -> Any:
+    async def patch(
+        userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+    ) -> Any:
         user_id = caller.resolve(userId)
         authorize(caller, "users:write", user_id=user_id)
         view = await patch_once(claim, request, partial(belonging.patch, user_id))
@@ -89,7 +97,10 @@ def _routes(
         response_model=view_type,
         operation_id=f"put{title}",
         summary=f"Replace a user's {name}",
-        description="What is left out goes back to its default. Read-only fields may be sent as they were shown.",
+        description=(
+            "What is left out goes back to its default. Read-only fields may be sent as they were"
+            " shown."
+        ),
         responses=problems(412),
     )(put)
     router.patch(

@@ -31,7 +31,8 @@ C = TypeVar("C", bound=Fields)
 
 @dataclass(frozen=True, slots=True)
 class Belonging(Generic[V, C]):
-    """One kind of document that each user has one of: its class, its content, how it is sent, what a PUT takes."""
+    """One kind of document that each user has one of: its class, its content, how it is sent, what
+    a PUT takes."""
 
     document: type[OneToOne]
     content: type[C]
@@ -71,12 +72,16 @@ class Belonging(Generic[V, C]):
                 require(expected, current(now))
                 refuse_changes(content, now)
                 version = now.version if expected is not None or told(content) else None
-                changed = await self.document.change({"userId": user_id}, fields, expected=version, session=joined())
+                changed = await self.document.change(
+                    {"userId": user_id}, fields, expected=version, session=joined()
+                )
                 if changed is not None:
                     return self.view.model_validate(changed)
                 await patience.again()
 
-    async def patch(self, user_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None) -> V:
+    async def patch(
+        self, user_id: ObjectId, kind: PatchKind, patch: Json, expected: Expected | None
+    ) -> V:
         """Change the content by a patch of what `GET` shows.
 
         Raises:
@@ -101,16 +106,26 @@ class Belonging(Generic[V, C]):
     def _patched(self, now: V, kind: PatchKind, patch: Json) -> Raw:
         """The new fields by stored name; none where the patch changes nothing."""
         before = current(now)
-        fixed = {name: before.pop(name) for name in list(before) if name not in self._content_names()}
+        fixed = {
+            name: before.pop(name) for name in list(before) if name not in self._content_names()
+        }
         after = apply_patch(kind, patch, before | fixed)
-        if isinstance(after, dict):  # sent back unchanged they are welcome; changed they are refused as unknown fields
-            after = {name: value for name, value in after.items() if name not in fixed or fixed[name] != value}
+        if isinstance(
+            after, dict
+        ):  # sent back unchanged they are welcome; changed they are refused as unknown fields
+            after = {
+                name: value
+                for name, value in after.items()
+                if name not in fixed or fixed[name] != value
+            }
         try:
             content = self.content.model_validate(after)
         except ValidationError as error:
             raise validation_problem(error.errors(), "") from None
         shown = content.model_dump(mode="json", by_alias=True)
-        same = dump_json(shown) == dump_json({name: before.get(name) for name in shown})  # 1 is not true here
+        same = dump_json(shown) == dump_json(
+            {name: before.get(name) for name in shown}
+        )  # 1 is not true here
         return {} if same else content.model_dump(by_alias=True)
 
     def _content_names(self) -> set[str]:
@@ -133,4 +148,6 @@ class PreferencesReplacement(PreferencesContent, ReadOnlyOfUser):
 
 
 PROFILE: Final = Belonging(Profile, ProfileContent, ProfileView, ProfileReplacement)
-PREFERENCES: Final = Belonging(Preferences, PreferencesContent, PreferencesView, PreferencesReplacement)
+PREFERENCES: Final = Belonging(
+    Preferences, PreferencesContent, PreferencesView, PreferencesReplacement
+)

@@ -1,4 +1,5 @@
-"""The rules of users: creating one with all that belongs to them, changing, logging in, deleting."""
+"""The rules of users: creating one with all that belongs to them, changing, logging in,
+deleting."""
 
 from typing import Any, Final
 
@@ -33,13 +34,26 @@ _GRANTED: Final = frozenset({"roles", "permissions", "role", "accountId", "authM
 _OWNERS: Final = frozenset({"name"})
 _TOLD: Final = frozenset({"authMethods"})  # part of a user's content, and never a patch's to change
 _READ_ONLY: Final = frozenset(
-    {"id", "version", "createdAt", "updatedAt", "lastLogin", "accountId", "authMethods", "emailVerifiedAt", "nextSteps"}
+    {
+        "id",
+        "version",
+        "createdAt",
+        "updatedAt",
+        "lastLogin",
+        "accountId",
+        "authMethods",
+        "emailVerifiedAt",
+        "nextSteps",
+    }
 )
 _AUDITED: Final[tuple[str, ...]] = ("roles", "permissions", "role")
 
 
-async def create_user(content: UserContent, claim: Claim | None, by: Principal | None = None) -> Done:
-    """User, profile and preferences in one transaction (required: User Creation Flow); `by` is who grants roles.
+async def create_user(
+    content: UserContent, claim: Claim | None, by: Principal | None = None
+) -> Done:
+    """User, profile and preferences in one transaction (required: User Creation Flow); `by` is who
+    grants roles.
 
     Raises:
         pymongo.errors.DuplicateKeyError: the canonical email is taken.
@@ -59,10 +73,12 @@ async def add_user(
     account_id: PydanticObjectId | None = None,
     by: Principal | None = None,
 ) -> None:
-    """Insert a user with profile and preferences, within a transaction that has checked the account, if any.
+    """Insert a user with profile and preferences, within a transaction that has checked the
+    account, if any.
 
-    What an account says of its user's email is no more than its word: it is shown, and keeps it from nobody else.
-    What more than any other user they are is recorded as granted by whom `by` says.
+    What an account says of its user's email is no more than its word: it is shown, and keeps it
+    from nobody else. What more than any other user they are is recorded as granted by whom `by`
+    says.
     """
     user = User(id=user_id, account_id=account_id, **content.model_dump(by_alias=False))
     if account_id is not None:
@@ -78,7 +94,8 @@ async def add_user(
 
 
 def check_grants(caller: Principal, content: UserContent) -> None:
-    """Only an admin makes a user who is more than any other, and nobody says how a new user signs in.
+    """Only an admin makes a user who is more than any other, and nobody says how a new user signs
+    in.
 
     Raises:
         Invalid: the content names ways of signing in, which follow from identities.
@@ -143,16 +160,22 @@ async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User
     """
     email: str | None = fields.get("email")
     before = user.model_dump(by_alias=True, include=set(_AUDITED))
-    granted: dict[str, Any] = {name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields}
+    granted: dict[str, Any] = {
+        name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields
+    }
 
     async def work(session: AsyncClientSession) -> User | None:
         if email is not None:
             await free_email(email, ObjectId(user.id), session)
-        changed = await User.change({"_id": user.id}, fields, expected=user.version, session=session)
+        changed = await User.change(
+            {"_id": user.id}, fields, expected=user.version, session=session
+        )
         if changed is not None and "accountId" in fields:
             await check_move(user, fields["accountId"], session)
         if changed is not None and granted:
-            await AuditEvent.record("grant", caller.name, user_id=user.id, detail=granted, session=session)
+            await AuditEvent.record(
+                "grant", caller.name, user_id=user.id, detail=granted, session=session
+            )
         return changed
 
     if granted or email is not None or "accountId" in fields:
@@ -173,7 +196,9 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     if refused := sorted(changed & before.keys() - allowed):
         _refuse(refused)
     try:
-        content = UserContent.model_validate({name: after[name] for name in after if name not in _READ_ONLY - _TOLD})
+        content = UserContent.model_validate(
+            {name: after[name] for name in after if name not in _READ_ONLY - _TOLD}
+        )
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
     stored = content.model_dump(by_alias=True)
@@ -186,12 +211,18 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
 
 
 def _refuse(names: list[str]) -> None:
-    errors = [{"pointer": f"/{name}", "code": "forbidden", "detail": "only an admin changes this"} for name in names]
+    errors = [
+        {"pointer": f"/{name}", "code": "forbidden", "detail": "only an admin changes this"}
+        for name in names
+    ]
     raise Forbidden("this caller may not change " + ", ".join(names), errors=errors)
 
 
-async def log_in(user_id: ObjectId, app_id: str, session_id: str | None, claim: Claim | None) -> Done:
-    """lastLogin, an activity and an event in one transaction (required: User Activity Tracking Flow).
+async def log_in(
+    user_id: ObjectId, app_id: str, session_id: str | None, claim: Claim | None
+) -> Done:
+    """lastLogin, an activity and an event in one transaction (required: User Activity Tracking
+    Flow).
 
     Raises:
         NotFound: there is no such user.
@@ -203,8 +234,12 @@ async def log_in(user_id: ObjectId, app_id: str, session_id: str | None, claim: 
         except LookupError:
             raise NotFound("there is no such user") from None
         activity = ActivityContent(app_id=app_id, event_type="login", session_id=session_id)
-        await Activity(id=activity_id, user_id=user_id, **activity.model_dump(by_alias=False)).add(session)
-        event = AnalyticsContent(app_id=app_id, event_name="login", event_category="engagement", session_id=session_id)
+        await Activity(id=activity_id, user_id=user_id, **activity.model_dump(by_alias=False)).add(
+            session
+        )
+        event = AnalyticsContent(
+            app_id=app_id, event_name="login", event_category="engagement", session_id=session_id
+        )
         await Analytics.create_analytics(event, user_id, session=session)
 
     async with turn(User, user_id):

@@ -13,7 +13,15 @@ from app.identity.caller import Caller
 from app.identity.principal import authorize, may
 from app.relations.leases import leases
 from app.relations.plan import collect
-from app.relations.receipts import DeletionPlan, Receipt, Started, delete_and_answer, deleted, plan_view, receipt_of
+from app.relations.receipts import (
+    DeletionPlan,
+    Receipt,
+    Started,
+    delete_and_answer,
+    deleted,
+    plan_view,
+    receipt_of,
+)
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
 from app.web.etags import etag
@@ -66,7 +74,10 @@ class LoggedIn(Fields):
     responses=problems(409),
 )
 async def create(
-    content: Annotated[UserContent, USER], caller: Caller, claim: IdempotencyClaim, response: Response
+    content: Annotated[UserContent, USER],
+    caller: Caller,
+    claim: IdempotencyClaim,
+    response: Response,
 ) -> UserView:
     """User, profile and preferences, in one transaction."""
     authorize(caller, "users:write")
@@ -87,7 +98,9 @@ async def create(
 )
 async def list_users(
     caller: Caller,
-    email: Annotated[SoughtEmail | None, Query(max_length=1024, description="In any spelling; `+` is `%2B`.")] = None,
+    email: Annotated[
+        SoughtEmail | None, Query(max_length=1024, description="In any spelling; `+` is `%2B`.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[UserView]:
@@ -95,7 +108,9 @@ async def list_users(
     authorize(caller, "users:read")
     if email is not None:
         user = await User.find_by_email(email)
-        if user is not None and not await is_living(User, {"_id": user.id, "accountId": user.account_id}):
+        if user is not None and not await is_living(
+            User, {"_id": user.id, "accountId": user.account_id}
+        ):
             user = None
         return Page(items=[user_view(user)] if user else [])
     rows, following = await newest(User, {}, limit, cursor)
@@ -125,10 +140,15 @@ async def get(userId: str, caller: Caller, request: Request, response: Response)
     operation_id="patchUser",
     summary="Change a user",
     responses=PATCHED | problems(400),
-    openapi_extra=patches(UserChange, {"name": "Ann B."}, [{"op": "replace", "path": "/name", "value": "Ann B."}]),
+    openapi_extra=patches(
+        UserChange, {"name": "Ann B."}, [{"op": "replace", "path": "/name", "value": "Ann B."}]
+    ),
 )
-async def patch(userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response) -> UserView:
-    """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person, admins grants."""
+async def patch(
+    userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
+) -> UserView:
+    """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person,
+    admins grants."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
     user = await patch_once(claim, request, partial(patch_user, caller, user_id))
@@ -145,7 +165,8 @@ async def patch(userId: str, caller: Caller, claim: IdempotencyClaim, request: R
     response_model=Receipt | Started,
 )
 async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be swept.
+    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be
+    swept.
 
     With `If-Match`, only if the user still has that version when it goes.
     """
@@ -162,7 +183,8 @@ async def delete(userId: str, caller: Caller, request: Request, response: Respon
     responses=problems() | answers(RECEIPT_SHOWN),
 )
 async def deletion(userId: str, caller: Caller) -> Receipt:
-    """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final` in the end."""
+    """The receipt, for whoever deleted the user or may: counts so far while a job goes on, `final`
+    in the end."""
     user_id = caller.resolve(userId)
     ledger = await Deletion.find_by_id(user_id)
     if ledger is None or ledger.by != caller.name:
@@ -222,5 +244,7 @@ async def login(
     await app_registry(request.scope).settings_of(body.app_id)
     await leases(request.scope).hold(User, user_id)
     done = await log_in(user_id, body.app_id, body.session_id, claim)
-    user = user_view(await find_user(user_id)) if may(caller, "users:read", user_id=user_id) else None
+    user = (
+        user_view(await find_user(user_id)) if may(caller, "users:read", user_id=user_id) else None
+    )
     return LoggedIn(user=user, activity_id=str(done.resource_id))

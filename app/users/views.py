@@ -26,7 +26,9 @@ class View(Fields):
 
 
 _CHANGEABLE: Final[Any] = {
-    name: (field.annotation, field) for name, field in UserContent.model_fields.items() if name != "auth_methods"
+    name: (field.annotation, field)
+    for name, field in UserContent.model_fields.items()
+    if name != "auth_methods"
 }
 UserChange: Final[type[Fields]] = create_model(
     "UserChange", __base__=Fields, account_id=(Reference | None, None), **_CHANGEABLE
@@ -41,10 +43,14 @@ class UserView(UserContent, View):
     account_id: PydanticObjectId | None = None
     last_login: Timestamp | None = None
     email_verified_at: Timestamp | None = None
-    next_steps: Annotated[list[NextStep], Field(description="What the person is to do before they go on.")]
+    next_steps: Annotated[
+        list[NextStep], Field(description="What the person is to do before they go on.")
+    ]
 
 
-Embedded = Annotated[UserView | None, Field(exclude_if=lambda user: user is None, description="With `expand=user`.")]
+Embedded = Annotated[
+    UserView | None, Field(exclude_if=lambda user: user is None, description="With `expand=user`.")
+]
 
 
 class ProfileView(ProfileContent, View):
@@ -98,7 +104,11 @@ async def complete(user_id: ObjectId) -> CompleteView:
     Raises:
         NotFound: there is no such user.
     """
-    pipeline: list[dict[str, Any]] = [{"$match": {"_id": user_id}}, _lookup(Profile), _lookup(Preferences)]
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"_id": user_id}},
+        _lookup(Profile),
+        _lookup(Preferences),
+    ]
     rows = await (await User.raw().aggregate(pipeline)).to_list()
     if not rows or not await is_living(User, rows[0]):
         raise NotFound("there is no such user")
@@ -106,7 +116,11 @@ async def complete(user_id: ObjectId) -> CompleteView:
     return CompleteView(
         user=user_view(User.from_stored(rows[0])),
         profile=ProfileView.model_validate(Profile.from_stored(profiles[0])) if profiles else None,
-        preferences=PreferencesView.model_validate(Preferences.from_stored(preferences[0])) if preferences else None,
+        preferences=(
+            PreferencesView.model_validate(Preferences.from_stored(preferences[0]))
+            if preferences
+            else None
+        ),
     )
 
 

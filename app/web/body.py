@@ -1,4 +1,5 @@
-"""JSON, parsed so strictly that what passes can be stored and given back unchanged; and as it is sent."""
+"""JSON, parsed so strictly that what passes can be stored and given back unchanged; and as it is
+sent."""
 
 import json
 from datetime import datetime
@@ -9,7 +10,14 @@ from bson import ObjectId
 
 from app.errors import Invalid, MalformedJson, TooLarge, UnsupportedMediaType
 from models.base import rfc3339
-from models.values import Json, UnstorableValue, check_value, dump_checked, has_long_number, is_too_deep
+from models.values import (
+    Json,
+    UnstorableValue,
+    check_value,
+    dump_checked,
+    has_long_number,
+    is_too_deep,
+)
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_VALUE_BYTES: Final = 512 * 1024
@@ -20,8 +28,8 @@ MAX_DELIVERY_BYTES: Final = 25 * 1024 * 1024
 def parse_json(body: bytes) -> Json:
     """The value that a body spells.
 
-    A value is walked only where its bytes hold something that could be wrong: the parser itself refuses NaN, numbers
-    beyond a double, and halves of surrogate pairs.
+    A value is walked only where its bytes hold something that could be wrong: the parser itself
+    refuses NaN, numbers beyond a double, and halves of surrogate pairs.
 
     Raises:
         MalformedJson: it is no JSON (RFC 8259).
@@ -43,7 +51,8 @@ def parse_json(body: bytes) -> Json:
 
 
 def refuse_packed(encoding: str | None) -> None:
-    """See that a body comes as it is: its packed bytes would be taken for malformed JSON (RFC 9110, section 15.5.16).
+    """See that a body comes as it is: its packed bytes would be taken for malformed JSON (RFC 9110,
+    section 15.5.16).
 
     Args:
         encoding: the request's `Content-Encoding`.
@@ -51,8 +60,12 @@ def refuse_packed(encoding: str | None) -> None:
     Raises:
         UnsupportedMediaType: the body is packed.
     """
-    if encoding and any(name.strip().lower() not in ("", "identity") for name in encoding.split(",")):
-        raise UnsupportedMediaType("send the body without Content-Encoding", headers={"Accept-Encoding": "identity"})
+    if encoding and any(
+        name.strip().lower() not in ("", "identity") for name in encoding.split(",")
+    ):
+        raise UnsupportedMediaType(
+            "send the body without Content-Encoding", headers={"Accept-Encoding": "identity"}
+        )
 
 
 def value_size(body: bytes) -> int:
@@ -62,7 +75,9 @@ def value_size(body: bytes) -> int:
         TooLarge: it has more than 512 KiB.
     """
     if len(body) > MAX_VALUE_BYTES:
-        raise TooLarge(f"a value has at most {MAX_VALUE_BYTES} bytes of JSON, this one has {len(body)}")
+        raise TooLarge(
+            f"a value has at most {MAX_VALUE_BYTES} bytes of JSON, this one has {len(body)}"
+        )
     return len(body)
 
 
@@ -106,7 +121,8 @@ def _named(error: UnstorableValue) -> Invalid:
 
 
 def _check_integers(value: Json, body: bytes) -> None:
-    """Check a value by its exact integers; what is wrong with the value as orjson made it is named first."""
+    """Check a value by its exact integers; what is wrong with the value as orjson made it is named
+    first."""
     try:
         _check(_with_exact_integers(body))
     except Invalid:
@@ -115,11 +131,14 @@ def _check_integers(value: Json, body: bytes) -> None:
 
 
 def _with_exact_integers(body: bytes) -> Json:
-    """The value again from a parser that keeps integers of any size, since orjson makes doubles of the large ones."""
+    """The value again from a parser that keeps integers of any size, since orjson makes doubles of
+    the large ones."""
     try:
         value: Json = json.loads(body)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None  # no JSON at all, as the caller says
     except ValueError:  # more digits than Python reads: larger than 64 bits in any case
-        raise Invalid.field("", "integer_too_large", "an integer must fit 64 bits with sign") from None
+        raise Invalid.field(
+            "", "integer_too_large", "an integer must fit 64 bits with sign"
+        ) from None
     return value

@@ -1,6 +1,8 @@
-"""Answers packed for whoever takes them packed (RFC 9110, sections 8.4 and 12.5.3): zstd or gzip, from 1 KiB on.
+"""Answers packed for whoever takes them packed (RFC 9110, sections 8.4 and 12.5.3): zstd or gzip,
+from 1 KiB on.
 
-Starlette's layer does the packing, streams among it; here stand the choice, zstd, the tags and what is never packed.
+Starlette's layer does the packing, streams among it; here stand the choice, zstd, the tags and what
+is never packed.
 """
 
 from functools import lru_cache
@@ -31,7 +33,8 @@ SECRET_ANSWERS: Final = frozenset(
         "POST /v1/users/{userId}/sessions",
     }
 )
-"""Operations that answer with tokens or keys: the length of a packed answer tells of what is in it (BREACH)."""
+"""Operations that answer with tokens or keys: the length of a packed answer tells of what is in it
+(BREACH)."""
 
 _IDENTITY: Final = "identity"
 _LONGEST_REMEMBERED: Final = 200
@@ -40,7 +43,8 @@ _ZSTD_LEVEL: Final = 3
 
 
 class Compressed:
-    """Packs what an application answers, and says by `Vary` that it depends on what the client takes."""
+    """Packs what an application answers, and says by `Vary` that it depends on what the client
+    takes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -50,7 +54,9 @@ class Compressed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
+        accepted = b",".join(
+            value for name, value in scope["headers"] if name == b"accept-encoding"
+        )
         responder = _responder(self.app, *choose(accepted))
         responder.send = _tagging(send)
         out: Send = send
@@ -60,7 +66,10 @@ class Compressed:
             if message["type"] == "http.response.start":
                 is_secret = f"{scope['method']} {route_template(scope)}" in SECRET_ANSWERS
                 out = send if is_secret else responder.send_with_compression
-                message = {**message, "headers": [*message["headers"]]}  # they are changed where they stand
+                message = {
+                    **message,
+                    "headers": [*message["headers"]],
+                }  # they are changed where they stand
             await out(message)
 
         await self.app(scope, receive, sent)
@@ -69,18 +78,23 @@ class Compressed:
 def choose(accepted: bytes) -> tuple[str | None, int]:
     """How to pack an answer, and from how many bytes on: `("zstd", 1024)`.
 
-    The coding that the client likes best of ours; None where it likes the plain answer better, or takes none. Who takes
-    nothing plain gets the smallest packed; who takes neither gets it plain all the same.
+    The coding that the client likes best of ours; None where it likes the plain answer better, or
+    takes none. Who takes nothing plain gets the smallest packed; who takes neither gets it plain
+    all the same.
 
     Args:
-        accepted: its `Accept-Encoding`, several lines joined; empty where it sent none, and takes what is plain.
+        accepted: its `Accept-Encoding`, several lines joined; empty where it sent none, and takes
+            what is plain.
     """
     return _remembered(accepted) if len(accepted) <= _LONGEST_REMEMBERED else _choice(accepted)
 
 
 def _choice(accepted: bytes) -> tuple[str | None, int]:
     weights = _weights(accepted)
-    liked = {"zstd": weights.get("zstd", 0), "gzip": weights.get("gzip", weights.get("*", 0))}  # everybody knows gzip
+    liked = {
+        "zstd": weights.get("zstd", 0),
+        "gzip": weights.get("gzip", weights.get("*", 0)),
+    }  # everybody knows gzip
     best = max(CODINGS, key=liked.__getitem__)  # the first of equals
     if liked[best] == 0 or liked[best] < weights.get(_IDENTITY, 0):
         return None, MINIMUM
@@ -123,7 +137,8 @@ class _ZstdResponder(IdentityResponder):
         return self._pack(body, more_body)
 
     def _pack(self, body: bytes, more_body: bool) -> bytes:
-        """A whole body, or the next part of a stream, which the client can read as far as it has come."""
+        """A whole body, or the next part of a stream, which the client can read as far as it has
+        come."""
         if self._stream is None:
             packer = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
             if not more_body:
@@ -134,7 +149,8 @@ class _ZstdResponder(IdentityResponder):
 
 
 def _tagging(send: Send) -> Send:
-    """`send`, with the tag of what is packed saying so: other bytes, another strong tag (RFC 9110, 8.8.3.3)."""
+    """`send`, with the tag of what is packed saying so: other bytes, another strong tag (RFC 9110,
+    8.8.3.3)."""
 
     async def tagging(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,8 +1,9 @@
 """Cursors of lists, each bound to what it was given for: the list, its filter and its caller.
 
-The binding is derived from the request by `StrictRoute`, so that a list need not think of it: a digest of the route,
-its path, the caller and every parameter that is not only about what a page looks like goes into each cursor, and one
-that comes with another request is refused. A route that is no `StrictRoute` has no binding, and fails when it encodes.
+The binding is derived from the request by `StrictRoute`, so that a list need not think of it: a
+digest of the route, its path, the caller and every parameter that is not only about what a page
+looks like goes into each cursor, and one that comes with another request is refused. A route that
+is no `StrictRoute` has no binding, and fails when it encodes.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -26,7 +27,8 @@ _bound: ContextVar[str] = ContextVar("cursor")
 
 
 def bind_cursors(scope: MutableMapping[str, Any], query: Iterable[tuple[str, str]]) -> None:
-    """Bind the cursors that are read and given from here on to this request's list, filter and caller.
+    """Bind the cursors that are read and given from here on to this request's list, filter and
+    caller.
 
     Args:
         scope: of the request, its caller authenticated.

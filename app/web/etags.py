@@ -1,4 +1,5 @@
-"""Entity tags: `"<version>.<tag>"`, the tag naming the document, its representation and the deployment's epoch.
+"""Entity tags: `"<version>.<tag>"`, the tag naming the document, its representation and the
+deployment's epoch.
 
 An answer that is packed says so behind them, `"<version>.<tag>.zstd"`: a precondition takes either.
 """
@@ -18,7 +19,8 @@ _epoch: Final = {"name": b""}
 
 
 async def load_epoch() -> None:
-    """Take over the epoch of the database that the documents are bound to; made where it has none."""
+    """Take over the epoch of the database that the documents are bound to; made where it has
+    none."""
     _epoch["name"] = (await Deployment.epoch()).encode()
     tag_of.cache_clear()
 
@@ -33,7 +35,8 @@ def list_etag(version: int, content: bytes) -> str:
 
     Args:
         version: the largest on the page, which a reader may recognise.
-        content: what tells the page from every other, and from itself when anything on it has changed.
+        content: what tells the page from every other, and from itself when anything on it has
+            changed.
     """
     return f'"{version}.{urlsafe_b64encode(sealed(content, _BYTES)).decode()}"'
 
@@ -56,7 +59,8 @@ def etag(version: int, key: Hashable, kind: str = "") -> str:
 
 
 def coded(tag: str, coding: str) -> str:
-    """The entity tag of an answer that is packed: `"3.k2Jd0aQx9vLm.zstd"`. What is weak, and names no bytes, stays."""
+    """The entity tag of an answer that is packed: `"3.k2Jd0aQx9vLm.zstd"`. What is weak, and names
+    no bytes, stays."""
     return tag if tag.startswith("W/") else f'{tag[:-1]}.{coding}"'
 
 

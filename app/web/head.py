@@ -20,12 +20,16 @@ class Heads:
         return self.app(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        as_get = {**scope, "method": "GET"}  # a copy: the server takes the method of its own for what it sends
+        as_get = {
+            **scope,
+            "method": "GET",
+        }  # a copy: the server takes the method of its own for what it sends
         as_get.pop(ABORT, None)  # so that a stream listens to `received`
         started = False
 
         async def received() -> Message:
-            """A body that goes on for ever, such as a stream of events, is told that nobody listens."""
+            """A body that goes on for ever, such as a stream of events, is told that nobody
+            listens."""
             return {"type": "http.disconnect"} if started else await receive()
 
         async def headers_only(message: Message) -> None:
@@ -38,4 +42,6 @@ class Heads:
         try:
             await self.app(as_get, received, headers_only)
         finally:
-            scope.update({**as_get, "method": "HEAD"})  # the route and the caller, for metrics and logs
+            scope.update(
+                {**as_get, "method": "HEAD"}
+            )  # the route and the caller, for metrics and logs

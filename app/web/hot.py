@@ -1,4 +1,5 @@
-"""Hot routes: plain ASGI endpoints that resolve caller and preconditions by plain calls (facts: FastAPI's share)."""
+"""Hot routes: plain ASGI endpoints that resolve caller and preconditions by plain calls (facts:
+FastAPI's share)."""
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -27,7 +28,12 @@ from models.user import ADMIN
 JSON: Final = b"application/json"
 
 _ENCODED_SLASH: Final = re.compile(rb"%2[fF]")
-_PARAMETERS: Final = {b"apps": "appId", b"data": "dataKey", b"users": "userId", b"external-ids": "externalId"}
+_PARAMETERS: Final = {
+    b"apps": "appId",
+    b"data": "dataKey",
+    b"users": "userId",
+    b"external-ids": "externalId",
+}
 """What the segment after one of these stands for."""
 
 Headers = list[tuple[bytes, bytes]]
@@ -40,7 +46,12 @@ class HotRequest:
     __slots__ = ("_known", "access", "headers", "method", "path", "receive", "scope", "send")
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, access: Access, known: Collection[str] | None = None
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        access: Access,
+        known: Collection[str] | None = None,
     ) -> None:
         self.scope = scope
         self.access = access
@@ -74,15 +85,20 @@ class HotRequest:
         if not raw:
             return {}
         try:
-            return parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+            return parse_qs(
+                raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
+            )
         except ValueError:
             raise Invalid.field("?", "malformed", "the query is malformed") from None
 
     async def caller(self) -> Principal:
-        """Who is calling; raises Unauthenticated, then Invalid for a query that `check_query` does not pass."""
+        """Who is calling; raises Unauthenticated, then Invalid for a query that `check_query` does
+        not pass."""
         principal = await authenticate(self.scope)
         if self._known is not None and self.scope["query_string"]:
-            check_query((name for name, values in self._pairs().items() for _ in values), self._known)
+            check_query(
+                (name for name, values in self._pairs().items() for _ in values), self._known
+            )
         return principal
 
     def forget_caller(self) -> None:
@@ -93,7 +109,8 @@ class HotRequest:
         """The whole body.
 
         Args:
-            packed: whether the caller unpacks it; else UnsupportedMediaType is raised for a packed one.
+            packed: whether the caller unpacks it; else UnsupportedMediaType is raised for a packed
+                one.
         """
         if not packed:
             refuse_packed(self.header(b"content-encoding"))
@@ -140,7 +157,8 @@ class HotEndpoint:
         template: of the path.
         handlers: by method.
         access: who may call, by method.
-        query: the parameters that each method takes, none where it is left out; `ANY_QUERY` lets every one pass.
+        query: the parameters that each method takes, none where it is left out; `ANY_QUERY` lets
+            every one pass.
         aliases: further paths of the same operation, without parameters.
         any_origin: whether pages of every origin in `SATCHEL_WRITE_KEY_ORIGINS` may call it.
     """
@@ -160,9 +178,15 @@ class HotEndpoint:
         self.any_origin = any_origin
         self.methods: Collection[str] = handlers.keys()
         self._handlers = handlers
-        self.rules = {name: in_force(name, access[method]) for method in handlers if (name := f"{method} {template}")}
+        self.rules = {
+            name: in_force(name, access[method])
+            for method in handlers
+            if (name := f"{method} {template}")
+        }
         self._access = access
-        self._known = {method: None if query is None else query.get(method, ()) for method in handlers}
+        self._known = {
+            method: None if query is None else query.get(method, ()) for method in handlers
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -204,7 +228,9 @@ class HotEndpoint:
         handler = self._handlers.get(method)
         if handler is None:
             allowed = [*self._handlers, *(["HEAD"] if "GET" in self._handlers else [])]
-            raise MethodNotAllowed("the path takes other methods", headers={"Allow": ", ".join(allowed)})
+            raise MethodNotAllowed(
+                "the path takes other methods", headers={"Allow": ", ".join(allowed)}
+            )
         return handler
 
 
@@ -228,12 +254,18 @@ class HotRoutes:
 
     def __init__(self, app: ASGIApp, endpoints: Sequence[HotEndpoint]) -> None:
         self._app = app
-        self._endpoints = [(pattern, endpoint) for endpoint in endpoints for pattern in endpoint.patterns]
+        self._endpoints = [
+            (pattern, endpoint) for endpoint in endpoints for pattern in endpoint.patterns
+        ]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, which is awaited without a step in between."""
         if scope["type"] == "http":
-            if b"%" in (raw := scope.get("raw_path") or b"") and raw.startswith(b"/v1/") and _ENCODED_SLASH.search(raw):
+            if (
+                b"%" in (raw := scope.get("raw_path") or b"")
+                and raw.startswith(b"/v1/")
+                and _ENCODED_SLASH.search(raw)
+            ):
                 return _refuse_slash(scope, send)
             for pattern, endpoint in self._endpoints:
                 if found := pattern.match(scope["path"]):
@@ -245,11 +277,15 @@ class HotRoutes:
 async def _refuse_slash(scope: Scope, send: Send) -> None:
     """Say which parameter holds an encoded slash: decoded, it would be another path."""
     segments: list[bytes] = scope["raw_path"].split(b"/")
-    place = next(number for number, segment in enumerate(segments) if _ENCODED_SLASH.search(segment))
+    place = next(
+        number for number, segment in enumerate(segments) if _ENCODED_SLASH.search(segment)
+    )
     name = _PARAMETERS.get(segments[place - 1], "path")
     try:
         await authenticate(scope)
-        raise Invalid.field(f"path:{name}", "malformed", f"{name} holds %2F, and no name has a slash")
+        raise Invalid.field(
+            f"path:{name}", "malformed", f"{name} holds %2F, and no name has a slash"
+        )
     except Problem as problem:
         await send_problem(problem, scope, send)
 

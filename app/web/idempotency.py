@@ -1,4 +1,5 @@
-"""Idempotency-Key: a claim that is made in the write's own transaction, so it stands exactly if the write does."""
+"""Idempotency-Key: a claim that is made in the write's own transaction, so it stands exactly if the
+write does."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -33,7 +34,8 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a request claims: a hash of who calls with which key, and one of what is asked for, salted with both."""
+    """What a request claims: a hash of who calls with which key, and one of what is asked for,
+    salted with both."""
 
     id: str
     fingerprint: str
@@ -42,7 +44,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a request made: the id of its resource, and whether it was made by an earlier request with this key."""
+    """What a request made: the id of its resource, and whether it was made by an earlier request
+    with this key."""
 
     resource_id: ObjectId
     repeated: bool
@@ -53,7 +56,9 @@ Key = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
-        description="A repeat with the same key and body makes nothing new and gets the same resource.",
+        description=(
+            "A repeat with the same key and body makes nothing new and gets the same resource."
+        ),
     ),
 ]
 
@@ -61,7 +66,9 @@ Key = Annotated[
 class Repeated(Exception):
     """The write was done by an earlier request with this claim, and answered with this status."""
 
-    def __init__(self, status: int, resource_id: Any = None, results: list[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, status: int, resource_id: Any = None, results: list[dict[str, Any]] | None = None
+    ) -> None:
         super().__init__(status)
         self.status = status
         self.resource_id = resource_id
@@ -94,10 +101,14 @@ def claim_of(caller: Principal, key: str, scope: Any, body: bytes) -> Claim:
         Invalid: the key is not of the allowed characters, or too long.
     """
     if not _KEY.fullmatch(key):
-        raise Invalid.field("header:Idempotency-Key", "malformed", "a key has 1 to 255 visible characters of ASCII")
+        raise Invalid.field(
+            "header:Idempotency-Key", "malformed", "a key has 1 to 255 visible characters of ASCII"
+        )
     identity = sha256(f"{caller.name}\n{key}".encode()).hexdigest()
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
-    asked = f"{caller.name}\n{key}\n{scope['method']} {scope['path']}".encode() + query + b"\n" + body
+    asked = (
+        f"{caller.name}\n{key}\n{scope['method']} {scope['path']}".encode() + query + b"\n" + body
+    )
     hours = scope["app"].state.settings.idempotency_hours
     return Claim(identity, sha256(asked).hexdigest(), timedelta(hours=hours))
 
@@ -136,9 +147,13 @@ async def make_claim(
 
 
 async def note_outcome(
-    claim: Claim | None, status: int, resource_id: ObjectId | str | None, session: AsyncClientSession
+    claim: Claim | None,
+    status: int,
+    resource_id: ObjectId | str | None,
+    session: AsyncClientSession,
 ) -> None:
-    """Say with what status, and about which resource, the write of a claim ends that was made in this transaction.
+    """Say with what status, and about which resource, the write of a claim ends that was made in
+    this transaction.
 
     Of a write of many resources: how far it came, in numbers and ids.
     """
@@ -148,13 +163,17 @@ async def note_outcome(
 
 
 async def claiming(
-    claim: Claim | None, work: Callable[[], Awaitable[T]], status: Callable[[T], int] = lambda _: 200
+    claim: Claim | None,
+    work: Callable[[], Awaitable[T]],
+    status: Callable[[T], int] = lambda _: 200,
 ) -> T:
-    """Do a write, with a claim in one transaction, in which the rights of the request are looked at, too.
+    """Do a write, with a claim in one transaction, in which the rights of the request are looked
+    at, too.
 
     Args:
         claim: of the request.
-        work: writes, and joins the transaction that it runs within; None says that nothing was written, and nothing is.
+        work: writes, and joins the transaction that it runs within; None says that nothing was
+            written, and nothing is.
         status: that the outcome is answered with.
 
     Raises:
@@ -210,7 +229,8 @@ async def write_once(
     again: Callable[[Repeated], Awaitable[T]],
     status: Callable[[T], int] = lambda _: 200,
 ) -> T:
-    """Do a write whose parts join one transaction at most once for a claim: `at_most_once` of `claiming`."""
+    """Do a write whose parts join one transaction at most once for a claim: `at_most_once` of
+    `claiming`."""
     return await at_most_once(claim, lambda: claiming(claim, work, status), again)
 
 
@@ -224,8 +244,8 @@ async def patch_once(
     Args:
         claim: of the request.
         request: whose body is the patch.
-        work: patches and gives what is to be shown; its writes join the transaction that it runs within. A repeat
-            gives it a patch that changes nothing, so it shows what there is now.
+        work: patches and gives what is to be shown; its writes join the transaction that it runs
+            within. A repeat gives it a patch that changes nothing, so it shows what there is now.
 
     Raises:
         InFlight: a request with this key is being worked on.
@@ -233,7 +253,9 @@ async def patch_once(
     """
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     patch = await request.json()
-    return await write_once(claim, lambda: work(kind, patch, expected), lambda _: work(PatchKind.MERGE, {}, None))
+    return await write_once(
+        claim, lambda: work(kind, patch, expected), lambda _: work(PatchKind.MERGE, {}, None)
+    )
 
 
 IdempotencyClaim = Annotated[Claim | None, Depends(_claim)]
@@ -248,7 +270,8 @@ async def once(
     Args:
         claim: of the request.
         status: that it is answered with.
-        work: writes a resource under the given id. May be run several times, like any transaction's work.
+        work: writes a resource under the given id. May be run several times, like any transaction's
+            work.
 
     Raises:
         InFlight: a request with this key is being worked on.
@@ -309,13 +332,16 @@ async def _insert(
         expires_at=moment + claim.keep,
     )
     try:
-        await IdempotencyKey.raw().delete_one({"_id": claim.id, "expiresAt": {"$lte": moment}}, session=session)
+        await IdempotencyKey.raw().delete_one(
+            {"_id": claim.id, "expiresAt": {"$lte": moment}}, session=session
+        )
         await record.add(session)
     except DuplicateKeyError:
         raise
     except OperationFailure as error:
         if error.code == WRITE_CONFLICT:
             raise InFlight(
-                "a request with this Idempotency-Key is being worked on", headers={"Retry-After": "1"}
+                "a request with this Idempotency-Key is being worked on",
+                headers={"Retry-After": "1"},
             ) from None
         raise

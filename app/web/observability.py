@@ -1,4 +1,5 @@
-"""Logs, metrics and the request id: one plain ASGI layer around everything, and listeners on the driver."""
+"""Logs, metrics and the request id: one plain ASGI layer around everything, and listeners on the
+driver."""
 
 import asyncio
 import itertools
@@ -25,46 +26,73 @@ from models import aside
 _PROCESS: Final = secrets.token_hex(4)
 _NUMBERS: Final = itertools.count(1)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PRIVATE: Final = "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
+_PRIVATE: Final = (
+    "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
+)
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
 
 REQUESTS: Final = Histogram(
-    "satchel_request_seconds", "Time to answer, by route template", ["method", "route", "status"], buckets=_BUCKETS
+    "satchel_request_seconds",
+    "Time to answer, by route template",
+    ["method", "route", "status"],
+    buckets=_BUCKETS,
 )
 CLOCK_AHEAD: Final = Gauge(
-    "satchel_clock_ahead_seconds", "How far the machine's clock is ahead of the database's, by which Satchel goes"
+    "satchel_clock_ahead_seconds",
+    "How far the machine's clock is ahead of the database's, by which Satchel goes",
 )
-IN_FLIGHT: Final = Gauge("satchel_requests_in_flight", "Requests being worked on, or waiting for a place")
+IN_FLIGHT: Final = Gauge(
+    "satchel_requests_in_flight", "Requests being worked on, or waiting for a place"
+)
 WAITING: Final = Gauge("satchel_requests_waiting", "Requests waiting for a place")
-REFUSED: Final = Counter("satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait")
+REFUSED: Final = Counter(
+    "satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait"
+)
 COMMANDS: Final = Histogram(
-    "satchel_mongodb_command_seconds", "Time of a MongoDB command", ["command", "outcome"], buckets=_BUCKETS
+    "satchel_mongodb_command_seconds",
+    "Time of a MongoDB command",
+    ["command", "outcome"],
+    buckets=_BUCKETS,
 )
 POOL: Final = Gauge("satchel_mongodb_pool_connections", "Connections to MongoDB", ["state"])
 JOBS: Final = Histogram(
-    "satchel_job_seconds", "Time of a worker's job, by what came of it", ["kind", "outcome"], buckets=_LONG_BUCKETS
+    "satchel_job_seconds",
+    "Time of a worker's job, by what came of it",
+    ["kind", "outcome"],
+    buckets=_LONG_BUCKETS,
 )
 CARD_EVENTS: Final = Counter(
-    "satchel_card_events", "Attempts to deliver an event to an account's webhook, by what came of it", ["outcome"]
+    "satchel_card_events",
+    "Attempts to deliver an event to an account's webhook, by what came of it",
+    ["outcome"],
 )
 CARD_FAILURES: Final = Counter(
-    "satchel_card_event_failures", "Attempts that an account's webhook did not take, by why", ["reason"]
+    "satchel_card_event_failures",
+    "Attempts that an account's webhook did not take, by why",
+    ["reason"],
 )
-CARD_BACKLOG: Final = Gauge("satchel_card_event_backlog", "Card events that wait, or were given up", ["state"])
+CARD_BACKLOG: Final = Gauge(
+    "satchel_card_event_backlog", "Card events that wait, or were given up", ["state"]
+)
 CARD_OLDEST: Final = Gauge(
     "satchel_card_event_oldest_seconds",
     "How long ago the first of them happened",
     ["state"],
 )
 SET_ASIDE: Final = Counter(
-    "satchel_rows_set_aside", "Times that a row was stepped over that cannot be read or changed", ["collection"]
+    "satchel_rows_set_aside",
+    "Times that a row was stepped over that cannot be read or changed",
+    ["collection"],
 )
-LATE_SWEPT: Final = Counter("satchel_late_swept_documents", "Documents found of a root after its deletion was swept")
+LATE_SWEPT: Final = Counter(
+    "satchel_late_swept_documents", "Documents found of a root after its deletion was swept"
+)
 
 REFUSED_HERE: Final = "satchel.refused"
-"""The key in the scope of a request that was refused for want of a place: the server may treat it so."""
+"""The key in the scope of a request that was refused for want of a place: the server may treat it
+so."""
 TOLD_EVERY: Final = 1.0
 """Seconds between two log lines that tell of refusals."""
 
@@ -83,9 +111,15 @@ aside.LISTENERS.append(_note_set_aside)
 def configure_logging(settings: Settings) -> None:
     """Structured lines on stderr: JSON, or readable ones."""
     level = getattr(logging, settings.log_level.upper())
-    shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    shared: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     if settings.log_format == "json":
-        last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(orjson.dumps)]
+        last: list[Any] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(orjson.dumps),
+        ]
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
         # Not rich's tracebacks: they show the values of variables, secrets among them.
@@ -113,7 +147,8 @@ def route_template(scope: Scope) -> str:
 
 
 class Observed:
-    """Gives each request an id, measures and logs it, and turns what nobody caught into a problem."""
+    """Gives each request an id, measures and logs it, and turns what nobody caught into a
+    problem."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -162,7 +197,9 @@ class Observed:
         if child is None:
             if len(self._children) > 5000:
                 self._children.clear()
-            child = self._children[key] = REQUESTS.labels(key[0] if route != "unmatched" else "any", route, status)
+            child = self._children[key] = REQUESTS.labels(
+                key[0] if route != "unmatched" else "any", route, status
+            )
         child.observe(seconds)
         if REFUSED_HERE in scope:
             self._note_refusal()
@@ -177,7 +214,8 @@ class Observed:
             )
 
     def _note_refusal(self) -> None:
-        """One line a second for all that are refused: a line for each would be a third of what a refusal costs."""
+        """One line a second for all that are refused: a line for each would be a third of what a
+        refusal costs."""
         if not self._refused:
             asyncio.get_running_loop().call_later(TOLD_EVERY, self._tell_refused)
         self._refused += 1
@@ -187,17 +225,21 @@ class Observed:
         log.warning("refused", requests=refused)
 
     def _log(self, **said: Any) -> None:
-        """One line per request, in the form that structlog gives to all others, at a fifth of its cost."""
+        """One line per request, in the form that structlog gives to all others, at a fifth of its
+        cost."""
         if not self._log_lines:
             log.info("request", **said)
             return
         line = {**said, "event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-        sys.stderr.buffer.write(orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
+        sys.stderr.buffer.write(
+            orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+        )
         sys.stderr.buffer.flush()
 
 
 def _headed(sent: Iterable[Header], request_id: Header, private: bool) -> list[Header]:
-    """An answer's headers with its id; what is private is kept by no cache, an error as little as a document."""
+    """An answer's headers with its id; what is private is kept by no cache, an error as little as a
+    document."""
     if not private:
         return [*sent, request_id]
     return [*(header for header in sent if header[0] != b"cache-control"), request_id, _NO_STORE]
@@ -215,8 +257,13 @@ def _request_id(scope: Scope) -> str:
 async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
     """Answer with a problem (RFC 9457)."""
     body = dump_json(problem.body(scope.get("satchel.request_id", "")))
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    headers += [
+        (name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()
+    ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -272,7 +319,9 @@ class PoolSizes(monitoring.ConnectionPoolListener):
     def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None:
         """Not counted."""
 
-    def connection_check_out_started(self, event: monitoring.ConnectionCheckOutStartedEvent) -> None:
+    def connection_check_out_started(
+        self, event: monitoring.ConnectionCheckOutStartedEvent
+    ) -> None:
         """Not counted."""
 
     def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:

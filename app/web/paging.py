@@ -18,18 +18,25 @@ class Page(BaseModel, Generic[T]):
     """One page of a list; `nextCursor` fetches the next, null on the last."""
 
     model_config = ConfigDict(
-        validate_by_name=True, validate_by_alias=True, json_schema_serialization_defaults_required=True
+        validate_by_name=True,
+        validate_by_alias=True,
+        json_schema_serialization_defaults_required=True,
     )
     items: list[T]
     next_cursor: Annotated[str | None, Field(alias="nextCursor")] = None
 
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many items at most.")]
-Cursor = Annotated[str | None, Query(max_length=1024, description="`nextCursor` of the page before.")]
+Cursor = Annotated[
+    str | None, Query(max_length=1024, description="`nextCursor` of the page before.")
+]
 
 
-def page(items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]) -> tuple[list[T], str | None]:
-    """Cut a list that was asked for with one more than `limit` to its page, and the cursor of the next."""
+def page(
+    items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]
+) -> tuple[list[T], str | None]:
+    """Cut a list that was asked for with one more than `limit` to its page, and the cursor of the
+    next."""
     if len(items) <= limit:
         return items, None
     kept = items[:limit]
@@ -39,7 +46,8 @@ def page(items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]) -> tup
 async def newest(
     document: type[Stored], where: Mapping[str, Any], limit: int, cursor: str | None
 ) -> tuple[list[Raw], str | None]:
-    """A page of the stored rows that match, the newest id first, and the cursor of the next page (`decode_cursor`)."""
+    """A page of the stored rows that match, the newest id first, and the cursor of the next page
+    (`decode_cursor`)."""
     before = decode_cursor(cursor, ObjectId)
     rows = await document.list_newest(where, limit + 1, before[0] if before else None)
     return page(rows, limit, lambda row: (row["_id"],))

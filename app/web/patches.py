@@ -1,4 +1,5 @@
-"""The two ways to patch a document: JSON Merge Patch (RFC 7396), and JSON Patch (RFC 6902) with `increment`."""
+"""The two ways to patch a document: JSON Merge Patch (RFC 7396), and JSON Patch (RFC 6902) with
+`increment`."""
 
 import math
 from collections.abc import Mapping
@@ -38,7 +39,9 @@ def patch_kind(content_type: str | None) -> PatchKind:
         return PatchKind((content_type or "").split(";")[0].strip().lower())
     except ValueError:
         taken = ", ".join(kind.value for kind in PatchKind)
-        raise UnsupportedMediaType(f"a patch is one of {taken}", headers={"Accept-Patch": taken}) from None
+        raise UnsupportedMediaType(
+            f"a patch is one of {taken}", headers={"Accept-Patch": taken}
+        ) from None
 
 
 def apply_patch(kind: PatchKind, patch: Json, document: Json) -> Json:
@@ -57,7 +60,9 @@ def apply_patch(kind: PatchKind, patch: Json, document: Json) -> Json:
     return merge(document, patch) if kind is PatchKind.MERGE else _json_patch(document, patch)
 
 
-def patched(shown: Mapping[str, Any], kind: PatchKind, patch: Json, content: type[C]) -> tuple[C, dict[str, Any]]:
+def patched(
+    shown: Mapping[str, Any], kind: PatchKind, patch: Json, content: type[C]
+) -> tuple[C, dict[str, Any]]:
     """The content that a patch leaves.
 
     Args:
@@ -80,10 +85,14 @@ def patched(shown: Mapping[str, Any], kind: PatchKind, patch: Json, content: typ
     if fixed := sorted(changed & (shown.keys() - names)):
         raise Invalid.field(f"/{fixed[0]}", "read_only", f"{fixed[0]} does not change by a patch")
     try:
-        result = content.model_validate({name: after[name] for name in after if name in names or name not in shown})
+        result = content.model_validate(
+            {name: after[name] for name in after if name in names or name not in shown}
+        )
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
-    before = content.model_validate({name: shown[name] for name in shown if name in names}).model_dump(by_alias=True)
+    before = content.model_validate(
+        {name: shown[name] for name in shown if name in names}
+    ).model_dump(by_alias=True)
     stored = result.model_dump(by_alias=True)
     return result, {name: value for name, value in stored.items() if before[name] != value}
 
@@ -105,7 +114,9 @@ def _json_patch(document: Json, patch: Json) -> Json:
     if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
         raise Invalid.field("", "malformed", "a JSON Patch is an array of operations")
     if len(patch) > _MAX_OPERATIONS:
-        raise Invalid.field("", "too_long", f"a JSON Patch has at most {_MAX_OPERATIONS} operations")
+        raise Invalid.field(
+            "", "too_long", f"a JSON Patch has at most {_MAX_OPERATIONS} operations"
+        )
     result: Json = orjson.loads(orjson.dumps(document))
     copied = 0
     for index, operation in enumerate(patch):
@@ -120,7 +131,8 @@ def _json_patch(document: Json, patch: Json) -> Json:
 
 
 def _copied_bytes(document: Json, operation: dict[str, Any], pointer: str) -> int:
-    """The size of what is copied: copies of copies double a document, and thirty of them fill any memory."""
+    """The size of what is copied: copies of copies double a document, and thirty of them fill any
+    memory."""
     part = _found(document, operation, "from", pointer)
     if part is _NOTHING:
         raise Invalid.field(pointer, "not_applicable", "the place that `from` names is not there")
@@ -128,11 +140,14 @@ def _copied_bytes(document: Json, operation: dict[str, Any], pointer: str) -> in
 
 
 def _size(value: Json, pointer: str) -> int:
-    """The size of a value in bytes of JSON; raises Invalid where it is nested so deep that it cannot be written."""
+    """The size of a value in bytes of JSON; raises Invalid where it is nested so deep that it
+    cannot be written."""
     try:
         return len(orjson.dumps(value))
     except orjson.JSONEncodeError:
-        raise Invalid.field(pointer, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep") from None
+        raise Invalid.field(
+            pointer, "too_deep", f"JSON may be nested {MAX_DEPTH} levels deep"
+        ) from None
 
 
 def _found(document: Json, operation: dict[str, Any], name: str, pointer: str) -> Any:
@@ -162,14 +177,17 @@ def _operation(document: Json, operation: dict[str, Any], pointer: str) -> Json:
         patch: Any = jsonpatch.JsonPatch([cast(Any, operation)])
         result: Json = patch.apply(document, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException):
-        raise Invalid.field(pointer, "not_applicable", "the operation is malformed or its place is not there") from None
+        raise Invalid.field(
+            pointer, "not_applicable", "the operation is malformed or its place is not there"
+        ) from None
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError):
         raise Invalid.field(pointer, "malformed", "the operation is malformed") from None
     return result
 
 
 def _increment(document: Json, operation: dict[str, Any], pointer: str) -> Json:
-    """Add to a number: our one extension of JSON Patch. A member that is not there begins as what is added."""
+    """Add to a number: our one extension of JSON Patch. A member that is not there begins as what
+    is added."""
     found = _found(document, operation, "path", pointer)
     amount: Any = operation.get("value")
     if not _is_number(amount):
@@ -177,7 +195,11 @@ def _increment(document: Json, operation: dict[str, Any], pointer: str) -> Json:
     if found is not _NOTHING and not _is_number(found):
         raise Invalid.field(pointer, "not_applicable", "what stands at `path` is no number")
     total = amount if found is _NOTHING else _sum(found, amount, pointer)
-    put: Any = {"op": "add" if found is _NOTHING else "replace", "path": operation["path"], "value": total}
+    put: Any = {
+        "op": "add" if found is _NOTHING else "replace",
+        "path": operation["path"],
+        "value": total,
+    }
     if found is _NOTHING and not _is_member(document, operation["path"]):
         raise Invalid.field(pointer, "not_applicable", "the place is not there")
     return _operation(document, put, pointer)
@@ -204,17 +226,24 @@ def _sum(one: float, other: float, pointer: str) -> float:
     """
     if isinstance(one, int) and isinstance(other, int):
         if not LEAST_INTEGER <= one + other <= MOST_INTEGER:
-            raise Invalid.field(pointer, "integer_too_large", "the sum does not fit 64 bits with sign")
+            raise Invalid.field(
+                pointer, "integer_too_large", "the sum does not fit 64 bits with sign"
+            )
         return one + other
     if float(one) != one or float(other) != other:
-        raise Invalid.field(pointer, "out_of_range", "the integer is not exact as a double, which the other number is")
+        raise Invalid.field(
+            pointer,
+            "out_of_range",
+            "the integer is not exact as a double, which the other number is",
+        )
     if not math.isfinite(total := float(one) + float(other)):
         raise Invalid.field(pointer, "not_finite", "the sum is beyond what a double holds")
     return total
 
 
 def _test(document: Json, operation: dict[str, Any], pointer: str) -> None:
-    """RFC 6902, section 4.6: numbers are compared as numbers, anything else with its type; Python holds 1 for true."""
+    """RFC 6902, section 4.6: numbers are compared as numbers, anything else with its type; Python
+    holds 1 for true."""
     found = _found(document, operation, "path", pointer)
     wanted = operation["value"]
     if found is _NOTHING or not _same(found, wanted):

@@ -21,7 +21,8 @@ _VERSION: Final = re.compile(r'"([1-9][0-9]{0,17})(?:\.([A-Za-z0-9_-]{1,64}))?"'
 def versions_of(header: str) -> Expected:
     """What an `If-Match` demands (RFC 9110, section 13.1): whole tags, bare versions, or `*`.
 
-    A tag that is none of ours matches nothing and is left out; so is a weak one, since writes compare strongly.
+    A tag that is none of ours matches nothing and is left out; so is a weak one, since writes
+    compare strongly.
 
     Raises:
         Invalid: the header is no list of entity tags.
@@ -30,7 +31,11 @@ def versions_of(header: str) -> Expected:
         return Expected()
     tags = [tag.strip() for tag in header.split(",")]
     if not all(_is_tag(tag) for tag in tags):
-        raise Invalid.field("header:If-Match", "malformed", "send an ETag as it was sent to you, quotes and all, or *")
+        raise Invalid.field(
+            "header:If-Match",
+            "malformed",
+            "send an ETag as it was sent to you, quotes and all, or *",
+        )
     found = [match for tag in tags if (match := _VERSION.fullmatch(plain(tag)))]
     return Expected(
         versions=tuple(int(match[1]) for match in found if match[2] is None),
@@ -44,7 +49,9 @@ def _is_tag(tag: str) -> bool:
     return len(opaque) >= 2 and opaque[0] == opaque[-1] == '"' and '"' not in opaque[1:-1]
 
 
-def precondition(if_match: str | None, if_none_match: str | None, since: str | None = None) -> Expected | None:
+def precondition(
+    if_match: str | None, if_none_match: str | None, since: str | None = None
+) -> Expected | None:
     """What the headers of a write demand of the stored document; None where they demand nothing.
 
     `If-Unmodified-Since` counts where neither of the others is sent (RFC 9110, section 13.2.2).
@@ -55,11 +62,15 @@ def precondition(if_match: str | None, if_none_match: str | None, since: str | N
     if if_match is None and if_none_match is None:
         return None if since is None else Expected(changed_before=_second_after(since))
     if if_match is not None and if_none_match is not None:
-        raise Invalid.field("header:If-None-Match", "conflicting", "send If-Match or If-None-Match, not both")
+        raise Invalid.field(
+            "header:If-None-Match", "conflicting", "send If-Match or If-None-Match, not both"
+        )
     if if_match is not None:
         return versions_of(if_match)
     if if_none_match is None or if_none_match.strip() != "*":
-        raise Invalid.field("header:If-None-Match", "malformed", "a write takes If-None-Match: * only")
+        raise Invalid.field(
+            "header:If-None-Match", "malformed", "a write takes If-None-Match: * only"
+        )
     return Expected(absent=True)
 
 
@@ -70,7 +81,8 @@ def request_precondition(request: Request) -> Expected | None:
 
 
 def _second_after(date: str) -> datetime:
-    """The end of the second that a header's HTTP date names: what is shown as changed then was changed within it."""
+    """The end of the second that a header's HTTP date names: what is shown as changed then was
+    changed within it."""
     try:
         found = parsedate_to_datetime(date)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)) + timedelta(seconds=1)
@@ -80,13 +92,15 @@ def _second_after(date: str) -> datetime:
 
 
 def _header(request: Request, name: str) -> str | None:
-    """A header's value, its lines joined to a list (RFC 9110, section 5.3); None where it was not sent."""
+    """A header's value, its lines joined to a list (RFC 9110, section 5.3); None where it was not
+    sent."""
     lines = request.headers.getlist(name)
     return ", ".join(lines) if lines else None
 
 
 def holds(expected: Expected | None, version: int, tag: str, changed: datetime) -> bool:
-    """Whether a precondition holds for a document that is there: its version, tag (`tag_of`) and last change."""
+    """Whether a precondition holds for a document that is there: its version, tag (`tag_of`) and
+    last change."""
     if expected is None:
         return True
     if expected.changed_before is not None and changed >= expected.changed_before:
@@ -95,8 +109,11 @@ def holds(expected: Expected | None, version: int, tag: str, changed: datetime) 
     return not expected.absent and (versions is None or version in versions)
 
 
-def require(expected: Expected | None, shown: Mapping[str, Any], changed: datetime | None = None) -> None:
-    """See that a precondition holds for a document that is there, shown as `GET` sends it, with `id` and `version`.
+def require(
+    expected: Expected | None, shown: Mapping[str, Any], changed: datetime | None = None
+) -> None:
+    """See that a precondition holds for a document that is there, shown as `GET` sends it, with
+    `id` and `version`.
 
     Args:
         expected: the precondition.
@@ -113,12 +130,16 @@ def require(expected: Expected | None, shown: Mapping[str, Any], changed: dateti
 
 
 def _changed(shown: Mapping[str, Any]) -> datetime:
-    """When a document was changed; a read of one that does not show it is refused for no date (RFC 9110, 13.1.4)."""
+    """When a document was changed; a read of one that does not show it is refused for no date (RFC
+    9110, 13.1.4)."""
     return datetime.fromisoformat(shown.get("updatedAt", "1970-01-01T00:00:00Z"))
 
 
 def mismatch(
-    expected: Expected | None, shown: Mapping[str, Any] | None, key: ObjectId | str | None = None, kind: str = ""
+    expected: Expected | None,
+    shown: Mapping[str, Any] | None,
+    key: ObjectId | str | None = None,
+    kind: str = "",
 ) -> VersionMismatch:
     """The problem of a precondition that does not hold.
 
@@ -134,10 +155,11 @@ def mismatch(
 
 
 def known_as(if_none_match: str | None, tag: str) -> str | None:
-    """The tag by which a reader has what this ETag names already, packed or not: that of the 304 that will do.
+    """The tag by which a reader has what this ETag names already, packed or not: that of the 304
+    that will do.
 
-    None where the reader does not have it. Tags are compared weakly. A 304 with a tag that the reader did not send
-    would tell its cache to keep nothing (RFC 9111, section 4.3.4).
+    None where the reader does not have it. Tags are compared weakly. A 304 with a tag that the
+    reader did not send would tell its cache to keep nothing (RFC 9111, section 4.3.4).
     """
     if if_none_match is None:
         return None
@@ -157,7 +179,12 @@ S = TypeVar("S", bound=Identified)
 
 
 def conditional(
-    request: Request, response: Response, version: int, body: S, kind: str = "", changed: datetime | None = None
+    request: Request,
+    response: Response,
+    version: int,
+    body: S,
+    kind: str = "",
+    changed: datetime | None = None,
 ) -> S | Response:
     """The answer to a read of one document: with its ETag, or 304 where the client has it.
 
@@ -181,7 +208,9 @@ def _see_that_read_is_wanted(
     request: Request, version: int, body: Identified, kind: str, changed: datetime | None
 ) -> None:
     """See that a read's `If-Match` or `If-Unmodified-Since` holds; raises VersionMismatch."""
-    expected = precondition(_header(request, "if-match"), None, _header(request, "if-unmodified-since"))
+    expected = precondition(
+        _header(request, "if-match"), None, _header(request, "if-unmodified-since")
+    )
     if expected is None or not isinstance(body, BaseModel):
         return
     shown = {**body.model_dump(mode="json", by_alias=True), "version": version}

@@ -1,4 +1,5 @@
-"""What the server sets of a document: sent back by a PUT as it was shown it is welcome, changed it is refused."""
+"""What the server sets of a document: sent back by a PUT as it was shown it is welcome, changed it
+is refused."""
 
 from typing import Annotated, Any, Final
 
@@ -43,7 +44,8 @@ def refuse_changes(content: BaseModel, shown: BaseModel | None) -> None:
 
     Args:
         content: the body.
-        shown: the document as it is sent; None where there is none, so that nothing can be told of it.
+        shown: the document as it is sent; None where there is none, so that nothing can be told of
+            it.
 
     Raises:
         Invalid: some are not; `errors` names them.
@@ -52,9 +54,12 @@ def refuse_changes(content: BaseModel, shown: BaseModel | None) -> None:
     if wrong:
         found = [stored_name(name).lstrip("_") for name in wrong]
         errors = [
-            {"pointer": f"/{name}", "code": "read_only", "detail": f"{name} is not for clients"} for name in found
+            {"pointer": f"/{name}", "code": "read_only", "detail": f"{name} is not for clients"}
+            for name in found
         ]
-        raise Invalid(f"{found[0]} does not change by a write: leave it out, or as it is", errors=errors)
+        raise Invalid(
+            f"{found[0]} does not change by a write: leave it out, or as it is", errors=errors
+        )
 
 
 def _same(content: BaseModel, shown: BaseModel | None, name: str) -> bool:

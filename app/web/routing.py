@@ -1,4 +1,5 @@
-"""How every route of ours reads a request: its caller first, then a strict query and a strict body."""
+"""How every route of ours reads a request: its caller first, then a strict query and a strict
+body."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Final
@@ -20,7 +21,9 @@ _JSON_TYPE: Final = (b"content-type", b"application/json")
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 REPEATS: Final = "satchel.repeats"
 """In a request's scope: whether it repeats, by its Idempotency-Key, one that was done."""
-GONE: Final = "an earlier request with this Idempotency-Key was done, and what it wrote is not there any more"
+GONE: Final = (
+    "an earlier request with this Idempotency-Key was done, and what it wrote is not there any more"
+)
 
 
 class StrictRequest(Request):
@@ -32,10 +35,13 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query parameter that it does not
-    declare, or twice: `Router` is made with it. A subclass with `any_query = True` takes any parameter.
+    """A route that takes JSON whatever its Content-Type says, by `parse_json`, and no query
+    parameter that it does not
+    declare, or twice: `Router` is made with it. A subclass with `any_query = True` takes any
+        parameter.
 
-    The caller is asked for before the body is read: FastAPI by itself reads and parses whatever anybody sends.
+    The caller is asked for before the body is read: FastAPI by itself reads and parses whatever
+    anybody sends.
     """
 
     any_query: ClassVar[bool] = False
@@ -55,8 +61,13 @@ class StrictRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             scope = request.scope
-            if takes_json:  # `curl -d` calls everything a form, and many a client sends no type at all
-                scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), _JSON_TYPE]
+            if (
+                takes_json
+            ):  # `curl -d` calls everything a form, and many a client sends no type at all
+                scope["headers"] = [
+                    *(pair for pair in scope["headers"] if pair[0] != b"content-type"),
+                    _JSON_TYPE,
+                ]
             if has_caller:
                 await authenticate(scope)
             if known is not None and scope["query_string"]:
@@ -87,7 +98,8 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Router(APIRouter):
-    """Routes that read strictly, each declared with who may call it: `rules` has them by operation, `GET /v1/users`."""
+    """Routes that read strictly, each declared with who may call it: `rules` has them by operation,
+    `GET /v1/users`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"route_class": StrictRoute, **options})

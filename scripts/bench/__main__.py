@@ -1,4 +1,5 @@
-"""`python -m scripts bench`: Satchel and a bare handler in turn, on one MongoDB, under the same requests."""
+"""`python -m scripts bench`: Satchel and a bare handler in turn, on one MongoDB, under the same
+requests."""
 
 import asyncio
 import json
@@ -15,7 +16,14 @@ from rich.progress import Progress
 
 from app.settings import Settings
 from scripts.bench.data import fill
-from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, end_at_sigterm, environment
+from scripts.bench.processes import (
+    BenchError,
+    LoadGenerator,
+    Server,
+    cpu_seconds,
+    end_at_sigterm,
+    environment,
+)
 from scripts.bench.report import Comparison, Measured, machine, tables
 from scripts.bench.traffic import WORKLOADS
 from scripts.mongod import Embedded, MongodError, start_mongod
@@ -26,16 +34,27 @@ _BARE = "scripts.bench.bare:create_app"
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Length of one round of one server.")] = 0.5,
-    rounds: Annotated[int, typer.Option(min=1, max=50, help="Rounds of each server per workload.")] = 20,
-    only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(WORKLOADS)}; several times.")] = None,
-    connections: Annotated[int, typer.Option(min=1, max=64, help="Requests under way at any time.")] = 16,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=60, help="Length of one round of one server.")
+    ] = 0.5,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=50, help="Rounds of each server per workload.")
+    ] = 20,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(WORKLOADS)}; several times.")
+    ] = None,
+    connections: Annotated[
+        int, typer.Option(min=1, max=64, help="Requests under way at any time.")
+    ] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a Satchel against a bare handler on the same database. Exits 1 at the first wrong answer."""
+    """Measure a Satchel against a bare handler on the same database. Exits 1 at the first wrong
+    answer."""
     names = only or list(WORKLOADS)
     if unknown := set(names) - WORKLOADS.keys():
-        raise typer.BadParameter(f"there is no workload {', '.join(sorted(unknown))}", param_hint="--only")
+        raise typer.BadParameter(
+            f"there is no workload {', '.join(sorted(unknown))}", param_hint="--only"
+        )
     end_at_sigterm()
     try:
         where, comparisons = _measure(names, seconds, rounds, connections)
@@ -43,7 +62,11 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps({"machine": where, "workloads": [one.row() for one in comparisons]}, indent=2))
+        typer.echo(
+            json.dumps(
+                {"machine": where, "workloads": [one.row() for one in comparisons]}, indent=2
+            )
+        )
     else:
         tables(comparisons, where, Console())
 
@@ -96,8 +119,11 @@ def _measure(
         return where, comparisons
 
 
-def _pairs(bench: Bench, name: str, seconds: float, rounds: int) -> Iterator[tuple[Measured, Measured]]:
-    """The pairs of a workload; every second one in the other order, so that what drifts favours neither."""
+def _pairs(
+    bench: Bench, name: str, seconds: float, rounds: int
+) -> Iterator[tuple[Measured, Measured]]:
+    """The pairs of a workload; every second one in the other order, so that what drifts favours
+    neither."""
     bench.warm_up(name, max(_WARM_UP, seconds / 4))
     for number in range(rounds):
         yield bench.pair(name, seconds, bare_first=number % 2 == 1)
@@ -121,6 +147,8 @@ def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, connections))
     where = machine(mongodb)
     variables = environment(list(chosen.items()))
-    satchel = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
+    satchel = stack.enter_context(
+        Server.start("satchel", FACTORY, environment=variables, folder=folder)
+    )
     bare = stack.enter_context(Server.start("bare", _BARE, environment=variables, folder=folder))
     return Bench(satchel, bare, stack.enter_context(LoadGenerator.start(plan)), mongod), where

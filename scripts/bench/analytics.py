@@ -1,7 +1,8 @@
-"""`python -m scripts bench-analytics`: the dashboards' queries at growing sizes, against plain aggregation over raw.
+"""`python -m scripts bench-analytics`: the dashboards' queries at growing sizes, against plain
+aggregation over raw.
 
-The sizes take turns. p95 is the median of the rounds' 95th percentiles, beside it stands that of all requests. `first`
-is what a query takes in a process that remembers no sets of people yet.
+The sizes take turns. p95 is the median of the rounds' 95th percentiles, beside it stands that of
+all requests. `first` is what a query takes in a process that remembers no sets of people yet.
 """
 
 import asyncio
@@ -55,7 +56,8 @@ class Timed:
 
     @property
     def p95(self) -> float:
-        """The median of the rounds' 95th percentiles: bursts of other work on the machine are in a few rounds only."""
+        """The median of the rounds' 95th percentiles: bursts of other work on the machine are in a
+        few rounds only."""
         return median(quantiles(times, n=20)[-1] for times in self.ours)
 
     @property
@@ -81,17 +83,23 @@ def main(
         str, typer.Option(help="Raw events, growing, separated by commas; 10000000 takes a while.")
     ] = SIZES,
     rounds: Annotated[
-        int, typer.Option(min=2, help=f"Rounds, in each of which a query is asked {_AT_A_TIME} times.")
+        int,
+        typer.Option(min=2, help=f"Rounds, in each of which a query is asked {_AT_A_TIME} times."),
     ] = 20,
-    plain_rounds: Annotated[int, typer.Option(min=1, help="Times the plain aggregation is asked.")] = 3,
+    plain_rounds: Annotated[
+        int, typer.Option(min=1, help="Times the plain aggregation is asked.")
+    ] = 3,
     tz: Annotated[str, typer.Option(help="Timezone of the days.")] = "Europe/Berlin",
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder that keeps the filled databases for the next run; else they are removed."),
+        typer.Option(
+            help="A folder that keeps the filled databases for the next run; else they are removed."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Fill databases, roll them up, and ask for 30 days day by day: event counts, active users, top."""
+    """Fill databases, roll them up, and ask for 30 days day by day: event counts, active users,
+    top."""
     asked = sizes_of(sizes)
     try:
         where, found = _measure(asked, rounds, plain_rounds, tz, data)
@@ -99,8 +107,12 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     if as_json:
-        rows = [{"events": size, **timed.row()} for size, timings in found.items() for timed in timings]
-        typer.echo(json.dumps({"machine": where, "growth": _growth(found), "queries": rows}, indent=2))
+        rows = [
+            {"events": size, **timed.row()} for size, timings in found.items() for timed in timings
+        ]
+        typer.echo(
+            json.dumps({"machine": where, "growth": _growth(found), "queries": rows}, indent=2)
+        )
     else:
         _print(found, where)
 
@@ -108,26 +120,42 @@ def main(
 Found = dict[int, list[Timed]]
 
 
-def _measure(sizes: list[int], rounds: int, plain_rounds: int, tz: str, data: Path | None) -> tuple[Raw, Found]:
+def _measure(
+    sizes: list[int], rounds: int, plain_rounds: int, tz: str, data: Path | None
+) -> tuple[Raw, Found]:
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
         folder.mkdir(parents=True, exist_ok=True)
         mongod = stack.enter_context(start_mongod(folder, cache_gb=2))
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
-        chosen = {"mongodb_uri": mongod.uri, "data_dir": folder, "log_requests": False, "log_level": "error"}
-        settings = {size: Settings.model_validate({**chosen, "database": f"bench_{size}"}) for size in sizes}
+        chosen = {
+            "mongodb_uri": mongod.uri,
+            "data_dir": folder,
+            "log_requests": False,
+            "log_level": "error",
+        }
+        settings = {
+            size: Settings.model_validate({**chosen, "database": f"bench_{size}"}) for size in sizes
+        }
         where = machine("embedded")
         return where, asyncio.run(_run(settings, mongod.uri, rounds, plain_rounds, tz, progress))
 
 
 async def _run(
-    settings: dict[int, Settings], uri: str, rounds: int, plain_rounds: int, tz: str, progress: Progress
+    settings: dict[int, Settings],
+    uri: str,
+    rounds: int,
+    plain_rounds: int,
+    tz: str,
+    progress: Progress,
 ) -> Found:
     end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first = next(iter(settings.values()))
     async with connect(first, uri, bounded=False) as client:
         await bind(client, first)
-        key, secret = ApiKey.issue(ApiKeyContent(name="bench", scopes=["analytics:read"], app_id=APP))
+        key, secret = ApiKey.issue(
+            ApiKeyContent(name="bench", scopes=["analytics:read"], app_id=APP)
+        )
         ends: dict[int, datetime] = {}
         for size, each in settings.items():
             database = await bind(client, each)
@@ -137,14 +165,17 @@ async def _run(
         async with app.router.lifespan_context(app), connect(first, uri) as bounded:
             transport = httpx2.ASGITransport(app=app)
             headers = {"Authorization": f"Bearer {secret}"}
-            async with httpx2.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as http:
+            async with httpx2.AsyncClient(
+                transport=transport, base_url="http://bench", headers=headers
+            ) as http:
                 bench = _Bench(http, bounded, client, settings, ends, tz)
                 return await bench.measure(rounds, plain_rounds, progress)
 
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """One application that is bound to the database of each size in turn, so that what drifts favours none."""
+    """One application that is bound to the database of each size in turn, so that what drifts
+    favours none."""
 
     http: httpx2.AsyncClient
     bounded: AsyncMongoClient[Raw]
@@ -154,7 +185,8 @@ class _Bench:
     tz: str
 
     async def measure(self, rounds: int, plain_rounds: int, progress: Progress) -> Found:
-        """Ask everything at every size, the sizes in turn; first see that both ways give the same figures."""
+        """Ask everything at every size, the sizes in turn; first see that both ways give the same
+        figures."""
         found: Found = {size: [] for size in self.settings}
         for size, each in self.settings.items():
             await bind(self.bounded, each)
@@ -164,7 +196,9 @@ class _Bench:
                 expected = await plain()
                 timed.plain.append((time.perf_counter() - started) * 1000)
                 rows = await self.ours(size, path, params)
-                assert _total(rows) == _total(expected), f"{name}: {_total(rows)} is not {_total(expected)}"
+                assert _total(rows) == _total(expected), (
+                    f"{name}: {_total(rows)} is not {_total(expected)}"
+                )
                 found[size].append(timed)
         task = progress.add_task("asking", total=rounds)
         for _ in range(rounds):
@@ -178,7 +212,8 @@ class _Bench:
         return found
 
     async def ask(self, size: int, timings: list[Timed]) -> None:
-        """A round of each query at one size, before it once with nothing remembered of earlier ones."""
+        """A round of each query at one size, before it once with nothing remembered of earlier
+        ones."""
         await bind(self.bounded, self.settings[size])
         for timed, (_, path, params, _plain) in zip(timings, self.queries(size), strict=True):
             await self.ours(size, path, params)  # what a change of database costs is not measured
@@ -219,7 +254,9 @@ async def _timed(work: Callable[[], Awaitable[Any]]) -> tuple[float, float]:
 
 def _queries(raw: AsyncCollection[Raw], end: datetime, tz: str) -> Iterator[Query]:
     """Name, path, parameters, and the plain aggregation that gives the same figures."""
-    match = {"$match": {"appId": APP, "timestamp": {"$gte": end - timedelta(days=DAYS), "$lt": end}}}
+    match = {
+        "$match": {"appId": APP, "timestamp": {"$gte": end - timedelta(days=DAYS), "$lt": end}}
+    }
     day = {"$dateTrunc": {"date": "$timestamp", "unit": "day", "timezone": tz}}
 
     def plain(*stages: Raw) -> Callable[[], Awaitable[list[Raw]]]:
@@ -234,15 +271,25 @@ def _queries(raw: AsyncCollection[Raw], end: datetime, tz: str) -> Iterator[Quer
     people = {"$group": {"_id": {"day": day, "user": "$externalId"}}}
     users = {"$group": {"_id": "$_id.day", "activeUsers": {"$sum": 1}}}
     yield "active users by day", "active-users", {"interval": "day"}, plain(people, users)
-    top = {"$group": {"_id": "$eventName", "count": {"$sum": 1}, "users": {"$addToSet": "$externalId"}}}
+    top = {
+        "$group": {"_id": "$eventName", "count": {"$sum": 1}, "users": {"$addToSet": "$externalId"}}
+    }
     slim = {"$project": {"count": 1, "users": {"$size": "$users"}}}
-    yield "top 10", "top", {"limit": 10}, plain(top, slim, {"$sort": {"count": -1, "_id": 1}}, {"$limit": 10})
+    yield (
+        "top 10",
+        "top",
+        {"limit": 10},
+        plain(top, slim, {"$sort": {"count": -1, "_id": 1}}, {"$limit": 10}),
+    )
 
 
 def _growth(found: Found) -> Raw:
     """By how much p95 grew from the least size to the largest, by query."""
     first, last = found[min(found)], found[max(found)]
-    return {small.name: round(large.p95 / small.p95, 2) for small, large in zip(first, last, strict=True)}
+    return {
+        small.name: round(large.p95 / small.p95, 2)
+        for small, large in zip(first, last, strict=True)
+    }
 
 
 def _print(found: Found, where: Raw) -> None:
@@ -255,13 +302,20 @@ def _print(found: Found, where: Raw) -> None:
     for size, timings in found.items():
         for timed in timings:
             row = timed.row()
-            figures = [f"{row[name]}" for name in ("p50", "p95", "p95OfAll", "first", "cpu", "plain")]
+            figures = [
+                f"{row[name]}" for name in ("p50", "p95", "p95OfAll", "first", "cpu", "plain")
+            ]
             table.add_row(f"{size:,}", timed.name, *figures, f"{row['plain'] / row['p50']:.1f}")
     console.print(table)
     for name, growth in _growth(found).items():
-        slowest = max(timed.p95 for timings in found.values() for timed in timings if timed.name == name)
+        slowest = max(
+            timed.p95 for timings in found.values() for timed in timings if timed.name == name
+        )
         good = growth < _GOAL_GROWTH and slowest < _GOAL_MS
         colour = "green" if good else "red"
-        said = f"p95 grew {growth} times (goal below {_GOAL_GROWTH}), {slowest:.1f} ms (goal below {_GOAL_MS:.0f})"
+        said = (
+            f"p95 grew {growth} times (goal below {_GOAL_GROWTH}), {slowest:.1f} ms (goal below"
+            f" {_GOAL_MS:.0f})"
+        )
         console.print(f"{name}: [{colour}]{said}[/]")
     console.print(f"{where['processor']}, {where['cores']} cores, load before {where['load']}")

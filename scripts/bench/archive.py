@@ -1,7 +1,10 @@
-"""`python -m scripts bench-archive`: a day of so many events is archived by the worker and restored by the command.
+"""`python -m scripts bench-archive`: a day of so many events is archived by the worker and restored
+by the command.
 
-The sizes follow one another, each in a database of its own. Meanwhile events come in, and the worker that archives
-rolls them up as well: how far it falls behind, and the most memory that each process took, is what is measured.
+The sizes follow one another, each in a database of its own. Meanwhile events come in, and the
+worker that archives
+rolls them up as well: how far it falls behind, and the most memory that each process took, is what
+    is measured.
 """
 
 import asyncio
@@ -32,7 +35,14 @@ from app.analytics.rollup.advance import advance
 from app.settings import Settings
 from models.base import Raw
 from scripts.bench.data import sizes_of
-from scripts.bench.processes import BenchError, end_at_sigterm, environment, memory_of, start_module, stop
+from scripts.bench.processes import (
+    BenchError,
+    end_at_sigterm,
+    environment,
+    memory_of,
+    start_module,
+    stop,
+)
 from scripts.bench.report import machine
 from scripts.mongod import MongodError, start_mongod
 from scripts.target import opened
@@ -51,7 +61,8 @@ _JOB: Final = "archive-analytics"
 
 @dataclass(slots=True)
 class Phase:
-    """Archiving, or restoring: how long it took, the process's most memory, the furthest that rollups were behind."""
+    """Archiving, or restoring: how long it took, the process's most memory, the furthest that
+    rollups were behind."""
 
     seconds: float = 0.0
     megabytes: float = 0.0
@@ -80,7 +91,8 @@ class Run:
 
 def main(
     sizes: Annotated[
-        str, typer.Option(help="Events of the day, growing, separated by commas; 10000000 takes hours.")
+        str,
+        typer.Option(help="Events of the day, growing, separated by commas; 10000000 takes hours."),
     ] = SIZES,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -140,7 +152,11 @@ class _Bench:
         with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
             starts = range(0, size, _CHUNK)
             for written in pool.map(
-                _plant, *zip(*((self.uri, self.database.name, self.day, size, s) for s in starts), strict=True)
+                _plant,
+                *zip(
+                    *((self.uri, self.database.name, self.day, size, s) for s in starts),
+                    strict=True,
+                ),
             ):
                 self.progress.advance(task, written)
         self.progress.update(task, description=f"{size:,}: building indexes", total=None)
@@ -150,8 +166,17 @@ class _Bench:
         asyncio.run(self._roll_up(task))
         long_ago = datetime.now(UTC) - timedelta(hours=1)
         common = {"createdAt": long_ago, "updatedAt": long_ago, "version": 1}
-        self.database.analyticsseals.insert_one({"_id": APP, "sealedTo": _midnight() - timedelta(days=5), **common})
-        job = {"_id": _JOB, "kind": _JOB, "runAt": _far(), "everySeconds": 3600.0, "fence": 0, "attempts": 0}
+        self.database.analyticsseals.insert_one(
+            {"_id": APP, "sealedTo": _midnight() - timedelta(days=5), **common}
+        )
+        job = {
+            "_id": _JOB,
+            "kind": _JOB,
+            "runAt": _far(),
+            "everySeconds": 3600.0,
+            "fence": 0,
+            "attempts": 0,
+        }
         self.database.jobs.insert_one({**job, "state": "due", "progress": {}, **common})
         self.progress.remove_task(task)
 
@@ -162,7 +187,9 @@ class _Bench:
 
     def archive(self) -> None:
         """Have the worker archive the day."""
-        worker = self.stack.enter_context(_process("worker", variables=self.variables, folder=self.folder))
+        worker = self.stack.enter_context(
+            _process("worker", variables=self.variables, folder=self.folder)
+        )
         live = self.stack.enter_context(_Live(self.database))
         self._wait("starting", lambda: live.rolled_up, worker)
         self.run.idle = memory_of(worker.pid) or 0.0
@@ -171,11 +198,15 @@ class _Bench:
         self.database.jobs.update_one({"_id": _JOB}, {"$set": {"runAt": datetime.now(UTC)}})
         days = self.database.archiveddays
         self._wait("archiving", lambda: days.count_documents({"removed": True}) == 1, worker)
-        self.run.archive = Phase(time.monotonic() - started, memory_of(worker.pid, "VmHWM") or 0.0, live.lag)
+        self.run.archive = Phase(
+            time.monotonic() - started, memory_of(worker.pid, "VmHWM") or 0.0, live.lag
+        )
         row = days.find_one({}) or {}
         self.run.files, self.run.bytes = len(row["parts"]), row["bytes"]
         if row["rows"] != self.run.events or self._of_the_day():
-            raise BenchError(f"{row['rows']} events are archived, and {self._of_the_day()} are left")
+            raise BenchError(
+                f"{row['rows']} events are archived, and {self._of_the_day()} are left"
+            )
         self.live = live
 
     def restore(self) -> None:
@@ -212,7 +243,8 @@ class _Bench:
 
 
 class _Live(threading.Thread):
-    """Whoever sends events all the while, and looks how far the rollups are; a context manager that stops it."""
+    """Whoever sends events all the while, and looks how far the rollups are; a context manager that
+    stops it."""
 
     def __init__(self, database: Database[Raw]) -> None:
         super().__init__(daemon=True)
@@ -226,7 +258,9 @@ class _Live(threading.Thread):
             state = self.database.rollupstate.find_one({}) or {}
             behind = (datetime.now(UTC) - state["asOf"]).total_seconds()
             self.lag = max(self.lag, behind)
-            self.rolled_up = self.rolled_up or self.database.countdays.count_documents({"day": _midnight()}) > 0
+            self.rolled_up = (
+                self.rolled_up or self.database.countdays.count_documents({"day": _midnight()}) > 0
+            )
 
     def __enter__(self) -> "_Live":
         self.start()
@@ -259,7 +293,9 @@ def _far() -> datetime:
 
 def _plant(uri: str, database: str, day: datetime, size: int, start: int) -> int:
     step = timedelta(days=1) / size
-    rows = [_event(day + number * step, number) for number in range(start, min(size, start + _CHUNK))]
+    rows = [
+        _event(day + number * step, number) for number in range(start, min(size, start + _CHUNK))
+    ]
     with MongoClient[Raw](uri) as client:
         client[database].analytics.insert_many(rows, ordered=False)
     return len(rows)
@@ -291,7 +327,10 @@ def _goals(runs: list[Run]) -> Iterator[tuple[str, bool]]:
     yield f"rollups behind by {lag:.1f} s at most ({goal})", lag >= _GOAL_LAG
     for name in ("archive", "restore"):
         growth = getattr(runs[-1], name).megabytes / getattr(runs[0], name).megabytes
-        said = f"{name}: memory grew {growth:.2f} times from {runs[0].events:,} to {runs[-1].events:,} events"
+        said = (
+            f"{name}: memory grew {growth:.2f} times from {runs[0].events:,} to {runs[-1].events:,}"
+            " events"
+        )
         yield f"{said} (goal below {_GOAL_GROWTH})", growth >= _GOAL_GROWTH
 
 
@@ -302,7 +341,11 @@ def _print(runs: list[Run], where: dict[str, Any]) -> None:
         table.add_column(heading, justify="right")
     for run in runs:
         for name, phase in (("archive", run.archive), ("restore", run.restore)):
-            figures = (f"{phase.seconds:.1f}", f"{run.events / phase.seconds:,.0f}", f"{phase.megabytes:.0f}")
+            figures = (
+                f"{phase.seconds:.1f}",
+                f"{run.events / phase.seconds:,.0f}",
+                f"{phase.megabytes:.0f}",
+            )
             more = (f"{phase.lag:.1f}", f"{run.files}", f"{run.bytes / 1e6:.1f}")
             table.add_row(f"{run.events:,}", name, *figures, *more)
     console.print(table)

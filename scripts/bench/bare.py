@@ -1,4 +1,5 @@
-"""The yardstick: the same queries by plain FastAPI on PyMongo async, without callers, checks, logs, metrics."""
+"""The yardstick: the same queries by plain FastAPI on PyMongo async, without callers, checks, logs,
+metrics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ from scripts.bench.traffic import EVENTS_PATH, VALUE_PATH
 
 
 def create_app() -> FastAPI:
-    """The application; it reads `SATCHEL_MONGODB_URI`, and its client has the options of Satchel's own."""
+    """The application; it reads `SATCHEL_MONGODB_URI`, and its client has the options of Satchel's
+    own."""
     settings = load_settings()
     assert settings.mongodb_uri is not None
     client = connect(settings, settings.mongodb_uri.get_secret_value())
@@ -44,9 +46,16 @@ def create_app() -> FastAPI:
         if_match = request.headers.get("if-match")
         if if_match is not None:
             query["version"] = int(if_match.strip('"'))
-        change = {"$set": {"value": await request.json(), "updatedAt": datetime.now(UTC)}, "$inc": {"version": 1}}
+        change = {
+            "$set": {"value": await request.json(), "updatedAt": datetime.now(UTC)},
+            "$inc": {"version": 1},
+        }
         row = await values.find_one_and_update(
-            query, change, {"_id": 0, "version": 1}, upsert=if_match is None, return_document=ReturnDocument.AFTER
+            query,
+            change,
+            {"_id": 0, "version": 1},
+            upsert=if_match is None,
+            return_document=ReturnDocument.AFTER,
         )
         if row is None:
             return JSONResponse({"detail": "stale"}, 412)

@@ -1,4 +1,5 @@
-"""Batches of 50 puts against 50 single puts: how many values a second are stored either way, and at what CPU."""
+"""Batches of 50 puts against 50 single puts: how many values a second are stored either way, and at
+what CPU."""
 
 import asyncio
 import json
@@ -26,7 +27,8 @@ class Putter:
 
     def __init__(self, user: tuple[str, str]) -> None:
         self._requests = [
-            _request("PUT", user, f"data/key{number:02}", json.dumps(value(number))) for number in range(SIZE)
+            _request("PUT", user, f"data/key{number:02}", json.dumps(value(number)))
+            for number in range(SIZE)
         ]
         self._turn = 0
 
@@ -101,7 +103,9 @@ def measure(
     }
 
 
-def _round(server: Server, mongod: int, players: list[Player], writes: int, seconds: float) -> Measured:
+def _round(
+    server: Server, mongod: int, players: list[Player], writes: int, seconds: float
+) -> Measured:
     pids = (server.process.pid, mongod)
     before = [cpu_seconds(pid) for pid in pids]
     try:
@@ -123,5 +127,8 @@ def _median(rounds: list[Measured]) -> dict[str, float]:
 
 def _request(method: str, user: tuple[str, str], path: str, body: str) -> bytes:
     head = f"{method} /v1/users/{user[0]}/apps/{_APP}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    head += f"Authorization: Bearer {user[1]}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head += (
+        f"Authorization: Bearer {user[1]}\r\nContent-Type: application/json\r\nContent-Length:"
+        f" {len(body)}\r\n\r\n"
+    )
     return (head + body).encode()

@@ -1,6 +1,8 @@
-"""The crowd of `bench-overload`, a process of its own: thousands of connections that ask again without a pause.
+"""The crowd of `bench-overload`, a process of its own: thousands of connections that ask again
+without a pause.
 
-It reads the plan from the first line of its input, then rounds, one a line, and answers each with a line.
+It reads the plan from the first line of its input, then rounds, one a line, and answers each with a
+line.
 """
 
 import asyncio
@@ -66,12 +68,16 @@ class Tally:
         """The round's figures."""
         ordered = sorted(self.latencies)
         statuses = {str(status): count for status, count in sorted(self.statuses.items())}
-        p50, p99 = (round(1000 * ordered[int(part * (len(ordered) - 1))]) if ordered else None for part in (0.5, 0.99))
+        p50, p99 = (
+            round(1000 * ordered[int(part * (len(ordered) - 1))]) if ordered else None
+            for part in (0.5, 0.99)
+        )
         return Told(len(ordered) / took, p50, p99, statuses, self.broken, round(busy, 2))
 
 
 class Member(asyncio.Protocol):
-    """One of the crowd: the next request goes out when the last answer is in, on a new connection if it was closed."""
+    """One of the crowd: the next request goes out when the last answer is in, on a new connection
+    if it was closed."""
 
     def __init__(self, crowd: "Crowd", requests: Iterator[bytes]) -> None:
         self._crowd, self._requests = crowd, requests
@@ -116,7 +122,8 @@ class Crowd:
     Args:
         port: of the server, on loopback.
         size: how many connections.
-        requests: what they send; with `own` each sends one of them again and again, else each draws from all.
+        requests: what they send; with `own` each sends one of them again and again, else each draws
+            from all.
     """
 
     def __init__(self, port: int, size: int, requests: Sequence[bytes], *, own: bool) -> None:
@@ -126,7 +133,14 @@ class Crowd:
         self._connecting: set[asyncio.Task[None]] = set()
         chance = random.Random(size)
         self._members = [
-            Member(self, cycle([requests[number % len(requests)]] if own else chance.choices(requests, k=_SAMPLE)))
+            Member(
+                self,
+                cycle(
+                    [requests[number % len(requests)]]
+                    if own
+                    else chance.choices(requests, k=_SAMPLE)
+                ),
+            )
             for number in range(size)
         ]
 
@@ -138,7 +152,9 @@ class Crowd:
 
     async def _connect(self, member: Member) -> None:
         try:
-            await asyncio.get_running_loop().create_connection(lambda: member, "127.0.0.1", self._port)
+            await asyncio.get_running_loop().create_connection(
+                lambda: member, "127.0.0.1", self._port
+            )
         except OSError:
             self.tally.broken += 1
             await asyncio.sleep(_AGAIN_SECONDS)
@@ -146,7 +162,8 @@ class Crowd:
                 self.connect(member)
 
     async def play(self, seconds: float) -> Told:
-        """Everybody connects, then everybody asks until the time is over, then everybody goes without a word."""
+        """Everybody connects, then everybody asks until the time is over, then everybody goes
+        without a word."""
         await self._gather()
         used, started, self.begun = time.process_time(), time.perf_counter(), True
         for member in self._members:
@@ -174,7 +191,9 @@ async def _serve() -> None:
     requests = {"read": all_reads(plan), "write": all_writes(plan)}
     for line in iter(sys.stdin.readline, ""):
         asked: dict[str, Any] = json.loads(line)
-        crowd = Crowd(asked["port"], asked["size"], requests[asked["kind"]], own=asked["kind"] == "write")
+        crowd = Crowd(
+            asked["port"], asked["size"], requests[asked["kind"]], own=asked["kind"] == "write"
+        )
         gc.collect()
         print(json.dumps(asdict(await crowd.play(asked["seconds"]))), flush=True)
 

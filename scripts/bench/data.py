@@ -1,4 +1,5 @@
-"""What is stored before the measuring: users with their values, and the credentials that reach them."""
+"""What is stored before the measuring: users with their values, and the credentials that reach
+them."""
 
 import time
 from collections.abc import Iterator
@@ -53,12 +54,19 @@ async def fill(settings: Settings, uri: str, connections: int) -> tuple[Plan, st
         key, secret = ApiKey.issue(ApiKeyContent(name="bench", scopes=["events:write"], app_id=APP))
         await key.add()
         tokens, issued_at = load_tokens(settings), time.time()
-        pairs = [(str(user.id), tokens.mint(user.id, issued_at=issued_at)[0]) for user in users if user.id]
+        pairs = [
+            (str(user.id), tokens.mint(user.id, issued_at=issued_at)[0])
+            for user in users
+            if user.id
+        ]
         return Plan(pairs, KEYS, secret, connections), (await client.server_info())["version"]
 
 
 async def _users() -> list[User]:
-    users = [User(email=f"person-{number}@bench.test", name=f"Person {number}") for number in range(USERS)]
+    users = [
+        User(email=f"person-{number}@bench.test", name=f"Person {number}")
+        for number in range(USERS)
+    ]
     rows = [user.stored() for user in users]
     await User.raw().insert_many(rows)
     for user, row in zip(users, rows, strict=True):
@@ -71,13 +79,20 @@ def _values(users: list[User], connections: int) -> Iterator[Raw]:
     for user in users:
         yield from (_row(user, APP, f"key-{number}", number) for number in range(KEYS))
     for owner in range(connections):
-        yield from (_row(users[owner], OWNED_APP, f"key-{number}", number) for number in range(OWNED_KEYS))
+        yield from (
+            _row(users[owner], OWNED_APP, f"key-{number}", number) for number in range(OWNED_KEYS)
+        )
 
 
 def _row(user: User, app_id: str, data_key: str, number: int) -> dict[str, Any]:
     stamp = ClusterTime(int(time.time()), 1)
     document = AppData(
-        user_id=user.id, app_id=app_id, data_key=data_key, value=value(number), changed_at=stamp, changed_by="bench"
+        user_id=user.id,
+        app_id=app_id,
+        data_key=data_key,
+        value=value(number),
+        changed_at=stamp,
+        changed_by="bench",
     )
     return document.stored()
 

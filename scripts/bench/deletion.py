@@ -1,5 +1,5 @@
-"""`python -m scripts bench-deletion`: a user with a million documents is deleted among other people's requests, while
-the worker that sweeps is killed again and again.
+"""`python -m scripts bench-deletion`: a user with a million documents is deleted among other
+people's requests, while the worker that sweeps is killed again and again.
 """
 
 import asyncio
@@ -30,7 +30,15 @@ from models.analytics import AnalyticsContent
 from models.api_key import ApiKey, ApiKeyContent
 from models.base import Raw, now
 from scripts.bench.data import fill
-from scripts.bench.processes import BenchError, LoadGenerator, Server, environment, memory_of, start_module, stop
+from scripts.bench.processes import (
+    BenchError,
+    LoadGenerator,
+    Server,
+    environment,
+    memory_of,
+    start_module,
+    stop,
+)
 from scripts.mongod import start_mongod
 from scripts.serve import FACTORY
 
@@ -42,7 +50,8 @@ _NAMES: Final = 20
 
 @dataclass(slots=True)
 class Worker:
-    """The process that sweeps, started anew after each kill; `peaks` are the most memory that each one took, in MiB."""
+    """The process that sweeps, started anew after each kill; `peaks` are the most memory that each
+    one took, in MiB."""
 
     variables: dict[str, str]
     log: Path
@@ -53,10 +62,13 @@ class Worker:
     def start(self) -> None:
         """Start one."""
         with self.log.open("ab") as output:
-            self.process = start_module("scripts", "worker", output=output, environment=self.variables)
+            self.process = start_module(
+                "scripts", "worker", output=output, environment=self.variables
+            )
 
     def settle(self) -> None:
-        """Take what it has now for its memory without a deletion, and measure its peak from here on."""
+        """Take what it has now for its memory without a deletion, and measure its peak from here
+        on."""
         assert self.process is not None
         self.idle = self._memory("VmRSS")
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
@@ -90,11 +102,16 @@ def main(
     documents: Annotated[
         int, typer.Option(min=1000, help="Activities and events of the user, half of each.")
     ] = 1_000_000,
-    kills: Annotated[int, typer.Option(min=0, help="How often the worker is killed on the way.")] = 10,
-    connections: Annotated[int, typer.Option(min=1, max=64, help="Requests of others under way at any time.")] = 4,
+    kills: Annotated[
+        int, typer.Option(min=0, help="How often the worker is killed on the way.")
+    ] = 10,
+    connections: Annotated[
+        int, typer.Option(min=1, max=64, help="Requests of others under way at any time.")
+    ] = 4,
     seconds: Annotated[float, typer.Option(min=0.2, help="Length of one round of requests.")] = 1.0,
 ) -> None:
-    """Delete a user of any size among other people's requests. Exits 1 where something is lost or left."""
+    """Delete a user of any size among other people's requests. Exits 1 where something is lost or
+    left."""
     console = Console(stderr=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-deletion-")))
@@ -110,7 +127,9 @@ def main(
         with Progress(console=console, transient=True) as bar:
             user_id, key = asyncio.run(_crowd(settings, mongod.uri, documents, bar))
         variables = environment(list(chosen.items()))
-        server = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
+        server = stack.enter_context(
+            Server.start("satchel", FACTORY, environment=variables, folder=folder)
+        )
         load = stack.enter_context(LoadGenerator.start(plan))
         worker = Worker(variables, folder / "worker.log")
         stack.callback(worker.end)
@@ -120,7 +139,9 @@ def main(
         worker.settle()
         started = time.monotonic()
         asked = httpx2.delete(
-            f"http://127.0.0.1:{server.port}/v1/users/{user_id}", headers={"Authorization": f"Bearer {key}"}, timeout=60
+            f"http://127.0.0.1:{server.port}/v1/users/{user_id}",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=60,
         )
         run = Run(worker, server, load, settings, mongod.uri, user_id)
         busy = list(run.until_swept(kills, seconds)) if asked.status_code == 202 else []
@@ -130,12 +151,18 @@ def main(
     growth = max(worker.peaks) - worker.idle
     ratio = statistics.median(busy) / statistics.median(quiet) if busy else float("nan")
     half = documents // 2
-    print(f"documents of the user   {documents:,}; DELETE answered {asked.status_code}; swept after {took:.1f} s")
+    print(
+        f"documents of the user   {documents:,}; DELETE answered {asked.status_code}; swept after"
+        f" {took:.1f} s"
+    )
     print(f"kills of the worker     {len(worker.peaks) - 1}")
     print(f"left of the user        {left}; counted by the receipt: {counted}")
     print(f"worker's memory         {worker.idle:.0f} MiB idle, {growth:+.0f} MiB at most")
     quiet_p99 = statistics.median(quiet)
-    print(f"p99 of others           {ratio:.2f} of the quiet one ({quiet_p99:.1f} ms), medians of rounds")
+    print(
+        f"p99 of others           {ratio:.2f} of the quiet one ({quiet_p99:.1f} ms), medians of"
+        " rounds"
+    )
     if left or (counted.get("activities"), counted.get("analytics")) != (half, documents - half):
         raise typer.Exit(1)
 
@@ -152,9 +179,11 @@ class Run:
     user_id: ObjectId
 
     def until_swept(self, kills: int, seconds: float) -> Iterator[float]:
-        """Play rounds until the sweep is over, killing the worker between them; the p99 of each in milliseconds.
+        """Play rounds until the sweep is over, killing the worker between them; the p99 of each in
+        milliseconds.
 
-        Rounds in which nothing was swept, since a killed worker's lease was running out, are played and not given.
+        Rounds in which nothing was swept, since a killed worker's lease was running out, are played
+        and not given.
         """
         left = asyncio.run(self._left())
         while left is not None:
@@ -185,12 +214,17 @@ def _events(user_id: ObjectId, count: int) -> Iterator[Raw]:
     start = now() - _SPAN
     for number in range(count):
         content = AnalyticsContent(
-            app_id="bench", event_name=f"e{number % _NAMES}", event_category="custom", session_id=f"s{number // 100}"
+            app_id="bench",
+            event_name=f"e{number % _NAMES}",
+            event_category="custom",
+            session_id=f"s{number // 100}",
         )
         yield Analytics.row(content, user_id, start + _SPAN * number / count)
 
 
-async def _crowd(settings: Settings, uri: str, documents: int, bar: Progress) -> tuple[ObjectId, str]:
+async def _crowd(
+    settings: Settings, uri: str, documents: int, bar: Progress
+) -> tuple[ObjectId, str]:
     """A user with that many documents, whose events are in the rollups, and an admin key."""
     async with connect(settings, uri, bounded=False) as client:
         await bind(client, settings)
@@ -216,6 +250,9 @@ async def _crowd(settings: Settings, uri: str, documents: int, bar: Progress) ->
 async def _outcome(settings: Settings, uri: str, user_id: ObjectId) -> tuple[int, dict[str, int]]:
     async with connect(settings, uri, bounded=False) as client:
         await bind(client, settings)
-        counts = [await document.raw().count_documents({"userId": user_id}) for document in (Activity, Analytics)]
+        counts = [
+            await document.raw().count_documents({"userId": user_id})
+            for document in (Activity, Analytics)
+        ]
         ledger = await Deletion.find_by_id(user_id)
         return sum(counts), ledger.deleted if ledger else {}

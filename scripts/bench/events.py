@@ -1,4 +1,5 @@
-"""Raw events of 30 days for the analytics bench: written by several processes, indexed, rolled up; kept where asked."""
+"""Raw events of 30 days for the analytics bench: written by several processes, indexed, rolled up;
+kept where asked."""
 
 import asyncio
 import multiprocessing
@@ -30,7 +31,9 @@ _WINDOW: Final = 20_000
 _NOTE: Final = "bench"
 
 
-async def prepare(database: AsyncDatabase[Raw], uri: str, size: int, end: datetime, progress: Progress) -> datetime:
+async def prepare(
+    database: AsyncDatabase[Raw], uri: str, size: int, end: datetime, progress: Progress
+) -> datetime:
     """Fill a database and roll it up, or go on where an earlier run has stopped.
 
     Args:
@@ -67,7 +70,8 @@ async def _fill(uri: str, database: str, size: int, end: datetime, progress: Pro
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         chunks = [
-            loop.run_in_executor(pool, _write, uri, database, size, end, first) for first in range(0, size, _CHUNK)
+            loop.run_in_executor(pool, _write, uri, database, size, end, first)
+            for first in range(0, size, _CHUNK)
         ]
         for chunk in asyncio.as_completed(chunks):
             progress.advance(task, await chunk)

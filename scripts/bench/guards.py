@@ -1,4 +1,5 @@
-"""`python -m scripts bench-guards`: many writers give one parent children at once, guarded in two ways."""
+"""`python -m scripts bench-guards`: many writers give one parent children at once, guarded in two
+ways."""
 
 import asyncio
 import statistics
@@ -28,8 +29,12 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each way.")] = 5,
     writers: Annotated[int, typer.Option(min=1, help="Writers at once.")] = 16,
 ) -> None:
-    """Compare one guard on the parent with the stripes of `models.guard`, in alternating rounds on one database."""
-    with TemporaryDirectory(prefix="satchel-guards-") as folder, start_mongod(Path(folder)) as mongod:
+    """Compare one guard on the parent with the stripes of `models.guard`, in alternating rounds on
+    one database."""
+    with (
+        TemporaryDirectory(prefix="satchel-guards-") as folder,
+        start_mongod(Path(folder)) as mongod,
+    ):
         settings = Settings.model_validate({"mongodb_uri": mongod.uri, "pool_max_size": writers})
         asyncio.run(_compare(settings, mongod.uri, seconds, rounds, writers))
 
@@ -45,8 +50,13 @@ async def _compare(settings: Settings, uri: str, seconds: float, rounds: int, wr
                 found[name].append(await _round(way, account, seconds, writers))
         for name, results in found.items():
             speed, slowest = (statistics.median(values) for values in zip(*results, strict=True))
-            typer.echo(f"{name:10} {speed:8,.0f} children/s   p99 {slowest:6.1f} ms   (medians of {rounds} rounds)")
-        ratios = [many[0] / one[0] for one, many in zip(found["one guard"], found["stripes"], strict=True)]
+            typer.echo(
+                f"{name:10} {speed:8,.0f} children/s   p99 {slowest:6.1f} ms   (medians of {rounds}"
+                " rounds)"
+            )
+        ratios = [
+            many[0] / one[0] for one, many in zip(found["one guard"], found["stripes"], strict=True)
+        ]
         typer.echo(f"ratio      {statistics.median(ratios):8.2f}")
 
 
@@ -58,13 +68,17 @@ async def _striped(account: ObjectId, child: ObjectId, session: AsyncClientSessi
     await Guard.count_up(account, child, session=session)
 
 
-async def _round(way: WayToGuard, account: ObjectId, seconds: float, writers: int) -> tuple[float, float]:
+async def _round(
+    way: WayToGuard, account: ObjectId, seconds: float, writers: int
+) -> tuple[float, float]:
     """Children per second, and the 99th percentile of their times in milliseconds."""
     until, times = time.perf_counter() + seconds, []
 
     async def write() -> None:
         while (started := time.perf_counter()) < until:
-            child = SpendingProfile(id=PydanticObjectId(), account_id=PydanticObjectId(account), name="x").stored()
+            child = SpendingProfile(
+                id=PydanticObjectId(), account_id=PydanticObjectId(account), name="x"
+            ).stored()
             await transaction(partial(_insert, way, account, child))
             times.append(time.perf_counter() - started)
 
@@ -72,6 +86,8 @@ async def _round(way: WayToGuard, account: ObjectId, seconds: float, writers: in
     return len(times) / seconds, statistics.quantiles(times, n=100)[98] * 1000
 
 
-async def _insert(way: WayToGuard, account: ObjectId, child: Raw, session: AsyncClientSession) -> None:
+async def _insert(
+    way: WayToGuard, account: ObjectId, child: Raw, session: AsyncClientSession
+) -> None:
     await way(account, child["_id"], session)
     await SpendingProfile.raw().insert_one(child, session=session)

@@ -1,7 +1,8 @@
-"""`python -m scripts bench-idle`: what does a Satchel ask of its database when nobody asks anything of it?
+"""`python -m scripts bench-idle`: what does a Satchel ask of its database when nobody asks anything
+of it?
 
-And are jobs begun in time all the same, that another process makes? Server, workers and MongoDB are processes of their
-own, as `make run` has them.
+And are jobs begun in time all the same, that another process makes? Server, workers and MongoDB are
+processes of their own, as `make run` has them.
 """
 
 import asyncio
@@ -27,7 +28,14 @@ from app.settings import Settings
 from indexes.sync import apply, plan
 from models.base import Raw, now
 from models.job import Job
-from scripts.bench.processes import BenchError, Server, cpu_seconds, end_at_sigterm, environment, stop
+from scripts.bench.processes import (
+    BenchError,
+    Server,
+    cpu_seconds,
+    end_at_sigterm,
+    environment,
+    stop,
+)
 from scripts.bench.report import machine
 from scripts.children import Child
 from scripts.migrate import take_steps
@@ -38,15 +46,22 @@ GOALS: Final = {"operationsPerSecond": 1.0, "lateP95": 1.0}
 _SETTLE: Final = 25.0
 """Seconds until what a start brings along is over."""
 _COUNTED: Final = ("insert", "query", "update", "delete", "getmore", "command")
-_KIND: Final = "sweep-deletion"  # of a deletion that is not there: nothing is done but to begin and end it
+_KIND: Final = (
+    "sweep-deletion"  # of a deletion that is not there: nothing is done but to begin and end it
+)
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long operations are counted.")] = 60,
+    seconds: Annotated[
+        float, typer.Option(min=5, max=3600, help="How long operations are counted.")
+    ] = 60,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Workers beside the server.")] = 1,
-    jobs: Annotated[int, typer.Option(min=10, max=1000, help="Jobs that are made to see how late they begin.")] = 100,
+    jobs: Annotated[
+        int, typer.Option(min=10, max=1000, help="Jobs that are made to see how late they begin.")
+    ] = 100,
 ) -> None:
-    """Count operations and CPU of an idle Satchel, then how late jobs begin. Exits 1 where a goal is missed."""
+    """Count operations and CPU of an idle Satchel, then how late jobs begin. Exits 1 where a goal
+    is missed."""
     end_at_sigterm()
     try:
         found = _measure(seconds, workers, jobs)
@@ -64,11 +79,17 @@ def _measure(seconds: float, workers: int, jobs: int) -> dict[str, Any]:
         task = progress.add_task("Starting ...", total=None)
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
         mongod = stack.enter_context(start_mongod(folder))
-        chosen: dict[str, Any] = {"mongodb_uri": mongod.uri, "data_dir": folder, "environment": "development"}
+        chosen: dict[str, Any] = {
+            "mongodb_uri": mongod.uri,
+            "data_dir": folder,
+            "environment": "development",
+        }
         settings = Settings.model_validate(chosen)
         asyncio.run(_prepare(settings, mongod.uri))
         variables = environment(list(chosen.items()))
-        server = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
+        server = stack.enter_context(
+            Server.start("satchel", FACTORY, environment=variables, folder=folder)
+        )
         pids = {"server": server.process.pid, "mongod": mongod.process.pid}
         for number in range(workers):
             pids[f"worker{number}"] = _worker(stack, number, variables, folder).process.pid
@@ -79,7 +100,14 @@ def _measure(seconds: float, workers: int, jobs: int) -> dict[str, Any]:
         counted = _count(mongod, pids, seconds)
         progress.update(task, description="Making jobs ...")
         late = asyncio.run(_lateness(settings, mongod.uri, jobs))
-        return {"machine": where, "workers": workers, "seconds": seconds, **counted, **late, "goals": _goals(workers)}
+        return {
+            "machine": where,
+            "workers": workers,
+            "seconds": seconds,
+            **counted,
+            **late,
+            "goals": _goals(workers),
+        }
 
 
 def _goals(workers: int) -> dict[str, float]:
@@ -95,14 +123,19 @@ async def _prepare(settings: Settings, uri: str) -> None:
 
 
 def _worker(stack: ExitStack, number: int, variables: dict[str, str], folder: Path) -> Child:
-    child = Child.start(f"worker{number}", ["worker"], environment=variables, log=folder / f"worker{number}.log")
+    child = Child.start(
+        f"worker{number}", ["worker"], environment=variables, log=folder / f"worker{number}.log"
+    )
     stack.callback(stop, child.process)
     return child
 
 
 def _count(mongod: Embedded, pids: dict[str, int], seconds: float) -> dict[str, Any]:
-    """Operations a second by kind, without the one by which they are counted, and shares of a core."""
-    with MongoClient[Raw](mongod.uri, serverMonitoringMode="poll", heartbeatFrequencyMS=3_600_000) as client:
+    """Operations a second by kind, without the one by which they are counted, and shares of a
+    core."""
+    with MongoClient[Raw](
+        mongod.uri, serverMonitoringMode="poll", heartbeatFrequencyMS=3_600_000
+    ) as client:
         client.admin.command("ping")
         began, before, used = time.monotonic(), _operations(client), _cpu(pids)
         time.sleep(seconds)
@@ -110,7 +143,11 @@ def _count(mongod: Embedded, pids: dict[str, int], seconds: float) -> dict[str, 
     after["command"] -= 1
     rates = {name: round((after[name] - before[name]) / took, 3) for name in _COUNTED}
     shares = {name: round(100 * (then[name] - used[name]) / took, 2) for name in pids}
-    return {"operationsPerSecond": round(sum(rates.values()), 3), "operations": rates, "cpuPercent": shares}
+    return {
+        "operationsPerSecond": round(sum(rates.values()), 3),
+        "operations": rates,
+        "cpuPercent": shares,
+    }
 
 
 def _operations(client: MongoClient[Raw]) -> dict[str, int]:
@@ -123,7 +160,8 @@ def _cpu(pids: dict[str, int]) -> dict[str, float]:
 
 
 async def _lateness(settings: Settings, uri: str, jobs: int) -> dict[str, Any]:
-    """Make jobs one by one, due at once or some seconds ahead; how many seconds after that each was done."""
+    """Make jobs one by one, due at once or some seconds ahead; how many seconds after that each was
+    done."""
     async with connect(settings, uri, bounded=False) as client:
         await bind(client, settings)
         ids = []
@@ -135,7 +173,12 @@ async def _lateness(settings: Settings, uri: str, jobs: int) -> dict[str, Any]:
             ids.append(job.id)
         late = await _late(ids)
     cuts = quantiles(late, n=20)
-    return {"jobs": jobs, "lateP50": round(cuts[9], 3), "lateP95": round(cuts[18], 3), "lateMax": round(max(late), 3)}
+    return {
+        "jobs": jobs,
+        "lateP50": round(cuts[9], 3),
+        "lateP95": round(cuts[18], 3),
+        "lateMax": round(max(late), 3),
+    }
 
 
 async def _late(ids: Sequence[Any]) -> list[float]:
@@ -143,7 +186,10 @@ async def _late(ids: Sequence[Any]) -> list[float]:
     done = {"_id": {"$in": list(ids)}, "state": "done"}
     while (found := await Job.raw().count_documents(done)) < len(ids):
         if time.monotonic() > deadline:
-            raise BenchError(f"{len(ids) - found} of {len(ids)} jobs were not done a minute after the last was made")
+            raise BenchError(
+                f"{len(ids) - found} of {len(ids)} jobs were not done a minute after the last was"
+                " made"
+            )
         await asyncio.sleep(0.5)
     rows = await Job.raw().find(done, {"runAt": 1, "lastRunAt": 1}).to_list()
     return [_seconds(row["lastRunAt"], row["runAt"]) for row in rows]

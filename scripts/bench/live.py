@@ -1,7 +1,8 @@
-"""Live events, a part of `bench-sync`: what an idle stream keeps, what a poke costs, how soon others have a write.
+"""Live events, a part of `bench-sync`: what an idle stream keeps, what a poke costs, how soon
+others have a write.
 
-Two servers and MongoDB are processes of their own. Pokes are measured by writes that go to MongoDB directly, so that
-the server that is measured does nothing else.
+Two servers and MongoDB are processes of their own. Pokes are measured by writes that go to MongoDB
+directly, so that the server that is measured does nothing else.
 """
 
 import asyncio
@@ -52,14 +53,19 @@ class _Person:
     async def listen(self) -> "tuple[asyncio.StreamReader, asyncio.StreamWriter]":
         """An open stream."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        lines = (f"GET /v1/users/me/apps/{_APP}/events HTTP/1.1", "Host: x", f"Authorization: Bearer {self.token}")
+        lines = (
+            f"GET /v1/users/me/apps/{_APP}/events HTTP/1.1",
+            "Host: x",
+            f"Authorization: Bearer {self.token}",
+        )
         writer.write("\r\n".join((*lines, "\r\n")).encode())
         await reader.readuntil(b"retry: ")
         return reader, writer
 
 
 async def measure(bench: Bench, streams: int, writes: int) -> dict[str, Any]:
-    """Memory of an idle stream in KiB, CPU of a poke in microseconds, and milliseconds until another has a write."""
+    """Memory of an idle stream in KiB, CPU of a poke in microseconds, and milliseconds until
+    another has a write."""
     users = [await enrolled(bench) for _ in range(streams // _OF_ONE + 1)]
     people = [_Person(bench.servers[0], token) for _, token in users]
     warm = [await people[-1].listen() for _ in range(_WARM)]
@@ -74,7 +80,10 @@ async def measure(bench: Bench, streams: int, writes: int) -> dict[str, Any]:
 
 async def enrolled(bench: Bench) -> tuple[ObjectId, str]:
     """A new user and their token."""
-    url, headers = f"http://127.0.0.1:{bench.servers[0].port}/v1/users", {"Authorization": f"Bearer {bench.admin}"}
+    url, headers = (
+        f"http://127.0.0.1:{bench.servers[0].port}/v1/users",
+        {"Authorization": f"Bearer {bench.admin}"},
+    )
     async with httpx2.AsyncClient(headers=headers, timeout=30) as client:
         user_id = (await client.post(url, json={})).json()["id"]
         token = (await client.post(f"{url}/{user_id}/sessions", json={})).json()["accessToken"]
@@ -84,20 +93,28 @@ async def enrolled(bench: Bench) -> tuple[ObjectId, str]:
 Streams = Sequence["tuple[asyncio.StreamReader, asyncio.StreamWriter]"]
 
 
-async def _idle(bench: Bench, people: Sequence[_Person], streams: int) -> tuple[dict[str, Any], Streams]:
+async def _idle(
+    bench: Bench, people: Sequence[_Person], streams: int
+) -> tuple[dict[str, Any], Streams]:
     pid = bench.servers[0].process.pid
     await asyncio.sleep(_QUIET_SECONDS)
     before = memory_of(pid) or float("nan")
     asked = [person for person in people for _ in range(_OF_ONE)][:streams]
     opened: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     for start in range(0, len(asked), _TOGETHER):
-        opened += await asyncio.gather(*(person.listen() for person in asked[start : start + _TOGETHER]))
+        opened += await asyncio.gather(
+            *(person.listen() for person in asked[start : start + _TOGETHER])
+        )
     await asyncio.sleep(_QUIET_SECONDS)
     after, used, began = memory_of(pid) or float("nan"), cpu_seconds(pid), time.monotonic()
     await asyncio.sleep(30)
     share = 100 * (cpu_seconds(pid) - used) / (time.monotonic() - began)
     kib = 1024 * (after - before) / len(opened)
-    return {"streams": len(opened), "kibPerStream": round(kib, 1), "idleCpuPercent": round(share, 2)}, opened
+    return {
+        "streams": len(opened),
+        "kibPerStream": round(kib, 1),
+        "idleCpuPercent": round(share, 2),
+    }, opened
 
 
 async def _pokes(bench: Bench, users: Sequence[ObjectId], opened: Streams) -> dict[str, Any]:
@@ -110,11 +127,15 @@ async def _pokes(bench: Bench, users: Sequence[ObjectId], opened: Streams) -> di
         await rows.insert_many([{"userId": user_id, **fields} for user_id in users])
         await asyncio.gather(*(reader.readuntil(b"event: changed") for reader, _ in opened))
         took, cost = time.monotonic() - began, cpu_seconds(pid) - used
-    return {"pokeCpuMicroseconds": round(1e6 * cost / len(opened), 1), "pokeOfAllSeconds": round(took, 2)}
+    return {
+        "pokeCpuMicroseconds": round(1e6 * cost / len(opened), 1),
+        "pokeOfAllSeconds": round(took, 2),
+    }
 
 
 async def _lateness(bench: Bench, token: str, writes: int) -> dict[str, Any]:
-    """Write by one server, listen at the other, and ask it for the changes: time from the answer to the answer."""
+    """Write by one server, listen at the other, and ask it for the changes: time from the answer to
+    the answer."""
     writer, reader = (_Person(server, token) for server in bench.servers)
     cursor = (await reader.client.get("/changes")).json()["cursor"]
     stream, connection = await reader.listen()

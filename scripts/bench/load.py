@@ -1,6 +1,8 @@
-"""The load generator, a process of its own: it keeps every connection busy, and checks and times every answer.
+"""The load generator, a process of its own: it keeps every connection busy, and checks and times
+every answer.
 
-It reads the plan from the first line of its input, then rounds, one a line, and answers each with a line.
+It reads the plan from the first line of its input, then rounds, one a line, and answers each with a
+line.
 """
 
 import asyncio
@@ -39,7 +41,8 @@ def parse_answer(buffer: bytes) -> tuple[int, bytes] | None:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: the next request goes out when the last answer is in, until the time is over."""
+    """One keep-alive connection: the next request goes out when the last answer is in, until the
+    time is over."""
 
     def __init__(self, player: Player, latencies: "array[float]") -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -95,7 +98,8 @@ class Connection(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round gave: requests answered, seconds it took, latency percentiles in milliseconds."""
+    """What one round gave: requests answered, seconds it took, latency percentiles in
+    milliseconds."""
 
     requests: int
     seconds: float
@@ -115,7 +119,9 @@ async def play(port: int, players: Sequence[Player], seconds: float) -> Round:
     latencies = array("d")
     connections: list[Connection] = []
     for player in players:
-        _, connection = await loop.create_connection(partial(Connection, player, latencies), "127.0.0.1", port)
+        _, connection = await loop.create_connection(
+            partial(Connection, player, latencies), "127.0.0.1", port
+        )
         connections.append(connection)
     started = time.perf_counter()
     for connection in connections:

@@ -1,6 +1,8 @@
-"""`python -m scripts bench-overload`: ten times as many connections as there are places, none of which pauses.
+"""`python -m scripts bench-overload`: ten times as many connections as there are places, none of
+which pauses.
 
-Satchel and the bare handler take turns on one MongoDB under the same crowd, in every second round the other way round.
+Satchel and the bare handler take turns on one MongoDB under the same crowd, in every second round
+the other way round.
 """
 
 import asyncio
@@ -30,7 +32,8 @@ from scripts.serve import FACTORY, raise_file_limit
 _WARM_UP: Final = (64, 3.0)
 """Connections and seconds before the first round, so that pools, caches and routes are made."""
 _REST: Final = 6.0
-"""Seconds after a round until memory is read: uvicorn keeps what it knows of a lost connection for five."""
+"""Seconds after a round until memory is read: uvicorn keeps what it knows of a lost connection for
+five."""
 GOALS: Final = {"goodput": 1.0, "p99": 5000, "livez": 1.0, "grown": 60, "healthy": 3.0}
 
 
@@ -57,7 +60,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The rounds of one crowd, in pairs: the n-th of Satchel ran next to the n-th of the bare handler."""
+    """The rounds of one crowd, in pairs: the n-th of Satchel ran next to the n-th of the bare
+    handler."""
 
     kind: str
     size: int
@@ -66,8 +70,12 @@ class Case:
 
     @property
     def ratios(self) -> list[float]:
-        """Goodput of Satchel over the bare handler's, pair by pair; over one answer a second where it had fewer."""
-        return [ours.told.good / max(bare.told.good, 1) for ours, bare in zip(self.satchel, self.bare, strict=True)]
+        """Goodput of Satchel over the bare handler's, pair by pair; over one answer a second where
+        it had fewer."""
+        return [
+            ours.told.good / max(bare.told.good, 1)
+            for ours, bare in zip(self.satchel, self.bare, strict=True)
+        ]
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
@@ -84,7 +92,8 @@ class Case:
 def figures(rounds: Sequence[Found]) -> dict[str, Any]:
     """Medians of goodput and p50, the worst of the rest, the sum of the statuses.
 
-    Memory in MiB: what all rounds took at most, what a later one took at most, and what was left in the end.
+    Memory in MiB: what all rounds took at most, what a later one took at most, and what was left in
+        the end.
     """
     latencies = [found.told.p99 for found in rounds if found.told.p99 is not None]
     halves = [found.told.p50 for found in rounds if found.told.p50 is not None]
@@ -108,12 +117,19 @@ def figures(rounds: Sequence[Found]) -> dict[str, Any]:
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=0.5, max=60, help="Length of one round of one server.")] = 8.0,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds of each server per crowd.")] = 3,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, max=60, help="Length of one round of one server.")
+    ] = 8.0,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=20, help="Rounds of each server per crowd.")
+    ] = 3,
     crowds: Annotated[
         str,
         typer.Option(
-            help="Crowds as kind:connections, separated by commas; unset: ten times the places, and reads by twenty."
+            help=(
+                "Crowds as kind:connections, separated by commas; unset: ten times the places, and"
+                " reads by twenty."
+            )
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -129,7 +145,9 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps({"machine": where, "crowds": [case.row() for case in cases]}, indent=2))
+        typer.echo(
+            json.dumps({"machine": where, "crowds": [case.row() for case in cases]}, indent=2)
+        )
     else:
         _print(cases, where)
 
@@ -144,7 +162,9 @@ def _parsed(crowds: str) -> list[tuple[str, int]]:
     return asked
 
 
-def _measure(asked: list[tuple[str, int]], seconds: float, rounds: int) -> tuple[dict[str, Any], list[Case]]:
+def _measure(
+    asked: list[tuple[str, int]], seconds: float, rounds: int
+) -> tuple[dict[str, Any], list[Case]]:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         task = progress.add_task("Starting ...", total=len(asked) * rounds * 2)
@@ -216,7 +236,9 @@ def _start(stack: ExitStack) -> tuple[Bench, dict[str, Any]]:
     bare = stack.enter_context(
         Server.start("bare", "scripts.bench.bare:create_app", environment=variables, folder=folder)
     )
-    bench = Bench(satchel, bare, stack.enter_context(LoadGenerator.start(plan, "scripts.bench.crowd")), plan)
+    bench = Bench(
+        satchel, bare, stack.enter_context(LoadGenerator.start(plan, "scripts.bench.crowd")), plan
+    )
     bench.warm_up()
     return bench, where
 
@@ -232,15 +254,32 @@ def _print(cases: Sequence[Case], where: dict[str, Any]) -> None:
             title_justify="left",
             title_style="bold",
         )
-        for name in ("", "good/s", "p50 ms", "p99 ms", "/livez s", "MiB", "again", "kept", "healthy s", "statuses"):
+        for name in (
+            "",
+            "good/s",
+            "p50 ms",
+            "p99 ms",
+            "/livez s",
+            "MiB",
+            "again",
+            "kept",
+            "healthy s",
+            "statuses",
+        ):
             table.add_column(name, justify="left" if name in ("", "statuses") else "right")
         for name in ("satchel", "bare"):
             found = row[name]
-            figures = [found[each] for each in ("good", "p50", "p99", "livez", "grown", "again", "kept", "healthy")]
-            statuses = ", ".join(f"{count:,} x {status}" for status, count in found["statuses"].items())
+            figures = [
+                found[each]
+                for each in ("good", "p50", "p99", "livez", "grown", "again", "kept", "healthy")
+            ]
+            statuses = ", ".join(
+                f"{count:,} x {status}" for status, count in found["statuses"].items()
+            )
             table.add_row(name, *map(str, figures), statuses)
         console.print(table)
     console.print(f"{where['processor']}, {where['cores']} cores, load before {where['load']}")
     console.print(
-        f"Goals: {', '.join(f'{name} {goal:g}' for name, goal in GOALS.items())}. Goodput: medians; else worst."
+        f"Goals: {', '.join(f'{name} {goal:g}' for name, goal in GOALS.items())}. Goodput: medians;"
+        " else worst."
     )

@@ -35,7 +35,8 @@ def end_at_sigterm() -> None:
 
 
 def _end(*_: object) -> None:
-    """Leave. Python drops what is raised while it frees something, so it is noted, too, for the next round."""
+    """Leave. Python drops what is raised while it frees something, so it is noted, too, for the
+    next round."""
     _ended.set()
     sys.exit(128 + signal.SIGTERM)
 
@@ -50,8 +51,17 @@ class Server:
     log: Path
 
     @classmethod
-    def start(cls, name: str, factory: str, *, environment: dict[str, str], folder: Path, http: str = "auto") -> Self:
-        """Start an application and wait until it listens. Both servers get the same options of uvicorn, but `http`.
+    def start(
+        cls,
+        name: str,
+        factory: str,
+        *,
+        environment: dict[str, str],
+        folder: Path,
+        http: str = "auto",
+    ) -> Self:
+        """Start an application and wait until it listens. Both servers get the same options of
+        uvicorn, but `http`.
 
         Args:
             name: what messages and the log file are called.
@@ -69,7 +79,9 @@ class Server:
         where = ["--app-dir", str(ROOT), "--host", "127.0.0.1", "--port", str(port)]
         with log.open("ab") as output:
             arguments = ("uvicorn", factory, *options, *where)
-            process = start_module(*arguments, output=output, environment=environment, folder=folder)
+            process = start_module(
+                *arguments, output=output, environment=environment, folder=folder
+            )
         server = cls(name, port, process, log)
         try:
             server._wait_until_it_listens()
@@ -173,7 +185,8 @@ def start_module(
     folder: Path = ROOT,
     end_by: int = signal.SIGTERM,
 ) -> "subprocess.Popen[bytes]":
-    """Start one of our modules, in a session of its own. To be called from the main thread, which it ends with.
+    """Start one of our modules, in a session of its own. To be called from the main thread, which
+    it ends with.
 
     Args:
         arguments: what stands behind `python -m`.
@@ -219,7 +232,8 @@ def stop(process: "subprocess.Popen[Any]") -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Time that a process has used on the processors, its threads together; NaN where the system does not tell."""
+    """Time that a process has used on the processors, its threads together; NaN where the system
+    does not tell."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -230,7 +244,9 @@ def cpu_seconds(pid: int) -> float:
 
 def environment(settings: Sequence[tuple[str, object]]) -> dict[str, str]:
     """The environment of both servers: this one, with exactly these `SATCHEL_*` settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("SATCHEL_")}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.upper().startswith("SATCHEL_")
+    }
     return kept | {f"SATCHEL_{name.upper()}": str(value) for name, value in settings}
 
 

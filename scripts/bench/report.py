@@ -21,7 +21,8 @@ _PACKAGES: Final = ("fastapi", "uvicorn", "pymongo")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One round of one server: the load generator's figures, and CPU seconds used by the server and by MongoDB."""
+    """One round of one server: the load generator's figures, and CPU seconds used by the server and
+    by MongoDB."""
 
     round: Round
     server_cpu: float
@@ -45,7 +46,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The rounds of one workload, in pairs: the n-th of Satchel ran next to the n-th of the bare handler."""
+    """The rounds of one workload, in pairs: the n-th of Satchel ran next to the n-th of the bare
+    handler."""
 
     name: str
     satchel: Sequence[Measured]
@@ -59,7 +61,10 @@ class Comparison:
     @property
     def cpu_ratio(self) -> float:
         """Median of CPU time per request, Satchel's over the bare handler's."""
-        return median(a.cpu / b.cpu if b.cpu else math.nan for a, b in zip(self.satchel, self.bare, strict=True))
+        return median(
+            a.cpu / b.cpu if b.cpu else math.nan
+            for a, b in zip(self.satchel, self.bare, strict=True)
+        )
 
     @property
     def ratio(self) -> float:
@@ -107,8 +112,13 @@ def tables(comparisons: Sequence[Comparison], where: dict[str, Any], console: Co
     for comparison in comparisons:
         console.print(_table(comparison))
     versions = ", ".join(f"{name} {where[name]}" for name in ("python", "mongodb", *_PACKAGES))
-    console.print(f"{where['processor']}, {where['cores']} cores, load before {where['load']}; {versions}")
-    console.print("Satchel: caller, validation, metrics, request log. Bare: the query alone. Medians over the rounds.")
+    console.print(
+        f"{where['processor']}, {where['cores']} cores, load before {where['load']}; {versions}"
+    )
+    console.print(
+        "Satchel: caller, validation, metrics, request log. Bare: the query alone. Medians over the"
+        " rounds."
+    )
 
 
 def _table(comparison: Comparison) -> Table:
@@ -116,7 +126,10 @@ def _table(comparison: Comparison) -> Table:
     reached = "green" if comparison.ratio >= workload.goal else "red"
     spread = f"{min(comparison.ratios):.2f} to {max(comparison.ratios):.2f}"
     table = Table(
-        title=f"{workload.title}: [{reached}]{comparison.ratio:.2f}[/] of bare ({spread}; goal {workload.goal})",
+        title=(
+            f"{workload.title}: [{reached}]{comparison.ratio:.2f}[/] of bare ({spread}; goal"
+            f" {workload.goal})"
+        ),
         title_justify="left",
         title_style="bold",
     )
@@ -125,13 +138,33 @@ def _table(comparison: Comparison) -> Table:
         table.add_column(name, justify="right")
     for server, rounds in (("Satchel", comparison.satchel), ("bare", comparison.bare)):
         rate, p50, p95, p99, cpu, database = _figures(rounds).values()
-        table.add_row(server, f"{rate:,.0f}", f"{p50:.2f}", f"{p95:.2f}", f"{p99:.2f}", _whole(cpu), _whole(database))
-    table.add_row("ratio", f"{comparison.ratio:.2f}", "", "", "", f"{comparison.cpu_ratio:.2f}", "", style="bold")
+        table.add_row(
+            server,
+            f"{rate:,.0f}",
+            f"{p50:.2f}",
+            f"{p95:.2f}",
+            f"{p99:.2f}",
+            _whole(cpu),
+            _whole(database),
+        )
+    table.add_row(
+        "ratio",
+        f"{comparison.ratio:.2f}",
+        "",
+        "",
+        "",
+        f"{comparison.cpu_ratio:.2f}",
+        "",
+        style="bold",
+    )
     return table
 
 
 def _figures(rounds: Sequence[Measured]) -> dict[str, float | None]:
-    return {name: _rounded(median(figure(one) for one in rounds), 2) for name, figure in _FIGURES.items()}
+    return {
+        name: _rounded(median(figure(one) for one in rounds), 2)
+        for name, figure in _FIGURES.items()
+    }
 
 
 def _rounded(number: float, digits: int) -> float | None:

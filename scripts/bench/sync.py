@@ -27,10 +27,15 @@ _HTTP: Final = "app.web.admission.pauses:PatientProtocol"
 
 
 def main(
-    streams: Annotated[int, typer.Option(min=100, max=20_000, help="Streams that are open at once.")] = 2000,
-    writes: Annotated[int, typer.Option(min=20, max=10_000, help="Writes of which another client learns.")] = 200,
+    streams: Annotated[
+        int, typer.Option(min=100, max=20_000, help="Streams that are open at once.")
+    ] = 2000,
+    writes: Annotated[
+        int, typer.Option(min=20, max=10_000, help="Writes of which another client learns.")
+    ] = 200,
     rounds: Annotated[
-        int, typer.Option(min=1, max=100, help="Rounds of batches and of single puts, each a second.")
+        int,
+        typer.Option(min=1, max=100, help="Rounds of batches and of single puts, each a second."),
     ] = 6,
 ) -> None:
     """Measure live events on two servers, and batches on one. Exits 1 where a goal is missed."""
@@ -42,7 +47,9 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     typer.echo(json.dumps(found, indent=2))
-    if found["batches"]["ratio"] < batches.GOAL or any(found["live"][name] > goal for name, goal in GOALS.items()):
+    if found["batches"]["ratio"] < batches.GOAL or any(
+        found["live"][name] > goal for name, goal in GOALS.items()
+    ):
         raise typer.Exit(1)
 
 
@@ -52,13 +59,19 @@ def _measure(streams: int, writes: int, rounds: int) -> dict[str, Any]:
         progress.add_task("Measuring ...", total=None)
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
         mongod = stack.enter_context(start_mongod(folder))
-        chosen: dict[str, Any] = {"mongodb_uri": mongod.uri, "data_dir": folder, "log_requests": False}
+        chosen: dict[str, Any] = {
+            "mongodb_uri": mongod.uri,
+            "data_dir": folder,
+            "log_requests": False,
+        }
         chosen |= {"event_streams": streams + 100, "event_streams_per_user": 100}
         settings = Settings.model_validate(chosen)
         admin, version = asyncio.run(_prepare(settings, mongod.uri))
         variables = environment(list(chosen.items()))
         first, second = (
-            stack.enter_context(Server.start(name, FACTORY, environment=variables, folder=folder, http=_HTTP))
+            stack.enter_context(
+                Server.start(name, FACTORY, environment=variables, folder=folder, http=_HTTP)
+            )
             for name in ("satchel", "another")
         )
         bench = live.Bench((first, second), settings.database, mongod.uri, admin)
@@ -83,6 +96,8 @@ async def _prepare(settings: Settings, uri: str) -> tuple[str, str]:
         database = await bind(client, settings)
         await apply(database, await plan(database))
         await take_steps(database)
-        key, secret = ApiKey.issue(ApiKeyContent.model_validate({"name": "bench", "scopes": ["admin"]}))
+        key, secret = ApiKey.issue(
+            ApiKeyContent.model_validate({"name": "bench", "scopes": ["admin"]})
+        )
         await key.add()
         return secret, str((await client.server_info())["version"])

@@ -1,4 +1,5 @@
-"""`python -m scripts bench-tokens`: which part of the CPU of reading one value goes into knowing who asks?"""
+"""`python -m scripts bench-tokens`: which part of the CPU of reading one value goes into knowing
+who asks?"""
 
 import asyncio
 import json
@@ -15,7 +16,14 @@ from app.identity.authenticator import Authenticator
 from app.identity.tokens import load_tokens
 from app.settings import Settings
 from scripts.bench.data import Plan, fill
-from scripts.bench.processes import BenchError, LoadGenerator, Server, cpu_seconds, end_at_sigterm, environment
+from scripts.bench.processes import (
+    BenchError,
+    LoadGenerator,
+    Server,
+    cpu_seconds,
+    end_at_sigterm,
+    environment,
+)
 from scripts.mongod import MongodError, start_mongod
 from scripts.serve import FACTORY
 
@@ -52,16 +60,25 @@ def _measure(seconds: float, rounds: int) -> dict[str, Any]:
         settings = Settings.model_validate(chosen)
         plan, _ = asyncio.run(fill(settings, mongod.uri, 16))
         variables = environment(list(chosen.items()))
-        server = stack.enter_context(Server.start("satchel", FACTORY, environment=variables, folder=folder))
+        server = stack.enter_context(
+            Server.start("satchel", FACTORY, environment=variables, folder=folder)
+        )
         load = stack.enter_context(LoadGenerator.start(plan))
         load.play(server, "read", seconds)
         reads = [_microseconds_of_a_read(load, server, seconds) for _ in range(rounds)]
         known, first = asyncio.run(_microseconds_of_a_caller(settings, plan))
-    return _figures(median(read for read, _ in reads), median(rate for _, rate in reads), known, first, len(plan.users))
+    return _figures(
+        median(read for read, _ in reads),
+        median(rate for _, rate in reads),
+        known,
+        first,
+        len(plan.users),
+    )
 
 
 def _figures(read: float, rate: float, known: float, first: float, users: int) -> dict[str, Any]:
-    """The ratio: a token that is known costs `known`; each is seen for the first time once in its ten minutes."""
+    """The ratio: a token that is known costs `known`; each is seen for the first time once in its
+    ten minutes."""
     per_read = known + first * users / (rate * 600)
     return {
         "readMicroseconds": round(read, 1),
@@ -73,7 +90,9 @@ def _figures(read: float, rate: float, known: float, first: float, users: int) -
     }
 
 
-def _microseconds_of_a_read(load: LoadGenerator, server: Server, seconds: float) -> tuple[float, float]:
+def _microseconds_of_a_read(
+    load: LoadGenerator, server: Server, seconds: float
+) -> tuple[float, float]:
     """The server's CPU per read, and reads per second."""
     before = cpu_seconds(server.process.pid)
     played = load.play(server, "read", seconds)
@@ -82,7 +101,8 @@ def _microseconds_of_a_read(load: LoadGenerator, server: Server, seconds: float)
 
 
 async def _microseconds_of_a_caller(settings: Settings, plan: Plan) -> tuple[float, float]:
-    """CPU of `authenticate` for a token that is known, and for one that is seen for the first time."""
+    """CPU of `authenticate` for a token that is known, and for one that is seen for the first
+    time."""
     authenticator = Authenticator(settings, load_tokens(settings))
     headers = [f"Bearer {token}" for _, token in plan.users]
     started = time.process_time()

@@ -1,4 +1,5 @@
-"""The requests of each workload as bytes, the same for both servers, and the check of every answer."""
+"""The requests of each workload as bytes, the same for both servers, and the check of every
+answer."""
 
 import json
 import random
@@ -37,7 +38,8 @@ class Player(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One kind of traffic, and the least part of the bare handler's throughput that Satchel shall reach."""
+    """One kind of traffic, and the least part of the bare handler's throughput that Satchel shall
+    reach."""
 
     title: str
     goal: float
@@ -56,7 +58,9 @@ class Reader:
 
     def check(self, status: int, body: bytes) -> str | None:
         """A value has to come."""
-        return None if status == 200 and body.startswith(b'{"theme":') else _unexpected(status, body)
+        return (
+            None if status == 200 and body.startswith(b'{"theme":') else _unexpected(status, body)
+        )
 
 
 class Mixer(Reader):
@@ -69,7 +73,8 @@ class Mixer(Reader):
 
 
 class Swapper:
-    """Compare-and-set: it alone writes its keys, so that each write has to move the version on by one."""
+    """Compare-and-set: it alone writes its keys, so that each write has to move the version on by
+    one."""
 
     def __init__(self, user: tuple[str, str]) -> None:
         self._heads: list[bytes] = []
@@ -118,7 +123,10 @@ def value(number: int) -> dict[str, Any]:
     return {
         "theme": "dark" if number % 2 else "light",
         "zoom": 1.25,
-        "panels": [{"id": f"panel-{place}", "open": place % 2 == 0, "width": 240 + place} for place in range(4)],
+        "panels": [
+            {"id": f"panel-{place}", "open": place % 2 == 0, "width": 240 + place}
+            for place in range(4)
+        ],
         "recent": ["inbox", "calendar", "reports"],
         "seenTour": True,
         "lastPlace": None,
@@ -135,7 +143,8 @@ def _swappers(plan: "Plan") -> list[Player]:
 
 
 def _mixers(plan: "Plan") -> list[Player]:
-    """Requests by Zipf's law over every key: the n-th most popular is asked for in proportion to 1/n^0.99."""
+    """Requests by Zipf's law over every key: the n-th most popular is asked for in proportion to
+    1/n^0.99."""
     reads, writes = all_reads(plan), all_writes(plan)
     order = list(range(len(reads)))
     random.Random(1).shuffle(order)
@@ -151,7 +160,9 @@ def _mixers(plan: "Plan") -> list[Player]:
     return players
 
 
-def _drawn(requests: Sequence[bytes], weights: Sequence[float] | None, seed: int) -> Iterator[bytes]:
+def _drawn(
+    requests: Sequence[bytes], weights: Sequence[float] | None, seed: int
+) -> Iterator[bytes]:
     return cycle(random.Random(seed).choices(requests, cum_weights=weights, k=_SAMPLE))
 
 
@@ -163,7 +174,8 @@ def _senders(count: int, *, batch: bool) -> Callable[["Plan"], list[Player]]:
             body = _json(events if batch else events[0])
             templates.append(_head("POST", EVENTS_PATH, plan.event_key, len(body)) + b"\r\n" + body)
         return [
-            Sender(templates[number:] + templates[:number], number + 1, count) for number in range(plan.connections)
+            Sender(templates[number:] + templates[:number], number + 1, count)
+            for number in range(plan.connections)
         ]
 
     return players
@@ -172,9 +184,16 @@ def _senders(count: int, *, batch: bool) -> Callable[["Plan"], list[Player]]:
 def _event(user_id: str, number: int, place: int) -> dict[str, Any]:
     return {
         "appId": APP,
-        "eventName": ("page_viewed", "item_opened", "signup", "search", "upgrade_clicked")[number % 5],
+        "eventName": ("page_viewed", "item_opened", "signup", "search", "upgrade_clicked")[
+            number % 5
+        ],
         "eventCategory": ("engagement", "conversion", "custom")[number % 3],
-        "eventData": {"path": f"/places/{number}", "milliseconds": 120 + number, "plan": "team", "first": False},
+        "eventData": {
+            "path": f"/places/{number}",
+            "milliseconds": 120 + number,
+            "plan": "team",
+            "first": False,
+        },
         "userId": user_id,
         "sessionId": f"session-{number % 100}",
         "timestamp": f"2026-10-{1 + number % 28:02}T08:{number % 60:02}:{place % 60:02}.250Z",
@@ -206,7 +225,8 @@ def _path(user_id: str, app_id: str, number: int) -> str:
 
 
 def _head(method: str, path: str, credential: str, length: int | None = None) -> bytes:
-    """The request's head without the empty line at its end, with the headers that clients commonly send."""
+    """The request's head without the empty line at its end, with the headers that clients commonly
+    send."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: 127.0.0.1",

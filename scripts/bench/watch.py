@@ -1,4 +1,5 @@
-"""What is seen of a server from outside while a crowd is at it: `/livez`, memory, and when it is itself again."""
+"""What is seen of a server from outside while a crowd is at it: `/livez`, memory, and when it is
+itself again."""
 
 import socket
 import threading
@@ -24,7 +25,8 @@ def memory(server: Server) -> float:
 
 
 class Watch:
-    """Asks `/livez` on a new connection ten times a second, and looks at the server's memory each time."""
+    """Asks `/livez` on a new connection ten times a second, and looks at the server's memory each
+    time."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -57,7 +59,8 @@ class Watch:
 
 
 def seconds_until_healthy(server: Server, plan: Plan) -> float:
-    """Seconds until one value is read within a quarter of a second; half a minute where it is not."""
+    """Seconds until one value is read within a quarter of a second; half a minute where it is
+    not."""
     started = time.perf_counter()
     request = all_reads(plan)[0]
     while (took := time.perf_counter() - started) < _GIVEN_UP:

@@ -8,7 +8,8 @@ from models.analytics import EventCategory
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that happens in an app: an event, an activity of the same name for a person who is known, or both."""
+    """Something that happens in an app: an event, an activity of the same name for a person who is
+    known, or both."""
 
     name: str
     category: EventCategory
@@ -60,7 +61,16 @@ APPS: Final = (
         week=(1.15, 1.2, 1.15, 1.1, 0.95, 0.45, 0.6),
         failure="save_failed",
         drafts="draft",
-        words=("garden", "meeting", "reading list", "ideas", "travel", "budget", "letter to Ann", "week plan"),
+        words=(
+            "garden",
+            "meeting",
+            "reading list",
+            "ideas",
+            "travel",
+            "budget",
+            "letter to Ann",
+            "week plan",
+        ),
     ),
     DemoApp(
         "boats",
@@ -94,7 +104,15 @@ APPS: Final = (
         week=(0.8, 0.8, 0.85, 1.1, 1.35, 0.7, 1.4),
         failure="import_failed",
         drafts="recipe",
-        words=("leek soup", "dumplings", "plum cake", "black beans", "challah", "saffron rice", "pickles"),
+        words=(
+            "leek soup",
+            "dumplings",
+            "plum cake",
+            "black beans",
+            "challah",
+            "saffron rice",
+            "pickles",
+        ),
     ),
     DemoApp(
         "cteen",
@@ -120,24 +138,56 @@ BAD_DAY: Final = 23
 """So many days ago `boats` had an outage: bookings failed from morning to evening."""
 BAD_APP: Final = "boats"
 
-HOURS: Final = (2, 1, 1, 1, 1, 3, 8, 16, 24, 28, 26, 24, 25, 24, 22, 22, 23, 26, 30, 34, 36, 30, 18, 7)
+HOURS: Final = (
+    2,
+    1,
+    1,
+    1,
+    1,
+    3,
+    8,
+    16,
+    24,
+    28,
+    26,
+    24,
+    25,
+    24,
+    22,
+    22,
+    23,
+    26,
+    30,
+    34,
+    36,
+    30,
+    18,
+    7,
+)
 """How much goes on in each hour of a local day."""
 
 PLATFORMS: Final = ("web", "web", "web", "ios", "ios", "android")
 
 GIVEN: Final = (  # noqa: SIM905  # readable as it stands
-    "Ada Amos Ana Anton Aisha Ben Bela Carla Chaim Chen Clara Dana David Dov Elena Eli Emma Esther Fatima Felix "
-    "Grace Hana Hugo Ida Ines Isaac Ivan Jana Jonas Kofi Lena Leo Levi Lior Luca Mara Maya Mendel Mila Miriam "
-    "Moshe Nadia Nia Noah Noor Omar Oskar Paula Priya Rafael Rivka Rosa Ruth Samir Sara Shira Sofia Tamar Theo "
-    "Tomas Uma Vera Wei Yael Yosef Zara"
+    "Ada Amos Ana Anton Aisha Ben Bela Carla Chaim Chen Clara Dana David Dov Elena Eli Emma Esther"
+    " Fatima Felix Grace Hana Hugo Ida Ines Isaac Ivan Jana Jonas Kofi Lena Leo Levi Lior Luca Mara"
+    " Maya Mendel Mila Miriam Moshe Nadia Nia Noah Noor Omar Oskar Paula Priya Rafael Rivka Rosa"
+    " Ruth Samir Sara Shira Sofia Tamar Theo Tomas Uma Vera Wei Yael Yosef Zara"
 ).split()
 FAMILY: Final = (  # noqa: SIM905
-    "Abara Adler Bakker Baum Becker Bianchi Bloom Brandt Castro Chen Cohen Costa Diaz Dubois Eriksen Farkas Fischer "
-    "Garcia Gold Gruber Haddad Hansen Horvat Ivanov Jansen Kaplan Katz Khan Kim Klein Kovacs Kowalski Larsen Levin "
-    "Lopez Lund Mensah Meyer Moreau Nagy Nakamura Novak Nowak Okafor Olsen Park Patel Peretz Petrov Popescu Reyes "
-    "Ricci Rosen Rossi Santos Sato Shapiro Silva Singh Stern Tanaka Weiss Wolf Yilmaz Zhang Zimmer"
+    "Abara Adler Bakker Baum Becker Bianchi Bloom Brandt Castro Chen Cohen Costa Diaz Dubois"
+    " Eriksen Farkas Fischer Garcia Gold Gruber Haddad Hansen Horvat Ivanov Jansen Kaplan Katz Khan"
+    " Kim Klein Kovacs Kowalski Larsen Levin Lopez Lund Mensah Meyer Moreau Nagy Nakamura Novak"
+    " Nowak Okafor Olsen Park Patel Peretz Petrov Popescu Reyes Ricci Rosen Rossi Santos Sato"
+    " Shapiro Silva Singh Stern Tanaka Weiss Wolf Yilmaz Zhang Zimmer"
 ).split()
-PLACES: Final = (("New York", -5, 5), ("London", 0, 3), ("Berlin", 1, 3), ("Jerusalem", 2, 3), ("Melbourne", 10, 1))
+PLACES: Final = (
+    ("New York", -5, 5),
+    ("London", 0, 3),
+    ("Berlin", 1, 3),
+    ("Jerusalem", 2, 3),
+    ("Melbourne", 10, 1),
+)
 """City, hours from UTC, weight."""
 LANGUAGES: Final = ("en", "en", "en", "en-GB", "he", "de", "es", "fr", "pt-BR", "yi")
 BIOS: Final = (

@@ -9,7 +9,15 @@ from typing import Annotated, Final
 import typer
 from pymongo.errors import PyMongoError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from app.settings import Settings, load_settings
@@ -30,10 +38,12 @@ def demo(
     days: Annotated[int, typer.Option(min=1, max=90, help="Days of activity and events.")] = 90,
     seed: Annotated[int, typer.Option(help="The same seed makes the same people.")] = 7,
     url: Annotated[
-        str | None, typer.Option(help="Where Satchel runs; SATCHEL_HOST and SATCHEL_PORT if absent.")
+        str | None,
+        typer.Option(help="Where Satchel runs; SATCHEL_HOST and SATCHEL_PORT if absent."),
     ] = None,
 ) -> None:
-    """Fill a running Satchel with a believable data set. A second run adds nothing twice. Exits 1 where that failed."""
+    """Fill a running Satchel with a believable data set. A second run adds nothing twice. Exits 1
+    where that failed."""
     settings = load_settings()
     address = url or f"http://{reachable(settings.host)}:{settings.port}"
     plan = Plan(users, days, seed, now())
@@ -65,7 +75,9 @@ def _admin_key(data_dir: Path) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        raise DemoError(f"There is no {path}: start Satchel with `make run`, or set SATCHEL_DATA_DIR.") from None
+        raise DemoError(
+            f"There is no {path}: start Satchel with `make run`, or set SATCHEL_DATA_DIR."
+        ) from None
 
 
 class _Rate(ProgressColumn):
@@ -86,7 +98,9 @@ class _Bars:
         self.progress = Progress(*columns, console=Console(stderr=True))
         self._started = time.monotonic()
         known = {"people": plan.users, "strangers": plan.strangers}
-        self._tasks = {name: self.progress.add_task(name, total=known.get(name)) for name in COUNTED}
+        self._tasks = {
+            name: self.progress.add_task(name, total=known.get(name)) for name in COUNTED
+        }
 
     def more(self, what: str, count: int) -> None:
         """So many more are stored."""
@@ -94,7 +108,10 @@ class _Bars:
 
     def summary(self) -> str:
         """What was stored, and how long it took."""
-        done = {task.description: f"{task.completed:,.0f} {task.description}" for task in self.progress.tasks}
+        done = {
+            task.description: f"{task.completed:,.0f} {task.description}"
+            for task in self.progress.tasks
+        }
         return f"Stored {', '.join(done.values())} in {time.monotonic() - self._started:.0f} s."
 
 
@@ -108,6 +125,8 @@ def _show(console: Console, settings: Settings, url: str, plan: Plan) -> None:
     console.print(f'  curl -H "Authorization: Bearer {key}" "{url}/v1/analytics/event-counts"')
     if plan.days > BAD_DAY:
         query = f"appId={BAD_APP}&{span}"
-        console.print(f'  curl -H "Authorization: Bearer {key}" "{url}/v1/analytics/category-counts?{query}"')
+        console.print(
+            f'  curl -H "Authorization: Bearer {key}" "{url}/v1/analytics/category-counts?{query}"'
+        )
     console.print("Somebody:")
     console.print(f'  curl -H "Authorization: Bearer {key}" "{url}/v1/users?email={email}"')

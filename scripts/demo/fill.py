@@ -1,4 +1,5 @@
-"""Fills a Satchel with the demo's world: by the API what it takes, by bulk writes what it has no batch for."""
+"""Fills a Satchel with the demo's world: by the API what it takes, by bulk writes what it has no
+batch for."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,7 +36,8 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much there is to be: people with an account, days that they have been at it, and the seed of it all."""
+    """How much there is to be: people with an account, days that they have been at it, and the seed
+    of it all."""
 
     users: int
     days: int
@@ -60,8 +62,8 @@ class Filler:
     Args:
         api: called with an admin key.
         plan: how much there is to be.
-        progress: told `(what, how many more)` whenever something is stored: `people`, `strangers`, `values`, `events`,
-            `activities`.
+        progress: told `(what, how many more)` whenever something is stored: `people`, `strangers`,
+            `values`, `events`, `activities`.
     """
 
     api: Api
@@ -105,7 +107,9 @@ class Filler:
         path = f"/v1/users/{user_id}"
         for name, content in (("profile", profile(who)), ("preferences", preferences(who))):
             if content is not None:
-                await self.api.call("PUT", f"{path}/{name}", content, {"If-Match": '"1"'}, known=(412,))
+                await self.api.call(
+                    "PUT", f"{path}/{name}", content, {"If-Match": '"1"'}, known=(412,)
+                )
         stored = set() if new else await _keys_of(user_id)
         for keeping in keepings(who):
             if (keeping.app_id, keeping.key) not in stored:
@@ -143,11 +147,22 @@ class Filler:
     async def _note(self, user_id: ObjectId, who: Person, told: History) -> None:
         self._moments.append(_moments(user_id, who, told, self.plan))
         # The models' own row shape; the ids are those of the run before, if there was one.
-        for activity_id, (app, kind, data, session, moment) in zip(ids(who), told.activities, strict=False):
+        for activity_id, (app, kind, data, session, moment) in zip(
+            ids(who), told.activities, strict=False
+        ):
             activity = Activity(
-                user_id=user_id, app_id=app, event_type=kind, event_data=data, session_id=session, timestamp=moment
+                user_id=user_id,
+                app_id=app,
+                event_type=kind,
+                event_data=data,
+                session_id=session,
+                timestamp=moment,
             )
-            row = activity.stored() | {"_id": ObjectId(activity_id), "createdAt": moment, "updatedAt": moment}
+            row = activity.stored() | {
+                "_id": ObjectId(activity_id),
+                "createdAt": moment,
+                "updatedAt": moment,
+            }
             self._activities.append(row)
         if len(self._activities) >= ACTIVITIES_AT_ONCE:
             await self._store_activities()
@@ -167,14 +182,18 @@ class Filler:
             self.progress("events", len(batch))
 
     async def _store_activities(self) -> None:
-        """Store what has gathered, by the rule of hot inserts: users are seen to exist, and 5 s bound what follows."""
+        """Store what has gathered, by the rule of hot inserts: users are seen to exist, and 5 s
+        bound what follows."""
         rows, self._activities = self._activities, []
         moments, self._moments = self._moments, []
         with pymongo.timeout(_LEASE_SECONDS):
             there = await _existing({row["userId"] for row in rows})
             await _insert_new(Activity.raw(), [row for row in rows if row["userId"] in there])
         if rows and not there:
-            raise DemoError("The database of this data folder is not that of the server: are URL and folder a pair?")
+            raise DemoError(
+                "The database of this data folder is not that of the server: are URL and folder a"
+                " pair?"
+            )
         if moments:
             await User.raw().bulk_write(moments, ordered=False)
         self.progress("activities", len(rows))
@@ -192,7 +211,8 @@ class Filler:
 
 
 async def _at_once(work: Callable[[int], Awaitable[None]], count: int) -> None:
-    """Do the work for each number, a few at a time. The first failure ends them all, and is raised."""
+    """Do the work for each number, a few at a time. The first failure ends them all, and is
+    raised."""
     free = asyncio.Semaphore(AT_WORK)
 
     async def do(number: int) -> None:
@@ -234,10 +254,13 @@ async def _insert_new(collection: Any, rows: list[Raw]) -> None:
 
 
 def _moments(user_id: ObjectId, who: Person, told: History, plan: Plan) -> UpdateOne:
-    """When the person joined and was last seen, which the API takes to be now. Neither moves the version."""
+    """When the person joined and was last seen, which the API takes to be now. Neither moves the
+    version."""
     joined = plan.until - timedelta(days=who.joined)
     moments = [moment for *_, moment in told.activities]
-    update: Raw = {"$min": {"createdAt": min([joined, *moments]), "updatedAt": max([joined, *moments])}}
+    update: Raw = {
+        "$min": {"createdAt": min([joined, *moments]), "updatedAt": max([joined, *moments])}
+    }
     if moments:
         update["$max"] = {"lastLogin": max(moments)}
     return UpdateOne({"_id": user_id}, update)

@@ -1,4 +1,5 @@
-"""The people of the demo: who they are and what they keep, each decided by the seed and their number alone."""
+"""The people of the demo: who they are and what they keep, each decided by the seed and their
+number alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -55,7 +56,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """A value in an app's data: its versions one after the other, and whether it was deleted in the end."""
+    """A value in an app's data: its versions one after the other, and whether it was deleted in the
+    end."""
 
     app_id: str
     key: str
@@ -93,7 +95,10 @@ def _chosen_apps(random: Random, count: int) -> list[DemoApp]:
 
 
 def _user(random: Random, number: int, given: str, family: str) -> Json:
-    user: Json = {"email": f"{given}.{family}.{number}@example.com".lower(), "name": f"{given} {family}"}
+    user: Json = {
+        "email": f"{given}.{family}.{number}@example.com".lower(),
+        "name": f"{given} {family}",
+    }
     if random.random() < 0.25:
         user["valuUserId"] = f"valu-{100000 + number}"
     if random.random() < 0.18:
@@ -129,9 +134,20 @@ def preferences(who: Person) -> Json | None:
     return {
         "theme": random.choice(("light", "dark", "dark", "auto")),
         "language": random.choice(LANGUAGES),
-        "notifications": {"email": random.random() < 0.5, "push": random.random() < 0.7, "inApp": True},
-        "widgets": {"enabled": widgets[:3], "disabled": widgets[3:], "customizations": {widgets[0]: {"size": "wide"}}},
-        "dashboard": {"layout": random.choice(("grid", "list")), "favoriteApps": [app.id for app in who.apps]},
+        "notifications": {
+            "email": random.random() < 0.5,
+            "push": random.random() < 0.7,
+            "inApp": True,
+        },
+        "widgets": {
+            "enabled": widgets[:3],
+            "disabled": widgets[3:],
+            "customizations": {widgets[0]: {"size": "wide"}},
+        },
+        "dashboard": {
+            "layout": random.choice(("grid", "list")),
+            "favoriteApps": [app.id for app in who.apps],
+        },
     }
 
 
@@ -141,7 +157,11 @@ def keepings(who: Person) -> Iterator[Keeping]:
     for app in who.apps:
         if random.random() < 0.55:
             sizes = random.sample((12, 14, 16, 18), random.choice((1, 1, 1, 2)))
-            yield Keeping(app.id, "settings", [{"fontSize": size, "sounds": random.random() < 0.5} for size in sizes])
+            yield Keeping(
+                app.id,
+                "settings",
+                [{"fontSize": size, "sounds": random.random() < 0.5} for size in sizes],
+            )
         if app.drafts is None:
             yield _progress(random, app)
         elif random.random() < 0.35:
@@ -154,7 +174,11 @@ def _draft(random: Random, app: DemoApp) -> Keeping:
         : random.choices((1, 2, 3), (6, 3, 1))[0]
     ]
     versions: list[Json] = [
-        {"title": title, "text": f"About {title}." + "".join(texts[: index + 1]), "pinned": index > 0}
+        {
+            "title": title,
+            "text": f"About {title}." + "".join(texts[: index + 1]),
+            "pinned": index > 0,
+        }
         for index in range(len(texts))
     ]
     return Keeping(app.id, f"{app.drafts}:{number}", versions, deleted=random.random() < 0.12)
@@ -163,6 +187,7 @@ def _draft(random: Random, app: DemoApp) -> Keeping:
 def _progress(random: Random, app: DemoApp) -> Keeping:
     steps = random.choices((1, 2, 3, 5), (5, 3, 2, 1))[0]
     versions: list[Json] = [
-        {"lesson": app.words[index], "completed": index, "score": random.randrange(50, 101)} for index in range(steps)
+        {"lesson": app.words[index], "completed": index, "score": random.randrange(50, 101)}
+        for index in range(steps)
     ]
     return Keeping(app.id, "progress", versions)

@@ -1,4 +1,5 @@
-"""What the people of the demo do over its days: visits with events and activities, in daily and weekly rhythm."""
+"""What the people of the demo do over its days: visits with events and activities, in daily and
+weekly rhythm."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,7 +37,16 @@ class History:
     events: list[Json] = field(default_factory=list)
     activities: list[tuple[str, str, Json, str, datetime]] = field(default_factory=list)
 
-    def add(self, app: str, name: str, category: str, data: Json, session: str, moment: datetime, **more: str) -> None:
+    def add(
+        self,
+        app: str,
+        name: str,
+        category: str,
+        data: Json,
+        session: str,
+        moment: datetime,
+        **more: str,
+    ) -> None:
         """Note an event; its `messageId` tells it from all others, in every run."""
         self.events.append(
             {
@@ -64,7 +74,15 @@ def history(who: Person, days: int, until: datetime) -> History:
         for app in _apps_of_day(random, who, ago, until, certain=first):
             start = _start(random, until, ago, who.utc_offset)
             if start is not None and start > until - timedelta(days=days):
-                _visit(random, told, app, start, ago, joined=first and not told.events, seed=f"{who.seed}:{who.number}")
+                _visit(
+                    random,
+                    told,
+                    app,
+                    start,
+                    ago,
+                    joined=first and not told.events,
+                    seed=f"{who.seed}:{who.number}",
+                )
     return told
 
 
@@ -78,11 +96,16 @@ def ids(who: Person) -> Iterator[bytes]:
 
 
 def stranger(seed: int, number: int, days: int, until: datetime) -> History:
-    """What someone without an account did: a look at a page or two; every tenth is a partner's, known by its id."""
+    """What someone without an account did: a look at a page or two; every tenth is a partner's,
+    known by its id."""
     random = Random(f"{seed}:stranger:{number}")
     told = History(f"demo-{seed}-s{number}")
     partner = number % 10 == 0
-    who = {"userId": f"partner-{seed}-{number}"} if partner else {"anonymousId": f"anonymous-{seed}-{number}"}
+    who = (
+        {"userId": f"partner-{seed}-{number}"}
+        if partner
+        else {"anonymousId": f"anonymous-{seed}-{number}"}
+    )
     for visit in range(random.randint(3, 12) if partner else 1):
         app = random.choices(APPS, [app.share for app in APPS])[0]
         start = _start(random, until, int(days * (1 - random.random() ** 0.6)), 0)
@@ -96,7 +119,9 @@ def stranger(seed: int, number: int, days: int, until: datetime) -> History:
     return told
 
 
-def _apps_of_day(random: Random, who: Person, ago: int, until: datetime, *, certain: bool) -> list[DemoApp]:
+def _apps_of_day(
+    random: Random, who: Person, ago: int, until: datetime, *, certain: bool
+) -> list[DemoApp]:
     """The apps that are visited on one day, each once or twice."""
     weekday = (until - timedelta(days=ago)).weekday()
     settled = 0.35 + (0.65 * exp(-(who.joined - ago) / 12) if who.is_new else 0)
@@ -115,18 +140,39 @@ def _start(random: Random, until: datetime, ago: int, utc_offset: int) -> dateti
     return start if start < until - _LONGEST_VISIT else None
 
 
-def _visit(random: Random, told: History, app: DemoApp, start: datetime, ago: int, *, joined: bool, seed: str) -> None:
+def _visit(
+    random: Random,
+    told: History,
+    app: DemoApp,
+    start: datetime,
+    ago: int,
+    *,
+    joined: bool,
+    seed: str,
+) -> None:
     """One visit: an arrival, what is done, and what goes wrong."""
     session = f"{seed}-{len(told.events)}"
     platform = random.choice(PLATFORMS)
     more = {"anonymousId": f"device-{seed}"} if joined else {}
-    told.add(app.id, "session_started", "engagement", {"platform": platform}, session, start, **more)
+    told.add(
+        app.id, "session_started", "engagement", {"platform": platform}, session, start, **more
+    )
     told.activities.append((app.id, "login", {"platform": platform}, session, start))
     if joined:
-        told.add(app.id, "signup", "conversion", {"platform": platform}, session, start + timedelta(seconds=9), **more)
+        told.add(
+            app.id,
+            "signup",
+            "conversion",
+            {"platform": platform},
+            session,
+            start + timedelta(seconds=9),
+            **more,
+        )
     bad = app.id == BAD_APP and ago == BAD_DAY
     moment = start + timedelta(seconds=10)
-    for happening in random.choices(app.happenings, cum_weights=_WEIGHTS[app.id], k=random.choice((1, 2, 2, 3, 4, 6))):
+    for happening in random.choices(
+        app.happenings, cum_weights=_WEIGHTS[app.id], k=random.choice((1, 2, 2, 3, 4, 6))
+    ):
         moment += timedelta(milliseconds=random.randrange(2_000, 180_000))
         if not (bad and happening.category == "conversion"):
             _happens(told, app, happening, session, moment, {"item": random.choice(app.words)})
@@ -134,13 +180,24 @@ def _visit(random: Random, told: History, app: DemoApp, start: datetime, ago: in
         _fails(random, told, app, session, moment, times=random.randint(2, 5) if bad else 1)
 
 
-def _happens(told: History, app: DemoApp, happening: Happening, session: str, moment: datetime, data: Json) -> None:
+def _happens(
+    told: History, app: DemoApp, happening: Happening, session: str, moment: datetime, data: Json
+) -> None:
     told.add(app.id, happening.name, happening.category, data, session, moment)
     if happening.activity:
         told.activities.append((app.id, happening.name, data, session, moment))
 
 
-def _fails(random: Random, told: History, app: DemoApp, session: str, moment: datetime, *, times: int) -> None:
+def _fails(
+    random: Random, told: History, app: DemoApp, session: str, moment: datetime, *, times: int
+) -> None:
     for attempt in range(times):
         data = {"reason": random.choice(("timeout", "timeout", "refused")), "attempt": attempt + 1}
-        told.add(app.id, app.failure, "error", data, session, moment + timedelta(seconds=20 * attempt + 5))
+        told.add(
+            app.id,
+            app.failure,
+            "error",
+            data,
+            session,
+            moment + timedelta(seconds=20 * attempt + 5),
+        )

@@ -12,8 +12,11 @@ TRANSIENT = {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}
 
 
 @asynccontextmanager
-async def failing(client: AsyncMongoClient[Any], *commands: str, mode: Any, **how: Any) -> AsyncIterator[None]:
-    """Have mongod fail these commands of Satchel's clients: `mode` and `how` are `failCommand`'s."""
+async def failing(
+    client: AsyncMongoClient[Any], *commands: str, mode: Any, **how: Any
+) -> AsyncIterator[None]:
+    """Have mongod fail these commands of Satchel's clients: `mode` and `how` are
+    `failCommand`'s."""
     data = {"failCommands": list(commands), "appName": "satchel", **how}
     await client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
     try:
@@ -44,7 +47,9 @@ class Cable:
             end.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+        far_reader, far_writer = await asyncio.open_connection(
+            self._target.hostname, self._target.port
+        )
         self._ends |= {writer, far_writer}
         await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
 

@@ -25,26 +25,49 @@ def test_every_periodic_job_has_a_handler(base_settings: Settings) -> None:
 
 
 def test_no_job_is_due_so_often_that_an_idle_worker_is_busy() -> None:
-    assert [kind for domain in work.DOMAINS for kind, seconds in domain.PERIODIC.items() if seconds < SELDOM] == []
+    assert [
+        kind
+        for domain in work.DOMAINS
+        for kind, seconds in domain.PERIODIC.items()
+        if seconds < SELDOM
+    ] == []
 
 
 def test_what_speaks_to_nobody_outside_is_a_job_of_its_own(base_settings: Settings) -> None:
-    """Deliveries apart from checks, sweeps apart from analytics: each kind has places of its own."""
+    """Deliveries apart from checks, sweeps apart from analytics: each kind has places of its
+    own."""
     kinds = work.handlers(base_settings)
-    assert {"process-webhook-events", "check-repositories", "remove-webhooks", "sync-connections"} <= kinds.keys()
-    assert {"sweep-deletion", "late-sweeps", "roll-up-analytics", "archive-analytics"} <= kinds.keys()
+    assert {
+        "process-webhook-events",
+        "check-repositories",
+        "remove-webhooks",
+        "sync-connections",
+    } <= kinds.keys()
+    assert {
+        "sweep-deletion",
+        "late-sweeps",
+        "roll-up-analytics",
+        "archive-analytics",
+    } <= kinds.keys()
     assert all(count >= 1 for count in work.PLACES.values())
 
 
 @pytest.mark.usefixtures("database")
 async def test_a_worker_pulls_in_what_a_wrong_clock_has_put_off(base_settings: Settings) -> None:
     """Before its dispatcher looks: a day ahead it would not be looked at until then."""
-    await Job(id="forget-numbers", kind="forget-numbers", run_at=now() + timedelta(days=1), every_seconds=3600).add()
+    await Job(
+        id="forget-numbers",
+        kind="forget-numbers",
+        run_at=now() + timedelta(days=1),
+        every_seconds=3600,
+    ).add()
     stop = asyncio.Event()
     running = asyncio.create_task(work.work(base_settings, stop))
     try:
         async with asyncio.timeout(20):
-            while (row := await Job.find_by_id("forget-numbers")) is None or row.last_run_at is None:
+            while (
+                row := await Job.find_by_id("forget-numbers")
+            ) is None or row.last_run_at is None:
                 await asyncio.sleep(0.05)
     finally:
         stop.set()
@@ -70,7 +93,9 @@ async def test_names_whose_servers_hang_hold_up_the_lookup_of_no_other(
     hanging = [asyncio.create_task(loop.getaddrinfo("hangs.example", 443)) for _ in range(60)]
     try:
         async with asyncio.timeout(20):
-            while begun._value < 6:  # as many as a small machine has threads for, where nobody says how many
+            while (
+                begun._value < 6
+            ):  # as many as a small machine has threads for, where nobody says how many
                 await asyncio.sleep(0.01)
             assert await loop.getaddrinfo("answers.example", 443)
         assert not any(task.done() for task in hanging)

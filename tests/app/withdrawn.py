@@ -1,4 +1,5 @@
-"""Something happens at the last moment: after a request was let pass, and before its first transaction begins."""
+"""Something happens at the last moment: after a request was let pass, and before its first
+transaction begins."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,8 +10,11 @@ from app import database
 from tests.harness import in_request
 
 
-def at_the_last_moment(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[Any]]) -> list[str]:
-    """Have something happen once, just before the next transaction; the list has an entry once it has."""
+def at_the_last_moment(
+    monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[Any]]
+) -> list[str]:
+    """Have something happen once, just before the next transaction; the list has an entry once it
+    has."""
     happened: list[str] = []
     attempt = database._attempt
 

@@ -1,4 +1,5 @@
-"""The desk: where a client under test asks for what is not its own, the code that was sent and a server's token."""
+"""The desk: where a client under test asks for what is not its own, the code that was sent and a
+server's token."""
 
 import json
 import re
@@ -21,7 +22,9 @@ _SECONDS = 20
 def register(served: Served, *, app_id: str = APP) -> None:
     """The app of the scenarios: what is called `strict.…` has a schema."""
     answer = httpx2.put(
-        f"{served.url}/v1/apps/{app_id}", json={"schemas": {"strict.*": STRICT}}, headers=served.headers
+        f"{served.url}/v1/apps/{app_id}",
+        json={"schemas": {"strict.*": STRICT}},
+        headers=served.headers,
     )
     assert answer.is_success, answer.text
 
@@ -38,7 +41,9 @@ def code_for(served: Served, email: str) -> str:
 
 def token_for(served: Served, email: str) -> dict[str, str]:
     """A token of ten minutes for whoever has an email."""
-    (user,) = httpx2.get(f"{served.url}/v1/users", params={"email": email}, headers=served.headers).json()["items"]
+    (user,) = httpx2.get(
+        f"{served.url}/v1/users", params={"email": email}, headers=served.headers
+    ).json()["items"]
     pair = served.post(f"/v1/users/{user['id']}/sessions", {})
     return {"accessToken": pair["accessToken"], "userId": user["id"]}
 
@@ -50,7 +55,9 @@ def desk(served: Served) -> Iterator[str]:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         url = urlsplit(handler.path)
         email = parse_qs(url.query)["email"][0]
-        told = (code_for(served, email) if url.path == "/code" else json.dumps(token_for(served, email))).encode()
+        told = (
+            code_for(served, email) if url.path == "/code" else json.dumps(token_for(served, email))
+        ).encode()
         handler.send_response(200)
         handler.send_header("Access-Control-Allow-Origin", "*")
         handler.send_header("Content-Length", str(len(told)))

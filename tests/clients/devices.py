@@ -1,4 +1,5 @@
-"""Runs `clients/scenarios.json` by the Python client, the one that waits and the one that awaits alike."""
+"""Runs `clients/scenarios.json` by the Python client, the one that waits and the one that awaits
+alike."""
 
 import asyncio
 import json
@@ -103,7 +104,9 @@ class Device:
     def options(self) -> dict[str, Any]:
         return {"on_conflict": self._decide, "on_refused": self._note, "folder": self.folder}
 
-    def _decide(self, base: Json | Missing, mine: Json | Missing, theirs: Json | Missing, key: str) -> Json | Missing:
+    def _decide(
+        self, base: Json | Missing, mine: Json | Missing, theirs: Json | Missing, key: str
+    ) -> Json | Missing:
         self.conflicts.append(key)
         return merge_fields(base, mine, theirs)
 
@@ -146,7 +149,9 @@ class Device:
         kept = json.loads(self.tokens.get() or "{}")
         headers = {"Authorization": f"Bearer {kept['access']}"}
         path = f"{self.served.url}/v1/users/me/apps/{APP}/changes"
-        self.network.foreign = httpx2.get(path, params={"prefix": "nothing"}, headers=headers).json()["cursor"]
+        self.network.foreign = httpx2.get(
+            path, params={"prefix": "nothing"}, headers=headers
+        ).json()["cursor"]
 
     def contents(self) -> dict[str, Json]:
         return {entry.key: entry.value for entry in self.store.list()}
@@ -171,7 +176,9 @@ class AsyncDevice(Device):
         await asyncio.sleep(0.05)
 
 
-async def run(scenario: Mapping[str, Any], served: Served, folder: Path, make: type[Device]) -> None:
+async def run(
+    scenario: Mapping[str, Any], served: Served, folder: Path, make: type[Device]
+) -> None:
     """Run one scenario; what fails names its step."""
     salt = uuid4().hex[:8]
     people = {"first": f"first.{salt}@example.com", "another": f"another.{salt}@example.com"}
@@ -190,7 +197,9 @@ async def run(scenario: Mapping[str, Any], served: Served, folder: Path, make: t
             await device.close()
 
 
-async def _take(step: Mapping[str, Any], devices: Mapping[str, Device], people: Mapping[str, str]) -> None:
+async def _take(
+    step: Mapping[str, Any], devices: Mapping[str, Device], people: Mapping[str, str]
+) -> None:
     if "sync" in step:
         for name in step["sync"]:
             await _eventually(devices[name], devices[name].store.flush)

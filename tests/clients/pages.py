@@ -1,4 +1,5 @@
-"""Two small servers for browsers: pages of another origin, and a network before Satchel that loses answers."""
+"""Two small servers for browsers: pages of another origin, and a network before Satchel that loses
+answers."""
 
 import threading
 from collections import Counter
@@ -11,13 +12,17 @@ from typing import Any
 
 import httpx2
 
-PAGE = '<!doctype html><title>Shop</title><link rel="icon" href="data:,"><script src="/{script}"></script>'
+PAGE = (
+    '<!doctype html><title>Shop</title><link rel="icon" href="data:,"><script'
+    ' src="/{script}"></script>'
+)
 _HOP = {"connection", "content-length", "transfer-encoding", "date", "server"}
 _SECONDS = 30
 
 
 class Network:
-    """Hands requests on to a server. Which answers are lost on the way back, `loses` says, by how many were before.
+    """Hands requests on to a server. Which answers are lost on the way back, `loses` says, by how
+    many were before.
 
     Attributes:
         sent: method and path of each request that the server has answered.
@@ -38,19 +43,31 @@ class Network:
 
     def posts(self) -> Counter[str]:
         """How often the server took a POST at each path, the query apart."""
-        return Counter(line.split("?")[0].removeprefix("POST ") for line in self.sent if line.startswith("POST "))
+        return Counter(
+            line.split("?")[0].removeprefix("POST ")
+            for line in self.sent
+            if line.startswith("POST ")
+        )
 
     def carry(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        headers = [(name, value) for name, value in handler.headers.items() if name.lower() not in _HOP]
+        headers = [
+            (name, value) for name, value in handler.headers.items() if name.lower() not in _HOP
+        ]
         answer = httpx2.request(
-            handler.command, self.target + handler.path, headers=headers, content=body, timeout=_SECONDS
+            handler.command,
+            self.target + handler.path,
+            headers=headers,
+            content=body,
+            timeout=_SECONDS,
         )
         before = sum(self.posts().values())
         self.sent.append(f"{handler.command} {handler.path}")
         if handler.command == "POST" and self.loses(before):
             self.lost += 1
-            handler.close_connection = True  # without a word: the browser cannot know whether it arrived
+            handler.close_connection = (
+                True  # without a word: the browser cannot know whether it arrived
+            )
             return
         handler.send_response(answer.status_code)
         for name, value in answer.headers.multi_items():
@@ -71,13 +88,17 @@ def network(target: str) -> Iterator[Network]:
 
 @contextmanager
 def pages(folder: Path) -> Iterator[str]:
-    """The origin of a site: the folder's files, and at `/?<file>` a page that loads that one as a script."""
+    """The origin of a site: the folder's files, and at `/?<file>` a page that loads that one as a
+    script."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         path, _, script = handler.path.partition("?")
         kind, content = "text/html", PAGE.format(script=script).encode()
         if path != "/":
-            kind, content = guess_type(path)[0] or "", (folder / path.removeprefix("/")).read_bytes()
+            kind, content = (
+                guess_type(path)[0] or "",
+                (folder / path.removeprefix("/")).read_bytes(),
+            )
         handler.send_response(200)
         handler.send_header("Content-Type", f"{kind}; charset=utf-8")
         handler.send_header("Content-Length", str(len(content)))

@@ -1,4 +1,5 @@
-"""The main story, by the models that datamodel-code-generator makes of the document, over plain httpx."""
+"""The main story, by the models that datamodel-code-generator makes of the document, over plain
+httpx."""
 
 import os
 from typing import TypeVar
@@ -24,11 +25,19 @@ from satchel_models import (
 
 M = TypeVar("M", bound=BaseModel)
 client = httpx.Client(
-    base_url=os.environ["SATCHEL_URL"], headers={"Authorization": f"Bearer {os.environ['SATCHEL_KEY']}"}
+    base_url=os.environ["SATCHEL_URL"],
+    headers={"Authorization": f"Bearer {os.environ['SATCHEL_KEY']}"},
 )
 
 
-def send(method: str, path: str, kind: type[M], status: int, body: BaseModel | None = None, **headers: str) -> M:
+def send(
+    method: str,
+    path: str,
+    kind: type[M],
+    status: int,
+    body: BaseModel | None = None,
+    **headers: str,
+) -> M:
     """A request with a body of the document, and its answer by the document."""
     content = None if body is None else body.model_dump_json(by_alias=True, exclude_unset=True)
     answer = client.request(method, path, content=content, headers=headers)
@@ -47,13 +56,17 @@ changed = send("PATCH", place, UserView, 200, UserPatch(name="Dora B.", email=No
 assert (changed.name, changed.email, changed.version) == ("Dora B.", None, 2)
 steps = JsonPatch(
     root=[
-        JsonPatchOperation(root=JsonPatchCopy.model_validate({"op": "copy", "from": "/name", "path": "/email"})),
+        JsonPatchOperation(
+            root=JsonPatchCopy.model_validate({"op": "copy", "from": "/name", "path": "/email"})
+        ),
         JsonPatchOperation(root=JsonPatchRemove(op="remove", path="/email")),
         JsonPatchOperation(root=JsonPatchReplace(op="replace", path="/name", value="Dora C.")),
     ]
 )
 assert send("PATCH", place, UserView, 200, steps, **STEPS).name == "Dora C."
-late = send("PATCH", place, UserMismatch, 412, UserPatch(name="Dora D."), **MERGE, **{"If-Match": '"1"'})
+late = send(
+    "PATCH", place, UserMismatch, 412, UserPatch(name="Dora D."), **MERGE, **{"If-Match": '"1"'}
+)
 assert late.current is not None
 assert (late.current.name, late.code) == ("Dora C.", ProblemCode.version_mismatch)
 value = f"{place}/apps/notes/data/settings"

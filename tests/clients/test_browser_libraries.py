@@ -1,4 +1,5 @@
-"""Segment's and RudderStack's libraries as npm has them, in chromium, on a page of another origin than Satchel's.
+"""Segment's and RudderStack's libraries as npm has them, in chromium, on a page of another origin
+than Satchel's.
 
 Answers are lost after Satchel has taken what was sent; every event is counted once all the same.
 """
@@ -38,7 +39,8 @@ TELL = f"""async () => {{
   client.page("Shop", {{path: "/shop"}});
   client.identify("crm-7", {{plan: "team"}});
   client.group("g-1", {{size: 3}});
-  for (let number = 0; number < {CLICKS}; number++) client.track("clicked", {{number, category: "conversion"}});
+  for (let number = 0; number < {CLICKS}; number++)
+    client.track("clicked", {{number, category: "conversion"}});
   client.alias("crm-8", "crm-7");
 }}"""
 CLICK = f"""() => {{
@@ -51,20 +53,36 @@ KEPT = r"""() => Object.entries(localStorage).filter(([name, value]) =>
 ).map(([name]) => name)"""
 TOLD = Counter({"Viewed Shop Page": 1, "identify": 1, "group": 1, "clicked": CLICKS, "alias": 1})
 CLICKED = Counter({"clicked": CLICKS})
-BATCHING = {"integrations": {"Segment.io": {"deliveryStrategy": {"strategy": "batching", "config": {"timeout": 500}}}}}
+BATCHING = {
+    "integrations": {
+        "Segment.io": {"deliveryStrategy": {"strategy": "batching", "config": {"timeout": 500}}}
+    }
+}
 LATE_BATCHING = {
     "integrations": {
-        "Segment.io": {"deliveryStrategy": {"strategy": "batching", "config": {"size": 100, "timeout": 600_000}}}
+        "Segment.io": {
+            "deliveryStrategy": {
+                "strategy": "batching",
+                "config": {"size": 100, "timeout": 600_000},
+            }
+        }
     }
 }
 BATCHES = {"queueOptions": {"batch": {"enabled": True, "maxItems": 5, "flushInterval": 500}}}
 BEACONS = {"useBeacon": True, "beaconQueueOptions": {"maxItems": 4, "flushQueueInterval": 500}}
-LATE_BEACONS = {"useBeacon": True, "beaconQueueOptions": {"maxItems": 100, "flushQueueInterval": 600_000}}
+LATE_BEACONS = {
+    "useBeacon": True,
+    "beaconQueueOptions": {"maxItems": 100, "flushQueueInterval": 600_000},
+}
 LIBRARIES = {SEGMENT: LOAD_SEGMENT, RUDDER: LOAD_RUDDER, RUDDER_LEGACY: LOAD_RUDDER}
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH (make test installs it)"),
-    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on PATH: it installs the libraries"),
+    pytest.mark.skipif(
+        shutil.which("chromium") is None, reason="chromium is not on PATH (make test installs it)"
+    ),
+    pytest.mark.skipif(
+        shutil.which("npm") is None, reason="npm is not on PATH: it installs the libraries"
+    ),
 ]
 
 
@@ -91,7 +109,9 @@ def wire(satchel: Served) -> Iterator[Network]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -133,7 +153,8 @@ class Shop:
             self.context.pages[0].wait_for_timeout(100)
 
     def wait_until_taken(self, page: Page, script: str, options: Any) -> None:
-        """Until the library has begun to send each click, or has it in its batch: before, it is in no hands yet."""
+        """Until the library has begun to send each click, or has it in its batch: before, it is in
+        no hands yet."""
         if options == LATE_BATCHING:
             page.wait_for_function("window.taken")
         while script == SEGMENT and not options and self.began < CLICKS:
@@ -156,7 +177,12 @@ def shop(browser: Browser, satchel: Served, wire: Network, site: str) -> Iterato
 WAYS = [
     pytest.param(SEGMENT, {}, {f"/v1/{letter}" for letter in "tpiga"}, id="segment"),
     pytest.param(SEGMENT, BATCHING, {"/v1/b"}, id="segment, batching"),
-    pytest.param(RUDDER, {}, {f"/v1/{kind}" for kind in ("track", "page", "identify", "group", "alias")}, id="rudder"),
+    pytest.param(
+        RUDDER,
+        {},
+        {f"/v1/{kind}" for kind in ("track", "page", "identify", "group", "alias")},
+        id="rudder",
+    ),
     pytest.param(RUDDER, BATCHES, {"/v1/batch"}, id="rudder, batching"),
     pytest.param(RUDDER_LEGACY, {}, {"/v1/track", "/v1/page"}, id="rudder, for old browsers"),
 ]
@@ -173,7 +199,10 @@ def test_every_event_is_counted_once_though_every_other_answer_is_lost(
     assert shop.wire.lost > 0
     assert paths <= shop.wire.posts().keys()
     assert set(Counter(row["messageId"] for row in shop.stored()).values()) == {1}
-    assert shop.asked == {shop.site.split("/")[2], shop.wire.url.split("/")[2]}  # nobody else's server
+    assert shop.asked == {
+        shop.site.split("/")[2],
+        shop.wire.url.split("/")[2],
+    }  # nobody else's server
 
 
 def test_rudders_beacons_are_counted_once(shop: Shop) -> None:
@@ -192,7 +221,9 @@ def test_a_pages_own_beacon_is_counted(shop: Shop, body: bool) -> None:
     item = {"type": "track", "event": "left", "anonymousId": "a-1", "messageId": "m-1"}
     place = f"{shop.wire.url}/v1/batch" + ("" if body else f"?writeKey={shop.key}")
     sent = {"batch": [item], **({"writeKey": shop.key} if body else {})}
-    assert page.evaluate("([url, sent]) => navigator.sendBeacon(url, JSON.stringify(sent))", [place, sent])
+    assert page.evaluate(
+        "([url, sent]) => navigator.sendBeacon(url, JSON.stringify(sent))", [place, sent]
+    )
     shop.wait_for(Counter({"left": 1}))
     assert shop.counts() == {"left": 1}
 
@@ -207,8 +238,11 @@ LEAVING = [
 
 @pytest.mark.parametrize("leave", ["closed", "gone elsewhere, and the first answers are lost"])
 @pytest.mark.parametrize(("script", "options"), LEAVING)
-def test_a_page_that_is_left_loses_nothing(shop: Shop, script: str, options: Any, leave: str) -> None:
-    """What is under way when the page goes is sent then, or by the next page of the site; it counts once anyhow."""
+def test_a_page_that_is_left_loses_nothing(
+    shop: Shop, script: str, options: Any, leave: str
+) -> None:
+    """What is under way when the page goes is sent then, or by the next page of the site; it counts
+    once anyhow."""
     stays = shop.open(script, options)
     page = shop.open(script, options)
     if leave == "closed":
@@ -238,8 +272,11 @@ def test_events_wait_in_the_browser_while_satchel_is_down(shop: Shop, satchel: S
 
 
 def test_segments_snippet_of_the_docs_works_as_it_stands(shop: Shop) -> None:
-    """Pasted with key and address, `standalone.js` from the site's own folder; what is told before it counts."""
-    found = re.search(r"<script>\n(  window\.analytics = .*?)</script>\n<script async", DOCS, re.DOTALL)
+    """Pasted with key and address, `standalone.js` from the site's own folder; what is told before
+    it counts."""
+    found = re.search(
+        r"<script>\n(  window\.analytics = .*?)</script>\n<script async", DOCS, re.DOTALL
+    )
     assert found is not None
     snippet = found[1].replace("sk_...", shop.key).replace("https://satchel.example", shop.wire.url)
     page = shop.context.new_page()
@@ -255,21 +292,29 @@ def test_segments_snippet_of_the_docs_works_as_it_stands(shop: Shop) -> None:
 @pytest.mark.parametrize("script", [SEGMENT, RUDDER])
 def test_the_modules_of_the_docs_work_as_they_stand(shop: Shop, script: str) -> None:
     """What a bundler would load, from the global of the same build instead."""
-    package = "@segment/analytics-next" if script == SEGMENT else "@rudderstack/analytics-js/bundled"
+    package = (
+        "@segment/analytics-next" if script == SEGMENT else "@rudderstack/analytics-js/bundled"
+    )
     found = re.search(rf'```js\nimport {{ (\w+) }} from "{package}";\n(.*?)```', DOCS, re.DOTALL)
     assert found is not None
-    body = found[2].replace("export const analytics", "window.analytics").replace("sk_...", shop.key)
+    body = (
+        found[2].replace("export const analytics", "window.analytics").replace("sk_...", shop.key)
+    )
     source = "AnalyticsNext" if script == SEGMENT else "window.rudderanalytics"
     page = shop.context.new_page()
     page.goto(f"{shop.site}/?{script}")
-    body = f"const {{ {found[1]} }} = {source};\n" + body.replace("https://satchel.example", shop.wire.url)
+    body = f"const {{ {found[1]} }} = {source};\n" + body.replace(
+        "https://satchel.example", shop.wire.url
+    )
     page.add_script_tag(content=f"{{{body}}}")
     expected = Counter({"signup": 1, **({"Loaded a Page": 1} if script == SEGMENT else {})})
     shop.wait_for(expected)
     assert shop.counts() == expected
 
 
-def test_a_key_that_is_ended_is_told_by_the_first_event_and_costs_the_page_nothing(shop: Shop) -> None:
+def test_a_key_that_is_ended_is_told_by_the_first_event_and_costs_the_page_nothing(
+    shop: Shop,
+) -> None:
     for script in (SEGMENT, RUDDER):
         shop.open(script, {}, key="sk_nobodys").evaluate(CLICK)
     page = shop.context.pages[0]

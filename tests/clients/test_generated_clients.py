@@ -1,6 +1,8 @@
-"""Clients that public generators make of this tree's document compile, and tell the main story to a real server.
+"""Clients that public generators make of this tree's document compile, and tell the main story to a
+real server.
 
-The generators are installed by `make .venv/test.stamp`: `package-lock.json` and `requirements.txt` name them exactly.
+The generators are installed by `make .venv/test.stamp`: `package-lock.json` and `requirements.txt`
+name them exactly.
 """
 
 import os
@@ -79,14 +81,27 @@ def test_typescript(workshop: Path, server: Served) -> None:
 
 def test_openapi_python_client(workshop: Path, server: Served) -> None:
     """openapi-python-client, and `mypy --strict` over what it makes and what uses it."""
-    generate = (needed(PYTHON).parent / "openapi-python-client", "generate", "--path", "openapi.json")
+    generate = (
+        needed(PYTHON).parent / "openapi-python-client",
+        "generate",
+        "--path",
+        "openapi.json",
+    )
     said = run(workshop, server, *generate, "--meta", "none", "--output-path", "satchel_api")
     warnings = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
     assert all(line.startswith("WARNING parsing PATCH ") for line in warnings), (
         said
     )  # JSON Patch, see app.web.openapi.patch_bodies
     assert said.count("Invalid content type") == len(warnings)
-    mypy = (sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--python-executable", PYTHON)
+    mypy = (
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        "mypy.ini",
+        "--python-executable",
+        PYTHON,
+    )
     run(workshop, server, *mypy, "story.py", "satchel_api")
     assert run(workshop, server, PYTHON, "story.py") == "told\n"
 
@@ -96,5 +111,14 @@ def test_datamodel_code_generator(workshop: Path, server: Served) -> None:
     options = ["--input-file-type", "openapi", "--output-model-type", "pydantic_v2.BaseModel"]
     options += ["--target-python-version", "3.11", "--formatters", "builtin"]
     generate = needed(PYTHON).parent / "datamodel-codegen"
-    run(workshop, server, generate, "--input", "openapi.json", "--output", "satchel_models.py", *options)
+    run(
+        workshop,
+        server,
+        generate,
+        "--input",
+        "openapi.json",
+        "--output",
+        "satchel_models.py",
+        *options,
+    )
     assert run(workshop, server, PYTHON, "story_models.py") == "told\n"

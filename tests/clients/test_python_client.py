@@ -1,4 +1,5 @@
-"""The Python client: every scenario by both of its kinds, the server's side, and what it asks of nobody."""
+"""The Python client: every scenario by both of its kinds, the server's side, and what it asks of
+nobody."""
 
 import os
 import re
@@ -42,13 +43,18 @@ def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize("kind", [Device, AsyncDevice], ids=["waits", "awaits"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
-async def test_a_scenario(satchel: Served, tmp_path: Path, scenario: dict[str, Any], kind: type[Device]) -> None:
+async def test_a_scenario(
+    satchel: Served, tmp_path: Path, scenario: dict[str, Any], kind: type[Device]
+) -> None:
     await run(scenario, satchel, tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", [Device, AsyncDevice], ids=["waits", "awaits"])
-async def test_what_waits_is_sent_once_the_person_is_signed_in_again(satchel: Served, kind: type[Device]) -> None:
-    """In the background, without being asked to: the end of a session ends no thread and no task."""
+async def test_what_waits_is_sent_once_the_person_is_signed_in_again(
+    satchel: Served, kind: type[Device]
+) -> None:
+    """In the background, without being asked to: the end of a session ends no thread and no
+    task."""
     email = f"{uuid4().hex}@example.com"
     satchel.post("/v1/users", {"email": email})
     device = kind(satchel, None)
@@ -68,7 +74,8 @@ async def test_what_waits_is_sent_once_the_person_is_signed_in_again(satchel: Se
 
 
 def test_the_client_asks_no_clock() -> None:
-    """So a clock that is wrong changes nothing: what it waits for, it waits by a monotonic clock."""
+    """So a clock that is wrong changes nothing: what it waits for, it waits by a monotonic
+    clock."""
     clock = re.compile(r"\b(?:time\.(?:time|time_ns|localtime|gmtime)|datetime|date\.today)\b")
     asked = [path.name for path in PACKAGE.glob("*.py") if clock.search(path.read_text())]
     assert asked == []
@@ -86,7 +93,9 @@ def test_notes_on_the_command_line(satchel: Served, tmp_path: Path) -> None:
             "PYTHONPATH": str(PACKAGE.parent),
         }
         command = [sys.executable, str(NOTES), *arguments]
-        made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        made = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
         return made.stdout + made.stderr
 
     assert "sign in first" in notes("list")
@@ -101,7 +110,8 @@ def test_notes_on_the_command_line(satchel: Served, tmp_path: Path) -> None:
     assert "not sent yet" in notes("sign-out", server=nowhere)
     listed = notes("list")
     assert (
-        sorted(line.split(maxsplit=1)[1] for line in listed.splitlines()) == ["milk", "oat milk"] and "…" not in listed
+        sorted(line.split(maxsplit=1)[1] for line in listed.splitlines()) == ["milk", "oat milk"]
+        and "…" not in listed
     )
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
     notes("sign-out")
@@ -113,14 +123,25 @@ def test_the_wheel_works_by_itself(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE.parent, source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run(
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source], check=True, timeout=120
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source],
+        check=True,
+        timeout=120,
     )
     (wheel,) = tmp_path.glob("satchel_client-*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "there", wheel], check=True, timeout=120)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--target", tmp_path / "there", wheel],
+        check=True,
+        timeout=120,
+    )
     assert (tmp_path / "there" / "satchel_client" / "py.typed").exists()
-    smoke = "import satchel_client as s; print(s.merge_fields({'a': 1}, {'a': 2}, {'a': 1, 'b': 3}), s.__file__)"
+    smoke = (
+        "import satchel_client as s; print(s.merge_fields({'a': 1}, {'a': 2}, {'a': 1, 'b': 3}),"
+        " s.__file__)"
+    )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "there")}
-    said = subprocess.run([sys.executable, "-c", smoke], env=environment, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", smoke], env=environment, capture_output=True, text=True, check=True
+    )
     assert said.stdout.startswith("{'a': 2, 'b': 3} ") and str(tmp_path) in said.stdout
 
 
@@ -136,7 +157,9 @@ async def test_the_server_s_side(satchel: Served) -> None:
         with pytest.raises(PreconditionFailed) as late:
             server.put(user["id"], APP, "n1", {"a": 3}, version=1)
         assert late.value.current["value"] == {"a": 2}
-        results = server.batch(user["id"], APP, [{"dataKey": "n2", "value": None}, {"dataKey": "n3", "value": 3}])
+        results = server.batch(
+            user["id"], APP, [{"dataKey": "n2", "value": None}, {"dataKey": "n3", "value": 3}]
+        )
         assert [result["status"] for result in results] == ["stored", "stored"]
         assert {item["dataKey"]: item["value"] for item in server.values(user["id"], APP)} == {
             "n1": {"a": 2},
@@ -148,7 +171,11 @@ async def test_the_server_s_side(satchel: Served) -> None:
         server.delete(user["id"], APP, "n3")
         with pytest.raises(NotFound):
             server.get(user["id"], APP, "n3")
-        told = {change["dataKey"] for changes, _ in server.changes(user["id"], APP) for change in changes}
+        told = {
+            change["dataKey"]
+            for changes, _ in server.changes(user["id"], APP)
+            for change in changes
+        }
         assert told == {"n1", "n2"}
         assert server.delete_user(user["id"])["deleted"]["appdata"] == 3
         with pytest.raises(NotFound):
@@ -160,7 +187,9 @@ async def test_the_server_s_side(satchel: Served) -> None:
 
 
 @pytest.mark.parametrize("key", ["", ".", "..", "a b", "ä", "x" * 257, "a/b"])
-async def test_a_key_that_no_server_takes_is_refused_at_once(satchel: Served, tmp_path: Path, key: str) -> None:
+async def test_a_key_that_no_server_takes_is_refused_at_once(
+    satchel: Served, tmp_path: Path, key: str
+) -> None:
     device = Device(satchel, None)
     device.session.begin({"accessToken": "x", "userId": "0" * 24})
     device.network.is_offline = True
@@ -184,7 +213,12 @@ async def test_a_key_that_no_server_takes_is_refused_at_once(satchel: Served, tm
         ({"a": 1}, {"a": 2}, MISSING, {"a": 2}),
         ({"a": 1}, MISSING, {"a": 1}, MISSING),
         ({"a": 1}, {}, {"a": 1, "b": 1}, {"b": 1}),
-        ({"a": {"x": 1, "y": 1}}, {"a": {"x": 2, "y": 1}}, {"a": {"x": 1, "y": 2}}, {"a": {"x": 2, "y": 2}}),
+        (
+            {"a": {"x": 1, "y": 1}},
+            {"a": {"x": 2, "y": 1}},
+            {"a": {"x": 1, "y": 2}},
+            {"a": {"x": 2, "y": 2}},
+        ),
         (MISSING, {"a": 1}, {"b": 1}, {"b": 1, "a": 1}),
         ([1], [1, 2], [1, 3], [1, 3]),
         (True, 1, True, 1),

@@ -1,4 +1,5 @@
-"""The TypeScript client: every scenario in Node and in chromium, the to-do app, its types, size and package."""
+"""The TypeScript client: every scenario in Node and in chromium, the to-do app, its types, size and
+package."""
 
 import gzip
 import json
@@ -28,9 +29,13 @@ MOST_LINES = 100
 _SECONDS = 300
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on PATH (make test installs it)"),
+    pytest.mark.skipif(
+        shutil.which("npm") is None, reason="npm is not on PATH (make test installs it)"
+    ),
 ]
-in_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH (make test does)")
+in_chromium = pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="chromium is not on PATH (make test does)"
+)
 
 
 def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str:
@@ -50,8 +55,12 @@ def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str
 
 @pytest.fixture(scope="module", autouse=True)
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The types, made of this tree's document: they are not kept, so they are never those of another one."""
-    source, target = tmp_path_factory.mktemp("document") / "openapi.json", PACKAGE / "src" / "schema.d.ts"
+    """The types, made of this tree's document: they are not kept, so they are never those of
+    another one."""
+    source, target = (
+        tmp_path_factory.mktemp("document") / "openapi.json",
+        PACKAGE / "src" / "schema.d.ts",
+    )
     source.write_text(document())
     run(TOOLS / "openapi-typescript", source, "-o", target)
     return target
@@ -59,7 +68,9 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(mongodb_uri, tmp_path_factory.mktemp("typescript client"), cors_origins='["*"]') as found:
+    with served(
+        mongodb_uri, tmp_path_factory.mktemp("typescript client"), cors_origins='["*"]'
+    ) as found:
         register(found)
         yield found
 
@@ -77,28 +88,44 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.copytree(TODO, folder, dirs_exist_ok=True)
     bundled("src/index.ts", folder / "satchel-client.min.js", "--minify")
     bundled("test/browser.ts", folder / "scenarios.js")
-    (folder / "scenarios.html").write_text('<!doctype html><script type="module" src="scenarios.js"></script>')
+    (folder / "scenarios.html").write_text(
+        '<!doctype html><script type="module" src="scenarios.js"></script>'
+    )
     with pages(folder) as url:
         yield url
 
 
 def bundled(source: str, target: Path, *options: str) -> Path:
-    run(TOOLS / "esbuild", source, "--bundle", "--format=esm", "--target=es2022", f"--outfile={target}", *options)
+    run(
+        TOOLS / "esbuild",
+        source,
+        "--bundle",
+        "--format=esm",
+        "--target=es2022",
+        f"--outfile={target}",
+        *options,
+    )
     return target
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="module")
-def outcomes(satchel: Served, at_desk: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+def outcomes(
+    satchel: Served, at_desk: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str | None]:
     """What failed in each scenario in Node, by its name; None where it held."""
-    script = bundled("test/node.ts", tmp_path_factory.mktemp("node") / "node.mjs", "--platform=node")
+    script = bundled(
+        "test/node.ts", tmp_path_factory.mktemp("node") / "node.mjs", "--platform=node"
+    )
     world = {"SATCHEL_URL": satchel.url, "SATCHEL_APP": APP, "DESK_URL": at_desk}
     said = run("node", script, SCENARIOS=str(ROOT / "clients" / "scenarios.json"), **world)
     return {told["name"]: told["failed"] for told in map(json.loads, said.splitlines())}
@@ -120,7 +147,9 @@ def scenarios_page(browser: Browser, site: str) -> Iterator[Page]:
 
 @in_chromium
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
-def test_a_scenario_in_chromium(scenarios_page: Page, satchel: Served, at_desk: str, scenario: dict[str, Any]) -> None:
+def test_a_scenario_in_chromium(
+    scenarios_page: Page, satchel: Served, at_desk: str, scenario: dict[str, Any]
+) -> None:
     world = [scenario, satchel.url, APP, at_desk]
     assert scenarios_page.evaluate("(world) => window.runScenario(...world)", world) is None
 
@@ -161,7 +190,9 @@ def live(page: Page) -> None:
 
 
 @in_chromium
-def test_the_to_do_app_in_two_windows_offline_and_killed(browser: Browser, satchel: Served, site: str) -> None:
+def test_the_to_do_app_in_two_windows_offline_and_killed(
+    browser: Browser, satchel: Served, site: str
+) -> None:
     with browser.new_context() as one, browser.new_context() as two:
         ann = Person(one, satchel, site, "ann.todo@example.com")
         first, second = ann.open(), ann.open()
@@ -174,7 +205,10 @@ def test_the_to_do_app_in_two_windows_offline_and_killed(browser: Browser, satch
         other = Person(two, satchel, site, ann.email).open()
         other.evaluate(
             "(pair) => localStorage.setItem(...pair)",
-            [f"satchel:{satchel.url}:tokens", first.evaluate(f"localStorage.getItem('satchel:{satchel.url}:tokens')")],
+            [
+                f"satchel:{satchel.url}:tokens",
+                first.evaluate(f"localStorage.getItem('satchel:{satchel.url}:tokens')"),
+            ],
         )
         other.reload()
         live(other)
@@ -200,7 +234,10 @@ def test_the_to_do_app_in_two_windows_offline_and_killed(browser: Browser, satch
         live(first)
         for page in (first, other):
             expect(titles(page)).to_have_count(2)
-            assert [titles(page).nth(place).input_value() for place in (0, 1)] == ["soy milk", "bread"]
+            assert [titles(page).nth(place).input_value() for place in (0, 1)] == [
+                "soy milk",
+                "bread",
+            ]
             expect(page.locator("#todos input[type=checkbox]").first).to_be_checked()
 
         first.click("#sign-out")
@@ -210,7 +247,12 @@ def test_the_to_do_app_in_two_windows_offline_and_killed(browser: Browser, satch
 
 
 def test_the_to_do_app_is_short() -> None:
-    script = (TODO / "index.html").read_text().partition('<script type="module">')[2].partition("</script>")[0]
+    script = (
+        (TODO / "index.html")
+        .read_text()
+        .partition('<script type="module">')[2]
+        .partition("</script>")[0]
+    )
     assert 0 < len([line for line in script.splitlines() if line.strip()]) < MOST_LINES
 
 
@@ -220,7 +262,9 @@ def test_it_compiles_strictly_with_the_types_of_this_tree(schema: Path) -> None:
 
 
 def test_the_bundle_is_small(tmp_path: Path) -> None:
-    size = len(gzip.compress(bundled("src/index.ts", tmp_path / "client.js", "--minify").read_bytes()))
+    size = len(
+        gzip.compress(bundled("src/index.ts", tmp_path / "client.js", "--minify").read_bytes())
+    )
     assert size < MOST_BYTES
 
 
@@ -239,11 +283,16 @@ def test_the_package_works_in_an_empty_project(tmp_path: Path) -> None:
     for name in json.loads((PACKAGE / "package.json").read_text())["dependencies"]:
         (project / name).symlink_to(PACKAGE / "node_modules" / name)
     told = json.loads(run("npm", "pack", "--dry-run", "--json", "--ignore-scripts", folder=package))
-    assert {"dist/index.js", "dist/index.d.ts", "dist/schema.d.ts", "README.md", "CHANGELOG.md"} <= {
-        file["path"] for file in told[0]["files"]
-    }
+    assert {
+        "dist/index.js",
+        "dist/index.d.ts",
+        "dist/schema.d.ts",
+        "README.md",
+        "CHANGELOG.md",
+    } <= {file["path"] for file in told[0]["files"]}
     (project.parent / "smoke.mjs").write_text(
-        'import { mergeFields, Session } from "satchel-client";\n'
-        'console.log(JSON.stringify(mergeFields({ a: 1 }, { a: 2 }, { a: 1, b: 3 })), new Session("http://x/").url);\n'
+        "import { mergeFields, Session } from"
+        ' "satchel-client";\nconsole.log(JSON.stringify(mergeFields({ a: 1 }, { a: 2 }, { a: 1, b:'
+        ' 3 })), new Session("http://x/").url);\n'
     )
     assert run("node", "smoke.mjs", folder=project.parent) == '{"a":2,"b":3} http://x\n'

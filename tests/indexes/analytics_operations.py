@@ -32,7 +32,14 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def quarantine() -> None:
-    event = {"appId": "app1", "userId": ME, "pointer": "/x", "code": "unknown", "detail": "d", "sentBy": "key:x"}
+    event = {
+        "appId": "app1",
+        "userId": ME,
+        "pointer": "/x",
+        "code": "unknown",
+        "detail": "d",
+        "sentBy": "key:x",
+    }
     times = {"receivedAt": now(), "expiresAt": now() + timedelta(days=1)}
     await QuarantinedEvent.add_all([{"_id": "one", **event, **times}])
 

@@ -16,13 +16,17 @@ Operation = Callable[[], Awaitable[Any]]
 
 async def queue() -> CardQueue:
     """A queue that is there and waits."""
-    row = await CardQueue.raw().find_one({"dueAt": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}, "waiting": {"$gt": 0}})
+    row = await CardQueue.raw().find_one(
+        {"dueAt": {"$gt": datetime(2000, 1, 1, tzinfo=UTC)}, "waiting": {"$gt": 0}}
+    )
     assert row is not None
     return CardQueue.from_stored(row)
 
 
 async def fan_out_and_put_back() -> None:
-    event = CardEvent(id=ObjectId(), account_id=ObjectId(), subject=ObjectId(), sequence=1, type="card.updated")
+    event = CardEvent(
+        id=ObjectId(), account_id=ObjectId(), subject=ObjectId(), sequence=1, type="card.updated"
+    )
     await event.fan_out_to(ObjectId(), session=None)
     await event.fan_out_to(None, session=None)
     await event.put_back(2, session=None)
@@ -34,7 +38,11 @@ DEAD: Raw = {"accountId": ObjectId(), "updatedAt": {"$gte": NOW - timedelta(days
 async def find_dead() -> None:
     """The first page and the next, of everybody's and of an account's."""
     after = (ObjectId(), ObjectId(), 3)
-    for where in ({}, {"updatedAt": DEAD["updatedAt"]}, {"accountId": after[0], "updatedAt": DEAD["updatedAt"]}):
+    for where in (
+        {},
+        {"updatedAt": DEAD["updatedAt"]},
+        {"accountId": after[0], "updatedAt": DEAD["updatedAt"]},
+    ):
         await CardEvent.find_dead(where, 5, session=None)
         await CardEvent.find_dead(where, 5, after, session=None)
 
@@ -45,7 +53,9 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "Guard.ask_to_close": [lambda: Guard.ask_to_close(ObjectId())],
     "Guard.stay_open": [lambda: Guard.stay_open(ObjectId())],
     "Guard.count_up": [lambda: Guard.count_up(ObjectId(), ObjectId(), session=None)],
-    "CardQueue.next_sequences": [lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)],
+    "CardQueue.next_sequences": [
+        lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)
+    ],
     "CardQueue.reserve": [lambda: CardQueue.reserve({ObjectId(): 2}, session=None)],
     "CardQueue.claim": [CardQueue.claim, lambda: CardQueue.claim([ObjectId()])],
     "CardQueue.next_due": [CardQueue.next_due],
@@ -61,7 +71,9 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "CardEvent.count_dead": [lambda: CardEvent.count_dead(DEAD), lambda: CardEvent.count_dead({})],
     "CardEvent.backlog": [lambda: CardEvent.backlog("waiting")],
     "CardEvent.tried": [lambda: CardEvent.tried(ObjectId(), "timeout", session=None)],
-    "CardEvent.settle": [lambda: CardEvent.settle(ObjectId(), "dead", "timeout", NOW, session=None)],
+    "CardEvent.settle": [
+        lambda: CardEvent.settle(ObjectId(), "dead", "timeout", NOW, session=None)
+    ],
 }
 """By the class that defines each, with each way in which it is called."""
 

@@ -1,4 +1,5 @@
-"""Databases of their own, since these tests change indexes and send queries that nothing else would."""
+"""Databases of their own, since these tests change indexes and send queries that nothing else
+would."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -15,7 +16,9 @@ from tests.indexes.recording import Recorded, recording
 
 
 @pytest.fixture
-async def empty_database(mongodb_uri: str, base_settings: Settings) -> AsyncIterator[AsyncDatabase[Raw]]:
+async def empty_database(
+    mongodb_uri: str, base_settings: Settings
+) -> AsyncIterator[AsyncDatabase[Raw]]:
     """A bound database without collections, through a client that no recorder listens to."""
     own = base_settings.model_copy(update={"database": f"indexes_{secrets.token_hex(4)}"})
     async with connect(own, mongodb_uri) as client:

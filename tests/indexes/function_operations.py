@@ -1,4 +1,5 @@
-"""What the functions beside `AppData` send: reading for sync, batches, clearing, history, the purge, usage."""
+"""What the functions beside `AppData` send: reading for sync, batches, clearing, history, the
+purge, usage."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -6,7 +7,14 @@ from typing import Any, Final
 from bson import ObjectId, Timestamp
 
 from models.app_data_batch import Pinned, Place, read_envelopes, read_rows, write_pinned
-from models.app_data_changes import Source, count_live, find_changed, find_live, find_values, find_versions
+from models.app_data_changes import (
+    Source,
+    count_live,
+    find_changed,
+    find_live,
+    find_values,
+    find_versions,
+)
 from models.app_data_clearing import Clearing, bury, count_kept, forget_activity
 from models.app_data_history import find_version
 from models.app_data_history import find_versions as find_history
@@ -33,14 +41,18 @@ def clearing(prefix: str) -> Clearing:
 async def read_again() -> None:
     """What is read of a snapshot that was read before."""
     found = await find_live(SOURCE, share=1, limit=5)
-    await find_changed(SOURCE, LONG_AGO, (LONG_AGO, ObjectId()), fresh=LONG_AGO, share=1, limit=5, at=found.at)
+    await find_changed(
+        SOURCE, LONG_AGO, (LONG_AGO, ObjectId()), fresh=LONG_AGO, share=1, limit=5, at=found.at
+    )
     await find_versions(SOURCE, LONG_AGO, found.at)
     await find_values([row["_id"] for row in found.rows], found.at)
 
 
 async def write() -> None:
     rows = await read_rows(PLACE, KEYS)
-    await write_pinned(PLACE, [Pinned(key, rows.get(key), live=key in rows, moment=now(), value=1) for key in KEYS])
+    await write_pinned(
+        PLACE, [Pinned(key, rows.get(key), live=key in rows, moment=now(), value=1) for key in KEYS]
+    )
 
 
 async def scan() -> None:
@@ -49,13 +61,18 @@ async def scan() -> None:
 
 
 FUNCTIONS: Final[dict[str, list[Operation]]] = {
-    "app_data_batch.read_rows": [lambda: read_rows(PLACE, KEYS), lambda: read_rows(PLACE, KEYS, whole=KEYS, most=1)],
+    "app_data_batch.read_rows": [
+        lambda: read_rows(PLACE, KEYS),
+        lambda: read_rows(PLACE, KEYS, whole=KEYS, most=1),
+    ],
     "app_data_batch.read_envelopes": [lambda: read_envelopes(PLACE, KEYS, most_bytes=10)],
     "app_data_batch.write_pinned": [write],
     "app_data_changes.find_changed": [
         lambda: find_changed(SOURCE, LONG_AGO, fresh=LONG_AGO, share=1, limit=5),
         lambda: find_changed(SOME, LONG_AGO, fresh=LONG_AGO, share=1, limit=5),
-        lambda: find_changed(SOME, LONG_AGO, (LONG_AGO, ObjectId()), fresh=LONG_AGO, share=1, limit=5),
+        lambda: find_changed(
+            SOME, LONG_AGO, (LONG_AGO, ObjectId()), fresh=LONG_AGO, share=1, limit=5
+        ),
     ],
     "app_data_changes.find_live": [
         lambda: find_live(SOURCE, share=1, limit=5),
@@ -64,7 +81,10 @@ FUNCTIONS: Final[dict[str, list[Operation]]] = {
     "app_data_changes.find_versions": [read_again],
     "app_data_changes.find_values": [lambda: find_values([ObjectId()], None)],
     "app_data_changes.count_live": [lambda: count_live(SOME), lambda: count_live(SOURCE, KEYS)],
-    "app_data_clearing.bury": [lambda: bury(clearing(""), ""), lambda: bury(clearing("key"), "key1")],
+    "app_data_clearing.bury": [
+        lambda: bury(clearing(""), ""),
+        lambda: bury(clearing("key"), "key1"),
+    ],
     "app_data_clearing.forget_activity": [lambda: forget_activity(clearing(""))],
     "app_data_clearing.count_kept": [lambda: count_kept(ME, APP)],
     "app_data_history.find_versions": [lambda: find_history(ME, APP, "key1")],
@@ -75,6 +95,10 @@ FUNCTIONS: Final[dict[str, list[Operation]]] = {
     "app_data_scan.scan_app": [scan],
     "app_data_usage.find_size": [lambda: find_size(ME, APP, "key1")],
     "app_data_usage.usage_of": [lambda: usage_of(ME), lambda: usage_of(ME, APP)],
-    **{f"app_data_queries.{name}": QUERY_OPERATIONS["AppData.fitted"] for name in ("page_by_query", "give_keys")},
+    **{
+        f"app_data_queries.{name}": QUERY_OPERATIONS["AppData.fitted"]
+        for name in ("page_by_query", "give_keys")
+    },
 }
-"""Every asynchronous function of the modules beside `AppData`, with each way in which it is called."""
+"""Every asynchronous function of the modules beside `AppData`, with each way in which it is
+called."""

@@ -36,14 +36,25 @@ async def held(connection_id: ObjectId) -> Connection:
 
 
 def account(number: int, link: int | None = None) -> BankAccount:
-    fields: Any = {"user_id": ObjectId(), "connection_id": ObjectId(), "provider_id": "acc", "name": "n"}
+    fields: Any = {
+        "user_id": ObjectId(),
+        "connection_id": ObjectId(),
+        "provider_id": "acc",
+        "name": "n",
+    }
     return BankAccount(id=ACCOUNTS[number], type="checking", currency="USD", link=link, **fields)
 
 
 async def page() -> None:
     """What a page of a sync writes."""
     told = [
-        TransactionContent(provider_id=f"txn{number}", amount=1, date="2026-11-01", description="d", status="posted")
+        TransactionContent(
+            provider_id=f"txn{number}",
+            amount=1,
+            date="2026-11-01",
+            description="d",
+            status="posted",
+        )
         for number in (0, 120, 99_999)
     ]
     connection = await held(next(_SPARE))
@@ -52,7 +63,9 @@ async def page() -> None:
         for link in (None, 2):
             await Transaction.store(account(0, link), told, "p2", session)
         await Transaction.keep(ACCOUNTS[0], ["txn1"], "p2", session)
-        await connection.note_progress("{}", SOON, 3, [], [Named(account_id="a", provider_id="t")], session=session)
+        await connection.note_progress(
+            "{}", SOON, 3, [], [Named(account_id="a", provider_id="t")], session=session
+        )
 
     await transaction(work)
 
@@ -75,7 +88,9 @@ async def listed() -> None:
     after = (first[-1].date, ObjectId(first[-1].id))
     for status in (None, "posted"):
         await Transaction.list_of(ACCOUNTS[1], 5, after=after, status=status)  # type: ignore[arg-type]
-        await Transaction.list_of(ACCOUNTS[1], 5, start="2026-01-01", end="2027-01-01", status=status)  # type: ignore[arg-type]
+        await Transaction.list_of(
+            ACCOUNTS[1], 5, start="2026-01-01", end="2027-01-01", status=status
+        )  # type: ignore[arg-type]
 
 
 async def events() -> None:
@@ -86,13 +101,15 @@ async def events() -> None:
 
 
 async def settled() -> None:
-    (event, *_) = await WebhookEvent.find_waiting(1)
+    event, *_ = await WebhookEvent.find_waiting(1)
     await event.refill()
     await event.settle("processed", None)
 
 
 async def linked() -> None:
-    link = OutsideLink.of("bank", {"_id": ObjectId(), "userId": ObjectId(), "accessToken": SEALED}, "userId", {})
+    link = OutsideLink.of(
+        "bank", {"_id": ObjectId(), "userId": ObjectId(), "accessToken": SEALED}, "userId", {}
+    )
     assert isinstance(link.access_token, Sealed)
     await transaction(lambda session: OutsideLink.add_all([link], session))
 
@@ -102,7 +119,12 @@ async def kept_secret() -> None:
     row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
     sealed = Sealed({**SEALED, "k": str(ObjectId())})
     made = Connection(
-        id=row["_id"], user_id=row["userId"], provider="teller", institution="B", label="l", access_token=sealed
+        id=row["_id"],
+        user_id=row["userId"],
+        provider="teller",
+        institution="B",
+        label="l",
+        access_token=sealed,
     )
     await transaction(made.add)
     fields = {"accessToken": sealed.stored()}
@@ -151,7 +173,9 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Connection.note_progress": [page],
     "Connection.take_hint": [hint_taken],
     "Connection.end_sync": [ended],
-    "Connection.hint": [lambda: Connection.hint({CONNECTIONS[5]: [Named(account_id="a", provider_id="t")]})],
+    "Connection.hint": [
+        lambda: Connection.hint({CONNECTIONS[5]: [Named(account_id="a", provider_id="t")]})
+    ],
     "BankAccount.all_of": [lambda: BankAccount.all_of(CONNECTIONS[0])],
     "Transaction.list_of": [listed],
     "Transaction.oldest_pending": [
@@ -166,18 +190,24 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: Transaction.find_unseen(account(3), "2026-11-01", "p2", 5),
         lambda: Transaction.find_unseen(account(3, 2), "2026-11-01", "p2", 5),
     ],
-    "Transaction.find_superseded": [lambda: Transaction.find_superseded(account(3, 2), "2026-11-01", 5)],
+    "Transaction.find_superseded": [
+        lambda: Transaction.find_superseded(account(3, 2), "2026-11-01", 5)
+    ],
     "RingKey.use": [kept_secret],
     "RingKey.retire": [lambda: RingKey.retire("k")],
     "Invitation.offer": [
         lambda: Invitation.offer(PROJECTS[0], ObjectId(), None, "member", SOON, session=None),
-        lambda: Invitation.offer(PROJECTS[0], PROJECTS[1], PROJECTS[1], "admin", SOON, session=None),
+        lambda: Invitation.offer(
+            PROJECTS[0], PROJECTS[1], PROJECTS[1], "admin", SOON, session=None
+        ),
     ],
     "Invitation.take": [lambda: Invitation.take(PROJECTS[0], ObjectId())],
     "Invitation.find_open": [lambda: Invitation.find_open(PROJECTS[0], ObjectId())],
     "Invitation.withdraw": [lambda: Invitation.withdraw(PROJECTS[0], ObjectId())],
     "Invitation.count_of": [lambda: Invitation.count_of(PROJECTS[0])],
-    "RepositoryConnection.find_by_project": [lambda: RepositoryConnection.find_by_project(PROJECTS[0])],
+    "RepositoryConnection.find_by_project": [
+        lambda: RepositoryConnection.find_by_project(PROJECTS[0])
+    ],
     "RepositoryConnection.claim_due": [
         RepositoryConnection.claim_due,
         lambda: RepositoryConnection.claim_due(healthy=True),
@@ -186,10 +216,15 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "WebhookEvent.list_of": [events],
     "WebhookEvent.settle": [settled],
     "WebhookEvent.refill": [settled],
-    "OutsideLink.claim": [lambda: OutsideLink.claim("bank"), lambda: OutsideLink.claim("bank", fresh=True)],
+    "OutsideLink.claim": [
+        lambda: OutsideLink.claim("bank"),
+        lambda: OutsideLink.claim("bank", fresh=True),
+    ],
     "OutsideLink.put_off": [put_off],
     "OutsideLink.remove": [removed],
     "OutsideLink.add_all": [linked],
-    "OutsideLink.credit": [lambda: transaction(lambda session: OutsideLink.credit(ObjectId(), [ObjectId()], session))],
+    "OutsideLink.credit": [
+        lambda: transaction(lambda session: OutsideLink.credit(ObjectId(), [ObjectId()], session))
+    ],
     "OutsideLink.count_of": [lambda: OutsideLink.count_of(ObjectId())],
 }

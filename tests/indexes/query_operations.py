@@ -14,7 +14,9 @@ from tests.filled import USERS
 
 Operation = Callable[[], Awaitable[Any]]
 ME, APP = USERS[7], "app1"
-DECLARED = DeclaredQuery(prefix="key", by=[QueryKey(pointer="/a"), QueryKey(pointer="/b", order="desc")])
+DECLARED = DeclaredQuery(
+    prefix="key", by=[QueryKey(pointer="/a"), QueryKey(pointer="/b", order="desc")]
+)
 
 
 def changed() -> App:
@@ -23,7 +25,9 @@ def changed() -> App:
 
 def asked(turned: bool, after: str | None) -> Operation:
     query, span = Query.of(APP, DECLARED), Span(("a",), ("b",))
-    return lambda: page_by_query(query, ME, APP, span, turned=turned, after=after, limit=5, most_bytes=1)
+    return lambda: page_by_query(
+        query, ME, APP, span, turned=turned, after=after, limit=5, most_bytes=1
+    )
 
 
 QUERY_OPERATIONS: Final[dict[str, list[Operation]]] = {
@@ -34,7 +38,9 @@ QUERY_OPERATIONS: Final[dict[str, list[Operation]]] = {
     ],
     "App.find_tombstone_days": [lambda: App.find_tombstone_days([APP, "other"])],
     "AppUsage.find_horizon": [lambda: AppUsage.find_horizon(ME, APP)],
-    "AppUsage.raise_floor": [lambda: AppUsage.raise_floor(ME, APP, 3, Timestamp(1, 1), session=None)],
+    "AppUsage.raise_floor": [
+        lambda: AppUsage.raise_floor(ME, APP, 3, Timestamp(1, 1), session=None)
+    ],
     "AppData.fitted": [
         lambda: AppData.fitted([], ME, APP, limit=5, most_bytes=1, fields=None),
         *(asked(turned, after) for turned in (False, True) for after in (None, "x")),

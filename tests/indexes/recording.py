@@ -15,7 +15,8 @@ Recorded = tuple[AsyncDatabase[Raw], QueryRecorder]
 
 @asynccontextmanager
 async def recording(settings: Settings, uri: str) -> AsyncIterator[Recorded]:
-    """The database through a client of its own, to which the documents are bound, and what that client sends."""
+    """The database through a client of its own, to which the documents are bound, and what that
+    client sends."""
     recorder = QueryRecorder()
     async with connect(settings, uri, bounded=False, listeners=[recorder]) as client:
         yield await bind(client, settings), recorder

@@ -11,7 +11,8 @@ from models.base import Raw
 Keys = list[tuple[str, int]]
 
 REQUIRED_LIST: list[tuple[str, Keys, dict[str, Any]]] = [
-    # The one exception: unique where there is an email, since people who sign up by phone have none.
+    # The one exception: unique where there is an email, since people who sign up by phone have
+    # none.
     ("users", [("email", 1)], {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}}),
     ("users", [("valuUserId", 1)], {"sparse": True}),
     ("users", [("merkosUserId", 1)], {"sparse": True}),
@@ -59,7 +60,9 @@ async def listed(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
     names = [document.collection_name() for document in INDEXES]
     return {
         name: {
-            row["name"]: {field: value for field, value in row.items() if field not in ("v", "name")}
+            row["name"]: {
+                field: value for field, value in row.items() if field not in ("v", "name")
+            }
             async for row in await database[name].list_indexes()
         }
         for name in names
@@ -77,11 +80,17 @@ async def test_mongod_has_every_index_of_the_seeds_by_name_keys_and_options(
 
 
 @pytest.mark.parametrize(
-    ("ours", "listing"), [(REQUIRED, REQUIRED_LIST), (REQUIRED_CARDS, REQUIRED_CARDS_LIST)], ids=["users", "cards"]
+    ("ours", "listing"),
+    [(REQUIRED, REQUIRED_LIST), (REQUIRED_CARDS, REQUIRED_CARDS_LIST)],
+    ids=["users", "cards"],
 )
-def test_the_seeds_list_in_the_table_has_nothing_else(ours: Any, listing: list[tuple[str, Keys, Any]]) -> None:
+def test_the_seeds_list_in_the_table_has_nothing_else(
+    ours: Any, listing: list[tuple[str, Keys, Any]]
+) -> None:
     table = {
-        (document.collection_name(), tuple(index.keys.items())) for document, table in ours.items() for index in table
+        (document.collection_name(), tuple(index.keys.items()))
+        for document, table in ours.items()
+        for index in table
     }
     assert table == {(collection, tuple(keys)) for collection, keys, _ in listing}
 

@@ -11,12 +11,16 @@ from models.base import Raw
 from tests.indexes.test_sync import everything, indexes, mend
 
 
-async def test_duplicates_are_named_by_id_and_nothing_at_all_is_changed(database: AsyncDatabase[Raw]) -> None:
+async def test_duplicates_are_named_by_id_and_nothing_at_all_is_changed(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.users.drop_index("email_1")
     await database.activities.drop_index("userId_1")
     await database.users.create_index({"stray": 1})
     same = [{"_id": ObjectId(), "email": "ann@example.com"} for _ in range(3)]
-    await database.users.insert_many([*same, {"email": "bob@example.com"}, {"name": "no email"}, {"name": "none"}])
+    await database.users.insert_many(
+        [*same, {"email": "bob@example.com"}, {"name": "no email"}, {"name": "none"}]
+    )
     before = await everything(database)
     with pytest.raises(sync.DuplicatesFound) as caught:
         await mend(database, replace=True, prune=True)
@@ -30,7 +34,9 @@ async def test_duplicates_are_named_by_id_and_nothing_at_all_is_changed(database
     assert after == before
 
 
-async def test_duplicates_of_several_collections_are_all_told_at_once(database: AsyncDatabase[Raw]) -> None:
+async def test_duplicates_of_several_collections_are_all_told_at_once(
+    database: AsyncDatabase[Raw],
+) -> None:
     user = ObjectId()
     for collection in (database.profiles, database.preferences):
         await collection.drop_index("userId_1")
@@ -40,7 +46,9 @@ async def test_duplicates_of_several_collections_are_all_told_at_once(database: 
     assert [found.collection for found in caught.value.duplicates] == ["profiles", "preferences"]
 
 
-async def test_an_absent_value_and_null_are_duplicates_of_each_other(database: AsyncDatabase[Raw]) -> None:
+async def test_an_absent_value_and_null_are_duplicates_of_each_other(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.profiles.drop_index("userId_1")
     await database.profiles.insert_many([{"userId": None}, {"bio": "no user"}])
     with pytest.raises(sync.DuplicatesFound, match="same userId"):
@@ -58,7 +66,9 @@ async def test_of_many_duplicates_the_first_are_shown(database: AsyncDatabase[Ra
     assert lines[-1] == "  and others"
 
 
-async def test_duplicates_in_the_way_of_a_replacement_leave_the_old_index(database: AsyncDatabase[Raw]) -> None:
+async def test_duplicates_in_the_way_of_a_replacement_leave_the_old_index(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.profiles.drop_index("userId_1")
     await database.profiles.create_index({"userId": 1})
     await database.profiles.insert_many([{"userId": 1}, {"userId": 1}])
@@ -83,7 +93,9 @@ async def test_a_duplicate_that_is_written_after_the_look_changes_nothing_and_do
         looks += 1
         found = await look(*arguments)
         if looks == 1:
-            await database.users.insert_many([{"email": "ann@example.com"}, {"email": "ann@example.com"}])
+            await database.users.insert_many(
+                [{"email": "ann@example.com"}, {"email": "ann@example.com"}]
+            )
         return found
 
     monkeypatch.setattr(sync, "find_duplicates", write_after)

@@ -1,4 +1,5 @@
-"""Every operation of every document is explained: none scans a collection, none sorts documents in memory."""
+"""Every operation of every document is explained: none scans a collection, none sorts documents in
+memory."""
 
 import importlib
 import inspect
@@ -62,13 +63,17 @@ def content(**fields: Any) -> ActivityContent:
 
 
 def put(key: str, expected: Expected | None = None, **options: Any) -> Operation:
-    return lambda: AppData.put(ME, APP, key, {"a": 1}, size=7, by="test", expected=expected, **options)
+    return lambda: AppData.put(
+        ME, APP, key, {"a": 1}, size=7, by="test", expected=expected, **options
+    )
 
 
 async def page(**options: Any) -> list[Activity]:
     """Two pages, the second by the cursor of the first."""
     first = await Activity.find_by_user_id(ME, 5, **options)
-    return await Activity.find_by_user_id(ME, 5, after=(first[-1].timestamp, ObjectId(first[-1].id)), **options)
+    return await Activity.find_by_user_id(
+        ME, 5, after=(first[-1].timestamp, ObjectId(first[-1].id)), **options
+    )
 
 
 async def delete_own_key() -> None:
@@ -90,13 +95,22 @@ async def log_in() -> None:
 
 
 async def populate_each() -> None:
-    children: list[OwnedByUser] = [*await Activity.find_by_user_id(ME, 3), await Profile.find_or_create_profile(ME)]
+    children: list[OwnedByUser] = [
+        *await Activity.find_by_user_id(ME, 3),
+        await Profile.find_or_create_profile(ME),
+    ]
     await populate(children)
     await children[0].populate()
 
 
 def counts(count: Callable[..., Awaitable[Any]]) -> list[Operation]:
-    narrow: list[Raw] = [{}, {"user_id": ME}, {"appId": APP}, {"eventName": "event1"}, {"eventCategory": "error"}]
+    narrow: list[Raw] = [
+        {},
+        {"user_id": ME},
+        {"appId": APP},
+        {"eventName": "event1"},
+        {"eventCategory": "error"},
+    ]
     return [lambda equal=equal: count(AGO, NOW, **equal) for equal in narrow]  # type: ignore[misc]
 
 
@@ -117,10 +131,18 @@ OPERATIONS: dict[str, list[Operation]] = {
     "User.find_by_ids": [lambda: User.find_by_ids(USERS[:3])],
     "User.standing_of": [lambda: User.standing_of(USERS[:3])],
     "User.update_last_login": [log_in],
-    "OneToOne.find_by_user_id": [lambda: Profile.find_by_user_id(ME), lambda: Preferences.find_by_user_id(ME)],
-    "OneToOne.find_or_create": [lambda: Profile.find_or_create(ME), lambda: Preferences.find_or_create(ME)],
+    "OneToOne.find_by_user_id": [
+        lambda: Profile.find_by_user_id(ME),
+        lambda: Preferences.find_by_user_id(ME),
+    ],
+    "OneToOne.find_or_create": [
+        lambda: Profile.find_or_create(ME),
+        lambda: Preferences.find_or_create(ME),
+    ],
     "Profile.find_or_create_profile": [lambda: Profile.find_or_create_profile(ObjectId())],
-    "Preferences.find_or_create_preferences": [lambda: Preferences.find_or_create_preferences(ObjectId())],
+    "Preferences.find_or_create_preferences": [
+        lambda: Preferences.find_or_create_preferences(ObjectId())
+    ],
     "Activity.create_activity": [lambda: Activity.create_activity(ME, content())],
     "Activity.find_by_user_id": [
         page,
@@ -134,13 +156,19 @@ OPERATIONS: dict[str, list[Operation]] = {
     ],
     "Activity.get_recent_activity": [lambda: Activity.get_recent_activity(ME, 24)],
     "App.find_histories": [lambda: App.find_histories([APP])],
-    "AppData.find_by_user_app_and_key": [lambda: AppData.find_by_user_app_and_key(ME, APP, "key00007")],
+    "AppData.find_by_user_app_and_key": [
+        lambda: AppData.find_by_user_app_and_key(ME, APP, "key00007")
+    ],
     "AppData.find_id": [lambda: AppData.find_id(ME, APP, "key00007")],
     "AppData.find_envelope": [lambda: AppData.find_envelope(ME, APP, "key00007")],
-    "AppData.page_by_user_and_app": [lambda: AppData.page_by_user_and_app(ME, APP, limit=5, most_bytes=1)],
+    "AppData.page_by_user_and_app": [
+        lambda: AppData.page_by_user_and_app(ME, APP, limit=5, most_bytes=1)
+    ],
     "AppData.find_by_user_and_app": [
         lambda: AppData.find_by_user_and_app(ME, APP, limit=5),
-        lambda: AppData.find_by_user_and_app(ME, APP, prefix="key0", after="key00500", fields=("updatedAt",)),
+        lambda: AppData.find_by_user_and_app(
+            ME, APP, prefix="key0", after="key00500", fields=("updatedAt",)
+        ),
     ],
     "AppData.put": [
         put("fresh", Expected(absent=True), expires_at=NOW + timedelta(days=1)),
@@ -160,7 +188,9 @@ OPERATIONS: dict[str, list[Operation]] = {
     ],
     "Analytics.insert_row": [lambda: Analytics.insert_row(event(1))],
     "Analytics.insert_rows": [
-        lambda: Analytics.insert_rows([{**event(1), "_id": ObjectId(), "messageId": str(ObjectId())}])
+        lambda: Analytics.insert_rows(
+            [{**event(1), "_id": ObjectId(), "messageId": str(ObjectId())}]
+        )
     ],
     "Analytics.without_stored": [lambda: Analytics.without_stored([event(1), event(3)])],
     "Analytics.get_event_counts": counts(Analytics.get_event_counts),
@@ -181,7 +211,10 @@ OPERATIONS: dict[str, list[Operation]] = {
     "RefreshToken.living_among": [lambda: RefreshToken.living_among([ME])],
     "RefreshToken.of_user": [lambda: RefreshToken.of_user(ME)],
     "RefreshToken.end": [lambda: RefreshToken.end(ME, ME)],
-    "RefreshToken.end_others": [lambda: RefreshToken.end_others(ME, None), lambda: RefreshToken.end_others(ME, ME)],
+    "RefreshToken.end_others": [
+        lambda: RefreshToken.end_others(ME, None),
+        lambda: RefreshToken.end_others(ME, ME),
+    ],
     "RefreshToken.remove_expired": [lambda: RefreshToken.remove_expired(AGO)],
     **SIGN_IN_OPERATIONS,
     "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x")],
@@ -190,14 +223,19 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.RELEASE, Stage.DONE)],
     "Deletion.begin_again": [lambda: Deletion.begin_again(ME)],
     "Deletion.has_unsettled": [lambda: Deletion.has_unsettled(ME)],
-    "Deletion.enter": [lambda: Deletion.enter([Deletion(id=ObjectId(), root="users", by="x", at=NOW)], session=None)],
+    "Deletion.enter": [
+        lambda: Deletion.enter(
+            [Deletion(id=ObjectId(), root="users", by="x", at=NOW)], session=None
+        )
+    ],
     **SCAN_OPERATIONS,
     "Deployment.epoch": [Deployment.epoch],
     "Migration.find_applied": [Migration.find_applied],
     "Migration.note": [lambda: Migration.note("0001", 1)],
 }
 OPERATIONS |= LINK_OPERATIONS | QUERY_OPERATIONS
-"""Every asynchronous operation of the documents, by the class that defines it, with each way in which it is called."""
+"""Every asynchronous operation of the documents, by the class that defines it, with each way in
+which it is called."""
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +253,11 @@ async def everything(mongodb_uri: str, filled: Settings) -> AsyncIterator[Record
 
 
 def test_every_function_beside_app_data_is_listed() -> None:
-    modules = [info.name for info in pkgutil.iter_modules(models.__path__) if info.name.startswith("app_data_")]
+    modules = [
+        info.name
+        for info in pkgutil.iter_modules(models.__path__)
+        if info.name.startswith("app_data_")
+    ]
     found = {
         f"{name}.{function}"
         for name in modules
@@ -233,7 +275,8 @@ def test_every_operation_of_every_document_is_listed() -> None:
         f"{cls.__name__}.{name}"
         for cls in classes
         for name, member in vars(cls).items()
-        if not name.startswith("_") and inspect.iscoroutinefunction(getattr(member, "__func__", member))
+        if not name.startswith("_")
+        and inspect.iscoroutinefunction(getattr(member, "__func__", member))
     }
     assert defined == OPERATIONS.keys()
 

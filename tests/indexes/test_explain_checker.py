@@ -29,9 +29,15 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
     [
         (lambda db: db.users.find_one({"name": "Ann"}), "users: COLLSCAN: find {name: ?}"),
         (lambda db: db.users.find().to_list(), "users: COLLSCAN: find {}"),
-        (lambda db: db.users.count_documents({"name": "x"}), "users: COLLSCAN: aggregate [$match {name: ?}, $group]"),
+        (
+            lambda db: db.users.count_documents({"name": "x"}),
+            "users: COLLSCAN: aggregate [$match {name: ?}, $group]",
+        ),
         (lambda db: db.users.distinct("name"), "users: COLLSCAN: distinct"),
-        (lambda db: db.users.update_many({"name": "x"}, {"$set": {"a": 1}}), "users: COLLSCAN: update {name: ?}"),
+        (
+            lambda db: db.users.update_many({"name": "x"}, {"$set": {"a": 1}}),
+            "users: COLLSCAN: update {name: ?}",
+        ),
         (lambda db: db.users.delete_one({"name": "x"}), "users: COLLSCAN: delete {name: ?}"),
         (
             lambda db: db.users.find_one_and_update({"name": "x"}, {"$set": {"a": 1}}),
@@ -42,7 +48,9 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
             "activities: SORT: find {userId: ?} sort {createdAt: 1}",
         ),
         (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$sort": {"createdAt": 1}}, {"$limit": 5}),
+            lambda db: aggregate(
+                db, {"$match": SESSION}, {"$sort": {"createdAt": 1}}, {"$limit": 5}
+            ),
             "activities: SORT: aggregate [$match {sessionId: ?}, $sort {createdAt: 1}, $limit]",
         ),
         (
@@ -50,7 +58,9 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
             "activities: SORT: aggregate [$match {sessionId: ?}, $sort {createdAt: 1}, $group]",
         ),
         (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$facet": {"a": [{"$sort": {"createdAt": 1}}]}}),
+            lambda db: aggregate(
+                db, {"$match": SESSION}, {"$facet": {"a": [{"$sort": {"createdAt": 1}}]}}
+            ),
             "activities: SORT: aggregate [$match {sessionId: ?}, $facet]",
         ),
         (
@@ -62,7 +72,9 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
             "users: IXSCAN of all of _id_: find {} sort {_id: 1}",
         ),
         (
-            lambda db: aggregate(db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "name"}}),
+            lambda db: aggregate(
+                db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "name"}}
+            ),
             "users: COLLSCAN: aggregate [$match {name: ?}]",
         ),
         (
@@ -71,7 +83,9 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
         ),
     ],
 )
-async def test_the_checker_tells_of(recorded: Recorded, send: Callable[[Any], Awaitable[Any]], told: str) -> None:
+async def test_the_checker_tells_of(
+    recorded: Recorded, send: Callable[[Any], Awaitable[Any]], told: str
+) -> None:
     database, recorder = recorded
     await send(database)
     assert await offences(database, recorder) == [told]
@@ -84,8 +98,12 @@ async def test_the_checker_tells_of(recorded: Recorded, send: Callable[[Any], Aw
         lambda db: db.users.find({}).sort("_id", -1).limit(5).to_list(),
         lambda db: db.users.estimated_document_count(),
         lambda db: aggregate(db, {"$match": SESSION}, GROUP, {"$sort": {"count": -1}}),
-        lambda db: aggregate(db, {"$match": SESSION}, {"$facet": {"a": [GROUP, {"$sort": {"count": -1}}]}}),
-        lambda db: aggregate(db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "_id"}}),
+        lambda db: aggregate(
+            db, {"$match": SESSION}, {"$facet": {"a": [GROUP, {"$sort": {"count": -1}}]}}
+        ),
+        lambda db: aggregate(
+            db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "_id"}}
+        ),
         lambda db: aggregate(
             db,
             {"$match": SESSION},
@@ -101,7 +119,9 @@ async def test_the_checker_tells_of(recorded: Recorded, send: Callable[[Any], Aw
         lambda db: db.nothing.find_one({"name": "x"}),
     ],
 )
-async def test_the_checker_has_nothing_against(recorded: Recorded, send: Callable[[Any], Awaitable[Any]]) -> None:
+async def test_the_checker_has_nothing_against(
+    recorded: Recorded, send: Callable[[Any], Awaitable[Any]]
+) -> None:
     database, recorder = recorded
     await send(database)
     assert len(recorder.commands) == 1
@@ -115,7 +135,11 @@ async def test_commands_that_differ_in_names_alone_are_told_apart(
     await database.users.find_one({"_id": ME})
     await database.apps.find_one({"_id": ME})
     for source in ("users", "profiles"):
-        await aggregate(database, {"$match": SESSION}, {"$lookup": {**LOOKUP, "from": source, "foreignField": "_id"}})
+        await aggregate(
+            database,
+            {"$match": SESSION},
+            {"$lookup": {**LOOKUP, "from": source, "foreignField": "_id"}},
+        )
         await aggregate(database, {"$match": SESSION}, {"$unionWith": source})
     for field in ("email", "name"):
         await database.users.distinct(field, {"email": "x"})
@@ -126,15 +150,23 @@ async def test_one_command_of_each_shape_is_kept(recorded: Recorded) -> None:
     database, recorder = recorded
     for number in range(5):
         await database.users.find_one({"email": f"user{number}@example.com"})
-        await database.users.update_one({"_id": USERS[number]}, {"$set": {f"field{number}": number}})
+        await database.users.update_one(
+            {"_id": USERS[number]}, {"$set": {f"field{number}": number}}
+        )
     await database.users.find({}, {"_id": 1}).sort("_id", 1).batch_size(2).limit(9).to_list()
     await database.users.insert_one({"at": datetime.now(UTC)})
-    assert [next(iter(command)) for command in recorder.commands.values()] == ["find", "update", "find"]
+    assert [next(iter(command)) for command in recorder.commands.values()] == [
+        "find",
+        "update",
+        "find",
+    ]
 
 
 async def test_commands_of_transactions_are_explained_too(
     recorded: Recorded,
 ) -> None:
     database, recorder = recorded
-    await transaction(lambda session: database.users.find_one({"name": secrets.token_hex()}, session=session))
+    await transaction(
+        lambda session: database.users.find_one({"name": secrets.token_hex()}, session=session)
+    )
     assert await offences(database, recorder) == ["users: COLLSCAN: find {name: ?}"]

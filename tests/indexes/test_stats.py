@@ -35,7 +35,11 @@ PARTIAL = {"partialFilterExpression": {"a": {"$gt": 0}}}
     ],
 )
 def test_an_index_is_redundant_only_where_the_longer_one_does_all_its_work(
-    keys: dict[str, int], options: dict[str, Any], longer: dict[str, int], longer_options: dict[str, Any], covered: bool
+    keys: dict[str, int],
+    options: dict[str, Any],
+    longer: dict[str, int],
+    longer_options: dict[str, Any],
+    covered: bool,
 ) -> None:
     table = [Index(keys, "", options), Index(longer, "", longer_options)]
     assert stats.redundant(table) == ({table[0].name: table[1].name} if covered else {})
@@ -49,13 +53,17 @@ def test_what_covers_a_redundant_index_is_not_redundant_itself() -> None:
 # Use
 
 
-async def test_use_counts_the_operations_of_each_index_of_the_table(database: AsyncDatabase[Raw]) -> None:
+async def test_use_counts_the_operations_of_each_index_of_the_table(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.users.insert_one({"email": SECRET})
     for _ in range(3):
         await database.users.find_one({"email": SECRET})
     uses = await stats.usage(database)
     assert {(use.collection, use.name) for use in uses} >= {
-        (document.collection_name(), index.name) for document in DOCUMENTS for index in INDEXES.get(document, [])
+        (document.collection_name(), index.name)
+        for document in DOCUMENTS
+        for index in INDEXES.get(document, [])
     }
     (email,) = [use for use in uses if (use.collection, use.name) == ("users", "email_1")]
     assert email.uses == 3
@@ -98,18 +106,24 @@ async def test_a_build_under_way_tells_how_far_it_is(database: AsyncDatabase[Raw
 # Slow operations
 
 
-async def test_the_profiler_notes_operations_by_shape_and_never_a_value(database: AsyncDatabase[Raw]) -> None:
+async def test_the_profiler_notes_operations_by_shape_and_never_a_value(
+    database: AsyncDatabase[Raw],
+) -> None:
     user = ObjectId()
     async with stats.profiling(database, 0):
         for number in range(3):
             await database.users.find_one({"name": f"{SECRET}{number}"})
         await database.activities.find({"userId": user}).sort({"createdAt": 1}).to_list()
         await database.users.update_one({"email": SECRET}, {"$set": {"name": SECRET}})
-        await database.users.find_one_and_update({"$or": [{"email": SECRET}, {"name": SECRET}]}, {"$set": {"a": 1}})
+        await database.users.find_one_and_update(
+            {"$or": [{"email": SECRET}, {"name": SECRET}]}, {"$set": {"a": 1}}
+        )
         await database.users.delete_many({"email": {"$in": [SECRET]}})
         await database.users.count_documents({"email": {"$gt": SECRET}})
         await database.users.insert_one({"email": SECRET})
-        await (await database.users.aggregate([{"$match": {"name": SECRET}}, {"$sort": {"name": -1}}])).to_list()
+        await (
+            await database.users.aggregate([{"$match": {"name": SECRET}}, {"$sort": {"name": -1}}])
+        ).to_list()
     slow = {(row.collection, row.shape): row for row in await stats.slow_operations(database)}
     assert slow["users", "find {name: ?}"].count == 3
     assert slow["users", "find {name: ?}"].plan == "COLLSCAN"
@@ -156,7 +170,9 @@ async def test_profile_tells_only_of_its_own_time(database: AsyncDatabase[Raw]) 
 
 
 @pytest.mark.parametrize("ended_by", ["exception", "cancel"])
-async def test_the_profiler_is_as_it_was_however_the_block_ends(database: AsyncDatabase[Raw], ended_by: str) -> None:
+async def test_the_profiler_is_as_it_was_however_the_block_ends(
+    database: AsyncDatabase[Raw], ended_by: str
+) -> None:
     await database.command("profile", 0, slowms=77, sampleRate=0.5)
     before = await profiler(database)
     running = asyncio.Event()

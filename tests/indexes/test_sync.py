@@ -1,4 +1,5 @@
-"""Plan, apply and verify: what a database lacks, what is mended when, and that nothing is ever left unprotected."""
+"""Plan, apply and verify: what a database lacks, what is mended when, and that nothing is ever left
+unprotected."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -45,12 +46,16 @@ async def commands(
 ) -> AsyncIterator[tuple[AsyncDatabase[Raw], Commands]]:
     """The database through a client with a time limit of its own, and what that client sends."""
     listener = Commands()
-    client: AsyncMongoClient[Raw] = AsyncMongoClient(mongodb_uri, timeoutMS=5000, event_listeners=[listener])
+    client: AsyncMongoClient[Raw] = AsyncMongoClient(
+        mongodb_uri, timeoutMS=5000, event_listeners=[listener]
+    )
     yield client[database.name], listener
     await client.close()
 
 
-async def mend(database: AsyncDatabase[Raw], *, lean: bool = False, **options: Any) -> list[sync.Finding]:
+async def mend(
+    database: AsyncDatabase[Raw], *, lean: bool = False, **options: Any
+) -> list[sync.Finding]:
     return await sync.apply(database, await sync.plan(database, lean=lean), **options)
 
 
@@ -64,16 +69,23 @@ async def indexes(database: AsyncDatabase[Raw], collection: str) -> dict[str, Ra
 
 
 async def everything(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
-    return {name: await indexes(database, name) for name in sorted(await database.list_collection_names())}
+    return {
+        name: await indexes(database, name)
+        for name in sorted(await database.list_collection_names())
+    }
 
 
 # Missing
 
 
 async def test_an_empty_database_lacks_the_whole_table(empty_database: AsyncDatabase[Raw]) -> None:
-    wanted = [(Kind.MISSING, d.collection_name(), i.name) for d in DOCUMENTS for i in INDEXES.get(d, [])]
+    wanted = [
+        (Kind.MISSING, d.collection_name(), i.name) for d in DOCUMENTS for i in INDEXES.get(d, [])
+    ]
     assert await drift(empty_database) == wanted
-    assert await sync.missing(empty_database) == [f"{collection}.{name}" for _, collection, name in wanted]
+    assert await sync.missing(empty_database) == [
+        f"{collection}.{name}" for _, collection, name in wanted
+    ]
     assert len(await sync.verify(empty_database)) == len(wanted)
 
 
@@ -97,7 +109,9 @@ async def test_one_missing_index_is_named_and_built(database: AsyncDatabase[Raw]
     assert await sync.verify(database) == []
 
 
-async def test_an_index_that_is_still_being_built_counts_as_missing(database: AsyncDatabase[Raw]) -> None:
+async def test_an_index_that_is_still_being_built_counts_as_missing(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.users.insert_one({"email": "a@example.com"})
     await database.users.drop_index("email_1")
     async with failing(database, "hangAfterStartingIndexBuild"):
@@ -108,7 +122,9 @@ async def test_an_index_that_is_still_being_built_counts_as_missing(database: As
     assert await sync.missing(database) == []
 
 
-async def test_progress_is_told_before_each_step_and_at_the_end(empty_database: AsyncDatabase[Raw]) -> None:
+async def test_progress_is_told_before_each_step_and_at_the_end(
+    empty_database: AsyncDatabase[Raw],
+) -> None:
     steps: list[tuple[int, int, str]] = []
     planned = await sync.plan(empty_database)
     await sync.apply(empty_database, planned, progress=lambda *step: steps.append(step))
@@ -129,7 +145,9 @@ async def test_a_build_has_no_time_limit_even_where_the_client_has(
     assert "maxTimeMS" not in builds[0]
 
 
-async def test_looking_costs_one_listing_per_collection(commands: tuple[AsyncDatabase[Raw], Commands]) -> None:
+async def test_looking_costs_one_listing_per_collection(
+    commands: tuple[AsyncDatabase[Raw], Commands],
+) -> None:
     database, listener = commands
     assert await sync.missing(database) == []
     assert [event.command_name for event in listener.sent] == ["listIndexes"] * len(DOCUMENTS)
@@ -153,7 +171,9 @@ async def test_an_expiry_time_is_changed_without_a_rebuild(
     assert await sync.verify(database) == []
 
 
-async def test_an_expiry_that_the_table_does_not_want_goes_by_replacement_only(database: AsyncDatabase[Raw]) -> None:
+async def test_an_expiry_that_the_table_does_not_want_goes_by_replacement_only(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.analytics.drop_index("timestamp_1")
     await database.analytics.create_index({"timestamp": 1}, expireAfterSeconds=10**9)
     assert await drift(database) == [(Kind.CHANGED, "analytics", "timestamp_1")]
@@ -187,7 +207,10 @@ async def test_another_definition_stays_until_replace_is_asked_for(
     assert await everything(database) == before
     await mend(database, replace=True)
     assert await sync.verify(database) == []
-    assert set(await indexes(database, "users")) == {"_id_", *(i.name for i in INDEXES[DOCUMENTS[0]])}
+    assert set(await indexes(database, "users")) == {
+        "_id_",
+        *(i.name for i in INDEXES[DOCUMENTS[0]]),
+    }
 
 
 async def test_two_indexes_in_the_way_of_one_both_go(database: AsyncDatabase[Raw]) -> None:
@@ -198,7 +221,9 @@ async def test_two_indexes_in_the_way_of_one_both_go(database: AsyncDatabase[Raw
     assert await sync.verify(database) == []
 
 
-async def test_no_duplicate_gets_in_while_a_unique_index_is_replaced(database: AsyncDatabase[Raw]) -> None:
+async def test_no_duplicate_gets_in_while_a_unique_index_is_replaced(
+    database: AsyncDatabase[Raw],
+) -> None:
     users = [ObjectId() for _ in range(2000)]
     await database.profiles.insert_many([{"userId": user} for user in users])
     await database.profiles.drop_index("userId_1")
@@ -227,7 +252,9 @@ async def test_a_replacement_that_was_interrupted_is_finished_by_the_next_apply(
     assert await sync.verify(database) == []
 
 
-async def test_a_stand_in_of_an_older_definition_is_no_obstacle(database: AsyncDatabase[Raw]) -> None:
+async def test_a_stand_in_of_an_older_definition_is_no_obstacle(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.users.drop_index("email_1")
     await database.users.create_index({"email": 1})
     await database.users.create_index({"email": -1}, name=sync.STAND_IN + "email_1", sparse=True)
@@ -249,7 +276,10 @@ async def test_an_index_that_would_serve_as_stand_in_is_used(database: AsyncData
 async def test_an_unknown_index_goes_by_prune_only(database: AsyncDatabase[Raw]) -> None:
     await database.users.create_index({"name": 1, "email": 1})
     await database.apps.create_index({"name": 1})
-    assert await drift(database) == [(Kind.UNKNOWN, "users", "name_1_email_1"), (Kind.UNKNOWN, "apps", "name_1")]
+    assert await drift(database) == [
+        (Kind.UNKNOWN, "users", "name_1_email_1"),
+        (Kind.UNKNOWN, "apps", "name_1"),
+    ]
     assert await mend(database, replace=True) == []
     assert len(await mend(database, prune=True)) == 2
     assert await sync.verify(database) == []
@@ -284,9 +314,13 @@ REDUNDANT = {
 }
 
 
-async def test_the_plan_names_redundant_indexes_and_they_are_no_drift(database: AsyncDatabase[Raw]) -> None:
+async def test_the_plan_names_redundant_indexes_and_they_are_no_drift(
+    database: AsyncDatabase[Raw],
+) -> None:
     found = (await sync.plan(database)).of(Kind.REDUNDANT)
-    assert {(finding.collection, finding.name, finding.covered_by) for finding in found} == REDUNDANT
+    assert {
+        (finding.collection, finding.name, finding.covered_by) for finding in found
+    } == REDUNDANT
     assert await sync.verify(database) == []
 
 
@@ -298,15 +332,21 @@ async def test_lean_builds_no_redundant_index(empty_database: AsyncDatabase[Raw]
     assert lacking == {(collection, name) for collection, name, _ in REDUNDANT}
 
 
-async def test_lean_keeps_redundant_indexes_that_are_there_until_prune(database: AsyncDatabase[Raw]) -> None:
+async def test_lean_keeps_redundant_indexes_that_are_there_until_prune(
+    database: AsyncDatabase[Raw],
+) -> None:
     assert await sync.verify(database, lean=True) == []
     assert await mend(database, lean=True) == []
     dropped = await mend(database, lean=True, prune=True)
-    assert {(finding.collection, finding.name, finding.covered_by) for finding in dropped} == REDUNDANT
+    assert {
+        (finding.collection, finding.name, finding.covered_by) for finding in dropped
+    } == REDUNDANT
     assert (await sync.plan(database, lean=True)).findings == ()
 
 
-async def test_to_lean_a_redundant_name_with_another_definition_is_unknown(database: AsyncDatabase[Raw]) -> None:
+async def test_to_lean_a_redundant_name_with_another_definition_is_unknown(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.activities.drop_index("userId_1")
     await database.activities.create_index({"userId": 1}, sparse=True)
     assert await drift(database, lean=True) == [(Kind.UNKNOWN, "activities", "userId_1")]
@@ -315,18 +355,24 @@ async def test_to_lean_a_redundant_name_with_another_definition_is_unknown(datab
 # Several at once
 
 
-async def test_several_appliers_on_an_empty_database_end_well(empty_database: AsyncDatabase[Raw]) -> None:
+async def test_several_appliers_on_an_empty_database_end_well(
+    empty_database: AsyncDatabase[Raw],
+) -> None:
     await asyncio.gather(*(mend(empty_database) for _ in range(4)))
     assert await sync.verify(empty_database) == []
 
 
-async def test_several_that_replace_and_prune_at_once_end_well(database: AsyncDatabase[Raw]) -> None:
+async def test_several_that_replace_and_prune_at_once_end_well(
+    database: AsyncDatabase[Raw],
+) -> None:
     await database.profiles.insert_many([{"userId": number} for number in range(500)])
     await database.profiles.drop_index("userId_1")
     await database.profiles.create_index({"userId": 1}, unique=True, sparse=True)
     await database.users.create_index({"stray": 1})
     planned = await sync.plan(database)
-    mended = await asyncio.gather(*(sync.apply(database, planned, replace=True, prune=True) for _ in range(3)))
+    mended = await asyncio.gather(
+        *(sync.apply(database, planned, replace=True, prune=True) for _ in range(3))
+    )
     assert sorted(len(findings) for findings in mended) == [0, 0, 2]
     assert await sync.verify(database) == []
 

@@ -68,7 +68,10 @@ async def test_a_put_is_done_exactly_where_its_precondition_holds(name: str, sta
     before = await AppData.raw().find({}).to_list()
     if state in states:
         written = await put("new", expected=expected)
-        assert (written.created, written.version) == (state != "live", 1 if state == "absent" else 3)
+        assert (written.created, written.version) == (
+            state != "live",
+            1 if state == "absent" else 3,
+        )
         assert (await row())["value"] == "new"
         assert (await row())["version"] == written.version
         assert ((await row())["createdAt"] == written.updated_at) is (state != "live")
@@ -80,7 +83,9 @@ async def test_a_put_is_done_exactly_where_its_precondition_holds(name: str, sta
 
 @pytest.mark.parametrize("state", ["absent", "live", "deleted", "expired"])
 @pytest.mark.parametrize("name", PUTS)
-async def test_a_delete_is_done_where_there_is_a_value_and_its_precondition_holds(name: str, state: str) -> None:
+async def test_a_delete_is_done_where_there_is_a_value_and_its_precondition_holds(
+    name: str, state: str
+) -> None:
     expected, states = PUTS[name]
     await reach(state)
     before = await AppData.raw().find({}).to_list()
@@ -93,9 +98,13 @@ async def test_a_delete_is_done_where_there_is_a_value_and_its_precondition_hold
         assert await AppData.raw().find({}).to_list() == before
 
 
-@pytest.mark.parametrize("told", [None, Expiry.KEEP, now() + timedelta(hours=1)], ids=["none", "kept", "new"])
+@pytest.mark.parametrize(
+    "told", [None, Expiry.KEEP, now() + timedelta(hours=1)], ids=["none", "kept", "new"]
+)
 @pytest.mark.parametrize("state", ["absent", "live", "deleted", "expired"])
-async def test_a_put_alone_leaves_the_row_that_one_in_a_transaction_does(state: str, told: Any) -> None:
+async def test_a_put_alone_leaves_the_row_that_one_in_a_transaction_does(
+    state: str, told: Any
+) -> None:
     await reach(state)
     before = await AppData.raw().find({}).to_list()
     alone, first = await put("new", expires_at=told), await row()
@@ -104,7 +113,11 @@ async def test_a_put_alone_leaves_the_row_that_one_in_a_transaction_does(state: 
         await AppData.raw().insert_many(before)
     within = await transaction(lambda session: put("new", expires_at=told, session=session))
     second = await row()
-    assert (alone.created, alone.version, alone.expires_at) == (within.created, within.version, within.expires_at)
+    assert (alone.created, alone.version, alone.expires_at) == (
+        within.created,
+        within.version,
+        within.expires_at,
+    )
     assert (alone.id, within.id) == (first["_id"], second["_id"])
     own = {"updatedAt", "changedAt"} if state == "live" else {"createdAt", "updatedAt", "changedAt"}
     own |= set() if before else {"_id"}
@@ -118,7 +131,9 @@ async def test_a_row_holds_what_the_design_says(version: int) -> None:
     if version == 2:
         first = await put("first", size=7)
     expected = Expected((1,)) if version == 2 else None
-    written = await put({"$ref": 1}, size=10, by="key:7", expires_at=now() + timedelta(hours=1), expected=expected)
+    written = await put(
+        {"$ref": 1}, size=10, by="key:7", expires_at=now() + timedelta(hours=1), expected=expected
+    )
     assert written.created is (version == 1)
     assert version == 1 or written.created_at == first.created_at
     stored = await row()
@@ -132,13 +147,22 @@ async def test_a_row_holds_what_the_design_says(version: int) -> None:
 
 async def test_the_servers_stamp_grows_with_each_change() -> None:
     stamps = []
-    for change in (put, put, partial(put, expected=Expected()), partial(put, expected=Expected((3,))), delete, put):
+    for change in (
+        put,
+        put,
+        partial(put, expected=Expected()),
+        partial(put, expected=Expected((3,))),
+        delete,
+        put,
+    ):
         await change()
         stamps.append((await row())["changedAt"])
     assert stamps == sorted(set(stamps))
 
 
-@pytest.mark.parametrize("value", ["$version", "$$NOW", {"$add": [1, 2]}, {"$literal": 1}, [{"$ref": "$$ROOT"}]])
+@pytest.mark.parametrize(
+    "value", ["$version", "$$NOW", {"$add": [1, 2]}, {"$literal": 1}, [{"$ref": "$$ROOT"}]]
+)
 @pytest.mark.parametrize("expected", [None, Expected()], ids=["put", "replace"])
 async def test_a_value_is_never_evaluated(value: Any, expected: Expected | None) -> None:
     await put("first")
@@ -153,7 +177,12 @@ async def test_a_tombstone_keeps_the_count_and_nothing_else() -> None:
     assert await delete(by="key:7") == 2
     stored = await row()
     assert {"value", "expiresAt"}.isdisjoint(stored)
-    assert (stored["deleted"], stored["version"], stored["bytes"], stored["changedBy"]) == (True, 2, 0, "key:7")
+    assert (stored["deleted"], stored["version"], stored["bytes"], stored["changedBy"]) == (
+        True,
+        2,
+        0,
+        "key:7",
+    )
     assert await AppData.find_by_user_app_and_key(USER, APP, KEY) is None
     assert await AppData.find_envelope(USER, APP, KEY) is None
     assert await AppData.find_by_user_and_app(USER, APP) == []
@@ -161,11 +190,15 @@ async def test_a_tombstone_keeps_the_count_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("expected", [None, Expected()], ids=["put", "replace"])
 @pytest.mark.parametrize(("told", "kept"), [(None, False), (Expiry.KEEP, True)])
-async def test_an_expiry_is_cleared_or_kept(told: Any, kept: bool, expected: Expected | None) -> None:
+async def test_an_expiry_is_cleared_or_kept(
+    told: Any, kept: bool, expected: Expected | None
+) -> None:
     until = now() + timedelta(hours=1)
     await put(expires_at=until)
     written = await put(expires_at=told, expected=expected)
-    assert (written.expires_at, (await row()).get("expiresAt")) == ((until, until) if kept else (None, None))
+    assert (written.expires_at, (await row()).get("expiresAt")) == (
+        (until, until) if kept else (None, None)
+    )
 
 
 async def test_expiry_takes_the_longest_due_first_and_only_what_is_due() -> None:
@@ -182,7 +215,9 @@ async def test_expiry_takes_the_longest_due_first_and_only_what_is_due() -> None
 
 
 async def deleted() -> list[str]:
-    return [row["dataKey"] async for row in AppData.raw().find({"deleted": True}).sort("dataKey", 1)]
+    return [
+        row["dataKey"] async for row in AppData.raw().find({"deleted": True}).sort("dataKey", 1)
+    ]
 
 
 async def test_a_value_and_its_activity_are_written_together_or_not() -> None:
@@ -218,8 +253,22 @@ async def test_versions_are_counted_per_app() -> None:
     await AppData.delete(USER, APP, "gone", by="x")
     await AppData.put(USER, "boats", "b", 1, size=5, by="x")
     assert await AppData.version_stats() == [
-        {"appId": APP, "keys": 1, "tombstones": 1, "bytes": 100, "meanVersion": 2.0, "maxVersion": 2},
-        {"appId": "boats", "keys": 1, "tombstones": 0, "bytes": 5, "meanVersion": 1.0, "maxVersion": 1},
+        {
+            "appId": APP,
+            "keys": 1,
+            "tombstones": 1,
+            "bytes": 100,
+            "meanVersion": 2.0,
+            "maxVersion": 2,
+        },
+        {
+            "appId": "boats",
+            "keys": 1,
+            "tombstones": 0,
+            "bytes": 5,
+            "meanVersion": 1.0,
+            "maxVersion": 1,
+        },
     ]
 
 

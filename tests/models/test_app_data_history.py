@@ -20,7 +20,9 @@ KIB = 1024
 
 
 async def put(value: Any, key: str = "k", **options: Any) -> Any:
-    return await AppData.put(USER, APP, key, value, **{"size": 3, "by": "user:x", "history": 3, **options})
+    return await AppData.put(
+        USER, APP, key, value, **{"size": 3, "by": "user:x", "history": 3, **options}
+    )
 
 
 async def delete(**options: Any) -> int:
@@ -46,7 +48,9 @@ async def test_every_way_of_writing_keeps_what_was_there() -> None:
     await delete()
     await put("third")
     found = await row()
-    assert [(each["version"], each["by"], each["bytes"], each["deleted"]) for each in found["history"]] == [
+    assert [
+        (each["version"], each["by"], each["bytes"], each["deleted"]) for each in found["history"]
+    ] == [
         (1, "user:x", 3, False),
         (2, "key:a", 8, False),
         (3, "user:y", 0, True),
@@ -89,7 +93,9 @@ async def test_values_that_are_largest_as_bson_never_fill_a_document() -> None:
     value = [0] * (256 * KIB - 1)  # two bytes of JSON each, twelve of BSON
     for _ in range(5):
         await put(value, size=512 * KIB, history=50)
-    raw = AppData.raw().with_options(AppData.raw().codec_options.with_options(document_class=RawBSONDocument))
+    raw = AppData.raw().with_options(
+        AppData.raw().codec_options.with_options(document_class=RawBSONDocument)
+    )
     found = await raw.find_one({"dataKey": "k"})
     assert found is not None
     assert 9e6 < len(found.raw) < 11e6
@@ -112,7 +118,9 @@ async def test_racing_writers_lose_no_version() -> None:
     await asyncio.gather(*(put(number, history=50) for number in range(30)))
     found = await row()
     assert [each["version"] for each in found["history"]] == list(range(1, 30))
-    assert sorted([*(each["value"] for each in found["history"]), found["value"]]) == list(range(30))
+    assert sorted([*(each["value"] for each in found["history"]), found["value"]]) == list(
+        range(30)
+    )
 
 
 async def test_expiry_keeps_it_where_the_app_does_and_nowhere_else() -> None:
@@ -122,7 +130,12 @@ async def test_expiry_keeps_it_where_the_app_does_and_nowhere_else() -> None:
     await AppData.put(USER, "boats", "theirs", "b", size=3, by="x", expires_at=over)
     assert await AppData.expire_due(9) == 2
     found, other = await row(), await row("theirs")
-    assert (found["deleted"], found["changedBy"], other["deleted"], "history" in other) == (True, "expiry", True, False)
+    assert (found["deleted"], found["changedBy"], other["deleted"], "history" in other) == (
+        True,
+        "expiry",
+        True,
+        False,
+    )
     assert await kept() == [(1, "ours")]
 
 
@@ -131,7 +144,11 @@ async def test_values_with_refs_and_dollars_are_kept_as_they_were() -> None:
     await put(value)
     await put("next")
     assert (await row())["history"][0] == {**(await row())["history"][0], "escaped": True}
-    assert (await row())["history"][0]["value"] == {"\x1b$ref": "a", "$id": {"$literal": "$version"}, "x": "$$NOW"}
+    assert (await row())["history"][0]["value"] == {
+        "\x1b$ref": "a",
+        "$id": {"$literal": "$version"},
+        "x": "$$NOW",
+    }
 
 
 async def test_no_read_of_a_value_carries_its_history() -> None:

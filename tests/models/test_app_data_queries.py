@@ -13,9 +13,43 @@ from models.app_data_queries import LONGEST_TEXT, Query, Span
 
 ME = ObjectId()
 IN_ORDER = [
-    *(None, False, True, -(2**63), -(2**53) - 1, float(-(2**53)), -1.5, -1, -5e-324, 0, 5e-324, 0.5, 1, 1.5, 2),
+    *(
+        None,
+        False,
+        True,
+        -(2**63),
+        -(2**53) - 1,
+        float(-(2**53)),
+        -1.5,
+        -1,
+        -5e-324,
+        0,
+        5e-324,
+        0.5,
+        1,
+        1.5,
+        2,
+    ),
     *(10, 2**53, 2**53 + 1, 2**63 - 1025, 2**63 - 1, 1e300),
-    *("", "\0", "\0\0", "\1", "\2", "1", "10", "2", "A", "a", "a\0", "a\1", "ab", "b", "é", "\uffff", "😀"),
+    *(
+        "",
+        "\0",
+        "\0\0",
+        "\1",
+        "\2",
+        "1",
+        "10",
+        "2",
+        "A",
+        "a",
+        "a\0",
+        "a\1",
+        "ab",
+        "b",
+        "é",
+        "\uffff",
+        "😀",
+    ),
 ]
 
 
@@ -35,7 +69,9 @@ def test_values_of_all_types_have_one_order() -> None:
 
 
 scalars = st.one_of(
-    st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.integers(-3, 3)
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-3, 3),
 )
 strings = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -52,7 +88,9 @@ def test_the_order_is_that_of_the_values(pair: tuple[Any, Any]) -> None:
 def test_a_later_pointer_decides_where_the_first_does_not(pairs: list[tuple[Any, Any]]) -> None:
     told = query("asc", "desc")
     rank = {(type(value), value): place for place, value in enumerate(IN_ORDER)}
-    wanted = sorted(pairs, key=lambda pair: (rank[type(pair[0]), pair[0]], -rank[type(pair[1]), pair[1]]))
+    wanted = sorted(
+        pairs, key=lambda pair: (rank[type(pair[0]), pair[0]], -rank[type(pair[1]), pair[1]])
+    )
     assert sorted(pairs, key=lambda pair: told.key_of(ME, "k", list(pair)).encode()) == wanted
 
 
@@ -64,15 +102,21 @@ def test_a_span_holds_its_first_bound_and_not_its_last(order: str, least: Any, b
     low, high = where["$gte"].encode(), where["$lt"].encode()
     found = [value for value in IN_ORDER if low <= text(order, value) < high]
     places = [[type(value) for value in IN_ORDER].index(type(each)) for each in (least, below)]
-    begin, end = (IN_ORDER.index(each, place) for each, place in zip((least, below), places, strict=True))
+    begin, end = (
+        IN_ORDER.index(each, place) for each, place in zip((least, below), places, strict=True)
+    )
     assert found == IN_ORDER[begin:end]
 
 
 def test_what_has_no_order_counts_as_nothing_and_long_strings_are_cut() -> None:
-    nothing = {text("asc", each) for each in (None, [], {}, [1], {"a": 1})} | {query("asc").key_of(ME, "k", 7).encode()}
+    nothing = {text("asc", each) for each in (None, [], {}, [1], {"a": 1})} | {
+        query("asc").key_of(ME, "k", 7).encode()
+    }
     assert nothing == {text("asc", None)}
     assert text("asc", "x" * LONGEST_TEXT + "a") == text("asc", "x" * LONGEST_TEXT + "b")
-    assert text("asc", "é" * 1000).decode() < text("asc", "é" * LONGEST_TEXT + "z").decode() + "\uffff"
+    assert (
+        text("asc", "é" * 1000).decode() < text("asc", "é" * LONGEST_TEXT + "z").decode() + "\uffff"
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,5 +146,9 @@ def test_another_definition_has_another_id() -> None:
         DeclaredQuery(prefix="a", by=[QueryKey(pointer="/b")]),
         DeclaredQuery(prefix="a", by=[QueryKey(pointer="/a", order="desc")]),
     ]
-    ids = [Query.of("notes", one).id, Query.of("boats", one).id, *(Query.of("notes", each).id for each in others)]
+    ids = [
+        Query.of("notes", one).id,
+        Query.of("boats", one).id,
+        *(Query.of("notes", each).id for each in others),
+    ]
     assert len(set(ids)) == len(ids)

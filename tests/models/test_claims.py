@@ -1,4 +1,5 @@
-"""Claiming a row: one that the transaction of a killed process holds keeps nobody from the others."""
+"""Claiming a row: one that the transaction of a killed process holds keeps nobody from the
+others."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,15 +24,26 @@ def rows_of(document: type[Stored]) -> list[dict[str, Any]]:
     times = {"createdAt": PAST, "updatedAt": PAST, "version": 1}
     fields: dict[type[Stored], tuple[str, dict[str, Any]]] = {
         CardQueue: ("dueAt", {"waiting": 1, "last": 1, "done": 0, "fence": 0}),
-        OutsideLink: ("nextAttemptAt", {"kind": "bank", "accessToken": SEALED, "attempts": 0, "details": {}}),
+        OutsideLink: (
+            "nextAttemptAt",
+            {"kind": "bank", "accessToken": SEALED, "attempts": 0, "details": {}},
+        ),
         RepositoryConnection: (
             "nextHealthCheckAt",
-            {"serviceType": "GitHub", "accessToken": SEALED, "webhookSecret": SEALED, "connectedAt": PAST},
+            {
+                "serviceType": "GitHub",
+                "accessToken": SEALED,
+                "webhookSecret": SEALED,
+                "connectedAt": PAST,
+            },
         ),
     }
     due, others = fields[document]
     names = ("accountId", "originId", "ownerId", "projectId")
-    ids = [dict.fromkeys(names, ObjectId()) | {"repositoryUrl": f"https://x.example/{number}"} for number in (1, 2)]
+    ids = [
+        dict.fromkeys(names, ObjectId()) | {"repositoryUrl": f"https://x.example/{number}"}
+        for number in (1, 2)
+    ]
     return [
         {"_id": ObjectId(), **times, **others, **ids[number], due: PAST + timedelta(seconds=number)}
         for number in (0, 1)
@@ -54,7 +66,9 @@ async def test_a_row_that_an_open_transaction_holds_is_stepped_over(
     await document.raw().insert_many([first, second])
     async with document.raw().database.client.start_session() as killed:
         await killed.start_transaction()
-        await document.raw().update_one({"_id": first["_id"]}, {"$inc": {"version": 1}}, session=killed)
+        await document.raw().update_one(
+            {"_id": first["_id"]}, {"$inc": {"version": 1}}, session=killed
+        )
         assert (await claim(document)).id == second["_id"]
         assert await claim(document) is None
         await killed.abort_transaction()

@@ -1,4 +1,5 @@
-"""Users, profiles, preferences, activities, events and keys as documents: the required methods, one collection each."""
+"""Users, profiles, preferences, activities, events and keys as documents: the required methods, one
+collection each."""
 
 import asyncio
 import json
@@ -56,7 +57,9 @@ def ident(document: Any) -> ObjectId:
 
 
 async def test_a_user_comes_back_as_created() -> None:
-    made = await User.create_user(UserContent(email=" ANN@example.com", valu_user_id="v", permissions=["x"]))
+    made = await User.create_user(
+        UserContent(email=" ANN@example.com", valu_user_id="v", permissions=["x"])
+    )
     found = await User.find_by_email("Ann@Example.com ")
     assert found == made
     row = await User.raw().find_one({"_id": made.id})
@@ -110,7 +113,10 @@ async def test_a_change_is_made_on_the_expected_version_only() -> None:
 @pytest.mark.parametrize("kind", ["profile", "preferences"])
 async def test_racing_finders_get_the_one_document(kind: str) -> None:
     user_id = ObjectId()
-    find: Any = {"profile": Profile.find_or_create_profile, "preferences": Preferences.find_or_create_preferences}[kind]
+    find: Any = {
+        "profile": Profile.find_or_create_profile,
+        "preferences": Preferences.find_or_create_preferences,
+    }[kind]
     document: Any = {"profile": Profile, "preferences": Preferences}[kind]
     found = await asyncio.gather(*(find(user_id) for _ in range(50)))
     assert len({ident(one) for one in found}) == 1
@@ -127,7 +133,15 @@ async def test_found_preferences_are_left_as_they_are() -> None:
 
 
 async def test_metadata_comes_back_as_it_was_stored_large_integers_too() -> None:
-    user_id, metadata = ObjectId(), {"$ref": {"$id": 2**40}, "b.c": 2**63 - 1, "a": -(2**63), "f": 1.0}
+    user_id, metadata = (
+        ObjectId(),
+        {
+            "$ref": {"$id": 2**40},
+            "b.c": 2**63 - 1,
+            "a": -(2**63),
+            "f": 1.0,
+        },
+    )
     await Profile(user_id=PydanticObjectId(user_id), metadata=metadata).add()
     found = await Profile.find_by_user_id(user_id)
     assert found is not None
@@ -149,7 +163,9 @@ def test_metadata_has_16_kib_of_json(size: int) -> None:
 
 async def note(user_id: ObjectId, kind: str, **ago: float) -> Activity:
     moment = now() - timedelta(**ago)
-    made = Activity(user_id=PydanticObjectId(user_id), app_id="notes", event_type=kind, timestamp=moment)
+    made = Activity(
+        user_id=PydanticObjectId(user_id), app_id="notes", event_type=kind, timestamp=moment
+    )
     return await made.add()
 
 
@@ -158,10 +174,18 @@ async def test_recent_activity_is_of_the_last_hours_newest_first() -> None:
     for event_type, hours in (("old", 30), ("middle", 3), ("new", 1)):
         await note(user_id, event_type, hours=hours)
     await note(ObjectId(), "another's", hours=1)
-    assert [item.event_type for item in await Activity.get_recent_activity(user_id, 24)] == ["new", "middle"]
+    assert [item.event_type for item in await Activity.get_recent_activity(user_id, 24)] == [
+        "new",
+        "middle",
+    ]
     assert [item.event_type for item in await Activity.get_recent_activity(user_id, 1.5)] == ["new"]
-    assert [item.event_type for item in await Activity.get_recent_activity(user_id, 48, limit=1)] == ["new"]
-    assert [item.event_type for item in await Activity.find_by_user_id(user_id, 2)] == ["new", "middle"]
+    assert [
+        item.event_type for item in await Activity.get_recent_activity(user_id, 48, limit=1)
+    ] == ["new"]
+    assert [item.event_type for item in await Activity.find_by_user_id(user_id, 2)] == [
+        "new",
+        "middle",
+    ]
 
 
 async def test_no_read_shows_what_is_older_than_90_days() -> None:
@@ -169,8 +193,12 @@ async def test_no_read_shows_what_is_older_than_90_days() -> None:
     await note(user_id, "gone", days=90, seconds=1)
     await note(user_id, "kept", days=89)
     start = now() - timedelta(days=200)
-    assert [item.event_type for item in await Activity.find_by_user_id(user_id, 9, start=start)] == ["kept"]
-    assert [item.event_type for item in await Activity.get_recent_activity(user_id, 24 * 365)] == ["kept"]
+    assert [
+        item.event_type for item in await Activity.find_by_user_id(user_id, 9, start=start)
+    ] == ["kept"]
+    assert [item.event_type for item in await Activity.get_recent_activity(user_id, 24 * 365)] == [
+        "kept"
+    ]
 
 
 async def test_activities_follow_each_other_by_time_and_id() -> None:
@@ -178,7 +206,9 @@ async def test_activities_follow_each_other_by_time_and_id() -> None:
     content = ActivityContent(app_id="a", event_type="x", timestamp=moment)
     made = [await Activity.create_activity(user_id, content) for _ in range(5)]
     first = await Activity.find_by_user_id(user_id, 2)
-    second = await Activity.find_by_user_id(user_id, 9, after=(first[-1].timestamp, ident(first[-1])))
+    second = await Activity.find_by_user_id(
+        user_id, 9, after=(first[-1].timestamp, ident(first[-1]))
+    )
     assert [ident(item) for item in first + second] == [ident(item) for item in reversed(made)]
 
 
@@ -215,7 +245,9 @@ async def test_a_message_is_stored_once() -> None:
     await Analytics.create_analytics(event("a", message_id="m"))
     with pytest.raises(DuplicateKeyError):
         await Analytics.create_analytics(event("a", message_id="m"))
-    rows = [Analytics.row(event("b", message_id=name), None, now()) for name in ("m", "n", "n", "o")]
+    rows = [
+        Analytics.row(event("b", message_id=name), None, now()) for name in ("m", "n", "n", "o")
+    ]
     new = await Analytics.without_stored(rows[:2] + rows[3:])
     assert [row["messageId"] for row in new] == ["n", "o"]
     await Analytics.insert_rows(new)

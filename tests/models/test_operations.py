@@ -61,7 +61,10 @@ async def test_last_login_moves_forward_and_no_version() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "make"),
-    [(Profile, Profile.find_or_create_profile), (Preferences, Preferences.find_or_create_preferences)],
+    [
+        (Profile, Profile.find_or_create_profile),
+        (Preferences, Preferences.find_or_create_preferences),
+    ],
 )
 async def test_fifty_racing_find_or_creates_give_one_document(kind: Any, make: Any) -> None:
     user = await ann()
@@ -81,7 +84,10 @@ async def test_recent_activity_is_the_newest_first_and_never_older_than_ninety_d
     assert [activity.event_type for activity in recent] == ["1h", "2h"]
     everything = await Activity.find_by_user_id(user, 100)
     assert [activity.event_type for activity in everything] == ["1h", "2h", "30h"]
-    assert [activity.event_type for activity in await Activity.find_by_user_id(user, 2)] == ["1h", "2h"]
+    assert [activity.event_type for activity in await Activity.find_by_user_id(user, 2)] == [
+        "1h",
+        "2h",
+    ]
 
 
 async def test_counts_are_of_a_span_and_of_a_user() -> None:
@@ -93,7 +99,10 @@ async def test_counts_are_of_a_span_and_of_a_user() -> None:
         ("old", "custom", user, 100),
     ]:
         content = AnalyticsContent(
-            app_id="notes", event_name=name, event_category=category, timestamp=moment - timedelta(hours=hours)
+            app_id="notes",
+            event_name=name,
+            event_category=category,
+            timestamp=moment - timedelta(hours=hours),
         )
         await Analytics.create_analytics(content, owner)
     start = moment - timedelta(hours=24)
@@ -144,13 +153,17 @@ async def test_owners_of_many_children_come_by_one_query(
         users = [await User.create_user(UserContent(name=f"user {number}")) for number in range(3)]
         children: list[Any] = [await Profile.find_or_create_profile(users[0].id)]
         content = ActivityContent(app_id="notes", event_type="t")
-        children += [await Activity.create_activity(users[number % 3].id, content) for number in range(9)]
+        children += [
+            await Activity.create_activity(users[number % 3].id, content) for number in range(9)
+        ]
         children.append(await Activity.create_activity(ObjectId(), content))
         sent.names.clear()
         await populate(children)
         assert sent.names.count("find") == 1
         assert len(sent.names) == 1
-        profile = await Profile.find_by_user_id(users[1].id) or await Profile.find_or_create_profile(users[1].id)
+        profile = await Profile.find_by_user_id(
+            users[1].id
+        ) or await Profile.find_or_create_profile(users[1].id)
         assert profile.user is None
         await profile.populate()
     await bind(database.client, base_settings)

@@ -1,4 +1,5 @@
-"""Any JSON value is stored so that it comes back as sent, or refused with the place that is wrong."""
+"""Any JSON value is stored so that it comes back as sent, or refused with the place that is
+wrong."""
 
 import json
 from typing import Any
@@ -96,11 +97,24 @@ def test_escaping_keeps_the_order_of_keys() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [2**63 - 1, -(2**63), Int64(2**40), Int64(2**63 - 1), 0.1, -0.0, "", "\0", "\U0001f600", nested(64), {"$a.b": {}}],
+    [
+        2**63 - 1,
+        -(2**63),
+        Int64(2**40),
+        Int64(2**63 - 1),
+        0.1,
+        -0.0,
+        "",
+        "\0",
+        "\U0001f600",
+        nested(64),
+        {"$a.b": {}},
+    ],
     ids=lambda value: repr(value)[:20],
 )
 def test_what_can_be_stored_passes(value: Any) -> None:
-    """Int64 is what the driver gives for a large integer: a check that is slow for it stops the server."""
+    """Int64 is what the driver gives for a large integer: a check that is slow for it stops the
+    server."""
     check_value(value)
     check_value({"a": [value]} if value != nested(64) else value)
     assert bson.decode(bson.encode({"a": value})) == {"a": value}
@@ -137,7 +151,9 @@ def test_places_are_spelled_only_where_something_is_wrong(monkeypatch: pytest.Mo
     """A long key over many children took seconds when each child's place was spelled."""
     spelled: list[str] = []
     spell = values_module._pointer_part
-    monkeypatch.setattr(values_module, "_pointer_part", lambda part: spelled.append(part) or spell(part))
+    monkeypatch.setattr(
+        values_module, "_pointer_part", lambda part: spelled.append(part) or spell(part)
+    )
     long = "A" * 1000
     check_value({long: list(range(1000)), "b": {long: {"x": "é"}}})
     assert spelled == []

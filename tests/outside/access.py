@@ -13,7 +13,8 @@ SCOPES = [scope for scope in get_args(Scope) if scope != "admin"]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a route asks for: the scope of a key, an acceptable body, and what a stranger is told."""
+    """What a route asks for: the scope of a key, an acceptable body, and what a stranger is
+    told."""
 
     scope: str
     body: Any = None
@@ -29,7 +30,8 @@ async def call(caller: Caller, route: str, rule: Rule, places: dict[str, str]) -
 
 
 async def walk(api: Api, cast: Cast, route: str, rule: Rule, places: dict[str, str]) -> None:
-    """Nobody 401; a key without the scope, a token of one app 403; strangers as the rule says; owner and key pass."""
+    """Nobody 401; a key without the scope, a token of one app 403; strangers as the rule says;
+    owner and key pass."""
     nobody = await call(cast.nobody, route, rule, places)
     assert (nobody.status_code, nobody.json()["code"]) == (401, "unauthenticated")
     without = await api.key(*(scope for scope in SCOPES if scope != rule.scope))
@@ -42,7 +44,11 @@ async def walk(api: Api, cast: Cast, route: str, rule: Rule, places: dict[str, s
     if rule.stranger == 404:
         missing = await call(cast.stranger, route, rule, dict.fromkeys(places, "f" * 24))
         assert (missing.status_code, missing.json()["detail"]) == (404, stranger.json()["detail"])
-    assert (await call(cast.admin, route, rule, dict.fromkeys(places, "nonsense"))).status_code in (200, 201, 404)
+    assert (await call(cast.admin, route, rule, dict.fromkeys(places, "nonsense"))).status_code in (
+        200,
+        201,
+        404,
+    )
     with_scope = await call(await api.key(rule.scope), route, rule, places)
     assert with_scope.is_success, with_scope.text
     if not route.startswith("DELETE"):

@@ -1,4 +1,5 @@
-"""The APIs of GitHub, GitLab and Bitbucket as published, as far as webhooks go, and the deliveries that they send."""
+"""The APIs of GitHub, GitLab and Bitbucket as published, as far as webhooks go, and the deliveries
+that they send."""
 
 import hmac
 import itertools
@@ -14,7 +15,8 @@ from tests.outside.server import Asked, OutsideServer, Told, segments
 
 @dataclass
 class Repo:
-    """A repository: its path, its id, the tokens that manage it, those that only read it, and its webhooks by id."""
+    """A repository: its path, its id, the tokens that manage it, those that only read it, and its
+    webhooks by id."""
 
     path: str
     id: str = ""
@@ -24,7 +26,8 @@ class Repo:
 
 
 class GitHostServer:
-    """A host of one kind; `repos` by path in lower case, and under the names of before those that were renamed."""
+    """A host of one kind; `repos` by path in lower case, and under the names of before those that
+    were renamed."""
 
     kind = ""
     missing = Told(404, {"message": "Not Found"})
@@ -43,7 +46,8 @@ class GitHostServer:
         return self.repos[path]
 
     def rename(self, before: str, path: str, *, redirects: bool = True) -> Repo:
-        """Give a repository another path; the one of before leads there, until another repository takes it."""
+        """Give a repository another path; the one of before leads there, until another repository
+        takes it."""
         repo = self.repos.pop(before)
         repo.path = path
         self.repos[path] = repo
@@ -122,12 +126,19 @@ class GitHostServer:
     def url(self, hook: dict[str, Any]) -> str:
         return str(hook["url"])
 
-    def delivery(self, repo: Repo, payload: Any, **changes: str) -> tuple[str, bytes, dict[str, str]]:
-        """Path, body and headers of a delivery by the webhook, signed with the secret that it was given."""
+    def delivery(
+        self, repo: Repo, payload: Any, **changes: str
+    ) -> tuple[str, bytes, dict[str, str]]:
+        """Path, body and headers of a delivery by the webhook, signed with the secret that it was
+        given."""
         (hook,) = repo.hooks.values()
         body = orjson.dumps(payload)
         path = self.url(hook).split("/", 3)[3]
-        headers = {"Content-Type": "application/json", **self.headers(hook, body, secrets.token_hex(8)), **changes}
+        headers = {
+            "Content-Type": "application/json",
+            **self.headers(hook, body, secrets.token_hex(8)),
+            **changes,
+        }
         return f"/{path}", body, headers
 
     def headers(self, hook: dict[str, Any], body: bytes, delivery_id: str) -> dict[str, str]:
@@ -164,7 +175,10 @@ class GitHubServer(GitHostServer):
         payload = {"repository": {"id": int(repo.id), "full_name": repo.path}, "action": "renamed"}
         payload["changes"] = {"repository": {"name": {"from": name}}}
         if owner != new_owner:
-            payload |= {"action": "transferred", "changes": {"owner": {"from": {"organization": {"login": owner}}}}}
+            payload |= {
+                "action": "transferred",
+                "changes": {"owner": {"from": {"organization": {"login": owner}}}},
+            }
         return payload, {"X-GitHub-Event": "repository"}
 
     def show(self, repo: Repo) -> Any:
@@ -172,7 +186,13 @@ class GitHubServer(GitHostServer):
 
     def shown(self, key: str, hook: dict[str, Any]) -> Any:
         config = {**hook["config"], "secret": "********"}
-        return {"id": int(key), "type": "Repository", "name": "web", "active": True, "config": config}
+        return {
+            "id": int(key),
+            "type": "Repository",
+            "name": "web",
+            "active": True,
+            "config": config,
+        }
 
     def secret(self, hook: dict[str, Any]) -> str:
         return str(hook["config"]["secret"])
@@ -182,10 +202,18 @@ class GitHubServer(GitHostServer):
 
     def headers(self, hook: dict[str, Any], body: bytes, delivery_id: str) -> dict[str, str]:
         signature = sha256_of(self.secret(hook), body)
-        return {"X-GitHub-Event": "push", "X-GitHub-Delivery": delivery_id, "X-Hub-Signature-256": signature}
+        return {
+            "X-GitHub-Event": "push",
+            "X-GitHub-Delivery": delivery_id,
+            "X-Hub-Signature-256": signature,
+        }
 
     def payload(self, repo: Repo, **more: Any) -> Any:
-        return {"ref": "refs/heads/main", "repository": {"id": int(repo.id), "full_name": repo.path}, **more}
+        return {
+            "ref": "refs/heads/main",
+            "repository": {"id": int(repo.id), "full_name": repo.path},
+            **more,
+        }
 
 
 class GitLabServer(GitHostServer):
@@ -199,7 +227,9 @@ class GitLabServer(GitHostServer):
     def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
         if asked.method != "GET":
             return Told(405, {"message": "405 Non GET methods are not allowed for moved projects"})
-        return Told(301, headers={"Location": "/".join([self.server.url, "projects", repo.id, *rest])})
+        return Told(
+            301, headers={"Location": "/".join([self.server.url, "projects", repo.id, *rest])}
+        )
 
     def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
         payload = {
@@ -221,10 +251,18 @@ class GitLabServer(GitHostServer):
 
     def headers(self, hook: dict[str, Any], body: bytes, delivery_id: str) -> dict[str, str]:
         token = self.secret(hook)
-        return {"X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": token, "Idempotency-Key": delivery_id}
+        return {
+            "X-Gitlab-Event": "Push Hook",
+            "X-Gitlab-Token": token,
+            "Idempotency-Key": delivery_id,
+        }
 
     def payload(self, repo: Repo, **more: Any) -> Any:
-        return {"object_kind": "push", "project": {"id": int(repo.id), "path_with_namespace": repo.path}, **more}
+        return {
+            "object_kind": "push",
+            "project": {"id": int(repo.id), "path_with_namespace": repo.path},
+            **more,
+        }
 
 
 class BitbucketServer(GitHostServer):
@@ -241,7 +279,9 @@ class BitbucketServer(GitHostServer):
         return f"{{6ba7b810-9dad-11d1-80b4-{number:012}}}"
 
     def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
-        return Told(302, headers={"Location": "/".join([self.server.url, "repositories", repo.path, *rest])})
+        return Told(
+            302, headers={"Location": "/".join([self.server.url, "repositories", repo.path, *rest])}
+        )
 
     def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
         payload = {
@@ -264,7 +304,11 @@ class BitbucketServer(GitHostServer):
 
     def headers(self, hook: dict[str, Any], body: bytes, delivery_id: str) -> dict[str, str]:
         signature = sha256_of(self.secret(hook), body)
-        return {"X-Event-Key": "repo:push", "X-Request-UUID": delivery_id, "X-Hub-Signature": signature}
+        return {
+            "X-Event-Key": "repo:push",
+            "X-Request-UUID": delivery_id,
+            "X-Hub-Signature": signature,
+        }
 
     def payload(self, repo: Repo, **more: Any) -> Any:
         repository = {"type": "repository", "uuid": repo.id, "full_name": repo.path}

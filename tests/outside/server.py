@@ -1,4 +1,5 @@
-"""A small HTTP/1.1 server on a real socket, with faults on demand, for what lives on the internet."""
+"""A small HTTP/1.1 server on a real socket, with faults on demand, for what lives on the
+internet."""
 
 import asyncio
 from collections import deque
@@ -28,7 +29,8 @@ class Asked:
 
 @dataclass
 class Told:
-    """An answer. `cut` ends the connection in the middle of the body, `hang` never goes on from there."""
+    """An answer. `cut` ends the connection in the middle of the body, `hang` never goes on from
+    there."""
 
     status: int = 200
     json: Any = None
@@ -48,7 +50,8 @@ Fault = Told | Callable[[Asked, Told], Told]
 
 
 class OutsideServer:
-    """Serves what `serve` says. `faults` come first, one per request: an answer, or a change of it."""
+    """Serves what `serve` says. `faults` come first, one per request: an answer, or a change of
+    it."""
 
     def __init__(self, serve: Serve) -> None:
         self.serve = serve
@@ -100,10 +103,19 @@ class OutsideServer:
                 await gate.wait()
             told = await self._answer(asked)
             body = told.body()
-            headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **told.headers}
+            headers = {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+                **told.headers,
+            }
             if told.status == 204:
                 headers.pop("Content-Length")
-            writer.write(connection.send(h11.Response(status_code=told.status, headers=list(headers.items()))) or b"")
+            writer.write(
+                connection.send(
+                    h11.Response(status_code=told.status, headers=list(headers.items()))
+                )
+                or b""
+            )
             if told.cut or told.hang:
                 writer.write(body[: len(body) // 2])
                 await writer.drain()
@@ -123,7 +135,9 @@ class OutsideServer:
             told = await told
         return fault(asked, told) if fault else told
 
-    async def _receive(self, connection: h11.Connection, reader: asyncio.StreamReader) -> Asked | None:
+    async def _receive(
+        self, connection: h11.Connection, reader: asyncio.StreamReader
+    ) -> Asked | None:
         request, body = None, b""
         while True:
             event = connection.next_event()
@@ -138,8 +152,13 @@ class OutsideServer:
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage) and request is not None:
                 parts = urlsplit(request.target.decode())
-                headers = {name.decode().lower(): value.decode("latin-1") for name, value in request.headers}
-                return Asked(request.method.decode(), parts.path, dict(parse_qsl(parts.query)), headers, body)
+                headers = {
+                    name.decode().lower(): value.decode("latin-1")
+                    for name, value in request.headers
+                }
+                return Asked(
+                    request.method.decode(), parts.path, dict(parse_qsl(parts.query)), headers, body
+                )
             else:
                 return None
 

@@ -1,4 +1,5 @@
-"""What lives on the internet, here on loopback: an OpenID Connect issuer, and the service that delivers codes."""
+"""What lives on the internet, here on loopback: an OpenID Connect issuer, and the service that
+delivers codes."""
 
 import base64
 import hmac
@@ -35,11 +36,20 @@ class Issuer:
         key = generate_private_key(public_exponent=65537, key_size=2048)
         self._keys = [*(self._keys if keep else []), (f"key-{time.monotonic_ns()}", key)]
 
-    def token(self, subject: str, audience: Any = "client", *, kid: str | None = None, **changes: Any) -> str:
+    def token(
+        self, subject: str, audience: Any = "client", *, kid: str | None = None, **changes: Any
+    ) -> str:
         """An ID token; `changes` replace claims, None removes one."""
         moment = int(time.time())
         claims = {
-            **{"iss": self.url, "aud": audience, "sub": subject, "iat": moment, "exp": moment + 600, "nonce": NONCE},
+            **{
+                "iss": self.url,
+                "aud": audience,
+                "sub": subject,
+                "iat": moment,
+                "exp": moment + 600,
+                "nonce": NONCE,
+            },
             "jti": secrets.token_hex(8),
             **changes,
         }
@@ -51,14 +61,20 @@ class Issuer:
         """The published keys."""
         self.fetches += 1
         keys = [
-            {**json.loads(RSAAlgorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig", "alg": "RS256"}
+            {
+                **json.loads(RSAAlgorithm.to_jwk(key.public_key())),
+                "kid": kid,
+                "use": "sig",
+                "alg": "RS256",
+            }
             for kid, key in self._keys
         ]
         return (503, b"") if self.down else (200, json.dumps({"keys": keys}).encode())
 
 
 class Mailbox:
-    """Takes codes as the service does that a deployment has: checks the signature, keeps the messages."""
+    """Takes codes as the service does that a deployment has: checks the signature, keeps the
+    messages."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -79,7 +95,9 @@ class Mailbox:
 
     def code(self, to: str) -> str:
         """The last code that was sent there."""
-        return next(str(message["code"]) for message in reversed(self.messages) if message["to"] == to)
+        return next(
+            str(message["code"]) for message in reversed(self.messages) if message["to"] == to
+        )
 
 
 @contextmanager

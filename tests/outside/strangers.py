@@ -1,11 +1,14 @@
-"""Outside systems that know nobody: every token is refused, as Teller and the Git hosts refuse one."""
+"""Outside systems that know nobody: every token is refused, as Teller and the Git hosts refuse
+one."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-_BODY = b'{"message": "Bad credentials", "error": {"code": "unauthorized", "message": "who are you"}}'
+_BODY = (
+    b'{"message": "Bad credentials", "error": {"code": "unauthorized", "message": "who are you"}}'
+)
 
 
 class _Refuses(BaseHTTPRequestHandler):
@@ -26,12 +29,15 @@ class _Refuses(BaseHTTPRequestHandler):
 def strangers() -> Iterator[dict[str, str]]:
     """The settings by which a Satchel speaks to them, as variables, while the block lasts."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Refuses)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         yield {
-            f"SATCHEL_{name}": url for name in ("TELLER_URL", "GITHUB_API_URL", "GITLAB_API_URL", "BITBUCKET_API_URL")
+            f"SATCHEL_{name}": url
+            for name in ("TELLER_URL", "GITHUB_API_URL", "GITLAB_API_URL", "BITBUCKET_API_URL")
         }
     finally:
         server.shutdown()

@@ -14,7 +14,8 @@ from tests.outside.server import Asked, OutsideServer, Told, segments
 
 @dataclass
 class Login:
-    """An enrollment: its accounts by id, their transactions newest first, and the error it answers with, if any."""
+    """An enrollment: its accounts by id, their transactions newest first, and the error it answers
+    with, if any."""
 
     enrollment: str
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,13 +60,18 @@ class Login:
         return told
 
     def renew(self, tag: str, *, same_rows: bool = False, **fields: Any) -> "Login":
-        """The login as it is told after a new enrollment: other ids, which begin with the tag, else the same."""
+        """The login as it is told after a new enrollment: other ids, which begin with the tag, else
+        the same."""
         new = Login(f"{tag}{self.enrollment}")
         for account_id, account in self.accounts.items():
             told = {"id": f"{tag}{account_id}", "enrollment_id": new.enrollment, **fields}
             new.accounts[told["id"]] = account | told
             new.ledgers[told["id"]] = [
-                {**row, "id": row["id"] if same_rows else f"{tag}{row['id']}", "account_id": told["id"]}
+                {
+                    **row,
+                    "id": row["id"] if same_rows else f"{tag}{row['id']}",
+                    "account_id": told["id"],
+                }
                 for row in self.ledgers[account_id]
             ]
         return new
@@ -87,7 +93,8 @@ REVOKED = error(403, "forbidden", "invalid or revoked access token")
 
 
 class TellerBanks:
-    """Every login by its token. `page` is the most that is told at once, whatever `count` asks for."""
+    """Every login by its token. `page` is the most that is told at once, whatever `count` asks
+    for."""
 
     def __init__(self) -> None:
         self.logins: dict[str, Login] = {}
@@ -107,7 +114,9 @@ class TellerBanks:
         if len(parts) < 3 or parts[0] != "accounts" or parts[1] not in login.accounts:
             return error(404, "not_found")
         if parts[2:] == ["balances"]:
-            return Told(200, {"account_id": parts[1], "ledger": "100.50", "available": "90.00", "links": {}})
+            return Told(
+                200, {"account_id": parts[1], "ledger": "100.50", "available": "90.00", "links": {}}
+            )
         if parts[2:] == ["transactions"]:
             return self._transactions(login.ledgers[parts[1]], asked)
         found = [each for each in login.ledgers[parts[1]] if each["id"] == parts[3]]
@@ -142,6 +151,9 @@ class TellerBanks:
 def signed(event: Any, *secrets: str, at: float | None = None) -> tuple[bytes, dict[str, str]]:
     """The body of a webhook and its headers, signed with each of the secrets."""
     body, moment = orjson.dumps(event), str(int(time.time() if at is None else at))
-    made = [hmac.new(secret.encode(), f"{moment}.".encode() + body, sha256).hexdigest() for secret in secrets]
+    made = [
+        hmac.new(secret.encode(), f"{moment}.".encode() + body, sha256).hexdigest()
+        for secret in secrets
+    ]
     header = ",".join([f"t={moment}", *(f"v1={each}" for each in made)])
     return body, {"Teller-Signature": header, "Content-Type": "application/json"}

@@ -1,8 +1,10 @@
-"""mongomock-motor 0.0.36 made to look like PyMongo's own async API, as far as Beanie 2 and the models use it.
+"""mongomock-motor 0.0.36 made to look like PyMongo's own async API, as far as Beanie 2 and the
+models use it.
 
-What mongomock cannot do, this does not hide: transactions, partial indexes, change streams, TTL. Update pipelines run,
-but lose `$$CLUSTER_TIME` in silence, so app data (`AppData.put`, `delete`) is not tested here: that, and everything
-else, is tested on the real MongoDB that the rest of `tests/` has.
+What mongomock cannot do, this does not hide: transactions, partial indexes, change streams, TTL.
+Update pipelines run, but lose `$$CLUSTER_TIME` in silence, so app data (`AppData.put`, `delete`) is
+not tested here: that, and everything else, is tested on the real MongoDB that the rest of `tests/`
+    has.
 """
 
 from typing import Any
@@ -55,5 +57,7 @@ async def bound_database() -> Database:
     client: Any = AsyncMongoMockClient()
     database = Database(client.get_database("quick", codec_options=CodecOptions(tz_aware=True)))
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)  # type: ignore[arg-type]
-    await User.raw().create_index("email", unique=True, sparse=True)  # mongomock has no partial indexes
+    await User.raw().create_index(
+        "email", unique=True, sparse=True
+    )  # mongomock has no partial indexes
     return database

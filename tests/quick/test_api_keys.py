@@ -13,7 +13,12 @@ async def test_a_key_is_found_by_its_secret_and_by_nothing_else():
     await key.add()
     found = await ApiKey.find_by_secret(secret)
     assert found is not None
-    assert (found.id, found.name, found.scopes, found.app_id) == (key.id, "server", ["data:read"], "notes")
+    assert (found.id, found.name, found.scopes, found.app_id) == (
+        key.id,
+        "server",
+        ["data:read"],
+        "notes",
+    )
     assert await ApiKey.find_by_secret(secret + "x") is None
 
 

@@ -1,4 +1,5 @@
-"""Sets of people that a process remembers: only as of their document's stamp, and not without bound."""
+"""Sets of people that a process remembers: only as of their document's stamp, and not without
+bound."""
 
 from bson import ObjectId
 from pyroaring import BitMap

@@ -51,7 +51,9 @@ async def test_a_login_of_a_user_who_is_gone_says_so():
         await User(id=ObjectId()).update_last_login()
 
 
-@pytest.mark.parametrize("call", [Profile.find_or_create_profile, Preferences.find_or_create_preferences])
+@pytest.mark.parametrize(
+    "call", [Profile.find_or_create_profile, Preferences.find_or_create_preferences]
+)
 async def test_find_or_create_makes_one_document(call):
     user_id = ObjectId()
     first, second = await call(user_id), await call(user_id)
@@ -69,7 +71,9 @@ async def test_new_preferences_have_the_defaults():
 async def test_a_change_moves_the_version_and_a_stale_one_finds_nothing():
     user_id = ObjectId()
     await Profile.find_or_create_profile(user_id)
-    changed = await Profile.change({"userId": user_id}, {"bio": "sails", "metadata": {"$ref": 1}}, expected=1)
+    changed = await Profile.change(
+        {"userId": user_id}, {"bio": "sails", "metadata": {"$ref": 1}}, expected=1
+    )
     assert changed is not None
     assert (changed.bio, changed.metadata, changed.version) == ("sails", {"$ref": 1}, 2)
     assert await Profile.change({"userId": user_id}, {"bio": "rows"}, expected=1) is None

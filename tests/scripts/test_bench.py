@@ -22,8 +22,20 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "scripts", "bench", "--seconds", "0.2", "--rounds", "2", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "scripts",
+        "bench",
+        "--seconds",
+        "0.2",
+        "--rounds",
+        "2",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_every_workload_is_measured_on_both_servers():
@@ -77,7 +89,12 @@ def test_a_version_that_does_not_move_by_one_is_wrong():
     player = Swapper(("0" * 24, "token"))
     assert b'If-Match: "1"' in player.request()
     assert player.check(200, b'{"version":2}') is None
-    for status, body in ((200, b'{"version":1}'), (200, b'{"version":3}'), (412, b'{"version":2}'), (200, b"{}")):
+    for status, body in (
+        (200, b'{"version":1}'),
+        (200, b'{"version":3}'),
+        (412, b'{"version":2}'),
+        (200, b"{}"),
+    ):
         player.request()
         assert player.check(status, body) is not None
 
@@ -100,7 +117,9 @@ def test_each_event_has_a_message_id_of_its_own():
 
 
 async def test_a_server_that_hangs_up_fails_the_round(unused_tcp_port: int):
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", unused_tcp_port)
+    server = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", unused_tcp_port
+    )
     async with server:
         with pytest.raises(WrongAnswerError, match="closed the connection"):
             await play(unused_tcp_port, [Reader(iter([b"GET / HTTP/1.1\r\n\r\n"]))], 0.1)
@@ -109,14 +128,20 @@ async def test_a_server_that_hangs_up_fails_the_round(unused_tcp_port: int):
 async def test_latencies_are_taken_from_request_to_whole_answer(unused_tcp_port: int):
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):
-            for part in (b"HTTP/1.1 200 OK\r\nContent-Le", b'ngth: 16\r\n\r\n{"theme"', b':"dark"}'):
+            for part in (
+                b"HTTP/1.1 200 OK\r\nContent-Le",
+                b'ngth: 16\r\n\r\n{"theme"',
+                b':"dark"}',
+            ):
                 writer.write(part)
                 await writer.drain()
 
     server = await asyncio.start_server(answer, "127.0.0.1", unused_tcp_port)
     latencies = array("d")
     _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(Reader(iter([b"GET / HTTP/1.1\r\n\r\n"])), latencies), "127.0.0.1", unused_tcp_port
+        lambda: Connection(Reader(iter([b"GET / HTTP/1.1\r\n\r\n"])), latencies),
+        "127.0.0.1",
+        unused_tcp_port,
     )
     connection.start(until=0)
     await connection.ended
@@ -137,21 +162,47 @@ def test_the_goals_are_those_of_the_design():
 
 
 def test_analytics_are_measured_at_each_size_and_agree_with_plain_aggregation():
-    command = [sys.executable, "-m", "scripts", "bench-analytics", "--sizes", "300,600", "--rounds", "5", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "scripts",
+        "bench-analytics",
+        "--sizes",
+        "300,600",
+        "--rounds",
+        "5",
+        "--json",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [(row["events"], row["query"]) for row in found["queries"]] == [
-        (size, query) for size in (300, 600) for query in ("event counts by day", "active users by day", "top 10")
+        (size, query)
+        for size in (300, 600)
+        for query in ("event counts by day", "active users by day", "top 10")
     ]
     assert set(found["growth"]) == {"event counts by day", "active users by day", "top 10"}
     assert all(row["p95"] > 0 and row["plain"] > 0 for row in found["queries"])
 
 
 def test_an_overload_is_measured_on_both_servers():
-    command = [sys.executable, "-m", "scripts", "bench-overload", "--seconds", "1", "--rounds", "1", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts",
+        "bench-overload",
+        "--seconds",
+        "1",
+        "--rounds",
+        "1",
+        "--json",
+    ]
     command += ["--crowds", "read:20,write:10"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["crowds"]
     assert [(row["kind"], row["connections"]) for row in found] == [("read", 20), ("write", 10)]
@@ -169,7 +220,9 @@ def test_an_overload_is_measured_on_both_servers():
 @pytest.mark.parametrize("crowds", ["read", "read:0", "delete:5", "read:5,"])
 def test_a_crowd_that_is_none_is_refused(crowds: str):
     command = [sys.executable, "-m", "scripts", "bench-overload", "--crowds", crowds]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 2
     assert "read:2000" in done.stderr
 
@@ -199,10 +252,19 @@ async def test_a_crowd_asks_again_at_once_and_connects_again(unused_tcp_port: in
 
 def test_goodput_is_compared_pair_by_pair():
     def found(good: float, p99: int | None, before: float = 100.0) -> Found:
-        told = Told(good, p99 and p99 // 2, p99, {"200": 5, "503": 1} if good else {"503": 3}, 1, 0.1)
-        return Found(told, livez=0.2, before=before, peak=before + 30, after=before + 20, healthy=0.5)
+        told = Told(
+            good, p99 and p99 // 2, p99, {"200": 5, "503": 1} if good else {"503": 3}, 1, 0.1
+        )
+        return Found(
+            told, livez=0.2, before=before, peak=before + 30, after=before + 20, healthy=0.5
+        )
 
-    case = Case("read", 2000, [found(900, 3000), found(800, 2000, 120.0)], [found(600, 4000), found(0, None)])
+    case = Case(
+        "read",
+        2000,
+        [found(900, 3000), found(800, 2000, 120.0)],
+        [found(600, 4000), found(0, None)],
+    )
     assert case.ratios == [1.5, 800]
     row = case.row()
     assert row["satchel"]["statuses"] == {"200": 10, "503": 2}

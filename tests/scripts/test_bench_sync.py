@@ -9,9 +9,31 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_figure_is_measured() -> None:
-    command = [sys.executable, "-m", "scripts", "bench-sync", "--streams", "100", "--writes", "20", "--rounds", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode in (0, 1), done.stderr  # so short, and beside other tests, goals say nothing
+    command = [
+        sys.executable,
+        "-m",
+        "scripts",
+        "bench-sync",
+        "--streams",
+        "100",
+        "--writes",
+        "20",
+        "--rounds",
+        "1",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode in (
+        0,
+        1,
+    ), done.stderr  # so short, and beside other tests, goals say nothing
     found = json.loads(done.stdout)
-    figures = [found["batches"]["ratio"], *found["batches"]["single"].values(), *found["batches"]["batched"].values()]
-    assert all(figure > 0 for figure in [*figures, *(found["live"][name] for name in found["goals"])])
+    figures = [
+        found["batches"]["ratio"],
+        *found["batches"]["single"].values(),
+        *found["batches"]["batched"].values(),
+    ]
+    assert all(
+        figure > 0 for figure in [*figures, *(found["live"][name] for name in found["goals"])]
+    )

@@ -43,7 +43,11 @@ def test_a_line_is_repeated_when_it_is_whole(child: Child, monkeypatch: pytest.M
 
 def test_without_the_environment_one_line_says_what_to_call() -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", STARTER], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-S", "-c", STARTER],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -52,4 +56,6 @@ def test_without_the_environment_one_line_says_what_to_call() -> None:
     assert "make run" in done.stderr
 
 
-STARTER = "import runpy, sys; sys.path.insert(0, '.'); runpy.run_module('scripts', run_name='__main__')"
+STARTER = (
+    "import runpy, sys; sys.path.insert(0, '.'); runpy.run_module('scripts', run_name='__main__')"
+)

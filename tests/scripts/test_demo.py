@@ -1,4 +1,5 @@
-"""The demo fills a Satchel with what the models accept, the same for the same seed, and nothing twice."""
+"""The demo fills a Satchel with what the models accept, the same for the same seed, and nothing
+twice."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -51,7 +52,9 @@ def test_everything_is_as_the_models_want_it():
 
 def test_emails_messages_and_ids_are_unique():
     assert len({who.email for who in PEOPLE}) == len(PEOPLE)
-    strangers = [event for number in range(200) for event in stranger(7, number, DAYS, UNTIL).events]
+    strangers = [
+        event for number in range(200) for event in stranger(7, number, DAYS, UNTIL).events
+    ]
     messages = [event["messageId"] for event in EVENTS + strangers]
     assert len(set(messages)) == len(messages)
     assert len({key for who in PEOPLE for key in islice(ids(who), 50)}) == 50 * len(PEOPLE)
@@ -73,7 +76,9 @@ def test_the_days_have_a_rhythm_and_grow_in_number():
 
 def test_one_day_was_bad_for_one_app():
     errors = Counter(
-        days_ago(event) for event in EVENTS if event["appId"] == BAD_APP and event["eventCategory"] == "error"
+        days_ago(event)
+        for event in EVENTS
+        if event["appId"] == BAD_APP and event["eventCategory"] == "error"
     )
     (worst, count), (_, second) = errors.most_common(2)
     assert worst in (BAD_DAY - 1, BAD_DAY, BAD_DAY + 1)
@@ -93,7 +98,10 @@ async def filler(api):
 
 async def counts():
     documents = (User, Profile, Preferences, Activity, AppData, Analytics, App)
-    return {document.collection_name(): await document.raw().count_documents({}) for document in documents}
+    return {
+        document.collection_name(): await document.raw().count_documents({})
+        for document in documents
+    }
 
 
 async def test_a_second_run_adds_nothing(filler):
@@ -116,9 +124,19 @@ async def test_it_leaves_no_orphan_and_dates_people_back(filler):
     people = await User.raw().distinct("_id")
     for child in (Activity, AppData):
         assert await child.raw().count_documents({"userId": {"$nin": people}}) == 0
-    assert await Analytics.raw().count_documents({"userId": {"$nin": people}, "externalId": {"$gt": ""}}) > 0
+    assert (
+        await Analytics.raw().count_documents(
+            {"userId": {"$nin": people}, "externalId": {"$gt": ""}}
+        )
+        > 0
+    )
     assert await Analytics.raw().count_documents({"anonymousId": {"$gt": ""}}) > 0
-    assert await User.raw().count_documents({"createdAt": {"$lt": filler.plan.until - timedelta(days=1)}}) > 30
+    assert (
+        await User.raw().count_documents(
+            {"createdAt": {"$lt": filler.plan.until - timedelta(days=1)}}
+        )
+        > 30
+    )
     assert await AppData.raw().count_documents({"version": {"$gt": 1}}) > 0
 
 

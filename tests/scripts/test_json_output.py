@@ -22,7 +22,13 @@ from scripts.cli import COMMANDS
 from tests.cast import Cast
 
 ROOT = Path(__file__).parents[2]
-CASES = {"integrity check": 1, "indexes plan": 0, "indexes verify": 1, "indexes stats": 0, "data stats": 0}
+CASES = {
+    "integrity check": 1,
+    "indexes plan": 0,
+    "indexes verify": 1,
+    "indexes stats": 0,
+    "data stats": 0,
+}
 """Each command, and how it exits where something is amiss."""
 ELSEWHERE = {"bench", "bench-analytics", "bench-archive", "bench-overload", "bench-soak"}
 """They take a database of their own: tests/scripts/test_bench.py."""
@@ -36,12 +42,18 @@ def with_json() -> set[str]:
         command = getattr(importlib.import_module(module), attribute)
         if isinstance(command, typer.Typer):
             group = typer.main.get_command(command)
-            named = {f"{name} {sub}": found for sub, found in getattr(group, "commands", {}).items()}
+            named = {
+                f"{name} {sub}": found for sub, found in getattr(group, "commands", {}).items()
+            }
         else:
             single = typer.Typer()
             single.command()(command)
             named = {name: typer.main.get_command(single)}
-        found |= {each for each, one in named.items() if any("--json" in option.opts for option in one.params)}
+        found |= {
+            each
+            for each, one in named.items()
+            if any("--json" in option.opts for option in one.params)
+        }
     return found
 
 
@@ -51,11 +63,20 @@ def test_every_command_with_json_is_tried() -> None:
 
 async def run(settings: Settings, command: str) -> "subprocess.CompletedProcess[str]":
     uri = settings.mongodb_uri.get_secret_value() if settings.mongodb_uri else ""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SATCHEL_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SATCHEL_")
+    }
     environment |= {"SATCHEL_MONGODB_URI": uri, "SATCHEL_DATABASE": settings.database}
     line = [sys.executable, "-m", "scripts", *command.split(), "--json"]
     return await asyncio.to_thread(
-        subprocess.run, line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        subprocess.run,
+        line,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -79,13 +100,19 @@ async def test_what_is_amiss_is_told_in_json(
         assert [sample["parentId"] for sample in samples] == [str(lost)]
 
 
-async def test_nothing_amiss_is_told_in_json_too(database: AsyncDatabase[Any], base_settings: Settings) -> None:
+async def test_nothing_amiss_is_told_in_json_too(
+    database: AsyncDatabase[Any], base_settings: Settings
+) -> None:
     done = await run(base_settings, "integrity check")
     assert done.returncode == 0, done.stderr
-    assert all(scan["state"] == "done" and scan["samples"] == [] for scan in json.loads(done.stdout))
+    assert all(
+        scan["state"] == "done" and scan["samples"] == [] for scan in json.loads(done.stdout)
+    )
 
 
-async def test_admins_see_over_http_what_the_check_found(cast: Cast, base_settings: Settings) -> None:
+async def test_admins_see_over_http_what_the_check_found(
+    cast: Cast, base_settings: Settings
+) -> None:
     lost = ObjectId()
     await Activity(user_id=lost, app_id="notes", event_type="lost").add()
     await run(base_settings, "integrity check")

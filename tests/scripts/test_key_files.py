@@ -16,7 +16,9 @@ from scripts import keyring as command
 ROUNDS = 8
 
 
-def test_of_rotations_at_once_each_key_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_rotations_at_once_each_key_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, told = tmp_path / "ring.json", list[str]()
     monkeypatch.setattr(command.typer, "echo", lambda line, **_: told.append(line.split()[0]))
     with ThreadPoolExecutor(ROUNDS) as pool:
@@ -25,7 +27,9 @@ def test_of_rotations_at_once_each_key_stays(tmp_path: Path, monkeypatch: pytest
     assert set(read_keys(path).by_id) == set(told)
 
 
-def test_a_rotation_waits_for_a_removal_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotation_waits_for_a_removal_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "ring.json"
     old = new_keys()
     private_files.replace(path, old.with_new().dump().encode())
@@ -46,7 +50,11 @@ def test_a_rotation_waits_for_a_removal_that_counts(tmp_path: Path, monkeypatch:
     assert seen == [before]
     after = read_keys(path)
     assert before.current in after.by_id
-    assert (old.current in after.by_id, len(after.by_id), after.current == before.current) == (False, 2, False)
+    assert (old.current in after.by_id, len(after.by_id), after.current == before.current) == (
+        False,
+        2,
+        False,
+    )
 
 
 def test_signing_keys_of_rotations_and_prunings_at_once_stay(tmp_path: Path) -> None:

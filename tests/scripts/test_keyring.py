@@ -51,7 +51,12 @@ async def furnish(ring: KeyRing) -> None:
         row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
         sealed = ring.seal(SecretStr(f"token {number}"), Connection.place_in(row, "access_token"))
         made = Connection(
-            id=row["_id"], user_id=row["userId"], provider="teller", institution="B", label="l", access_token=sealed
+            id=row["_id"],
+            user_id=row["userId"],
+            provider="teller",
+            institution="B",
+            label="l",
+            access_token=sealed,
         )
         await transaction(made.add)
     row = {"_id": PydanticObjectId(), "projectId": PydanticObjectId()}
@@ -60,7 +65,8 @@ async def furnish(ring: KeyRing) -> None:
         for field in RepositoryConnection.SEALED
     }
     repository = RepositoryConnection(
-        id=row["_id"], project_id=row["projectId"], repository_url="https://github.com/a/b", service_type="GitHub",
+        id=row["_id"], project_id=row["projectId"], repository_url="https://github.com/a/b",
+        service_type="GitHub",
         connected_at=now(), **secrets,
     )  # fmt: skip
     await transaction(repository.add)
@@ -99,7 +105,9 @@ async def rebound(database: AsyncDatabase[Any], client: Any, base_settings: Sett
     return again
 
 
-async def test_after_rotation_and_reencryption_the_old_key_can_go(folder: Path, rebound: Any) -> None:
+async def test_after_rotation_and_reencryption_the_old_key_can_go(
+    folder: Path, rebound: Any
+) -> None:
     assert (await in_thread("rotate")).exit_code == 0
     old = ring_of(folder)
     await furnish(old)
@@ -107,7 +115,11 @@ async def test_after_rotation_and_reencryption_the_old_key_can_go(folder: Path, 
     rotated = await in_thread("rotate")
     assert rotated.exit_code == 0
     new = ring_of(folder)
-    assert (len(new.key_ids()), new.current != old.current, new.current in rotated.output) == (2, True, True)
+    assert (len(new.key_ids()), new.current != old.current, new.current in rotated.output) == (
+        2,
+        True,
+        True,
+    )
     assert await opened(new) == before
     early = await in_thread("remove", old.current)
     await rebound()
@@ -117,7 +129,11 @@ async def test_after_rotation_and_reencryption_the_old_key_can_go(folder: Path, 
     assert (done.exit_code, f"{len(before)} re-encrypted" in done.output) == (0, True)
     status = await in_thread("status")
     await rebound()
-    assert (status.exit_code, new.current in status.output, "MISSING" in status.output) == (0, True, False)
+    assert (status.exit_code, new.current in status.output, "MISSING" in status.output) == (
+        0,
+        True,
+        False,
+    )
     removed = await in_thread("remove", old.current)
     await rebound()
     assert removed.exit_code == 0, removed.output
@@ -168,13 +184,17 @@ async def test_a_value_that_changes_meanwhile_is_left_as_it_is(folder: Path, dat
     assert ring.open(Sealed(after["accessToken"]), place).get_secret_value() == "newer"
 
 
-async def test_tokens_swapped_in_the_database_do_not_open_and_are_named(folder: Path, rebound: Any) -> None:
+async def test_tokens_swapped_in_the_database_do_not_open_and_are_named(
+    folder: Path, rebound: Any
+) -> None:
     await in_thread("rotate")
     ring = ring_of(folder)
     await furnish(ring)
     one, other = await Connection.raw().find({}).limit(2).to_list()
     for row, swapped in ((one, other), (other, one)):
-        await Connection.raw().update_one({"_id": row["_id"]}, {"$set": {"accessToken": swapped["accessToken"]}})
+        await Connection.raw().update_one(
+            {"_id": row["_id"]}, {"$set": {"accessToken": swapped["accessToken"]}}
+        )
         with pytest.raises(SealedError, match=str(row["_id"])):
             ring.open(Sealed(swapped["accessToken"]), Connection.place_in(row, "access_token"))
     await in_thread("rotate")
@@ -196,7 +216,9 @@ async def test_without_the_old_key_the_error_names_it(folder: Path, database: An
         await opened(ring_of(folder))
 
 
-def test_a_ring_of_the_environment_is_not_rotated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ring_of_the_environment_is_not_rotated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("rotate")
     monkeypatch.setenv("SATCHEL_KEYRING", (folder / "keyring.json").read_text())
     load_settings.cache_clear()
@@ -213,7 +235,12 @@ async def stored_with(ring: KeyRing, session: Any) -> None:
     row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
     sealed = ring.seal(SecretStr("late"), Connection.place_in(row, "access_token"))
     made = Connection(
-        id=row["_id"], user_id=row["userId"], provider="teller", institution="B", label="l", access_token=sealed
+        id=row["_id"],
+        user_id=row["userId"],
+        provider="teller",
+        institution="B",
+        label="l",
+        access_token=sealed,
     )
     await made.add(session)
 
@@ -226,7 +253,9 @@ async def two_keys(folder: Path, ring_of_server: list[KeyRing]) -> str:
     return ring_of_server[0].current
 
 
-async def test_a_process_with_the_old_ring_stores_nothing_by_a_key_that_was_removed(folder: Path, rebound: Any) -> None:
+async def test_a_process_with_the_old_ring_stores_nothing_by_a_key_that_was_removed(
+    folder: Path, rebound: Any
+) -> None:
     server: list[KeyRing] = []
     old = await two_keys(folder, server)
     await transaction(lambda session: stored_with(server[0], session))
@@ -259,19 +288,23 @@ async def test_a_removal_waits_for_a_value_that_is_being_stored_and_counts_it(
         await stored_with(server[0], session)
         if not removing:
             command_line = [sys.executable, "-m", "scripts", "keyring", "remove", old]
-            process = await asyncio.create_subprocess_exec(*command_line, stderr=asyncio.subprocess.PIPE)
+            process = await asyncio.create_subprocess_exec(
+                *command_line, stderr=asyncio.subprocess.PIPE
+            )
             removing.append(asyncio.create_task(process.communicate()))
             done, _ = await asyncio.wait(removing, timeout=6)
             assert not done
 
     await transaction(slow)
-    (_, told) = await removing[0]
+    _, told = await removing[0]
     assert b"1 values are still sealed" in told
     assert old in ring_of(folder).key_ids()
     assert await opened(ring_of(folder)) == ["late"]
 
 
-async def test_a_transaction_that_began_before_the_removal_stores_nothing_after_it(folder: Path, rebound: Any) -> None:
+async def test_a_transaction_that_began_before_the_removal_stores_nothing_after_it(
+    folder: Path, rebound: Any
+) -> None:
     server: list[KeyRing] = []
     old = await two_keys(folder, server)
     outcomes: list[int] = []
@@ -279,7 +312,9 @@ async def test_a_transaction_that_began_before_the_removal_stores_nothing_after_
     async def late(session: Any) -> None:
         await Connection.raw().find_one({}, session=session)
         if not outcomes:
-            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "scripts", "keyring", "remove", old)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "scripts", "keyring", "remove", old
+            )
             outcomes.append(await process.wait())
         await stored_with(server[0], session)
 
@@ -307,13 +342,20 @@ async def test_a_value_that_moves_while_it_is_counted_is_counted(
         @staticmethod
         async def aggregate(*arguments: Any, **options: Any) -> Any:
             row: Any = await Connection.raw().find_one_and_delete({})
-            await OutsideLink.raw().insert_one({"_id": row["_id"], "accessToken": row["accessToken"]})
+            await OutsideLink.raw().insert_one(
+                {"_id": row["_id"], "accessToken": row["accessToken"]}
+            )
             return await Connection.raw().aggregate(*arguments, **options)
 
-    monkeypatch.setattr(command, "SEALED_FIELDS", [(OutsideLink, "access_token"), (Moving, "access_token")])
+    monkeypatch.setattr(
+        command, "SEALED_FIELDS", [(OutsideLink, "access_token"), (Moving, "access_token")]
+    )
     removed = await in_thread("remove", old)
     await rebound()
-    assert (removed.exit_code, "1 values are still sealed" in removed.output) == (1, True), removed.output
+    assert (removed.exit_code, "1 values are still sealed" in removed.output) == (
+        1,
+        True,
+    ), removed.output
     assert await OutsideLink.raw().count_documents({"accessToken.k": old}) == 1
 
 

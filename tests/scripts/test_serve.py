@@ -24,7 +24,9 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(soft: int) -> None:
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); raise_file_limit(); "
         "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == [str(min(hard, 65_536)), str(hard)]
 
 
@@ -42,10 +44,12 @@ def test_it_serves_with_patient_connections(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_the_start_made_is_not_searched_for_cycles_again() -> None:
     code = (
-        "import gc, os; from uvicorn import Config; from scripts.serve import FACTORY; "
-        "os.environ['SATCHEL_MONGODB_URI'] = 'mongodb://127.0.0.1:1'; "
-        "app = Config(FACTORY, factory=True); app.load(); "
-        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000, gc.get_threshold())"
+        "import gc, os; from uvicorn import Config; from scripts.serve import FACTORY;"
+        " os.environ['SATCHEL_MONGODB_URI'] = 'mongodb://127.0.0.1:1'; app = Config(FACTORY,"
+        " factory=True); app.load(); print(gc.isenabled(), gc.get_freeze_count() > 100_000,"
+        " len(gc.get_objects()) < 10_000, gc.get_threshold())"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split(maxsplit=3) == ["True", "True", "True", "(5000, 20, 20)\n"]

@@ -1,4 +1,5 @@
-"""Wrong settings are told by name, form and example, all in one round, and never with what was set."""
+"""Wrong settings are told by name, form and example, all in one round, and never with what was
+set."""
 
 import os
 import subprocess
@@ -20,12 +21,16 @@ WRONG = {
     "SATCHEL_KEYRING": RING,
     "SATCHEL_PORT": "hidden-port",
     "SATCHEL_CORS_ORIGINS": "https://app.example",
-    "SATCHEL_OIDC_PROVIDERS": '{"Hidden":{"issuers":["hidden"],"jwksUrl":"ftp://hidden","clientIds":[]}}',
+    "SATCHEL_OIDC_PROVIDERS": (
+        '{"Hidden":{"issuers":["hidden"],"jwksUrl":"ftp://hidden","clientIds":[]}}'
+    ),
 }
 SECRETS = ("fifteen", "secretk", "hidden", "Hidden", "app.example\n")
 
 
-def command(name: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+def command(
+    name: str, environment: dict[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
     """A command in an environment of these variables alone."""
     return subprocess.run(
         [sys.executable, "-m", "scripts", *name.split()],
@@ -78,18 +83,33 @@ def test_a_command_says_all_faults_in_lines_without_values(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://a.example/", "https://a.example/app", "a.example", "https://a.example?x", "https://u@a.example"]
+    "origin",
+    [
+        "https://a.example/",
+        "https://a.example/app",
+        "a.example",
+        "https://a.example?x",
+        "https://u@a.example",
+    ],
 )
-def test_an_origin_with_more_than_host_and_port_is_refused(wrong: pytest.MonkeyPatch, origin: str) -> None:
+def test_an_origin_with_more_than_host_and_port_is_refused(
+    wrong: pytest.MonkeyPatch, origin: str
+) -> None:
     wrong.setenv("SATCHEL_CORS_ORIGINS", f'["https://ok.example:8443", "{origin}"]')
     assert faults() == [
-        "SATCHEL_CORS_ORIGINS: an origin is scheme://host or scheme://host:port, without a path or a slash at its end; "
-        'such as SATCHEL_CORS_ORIGINS=["https://app.example.com"]'
+        "SATCHEL_CORS_ORIGINS: an origin is scheme://host or scheme://host:port, without a path or"
+        ' a slash at its end; such as SATCHEL_CORS_ORIGINS=["https://app.example.com"]'
     ]
 
 
 def test_good_origins_are_taken(wrong: pytest.MonkeyPatch) -> None:
-    good = ["*", "https://a.example", "http://localhost:3000", "http://[::1]:3000", "capacitor://localhost"]
+    good = [
+        "*",
+        "https://a.example",
+        "http://localhost:3000",
+        "http://[::1]:3000",
+        "capacitor://localhost",
+    ]
     wrong.setenv("SATCHEL_CORS_ORIGINS", str(good).replace("'", '"'))
     assert load_settings().cors_origins == good
     load_settings.cache_clear()

@@ -1,4 +1,5 @@
-"""The soak in short: each fault once, and every check; what the checks say of figures that are wrong."""
+"""The soak in short: each fault once, and every check; what the checks say of figures that are
+wrong."""
 
 import json
 import subprocess
@@ -30,10 +31,24 @@ FAULTS = {
 
 
 def test_a_satchel_that_meets_each_fault_once_keeps_its_promises() -> None:
-    command = [sys.executable, "-m", "scripts", "bench-soak", "--minutes", "0.6", "--seed", "1", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "scripts",
+        "bench-soak",
+        "--minutes",
+        "0.6",
+        "--seed",
+        "1",
+        "--json",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
     found = json.loads(done.stdout or "{}")
-    assert done.returncode == 0, f"{done.stderr} {[row for row in found.get('checks', []) if row['holds'] is False]}"
+    assert done.returncode == 0, (
+        f"{done.stderr} {[row for row in found.get('checks', []) if row['holds'] is False]}"
+    )
     assert {name: found["faults"].get(name) for name in FAULTS} == FAULTS
     kinds = Counter(name.rstrip("-123") for name in found["faults"])
     assert {"freeze worker", "kill worker"} <= kinds.keys()
@@ -48,7 +63,13 @@ def delivery(event_id: str, sequence: int, at: float) -> Delivery:
 
 
 def row(event_id: str, state: str = "delivered") -> dict[str, Any]:
-    return {"_id": event_id, "state": state, "type": "card.updated", "subject": "card", "changed": ["spendLimit"]}
+    return {
+        "_id": event_id,
+        "state": state,
+        "type": "card.updated",
+        "subject": "card",
+        "changed": ["spendLimit"],
+    }
 
 
 class Rows(list[dict[str, Any]]):
@@ -82,7 +103,9 @@ FREEZE = Fault("freeze worker-1", 90.0, 99.0)
     ],
     ids=["well", "lost", "repeated", "repeated by one who was frozen", "unknown", "out of order"],
 )
-def test_a_delivery_is_judged(deliveries: list[Delivery], faults: list[Fault], holds: tuple[bool, bool]) -> None:
+def test_a_delivery_is_judged(
+    deliveries: list[Delivery], faults: list[Fault], holds: tuple[bool, bool]
+) -> None:
     database: Any = Database(row("1"), row("2"))
     once, in_order, _ = checks.check_card_events(database, Journal(), deliveries, faults)
     assert (once.holds, in_order.holds) == holds
@@ -90,7 +113,9 @@ def test_a_delivery_is_judged(deliveries: list[Delivery], faults: list[Fault], h
 
 def test_a_change_without_an_event_and_an_event_that_waits_are_faults() -> None:
     database: Any = Database(row("1"), row("2", "waiting"))
-    once, _, told = checks.check_card_events(database, Journal(changes=Counter(card=3)), [ONE, TWO], [])
+    once, _, told = checks.check_card_events(
+        database, Journal(changes=Counter(card=3)), [ONE, TWO], []
+    )
     assert once.faults == ["2 is waiting"]
     assert told.faults == ["card: 3 changes, 2 events"]
 
@@ -99,9 +124,23 @@ def test_a_change_without_an_event_and_an_event_that_waits_are_faults() -> None:
     ("fields", "late"),
     [
         ({"lastRunAt": MOMENT - timedelta(seconds=9), "everySeconds": 5.0}, True),
-        ({"lastRunAt": MOMENT - timedelta(seconds=9), "everySeconds": 5.0, "runAt": MOMENT + timedelta(hours=1)}, True),
+        (
+            {
+                "lastRunAt": MOMENT - timedelta(seconds=9),
+                "everySeconds": 5.0,
+                "runAt": MOMENT + timedelta(hours=1),
+            },
+            True,
+        ),
         ({"lastRunAt": MOMENT - timedelta(seconds=4), "everySeconds": 5.0}, True),
-        ({"lastRunAt": MOMENT - timedelta(seconds=4), "everySeconds": 5.0, "runAt": MOMENT + timedelta(1)}, False),
+        (
+            {
+                "lastRunAt": MOMENT - timedelta(seconds=4),
+                "everySeconds": 5.0,
+                "runAt": MOMENT + timedelta(1),
+            },
+            False,
+        ),
         ({}, True),
         ({"runAt": MOMENT + timedelta(seconds=1)}, False),
         ({"leasedUntil": MOMENT + timedelta(seconds=1)}, False),
@@ -115,8 +154,11 @@ def test_a_periodic_job_is_late_whatever_keeps_it_and_another_while_nobody_has_i
 
 
 @pytest.mark.parametrize(
-    ("last_age", "mib", "growth"), [(100.0, 200.0, None), (300.0, 130.0, 30.0), (300.0, 90.0, -10.0)]
+    ("last_age", "mib", "growth"),
+    [(100.0, 200.0, None), (300.0, 130.0, 30.0), (300.0, 90.0, -10.0)],
 )
-def test_memory_is_compared_with_that_after_the_first_minute(last_age: float, mib: float, growth: float | None) -> None:
+def test_memory_is_compared_with_that_after_the_first_minute(
+    last_age: float, mib: float, growth: float | None
+) -> None:
     life = Life(1, 0.0, [(5.0, 50.0), (61.0, 100.0), (last_age, mib)])
     assert checks._growth(life) == growth

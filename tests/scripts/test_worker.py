@@ -1,4 +1,5 @@
-"""A worker in a process of its own: next to nothing while there is nothing to do, and at once when there is."""
+"""A worker in a process of its own: next to nothing while there is nothing to do, and at once when
+there is."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -45,17 +46,27 @@ def test_an_idle_satchel_asks_next_to_nothing_and_begins_what_others_make(satche
     until(lambda: is_idle(satchel), 120)
     before = operations(satchel)
     time.sleep(30)
-    assert operations(satchel) - before < 50  # some thirty; a worker that asks each second makes sixty of them
+    assert (
+        operations(satchel) - before < 50
+    )  # some thirty; a worker that asks each second makes sixty of them
     for ahead in (timedelta(), timedelta(seconds=2)):
         made = make_job(satchel, ahead)
-        until(lambda made=made: job(satchel, made)["state"] == "done", 20)  # by itself it looks each minute
+        until(
+            lambda made=made: job(satchel, made)["state"] == "done", 20
+        )  # by itself it looks each minute
         assert job(satchel, made)["lastRunAt"] >= job(satchel, made)["runAt"]
 
 
 def make_job(satchel: Served, ahead: timedelta) -> ObjectId:
     """A job that is due then, of a deletion that is not there: nothing is to be done for it."""
     moment, made = datetime.now(UTC), ObjectId()
-    fields = {"kind": "sweep-deletion", "state": "due", "runAt": moment + ahead, "attempts": 0, "fence": 0}
+    fields = {
+        "kind": "sweep-deletion",
+        "state": "due",
+        "runAt": moment + ahead,
+        "attempts": 0,
+        "fence": 0,
+    }
     times = {"createdAt": moment, "updatedAt": moment, "version": 1, "progress": {}}
     satchel.database["jobs"].insert_one({"_id": made, **fields, **times})
     return made

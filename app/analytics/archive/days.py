@@ -1,4 +1,5 @@
-"""One day into the archive: counted a last time, written part by part, and only then removed, part by part.
+"""One day into the archive: counted a last time, written part by part, and only then removed, part
+by part.
 
 Wherever a process dies, the next one goes on behind the last part that is noted.
 """
@@ -40,7 +41,9 @@ PART_EVENTS: Final = 50_000
 PART_BYTES: Final = 64 * 1024 * 1024
 _TRIES: Final = 5
 _TICK: Final = timedelta(milliseconds=1)
-ANY_TIME: Final[CodecOptions[Raw]] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+ANY_TIME: Final[CodecOptions[Raw]] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 Beat = Callable[[], Awaitable[None]]
 """Called after each part."""
 
@@ -49,15 +52,20 @@ async def no_beat() -> None:
     """Nothing is to be done after a part."""
 
 
-async def archive_day(settings: Settings, app_id: str, day: int, beat: Beat = no_beat) -> int | None:
-    """Count a day a last time, write its files, and only when each was read again remove the events that are in them.
+async def archive_day(
+    settings: Settings, app_id: str, day: int, beat: Beat = no_beat
+) -> int | None:
+    """Count a day a last time, write its files, and only when each was read again remove the events
+    that are in them.
 
-    The day's entry is there before any file, and names each among the leftovers first; each step is a compare-and-set.
-    Where two processes are at one day, the one that was overtaken removes its own file only, and not one event.
-    A day that was archived before has its files already: what they have is removed, and what they lack is added first.
+    The day's entry is there before any file, and names each among the leftovers first; each step is
+    a compare-and-set. Where two processes are at one day, the one that was overtaken removes its
+    own file only, and not one event. A day that was archived before has its files already: what
+    they have is removed, and what they lack is added first.
 
     Returns:
-        How many events were removed; None where another process is at this day, or a restore holds it.
+        How many events were removed; None where another process is at this day, or a restore holds
+        it.
 
     Raises:
         DamagedArchiveError: a file is not what was written.
@@ -86,12 +94,15 @@ async def _entry_of(app_id: str, day: int) -> Raw | None:
 
 
 async def _write_first(archive: Target, row: Raw, beat: Beat) -> bool:
-    """Write what a day lacks of its files, and have it written. False where another process is at this day."""
+    """Write what a day lacks of its files, and have it written. False where another process is at
+    this day."""
     if not row.get("counted"):
         await _last_recount(row["appId"], milliseconds(row["day"]) // DAY_MS)
         if not await step(row, {"counted": True}):
             return False
-    return await _write_parts(archive, row, row.get("after"), beat) and await step(row, {"state": WRITTEN})
+    return await _write_parts(archive, row, row.get("after"), beat) and await step(
+        row, {"state": WRITTEN}
+    )
 
 
 async def _last_recount(app_id: str, day: int) -> None:
@@ -152,10 +163,15 @@ async def _next_events(row: Raw, after: Raw | None) -> Any:
     span: Raw = where["timestamp"]
     beyond = {**where, "timestamp": span if after is None else {**span, "$gt": after["timestamp"]}}
     order = [("timestamp", 1)]
-    keys = events.find(beyond, {"_id": 0, "timestamp": 1}).sort(order).skip(PART_EVENTS - 1).limit(1)
+    keys = (
+        events.find(beyond, {"_id": 0, "timestamp": 1}).sort(order).skip(PART_EVENTS - 1).limit(1)
+    )
     ends = await keys.to_list()
     upper = ends[0]["timestamp"] if ends else span["$lt"] - _TICK
-    chosen = {**where, "timestamp": {"$gte": span["$gte"] if after is None else after["timestamp"], "$lte": upper}}
+    chosen = {
+        **where,
+        "timestamp": {"$gte": span["$gte"] if after is None else after["timestamp"], "$lte": upper},
+    }
     if after is not None:
         chosen["$nor"] = [{"timestamp": after["timestamp"], "_id": {"$lte": after["id"]}}]
     found = events.find(chosen, batch_size=BATCH).sort([*order, ("_id", 1)]).limit(PART_EVENTS)
@@ -163,7 +179,8 @@ async def _next_events(row: Raw, after: Raw | None) -> Any:
 
 
 async def _remove_all(archive: Target, row: Raw, beat: Beat) -> int | None:
-    """Remove a day's events that are in its files, and those that are not once they are. None where it is not ours."""
+    """Remove a day's events that are in its files, and those that are not once they are. None where
+    it is not ours."""
     removed = 0
     for number, part in enumerate(parts_of(row)):
         if part["stored"] != NONE:
@@ -181,7 +198,8 @@ async def _remove_all(archive: Target, row: Raw, beat: Beat) -> int | None:
 
 
 async def _remove_rest(archive: Target, row: Raw, beat: Beat) -> int | None:
-    """Remove events that came after their part was gone: those that a file has, and the others once one has them."""
+    """Remove events that came after their part was gone: those that a file has, and the others once
+    one has them."""
     removed = 0
     for number in range(len(parts_of(row))):
         taken = await _remove_part(archive, row, number, beat)
@@ -200,7 +218,8 @@ async def _remove_rest(archive: Target, row: Raw, beat: Beat) -> int | None:
 
 
 async def _remove_part(archive: Target, row: Raw, number: int, beat: Beat) -> int | None:
-    """Remove the events that are in a part, whose checksum is right. None where another process is at this day."""
+    """Remove the events that are in a part, whose checksum is right. None where another process is
+    at this day."""
     if not await step(row, {**with_part(row, number, stored=SOME), "removed": False}):
         return None
     removed = 0
@@ -219,13 +238,16 @@ async def _remove_part(archive: Target, row: Raw, number: int, beat: Beat) -> in
 
 
 async def _remove(name: str, ids: list[Any]) -> int | None:
-    """Remove events of a day, in a transaction that conflicts with a restore's hold. None where the day is held."""
+    """Remove events of a day, in a transaction that conflicts with a restore's hold. None where the
+    day is held."""
 
     async def work(session: AsyncClientSession) -> int | None:
         still = {"$set": {"updatedAt": now()}}
         free = {"_id": name, "held": {"$ne": True}}
         if (await ArchivedDay.raw().update_one(free, still, session=session)).matched_count == 0:
             return None
-        return (await Analytics.raw().delete_many({"_id": {"$in": ids}}, session=session)).deleted_count
+        return (
+            await Analytics.raw().delete_many({"_id": {"$in": ids}}, session=session)
+        ).deleted_count
 
     return await transaction(work)

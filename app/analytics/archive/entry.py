@@ -1,4 +1,5 @@
-"""A day's entry in the list of what is archived: its steps, each a compare-and-set, and the files that it names."""
+"""A day's entry in the list of what is archived: its steps, each a compare-and-set, and the files
+that it names."""
 
 import asyncio
 import re
@@ -27,7 +28,9 @@ def parts_of(row: Raw) -> list[Raw]:
     if "parts" in row or "file" not in row:
         return list(row.get("parts", []))
     part = {name: row[name] for name in ("file", "rows", "bytes", "sha256")}
-    return [{**part, "stored": NONE if row.get("removed") else SOME, "erasedTo": row.get("erasedTo")}]
+    return [
+        {**part, "stored": NONE if row.get("removed") else SOME, "erasedTo": row.get("erasedTo")}
+    ]
 
 
 def with_part(row: Raw, number: int, **fields: Any) -> Raw:
@@ -61,13 +64,16 @@ async def step(row: Raw, fields: Raw) -> bool:
     change: dict[str, Any] = {"$set": {**fields, "updatedAt": now()}, "$inc": {"version": 1}}
     if "parts" in fields:
         change["$unset"] = {"file": "", "sha256": "", "erasedTo": ""}  # of the former form
-    result = await ArchivedDay.raw().update_one({"_id": row["_id"], "version": row["version"]}, change)
+    result = await ArchivedDay.raw().update_one(
+        {"_id": row["_id"], "version": row["version"]}, change
+    )
     row |= {**fields, "version": row["version"] + 1}
     return result.matched_count == 1
 
 
 async def drop_leftovers(archive: Target, row: Raw) -> bool:
-    """Remove files that were replaced, or whose writing was not finished. False where another process is at it."""
+    """Remove files that were replaced, or whose writing was not finished. False where another
+    process is at it."""
     if not row.get("leftovers"):
         return True
     if not await step(row, {}):
@@ -78,9 +84,14 @@ async def drop_leftovers(archive: Target, row: Raw) -> bool:
 
 
 async def put_in_place(
-    archive: Target, row: Raw, batches: AsyncIterator[list[Raw]], most: int, place: Callable[[Raw, Raw], Raw]
+    archive: Target,
+    row: Raw,
+    batches: AsyncIterator[list[Raw]],
+    most: int,
+    place: Callable[[Raw, Raw], Raw],
 ) -> bool:
-    """Write a file that is noted as a leftover before there is anything of it, and then as a part of the day.
+    """Write a file that is noted as a leftover before there is anything of it, and then as a part
+    of the day.
 
     Args:
         archive: where.
@@ -111,7 +122,9 @@ async def put_in_place(
     return False
 
 
-async def _written(archive: Target, name: str, batches: AsyncIterator[list[Raw]], most: int) -> tuple[Raw, Raw]:
+async def _written(
+    archive: Target, name: str, batches: AsyncIterator[list[Raw]], most: int
+) -> tuple[Raw, Raw]:
     writing: Writing = await asyncio.to_thread(archive.begin, name)
     last: Raw = {}
     try:
@@ -123,14 +136,21 @@ async def _written(archive: Target, name: str, batches: AsyncIterator[list[Raw]]
         written = await asyncio.to_thread(writing.finish)
     finally:
         await asyncio.to_thread(writing.abandon)
-    part = {"file": name, "rows": written.rows, "bytes": written.bytes, "sha256": written.sha256, "stored": ALL}
+    part = {
+        "file": name,
+        "rows": written.rows,
+        "bytes": written.bytes,
+        "sha256": written.sha256,
+        "stored": ALL,
+    }
     return part, last
 
 
 async def read_part(
     archive: Target, part: Raw, unpack: Callable[[BinaryIO, str, str], Iterator[T]]
 ) -> AsyncIterator[list[T]]:
-    """The events of a part, or their ids, batch by batch; the checksum was right before the first one comes.
+    """The events of a part, or their ids, batch by batch; the checksum was right before the first
+    one comes.
 
     Raises:
         DamagedArchiveError: the file is not what was written.

@@ -1,10 +1,19 @@
-"""Erasures reach the archive: files that may hold somebody who was erased are read, and rewritten without them."""
+"""Erasures reach the archive: files that may hold somebody who was erased are read, and rewritten
+without them."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
 
 from app.analytics.archive.days import SETTLED, Beat
-from app.analytics.archive.entry import drop_leftovers, has_events, parts_of, put_in_place, read_part, step, with_parts
+from app.analytics.archive.entry import (
+    drop_leftovers,
+    has_events,
+    parts_of,
+    put_in_place,
+    read_part,
+    step,
+    with_parts,
+)
 from app.analytics.archive.files import unpack_rows
 from app.analytics.archive.ledger import Ledger
 from app.analytics.archive.target import Target
@@ -28,7 +37,9 @@ async def rewrite_day(archive: Target, row: Raw, beat: Beat) -> int:
     taken = 0
     for part in parts_of(row):
         found = await _erased_in(archive, row, part, erased)
-        if found is None or (found and not await _rewrite_part(archive, row, part, erased, found, looked)):
+        if found is None or (
+            found and not await _rewrite_part(archive, row, part, erased, found, looked)
+        ):
             return taken
         taken += found
         await beat()
@@ -37,7 +48,8 @@ async def rewrite_day(archive: Target, row: Raw, beat: Beat) -> int:
 
 
 async def _erased_in(archive: Target, row: Raw, part: Raw, erased: Ledger) -> int | None:
-    """How many events of the erased a part has; None where another process has replaced it meanwhile."""
+    """How many events of the erased a part has; None where another process has replaced it
+    meanwhile."""
     found = 0
     try:
         async for batch in read_part(archive, part, unpack_rows):
@@ -49,8 +61,11 @@ async def _erased_in(archive: Target, row: Raw, part: Raw, erased: Ledger) -> in
     return found
 
 
-async def _rewrite_part(archive: Target, row: Raw, part: Raw, erased: Ledger, found: int, looked: datetime) -> bool:
-    """Give a day another file in place of one; none where nobody is left. False where another process is at this day.
+async def _rewrite_part(
+    archive: Target, row: Raw, part: Raw, erased: Ledger, found: int, looked: datetime
+) -> bool:
+    """Give a day another file in place of one; none where nobody is left. False where another
+    process is at this day.
 
     The former file stays whole until the new one is noted, and is a leftover from then on.
     """
@@ -81,5 +96,7 @@ async def _drop_unfinished(archive: Target, row: Raw) -> None:
     Where it has some, the next archiving goes on with it.
     """
     leftovers = [*row.get("leftovers", []), *(part["file"] for part in parts_of(row))]
-    if await step(row, {**with_parts([]), "leftovers": leftovers}) and await drop_leftovers(archive, row):
+    if await step(row, {**with_parts([]), "leftovers": leftovers}) and await drop_leftovers(
+        archive, row
+    ):
         await ArchivedDay.raw().delete_one({"_id": row["_id"], "version": row["version"]})

@@ -1,4 +1,5 @@
-"""Archive files: raw events of one app and day as NDJSON packed by zstd, written batch by batch, and checked."""
+"""Archive files: raw events of one app and day as NDJSON packed by zstd, written batch by batch,
+and checked."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -75,7 +76,9 @@ class Packing:
         except zstandard.ZstdError:
             raise DamagedArchiveError(f"{name} cannot be unpacked") from None
         if (found, content.digest()) != (self.rows, self._content.digest()):
-            raise DamagedArchiveError(f"{name} does not have the {self.rows} events that were written")
+            raise DamagedArchiveError(
+                f"{name} does not have the {self.rows} events that were written"
+            )
 
 
 def unpack_rows(file: BinaryIO, name: str, sha256: str) -> Iterator[Raw]:
@@ -104,7 +107,9 @@ def unpack_ids(file: BinaryIO, name: str, sha256: str) -> Iterator[Any]:
 
 def _lines(file: BinaryIO, name: str, sha256: str) -> Iterator[bytes]:
     if checksum(file) != sha256:
-        raise DamagedArchiveError(f"{name} was changed or damaged: its checksum is not the one that was noted")
+        raise DamagedArchiveError(
+            f"{name} was changed or damaged: its checksum is not the one that was noted"
+        )
     rest = b""
     for plain in _plain(file):
         *lines, rest = (rest + plain).split(b"\n")

@@ -1,4 +1,5 @@
-"""The ledger of erasures as archives use it: which archived events are of people who were erased."""
+"""The ledger of erasures as archives use it: which archived events are of people who were
+erased."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -22,7 +23,9 @@ class Ledger:
         """The erasures since a moment; all of them for None."""
         where: Raw = {"at": {"$gte": moment or datetime(1970, 1, 1, tzinfo=UTC)}}
         rows = await Erasure.raw().find(where, {"digests": 1}).to_list()
-        return cls({row["_id"] for row in rows}, {each for row in rows for each in row.get("digests", [])})
+        return cls(
+            {row["_id"] for row in rows}, {each for row in rows for each in row.get("digests", [])}
+        )
 
     @property
     def empty(self) -> bool:

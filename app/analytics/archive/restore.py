@@ -1,4 +1,5 @@
-"""The restore: archived days put back into the database part by part, without the erased; rollups have them already."""
+"""The restore: archived days put back into the database part by part, without the erased; rollups
+have them already."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -31,13 +32,16 @@ def _silent(_: int) -> None:
 async def restore_day(
     settings: Settings, app_id: str, day: str, progress: Callable[[int], object] = _silent
 ) -> tuple[int, int]:
-    """Put a day's events back from its files, without those of the erased. No rollup changes: they have them already.
+    """Put a day's events back from its files, without those of the erased. No rollup changes: they
+    have them already.
 
-    The day is held from before its first event is back: no archiving takes it away again until `release_days`. One that
-    was broken off goes on with the part that it was at. `progress` is told of how many events it is done with now.
+    The day is held from before its first event is back: no archiving takes it away again until
+    `release_days`. One that was broken off goes on with the part that it was at. `progress` is told
+    of how many events it is done with now.
 
     Returns:
-        How many were put back, and how many were left out: erased, there already, or stored anew by their `messageId`.
+        How many were put back, and how many were left out: erased, there already, or stored anew by
+        their `messageId`.
 
     Raises:
         KeyError: there is no archive of this day.
@@ -50,7 +54,9 @@ async def restore_day(
     try:
         total = await _put_back(archive_target(settings), row["_id"], restored, progress)
     except BaseException:
-        if not row.get("held") and not sum(restored):  # else an earlier restore holds it, or the next goes on
+        if not row.get("held") and not sum(
+            restored
+        ):  # else an earlier restore holds it, or the next goes on
             await ArchivedDay.raw().update_one({"_id": row["_id"]}, _RELEASE)
         raise
     return sum(restored), total - sum(restored)
@@ -59,17 +65,23 @@ async def restore_day(
 async def _hold(name: str) -> Raw | None:
     """Hold a day; its entry as it was before, None where there is no archive of it."""
     written = {"_id": name, "state": {"$ne": WRITING}}
-    return await ArchivedDay.raw().find_one_and_update(written, {"$set": {"held": True}, "$inc": {"version": 1}})
+    return await ArchivedDay.raw().find_one_and_update(
+        written, {"$set": {"held": True}, "$inc": {"version": 1}}
+    )
 
 
 async def release_days(app_id: str, first: str, last: str) -> int:
-    """End the hold on restored days of an app: the next archiving takes their events away again. How many were held."""
+    """End the hold on restored days of an app: the next archiving takes their events away again.
+    How many were held."""
     where = {"_id": {"$gte": f"{app_id}/{first}", "$lte": f"{app_id}/{last}"}, "held": True}
     return (await ArchivedDay.raw().update_many(where, _RELEASE)).modified_count
 
 
-async def _put_back(archive: Target, name: str, restored: list[int], progress: Callable[[int], object]) -> int:
-    """Put a day's parts back one after another, and tell `restored` of each batch. How many events they have."""
+async def _put_back(
+    archive: Target, name: str, restored: list[int], progress: Callable[[int], object]
+) -> int:
+    """Put a day's parts back one after another, and tell `restored` of each batch. How many events
+    they have."""
     total, seen = 0, set[str]()
     while True:
         row = await ArchivedDay.raw().find_one({"_id": name}) or {}
@@ -84,11 +96,14 @@ async def _put_back(archive: Target, name: str, restored: list[int], progress: C
 
 
 async def _put_part_back(archive: Target, row: Raw, number: int, restored: list[int]) -> bool:
-    """Put a part's events back. False where the day's files are being rewritten: look at them again."""
+    """Put a part's events back. False where the day's files are being rewritten: look at them
+    again."""
     part, begun = parts_of(row)[number], False
     try:
         async for rows in read_part(archive, part, unpack_rows):
-            if not begun and not await step(row, {**with_part(row, number, stored=SOME), "removed": False}):
+            if not begun and not await step(
+                row, {**with_part(row, number, stored=SOME), "removed": False}
+            ):
                 return False
             begun = True
             restored.append(await _restore(row["appId"], rows))
@@ -103,10 +118,13 @@ async def _put_part_back(archive: Target, row: Raw, number: int, restored: list[
 
 
 async def _restore(app_id: str, rows: list[Raw]) -> int:
-    """Insert events that are not there, of users who are, in a transaction that conflicts with their deletion."""
+    """Insert events that are not there, of users who are, in a transaction that conflicts with
+    their deletion."""
 
     async def work(session: AsyncClientSession) -> int:
-        fresh = await _living(app_id, await _unerased(await _absent(app_id, rows, session), session), session)
+        fresh = await _living(
+            app_id, await _unerased(await _absent(app_id, rows, session), session), session
+        )
         if fresh:
             await Analytics.raw().insert_many(fresh, ordered=False, session=session)
         return len(fresh)
@@ -114,7 +132,9 @@ async def _restore(app_id: str, rows: list[Raw]) -> int:
     for attempt in range(_TRIES):
         try:
             return await transaction(work)
-        except BulkWriteError as error:  # an event with one of their `messageId` was stored meanwhile
+        except (
+            BulkWriteError
+        ) as error:  # an event with one of their `messageId` was stored meanwhile
             codes = {each["code"] for each in error.details["writeErrors"]}
             if codes != {_DUPLICATE_KEY} or attempt == _TRIES - 1:
                 raise
@@ -124,13 +144,21 @@ async def _restore(app_id: str, rows: list[Raw]) -> int:
 async def _absent(app_id: str, rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
     """Those of these events that are stored neither by their id nor by their `messageId`."""
     ids = [row["_id"] for row in rows]
-    present = {row["_id"] async for row in Analytics.raw().find({"_id": {"$in": ids}}, {"_id": 1}, session=session)}
+    present = {
+        row["_id"]
+        async for row in Analytics.raw().find({"_id": {"$in": ids}}, {"_id": 1}, session=session)
+    }
     messages = [row["messageId"] for row in rows if "messageId" in row]
     where = {"appId": app_id, "messageId": {"$in": messages, "$gt": ""}}
     taken = set()
     if messages:
-        taken = {row["messageId"] async for row in Analytics.raw().find(where, {"messageId": 1}, session=session)}
-    return [row for row in rows if row["_id"] not in present and row.get("messageId", ()) not in taken]
+        taken = {
+            row["messageId"]
+            async for row in Analytics.raw().find(where, {"messageId": 1}, session=session)
+        }
+    return [
+        row for row in rows if row["_id"] not in present and row.get("messageId", ()) not in taken
+    ]
 
 
 async def _unerased(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
@@ -143,14 +171,21 @@ async def _unerased(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
 async def _living(app_id: str, rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
     """These events without those of users who are gone.
 
-    One by an anonymous or external id that is known to be a user by now is the user's, and goes with the user. A join
-    that is being carried out meanwhile conflicts.
+    One by an anonymous or external id that is known to be a user by now is the user's, and goes
+    with the user. A join that is being carried out meanwhile conflicts.
     """
     await Seal.touch(app_id, session)
-    keys = {key for row in rows if row.get("userId") is None and (key := person_key(row)) is not None}
+    keys = {
+        key for row in rows if row.get("userId") is None and (key := person_key(row)) is not None
+    }
     users = (await known_people(keys, session)).users
     owners: list[Any] = [
-        row["userId"] if isinstance(row.get("userId"), ObjectId) else users.get(person_key(row) or "") for row in rows
+        (
+            row["userId"]
+            if isinstance(row.get("userId"), ObjectId)
+            else users.get(person_key(row) or "")
+        )
+        for row in rows
     ]
     living = await guard_users({owner for owner in owners if owner is not None}, session)
     return [

@@ -1,6 +1,8 @@
-"""The archive: days older than the retention are sealed, counted a last time, written to files, checked, and removed.
+"""The archive: days older than the retention are sealed, counted a last time, written to files,
+checked, and removed.
 
-Rollups live on. Erasures reach the files too: they are rewritten without the erased. `restore.py` puts days back.
+Rollups live on. Erasures reach the files too: they are rewritten without the erased. `restore.py`
+puts days back.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,7 +37,8 @@ async def _silent(_: str, __: int) -> None:
 
 
 async def seal_due(settings: Settings, moment: datetime) -> int:
-    """Seal the days that are older than each app's retention: from now on events of theirs are set aside.
+    """Seal the days that are older than each app's retention: from now on events of theirs are set
+    aside.
 
     Returns:
         How many apps were sealed further.
@@ -54,7 +57,9 @@ async def _apps() -> AsyncIterator[str]:
     last = ""
     while True:
         where = {"appId": {"$gt": last, "$not": {"$type": "array"}}}  # an index has each of several
-        row = await Analytics.raw().find_one(where, {"appId": 1}, sort=[("appId", 1), ("timestamp", -1)])
+        row = await Analytics.raw().find_one(
+            where, {"appId": 1}, sort=[("appId", 1), ("timestamp", -1)]
+        )
         if row is None:
             return
         last = row["appId"]
@@ -62,7 +67,8 @@ async def _apps() -> AsyncIterator[str]:
 
 
 async def due_days(moment: datetime) -> list[tuple[str, int]]:
-    """(App, day) of every sealed day that has raw events, once its seal is known everywhere and all is rolled up.
+    """(App, day) of every sealed day that has raw events, once its seal is known everywhere and all
+    is rolled up.
 
     So are days whose removing was broken off. A day that was restored is none until it is released.
     """
@@ -81,7 +87,9 @@ async def due_days(moment: datetime) -> list[tuple[str, int]]:
             if archived_id(day, seal.id) not in held:
                 found.append((seal.id, day))
             at = day_start(day + 1)
-    unfinished = [(app_id, milliseconds(day) // DAY_MS) for app_id, day in await ArchivedDay.find_unfinished()]
+    unfinished = [
+        (app_id, milliseconds(day) // DAY_MS) for app_id, day in await ArchivedDay.find_unfinished()
+    ]
     return [*found, *(each for each in unfinished if each not in found)]
 
 
@@ -97,8 +105,10 @@ class Waiting:
     Attributes:
         app_id: the app.
         sealed_at: when it was sealed so far.
-        as_of: up to when the rollups are, where they have not passed the seal; else processes are to learn of it.
-        until: when it can be archived at the latest; None where no worker seems to move the rollups on.
+        as_of: up to when the rollups are, where they have not passed the seal; else processes are
+            to learn of it.
+        until: when it can be archived at the latest; None where no worker seems to move the rollups
+            on.
     """
 
     app_id: str
@@ -112,7 +122,10 @@ async def waiting_apps(trail: timedelta, moment: datetime) -> list[Waiting]:
     state, found = await RollupState.read(), list[Waiting]()
     for seal in await Seal.all_readable():
         sealed = {"appId": seal.id, "timestamp": {"$lt": seal.sealed_to}}
-        if _is_settled(seal, state, moment) or await Analytics.raw().find_one(sealed, {"_id": 1}) is None:
+        if (
+            _is_settled(seal, state, moment)
+            or await Analytics.raw().find_one(sealed, {"_id": 1}) is None
+        ):
             continue
         known, is_behind = seal.updated_at + SETTLED, state.as_of < seal.updated_at
         passed = await passes(seal.updated_at, trail) if is_behind else known
@@ -122,7 +135,10 @@ async def waiting_apps(trail: timedelta, moment: datetime) -> list[Waiting]:
 
 
 async def archive_due(
-    settings: Settings, progress: Progress = _silent, moment: datetime | None = None, beat: Beat = no_beat
+    settings: Settings,
+    progress: Progress = _silent,
+    moment: datetime | None = None,
+    beat: Beat = no_beat,
 ) -> int:
     """Archive every day that is due, and remove its raw events.
 
@@ -130,7 +146,8 @@ async def archive_due(
         How many days; not those at which another process is.
 
     Raises:
-        DamagedArchiveError, FileNotFoundError, KeyError, ...: of a day that is amiss; the other days are done.
+        DamagedArchiveError, FileNotFoundError, KeyError, ...: of a day that is amiss; the other
+        days are done.
     """
     done, faults = 0, list[Exception]()
     for app_id, day in await due_days(moment or now()):
@@ -149,7 +166,8 @@ async def archive_due(
 
 
 async def _forget_sessions() -> None:
-    """Forget sessions that began before any event that is still in the database, and before the seal."""
+    """Forget sessions that began before any event that is still in the database, and before the
+    seal."""
     for seal in await Seal.all_readable():
         where = {"appId": seal.id, "timestamp": {"$lt": seal.sealed_to}}
         row = await Analytics.raw().find_one(where, {"timestamp": 1}, sort=[("timestamp", 1)])
@@ -158,14 +176,17 @@ async def _forget_sessions() -> None:
         await VisitSession.raw().delete_many(old)
 
 
-async def rewrite_erased(settings: Settings, progress: Progress = _silent, beat: Beat = no_beat) -> int:
+async def rewrite_erased(
+    settings: Settings, progress: Progress = _silent, beat: Beat = no_beat
+) -> int:
     """Rewrite the files that may hold somebody who was erased since they were last looked at.
 
     Returns:
         How many events were taken out.
 
     Raises:
-        DamagedArchiveError, FileNotFoundError, KeyError, ...: of a day that is amiss; the other days are done.
+        DamagedArchiveError, FileNotFoundError, KeyError, ...: of a day that is amiss; the other
+        days are done.
     """
     archive = archive_target(settings)
     total, faults = 0, list[Exception]()

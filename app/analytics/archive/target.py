@@ -1,4 +1,5 @@
-"""Where archive files are kept: a folder, or a bucket of a service that speaks S3 (by obstore). All of it blocks."""
+"""Where archive files are kept: a folder, or a bucket of a service that speaks S3 (by obstore). All
+of it blocks."""
 
 import os
 import secrets
@@ -39,7 +40,8 @@ class ArchiveUnavailableError(OSError):
 
 
 class Writing(Protocol):
-    """A file that is being written: it is there once it is finished, whole and checked, or not at all."""
+    """A file that is being written: it is there once it is finished, whole and checked, or not at
+    all."""
 
     def add(self, rows: Iterable[Raw]) -> int:
         """Write a batch of events, as stored. How many bytes these are with all before, not packed.
@@ -160,7 +162,8 @@ class _HalfFile:
 
 
 class Bucket:
-    """Objects below a prefix of a bucket. An object appears whole; its service checks its SHA-256 as well."""
+    """Objects below a prefix of a bucket. An object appears whole; its service checks its SHA-256
+    as well."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         bucket, _, prefix = url.removeprefix(_S3).partition("/")
@@ -180,7 +183,11 @@ class Bucket:
         plain = endpoint is not None and endpoint.startswith("http://")
         options: ClientConfig = {"allow_http": plain, "timeout": _LONGEST}
         self._store = S3Store(
-            bucket, prefix=prefix.strip("/") or None, config=config, client_options=options, retry_config=_TRIES
+            bucket,
+            prefix=prefix.strip("/") or None,
+            config=config,
+            client_options=options,
+            retry_config=_TRIES,
         )
 
     def begin(self, name: str) -> Writing:
@@ -256,7 +263,8 @@ def _scratch() -> BinaryIO:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """The library's faults as ours; of what the service says the first line, which holds no credentials."""
+    """The library's faults as ours; of what the service says the first line, which holds no
+    credentials."""
     try:
         yield
     except BaseError as error:

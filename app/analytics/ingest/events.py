@@ -1,4 +1,5 @@
-"""Ingest: check each event, see that its user exists, store each message once, set aside what cannot be counted."""
+"""Ingest: check each event, see that its user exists, store each message once, set aside what
+cannot be counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,10 +59,12 @@ async def ingest(principal: Principal, body: Json, intake: Intake) -> dict[str, 
         intake: of this process.
 
     Returns:
-        `{"accepted", "duplicates", "quarantined"}`: how many were stored now, were stored before, were set aside.
+        `{"accepted", "duplicates", "quarantined"}`: how many were stored now, were stored before,
+        were set aside.
 
     Raises:
-        Invalid: a single event is not acceptable, or the body is none; `errors` names the fields; nothing is stored.
+        Invalid: a single event is not acceptable, or the body is none; `errors` names the fields;
+            nothing is stored.
         NotFound: the events are another user's or another app's than the caller's.
         TooManyRequests: the write key's rate or quota is used up.
     """
@@ -90,8 +93,11 @@ async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[
     return await store(principal, [told], [], intake)
 
 
-def split(events: Sequence[Any], kind: type[AnalyticsContent] = AnalyticsContent) -> tuple[list[Told], list[Bad]]:
-    """Those events that are acceptable as a kind of content, and those that are not, each with its first complaint."""
+def split(
+    events: Sequence[Any], kind: type[AnalyticsContent] = AnalyticsContent
+) -> tuple[list[Told], list[Bad]]:
+    """Those events that are acceptable as a kind of content, and those that are not, each with its
+    first complaint."""
     try:
         contents = _many(kind).validate_python(events)
     except ValidationError:
@@ -104,7 +110,9 @@ def _many(kind: type[AnalyticsContent]) -> TypeAdapter[list[AnalyticsContent]]:
     return TypeAdapter(list[kind])  # type: ignore[valid-type]
 
 
-def _split_one_by_one(events: Sequence[Any], kind: type[AnalyticsContent]) -> tuple[list[Told], list[Bad]]:
+def _split_one_by_one(
+    events: Sequence[Any], kind: type[AnalyticsContent]
+) -> tuple[list[Told], list[Bad]]:
     good: list[Told] = []
     bad: list[Bad] = []
     for event in events:
@@ -126,7 +134,8 @@ async def store(
         good: events to store.
         bad: events to set aside.
         intake: of this process.
-        lenient: take the id of a user who never was here for an external id, as Segment's clients send them.
+        lenient: take the id of a user who never was here for an external id, as Segment's clients
+            send them.
     """
     await _authorize(principal, good, intake)
     await intake.limits.take(principal, len(good) + len(bad))
@@ -155,7 +164,11 @@ async def _store(
         users = {told.user for told in good if told.user is not None}
         work = partial(_insert_new, _first_of_each(rows), users, intake, attempt > 0)
         try:
-            stored = await _insert_alone(rows[0], users, intake) if len(rows) == 1 else await transaction(work)
+            stored = (
+                await _insert_alone(rows[0], users, intake)
+                if len(rows) == 1
+                else await transaction(work)
+            )
             return stored, len(rows)
         except (DuplicateMessages, _UserGone):
             continue  # the transaction is gone: look what is stored, and who is there, in a new one
@@ -173,7 +186,8 @@ async def _insert_alone(row: Raw, users: set[ObjectId], intake: Intake) -> int:
 
 
 async def _hold_leases_in_time(users: set[ObjectId], row: Raw, intake: Intake) -> None:
-    """To be called just before rows go in, in each run of a transaction, since others may have had it wait.
+    """To be called just before rows go in, in each run of a transaction, since others may have had
+    it wait.
 
     Raises:
         _UserGone: one of the users is not there.
@@ -188,7 +202,8 @@ async def _hold_leases_in_time(users: set[ObjectId], row: Raw, intake: Intake) -
 async def _insert_new(
     rows: list[Raw], users: set[ObjectId], intake: Intake, look: bool, session: AsyncClientSession
 ) -> int:
-    """Insert what is not stored; how many that is. The first try does not look, since events are seldom sent twice."""
+    """Insert what is not stored; how many that is. The first try does not look, since events are
+    seldom sent twice."""
     new = await Analytics.without_stored(rows, session=session) if look else rows
     if new:
         await _hold_leases_in_time(users, new[0], intake)
@@ -207,7 +222,8 @@ def _first_of_each(rows: list[Raw]) -> list[Raw]:
 def _rows(good: list[Told], received: datetime) -> list[Raw]:
     """The rows of a request; their `_id`s ascend in the order in which the events were sent.
 
-    Those of the driver do so but where its counter of three bytes begins anew, or the clock is set back.
+    Those of the driver do so but where its counter of three bytes begins anew, or the clock is set
+    back.
     """
     rows = [_row(told, received) for told in good]
     for row, ascending in zip(rows, sorted(row["_id"] for row in rows), strict=True):
@@ -269,8 +285,11 @@ async def _find_external(good: list[Told], intake: Intake) -> None:
                 told.user = users.get(content.user_id)
 
 
-async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool) -> list[Told]:
-    """Those whose user is there or who name none; the others are bad. Right before the insert, for the lease's sake."""
+async def _of_living(
+    good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool
+) -> list[Told]:
+    """Those whose user is there or who name none; the others are bad. Right before the insert, for
+    the lease's sake."""
     missing: set[ObjectId] = set()
     users = {told.user for told in good if told.user is not None}
     while gone := await intake.leases.hold_many(User, users - missing):
@@ -281,7 +300,15 @@ async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenien
     living = []
     for told in good:
         if told.user in erased:
-            bad.append(Bad(told.sent, "/userId", "unknown_user", "there is no such user", told.content.app_id))
+            bad.append(
+                Bad(
+                    told.sent,
+                    "/userId",
+                    "unknown_user",
+                    "there is no such user",
+                    told.content.app_id,
+                )
+            )
             continue
         if told.user in missing:
             told.user = None
@@ -290,7 +317,8 @@ async def _of_living(good: list[Told], bad: list[Bad], intake: Intake, *, lenien
 
 
 async def _of_unerased(good: list[Told], bad: list[Bad], intake: Intake) -> list[Told]:
-    """Those that are not known to be of somebody who was erased; the others are bad, and nothing is kept of them."""
+    """Those that are not known to be of somebody who was erased; the others are bad, and nothing is
+    kept of them."""
     fields = await _erased_fields(good, intake)
     kept = []
     for told, field in zip(good, fields, strict=True):
@@ -302,13 +330,23 @@ async def _of_unerased(good: list[Told], bad: list[Bad], intake: Intake) -> list
 
 
 async def _erased_fields(good: list[Told], intake: Intake) -> list[str | None]:
-    """Of each event the field by which it is an erased user's: an id that was theirs, or the `messageId` of theirs."""
+    """Of each event the field by which it is an erased user's: an id that was theirs, or the
+    `messageId` of theirs."""
     keys = await _erased_keys(good, intake)
-    messages = await intake.erased_messages({_message(told) for told in good if told.content.message_id is not None})
+    messages = await intake.erased_messages(
+        {_message(told) for told in good if told.content.message_id is not None}
+    )
     if not keys and not messages:
         return [None] * len(good)
     return [
-        _pointer(told) if _key(told) in keys else "/messageId" if _message(told) in messages else None for told in good
+        (
+            _pointer(told)
+            if _key(told) in keys
+            else "/messageId"
+            if _message(told) in messages
+            else None
+        )
+        for told in good
     ]
 
 
@@ -326,7 +364,14 @@ def _key(told: Told) -> str | None:
     content = told.content
     external = None if told.user is not None else content.user_id
     anonymous = content.anonymous_id
-    return person_key({"appId": content.app_id, "userId": told.user, "externalId": external, "anonymousId": anonymous})
+    return person_key(
+        {
+            "appId": content.app_id,
+            "userId": told.user,
+            "externalId": external,
+            "anonymousId": anonymous,
+        }
+    )
 
 
 def _pointer(told: Told) -> str:
@@ -346,7 +391,9 @@ async def _erased(users: set[ObjectId]) -> set[ObjectId]:
     return {row["_id"] async for row in cursor}
 
 
-async def _after_seal(good: list[Told], bad: list[Bad], intake: Intake, received: datetime) -> list[Told]:
+async def _after_seal(
+    good: list[Told], bad: list[Bad], intake: Intake, received: datetime
+) -> list[Told]:
     """Those of days that are not archived yet; the others are bad."""
     seals = await intake.seals()
     if not seals:

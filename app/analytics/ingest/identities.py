@@ -1,4 +1,5 @@
-"""Who is who: anonymous and external ids that turn out to be somebody, and traits that may be written."""
+"""Who is who: anonymous and external ids that turn out to be somebody, and traits that may be
+written."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -32,7 +33,8 @@ _LARGEST_METADATA: Final = 8192
 async def note_identities(principal: Principal, found: Iterable[Identity], process: Intake) -> None:
     """Keep what a batch says of who is who, for the worker; write the traits that may be written.
 
-    The first word counts: an id that was joined to somebody stays joined. A person who is not there is nobody's join.
+    The first word counts: an id that was joined to somebody stays joined. A person who is not there
+        is nobody's join.
     """
     told = list(found)
     users = await _users(told, process)
@@ -48,7 +50,8 @@ async def note_identities(principal: Principal, found: Iterable[Identity], proce
 
 
 async def _keep_first_words(said: list[Raw]) -> None:
-    """Have the worker carry out what was said of ids that nothing was said of before, of users who are there."""
+    """Have the worker carry out what was said of ids that nothing was said of before, of users who
+    are there."""
     patience = Patience()
     while True:
         first: dict[str, Raw] = {}
@@ -61,7 +64,9 @@ async def _keep_first_words(said: list[Raw]) -> None:
         try:
             gone = await transaction(partial(_add_joins, fresh))
         except BulkWriteError as error:
-            if {each["code"] for each in (error.details or {}).get("writeErrors", [])} != {_DUPLICATE_KEY}:
+            if {each["code"] for each in (error.details or {}).get("writeErrors", [])} != {
+                _DUPLICATE_KEY
+            }:
                 raise
             await patience.again()  # somebody else's word was first: look whose
             continue
@@ -71,11 +76,14 @@ async def _keep_first_words(said: list[Raw]) -> None:
 
 
 async def _add_joins(rows: list[Raw], session: AsyncClientSession) -> set[ObjectId]:
-    """Insert the joins to users who live, and to ids of the app's own. The users who do not live."""
+    """Insert the joins to users who live, and to ids of the app's own. The users who do not
+    live."""
     users = {row["userId"] for row in rows if "userId" in row}
     there: set[ObjectId] = set()
     if users:
-        await User.raw().update_many({"_id": {"$in": list(users)}}, {"$inc": {"guard": 1}}, session=session)
+        await User.raw().update_many(
+            {"_id": {"$in": list(users)}}, {"$inc": {"guard": 1}}, session=session
+        )
         there = await living(User, users, session=session)
     kept = [row for row in rows if "userId" not in row or row["userId"] in there]
     if kept:
@@ -85,12 +93,20 @@ async def _add_joins(rows: list[Raw], session: AsyncClientSession) -> set[Object
 
 def _join_row(source: str, app_id: str, user: ObjectId | None, external_id: str) -> Raw:
     moment = now()
-    row: Raw = {"_id": source, "appId": app_id, "createdAt": moment, "updatedAt": moment, "version": 1, "due": True}
+    row: Raw = {
+        "_id": source,
+        "appId": app_id,
+        "createdAt": moment,
+        "updatedAt": moment,
+        "version": 1,
+        "due": True,
+    }
     return row | ({"userId": user} if user is not None else {"externalId": external_id})
 
 
 async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake) -> bool:
-    """Say that an external id of an app is a user: their events are the user's from now on, and so are earlier ones.
+    """Say that an external id of an app is a user: their events are the user's from now on, and so
+    are earlier ones.
 
     Returns:
         Whether that is new.
@@ -99,14 +115,26 @@ async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake
         NotFound: there is no such user.
         pymongo.errors.DuplicateKeyError: it is another user.
     """
-    if await ExternalId.raw().find_one({"appId": app_id, "externalId": external_id, "userId": user_id}) is not None:
+    if (
+        await ExternalId.raw().find_one(
+            {"appId": app_id, "externalId": external_id, "userId": user_id}
+        )
+        is not None
+    ):
         return False
     row = ExternalId(app_id=app_id, external_id=external_id, user_id=user_id).stored()
     row["_id"] = ObjectId()
     moment = now()
     key = f"{app_id}/e:{external_id}"
     times: Raw = {"createdAt": moment, "updatedAt": moment}
-    wanted: Raw = {"appId": app_id, "userId": user_id, **times, "version": 1, "due": True, "accepted": True}
+    wanted: Raw = {
+        "appId": app_id,
+        "userId": user_id,
+        **times,
+        "version": 1,
+        "due": True,
+        "accepted": True,
+    }
 
     async def work(session: AsyncClientSession) -> None:
         await refer(ExternalId, row, session)
@@ -119,7 +147,8 @@ async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake
 
 
 async def _users(told: Sequence[Identity], process: Intake) -> list[ObjectId | None]:
-    """Our users whom identities name; None for an id of the client's own, and for a user who is not there."""
+    """Our users whom identities name; None for an id of the client's own, and for a user who is not
+    there."""
     ours = {user for identity in told if (user := parse_id(identity.user_id)) is not None}
     gone: set[ObjectId] = set()
     while missing := await process.leases.hold_many(User, ours - gone):
@@ -127,16 +156,25 @@ async def _users(told: Sequence[Identity], process: Intake) -> list[ObjectId | N
     linked: dict[str, dict[str, ObjectId]] = {}
     for app_id in {identity.app_id for identity in told}:
         external = {identity.user_id for identity in told if identity.app_id == app_id}
-        linked[app_id] = await process.linked(app_id, {each for each in external if parse_id(each) is None})
+        linked[app_id] = await process.linked(
+            app_id, {each for each in external if parse_id(each) is None}
+        )
     found: list[ObjectId | None] = []
     for identity in told:
         user = parse_id(identity.user_id)
-        found.append(linked[identity.app_id].get(identity.user_id) if user is None else None if user in gone else user)
+        found.append(
+            linked[identity.app_id].get(identity.user_id)
+            if user is None
+            else None
+            if user in gone
+            else user
+        )
     return found
 
 
 def _sources(identity: Identity, principal: Principal) -> list[str]:
-    """The keys that an identity speaks of. A previous id may be external: that is for keys that may write users."""
+    """The keys that an identity speaks of. A previous id may be external: that is for keys that may
+    write users."""
     keys = []
     if identity.anonymous_id is not None:
         keys.append(f"{identity.app_id}/a:{identity.anonymous_id}")
@@ -154,7 +192,8 @@ def _key(identity: Identity, user: ObjectId | None) -> str:
 async def _write_traits(
     principal: Principal, told: Sequence[tuple[Identity, ObjectId | None]], process: Intake
 ) -> None:
-    """Traits on the app's allow-list go into the profile's metadata, if the key may write users: no public one."""
+    """Traits on the app's allow-list go into the profile's metadata, if the key may write users: no
+    public one."""
     wanted: dict[ObjectId, Raw] = {}
     for identity, user in told:
         if user is None or not identity.traits or not may(principal, "users:write", user_id=user):
@@ -170,7 +209,9 @@ async def _write_traits(
 
 def _traits(user: ObjectId, traits: Raw) -> UpdateOne:
     room = {"$expr": {"$lt": [{"$bsonSize": {"$ifNull": ["$metadata", {}]}}, _LARGEST_METADATA]}}
-    return UpdateOne({"userId": user, **room}, {"$set": {**traits, "updatedAt": now()}, "$inc": {"version": 1}})
+    return UpdateOne(
+        {"userId": user, **room}, {"$set": {**traits, "updatedAt": now()}, "$inc": {"version": 1}}
+    )
 
 
 async def _admins_to_spare(principal: Principal, users: Iterable[ObjectId]) -> list[ObjectId]:
@@ -183,4 +224,6 @@ async def _admins_to_spare(principal: Principal, users: Iterable[ObjectId]) -> l
 
 
 def _is_trait(value: Any) -> bool:
-    return isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= _LONGEST_TRAIT)
+    return isinstance(value, bool | int | float) or (
+        isinstance(value, str) and len(value) <= _LONGEST_TRAIT
+    )

@@ -1,4 +1,5 @@
-"""What a process knows while it takes events in: leases, apps, limits, seals, links of external ids."""
+"""What a process knows while it takes events in: leases, apps, limits, seals, links of external
+ids."""
 
 import time
 from collections.abc import Collection
@@ -45,7 +46,8 @@ class Intake:
         return self._seals
 
     async def erased_messages(self, messages: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of these (app, `messageId`) whose events were erased; looked up only while there are any such."""
+        """Those of these (app, `messageId`) whose events were erased; looked up only while there
+        are any such."""
         if not messages or (key := await self._key_of_digests()) is None:
             return set()
         by_digest = {message_digest(key, *message): message for message in messages}
@@ -55,7 +57,11 @@ class Intake:
         """The key of digests of erased messages; None while there are none."""
         if self._digest_key_until <= time.monotonic():
             until = time.monotonic() + self.settings.credential_cache_seconds
-            found = (await RollupState.read()).digest_key if await ErasedMessage.there_are_any() else None
+            found = (
+                (await RollupState.read()).digest_key
+                if await ErasedMessage.there_are_any()
+                else None
+            )
             self._digest_key = None if found is None else bytes.fromhex(found)
             self._digest_key_until = until
         return self._digest_key
@@ -63,14 +69,22 @@ class Intake:
     async def linked(self, app_id: str, external_ids: Collection[str]) -> dict[str, ObjectId]:
         """External id -> user, for those of an app that are known to be somebody."""
         moment = time.monotonic()
-        unknown = {each for each in external_ids if self._links.get((app_id, each), (None, 0.0))[1] <= moment}
+        unknown = {
+            each
+            for each in external_ids
+            if self._links.get((app_id, each), (None, 0.0))[1] <= moment
+        }
         if unknown:
             found = await ExternalId.users_of(app_id, unknown)
             if len(self._links) > _CACHED:
                 self._links.clear()
             until = moment + self.settings.credential_cache_seconds
             self._links |= {(app_id, each): (found.get(each), until) for each in unknown}
-        known = {each: self._links[app_id, each][0] for each in external_ids if (app_id, each) in self._links}
+        known = {
+            each: self._links[app_id, each][0]
+            for each in external_ids
+            if (app_id, each) in self._links
+        }
         return {each: user for each, user in known.items() if user is not None}
 
     def forget(self, app_id: str, external_id: str) -> None:

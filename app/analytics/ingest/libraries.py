@@ -1,7 +1,10 @@
-"""What browsers' libraries ask before they send: Segment's their settings, RudderStack's its source.
+"""What browsers' libraries ask before they send: Segment's their settings, RudderStack's its
+source.
 
-Neither answer asks the database: a library that cannot load drops what its page told it, while one that has loaded
-keeps events and sends them again. So a key is not looked up here; a wrong one is told by the first event's 401.
+Neither answer asks the database: a library that cannot load drops what its page told it, while one
+    that has loaded
+keeps events and sends them again. So a key is not looked up here; a wrong one is told by the first
+event's 401.
 """
 
 import re
@@ -23,14 +26,20 @@ def library_endpoints() -> list[HotEndpoint]:
     return [
         HotEndpoint(SETTINGS_PATH, {"GET": _settings}, {"GET": PUBLIC}, ANY_QUERY, any_origin=True),
         HotEndpoint(
-            SOURCE_PATH, {"GET": _source}, {"GET": PUBLIC}, ANY_QUERY, aliases=[f"{SOURCE_PATH}/"], any_origin=True
+            SOURCE_PATH,
+            {"GET": _source},
+            {"GET": PUBLIC},
+            ANY_QUERY,
+            aliases=[f"{SOURCE_PATH}/"],
+            any_origin=True,
         ),
         HotEndpoint(METRICS_PATH, {"POST": _metrics}, {"POST": PUBLIC}, ANY_QUERY, any_origin=True),
     ]
 
 
 async def _settings(request: HotRequest) -> Answer:
-    """Settings of `@segment/analytics-next`: where to send events, no destinations, no figures about itself."""
+    """Settings of `@segment/analytics-next`: where to send events, no destinations, no figures
+    about itself."""
     write_key = request.path["writeKey"]
     if not _KEY.fullmatch(write_key):
         raise NotFound("there is no such write key")
@@ -60,7 +69,9 @@ SOURCE: Final[dict[str, Any]] = {
         "name": "Satchel",
         "workspaceId": "satchel",
         "enabled": True,
-        "config": {"statsCollection": {"errors": {"enabled": False}, "metrics": {"enabled": False}}},
+        "config": {
+            "statsCollection": {"errors": {"enabled": False}, "metrics": {"enabled": False}}
+        },
         "destinations": [],
     }
 }

@@ -8,9 +8,11 @@ _MANY: Final = 100
 
 
 class SharedLookups:
-    """Lookups by keys, one query at a time: what is asked for while one is under way goes together into the next.
+    """Lookups by keys, one query at a time: what is asked for while one is under way goes together
+    into the next.
 
-    A query is sent after everybody has asked whose keys are in it, so that no answer is older than its question.
+    A query is sent after everybody has asked whose keys are in it, so that no answer is older than
+    its question.
 
     Args:
         find: those of some keys that there are.

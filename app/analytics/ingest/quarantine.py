@@ -1,4 +1,5 @@
-"""Setting events aside: what cannot be counted is kept for a while with its reason, and never costs its batch."""
+"""Setting events aside: what cannot be counted is kept for a while with its reason, and never costs
+its batch."""
 
 import hashlib
 from collections.abc import Iterable
@@ -51,20 +52,28 @@ async def set_aside(found: Iterable[Bad], principal: Principal, settings: Settin
 
 
 async def _set_aside_of(user_id: ObjectId, rows: list[Raw]) -> None:
-    """A user's events go with the user: they refer to them. Of nobody (any more), only the reason is kept."""
-    known = {row["_id"] async for row in QuarantinedEvent.raw().find({"_id": {"$in": [r["_id"] for r in rows]}})}
+    """A user's events go with the user: they refer to them. Of nobody (any more), only the reason
+    is kept."""
+    known = {
+        row["_id"]
+        async for row in QuarantinedEvent.raw().find({"_id": {"$in": [r["_id"] for r in rows]}})
+    }
     fresh = list({row["_id"]: row for row in rows if row["_id"] not in known}.values())
 
     async def refer_and_add(session: AsyncClientSession) -> None:
         await refer(QuarantinedEvent, fresh[0], session)
-        await QuarantinedEvent.raw().insert_many([escape_row(row) for row in fresh], session=session)
+        await QuarantinedEvent.raw().insert_many(
+            [escape_row(row) for row in fresh], session=session
+        )
 
     try:
         if fresh:
             await transaction(refer_and_add)
     except NotFound:
         hidden = ("userId", "event")
-        await QuarantinedEvent.add_all([{name: row[name] for name in row if name not in hidden} for row in fresh])
+        await QuarantinedEvent.add_all(
+            [{name: row[name] for name in row if name not in hidden} for row in fresh]
+        )
 
 
 def _row(bad: Bad, principal: Principal, settings: Settings) -> Raw:

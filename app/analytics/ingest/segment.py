@@ -34,7 +34,9 @@ class Identity:
     traits: Item
 
 
-def events_of(items: list[Any], app_id: str, sent_at: Any, received: datetime) -> tuple[list[Told], list[Bad]]:
+def events_of(
+    items: list[Any], app_id: str, sent_at: Any, received: datetime
+) -> tuple[list[Told], list[Bad]]:
     """The items of a batch as events.
 
     Args:
@@ -92,7 +94,9 @@ def identities_of(good: list[Told], bad: list[Bad], app_id: str) -> Iterator[Ide
         )
 
 
-def _event(item: Any, app_id: str, sent: datetime | None, received: datetime) -> tuple[Item, datetime | None]:
+def _event(
+    item: Any, app_id: str, sent: datetime | None, received: datetime
+) -> tuple[Item, datetime | None]:
     if not isinstance(item, dict):
         raise ValueError("an item is an object")
     kind = item.get("type")
@@ -113,8 +117,11 @@ def _event(item: Any, app_id: str, sent: datetime | None, received: datetime) ->
     return body, original if original != moment else None
 
 
-def _corrected(original: datetime | None, sent: datetime | None, received: datetime) -> datetime | None:
-    """When it happened by our clock: as long before the request came in as it was, by the client's, before `sentAt`."""
+def _corrected(
+    original: datetime | None, sent: datetime | None, received: datetime
+) -> datetime | None:
+    """When it happened by our clock: as long before the request came in as it was, by the client's,
+    before `sentAt`."""
     if original is None or sent is None:
         return original
     try:
@@ -162,7 +169,8 @@ _TOLD: Final[dict[str, Callable[[Item], tuple[Any, str, Item]]]] = {
     "group": _group,
     "alias": _alias,
 }
-"""Item type -> its event's name, category and data. Pages and screens are named as Segment's own libraries do it."""
+"""Item type -> its event's name, category and data. Pages and screens are named as Segment's own
+libraries do it."""
 
 
 def _inner(item: Item, name: str) -> Item:
@@ -186,7 +194,8 @@ def _known_id(value: Any) -> str | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """A time that a client told: RFC 3339, or seconds or milliseconds since 1970 as a number or as text.
+    """A time that a client told: RFC 3339, or seconds or milliseconds since 1970 as a number or as
+    text.
 
     None where it told none, or something else.
     """

@@ -1,4 +1,5 @@
-"""Segment's HTTP API: `/v1/batch` and the six single calls, as hot endpoints for clients that know nothing of us."""
+"""Segment's HTTP API: `/v1/batch` and the six single calls, as hot endpoints for clients that know
+nothing of us."""
 
 import binascii
 import zlib
@@ -10,7 +11,15 @@ from app.analytics.ingest.identities import note_identities
 from app.analytics.ingest.intake import intake
 from app.analytics.ingest.segment import KINDS, MAX_ITEMS, events_of, identities_of
 from app.analytics.ingest.write_keys import is_write_key
-from app.errors import Forbidden, Invalid, MalformedJson, Problem, TooLarge, Unauthenticated, UnsupportedMediaType
+from app.errors import (
+    Forbidden,
+    Invalid,
+    MalformedJson,
+    Problem,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
 from app.identity.access import keys
 from app.identity.authenticator import authenticator
 from app.identity.principal import Principal, authorize
@@ -23,7 +32,8 @@ ALIASES: Final = {
     "/v1/batch": ("/v1/b", "/beacon/v1/batch"),
     **{f"/v1/{kind}": (f"/v1/{kind[0]}",) for kind in KINDS},
 }
-"""Path -> where browsers' libraries send the same: `@segment/analytics-next` by one letter, RudderStack's beacon."""
+"""Path -> where browsers' libraries send the same: `@segment/analytics-next` by one letter,
+RudderStack's beacon."""
 
 _DONE: Final = {"success": True}  # exactly this with 200, or clients send the batch again
 _BASIC: Final = "basic "
@@ -34,14 +44,20 @@ def segment_endpoints() -> list[HotEndpoint]:
     """One endpoint a kind of call."""
     return [
         HotEndpoint(
-            path, {"POST": _receive}, {"POST": keys("events:write")}, ANY_QUERY, aliases=aliases, any_origin=True
+            path,
+            {"POST": _receive},
+            {"POST": keys("events:write")},
+            ANY_QUERY,
+            aliases=aliases,
+            any_origin=True,
         )
         for path, aliases in ALIASES.items()
     ]
 
 
 async def _receive(request: HotRequest) -> Answer:
-    """Take a batch, or a single call. A problem carries `code` and `message`, as Segment's clients expect."""
+    """Take a batch, or a single call. A problem carries `code` and `message`, as Segment's clients
+    expect."""
     try:
         await _take(request)
     except Problem as problem:
@@ -67,14 +83,17 @@ async def _take(request: HotRequest) -> None:
 
 
 async def _caller_by_head(request: HotRequest) -> Principal | None:
-    """By the header, or by `?writeKey=` where a beacon can send none; None where the body has to say it."""
+    """By the header, or by `?writeKey=` where a beacon can send none; None where the body has to
+    say it."""
     if (header := request.header(b"authorization")) is not None:
         return await _caller(request, header)
     if (key := request.query().get("writeKey")) is None:
         return None
     principal = await _caller(request, f"Bearer {key}")
     if not is_write_key(principal):
-        raise Forbidden("of keys, write keys alone may stand in a URL: they can add events and do nothing else")
+        raise Forbidden(
+            "of keys, write keys alone may stand in a URL: they can add events and do nothing else"
+        )
     return principal
 
 
@@ -121,7 +140,9 @@ def _inflated(request: HotRequest, body: bytes) -> bytes:
     if encoding == "identity":
         return body
     if encoding not in ("gzip", "x-gzip"):
-        raise UnsupportedMediaType("send the body as it is, or packed by gzip", headers={"Accept-Encoding": "gzip"})
+        raise UnsupportedMediaType(
+            "send the body as it is, or packed by gzip", headers={"Accept-Encoding": "gzip"}
+        )
     stream = zlib.decompressobj(_GZIP)
     try:
         plain = stream.decompress(body, MAX_BODY_BYTES + 1)

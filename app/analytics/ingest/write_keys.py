@@ -1,4 +1,5 @@
-"""Limits of write keys. These are public, so each has a rate (per process) and a daily quota (for the deployment)."""
+"""Limits of write keys. These are public, so each has a rate (per process) and a daily quota (for
+the deployment)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,9 @@ _WRITE_ONLY: Final = frozenset({"events:write"})
 
 def is_write_key(principal: Principal) -> bool:
     """Whether the caller is a key that can add events of one app and do nothing else."""
-    return principal.kind == "key" and principal.app_id is not None and principal.scopes == _WRITE_ONLY
+    return (
+        principal.kind == "key" and principal.app_id is not None and principal.scopes == _WRITE_ONLY
+    )
 
 
 @dataclass(slots=True)
@@ -38,8 +41,8 @@ class _Meter:
 
 
 class WriteKeyLimits:
-    """The meters of this process. The day's count is told to the database once a second, so a quota may be passed by
-    what the processes take within a second."""
+    """The meters of this process. The day's count is told to the database once a second, so a quota
+    may be passed by what the processes take within a second."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,7 +62,9 @@ class WriteKeyLimits:
             meter = await self._sync(principal.id, meter, moment)
         _take_tokens(meter, events, moment)
         if meter.used + events > meter.per_day:
-            raise TooManyRequests("the write key's quota of the day is used up", _until_tomorrow(moment))
+            raise TooManyRequests(
+                "the write key's quota of the day is used up", _until_tomorrow(moment)
+            )
         meter.tokens -= events
         meter.used += events
         meter.unsent += events
@@ -68,12 +73,20 @@ class WriteKeyLimits:
         """Tell the database what this process took, and learn what all took together."""
         unsent, same_day = (meter.unsent, meter.day == _day(moment)) if meter else (0, False)
         if meter is not None:
-            meter.unsent, meter.synced_at = 0, moment  # those who come meanwhile go on with what is known
+            meter.unsent, meter.synced_at = (
+                0,
+                moment,
+            )  # those who come meanwhile go on with what is known
         try:
             used = await KeyUsage.add_events(
                 key_id, datetime.fromtimestamp(moment, UTC).date(), unsent if same_day else 0
             )
-            row = await ApiKey.raw().find_one({"_id": key_id}, {"eventsPerSecond": 1, "eventsPerDay": 1}) or {}
+            row = (
+                await ApiKey.raw().find_one(
+                    {"_id": key_id}, {"eventsPerSecond": 1, "eventsPerDay": 1}
+                )
+                or {}
+            )
         except Exception:
             if meter is not None:
                 meter.unsent += unsent
@@ -81,21 +94,32 @@ class WriteKeyLimits:
         rate = row.get("eventsPerSecond") or self._settings.write_key_events_per_second
         quota = row.get("eventsPerDay") or self._settings.write_key_events_per_day
         if meter is None or not same_day:
-            meter = self._meters[key_id] = _Meter(rate, quota, float(rate), moment, _day(moment), used)
-        meter.per_second, meter.per_day, meter.used, meter.synced_at = rate, quota, used + meter.unsent, moment
+            meter = self._meters[key_id] = _Meter(
+                rate, quota, float(rate), moment, _day(moment), used
+            )
+        meter.per_second, meter.per_day, meter.used, meter.synced_at = (
+            rate,
+            quota,
+            used + meter.unsent,
+            moment,
+        )
         while len(self._meters) > _CACHED:
             del self._meters[next(iter(self._meters))]
         return meter
 
 
 def _take_tokens(meter: _Meter, events: int, moment: float) -> None:
-    """Fill the bucket up to a second's worth; a request larger than that is let pass when the bucket is full."""
-    meter.tokens = min(meter.per_second, meter.tokens + (moment - meter.filled_at) * meter.per_second)
+    """Fill the bucket up to a second's worth; a request larger than that is let pass when the
+    bucket is full."""
+    meter.tokens = min(
+        meter.per_second, meter.tokens + (moment - meter.filled_at) * meter.per_second
+    )
     meter.filled_at = moment
     needed = min(events, meter.per_second)
     if meter.tokens < needed:
         raise TooManyRequests(
-            "the write key's rate is used up", max(1, round((needed - meter.tokens) / meter.per_second))
+            "the write key's rate is used up",
+            max(1, round((needed - meter.tokens) / meter.per_second)),
         )
 
 

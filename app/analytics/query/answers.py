@@ -65,7 +65,10 @@ def described(example: Raw) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of an answer whose rows look like this one."""
     always = {name: _type(value) for name, value in example.items() if name != "time"}
     properties = {"time": _TIME, **always, "previous": _type(None)}
-    schema = {"type": "array", "items": {"type": "object", "required": list(always), "properties": properties}}
+    schema = {
+        "type": "array",
+        "items": {"type": "object", "required": list(always), "properties": properties},
+    }
     content = {
         JSON: {"schema": schema, "example": [example]},
         CSV: {"schema": {"type": "string"}},
@@ -78,4 +81,8 @@ def _type(value: Any) -> Any:
     kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
     if value is None:
         return {"anyOf": [{"type": "number"}, {"type": "null"}]}
-    return _TIME if isinstance(value, str) and _MOMENT.fullmatch(value) else {"type": kinds[type(value)]}
+    return (
+        _TIME
+        if isinstance(value, str) and _MOMENT.fullmatch(value)
+        else {"type": kinds[type(value)]}
+    )

@@ -23,14 +23,22 @@ from models.user import User
 _DEFAULT_SPAN: Final = timedelta(days=30)
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_BY_MINUTE: Final = timedelta(hours=24)
-_FROM: Final = "Inclusive; 30 days ago if absent. Without an offset it is of `tz`: a date is that day's midnight there."
+_FROM: Final = (
+    "Inclusive; 30 days ago if absent. Without an offset it is of `tz`: a date is that day's"
+    " midnight there."
+)
 _TO: Final = "Exclusive; now if absent. Without an offset it is of `tz`."
 Format = Annotated[
-    Literal["json", "csv", "ndjson"] | None, Query(alias="format", description="Instead of the Accept header.")
+    Literal["json", "csv", "ndjson"] | None,
+    Query(alias="format", description="Instead of the Accept header."),
 ]
 Compare = Annotated[
     Literal["previous"] | None,
-    Query(description="`previous` adds the figure of the span before, bucket by bucket, as `previous`."),
+    Query(
+        description=(
+            "`previous` adds the figure of the span before, bucket by bucket, as `previous`."
+        )
+    ),
 ]
 
 
@@ -52,7 +60,9 @@ async def asked(
     ] = None,
     tz: Annotated[str, Query(max_length=64, description="IANA timezone of the buckets.")] = "UTC",
     app_id: Annotated[AppId | None, Query(alias="appId")] = None,
-    user_id: Annotated[str | None, Query(alias="userId", description="`me` is the caller's own.")] = None,
+    user_id: Annotated[
+        str | None, Query(alias="userId", description="`me` is the caller's own.")
+    ] = None,
     event_name: Annotated[EventName | None, Query(alias="eventName")] = None,
     event_category: Annotated[EventCategory | None, Query(alias="eventCategory")] = None,
 ) -> Asked:
@@ -66,12 +76,16 @@ async def asked(
     app_id = app_id or (None if caller.is_admin else caller.app_id)
     authorize(caller, "analytics:read", user_id=user, app_id=app_id)
     period = span(start, end, interval, tz)
-    if user is not None:  # a deleted user's events are not there, though it takes a while to sweep them
+    if (
+        user is not None
+    ):  # a deleted user's events are not there, though it takes a while to sweep them
         await leases(request.scope).hold(User, user)
     return Asked(period, Filter(app_id, user, event_name, event_category))
 
 
-def span(start: datetime | None, end: datetime | None, interval: Interval | None, tz: str) -> Period:
+def span(
+    start: datetime | None, end: datetime | None, interval: Interval | None, tz: str
+) -> Period:
     """The period, by default the last 30 days, which begin and end with a whole quarter of an hour.
 
     Args:
@@ -92,12 +106,15 @@ def span(start: datetime | None, end: datetime | None, interval: Interval | None
         if start is None:
             since = until - timedelta(hours=1)
         if until - since > _LONGEST_BY_MINUTE:
-            raise Invalid.field("?interval", "too_many", "minutes are for spans of at most 24 hours")
+            raise Invalid.field(
+                "?interval", "too_many", "minutes are for spans of at most 24 hours"
+            )
     return Period.of(since, until, interval, zone)
 
 
 def _by_clock(moment: datetime | None, zone: tzinfo, pointer: str) -> datetime | None:
-    """The moment that a clock of the zone shows, the first of two; one with an offset is as it is."""
+    """The moment that a clock of the zone shows, the first of two; one with an offset is as it
+    is."""
     if moment is None:
         return None
     try:

@@ -29,16 +29,19 @@ COHORTS: Final = ("cohort", "period", "users", "share")
 async def funnel(period: Period, which: Filter, steps: list[str], within: timedelta) -> Rows:
     """How many people did the steps one after the other, the last within a time of the first.
 
-    The first step lies in the period. Of several tries the one that came furthest counts. `fromFirst` and
-    `fromPrevious` are shares; `medianSeconds` is the median time since the step before. Events of one millisecond are
-    in the order in which they were sent. It is counted from raw events: those of the steps' names, by an index.
+    The first step lies in the period. Of several tries the one that came furthest counts.
+    `fromFirst` and `fromPrevious` are shares; `medianSeconds` is the median time since the step
+    before. Events of one millisecond are in the order in which they were sent. It is counted from
+    raw events: those of the steps' names, by an index.
     """
     async with opened_view() as view:
         moments = await _moments_of_people(view, period, which, steps, within)
         reached = [0] * len(steps)
         waits: list[list[float]] = [[] for _ in steps]
         for times in moments.values():
-            best = furthest(times, steps, milliseconds(period.end), int(within.total_seconds() * 1000))
+            best = furthest(
+                times, steps, milliseconds(period.end), int(within.total_seconds() * 1000)
+            )
             for place, at in enumerate(best):
                 reached[place] += 1
                 if place:
@@ -51,7 +54,9 @@ async def funnel(period: Period, which: Filter, steps: list[str], within: timede
                     "eventName": name,
                     "users": reached[place],
                     "fromFirst": _share(reached[place], reached[0]),
-                    "fromPrevious": _share(reached[place], reached[place - 1] if place else reached[0]),
+                    "fromPrevious": _share(
+                        reached[place], reached[place - 1] if place else reached[0]
+                    ),
                     "medianSeconds": round(median(waits[place]), 3) if waits[place] else None,
                 }
             )
@@ -65,7 +70,8 @@ def _share(part: int, whole: int) -> float:
 async def _moments_of_people(
     view: View, period: Period, which: Filter, steps: list[str], within: timedelta
 ) -> dict[Any, list[tuple[int, str]]]:
-    """Person -> the moments of their steps, in order; those of one millisecond in the order in which they were sent."""
+    """Person -> the moments of their steps, in order; those of one millisecond in the order in
+    which they were sent."""
     where: Raw = {
         **which.raw,
         "eventName": {"$in": sorted(set(steps))},
@@ -82,15 +88,18 @@ async def _moments_of_people(
 
 
 def _sent_order(row: Raw) -> tuple[datetime, datetime, ObjectId]:
-    """By time; of one millisecond by request, and within a request as sent: `_id`s of a request ascend."""
+    """By time; of one millisecond by request, and within a request as sent: `_id`s of a request
+    ascend."""
     return row["timestamp"], row["receivedAt"], row["_id"]
 
 
-def furthest(times: Sequence[tuple[int, str]], steps: Sequence[str], end: int, within: int) -> list[int]:
+def furthest(
+    times: Sequence[tuple[int, str]], steps: Sequence[str], end: int, within: int
+) -> list[int]:
     """The moments of the steps in the try that came furthest, the first of those that came as far.
 
-    Of each try, the next step is looked up among the places of its name: a person's cost grows with their events, times
-    the logarithm of these.
+    Of each try, the next step is looked up among the places of its name: a person's cost grows with
+    their events, times the logarithm of these.
 
     Args:
         times: moments and event names of one person, in order.
@@ -122,7 +131,8 @@ def furthest(times: Sequence[tuple[int, str]], steps: Sequence[str], end: int, w
 
 
 async def retention(period: Period, which: Filter, returning: Filter) -> Rows:
-    """Of the people who were there for the first time in each bucket, how many came back in the ones after it.
+    """Of the people who were there for the first time in each bucket, how many came back in the
+    ones after it.
 
     Args:
         period: the span in buckets of a day, week or month.

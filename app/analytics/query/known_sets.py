@@ -1,7 +1,10 @@
-"""Sets of people that this process has read before, decoded, as long as the document says that they are the same.
+"""Sets of people that this process has read before, decoded, as long as the document says that they
+are the same.
 
-Past days seldom change, so a dashboard's second look reads which documents there are, from an index alone, and none of
-their sets. Exact: each write of a people document gives it a stamp that no other ever had, and the stamps are read in
+Past days seldom change, so a dashboard's second look reads which documents there are, from an index
+alone, and none of
+their sets. Exact: each write of a people document gives it a stamp that no other ever had, and the
+    stamps are read in
 the query's own snapshot.
 """
 
@@ -16,7 +19,8 @@ from pyroaring import BitMap
 MOST_BYTES: Final = 64 * 1024 * 1024
 _A_SET: Final = 200
 _A_DOCUMENT: Final = 700
-"""What a remembered document with one small set takes besides its name, in bytes, measured: dictionaries, the stamp."""
+"""What a remembered document with one small set takes besides its name, in bytes, measured:
+dictionaries, the stamp."""
 
 
 @dataclass(slots=True)
@@ -32,7 +36,8 @@ class KnownSets:
     """Sets by document, those that were asked for least recently are forgotten first.
 
     Args:
-        most_bytes: how much is remembered, in bytes: packed sets, 200 for each, 700 and its name for each document.
+        most_bytes: how much is remembered, in bytes: packed sets, 200 for each, 700 and its name
+            for each document.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -40,17 +45,24 @@ class KnownSets:
         self.size = 0
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    def find(self, name: str, stamp: ObjectId | None, groups: Iterable[int]) -> Mapping[int, BitMap] | None:
-        """The sets of a document, if all of these groups are known as of this stamp. They must not be changed."""
+    def find(
+        self, name: str, stamp: ObjectId | None, groups: Iterable[int]
+    ) -> Mapping[int, BitMap] | None:
+        """The sets of a document, if all of these groups are known as of this stamp. They must not
+        be changed."""
         known = self._known.get(name)
         if known is None or known.stamp != stamp or not known.sets.keys() >= set(groups):
             return None
         self._known.move_to_end(name)
         return known.sets
 
-    def keep(self, name: str, stamp: ObjectId | None, packed: Mapping[int, bytes]) -> Mapping[int, BitMap]:
+    def keep(
+        self, name: str, stamp: ObjectId | None, packed: Mapping[int, bytes]
+    ) -> Mapping[int, BitMap]:
         """Decode sets, and remember them where the document has a stamp; an empty one is `b""`."""
-        sets = {group: BitMap.deserialize(each) if each else BitMap() for group, each in packed.items()}
+        sets = {
+            group: BitMap.deserialize(each) if each else BitMap() for group, each in packed.items()
+        }
         if stamp is None:
             return sets
         size = added = sum(len(each) + _A_SET for each in packed.values())
@@ -58,7 +70,9 @@ class KnownSets:
         former = self._known.pop(name, None)
         if former is not None:
             self.size -= former.size
-            if former.stamp == stamp:  # what is in both counts twice: rather too much than too little
+            if (
+                former.stamp == stamp
+            ):  # what is in both counts twice: rather too much than too little
                 sets, size = former.sets | sets, former.size + added
         self._known[name] = _Known(stamp, sets, size)
         self.size += size

@@ -17,7 +17,16 @@ from models.person import person_key
 
 _COLUMNS: Final = ("time", "events", "errors", "users")
 _MINUTE: Final = timedelta(minutes=1)
-_SHOWN: Final = ("_id", "appId", "eventName", "eventCategory", "timestamp", "receivedAt", "userId", "externalId")
+_SHOWN: Final = (
+    "_id",
+    "appId",
+    "eventName",
+    "eventCategory",
+    "timestamp",
+    "receivedAt",
+    "userId",
+    "externalId",
+)
 
 
 async def live_rows(which: Filter, minutes: int) -> Rows:
@@ -49,12 +58,19 @@ async def live_rows(which: Filter, minutes: int) -> Rows:
         return Rows(rows, _COLUMNS, view.exact)
 
 
-async def latest_events(which: Filter, limit: int, after: ObjectId | None = None) -> list[dict[str, Any]]:
-    """The events that came in last, the newest first; only those after one that was seen, where there is one."""
+async def latest_events(
+    which: Filter, limit: int, after: ObjectId | None = None
+) -> list[dict[str, Any]]:
+    """The events that came in last, the newest first; only those after one that was seen, where
+    there is one."""
     since = now() - timedelta(minutes=10)
     where: Raw = {**which.raw, "receivedAt": {"$gte": since}}
     if after is not None:
         where["receivedAt"] = {"$gte": max(since, after.generation_time)}
     fields = dict.fromkeys(_SHOWN, 1)
-    cursor = Analytics.raw().find(where, fields, hint=[("receivedAt", 1), ("appId", 1)]).sort("receivedAt", -1)
+    cursor = (
+        Analytics.raw()
+        .find(where, fields, hint=[("receivedAt", 1), ("appId", 1)])
+        .sort("receivedAt", -1)
+    )
     return await cursor.limit(limit).to_list()

@@ -1,4 +1,5 @@
-"""The people of a span, as sets of numbers: the fewest stored sets that cover it, and those who came in since."""
+"""The people of a span, as sets of numbers: the fewest stored sets that cover it, and those who
+came in since."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ _LONG: Final = timedelta(days=400)
 _CATEGORIES: Final = ("engagement", "conversion", "error", "custom")
 
 Sets = dict[str | None, list[list[BitMap]]]
-"""Event name, or None for any event that the filter lets pass -> for each bucket, sets to be united."""
+"""Event name, or None for any event that the filter lets pass -> for each bucket, sets to be
+united."""
 
 
 async def bucket_people(view: View, period: Period, which: Filter) -> list[BitMap]:
@@ -35,7 +37,9 @@ async def bucket_people(view: View, period: Period, which: Filter) -> list[BitMa
     return united[None]
 
 
-async def event_people(view: View, period: Period, which: Filter, names: Sequence[str]) -> dict[str, BitMap]:
+async def event_people(
+    view: View, period: Period, which: Filter, names: Sequence[str]
+) -> dict[str, BitMap]:
     """The people of each of these events in the whole period."""
     sets: Sets = {name: [[] for _ in period.buckets] for name in names}
     scopes: dict[str, str | None] = {
@@ -48,11 +52,15 @@ async def event_people(view: View, period: Period, which: Filter, names: Sequenc
     return {name: BitMap.union(*united[name]) if united[name] else BitMap() for name in names}
 
 
-async def _add_people(view: View, period: Period, which: Filter, scopes: dict[str, str | None], sets: Sets) -> None:
+async def _add_people(
+    view: View, period: Period, which: Filter, scopes: dict[str, str | None], sets: Sets
+) -> None:
     if which.user_id is None and period.interval != "minute" and scopes:
         await _add_stored(view, period, which, scopes, sets)
     rows = await view.countable_rows(period, which)
-    known = await known_people({key for row in rows if (key := person_key(row)) is not None}, view.session)
+    known = await known_people(
+        {key for row in rows if (key := person_key(row)) is not None}, view.session
+    )
     loose: dict[tuple[str | None, int], set[int]] = defaultdict(set)
     for row in rows:
         key = person_key(row)
@@ -69,9 +77,14 @@ async def _add_people(view: View, period: Period, which: Filter, scopes: dict[st
         sets[name][number].append(BitMap(people))
 
 
-async def _add_stored(view: View, period: Period, which: Filter, scopes: dict[str, str | None], sets: Sets) -> None:
-    """Find the fewest sets that cover each bucket, those of a level at once; read those that are not known yet."""
-    wanted: dict[int, dict[int, dict[int, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+async def _add_stored(
+    view: View, period: Period, which: Filter, scopes: dict[str, str | None], sets: Sets
+) -> None:
+    """Find the fewest sets that cover each bucket, those of a level at once; read those that are
+    not known yet."""
+    wanted: dict[int, dict[int, dict[int, list[int]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
     earliest = await _earliest(view, period)
     for number, bucket in enumerate(period.buckets):
         first, last = bucket.slots
@@ -79,7 +92,11 @@ async def _add_stored(view: View, period: Period, which: Filter, scopes: dict[st
             wanted[level][day][group].append(number)
     chosen = list(scopes)
     for level, days in wanted.items():
-        where: Raw = {"scope": chosen[0] if len(chosen) == 1 else {"$in": chosen}, "level": level, **which.app}
+        where: Raw = {
+            "scope": chosen[0] if len(chosen) == 1 else {"$in": chosen},
+            "level": level,
+            **which.app,
+        }
         there = await PeopleDay.stamps(*day_moments(min(days), max(days) + 1), where, view.session)
         unknown: dict[str, tuple[str, dict[int, list[int]]]] = {}
         for row in there:
@@ -96,17 +113,26 @@ async def _add_stored(view: View, period: Period, which: Filter, scopes: dict[st
 
 
 async def _read_unknown(
-    view: View, unknown: dict[str, tuple[str, dict[int, list[int]]]], scopes: dict[str, str | None], sets: Sets
+    view: View,
+    unknown: dict[str, tuple[str, dict[int, list[int]]]],
+    scopes: dict[str, str | None],
+    sets: Sets,
 ) -> None:
     fields = {f"sets.{group}" for _, groups in unknown.values() for group in groups}
-    for name, row in (await PeopleDay.fetch(unknown, view.session, [*sorted(fields), "stamp"])).items():
+    for name, row in (
+        await PeopleDay.fetch(unknown, view.session, [*sorted(fields), "stamp"])
+    ).items():
         scope, groups = unknown[name]
         packed = row.get("sets", {})
-        read = known_sets.keep(name, row.get("stamp"), {group: packed.get(str(group), b"") for group in groups})
+        read = known_sets.keep(
+            name, row.get("stamp"), {group: packed.get(str(group), b"") for group in groups}
+        )
         _add_groups(sets[scopes[scope]], groups, read)
 
 
-def _add_groups(buckets: list[list[BitMap]], groups: dict[int, list[int]], found: Mapping[int, BitMap]) -> None:
+def _add_groups(
+    buckets: list[list[BitMap]], groups: dict[int, list[int]], found: Mapping[int, BitMap]
+) -> None:
     for group, numbers in groups.items():
         people = found[group]
         for number in numbers:
@@ -118,11 +144,15 @@ async def _united(view: View, sets: Sets) -> dict[str | None, list[BitMap]]:
     merges = await PersonMerge.pending(view.session)
     gone = BitMap(merges)
     united = {
-        name: [BitMap.union(*found) if found else BitMap() for found in buckets] for name, buckets in sets.items()
+        name: [BitMap.union(*found) if found else BitMap() for found in buckets]
+        for name, buckets in sets.items()
     }
     if not merges:
         return united
-    return {name: [merged(people, gone, merges) for people in buckets] for name, buckets in united.items()}
+    return {
+        name: [merged(people, gone, merges) for people in buckets]
+        for name, buckets in united.items()
+    }
 
 
 async def _earliest(view: View, period: Period) -> int:

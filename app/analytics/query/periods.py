@@ -16,7 +16,8 @@ MOST_BUCKETS: Final = 2000
 _MINUTE: Final = timedelta(minutes=1)
 _SLOT: Final = timedelta(minutes=15)
 _SLOTS_TO_AN_HOUR: Final = 16
-"""So many at most from one full hour of a local clock to the next, a change of the clock in between."""
+"""So many at most from one full hour of a local clock to the next, a change of the clock in
+between."""
 _LONGEST: Final = timedelta(days=366 * 100)
 _FIRST: Final = datetime(2, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -25,7 +26,8 @@ _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One bucket: where it begins by the calendar, and which part of it is asked for, in milliseconds since 1970."""
+    """One bucket: where it begins by the calendar, and which part of it is asked for, in
+    milliseconds since 1970."""
 
     time: datetime
     start: int
@@ -38,7 +40,8 @@ class Bucket:
         return first, max(first, last)
 
     def cut(self, since: int = 0, to: int | None = None) -> "Bucket":
-        """The part from so many milliseconds after its beginning to so many after it, as far as it goes."""
+        """The part from so many milliseconds after its beginning to so many after it, as far as it
+        goes."""
         begins = milliseconds(self.time)
         end = self.end if to is None else min(self.end, begins + to)
         return Bucket(self.time, min(max(self.start, begins + since), end), end)
@@ -55,26 +58,35 @@ class Period:
     buckets: tuple[Bucket, ...]
 
     @classmethod
-    def of(cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> "Period":
+    def of(
+        cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo
+    ) -> "Period":
         """The buckets of a span; the first and the last may be cut.
 
         Raises:
-            Invalid: there would be more than 2,000, the span is longer than a century, or reaches beyond the calendar;
-                or the timezone's clock differed from UTC by no whole quarters of an hour, as local mean time did.
+            Invalid: there would be more than 2,000, the span is longer than a century, or reaches
+                beyond the calendar; or the timezone's clock differed from UTC by no whole quarters
+                of an hour, as local mean time did.
         """
         try:
             return cls._of(start, end, interval, zone)
         except OverflowError:
-            raise Invalid.field("?from", "out_of_range", "the span reaches beyond the calendar") from None
+            raise Invalid.field(
+                "?from", "out_of_range", "the span reaches beyond the calendar"
+            ) from None
 
     @classmethod
-    def _of(cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> "Period":
+    def _of(
+        cls, start: datetime, end: datetime, interval: Interval | None, zone: tzinfo
+    ) -> "Period":
         if start < _FIRST or end > _LAST:
             raise Invalid.field("?from", "out_of_range", "a span lies in the years 2 to 9998")
         if end - start > _LONGEST:
             raise Invalid.field("?from", "out_of_range", "a span has at most a hundred years")
         if interval is None:
-            return cls(start, end, None, zone, (Bucket(start, milliseconds(start), milliseconds(end)),))
+            return cls(
+                start, end, None, zone, (Bucket(start, milliseconds(start), milliseconds(end)),)
+            )
         edges = _edges(start, end, interval, zone)
         if interval != "minute" and any(milliseconds(edge) % SLOT_MS for edge in edges):
             raise _odd_clock()
@@ -86,9 +98,11 @@ class Period:
         return cls(start, end, interval, zone, buckets or (Bucket(edges[0], first, last),))
 
     def previous(self) -> "Period":
-        """The span before this one, in as many buckets, of which the first and the last are cut as these are.
+        """The span before this one, in as many buckets, of which the first and the last are cut as
+        these are.
 
-        Days are compared with the same days of the week: those so many whole weeks before that none is in both spans.
+        Days are compared with the same days of the week: those so many whole weeks before that none
+        is in both spans.
 
         Raises:
             Invalid: it reaches beyond the calendar.
@@ -96,7 +110,9 @@ class Period:
         try:
             return self._previous()
         except OverflowError:
-            raise Invalid.field("?compare", "out_of_range", "the span before reaches beyond the calendar") from None
+            raise Invalid.field(
+                "?compare", "out_of_range", "the span before reaches beyond the calendar"
+            ) from None
 
     def _previous(self) -> "Period":
         if self.interval is None:
@@ -117,7 +133,8 @@ class Period:
         return Period(start, end, self.interval, self.zone, tuple(buckets))
 
     def with_days_before(self, count: int) -> "Period":
-        """The days of this span and so many before them, each by the calendar; as far as the calendar goes."""
+        """The days of this span and so many before them, each by the calendar; as far as the
+        calendar goes."""
         start = floor(self.start, "day", self.zone)
         for _ in range(count):
             start = floor(start - timedelta(milliseconds=1), "day", self.zone)
@@ -135,10 +152,14 @@ class Period:
         return low if low < len(self.buckets) and self.buckets[low].start <= ms else None
 
     def ends(self) -> list[datetime]:
-        """When each bucket ends by the calendar, whatever part of it is asked for; none where there is no interval."""
+        """When each bucket ends by the calendar, whatever part of it is asked for; none where there
+        is no interval."""
         if self.interval is None:
             return []
-        return [*(each.time for each in self.buckets[1:]), _NEXT[self.interval](self.buckets[-1].time, self.zone)]
+        return [
+            *(each.time for each in self.buckets[1:]),
+            _NEXT[self.interval](self.buckets[-1].time, self.zone),
+        ]
 
     def edges(self) -> Iterator[tuple[datetime, datetime]]:
         """The parts at either end that are no whole slots: rollups do not know them apart."""
@@ -160,7 +181,9 @@ def _edges(start: datetime, end: datetime, interval: Interval, zone: tzinfo) -> 
     edges = [floor(start, interval, zone)]
     while edges[-1] < end:
         if len(edges) > MOST_BUCKETS:
-            raise Invalid.field("?interval", "too_many", f"that would be more than {MOST_BUCKETS} buckets")
+            raise Invalid.field(
+                "?interval", "too_many", f"that would be more than {MOST_BUCKETS} buckets"
+            )
         edges.append(_NEXT[interval](edges[-1], zone))
     return edges
 
@@ -170,14 +193,21 @@ def floor(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
     if interval == "minute":
         return moment.replace(second=0, microsecond=0)
     if interval == "hour":
-        return _full_hour(moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0), -_SLOT, zone)
+        return _full_hour(
+            moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0), -_SLOT, zone
+        )
     local = moment.astimezone(zone).date()
-    first = {"day": local, "week": local - timedelta(days=local.weekday()), "month": local.replace(day=1)}[interval]
+    first = {
+        "day": local,
+        "week": local - timedelta(days=local.weekday()),
+        "month": local.replace(day=1),
+    }[interval]
     return _midnight(first, zone)
 
 
 def _next_hour(at: datetime, zone: tzinfo) -> datetime:
-    """The next moment at which the local clock shows a full hour; a change of the clock may be in between."""
+    """The next moment at which the local clock shows a full hour; a change of the clock may be in
+    between."""
     return _full_hour(at + _SLOT, _SLOT, zone)
 
 
@@ -196,7 +226,10 @@ def _full_hour(at: datetime, step: timedelta, zone: tzinfo) -> datetime:
 
 
 def _odd_clock() -> Invalid:
-    detail = "the clock of this timezone then differed from UTC by no whole quarters of an hour: ask in UTC"
+    detail = (
+        "the clock of this timezone then differed from UTC by no whole quarters of an hour: ask"
+        " in UTC"
+    )
     return Invalid.field("?tz", "out_of_range", detail)
 
 
@@ -213,7 +246,8 @@ def _next_month(at: datetime, zone: tzinfo) -> datetime:
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:
-    """When a local day begins: the first of two midnights, or the moment at which the clock jumps over one."""
+    """When a local day begins: the first of two midnights, or the moment at which the clock jumps
+    over one."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 

@@ -1,7 +1,7 @@
 """How often each value of a property came in a span, and by how many each count may be too low.
 
-The answer is the one that there would be if the rollups had passed everything: the tail is put on top of the property
-days that it touches, as the worker will.
+The answer is the one that there would be if the rollups had passed everything: the tail is put on
+top of the property days that it touches, as the worker will.
 """
 
 from collections import defaultdict
@@ -19,7 +19,17 @@ from app.errors import Invalid
 from models.base import Raw
 from models.day import SLOTS, PropertyDay
 
-_FIELDS: Final = ("appId", "day", "eventName", "eventCategory", "values", "totals", "counts", "outside", "bound")
+_FIELDS: Final = (
+    "appId",
+    "day",
+    "eventName",
+    "eventCategory",
+    "values",
+    "totals",
+    "counts",
+    "outside",
+    "bound",
+)
 _WHOLE: Final = (0, SLOTS)
 Spans = dict[int, tuple[int, int]]
 """Day -> the first of its slots that are asked for, and the one after the last."""
@@ -28,7 +38,8 @@ Spans = dict[int, tuple[int, int]]
 async def property_counts(
     view: View, period: Period, which: Filter, name: str
 ) -> tuple[dict[str, int], Callable[[str], int]]:
-    """How often each value came, and by how many a value's count may be too low; of the frequent ones by none.
+    """How often each value came, and by how many a value's count may be too low; of the frequent
+    ones by none.
 
     A value that is absent may have come as often as that, too.
 
@@ -70,7 +81,8 @@ async def _declaring(which: Filter, name: str) -> set[str]:
 
 
 async def _counted_one_by_one(view: View, period: Period, which: Filter) -> list[Raw]:
-    """The events that no property day tells of: those of one user, else those of edges that are no whole slots."""
+    """The events that no property day tells of: those of one user, else those of edges that are no
+    whole slots."""
     if which.user_id is None:
         return await view.edge_rows(period, which)
     where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
@@ -80,23 +92,30 @@ async def _counted_one_by_one(view: View, period: Period, which: Filter) -> list
 async def _days(
     view: View, which: Filter, name: str, declaring: set[str], spans: Spans
 ) -> dict[str, tuple[int, PropertyValues]]:
-    """The property days of a span by their ids, the tail on top; slots are read of those days that are cut."""
+    """The property days of a span by their ids, the tail on top; slots are read of those days that
+    are cut."""
     found: dict[str, tuple[int, PropertyValues]] = {}
     if not spans:
         return found
     where: Raw = {"property": name, **which.days}
     whole = [day for day, span in spans.items() if span == _WHOLE]
-    reads: list[tuple[int, int, tuple[str, ...]]] = [(min(whole), max(whole), _FIELDS)] if whole else []
+    reads: list[tuple[int, int, tuple[str, ...]]] = (
+        [(min(whole), max(whole), _FIELDS)] if whole else []
+    )
     reads += [(day, day, (*_FIELDS, "slots")) for day, span in spans.items() if span != _WHOLE]
     for first, last, fields in reads:
-        for row in await PropertyDay.span(*day_moments(first, last + 1), where, fields, view.session):
+        for row in await PropertyDay.span(
+            *day_moments(first, last + 1), where, fields, view.session
+        ):
             day = day_number(row["day"])
             key = (day, row["appId"], row["eventCategory"], row["eventName"])
             found[property_id(*key, name)] = day, values_of(row)
     delta = Delta()
     for row in await view.tail_rows(which, data=True):
         delta.add(row, [name] if row["appId"] in declaring else [])
-    delta.properties = {key: values for key, values in delta.properties.items() if key[0][0] in spans}
+    delta.properties = {
+        key: values for key, values in delta.properties.items() if key[0][0] in spans
+    }
     for changed in await changed_days(delta, view.session):
         found[changed.name] = changed.key[0], changed.after
     return found

@@ -1,4 +1,5 @@
-"""The queries of dashboards: counts, people, sessions, errors, values; each answers flat rows (docs/analytics.md)."""
+"""The queries of dashboards: counts, people, sessions, errors, values; each answers flat rows
+(docs/analytics.md)."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -12,7 +13,15 @@ from pyroaring import BitMap
 from app.analytics.query.people_sets import bucket_people, event_people
 from app.analytics.query.periods import Period
 from app.analytics.query.property_counts import property_counts
-from app.analytics.query.reader import Filter, Freshness, View, day_number, day_range, opened_view, whole_slots
+from app.analytics.query.reader import (
+    Filter,
+    Freshness,
+    View,
+    day_number,
+    day_range,
+    opened_view,
+    whole_slots,
+)
 from app.analytics.rollup.slots import milliseconds, unpack
 from app.errors import Invalid
 from app.errors.driver import SNAPSHOT_GONE
@@ -35,8 +44,11 @@ class Rows:
     fresh: Freshness
 
 
-async def count_events(period: Period, which: Filter, field: str, *, previous: bool = False) -> Rows:
-    """How often events happened, by `eventName` or `eventCategory`, most frequent first; every bucket is there.
+async def count_events(
+    period: Period, which: Filter, field: str, *, previous: bool = False
+) -> Rows:
+    """How often events happened, by `eventName` or `eventCategory`, most frequent first; every
+    bucket is there.
 
     Args:
         period: the span in buckets.
@@ -53,7 +65,9 @@ async def count_events(period: Period, which: Filter, field: str, *, previous: b
         return _counted(period, figures, before, field, view.freshness)
 
 
-def _counted(period: Period, figures: Figures, before: Figures | None, field: str, fresh: Freshness) -> Rows:
+def _counted(
+    period: Period, figures: Figures, before: Figures | None, field: str, fresh: Freshness
+) -> Rows:
     names = figures.keys() | (before or {}).keys()
     _check_rows(period, len(names))
     zeros = [0] * len(period.buckets)
@@ -73,9 +87,14 @@ def _counted(period: Period, figures: Figures, before: Figures | None, field: st
 
 def _check_rows(period: Period, names: int) -> None:
     if names * len(period.buckets) > MOST_ROWS:
-        detail = f"each of {names} names in each of {len(period.buckets)} buckets would be more than {MOST_ROWS} rows"
+        detail = (
+            f"each of {names} names in each of {len(period.buckets)} buckets would be more than"
+            f" {MOST_ROWS} rows"
+        )
         pointer = "?from" if period.interval is None else "?interval"
-        raise Invalid.field(pointer, "too_many", f"{detail}: ask for wider buckets, a shorter span or one name")
+        raise Invalid.field(
+            pointer, "too_many", f"{detail}: ask for wider buckets, a shorter span or one name"
+        )
 
 
 def _at(counts: list[int], number: int) -> int:
@@ -98,7 +117,9 @@ async def event_figures(view: View, period: Period, which: Filter, field: str) -
         return figures
     if which.user_id is None and period.interval != "minute":
         start, end = day_range(period)
-        documents = await CountDay.span(start, end, which.days, ("day", field, "counts"), view.session)
+        documents = await CountDay.span(
+            start, end, which.days, ("day", field, "counts"), view.session
+        )
         figures = add_slots(period, documents, "counts", field)
     for row in await view.countable_rows(period, which):
         number = period.bucket_at(milliseconds(row["timestamp"]))
@@ -108,7 +129,8 @@ async def event_figures(view: View, period: Period, which: Filter, field: str) -
 
 
 def _numbers(figures: Figures, period: Period, name: str) -> list[int]:
-    """The numbers of a name, zeros where it is new; where there are several buckets, of so many names as fit rows."""
+    """The numbers of a name, zeros where it is new; where there are several buckets, of so many
+    names as fit rows."""
     numbers = figures.get(name)
     if numbers is None:
         if len(period.buckets) > 1:
@@ -117,7 +139,9 @@ def _numbers(figures: Figures, period: Period, name: str) -> list[int]:
     return numbers
 
 
-def add_slots(period: Period, documents: Iterable[Mapping[str, Any]], packed: str, field: str) -> Figures:
+def add_slots(
+    period: Period, documents: Iterable[Mapping[str, Any]], packed: str, field: str
+) -> Figures:
     """Sum packed counts of day documents into buckets, by the value of a field.
 
     Raises:
@@ -142,7 +166,11 @@ async def error_rates(period: Period, which: Filter, *, previous: bool = False) 
     """Events, errors among them, and their share, for each bucket."""
     async with opened_view() as view:
         figures = await event_figures(view, period, which, "eventCategory")
-        before = await event_figures(view, period.previous(), which, "eventCategory") if previous else None
+        before = (
+            await event_figures(view, period.previous(), which, "eventCategory")
+            if previous
+            else None
+        )
         rows: list[Raw] = []
         for number, bucket in enumerate(period.buckets):
             row: Raw = {"time": bucket.time} if period.interval else {}
@@ -151,17 +179,26 @@ async def error_rates(period: Period, which: Filter, *, previous: bool = False) 
                 row["previous"] = _error_rate(before, number)["errorRate"]
             rows.append(row)
         more = ["previous"] if previous else []
-        return Rows(rows, columns_of(period, "events", "errors", "errorRate", *more), view.freshness)
+        return Rows(
+            rows, columns_of(period, "events", "errors", "errorRate", *more), view.freshness
+        )
 
 
 def _error_rate(figures: Figures, number: int) -> Raw:
     events = sum(_at(counts, number) for counts in figures.values())
     errors = _at(figures.get("error", []), number)
-    return {"events": events, "errors": errors, "errorRate": round(errors / events, 6) if events else 0.0}
+    return {
+        "events": events,
+        "errors": errors,
+        "errorRate": round(errors / events, 6) if events else 0.0,
+    }
 
 
-async def active_users(period: Period, which: Filter, *, previous: bool = False, rolling: bool = False) -> Rows:
-    """How many different people there were in each bucket; `rolling` adds those of the 7 and 30 days that it ends."""
+async def active_users(
+    period: Period, which: Filter, *, previous: bool = False, rolling: bool = False
+) -> Rows:
+    """How many different people there were in each bucket; `rolling` adds those of the 7 and 30
+    days that it ends."""
     async with opened_view() as view:
         people = await bucket_people(view, period, which)
         before = await bucket_people(view, period.previous(), which) if previous else None
@@ -180,8 +217,11 @@ async def active_users(period: Period, which: Filter, *, previous: bool = False,
         return Rows(rows, columns_of(period, *columns), view.freshness)
 
 
-async def _add_rolling(view: View, period: Period, which: Filter, rows: list[Raw], name: str, days: int) -> None:
-    """Add the people of each day with the days before it: so many of the calendar, be they of 23 hours or 25."""
+async def _add_rolling(
+    view: View, period: Period, which: Filter, rows: list[Raw], name: str, days: int
+) -> None:
+    """Add the people of each day with the days before it: so many of the calendar, be they of 23
+    hours or 25."""
     daily = period.with_days_before(days - 1)
     people = await bucket_people(view, daily, which)
     begins = [bucket.time for bucket in daily.buckets]
@@ -192,7 +232,8 @@ async def _add_rolling(view: View, period: Period, which: Filter, rows: list[Raw
 
 
 async def top_values(period: Period, which: Filter, name: str | None, limit: int) -> Rows:
-    """The most frequent events with their people; or the most frequent values of a declared property.
+    """The most frequent events with their people; or the most frequent values of a declared
+    property.
 
     Args:
         period: the span.
@@ -203,23 +244,32 @@ async def top_values(period: Period, which: Filter, name: str | None, limit: int
     Raises:
         Invalid: no app in question declares the property.
     """
-    period = Period.of(period.start, period.end, None, period.zone)  # rows have no time: one sum for each name will do
+    period = Period.of(
+        period.start, period.end, None, period.zone
+    )  # rows have no time: one sum for each name will do
     async with opened_view() as view:
         if name is not None:
             counts, errors = await property_counts(view, period, which, name)
-            rows = [{"value": value, "count": count, "error": errors(value)} for value, count in _most(counts, limit)]
+            rows = [
+                {"value": value, "count": count, "error": errors(value)}
+                for value, count in _most(counts, limit)
+            ]
             return Rows(rows, ("value", "count", "error"), view.freshness)
         figures = await event_figures(view, period, which, "eventName")
         most = _most({event: sum(counts) for event, counts in figures.items()}, limit)
         people = await event_people(view, period, which, [event for event, _ in most])
-        rows = [{"eventName": event, "count": count, "users": len(people[event])} for event, count in most]
+        rows = [
+            {"eventName": event, "count": count, "users": len(people[event])}
+            for event, count in most
+        ]
         return Rows(rows, ("eventName", "count", "users"), view.freshness)
 
 
 def _most(counts: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
-    return sorted(((value, count) for value, count in counts.items() if count), key=lambda each: (-each[1], each[0]))[
-        :limit
-    ]
+    return sorted(
+        ((value, count) for value, count in counts.items() if count),
+        key=lambda each: (-each[1], each[0]),
+    )[:limit]
 
 
 async def retried(query: Callable[[], Any]) -> Any:

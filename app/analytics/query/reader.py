@@ -1,8 +1,9 @@
-"""Reading analytics: day documents and what came in since they were written, seen at one moment of the database.
+"""Reading analytics: day documents and what came in since they were written, seen at one moment of
+the database.
 
-Rollups hold what came in before `asOf`; the raw rest, the tail, is counted on top. Edges of a span that are no whole
-slots are counted from raw events. All is read in one snapshot, so that nothing is counted twice or missed while the
-worker moves on.
+Rollups hold what came in before `asOf`; the raw rest, the tail, is counted on top. Edges of a span
+that are no whole slots are counted from raw events. All is read in one snapshot, so that nothing is
+counted twice or missed while the worker moves on.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +28,8 @@ from models.rollup_state import RollupState
 
 LONGEST_TAIL: Final = 50_000
 MOST_RAW: Final = 100_000
-"""So many raw events at most is an answer counted from, where rollups cannot tell: some three seconds."""
+"""So many raw events at most is an answer counted from, where rollups cannot tell: some three
+seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,15 @@ class Freshness:
 
     @property
     def lag(self) -> float:
-        """Seconds that the first event which is not in the rollups has been waiting; zero where none is."""
+        """Seconds that the first event which is not in the rollups has been waiting; zero where
+        none is."""
         return 0.0 if self.waiting is None else max(0.0, (self.at - self.waiting).total_seconds())
 
 
 @dataclass(slots=True)
 class View:
-    """The state of analytics at one moment. `strangers` are people who have no number yet, and one for this view.
+    """The state of analytics at one moment. `strangers` are people who have no number yet, and one
+    for this view.
 
     `waiting` is when the first event came in that is not in the rollups.
     """
@@ -110,7 +114,8 @@ class View:
         return Freshness(self.at, self.waiting, self.at)
 
     async def loose_rows(self, period: Period, which: Filter) -> list[Raw]:
-        """The events of a period that have to be counted one by one: the tail, and the edges that are no whole slots.
+        """The events of a period that have to be counted one by one: the tail, and the edges that
+        are no whole slots.
 
         Of one user, these are all of them: rollups do not tell users apart.
         """
@@ -123,7 +128,8 @@ class View:
         return rows + [row for row in edges if milliseconds(row["receivedAt"]) < limit]
 
     async def edge_rows(self, period: Period, which: Filter) -> list[Raw]:
-        """The events, with their data, of the edges of a period that are no whole slots, the tail's among them."""
+        """The events, with their data, of the edges of a period that are no whole slots, the tail's
+        among them."""
         rows = await self._edge_rows(period, which, {**FIELDS, "eventData": 1})
         limit = milliseconds(self.state.as_of)
         return [row for row in rows if self.complete or milliseconds(row["receivedAt"]) < limit]
@@ -146,24 +152,34 @@ class View:
         where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
         return await self.many_rows(where, parameter)
 
-    async def many_rows(self, where: Raw, parameter: str = "?from", fields: Raw = FIELDS) -> list[Raw]:
-        """`raw_rows` where there may be very many: these are counted first, by an index, since that is soon done.
+    async def many_rows(
+        self, where: Raw, parameter: str = "?from", fields: Raw = FIELDS
+    ) -> list[Raw]:
+        """`raw_rows` where there may be very many: these are counted first, by an index, since that
+        is soon done.
 
         Raises:
             Invalid: there are more than are read.
         """
-        found = await quick_events().count_documents(where, session=self.session, limit=MOST_RAW + 1)
+        found = await quick_events().count_documents(
+            where, session=self.session, limit=MOST_RAW + 1
+        )
         if found > MOST_RAW:
             raise _too_many(parameter)
         return await self.raw_rows(where, fields, parameter)
 
     async def raw_rows(self, where: Raw, fields: Raw, parameter: str = "?from") -> list[Raw]:
-        """Raw events, of which one answer is counted from `MOST_RAW` at most, so that its cost is known.
+        """Raw events, of which one answer is counted from `MOST_RAW` at most, so that its cost is
+        known.
 
         Raises:
             Invalid: there are more; it names the parameter.
         """
-        cursor = quick_events().find(where, fields, session=self.session).limit(MOST_RAW - self.raw_read + 1)
+        cursor = (
+            quick_events()
+            .find(where, fields, session=self.session)
+            .limit(MOST_RAW - self.raw_read + 1)
+        )
         rows = await cursor.to_list()
         self.raw_read += len(rows)
         if self.raw_read > MOST_RAW:
@@ -184,7 +200,11 @@ class View:
         if key not in self._tail:
             where = {**which.raw, "receivedAt": {"$gte": self.state.as_of}}
             index = [("receivedAt", 1), ("appId", 1)]
-            cursor = quick_events().find(where, fields, session=self.session, hint=index).limit(LONGEST_TAIL + 1)
+            cursor = (
+                quick_events()
+                .find(where, fields, session=self.session, hint=index)
+                .limit(LONGEST_TAIL + 1)
+            )
             self._tail[key] = await cursor.to_list()
         if len(self._tail[key]) > LONGEST_TAIL:
             self.complete = False  # the worker is far behind: the answer says so
@@ -193,7 +213,10 @@ class View:
 
 
 def _too_many(parameter: str) -> Invalid:
-    detail = f"this is counted from raw events, and there are more than {MOST_RAW}: ask for fewer of them"
+    detail = (
+        f"this is counted from raw events, and there are more than {MOST_RAW}: ask for fewer of"
+        " them"
+    )
     return Invalid.field(parameter, "too_many", detail)
 
 
@@ -218,7 +241,8 @@ def day_range(period: Period) -> tuple[datetime, datetime]:
 
 
 def whole_slots(period: Period) -> Iterator[tuple[int, int, int, int]]:
-    """Which slots of which day belong to which bucket: bucket number, day, first slot, last slot exclusive."""
+    """Which slots of which day belong to which bucket: bucket number, day, first slot, last slot
+    exclusive."""
     for number, bucket in enumerate(period.buckets):
         at, last = bucket.slots
         while at < last:

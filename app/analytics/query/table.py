@@ -15,9 +15,9 @@ _BREAKS: Final = ("\t", "\r", "\n")
 def csv_table(columns: Sequence[str], rows: Sequence[Raw]) -> str:
     """The header line, and a line for each row.
 
-    Text that begins with one of `= + - @`, white space before it or not, or with a tab or a line break gets an
-    apostrophe before it (OWASP, CSV injection): event names come from clients, and whoever opens the table may be
-    an admin.
+    Text that begins with one of `= + - @`, white space before it or not, or with a tab or a line
+    break gets an apostrophe before it (OWASP, CSV injection): event names come from clients, and
+    whoever opens the table may be an admin.
     """
     text = io.StringIO()
     writer = csv.writer(text)

@@ -6,7 +6,14 @@ from typing import Final
 from app.analytics.query.periods import Period
 from app.analytics.query.queries import Rows, columns_of
 from app.analytics.query.reader import Filter, View, day_moments, day_number, opened_view
-from app.analytics.rollup.delta import FIELDS, Delta, SessionChanges, joined_visit, replace_visit, stored_visit
+from app.analytics.rollup.delta import (
+    FIELDS,
+    Delta,
+    SessionChanges,
+    joined_visit,
+    replace_visit,
+    stored_visit,
+)
 from app.analytics.rollup.slots import SLOT_MS, milliseconds, moment_of, unpack
 from models.base import Raw
 from models.day import SLOTS, SessionDay
@@ -16,7 +23,8 @@ _DAY: Final = timedelta(days=1)
 
 
 async def sessions(period: Period, which: Filter, *, previous: bool = False) -> Rows:
-    """Sessions that began in each bucket: how many, how long, of how many events, and how many of one event only.
+    """Sessions that began in each bucket: how many, how long, of how many events, and how many of
+    one event only.
 
     Whole slots are counted: `from` is rounded down and `to` up to a quarter of an hour.
     """
@@ -54,15 +62,25 @@ async def _session_figures(view: View, period: Period, which: Filter) -> list[li
         arrays = [unpack(row[name], "Q") for name in names]
         for slot in range(SLOTS):
             if arrays[0][slot]:
-                _add_sessions(figures, period, day * SLOTS + slot, [array[slot] for array in arrays], first, last)
+                _add_sessions(
+                    figures,
+                    period,
+                    day * SLOTS + slot,
+                    [array[slot] for array in arrays],
+                    first,
+                    last,
+                )
     for (day, _), slots in (await _tail_visits(view, which)).items():
         for slot, change in slots.items():
             _add_sessions(figures, period, day * SLOTS + slot, change, first, last)
     return figures
 
 
-async def _sessions_of_user(view: View, period: Period, which: Filter, figures: list[list[int]]) -> list[list[int]]:
-    """One user's sessions, from their events; one that began more than a day before the span is cut there."""
+async def _sessions_of_user(
+    view: View, period: Period, which: Filter, figures: list[list[int]]
+) -> list[list[int]]:
+    """One user's sessions, from their events; one that began more than a day before the span is cut
+    there."""
     delta = Delta()
     where = {**which.raw, "timestamp": {"$gte": period.start - _DAY, "$lt": period.end + _DAY}}
     for row in await view.raw_rows(where, FIELDS):
@@ -70,7 +88,9 @@ async def _sessions_of_user(view: View, period: Period, which: Filter, figures: 
     for visit in delta.visits.values():
         number = period.bucket_at(visit.start)
         if number is not None:
-            for place, value in enumerate((1, visit.end - visit.start, visit.events, int(visit.events == 1))):
+            for place, value in enumerate(
+                (1, visit.end - visit.start, visit.events, int(visit.events == 1))
+            ):
                 figures[number][place] += value
     return figures
 

@@ -1,7 +1,8 @@
-"""The rollups' one way forward: a window of received events is added in a transaction that also moves `asOf`.
+"""The rollups' one way forward: a window of received events is added in a transaction that also
+moves `asOf`.
 
-Rollups contain exactly what came in before `asOf`. A worker that crashes has added the window or has not; one whose
-lease ran out finds that the state has moved on, and adds nothing.
+Rollups contain exactly what came in before `asOf`. A worker that crashes has added the window or
+has not; one whose lease ran out finds that the state has moved on, and adds nothing.
 """
 
 from collections.abc import Mapping
@@ -45,7 +46,10 @@ def quick_events() -> AsyncCollection[Raw]:
 async def declared_properties() -> dict[str, list[str]]:
     """App -> the properties by which its events are broken down."""
     where = {"_id": {"$gte": ""}, "analyticsProperties.0": {"$exists": True}}
-    return {row["_id"]: row["analyticsProperties"] async for row in App.raw().find(where, {"analyticsProperties": 1})}
+    return {
+        row["_id"]: row["analyticsProperties"]
+        async for row in App.raw().find(where, {"analyticsProperties": 1})
+    }
 
 
 async def advance(trail: timedelta, window: int = WINDOW) -> int:
@@ -66,7 +70,9 @@ async def advance(trail: timedelta, window: int = WINDOW) -> int:
 
     async def work(session: AsyncClientSession) -> int:
         state = await RollupState.read(session)
-        most = window // (1 + max(map(len, declared.values()), default=0) // 2)  # each property may cost as much again
+        most = window // (
+            1 + max(map(len, declared.values()), default=0) // 2
+        )  # each property may cost as much again
         rows, as_of = await _window(state.as_of, now() - trail, max(1, most), declared, session)
         if as_of <= state.as_of:
             return 0
@@ -85,7 +91,8 @@ async def advance(trail: timedelta, window: int = WINDOW) -> int:
 
 
 async def due_next(trail: timedelta) -> datetime:
-    """When there is next something to add; where nothing waits, when what comes in from now on could be added."""
+    """When there is next something to add; where nothing waits, when what comes in from now on
+    could be added."""
     moment, state = now(), await RollupState.read()
     waiting = await Analytics.first_received(state.as_of)
     if waiting is None and moment - state.as_of > _IDLE + trail:
@@ -94,7 +101,8 @@ async def due_next(trail: timedelta) -> datetime:
 
 
 async def passes(moment: datetime, trail: timedelta) -> datetime | None:
-    """When the rollups have passed a moment, at the latest: with nothing to add, a worker moves them on seldom.
+    """When the rollups have passed a moment, at the latest: with nothing to add, a worker moves
+    them on seldom.
 
     Returns:
         The time; None where they have not been moved on for so long that no worker seems to do it.
@@ -115,16 +123,28 @@ def delta_of(rows: list[Raw], declared: Mapping[str, list[str]]) -> Delta:
 
 
 async def _window(
-    start: datetime, end: datetime, most: int, declared: Mapping[str, Any], session: AsyncClientSession
+    start: datetime,
+    end: datetime,
+    most: int,
+    declared: Mapping[str, Any],
+    session: AsyncClientSession,
 ) -> tuple[list[Raw], datetime]:
-    """The next events by when they came in, and up to when these are all of them. No millisecond is cut in two."""
+    """The next events by when they came in, and up to when these are all of them. No millisecond is
+    cut in two."""
     fields: Raw = {**FIELDS, "receivedAt": 1, **({"eventData": 1} if declared else {})}
     events = quick_events()
     where: Raw = {"receivedAt": {"$gte": start, "$lt": end}}
-    rows = await events.find(where, fields, session=session).sort("receivedAt", 1).limit(most).to_list()
+    rows = (
+        await events.find(where, fields, session=session)
+        .sort("receivedAt", 1)
+        .limit(most)
+        .to_list()
+    )
     if len(rows) < most:
         # With nothing to add, the state need not move at each look; the tail is empty either way.
-        return rows, end if rows or end - start > timedelta(seconds=5) or start == BEGINNING else start
+        return rows, (
+            end if rows or end - start > timedelta(seconds=5) or start == BEGINNING else start
+        )
     last = moment_of(milliseconds(rows[-1]["receivedAt"]))
     where = {"receivedAt": {"$gte": last, "$lt": min(end, last + _TICK)}}
     whole = [row for row in rows if milliseconds(row["receivedAt"]) < milliseconds(last)]
@@ -132,7 +152,8 @@ async def _window(
 
 
 async def _give_to_users(rows: list[Raw], people: Numbered, session: AsyncClientSession) -> None:
-    """Events by an anonymous or external id that is known to be a user are the user's, and go with the user."""
+    """Events by an anonymous or external id that is known to be a user are the user's, and go with
+    the user."""
     found: dict[Any, list[Any]] = {}
     for row in rows:
         if not people.users or "userId" in row:

@@ -1,4 +1,5 @@
-"""Writing what events add, or what erased events take away, into the day documents. Always within a transaction."""
+"""Writing what events add, or what erased events take away, into the day documents. Always within a
+transaction."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -73,15 +74,24 @@ async def add_people(delta: Delta, numbers: Mapping[str, int], session: AsyncCli
                 if former is None or len(bitmap) != len(former):
                     changed[str(group)] = packed_set(bitmap)
             if before is None:
-                row = {"_id": name, "appId": app, "day": day_start(day), "scope": scope, "level": level}
-                operations.append(InsertOne({**row, "sets": changed, "stamp": ObjectId(), **fresh(moment)}))
+                row = {
+                    "_id": name,
+                    "appId": app,
+                    "day": day_start(day),
+                    "scope": scope,
+                    "level": level,
+                }
+                operations.append(
+                    InsertOne({**row, "sets": changed, "stamp": ObjectId(), **fresh(moment)})
+                )
             elif changed:
                 operations.append(set_people(name, changed, moment))
         await write(PeopleDay, operations, session)
 
 
 async def remove_people(delta: Delta, numbers: BitMap, session: AsyncClientSession) -> None:
-    """Take people out of the sets of the slots in which these events were, and out of all that cover these."""
+    """Take people out of the sets of the slots in which these events were, and out of all that
+    cover these."""
     everyone = dict.fromkeys(delta.persons(), 0)
     for wanted in sets_by_level(delta, everyone):
         stored = await _sets(wanted, session)
@@ -105,7 +115,8 @@ def set_people(name: str, changed: Mapping[str, Binary], moment: datetime) -> Up
 
 
 def packed_set(people: BitMap) -> Binary:
-    """A set as it is stored: Roaring's portable form, with runs where these are shorter (in the given set, too)."""
+    """A set as it is stored: Roaring's portable form, with runs where these are shorter (in the
+    given set, too)."""
     people.run_optimize()
     return Binary(people.serialize())
 
@@ -168,7 +179,9 @@ async def add_visits(delta: Delta, session: AsyncClientSession) -> None:
     await add_session_days(changes, session)
 
 
-async def write_visits(visits: Mapping[str, Visit | None], known: Iterable[str], session: AsyncClientSession) -> None:
+async def write_visits(
+    visits: Mapping[str, Visit | None], known: Iterable[str], session: AsyncClientSession
+) -> None:
     """Store sessions as they are now; None for one that has no events any more."""
     stored = set(known)
     moment = now()
@@ -177,11 +190,17 @@ async def write_visits(visits: Mapping[str, Visit | None], known: Iterable[str],
         if visit is None:
             operations.append(DeleteOne({"_id": name}))
             continue
-        fields = {"start": moment_of(visit.start), "end": moment_of(visit.end), "events": visit.events}
+        fields = {
+            "start": moment_of(visit.start),
+            "end": moment_of(visit.end),
+            "events": visit.events,
+        }
         if name in stored:
             operations.append(set_fields(name, fields, moment))
         else:
-            operations.append(InsertOne({"_id": name, "appId": visit.app, **fields, **fresh(moment)}))
+            operations.append(
+                InsertOne({"_id": name, "appId": visit.app, **fields, **fresh(moment)})
+            )
     await write(VisitSession, operations, session)
 
 
@@ -220,10 +239,14 @@ def fresh(moment: datetime) -> Raw:
 
 def set_fields(name: str, fields: Mapping[str, Any], moment: datetime) -> UpdateOne:
     """Change fields of a document."""
-    return UpdateOne({"_id": name}, {"$set": {**fields, "updatedAt": moment}, "$inc": {"version": 1}})
+    return UpdateOne(
+        {"_id": name}, {"$set": {**fields, "updatedAt": moment}, "$inc": {"version": 1}}
+    )
 
 
-async def write(document: type[Stored], operations: list[Operation], session: AsyncClientSession) -> None:
+async def write(
+    document: type[Stored], operations: list[Operation], session: AsyncClientSession
+) -> None:
     """Do what is to be done to a collection, if anything."""
     if operations:
         await document.raw().bulk_write(operations, ordered=False, session=session)

@@ -1,4 +1,5 @@
-"""What a set of events adds to the rollups, worked out in memory; the same for the worker, queries and erasures."""
+"""What a set of events adds to the rollups, worked out in memory; the same for the worker, queries
+and erasures."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -38,7 +39,8 @@ class Visit:
 
 @dataclass(slots=True)
 class Delta:
-    """Changes to day documents, by their keys; `people` has person keys, which are to become numbers."""
+    """Changes to day documents, by their keys; `people` has person keys, which are to become
+    numbers."""
 
     counts: dict[CountKey, Slots] = field(default_factory=dict)
     people: dict[CountKey, dict[int, set[str]]] = field(default_factory=dict)
@@ -84,7 +86,9 @@ class Delta:
             raise TypeError("what happened where is no text")
         day, slot = divmod(milliseconds(row["timestamp"]) // SLOT_MS, SLOTS)
         for name in declared:
-            self._value((day, row["appId"], row["eventCategory"], row["eventName"]), name, slot, row)
+            self._value(
+                (day, row["appId"], row["eventCategory"], row["eventName"]), name, slot, row
+            )
 
     def _value(self, key: CountKey, name: str, slot: int, row: Raw) -> None:
         value = property_value(row.get("eventData"), name)
@@ -102,12 +106,21 @@ class Delta:
 
     def persons(self) -> set[str]:
         """The keys of everybody who was there."""
-        return {person for sets in self.people.values() for persons in sets.values() for person in persons}
+        return {
+            person
+            for sets in self.people.values()
+            for persons in sets.values()
+            for person in persons
+        }
 
 
 def is_countable(row: Raw) -> bool:
     """Whether an event says what happened where, as every event does that came in by the API."""
-    return isinstance(row["appId"], str) and isinstance(row["eventCategory"], str) and isinstance(row["eventName"], str)
+    return (
+        isinstance(row["appId"], str)
+        and isinstance(row["eventCategory"], str)
+        and isinstance(row["eventName"], str)
+    )
 
 
 def property_value(data: Any, name: str) -> str | None:
@@ -138,11 +151,17 @@ def joined_visit(before: Visit | None, more: Visit) -> Visit:
     """A session with further events."""
     if before is None:
         return more
-    return Visit(more.app, min(before.start, more.start), max(before.end, more.end), before.events + more.events)
+    return Visit(
+        more.app,
+        min(before.start, more.start),
+        max(before.end, more.end),
+        before.events + more.events,
+    )
 
 
 def replace_visit(changes: SessionChanges, before: Visit | None, after: Visit | None) -> None:
-    """Note that a session is another now: it leaves the slot of its former start and enters that of its present one."""
+    """Note that a session is another now: it leaves the slot of its former start and enters that of
+    its present one."""
     for visit, sign in ((before, -1), (after, 1)):
         if visit is None:
             continue

@@ -1,4 +1,5 @@
-"""Carrying out joins: an anonymous or external id turned out to be somebody, and so its events are theirs."""
+"""Carrying out joins: an anonymous or external id turned out to be somebody, and so its events are
+theirs."""
 
 from typing import Final
 
@@ -25,7 +26,8 @@ async def carry_out_joins(limit: int = 200, most: int = MOST_IDS) -> int:
 
     Args:
         limit: how many joins at most.
-        most: so many ids are made one person without anybody's consent; a join to more is set aside.
+        most: so many ids are made one person without anybody's consent; a join to more is set
+            aside.
 
     Returns:
         How many were done, or set aside.
@@ -45,10 +47,12 @@ async def carry_out_joins(limit: int = 200, most: int = MOST_IDS) -> int:
 
 
 async def _join_numbers(join: IdentityJoin, session: AsyncClientSession, most: int) -> bool:
-    """Give both keys one number. False where there is none to give: the user is gone, or the key is a user's already.
+    """Give both keys one number. False where there is none to give: the user is gone, or the key is
+    a user's already.
 
-    Where only one of them was seen so far, that one's number serves both, and no bitmap changes. A join that nobody has
-    accepted, and that would give more than so many ids one number, is set aside.
+    Where only one of them was seen so far, that one's number serves both, and no bitmap changes. A
+    join that nobody has accepted, and that would give more than so many ids one number, is set
+    aside.
     """
     if not await _is_due(join, session):
         return False
@@ -83,27 +87,39 @@ async def _join_numbers(join: IdentityJoin, session: AsyncClientSession, most: i
 
 
 async def _ids_of_both(source: Raw, target: Raw, session: AsyncClientSession) -> int:
-    """How many ids would have one number: those that have one of the two now, and a key that has none yet."""
+    """How many ids would have one number: those that have one of the two now, and a key that has
+    none yet."""
     numbers = list({row["number"] for row in (source, target) if row})
-    known = await Person.raw().count_documents({"number": {"$in": numbers}}, session=session) if numbers else 0
+    known = (
+        await Person.raw().count_documents({"number": {"$in": numbers}}, session=session)
+        if numbers
+        else 0
+    )
     return known + sum(not row for row in (source, target))
 
 
 async def _is_due(join: IdentityJoin, session: AsyncClientSession) -> bool:
-    """Whether a join is still to be carried out as it was read: no other did, and nothing new was said."""
+    """Whether a join is still to be carried out as it was read: no other did, and nothing new was
+    said."""
     return await IdentityJoin.raw().find_one(join.as_read, {"_id": 1}, session=session) is not None
 
 
 async def _number(key: str, number: int, user_id: object, session: AsyncClientSession) -> None:
     moment = now()
-    fields: Raw = {"number": number, "updatedAt": moment} | ({"userId": user_id} if user_id is not None else {})
+    fields: Raw = {"number": number, "updatedAt": moment} | (
+        {"userId": user_id} if user_id is not None else {}
+    )
     fresh = {"$setOnInsert": {"createdAt": moment}, "$inc": {"version": 1}}
-    await Person.raw().update_one({"_id": key}, {"$set": fields, **fresh}, upsert=True, session=session)
+    await Person.raw().update_one(
+        {"_id": key}, {"$set": fields, **fresh}, upsert=True, session=session
+    )
 
 
 async def _merge(former: int, number: int, session: AsyncClientSession) -> None:
     """Count everybody who has a former number as this one from now on, in the bitmaps too."""
-    await Person.raw().update_many({"number": former}, {"$set": {"number": number}}, session=session)
+    await Person.raw().update_many(
+        {"number": former}, {"$set": {"number": number}}, session=session
+    )
     merge: Raw = {"into": number, "createdAt": now(), "updatedAt": now(), "version": 1}
     await PersonMerge.raw().replace_one({"_id": former}, merge, upsert=True, session=session)
 
@@ -117,7 +133,10 @@ async def _give_events(join: IdentityJoin, session: AsyncClientSession) -> bool:
     if user_id is not None and not await guard_users([user_id], session):
         return False
     where = {**join.rows, "userId": None}
-    ids = [row["_id"] async for row in Analytics.raw().find(where, {"_id": 1}, session=session).limit(_BATCH)]
+    ids = [
+        row["_id"]
+        async for row in Analytics.raw().find(where, {"_id": 1}, session=session).limit(_BATCH)
+    ]
     if ids:
         fields = {"userId": user_id} if user_id is not None else {"externalId": join.external_id}
         update: Raw = {"$set": fields, "$addToSet": {"given": next(iter(fields))}}
@@ -139,7 +158,12 @@ async def settle_merges(limit: int = 1_000_000) -> int:
     for _ in range(0, limit, _DOCUMENTS):
         ids = [
             row["_id"]
-            async for row in PeopleDay.raw().find({"_id": {"$gt": last}}, {"_id": 1}).sort("_id", 1).limit(_DOCUMENTS)
+            async for row in (
+                PeopleDay.raw()
+                .find({"_id": {"$gt": last}}, {"_id": 1})
+                .sort("_id", 1)
+                .limit(_DOCUMENTS)
+            )
         ]
         if not ids:
             break
@@ -151,7 +175,9 @@ async def settle_merges(limit: int = 1_000_000) -> int:
     return len(merges)
 
 
-async def _settle(ids: list[str], gone: BitMap, merges: dict[int, int], session: AsyncClientSession) -> None:
+async def _settle(
+    ids: list[str], gone: BitMap, merges: dict[int, int], session: AsyncClientSession
+) -> None:
     operations = []
     for name, row in (await PeopleDay.fetch(ids, session)).items():
         changed = {}

@@ -1,4 +1,5 @@
-"""Property days as they are stored: reading and writing the values of `property_values`. Always within a session."""
+"""Property days as they are stored: reading and writing the values of `property_values`. Always
+within a session."""
 
 import hashlib
 from array import array
@@ -24,7 +25,8 @@ _AT_ONCE: Final = 1000
 
 @dataclass(slots=True)
 class ChangedDay:
-    """A property day and what it becomes: `apart` is value -> what is kept of it apart from the list, or None."""
+    """A property day and what it becomes: `apart` is value -> what is kept of it apart from the
+    list, or None."""
 
     key: CountKey
     declared: str
@@ -40,10 +42,13 @@ class ChangedDay:
         return property_id(*self.key, self.declared)
 
 
-async def changed_days(delta: Delta, session: AsyncClientSession, sign: int = 1) -> list[ChangedDay]:
+async def changed_days(
+    delta: Delta, session: AsyncClientSession, sign: int = 1
+) -> list[ChangedDay]:
     """What events make of the property days that they touch; nothing is written."""
     days = {
-        property_id(*key, name): ChangedDay(key, name, None, each) for (key, name), each in delta.properties.items()
+        property_id(*key, name): ChangedDay(key, name, None, each)
+        for (key, name), each in delta.properties.items()
     }
     for name, row in (await PropertyDay.fetch(days, session)).items():
         days[name].before = row
@@ -56,7 +61,8 @@ async def changed_days(delta: Delta, session: AsyncClientSession, sign: int = 1)
 
 
 async def _read_near(days: Iterable[ChangedDay], session: AsyncClientSession, sign: int) -> None:
-    """Read what is not listed and may matter: the changed values, and where events go the most frequent ones."""
+    """Read what is not listed and may matter: the changed values, and where events go the most
+    frequent ones."""
     wanted: dict[str, ChangedDay] = {}
     for day in days:
         if day.before is None or not day.before["outside"] or day.before.get("capped"):
@@ -67,7 +73,9 @@ async def _read_near(days: Iterable[ChangedDay], session: AsyncClientSession, si
         if sign < 0:
             for row in await PropertyValue.most_frequent(group, len(day.changes), session):
                 day.near[row["value"]] = _counted(row)
-    for name, row in (await PropertyValue.fetch(wanted, session, ("value", "total", "slots"))).items():
+    for name, row in (
+        await PropertyValue.fetch(wanted, session, ("value", "total", "slots"))
+    ).items():
         wanted[name].near[row["value"]] = _counted(row)
 
 
@@ -80,12 +88,16 @@ async def add_properties(delta: Delta, session: AsyncClientSession, sign: int = 
         if not day.after.counts.strip(_NOTHING):
             heads.append(DeleteOne({"_id": day.name}))
         elif day.before is None:
-            heads.append(InsertOne({**head_row(day.key, day.declared, day.after), **_fresh(moment)}))
+            heads.append(
+                InsertOne({**head_row(day.key, day.declared, day.after), **_fresh(moment)})
+            )
         else:
             row = {**head_row(day.key, day.declared, day.after), **_following(day.before, moment)}
             heads.append(ReplaceOne({"_id": day.name}, row))
     await _write(PropertyDay, heads, session)
-    await _write(PropertyValue, [each for day in days for each in _value_operations(day, moment)], session)
+    await _write(
+        PropertyValue, [each for day in days for each in _value_operations(day, moment)], session
+    )
 
 
 def _value_operations(day: ChangedDay, moment: datetime) -> list[Operation]:
@@ -97,14 +109,17 @@ def _value_operations(day: ChangedDay, moment: datetime) -> list[Operation]:
             operations.append(DeleteOne({"_id": name}))
         else:
             row = {**value_row(day.key, group, value, counted), **_fresh(moment)}
-            operations.append(ReplaceOne({"_id": name}, row) if value in day.near else InsertOne(row))
+            operations.append(
+                ReplaceOne({"_id": name}, row) if value in day.near else InsertOne(row)
+            )
     return operations
 
 
 async def recount_properties(
     app_id: str, day: int, which: Any, delta: Delta, session: AsyncClientSession
 ) -> dict[str, int]:
-    """Have the property days of an app's day say what all its events say; only what differs is written.
+    """Have the property days of an app's day say what all its events say; only what differs is
+    written.
 
     Args:
         app_id: the app.
@@ -128,7 +143,9 @@ async def recount_properties(
     return {name: count for name, count in mended.items() if count}
 
 
-async def _mend_heads(stored: Mapping[str, Raw], true: Mapping[str, ChangedDay], session: AsyncClientSession) -> int:
+async def _mend_heads(
+    stored: Mapping[str, Raw], true: Mapping[str, ChangedDay], session: AsyncClientSession
+) -> int:
     moment = now()
     operations: list[Operation] = [DeleteOne({"_id": name}) for name in stored.keys() - true.keys()]
     for name, each in true.items():
@@ -142,12 +159,15 @@ async def _mend_heads(stored: Mapping[str, Raw], true: Mapping[str, ChangedDay],
 
 
 async def _mend_values(group: str, true: ChangedDay | None, session: AsyncClientSession) -> int:
-    """Have the values beside a list be those that are true: there may be very many, and few of them differ."""
+    """Have the values beside a list be those that are true: there may be very many, and few of them
+    differ."""
     moment = now()
     left = dict(true.apart) if true else {}
     operations: list[Operation] = []
     fields = {"value": 1, "total": 1, "slots": 1}
-    async for row in PropertyValue.raw().find({"group": group}, fields, session=session, batch_size=5000):
+    async for row in PropertyValue.raw().find(
+        {"group": group}, fields, session=session, batch_size=5000
+    ):
         counted = left.pop(row["value"], None)
         if true is None or counted is None:
             operations.append(DeleteOne({"_id": row["_id"]}))
@@ -156,7 +176,9 @@ async def _mend_values(group: str, true: ChangedDay | None, session: AsyncClient
             operations.append(ReplaceOne({"_id": row["_id"]}, known))
     if true is not None:
         told = ((value, counted) for value, counted in left.items() if counted is not None)
-        operations += [InsertOne({**value_row(true.key, group, *each), **_fresh(moment)}) for each in told]
+        operations += [
+            InsertOne({**value_row(true.key, group, *each), **_fresh(moment)}) for each in told
+        ]
     await _write(PropertyValue, operations, session)
     return len(operations)
 
@@ -168,22 +190,31 @@ async def due_days() -> set[tuple[str, int]]:
 
 
 async def cap_days(app_id: str, day: int) -> None:
-    """Keep of an app's archived day the listed values alone, and how often any other may have come. Can be repeated."""
+    """Keep of an app's archived day the listed values alone, and how often any other may have come.
+    Can be repeated."""
     where = {"appId": app_id, "day": day_start(day), "outside": {"$gt": 0}}
     async for row in PropertyDay.raw().find(where, {"_id": 1}):
         same = {"_id": row["_id"]}
         moved = {"$inc": {"version": 1}}
-        await PropertyDay.raw().update_one(same, {"$set": {"capped": True, "updatedAt": now()}, **moved})
+        await PropertyDay.raw().update_one(
+            same, {"$set": {"capped": True, "updatedAt": now()}, **moved}
+        )
         await PropertyValue.raw().delete_many({"group": group_of(row["_id"])})
-        await PropertyDay.raw().update_one(same, {"$set": {"outside": 0, "updatedAt": now()}, **moved})
+        await PropertyDay.raw().update_one(
+            same, {"$set": {"outside": 0, "updatedAt": now()}, **moved}
+        )
 
 
 def values_of(row: Raw) -> PropertyValues:
     """The values of a stored day. Where their slots were not read, they have none."""
     totals = unpack(row["totals"], "Q")
     slots = row.get("slots") or [b""] * len(totals)
-    listed = {value: Counted(*each) for value, *each in zip(row["values"], totals, slots, strict=True)}
-    return PropertyValues(listed, row["counts"], row["outside"], row["bound"], bool(row.get("capped")))
+    listed = {
+        value: Counted(*each) for value, *each in zip(row["values"], totals, slots, strict=True)
+    }
+    return PropertyValues(
+        listed, row["counts"], row["outside"], row["bound"], bool(row.get("capped"))
+    )
 
 
 def head_row(key: CountKey, name: str, values: PropertyValues) -> Raw:
@@ -208,7 +239,12 @@ def head_row(key: CountKey, name: str, values: PropertyValues) -> Raw:
 
 def value_row(key: CountKey, group: str, value: str, counted: Counted) -> Raw:
     """A value that is not listed, as it is stored, but for its times."""
-    row: Raw = {"_id": value_id(group, value), "appId": key[1], "day": day_start(key[0]), "group": group}
+    row: Raw = {
+        "_id": value_id(group, value),
+        "appId": key[1],
+        "day": day_start(key[0]),
+        "group": group,
+    }
     return {**row, "value": value, "total": counted.total, "slots": counted.slots}
 
 
@@ -238,6 +274,10 @@ def _following(before: Raw, moment: datetime) -> Raw:
     return {"createdAt": before["createdAt"], "updatedAt": moment, "version": before["version"] + 1}
 
 
-async def _write(document: type[Stored], operations: list[Operation], session: AsyncClientSession) -> None:
+async def _write(
+    document: type[Stored], operations: list[Operation], session: AsyncClientSession
+) -> None:
     for start in range(0, len(operations), _AT_ONCE):
-        await document.raw().bulk_write(operations[start : start + _AT_ONCE], ordered=False, session=session)
+        await document.raw().bulk_write(
+            operations[start : start + _AT_ONCE], ordered=False, session=session
+        )

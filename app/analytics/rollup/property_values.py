@@ -1,7 +1,10 @@
-"""The values of a property on one day: the most frequent ones are listed, each of the others is kept apart.
+"""The values of a property on one day: the most frequent ones are listed, each of the others is
+kept apart.
 
-What is listed follows from the events alone, in whatever order and windows they came in, and events can be taken out
-again: the most frequent values are, of equally frequent ones those that come first in the order of their characters.
+What is listed follows from the events alone, in whatever order and windows they came in, and events
+can be taken out
+again: the most frequent values are, of equally frequent ones those that come first in the order of
+    their characters.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +39,8 @@ class PropertyValues:
         counts: the events of all values by slot, packed.
         outside: how many more values there are.
         bound: how often one that is not listed may have come at most.
-        capped: those that are not listed are not kept one by one (any more): `bound` alone tells of them.
+        capped: those that are not listed are not kept one by one (any more): `bound` alone tells of
+            them.
     """
 
     listed: Values = field(default_factory=dict)
@@ -47,7 +51,8 @@ class PropertyValues:
 
 
 def pack_slots(counts: Mapping[int, int]) -> bytes:
-    """Counts by slot: the number of each that has one, and the count in groups of seven bits, the low ones first."""
+    """Counts by slot: the number of each that has one, and the count in groups of seven bits, the
+    low ones first."""
     packed = bytearray()
     for slot in sorted(counts):
         count = counts[slot]
@@ -82,13 +87,14 @@ def after(
 
     Args:
         before: the values as they were; None where there were none.
-        near: of those that are not listed the changed ones; and where events go, as many of the most frequent ones
-            as values change, since they may be listed then.
+        near: of those that are not listed the changed ones; and where events go, as many of the
+            most frequent ones as values change, since they may be listed then.
         changes: the events.
         sign: 1 where they come, -1 where they go.
 
     Returns:
-        The values as they are; and value -> what is kept of it apart from the list, None where that goes.
+        The values as they are; and value -> what is kept of it apart from the list, None where that
+        goes.
     """
     before = before or PropertyValues()
     pool = {**before.listed, **near}
@@ -99,9 +105,13 @@ def after(
             bound += sum(slots.values()) if sign > 0 else 0
             continue
         pool[value] = _changed(former, slots, sign)
-    ranked = sorted((each for each in pool.items() if each[1].total), key=lambda each: in_order(*each))
+    ranked = sorted(
+        (each for each in pool.items() if each[1].total), key=lambda each: in_order(*each)
+    )
     listed, rest = dict(ranked[:MOST_LISTED]), dict(ranked[MOST_LISTED:])
-    apart: dict[str, Counted | None] = {value: kept for value, kept in rest.items() if near.get(value) != kept}
+    apart: dict[str, Counted | None] = {
+        value: kept for value, kept in rest.items() if near.get(value) != kept
+    }
     apart |= dict.fromkeys(near.keys() - rest.keys())
     found = PropertyValues(listed, _all_changed(before.counts, changes, sign), capped=before.capped)
     if before.capped:  # only adding values could make such a list too long, and it takes none

@@ -1,7 +1,9 @@
-"""The recount: a day of an app from its raw events, against what the rollups say; what differs is mended and told.
+"""The recount: a day of an app from its raw events, against what the rollups say; what differs is
+mended and told.
 
-A day is counted in parts, each in a short transaction: its slots one after another, then the people of longer spans,
-the values of properties, and the sessions. What is in memory is one part, however large the day is.
+A day is counted in parts, each in a short transaction: its slots one after another, then the people
+of longer spans, the values of properties, and the sessions. What is in memory is one part, however
+large the day is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,15 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.analytics.rollup.advance import declared_properties, quick_events
 from app.analytics.rollup.delta import Delta
 from app.analytics.rollup.property_days import recount_properties
-from app.analytics.rollup.recount_scan import DayArchivedError, Mended, Scan, ScanWork, is_archived, part, scanned_part
+from app.analytics.rollup.recount_scan import (
+    DayArchivedError,
+    Mended,
+    Scan,
+    ScanWork,
+    is_archived,
+    part,
+    scanned_part,
+)
 from app.analytics.rollup.recount_slots import PART, plan, recount_levels, recount_slots, span_of
 from app.analytics.rollup.recount_visits import join, recount_visits_of, recount_visits_with
 from app.analytics.rollup.slots import DAY_MS, day_start, milliseconds
@@ -23,7 +33,8 @@ from models.rollup_state import RollupState
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a recount of a day found: documents that differed, by collection, and how many events there are."""
+    """What a recount of a day found: documents that differed, by collection, and how many events
+    there are."""
 
     app_id: str
     day: int
@@ -75,7 +86,8 @@ async def _recount_parts(app_id: str, day: int, most: int) -> tuple[int, Mended]
 
 
 async def _recount_properties(app_id: str, day: int, declared: Sequence[str]) -> Mended:
-    """Recount the values of one property after another; those of properties that are not declared any more go."""
+    """Recount the values of one property after another; those of properties that are not declared
+    any more go."""
     found, span = Mended(), (day_start(day), day_start(day + 1))
     for name in declared:
         _, mended = await scanned_part(app_id, day, span, _of_property(day, name), [name])
@@ -89,7 +101,9 @@ async def _recount_properties(app_id: str, day: int, declared: Sequence[str]) ->
 
 
 def _of_property(day: int, name: str) -> ScanWork:
-    async def work(scan: Scan, state: RollupState, session: AsyncClientSession) -> tuple[Mended, int]:
+    async def work(
+        scan: Scan, state: RollupState, session: AsyncClientSession
+    ) -> tuple[Mended, int]:
         counts = await recount_properties(scan.app_id, day, name, scan.delta, session)
         return _numbered(counts, name), state.next_number
 
@@ -98,14 +112,24 @@ def _of_property(day: int, name: str) -> ScanWork:
 
 def _numbered(counts: Mapping[str, int], name: str | None) -> Mended:
     """As many documents that differed, each with something that tells it from others."""
-    return {collection: {(name, number) for number in range(count)} for collection, count in counts.items()}
+    return {
+        collection: {(name, number) for number in range(count)}
+        for collection, count in counts.items()
+    }
 
 
 async def days_touched(since: datetime) -> list[tuple[str, int]]:
     """(App, day) of every event that came in since then, in order."""
     pipeline: list[Raw] = [
         {"$match": {"receivedAt": {"$gte": since}, "timestamp": {"$type": "date"}}},
-        {"$group": {"_id": {"app": "$appId", "day": {"$dateTrunc": {"date": "$timestamp", "unit": "day"}}}}},
+        {
+            "$group": {
+                "_id": {
+                    "app": "$appId",
+                    "day": {"$dateTrunc": {"date": "$timestamp", "unit": "day"}},
+                }
+            }
+        },
     ]
     cursor = await quick_events().aggregate(pipeline)
     rows = [row["_id"] async for row in cursor if isinstance(row["_id"].get("app"), str)]

@@ -1,8 +1,10 @@
-"""The events of a part of a day, read in batches outside a transaction, and the proof within one that they still are.
+"""The events of a part of a day, read in batches outside a transaction, and the proof within one
+that they still are.
 
-A transaction sees one moment, but must not last; a scan may last, but sees no one moment. So a part is scanned first,
-up to where the rollups were then. In the transaction that compares, the events that the rollups took in since are
-taken in, too, and the events are counted by an index: an event that went meanwhile makes the numbers differ.
+A transaction sees one moment, but must not last; a scan may last, but sees no one moment. So a part
+is scanned first, up to where the rollups were then. In the transaction that compares, the events
+that the rollups took in since are taken in, too, and the events are counted by an index: an event
+that went meanwhile makes the numbers differ.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -63,11 +65,15 @@ class Scan:
     events: int = 0
 
     @classmethod
-    async def of(cls, app_id: str, start: datetime, end: datetime, properties: Sequence[str] = ()) -> "Scan":
+    async def of(
+        cls, app_id: str, start: datetime, end: datetime, properties: Sequence[str] = ()
+    ) -> "Scan":
         """Scan a span, for the values of these properties too."""
         scan = cls(app_id, (start, end), (await RollupState.read()).as_of, properties)
         limit = milliseconds(scan.as_of)
-        async for row in quick_events().find(scan.where, scan.fields, batch_size=_AT_ONCE, hint=BY_TIME):
+        async for row in quick_events().find(
+            scan.where, scan.fields, batch_size=_AT_ONCE, hint=BY_TIME
+        ):
             scan._take(row, limit)
         return scan
 
@@ -107,7 +113,11 @@ class Scan:
             FurtherEventsError: there are more.
         """
         since = {**self.where, "receivedAt": {"$gte": self.as_of, "$lt": state.as_of}}
-        rows = await quick_events().find(since, self.fields, hint=_BY_RECEIPT, session=session).to_list()
+        rows = (
+            await quick_events()
+            .find(since, self.fields, hint=_BY_RECEIPT, session=session)
+            .to_list()
+        )
         beyond = {**self.where, "receivedAt": {"$gte": state.as_of}}
         waiting = await Analytics.raw().count_documents(beyond, hint=_BY_RECEIPT, session=session)
         stored = await Analytics.raw().count_documents(self.where, hint=BY_TIME, session=session)
@@ -151,7 +161,8 @@ async def scanned_part(
 
 
 async def part(app_id: str, day: int, work: Work) -> Mended:
-    """Do a part of a recount in a transaction; where it mends something, it conflicts with the worker.
+    """Do a part of a recount in a transaction; where it mends something, it conflicts with the
+    worker.
 
     Raises:
         DayArchivedError: there is nothing to compare any more.
@@ -178,5 +189,7 @@ async def part(app_id: str, day: int, work: Work) -> Mended:
 
 async def is_archived(app_id: str, day: int, session: AsyncClientSession | None = None) -> bool:
     """Whether a day's files are written, so that its events are removed or being removed."""
-    entry = await ArchivedDay.raw().find_one({"_id": archived_id(day, app_id)}, {"state": 1}, session=session)
+    entry = await ArchivedDay.raw().find_one(
+        {"_id": archived_id(day, app_id)}, {"state": 1}, session=session
+    )
     return entry is not None and entry.get("state") != WRITING

@@ -1,6 +1,8 @@
-"""The recount of some slots of a day: counts and people, against a scan of their events. Only what differs is written.
+"""The recount of some slots of a day: counts and people, against a scan of their events. Only what
+differs is written.
 
-People of longer spans are no business of events: they are the union of those of their slots (`recount_levels`).
+People of longer spans are no business of events: they are the union of those of their slots
+(`recount_levels`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +30,16 @@ from app.analytics.rollup.apply import (
 from app.analytics.rollup.delta import Delta
 from app.analytics.rollup.people import number_people
 from app.analytics.rollup.recount_scan import BY_TIME, Mended, Scan, part
-from app.analytics.rollup.slots import SLOT_MS, count_id, day_start, milliseconds, moment_of, pack, people_id, unpack
+from app.analytics.rollup.slots import (
+    SLOT_MS,
+    count_id,
+    day_start,
+    milliseconds,
+    moment_of,
+    pack,
+    people_id,
+    unpack,
+)
 from models.analytics import Analytics
 from models.base import Raw, now
 from models.day import LEVELS, SLOTS, CountDay, PeopleDay
@@ -56,7 +67,12 @@ async def _events_by_slot(app_id: str, day: int) -> dict[int, int]:
     start = day_start(day)
     pipeline: list[Raw] = [
         {"$match": {"appId": app_id, "timestamp": {"$gte": start, "$lt": day_start(day + 1)}}},
-        {"$group": {"_id": {"$floor": {"$divide": [{"$subtract": ["$timestamp", start]}, SLOT_MS]}}, "n": {"$sum": 1}}},
+        {
+            "$group": {
+                "_id": {"$floor": {"$divide": [{"$subtract": ["$timestamp", start]}, SLOT_MS]}},
+                "n": {"$sum": 1},
+            }
+        },
     ]
     cursor = await Analytics.raw().aggregate(pipeline, hint=dict(BY_TIME))
     return {int(row["_id"]): row["n"] async for row in cursor}
@@ -75,16 +91,25 @@ async def recount_slots(
     people = await number_people(scan.delta.persons(), state.next_number, session)
     wanted = sets_by_level(scan.delta, people.numbers)[0]
     mended = {
-        CountDay.collection_name(): await _recount_counts(scan.app_id, day, slots, scan.delta, session),
-        PeopleDay.collection_name(): await _recount_people(scan.app_id, day, slots, wanted, session),
+        CountDay.collection_name(): await _recount_counts(
+            scan.app_id, day, slots, scan.delta, session
+        ),
+        PeopleDay.collection_name(): await _recount_people(
+            scan.app_id, day, slots, wanted, session
+        ),
     }
     return mended, people.following
 
 
-async def _recount_counts(app_id: str, day: int, slots: range, delta: Delta, session: AsyncClientSession) -> set[str]:
+async def _recount_counts(
+    app_id: str, day: int, slots: range, delta: Delta, session: AsyncClientSession
+) -> set[str]:
     keys = {count_id(*key): key for key in delta.counts}
     where = {"appId": app_id, "day": day_start(day)}
-    stored = {row["_id"]: row["counts"] async for row in CountDay.raw().find(where, {"counts": 1}, session=session)}
+    stored = {
+        row["_id"]: row["counts"]
+        async for row in CountDay.raw().find(where, {"counts": 1}, session=session)
+    }
     moment = now()
     changes: dict[str, Operation] = {}
     for name in stored.keys() | keys.keys():
@@ -95,7 +120,12 @@ async def _recount_counts(app_id: str, day: int, slots: range, delta: Delta, ses
         if not counts.strip(NOTHING):
             changes[name] = DeleteOne({"_id": name})
         elif before is None:
-            row = {"_id": name, **event_fields(keys[name]), "counts": Binary(counts), **fresh(moment)}
+            row = {
+                "_id": name,
+                **event_fields(keys[name]),
+                "counts": Binary(counts),
+                **fresh(moment),
+            }
             changes[name] = InsertOne(row)
         else:
             changes[name] = set_fields(name, {"counts": Binary(counts)}, moment)
@@ -111,10 +141,15 @@ def _with_slots(packed: bytes | None, slots: range, counts: Mapping[int, int]) -
     return pack(values)
 
 
-async def _recount_people(app_id: str, day: int, slots: range, wanted: Wanted, session: AsyncClientSession) -> set[str]:
+async def _recount_people(
+    app_id: str, day: int, slots: range, wanted: Wanted, session: AsyncClientSession
+) -> set[str]:
     where = {"appId": app_id, "day": day_start(day), "level": 0}
     fields = {f"sets.{slot}": 1 for slot in slots}
-    stored = {row["_id"]: row async for row in PeopleDay.raw().find(where, {"scope": 1, **fields}, session=session)}
+    stored = {
+        row["_id"]: row
+        async for row in PeopleDay.raw().find(where, {"scope": 1, **fields}, session=session)
+    }
     moment = now()
     changes: dict[str, Operation] = {}
     for name in stored.keys() | wanted.keys():
@@ -132,13 +167,20 @@ def _row(app_id: str, day: int, level: int, scope: str) -> Raw:
 
 
 def _changed(
-    name: str, before: Raw | None, row: Raw, sets: Mapping[int, BitMap], groups: Iterable[int], moment: datetime
+    name: str,
+    before: Raw | None,
+    row: Raw,
+    sets: Mapping[int, BitMap],
+    groups: Iterable[int],
+    moment: datetime,
 ) -> Operation | None:
     """What gives a document these sets in these groups; None where it has them."""
     known = _bitmaps((before or {}).get("sets", {}))
     changed = {str(group): sets.get(group, BitMap()) for group in groups}
     packed = {
-        group: packed_set(people) for group, people in changed.items() if people != known.get(int(group), BitMap())
+        group: packed_set(people)
+        for group, people in changed.items()
+        if people != known.get(int(group), BitMap())
     }
     if not packed:
         return None
@@ -154,9 +196,12 @@ def _bitmaps(sets: Mapping[str, bytes]) -> dict[int, BitMap]:
 
 
 async def recount_levels(app_id: str, day: int) -> Mended:
-    """Compare the people of each hour, quarter day and day with those of their slots, and put right what differs."""
+    """Compare the people of each hour, quarter day and day with those of their slots, and put right
+    what differs."""
     where = {"appId": app_id, "day": day_start(day)}
-    scopes = sorted({row["scope"] async for row in PeopleDay.raw().find(where, {"_id": 0, "scope": 1})})
+    scopes = sorted(
+        {row["scope"] async for row in PeopleDay.raw().find(where, {"_id": 0, "scope": 1})}
+    )
     mended: Mended = {PeopleDay.collection_name(): set()}
     for start in range(0, len(scopes), _SCOPES):
         chosen = scopes[start : start + _SCOPES]
@@ -172,8 +217,12 @@ async def recount_levels(app_id: str, day: int) -> Mended:
     return mended
 
 
-async def _recount_scopes(app_id: str, day: int, scopes: list[str], session: AsyncClientSession) -> set[Any]:
-    names = [people_id(day, app_id, level, scope) for scope in scopes for level in range(len(LEVELS))]
+async def _recount_scopes(
+    app_id: str, day: int, scopes: list[str], session: AsyncClientSession
+) -> set[Any]:
+    names = [
+        people_id(day, app_id, level, scope) for scope in scopes for level in range(len(LEVELS))
+    ]
     stored = await PeopleDay.fetch(names, session)
     moment = now()
     changes: dict[str, Operation] = {}
@@ -188,7 +237,9 @@ async def _recount_scopes(app_id: str, day: int, scopes: list[str], session: Asy
                 if _bitmaps(before["sets"]):
                     changes[row["_id"]] = empty.pop()
                 continue
-            change = _changed(row["_id"], before, row, grouped(slots, width), range(SLOTS // width), moment)
+            change = _changed(
+                row["_id"], before, row, grouped(slots, width), range(SLOTS // width), moment
+            )
             if change is not None:
                 changes[row["_id"]] = change
     await write(PeopleDay, empty + list(changes.values()), session)

@@ -1,4 +1,5 @@
-"""The recount of sessions: those that began on a day or have events on it, each from its raw events of all days."""
+"""The recount of sessions: those that began on a day or have events on it, each from its raw events
+of all days."""
 
 from array import array
 from collections.abc import Iterable, Mapping
@@ -10,8 +11,21 @@ from pymongo import DeleteOne, InsertOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.analytics.rollup.advance import quick_events
-from app.analytics.rollup.apply import SESSION_FIELDS, add_session_days, fresh, set_fields, write, write_visits
-from app.analytics.rollup.delta import SessionChanges, Visit, is_countable, replace_visit, stored_visit
+from app.analytics.rollup.apply import (
+    SESSION_FIELDS,
+    add_session_days,
+    fresh,
+    set_fields,
+    write,
+    write_visits,
+)
+from app.analytics.rollup.delta import (
+    SessionChanges,
+    Visit,
+    is_countable,
+    replace_visit,
+    stored_visit,
+)
 from app.analytics.rollup.recount_scan import Mended, part
 from app.analytics.rollup.slots import DAY_MS, SLOT_MS, day_start, milliseconds, pack, session_id
 from models.aside import ROW_FAULTS
@@ -32,7 +46,9 @@ async def recount_visits_with(app_id: str, day: int, names: Iterable[str]) -> Me
     for start in range(0, len(ordered), _BATCH):
         chosen = ordered[start : start + _BATCH]
         stored = await VisitSession.fetch(chosen, None, ["start"])
-        others = [name for name in chosen if name not in stored or not _begins_on(stored[name], day)]
+        others = [
+            name for name in chosen if name not in stored or not _begins_on(stored[name], day)
+        ]
         if others:
             join(mended, await _recount_visits(app_id, day, others))
     return mended
@@ -83,7 +99,10 @@ async def _recount_visits(app_id: str, day: int, names: list[str]) -> Mended:
         await write_visits(wrong, stored, session)
         await add_session_days(changes, session)
         sums = {session_id(*key) for key in changes}
-        return {VisitSession.collection_name(): set(wrong), SessionDay.collection_name(): sums}, state.next_number
+        return {
+            VisitSession.collection_name(): set(wrong),
+            SessionDay.collection_name(): sums,
+        }, state.next_number
 
     return await part(app_id, day, work)
 
@@ -113,7 +132,8 @@ async def _recount_sums(app_id: str, day: int) -> Mended:
 
 
 async def _sums(app_id: str, day: int, session: AsyncClientSession) -> dict[str, bytes]:
-    """Sessions, milliseconds, events and single-event sessions by slot, packed; nothing where there is no session."""
+    """Sessions, milliseconds, events and single-event sessions by slot, packed; nothing where there
+    is no session."""
     arrays = {field: array("Q", bytes(SLOTS * 8)) for field in SESSION_FIELDS}
     start = day_start(day)
     pipeline: list[Raw] = [
@@ -131,18 +151,27 @@ async def _sums(app_id: str, day: int, session: AsyncClientSession) -> dict[str,
     async for row in await VisitSession.raw().aggregate(pipeline, session=session):
         for field in SESSION_FIELDS:
             arrays[field][int(row["_id"])] = int(row[field])
-    return {field: pack(values) for field, values in arrays.items()} if any(arrays["sessions"]) else {}
+    return (
+        {field: pack(values) for field, values in arrays.items()} if any(arrays["sessions"]) else {}
+    )
 
 
-async def archived_in_part(app_id: str, stored: Mapping[str, Raw], session: AsyncClientSession) -> set[str]:
-    """Those of these sessions that reach into a day whose raw events are archived: they can be counted anew no more."""
+async def archived_in_part(
+    app_id: str, stored: Mapping[str, Raw], session: AsyncClientSession
+) -> set[str]:
+    """Those of these sessions that reach into a day whose raw events are archived: they can be
+    counted anew no more."""
     if not stored:
         return set()
     first = _midnight(min(row["start"] for row in stored.values()))
     last = max(row["end"] for row in stored.values())
     where = {"appId": app_id, "day": {"$gte": first, "$lte": last}, "state": {"$ne": WRITING}}
     days = [row["day"] async for row in ArchivedDay.raw().find(where, {"day": 1}, session=session)]
-    return {name for name, row in stored.items() if any(_midnight(row["start"]) <= day <= row["end"] for day in days)}
+    return {
+        name
+        for name, row in stored.items()
+        if any(_midnight(row["start"]) <= day <= row["end"] for day in days)
+    }
 
 
 def _midnight(moment: datetime) -> datetime:
@@ -156,11 +185,14 @@ async def visits_of(
     session: AsyncClientSession,
     without: set[Any] | None = None,
 ) -> dict[str, Visit]:
-    """Sessions by their raw events that came in before `as_of`, `without` those of these ids; absent where none is."""
+    """Sessions by their raw events that came in before `as_of`, `without` those of these ids;
+    absent where none is."""
     found: dict[str, Visit] = {}
     limit = milliseconds(as_of)
     ordered = [name[len(app_id) + 1 :] for name in names]
-    fields = dict.fromkeys(("appId", "sessionId", "timestamp", "receivedAt", "eventName", "eventCategory"), 1)
+    fields = dict.fromkeys(
+        ("appId", "sessionId", "timestamp", "receivedAt", "eventName", "eventCategory"), 1
+    )
     for start in range(0, len(ordered), _BATCH):
         where = {"sessionId": {"$in": ordered[start : start + _BATCH]}, "appId": app_id}
         async for row in quick_events().find(where, fields, session=session):

@@ -1,4 +1,5 @@
-"""Slots of 15 minutes: where a moment lies, which day documents hold it, and how counts are packed."""
+"""Slots of 15 minutes: where a moment lies, which day documents hold it, and how counts are
+packed."""
 
 import sys
 from array import array
@@ -106,7 +107,9 @@ def nodes(first: int, last: int) -> list[tuple[int, int, int]]:
     found = []
     at = first
     while at < last:
-        level = max(number for number, width in enumerate(LEVELS) if at % width == 0 and at + width <= last)
+        level = max(
+            number for number, width in enumerate(LEVELS) if at % width == 0 and at + width <= last
+        )
         width = LEVELS[level]
         found.append((level, at // SLOTS, at % SLOTS // width))
         at += width

@@ -1,8 +1,10 @@
-"""Taking joins back: an id was joined to somebody whom it is not, and its raw events are its own again.
+"""Taking joins back: an id was joined to somebody whom it is not, and its raw events are its own
+again.
 
-First the id, with those that were joined to it, gets a number of its own; then the events that the join gave away come
-back, in batches; at last the days that have them are counted anew. What is archived stays as it was counted. Each part
-can be done again, so a worker that died leaves nothing that the next one does not end.
+First the id, with those that were joined to it, gets a number of its own; then the events that the
+join gave away come back, in batches; at last the days that have them are counted anew. What is
+archived stays as it was counted. Each part can be done again, so a worker that died leaves nothing
+that the next one does not end.
 """
 
 from collections.abc import Awaitable, Callable
@@ -48,12 +50,17 @@ async def _undo(join: IdentityJoin, progress: Progress) -> None:
     for day in await _days_of(join, keys):
         await _recount(join.app_id, day)
         await progress()
-    done = {"$unset": {"due": ""}, "$set": {"state": "undone", "updatedAt": now()}, "$inc": {"version": 1}}
+    done = {
+        "$unset": {"due": ""},
+        "$set": {"state": "undone", "updatedAt": now()},
+        "$inc": {"version": 1},
+    }
     await IdentityJoin.raw().update_one(join.as_read, done)
 
 
 async def _part(join: IdentityJoin, session: AsyncClientSession) -> list[str]:
-    """Give the key, and those that were joined to it, a number of their own. Which these are; none where it is done."""
+    """Give the key, and those that were joined to it, a number of their own. Which these are; none
+    where it is done."""
     if await IdentityJoin.raw().find_one(join.as_read, {"_id": 1}, session=session) is None:
         return []
     await RollupState.touch(session)  # the worker gives numbers, too
@@ -73,7 +80,11 @@ async def _with_joined(join: IdentityJoin, session: AsyncClientSession) -> list[
     prefix = f"{join.app_id}/e:"
     for _ in range(_DEEPEST):
         external = [key.removeprefix(prefix) for key in found if key.startswith(prefix)]
-        where: Raw = {"appId": join.app_id, "externalId": {"$in": external}, "state": {"$in": [None, "joined"]}}
+        where: Raw = {
+            "appId": join.app_id,
+            "externalId": {"$in": external},
+            "state": {"$in": [None, "joined"]},
+        }
         rows = IdentityJoin.raw().find({**where, "due": None}, {"_id": 1}, session=session)
         found = [row["_id"] async for row in rows if row["_id"] not in keys] if external else []
         if not found:
@@ -83,7 +94,8 @@ async def _with_joined(join: IdentityJoin, session: AsyncClientSession) -> list[
 
 
 async def _take_back(join: IdentityJoin, key: str, session: AsyncClientSession) -> bool:
-    """Give a batch of events that a key has lost by the join back to it. Returns whether there may be more."""
+    """Give a batch of events that a key has lost by the join back to it. Returns whether there may
+    be more."""
     if await IdentityJoin.raw().find_one(join.as_read, {"_id": 1}, session=session) is None:
         return False
     own = key_rows(join.app_id, key)
@@ -91,18 +103,26 @@ async def _take_back(join: IdentityJoin, key: str, session: AsyncClientSession) 
         key == join.id
         and "anonymousId" in own
         and await _update(
-            {**own, "given": "externalId"}, {"$unset": {"externalId": "", "userId": "", "given": ""}}, session
+            {**own, "given": "externalId"},
+            {"$unset": {"externalId": "", "userId": "", "given": ""}},
+            session,
         )
     ):
         return True
-    by_user = {**own, "given": "userId"} if "externalId" in own else {**own, "externalId": None, "given": "userId"}
+    by_user = (
+        {**own, "given": "userId"}
+        if "externalId" in own
+        else {**own, "externalId": None, "given": "userId"}
+    )
     return await _update(by_user, {"$unset": {"userId": ""}, "$pull": {"given": "userId"}}, session)
 
 
 async def _update(where: Raw, update: Raw, session: AsyncClientSession) -> bool:
     """Update a batch of events; whether it was full."""
     events = Analytics.raw()
-    ids = [row["_id"] async for row in events.find(where, {"_id": 1}, session=session).limit(_BATCH)]
+    ids = [
+        row["_id"] async for row in events.find(where, {"_id": 1}, session=session).limit(_BATCH)
+    ]
     if ids:
         await events.update_many({"_id": {"$in": ids}}, update, session=session)
     return len(ids) == _BATCH

@@ -1,6 +1,8 @@
-"""Budgets of sign-in: who may ask for codes how often, how many messages a recipient gets, how many tries there are.
+"""Budgets of sign-in: who may ask for codes how often, how many messages a recipient gets, how many
+tries there are.
 
-Counters of our own in MongoDB: the async MongoDB storage of `limits` needs Motor, whose life has ended.
+Counters of our own in MongoDB: the async MongoDB storage of `limits` needs Motor, whose life has
+    ended.
 """
 
 from contextlib import AsyncExitStack
@@ -28,7 +30,8 @@ _DAY: Final = timedelta(days=1)
 class Budgets:
     """Counts by keyed hashes, so that neither numbers nor addresses are stored.
 
-    What takes an `undo` puts there what gives it back; it is called where the code is not sent after all.
+    What takes an `undo` puts there what gives it back; it is called where the code is not sent
+    after all.
     """
 
     def __init__(self, settings: Settings, key: bytes) -> None:
@@ -44,8 +47,11 @@ class Budgets:
         name = f"{requester.kind}:{self._hash(requester.kind, requester.name)}"
         await self._pace(name, self._settings.otp_per_client_per_hour, undo)
 
-    async def begin(self, requester: Requester, recipient: Recipient, matter: str, undo: AsyncExitStack) -> str:
-        """Begin the time in which a requester gets no further code to a recipient for the same matter.
+    async def begin(
+        self, requester: Requester, recipient: Recipient, matter: str, undo: AsyncExitStack
+    ) -> str:
+        """Begin the time in which a requester gets no further code to a recipient for the same
+        matter.
 
         Returns:
             The name of the counter, by which `end` ends it.
@@ -54,32 +60,41 @@ class Budgets:
             TooManyRequests: it has not passed since their last one.
         """
         name = f"asked:{self._hash(requester.kind, requester.name, recipient.address, matter)}"
-        counted, until = await Budget.pace(name, timedelta(seconds=self._settings.otp_resend_seconds))
+        counted, until = await Budget.pace(
+            name, timedelta(seconds=self._settings.otp_resend_seconds)
+        )
         if not counted:
-            raise TooManyRequests("a code was sent just now; wait before asking for another", _seconds(until))
+            raise TooManyRequests(
+                "a code was sent just now; wait before asking for another", _seconds(until)
+            )
         undo.push_async_callback(Budget.let_go, name)
         return name
 
     async def reserve_tries(
         self, requester: Requester, recipient: Recipient, undo: AsyncExitStack
     ) -> tuple[int, str | None]:
-        """Put the tries of a challenge aside, at the fewest digits that the recipient's day has tries left for.
+        """Put the tries of a challenge aside, at the fewest digits that the recipient's day has
+        tries left for.
 
         Returns:
-            How many digits the code has, and the name of the counter; None where there is no counting any more.
+            How many digits the code has, and the name of the counter; None where there is no
+            counting any more.
         """
         count = self._settings.otp_attempts
         begin, end = _span(now(), _DAY)
         hashed = self._hash("tries", requester.pool, recipient.address)
         for step in KNOWN if requester.pool == "known" else STRANGERS:
             name = f"tries:{hashed}:{step.digits}:{begin:%Y-%m-%d}"
-            if await Budget.take(name, count, step.tries, end + _HOUR):  # a challenge may outlive its day
+            if await Budget.take(
+                name, count, step.tries, end + _HOUR
+            ):  # a challenge may outlive its day
                 undo.push_async_callback(Budget.give_back, name, count)
                 return step.digits, name
         return LONGEST, None
 
     async def take_message(self, recipient: Recipient, matter: str, undo: AsyncExitStack) -> bool:
-        """Take a message of a recipient's day; False where those that may be sent at once are used up."""
+        """Take a message of a recipient's day; False where those that may be sent at once are used
+        up."""
         begin, end = _span(now(), _DAY)
         name = f"recipient:{self._hash(recipient.address, matter)}:{begin:%Y-%m-%d}"
         return await self._take(name, self._settings.otp_per_recipient_per_day, end, undo)
@@ -89,7 +104,8 @@ class Budgets:
         return await self._take(f"shared:{shared}", 1, now() + 2 * _HOUR, undo)
 
     async def spend_service(self, pool: str, undo: AsyncExitStack) -> None:
-        """Count a message of the service. Devices that have signed in before have as many of their own.
+        """Count a message of the service. Devices that have signed in before have as many of their
+        own.
 
         Raises:
             TooManyRequests: too many were sent.
@@ -97,10 +113,12 @@ class Budgets:
         await self._pace(f"service:{self._hash(pool)}", self._settings.otp_per_hour, undo)
 
     async def settle(self, counter: str | None, asked: str | None, tries: int) -> None:
-        """Give back what a challenge whose code was right did not need: its tries, and the wait for another code.
+        """Give back what a challenge whose code was right did not need: its tries, and the wait for
+        another code.
 
-        It is no part of the transaction that signs in, with which strangers who ask for codes would conflict. Where
-        it fails, or a process dies before it, the person is signed in all the same, and codes may get longer earlier.
+        It is no part of the transaction that signs in, with which strangers who ask for codes would
+        conflict. Where it fails, or a process dies before it, the person is signed in all the same,
+        and codes may get longer earlier.
         """
         try:
             if counter is not None and tries > 0:
@@ -108,7 +126,9 @@ class Budgets:
             if asked is not None:
                 await Budget.let_go(asked)
         except PyMongoError as error:
-            log.warning("what a challenge did not need was not given back", error=type(error).__name__)
+            log.warning(
+                "what a challenge did not need was not given back", error=type(error).__name__
+            )
 
     async def spend_failure(self, client: str) -> None:
         """Count a sign-in that failed.
@@ -117,7 +137,9 @@ class Budgets:
             TooManyRequests: the client address fails too often.
         """
         begin, end = _span(now(), _HOUR)
-        count = await Budget.spend(f"failure:{self._hash('failure', client)}:{begin:%Y-%m-%dT%H}", end)
+        count = await Budget.spend(
+            f"failure:{self._hash('failure', client)}:{begin:%Y-%m-%dT%H}", end
+        )
         if count > self._settings.sign_in_failures_per_client_per_hour:
             raise _too_often(end)
 

@@ -1,4 +1,5 @@
-"""One-time codes: digits to a phone or a mailbox, tried a few times, used once (required: `phoneOtps`)."""
+"""One-time codes: digits to a phone or a mailbox, tried a few times, used once (required:
+`phoneOtps`)."""
 
 import hmac
 import secrets
@@ -38,13 +39,18 @@ def phone_recipient(number: str) -> Recipient:
         valid = False
     if not valid:
         raise Invalid.field(
-            "/phoneNumber", "malformed", "not a phone number in international form, such as +14155550123"
+            "/phoneNumber",
+            "malformed",
+            "not a phone number in international form, such as +14155550123",
         )
-    return Recipient("phone", phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+    return Recipient(
+        "phone", phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    )
 
 
 def email_recipient(address: str) -> Recipient:
-    """Whoever has this mailbox: the one that was typed, never another that has the same canonical form.
+    """Whoever has this mailbox: the one that was typed, never another that has the same canonical
+    form.
 
     Raises:
         Invalid: it is no email address, or its canonical form may be somebody else's mailbox.
@@ -55,14 +61,18 @@ def email_recipient(address: str) -> Recipient:
     except ValueError as error:
         raise Invalid.field("/email", "malformed", str(error)) from None
     if not own:
-        detail = "letters before the @ that are not ASCII are to be lower-case, and none that case folding changes"
+        detail = (
+            "letters before the @ that are not ASCII are to be lower-case, and none that case"
+            " folding changes"
+        )
         raise Invalid.field("/email", "malformed", detail)
     return Recipient("email", canonical)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A challenge that was made: its id, how many digits its code has, and whether a message was sent for it."""
+    """A challenge that was made: its id, how many digits its code has, and whether a message was
+    sent for it."""
 
     challenge_id: str
     digits: int
@@ -88,9 +98,14 @@ class Codes:
         self._lifetime = timedelta(seconds=settings.otp_lifetime_seconds)
 
     async def send(
-        self, recipient: Recipient, purpose: Purpose, requester: Requester, user_id: ObjectId | None = None
+        self,
+        recipient: Recipient,
+        purpose: Purpose,
+        requester: Requester,
+        user_id: ObjectId | None = None,
     ) -> Sent:
-        """Send a code. Each request is a challenge with tries of its own, which only its requester knows the id of.
+        """Send a code. Each request is a challenge with tries of its own, which only its requester
+        knows the id of.
 
         A refusal uses up no budget: what was counted is given back.
 
@@ -101,15 +116,20 @@ class Codes:
             user_id: whose matter it is; None for a sign-in.
 
         Raises:
-            TooManyRequests: too soon after their last code, or a budget of theirs or of the service is used up.
+            TooManyRequests: too soon after their last code, or a budget of theirs or of the service
+                is used up.
             NotFound: the user is gone.
             Unavailable: the sender did not take it, or its answer was lost.
         """
         async with AsyncExitStack() as undo:
-            asked = await self._budgets.begin(requester, recipient, f"{purpose}:{user_id or ''}", undo)
+            asked = await self._budgets.begin(
+                requester, recipient, f"{purpose}:{user_id or ''}", undo
+            )
             await self._budgets.spend_requester(requester, undo)
             digits, tries_of = await self._budgets.reserve_tries(requester, recipient, undo)
-            code = await self._code(recipient, f"{purpose}:{requester.pool}", requester.pool, digits, undo)
+            code = await self._code(
+                recipient, f"{purpose}:{requester.pool}", requester.pool, digits, undo
+            )
             challenge_id = secrets.token_urlsafe(16)
             challenge = PhoneOtp(
                 id=challenge_id,
@@ -126,13 +146,16 @@ class Codes:
             await self._store(challenge)
             undo.push_async_callback(challenge.remove)
             if code.to_be_sent:
-                message = Message(secrets.token_hex(16), recipient, purpose, code.text, challenge.expires_at)
+                message = Message(
+                    secrets.token_hex(16), recipient, purpose, code.text, challenge.expires_at
+                )
                 await self._send(message, challenge, undo)
             undo.pop_all()
         return Sent(challenge_id, digits, code.to_be_sent)
 
     async def _send(self, message: Message, challenge: PhoneOtp, undo: AsyncExitStack) -> None:
-        """Send a message. Where nobody knows whether it was, it counts as sent: else the recipient could be bombed."""
+        """Send a message. Where nobody knows whether it was, it counts as sent: else the recipient
+        could be bombed."""
         try:
             await self._sender.send(message)
         except MaybeSent:
@@ -143,9 +166,11 @@ class Codes:
     async def check(
         self, challenge_id: str, code: str, purpose: Purpose, user_id: ObjectId | None = None
     ) -> PhoneOtp | None:
-        """The challenge that a code is right for, to be consumed in the transaction of what it is for; else None.
+        """The challenge that a code is right for, to be consumed in the transaction of what it is
+        for; else None.
 
-        The try is counted before anything is compared. A challenge that is not there is compared with, too.
+        The try is counted before anything is compared. A challenge that is not there is compared
+        with, too.
         """
         challenge = await PhoneOtp.count_attempt(challenge_id, self._settings.otp_attempts)
         recipient = challenge.recipient if challenge else ""
@@ -157,13 +182,18 @@ class Codes:
     async def settle(self, challenge: PhoneOtp) -> None:
         """Give back what a challenge that was consumed did not need."""
         wrong = challenge.attempts - 1
-        await self._budgets.settle(challenge.tries_of, challenge.asked, self._settings.otp_attempts - wrong)
+        await self._budgets.settle(
+            challenge.tries_of, challenge.asked, self._settings.otp_attempts - wrong
+        )
 
     def _hash(self, challenge_id: str, recipient: str, purpose: str, code: str) -> str:
         return keyed_hash(self._key, "code", challenge_id, recipient, purpose, code).hex()
 
-    async def _code(self, recipient: Recipient, matter: str, pool: str, digits: int, undo: AsyncExitStack) -> _Code:
-        """A code of the challenge's own while the recipient's day has messages left, then the one of the hour."""
+    async def _code(
+        self, recipient: Recipient, matter: str, pool: str, digits: int, undo: AsyncExitStack
+    ) -> _Code:
+        """A code of the challenge's own while the recipient's day has messages left, then the one
+        of the hour."""
         if await self._budgets.take_message(recipient, matter, undo):
             await self._budgets.spend_service(pool, undo)
             return _Code(f"{secrets.randbelow(10**digits):0{digits}}", None, to_be_sent=True)
@@ -175,10 +205,11 @@ class Codes:
         return _Code(f"{number:0{digits}}", name, to_be_sent=first)
 
     async def _shared_name(self, recipient: Recipient, matter: str, digits: int) -> str:
-        """What names the code that a recipient's challenges of this hour share: the first that was not used yet.
+        """What names the code that a recipient's challenges of this hour share: the first that was
+        not used yet.
 
-        The code follows from the name by the server's key alone, so it can be given to a further challenge although
-        nothing but keyed hashes is stored.
+        The code follows from the name by the server's key alone, so it can be given to a further
+        challenge although nothing but keyed hashes is stored.
         """
         hour = f"{hour_of(now()):%Y-%m-%dT%H}"
         generation, name = 0, self._name(recipient.address, matter, hour, str(digits), "0")

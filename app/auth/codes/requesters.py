@@ -1,8 +1,11 @@
-"""Requesters: who asks for a code. A client address, a device that has signed in before, or a user who is signed in.
+"""Requesters: who asks for a code. A client address, a device that has signed in before, or a user
+who is signed in.
 
-A device token is `dt_` and 60 bytes: user, session that it was given with, when it is over, and a 256-bit HMAC over
-these. It signs nobody in. It shows that its bearer has been signed in as the user, so that strangers who ask for codes
-to the user's phone or mailbox use up nothing of theirs. Nothing of it is stored.
+A device token is `dt_` and 60 bytes: user, session that it was given with, when it is over, and a
+    256-bit HMAC over
+these. It signs nobody in. It shows that its bearer has been signed in as the user, so that
+strangers who ask for codes to the user's phone or mailbox use up nothing of theirs. Nothing of it
+is stored.
 """
 
 import hmac
@@ -32,7 +35,8 @@ class Requester:
 
     @property
     def pool(self) -> Literal["known", "anybody"]:
-        """Whose tries and messages theirs are: those of the recipient's own devices, or those of everybody else."""
+        """Whose tries and messages theirs are: those of the recipient's own devices, or those of
+        everybody else."""
         return "known" if self.kind == "device" else "anybody"
 
 
@@ -62,14 +66,17 @@ class DeviceTokens:
         except ValueError:
             return None
         head = raw[:_HEAD]
-        if len(raw) != _LENGTH or not hmac.compare_digest(self._spell(head).encode(), text.encode("utf-8", "replace")):
+        if len(raw) != _LENGTH or not hmac.compare_digest(
+            self._spell(head).encode(), text.encode("utf-8", "replace")
+        ):
             return None
         if int.from_bytes(head[24:], "big") <= CLOCK.time():
             return None
         return KnownDevice(ObjectId(head[:12]), ObjectId(head[12:24]))
 
     async def requester(self, text: str | None, recipient: Recipient, client: str) -> Requester:
-        """Who asks for a code to sign in: the device, where its user signs in by this recipient; else the address.
+        """Who asks for a code to sign in: the device, where its user signs in by this recipient;
+        else the address.
 
         Without a token of ours nothing is looked up, so that time tells a stranger nothing.
         """

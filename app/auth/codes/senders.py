@@ -1,4 +1,5 @@
-"""Senders: what takes a code to a phone or a mailbox. A webhook in production, the terminal in development."""
+"""Senders: what takes a code to a phone or a mailbox. A webhook in production, the terminal in
+development."""
 
 import sys
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person is told. `id` is the same each time it is tried, so that a sender can tell a repeat."""
+    """Something that a person is told. `id` is the same each time it is tried, so that a sender can
+    tell a repeat."""
 
     id: str
     recipient: Recipient
@@ -86,9 +88,9 @@ class ConsoleSender:
 class WebhookSender:
     """Posts codes and notices to a URL, signed as Standard Webhooks has it (standardwebhooks.com).
 
-    The body is `{"type": "code", "channel", "to", "code", "purpose", "expiresAt"}`, or that of a notice,
-    `{"type": "email_taken", "channel", "to"}`; the header `webhook-signature` is `v1,` and the base64 of HMAC-SHA256
-    over `<webhook-id>.<webhook-timestamp>.<body>`. Any 2xx means taken.
+    The body is `{"type": "code", "channel", "to", "code", "purpose", "expiresAt"}`, or that of a
+    notice, `{"type": "email_taken", "channel", "to"}`; the header `webhook-signature` is `v1,` and
+    the base64 of HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`. Any 2xx means taken.
     """
 
     def __init__(self, url: str, secret: bytes, client: httpx2.AsyncClient) -> None:
@@ -108,11 +110,20 @@ class WebhookSender:
         except MaybeSent:
             raise Unavailable(FAILED) from None
 
-    async def _post(self, message_id: str, kind: str, recipient: Recipient, more: dict[str, Any]) -> None:
-        body = dump_json({"type": kind, "channel": recipient.channel, "to": recipient.address, **more})
-        headers = {"content-type": "application/json", **standard_webhook(message_id, body, [self._secret])}
+    async def _post(
+        self, message_id: str, kind: str, recipient: Recipient, more: dict[str, Any]
+    ) -> None:
+        body = dump_json(
+            {"type": kind, "channel": recipient.channel, "to": recipient.address, **more}
+        )
+        headers = {
+            "content-type": "application/json",
+            **standard_webhook(message_id, body, [self._secret]),
+        }
         try:
-            async with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
+            async with self._client.stream(
+                "POST", self._url, content=body, headers=headers
+            ) as answer:
                 pass  # its body says nothing, and is not read
         except httpx2.HTTPError as error:
             log.error("the sender cannot be reached", error=type(error).__name__)
@@ -123,7 +134,8 @@ class WebhookSender:
 
 
 _NO_SENDER: Final = (
-    "production needs SATCHEL_SENDER_URL and SATCHEL_SENDER_SECRET: codes are printed in development only"
+    "production needs SATCHEL_SENDER_URL and SATCHEL_SENDER_SECRET: codes are printed in"
+    " development only"
 )
 
 
@@ -134,7 +146,9 @@ def make_sender(settings: Settings, client: httpx2.AsyncClient) -> Sender:
         RuntimeError: production without one.
     """
     if settings.sender_url is not None and settings.sender_secret is not None:
-        return WebhookSender(settings.sender_url, settings.sender_secret.get_secret_value().encode(), client)
+        return WebhookSender(
+            settings.sender_url, settings.sender_secret.get_secret_value().encode(), client
+        )
     if settings.environment == "production":
         raise RuntimeError(_NO_SENDER)
     return ConsoleSender()

@@ -1,4 +1,5 @@
-"""Identities: whom somebody signs in as, linking further ways of signing in to a user, and unlinking them."""
+"""Identities: whom somebody signs in as, linking further ways of signing in to a user, and
+unlinking them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ CODE_REFUSED: Final = "the code is wrong, was used, has expired, or was tried to
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session that has begun, its refresh token, its user, and whether the user was made by it."""
+    """A session that has begun, its refresh token, its user, and whether the user was made by
+    it."""
 
     session: RefreshToken
     refresh_token: str
@@ -69,7 +71,9 @@ async def sign_in(
             raise Unauthenticated("the ID token was used before")
         user_id, created = await _user_of(settings, evidence, session)
         begun, token = await sessions.begin(user_id, device, evidence.provider, session)
-        await User.raw().update_one({"_id": user_id}, {"$max": {"lastLogin": now()}}, session=session)
+        await User.raw().update_one(
+            {"_id": user_id}, {"$max": {"lastLogin": now()}}, session=session
+        )
         row = await User.raw().find_one({"_id": user_id}, session=session)
         if row is None:
             raise Unavailable("the user was deleted meanwhile")
@@ -91,7 +95,10 @@ async def find_identity(user_id: ObjectId, identity_id: ObjectId | None) -> Auth
 
 
 async def link(
-    user_id: ObjectId, evidence: Evidence, challenge: PhoneOtp | None = None, claim: Claim | None = None
+    user_id: ObjectId,
+    evidence: Evidence,
+    challenge: PhoneOtp | None = None,
+    claim: Claim | None = None,
 ) -> AuthIdentity:
     """Let a user sign in in one more way, and make the claim of the request.
 
@@ -127,7 +134,8 @@ async def link(
 async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -> None:
     """Take a way of signing in away, never the last one. Sessions that were begun by it go on.
 
-    The user's email is verified no longer where no other identity vouches for it, so that this one does not join again.
+    The user's email is verified no longer where no other identity vouches for it, so that this one
+    does not join again.
 
     Raises:
         NotFound: the user has no such identity.
@@ -141,7 +149,9 @@ async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -
         if gone is None:
             raise NotFound("there is no such identity")
         if len(identities) == 1:
-            raise LastIdentity("this is the only way in which this user signs in; link another one first")
+            raise LastIdentity(
+                "this is the only way in which this user signs in; link another one first"
+            )
         await AuthIdentity.raw().delete_one({"_id": identity_id}, session=session)
         left = [each for each in identities if each.id != identity_id]
         row = await User.raw().find_one({"_id": user_id}, {"email": 1}, session=session)
@@ -158,7 +168,11 @@ def _vouches(settings: Settings, identity: AuthIdentity, email: str | None) -> b
     """Whether an identity shows that an email is its user's."""
     if identity.provider == EMAIL:
         return identity.provider_id == email
-    return identity.provider in settings.joining_providers and identity.email_verified and identity.email == email
+    return (
+        identity.provider in settings.joining_providers
+        and identity.email_verified
+        and identity.email == email
+    )
 
 
 async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
@@ -181,11 +195,15 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
             raise Duplicate("another user signs in by this email")
         if not await take_email(address, user_id, session):
             raise Duplicate("another user has this email")
-        await AuthIdentity.raw().delete_many({"userId": user_id, "provider": EMAIL}, session=session)
+        await AuthIdentity.raw().delete_many(
+            {"userId": user_id, "provider": EMAIL}, session=session
+        )
         await add_identity(user_id, evidence_of(challenge), session)
         fields = {"email": address, "emailVerifiedAt": now(), "claimedEmail": None}
         changed = await keep_methods(user_id, session, fields)
-        await AuditEvent.record("email_changed", f"user:{user_id}", user_id=user_id, session=session)
+        await AuditEvent.record(
+            "email_changed", f"user:{user_id}", user_id=user_id, session=session
+        )
         return changed
 
     try:
@@ -194,7 +212,9 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
         raise Duplicate("another user has this email") from None
 
 
-async def add_identity(user_id: ObjectId, evidence: Evidence, session: AsyncClientSession) -> AuthIdentity:
+async def add_identity(
+    user_id: ObjectId, evidence: Evidence, session: AsyncClientSession
+) -> AuthIdentity:
     """Store an identity, in the transaction that keeps `authMethods` in step.
 
     Raises:
@@ -215,25 +235,36 @@ async def add_identity(user_id: ObjectId, evidence: Evidence, session: AsyncClie
     return identity
 
 
-async def keep_methods(user_id: ObjectId, session: AsyncClientSession, fields: dict[str, object] | None = None) -> User:
+async def keep_methods(
+    user_id: ObjectId, session: AsyncClientSession, fields: dict[str, object] | None = None
+) -> User:
     """Make `authMethods` of a user the providers of their identities, and set other fields with it.
 
     Raises:
         NotFound: the user is gone.
     """
     methods = await AuthIdentity.methods_of(user_id, session=session)
-    changed = await User.change({"_id": user_id}, {**(fields or {}), "authMethods": methods}, session=session)
+    changed = await User.change(
+        {"_id": user_id}, {**(fields or {}), "authMethods": methods}, session=session
+    )
     if changed is None:
         raise NotFound("there is no such user")
     return changed
 
 
-async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientSession) -> tuple[ObjectId, bool]:
+async def _user_of(
+    settings: Settings, evidence: Evidence, session: AsyncClientSession
+) -> tuple[ObjectId, bool]:
     """The user whom the evidence is of, and whether they were made now.
 
-    An email that the evidence proves is theirs from now on, unless somebody else has verified it, or they have another.
+    An email that the evidence proves is theirs from now on, unless somebody else has verified it,
+    or they have another.
     """
-    trusted = evidence.verified and evidence.email is not None and evidence.provider in settings.joining_providers
+    trusted = (
+        evidence.verified
+        and evidence.email is not None
+        and evidence.provider in settings.joining_providers
+    )
     known = await _known(evidence.provider, evidence.provider_id, session)
     if known is not None:
         said = (evidence.email, evidence.verified)
@@ -243,7 +274,9 @@ async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientS
         if trusted:
             await own_email(known.user_id, evidence.email or "", session)
         return known.user_id, False
-    holder = await User.raw().find_one({"email": evidence.email}, session=session) if trusted else None
+    holder = (
+        await User.raw().find_one({"email": evidence.email}, session=session) if trusted else None
+    )
     verified = holder is not None and holder.get("emailVerifiedAt") is not None
     if holder is not None and verified and await is_living(User, holder, session=session):
         user_id = holder["_id"]
@@ -256,8 +289,11 @@ async def _user_of(settings: Settings, evidence: Evidence, session: AsyncClientS
     return user_id, True
 
 
-async def _known(provider: str, provider_id: str, session: AsyncClientSession) -> AuthIdentity | None:
-    """The identity of somebody who is here; that of a user whose deletion is not swept yet goes now."""
+async def _known(
+    provider: str, provider_id: str, session: AsyncClientSession
+) -> AuthIdentity | None:
+    """The identity of somebody who is here; that of a user whose deletion is not swept yet goes
+    now."""
     known = await AuthIdentity.find_by_provider(provider, provider_id, session=session)
     if known is None or known.user_id in await living(User, [known.user_id], session=session):
         return known
@@ -280,7 +316,9 @@ async def _make_user(
 
 
 async def _in_turn(
-    evidence: Evidence, work: Callable[[AsyncClientSession], Awaitable[T]], claim: Claim | None = None
+    evidence: Evidence,
+    work: Callable[[AsyncClientSession], Awaitable[T]],
+    claim: Claim | None = None,
 ) -> T:
     """Run a transaction, again and from outside where somebody else was first to store the same."""
     async with turn(evidence.provider, evidence.provider_id) as patience:
@@ -292,6 +330,10 @@ async def _in_turn(
                 await patience.again()
 
 
-async def _record(kind: AuditKind, user_id: ObjectId, identity: AuthIdentity, session: AsyncClientSession) -> None:
+async def _record(
+    kind: AuditKind, user_id: ObjectId, identity: AuthIdentity, session: AsyncClientSession
+) -> None:
     detail = {"provider": identity.provider, "identityId": str(identity.id)}
-    await AuditEvent.record(kind, f"user:{user_id}", user_id=user_id, detail=detail, session=session)
+    await AuditEvent.record(
+        kind, f"user:{user_id}", user_id=user_id, detail=detail, session=session
+    )

@@ -1,4 +1,5 @@
-"""ID tokens of OpenID Connect providers (OpenID Connect Core 1.0, section 3.1.3.7), and their keys, cached."""
+"""ID tokens of OpenID Connect providers (OpenID Connect Core 1.0, section 3.1.3.7), and their keys,
+cached."""
 
 import asyncio
 import hmac
@@ -25,7 +26,18 @@ from models.budget import Budget
 from models.clock import CLOCK
 from models.email import canonical_email, is_own_spelling
 
-_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_ALGORITHMS: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
 _REQUIRED: Final = ["iss", "aud", "exp", "iat", "sub"]
 _LEEWAY: Final = 30
 _LONGEST_LIFE: Final = 24 * 60 * 60
@@ -43,8 +55,9 @@ _REFUSED: Final = "the ID token is not valid"
 class Evidence:
     """Who somebody has shown to be: the identity, and what its provider says of them.
 
-    `email` is canonical. `verified` says whether the provider vouches that the mailbox is theirs. Of an ID token,
-    `token` is the SHA-256 of what is signed (signatures have several spellings) and `token_ends` its `exp`.
+    `email` is canonical. `verified` says whether the provider vouches that the mailbox is theirs.
+    Of an ID token, `token` is the SHA-256 of what is signed (signatures have several spellings) and
+    `token_ends` its `exp`.
     """
 
     provider: str
@@ -57,7 +70,8 @@ class Evidence:
     token_ends: datetime | None = None
 
     async def consume(self, session: AsyncClientSession) -> bool:
-        """Use the ID token up, in the transaction of what it is for; False where it was used before."""
+        """Use the ID token up, in the transaction of what it is for; False where it was used
+        before."""
         if self.token is None or self.token_ends is None:
             return True
         name = f"id-token:{self.provider}:{self.token}"
@@ -65,7 +79,8 @@ class Evidence:
 
 
 class ProviderKeys:
-    """A provider's published keys: fetched when they are old, and when a token names one that is not among them."""
+    """A provider's published keys: fetched when they are old, and when a token names one that is
+    not among them."""
 
     def __init__(self, url: str, client: httpx2.AsyncClient, keep_seconds: float) -> None:
         self._url = url
@@ -85,14 +100,19 @@ class ProviderKeys:
         """
         age = time.monotonic() - self._fetched_at
         known = kid in self._keys
-        if not known or (age > self._keep and not self._fetching.locked()):  # what is known need not wait
+        if not known or (
+            age > self._keep and not self._fetching.locked()
+        ):  # what is known need not wait
             await self._fetch(kid)
         if not self._keys or time.monotonic() - self._fetched_at > self._keep + _LONGEST_STALE:
-            raise Unavailable("the provider's keys cannot be fetched; try again in a moment", retry_after=5)
+            raise Unavailable(
+                "the provider's keys cannot be fetched; try again in a moment", retry_after=5
+            )
         return self._keys.get(kid)
 
     async def _fetch(self, kid: str) -> None:
-        """Fetch the keys, at most every few seconds whatever tokens name; those who ask meanwhile wait for it."""
+        """Fetch the keys, at most every few seconds whatever tokens name; those who ask meanwhile
+        wait for it."""
         async with self._fetching:
             moment = time.monotonic()
             fresh = kid in self._keys and moment - self._fetched_at <= self._keep
@@ -103,10 +123,21 @@ class ProviderKeys:
                 async with self._client.stream("GET", self._url, headers=PACKED) as answer:
                     answer.raise_for_status()
                     found = jwt.PyJWKSet.from_dict(orjson.loads(await read_bounded(answer))).keys
-            except (httpx2.HTTPError, TryLater, jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
-                log.warning("a provider's keys cannot be fetched", url=self._url, error=type(error).__name__)
+            except (
+                httpx2.HTTPError,
+                TryLater,
+                jwt.PyJWTError,
+                ValueError,
+                TypeError,
+                AttributeError,
+            ) as error:
+                log.warning(
+                    "a provider's keys cannot be fetched", url=self._url, error=type(error).__name__
+                )
                 return
-            self._keys = {key.key_id: key for key in found if key.key_id and key.algorithm_name in _ALGORITHMS}
+            self._keys = {
+                key.key_id: key for key in found if key.key_id and key.algorithm_name in _ALGORITHMS
+            }
             self._fetched_at = moment
 
 
@@ -127,7 +158,8 @@ class Oidc:
         Args:
             name: of the provider.
             token: the ID token.
-            nonce: what the client sent the provider, or, where the provider is set so, hashed by SHA-256 for it.
+            nonce: what the client sent the provider, or, where the provider is set so, hashed by
+                SHA-256 for it.
 
         Raises:
             NotFound: there is no such provider.
@@ -152,12 +184,16 @@ class Oidc:
             ends, in_force = float(claims["exp"]), is_in_force(claims, _LEEWAY)
         except Exception:  # whatever a forged token provokes in the parsers, it is not valid
             raise Unauthenticated(_REFUSED) from None
-        if not (_is_for_us(claims, provider) and self._nonce_holds(provider, claims.get("nonce"), nonce)):
+        if not (
+            _is_for_us(claims, provider) and self._nonce_holds(provider, claims.get("nonce"), nonce)
+        ):
             raise Unauthenticated(_REFUSED)
         if not in_force or ends - CLOCK.time() > _LONGEST_LIFE + _LEEWAY:
             raise Unauthenticated(_REFUSED)
         signed = sha256(token.rpartition(".")[0].encode()).hexdigest()
-        return replace(_evidence(name, claims), token=signed, token_ends=datetime.fromtimestamp(ends, UTC))
+        return replace(
+            _evidence(name, claims), token=signed, token_ends=datetime.fromtimestamp(ends, UTC)
+        )
 
     def _nonce_holds(self, provider: OidcProvider, claimed: object, sent: str | None) -> bool:
         if claimed is None and sent is None:
@@ -197,7 +233,9 @@ def _evidence(name: str, claims: Mapping[str, Any]) -> Evidence:
         provider=name,
         provider_id=subject,
         email=email,
-        verified=email is not None and claims.get("email_verified") is True and _is_authoritative(name, email, claims),
+        verified=email is not None
+        and claims.get("email_verified") is True
+        and _is_authoritative(name, email, claims),
         name=_text(claims.get("name")),
         picture=_picture(claims.get("picture")),
     )
@@ -206,8 +244,9 @@ def _evidence(name: str, claims: Mapping[str, Any]) -> Evidence:
 def _is_authoritative(name: str, email: str, claims: Mapping[str, Any]) -> bool:
     """Whether the provider runs the mailbox, so that what it has once seen of it still holds.
 
-    Google verifies a mailbox elsewhere once, and says `email_verified` of it for good; whose it is today it knows of
-    Gmail and of Workspace, which `hd` tells (Google Identity, Verify the Google ID token on your server side).
+    Google verifies a mailbox elsewhere once, and says `email_verified` of it for good; whose it is
+    today it knows of Gmail and of Workspace, which `hd` tells (Google Identity, Verify the Google
+    ID token on your server side).
     """
     if name != _GOOGLE and claims["iss"] not in _GOOGLE_ISSUERS:
         return True
@@ -216,9 +255,14 @@ def _is_authoritative(name: str, email: str, claims: Mapping[str, Any]) -> bool:
 
 
 def _email(claimed: object) -> str | None:
-    """The canonical form, None where it may be another mailbox than the one that the provider means."""
+    """The canonical form, None where it may be another mailbox than the one that the provider
+    means."""
     try:
-        return canonical_email(claimed) if isinstance(claimed, str) and is_own_spelling(claimed) else None
+        return (
+            canonical_email(claimed)
+            if isinstance(claimed, str) and is_own_spelling(claimed)
+            else None
+        )
     except ValueError:
         return None
 

@@ -1,4 +1,5 @@
-"""The role that a person chooses for themselves; admins grant everything else by `PATCH /v1/users/{id}`."""
+"""The role that a person chooses for themselves; admins grant everything else by `PATCH
+/v1/users/{id}`."""
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -18,17 +19,25 @@ async def choose_role(settings: Settings, user_id: ObjectId, role: str) -> User:
         NotFound: the user is gone.
     """
     if role not in settings.selectable_roles:
-        error = {"pointer": "/role", "code": "forbidden", "detail": "this role is granted, not chosen"}
+        error = {
+            "pointer": "/role",
+            "code": "forbidden",
+            "detail": "this role is granted, not chosen",
+        }
         raise Forbidden("this role is granted, not chosen", errors=[error])
 
     async def work(session: AsyncClientSession) -> User:
-        changed = await User.change({"_id": user_id, "role": {"$ne": ADMIN}}, {"role": role}, session=session)
+        changed = await User.change(
+            {"_id": user_id, "role": {"$ne": ADMIN}}, {"role": role}, session=session
+        )
         if changed is None:
             if await User.raw().find_one({"_id": user_id}, {"_id": 1}, session=session) is None:
                 raise NotFound("there is no such user")
             raise Forbidden("an admin's role is changed by an admin")
         detail = {"role": role}
-        await AuditEvent.record("role_chosen", f"user:{user_id}", user_id=user_id, detail=detail, session=session)
+        await AuditEvent.record(
+            "role_chosen", f"user:{user_id}", user_id=user_id, detail=detail, session=session
+        )
         return changed
 
     return await transaction(work)

@@ -1,4 +1,5 @@
-"""A proven email goes to whoever proved it, from a user who never did; who had it before is told."""
+"""A proven email goes to whoever proved it, from a user who never did; who had it before is
+told."""
 
 from datetime import timedelta
 from typing import Final
@@ -23,8 +24,8 @@ TOLD_WITHIN: Final = timedelta(days=1)
 async def take_email(email: str, taker: ObjectId, session: AsyncClientSession) -> bool:
     """Have a proven email free for whoever proved it, in the transaction of the proof.
 
-    A user of an account goes on being shown with it: it is what their account said of them, and must not tell the
-    account that somebody has signed up elsewhere.
+    A user of an account goes on being shown with it: it is what their account said of them, and
+    must not tell the account that somebody has signed up elsewhere.
 
     Returns:
         Whether it is free; not where another user has verified it, or signs in by it.
@@ -36,7 +37,9 @@ async def take_email(email: str, taker: ObjectId, session: AsyncClientSession) -
     holder = User.from_stored(row)
     if await _has_shown(holder, email, session):
         return False
-    kept = holder.account_id is not None and not await _is_claimed(holder.account_id, email, session)
+    kept = holder.account_id is not None and not await _is_claimed(
+        holder.account_id, email, session
+    )
     fields = {"email": None, "emailVerifiedAt": None, "claimedEmail": email if kept else None}
     await User.change({"_id": holder.id}, fields, session=session)
     await AuditEvent.record("email_taken", f"user:{taker}", user_id=holder.id, session=session)
@@ -46,8 +49,12 @@ async def take_email(email: str, taker: ObjectId, session: AsyncClientSession) -
 
 
 async def own_email(user_id: ObjectId, email: str, session: AsyncClientSession) -> None:
-    """Give a user who has none the email that they have proven again, where somebody who never did has it."""
-    if await User.raw().find_one({"_id": user_id, "email": None}, {"_id": 1}, session=session) is None:
+    """Give a user who has none the email that they have proven again, where somebody who never did
+    has it."""
+    if (
+        await User.raw().find_one({"_id": user_id, "email": None}, {"_id": 1}, session=session)
+        is None
+    ):
         return
     held = await User.raw().find_one({"email": email}, {"_id": 1}, session=session)
     if held is not None and await take_email(email, user_id, session):
@@ -55,7 +62,9 @@ async def own_email(user_id: ObjectId, email: str, session: AsyncClientSession) 
         await User.change({"_id": user_id}, fields, session=session)
 
 
-async def tell_former_holder(user_id: ObjectId, message_id: str, sender: Sender) -> Recipient | None:
+async def tell_former_holder(
+    user_id: ObjectId, message_id: str, sender: Sender
+) -> Recipient | None:
     """Send who had an email a message to another phone or mailbox of theirs.
 
     Returns:
@@ -76,7 +85,8 @@ async def _is_claimed(account_id: ObjectId, email: str, session: AsyncClientSess
 
 
 async def _has_shown(holder: User, email: str, session: AsyncClientSession) -> bool:
-    """Whether a user has shown that an email is theirs: they verified it, or sign in by codes to it."""
+    """Whether a user has shown that an email is theirs: they verified it, or sign in by codes to
+    it."""
     if holder.email_verified_at is not None:
         return True
     identity = await AuthIdentity.find_by_provider(EMAIL, email, session=session)
@@ -84,7 +94,8 @@ async def _has_shown(holder: User, email: str, session: AsyncClientSession) -> b
 
 
 async def _other_recipient(user_id: ObjectId) -> Recipient | None:
-    """A phone or mailbox that a user signs in by, or that a provider vouches for; never what is another user's."""
+    """A phone or mailbox that a user signs in by, or that a provider vouches for; never what is
+    another user's."""
     identities = await AuthIdentity.of_user(user_id)
     phones = [Recipient("phone", each.provider_id) for each in identities if each.provider == PHONE]
     if phones:

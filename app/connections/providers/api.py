@@ -1,4 +1,5 @@
-"""What a provider of bank data is asked for, and how it may refuse; Teller's API and the sandbox are such providers."""
+"""What a provider of bank data is asked for, and how it may refuse; Teller's API and the sandbox
+are such providers."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from models.transaction import TransactionContent
 _REASON: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 NO_ID: Final = "no_id"
 _MINOR_DIGITS: Final = {each.code: each.exponent for each in Currency if each.exponent is not None}
-_OF_OTHERS: Final = 2  # metals, test codes, and what is not, or no more, in ISO 4217: nothing is rounded by it
+_OF_OTHERS: Final = (
+    2  # metals, test codes, and what is not, or no more, in ISO 4217: nothing is rounded by it
+)
 
 
 class LoginNeeded(Exception):
@@ -38,7 +41,8 @@ class AccountClosed(Exception):
 
 
 class PageLost(Exception):
-    """The transaction to go on after is not there any more: read the account from its newest again."""
+    """The transaction to go on after is not there any more: read the account from its newest
+    again."""
 
 
 class UnreadableAmount(TryLater):
@@ -61,7 +65,8 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class ToldAccount:
-    """An account as the provider tells it; `enrollment_id` is its id of the login, `institution` that of the bank."""
+    """An account as the provider tells it; `enrollment_id` is its id of the login, `institution`
+    that of the bank."""
 
     id: str
     name: str
@@ -88,14 +93,16 @@ def is_identified(told: TransactionContent | Unreadable) -> bool:
 
 
 class BankProvider(Protocol):
-    """Access to one login. Every call raises LoginNeeded, Revoked or TryLater where it cannot be done."""
+    """Access to one login. Every call raises LoginNeeded, Revoked or TryLater where it cannot be
+    done."""
 
     async def accounts(self) -> Sequence[ToldAccount | UnreadableAccount]:
         """Every account; also the probe that says whether the token works."""
         ...
 
     async def balance(self, account: ToldAccount) -> int | None:
-        """What is on an account, in minor units; None where the bank does not tell. Raises UnreadableAmount."""
+        """What is on an account, in minor units; None where the bank does not tell. Raises
+        UnreadableAmount."""
         ...
 
     async def transactions(
@@ -142,7 +149,11 @@ def minor_units(amount: Any, currency: str) -> int:
     """
     try:
         scaled = Decimal(amount).scaleb(_MINOR_DIGITS.get(currency, _OF_OTHERS))
-        if not isinstance(amount, str) or scaled != scaled.to_integral_value() or abs(scaled) >= 2**63:
+        if (
+            not isinstance(amount, str)
+            or scaled != scaled.to_integral_value()
+            or abs(scaled) >= 2**63
+        ):
             raise UnreadableAmount
         return int(scaled)
     except (InvalidOperation, TypeError, ValueError, OverflowError):

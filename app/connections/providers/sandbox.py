@@ -56,7 +56,9 @@ class Sandbox:
         self, account_id: str, currency: str, *, after: str | None, since: str | None
     ) -> list[TransactionContent]:
         """A page of 100, newest first."""
-        ledger = [content for content in _ledger(account_id) if since is None or content.date >= since]
+        ledger = [
+            content for content in _ledger(account_id) if since is None or content.date >= since
+        ]
         if after is None:
             return ledger[:_PAGE]
         rest = dropwhile(lambda content: content.provider_id != after, ledger)
@@ -64,9 +66,14 @@ class Sandbox:
             raise PageLost
         return list(islice(rest, _PAGE))
 
-    async def transaction(self, account_id: str, currency: str, transaction_id: str) -> TransactionContent | None:
+    async def transaction(
+        self, account_id: str, currency: str, transaction_id: str
+    ) -> TransactionContent | None:
         """One of the ledger."""
-        return next((content for content in _ledger(account_id) if content.provider_id == transaction_id), None)
+        return next(
+            (content for content in _ledger(account_id) if content.provider_id == transaction_id),
+            None,
+        )
 
     async def disconnect(self) -> None:
         """Nothing is kept outside."""
@@ -80,7 +87,11 @@ async def sandbox(token: str) -> AsyncIterator[Sandbox]:
 
 def _ledger(account_id: str) -> list[TransactionContent]:
     today = now().date()
-    return [content for age in range(_DAYS) for content in _day(account_id, today - timedelta(days=age), age)]
+    return [
+        content
+        for age in range(_DAYS)
+        for content in _day(account_id, today - timedelta(days=age), age)
+    ]
 
 
 def _day(account_id: str, day: date, age: int) -> list[TransactionContent]:
@@ -100,7 +111,11 @@ def _day(account_id: str, day: date, age: int) -> list[TransactionContent]:
         wages = f"txn_{digest.hex()[:16]}_wages"
         spent.append(
             TransactionContent(
-                provider_id=wages, amount=420_000, date=day.isoformat(), description="Wages", status=status
+                provider_id=wages,
+                amount=420_000,
+                date=day.isoformat(),
+                description="Wages",
+                status=status,
             )
         )
     return spent

@@ -1,4 +1,5 @@
-"""Teller's API (https://teller.io/docs/api): accounts, balances, transactions; mutual TLS, token as user name."""
+"""Teller's API (https://teller.io/docs/api): accounts, balances, transactions; mutual TLS, token as
+user name."""
 
 import json
 from collections.abc import AsyncIterator
@@ -114,7 +115,9 @@ class Teller:
             query["from_id"] = after
         if since is not None:
             query["start_date"] = since
-        answer = await self._http.send("GET", f"/accounts/{_part(account_id)}/transactions", query=query)
+        answer = await self._http.send(
+            "GET", f"/accounts/{_part(account_id)}/transactions", query=query
+        )
         if answer.is_success:
             return [_content(row, currency) for row in _checked(_ROWS, answer)]
         if _error_code(answer).startswith(_DISCONNECTED):
@@ -141,7 +144,9 @@ class Teller:
     async def disconnect(self) -> None:
         """`DELETE /accounts`: Teller gives up its access to all accounts of the login."""
         answer = await self._http.send("DELETE", "/accounts")
-        gone = answer.status in (401, 403, 404, 410) and not _error_code(answer).startswith(_DISCONNECTED)
+        gone = answer.status in (401, 403, 404, 410) and not _error_code(answer).startswith(
+            _DISCONNECTED
+        )
         if not answer.is_success and not gone:
             raise TryLater(f"refused_{answer.status}")
 
@@ -158,7 +163,10 @@ def _refusal(answer: Answer) -> Exception:
     """What an answer of Teller that is no success means (https://teller.io/docs/api/errors)."""
     code = _error_code(answer)
     if code.startswith(_DISCONNECTED):
-        return LoginNeeded(code.removeprefix(_DISCONNECTED).lstrip(".").replace("user_action.", "") or "disconnected")
+        return LoginNeeded(
+            code.removeprefix(_DISCONNECTED).lstrip(".").replace("user_action.", "")
+            or "disconnected"
+        )
     if answer.status == 401:
         return LoginNeeded("unauthorized")
     if answer.status == 403:
@@ -178,12 +186,15 @@ def _error_code(answer: Answer) -> str:
 
 
 def _json(answer: Answer) -> Any:
-    """What a body spells; halves of characters, as texts have that were cut in UTF-16, are question marks."""
+    """What a body spells; halves of characters, as texts have that were cut in UTF-16, are question
+    marks."""
     try:
         return answer.json()
     except TryLater:
         try:
-            return orjson.loads(json.dumps(json.loads(answer.body), ensure_ascii=False).encode("utf-8", "replace"))
+            return orjson.loads(
+                json.dumps(json.loads(answer.body), ensure_ascii=False).encode("utf-8", "replace")
+            )
         except (ValueError, RecursionError):
             raise TryLater("malformed_answer") from None
 
@@ -212,7 +223,9 @@ def _account(row: Any) -> ToldAccount | UnreadableAccount:
         told = _ACCOUNT.validate_python(row)
     except ValidationError:
         name = _id_of(row)
-        return UnreadableAccount(name or _digest(row), name is not None, _id_of(row, "enrollment_id"))
+        return UnreadableAccount(
+            name or _digest(row), name is not None, _id_of(row, "enrollment_id")
+        )
     return ToldAccount(
         told.id,
         told.name,

@@ -1,6 +1,7 @@
 """A large payload, cut to what can be kept: read in one pass, in memory that does not grow with it.
 
-What tells of the repository is kept before all else. Lists keep their first members, long texts their beginnings.
+What tells of the repository is kept before all else. Lists keep their first members, long texts
+their beginnings.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,14 @@ MOST_MEMBERS: Final = 20
 MOST_CHARACTERS: Final = 2048
 """Of a text."""
 _ABOUT_REPOSITORY: Final = frozenset(
-    {"action", "changes", "event_name", "object_kind", "old_path_with_namespace", "path_with_namespace"}
+    {
+        "action",
+        "changes",
+        "event_name",
+        "object_kind",
+        "old_path_with_namespace",
+        "path_with_namespace",
+    }
     | {"previous_workspace", "project", "project_id", "ref", "repository"}
 )
 _FOR_REPOSITORY: Final = 64 * 1024
@@ -33,14 +41,16 @@ _Events = Iterator[tuple[str, Any]]
 
 
 class Parts:
-    """A body in the parts in which it came, each let go as soon as it is read: the list is empty then."""
+    """A body in the parts in which it came, each let go as soon as it is read: the list is empty
+    then."""
 
     def __init__(self, parts: list[bytes]) -> None:
         parts.reverse()
         self._parts = parts
 
     def read(self, size: int = -1) -> bytes:
-        """The next part, of whatever size, so that nothing is copied; nothing at the end, or where nothing is asked."""
+        """The next part, of whatever size, so that nothing is copied; nothing at the end, or where
+        nothing is asked."""
         return self._parts.pop() if self._parts and size else b""
 
 
@@ -92,7 +102,9 @@ def _top(events: _Events) -> dict[str, Json]:
     return found
 
 
-def _member(events: _Events, found: dict[str, Json], name: str, allowance: _Allowance, depth: int) -> None:
+def _member(
+    events: _Events, found: dict[str, Json], name: str, allowance: _Allowance, depth: int
+) -> None:
     event, value = next(events)
     if len(name) > _LONGEST_NAME or "\0" in name or not allowance.takes(len(name)):
         _skip(events, event)
@@ -106,7 +118,9 @@ def _value(events: _Events, event: str, value: Any, allowance: _Allowance, depth
     if depth >= _DEEPEST:
         _skip(events, event)
         return None
-    return _map(events, allowance, depth) if event == "start_map" else _array(events, allowance, depth)
+    return (
+        _map(events, allowance, depth) if event == "start_map" else _array(events, allowance, depth)
+    )
 
 
 def _map(events: _Events, allowance: _Allowance, depth: int) -> Json:

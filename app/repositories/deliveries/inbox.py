@@ -1,6 +1,8 @@
-"""The inbox of webhooks: signed as each host signs, stored once before they are answered, processed by the worker.
+"""The inbox of webhooks: signed as each host signs, stored once before they are answered, processed
+by the worker.
 
-An id that nobody has and a signature that is none of ours are answered alike, so that ids cannot be tried out.
+An id that nobody has and a signature that is none of ours are answered alike, so that ids cannot be
+tried out.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -65,7 +67,8 @@ async def receive(
     Raises:
         BadSignature: it is not signed with a secret of such a connection that is active.
         Invalid: it has no delivery id, or its body is no JSON object.
-        Unavailable: it is large, and there was no room to keep it: its connection tells that one was lost.
+        Unavailable: it is large, and there was no room to keep it: its connection tells that one
+            was lost.
     """
     kind = service_named(service)
     host = HOSTS[kind] if kind else GitHost
@@ -78,7 +81,12 @@ async def receive(
     needed = room_needed(headers.get("content-length")) if may_be_ours else 0
     async with room.hold(needed, connection_id, is_verified=sent is not None) as claim:
         delivery = await read(stream, signing, keep=claim.has_room and needed > 0)
-        if kind is None or found is None or not may_be_ours or not _is_signed(host, headers, signing):
+        if (
+            kind is None
+            or found is None
+            or not may_be_ours
+            or not _is_signed(host, headers, signing)
+        ):
             raise BadSignature
         await room.verified(claim)
         event = WebhookEvent(
@@ -113,7 +121,9 @@ async def _lose(event: WebhookEvent) -> None:
     lost = {"status": "failed", "error": LOST, "digest": None, "processed_at": now()}
     if not (await _store(event.model_copy(update=lost))).duplicate:
         due = {"$set": {"nextHealthCheckAt": now()}}
-        await RepositoryConnection.raw().update_one({"_id": event.connection_id, "isActive": True}, due)
+        await RepositoryConnection.raw().update_one(
+            {"_id": event.connection_id, "isActive": True}, due
+        )
 
 
 async def _store(event: WebhookEvent) -> Stored:
@@ -130,7 +140,9 @@ async def _store(event: WebhookEvent) -> Stored:
         if event.error != LOST and (refilled := await event.refill()) is not None:
             return Stored(ObjectId(refilled.id), duplicate=False)
         same = {"connectionId": event.connection_id}
-        row = await WebhookEvent.raw().find_one(same | {"deliveryId": event.delivery_id}, {"_id": 1})
+        row = await WebhookEvent.raw().find_one(
+            same | {"deliveryId": event.delivery_id}, {"_id": 1}
+        )
         row = row or await WebhookEvent.raw().find_one(same | {"digest": event.digest}, {"_id": 1})
         return Stored(row["_id"] if row else event_id, duplicate=True)
     except NotFound:
@@ -154,7 +166,8 @@ def _secrets(connection: RepositoryConnection, keyring: KeyRing) -> list[str]:
 
 
 def _is_signed(host: type[GitHost], headers: Mapping[str, str], signing: Signing) -> bool:
-    """Whether a delivery is signed as its host signs; one that sends the secret has been seen to know it."""
+    """Whether a delivery is signed as its host signs; one that sends the secret has been seen to
+    know it."""
     if host.SIGNATURE_HEADER is None:
         return True
     given = headers.get(host.SIGNATURE_HEADER, "")
@@ -177,10 +190,11 @@ def _checked(name: str, value: str | None) -> str:
 
 
 async def process(event: WebhookEvent, settings: Settings) -> WebhookEvent | None:
-    """Take an event into account: it shows that the connection works, or that something has to be looked at.
+    """Take an event into account: it shows that the connection works, or that something has to be
+    looked at.
 
-    A rename from the stored name moves it. Whatever else is told under another name makes the host be asked: deliveries
-    come late, twice and out of order, so that their names may be of before.
+    A rename from the stored name moves it. Whatever else is told under another name makes the host
+    be asked: deliveries come late, twice and out of order, so that their names may be of before.
 
     Returns:
         The event as it is then; None where somebody else was faster.
@@ -210,7 +224,9 @@ async def _settle(
     ):
         fields["nextHealthCheckAt"] = moment
 
-    verdict: tuple[EventStatus, str | None] = ("processed", None) if ours else ("failed", "another_repository")
+    verdict: tuple[EventStatus, str | None] = (
+        ("processed", None) if ours else ("failed", "another_repository")
+    )
 
     async def work(session: AsyncClientSession) -> WebhookEvent | None:
         settled = await event.settle(*verdict, session)
@@ -226,7 +242,8 @@ async def _settle(
 
 
 def _is_ours(told: Told, connection: RepositoryConnection) -> bool:
-    """Whether an event is of the repository that is connected: by its id where both are known, else by its name."""
+    """Whether an event is of the repository that is connected: by its id where both are known, else
+    by its name."""
     known = host_id(connection.remote_id)
     if known is not None and told.id is not None:
         return told.id == known
@@ -234,7 +251,8 @@ def _is_ours(told: Told, connection: RepositoryConnection) -> bool:
 
 
 def _new_url(told: Told, connection: RepositoryConnection, settings: Settings) -> str | None:
-    """The URL that a rename gives to the repository that is connected; None where it is of another name, or none."""
+    """The URL that a rename gives to the repository that is connected; None where it is of another
+    name, or none."""
     repository = stored_repository(connection.repository_url, connection.service_type, settings)
     if repository is None or told.before != repository.path or not _is_ours(told, connection):
         return None

@@ -1,8 +1,10 @@
-"""Reading a delivery: checked while it comes, kept as far as there is room, in memory with a bound for all of them.
+"""Reading a delivery: checked while it comes, kept as far as there is room, in memory with a bound
+for all of them.
 
-Hosts send up to 25 MB, most of them a few KiB. What is large needs room that it shares with the others that are large;
-it waits for that unread, which holds the sender back. Where no room comes free it is read and not kept: then it is
-known whether it was genuine, and its connection can tell that one was lost.
+Hosts send up to 25 MB, most of them a few KiB. What is large needs room that it shares with the
+others that are large; it waits for that unread, which holds the sender back. Where no room comes
+free it is read and not kept: then it is known whether it was genuine, and its connection can tell
+    that one was lost.
 """
 
 import asyncio
@@ -40,9 +42,11 @@ class Claim:
 
 
 class Room:
-    """Memory for large deliveries, shared by all of a process. Nobody has more than half of it, but for a single one.
+    """Memory for large deliveries, shared by all of a process. Nobody has more than half of it, but
+    for a single one.
 
-    What is not verified yet may be anybody's: all of that of one owner has no more than a single delivery may need.
+    What is not verified yet may be anybody's: all of that of one owner has no more than a single
+    delivery may need.
 
     Args:
         size: bytes.
@@ -61,7 +65,8 @@ class Room:
     async def hold(
         self, size: int, owner: object, seconds: float | None = None, *, is_verified: bool = True
     ) -> AsyncIterator[Claim]:
-        """Room for so many bytes while the block lasts, or a claim without room where none came free in time.
+        """Room for so many bytes while the block lasts, or a claim without room where none came
+        free in time.
 
         Args:
             size: bytes.
@@ -70,7 +75,9 @@ class Room:
             is_verified: whether it is known already that the owner's host sends them.
         """
         claim = Claim(size, owner, is_verified)
-        claim.has_room = not size or await self._take(claim, _SECONDS if seconds is None else seconds)
+        claim.has_room = not size or await self._take(
+            claim, _SECONDS if seconds is None else seconds
+        )
         try:
             yield claim
         finally:
@@ -146,7 +153,8 @@ class Delivery:
 
 
 def room_needed(announced: str | None) -> int:
-    """Bytes of shared room that a body needs, by its `Content-Length`: none for a small one, all there may be without.
+    """Bytes of shared room that a body needs, by its `Content-Length`: none for a small one, all
+    there may be without.
 
     Args:
         announced: the header.

@@ -11,7 +11,9 @@ from app.settings import Settings
 
 
 @asynccontextmanager
-async def git_host(settings: Settings, repository: Repository, token: str) -> AsyncIterator[GitHost]:
+async def git_host(
+    settings: Settings, repository: Repository, token: str
+) -> AsyncIterator[GitHost]:
     """A repository at its host, while the block lasts."""
     kind = HOSTS[repository.service]
     headers = {"Authorization": f"Bearer {token}", **kind.HEADERS}
@@ -22,7 +24,8 @@ async def git_host(settings: Settings, repository: Repository, token: str) -> As
 async def locate(host: GitHost, known: str | None) -> Identity:
     """Find a repository by its name and, where that leads elsewhere, by its id.
 
-    A redirect is not followed: its target is the host's to say, and a name may be another repository's meanwhile.
+    A redirect is not followed: its target is the host's to say, and a name may be another
+        repository's meanwhile.
 
     Args:
         host: asked by name; where the id was needed, it goes by the id from here on.

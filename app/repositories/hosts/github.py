@@ -1,4 +1,5 @@
-"""GitHub: https://docs.github.com/rest/repos/webhooks. By its id a repository is called as its redirects call it."""
+"""GitHub: https://docs.github.com/rest/repos/webhooks. By its id a repository is called as its
+redirects call it."""
 
 from typing import Any, ClassVar, Final
 
@@ -13,7 +14,10 @@ class GitHub(GitHost):
 
     DOMAIN, SSH_443 = "github.com", "ssh.github.com"
     API, SELF_HOSTED_API = "https://api.github.com", "/api/v3"
-    HEADERS: ClassVar = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+    HEADERS: ClassVar = {
+        "Accept": "application/vnd.github+json",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
     BY_NAME, BY_ID, ID, PATH, PAGE = "/repos/{}", "/repositories/{}", "id", "full_name", "per_page"
     CHANGE = "PATCH"
     DELIVERY_HEADER, EVENT_HEADER = "x-github-delivery", "x-github-event"
@@ -44,5 +48,6 @@ class GitHub(GitHost):
             owner, name = path.split("/", 1)
             old = part(payload, "changes", "owner", "from")
             login = text(part(old, "user"), "login") or text(part(old, "organization"), "login")
-            before = f"{login or owner}/{text(part(payload, 'changes', 'repository', 'name'), 'from') or name}"
+            name_before = text(part(payload, "changes", "repository", "name"), "from")
+            before = f"{login or owner}/{name_before or name}"
         return Told(id_told(repository.get("id")), path, before)

@@ -1,4 +1,5 @@
-"""What a Git host is: its API as far as a repository's token and webhook go, its URLs, and how it delivers."""
+"""What a Git host is: its API as far as a repository's token and webhook go, its URLs, and how it
+delivers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ class Refused(Exception):
     """The host refuses, and will refuse again until somebody changes something.
 
     Attributes:
-        reason: `token_refused`, `webhooks_not_permitted`, `repository_not_found`; `repository_moved` where the name
-            leads elsewhere, `another_repository` where it is another one's now; `refused_422` and the like.
+        reason: `token_refused`, `webhooks_not_permitted`, `repository_not_found`;
+            `repository_moved` where the name leads elsewhere, `another_repository` where it is
+            another one's now; `refused_422` and the like.
     """
 
     def __init__(self, reason: str) -> None:
@@ -33,7 +35,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a host calls a repository: an id, which stays, and a path, which changes; None where it tells none."""
+    """What a host calls a repository: an id, which stays, and a path, which changes; None where it
+    tells none."""
 
     id: str | None
     path: str | None
@@ -41,7 +44,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A repository as a delivery tells it: the host's id, its path, and the path that it had before a rename."""
+    """A repository as a delivery tells it: the host's id, its path, and the path that it had before
+    a rename."""
 
     id: str | None = None
     path: str | None = None
@@ -49,21 +53,26 @@ class Told:
 
 
 class GitHost:
-    """One repository at its host. Each host is a subclass in a file of its own, listed in `registry.py`.
+    """One repository at its host. Each host is a subclass in a file of its own, listed in
+    `registry.py`.
 
-    Calls raise Refused or TryLater where they cannot be done. Its webhooks are a resource below the repository.
+    Calls raise Refused or TryLater where they cannot be done. Its webhooks are a resource below the
+    repository.
 
     Attributes:
         DOMAIN: where its repositories are, and SSH_443 where it speaks ssh on the port of https.
         DEEPEST: how many parts the path of a repository has at most.
-        API: where its API is, if no setting `<service>_api_url` says otherwise; SELF_HOSTED_API that of a host of one's
-            own, below its name, None where there are none.
+        API: where its API is, if no setting `<service>_api_url` says otherwise; SELF_HOSTED_API
+            that of a host of one's own, below its name, None where there are none.
         HEADERS: of every call.
         BY_NAME: path of a repository by its name, BY_ID by its id.
-        ID: the field of an id, PATH of a repository's path, PAGE the parameter for the length of a list.
+        ID: the field of an id, PATH of a repository's path, PAGE the parameter for the length of a
+            list.
         CHANGE: the method that changes a webhook.
-        DELIVERY_HEADER: the id of an event, the same however often it is delivered; EVENT_HEADER its name.
-        SIGNATURE_HEADER: the HMAC-SHA256 of a delivery's body, None where it sends the secret itself.
+        DELIVERY_HEADER: the id of an event, the same however often it is delivered; EVENT_HEADER
+            its name.
+        SIGNATURE_HEADER: the HMAC-SHA256 of a delivery's body, None where it sends the secret
+            itself.
         CHANGES: events after which the repository may be called something else.
         IS_LARGE: whether deliveries may be larger than other requests.
     """
@@ -110,14 +119,17 @@ class GitHost:
     async def create_webhook(self, url: str, secret: str) -> str:
         """`POST …/hooks`."""
         answer = _checked(
-            await self._http.send("POST", f"{self._path}/hooks", json=self.hook(url, secret)), NOT_PERMITTED
+            await self._http.send("POST", f"{self._path}/hooks", json=self.hook(url, secret)),
+            NOT_PERMITTED,
         )
         return self._id_of(answer)
 
     async def change_webhook(self, webhook_id: str, url: str, secret: str) -> None:
         """`PATCH` or `PUT …/hooks/{id}`."""
         path = f"{self._path}/hooks/{quoted(webhook_id)}"
-        _checked(await self._http.send(self.CHANGE, path, json=self.hook(url, secret)), NOT_PERMITTED)
+        _checked(
+            await self._http.send(self.CHANGE, path, json=self.hook(url, secret)), NOT_PERMITTED
+        )
 
     async def delete_webhook(self, webhook_id: str) -> None:
         """`DELETE …/hooks/{id}`."""
@@ -147,7 +159,8 @@ class GitHost:
 
     @classmethod
     def is_user(cls, name: str) -> bool:
-        """Whether people may have such a name there; it stands before the host in URLs that are shown for cloning."""
+        """Whether people may have such a name there; it stands before the host in URLs that are
+        shown for cloning."""
         return bool(name)
 
     @classmethod
@@ -175,7 +188,8 @@ def _checked(answer: Answer, otherwise: str) -> Answer:
     """An answer that is a success.
 
     Raises:
-        Refused: 401 is the token, 403 its rights, 404 what `otherwise` says; another 4xx by its number.
+        Refused: 401 is the token, 403 its rights, 404 what `otherwise` says; another 4xx by its
+            number.
         TryLater: what passes by itself.
     """
     if answer.is_success:

@@ -1,4 +1,5 @@
-"""The Git hosts that there are: a new one is a file beside these, a line here, and its name in `models`."""
+"""The Git hosts that there are: a new one is a file beside these, a line here, and its name in
+`models`."""
 
 from typing import Final
 
@@ -9,7 +10,11 @@ from app.repositories.hosts.host import GitHost, Payload, Told
 from app.settings import Settings
 from models.repository_connection import ServiceType
 
-HOSTS: Final[dict[ServiceType, type[GitHost]]] = {"GitHub": GitHub, "GitLab": GitLab, "Bitbucket": Bitbucket}
+HOSTS: Final[dict[ServiceType, type[GitHost]]] = {
+    "GitHub": GitHub,
+    "GitLab": GitLab,
+    "Bitbucket": Bitbucket,
+}
 
 
 def service_named(name: str) -> ServiceType | None:
@@ -44,4 +49,6 @@ def is_about_the_repository(service: ServiceType, event: str) -> bool:
 
 def large_paths() -> tuple[str, ...]:
     """Beginnings of the paths of webhooks whose deliveries may be large."""
-    return tuple(f"/v1/webhooks/{service.lower()}/" for service, host in HOSTS.items() if host.IS_LARGE)
+    return tuple(
+        f"/v1/webhooks/{service.lower()}/" for service, host in HOSTS.items() if host.IS_LARGE
+    )

@@ -1,4 +1,5 @@
-"""Repository URLs: every spelling of one repository made the same, and refused where the host is not the service's."""
+"""Repository URLs: every spelling of one repository made the same, and refused where the host is
+not the service's."""
 
 import re
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from models.repository_connection import ServiceType
 
 _BY_DOMAIN: Final = {host.DOMAIN: host for host in HOSTS.values()}
 _SSH_USER: Final = re.compile(r"git|org-[0-9]+")
-"""Who one is over ssh: GitHub shows `org-1234@` where an organisation has certificates of its own."""
+"""Who one is over ssh: GitHub shows `org-1234@` where an organisation has certificates of its
+own."""
 _SCP: Final = re.compile(rf"(?:{_SSH_USER.pattern})@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^:]+)")
 _SSH_443: Final = {host.SSH_443: host.DOMAIN for host in HOSTS.values()}
 """Where the hosts speak ssh on the port of https, for networks that let nothing else out."""
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,38}")
-_TOKEN: Final = re.compile(r"gh[a-z]_|github_pat|gl[a-z]{2,9}-|atb|att|atc|[0-9a-f]{20}", re.IGNORECASE)
+_TOKEN: Final = re.compile(
+    r"gh[a-z]_|github_pat|gl[a-z]{2,9}-|atb|att|atc|[0-9a-f]{20}", re.IGNORECASE
+)
 """How tokens begin, which some put where the user's name stands."""
 _SEGMENT: Final = re.compile(r"[a-z0-9_.][a-z0-9_.-]{0,254}")
 _LONGEST: Final = 2048
@@ -25,7 +29,8 @@ _LONGEST: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One repository: its canonical URL, `https://host/owner/name` in lower case, and where its host's API is."""
+    """One repository: its canonical URL, `https://host/owner/name` in lower case, and where its
+    host's API is."""
 
     url: str
     service: ServiceType
@@ -47,13 +52,15 @@ def host_id(remote_id: str | None) -> str | None:
 
 
 def parked_url(remote_id: str) -> str:
-    """The URL of a repository whose name is not known: nobody's name at its host, until the next check."""
+    """The URL of a repository whose name is not known: nobody's name at its host, until the next
+    check."""
     host, _, told = remote_id.partition("/")
     return f"https://{host}/repositories/{re.sub('[^a-z0-9-]', '', told.lower())}"
 
 
 def parse_repository(text: str, service: ServiceType, settings: Settings) -> Repository:
-    """The repository that a URL names: `https://host/owner/name[.git]`, `git@host:owner/name.git`, `ssh://git@host/…`.
+    """The repository that a URL names: `https://host/owner/name[.git]`, `git@host:owner/name.git`,
+    `ssh://git@host/…`.
 
     As hosts show it for cloning: with a user's name, which is dropped, and over ssh on port 443.
 
@@ -68,12 +75,16 @@ def parse_repository(text: str, service: ServiceType, settings: Settings) -> Rep
     host, path = _host_and_path(text)
     known, api_url = known_hosts(settings).get(host, (None, ""))
     if known is None:
-        raise _invalid("not_allowed", "the host is none that this deployment knows: SATCHEL_REPOSITORY_HOSTS")
+        raise _invalid(
+            "not_allowed", "the host is none that this deployment knows: SATCHEL_REPOSITORY_HOSTS"
+        )
     if known != service:
         error = {"pointer": "/serviceType", "code": "conflicting", "detail": f"{host} is {known}"}
         raise Invalid(f"{host} is {known}, not {service}", errors=[error])
     segments = _without_suffixes(path.lower()).split("/")
-    if not 2 <= len(segments) <= HOSTS[service].DEEPEST or not all(_is_segment(segment) for segment in segments):
+    if not 2 <= len(segments) <= HOSTS[service].DEEPEST or not all(
+        _is_segment(segment) for segment in segments
+    ):
         raise _invalid("malformed", "the path names no repository: owner/name")
     url = f"https://{host}/{'/'.join(segments)}"
     if len(url) > _LONGEST:
@@ -96,7 +107,8 @@ def renamed(repository: Repository, path: str | None, settings: Settings) -> Rep
 
 
 def _without_suffixes(path: str) -> str:
-    """A path in lower case without the slashes around it and without any `.git` at its end, however often they come."""
+    """A path in lower case without the slashes around it and without any `.git` at its end, however
+    often they come."""
     while (shorter := path.strip("/").removesuffix(".git")) != path:
         path = shorter
     return path
@@ -133,7 +145,8 @@ def _check_parts(parts: SplitResult, host: str, port: int | None) -> None:
 
 
 def _is_user(name: str | None, scheme: str, host: str) -> bool:
-    """Whether what stands before the host is a user's name there: `git` over ssh, any that is no token over https."""
+    """Whether what stands before the host is a user's name there: `git` over ssh, any that is no
+    token over https."""
     if name is None:
         return True
     if scheme == "ssh":
@@ -145,21 +158,27 @@ def _is_user(name: str | None, scheme: str, host: str) -> bool:
 
 
 def _is_port(port: int | None, scheme: str, host: str) -> bool:
-    """Whether a host is to be found at a port: each at the scheme's own, self-hosted ones over ssh at any."""
+    """Whether a host is to be found at a port: each at the scheme's own, self-hosted ones over ssh
+    at any."""
     if scheme == "https" or host in _SSH_443:
         return port in (None, 443)
     return port in (None, 22) or host.removeprefix("www.") not in _BY_DOMAIN
 
 
 def _decoded(path: str) -> str:
-    """A path with what is percent-encoded in it written out once; a slash that was encoded names no repository."""
+    """A path with what is percent-encoded in it written out once; a slash that was encoded names no
+    repository."""
     if "%2f" in path.lower():
         raise _invalid("malformed", "the path names no repository: owner/name")
     return unquote(path) if "%" in path else path
 
 
 def _is_segment(segment: str) -> bool:
-    return _SEGMENT.fullmatch(segment) is not None and segment not in (".", "..") and ".." not in segment
+    return (
+        _SEGMENT.fullmatch(segment) is not None
+        and segment not in (".", "..")
+        and ".." not in segment
+    )
 
 
 def _invalid(code: str, detail: str) -> Invalid:

@@ -1,4 +1,5 @@
-"""One webhook of ours at a repository, whoever else was at it: never two, and none that stands for nobody any more."""
+"""One webhook of ours at a repository, whoever else was at it: never two, and none that stands for
+nobody any more."""
 
 import re
 from collections.abc import Mapping
@@ -21,24 +22,33 @@ def delivery_url(settings: Settings, service: str, connection_id: ObjectId) -> s
 
 
 def strays(found: Mapping[str, str], url: str) -> list[str]:
-    """The ids of webhooks that come here for other connections: one repository has one, so that they are gone.
+    """The ids of webhooks that come here for other connections: one repository has one, so that
+    they are gone.
 
     Args:
         found: the webhooks of a repository: id -> URL.
         url: that of the repository's connection.
     """
     prefix = url.rpartition("/")[0] + "/"
-    others = {key: its_url.removeprefix(prefix) for key, its_url in found.items() if its_url.startswith(prefix)}
+    others = {
+        key: its_url.removeprefix(prefix)
+        for key, its_url in found.items()
+        if its_url.startswith(prefix)
+    }
     return [key for key, rest in others.items() if _ID.fullmatch(rest) and prefix + rest != url]
 
 
 def is_alone(found: Mapping[str, str], webhook_id: str | None, url: str) -> bool:
-    """Whether of the webhooks at a repository this one, and no other one of ours, stands for its connection."""
-    return [key for key, its_url in found.items() if its_url == url] == [webhook_id] and not strays(found, url)
+    """Whether of the webhooks at a repository this one, and no other one of ours, stands for its
+    connection."""
+    return [key for key, its_url in found.items() if its_url == url] == [webhook_id] and not strays(
+        found, url
+    )
 
 
 async def ensure_webhook(host: GitHost, url: str, secret: str) -> str:
-    """Have exactly one webhook of ours, with this URL and secret, however often and by however many it is asked for.
+    """Have exactly one webhook of ours, with this URL and secret, however often and by however many
+    it is asked for.
 
     Two who find none at once both make one. Each looks again, and both leave the same one.
 
@@ -53,7 +63,9 @@ async def ensure_webhook(host: GitHost, url: str, secret: str) -> str:
     if url not in found.values():
         created = await _create(host, url, secret)
         found = await host.webhooks()
-    mine = sorted((key for key, its_url in found.items() if its_url == url), key=lambda key: (len(key), key))
+    mine = sorted(
+        (key for key, its_url in found.items() if its_url == url), key=lambda key: (len(key), key)
+    )
     kept = mine[0] if mine else created
     if kept is None:
         raise Refused("refused_422")
@@ -74,8 +86,11 @@ async def _create(host: GitHost, url: str, secret: str) -> str | None:
         return None
 
 
-async def remove_webhook(host: GitHost, known: str | None, url: str, webhook_id: str | None) -> None:
-    """Have no webhook with our URL or id. No error where the host gives us no access any more: then we have none.
+async def remove_webhook(
+    host: GitHost, known: str | None, url: str, webhook_id: str | None
+) -> None:
+    """Have no webhook with our URL or id. No error where the host gives us no access any more: then
+    we have none.
 
     Args:
         host: of the repository.

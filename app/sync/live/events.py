@@ -25,7 +25,8 @@ _OPENING_SECONDS: Final = 2.0
 
 
 async def stream_events(request: HotRequest) -> None:
-    """Answer with a stream: an event on connect where the client is behind, then one whenever something changes."""
+    """Answer with a stream: an event on connect where the client is behind, then one whenever
+    something changes."""
     source = await source_of(request)
     listener = await live(await request.caller())  # hot routes ask for it themselves
     known = await _known(request, source)
@@ -66,7 +67,8 @@ async def _known(request: HotRequest, source: Source) -> Cursor | None:
 
 
 def _changed(feed: Feed, source: Source, known: Cursor | None) -> bytes:
-    """The event that tells to ask for changes: up to where the feed is, or, where it is not open, to where one was."""
+    """The event that tells to ask for changes: up to where the feed is, or, where it is not open,
+    to where one was."""
     if feed.position is None:
         text = encode(known or Cursor(), source).encode()
     else:

@@ -1,6 +1,7 @@
 """The feed: one change stream of app data for a whole process, which pokes the hub.
 
-It is open while anybody listens, and for a moment longer: without listeners a process asks nothing. Nothing depends on
+It is open while anybody listens, and for a moment longer: without listeners a process asks nothing.
+Nothing depends on
 it but how soon a client asks: after what it may have missed it pokes everybody.
 """
 
@@ -23,9 +24,15 @@ from models.app_data import AppData
 from models.base import Raw
 
 OPEN: Final = Gauge("satchel_change_feed_open", "Whether the change stream of app data is open")
-RESTARTS: Final = Counter("satchel_change_feed_restarts", "Times that the change stream broke and was opened again")
-CHANGES: Final = Counter("satchel_change_feed_changes", "Changes of app data that the change stream told")
-GAPS: Final = Counter("satchel_change_feed_gaps", "Times that changes could have been missed, so that all were poked")
+RESTARTS: Final = Counter(
+    "satchel_change_feed_restarts", "Times that the change stream broke and was opened again"
+)
+CHANGES: Final = Counter(
+    "satchel_change_feed_changes", "Changes of app data that the change stream told"
+)
+GAPS: Final = Counter(
+    "satchel_change_feed_gaps", "Times that changes could have been missed, so that all were poked"
+)
 
 _AWAIT_SECONDS: Final = 5.0
 """How long the database keeps a question for changes when there are none."""
@@ -36,20 +43,25 @@ _GATHER_SECONDS: Final = 0.01
 """Between two questions while changes come in: a crowd of them costs few."""
 _PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _RESUMABLE: Final = "ResumableChangeStreamError"
-"""What the server writes on errors after which a stream can go on where it was; 286, lost history, is none."""
+"""What the server writes on errors after which a stream can go on where it was; 286, lost history,
+is none."""
 _PIPELINE: Final[list[Raw]] = [
     {
         "$match": {
             "$or": [
                 {"operationType": {"$in": ["insert", "replace"]}},
-                {"operationType": "update", "updateDescription.updatedFields.changedAt": {"$exists": True}},
+                {
+                    "operationType": "update",
+                    "updateDescription.updatedFields.changedAt": {"$exists": True},
+                },
             ]
         }
     },
     {"$project": {"clusterTime": 1, "fullDocument.userId": 1, "fullDocument.appId": 1}},
 ]
-"""An update tells no more of a document than its `_id` and what was set, so the rest is looked up, within the database:
-measured with documents of 2 KB, 23 us of mongod and 6 of ours, against 21 and 17 for looking up twenty at a time."""
+"""An update tells no more of a document than its `_id` and what was set, so the rest is looked up,
+within the database: measured with documents of 2 KB, 23 us of mongod and 6 of ours, against 21 and
+    17 for looking up twenty at a time."""
 
 
 class Feed:
@@ -79,9 +91,11 @@ class Feed:
             await self._serve()
 
     async def _serve(self) -> None:
-        """Keep a stream open until nobody listens any more, on a connection of its own: a stream never gives it back.
+        """Keep a stream open until nobody listens any more, on a connection of its own: a stream
+        never gives it back.
 
-        Requests so have the whole pool, and what comes late is not cut off by the time that a request has.
+        Requests so have the whole pool, and what comes late is not cut off by the time that a
+        request has.
         """
         uri = self._settings.mongodb_uri
         assert uri is not None
@@ -136,7 +150,9 @@ class Feed:
                 alone_since = None
             elif loop.time() - (alone_since := alone_since or loop.time()) >= _LINGER_SECONDS:
                 return
-            if change is not None and not stream._cursor._data:  # the driver has no more of this batch
+            if (
+                change is not None and not stream._cursor._data
+            ):  # the driver has no more of this batch
                 await asyncio.sleep(_GATHER_SECONDS)
         self._token = None  # the collection was dropped
 

@@ -1,8 +1,11 @@
-"""The purge of tombstones that are old enough to be forgotten, such that no version of a key is ever used twice.
+"""The purge of tombstones that are old enough to be forgotten, such that no version of a key is
+ever used twice.
 
-First the floor of versions is raised above all that are to go, and the horizon of cursors set. Then as long is waited
-as a write may be under way that was sent by the floor before (a lease and the fence of deletions). Only then they are
-removed: whoever makes one of their keys anew begins after the floor. Killed on the way, it begins again: the floor
+First the floor of versions is raised above all that are to go, and the horizon of cursors set. Then
+as long is waited as a write may be under way that was sent by the floor before (a lease and the
+fence of deletions). Only then they are
+removed: whoever makes one of their keys anew begins after the floor. Killed on the way, it begins
+    again: the floor
 only rises.
 """
 

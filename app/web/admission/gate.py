@@ -1,7 +1,9 @@
-"""The gate: as many requests at once as the pool can serve in time, and bodies of a bounded size, number and time.
+"""The gate: as many requests at once as the pool can serve in time, and bodies of a bounded size,
+number and time.
 
-Whoever finds no place waits in line. Refusing at once would make clients ask again at once, until refusals are all that
-is done. A request that waits for its body has no place, so that slow senders keep nobody else out.
+Whoever finds no place waits in line. Refusing at once would make clients ask again at once, until
+refusals are all that is done. A request that waits for its body has no place, so that slow senders
+keep nobody else out.
 """
 
 import asyncio
@@ -19,21 +21,25 @@ from app.web.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
 from app.web.observability import REFUSED_HERE, send_problem
 
 LEAVE_PLACE: Final = "satchel.leave_place"
-"""The key in a request's scope of what gives its place back, for an answer that goes on: a stream holds none."""
+"""The key in a request's scope of what gives its place back, for an answer that goes on: a stream
+holds none."""
 _ALWAYS: Final = {"/livez", "/metrics"}
 _UNCOUNTED: Final = "/readyz"
 _NEEDS_DATABASE: Final = ("/v1/", "/readyz", "/console/sign-in")
-"""Where hosts deliver what may be larger than other bodies: its route reads it in parts, and bounds what it keeps."""
+"""Where hosts deliver what may be larger than other bodies: its route reads it in parts, and bounds
+what it keeps."""
 _VISIT: Final = "satchel.visit"
 _KIB: Final = 1024
 _REQUEST_BYTES: Final = 16 * _KIB
-"""What a request and its connection keep while they wait: measured with 2,000 of them on uvicorn."""
+"""What a request and its connection keep while they wait: measured with 2,000 of them on
+uvicorn."""
 _BUFFER_BYTES: Final = 64 * _KIB
 """What uvicorn reads of a body that nobody asks for."""
 
 
 class Admission:
-    """Lets requests in as places come free, since PyMongo's own queue has no limit once `timeoutMS` is set.
+    """Lets requests in as places come free, since PyMongo's own queue has no limit once `timeoutMS`
+    is set.
 
     Args:
         app: what they are let in to.
@@ -43,7 +49,11 @@ class Admission:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, has_database: Callable[[], bool], large: tuple[str, ...] = ()
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        has_database: Callable[[], bool],
+        large: tuple[str, ...] = (),
     ) -> None:
         self.app = app
         self.large = large
@@ -79,7 +89,10 @@ class Admission:
             await self.app(scope, visit.receive, send)
         finally:
             visit.leave()
-            del scope[LEAVE_PLACE], scope[_VISIT]  # a cycle, which would be there until cycles are searched for
+            del (
+                scope[LEAVE_PLACE],
+                scope[_VISIT],
+            )  # a cycle, which would be there until cycles are searched for
 
     def begin_body(self) -> None:
         """Take a place among the bodies that are under way.
@@ -98,7 +111,8 @@ class Admission:
 
 @asynccontextmanager
 async def without_place(scope: Scope) -> AsyncIterator[None]:
-    """Give the place of a request back while the block lasts, in which it waits for others, and take one again.
+    """Give the place of a request back while the block lasts, in which it waits for others, and
+    take one again.
 
     Raises:
         Unavailable: no place came free in time.
@@ -115,7 +129,16 @@ async def without_place(scope: Scope) -> AsyncIterator[None]:
 class _Visit:
     """One request with its body, which is on its way."""
 
-    __slots__ = ("_admission", "_complete", "_deadline", "_first", "_receive", "_received", "_scope", "has_place")
+    __slots__ = (
+        "_admission",
+        "_complete",
+        "_deadline",
+        "_first",
+        "_receive",
+        "_received",
+        "_scope",
+        "has_place",
+    )
 
     def __init__(self, admission: Admission, scope: Scope, receive: Receive) -> None:
         self._admission, self._scope, self._receive = admission, scope, receive
@@ -125,7 +148,8 @@ class _Visit:
         self.has_place = False
 
     def leave(self) -> None:
-        """Give the place back, and ask for none again: what comes of the body from here on is not looked at."""
+        """Give the place back, and ask for none again: what comes of the body from here on is not
+        looked at."""
         if self.has_place:
             self.has_place = False
             self._admission.line.leave()
@@ -138,8 +162,8 @@ class _Visit:
     async def gone(self) -> None:
         """Return when the client has gone away.
 
-        The only way to learn it is to ask for the body, which would fetch more of it: a body that the server's buffer
-        does not hold is asked for when there is a place.
+        The only way to learn it is to ask for the body, which would fetch more of it: a body that
+        the server's buffer does not hold is asked for when there is a place.
         """
         if self._announced() <= _BUFFER_BYTES and not self._waits_for_continue():
             message = await self._receive()
@@ -152,7 +176,8 @@ class _Visit:
         await asyncio.get_running_loop().create_future()
 
     async def receive(self) -> Message:
-        """The next part, for which the place is given back and taken again, unless it has come while it waited.
+        """The next part, for which the place is given back and taken again, unless it has come
+        while it waited.
 
         Raises:
             TooLarge: the body is larger than a body may be.
@@ -205,16 +230,23 @@ class _Visit:
             async with asyncio.timeout_at(self._deadline):
                 return await self._receive()
         except TimeoutError:
-            raise BodyTooSlow("the body did not arrive in time", headers={"Connection": "close"}) from None
+            raise BodyTooSlow(
+                "the body did not arrive in time", headers={"Connection": "close"}
+            ) from None
         finally:
             self._admission.end_body()
 
     def _most(self) -> int:
         """How many bytes the body may have."""
-        return MAX_DELIVERY_BYTES if self._scope["path"].startswith(self._admission.large) else MAX_BODY_BYTES
+        return (
+            MAX_DELIVERY_BYTES
+            if self._scope["path"].startswith(self._admission.large)
+            else MAX_BODY_BYTES
+        )
 
     def _announced(self) -> int:
-        """The body's size in bytes as the head tells it; that of the server's buffer where it comes in chunks."""
+        """The body's size in bytes as the head tells it; that of the server's buffer where it comes
+        in chunks."""
         for name, value in self._scope["headers"]:
             if name == b"content-length" and value.isdigit():
                 return int(value)
@@ -223,7 +255,8 @@ class _Visit:
         return 0
 
     def _waits_for_continue(self) -> bool:
-        """Whether the client sends its body only when it is asked for (RFC 9110, section 10.1.1)."""
+        """Whether the client sends its body only when it is asked for (RFC 9110, section
+        10.1.1)."""
         return any(name == b"expect" for name, _ in self._scope["headers"])
 
 

@@ -1,7 +1,8 @@
-"""The places of those who are worked on, and the line before them: bounded in number, memory and time.
+"""The places of those who are worked on, and the line before them: bounded in number, memory and
+time.
 
-First come, first served. Newest first was measured beside it with a line that cannot drain in time: the same goodput,
-and two refusals for one.
+First come, first served. Newest first was measured beside it with a line that cannot drain in time:
+the same goodput, and two refusals for one.
 """
 
 import asyncio
@@ -20,13 +21,15 @@ from app.settings import Settings
 from app.web.observability import REFUSED, WAITING
 
 _SHORTEST: Final = 0.8
-"""Part of the longest wait that the shortest is: else those who came at one moment would be refused in one, too."""
+"""Part of the longest wait that the shortest is: else those who came at one moment would be refused
+in one, too."""
 RETRY_AFTER: Final = (1, 2, 3)
 """Seconds: those who are refused at one moment are told to come back at different ones."""
 
 
 def refusal(detail: str) -> Unavailable:
-    """What someone is told for whom there is no place, and no room or no time left to wait for one; it is counted."""
+    """What someone is told for whom there is no place, and no room or no time left to wait for one;
+    it is counted."""
     REFUSED.inc()
     return Unavailable(detail, retry_after=random.choice(RETRY_AFTER))
 
@@ -71,8 +74,11 @@ class _Waiter:
             self._task.cancel()
 
     def was_woken(self) -> bool:
-        """Whether nothing but the waking has ended its wait; to be asked once, by itself when it was ended."""
-        return self.is_awake and self._task is not None and self._task.uncancel() <= self._cancelling
+        """Whether nothing but the waking has ended its wait; to be asked once, by itself when it
+        was ended."""
+        return (
+            self.is_awake and self._task is not None and self._task.uncancel() <= self._cancelling
+        )
 
     def forget(self) -> None:
         """Let its task go, which is woken no more; in the heap it stays until its time is over."""
@@ -88,12 +94,15 @@ _Queue = OrderedDict[_Waiter, None]
 
 
 class Line:
-    """Hands places out. While anybody waits no place is free: who leaves hands theirs to the first in line."""
+    """Hands places out. While anybody waits no place is free: who leaves hands theirs to the first
+    in line."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self.free = bounds.places
-        self._newcomers: _Queue = OrderedDict()  # not a deque, since whoever goes away leaves from the middle
+        self._newcomers: _Queue = (
+            OrderedDict()
+        )  # not a deque, since whoever goes away leaves from the middle
         self._returning: _Queue = OrderedDict()
         self._ends: list[tuple[float, int, _Waiter]] = []  # a heap of when their time is over
         self._numbers = count()
@@ -127,12 +136,16 @@ class Line:
         """
         if self.take():
             return
-        if len(self._newcomers) >= self._bounds.waiting or self._memory + size > self._bounds.memory:
+        if (
+            len(self._newcomers) >= self._bounds.waiting
+            or self._memory + size > self._bounds.memory
+        ):
             raise refusal("too many requests at once")
         await self._wait(self._newcomers, size, gone)
 
     async def enter_again(self) -> None:
-        """Take a place before all who have had none yet: what was done for this request would be lost.
+        """Take a place before all who have had none yet: what was done for this request would be
+        lost.
 
         Raises:
             Unavailable: the wait was too long.
@@ -171,7 +184,8 @@ class Line:
             self._memory -= size
 
     def _set_alarm(self, waiter: _Waiter) -> None:
-        """See that a waiter is woken when its time is over: one alarm, for whose is over first, serves all."""
+        """See that a waiter is woken when its time is over: one alarm, for whose is over first,
+        serves all."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._bounds.seconds * random.uniform(_SHORTEST, 1)
         heappush(self._ends, (ends, next(self._numbers), waiter))

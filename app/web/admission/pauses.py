@@ -1,8 +1,9 @@
-"""uvicorn's connection, which hears nothing for a moment from whoever was just refused, and ends streams on a stop.
+"""uvicorn's connection, which hears nothing for a moment from whoever was just refused, and ends
+streams on a stop.
 
-A client that asks again at once is held up by the kernel, and costs neither the memory of one more in line nor the time
-of another refusal. A stream has no end by itself: it is told when the server is to stop and when its client has left,
-and has what cuts it off.
+A client that asks again at once is held up by the kernel, and costs neither the memory of one more
+in line nor the time of another refusal. A stream has no end by itself: it is told when the server
+is to stop and when its client has left, and has what cuts it off.
 """
 
 import random
@@ -15,7 +16,8 @@ from app.web.streams.signals import ABORT
 from app.web.streams.stream import leave, stop
 
 _SECONDS: Final = (0.5, 1.0)
-"""Shortest and longest pause. Longer ones would hold up a proxy that sends others' requests on the connection."""
+"""Shortest and longest pause. Longer ones would hold up a proxy that sends others' requests on the
+connection."""
 
 
 class PatientProtocol(HttpToolsProtocol):

@@ -41,7 +41,9 @@ REFUSAL: Final = "BatchRefusal"
 _OPEN: Final = ("/livez", "/readyz", "/metrics", "/.well-known/jwks.json")
 
 
-def describe(app: FastAPI, rules: Rules, hot: Mapping[str, Any], schemas_of_hot: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+    app: FastAPI, rules: Rules, hot: Mapping[str, Any], schemas_of_hot: Mapping[str, Any]
+) -> dict[str, Any]:
     """The OpenAPI document, made once.
 
     Args:
@@ -72,22 +74,29 @@ def describe(app: FastAPI, rules: Rules, hot: Mapping[str, Any], schemas_of_hot:
 
 
 def _problem_schema(schemas: dict[str, Any]) -> dict[str, Any]:
-    schema = ProblemBody.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
+    schema = ProblemBody.model_json_schema(
+        by_alias=True, ref_template="#/components/schemas/{model}"
+    )
     definitions = schema.pop("$defs")
     schemas |= {"FieldError": definitions["FieldError"], "ProblemCode": definitions["Code"]}
     schema["properties"]["code"]["$ref"] = REF + "ProblemCode"
-    del schema["additionalProperties"]  # it is open still, but said aloud `current` would be unknown in TypeScript
+    del schema[
+        "additionalProperties"
+    ]  # it is open still, but said aloud `current` would be unknown in TypeScript
     return {**schema, "example": _EXAMPLE}
 
 
 def _mend(document: dict[str, Any]) -> None:
-    """Say of every operation what follows from its answers: a 304 or 412 comes of a precondition, and has an ETag."""
+    """Say of every operation what follows from its answers: a 304 or 412 comes of a precondition,
+    and has an ETag."""
     for path, method, operation in operations_of(document):
         answers = operation["responses"]
         if path in _OPEN:
             answers["422"] = problems()[422]  # for a query parameter, of which they take none
         if "304" in answers:
-            if "headers" not in answers["200"]:  # a list says of its ETag itself, and has no other precondition
+            if (
+                "headers" not in answers["200"]
+            ):  # a list says of its ETag itself, and has no other precondition
                 answers |= {"412": mismatch_of({})[412]}
             _add_parameter(operation, KNOWN)
         if not _has_mismatch(answers):
@@ -102,7 +111,8 @@ def _mend(document: dict[str, Any]) -> None:
 
 
 def _has_mismatch(answers: dict[str, Any]) -> bool:
-    """Whether an operation has a precondition: a batch has a 412 that tells of each write instead of one `current`."""
+    """Whether an operation has a precondition: a batch has a 412 that tells of each write instead
+    of one `current`."""
     return "412" in answers and "current" in _problem_of(answers["412"]).get("properties", {})
 
 
@@ -118,7 +128,8 @@ def _add_parameter(operation: dict[str, Any], parameter: dict[str, Any]) -> None
 
 
 def _type_mismatches(document: dict[str, Any]) -> None:
-    """Give each 412 a schema of its own: a problem whose `current` is what is stored at that path, or null."""
+    """Give each 412 a schema of its own: a problem whose `current` is what is stored at that path,
+    or null."""
     schemas = document["components"]["schemas"]
     for path, item in document["paths"].items():
         mismatches = [answers["412"] for answers in _answers_at(item) if _has_mismatch(answers)]
@@ -152,7 +163,9 @@ def _answers_at(item: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation["responses"] for operation in item.values()]
 
 
-def _current_at(path: str, item: dict[str, Any], mismatches: list[dict[str, Any]]) -> dict[str, Any]:
+def _current_at(
+    path: str, item: dict[str, Any], mismatches: list[dict[str, Any]]
+) -> dict[str, Any]:
     """The schema of what is stored at a path: what its routes say, else what `GET` answers with."""
     for mismatch in mismatches:
         said = _problem_of(mismatch)["properties"]["current"]
@@ -161,25 +174,36 @@ def _current_at(path: str, item: dict[str, Any], mismatches: list[dict[str, Any]
     answer = item.get("get", {}).get("responses", {}).get("200", {})
     found = answer.get("content", {}).get("application/json", {}).get("schema", {})
     if "$ref" not in found:
-        raise ValueError(f"{path} has a 412, and nothing says what its `current` is: use `mismatch_of`")
+        raise ValueError(
+            f"{path} has a 412, and nothing says what its `current` is: use `mismatch_of`"
+        )
     return dict(found)
 
 
 def _shown_at(item: dict[str, Any]) -> Any:
     """An example of what is stored at a path; None where its routes show none."""
-    bodies = [answers.get("200", {}).get("content", {}).get("application/json", {}) for answers in _answers_at(item)]
+    bodies = [
+        answers.get("200", {}).get("content", {}).get("application/json", {})
+        for answers in _answers_at(item)
+    ]
     shown = [body["example"] for body in bodies if isinstance(body.get("example"), dict)]
     return next(({**example, "version": 3} for example in shown if "createdAt" in example), None)
 
 
 def _name_of(current: dict[str, Any]) -> str:
     name = str(current["$ref"]).removeprefix(REF)
-    return next((name.removesuffix(end) for end in ("View", "Envelope", "Current") if name.endswith(end)), name)
+    return next(
+        (name.removesuffix(end) for end in ("View", "Envelope", "Current") if name.endswith(end)),
+        name,
+    )
 
 
 def _mismatch_schema(problem: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
     """The problem itself with one more property, since not every generator merges an `allOf`."""
-    shown = {"anyOf": [current, {"type": "null"}], "description": "What is stored; null for nothing."}
+    shown = {
+        "anyOf": [current, {"type": "null"}],
+        "description": "What is stored; null for nothing.",
+    }
     return {
         **{key: part for key, part in problem.items() if key != "example"},
         "description": "The precondition does not hold (RFC 9457).",

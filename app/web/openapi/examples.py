@@ -1,4 +1,5 @@
-"""Examples of what is sent and answered: what `/docs` shows, and what the quick start is made of."""
+"""Examples of what is sent and answered: what `/docs` shows, and what the quick start is made
+of."""
 
 from typing import Any, Final
 
@@ -7,10 +8,14 @@ from fastapi import Body
 USER: Final = Body(openapi_examples={"ann": {"value": {"email": "ann@example.com", "name": "Ann"}}})
 LOGIN: Final = Body(openapi_examples={"login": {"value": {"appId": "notes", "sessionId": "s-1"}}})
 PROFILE_EXAMPLE: Final = Body(
-    openapi_examples={"profile": {"value": {"displayName": "Ann", "bio": "Sails.", "metadata": {"boat": "Laser"}}}}
+    openapi_examples={
+        "profile": {"value": {"displayName": "Ann", "bio": "Sails.", "metadata": {"boat": "Laser"}}}
+    }
 )
 PREFERENCES_EXAMPLE: Final = Body(
-    openapi_examples={"dark": {"value": {"theme": "dark", "language": "en-GB", "notifications": {"push": False}}}}
+    openapi_examples={
+        "dark": {"value": {"theme": "dark", "language": "en-GB", "notifications": {"push": False}}}
+    }
 )
 PROFILE_CHANGES: Final = (
     {"bio": "Sails and rows.", "metadata": {"boat": "Finn"}},
@@ -21,42 +26,82 @@ PREFERENCES_CHANGES: Final = (
     [{"op": "replace", "path": "/theme", "value": "light"}],
 )
 ACTIVITY: Final = Body(
-    openapi_examples={"opened": {"value": {"appId": "notes", "eventType": "opened", "eventData": {"note": 7}}}}
+    openapi_examples={
+        "opened": {"value": {"appId": "notes", "eventType": "opened", "eventData": {"note": 7}}}
+    }
 )
 EVENTS: Final = Body(
     openapi_examples={
-        "one": {"value": {"appId": "notes", "eventName": "signup", "eventCategory": "conversion", "messageId": "m-1"}},
+        "one": {
+            "value": {
+                "appId": "notes",
+                "eventName": "signup",
+                "eventCategory": "conversion",
+                "messageId": "m-1",
+            }
+        },
         "many": {
             "value": [
                 {"appId": "notes", "eventName": "opened", "eventCategory": "engagement"},
-                {"appId": "notes", "eventName": "crashed", "eventCategory": "error", "eventData": {"code": 7}},
+                {
+                    "appId": "notes",
+                    "eventName": "crashed",
+                    "eventCategory": "error",
+                    "eventData": {"code": 7},
+                },
             ]
         },
     }
 )
-EXTERNAL_ID: Final = Body(openapi_examples={"crm": {"value": {"userId": "65a0c0ffee65a0c0ffee65a0"}}})
-JOIN: Final = Body(openapi_examples={"kiosk": {"value": {"appId": "notes", "anonymousId": "kiosk-1"}}})
-API_KEY: Final = Body(
-    openapi_examples={"server": {"value": {"name": "notes server", "scopes": ["users:read", "data:read"]}}}
+EXTERNAL_ID: Final = Body(
+    openapi_examples={"crm": {"value": {"userId": "65a0c0ffee65a0c0ffee65a0"}}}
 )
-APP: Final = Body(openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True, "history": 10}}})
+JOIN: Final = Body(
+    openapi_examples={"kiosk": {"value": {"appId": "notes", "anonymousId": "kiosk-1"}}}
+)
+API_KEY: Final = Body(
+    openapi_examples={
+        "server": {"value": {"name": "notes server", "scopes": ["users:read", "data:read"]}}
+    }
+)
+APP: Final = Body(
+    openapi_examples={"strict": {"value": {"name": "Notes", "requireVersion": True, "history": 10}}}
+)
 SCHEMA_CHECK: Final = Body(
-    openapi_examples={"titles": {"value": {"schemas": {"task:*": {"type": "object", "required": ["title"]}}}}}
+    openapi_examples={
+        "titles": {"value": {"schemas": {"task:*": {"type": "object", "required": ["title"]}}}}
+    }
 )
 SESSION: Final = Body(openapi_examples={"bound": {"value": {"appId": "notes"}}})
 OTP: Final = Body(openapi_examples={"phone": {"value": {"phoneNumber": "+14155550123"}}})
 OTP_VERIFY: Final = Body(
-    openapi_examples={"code": {"value": {"challengeId": "mJ2x0Yq8", "code": "123456", "deviceInfo": "Ann's phone"}}}
+    openapi_examples={
+        "code": {
+            "value": {"challengeId": "mJ2x0Yq8", "code": "123456", "deviceInfo": "Ann's phone"}
+        }
+    }
 )
-OIDC: Final = Body(openapi_examples={"google": {"value": {"idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "nonce": "n-1"}}})
+OIDC: Final = Body(
+    openapi_examples={
+        "google": {"value": {"idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "nonce": "n-1"}}
+    }
+)
 REFRESH: Final = Body(openapi_examples={"token": {"value": {"refreshToken": "rt_AAAA"}}})
 LOGOUT: Final = Body(openapi_examples={"token": {"value": {"refreshToken": "rt_AAAA"}}})
 ROLE: Final = Body(openapi_examples={"creator": {"value": {"role": "creator"}}})
 EMAIL_CHANGE: Final = Body(openapi_examples={"new": {"value": {"email": "ann@new.example.com"}}})
-CODE: Final = Body(openapi_examples={"code": {"value": {"challengeId": "mJ2x0Yq8", "code": "123456"}}})
+CODE: Final = Body(
+    openapi_examples={"code": {"value": {"challengeId": "mJ2x0Yq8", "code": "123456"}}}
+)
 LINK: Final = Body(
     openapi_examples={
-        "google": {"value": {"provider": "google", "idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "nonce": "n-1"}},
+        "google": {
+            "value": {
+                "provider": "google",
+                "idToken": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
+                "nonce": "n-1",
+            }
+        },
         "phone": {"value": {"provider": "phone", "challengeId": "mJ2x0Yq8", "code": "123456"}},
     }
 )
@@ -77,7 +122,10 @@ CONNECTION: Final = Body(
 DECISION: Final = Body(
     openapi_examples={
         "one of before": {
-            "value": {"providerId": "acc_oiin624kqjrg2mp2ea000", "bankAccountId": "691f0c0ffee691f0c0ffee69"},
+            "value": {
+                "providerId": "acc_oiin624kqjrg2mp2ea000",
+                "bankAccountId": "691f0c0ffee691f0c0ffee69",
+            },
         }
     }
 )
@@ -107,7 +155,10 @@ GIT_WEBHOOK: Final = webhook({"zen": "Keep it logically awesome."})
 TELLER_WEBHOOK: Final = webhook(
     {
         "id": "wh_oiin624rqaojse22oe000",
-        "payload": {"enrollment_id": "enr_oiin624rqaojse22oe000", "reason": "disconnected.account_locked"},
+        "payload": {
+            "enrollment_id": "enr_oiin624rqaojse22oe000",
+            "reason": "disconnected.account_locked",
+        },
         "timestamp": "2026-11-20T08:30:00Z",
         "type": "enrollment.disconnected",
     }
@@ -115,7 +166,8 @@ TELLER_WEBHOOK: Final = webhook(
 
 
 def answers(example: Any) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's example of an answer. FastAPI drops nulls from the document, so an example holds none."""
+    """OpenAPI's example of an answer. FastAPI drops nulls from the document, so an example holds
+    none."""
     return {200: {"content": {"application/json": {"example": example}}}}
 
 
@@ -157,7 +209,11 @@ PREFERENCES_SHOWN: Final[dict[str, Any]] = {
     "widgets": {"enabled": ["clock"], "disabled": [], "customizations": {}},
     "dashboard": {"layout": "grid", "defaultView": "week", "favoriteApps": ["notes"]},
 }
-COMPLETE_SHOWN: Final = {"user": USER_SHOWN, "profile": PROFILE_SHOWN, "preferences": PREFERENCES_SHOWN}
+COMPLETE_SHOWN: Final = {
+    "user": USER_SHOWN,
+    "profile": PROFILE_SHOWN,
+    "preferences": PREFERENCES_SHOWN,
+}
 PLAN_SHOWN: Final = {
     "id": _ID,
     "deleted": {"users": 1, "profiles": 1, "preferences": 1, "appdata": 12},
@@ -179,7 +235,12 @@ ACTIVITY_SHOWN: Final = {
     "sessionId": "s-1",
     "timestamp": "2026-11-20T08:30:00.125Z",
 }
-API_KEY_SHOWN: Final = {"id": _ID, **_DATES, "name": "notes server", "scopes": ["users:read", "data:read"]}
+API_KEY_SHOWN: Final = {
+    "id": _ID,
+    **_DATES,
+    "name": "notes server",
+    "scopes": ["users:read", "data:read"],
+}
 APP_SHOWN: Final = {
     "id": "notes",
     "name": "Notes",
@@ -223,7 +284,9 @@ SCAN_SHOWN: Final = {
     "mismatches": 0,
     "pending": 0,
     "unreadable": 0,
-    "samples": [{"kind": "orphan", "id": "691f0f3a5f0e8b3f5c9d2a11", "parentId": "691f0f3a5f0e8b3f5c9d2a10"}],
+    "samples": [
+        {"kind": "orphan", "id": "691f0f3a5f0e8b3f5c9d2a11", "parentId": "691f0f3a5f0e8b3f5c9d2a10"}
+    ],
 }
 KEYS_SHOWN: Final = {
     "keys": [

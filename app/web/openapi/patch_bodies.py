@@ -1,4 +1,5 @@
-"""What OpenAPI says of a body that patches: the fields that may change, and the operations of JSON Patch."""
+"""What OpenAPI says of a body that patches: the fields that may change, and the operations of JSON
+Patch."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,11 +7,13 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 COMPONENT: Final = "x-satchel-component"
-"""Marks an inline schema that `app.openapi` puts among the components, under the name that stands here."""
+"""Marks an inline schema that `app.openapi` puts among the components, under the name that stands
+here."""
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+JSON"
-"""A media type has no case (RFC 9110, section 8.3.1). Spelled so, openapi-python-client leaves the type out; spelled
-in small letters it makes a client that fails at each PATCH, since it cannot tell an array from another body."""
+"""A media type has no case (RFC 9110, section 8.3.1). Spelled so, openapi-python-client leaves the
+type out; spelled in small letters it makes a client that fails at each PATCH, since it cannot tell
+an array from another body."""
 REF: Final = "#/components/schemas/"
 Schema = dict[str, Any]
 
@@ -25,7 +28,10 @@ _OPERATIONS: Final[Mapping[str, tuple[str, str]]] = {
     "copy": ("Put the value of one place into another.", "from"),
     "test": ("Go on only if the value is this one; else 409 `patch_test_failed`.", "value"),
     "increment": (
-        "Add to a number; a member that is not there begins as what is added. An extension: RFC 6902 has no such step.",
+        (
+            "Add to a number; a member that is not there begins as what is added. An extension: RFC"
+            " 6902 has no such step."
+        ),
         "value",
     ),
 }
@@ -38,12 +44,17 @@ def component(name: str, schema: Schema) -> Schema:
 
 def answer_component(name: str, view: type[BaseModel]) -> Schema:
     """The schema of what is answered, named."""
-    return component(name, view.model_json_schema(mode="serialization", ref_template=REF + "{model}"))
+    return component(
+        name, view.model_json_schema(mode="serialization", ref_template=REF + "{model}")
+    )
 
 
 def json_patch_schemas() -> dict[str, Schema]:
     """`JsonPatch` and its operations (RFC 6902), by name, and that of our `increment`."""
-    made = {f"JsonPatch{name.capitalize()}": _operation(name, *said) for name, said in _OPERATIONS.items()}
+    made = {
+        f"JsonPatch{name.capitalize()}": _operation(name, *said)
+        for name, said in _OPERATIONS.items()
+    }
     mapping = dict(zip(_OPERATIONS, (REF + name for name in made), strict=True))
     operation = {
         "description": "One step of a JSON Patch (RFC 6902).",
@@ -62,11 +73,20 @@ def json_patch_schemas() -> dict[str, Schema]:
 def _operation(name: str, description: str, further: str) -> Schema:
     properties: Schema = {"op": {"type": "string", "const": name}, "path": _POINTER}
     if further:
-        properties[further] = _POINTER if further == "from" else _NUMBER if name == "increment" else _VALUE
-    return {"type": "object", "description": description, "properties": properties, "required": list(properties)}
+        properties[further] = (
+            _POINTER if further == "from" else _NUMBER if name == "increment" else _VALUE
+        )
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": list(properties),
+    }
 
 
-def patches(content: type[BaseModel], merged: Mapping[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
+def patches(
+    content: type[BaseModel], merged: Mapping[str, Any], operations: list[dict[str, Any]]
+) -> dict[str, Any]:
     """OpenAPI's `requestBody` of a route that takes both kinds of patch.
 
     Args:
@@ -89,7 +109,8 @@ def patch_body(schema: Schema, merged: Any, operations: list[dict[str, Any]]) ->
 
 
 def merge_patch(content: type[BaseModel]) -> Schema:
-    """The schema of a merge patch (RFC 7396) of some fields: each may be left out, null takes away what may be absent.
+    """The schema of a merge patch (RFC 7396) of some fields: each may be left out, null takes away
+    what may be absent.
 
     Args:
         content: the fields; `ProfileContent` and `ProfileChange` make a `ProfilePatch`.
@@ -99,12 +120,15 @@ def merge_patch(content: type[BaseModel]) -> Schema:
     patched: dict[str, Schema] = {}
     name = content.__name__.removesuffix("Content").removesuffix("Change")
     made = _patch_of(schema, defs, patched)
-    description = "What is to change: a field that is left out stays, null takes one away (RFC 7396)."
+    description = (
+        "What is to change: a field that is left out stays, null takes one away (RFC 7396)."
+    )
     return component(f"{name}Patch", {**made, "description": description, "$defs": patched})
 
 
 def _patch_of(schema: Schema, defs: Mapping[str, Schema], patched: dict[str, Schema]) -> Schema:
-    """The patch of what a schema describes: of an object's fields and of a map's values; of anything else, itself."""
+    """The patch of what a schema describes: of an object's fields and of a map's values; of
+    anything else, itself."""
     schema = {key: part for key, part in schema.items() if key not in ("default", "title")}
     if "$ref" in schema:
         return {**schema, "$ref": _patch_of_named(schema["$ref"].removeprefix(REF), defs, patched)}
@@ -113,12 +137,21 @@ def _patch_of(schema: Schema, defs: Mapping[str, Schema], patched: dict[str, Sch
     if "properties" in schema:
         needed = schema.pop("required", [])
         fields = {
-            name: _patch_of(field, defs, patched) if name in needed else _nullable(_patch_of(field, defs, patched))
+            name: (
+                _patch_of(field, defs, patched)
+                if name in needed
+                else _nullable(_patch_of(field, defs, patched))
+            )
             for name, field in schema["properties"].items()
         }
         return {**schema, "properties": fields}
     if isinstance(schema.get("additionalProperties"), dict):
-        return {**schema, "additionalProperties": _nullable(_patch_of(schema["additionalProperties"], defs, patched))}
+        return {
+            **schema,
+            "additionalProperties": _nullable(
+                _patch_of(schema["additionalProperties"], defs, patched)
+            ),
+        }
     return schema
 
 
@@ -138,4 +171,10 @@ def _nullable(schema: Schema) -> Schema:
     if parts:
         return {**schema, "anyOf": [*parts, {"type": "null"}]}
     outer = {key: part for key, part in schema.items() if key == "description"}
-    return {**outer, "anyOf": [{key: part for key, part in schema.items() if key not in outer}, {"type": "null"}]}
+    return {
+        **outer,
+        "anyOf": [
+            {key: part for key, part in schema.items() if key not in outer},
+            {"type": "null"},
+        ],
+    }

@@ -1,4 +1,5 @@
-"""The document's schemas in a form from which generators make good clients: named, typed, and without surprises."""
+"""The document's schemas in a form from which generators make good clients: named, typed, and
+without surprises."""
 
 import json
 import re
@@ -15,7 +16,8 @@ Document = dict[str, Any]
 
 
 def mend_schemas(document: Document) -> None:
-    """Name what is inline, and say of each schema what a generator needs to know; see the functions below."""
+    """Name what is inline, and say of each schema what a generator needs to know; see the functions
+    below."""
     name_components(document)
     inline_scalars(document)
     rename(document)
@@ -31,7 +33,9 @@ def mend_schemas(document: Document) -> None:
 def schemas_of(document: Document) -> Iterator[Schema]:
     """Every schema of components, bodies, answers and parameters, the inner ones too."""
     yield from within(document["components"]["schemas"])
-    yield from within([part["schema"] for content in _contents(document) for part in content.values()])
+    yield from within(
+        [part["schema"] for content in _contents(document) for part in content.values()]
+    )
     yield from within([parameter["schema"] for parameter in _parameters(document)])
 
 
@@ -70,7 +74,8 @@ def _contents(document: Document) -> Iterator[dict[str, Any]]:
 
 
 def name_components(document: Document) -> None:
-    """Put each schema that is marked with its name among the components, and a reference in its place.
+    """Put each schema that is marked with its name among the components, and a reference in its
+    place.
 
     Raises:
         ValueError: two schemas of one name differ.
@@ -91,7 +96,8 @@ def _add(named: dict[str, Schema], name: str, schema: Schema) -> None:
 
 
 def inline_scalars(document: Document) -> None:
-    """Put the components that pydantic makes of ids, which are mere strings, where they are referred to."""
+    """Put the components that pydantic makes of ids, which are mere strings, where they are
+    referred to."""
     named = document["components"]["schemas"]
     scalar = named.pop("PydanticObjectId", {})
     scalar.pop("example", None)  # the id of nobody
@@ -102,7 +108,8 @@ def inline_scalars(document: Document) -> None:
 
 
 def rename(document: Document) -> None:
-    """Name pages after what they hold, and what is sent in another form than it is answered `...Input`."""
+    """Name pages after what they hold, and what is sent in another form than it is answered
+    `...Input`."""
     named = document["components"]["schemas"]
     names = {name: _better(name) for name in named}
     if twice := [name for name, new in names.items() if list(names.values()).count(new) > 1]:
@@ -120,11 +127,14 @@ def _better(name: str) -> str:
 
 
 def _drop_titles_and_defaults(schema: Schema) -> None:
-    """A title would be a property's name once more. A default makes generators require what may be left out."""
+    """A title would be a property's name once more. A default makes generators require what may be
+    left out."""
     schema.pop("title", None)
     if (default := schema.pop("default", None)) is not None:
         said = f"`{json.dumps(default)}` where it is left out."
-        schema["description"] = f"{schema['description']} {said}" if "description" in schema else said
+        schema["description"] = (
+            f"{schema['description']} {said}" if "description" in schema else said
+        )
 
 
 def _drop_null(parameter: dict[str, Any]) -> None:
@@ -132,13 +142,17 @@ def _drop_null(parameter: dict[str, Any]) -> None:
     schema = parameter["schema"]
     parts = [part for part in schema.get("anyOf", []) if part != _NULL]
     if len(parts) == 1:
-        parameter["schema"] = {**parts[0], **{key: part for key, part in schema.items() if key != "anyOf"}}
+        parameter["schema"] = {
+            **parts[0],
+            **{key: part for key, part in schema.items() if key != "anyOf"},
+        }
     elif parts:
         schema["anyOf"] = parts
 
 
 def _open_objects(schema: Schema) -> None:
-    """An object of which nothing is said takes any members; generators take it for one that has none."""
+    """An object of which nothing is said takes any members; generators take it for one that has
+    none."""
     kinds = schema.get("type", [])
     is_object = kinds == "object" or "object" in kinds
     if is_object and not schema.keys() & {"properties", "additionalProperties", *_MANY}:
@@ -146,8 +160,12 @@ def _open_objects(schema: Schema) -> None:
 
 
 def _separate_statuses(answers: dict[str, Any]) -> None:
-    """Of a route that answers by one of two statuses, FastAPI says that each may have the other's body."""
-    bodies = {status: answer.get("content", {}).get("application/json") for status, answer in answers.items()}
+    """Of a route that answers by one of two statuses, FastAPI says that each may have the other's
+    body."""
+    bodies = {
+        status: answer.get("content", {}).get("application/json")
+        for status, answer in answers.items()
+    }
     for status, body in bodies.items():
         parts = body.get("schema", {}).get("anyOf", []) if body else []
         others = [other["schema"] for name, other in bodies.items() if other and name != status]
@@ -157,7 +175,8 @@ def _separate_statuses(answers: dict[str, Any]) -> None:
 
 
 def complete(example: Any, schema: Schema, named: dict[str, Schema]) -> Any:
-    """An example with the nulls that FastAPI takes out of the document, where the schema asks for them."""
+    """An example with the nulls that FastAPI takes out of the document, where the schema asks for
+    them."""
     schema = named[schema["$ref"].removeprefix(REF)] if "$ref" in schema else schema
     if isinstance(example, list):
         return [complete(item, schema.get("items", {}), named) for item in example]
@@ -167,8 +186,14 @@ def complete(example: Any, schema: Schema, named: dict[str, Schema]) -> Any:
         parts = [part for key in _MANY for part in schema.get(key, []) if part != _NULL]
         return complete(example, parts[0], named) if len(parts) == 1 else example
     fields = schema["properties"]
-    nulls = {name: None for name in schema.get("required", []) if name not in example and _takes_null(fields[name])}
-    return nulls | {name: complete(part, fields.get(name, {}), named) for name, part in example.items()}
+    nulls = {
+        name: None
+        for name in schema.get("required", [])
+        if name not in example and _takes_null(fields[name])
+    }
+    return nulls | {
+        name: complete(part, fields.get(name, {}), named) for name, part in example.items()
+    }
 
 
 def _takes_null(schema: Schema) -> bool:

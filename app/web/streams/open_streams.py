@@ -1,4 +1,5 @@
-"""The streams of a process: bounded in number, and ended within seconds of the session or key that they hang on."""
+"""The streams of a process: bounded in number, and ended within seconds of the session or key that
+they hang on."""
 
 import asyncio
 import random
@@ -24,9 +25,11 @@ ENDED: Final = Count("satchel_streams_ended", "Streams that have ended, by why",
 _LOOK_SECONDS: Final = 3.0
 """Between two looks at the sessions and keys of all who listen."""
 _BEFORE_SECONDS: Final = 5.0
-"""So long before its token expires a stream ends, so that the client comes again with another one in time."""
+"""So long before its token expires a stream ends, so that the client comes again with another one
+in time."""
 _SPREAD: Final = 0.1
-"""Part of its time by which a stream may end sooner: those that began together do not end together."""
+"""Part of its time by which a stream may end sooner: those that began together do not end
+together."""
 _AGAIN: Final = (5, 30)
 """Seconds, shortest and longest, after which one who found no room may come again."""
 
@@ -85,16 +88,21 @@ class OpenStreams:
     def _begun(self, principal: Principal) -> Stream:
         left = principal.expires_at - CLOCK.time() - _BEFORE_SECONDS
         ending = End.TOKEN_EXPIRING if left < self._seconds else End.RENEW
-        return Stream(principal, max(0.0, min(left, self._seconds)) * random.uniform(1 - _SPREAD, 1), ending)
+        return Stream(
+            principal, max(0.0, min(left, self._seconds)) * random.uniform(1 - _SPREAD, 1), ending
+        )
 
     async def _keep_looking(self) -> None:
         while self._open:
             await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(PyMongoError):  # then nobody can be told anything, and the next look is soon
+            with suppress(
+                PyMongoError
+            ):  # then nobody can be told anything, and the next look is soon
                 await self._look()
 
     async def _look(self) -> None:
-        """End the streams of those whose credentials have lapsed, and those about people who are gone."""
+        """End the streams of those whose credentials have lapsed, and those about people who are
+        gone."""
         asked = list(self._open.items())
         has_lapsed = await look([(stream.principal, user_id) for stream, user_id in asked])
         for stream, user_id in asked:
@@ -120,7 +128,11 @@ class _Admitted:
 
 def streams_of(settings: Settings) -> OpenStreams:
     """Room for the streams about changes that one process has."""
-    bounds = (settings.event_streams, settings.event_streams_per_user, settings.event_stream_seconds)
+    bounds = (
+        settings.event_streams,
+        settings.event_streams_per_user,
+        settings.event_stream_seconds,
+    )
     return OpenStreams("changes", *bounds)
 
 

@@ -1,11 +1,12 @@
-"""How those are woken who wait for long, by the thousand: small things, of which each keeps several."""
+"""How those are woken who wait for long, by the thousand: small things, of which each keeps
+several."""
 
 import asyncio
 from typing import Final
 
 ABORT: Final = "satchel.abort"
-"""The key in a request's scope of what cuts its connection off. Where it is there, the connection also tells its stream
-when the client has left."""
+"""The key in a request's scope of what cuts its connection off. Where it is there, the connection
+also tells its stream when the client has left."""
 
 
 class Wake:

@@ -1,4 +1,5 @@
-"""One stream of server-sent events (HTML standard, section 9.2): it speaks when it is woken, and says why it ends."""
+"""One stream of server-sent events (HTML standard, section 9.2): it speaks when it is woken, and
+says why it ends."""
 
 import asyncio
 import random
@@ -27,7 +28,8 @@ _DRAIN_SECONDS: Final = 10.0
 
 
 class End(StrEnum):
-    """Why a stream ended, as its last event says. More may be added: whoever does not know one comes again."""
+    """Why a stream ended, as its last event says. More may be added: whoever does not know one
+    comes again."""
 
     RENEW = "renew"
     """It has lasted as long as streams do."""
@@ -41,8 +43,12 @@ class End(StrEnum):
     """The client left; likewise."""
 
 
-_RETRY: Final[dict[End, tuple[int, int]]] = {End.SERVER_STOPPING: (200, 3000), End.RENEW: (100, 3000)}
-"""Milliseconds, shortest and longest, until the client comes again: they do not all come at once."""
+_RETRY: Final[dict[End, tuple[int, int]]] = {
+    End.SERVER_STOPPING: (200, 3000),
+    End.RENEW: (100, 3000),
+}
+"""Milliseconds, shortest and longest, until the client comes again: they do not all come at
+once."""
 _EARLY_SECONDS: Final = 0.01
 """So much before its time a timer may ring."""
 _USUAL_RETRY: Final = (1000, 3000)
@@ -80,15 +86,21 @@ class Stream:
         self.wake.set()
 
     async def run(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, tell: Callable[[], bytes]
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Receive,
+        send: Send,
+        tell: Callable[[], bytes],
     ) -> None:
-        """Answer a request until either side ends it. All that waits is one frame, since thousands wait here.
+        """Answer a request until either side ends it. All that waits is one frame, since thousands
+        wait here.
 
         Args:
             scope: of the request; its headers are dropped, since nobody looks at them again.
             receive: of the request.
             send: of the request.
-            tell: makes what is sent after the stream was woken; empty where there is nothing to say after all.
+            tell: makes what is sent after the stream was woken; empty where there is nothing to say
+                after all.
         """
         listening = self._begin(scope, receive)
         try:
@@ -111,8 +123,11 @@ class Stream:
                 if each is not None:
                     each.cancel()
 
-    def _begin(self, scope: MutableMapping[str, Any], receive: Receive) -> "asyncio.Task[None] | None":
-        """Be told of the server's stop and of the client's leaving: by the connection, or by a task that listens."""
+    def _begin(
+        self, scope: MutableMapping[str, Any], receive: Receive
+    ) -> "asyncio.Task[None] | None":
+        """Be told of the server's stop and of the client's leaving: by the connection, or by a task
+        that listens."""
         scope[_STREAM] = self
         if _STOPPING in scope:
             self.end(End.SERVER_STOPPING)
@@ -144,7 +159,8 @@ class Stream:
         return tell()
 
     async def _cut_off(self, scope: MutableMapping[str, Any]) -> None:
-        """Close the connection of a client that does not read: all that is buffered would wait for it for ever."""
+        """Close the connection of a client that does not read: all that is buffered would wait for
+        it for ever."""
         if ABORT not in scope:
             return
         self.wake.clear()

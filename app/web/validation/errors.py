@@ -39,7 +39,8 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
 
     Args:
         errors: `ValidationError.errors()` or FastAPI's.
-        root: `""` where a body was validated; None where each location starts with body, query, path or header.
+        root: `""` where a body was validated; None where each location starts with body, query,
+            path or header.
     """
     complaints, found = list(errors), []
     if [error["type"] for error in complaints] == ["json_invalid"]:
@@ -49,9 +50,17 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
         place = _pointer(location if root is None else ["body", *location])
         cause = (error.get("ctx") or {}).get("error")
         if isinstance(cause, UnstorableValue):
-            found.append({"pointer": place + cause.pointer, "code": cause.code, "detail": cause.detail})
+            found.append(
+                {"pointer": place + cause.pointer, "code": cause.code, "detail": cause.detail}
+            )
         else:
-            found.append({"pointer": place, "code": field_code(str(error["type"])), "detail": sentence(error)})
+            found.append(
+                {
+                    "pointer": place,
+                    "code": field_code(str(error["type"])),
+                    "detail": sentence(error),
+                }
+            )
     summary = f"{found[0]['pointer'] or 'the body'}: {found[0]['detail']}" if found else None
     if len(complaints) > _MOST:
         summary = f"{summary} ({len(complaints)} errors in all, the first {_MOST} are listed)"

@@ -1,4 +1,5 @@
-"""What every query must be: of parameters that the route knows, each once, and of spans that end after they begin."""
+"""What every query must be: of parameters that the route knows, each once, and of spans that end
+after they begin."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -15,8 +16,13 @@ M = TypeVar("M", datetime, str)
 
 
 def query_names(dependant: Dependant) -> tuple[frozenset[str], frozenset[str]]:
-    """The names of the query parameters that a route of FastAPI's declares, and of those the lists."""
-    fields = [field for field in get_flat_params(dependant) if getattr(field.field_info, "in_", "") == ParamTypes.query]
+    """The names of the query parameters that a route of FastAPI's declares, and of those the
+    lists."""
+    fields = [
+        field
+        for field in get_flat_params(dependant)
+        if getattr(field.field_info, "in_", "") == ParamTypes.query
+    ]
     lists = (field.alias for field in fields if _is_list(field.field_info.annotation))
     return frozenset(field.alias for field in fields), frozenset(lists)
 
@@ -26,8 +32,8 @@ def _is_list(annotation: Any) -> bool:
 
 
 def check_query(sent: Iterable[str], known: Collection[str], lists: Collection[str] = ()) -> None:
-    """See that a route knows each query parameter, since one that is misspelt must not be taken for left out; and that
-    each comes once, since of two nobody can say which was meant.
+    """See that a route knows each query parameter, since one that is misspelt must not be taken for
+    left out; and that each comes once, since of two nobody can say which was meant.
 
     Args:
         sent: the name of each parameter, as often as it was sent.
@@ -35,14 +41,22 @@ def check_query(sent: Iterable[str], known: Collection[str], lists: Collection[s
         lists: those of them that may be repeated.
 
     Raises:
-        Invalid: `errors` names the parameters that the route does not know, or those that come several times.
+        Invalid: `errors` names the parameters that the route does not know, or those that come
+            several times.
     """
     counts = Counter(sent)
     if unknown := [name for name in counts if name not in known]:
         taken = ", ".join(sorted(known)) or "none"
-        raise _invalid(unknown, "unknown", f"this route takes: {taken}", "there is no such query parameter here")
+        raise _invalid(
+            unknown,
+            "unknown",
+            f"this route takes: {taken}",
+            "there is no such query parameter here",
+        )
     if repeated := [name for name, count in counts.items() if count > 1 and name not in lists]:
-        raise _invalid(repeated, "too_many", "send it once", "the query parameter comes more than once")
+        raise _invalid(
+            repeated, "too_many", "send it once", "the query parameter comes more than once"
+        )
 
 
 def _invalid(names: list[str], code: str, detail: str, summary: str) -> Invalid:
@@ -51,7 +65,8 @@ def _invalid(names: list[str], code: str, detail: str, summary: str) -> Invalid:
 
 
 def check_span(start: M | None, end: M | None) -> None:
-    """See that a span does not end before it begins; both are moments, or both are dates in ISO 8601.
+    """See that a span does not end before it begins; both are moments, or both are dates in ISO
+    8601.
 
     Raises:
         Invalid: it does.

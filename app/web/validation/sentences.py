@@ -1,4 +1,5 @@
-"""What is said of a field that pydantic refused: one short sentence of ours for each type of its errors."""
+"""What is said of a field that pydantic refused: one short sentence of ours for each type of its
+errors."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -142,11 +143,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "complex_type": "it must be a complex number",
     "complex_str_parsing": "it must be a complex number",
 }
-"""By pydantic's type of error (`pydantic_core.core_schema.ErrorType`), filled in with the error's context."""
+"""By pydantic's type of error (`pydantic_core.core_schema.ErrorType`), filled in with the error's
+context."""
 
 
 def sentence(error: Mapping[str, Any]) -> str:
-    """What a client is told of one of `ValidationError.errors()`; never pydantic's or another library's own words."""
+    """What a client is told of one of `ValidationError.errors()`; never pydantic's or another
+    library's own words."""
     context = error.get("ctx") or {}
     if isinstance(cause := context.get("error"), ValueError):
         return _of_validator(cause)

@@ -1,11 +1,21 @@
-"""Notes on the command line, offline too: notes.py sign-in EMAIL | add TEXT | list | edit ID TEXT | rm ID | sign-out"""
+"""Notes on the command line, offline too: notes.py sign-in EMAIL | add TEXT | list | edit ID TEXT |
+rm ID | sign-out"""
 
 import os
 import sys
 import uuid
 from pathlib import Path
 
-from satchel_client import InFile, SatchelError, Session, SignedOut, Store, Unreachable, UnsentWork, merge_fields
+from satchel_client import (
+    InFile,
+    SatchelError,
+    Session,
+    SignedOut,
+    Store,
+    Unreachable,
+    UnsentWork,
+    merge_fields,
+)
 
 HOME = Path(os.environ.get("NOTES_HOME", Path.home() / ".notes"))
 SERVER = os.environ.get("NOTES_SERVER", "http://127.0.0.1:8000")
@@ -41,7 +51,9 @@ def main(command: str = "list", *arguments: str) -> None:
     except (Unreachable, SatchelError):
         print(f"offline: {store.pending} notes wait to be sent", file=sys.stderr)
     for note in store.list("note."):
-        print(f"{note.key.removeprefix('note.')}{'…' if note.pending else ' '} {note.value['text']}")
+        print(
+            f"{note.key.removeprefix('note.')}{'…' if note.pending else ' '} {note.value['text']}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Satchel for Python: a person's data offline and in step (`Session`, `Store`), people and data by a key (`Server`)."""
+"""Satchel for Python: a person's data offline and in step (`Session`, `Store`), people and data by
+a key (`Server`)."""
 
 from satchel_client.errors import (
     Busy,
@@ -20,7 +21,15 @@ from satchel_client.keeping import Entry, Refusal
 from satchel_client.server import AsyncServer, Server
 from satchel_client.session import AsyncSession, InFile, InMemory, Session, TokenStorage
 from satchel_client.store import AsyncStore, Store
-from satchel_client.values import MISSING, Json, Missing, OnConflict, equal, merge_fields, merge_patched
+from satchel_client.values import (
+    MISSING,
+    Json,
+    Missing,
+    OnConflict,
+    equal,
+    merge_fields,
+    merge_patched,
+)
 
 __version__ = "0.1.0"
 __all__ = [

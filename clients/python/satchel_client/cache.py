@@ -1,4 +1,5 @@
-"""What a client keeps of one person's data of one app: SQLite, one transaction to a call, safe for threads."""
+"""What a client keeps of one person's data of one app: SQLite, one transaction to a call, safe for
+threads."""
 
 import json
 import sqlite3
@@ -21,7 +22,8 @@ create table if not exists rows (
 );
 create index if not exists outbox on rows (place) where place is not null;
 create table if not exists state (
-    id integer primary key check (id = 1), cursor text, listing integer not null, is_listing integer not null,
+    id integer primary key check (id = 1), cursor text, listing integer not null,
+    is_listing integer not null,
     next_place integer not null
 );
 insert or ignore into state values (1, null, 1, 1, 1);
@@ -30,7 +32,8 @@ insert or ignore into state values (1, null, 1, 1, 1);
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where `changes` goes on (None: with everything), which listing of everything is the last, and is it under way."""
+    """Where `changes` goes on (None: with everything), which listing of everything is the last, and
+    is it under way."""
 
     cursor: str | None
     listing: int
@@ -50,7 +53,9 @@ class Cache:
         self._open()
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self._path or ":memory:", isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(
+            self._path or ":memory:", isolation_level=None, check_same_thread=False
+        )
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma busy_timeout = 10000")
         self._db.executescript(_TABLES)
@@ -58,7 +63,9 @@ class Cache:
     def state(self) -> State:
         """Where the client stands."""
         with self._lock:
-            cursor, listing, is_listing = self._db.execute("select cursor, listing, is_listing from state").fetchone()
+            cursor, listing, is_listing = self._db.execute(
+                "select cursor, listing, is_listing from state"
+            ).fetchone()
         return State(cursor, listing, bool(is_listing))
 
     def get(self, key: str) -> Row | None:
@@ -68,18 +75,24 @@ class Cache:
 
     def list(self, prefix: str) -> Rows:
         """The rows of keys that begin so, in the order of their keys."""
-        return self._select("where key >= ? and key < ? order by key", prefix, prefix + "\U0010ffff")
+        return self._select(
+            "where key >= ? and key < ? order by key", prefix, prefix + "\U0010ffff"
+        )
 
     def pending(self) -> int:
         """How many rows have a draft."""
         with self._lock:
-            return int(self._db.execute("select count(*) from rows where place is not null").fetchone()[0])
+            return int(
+                self._db.execute("select count(*) from rows where place is not null").fetchone()[0]
+            )
 
     def edit(self, key: str, change: Callable[[Json | Missing], Json | Missing]) -> None:
         """A change made here, by what is seen."""
         with self._writing():
             row = self.get(key) or Row(key)
-            (place,) = self._db.execute("update state set next_place = next_place + 1 returning next_place").fetchone()
+            (place,) = self._db.execute(
+                "update state set next_place = next_place + 1 returning next_place"
+            ).fetchone()
             self._put(edited(row, change(row.seen), place))
 
     def update(self, key: str, change: Callable[[Row], Row]) -> None:
@@ -104,7 +117,9 @@ class Cache:
                     different.append(row.key)
             if state.is_listing and not more:
                 different += self._end_listing(state.listing)
-            self._db.execute("update state set cursor = ?, is_listing = ?", (cursor, state.is_listing and more))
+            self._db.execute(
+                "update state set cursor = ?, is_listing = ?", (cursor, state.is_listing and more)
+            )
         return different
 
     def _end_listing(self, listing: int) -> Iterator[str]:
@@ -120,12 +135,17 @@ class Cache:
     def relist(self) -> None:
         """Begin to list everything anew."""
         with self._writing():
-            self._db.execute("update state set cursor = null, listing = listing + 1, is_listing = 1")
+            self._db.execute(
+                "update state set cursor = null, listing = listing + 1, is_listing = 1"
+            )
 
     def take(self, limit: int) -> Rows:
         """The drafts that wait longest, each marked as sent."""
         with self._writing():
-            rows = [marked(row) for row in self._select("where place is not null order by place limit ?", limit)]
+            rows = [
+                marked(row)
+                for row in self._select("where place is not null order by place limit ?", limit)
+            ]
             for row in rows:
                 self._put(row)
         return rows
@@ -155,7 +175,10 @@ class Cache:
 
     def _select(self, where: str, *values: object) -> Rows:
         with self._lock:
-            found = self._db.execute(f"select key, stored, version, listing, draft from rows {where}", values)  # noqa: S608
+            found = self._db.execute(
+                f"select key, stored, version, listing, draft from rows {where}",  # noqa: S608
+                values,
+            )
             return [
                 Row(key, _loaded(stored), version, listing, _draft(draft))
                 for key, stored, version, listing, draft in found.fetchall()
@@ -190,7 +213,11 @@ def _packed(draft: Draft) -> dict[str, Any]:
         "mutation_id": draft.mutation_id,
         "base": _dumped(draft.base),
         "base_version": draft.base_version,
-        "sent": None if sent is None else {"content": _dumped(sent.content), "mutation_id": sent.mutation_id},
+        "sent": (
+            None
+            if sent is None
+            else {"content": _dumped(sent.content), "mutation_id": sent.mutation_id}
+        ),
     }
 
 
@@ -200,4 +227,6 @@ def _draft(text: str | None) -> Draft | None:
     packed = json.loads(text)
     sent = packed.pop("sent")
     packed |= {"content": _loaded(packed["content"]), "base": _loaded(packed["base"])}
-    return Draft(**packed, sent=None if sent is None else Sent(_loaded(sent["content"]), sent["mutation_id"]))
+    return Draft(
+        **packed, sent=None if sent is None else Sent(_loaded(sent["content"]), sent["mutation_id"])
+    )

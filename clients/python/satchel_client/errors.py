@@ -1,4 +1,5 @@
-"""What can go wrong: a class for each kind of problem that the server tells, and for what never reaches it."""
+"""What can go wrong: a class for each kind of problem that the server tells, and for what never
+reaches it."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,13 +16,17 @@ class SatchelError(Exception):
         retry_after: seconds after which another try may do, where the server said so.
     """
 
-    def __init__(self, status: int, problem: Mapping[str, Any], retry_after: float | None = None) -> None:
+    def __init__(
+        self, status: int, problem: Mapping[str, Any], retry_after: float | None = None
+    ) -> None:
         self.status = status
         self.problem = dict(problem)
         self.code: str = str(problem.get("code", "unknown"))
         self.errors: list[dict[str, str]] = list(problem.get("errors") or [])
         self.retry_after = retry_after
-        super().__init__(str(problem.get("detail") or problem.get("title") or f"the server answered {status}"))
+        super().__init__(
+            str(problem.get("detail") or problem.get("title") or f"the server answered {status}")
+        )
 
     @property
     def is_passing(self) -> bool:
@@ -87,7 +92,10 @@ class UnsentWork(Exception):
 
     def __init__(self, count: int) -> None:
         self.count = count
-        super().__init__(f"{count} changes were not sent yet: sign out when they were, or with discard_unsent=True")
+        super().__init__(
+            f"{count} changes were not sent yet: sign out when they were, or with"
+            " discard_unsent=True"
+        )
 
 
 KINDS: Final[Mapping[int, type[SatchelError]]] = {

@@ -1,4 +1,5 @@
-"""Requests as values: what a client does is written once, and carried out by a client that waits or one that awaits."""
+"""Requests as values: what a client does is written once, and carried out by a client that waits or
+one that awaits."""
 
 import asyncio
 import json
@@ -63,7 +64,9 @@ class Reply:
         after = self.headers.get("retry-after", "")
         kind = KINDS.get(self.status, SatchelError)
         return kind(
-            self.status, problem if isinstance(problem, dict) else {}, float(after) if after.isdigit() else None
+            self.status,
+            problem if isinstance(problem, dict) else {},
+            float(after) if after.isdigit() else None,
         )
 
 
@@ -84,14 +87,18 @@ class Ask:
 
 Step = Call | Pause | Ask
 Flow = Generator[Step, Any, T]
-"""What is to be done, step by step: each step is answered with its reply, or with the error that it ended in."""
+"""What is to be done, step by step: each step is answered with its reply, or with the error that it
+ended in."""
 
 
 def patient(call: Call) -> Flow[Reply]:
-    """A request that may be sent again, sent again while the server is busy or cannot be reached."""
+    """A request that may be sent again, sent again while the server is busy or cannot be
+    reached."""
     for attempt in range(_TRIES):
         last = attempt == _TRIES - 1
-        wait = min(8.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)  # so that clients do not march
+        wait = min(8.0, 0.25 * 2**attempt) * random.uniform(
+            0.5, 1.0
+        )  # so that clients do not march
         try:
             reply: Reply = yield call
         except Unreachable:
@@ -166,7 +173,12 @@ def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call) -> httpx2.Req
     body = None if call.body is None else json.dumps(call.body, allow_nan=False).encode()
     headers = {**({} if body is None else {"Content-Type": "application/json"}), **call.headers}
     return http.build_request(
-        call.method, call.path, params=dict(call.params), content=body, headers=headers, timeout=call.seconds
+        call.method,
+        call.path,
+        params=dict(call.params),
+        content=body,
+        headers=headers,
+        timeout=call.seconds,
     )
 
 

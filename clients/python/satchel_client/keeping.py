@@ -26,7 +26,8 @@ _KEPT_BACK: Final = frozenset({401, 403, 404, 409, 410})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One value as the app sees it. `version` is the one that is stored; `pending`: there are changes that are not."""
+    """One value as the app sees it. `version` is the one that is stored; `pending`: there are
+    changes that are not."""
 
     key: str
     value: Json
@@ -36,7 +37,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A change that the server will never take; it is gone from the outbox. `value` is MISSING where it deleted."""
+    """A change that the server will never take; it is gone from the outbox. `value` is MISSING
+    where it deleted."""
 
     key: str
     value: Json | Missing
@@ -83,7 +85,11 @@ class Keeping:
     def list(self, prefix: str = "") -> Entries:
         """The values whose keys begin so, in the order of their keys."""
         rows = self._cache.list(prefix)
-        return [Entry(row.key, row.seen, row.version, row.draft is not None) for row in rows if row.seen is not MISSING]
+        return [
+            Entry(row.key, row.seen, row.version, row.draft is not None)
+            for row in rows
+            if row.seen is not MISSING
+        ]
 
     def put(self, key: str, value: Json) -> None:
         """Store a value: here at once, at the server as soon as it can be reached.
@@ -103,7 +109,8 @@ class Keeping:
         self._edit(key, lambda _: MISSING)
 
     def watch(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
-        """Be given the values whose keys begin so: now, and again whenever one of them is different.
+        """Be given the values whose keys begin so: now, and again whenever one of them is
+        different.
 
         Returns:
             To be called to be given no more.
@@ -153,7 +160,9 @@ class Keeping:
 
     def _send_flow(self, rows: Rows) -> Flow[None]:
         body = {"writes": [_write(row) for row in rows]}
-        reply: Reply = yield from self._identity.send_flow(Call("POST", f"{self._path}/batch", body=body))
+        reply: Reply = yield from self._identity.send_flow(
+            Call("POST", f"{self._path}/batch", body=body)
+        )
         if reply.status < 400:
             by_key = {row.key: row for row in rows}
             for result in reply.json()["results"]:
@@ -174,7 +183,9 @@ class Keeping:
         assert row.draft is not None and row.draft.sent is not None  # it was taken
         sent, status = row.draft.sent, result["status"]
         if status == "stored":
-            self._cache.update(row.key, lambda now: settled(now, sent.mutation_id, result["version"]))
+            self._cache.update(
+                row.key, lambda now: settled(now, sent.mutation_id, result["version"])
+            )
         if status in ("conflict", "invalid") and "current" in result:
             self._cache.update(row.key, lambda now: _learnt(now, result["current"]))
         if status == "conflict":
@@ -182,23 +193,34 @@ class Keeping:
         if status == "invalid":
             self._cache.update(row.key, lambda now: refused(now, sent.mutation_id))
             if self._on_refused is not None:
-                yield Ask(self._on_refused, (Refusal(row.key, sent.content, result.get("errors", [])),))
+                yield Ask(
+                    self._on_refused, (Refusal(row.key, sent.content, result.get("errors", [])),)
+                )
         self._changed([row.key])
 
-    def _decide_flow(self, key: str, mutation_id: str, current: Mapping[str, Any] | None) -> Flow[None]:
+    def _decide_flow(
+        self, key: str, mutation_id: str, current: Mapping[str, Any] | None
+    ) -> Flow[None]:
         """Ask what is to be, again where the value was changed while it was asked."""
         is_there = current is not None and not current.get("deleted")
         theirs = current.get("value") if current is not None and is_there else MISSING
         version = current["version"] if current is not None and is_there else 0
         while True:
             row = self._cache.get(key)
-            if row is None or row.draft is None or row.draft.sent is None or row.draft.sent.mutation_id != mutation_id:
+            if (
+                row is None
+                or row.draft is None
+                or row.draft.sent is None
+                or row.draft.sent.mutation_id != mutation_id
+            ):
                 return
             draft = row.draft
             mine = yield Ask(self._on_conflict, (draft.base, draft.content, theirs, key))
             done: Flags = []
 
-            def decide(now: Row, draft_id: str = draft.mutation_id, made: Any = mine, done: Flags = done) -> Row:
+            def decide(
+                now: Row, draft_id: str = draft.mutation_id, made: Any = mine, done: Flags = done
+            ) -> Row:
                 if now.draft is None or now.draft.mutation_id != draft_id:
                     return now
                 done.append(True)
@@ -210,7 +232,9 @@ class Keeping:
 
     def _edit(self, key: str, change: Callable[[Json | Missing], Json | Missing]) -> None:
         if _KEY.fullmatch(key) is None:
-            raise Unstorable("a key is 1 to 256 characters of [A-Za-z0-9._~:-], and is neither . nor ..")
+            raise Unstorable(
+                "a key is 1 to 256 characters of [A-Za-z0-9._~:-], and is neither . nor .."
+            )
         self._cache.edit(key, change)
         self._changed([key])
         self._wake()
@@ -249,7 +273,12 @@ def _write(row: Row) -> dict[str, Any]:
     assert row.draft is not None and row.draft.sent is not None  # it was taken
     sent = row.draft.sent
     what = {"delete": True} if sent.content is MISSING else {"value": sent.content}
-    return {"dataKey": row.key, "ifVersion": row.draft.base_version, "mutationId": sent.mutation_id, **what}
+    return {
+        "dataKey": row.key,
+        "ifVersion": row.draft.base_version,
+        "mutationId": sent.mutation_id,
+        **what,
+    }
 
 
 def _fitting(rows: Rows) -> Rows:
@@ -258,7 +287,9 @@ def _fitting(rows: Rows) -> Rows:
     fitting: Rows = []
     for row in rows:
         sent = row.draft.sent if row.draft else None
-        room -= 512 + (len(json.dumps(sent.content)) if sent is not None and sent.content is not MISSING else 0)
+        room -= 512 + (
+            len(json.dumps(sent.content)) if sent is not None and sent.content is not MISSING else 0
+        )
         if room < 0 and fitting:
             break
         fitting.append(row)

@@ -1,4 +1,5 @@
-"""What a client knows of a key: what the server is known to have, and what was changed here and not stored yet."""
+"""What a client knows of a key: what the server is known to have, and what was changed here and not
+stored yet."""
 
 import uuid
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One key. `version` is 0 where nothing was ever heard of it; `listing` is the listing that it was seen in last."""
+    """One key. `version` is 0 where nothing was ever heard of it; `listing` is the listing that it
+    was seen in last."""
 
     key: str
     stored: Json | Missing = MISSING
@@ -93,7 +95,14 @@ def decided(row: Row, theirs: Json | Missing, version: int, mine: Json | Missing
     """The row after a conflict was decided; `version` is 0 where there is no live value."""
     if row.draft is None or ((mine is MISSING) == (theirs is MISSING) and equal(mine, theirs)):
         return replace(row, draft=None)
-    draft = replace(row.draft, content=mine, mutation_id=_mutation(), base=theirs, base_version=version, sent=None)
+    draft = replace(
+        row.draft,
+        content=mine,
+        mutation_id=_mutation(),
+        base=theirs,
+        base_version=version,
+        sent=None,
+    )
     return replace(row, draft=draft)
 
 
@@ -102,11 +111,14 @@ def refused(row: Row, mutation_id: str) -> Row:
     draft = row.draft
     if draft is None or draft.sent is None or draft.sent.mutation_id != mutation_id:
         return row
-    return replace(row, draft=None if draft.mutation_id == mutation_id else replace(draft, sent=None))
+    return replace(
+        row, draft=None if draft.mutation_id == mutation_id else replace(draft, sent=None)
+    )
 
 
 def unlisted(row: Row, listing: int) -> Row | None:
-    """A row that a listing of everything did not name: None where it goes; where a draft is left, that alone stays."""
+    """A row that a listing of everything did not name: None where it goes; where a draft is left,
+    that alone stays."""
     if row.listing == listing:
         return row
     return None if row.draft is None else replace(row, stored=MISSING, version=0)

@@ -23,9 +23,14 @@ class _Calls:
         reply = yield from patient(call)
         return reply.checked()
 
-    def write_flow(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Flow[Any]:
-        """A write that happens once, however often it is sent: each has an `Idempotency-Key` of its own."""
-        call = Call(method, path, body=body, headers={"Idempotency-Key": str(uuid.uuid4()), **headers})
+    def write_flow(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str]
+    ) -> Flow[Any]:
+        """A write that happens once, however often it is sent: each has an `Idempotency-Key` of its
+        own."""
+        call = Call(
+            method, path, body=body, headers={"Idempotency-Key": str(uuid.uuid4()), **headers}
+        )
         reply = yield from self.send_flow(call)
         return reply.json() if reply.content else None
 
@@ -39,11 +44,17 @@ class _Calls:
         except NotFound:
             if default is MISSING:
                 raise
-        yield from self.read_flow(f"/v1/users/{quote(user_id, safe='')}", {})  # there is no value; is there the user?
+        yield from self.read_flow(
+            f"/v1/users/{quote(user_id, safe='')}", {}
+        )  # there is no value; is there the user?
         return default
 
-    def put_flow(self, user_id: str, app_id: str, key: str, value: Json, version: int | None) -> Flow[Document]:
-        document = yield from self.write_flow("PUT", _value(user_id, app_id, key), value, _precondition(version))
+    def put_flow(
+        self, user_id: str, app_id: str, key: str, value: Json, version: int | None
+    ) -> Flow[Document]:
+        document = yield from self.write_flow(
+            "PUT", _value(user_id, app_id, key), value, _precondition(version)
+        )
         return dict(document)
 
 
@@ -56,7 +67,9 @@ class Server(_Calls):
         transport: instead of the network.
     """
 
-    def __init__(self, url: str, key: str, *, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, key: str, *, transport: httpx2.BaseTransport | None = None
+    ) -> None:
         headers = {"Authorization": f"Bearer {key}"}
         self._http = httpx2.Client(base_url=url.rstrip("/"), headers=headers, transport=transport)
 
@@ -78,7 +91,9 @@ class Server(_Calls):
         """`GET` of any path below `/v1`, as `read("/v1/users/…/complete")`."""
         return self.run(self.read_flow(path, params))
 
-    def write(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    def write(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """A write to any path below `/v1`, safe to be sent again."""
         return self.run(self.write_flow(method, path, body, headers or {}))
 
@@ -107,7 +122,9 @@ class Server(_Calls):
 
     def update_user(self, user_id: str, patch: Mapping[str, Any]) -> Document:
         """Change fields of a user by a JSON Merge Patch."""
-        return dict(self.write("PATCH", f"/v1/users/{quote(user_id, safe='')}", dict(patch), _MERGE))
+        return dict(
+            self.write("PATCH", f"/v1/users/{quote(user_id, safe='')}", dict(patch), _MERGE)
+        )
 
     def delete_user(self, user_id: str) -> Document:
         """Delete a person and everything of theirs; the receipt, or the job that makes it."""
@@ -121,7 +138,9 @@ class Server(_Calls):
         """
         return self.run(self.get_flow(user_id, app_id, key, default))
 
-    def put(self, user_id: str, app_id: str, key: str, value: Json, *, version: int | None = None) -> Document:
+    def put(
+        self, user_id: str, app_id: str, key: str, value: Json, *, version: int | None = None
+    ) -> Document:
         """Store a value: its `version` and times.
 
         Args:
@@ -140,20 +159,31 @@ class Server(_Calls):
         """Delete a value."""
         self.write("DELETE", _value(user_id, app_id, key))
 
-    def batch(self, user_id: str, app_id: str, writes: Sequence[Document], *, atomic: bool = False) -> list[Document]:
-        """Up to 200 writes, each with its own outcome, or all or nothing; each gets a `mutationId` if it has none."""
-        body = {"atomic": atomic, "writes": [{"mutationId": str(uuid.uuid4()), **write} for write in writes]}
+    def batch(
+        self, user_id: str, app_id: str, writes: Sequence[Document], *, atomic: bool = False
+    ) -> list[Document]:
+        """Up to 200 writes, each with its own outcome, or all or nothing; each gets a `mutationId`
+        if it has none."""
+        body = {
+            "atomic": atomic,
+            "writes": [{"mutationId": str(uuid.uuid4()), **write} for write in writes],
+        }
         return list(self.write("POST", f"{_app(user_id, app_id)}/batch", body)["results"])
 
     def values(self, user_id: str, app_id: str, prefix: str = "") -> Iterator[Document]:
         """The live values of an app in their envelopes, in the order of their keys."""
         return self.pages(f"{_app(user_id, app_id)}/data", prefix=prefix, limit="200")
 
-    def changes(self, user_id: str, app_id: str, since: str | None = None) -> Iterator[tuple[list[Document], str]]:
-        """What has changed since a cursor, page by page, each with the cursor behind it; without one, everything."""
+    def changes(
+        self, user_id: str, app_id: str, since: str | None = None
+    ) -> Iterator[tuple[list[Document], str]]:
+        """What has changed since a cursor, page by page, each with the cursor behind it; without
+        one, everything."""
         more = True
         while more:
-            page = self.read(f"{_app(user_id, app_id)}/changes", **({} if since is None else {"since": since}))
+            page = self.read(
+                f"{_app(user_id, app_id)}/changes", **({} if since is None else {"since": since})
+            )
             since, more = page["cursor"], page["more"]
             yield page["changes"], str(since)
 
@@ -161,9 +191,13 @@ class Server(_Calls):
 class AsyncServer(_Calls):
     """The same for programs that await."""
 
-    def __init__(self, url: str, key: str, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, key: str, *, transport: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
         headers = {"Authorization": f"Bearer {key}"}
-        self._http = httpx2.AsyncClient(base_url=url.rstrip("/"), headers=headers, transport=transport)
+        self._http = httpx2.AsyncClient(
+            base_url=url.rstrip("/"), headers=headers, transport=transport
+        )
 
     async def close(self) -> None:
         """Close connections."""
@@ -183,7 +217,9 @@ class AsyncServer(_Calls):
         """`GET` of any path below `/v1`."""
         return await self.run(self.read_flow(path, params))
 
-    async def write(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    async def write(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """A write to any path below `/v1`, safe to be sent again."""
         return await self.run(self.write_flow(method, path, body, headers or {}))
 
@@ -206,7 +242,9 @@ class AsyncServer(_Calls):
         """A value; `NotFound` where there is none and no `default`."""
         return await self.run(self.get_flow(user_id, app_id, key, default))
 
-    async def put(self, user_id: str, app_id: str, key: str, value: Json, *, version: int | None = None) -> Document:
+    async def put(
+        self, user_id: str, app_id: str, key: str, value: Json, *, version: int | None = None
+    ) -> Document:
         """Store a value: its `version` and times."""
         return await self.run(self.put_flow(user_id, app_id, key, value, version))
 

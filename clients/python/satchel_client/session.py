@@ -94,7 +94,9 @@ class Identity:
         device_info: what the person sees of this device in the list of their sessions.
     """
 
-    def __init__(self, url: str, tokens: TokenStorage | None = None, *, device_info: str | None = None) -> None:
+    def __init__(
+        self, url: str, tokens: TokenStorage | None = None, *, device_info: str | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self._storage = tokens or InMemory()
         self._device_info = device_info
@@ -116,7 +118,9 @@ class Identity:
         """Keep tokens, or none."""
         text = None
         if tokens is not None:
-            text = json.dumps({"access": tokens.access, "refresh": tokens.refresh, "user_id": tokens.user_id})
+            text = json.dumps(
+                {"access": tokens.access, "refresh": tokens.refresh, "user_id": tokens.user_id}
+            )
         self._storage.set(text)
 
     def begin(self, pair: Mapping[str, Any]) -> str:
@@ -231,8 +235,11 @@ class Session(Identity):
         """
         self.run(self.sign_out_flow(discard_unsent=discard_unsent))
 
-    def request(self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
-        """Any request with the person's token; the value of the answer's body, None where it has none."""
+    def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Any = None
+    ) -> Any:
+        """Any request with the person's token; the value of the answer's body, None where it has
+        none."""
         reply = self.run(self.send_flow(Call(method, path, params or {}, body))).checked()
         return reply.json() if reply.content else None
 
@@ -259,7 +266,9 @@ class AsyncSession(Identity):
         """Carry out a flow."""
         return await carry_out_async(self._http, flow)
 
-    async def request_code(self, *, email: str | None = None, phone_number: str | None = None) -> str:
+    async def request_code(
+        self, *, email: str | None = None, phone_number: str | None = None
+    ) -> str:
         """Have a code sent to a mailbox or phone; the challenge's id, which goes into `sign_in`."""
         return await self.run(self.request_code_flow(_recipient(email, phone_number)))
 
@@ -278,7 +287,8 @@ class AsyncSession(Identity):
     async def request(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Any = None
     ) -> Any:
-        """Any request with the person's token; the value of the answer's body, None where it has none."""
+        """Any request with the person's token; the value of the answer's body, None where it has
+        none."""
         reply = (await self.run(self.send_flow(Call(method, path, params or {}, body)))).checked()
         return reply.json() if reply.content else None
 

@@ -1,4 +1,5 @@
-"""A person's data of one app: read from what is kept here, written through an outbox, kept in step with the server."""
+"""A person's data of one app: read from what is kept here, written through an outbox, kept in step
+with the server."""
 
 import asyncio
 import threading
@@ -21,8 +22,9 @@ class Store(Keeping):
     Args:
         session: whose.
         app_id: which app's.
-        on_conflict: decides what becomes of a value that was changed here and elsewhere at once; `merge_fields` is one
-            that suits many. There is no default, since no answer suits every app.
+        on_conflict: decides what becomes of a value that was changed here and elsewhere at once;
+            `merge_fields` is one that suits many. There is no default, since no answer suits every
+            app.
         on_refused: is told of changes that the server will never take.
         folder: where the data is kept between runs; in memory if not said.
     """
@@ -44,7 +46,8 @@ class Store(Keeping):
             self._session.run(self.flush_flow())
 
     def start(self) -> None:
-        """Keep in step in the background, until `close`: two threads, one that sends and one that waits for changes."""
+        """Keep in step in the background, until `close`: two threads, one that sends and one that
+        waits for changes."""
         for work in (self._sending, self._following):
             thread = threading.Thread(target=work, daemon=True)
             thread.start()
@@ -100,7 +103,8 @@ class Store(Keeping):
 
 
 class AsyncStore(Keeping):
-    """The same for programs that await: reading and writing is at once, `flush` and keeping in step are awaited.
+    """The same for programs that await: reading and writing is at once, `flush` and keeping in step
+    are awaited.
 
     Args:
         session: whose.
@@ -128,7 +132,9 @@ class AsyncStore(Keeping):
 
     def start(self) -> None:
         """Keep in step in the background, until `close`."""
-        self._tasks = [asyncio.create_task(self._again(work)) for work in (self._send, self._follow)]
+        self._tasks = [
+            asyncio.create_task(self._again(work)) for work in (self._send, self._follow)
+        ]
 
     async def close(self) -> None:
         """Stop keeping in step. What was not sent stays, for the next time."""

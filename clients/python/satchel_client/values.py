@@ -19,7 +19,8 @@ class Missing:
 
 MISSING: Final = Missing()
 OnConflict = Callable[[Json | Missing, Json | Missing, Json | Missing, str], Json | Missing]
-"""Decides what becomes of a value that was changed here and elsewhere: `(base, mine, theirs, key)` to what is to be.
+"""Decides what becomes of a value that was changed here and elsewhere: `(base, mine, theirs, key)`
+to what is to be.
 
 Each is `MISSING` where there is, or is to be, no value.
 """
@@ -49,11 +50,13 @@ def merge_patched(value: Json | Missing, patch: Json) -> Json:
     return result
 
 
-def merge_fields(base: Json | Missing, mine: Json | Missing, theirs: Json | Missing, key: str = "") -> Json | Missing:
+def merge_fields(
+    base: Json | Missing, mine: Json | Missing, theirs: Json | Missing, key: str = ""
+) -> Json | Missing:
     """The three-way merge by field, for `on_conflict`.
 
-    What only one side changed is as that side has it, what both changed is as it is stored, and where one side deleted
-    what the other changed, what was changed stays.
+    What only one side changed is as that side has it, what both changed is as it is stored, and
+    where one side deleted what the other changed, what was changed stays.
     """
     if equal(mine, base):
         return theirs
@@ -66,7 +69,9 @@ def merge_fields(base: Json | Missing, mine: Json | Missing, theirs: Json | Miss
     before = cast("dict[str, Json]", base) if isinstance(base, dict) else {}
     merged = {}
     for name in [*theirs, *(name for name in mine if name not in theirs)]:
-        field = merge_fields(before.get(name, MISSING), mine.get(name, MISSING), theirs.get(name, MISSING))
+        field = merge_fields(
+            before.get(name, MISSING), mine.get(name, MISSING), theirs.get(name, MISSING)
+        )
         if field is not MISSING:
             merged[name] = field
     return merged

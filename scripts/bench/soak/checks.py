@@ -23,10 +23,19 @@ LATE_SECONDS: Final = 60.0
 _WARM_UP, _LONG_ENOUGH = 60.0, 120.0
 _GROWTH_MIB: Final = 40.0
 _AROUND: Final = 90.0
-"""Seconds after a fault within which it explains that a delivery was not noted: for a minute the database keeps the
-transaction of one that was killed or frozen, and who would write the same fails; sending and noting take their time."""
+"""Seconds after a fault within which it explains that a delivery was not noted: for a minute the
+database keeps the transaction of one that was killed or frozen, and who would write the same fails;
+sending and noting take their time."""
 _NOTED: Final = 20.0
-_OF_PEOPLE: Final = ("activities", "appdata", "analytics", "profiles", "preferences", "appusage", "externalids")
+_OF_PEOPLE: Final = (
+    "activities",
+    "appdata",
+    "analytics",
+    "profiles",
+    "preferences",
+    "appusage",
+    "externalids",
+)
 _SET_ASIDE, _DIFFERED = b'"a row was set aside"', b'"rollups differed from the events"'
 
 
@@ -55,10 +64,17 @@ def pending(database: Database[Raw], journal: Journal, planted: Planted, over: d
     state = database.rollupstate.find_one() or {"asOf": over - timedelta(days=1)}
     soon = {"$lt": over + timedelta(hours=1)}
     return (
-        _has(database.analytics, {"receivedAt": {"$gte": state["asOf"]}})  # with nothing to count it need not move
-        or _has(database.cardqueues, {"waiting": {"$gt": 0}, "_id": {"$nin": planted.ids("cardqueues")}})
+        _has(
+            database.analytics, {"receivedAt": {"$gte": state["asOf"]}}
+        )  # with nothing to count it need not move
+        or _has(
+            database.cardqueues, {"waiting": {"$gt": 0}, "_id": {"$nin": planted.ids("cardqueues")}}
+        )
         or _has(database.cardevents, {"fanOutAfter": {"$exists": True}, "type": {"$ne": "x"}})
-        or _has(database.appdata, {"expiresAt": soon, "deleted": False, "_id": {"$nin": planted.ids("appdata")}})
+        or _has(
+            database.appdata,
+            {"expiresAt": soon, "deleted": False, "_id": {"$nin": planted.ids("appdata")}},
+        )
         or database.deletions.count_documents({"_id": {"$in": gone}, "final": True}) < len(gone)
     )
 
@@ -79,26 +95,39 @@ def check_events(database: Database[Raw], journal: Journal, mended: Raw, figures
     faults += [f"{name} is there {count} times" for name, count in stored.items() if count > 1]
     faults += [f"the recount mended {mended}"] * bool(mended)
     faults += [f"figures {figures}, events {names}"] * (figures != names)
-    told = f"{len(journal.events):,} acknowledged, {sum(stored.values()):,} stored, {sum(figures.values()):,} counted"
+    told = (
+        f"{len(journal.events):,} acknowledged, {sum(stored.values()):,} stored,"
+        f" {sum(figures.values()):,} counted"
+    )
     return judged("figures are exact", told, faults)
 
 
 def check_card_events(
-    database: Database[Raw], journal: Journal, deliveries: Sequence[Delivery], faults_done: Sequence[Fault]
+    database: Database[Raw],
+    journal: Journal,
+    deliveries: Sequence[Delivery],
+    faults_done: Sequence[Fault],
 ) -> list[Finding]:
     """Every card event was delivered, once but for explained repeats, in the order of its card."""
     rows = {str(row["_id"]): row for row in database.cardevents.find({"type": {"$ne": "x"}})}
     taken: defaultdict[str, list[Delivery]] = defaultdict(list)
     for delivery in deliveries:
         taken[delivery.event_id].append(delivery)
-    waiting = [f"{row_id} is {row['state']}" for row_id, row in rows.items() if row["state"] != "delivered"]
+    waiting = [
+        f"{row_id} is {row['state']}" for row_id, row in rows.items() if row["state"] != "delivered"
+    ]
     missing = [f"{row_id} was not delivered" for row_id in rows if row_id not in taken]
     strange = [f"{event_id} is no event" for event_id in taken if event_id not in rows]
     repeats = {event_id: found for event_id, found in taken.items() if len(found) > 1}
     odd = [
-        f"{event_id} came twice for no reason" for event_id, found in repeats.items() if not _why(found, faults_done)
+        f"{event_id} came twice for no reason"
+        for event_id, found in repeats.items()
+        if not _why(found, faults_done)
     ]
-    told = f"{len(rows):,} events, {len(taken):,} delivered, {len(repeats)} repeated by a sender that was cut short"
+    told = (
+        f"{len(rows):,} events, {len(taken):,} delivered, {len(repeats)} repeated by a sender that"
+        " was cut short"
+    )
     return [
         judged("card events are delivered once", told, [*waiting, *missing, *strange, *odd]),
         _in_order(rows, taken),
@@ -109,7 +138,10 @@ def check_card_events(
 def _why(found: list[Delivery], faults: Sequence[Fault]) -> bool:
     """Whether a fault came between a delivery and its note, for each but the last."""
     return all(
-        any(fault.start <= delivery.at + _NOTED and delivery.at - _AROUND <= fault.end for fault in faults)
+        any(
+            fault.start <= delivery.at + _NOTED and delivery.at - _AROUND <= fault.end
+            for fault in faults
+        )
         for delivery in found[:-1]
     )
 
@@ -120,13 +152,20 @@ def _in_order(rows: Raw, taken: dict[str, list[Delivery]]) -> Finding:
     faults = []
     for delivery in first:
         if delivery.sequence != last.get(delivery.subject, 0) + 1:
-            faults.append(f"{delivery.subject}: {delivery.sequence} after {last.get(delivery.subject, 0)}")
+            faults.append(
+                f"{delivery.subject}: {delivery.sequence} after {last.get(delivery.subject, 0)}"
+            )
         last[delivery.subject] = delivery.sequence
-    return judged("in the order of their cards", f"{len(last)} cards and profiles, {len(rows):,} events", faults)
+    return judged(
+        "in the order of their cards",
+        f"{len(last)} cards and profiles, {len(rows):,} events",
+        faults,
+    )
 
 
 def _one_for_each_change(rows: Raw, journal: Journal) -> Finding:
-    """A change of a card is told once, and that of a profile once for itself and once for each of its cards."""
+    """A change of a card is told once, and that of a profile once for itself and once for each of
+    its cards."""
     made: Counter[str] = Counter()
     for row in rows.values():
         limits_alone = row["changed"] == ["effectiveLimits"]
@@ -142,7 +181,10 @@ def _one_for_each_change(rows: Raw, journal: Journal) -> Finding:
 
 def check_values(database: Database[Raw], journal: Journal, planted: Planted) -> Finding:
     """Every value that ended is a tombstone with the next version, and no other is."""
-    rows = {row["dataKey"]: row for row in database.appdata.find({"_id": {"$nin": planted.ids("appdata")}})}
+    rows = {
+        row["dataKey"]: row
+        for row in database.appdata.find({"_id": {"$nin": planted.ids("appdata")}})
+    }
     faults = []
     for key, value in journal.values.items():
         row = rows.get(key)
@@ -173,12 +215,24 @@ def check_people(database: Database[Raw], journal: Journal) -> Finding:
 def check_jobs(database: Database[Raw], planted: Planted, watch: Watch) -> list[Finding]:
     """No job waited for longer than a minute while something could run, and none has an error now.
 
-    For a minute the database keeps the transaction of one that was killed: who would write the same, and queues that
-    such a one holds, may wait for another.
+    For a minute the database keeps the transaction of one that was killed: who would write the
+    same, and queues that such a one holds, may wait for another.
     """
-    late = [f"{name} waited {seconds:.0f} s" for name, seconds in watch.jobs.items() if seconds > LATE_SECONDS]
-    slow = [f"{name} waited {seconds:.0f} s" for name, seconds in watch.queues.items() if seconds > 2 * LATE_SECONDS]
-    held = [f"{name} waited {seconds:.0f} s" for name, seconds in watch.held.items() if seconds > 2 * LATE_SECONDS]
+    late = [
+        f"{name} waited {seconds:.0f} s"
+        for name, seconds in watch.jobs.items()
+        if seconds > LATE_SECONDS
+    ]
+    slow = [
+        f"{name} waited {seconds:.0f} s"
+        for name, seconds in watch.queues.items()
+        if seconds > 2 * LATE_SECONDS
+    ]
+    held = [
+        f"{name} waited {seconds:.0f} s"
+        for name, seconds in watch.held.items()
+        if seconds > 2 * LATE_SECONDS
+    ]
     where = {"lastError": {"$exists": True}, "_id": {"$nin": planted.ids("jobs")}}
     failed = [f"{row['_id']}: {row['lastError']}" for row in database.jobs.find(where)]
     return [
@@ -227,25 +281,40 @@ def check_logs(fleet: Fleet, planted: Planted) -> list[Finding]:
                 differed.append(line.decode(errors="replace")[:300])
     strange = [f"{name} {row_id}" for name, row_id in told_aside - planted.rows]
     unseen = [f"{name} {row_id} was not" for name, row_id in planted.rows - told_aside]
-    ended = [f"{program.name} ended {program.ended} times" for program in fleet.programs if program.ended]
+    ended = [
+        f"{program.name} ended {program.ended} times" for program in fleet.programs if program.ended
+    ]
     told = f"{len(planted.rows)} rows planted, {len(told_aside & planted.rows)} of them set aside"
     return [
         judged("what is odd is set aside, and nothing else", told, strange + unseen),
         judged("no recount differed on the way", f"{len(differed)} did", differed),
-        judged("no process ended by itself", f"{sum(len(each.lives) for each in fleet.programs)} were started", ended),
+        judged(
+            "no process ended by itself",
+            f"{sum(len(each.lives) for each in fleet.programs)} were started",
+            ended,
+        ),
     ]
 
 
 def check_unreadable(unreadable: dict[str, int], planted: Planted) -> Finding:
     """`integrity check` finds the planted rows that cannot be read, and no others."""
     known = Counter(name for name, _ in planted.rows)
-    faults = [f"{count} in {name}, planted {known[name]}" for name, count in unreadable.items() if count > known[name]]
+    faults = [
+        f"{count} in {name}, planted {known[name]}"
+        for name, count in unreadable.items()
+        if count > known[name]
+    ]
     return judged("no other row is unreadable", f"{sum(unreadable.values())} found", faults)
 
 
 def check_answers(client: Client, journal: Journal, database: Database[Raw]) -> list[Finding]:
     """Nobody got a fault of ours, and what was set aside of events is what was odd."""
     aside = database.quarantine.count_documents({})
-    wrong = [f"{aside} events were set aside, {journal.odd_events} were odd"] * (aside != journal.odd_events)
+    wrong = [f"{aside} events were set aside, {journal.odd_events} were odd"] * (
+        aside != journal.odd_events
+    )
     told = ", ".join(f"{count:,} {status}" for status, count in client.statuses.most_common())
-    return [judged("no answer is a fault", told, client.faults), judged("odd events are set aside", f"{aside}", wrong)]
+    return [
+        judged("no answer is a fault", told, client.faults),
+        judged("odd events are set aside", f"{aside}", wrong),
+    ]

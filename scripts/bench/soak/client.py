@@ -1,4 +1,5 @@
-"""The client of a soak: asks until it is answered, as apps do, so that what was done in the end is known."""
+"""The client of a soak: asks until it is answered, as apps do, so that what was done in the end is
+known."""
 
 import asyncio
 import secrets
@@ -13,11 +14,14 @@ _TIMEOUT: Final = 12.0
 
 
 class Client:
-    """Asks the server. `faults` are answers that no client should get; `statuses` counts all answers."""
+    """Asks the server. `faults` are answers that no client should get; `statuses` counts all
+    answers."""
 
     def __init__(self, url: str, key: str) -> None:
         headers = {"Authorization": f"Bearer {key}"}
-        self._http = httpx2.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT, trust_env=False)
+        self._http = httpx2.AsyncClient(
+            base_url=url, headers=headers, timeout=_TIMEOUT, trust_env=False
+        )
         self.statuses: Counter[int | str] = Counter()
         self.faults: list[str] = []
 
@@ -25,7 +29,9 @@ class Client:
         """End its connections."""
         await self._http.aclose()
 
-    async def ask(self, method: str, path: str, *, once: bool = False, **options: Any) -> httpx2.Response:
+    async def ask(
+        self, method: str, path: str, *, once: bool = False, **options: Any
+    ) -> httpx2.Response:
         """Ask until there is an answer that says what became of it.
 
         Args:

@@ -1,4 +1,5 @@
-"""`python -m scripts bench-soak`: a Satchel under a steady load while it is frozen, killed and misled, then checked."""
+"""`python -m scripts bench-soak`: a Satchel under a steady load while it is frozen, killed and
+misled, then checked."""
 
 import asyncio
 import json
@@ -53,12 +54,19 @@ _SHORT: Final = 2.0
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.1, max=24 * 60, help="How long it goes wrong.")] = 10.0,
-    seed: Annotated[int | None, typer.Option(help="Of the faults and the load; drawn if left out.")] = None,
-    keep: Annotated[Path | None, typer.Option(help="A folder for logs and database, which stays.")] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, max=24 * 60, help="How long it goes wrong.")
+    ] = 10.0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the faults and the load; drawn if left out.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="A folder for logs and database, which stays.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Soak a server and three workers. Exits 1 where a check fails. Under two minutes each fault comes once."""
+    """Soak a server and three workers. Exits 1 where a check fails. Under two minutes each fault
+    comes once."""
     end_at_sigterm()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     typer.echo(f"seed {seed}", err=True)
@@ -71,7 +79,11 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps({"seed": seed, **told, "checks": [each.row() for each in findings]}, indent=2))
+        typer.echo(
+            json.dumps(
+                {"seed": seed, **told, "checks": [each.row() for each in findings]}, indent=2
+            )
+        )
     else:
         _print(seed, told, findings)
     if any(each.holds is False for each in findings):
@@ -80,14 +92,21 @@ def main(
 
 def _print(seed: int, told: dict[str, Any], findings: list[Finding]) -> None:
     console = Console()
-    table = Table(title=f"Soak of {told['minutes']:g} minutes, seed {seed}, quiet after {told['quietSeconds']} s")
+    table = Table(
+        title=(
+            f"Soak of {told['minutes']:g} minutes, seed {seed}, quiet after"
+            f" {told['quietSeconds']} s"
+        )
+    )
     table.add_column("holds")
     table.add_column("what")
     table.add_column("found", overflow="fold")
     for each in findings:
         table.add_row({True: "yes", False: "NO", None: "-"}[each.holds], each.name, each.told)
     console.print(table)
-    console.print("Faults: " + ", ".join(f"{count} {name}" for name, count in told["faults"].items()))
+    console.print(
+        "Faults: " + ", ".join(f"{count} {name}" for name, count in told["faults"].items())
+    )
     if not told["clocksCanBeSet"]:
         console.print("libfaketime is not installed: no clock was wrong")
     for each in findings:
@@ -96,7 +115,8 @@ def _print(seed: int, told: dict[str, Any], findings: list[Finding]) -> None:
 
 
 class Background:
-    """A loop in a thread of its own, for load and receiver: the main thread starts and ends processes."""
+    """A loop in a thread of its own, for load and receiver: the main thread starts and ends
+    processes."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -147,7 +167,10 @@ class Soak:
         watch = Watch(running, self._planted)
         odd = list["Future[None]"]()
         faults = Faults(
-            running, self._planted, self._seed, lambda: odd.append(self._background.begin(load.send_odd_event()))
+            running,
+            self._planted,
+            self._seed,
+            lambda: odd.append(self._background.begin(load.send_odd_event())),
         )
         with watch.over():
             self._go_wrong(faults, load, odd)
@@ -156,9 +179,18 @@ class Soak:
             quiet = self._settle(running, load)
             findings = self._look(running, client, load, receiver, faults, watch)
         self._background.do(client.close())
-        counts = Counter(fault.name.partition(" of ")[0].partition(" in ")[0] for fault in faults.done)
-        told = {"minutes": self._seconds / 60, "quietSeconds": round(quiet), "faults": dict(counts.most_common())}
-        return findings, told | {"clocksCanBeSet": FAKETIME is not None, "refusedByReceiver": receiver.refused}
+        counts = Counter(
+            fault.name.partition(" of ")[0].partition(" in ")[0] for fault in faults.done
+        )
+        told = {
+            "minutes": self._seconds / 60,
+            "quietSeconds": round(quiet),
+            "faults": dict(counts.most_common()),
+        }
+        return findings, told | {
+            "clocksCanBeSet": FAKETIME is not None,
+            "refusedByReceiver": receiver.refused,
+        }
 
     def _start(self) -> tuple[Fleet, str]:
         mongod = start_mongod(self._folder, cache_gb=0.5)
@@ -193,7 +225,8 @@ class Soak:
             each.result(_QUIET_SECONDS)
 
     def _settle(self, running: Fleet, load: Load) -> float:
-        """Wait until all is done that was to be done, for a bounded time; how many seconds that took."""
+        """Wait until all is done that was to be done, for a bounded time; how many seconds that
+        took."""
         started, over = time.monotonic(), datetime.now(UTC)
         with MongoClient[dict[str, Any]](running.mongod.uri, tz_aware=True) as client:
             database = client[_SETTINGS["database"]]
@@ -204,9 +237,17 @@ class Soak:
         return time.monotonic() - started
 
     def _look(
-        self, running: Fleet, client: Client, load: Load, receiver: Receiver, faults: Faults, watch: Watch
+        self,
+        running: Fleet,
+        client: Client,
+        load: Load,
+        receiver: Receiver,
+        faults: Faults,
+        watch: Watch,
     ) -> list[Finding]:
-        asked = self._background.do(client.ask("GET", "/v1/analytics/event-counts", params={"appId": APP}))
+        asked = self._background.do(
+            client.ask("GET", "/v1/analytics/event-counts", params={"appId": APP})
+        )
         figures: dict[str, int] = {}
         for row in asked.json():
             figures[row["eventName"]] = figures.get(row["eventName"], 0) + row["count"]
@@ -228,8 +269,12 @@ class Soak:
 
 async def _recounted(uri: str) -> tuple[dict[str, int], dict[str, int]]:
     """What a recount mends, by collection, and how many rows cannot be read, by collection."""
-    settings = Settings.model_validate({name: _SETTINGS[name] for name in ("database", "environment")})
+    settings = Settings.model_validate(
+        {name: _SETTINGS[name] for name in ("database", "environment")}
+    )
     async with connect(settings, uri, bounded=False) as client:
         await bind(client, settings)
         report = await recount_lately()
-        return report["mended"], {scan.id: scan.unreadable for scan in await check_rows() if scan.unreadable}
+        return report["mended"], {
+            scan.id: scan.unreadable for scan in await check_rows() if scan.unreadable
+        }

@@ -43,7 +43,9 @@ class Fault:
 class Faults:
     """Has things go wrong, from the main thread, and remembers what."""
 
-    def __init__(self, fleet: Fleet, planted: Planted, seed: int, send_odd_event: Callable[[], Any]) -> None:
+    def __init__(
+        self, fleet: Fleet, planted: Planted, seed: int, send_odd_event: Callable[[], Any]
+    ) -> None:
         self.done: list[Fault] = []
         self._fleet = fleet
         self._planted = planted
@@ -56,7 +58,10 @@ class Faults:
     def timeline(self) -> list[str]:
         """What went wrong, in lines: after how many seconds, what, for how long."""
         ordered = sorted(self.done, key=lambda fault: fault.start)
-        return [f"{each.start - self._begun:6.1f} {each.name} ({each.end - each.start:.1f} s)" for each in ordered]
+        return [
+            f"{each.start - self._begun:6.1f} {each.name} ({each.end - each.start:.1f} s)"
+            for each in ordered
+        ]
 
     def run(self, seconds: float, each_second: Callable[[], None], *, one_of_each: bool) -> None:
         """Let it go wrong for so long, and then be well again.
@@ -92,7 +97,9 @@ class Faults:
 
     def _one_of_each(self, seconds: float) -> list[tuple[float, str]]:
         names = [name for name in _WEIGHTS if name != "plant"]
-        plan = [(1 + number * (seconds - 8) / len(names), name) for number, name in enumerate(names)]
+        plan = [
+            (1 + number * (seconds - 8) / len(names), name) for number, name in enumerate(names)
+        ]
         return sorted(plan + [(2 + number / 4, "plant") for number in range(len(ODD))])
 
     def _begin(self, name: str) -> None:
@@ -102,7 +109,9 @@ class Faults:
             "jump": self._jump,
             "plant": self._plant,
             "odd event": self._odd_event,
-            "freeze server": lambda: self._freeze(self._fleet.server, self._random.uniform(*_SERVER_FROZEN)),
+            "freeze server": lambda: self._freeze(
+                self._fleet.server, self._random.uniform(*_SERVER_FROZEN)
+            ),
             "kill server": lambda: self._kill(self._fleet.server),
             "restart database": lambda: self._restart_database(kill=False),
             "kill database": lambda: self._restart_database(kill=True),
@@ -171,4 +180,6 @@ class Faults:
         self._fleet.stop_database(kill=kill)
         time.sleep(self._random.uniform(*_DOWN))
         self._fleet.start_database()
-        self.done.append(Fault("kill database" if kill else "restart database", started, time.monotonic()))
+        self.done.append(
+            Fault("kill database" if kill else "restart database", started, time.monotonic())
+        )

@@ -1,4 +1,5 @@
-"""The load of a soak: events, cards, values that end, people who go, activity, each at a steady pace."""
+"""The load of a soak: events, cards, values that end, people who go, activity, each at a steady
+pace."""
 
 import asyncio
 import random
@@ -54,7 +55,8 @@ class Cast:
 
 
 class Load:
-    """Everything that clients do, until it is told to stop; what is under way then is brought to its end."""
+    """Everything that clients do, until it is told to stop; what is under way then is brought to
+    its end."""
 
     def __init__(self, client: Client, receiver: Receiver, seed: int) -> None:
         self.journal = Journal()
@@ -77,8 +79,12 @@ class Load:
             self.cast.profiles.append((account, profile))
             for _ in range(_CARDS):
                 card = {"userId": holder, "spendingProfileId": profile, "lastFour": "4242"}
-                self.cast.cards.append((account, await self._made(f"/v1/accounts/{account}/cards", card)))
-        self.cast.people = [await self._made("/v1/users", {"name": f"P{number}"}) for number in range(_PEOPLE)]
+                self.cast.cards.append(
+                    (account, await self._made(f"/v1/accounts/{account}/cards", card))
+                )
+        self.cast.people = [
+            await self._made("/v1/users", {"name": f"P{number}"}) for number in range(_PEOPLE)
+        ]
 
     async def _made(self, path: str, body: Any) -> str:
         answer = await self._client.ask("POST", path, json=body, once=True)
@@ -110,7 +116,8 @@ class Load:
         self._stop.set()
 
     async def _pace(self, act: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
-        """Do one thing again and again, several at once where the server is slow, as many clients do."""
+        """Do one thing again and again, several at once where the server is slow, as many clients
+        do."""
         running: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as group:
             while not self._stop.is_set():
@@ -141,14 +148,23 @@ class Load:
         }
         person = user or (draw.choice(self.cast.people) if draw.random() < 0.4 else None)
         if person is not None:
-            return event | {"userId": person, "sessionId": f"{person[-6:]}-{draw.randrange(_VISIT)}"}
+            return event | {
+                "userId": person,
+                "sessionId": f"{person[-6:]}-{draw.randrange(_VISIT)}",
+            }
         return event | {"anonymousId": f"anon-{draw.randrange(500)}"}
 
     async def send_odd_event(self) -> None:
         """Send an event that cannot be counted, among one that can."""
         sound = self._event()
-        odd = {"appId": APP, "eventName": f"odd {secrets.token_hex(4)}", "eventCategory": "none of ours"}
-        told = self._expect(await self._client.ask("POST", "/v1/analytics/events", json=[sound, odd]), 200)
+        odd = {
+            "appId": APP,
+            "eventName": f"odd {secrets.token_hex(4)}",
+            "eventCategory": "none of ours",
+        }
+        told = self._expect(
+            await self._client.ask("POST", "/v1/analytics/events", json=[sound, odd]), 200
+        )
         if told["quarantined"] != 1:
             raise BenchError(f"an odd event was not set aside: {told}")
         self.journal.events.add(str(sound["messageId"]))
@@ -173,21 +189,27 @@ class Load:
         ends = self._random.random() < 0.8
         ttl = self._random.randrange(1, 15) if ends else _KEPT_SECONDS
         path = f"/v1/users/{user}/apps/{APP}/data/{key}"
-        answer = await self._client.ask("PUT", path, json={"n": ttl}, params={"ttl": str(ttl)}, once=True)
+        answer = await self._client.ask(
+            "PUT", path, json={"n": ttl}, params={"ttl": str(ttl)}, once=True
+        )
         self._expect(answer, 201, 404)  # 404: to a repeat, when it has ended
         self.journal.values[key] = Value(user, key, 1, ends)
 
     async def _note_activity(self) -> None:
         user = self._random.choice(self.cast.people)
         body = {"appId": APP, "eventType": "seen"}
-        self._expect(await self._client.ask("POST", f"/v1/users/{user}/activity", json=body, once=True), 201)
+        self._expect(
+            await self._client.ask("POST", f"/v1/users/{user}/activity", json=body, once=True), 201
+        )
         self.journal.activities[user] += 1
 
     async def _pass_by(self) -> None:
         """Somebody comes, leaves traces, and goes; who came before them is deleted."""
         user = await self._made("/v1/users", {"name": "Passing"})
         path = f"/v1/users/{user}"
-        await self._client.ask("POST", f"{path}/activity", json={"appId": APP, "eventType": "seen"}, once=True)
+        await self._client.ask(
+            "POST", f"{path}/activity", json={"appId": APP, "eventType": "seen"}, once=True
+        )
         await self._client.ask("PUT", f"{path}/apps/{APP}/data/k", json=1, params={"ttl": "20"})
         batch = [self._event(user) for _ in range(5)]
         self._expect(await self._client.ask("POST", "/v1/analytics/events", json=batch), 200)
@@ -195,10 +217,14 @@ class Load:
         self._passing.append(user)
         if len(self._passing) > 2:
             gone = self._passing.pop(0)
-            self._expect(await self._client.ask("DELETE", f"/v1/users/{gone}"), 200, 202, 404)  # 404: to a repeat
+            self._expect(
+                await self._client.ask("DELETE", f"/v1/users/{gone}"), 200, 202, 404
+            )  # 404: to a repeat
             self.journal.deleted.append(gone)
 
     def _expect(self, answer: Any, *statuses: int) -> Any:
         if answer.status_code not in statuses:
-            raise BenchError(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
+            raise BenchError(
+                f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+            )
         return answer.json()

@@ -31,39 +31,99 @@ def _queue() -> Raw:
 
 
 def _value() -> Raw:
-    odd: Raw = {"_id": ObjectId(), "userId": ObjectId(), "appId": "odd", "dataKey": str(ObjectId()), "value": 1}
-    odd |= {"escaped": False, "deleted": False, "changedAt": Timestamp(1, 1), "changedBy": "x", "bytes": 1}
+    odd: Raw = {
+        "_id": ObjectId(),
+        "userId": ObjectId(),
+        "appId": "odd",
+        "dataKey": str(ObjectId()),
+        "value": 1,
+    }
+    odd |= {
+        "escaped": False,
+        "deleted": False,
+        "changedAt": Timestamp(1, 1),
+        "changedBy": "x",
+        "bytes": 1,
+    }
     return {**_times(), **odd, "version": "x", "expiresAt": _past()}
 
 
 def _deletion() -> Raw:
-    odd = {"_id": ObjectId(), "root": "users", "by": "x", "at": _past(), "stage": "x", "final": False}
+    odd = {
+        "_id": ObjectId(),
+        "root": "users",
+        "by": "x",
+        "at": _past(),
+        "stage": "x",
+        "final": False,
+    }
     return {**_times(), **odd, "deleted": {}, "nulled": {}, "nextSweepAt": _past()}
 
 
 def _webhook_event() -> Raw:
-    odd = {"_id": ObjectId(), "connectionId": ObjectId(), "deliveryId": str(ObjectId()), "event": "push"}
-    return {**_times(), **odd, "payload": None, "status": "received", "attempts": 0, "receivedAt": _past()}
+    odd = {
+        "_id": ObjectId(),
+        "connectionId": ObjectId(),
+        "deliveryId": str(ObjectId()),
+        "event": "push",
+    }
+    return {
+        **_times(),
+        **odd,
+        "payload": None,
+        "status": "received",
+        "attempts": 0,
+        "receivedAt": _past(),
+    }
 
 
 def _link() -> Raw:
-    odd = {"_id": ObjectId(), "kind": "bank", "originId": ObjectId(), "ownerId": ObjectId(), "accessToken": "x"}
+    odd = {
+        "_id": ObjectId(),
+        "kind": "bank",
+        "originId": ObjectId(),
+        "ownerId": ObjectId(),
+        "accessToken": "x",
+    }
     return {**_times(), **odd, "details": {}, "attempts": "x", "nextAttemptAt": _past()}
 
 
 def _repository() -> Raw:
     url = f"https://x.example/{ObjectId()}"
-    return {**_times(), "_id": ObjectId(), "projectId": ObjectId(), "repositoryUrl": url, "nextHealthCheckAt": _past()}
+    return {
+        **_times(),
+        "_id": ObjectId(),
+        "projectId": ObjectId(),
+        "repositoryUrl": url,
+        "nextHealthCheckAt": _past(),
+    }
 
 
 def _connection() -> Raw:
-    odd = {"_id": ObjectId(), "userId": ObjectId(), "provider": "nobody's", "accessToken": {"k": "x"}}
+    odd = {
+        "_id": ObjectId(),
+        "userId": ObjectId(),
+        "provider": "nobody's",
+        "accessToken": {"k": "x"},
+    }
     return {**_times(), **odd, "nextAttemptAt": _past()}
 
 
 def _fan_out() -> Raw:
-    odd = {"_id": ObjectId(), "accountId": ObjectId(), "subject": ObjectId(), "sequence": 1, "type": "x"}
-    return {**_times(), **odd, "state": "delivered", "attempts": 0, "fanOutAfter": ObjectId("0" * 24)}
+    odd = {
+        "_id": ObjectId(),
+        "accountId": ObjectId(),
+        "subject": ObjectId(),
+        "sequence": 1,
+        "type": "x",
+    }
+    return {
+        **_times(),
+        **odd,
+        "state": "delivered",
+        "attempts": 0,
+        "fanOutAfter": ObjectId("0" * 24),
+    }
 
 
 ODD: Final[dict[str, Callable[[], Raw]]] = {

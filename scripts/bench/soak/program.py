@@ -1,4 +1,5 @@
-"""The processes of a soak: each can be frozen, killed, started again and, where libfaketime is, told a wrong time."""
+"""The processes of a soak: each can be frozen, killed, started again and, where libfaketime is,
+told a wrong time."""
 
 import signal
 import subprocess
@@ -25,7 +26,8 @@ _CACHE_GB: Final = 0.5
 
 @dataclass(slots=True)
 class Life:
-    """One process of a program, from its start to its end: what it has in memory, in MiB, by seconds of its age."""
+    """One process of a program, from its start to its end: what it has in memory, in MiB, by
+    seconds of its age."""
 
     pid: int
     begun: float
@@ -34,7 +36,8 @@ class Life:
 
 @dataclass(slots=True)
 class Program:
-    """A server or worker. `ended` counts the times that it ended by itself, which it never should."""
+    """A server or worker. `ended` counts the times that it ended by itself, which it never
+    should."""
 
     name: str
     command: str
@@ -121,7 +124,8 @@ class Program:
 
 @dataclass(slots=True)
 class Fleet:
-    """All that runs: the database, a server, three workers. Only the clock of the second worker is misled."""
+    """All that runs: the database, a server, three workers. Only the clock of the second worker is
+    misled."""
 
     folder: Path
     environment: dict[str, str]
@@ -137,7 +141,10 @@ class Fleet:
 
     def can_work(self) -> bool:
         """Whether a job that is due can be done now: the database is up, and so is a worker."""
-        if self.mongod.process.poll() is not None or time.monotonic() < self.database_from + _SETTLED_SECONDS:
+        if (
+            self.mongod.process.poll() is not None
+            or time.monotonic() < self.database_from + _SETTLED_SECONDS
+        ):
             return False
         return any(worker.able for worker in self.workers)
 
@@ -168,7 +175,10 @@ class Fleet:
             except httpx2.TransportError:
                 pass
             time.sleep(0.1)
-        raise BenchError(f"the server did not become ready:\n{self.server.log.read_text(errors='replace')[-2000:]}")
+        raise BenchError(
+            "the server did not become"
+            f" ready:\n{self.server.log.read_text(errors='replace')[-2000:]}"
+        )
 
 
 @contextmanager

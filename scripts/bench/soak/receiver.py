@@ -1,4 +1,5 @@
-"""The accounts' webhooks of a soak: a local server that now and then fails, and keeps what it was sent and said."""
+"""The accounts' webhooks of a soak: a local server that now and then fails, and keeps what it was
+sent and said."""
 
 import asyncio
 import json
@@ -67,11 +68,15 @@ class Receiver:
         data = told["data"]
         subject = str(data.get("cardId") or data.get("spendingProfileId"))
         self.deliveries.append(
-            Delivery(time.monotonic(), headers["webhook-id"], subject, data["sequence"], told["type"])
+            Delivery(
+                time.monotonic(), headers["webhook-id"], subject, data["sequence"], told["type"]
+            )
         )
         return 204
 
 
 def _headers(head: bytes) -> dict[str, str]:
     lines = head.decode().split("\r\n")[1:]
-    return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+    return {
+        name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)
+    }

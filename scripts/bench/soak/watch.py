@@ -1,4 +1,5 @@
-"""What is looked at while a soak runs, from a thread of its own: which jobs and queues wait, and for how long."""
+"""What is looked at while a soak runs, from a thread of its own: which jobs and queues wait, and
+for how long."""
 
 import threading
 import time
@@ -25,7 +26,8 @@ class Watch:
 
     Attributes:
         jobs: the longest wait of each job.
-        held: the same of those that have failed because somebody else's transaction stood in their way.
+        held: the same of those that have failed because somebody else's transaction stood in their
+            way.
         queues: the longest wait of each card's queue.
     """
 
@@ -52,7 +54,9 @@ class Watch:
 
     def _look_again_and_again(self) -> None:
         name, last, turn = self._fleet.environment["SATCHEL_DATABASE"], time.monotonic(), 0
-        with MongoClient[dict[str, Any]](self._fleet.mongod.uri, timeoutMS=3000, tz_aware=True) as client:
+        with MongoClient[dict[str, Any]](
+            self._fleet.mongod.uri, timeoutMS=3000, tz_aware=True
+        ) as client:
             while not self._over.wait(_EVERY):
                 turn += 1
                 if turn % _WEIGHED_EVERY == 0:
@@ -68,19 +72,39 @@ class Watch:
                 last = moment
 
     def _due(self, database: Any) -> list[_Turn]:
-        """What should have been done by now: periodic jobs since their period, whatever keeps them from it."""
+        """What should have been done by now: periodic jobs since their period, whatever keeps them
+        from it."""
         now = datetime.now(UTC)
-        where: dict[str, Any] = {"state": "due", "_id": {"$nin": ["migrate", *self._planted.ids("jobs")]}}
+        where: dict[str, Any] = {
+            "state": "due",
+            "_id": {"$nin": ["migrate", *self._planted.ids("jobs")]},
+        }
         rows = [row for row in database.jobs.find(where) if _is_late(row, now)]
-        self._in_the_way = {str(row["_id"]) for row in rows if str(row.get("lastError")).endswith("(AlwaysOvertaken)")}
+        self._in_the_way = {
+            str(row["_id"])
+            for row in rows
+            if str(row.get("lastError")).endswith("(AlwaysOvertaken)")
+        }
         found: list[_Turn] = [("jobs", str(row["_id"]), row.get("lastRunAt")) for row in rows]
-        where = {"waiting": {"$gt": 0}, "dueAt": {"$lte": now}, "_id": {"$nin": self._planted.ids("cardqueues")}}
-        return found + [("queues", str(row["_id"]), row["fence"]) for row in database.cardqueues.find(where)]
+        where = {
+            "waiting": {"$gt": 0},
+            "dueAt": {"$lte": now},
+            "_id": {"$nin": self._planted.ids("cardqueues")},
+        }
+        return found + [
+            ("queues", str(row["_id"]), row["fence"]) for row in database.cardqueues.find(where)
+        ]
 
     def _count(self, due: list[_Turn], seconds: float) -> None:
         self._waits = {turn: self._waits.get(turn, 0.0) + seconds for turn in due}
         for (kind, name, _), waited in self._waits.items():
-            longest = self.queues if kind == "queues" else self.held if name in self._in_the_way else self.jobs
+            longest = (
+                self.queues
+                if kind == "queues"
+                else self.held
+                if name in self._in_the_way
+                else self.jobs
+            )
             longest[name] = max(longest[name], waited)
 
 

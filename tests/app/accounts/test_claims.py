@@ -1,4 +1,5 @@
-"""What an account says its users' emails are: shown to it, kept from nobody, and no way to learn who is elsewhere."""
+"""What an account says its users' emails are: shown to it, kept from nobody, and no way to learn
+who is elsewhere."""
 
 import asyncio
 from typing import Any
@@ -39,15 +40,24 @@ async def registered(world: World, how: str) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("how", ["verified", "unverified", "claimed"])
-async def test_a_taken_address_and_a_free_one_look_alike_to_an_account(world: World, how: str) -> None:  # noqa: F811
+async def test_a_taken_address_and_a_free_one_look_alike_to_an_account(
+    world: World,  # noqa: F811
+    how: str,
+) -> None:
     await registered(world, how)
     key, path = await tenant(world)
-    taken = await key.post(path, json={"email": ANN, "name": "n"}, headers={"Idempotency-Key": "k1"})
-    free = await key.post(path, json={"email": "free@example.com", "name": "n"}, headers={"Idempotency-Key": "k2"})
+    taken = await key.post(
+        path, json={"email": ANN, "name": "n"}, headers={"Idempotency-Key": "k1"}
+    )
+    free = await key.post(
+        path, json={"email": "free@example.com", "name": "n"}, headers={"Idempotency-Key": "k2"}
+    )
     names = ("id", "email", "createdAt", "updatedAt")
     assert (taken.status_code, but(taken, *names)) == (free.status_code, but(free, *names))
     assert (taken.status_code, taken.json()["email"], taken.json()["version"]) == (201, ANN, 1)
-    again = await key.post(path, json={"email": ANN, "name": "n"}, headers={"Idempotency-Key": "k1"})
+    again = await key.post(
+        path, json={"email": ANN, "name": "n"}, headers={"Idempotency-Key": "k1"}
+    )
     assert (again.status_code, again.json()) == (201, taken.json())
     listed = (await key.get(path)).json()["items"]
     assert [one["email"] for one in listed] == ["free@example.com", ANN]
@@ -64,7 +74,9 @@ async def test_an_account_sees_no_change_when_somebody_proves_its_users_address(
     if proof == "by-code":
         person = world.person(await world.by_email(ANN))
     elif proof == "by-google":
-        person = world.person(await world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com"))
+        person = world.person(
+            await world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com")
+        )
     else:
         person = world.person(await world.by_phone())
         asked = (await person.post("/v1/users/me/email", json={"email": ANN})).json()
@@ -74,7 +86,10 @@ async def test_an_account_sees_no_change_when_somebody_proves_its_users_address(
     assert (me["email"], me["emailVerifiedAt"] is not None) == (ANN, True)
     assert (await key.get(path)).json() == before
     second = await key.post(path, json={"email": ANN})
-    assert (second.status_code, second.json()["errors"][0]["pointer"]) == (409, "/email")  # its own user has it
+    assert (second.status_code, second.json()["errors"][0]["pointer"]) == (
+        409,
+        "/email",
+    )  # its own user has it
 
 
 async def test_two_users_of_one_account_do_not_have_one_address(world: World) -> None:  # noqa: F811
@@ -101,7 +116,9 @@ async def test_a_claim_is_given_up_where_the_user_gets_an_email(world: World) ->
     assert (await User.raw().find_one({"claimedEmail": ANN})) is None
 
 
-async def test_an_address_of_before_is_shown_to_its_account_after_somebody_proved_it(world: World) -> None:  # noqa: F811
+async def test_an_address_of_before_is_shown_to_its_account_after_somebody_proved_it(
+    world: World,  # noqa: F811
+) -> None:
     """Of a user whom an earlier version gave the address itself."""
     key, path = await tenant(world)
     await key.post(path, json={"name": "n"})

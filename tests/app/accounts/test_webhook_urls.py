@@ -30,7 +30,9 @@ def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Have the name service answer with these."""
 
     async def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses
+        ]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
 
@@ -69,7 +71,9 @@ def test_production_takes_https_and_development_takes_what_is_local(
     assert check_webhook_url(None, production) is None
 
 
-@pytest.mark.parametrize("addresses", [["10.0.0.1"], [PUBLIC, "127.0.0.1"], ["::1"], ["fec0::1"], ["192.0.0.9"], []])
+@pytest.mark.parametrize(
+    "addresses", [["10.0.0.1"], [PUBLIC, "127.0.0.1"], ["::1"], ["fec0::1"], ["192.0.0.9"], []]
+)
 async def test_a_name_that_leads_within_is_refused_when_it_is_looked_up(
     production: Settings, monkeypatch: pytest.MonkeyPatch, database: Any, addresses: list[str]
 ) -> None:
@@ -91,7 +95,9 @@ async def delivered(settings: Settings, url: str) -> bool:
     """Send an event to an account with this webhook."""
     account = await Account(name="A", webhook_url=url).add()
     assert account.id is not None
-    event = CardEvent(id=ObjectId(), account_id=account.id, subject=ObjectId(), sequence=1, type="card.updated")
+    event = CardEvent(
+        id=ObjectId(), account_id=account.id, subject=ObjectId(), sequence=1, type="card.updated"
+    )
     settings = settings.model_copy(update={"webhook_key_file": await _key_file(settings)})
     async with sender(settings) as sending:
         return await sending.send(event)
@@ -104,7 +110,9 @@ async def _key_file(settings: Settings) -> Path:
     return path
 
 
-def test_the_key_is_made_for_its_owner_alone_and_stays(base_settings: Settings, tmp_path: Path) -> None:
+def test_the_key_is_made_for_its_owner_alone_and_stays(
+    base_settings: Settings, tmp_path: Path
+) -> None:
     settings = base_settings.model_copy(update={"data_dir": tmp_path})
     account = ObjectId()
     secret = load_webhook_keys(settings).secret(account, 1)
@@ -126,7 +134,12 @@ def test_production_asks_for_a_key_and_makes_none(production: Settings, tmp_path
     with pytest.raises(ValueError, match="less than 32 bytes"):
         load_webhook_keys(production.model_copy(update={"webhook_key_file": short}))
     with pytest.raises(ValueError, match="SATCHEL_WEBHOOK_KEY_FILE"):
-        Settings(_env_file=None, environment="production", mongodb_uri="mongodb://x", token_key_file=short)
+        Settings(
+            _env_file=None,
+            environment="production",
+            mongodb_uri="mongodb://x",
+            token_key_file=short,
+        )
 
 
 @pytest.mark.parametrize(
@@ -165,6 +178,8 @@ def test_no_spelling_of_an_address_within_is_taken(production: Settings, host: s
     assert refused.value.errors[0]["code"] == "unacceptable_url"
 
 
-@pytest.mark.parametrize("host", ["localhost.example", "a1.example", "1.example", "93.184.215.14", "0x7f.example"])
+@pytest.mark.parametrize(
+    "host", ["localhost.example", "a1.example", "1.example", "93.184.215.14", "0x7f.example"]
+)
 def test_names_that_only_look_alike_are_taken(production: Settings, host: str) -> None:
     assert check_webhook_url(f"https://{host}/hook", production) is None

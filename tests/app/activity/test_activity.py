@@ -50,7 +50,10 @@ async def test_an_activity_is_kept_as_it_was_told(cast: Cast) -> None:
 async def test_an_activity_without_a_time_is_of_now(cast: Cast) -> None:
     before = datetime.now(UTC)
     made = await note(cast.owner, "opened")
-    moment, slack = datetime.fromisoformat(made["timestamp"]), timedelta(seconds=1)  # the database's clock
+    moment, slack = (
+        datetime.fromisoformat(made["timestamp"]),
+        timedelta(seconds=1),
+    )  # the database's clock
     assert before - slack <= moment <= datetime.now(UTC) + slack
     assert (made["eventData"], made["sessionId"]) == ({}, None)
 
@@ -71,7 +74,9 @@ async def test_the_newest_comes_first_page_by_page_even_within_one_millisecond(c
     cursor: str | None = None
     sizes = []
     while cursor or not seen:
-        page = (await cast.owner.get(PATH, params={"limit": 3} | ({"cursor": cursor} if cursor else {}))).json()
+        page = (
+            await cast.owner.get(PATH, params={"limit": 3} | ({"cursor": cursor} if cursor else {}))
+        ).json()
         seen += [item["eventType"] for item in page["items"]]
         sizes.append(len(page["items"]))
         cursor = page["nextCursor"]
@@ -113,9 +118,15 @@ async def test_from_is_inclusive_and_to_exclusive(cast: Cast) -> None:
     assert await listed(cast.owner, **{"from": second, "to": second}) == []
 
 
-async def test_nothing_older_than_90_days_is_shown_before_the_database_removes_it(cast: Cast) -> None:
+async def test_nothing_older_than_90_days_is_shown_before_the_database_removes_it(
+    cast: Cast,
+) -> None:
     await note(cast.owner, "young", timestamp=ago(days=89))
-    old = {"appId": "notes", "eventType": "old", "timestamp": datetime.now(UTC) - timedelta(days=91)}
+    old = {
+        "appId": "notes",
+        "eventType": "old",
+        "timestamp": datetime.now(UTC) - timedelta(days=91),
+    }
     await Activity.raw().insert_one({"userId": ObjectId(cast.owner.id), **old})
     assert await listed(cast.owner) == ["young"]
     assert await listed(cast.owner, **{"from": ago(days=100)}) == ["young"]
@@ -187,7 +198,10 @@ async def test_other_content_is_refused_by_field(cast: Cast, body: Any, pointer:
 )
 async def test_other_parameters_are_refused(cast: Cast, query: str) -> None:
     refused = await cast.owner.get(f"{PATH}?{query}")
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?" + query.partition("=")[0])
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "?" + query.partition("=")[0],
+    )
 
 
 def forged(text: str) -> str:
@@ -216,15 +230,23 @@ async def test_a_forged_cursor_is_refused_or_leads_nowhere(cast: Cast, key: str)
         assert answer.json() == {"items": [], "nextCursor": None}
 
 
-@pytest.mark.parametrize("span", [{"days": 90}, {"days": 4000}, {"days": -2}, {"hours": -25}], ids=repr)
-async def test_an_activity_of_a_time_that_cannot_be_is_refused(cast: Cast, span: dict[str, float]) -> None:
-    refused = await cast.owner.post(PATH, json={"appId": "notes", "eventType": "x", "timestamp": ago(**span)})
+@pytest.mark.parametrize(
+    "span", [{"days": 90}, {"days": 4000}, {"days": -2}, {"hours": -25}], ids=repr
+)
+async def test_an_activity_of_a_time_that_cannot_be_is_refused(
+    cast: Cast, span: dict[str, float]
+) -> None:
+    refused = await cast.owner.post(
+        PATH, json={"appId": "notes", "eventType": "x", "timestamp": ago(**span)}
+    )
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/timestamp")
     assert refused.json()["errors"][0]["code"] == "out_of_range"
     assert await Activity.raw().count_documents({}) == 0
 
 
 @pytest.mark.parametrize("span", [{"days": 89.9}, {"hours": -23}], ids=repr)
-async def test_an_activity_of_a_clock_that_is_wrong_is_taken(cast: Cast, span: dict[str, float]) -> None:
+async def test_an_activity_of_a_clock_that_is_wrong_is_taken(
+    cast: Cast, span: dict[str, float]
+) -> None:
     await note(cast.owner, "x", timestamp=ago(**span))
     assert await listed(cast.owner) == ["x"]

@@ -40,9 +40,15 @@ class Place:
 
     def files(self) -> list[str]:
         if self.folder is not None:
-            return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+            return sorted(
+                str(path.relative_to(self.folder))
+                for path in self.folder.rglob("*")
+                if path.is_file()
+            )
         listed = httpx2.get(f"{self.url}?list-type=2&prefix=raw/").text
-        return sorted(part.split("</Key>")[0].removeprefix("raw/") for part in listed.split("<Key>")[1:])
+        return sorted(
+            part.split("</Key>")[0].removeprefix("raw/") for part in listed.split("<Key>")[1:]
+        )
 
     def overwrite(self, name: str, content: bytes) -> None:
         if self.folder is not None:

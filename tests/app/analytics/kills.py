@@ -1,4 +1,5 @@
-"""A process that is killed at its n-th step: that step and all after it, clearing up included, do nothing any more."""
+"""A process that is killed at its n-th step: that step and all after it, clearing up included, do
+nothing any more."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,5 @@
-"""Days that are large where a part has four events: planted, looked at in the database and in the files."""
+"""Days that are large where a part has four events: planted, looked at in the database and in the
+files."""
 
 from datetime import timedelta
 from typing import Any
@@ -66,7 +67,9 @@ async def in_files(settings: Settings) -> list[Raw]:
     for part in (await entry())["parts"]:
         batches = [batch async for batch in read_part(target, part, unpack_rows)]
         ids = [batch async for batch in read_part(target, part, unpack_ids)]
-        assert [each for batch in ids for each in batch] == [row["_id"] for batch in batches for row in batch]
+        assert [each for batch in ids for each in batch] == [
+            row["_id"] for batch in batches for row in batch
+        ]
         assert (sum(map(len, batches)), part["rows"] > 0) == (part["rows"], True)
         found += [row for batch in batches for row in batch]
     return sorted(found, key=lambda row: row["_id"])
@@ -78,5 +81,7 @@ async def rollups() -> list[Any]:
     for document in (CountDay, PeopleDay, SessionDay):
         rows = await document.raw().find({}).sort("_id", 1).to_list()
         odd = ("createdAt", "updatedAt", "version", "stamp")
-        found.append([{name: value for name, value in row.items() if name not in odd} for row in rows])
+        found.append(
+            [{name: value for name, value in row.items() if name not in odd} for row in rows]
+        )
     return found

@@ -1,4 +1,5 @@
-"""The archive, in a folder and in a bucket of a real S3 server: whole, checked, without the erased; or nothing goes."""
+"""The archive, in a folder and in a bucket of a real S3 server: whole, checked, without the erased;
+or nothing goes."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,14 +25,25 @@ from models.base import Raw, now, rfc3339
 from models.erasure import Erasure
 from models.rollup_state import BEGINNING, RollupState
 from models.seal import ArchivedDay, Seal
-from tests.app.analytics.conftest import OLD, SECRET, Place, bucket, file_of, opened, seal_and_archive, states
+from tests.app.analytics.conftest import (
+    OLD,
+    SECRET,
+    Place,
+    bucket,
+    file_of,
+    opened,
+    seal_and_archive,
+    states,
+)
 from tests.app.analytics.large_days import event
 from tests.app.analytics.test_erasure import counts, happen, roll_up
 from tests.cast import enrol
 from tests.conftest import MakeApi
 
 
-async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_api: MakeApi, place: Place) -> None:
+async def test_days_are_archived_restored_and_rewritten_without_the_erased(
+    make_api: MakeApi, place: Place
+) -> None:
     api, cast = await opened(make_api, place)
     await happen(cast.stranger, "opened", 1)
     await roll_up()
@@ -45,7 +57,12 @@ async def test_days_are_archived_restored_and_rewritten_without_the_erased(make_
     if place.folder is not None:
         assert (place.folder / file_of(day)).stat().st_mode & 0o777 == 0o600
 
-    late = {"appId": "notes", "eventName": "late", "eventCategory": "custom", "timestamp": rfc3339(now() - OLD)}
+    late = {
+        "appId": "notes",
+        "eventName": "late",
+        "eventCategory": "custom",
+        "timestamp": rfc3339(now() - OLD),
+    }
     assert (await cast.owner.post("/v1/analytics/events", json=late)).json()["quarantined"] == 1
 
     await cast.owner.delete("/v1/users/me")
@@ -103,7 +120,9 @@ async def test_what_is_not_as_it_was_written_removes_nothing(
 
 
 @pytest.mark.parametrize("kind", ["folder", "no bucket", "no service"])
-async def test_what_cannot_be_written_removes_nothing(make_api: MakeApi, tmp_path: Path, s3: str, kind: str) -> None:
+async def test_what_cannot_be_written_removes_nothing(
+    make_api: MakeApi, tmp_path: Path, s3: str, kind: str
+) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_bytes(b"")
     settings = {
@@ -142,7 +161,9 @@ async def test_a_rewriting_that_died_leaves_no_file_of_the_erased(
     assert await restore.restore_day(api.settings, "notes", f"{day['day']:%Y-%m-%d}") == (2, 0)
 
 
-async def test_of_two_processes_that_rewrite_a_day_one_steps_back(make_api: MakeApi, place: Place) -> None:
+async def test_of_two_processes_that_rewrite_a_day_one_steps_back(
+    make_api: MakeApi, place: Place
+) -> None:
     api, cast = await opened(make_api, place)
     assert await seal_and_archive(api.settings) == 1
     await cast.owner.delete("/v1/users/me")
@@ -154,7 +175,9 @@ async def test_of_two_processes_that_rewrite_a_day_one_steps_back(make_api: Make
     assert place.files() == [file_of(row)]
 
 
-async def test_a_message_that_was_stored_anew_is_left_out_of_a_restore(make_api: MakeApi, place: Place) -> None:
+async def test_a_message_that_was_stored_anew_is_left_out_of_a_restore(
+    make_api: MakeApi, place: Place
+) -> None:
     api, cast = await opened(make_api, place)
     await happen(cast.owner, "opened", 1, OLD, messageId="m-1")
     await happen(cast.owner, "opened", 1, OLD, messageId="m-2")
@@ -197,13 +220,17 @@ async def test_nothing_is_sealed_before_its_time(make_api: MakeApi, tmp_path: Pa
     cast = await enrol(api)
     await happen(cast.owner, "opened", 1, OLD)
     await archive.seal_due(api.settings, now())
-    assert await archive.due_days(now()) == []  # not rolled up yet, and other processes do not know the seal yet
+    assert (
+        await archive.due_days(now()) == []
+    )  # not rolled up yet, and other processes do not know the seal yet
     assert await Seal.raw().count_documents({}) == 1
     row: Raw | None = await Erasure.raw().find_one({})
     assert row is None
 
 
-async def test_what_cannot_be_archived_yet_is_told_with_the_reason_and_until_when(settings: Settings) -> None:
+async def test_what_cannot_be_archived_yet_is_told_with_the_reason_and_until_when(
+    settings: Settings,
+) -> None:
     trail, sealed_at = timedelta(seconds=15), now()
     await Analytics.raw().insert_one(event(0))
     await Seal.advance("notes", sealed_at - OLD / 2, sealed_at)
@@ -213,11 +240,16 @@ async def test_what_cannot_be_archived_yet_is_told_with_the_reason_and_until_whe
         await RollupState.ensure()
         await RollupState.raw().update_one({}, {"$set": {"asOf": as_of}})
         assert await archive.due_days(moment) == [] or not await archive.waiting_apps(trail, moment)
-        return [(each.app_id, each.as_of, each.until) for each in await archive.waiting_apps(trail, moment)]
+        return [
+            (each.app_id, each.as_of, each.until)
+            for each in await archive.waiting_apps(trail, moment)
+        ]
 
     assert await told(BEGINNING) == [("notes", BEGINNING, None)]
     just_before = sealed_at - timedelta(milliseconds=1)
-    assert await told(just_before) == [("notes", just_before, sealed_at + timedelta(minutes=5) + 2 * trail)]
+    assert await told(just_before) == [
+        ("notes", just_before, sealed_at + timedelta(minutes=5) + 2 * trail)
+    ]
     assert await told(sealed_at) == [("notes", None, sealed_at + archive.SETTLED)]
     assert await told(sealed_at, sealed_at + archive.SETTLED) == []
     assert len(await archive.due_days(sealed_at + archive.SETTLED)) == 1
@@ -229,7 +261,9 @@ async def test_an_idle_worker_passes_a_seal_by_the_time_that_is_told(
 ) -> None:
     trail, sealed_at = timedelta(seconds=15), now()
     await RollupState.ensure()
-    await RollupState.raw().update_one({}, {"$set": {"asOf": sealed_at - timedelta(seconds=behind)}})
+    await RollupState.raw().update_one(
+        {}, {"$set": {"asOf": sealed_at - timedelta(seconds=behind)}}
+    )
     until = await advance.passes(sealed_at, trail)
     assert until is not None
     moment = [sealed_at]

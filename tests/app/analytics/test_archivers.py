@@ -98,7 +98,8 @@ async def test_an_archived_day_is_not_counted_anew(make_api: MakeApi, place: Pla
 async def test_an_archiving_that_died_leaves_no_file(
     make_api: MakeApi, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between the file and its entry: the next run goes on; with nothing left to archive it cleans up."""
+    """Killed between the file and its entry: the next run goes on; with nothing left to archive it
+    cleans up."""
     api, cast = await opened(make_api, place)
     kind = archive_target._HalfFile if place.folder is not None else archive_target._Upload
     finish = kind.finish
@@ -117,7 +118,9 @@ async def test_an_archiving_that_died_leaves_no_file(
     assert place.files() == entry["leftovers"]
     with pytest.raises(KeyError):
         await restore.restore_day(api.settings, "notes", f"{entry['day']:%Y-%m-%d}")
-    assert await archive.rewrite_erased(api.settings) == 0  # there are events: it is the next archiving's
+    assert (
+        await archive.rewrite_erased(api.settings) == 0
+    )  # there are events: it is the next archiving's
     assert place.files() == entry["leftovers"]
     await cast.owner.delete("/v1/users/me")
     await cast.stranger.delete("/v1/users/me")
@@ -126,7 +129,9 @@ async def test_an_archiving_that_died_leaves_no_file(
     assert (place.files(), await states()) == ([], [])
 
 
-async def test_events_that_the_file_lacks_are_put_into_it_before_they_go(make_api: MakeApi, place: Place) -> None:
+async def test_events_that_the_file_lacks_are_put_into_it_before_they_go(
+    make_api: MakeApi, place: Place
+) -> None:
     api, _ = await opened(make_api, place)
     assert await seal_and_archive(api.settings) == 1
     (entry,) = await ArchivedDay.raw().find({}).to_list()
@@ -159,7 +164,9 @@ async def test_days_of_the_former_form_stay_readable(make_api: MakeApi, tmp_path
     where = {"_id": entry["_id"]}
     (part,) = entry["parts"]
     fields = {"file": former, "sha256": part["sha256"], "erasedTo": part["erasedTo"], "version": 1}
-    await ArchivedDay.raw().update_one(where, {"$set": fields, "$unset": {"state": "", "parts": "", "counted": ""}})
+    await ArchivedDay.raw().update_one(
+        where, {"$set": fields, "$unset": {"state": "", "parts": "", "counted": ""}}
+    )
     day = f"{entry['day']:%Y-%m-%d}"
     assert await restore.restore_day(api.settings, "notes", day) == (5, 0)
     assert await restore.release_days("notes", day, day) == 1
@@ -176,7 +183,9 @@ async def test_half_files_are_swept(make_api: MakeApi, tmp_path: Path) -> None:
     assert await seal_and_archive(api.settings) == 1
     (entry,) = await ArchivedDay.raw().find({}).to_list()
     target, folder = Folder(tmp_path), (tmp_path / file_of(entry)).parent
-    dead, living, of_a_leftover = (folder / f".{name}.ndjson.zst.0a1b2c3d" for name in ("dead", "living", "leftover"))
+    dead, living, of_a_leftover = (
+        folder / f".{name}.ndjson.zst.0a1b2c3d" for name in ("dead", "living", "leftover")
+    )
     for path in (dead, living, of_a_leftover):
         path.write_bytes(b"half")
     os.utime(dead, (0, 0))
@@ -192,7 +201,9 @@ async def test_the_lease_is_kept_while_a_day_is_archived(
     api, _ = await opened(make_api, place)
     await archive.seal_due(api.settings, now() - 2 * archive.SETTLED)
     monkeypatch.setattr(jobs, "LEASE", timedelta(milliseconds=300))
-    await Job(id="archive-analytics", kind="archive-analytics", run_at=now(), every_seconds=3600.0).add()
+    await Job(
+        id="archive-analytics", kind="archive-analytics", run_at=now(), every_seconds=3600.0
+    ).add()
     gate = Gate(archive_days.put_in_place)
     monkeypatch.setattr(archive_days, "put_in_place", gate)
     handlers = analytics_jobs.handlers(api.settings)

@@ -1,4 +1,5 @@
-"""The boundary of `asOf`, to the millisecond: rollups hold what came in before it, and the tail all else, once."""
+"""The boundary of `asOf`, to the millisecond: rollups hold what came in before it, and the tail all
+else, once."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,17 @@ from models.analytics import Analytics
 from models.base import Raw
 from models.day import CountDay
 from models.rollup_state import RollupState
-from tests.app.analytics.test_rollups import DAY, NAMES, NOTHING, Clock, clear, clock, insert, recount_all, row_of
+from tests.app.analytics.test_rollups import (
+    DAY,
+    NAMES,
+    NOTHING,
+    Clock,
+    clear,
+    clock,
+    insert,
+    recount_all,
+    row_of,
+)
 from tests.app.analytics.truth import differences
 
 __all__ = ["clock"]  # a fixture
@@ -148,7 +159,9 @@ async def test_a_recount_holds_what_came_in_before_as_of_and_nothing_else(
     await clear()
     await insert([row_of(told(), clock.at - MILLISECOND)])
     await advance(NOTHING)
-    await insert([row_of(told(minutes=20), clock.at), row_of(told(minutes=30), clock.at + MILLISECOND)])
+    await insert(
+        [row_of(told(minutes=20), clock.at), row_of(told(minutes=30), clock.at + MILLISECOND)]
+    )
     assert await recount_all(clock) == []
     assert await rolled_up() == 1
     assert await differences(DAY, ["UTC"]) == []

@@ -23,7 +23,9 @@ def ago(**span: float) -> str:
 
 async def happen(caller: Caller, name: str, category: str, times: int = 1, **fields: Any) -> None:
     event = {"appId": "notes", "eventName": name, "eventCategory": category, **fields}
-    assert (await caller.post("/v1/analytics/events", json=[event] * times)).json()["accepted"] == times
+    assert (await caller.post("/v1/analytics/events", json=[event] * times)).json()[
+        "accepted"
+    ] == times
 
 
 async def rows(caller: Caller, path: str, **params: Any) -> dict[str, int]:
@@ -49,7 +51,9 @@ async def test_events_and_categories_are_counted_most_frequent_first(cast: Cast)
         {"eventCategory": "conversion", "count": 1},
     ]
     assert events.headers["content-type"] == "application/json"
-    assert datetime.fromisoformat(events.headers["satchel-as-of"]) <= datetime.now(UTC) + timedelta(seconds=1)
+    assert datetime.fromisoformat(events.headers["satchel-as-of"]) <= datetime.now(UTC) + timedelta(
+        seconds=1
+    )
 
 
 async def test_nothing_is_counted_where_nothing_happened(cast: Cast) -> None:
@@ -62,7 +66,11 @@ async def test_the_last_30_days_are_counted_unless_said_otherwise(cast: Cast) ->
     await happen(cast.owner, "lately", "custom", timestamp=ago(days=29))
     await happen(cast.owner, "once", "custom", timestamp=ago(days=31))
     assert await rows(cast.admin, EVENTS) == {"now": 1, "lately": 1}
-    assert await rows(cast.admin, EVENTS, **{"from": ago(days=40)}) == {"now": 1, "lately": 1, "once": 1}
+    assert await rows(cast.admin, EVENTS, **{"from": ago(days=40)}) == {
+        "now": 1,
+        "lately": 1,
+        "once": 1,
+    }
     assert await rows(cast.admin, EVENTS, to=ago(days=28)) == {"lately": 1, "once": 1}
 
 
@@ -84,7 +92,9 @@ async def test_filters_choose_and_combine(cast: Cast, path: str) -> None:
     assert await rows(cast.admin, path) == {"error": 14, "custom": 16}
     assert await rows(cast.admin, path, appId="boats") == {"error": 4}
     assert await rows(cast.admin, path, userId=owner) == {"error": 6, "custom": 16}
-    assert await rows(cast.admin, path, eventName="error", userId=owner, appId="notes") == {"error": 2}
+    assert await rows(cast.admin, path, eventName="error", userId=owner, appId="notes") == {
+        "error": 2
+    }
     assert await rows(cast.admin, path, eventCategory="custom") == {"custom": 16}
     assert await rows(cast.admin, path, eventName="nothing") == {}
 
@@ -130,10 +140,15 @@ async def test_other_types_are_406(cast: Cast) -> None:
     assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
 
 
-@pytest.mark.parametrize("query", ["from=x", "to=x", "eventCategory=other", "eventName=", "appId=a b", "userId=x"])
+@pytest.mark.parametrize(
+    "query", ["from=x", "to=x", "eventCategory=other", "eventName=", "appId=a b", "userId=x"]
+)
 async def test_other_parameters_are_refused(cast: Cast, query: str) -> None:
     refused = await cast.admin.get(f"{EVENTS}?{query}")
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?" + query.partition("=")[0])
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "?" + query.partition("=")[0],
+    )
 
 
 async def test_a_span_that_ends_before_it_begins_is_refused(cast: Cast) -> None:
@@ -154,7 +169,9 @@ async def test_a_table_without_rows_still_has_its_head(cast: Cast, path: str, fi
     assert (answer.status_code, answer.text) == (200, f"{field},count\r\n")
 
 
-@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "\u00a0+", "  @", "\x0b-"])
+@pytest.mark.parametrize(
+    "first", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "\u00a0+", "  @", "\x0b-"]
+)
 async def test_no_event_name_is_a_formula_in_a_spreadsheet(cast: Cast, first: str) -> None:
     name = f"{first}HYPERLINK(1)"
     await happen(cast.owner, name, "custom", 2)
@@ -163,16 +180,27 @@ async def test_no_event_name_is_a_formula_in_a_spreadsheet(cast: Cast, first: st
     assert (await cast.admin.get(EVENTS)).json() == [{"eventName": name, "count": 2}]
 
 
-async def test_events_of_a_deleted_user_are_not_there_while_they_are_swept(make_api: MakeApi) -> None:
+async def test_events_of_a_deleted_user_are_not_there_while_they_are_swept(
+    make_api: MakeApi,
+) -> None:
     api = await make_api(deletion_small_tree=1, deletion_inline_seconds=0)
     admin = await api.key("admin")
     user = (await admin.post("/v1/users", json={})).json()["id"]
-    owner, content = api.token(user), AnalyticsContent(app_id="notes", event_name="e", event_category="custom")
-    await Analytics.insert_rows([Analytics.row(content, ObjectId(user), now()) for _ in range(2500)])
+    owner, content = (
+        api.token(user),
+        AnalyticsContent(app_id="notes", event_name="e", event_category="custom"),
+    )
+    await Analytics.insert_rows(
+        [Analytics.row(content, ObjectId(user), now()) for _ in range(2500)]
+    )
     for path in ("event-counts", "category-counts"):
-        assert (await admin.get(f"/v1/analytics/{path}", params={"userId": user})).json()[0]["count"] == 2500
+        assert (await admin.get(f"/v1/analytics/{path}", params={"userId": user})).json()[0][
+            "count"
+        ] == 2500
     assert (await admin.delete(f"/v1/users/{user}")).status_code == 202
     assert await Analytics.raw().count_documents({"userId": ObjectId(user)}) > 0
     for path in ("event-counts", "category-counts"):
-        assert (await admin.get(f"/v1/analytics/{path}", params={"userId": user})).status_code == 404
+        assert (
+            await admin.get(f"/v1/analytics/{path}", params={"userId": user})
+        ).status_code == 404
         assert (await owner.get(f"/v1/analytics/{path}")).status_code == 404

@@ -1,4 +1,5 @@
-"""Erasing a person: out of events, rollups, bitmaps and quarantine; sums of others stay as they are."""
+"""Erasing a person: out of events, rollups, bitmaps and quarantine; sums of others stay as they
+are."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,7 +29,9 @@ async def roll_up() -> None:
         continue
 
 
-async def happen(caller: Caller, name: str, times: int = 1, ago: timedelta = NOTHING, **fields: Any) -> None:
+async def happen(
+    caller: Caller, name: str, times: int = 1, ago: timedelta = NOTHING, **fields: Any
+) -> None:
     event = {
         "appId": "notes",
         "eventName": name,
@@ -62,7 +65,9 @@ async def test_an_erased_person_is_counted_no_more(cast: Cast, rolled_up: bool) 
     for document in (CountDay, PeopleDay):
         assert "secret-of-the-owner" not in str(await document.raw().find({}).to_list())
     await roll_up()
-    assert await differences(now().replace(hour=0, minute=0, second=0, microsecond=0), ["UTC"]) == []
+    assert (
+        await differences(now().replace(hour=0, minute=0, second=0, microsecond=0), ["UTC"]) == []
+    )
 
 
 async def test_numbers_are_never_given_again(cast: Cast) -> None:
@@ -93,7 +98,9 @@ async def test_who_turns_out_to_be_a_user_goes_with_the_user(cast: Cast, api: Ap
     await roll_up()
     assert await counts(cast, "active-users") == [{"activeUsers": 2}]
     assert await Analytics.raw().count_documents({"userId": ObjectId(cast.owner.id)}) == 4
-    await happen(key, "browsed", 1, anonymousId="a-1")  # a client that has not heard of the user yet
+    await happen(
+        key, "browsed", 1, anonymousId="a-1"
+    )  # a client that has not heard of the user yet
     await roll_up()
     assert await counts(cast, "active-users") == [{"activeUsers": 2}]
     await cast.owner.delete("/v1/users/me")

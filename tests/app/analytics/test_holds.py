@@ -1,4 +1,5 @@
-"""A restored day stays until it is released, whatever archives meanwhile; a day that is amiss keeps no other."""
+"""A restored day stays until it is released, whatever archives meanwhile; a day that is amiss keeps
+no other."""
 
 import asyncio
 from typing import Any
@@ -30,7 +31,9 @@ async def name_of_the_day() -> str:
     return f"{entry['day']:%Y-%m-%d}"
 
 
-async def test_a_restored_day_outlasts_any_number_of_runs_and_goes_by_command(make_api: MakeApi, place: Place) -> None:
+async def test_a_restored_day_outlasts_any_number_of_runs_and_goes_by_command(
+    make_api: MakeApi, place: Place
+) -> None:
     api, _ = await opened(make_api, place)
     assert await seal_and_archive(api.settings) == 1
     day = await name_of_the_day()
@@ -38,10 +41,15 @@ async def test_a_restored_day_outlasts_any_number_of_runs_and_goes_by_command(ma
     for _ in range(3):
         assert await seal_and_archive(api.settings) == 0
         await archive.rewrite_erased(api.settings)
-    assert (await Analytics.raw().count_documents({}), await ArchivedDay.find_held()) == (5, {f"notes/{day}"})
+    assert (await Analytics.raw().count_documents({}), await ArchivedDay.find_held()) == (
+        5,
+        {f"notes/{day}"},
+    )
     await Job.raw().insert_one(Job(id=ARCHIVE, kind=ARCHIVE, run_at=now()).stored())
     assert await run_one({ARCHIVE: jobs.handlers(api.settings)[ARCHIVE]})
-    assert ((await Job.raw().find_one({"_id": ARCHIVE})) or {})["progress"]["heldDays"] == [f"notes/{day}"]
+    assert ((await Job.raw().find_one({"_id": ARCHIVE})) or {})["progress"]["heldDays"] == [
+        f"notes/{day}"
+    ]
     assert await restore.release_days("notes", "2001-01-01", "2001-12-31") == 0
     assert [await restore.release_days("notes", day, day) for _ in range(2)] == [1, 0]
     assert await seal_and_archive(api.settings) == 1
@@ -66,7 +74,11 @@ async def test_an_archiving_that_had_begun_before_the_restore_takes_nothing_of_i
     gate.open.set()
     assert await late is None
     (entry,) = await ArchivedDay.raw().find({}).to_list()
-    assert (await Analytics.raw().count_documents({}), entry["removed"], entry["held"]) == (5, False, True)
+    assert (await Analytics.raw().count_documents({}), entry["removed"], entry["held"]) == (
+        5,
+        False,
+        True,
+    )
 
 
 async def test_a_restore_that_fails_holds_nothing(make_api: MakeApi, place: Place) -> None:
@@ -79,7 +91,11 @@ async def test_a_restore_that_fails_holds_nothing(make_api: MakeApi, place: Plac
     assert await ArchivedDay.find_held() == set()
 
 
-ODD: dict[str, dict[str, Any]] = {"version": {"version": "x"}, "parts": {"parts": 7}, "leftovers": {"leftovers": 7}}
+ODD: dict[str, dict[str, Any]] = {
+    "version": {"version": "x"},
+    "parts": {"parts": 7},
+    "leftovers": {"leftovers": 7},
+}
 
 
 @pytest.mark.parametrize("odd", ODD)

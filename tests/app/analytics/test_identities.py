@@ -24,7 +24,9 @@ async def joins() -> dict[str, Raw]:
     return {row["_id"]: row async for row in IdentityJoin.raw().find({})}
 
 
-async def test_a_full_batch_takes_a_few_transactions(cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_batch_takes_a_few_transactions(
+    cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = await write_key(api)
     begun = []
     carry_out = identities.transaction
@@ -44,12 +46,22 @@ async def test_a_full_batch_takes_a_few_transactions(cast: Cast, api: Api, monke
 
 
 async def test_of_two_words_in_one_batch_the_first_counts(cast: Cast, api: Api) -> None:
-    await send(await write_key(api), says("a-1", "crm-1"), says("a-1", cast.owner.id), says("a-2", cast.owner.id))
+    await send(
+        await write_key(api),
+        says("a-1", "crm-1"),
+        says("a-1", cast.owner.id),
+        says("a-2", cast.owner.id),
+    )
     found = await joins()
-    assert (found["notes/a:a-1"]["externalId"], found["notes/a:a-2"]["userId"]) == ("crm-1", ObjectId(cast.owner.id))
+    assert (found["notes/a:a-1"]["externalId"], found["notes/a:a-2"]["userId"]) == (
+        "crm-1",
+        ObjectId(cast.owner.id),
+    )
 
 
-async def test_many_who_speak_at_once_of_the_same_ids_leave_one_word_of_each(cast: Cast, api: Api) -> None:
+async def test_many_who_speak_at_once_of_the_same_ids_leave_one_word_of_each(
+    cast: Cast, api: Api
+) -> None:
     key = await write_key(api)
     people = [cast.owner.id, cast.stranger.id, "crm-1", "crm-2"]
     batches = [[says(f"a-{number}", person) for number in range(40)] for person in people]
@@ -76,9 +88,13 @@ async def test_a_user_who_goes_meanwhile_is_nobodys_join_and_the_next_word_count
         return await add(rows, session)
 
     monkeypatch.setattr(identities, "_add_joins", goes)
-    await send(key, says("a-1", cast.owner.id), says("a-1", cast.stranger.id), says("a-2", cast.owner.id))
+    await send(
+        key, says("a-1", cast.owner.id), says("a-1", cast.stranger.id), says("a-2", cast.owner.id)
+    )
     found = await joins()
-    assert {name: row["userId"] for name, row in found.items()} == {"notes/a:a-1": ObjectId(cast.stranger.id)}
+    assert {name: row["userId"] for name, row in found.items()} == {
+        "notes/a:a-1": ObjectId(cast.stranger.id)
+    }
 
 
 async def test_traits_of_many_are_written_and_an_admins_spared(cast: Cast, api: Api) -> None:

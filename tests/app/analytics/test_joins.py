@@ -1,4 +1,5 @@
-"""Joins that unite too many ids wait for a decision; a wrong one is undone for what is still raw."""
+"""Joins that unite too many ids wait for a decision; a wrong one is undone for what is still
+raw."""
 
 import asyncio
 from typing import Any
@@ -56,7 +57,8 @@ async def declared(cast: Cast) -> None:
 
 @pytest.fixture
 async def key(api: Api, cast: Cast) -> Caller:
-    """A write key; the owner has been seen by two ids besides their own, and three ids are one person at most."""
+    """A write key; the owner has been seen by two ids besides their own, and three ids are one
+    person at most."""
     key = await write_key(api)
     for number in range(5):
         await happen(key, "browsed", 2, anonymousId=f"a-{number}")
@@ -70,7 +72,9 @@ async def decide(cast: Cast, decision: str, **ids: Any) -> Any:
     return await cast.admin.post(f"{JOINS}/{decision}", json={"appId": "notes", **ids})
 
 
-async def test_a_join_to_more_ids_than_are_one_person_waits_for_a_decision(cast: Cast, key: Caller) -> None:
+async def test_a_join_to_more_ids_than_are_one_person_waits_for_a_decision(
+    cast: Cast, key: Caller
+) -> None:
     assert await active(cast) == 4  # the owner, and a-2 to a-4
     await says(key, "a-2", cast.owner.id)
     await settled()
@@ -78,16 +82,30 @@ async def test_a_join_to_more_ids_than_are_one_person_waits_for_a_decision(cast:
     (shown,) = (await cast.app_key.get(JOINS)).json()["items"]
     created = shown.pop("createdAt")
     assert created
-    told = {"appId": "notes", "anonymousId": "a-2", "externalId": None, "toUserId": cast.owner.id, "toExternalId": None}
+    told = {
+        "appId": "notes",
+        "anonymousId": "a-2",
+        "externalId": None,
+        "toUserId": cast.owner.id,
+        "toExternalId": None,
+    }
     assert shown == {**told, "state": "aside", "ids": 4}
-    assert await Analytics.raw().count_documents({"anonymousId": "a-2", "userId": {"$exists": True}}) == 1  # identify
+    assert (
+        await Analytics.raw().count_documents({"anonymousId": "a-2", "userId": {"$exists": True}})
+        == 1
+    )  # identify
 
 
-async def test_an_accepted_join_is_carried_out_and_a_refused_one_is_not(cast: Cast, key: Caller) -> None:
+async def test_an_accepted_join_is_carried_out_and_a_refused_one_is_not(
+    cast: Cast, key: Caller
+) -> None:
     await says(key, "a-2", cast.owner.id)
     await says(key, "a-3", cast.owner.id)
     await settled()
-    assert [each["anonymousId"] for each in (await cast.app_key.get(JOINS)).json()["items"]] == ["a-2", "a-3"]
+    assert [each["anonymousId"] for each in (await cast.app_key.get(JOINS)).json()["items"]] == [
+        "a-2",
+        "a-3",
+    ]
     for _ in range(2):
         assert (await decide(cast, "accept", anonymousId="a-2")).json()["state"] == "due"
         assert (await decide(cast, "refuse", anonymousId="a-3")).json()["state"] == "refused"
@@ -97,16 +115,23 @@ async def test_an_accepted_join_is_carried_out_and_a_refused_one_is_not(cast: Ca
     refused = await decide(cast, "refuse", anonymousId="a-2")
     assert (refused.status_code, refused.json()["code"]) == (409, "bad_transition")
     assert (await cast.app_key.get(JOINS)).json()["items"] == []
-    assert [row["anonymousId"] for row in (await cast.app_key.get(JOINS, params={"state": "refused"})).json()["items"]]
+    assert [
+        row["anonymousId"]
+        for row in (await cast.app_key.get(JOINS, params={"state": "refused"})).json()["items"]
+    ]
     await says(key, "a-3", cast.owner.id)  # what is said again changes nothing
     await settled()
     assert await active(cast) == 3
-    assert (await decide(cast, "accept", anonymousId="a-3")).json()["state"] == "due"  # a refusal can be taken back
+    assert (await decide(cast, "accept", anonymousId="a-3")).json()[
+        "state"
+    ] == "due"  # a refusal can be taken back
     await settled()
     assert await active(cast) == 2
 
 
-async def test_an_external_id_that_unites_too_many_is_set_aside_too(cast: Cast, key: Caller) -> None:
+async def test_an_external_id_that_unites_too_many_is_set_aside_too(
+    cast: Cast, key: Caller
+) -> None:
     for number in range(5):
         await says(key, f"b-{number}", "everybody")
     await settled()
@@ -125,8 +150,12 @@ async def test_a_link_by_a_server_is_a_decision_itself(cast: Cast, key: Caller) 
 
 
 @pytest.mark.parametrize("late", ["rolled up", "in the tail"])
-async def test_a_wrong_join_is_undone_for_what_is_raw(cast: Cast, api: Api, key: Caller, late: str) -> None:
-    await happen(key, "browsed", 3, anonymousId="a-0")  # after the join: given to the owner when it is rolled up
+async def test_a_wrong_join_is_undone_for_what_is_raw(
+    cast: Cast, api: Api, key: Caller, late: str
+) -> None:
+    await happen(
+        key, "browsed", 3, anonymousId="a-0"
+    )  # after the join: given to the owner when it is rolled up
     await happen(cast.owner, "opened", 1, anonymousId="a-0")  # said to be the owner's by the owner
     if late == "rolled up":
         await roll_up()
@@ -135,14 +164,20 @@ async def test_a_wrong_join_is_undone_for_what_is_raw(cast: Cast, api: Api, key:
     for _ in range(2):
         assert (await decide(cast, "undo", anonymousId="a-0")).json()["state"] == "undoing"
     assert [
-        (job.kind, job.state) for job in [Job.from_stored(row) async for row in Job.raw().find({"kind": "undo-joins"})]
+        (job.kind, job.state)
+        for job in [Job.from_stored(row) async for row in Job.raw().find({"kind": "undo-joins"})]
     ] == [("undo-joins", "due")]
-    while await run_one({name: each for name, each in handlers(api.settings).items() if name == "undo-joins"}):
+    while await run_one(
+        {name: each for name, each in handlers(api.settings).items() if name == "undo-joins"}
+    ):
         continue
     assert (await decide(cast, "undo", anonymousId="a-0")).json()["state"] == "undone"
     await settled()
     assert await active(cast) == 5  # the owner with a-1, and a-0, a-2, a-3, a-4
-    left = [row["eventName"] async for row in Analytics.raw().find({**mine, "anonymousId": "a-0"}).sort("eventName", 1)]
+    left = [
+        row["eventName"]
+        async for row in Analytics.raw().find({**mine, "anonymousId": "a-0"}).sort("eventName", 1)
+    ]
     assert left == ["identify", "opened"]
     own = {"anonymousId": "a-0", "userId": None, "externalId": None}
     assert await Analytics.raw().count_documents({**own, "eventName": "browsed"}) == 5
@@ -182,7 +217,10 @@ async def test_what_was_joined_to_an_external_id_goes_with_it(cast: Cast, api: A
     await settled()
     assert await active(cast) == 2
     owners = {"userId": ObjectId(cast.owner.id)}
-    assert sorted([row["eventName"] async for row in Analytics.raw().find(owners)]) == ["alias", "opened"]
+    assert sorted([row["eventName"] async for row in Analytics.raw().find(owners)]) == [
+        "alias",
+        "opened",
+    ]
     await decide(cast, "undo", anonymousId="a-1")
     await undo.undo_joins()
     await settled()
@@ -226,7 +264,9 @@ async def test_the_list_is_of_one_app_page_by_page(cast: Cast, key: Caller, api:
     assert (await cast.app_key.get(JOINS, params={"appId": "boats"})).status_code in (403, 404)
     seen, cursor = [], None
     while True:
-        params = {"appId": "notes", "state": "joined", "limit": 1} | ({"cursor": cursor} if cursor else {})
+        params = {"appId": "notes", "state": "joined", "limit": 1} | (
+            {"cursor": cursor} if cursor else {}
+        )
         page = (await cast.admin.get(JOINS, params=params)).json()
         seen += [each["anonymousId"] for each in page["items"]]
         if (cursor := page.get("nextCursor")) is None:
@@ -234,11 +274,17 @@ async def test_the_list_is_of_one_app_page_by_page(cast: Cast, key: Caller, api:
     assert seen == ["a-0", "a-1"]
 
 
-@pytest.mark.parametrize(("decision", "state"), [("accept", "aside"), ("refuse", "aside"), ("undo", "joined")])
-async def test_of_those_who_decide_the_same_at_once_none_is_refused(cast: Cast, decision: str, state: Any) -> None:
+@pytest.mark.parametrize(
+    ("decision", "state"), [("accept", "aside"), ("refuse", "aside"), ("undo", "joined")]
+)
+async def test_of_those_who_decide_the_same_at_once_none_is_refused(
+    cast: Cast, decision: str, state: Any
+) -> None:
     for number in range(4):
         user: Any = ObjectId(cast.owner.id)
-        await IdentityJoin(id=f"notes/a:kiosk-{number}", app_id="notes", user_id=user, state=state).add()
+        await IdentityJoin(
+            id=f"notes/a:kiosk-{number}", app_id="notes", user_id=user, state=state
+        ).add()
         body = {"appId": "notes", "anonymousId": f"kiosk-{number}"}
         asked = (cast.admin.post(f"/v1/analytics/joins/{decision}", json=body) for _ in range(6))
         assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}

@@ -1,4 +1,5 @@
-"""The try of a funnel that came furthest: the one that a plain search finds, in a bounded number of steps."""
+"""The try of a funnel that came furthest: the one that a plain search finds, in a bounded number of
+steps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +41,9 @@ class Counted(list[tuple[int, str]]):
 
 @pytest.mark.parametrize("steps", [["a", "b"], ["a", "a", "b"], ["a"] * 9 + ["b"]], ids=len)
 @pytest.mark.parametrize("within", [5, 45, 10**9])
-def test_one_person_with_very_many_events_costs_no_square_of_them(steps: list[str], within: int) -> None:
+def test_one_person_with_very_many_events_costs_no_square_of_them(
+    steps: list[str], within: int
+) -> None:
     times = Counted((number * 10, "a") for number in range(5000))
     assert len(furthest(times, steps, 10**9, within)) == min(len(steps) - 1, within // 10 + 1)
     assert times.looked <= len(times) * (2 * len(steps) + 1)

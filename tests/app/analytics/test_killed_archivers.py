@@ -1,4 +1,5 @@
-"""An archiving, a rewriting and a restore of a large day, each killed at every step that leaves something behind."""
+"""An archiving, a rewriting and a restore of a large day, each killed at every step that leaves
+something behind."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -39,7 +40,8 @@ async def _rewritten(settings: Settings) -> None:
 async def killed_everywhere(
     work: Callable[[], Awaitable[Any]], killer: Killer, again: Callable[[int], Awaitable[None]]
 ) -> AsyncIterator[int]:
-    """Do something again and again, killed at one step after another, until it is done before it is killed."""
+    """Do something again and again, killed at one step after another, until it is done before it is
+    killed."""
     number = 0
     while True:
         number += 1
@@ -56,7 +58,17 @@ async def killed_everywhere(
 
 
 async def cleared(settings: Settings, folder: Place) -> list[Raw]:
-    for document in (Analytics, ArchivedDay, Seal, CountDay, PeopleDay, SessionDay, VisitSession, Erasure, RollupState):
+    for document in (
+        Analytics,
+        ArchivedDay,
+        Seal,
+        CountDay,
+        PeopleDay,
+        SessionDay,
+        VisitSession,
+        Erasure,
+        RollupState,
+    ):
         await document.raw().delete_many({})
     for name in folder.files():
         (Path(settings.analytics_archive or "") / name).unlink()
@@ -82,7 +94,11 @@ async def test_an_archiving_that_is_killed_at_any_step_loses_and_doubles_nothing
             assert len(left) == 9, number
         await _archived(settings)
         await _archived(settings)
-        assert (await stored(), await in_files(settings), await rollups()) == ([], before, rolled_up), number
+        assert (await stored(), await in_files(settings), await rollups()) == (
+            [],
+            before,
+            rolled_up,
+        ), number
         day = await entry()
         assert (day["rows"], day["removed"], day["leftovers"]) == (9, True, []), number
         visible = [name for name in folder.files() if not Path(name).name.startswith(".")]
@@ -132,6 +148,10 @@ async def test_a_rewriting_that_is_killed_at_any_step_leaves_nobody_who_was_eras
         await _rewritten(settings)
         left = await in_files(settings)
         assert [row["anonymousId"] for row in left].count("a-1") == 0, number
-        assert (len(left), (await entry())["rows"], (await entry())["leftovers"]) == (6, 6, []), number
+        assert (len(left), (await entry())["rows"], (await entry())["leftovers"]) == (
+            6,
+            6,
+            [],
+        ), number
         visible = [name for name in folder.files() if not Path(name).name.startswith(".")]
         assert visible == sorted(part["file"] for part in (await entry())["parts"]), number

@@ -1,4 +1,5 @@
-"""A day that is too large to be held at once: archived, rewritten and restored in parts, whatever comes between."""
+"""A day that is too large to be held at once: archived, rewritten and restored in parts, whatever
+comes between."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +23,16 @@ from models.day import SessionDay
 from models.erasure import Erasure
 from models.session import VisitSession
 from tests.app.analytics.conftest import OLD, SMALL, Place, opened, seal_and_archive
-from tests.app.analytics.large_days import MIDNIGHT, NAME, entry, event, in_files, planted, rollups, stored
+from tests.app.analytics.large_days import (
+    MIDNIGHT,
+    NAME,
+    entry,
+    event,
+    in_files,
+    planted,
+    rollups,
+    stored,
+)
 from tests.app.analytics.test_archivers import Gate
 from tests.app.analytics.test_erasure import happen, roll_up
 from tests.conftest import MakeApi
@@ -30,41 +40,63 @@ from tests.conftest import MakeApi
 pytestmark = pytest.mark.usefixtures("small_parts")
 
 
-async def test_a_day_goes_into_parts_and_comes_back_as_it_was(make_api: MakeApi, place: Place) -> None:
+async def test_a_day_goes_into_parts_and_comes_back_as_it_was(
+    make_api: MakeApi, place: Place
+) -> None:
     api = await make_api(**place.settings, analytics_retention_days=30)
     before = await planted(api.settings, [event(minute) for minute in range(11)])
     rolled_up = await rollups()
     assert await archive.archive_due(api.settings) == 1
     day = await entry()
     assert [part["rows"] for part in day["parts"]] == [4, 4, 3]
-    assert (day["rows"], day["bytes"], day["removed"]) == (11, sum(part["bytes"] for part in day["parts"]), True)
+    assert (day["rows"], day["bytes"], day["removed"]) == (
+        11,
+        sum(part["bytes"] for part in day["parts"]),
+        True,
+    )
     assert place.files() == sorted(part["file"] for part in day["parts"])
-    assert (await stored(), await in_files(api.settings), await rollups()) == ([], before, rolled_up)
+    assert (await stored(), await in_files(api.settings), await rollups()) == (
+        [],
+        before,
+        rolled_up,
+    )
     assert await restore.restore_day(api.settings, "notes", NAME) == (11, 0)
     assert (await stored(), await rollups()) == (before, rolled_up)
     assert await restore.restore_day(api.settings, "notes", NAME) == (0, 11)
     assert await restore.release_days("notes", NAME, NAME) == 1
     assert await archive.archive_due(api.settings) == 1
-    assert (await stored(), await in_files(api.settings), await rollups()) == ([], before, rolled_up)
+    assert (await stored(), await in_files(api.settings), await rollups()) == (
+        [],
+        before,
+        rolled_up,
+    )
 
 
-async def test_more_events_of_one_millisecond_than_a_part_takes_are_each_in_one_part(settings: Settings) -> None:
+async def test_more_events_of_one_millisecond_than_a_part_takes_are_each_in_one_part(
+    settings: Settings,
+) -> None:
     before = await planted(settings, [event(1) for _ in range(10)] + [event(0), event(2), event(2)])
     assert await archive.archive_due(settings) == 1
     assert [part["rows"] for part in (await entry())["parts"]] == [4, 4, 4, 1]
     assert (await stored(), await in_files(settings)) == ([], before)
 
 
-async def test_large_events_end_a_part_early(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_events_end_a_part_early(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive_days, "PART_EVENTS", 100)
     monkeypatch.setattr(archive_days, "PART_BYTES", 5000)
-    before = await planted(settings, [event(minute, eventData={"text": "x" * 2000}) for minute in range(10)])
+    before = await planted(
+        settings, [event(minute, eventData={"text": "x" * 2000}) for minute in range(10)]
+    )
     assert await archive.archive_due(settings) == 1
     assert [part["rows"] for part in (await entry())["parts"]] == [3, 3, 3, 1]
     assert await in_files(settings) == before
 
 
-async def test_no_more_events_are_held_than_a_batch_has(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_events_are_held_than_a_batch_has(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = list[int]()
 
     def noting(real: Callable[..., Any], place: int) -> Any:
@@ -117,7 +149,10 @@ async def test_an_event_that_cannot_be_read_is_archived_and_restored_with_the_ot
 
 async def test_a_part_with_nobody_left_goes(settings: Settings, folder: Place) -> None:
     user = ObjectId()
-    await planted(settings, [event(minute, **({"userId": user} if minute < SMALL else {})) for minute in range(6)])
+    await planted(
+        settings,
+        [event(minute, **({"userId": user} if minute < SMALL else {})) for minute in range(6)],
+    )
     await archive.archive_due(settings)
     await Erasure(id=user).add()  # type: ignore[arg-type]
     assert await archive.rewrite_erased(settings) == SMALL
@@ -140,7 +175,9 @@ async def test_a_late_event_is_in_a_file_before_it_goes(
     assert await running == 1
     assert await stored() == []
     found = await in_files(settings)
-    assert sorted(row["_id"] for row in found) == sorted([*(row["_id"] for row in before), late["_id"]])
+    assert sorted(row["_id"] for row in found) == sorted(
+        [*(row["_id"] for row in before), late["_id"]]
+    )
 
 
 @pytest.mark.parametrize("step", ["_last_recount", "put_in_place", "_remove", "step"])
@@ -162,7 +199,9 @@ async def test_somebody_who_is_erased_while_a_day_is_archived_is_in_no_file_and_
     await archive.rewrite_erased(api.settings)
     rows = await in_files(api.settings)
     assert ({str(row["userId"]) for row in rows}, len(rows)) == ({cast.stranger.id}, 9)
-    assert await restore.restore_day(api.settings, "notes", f"{(await entry())['day']:%Y-%m-%d}") == (9, 0)
+    assert await restore.restore_day(
+        api.settings, "notes", f"{(await entry())['day']:%Y-%m-%d}"
+    ) == (9, 0)
     assert {str(row["userId"]) for row in await stored()} == {cast.stranger.id}
 
 
@@ -179,16 +218,22 @@ async def test_somebody_who_is_erased_while_a_day_is_restored_does_not_come_back
     assert told.status_code < 300
     gate = Gate(restore._restore)
     monkeypatch.setattr(restore, "_restore", gate)
-    running = asyncio.create_task(restore.restore_day(api.settings, "notes", f"{(await entry())['day']:%Y-%m-%d}"))
+    running = asyncio.create_task(
+        restore.restore_day(api.settings, "notes", f"{(await entry())['day']:%Y-%m-%d}")
+    )
     await gate.reached.wait()
     await cast.owner.delete("/v1/users/me")
     gate.open.set()
     assert await running == (5, 6)
     back = [(row.get("anonymousId"), row.get("userId")) for row in await stored()]
-    assert sorted(back, key=str) == sorted([("anon-0", None)] * 3 + [(None, ObjectId(cast.stranger.id))] * 2, key=str)
+    assert sorted(back, key=str) == sorted(
+        [("anon-0", None)] * 3 + [(None, ObjectId(cast.stranger.id))] * 2, key=str
+    )
 
 
-async def test_a_damaged_part_keeps_its_events_and_no_others(settings: Settings, folder: Place) -> None:
+async def test_a_damaged_part_keeps_its_events_and_no_others(
+    settings: Settings, folder: Place
+) -> None:
     before = await planted(settings, [event(minute) for minute in range(9)])
     await archive.archive_due(settings)
     await restore.restore_day(settings, "notes", NAME)
@@ -227,12 +272,18 @@ async def test_sessions_are_forgotten_once_their_events_are_archived_and_no_soon
     assert await VisitSession.raw().count_documents({}) == 0
 
 
-async def test_a_session_into_an_archived_day_is_not_cut_by_the_recount_of_the_day_before(settings: Settings) -> None:
+async def test_a_session_into_an_archived_day_is_not_cut_by_the_recount_of_the_day_before(
+    settings: Settings,
+) -> None:
     """The day before is archived later, since its first try failed."""
     await planted(settings, [event(minute, sessionId="night") for minute in (-10, -5, 5, 10)])
     before = await VisitSession.raw().find({}).to_list()
     day = milliseconds(MIDNIGHT) // DAY_MS
     assert await archive_days.archive_day(settings, "notes", day) == 2
     assert await archive_days.archive_day(settings, "notes", day - 1) == 2
-    assert [row["events"] for row in await VisitSession.raw().find({}).to_list()] == [before[0]["events"]] == [4]
+    assert (
+        [row["events"] for row in await VisitSession.raw().find({}).to_list()]
+        == [before[0]["events"]]
+        == [4]
+    )
     assert datetime(2020, 1, 1, tzinfo=UTC) < before[0]["start"]

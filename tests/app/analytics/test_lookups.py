@@ -1,4 +1,5 @@
-"""Lookups that requests share: one query at a time, and no answer that is older than its question."""
+"""Lookups that requests share: one query at a time, and no answer that is older than its
+question."""
 
 import asyncio
 from collections.abc import Collection

@@ -1,4 +1,5 @@
-"""Ids that are nobody's: they join nobody, by any route and in any place, and a later word is the first."""
+"""Ids that are nobody's: they join nobody, by any route and in any place, and a later word is the
+first."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,19 @@ from tests.app.analytics.test_segment import DONE, send, stored, write_key
 from tests.cast import Cast
 from tests.harness import Api
 
-NOBODY = ["null", "undefined", "[object Object]", "0", 0, "", " ", "anonymous", "Guest", "0" * 24, "{{user.id}}"]
+NOBODY = [
+    "null",
+    "undefined",
+    "[object Object]",
+    "0",
+    0,
+    "",
+    " ",
+    "anonymous",
+    "Guest",
+    "0" * 24,
+    "{{user.id}}",
+]
 
 
 async def people(cast: Cast) -> int:
@@ -25,28 +38,49 @@ async def people(cast: Cast) -> int:
 
 
 def item(kind: str, ago: int, **fields: Any) -> dict[str, Any]:
-    return {"type": kind, "event": "view", "timestamp": rfc3339(now() - timedelta(hours=ago)), **fields}
+    return {
+        "type": kind,
+        "event": "view",
+        "timestamp": rfc3339(now() - timedelta(hours=ago)),
+        **fields,
+    }
 
 
 @pytest.mark.parametrize("bad", NOBODY, ids=repr)
-async def test_visitors_stay_apart_and_a_later_identify_is_the_first_word(cast: Cast, api: Api, bad: Any) -> None:
+async def test_visitors_stay_apart_and_a_later_identify_is_the_first_word(
+    cast: Cast, api: Api, bad: Any
+) -> None:
     key = await write_key(api)
     visitors = [f"a-{number}" for number in range(4)]
     await send(key, *(item("track", 5, anonymousId=each) for each in visitors))
     assert await people(cast) == 4
-    wrong = [item(kind, 4, anonymousId=each, userId=bad) for each in visitors for kind in ("identify", "track", "page")]
+    wrong = [
+        item(kind, 4, anonymousId=each, userId=bad)
+        for each in visitors
+        for kind in ("identify", "track", "page")
+    ]
     assert (await send(key, *wrong)).json() == DONE
     assert await IdentityJoin.raw().find({}).to_list() == []
     assert await people(cast) == 4
     assert len(await stored()) == 16
-    await send(key, *(item("identify", 3, anonymousId=each, userId=f"crm-{each[-1] in '01'}-x") for each in visitors))
+    await send(
+        key,
+        *(
+            item("identify", 3, anonymousId=each, userId=f"crm-{each[-1] in '01'}-x")
+            for each in visitors
+        ),
+    )
     assert await people(cast) == 2
 
 
 @pytest.mark.parametrize("bad", NOBODY, ids=repr)
 async def test_as_the_former_id_it_joins_nobody(cast: Cast, api: Api, bad: Any) -> None:
     server = await api.key("events:write", "users:write", app_id="notes")
-    await send(server, item("alias", 2, previousId=bad, userId="crm-1"), item("alias", 2, previousId="a-1", userId=bad))
+    await send(
+        server,
+        item("alias", 2, previousId=bad, userId="crm-1"),
+        item("alias", 2, previousId="a-1", userId=bad),
+    )
     await send(server, item("identify", 2, anonymousId=bad, userId="crm-1"))
     assert await IdentityJoin.raw().find({}).to_list() == []
     for number in range(3):
@@ -58,7 +92,13 @@ async def test_as_the_former_id_it_joins_nobody(cast: Cast, api: Api, bad: Any) 
 @pytest.mark.parametrize("bad", [each for each in NOBODY if each not in (0, "")], ids=repr)
 @pytest.mark.parametrize("alone", [False, True], ids=["array", "alone"])
 async def test_our_own_route_leaves_it_out_too(cast: Cast, bad: str, alone: bool) -> None:
-    event = {"appId": "notes", "eventName": "e", "eventCategory": "custom", "userId": bad, "anonymousId": "a-1"}
+    event = {
+        "appId": "notes",
+        "eventName": "e",
+        "eventCategory": "custom",
+        "userId": bad,
+        "anonymousId": "a-1",
+    }
     for body in (event, {**event, "userId": None, "anonymousId": bad}):
         answer = await cast.app_key.post("/v1/analytics/events", json=body if alone else [body])
         assert answer.json() == {"accepted": 1, "duplicates": 0, "quarantined": 0}
@@ -69,6 +109,8 @@ async def test_our_own_route_leaves_it_out_too(cast: Cast, bad: str, alone: bool
 
 @pytest.mark.parametrize("bad", ["null", "undefined", "[object Object]", "0", "guest"])
 async def test_it_is_no_external_id(cast: Cast, bad: str) -> None:
-    answer = await cast.admin.put(f"/v1/apps/notes/external-ids/{bad}", json={"userId": cast.owner.id})
+    answer = await cast.admin.put(
+        f"/v1/apps/notes/external-ids/{bad}", json={"userId": cast.owner.id}
+    )
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "path:externalId")
     assert await IdentityJoin.raw().find({}).to_list() == []

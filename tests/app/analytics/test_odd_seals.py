@@ -1,4 +1,5 @@
-"""Seals, entries of the archive, events and their apps that no version could read: the sound ones behind them go on."""
+"""Seals, entries of the archive, events and their apps that no version could read: the sound ones
+behind them go on."""
 
 from array import array
 from datetime import timedelta
@@ -50,7 +51,9 @@ async def test_an_odd_seal_is_made_anew(settings: Settings, odd: str) -> None:
     assert await archive.seal_due(settings, now()) == 0, "it is readable"
 
 
-@pytest.mark.parametrize("fields", [{}, {"appId": "a"}, {"appId": 7, "day": now()}, {"appId": "a", "day": "x"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"appId": "a"}, {"appId": 7, "day": now()}, {"appId": "a", "day": "x"}]
+)
 async def test_an_odd_entry_of_the_archive_stops_no_day(settings: Settings, fields: Any) -> None:
     row = {"_id": "a/odd", "state": "written", "removed": False, "version": 1, **fields}
     await ArchivedDay.raw().insert_one(row)
@@ -74,7 +77,9 @@ async def test_an_odd_event_stops_no_rollup_of_the_others(settings: Settings, od
     """It came in first of all; it is told, and adds nothing."""
     row = {name: value for name, value in {**event(0), **odd}.items() if value is not ...}
     received = {"receivedAt": now() - timedelta(seconds=1)}
-    await Analytics.raw().insert_many([row | {"receivedAt": now() - timedelta(seconds=2)}, event(1) | received])
+    await Analytics.raw().insert_many(
+        [row | {"receivedAt": now() - timedelta(seconds=2)}, event(1) | received]
+    )
     told = SET_ASIDE.labels(Analytics.collection_name())._value
     before = told.get()
     await roll_up()
@@ -86,6 +91,8 @@ async def test_an_odd_event_stops_no_rollup_of_the_others(settings: Settings, od
 async def test_an_event_of_several_apps_hides_no_app(settings: Settings) -> None:
     odd = event(1, appId=["alpha", "zulu"])
     await Analytics.raw().insert_one(odd)
-    await planted(settings, [event(minute) for minute in range(3)] + [event(1, appId="zulu", _id=ObjectId())])
+    await planted(
+        settings, [event(minute) for minute in range(3)] + [event(1, appId="zulu", _id=ObjectId())]
+    )
     assert [app_id async for app_id in archive._apps()] == ["notes", "zulu"]
     assert set(await Seal.by_app()) == {"notes", "zulu"}

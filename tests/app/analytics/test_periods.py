@@ -12,9 +12,13 @@ from models.day import LEVELS, SLOTS
 from tests.app.analytics.truth import CLOCK_CHANGES, ZONES, bucket
 
 
-@pytest.mark.parametrize("zone", [*ZONES, "America/Havana", "America/Santiago", "Africa/Cairo", "Pacific/Apia"])
+@pytest.mark.parametrize(
+    "zone", [*ZONES, "America/Havana", "America/Santiago", "Africa/Cairo", "Pacific/Apia"]
+)
 @pytest.mark.parametrize("around", CLOCK_CHANGES, ids=lambda day: f"{day:%b%d}")
-def test_every_moment_is_in_the_bucket_that_the_local_clock_says(zone: str, around: datetime) -> None:
+def test_every_moment_is_in_the_bucket_that_the_local_clock_says(
+    zone: str, around: datetime
+) -> None:
     start, end = around - timedelta(days=2), around + timedelta(days=2)
     for interval in ("hour", "day"):
         period = Period.of(start, end, interval, ZoneInfo(zone))  # type: ignore[arg-type]
@@ -48,18 +52,32 @@ def test_days_are_as_long_as_they_are(zone: str, day: datetime, hours: float) ->
 
 
 def test_months_and_weeks_begin_where_they_do() -> None:
-    period = Period.of(datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC), "month", ZoneInfo("UTC"))
+    period = Period.of(
+        datetime(2026, 1, 31, tzinfo=UTC),
+        datetime(2026, 3, 2, tzinfo=UTC),
+        "month",
+        ZoneInfo("UTC"),
+    )
     assert [f"{each.time:%m-%d}" for each in period.buckets] == ["01-01", "02-01", "03-01"]
-    weeks = Period.of(datetime(2026, 11, 21, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC), "week", ZoneInfo("UTC"))
+    weeks = Period.of(
+        datetime(2026, 11, 21, tzinfo=UTC),
+        datetime(2026, 11, 30, tzinfo=UTC),
+        "week",
+        ZoneInfo("UTC"),
+    )
     assert [f"{each.time:%a %d}" for each in weeks.buckets] == ["Mon 16", "Mon 23"]
     assert [f"{each.time:%d}" for each in weeks.previous().buckets] == ["02", "09"]
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 96), (5, 300), (-100, 3), (7, 8), (92, 96 * 31 - 4), (3, 3)])
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 96), (5, 300), (-100, 3), (7, 8), (92, 96 * 31 - 4), (3, 3)]
+)
 def test_sets_cover_every_slot_once_and_are_few(first: int, last: int) -> None:
     found = nodes(first, last)
     covered = [
-        day * SLOTS + group * LEVELS[level] + slot for level, day, group in found for slot in range(LEVELS[level])
+        day * SLOTS + group * LEVELS[level] + slot
+        for level, day, group in found
+        for slot in range(LEVELS[level])
     ]
     assert covered == list(range(first, last))
     assert len(found) <= 26 + (last - first) // SLOTS
@@ -84,11 +102,14 @@ def test_a_clock_of_no_whole_quarters_is_refused_without_a_search(interval: Inte
     start = datetime(1890, 1, 1, tzinfo=UTC)
     with pytest.raises(Invalid) as refused:
         Period.of(start, start + timedelta(days=1), interval, MeanTime())
-    assert [(error["pointer"], error["code"]) for error in refused.value.errors] == [("?tz", "out_of_range")]
+    assert [(error["pointer"], error["code"]) for error in refused.value.errors] == [
+        ("?tz", "out_of_range")
+    ]
 
 
 @pytest.mark.parametrize(
-    ("zone", "year"), [("Europe/Berlin", 1890), ("Africa/Monrovia", 1971), ("Europe/Amsterdam", 1920)]
+    ("zone", "year"),
+    [("Europe/Berlin", 1890), ("Africa/Monrovia", 1971), ("Europe/Amsterdam", 1920)],
 )
 def test_a_timezone_is_refused_for_the_years_of_its_odd_clock_alone(zone: str, year: int) -> None:
     odd, even = datetime(year, 6, 1, tzinfo=UTC), datetime(1973, 6, 1, tzinfo=UTC)

@@ -1,4 +1,5 @@
-"""What dashboards ask: buckets in any timezone, filters, comparison, people, sessions, funnels, retention, live."""
+"""What dashboards ask: buckets in any timezone, filters, comparison, people, sessions, funnels,
+retention, live."""
 
 import asyncio
 import csv
@@ -16,7 +17,9 @@ from models.rollup_state import RollupState
 from tests.cast import Cast
 from tests.harness import Caller
 
-START = datetime(2026, 10, 24, 12, tzinfo=UTC)  # in the night that follows the clocks of Berlin go back
+START = datetime(
+    2026, 10, 24, 12, tzinfo=UTC
+)  # in the night that follows the clocks of Berlin go back
 
 
 @pytest.fixture(params=["rolled up", "raw"])
@@ -38,7 +41,8 @@ def at(hours: float) -> str:
 
 async def happen(caller: Caller, *events: tuple[float, str], **fields: Any) -> None:
     body = [
-        {"appId": "notes", "eventName": name, "eventCategory": "error" if name == "failed" else "custom",
+        {"appId": "notes", "eventName": name,
+        "eventCategory": "error" if name == "failed" else "custom",
          "timestamp": at(hours), **fields}
         for hours, name in events
     ]  # fmt: skip
@@ -46,7 +50,9 @@ async def happen(caller: Caller, *events: tuple[float, str], **fields: Any) -> N
 
 
 async def ask(caller: Caller, path: str, start: float = 0, end: float = 48, **params: Any) -> Any:
-    answer = await caller.get(f"/v1/analytics/{path}", params={"from": at(start), "to": at(end), **params})
+    answer = await caller.get(
+        f"/v1/analytics/{path}", params={"from": at(start), "to": at(end), **params}
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -72,7 +78,9 @@ async def test_days_of_a_timezone_are_whole_and_filled(cast: Cast, settle: Any) 
         ("America/New_York", "week", ["2026-10-19T04:00:00.000Z"]),
     ],
 )
-async def test_buckets_begin_by_the_calendar(cast: Cast, tz: str, interval: str, expected: list[str]) -> None:
+async def test_buckets_begin_by_the_calendar(
+    cast: Cast, tz: str, interval: str, expected: list[str]
+) -> None:
     await happen(cast.owner, (1, "opened"), (10, "opened"))
     rows = await ask(cast.admin, "event-counts", 0, 12, tz=tz, interval=interval)
     assert [row["time"] for row in rows] == expected
@@ -80,7 +88,9 @@ async def test_buckets_begin_by_the_calendar(cast: Cast, tz: str, interval: str,
 
 
 async def test_the_hour_that_comes_twice_is_two_buckets(cast: Cast, settle: Any) -> None:
-    await happen(cast.owner, (12.1, "opened"), (12.9, "opened"), (13.5, "opened"))  # 02:06, 02:54, then 02:30 again
+    await happen(
+        cast.owner, (12.1, "opened"), (12.9, "opened"), (13.5, "opened")
+    )  # 02:06, 02:54, then 02:30 again
     await settle()
     rows = await ask(cast.admin, "event-counts", 12, 14, tz="Europe/Berlin", interval="hour")
     assert [(row["time"], row["count"]) for row in rows] == [
@@ -109,12 +119,18 @@ async def test_people_are_counted_once_a_bucket(cast: Cast, settle: Any) -> None
     assert await ask(cast.admin, "active-users", eventName="closed") == [{"activeUsers": 1}]
     assert await ask(cast.admin, "active-users", eventCategory="error") == [{"activeUsers": 0}]
     daily = await ask(cast.admin, "active-users", -12, 60, interval="day", rolling=True)
-    assert [(row["activeUsers"], row["weekly"], row["monthly"]) for row in daily] == [(4, 4, 4), (1, 4, 4), (0, 4, 4)]
+    assert [(row["activeUsers"], row["weekly"], row["monthly"]) for row in daily] == [
+        (4, 4, 4),
+        (1, 4, 4),
+        (0, 4, 4),
+    ]
     assert await ask(cast.owner, "active-users") == [{"activeUsers": 1}]
 
 
 async def test_figures_are_compared_with_the_span_before(cast: Cast, settle: Any) -> None:
-    await happen(cast.owner, (-1, "opened"), (-2, "closed"), (1, "opened"), (2, "opened"), (3, "failed"))
+    await happen(
+        cast.owner, (-1, "opened"), (-2, "closed"), (1, "opened"), (2, "opened"), (3, "failed")
+    )
     await settle()
     assert await ask(cast.admin, "event-counts", 0, 24, compare="previous") == [
         {"eventName": "opened", "count": 2, "previous": 1},
@@ -131,7 +147,9 @@ async def test_top_events_have_their_people(cast: Cast, settle: Any) -> None:
     await happen(cast.owner, (1, "opened"), (2, "opened"), (3, "closed"))
     await happen(cast.stranger, (1, "opened"))
     await settle()
-    assert await ask(cast.admin, "top", limit=1) == [{"eventName": "opened", "count": 3, "users": 2}]
+    assert await ask(cast.admin, "top", limit=1) == [
+        {"eventName": "opened", "count": 3, "users": 2}
+    ]
 
 
 async def test_declared_properties_are_broken_down(cast: Cast, settle: Any) -> None:
@@ -141,21 +159,30 @@ async def test_declared_properties_are_broken_down(cast: Cast, settle: Any) -> N
     await settle()
     rows = await ask(cast.admin, "top", property="plan")
     assert rows == [
-        {"value": value, "count": count, "error": 0} for value, count in (("team", 2), ("3", 1), ("free", 1))
+        {"value": value, "count": count, "error": 0}
+        for value, count in (("team", 2), ("3", 1), ("free", 1))
     ]
 
 
-async def test_a_property_that_no_app_declares_is_refused_and_counted_of_no_other_app(cast: Cast, settle: Any) -> None:
+async def test_a_property_that_no_app_declares_is_refused_and_counted_of_no_other_app(
+    cast: Cast, settle: Any
+) -> None:
     span = {"from": "2026-01-01T00:00:00Z", "property": "plan"}
     refused = await cast.admin.get("/v1/analytics/top", params=span)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?property")
     await cast.admin.put("/v1/apps/notes", json={"analyticsProperties": ["plan"]})
-    assert (await cast.admin.get("/v1/analytics/top", params={**span, "appId": "boats"})).status_code == 422
+    assert (
+        await cast.admin.get("/v1/analytics/top", params={**span, "appId": "boats"})
+    ).status_code == 422
     for app_id in ("notes", "boats"):
         await happen(cast.owner, (1, "bought"), eventData={"plan": app_id}, appId=app_id)
     fresh = await ask(cast.admin, "top", property="plan")
     await settle()
-    assert fresh == await ask(cast.admin, "top", property="plan") == [{"value": "notes", "count": 1, "error": 0}]
+    assert (
+        fresh
+        == await ask(cast.admin, "top", property="plan")
+        == [{"value": "notes", "count": 1, "error": 0}]
+    )
 
 
 async def test_sessions_are_measured(cast: Cast, settle: Any) -> None:
@@ -182,7 +209,10 @@ async def test_a_funnel_counts_steps_in_order_within_a_time(cast: Cast, settle: 
         (3, 1, 0.333333),
     ]
     assert [row["medianSeconds"] for row in rows] == [None, 3600.0, 3600.0]
-    assert [row["users"] for row in await ask(cast.admin, "funnel", step=["visit", "signup"], within=86_400)] == [3, 2]
+    assert [
+        row["users"]
+        for row in await ask(cast.admin, "funnel", step=["visit", "signup"], within=86_400)
+    ] == [3, 2]
 
 
 async def test_retention_follows_those_who_are_new(cast: Cast, settle: Any) -> None:
@@ -209,7 +239,9 @@ async def test_the_last_minutes_are_live(cast: Cast) -> None:
     assert max(row["users"] for row in rows) == 1
 
 
-@pytest.mark.parametrize(("by", "value"), [("format", "ndjson"), ("accept", "application/x-ndjson")])
+@pytest.mark.parametrize(
+    ("by", "value"), [("format", "ndjson"), ("accept", "application/x-ndjson")]
+)
 async def test_rows_come_as_ndjson(cast: Cast, by: str, value: str) -> None:
     await happen(cast.owner, (1, "a"), (2, "b"))
     params = {"from": at(0), "to": at(48)} | ({"format": value} if by == "format" else {})
@@ -227,7 +259,11 @@ async def test_csv_always_has_its_header_and_no_formulas(cast: Cast) -> None:
     empty = await cast.admin.get("/v1/analytics/event-counts", params=params)
     assert empty.text == "time,eventName,count\r\n"
     await happen(cast.owner, (1, "=1+1"))
-    rows = list(csv.DictReader(io.StringIO((await cast.admin.get("/v1/analytics/event-counts", params=params)).text)))
+    rows = list(
+        csv.DictReader(
+            io.StringIO((await cast.admin.get("/v1/analytics/event-counts", params=params)).text)
+        )
+    )
     assert (rows[0]["eventName"], rows[0]["time"]) == ("'=1+1", "2026-10-24T00:00:00.000Z")
 
 
@@ -240,9 +276,13 @@ async def test_headers_say_how_fresh_the_figures_are(cast: Cast, settle: Any) ->
     assert float(headers["satchel-rollup-lag"]) >= 0
 
 
-async def test_the_lag_is_how_long_the_first_event_that_is_not_rolled_up_has_waited(cast: Cast) -> None:
+async def test_the_lag_is_how_long_the_first_event_that_is_not_rolled_up_has_waited(
+    cast: Cast,
+) -> None:
     async def lag() -> float:
-        return float((await cast.admin.get("/v1/analytics/event-counts")).headers["satchel-rollup-lag"])
+        return float(
+            (await cast.admin.get("/v1/analytics/event-counts")).headers["satchel-rollup-lag"]
+        )
 
     assert await lag() == 0  # the worker never ran, and has nothing to do
     await happen(cast.owner, (1, "a"))
@@ -257,13 +297,17 @@ async def test_the_lag_is_how_long_the_first_event_that_is_not_rolled_up_has_wai
     assert await lag() == 0
 
 
-async def test_an_answer_says_that_it_is_behind_where_the_tail_is_too_long(cast: Cast, monkeypatch: Any) -> None:
+async def test_an_answer_says_that_it_is_behind_where_the_tail_is_too_long(
+    cast: Cast, monkeypatch: Any
+) -> None:
     monkeypatch.setattr("app.analytics.query.reader.LONGEST_TAIL", 2)
     await happen(cast.owner, (1, "a"))
     while await advance(timedelta(milliseconds=-5)):
         continue
     await happen(cast.owner, (1, "a"), (2, "a"), (3, "a"))
-    answer = await cast.admin.get("/v1/analytics/event-counts", params={"from": at(0), "to": at(48)})
+    answer = await cast.admin.get(
+        "/v1/analytics/event-counts", params={"from": at(0), "to": at(48)}
+    )
     assert answer.json() == [{"eventName": "a", "count": 1}]
     assert float(answer.headers["satchel-staleness"]) > 0
 
@@ -278,7 +322,9 @@ RAW: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "params", "pointer"), RAW, ids=[f"{path} {params}" for path, params, _ in RAW])
+@pytest.mark.parametrize(
+    ("path", "params", "pointer"), RAW, ids=[f"{path} {params}" for path, params, _ in RAW]
+)
 async def test_what_is_counted_from_raw_events_reads_so_many_at_most(
     cast: Cast, settle: Any, monkeypatch: pytest.MonkeyPatch, path: str, params: Any, pointer: str
 ) -> None:
@@ -298,7 +344,10 @@ async def test_what_is_counted_from_raw_events_reads_so_many_at_most(
     assert (await cast.admin.get(f"/v1/analytics/{path}", params=params)).status_code == 200
     monkeypatch.setattr("app.analytics.query.reader.MOST_RAW", 3)
     answer = await cast.admin.get(f"/v1/analytics/{path}", params=params)
-    assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (422, [pointer])
+    assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (
+        422,
+        [pointer],
+    )
     assert answer.json()["errors"][0]["code"] == "too_many"
 
 
@@ -322,9 +371,14 @@ async def test_what_is_counted_from_raw_events_reads_so_many_at_most(
     ],
     ids=str,
 )
-async def test_nonsense_is_refused_by_name(cast: Cast, path: str, params: Any, pointer: str) -> None:
+async def test_nonsense_is_refused_by_name(
+    cast: Cast, path: str, params: Any, pointer: str
+) -> None:
     refused = await cast.admin.get(f"/v1/analytics/{path}", params=params)
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"].partition(".")[0]) == (422, pointer)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"].partition(".")[0]) == (
+        422,
+        pointer,
+    )
 
 
 async def test_the_ends_of_the_calendar_are_no_fault_of_ours(cast: Cast) -> None:
@@ -338,7 +392,8 @@ async def test_the_ends_of_the_calendar_are_no_fault_of_ours(cast: Cast) -> None
         for path in ("event-counts", "active-users", "sessions", "retention"):
             for interval in ("minute", "hour", "day", "month"):
                 answer = await cast.admin.get(
-                    f"/v1/analytics/{path}", params={**span, "interval": interval, "compare": "previous"}
+                    f"/v1/analytics/{path}",
+                    params={**span, "interval": interval, "compare": "previous"},
                 )
                 assert answer.status_code in (200, 422)
 
@@ -346,20 +401,39 @@ async def test_the_ends_of_the_calendar_are_no_fault_of_ours(cast: Cast) -> None
 @pytest.mark.parametrize("interval", ["hour", "day"])
 async def test_a_timezone_of_odd_seconds_is_refused(cast: Cast, interval: str) -> None:
     span = {"from": "1890-01-01T00:00:00Z", "to": "1890-01-02T00:00:00Z", "interval": interval}
-    refused = await cast.admin.get("/v1/analytics/event-counts", params={**span, "tz": "Europe/Berlin"})
+    refused = await cast.admin.get(
+        "/v1/analytics/event-counts", params={**span, "tz": "Europe/Berlin"}
+    )
     assert refused.status_code == 422
-    assert [(error["pointer"], error["code"]) for error in refused.json()["errors"]] == [("?tz", "out_of_range")]
+    assert [(error["pointer"], error["code"]) for error in refused.json()["errors"]] == [
+        ("?tz", "out_of_range")
+    ]
     assert (await cast.admin.get("/v1/analytics/event-counts", params=span)).json() == []
 
 
-ENDS = [("9999-12-30T00:00:00Z", "9999-12-31T23:59:59.999Z"), ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z")]
+ENDS = [
+    ("9999-12-30T00:00:00Z", "9999-12-31T23:59:59.999Z"),
+    ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+]
 
 
 @pytest.mark.parametrize(("start", "end"), ENDS)
 @pytest.mark.parametrize(
-    "path", ["event-counts", "category-counts", "active-users", "error-rate", "top", "sessions", "funnel", "retention"]
+    "path",
+    [
+        "event-counts",
+        "category-counts",
+        "active-users",
+        "error-rate",
+        "top",
+        "sessions",
+        "funnel",
+        "retention",
+    ],
 )
-async def test_the_ends_of_the_calendar_are_refused(cast: Cast, path: str, start: str, end: str) -> None:
+async def test_the_ends_of_the_calendar_are_refused(
+    cast: Cast, path: str, start: str, end: str
+) -> None:
     more = {"step": ["a", "b"], "within": 90 * 86_400} if path == "funnel" else {}
     for interval in ({}, {"interval": "day"}):
         params = {"from": start, "to": end, **interval, **more}
@@ -369,8 +443,17 @@ async def test_the_ends_of_the_calendar_are_refused(cast: Cast, path: str, start
 
 @pytest.mark.parametrize("path", ["event-counts", "active-users", "sessions", "funnel"])
 async def test_nearly_the_whole_calendar_can_be_asked_for(cast: Cast, path: str) -> None:
-    more = {"step": ["a", "b"], "within": 90 * 86_400} if path == "funnel" else {"interval": "month", "tz": "UTC"}
-    for start, end in (("9998-12-01T00:00:00Z", "9999-01-01T00:00:00Z"), ("0002-01-01T00:00:00Z",) * 2):
+    more = (
+        {"step": ["a", "b"], "within": 90 * 86_400}
+        if path == "funnel"
+        else {"interval": "month", "tz": "UTC"}
+    )
+    for start, end in (
+        ("9998-12-01T00:00:00Z", "9999-01-01T00:00:00Z"),
+        ("0002-01-01T00:00:00Z",) * 2,
+    ):
         for user in ({}, {"userId": cast.owner.id}):
-            answer = await cast.admin.get(f"/v1/analytics/{path}", params={"from": start, "to": end, **more, **user})
+            answer = await cast.admin.get(
+                f"/v1/analytics/{path}", params={"from": start, "to": end, **more, **user}
+            )
             assert answer.status_code == 200

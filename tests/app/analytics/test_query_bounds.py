@@ -1,4 +1,5 @@
-"""What an answer may come to: so many rows, so many names; a snapshot that is gone; the 23 and 25 hours of days."""
+"""What an answer may come to: so many rows, so many names; a snapshot that is gone; the 23 and 25
+hours of days."""
 
 from array import array
 from collections.abc import Iterator
@@ -27,22 +28,34 @@ SPAN = {"from": at(0), "to": at(60)}
 
 
 @pytest.mark.parametrize("rolled_up", [True, False])
-async def test_an_answer_has_so_many_rows_at_most(cast: Cast, rolled_up: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_has_so_many_rows_at_most(
+    cast: Cast, rolled_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await happen(cast.owner, (-160, "before"), (1, "a"), (13, "b"), (14, "a"))
     if rolled_up:
         await roll_up()
 
     async def refused(path: str = "event-counts", **more: Any) -> Any:
         answer = await cast.admin.get(f"/v1/analytics/{path}", params=SPAN | more)
-        return answer.status_code == 422 and [(each["pointer"], each["code"]) for each in answer.json()["errors"]]
+        return answer.status_code == 422 and [
+            (each["pointer"], each["code"]) for each in answer.json()["errors"]
+        ]
 
     monkeypatch.setattr("app.analytics.query.queries.MOST_ROWS", 6)  # two names in three days
     assert len(await ask(cast.admin, "event-counts", 0, 60, interval="day")) == 6
-    assert await refused(interval="day", compare="previous") == [("?interval", "too_many")]  # there was one name more
+    assert await refused(interval="day", compare="previous") == [
+        ("?interval", "too_many")
+    ]  # there was one name more
     monkeypatch.setattr("app.analytics.query.queries.MOST_ROWS", 5)
     assert await refused(interval="day") == [("?interval", "too_many")]
-    assert (await refused(interval="day", eventName="a"), await refused("category-counts", interval="day")) == (0, 0)
-    assert [(row["eventName"], row["count"]) for row in await ask(cast.admin, "top", 0, 60, interval="hour")] == [
+    assert (
+        await refused(interval="day", eventName="a"),
+        await refused("category-counts", interval="day"),
+    ) == (0, 0)
+    assert [
+        (row["eventName"], row["count"])
+        for row in await ask(cast.admin, "top", 0, 60, interval="hour")
+    ] == [
         ("a", 2),
         ("b", 1),
     ]
@@ -50,7 +63,9 @@ async def test_an_answer_has_so_many_rows_at_most(cast: Cast, rolled_up: bool, m
     assert await refused() == [("?from", "too_many")]
 
 
-def test_no_more_names_are_summed_than_have_room_in_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_names_are_summed_than_have_room_in_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("app.analytics.query.queries.MOST_ROWS", 20)
     midnight = START.replace(hour=0)
     period = Period.of(midnight, midnight + timedelta(days=4), "day", UTC)
@@ -59,7 +74,11 @@ def test_no_more_names_are_summed_than_have_room_in_an_answer(monkeypatch: pytes
     def documents() -> Iterator[dict[str, Any]]:
         for number in range(1000):
             summed.append(f"name-{number}")
-            yield {"day": midnight, "eventName": summed[-1], "counts": pack(array("I", [1] * SLOTS))}
+            yield {
+                "day": midnight,
+                "eventName": summed[-1],
+                "counts": pack(array("I", [1] * SLOTS)),
+            }
 
     with pytest.raises(Invalid):
         add_slots(period, documents(), "counts", "eventName")
@@ -80,12 +99,21 @@ async def test_a_snapshot_that_is_gone_is_taken_anew_and_else_is_no_fault_of_our
 
 
 @pytest.mark.parametrize("rolled_up", [True, False])
-async def test_seven_days_are_seven_of_the_calendar_where_the_clock_changes(cast: Cast, rolled_up: bool) -> None:
+async def test_seven_days_are_seven_of_the_calendar_where_the_clock_changes(
+    cast: Cast, rolled_up: bool
+) -> None:
     await happen(cast.owner, (-12, "a"))  # on the 24th; the 25th has 25 hours
     if rolled_up:
         await roll_up()
-    span = {"from": "2026-10-23T22:00:00Z", "to": "2026-11-23T23:00:00Z", "interval": "day", "tz": "Europe/Berlin"}
-    rows = (await cast.admin.get("/v1/analytics/active-users", params={**span, "rolling": True})).json()
+    span = {
+        "from": "2026-10-23T22:00:00Z",
+        "to": "2026-11-23T23:00:00Z",
+        "interval": "day",
+        "tz": "Europe/Berlin",
+    }
+    rows = (
+        await cast.admin.get("/v1/analytics/active-users", params={**span, "rolling": True})
+    ).json()
     assert [row["activeUsers"] for row in rows] == [1] + [0] * 30
     assert [row["weekly"] for row in rows] == [1] * 7 + [0] * 24
     assert [row["monthly"] for row in rows] == [1] * 30 + [0]
@@ -99,20 +127,26 @@ async def test_seven_days_are_seven_of_the_calendar_where_the_clock_changes(cast
         ("UTC", "0002-01-01T00:00:00Z", [24]),  # the calendar goes no further
     ],
 )
-def test_the_days_before_are_whole_days_of_the_calendar(zone: str, start: str, hours: list[int]) -> None:
+def test_the_days_before_are_whole_days_of_the_calendar(
+    zone: str, start: str, hours: list[int]
+) -> None:
     begins = datetime.fromisoformat(start)
     day = timedelta(hours=hours[-1])
     wider = Period.of(begins, begins + day, "day", ZoneInfo(zone)).with_days_before(6)
     assert [(bucket.end - bucket.start) / 3_600_000 for bucket in wider.buckets] == hours
 
 
-async def test_who_turned_out_to_be_one_person_is_one_in_the_last_minutes_too(cast: Cast, api: Api) -> None:
+async def test_who_turned_out_to_be_one_person_is_one_in_the_last_minutes_too(
+    cast: Cast, api: Api
+) -> None:
     key = await api.key("events:write", app_id="notes")
     await happen_now(key, "x", anonymousId="anon")
     await happen_now(key, "x", userId="ext")
     await roll_up()
     assert sum(row["users"] for row in await counts(cast, "live", minutes=5)) == 2
-    assert (await key.post("/v1/identify", json={"anonymousId": "anon", "userId": "ext"})).status_code == 200
+    assert (
+        await key.post("/v1/identify", json={"anonymousId": "anon", "userId": "ext"})
+    ).status_code == 200
     await carry_out_joins()
     await happen_now(key, "x", anonymousId="anon")
     await happen_now(key, "x", userId="ext")

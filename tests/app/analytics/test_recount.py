@@ -1,4 +1,5 @@
-"""The recount goes part by part outside one long transaction, and is exact all the same, whatever comes in between."""
+"""The recount goes part by part outside one long transaction, and is exact all the same, whatever
+comes in between."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +19,16 @@ from models.base import Raw, now
 from models.day import CountDay, PeopleDay, SessionDay
 from models.rollup_state import RollupState
 from models.session import VisitSession
-from tests.app.analytics.test_rollups import DAY, NAMES, NOTHING, PEOPLE, clear, erase, insert, row_of
+from tests.app.analytics.test_rollups import (
+    DAY,
+    NAMES,
+    NOTHING,
+    PEOPLE,
+    clear,
+    erase,
+    insert,
+    row_of,
+)
 from tests.app.analytics.truth import differences
 
 NUMBER = (DAY - datetime(1970, 1, 1, tzinfo=UTC)).days
@@ -28,7 +38,10 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def event(minutes: int, who: Any = 1, **fields: Any) -> Raw:
-    return {**row_of({**TOLD, "who": who, "minutes": minutes}, now() - timedelta(seconds=1)), **fields}
+    return {
+        **row_of({**TOLD, "who": who, "minutes": minutes}, now() - timedelta(seconds=1)),
+        **fields,
+    }
 
 
 async def rolled_up(rows: list[Raw]) -> None:
@@ -46,7 +59,9 @@ async def test_a_day_is_cut_into_parts_of_whole_slots() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 3, 100])
-async def test_whatever_differs_is_mended_and_told(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whatever_differs_is_mended_and_told(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A part at a time: no scan holds more events than that."""
     scans, real = list[Scan](), Scan.of
 
@@ -56,7 +71,12 @@ async def test_whatever_differs_is_mended_and_told(most: int, monkeypatch: pytes
         return scan
 
     monkeypatch.setattr(Scan, "of", noted)
-    await rolled_up([event(minutes, who=minutes % 4, sessionId=f"s{minutes % 3}") for minutes in range(0, 1440, 100)])
+    await rolled_up(
+        [
+            event(minutes, who=minutes % 4, sessionId=f"s{minutes % 3}")
+            for minutes in range(0, 1440, 100)
+        ]
+    )
     await CountDay.raw().update_one({}, {"$set": {"counts": bytes(384)}})
     empty = {"sets.0": packed_set(BitMap()), "sets.1": packed_set(BitMap())}
     await PeopleDay.raw().update_many({"scope": "*"}, {"$set": empty})
@@ -104,7 +124,9 @@ class Between:
         monkeypatch.setattr(recount_scan.Scan, "of", of)
 
 
-async def test_events_that_go_while_a_part_is_scanned_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_that_go_while_a_part_is_scanned_are_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     await rolled_up([event(1, who=0), event(2, who=0), event(3, who=1)])
     await CountDay.raw().update_one({}, {"$set": {"counts": bytes(384)}})  # something to mend
     between = Between(monkeypatch, lambda: erase(PEOPLE[0]))
@@ -113,7 +135,9 @@ async def test_events_that_go_while_a_part_is_scanned_are_not_counted(monkeypatc
     assert await differences(DAY, ["UTC"]) == []
 
 
-async def test_events_that_come_while_a_part_is_scanned_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_that_come_while_a_part_is_scanned_are_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     await rolled_up([event(1, who=0), event(3, who=1)])
     await CountDay.raw().update_one({}, {"$set": {"counts": bytes(384)}})
 
@@ -175,7 +199,9 @@ ODD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_an_event_that_cannot_be_read_stops_neither_the_rollups_nor_the_recount(odd: str) -> None:
+async def test_an_event_that_cannot_be_read_stops_neither_the_rollups_nor_the_recount(
+    odd: str,
+) -> None:
     await clear()
     row = {name: value for name, value in {**event(2), **ODD[odd]}.items() if value is not ...}
     await insert([event(1), row, event(3)])
@@ -184,7 +210,9 @@ async def test_an_event_that_cannot_be_read_stops_neither_the_rollups_nor_the_re
     assert sum(memoryview(day["counts"]).cast("I")) == (3 if odd == "a user of no kind" else 2)
     days = await days_touched(now() - timedelta(hours=1))
     assert ("notes", NUMBER) in days
-    assert [(await recount_day(app_id, number)).mended for app_id, number in days] == [{}] * len(days)
+    assert [(await recount_day(app_id, number)).mended for app_id, number in days] == [{}] * len(
+        days
+    )
 
 
 async def test_a_session_is_counted_from_all_its_days_in_parts() -> None:

@@ -1,4 +1,5 @@
-"""Rollups equal a recount from raw: random histories, late and doubled events, erasures, crashes, five timezones."""
+"""Rollups equal a recount from raw: random histories, late and doubled events, erasures, crashes,
+five timezones."""
 
 import asyncio
 from contextlib import suppress
@@ -45,7 +46,9 @@ event = st.fixed_dictionaries(
     {
         "app": st.sampled_from(APPS),
         "name": st.sampled_from(NAMES),
-        "who": st.one_of(st.none(), st.integers(0, 3), st.sampled_from(["e:1", "e:2", "a:1", "a:2"])),
+        "who": st.one_of(
+            st.none(), st.integers(0, 3), st.sampled_from(["e:1", "e:2", "a:1", "a:2"])
+        ),
         "session": st.sampled_from([None, "s1", "s2", "s3"]),
         "minutes": st.integers(-60 * 24, 60 * 24 * 2),
         "message": st.sampled_from([None, "m1", "m2", "m3"]),
@@ -53,29 +56,51 @@ event = st.fixed_dictionaries(
     }
 )
 coming = st.tuples(st.just("events"), st.lists(event, min_size=1, max_size=12))
-advancing = st.tuples(st.just("advance"), st.tuples(st.integers(1, 30), st.integers(0, 2)))  # 0: amid a millisecond
+advancing = st.tuples(
+    st.just("advance"), st.tuples(st.integers(1, 30), st.integers(0, 2))
+)  # 0: amid a millisecond
 step = st.one_of(
     *(coming, advancing) * 3,  # what else happens matters beside these
     st.tuples(st.just("crash"), st.just(0)),
     st.tuples(st.just("erase"), st.integers(0, 3)),
-    st.tuples(st.just("join"), st.tuples(st.sampled_from(["a:1", "a:2", "e:1"]), st.integers(0, 3))),
-    st.tuples(st.just("link"), st.tuples(st.sampled_from(["a:1", "a:2"]), st.sampled_from("12"))),  # chains of merges
+    st.tuples(
+        st.just("join"), st.tuples(st.sampled_from(["a:1", "a:2", "e:1"]), st.integers(0, 3))
+    ),
+    st.tuples(
+        st.just("link"), st.tuples(st.sampled_from(["a:1", "a:2"]), st.sampled_from("12"))
+    ),  # chains of merges
     st.tuples(st.just("undo"), st.sampled_from(["a:1", "a:2", "e:1"])),
     st.tuples(st.just("settle"), st.just(0)),
     st.tuples(st.just("recount"), st.just(0)),
-    st.tuples(st.just("ask"), st.sampled_from(ZONES)),  # what is asked for is remembered, and may change after
+    st.tuples(
+        st.just("ask"), st.sampled_from(ZONES)
+    ),  # what is asked for is remembered, and may change after
 )
 
 
 def _came(*people: Any) -> tuple[str, list[Raw]]:
     """A step in which an event comes in of each of these people."""
-    rest = {"app": "notes", "name": NAMES[0], "session": "s1", "minutes": 5, "message": None, "plan": "team"}
+    rest = {
+        "app": "notes",
+        "name": NAMES[0],
+        "session": "s1",
+        "minutes": 5,
+        "message": None,
+        "plan": "team",
+    }
     return "events", [{"who": who, **rest} for who in people]
 
 
 AT_AS_OF: list[Any] = [_came(0, 1), ("advance", (30, 1)), _came(0, 1)]
 """Events come in within the very millisecond up to which the rollups are."""
-CUT: list[Any] = [_came(0, 1, 2), ("crash", 0), _came(3), ("advance", (2, 1)), _came(0), ("advance", (2, 1))]
+CUT: list[Any] = [
+    _came(0, 1, 2),
+    ("crash", 0),
+    _came(3),
+    ("advance", (2, 1)),
+    _came(0),
+    ("advance", (2, 1)),
+]
 """A full window ends within one millisecond, and there is more in the next."""
 CHAIN: list[Any] = [
     _came("a:1", "e:1", 1),
@@ -128,7 +153,9 @@ async def erase(user_id: ObjectId) -> None:
         rows = await Analytics.raw().find({"userId": user_id}, session=session).to_list()
         if rows:
             await subtract_events(rows, session)
-            await Analytics.raw().delete_many({"_id": {"$in": [row["_id"] for row in rows]}}, session=session)
+            await Analytics.raw().delete_many(
+                {"_id": {"$in": [row["_id"] for row in rows]}}, session=session
+            )
         await Person.raw().delete_many({"userId": user_id}, session=session)
         await IdentityJoin.raw().delete_many({"userId": user_id}, session=session)
 
@@ -136,7 +163,8 @@ async def erase(user_id: ObjectId) -> None:
 
 
 class Clock:
-    """What the worker takes for the time: it stands still until it is moved, so that moments are met exactly."""
+    """What the worker takes for the time: it stands still until it is moved, so that moments are
+    met exactly."""
 
     def __init__(self) -> None:
         self.at = DAY + 2 * DAYS
@@ -189,10 +217,14 @@ async def recount_all(clock: Clock) -> list[dict[str, int]]:
     return [found for each in wanted if (found := (await recount_day(*each)).mended)]
 
 
-async def play(steps: list[Any], around: datetime, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def play(
+    steps: list[Any], around: datetime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for kind, value in steps:
         if kind == "events":
-            living = {row["_id"] async for row in User.raw().find({"_id": {"$in": PEOPLE}}, {"_id": 1})}
+            living = {
+                row["_id"] async for row in User.raw().find({"_id": {"$in": PEOPLE}}, {"_id": 1})
+            }
             rows = [row_of(told, clock.at, around) for told in value]
             if rows := [row for row in rows if row.get("userId") in (None, *living)]:
                 await insert(rows)
@@ -216,7 +248,9 @@ async def play(steps: list[Any], around: datetime, clock: Clock, monkeypatch: py
         elif kind == "recount":
             await recount_all(clock)
         elif kind == "ask":
-            await active_users(Period.of(around - 3 * DAYS, around + 4 * DAYS, "day", ZoneInfo(value)), Filter())
+            await active_users(
+                Period.of(around - 3 * DAYS, around + 4 * DAYS, "day", ZoneInfo(value)), Filter()
+            )
         else:
             await settle_merges()
 
@@ -242,13 +276,25 @@ async def clear() -> None:
 
 @example(steps=AT_AS_OF, around=DAY, zone="UTC", most=2)
 @example(steps=[_came(0), ("advance", (30, 0))], around=DAY, zone="UTC", most=2)
-@example(steps=[*AT_AS_OF, ("advance", (30, 1)), _came(2), ("advance", (30, 1))], around=DAY, zone="UTC", most=2)
+@example(
+    steps=[*AT_AS_OF, ("advance", (30, 1)), _came(2), ("advance", (30, 1))],
+    around=DAY,
+    zone="UTC",
+    most=2,
+)
 @example(steps=[*AT_AS_OF, ("erase", 0)], around=DAY, zone="UTC", most=2)
 @example(steps=[*AT_AS_OF, ("recount", 0)], around=DAY, zone="UTC", most=2)
 @example(steps=CUT, around=DAY, zone="UTC", most=2)
 @example(steps=CHAIN, around=DAY, zone="UTC", most=2)
-@example(steps=[*CHAIN, ("undo", "e:1"), _came("a:1", "e:1", 1), ("advance", (30, 1))], around=DAY, zone="UTC", most=2)
-@example(steps=[*CHAIN, ("settle", 0), ("undo", "a:1"), _came("a:1")], around=DAY, zone="UTC", most=2)
+@example(
+    steps=[*CHAIN, ("undo", "e:1"), _came("a:1", "e:1", 1), ("advance", (30, 1))],
+    around=DAY,
+    zone="UTC",
+    most=2,
+)
+@example(
+    steps=[*CHAIN, ("settle", 0), ("undo", "a:1"), _came("a:1")], around=DAY, zone="UTC", most=2
+)
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(step, min_size=3, max_size=14),
@@ -269,7 +315,9 @@ async def test_rollups_equal_a_recount_whatever_happened(
     monkeypatch.setattr(property_values, "MOST_LISTED", most)
     await clear()
     await play(steps, around, clock, monkeypatch)
-    assert await differences(around, [zone]) == []  # what is rolled up, and the tail, against all raw events
+    assert (
+        await differences(around, [zone]) == []
+    )  # what is rolled up, and the tail, against all raw events
     clock.move()
     while await advance(NOTHING):
         continue
@@ -278,11 +326,21 @@ async def test_rollups_equal_a_recount_whatever_happened(
     assert await recount_all(clock) == []
 
 
-async def test_a_worker_that_was_overtaken_adds_nothing(database: AsyncDatabase[Raw], monkeypatch: Any) -> None:
+async def test_a_worker_that_was_overtaken_adds_nothing(
+    database: AsyncDatabase[Raw], monkeypatch: Any
+) -> None:
     await clear()
     rows = [
         row_of(
-            {"app": "notes", "name": NAMES[0], "who": 1, "session": None, "minutes": 5, "message": None, "plan": None},
+            {
+                "app": "notes",
+                "name": NAMES[0],
+                "who": 1,
+                "session": None,
+                "minutes": 5,
+                "message": None,
+                "plan": None,
+            },
             now(),
         )
         for _ in range(5)
@@ -296,17 +354,34 @@ async def test_a_worker_that_was_overtaken_adds_nothing(database: AsyncDatabase[
     assert await differences(DAY) == []
 
 
-async def test_the_recount_heals_a_straggler_and_says_what_it_found(database: AsyncDatabase[Raw]) -> None:
+async def test_the_recount_heals_a_straggler_and_says_what_it_found(
+    database: AsyncDatabase[Raw],
+) -> None:
     await clear()
-    told = {"app": "notes", "name": NAMES[0], "who": 1, "session": "s", "minutes": 5, "message": None, "plan": "team"}
+    told = {
+        "app": "notes",
+        "name": NAMES[0],
+        "who": 1,
+        "session": "s",
+        "minutes": 5,
+        "message": None,
+        "plan": "team",
+    }
     await insert([row_of(told, now())])
     await asyncio.sleep(0.002)
     await advance(NOTHING)
-    straggler = row_of(told, now() - timedelta(hours=1))  # committed after the rollups had passed it
+    straggler = row_of(
+        told, now() - timedelta(hours=1)
+    )  # committed after the rollups had passed it
     await insert([straggler])
     await RollupState.raw().update_one({}, {"$set": {"asOf": now()}})
     found = await recount_day("notes", (DAY - datetime(1970, 1, 1, tzinfo=UTC)).days)
     assert found.events == 2
-    assert found.mended == {"countdays": 1, "propertydays": 1, "analyticssessions": 1, "sessiondays": 1}
+    assert found.mended == {
+        "countdays": 1,
+        "propertydays": 1,
+        "analyticssessions": 1,
+        "sessiondays": 1,
+    }
     assert await differences(DAY) == []
     assert (await recount_day("notes", found.day)).mended == {}

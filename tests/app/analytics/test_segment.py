@@ -1,4 +1,5 @@
-"""Segment's HTTP API: what its clients send becomes events, and what cannot be counted never costs the batch."""
+"""Segment's HTTP API: what its clients send becomes events, and what cannot be counted never costs
+the batch."""
 
 import gzip
 import json
@@ -19,7 +20,13 @@ from tests.cast import Cast
 from tests.conftest import MakeApi
 from tests.harness import Api, Caller
 
-TRACK = {"type": "track", "event": "signup", "messageId": "m-1", "userId": "crm-7", "properties": {"plan": "team"}}
+TRACK = {
+    "type": "track",
+    "event": "signup",
+    "messageId": "m-1",
+    "userId": "crm-7",
+    "properties": {"plan": "team"},
+}
 DONE = {"success": True}
 
 
@@ -31,7 +38,9 @@ async def write_key(api: Api) -> Caller:
     return await api.key("events:write", app_id="notes")
 
 
-async def send(caller: Caller, *items: Any, path: str = "/v1/batch", **more: Any) -> httpx2.Response:
+async def send(
+    caller: Caller, *items: Any, path: str = "/v1/batch", **more: Any
+) -> httpx2.Response:
     headers = basic(caller) | more.pop("headers", {})
     return await caller.post(path, json={"batch": list(items), **more}, headers=headers)
 
@@ -45,21 +54,37 @@ async def set_aside() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_a_batch_is_taken_by_basic_authorization_plain_or_packed(cast: Cast, api: Api, packed: bool) -> None:
+async def test_a_batch_is_taken_by_basic_authorization_plain_or_packed(
+    cast: Cast, api: Api, packed: bool
+) -> None:
     key = await write_key(api)
     body = json.dumps({"batch": [TRACK], "sentAt": rfc3339(now())}).encode()
-    headers = basic(key) | {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if packed else {})
-    answer = await key.post("/v1/batch", content=gzip.compress(body) if packed else body, headers=headers)
+    headers = (
+        basic(key)
+        | {"Content-Type": "application/json"}
+        | ({"Content-Encoding": "gzip"} if packed else {})
+    )
+    answer = await key.post(
+        "/v1/batch", content=gzip.compress(body) if packed else body, headers=headers
+    )
     assert (answer.status_code, answer.json()) == (200, DONE)
     (row,) = await stored()
     assert (row["appId"], row["eventName"], row["eventCategory"]) == ("notes", "signup", "custom")
-    assert (row["externalId"], row["messageId"], row["eventData"]) == ("crm-7", "m-1", {"plan": "team"})
+    assert (row["externalId"], row["messageId"], row["eventData"]) == (
+        "crm-7",
+        "m-1",
+        {"plan": "team"},
+    )
 
 
 @pytest.mark.parametrize(
     ("path", "item", "expected"),
     [
-        ("track", {"event": "paid", "properties": {"category": "conversion"}}, ("paid", "conversion")),
+        (
+            "track",
+            {"event": "paid", "properties": {"category": "conversion"}},
+            ("paid", "conversion"),
+        ),
         ("track", {"event": "paid", "properties": {"category": "shoes"}}, ("paid", "custom")),
         ("page", {"name": "Home", "properties": {"path": "/"}}, ("Viewed Home Page", "engagement")),
         ("page", {}, ("Loaded a Page", "engagement")),
@@ -69,7 +94,9 @@ async def test_a_batch_is_taken_by_basic_authorization_plain_or_packed(cast: Cas
         ("alias", {"previousId": "a-1"}, ("alias", "custom")),
     ],
 )
-async def test_each_single_call_becomes_an_event(api: Api, path: str, item: Any, expected: tuple[str, str]) -> None:
+async def test_each_single_call_becomes_an_event(
+    api: Api, path: str, item: Any, expected: tuple[str, str]
+) -> None:
     key = await write_key(api)
     answer = await key.post(f"/v1/{path}", json={**item, "userId": 12}, headers=basic(key))
     assert (answer.status_code, answer.json()) == (200, DONE)
@@ -90,7 +117,9 @@ async def test_the_clients_clock_is_corrected_by_when_it_sent(api: Api) -> None:
 async def test_a_repeated_batch_changes_nothing(api: Api) -> None:
     key = await write_key(api)
     for _ in range(3):
-        assert (await send(key, TRACK, {**TRACK, "messageId": "m-2"}, {"type": "nonsense"})).json() == DONE
+        assert (
+            await send(key, TRACK, {**TRACK, "messageId": "m-2"}, {"type": "nonsense"})
+        ).json() == DONE
     assert len(await stored()) == 2
     assert len(await set_aside()) == 1
 
@@ -113,7 +142,9 @@ async def test_a_bad_event_is_set_aside_and_never_costs_the_batch(
     key = await write_key(api)
     assert (await send(key, item, TRACK)).json() == DONE
     assert [row["eventName"] for row in await stored()] == ["signup"]
-    listed = (await cast.admin.get("/v1/analytics/quarantine", params={"appId": "notes"})).json()["items"]
+    listed = (await cast.admin.get("/v1/analytics/quarantine", params={"appId": "notes"})).json()[
+        "items"
+    ]
     assert [(event["pointer"], event["appId"]) for event in listed] == [(pointer, "notes")]
     assert listed[0]["detail"]
     assert (await cast.app_key.get("/v1/analytics/quarantine")).json()["items"] == listed
@@ -126,7 +157,8 @@ async def test_the_quarantine_is_listed_page_by_page(cast: Cast, api: Api) -> No
     while True:
         page = (
             await cast.admin.get(
-                "/v1/analytics/quarantine", params={"limit": 2, "cursor": cursor or ""} if cursor else {"limit": 2}
+                "/v1/analytics/quarantine",
+                params={"limit": 2, "cursor": cursor or ""} if cursor else {"limit": 2},
             )
         ).json()
         seen += [item["event"]["n"] for item in page["items"]]
@@ -136,13 +168,25 @@ async def test_the_quarantine_is_listed_page_by_page(cast: Cast, api: Api) -> No
     assert sorted(seen) == [0, 1, 2, 3, 4]
 
 
-async def test_a_user_of_ours_is_the_events_user_and_an_erased_one_is_not_brought_back(cast: Cast, api: Api) -> None:
+async def test_a_user_of_ours_is_the_events_user_and_an_erased_one_is_not_brought_back(
+    cast: Cast, api: Api
+) -> None:
     key = await write_key(api)
-    await send(key, {**TRACK, "userId": cast.owner.id}, {**TRACK, "userId": "f" * 24, "messageId": "m-2"})
+    await send(
+        key, {**TRACK, "userId": cast.owner.id}, {**TRACK, "userId": "f" * 24, "messageId": "m-2"}
+    )
     mine, theirs = await stored()
     assert (mine["userId"], theirs["externalId"]) == (ObjectId(cast.owner.id), "f" * 24)
     assert (await cast.admin.delete(f"/v1/users/{cast.owner.id}")).status_code == 200
-    await send(key, {**TRACK, "userId": cast.owner.id, "messageId": "m-3", "properties": {"email": "o@example.com"}})
+    await send(
+        key,
+        {
+            **TRACK,
+            "userId": cast.owner.id,
+            "messageId": "m-3",
+            "properties": {"email": "o@example.com"},
+        },
+    )
     assert len(await stored()) == 1
     (kept,) = await set_aside()
     assert (kept["code"], "event" in kept, "userId" in kept) == ("unknown_user", False, False)
@@ -161,7 +205,9 @@ async def test_a_linked_external_id_is_its_user(cast: Cast, api: Api) -> None:
     assert (await stored())[0]["userId"] == ObjectId(cast.owner.id)
 
 
-async def test_identify_notes_who_an_anonymous_id_is_and_the_first_word_counts(cast: Cast, api: Api) -> None:
+async def test_identify_notes_who_an_anonymous_id_is_and_the_first_word_counts(
+    cast: Cast, api: Api
+) -> None:
     key = await write_key(api)
     identify = {"type": "identify", "anonymousId": "a-1"}
     await send(key, {**identify, "userId": cast.owner.id}, {**identify, "userId": cast.stranger.id})
@@ -182,7 +228,9 @@ async def test_only_accepted_items_say_who_is_who(cast: Cast, api: Api) -> None:
         {**identify, "timestamp": rfc3339(now() + timedelta(days=3))},
     ]
     alias = {"type": "alias", "userId": "crm-9"}
-    await send(server, *refused, {**alias, "previousId": "b" * 257}, {**alias, "previousId": "b" * 900_000})
+    await send(
+        server, *refused, {**alias, "previousId": "b" * 257}, {**alias, "previousId": "b" * 900_000}
+    )
     assert await IdentityJoin.raw().find({}).to_list() == []
     assert len(await set_aside()) == 5
     await send(server, {**alias, "previousId": "b" * 256})
@@ -192,13 +240,21 @@ async def test_only_accepted_items_say_who_is_who(cast: Cast, api: Api) -> None:
 
 async def test_a_user_who_is_gone_is_nobodys_join(cast: Cast, api: Api) -> None:
     assert (await cast.admin.delete(f"/v1/users/{cast.owner.id}")).status_code == 200
-    await send(await write_key(api), {"type": "identify", "anonymousId": "a-1", "userId": cast.owner.id})
+    await send(
+        await write_key(api), {"type": "identify", "anonymousId": "a-1", "userId": cast.owner.id}
+    )
     assert await IdentityJoin.raw().find({}).to_list() == []
 
 
-async def test_traits_are_written_by_an_allow_list_and_never_by_a_public_key(cast: Cast, api: Api) -> None:
+async def test_traits_are_written_by_an_allow_list_and_never_by_a_public_key(
+    cast: Cast, api: Api
+) -> None:
     await cast.admin.put("/v1/apps/notes", json={"identifyTraits": ["plan"]})
-    identify = {"type": "identify", "userId": cast.owner.id, "traits": {"plan": "team", "role": "admin"}}
+    identify = {
+        "type": "identify",
+        "userId": cast.owner.id,
+        "traits": {"plan": "team", "role": "admin"},
+    }
     public = await write_key(api)
     server = await api.key("events:write", "users:write")
     written = []
@@ -235,13 +291,18 @@ async def test_a_bomb_is_too_large(api: Api) -> None:
 async def test_a_write_key_adds_events_and_does_nothing_else(cast: Cast, api: Api) -> None:
     key = await write_key(api)
     assert (await send(key, TRACK)).status_code == 200
-    for path in ("/v1/analytics/event-counts", "/v1/analytics/quarantine", f"/v1/users/{cast.owner.id}"):
+    for path in (
+        "/v1/analytics/event-counts",
+        "/v1/analytics/quarantine",
+        f"/v1/users/{cast.owner.id}",
+    ):
         assert (await key.get(path)).status_code == 403
 
 
 async def test_a_write_key_has_a_rate(api: Api, cast: Cast) -> None:
     made = await cast.admin.post(
-        "/v1/api-keys", json={"name": "web", "scopes": ["events:write"], "appId": "notes", "eventsPerSecond": 2}
+        "/v1/api-keys",
+        json={"name": "web", "scopes": ["events:write"], "appId": "notes", "eventsPerSecond": 2},
     )
     key = api.caller(made.json()["key"])
     answers = [await send(key, {**TRACK, "messageId": f"m-{n}"}) for n in range(6)]
@@ -252,15 +313,24 @@ async def test_a_write_key_has_a_rate(api: Api, cast: Cast) -> None:
 
 
 async def test_a_write_key_has_a_quota_of_the_day(make_api: MakeApi) -> None:
-    first, second = await make_api(write_key_events_per_day=10), await make_api(write_key_events_per_day=10)
+    first, second = (
+        await make_api(write_key_events_per_day=10),
+        await make_api(write_key_events_per_day=10),
+    )
     key = await write_key(first)
     batch = [{**TRACK, "messageId": f"m-{n}"} for n in range(7)]
     assert (await send(key, *batch)).status_code == 200
     refused = await send(key, *({**item, "messageId": "n" + item["messageId"]} for item in batch))
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
-    seconds = (datetime.now(UTC).replace(hour=0, minute=0, second=0) + timedelta(days=1) - datetime.now(UTC)).seconds
+    seconds = (
+        datetime.now(UTC).replace(hour=0, minute=0, second=0)
+        + timedelta(days=1)
+        - datetime.now(UTC)
+    ).seconds
     assert abs(int(refused.headers["retry-after"]) - seconds) < 30
-    first.app.state.intake.limits._meters[next(iter(first.app.state.intake.limits._meters))].synced_at = 0
+    first.app.state.intake.limits._meters[
+        next(iter(first.app.state.intake.limits._meters))
+    ].synced_at = 0
     await send(key, *batch[:1])  # tells the database
     other = second.caller(key.credential)
     assert (await send(other, *batch)).status_code == 429

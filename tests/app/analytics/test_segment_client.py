@@ -1,4 +1,5 @@
-"""The unmodified Segment client for Python: 10,000 events with the server restarted twice in the middle."""
+"""The unmodified Segment client for Python: 10,000 events with the server restarted twice in the
+middle."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Segment's limits are ours: what Segment takes is counted, and what is beyond never costs the batch."""
+"""Segment's limits are ours: what Segment takes is counted, and what is beyond never costs the
+batch."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,9 +24,14 @@ NUMBERS: dict[str, Any] = {
 @pytest.mark.parametrize("size", [501, 2500])
 async def test_a_batch_has_up_to_2500_events(cast: Cast, api: Api, size: int) -> None:
     key = await write_key(api)
-    items = ({"type": "track", "event": "b", "userId": f"u-{n % 7}", "messageId": f"m-{n}"} for n in range(size))
+    items = (
+        {"type": "track", "event": "b", "userId": f"u-{n % 7}", "messageId": f"m-{n}"}
+        for n in range(size)
+    )
     assert (await send(key, *items)).json() == DONE
-    assert (await cast.admin.get("/v1/analytics/event-counts")).json() == [{"eventName": "b", "count": size}]
+    assert (await cast.admin.get("/v1/analytics/event-counts")).json() == [
+        {"eventName": "b", "count": size}
+    ]
 
 
 async def test_a_batch_of_2501_events_is_refused_whole(api: Api) -> None:
@@ -46,7 +52,9 @@ async def test_a_batch_of_2501_events_is_refused_whole(api: Api) -> None:
     ids=lambda item: item["type"],
 )
 async def test_an_event_has_up_to_32_kilobytes(api: Api, item: Any) -> None:
-    assert (await send(await write_key(api), {**item, "userId": "u", "messageId": "m"})).json() == DONE
+    assert (
+        await send(await write_key(api), {**item, "userId": "u", "messageId": "m"})
+    ).json() == DONE
     (row,) = await stored()
     assert len(str(row["eventData"])) > 31_000
     assert await set_aside() == []
@@ -65,7 +73,9 @@ async def test_an_event_has_up_to_32_kilobytes(api: Api, item: Any) -> None:
 async def test_a_long_name_is_counted_by_its_beginning_and_kept_whole(
     cast: Cast, api: Api, item: Any, name: str, rolled_up: bool
 ) -> None:
-    assert (await send(await write_key(api), {**item, "userId": "u", "messageId": "m"})).json() == DONE
+    assert (
+        await send(await write_key(api), {**item, "userId": "u", "messageId": "m"})
+    ).json() == DONE
     (row,) = await stored()
     assert (row["eventName"], row["longEventName"]) == (name[:256], name)
     if rolled_up:
@@ -87,23 +97,36 @@ async def test_a_name_that_fits_is_kept_once(api: Api) -> None:
 @pytest.mark.parametrize("spell", NUMBERS.values(), ids=NUMBERS)
 async def test_a_time_may_be_a_number(api: Api, spell: Any, field: str) -> None:
     happened = (now() - timedelta(hours=30)).replace(microsecond=0)
-    await send(await write_key(api), {"type": "track", "event": "e", "userId": "u", field: spell(happened)})
+    await send(
+        await write_key(api), {"type": "track", "event": "e", "userId": "u", field: spell(happened)}
+    )
     assert [row["timestamp"] for row in await stored()] == [happened]
 
 
 @pytest.mark.parametrize("spell", [*NUMBERS.values(), rfc3339], ids=[*NUMBERS, "RFC 3339"])
 async def test_the_clock_is_corrected_by_numbers_too(api: Api, spell: Any) -> None:
     sent = (now() + timedelta(hours=3)).replace(microsecond=0)
-    item = {"type": "track", "event": "e", "userId": "u", "timestamp": spell(sent - timedelta(minutes=10))}
+    item = {
+        "type": "track",
+        "event": "e",
+        "userId": "u",
+        "timestamp": spell(sent - timedelta(minutes=10)),
+    }
     await send(await write_key(api), item, sentAt=spell(sent))
     (row,) = await stored()
-    assert row["receivedAt"] - timedelta(minutes=11) < row["timestamp"] < row["receivedAt"] - timedelta(minutes=9)
+    assert (
+        row["receivedAt"] - timedelta(minutes=11)
+        < row["timestamp"]
+        < row["receivedAt"] - timedelta(minutes=9)
+    )
     assert row["originalTimestamp"] == sent - timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("odd", [True, 1e300, 10**18, [], {}, "soon"], ids=repr)
 async def test_a_time_that_is_none_is_when_it_came_in(api: Api, odd: Any) -> None:
     before: datetime = now()
-    await send(await write_key(api), {"type": "track", "event": "e", "userId": "u", "timestamp": odd})
+    await send(
+        await write_key(api), {"type": "track", "event": "e", "userId": "u", "timestamp": odd}
+    )
     (row,) = await stored()
     assert before <= row["timestamp"] == row["receivedAt"]

@@ -1,4 +1,5 @@
-"""Steps in one millisecond: they are in the order in which they were sent, within a request and across requests."""
+"""Steps in one millisecond: they are in the order in which they were sent, within a request and
+across requests."""
 
 import random
 from collections import defaultdict
@@ -29,7 +30,13 @@ ORDERS: dict[str, Any] = {
 
 
 def event(name: str, person: str = "a-1", at: str = rfc3339(AT)) -> dict[str, Any]:
-    return {"appId": "notes", "eventName": name, "eventCategory": "custom", "anonymousId": person, "timestamp": at}
+    return {
+        "appId": "notes",
+        "eventName": name,
+        "eventCategory": "custom",
+        "anonymousId": person,
+        "timestamp": at,
+    }
 
 
 async def send(caller: Caller, *events: Any) -> None:
@@ -43,7 +50,9 @@ async def reached(caller: Caller, *steps: str, **more: Any) -> list[int]:
     return [row["users"] for row in answer.json()]
 
 
-@pytest.mark.parametrize("narrowed", [{}, {"appId": "notes"}, {"eventCategory": "custom"}], ids=["any", "app", "kind"])
+@pytest.mark.parametrize(
+    "narrowed", [{}, {"appId": "notes"}, {"eventCategory": "custom"}], ids=["any", "app", "kind"]
+)
 @pytest.mark.parametrize("apart", [False, True], ids=["one request", "two requests"])
 @pytest.mark.parametrize("steps", SPELT, ids="-".join)
 async def test_two_steps_in_one_millisecond_are_as_they_were_sent(
@@ -58,7 +67,9 @@ async def test_two_steps_in_one_millisecond_are_as_they_were_sent(
 
 @pytest.mark.parametrize("steps", SPELT, ids="-".join)
 async def test_a_users_steps_are_so_too(cast: Cast, steps: tuple[str, str]) -> None:
-    sent = [{name: each[name] for name in each if name != "anonymousId"} for each in map(event, steps)]
+    sent = [
+        {name: each[name] for name in each if name != "anonymousId"} for each in map(event, steps)
+    ]
     await send(cast.owner, *sent)
     assert await reached(cast.owner, *steps) == [1, 1]
     assert await reached(cast.owner, *reversed(steps)) == [1, 0]
@@ -73,7 +84,9 @@ async def test_a_users_steps_are_so_too(cast: Cast, steps: tuple[str, str]) -> N
     ],
     ids=["microseconds", "offset", "epoch"],
 )
-async def test_a_millisecond_is_one_however_its_time_is_spelt(api: Api, cast: Cast, spelt: tuple[Any, Any]) -> None:
+async def test_a_millisecond_is_one_however_its_time_is_spelt(
+    api: Api, cast: Cast, spelt: tuple[Any, Any]
+) -> None:
     key = await api.key("events:write", app_id="notes")
     batch = [
         {"type": "track", "event": name, "anonymousId": "a-1", "timestamp": at, "messageId": name}
@@ -84,7 +97,9 @@ async def test_a_millisecond_is_one_however_its_time_is_spelt(api: Api, cast: Ca
     assert await reached(cast.admin, "alpha", "zeta") == [1, 0]
 
 
-def test_the_drivers_counter_may_begin_anew_within_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_drivers_counter_may_begin_anew_within_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ObjectId, "_inc", 0xFFFFFF)
     rows = ingest._rows(ingest.split([event("b"), event("a"), event("c")])[0], AT)
     assert [row["eventName"] for row in sorted(rows, key=lambda row: row["_id"])] == ["b", "a", "c"]
@@ -100,12 +115,18 @@ async def test_random_histories_are_recounted_whatever_index_is_taken(
     for _ in range(8):
         request = []
         for _ in range(chance.randrange(1, 9)):
-            name, person, ms = chance.choice("cab"), chance.choice(["a-1", "a-2", "a-3", "a-4"]), chance.randrange(3)
+            name, person, ms = (
+                chance.choice("cab"),
+                chance.choice(["a-1", "a-2", "a-3", "a-4"]),
+                chance.randrange(3),
+            )
             request.append(event(name, person, rfc3339(AT + timedelta(milliseconds=ms))))
             told[person].append((ms, name))
         await send(cast.admin, *request)
     for times in told.values():
-        times.sort(key=lambda each: each[0])  # a stable sort: those of one millisecond stay as they were sent
+        times.sort(
+            key=lambda each: each[0]
+        )  # a stable sort: those of one millisecond stay as they were sent
     raw_rows = View.raw_rows
 
     async def by_index(*args: Any) -> Any:

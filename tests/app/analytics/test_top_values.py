@@ -1,4 +1,5 @@
-"""Top values of a property: the frequent ones, whatever came first; the same before and after the rollups pass."""
+"""Top values of a property: the frequent ones, whatever came first; the same before and after the
+rollups pass."""
 
 import random
 from collections import Counter
@@ -14,7 +15,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.analytics.jobs import recount_lately
 from app.analytics.rollup import property_values
 from app.analytics.rollup.property_days import cap_days
-from app.analytics.rollup.property_values import Counted, PropertyValues, after, pack_slots, unpack_slots
+from app.analytics.rollup.property_values import (
+    Counted,
+    PropertyValues,
+    after,
+    pack_slots,
+    unpack_slots,
+)
 from app.analytics.rollup.slots import EPOCH
 from app.jobs import claim, ensure_periodic
 from app.migrations import s0005_frequent_values as step
@@ -62,9 +69,20 @@ async def come(values: list[str], app: str = "notes", **fields: Any) -> None:
     await Analytics.raw().insert_many(rows)
 
 
-async def top(cast: Cast, start: datetime | None = None, **params: Any) -> list[tuple[str, int, int]]:
-    span = {"from": rfc3339(start or today() - 2 * DAY), "to": rfc3339(today()), "property": "path", **params}
-    asked = {name: value for name, value in {"limit": 200, "appId": "notes", **span}.items() if value is not None}
+async def top(
+    cast: Cast, start: datetime | None = None, **params: Any
+) -> list[tuple[str, int, int]]:
+    span = {
+        "from": rfc3339(start or today() - 2 * DAY),
+        "to": rfc3339(today()),
+        "property": "path",
+        **params,
+    }
+    asked = {
+        name: value
+        for name, value in {"limit": 200, "appId": "notes", **span}.items()
+        if value is not None
+    }
     rows = (await cast.admin.get("/v1/analytics/top", params=asked)).json()
     return [(row["value"], row["count"], row["error"]) for row in rows]
 
@@ -92,10 +110,16 @@ async def test_the_frequent_values_are_at_the_top_whatever_came_before_them(cast
 
 
 @pytest.mark.usefixtures("few")
-async def test_a_value_that_becomes_frequent_late_is_listed_with_all_that_came_of_it(cast: Cast) -> None:
+async def test_a_value_that_becomes_frequent_late_is_listed_with_all_that_came_of_it(
+    cast: Cast,
+) -> None:
     await come([*"aaabbbcccddd", "late"])
     await roll_up()
-    assert await top(cast) == [("a", 3, 0), ("b", 3, 0), ("c", 3, 0)]  # of equally frequent ones the first by text
+    assert await top(cast) == [
+        ("a", 3, 0),
+        ("b", 3, 0),
+        ("c", 3, 0),
+    ]  # of equally frequent ones the first by text
     await come(["late"] * 4)
     assert await top(cast) == [("late", 5, 0), ("a", 3, 0), ("b", 3, 0)]
     await roll_up()
@@ -111,7 +135,15 @@ async def test_the_error_of_several_days_and_apps_stands_beside_the_count(cast: 
     await come([*"aaaxxyyzz"], app="boats")
     await roll_up()
     assert await top(cast) == [("a", 7, 0), ("b", 4, 0), ("c", 2, 0), ("e", 2, 2), ("f", 2, 2)]
-    everywhere = [("a", 10, 0), ("b", 4, 2), ("c", 2, 2), ("e", 2, 4), ("f", 2, 4), ("x", 2, 2), ("y", 2, 2)]
+    everywhere = [
+        ("a", 10, 0),
+        ("b", 4, 2),
+        ("c", 2, 2),
+        ("e", 2, 4),
+        ("f", 2, 4),
+        ("x", 2, 2),
+        ("y", 2, 2),
+    ]
     assert await top(cast, appId=None) == everywhere
 
 
@@ -155,12 +187,19 @@ async def test_very_many_values_cost_a_pass_their_own_documents_and_no_more(cast
     await roll_up()
     head = await PropertyDay.raw().find_one({})
     assert head is not None
-    assert (len(head["values"]), head["values"][0], head["outside"], head["bound"]) == (500, "/home", 5501, 1)
+    assert (len(head["values"]), head["values"][0], head["outside"], head["bound"]) == (
+        500,
+        "/home",
+        5501,
+        1,
+    )
     before = {row["_id"]: row["version"] async for row in PropertyValue.raw().find({})}
     await come(["/05999", "/05998", "/new"])
     await roll_up()
     stored = {row["_id"]: row["version"] async for row in PropertyValue.raw().find({})}
-    changed = {name for name in before.keys() | stored.keys() if before.get(name) != stored.get(name)}
+    changed = {
+        name for name in before.keys() | stored.keys() if before.get(name) != stored.get(name)
+    }
     assert len(changed) == 2 + 2 + 1  # two move up, two make room for them, one is new
     assert (await top(cast, limit=3)) == [("/home", 40, 0), ("/05998", 2, 0), ("/05999", 2, 0)]
 
@@ -169,11 +208,15 @@ async def test_very_many_values_cost_a_pass_their_own_documents_and_no_more(cast
 async def test_one_users_values_are_counted_whole(cast: Cast) -> None:
     await come([*"aabbccdde"], userId=ObjectId(cast.owner.id))
     await roll_up()
-    assert await top(cast, userId=cast.owner.id) == [(each, 2, 0) for each in "abcd"] + [("e", 1, 0)]
+    assert await top(cast, userId=cast.owner.id) == [(each, 2, 0) for each in "abcd"] + [
+        ("e", 1, 0)
+    ]
 
 
 @pytest.mark.usefixtures("few")
-async def test_an_archived_day_keeps_what_is_listed_and_says_what_may_be_missing(cast: Cast) -> None:
+async def test_an_archived_day_keeps_what_is_listed_and_says_what_may_be_missing(
+    cast: Cast,
+) -> None:
     await come([*"aaaabbbccdde"])
     await roll_up()
     day = (today() - 2 * DAY - EPOCH).days
@@ -181,14 +224,23 @@ async def test_an_archived_day_keeps_what_is_listed_and_says_what_may_be_missing
         await cap_days("notes", day)
         head = await PropertyDay.raw().find_one({})
         assert head is not None
-        assert (head["values"], head["capped"], head["outside"], head["bound"]) == (["a", "b", "c"], True, 0, 2)
+        assert (head["values"], head["capped"], head["outside"], head["bound"]) == (
+            ["a", "b", "c"],
+            True,
+            0,
+            2,
+        )
     assert await PropertyValue.raw().count_documents({}) == 0
     assert await top(cast) == [("a", 4, 0), ("b", 3, 0), ("c", 2, 0)]
     await come([*"aazz"])  # late ones, if a day took any: a list that is capped takes no new values
     await roll_up()
     head = await PropertyDay.raw().find_one({})
     assert head is not None
-    assert (head["values"], head["bound"], sum(memoryview(head["counts"]).cast("I"))) == (["a", "b", "c"], 4, 16)
+    assert (head["values"], head["bound"], sum(memoryview(head["counts"]).cast("I"))) == (
+        ["a", "b", "c"],
+        4,
+        16,
+    )
 
 
 @pytest.mark.usefixtures("few")
@@ -203,13 +255,19 @@ async def test_the_archive_caps_the_days_that_it_takes(make_api: MakeApi, place:
     assert await PropertyValue.raw().count_documents({}) == 0
 
 
-async def test_random_days_answer_what_all_their_events_say(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frequencies fall as they do in life (Zipf), in random order and windows; every count is within its error."""
+async def test_random_days_answer_what_all_their_events_say(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frequencies fall as they do in life (Zipf), in random order and windows; every count is
+    within its error."""
     chance = random.Random(7)
     monkeypatch.setattr(property_values, "MOST_LISTED", 20)
     values = [f"/{int(chance.paretovariate(0.7))}" for _ in range(3000)]
     for start in range(0, 3000, 500):
-        await come(values[start : start + 500], timestamp=today() - (1 + start % 3) * DAY + timedelta(hours=3))
+        await come(
+            values[start : start + 500],
+            timestamp=today() - (1 + start % 3) * DAY + timedelta(hours=3),
+        )
         if chance.random() < 0.7:
             await roll_up()
     start, end = today() - 4 * DAY, today()
@@ -221,19 +279,23 @@ async def test_random_days_answer_what_all_their_events_say(cast: Cast, monkeypa
     truth = Counter(values)
     assert all(count <= truth[value] <= count + error for value, count, error in found)
     worst = sum(row["bound"] for row in await PropertyDay.raw().find({}).to_list())
-    assert {value for value, count in truth.items() if count > worst} <= {value for value, *_ in found}
+    assert {value for value, count in truth.items() if count > worst} <= {
+        value for value, *_ in found
+    }
     assert worst <= 3000 / 20
 
 
 changes = st.dictionaries(
-    st.sampled_from("abcdef"), st.dictionaries(st.integers(0, 95), st.integers(1, 300), max_size=3).filter(bool)
+    st.sampled_from("abcdef"),
+    st.dictionaries(st.integers(0, 95), st.integers(1, 300), max_size=3).filter(bool),
 )
 
 
 @given(steps=st.lists(st.tuples(changes, st.booleans()), max_size=12))
 @settings(deadline=None)
 def test_what_is_listed_follows_from_the_events_alone(steps: list[tuple[Any, bool]]) -> None:
-    """Events come and go in any order; what is kept is what those that are there make of a fresh day."""
+    """Events come and go in any order; what is kept is what those that are there make of a fresh
+    day."""
     most = property_values.MOST_LISTED
     property_values.MOST_LISTED = 2  # type: ignore[misc]
     try:
@@ -278,14 +340,31 @@ async def test_property_days_of_the_former_form_are_converted_and_counted_anew(
     right = await PropertyDay.raw().find_one({})
     assert right is not None
     slots = {"/a": 3, "/b": 2, "__other__": 5}
-    old = {name: value for name, value in right.items() if name in ("_id", "appId", "day", "eventName", "property")}
-    old |= {"eventCategory": "engagement", "createdAt": now(), "updatedAt": now(), "version": 4, "full": True}
-    packed = [{"v": value, "counts": count.to_bytes(4, "little") + bytes(380)} for value, count in slots.items()]
+    old = {
+        name: value
+        for name, value in right.items()
+        if name in ("_id", "appId", "day", "eventName", "property")
+    }
+    old |= {
+        "eventCategory": "engagement",
+        "createdAt": now(),
+        "updatedAt": now(),
+        "version": 4,
+        "full": True,
+    }
+    packed = [
+        {"v": value, "counts": count.to_bytes(4, "little") + bytes(380)}
+        for value, count in slots.items()
+    ]
     await PropertyDay.raw().replace_one({"_id": right["_id"]}, {**old, "values": packed})
     await ensure_periodic("migrate", "migrate", every_seconds=0)
     held = await claim(["migrate"])
     assert held is not None
-    assert [await step.count(database), await step.apply(database, held), await step.apply(database, held)] == [1, 1, 0]
+    assert [
+        await step.count(database),
+        await step.apply(database, held),
+        await step.apply(database, held),
+    ] == [1, 1, 0]
     assert await top(cast) == [("/a", 3, 0), ("/b", 2, 0)]
     converted = await PropertyDay.raw().find_one({})
     assert converted is not None

@@ -15,7 +15,10 @@ from models.base import Raw
 from models.person import Person, PersonMerge, person_key
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
-CLOCK_CHANGES = [datetime(2026, *day, tzinfo=UTC) for day in ((3, 8), (3, 29), (4, 5), (10, 4), (10, 25), (11, 1))]
+CLOCK_CHANGES = [
+    datetime(2026, *day, tzinfo=UTC)
+    for day in ((3, 8), (3, 29), (4, 5), (10, 4), (10, 25), (11, 1))
+]
 """Days on which clocks change: America, Europe, Lord Howe (by half an hour), in both directions."""
 
 
@@ -34,14 +37,21 @@ async def differences(around: datetime, zones: Any = ZONES) -> list[str]:
         for interval in ("hour", "day"):
             period = Period.of(start, end, interval, ZoneInfo(zone))
             for app in (None, "notes"):
-                chosen = [row for row in rows if app in (None, row["appId"]) and start <= row["timestamp"] < end]
+                chosen = [
+                    row
+                    for row in rows
+                    if app in (None, row["appId"]) and start <= row["timestamp"] < end
+                ]
                 which = Filter(app_id=app)
                 expected = _counts(chosen, zone, interval)
                 got = _nonzero(await count_events(period, which, "eventName"), "eventName", "count")
                 if got != expected:
                     found.append(f"counts {zone} {interval} {app}: {got} != {expected}")
                 expected = _people(chosen, zone, interval, numbers, merges)
-                got = {row["time"]: row["activeUsers"] for row in (await active_users(period, which)).rows}
+                got = {
+                    row["time"]: row["activeUsers"]
+                    for row in (await active_users(period, which)).rows
+                }
                 if {time: count for time, count in got.items() if count} != expected:
                     found.append(f"people {zone} {interval} {app}: {got} != {expected}")
     whole = Period.of(start, end, None, ZoneInfo("UTC"))
@@ -51,7 +61,8 @@ async def differences(around: datetime, zones: Any = ZONES) -> list[str]:
 
 
 def bucket(moment: datetime, zone: str, interval: str) -> datetime:
-    """The start of the bucket that a moment is in, by walking back until the local clock says that it begins."""
+    """The start of the bucket that a moment is in, by walking back until the local clock says that
+    it begins."""
     at = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
     tz = ZoneInfo(zone)
     if interval == "hour":
@@ -71,7 +82,9 @@ def _counts(rows: list[Raw], zone: str, interval: str) -> dict[Any, int]:
     return dict(found)
 
 
-def _people(rows: list[Raw], zone: str, interval: str, numbers: Any, merges: Any) -> dict[datetime, int]:
+def _people(
+    rows: list[Raw], zone: str, interval: str, numbers: Any, merges: Any
+) -> dict[datetime, int]:
     found: dict[datetime, set[Any]] = defaultdict(set)
     for row in rows:
         key = person_key(row)
@@ -101,7 +114,10 @@ async def _visits(rows: list[Raw], whole: Period) -> list[str]:
 async def _plans(rows: list[Raw], whole: Period) -> list[str]:
     """The values of a property: in whole days, and in a span that cuts its first and last day."""
     found = []
-    for start, end in ((whole.start, whole.end), (whole.start + timedelta(hours=5.75), whole.end - timedelta(hours=9))):
+    for start, end in (
+        (whole.start, whole.end),
+        (whole.start + timedelta(hours=5.75), whole.end - timedelta(hours=9)),
+    ):
         span = Period.of(start, end, None, ZoneInfo("UTC"))
         expected = top_of(rows, "notes", "plan", start, end, property_values.MOST_LISTED)
         answer = await top_values(span, Filter(app_id="notes"), "plan", 100)
@@ -114,7 +130,8 @@ async def _plans(rows: list[Raw], whole: Period) -> list[str]:
 def top_of(
     rows: list[Raw], app: str, name: str, start: datetime, end: datetime, most: int
 ) -> list[tuple[str, int, int]]:
-    """(Value, count, error) of the span, as every event together makes them: so many values of each day are listed."""
+    """(Value, count, error) of the span, as every event together makes them: so many values of each
+    day are listed."""
     days: dict[Any, list[tuple[str, datetime]]] = defaultdict(list)
     for row in rows:
         value = row["eventData"].get(name)
@@ -128,7 +145,9 @@ def top_of(
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
         if midnight >= end or midnight + timedelta(days=1) <= start:
             continue
-        ranked = sorted(Counter(value for value, _ in told).items(), key=lambda each: (-each[1], each[0]))
+        ranked = sorted(
+            Counter(value for value, _ in told).items(), key=lambda each: (-each[1], each[0])
+        )
         listed, rest = [value for value, _ in ranked[:most]], ranked[most:]
         within = Counter(value for value, moment in told if start <= moment < end)
         bound = ranked[most - 1][1] if rest else 0

@@ -1,4 +1,5 @@
-"""Many values at once: which apps keep some, those whose keys start alike gone, all that an app keeps gone."""
+"""Many values at once: which apps keep some, those whose keys start alike gone, all that an app
+keeps gone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +50,10 @@ async def test_apps_are_listed_with_what_they_keep(cast: Cast) -> None:
     await cast.owner.delete(f"{DATA}/gone")
     await cast.owner.delete(f"{APPS}/emptied/data/only")
     found = (await cast.owner.get(APPS)).json()["items"]
-    assert [(each["appId"], each["keys"], each["bytes"]) for each in found] == [("boats", 1, 10), ("notes", 2, 20)]
+    assert [(each["appId"], each["keys"], each["bytes"]) for each in found] == [
+        ("boats", 1, 10),
+        ("notes", 2, 20),
+    ]
     assert found[1]["changedAt"] >= found[0]["changedAt"] > "2026"
     path = f"/v1/users/{cast.owner.id}/apps"
     for bound in (cast.app_key, cast.owner_in_app):
@@ -65,7 +69,12 @@ async def test_keys_that_start_alike_become_tombstones(cast: Cast) -> None:
     await cast.owner.delete(f"{DATA}/task:2")
     answer = await cast.owner.delete(DATA, params={"prefix": "task:"})
     body = answer.json()
-    assert (answer.status_code, body["deleted"], body["nulled"], body["final"]) == (200, {"appdata": 1}, {}, True)
+    assert (answer.status_code, body["deleted"], body["nulled"], body["final"]) == (
+        200,
+        {"appdata": 1},
+        {},
+        True,
+    )
     assert await live(cast.owner) == ["other", "task", "tasks"]
     assert (await live(cast.owner, "boats"), await live(cast.stranger)) == (["task:1"], ["task:1"])
     rows = {row["dataKey"]: row async for row in AppData.raw().find({"deleted": True})}
@@ -97,7 +106,9 @@ async def test_former_versions_stay_with_a_prefix_and_go_with_the_app(cast: Cast
     assert await AppData.raw().count_documents({}) == 2
     assert await AppData.raw().count_documents({"deleted": True}) == 2
     assert (
-        await AppData.raw().count_documents({"$or": [{"history": {"$exists": True}}, {"value": {"$exists": True}}]})
+        await AppData.raw().count_documents(
+            {"$or": [{"history": {"$exists": True}}, {"value": {"$exists": True}}]}
+        )
         == 0
     )
 
@@ -109,7 +120,12 @@ async def test_all_that_an_app_keeps_goes_and_nothing_else(cast: Cast) -> None:
         assert (await cast.owner.post("/v1/users/me/activity", json=activity)).status_code == 201
     await put(cast.stranger, "a")
     plan = (await cast.owner.get(f"{NOTES}/deletion-plan")).json()
-    assert plan == {"id": cast.owner.id, "deleted": {"appdata": 2, "activities": 1}, "nulled": {}, "blockers": []}
+    assert plan == {
+        "id": cast.owner.id,
+        "deleted": {"appdata": 2, "activities": 1},
+        "nulled": {},
+        "blockers": [],
+    }
     gone = await cast.owner.delete(NOTES)
     assert (gone.status_code, gone.json()["deleted"]) == (200, plan["deleted"])
     assert (await cast.owner.get(f"{NOTES}/deletion-plan")).json()["deleted"] == {}
@@ -119,7 +135,9 @@ async def test_all_that_an_app_keeps_goes_and_nothing_else(cast: Cast) -> None:
 
 
 @pytest.fixture
-async def small(make_api: MakeApi, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Cast, Any]]:
+async def small(
+    make_api: MakeApi, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Cast, Any]]:
     """Where nothing is done at once but one batch, and a batch has two values."""
     for module in ("models.app_data_clearing.BATCH", "app.app_data.clearing.BATCH"):
         monkeypatch.setattr(module, 2)
@@ -128,12 +146,18 @@ async def small(make_api: MakeApi, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 @pytest.mark.parametrize("forget", [False, True])
-async def test_a_job_goes_on_and_leaves_what_was_written_later(small: tuple[Cast, Any], forget: bool) -> None:
+async def test_a_job_goes_on_and_leaves_what_was_written_later(
+    small: tuple[Cast, Any], forget: bool
+) -> None:
     cast, settings = small
     await put(cast.owner, *(f"k{number}" for number in range(9)))
     for _ in range(5):
-        await cast.owner.post("/v1/users/me/activity", json={"appId": "notes", "eventType": "opened"})
-    started = await (cast.owner.delete(NOTES) if forget else cast.owner.delete(DATA, params={"prefix": "k"}))
+        await cast.owner.post(
+            "/v1/users/me/activity", json={"appId": "notes", "eventType": "opened"}
+        )
+    started = await (
+        cast.owner.delete(NOTES) if forget else cast.owner.delete(DATA, params={"prefix": "k"})
+    )
     assert started.status_code == 202
     place = started.headers["location"]
     assert place == f"/v1/deletions/{started.json()['jobId']}"
@@ -153,7 +177,9 @@ async def test_a_job_goes_on_and_leaves_what_was_written_later(small: tuple[Cast
     assert (job["state"], job["progress"]["prefix"]) == ("done", "")
 
 
-async def test_a_killed_process_leaves_a_job_that_does_the_rest(small: tuple[Cast, Any], monkeypatch: Any) -> None:
+async def test_a_killed_process_leaves_a_job_that_does_the_rest(
+    small: tuple[Cast, Any], monkeypatch: Any
+) -> None:
     cast, settings = small
     await put(cast.owner, *(f"k{number}" for number in range(5)))
     real, calls = clearing.bury, 0
@@ -210,6 +236,8 @@ async def test_strangers_and_other_apps_clear_nothing(cast: Cast, path: str) -> 
         assert (await bound.delete(named.replace("notes", "boats"))).status_code == 404
     assert (await cast.reader.delete(named)).status_code == 403
     assert (await cast.nobody.delete(named)).status_code == 401
-    assert (await cast.admin.delete(named.replace(cast.owner.id, str(ObjectId())))).status_code == 404
+    assert (
+        await cast.admin.delete(named.replace(cast.owner.id, str(ObjectId())))
+    ).status_code == 404
     assert (await live(cast.owner), await live(cast.owner, "boats")) == (["a"], ["a"])
     assert await Deletion.raw().count_documents({}) == 0

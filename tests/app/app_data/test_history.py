@@ -1,4 +1,5 @@
-"""The versions of a value: listed, read, restored, by those who may see the value and nobody else."""
+"""The versions of a value: listed, read, restored, by those who may see the value and nobody
+else."""
 
 import asyncio
 from collections import Counter
@@ -35,8 +36,12 @@ async def versions(caller: Caller, path: str = HISTORY, **params: Any) -> list[i
 async def test_the_newest_comes_first_and_says_by_whom_and_when(keeping: Cast) -> None:
     found = (await keeping.owner.get(HISTORY)).json()
     by = f"user:{keeping.owner.id}"
-    assert [list(each) for each in found["items"]] == [["version", "at", "by", "bytes", "deleted"]] * 3
-    assert [(each["version"], each["by"], each["bytes"], each["deleted"]) for each in found["items"]] == [
+    assert [list(each) for each in found["items"]] == [
+        ["version", "at", "by", "bytes", "deleted"]
+    ] * 3
+    assert [
+        (each["version"], each["by"], each["bytes"], each["deleted"]) for each in found["items"]
+    ] == [
         (3, by, 0, True),
         (2, by, 5, False),
         (1, by, 5, False),
@@ -49,7 +54,9 @@ async def test_the_newest_comes_first_and_says_by_whom_and_when(keeping: Cast) -
 async def test_pages_meet_without_gap_while_versions_are_added(keeping: Cast) -> None:
     first = (await keeping.owner.get(HISTORY, params={"limit": 2})).json()
     await keeping.owner.put(K, json="four")
-    second = (await keeping.owner.get(HISTORY, params={"limit": 2, "cursor": first["nextCursor"]})).json()
+    second = (
+        await keeping.owner.get(HISTORY, params={"limit": 2, "cursor": first["nextCursor"]})
+    ).json()
     assert [each["version"] for each in first["items"] + second["items"]] == [3, 2, 1]
     assert second["nextCursor"] is None
     other = await keeping.owner.get(f"{DATA}/other/history", params={"cursor": first["nextCursor"]})
@@ -58,14 +65,18 @@ async def test_pages_meet_without_gap_while_versions_are_added(keeping: Cast) ->
 
 async def test_a_version_is_read_with_its_value(keeping: Cast) -> None:
     await keeping.owner.put(K, json={"$ref": [1, {"a.b": None}]})
-    current, deleted, former = [(await keeping.owner.get(f"{HISTORY}/{number}")).json() for number in (4, 3, 2)]
+    current, deleted, former = [
+        (await keeping.owner.get(f"{HISTORY}/{number}")).json() for number in (4, 3, 2)
+    ]
     assert (current["value"], former["value"]) == ({"$ref": [1, {"a.b": None}]}, "two")
     assert (deleted["deleted"], "value" in deleted) == (True, False)
     await keeping.owner.put(K, json=5)
     assert (await keeping.owner.get(f"{HISTORY}/4")).json() == current
 
 
-@pytest.mark.parametrize(("number", "status"), [("9", 404), ("0", 422), ("x", 422), ("9" * 30, 422), ("-1", 422)])
+@pytest.mark.parametrize(
+    ("number", "status"), [("9", 404), ("0", 422), ("x", 422), ("9" * 30, 422), ("-1", 422)]
+)
 async def test_a_version_that_is_not_kept_is_404(keeping: Cast, number: str, status: int) -> None:
     answer = await keeping.owner.get(f"{HISTORY}/{number}")
     assert answer.status_code == status
@@ -78,7 +89,9 @@ async def test_a_deleted_value_is_restored_as_its_next_version(keeping: Cast) ->
     assert answer.json() | {"dataKey": "k", "value": "one", "version": 4} == answer.json()
     found = await keeping.owner.get(K)
     assert (found.json(), found.headers["etag"]) == ("one", answer.headers["etag"])
-    again = await keeping.owner.post(RESTORE, json={"version": 2}, headers={"Prefer": "return=minimal"})
+    again = await keeping.owner.post(
+        RESTORE, json={"version": 2}, headers={"Prefer": "return=minimal"}
+    )
     assert (again.status_code, again.json()["version"], "value" in again.json()) == (200, 5, False)
     assert await versions(keeping.owner) == [5, 4, 3, 2, 1]
 
@@ -96,7 +109,9 @@ async def test_a_deleted_value_is_restored_as_its_next_version(keeping: Cast) ->
     ],
     ids=repr,
 )
-async def test_what_cannot_be_restored_changes_nothing(keeping: Cast, body: Any, status: int, pointer: Any) -> None:
+async def test_what_cannot_be_restored_changes_nothing(
+    keeping: Cast, body: Any, status: int, pointer: Any
+) -> None:
     answer = await keeping.owner.post(RESTORE, json=body)
     assert answer.status_code == status
     assert pointer is None or answer.json()["errors"][0]["pointer"] == pointer
@@ -117,14 +132,22 @@ async def test_a_restore_takes_preconditions(keeping: Cast) -> None:
 
 async def test_racing_restores_of_one_version_let_one_pass(keeping: Cast) -> None:
     tag = (await keeping.owner.put(K, json="four")).headers["etag"]
-    posts = [keeping.owner.post(RESTORE, json={"version": 1}, headers={"If-Match": tag}) for _ in range(8)]
-    assert Counter(answer.status_code for answer in await asyncio.gather(*posts)) == {200: 1, 412: 7}
+    posts = [
+        keeping.owner.post(RESTORE, json={"version": 1}, headers={"If-Match": tag})
+        for _ in range(8)
+    ]
+    assert Counter(answer.status_code for answer in await asyncio.gather(*posts)) == {
+        200: 1,
+        412: 7,
+    }
     assert await versions(keeping.owner, limit=2) == [5, 4]
 
 
 async def test_a_repeat_restores_nothing_more(keeping: Cast) -> None:
     key = {"Idempotency-Key": "a"}
-    answers = await asyncio.gather(*(keeping.owner.post(RESTORE, json={"version": 1}, headers=key) for _ in range(4)))
+    answers = await asyncio.gather(
+        *(keeping.owner.post(RESTORE, json={"version": 1}, headers=key) for _ in range(4))
+    )
     last = await keeping.owner.post(RESTORE, json={"version": 1}, headers=key)
     assert {answer.status_code for answer in [*answers, last]} <= {201, 409}
     assert (last.status_code, last.json()["version"], last.json()["value"]) == (201, 4, "one")
@@ -157,8 +180,12 @@ async def test_a_restored_value_does_not_end(keeping: Cast) -> None:
     assert (restored.status_code, "expiresAt" in restored.json()) == (200, False)
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", HISTORY), ("GET", f"{HISTORY}/1"), ("POST", RESTORE)])
-async def test_strangers_and_other_apps_reach_nothing(keeping: Cast, method: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", HISTORY), ("GET", f"{HISTORY}/1"), ("POST", RESTORE)]
+)
+async def test_strangers_and_other_apps_reach_nothing(
+    keeping: Cast, method: str, path: str
+) -> None:
     named = path.replace("/me/", f"/{keeping.owner.id}/")
     bound_elsewhere = named.replace("/notes/", "/boats/")
     calls = [
@@ -170,12 +197,15 @@ async def test_strangers_and_other_apps_reach_nothing(keeping: Cast, method: str
         (keeping.owner, path.replace("/k/", "/never/")),
     ]
     for caller, place in calls:
-        answer = await caller.request(method, place, json={"version": 1} if method == "POST" else None)
+        answer = await caller.request(
+            method, place, json={"version": 1} if method == "POST" else None
+        )
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), place
 
 
 async def test_ids_of_others_are_shown_to_nobody_but_admins(keeping: Cast, api: Api) -> None:
-    """Who wrote: the person themselves, an admin who is a person, the app's key, another key, the clock."""
+    """Who wrote: the person themselves, an admin who is a person, the app's key, another key, the
+    clock."""
     path = K.replace("/me/", f"/{keeping.owner.id}/")
     await keeping.app_key.put(path, json="by the app")
     await keeping.admin.put(path, json="by an admin's key")
@@ -197,7 +227,9 @@ async def test_ids_of_others_are_shown_to_nobody_but_admins(keeping: Cast, api: 
     assert one["by"] == "key"
 
 
-async def test_a_key_that_may_only_write_restores_and_sees_no_value(keeping: Cast, api: Api) -> None:
+async def test_a_key_that_may_only_write_restores_and_sees_no_value(
+    keeping: Cast, api: Api
+) -> None:
     blind = await api.key("data:write", app_id="notes")
     path = K.replace("/me/", f"/{keeping.owner.id}/")
     assert (await blind.get(f"{path}/history")).status_code == 403

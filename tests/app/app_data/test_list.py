@@ -21,7 +21,9 @@ async def walk(caller: Caller, path: str, **params: str | int) -> list[list[str]
     """The keys of each page."""
     pages, cursor = [], None
     while True:
-        body = (await caller.get(path, params={**params, **({"cursor": cursor} if cursor else {})})).json()
+        body = (
+            await caller.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
+        ).json()
         pages.append([item["dataKey"] for item in body["items"]])
         cursor = body["nextCursor"]
         if cursor is None:
@@ -43,9 +45,16 @@ async def test_values_are_listed_in_their_envelopes_by_key(cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "pages"),
-    [(3, [KEYS[:3], KEYS[3:6], KEYS[6:]]), (7, [KEYS]), (1, [[key] for key in KEYS]), (200, [KEYS])],
+    [
+        (3, [KEYS[:3], KEYS[3:6], KEYS[6:]]),
+        (7, [KEYS]),
+        (1, [[key] for key in KEYS]),
+        (200, [KEYS]),
+    ],
 )
-async def test_pages_follow_each_other_without_gap(cast: Cast, limit: int, pages: list[list[str]]) -> None:
+async def test_pages_follow_each_other_without_gap(
+    cast: Cast, limit: int, pages: list[list[str]]
+) -> None:
     await fill(cast.owner, KEYS)
     assert await walk(cast.owner, DATA, limit=limit) == pages
 
@@ -61,7 +70,14 @@ async def test_a_page_begins_after_the_last_even_if_that_is_gone(cast: Cast) -> 
 
 @pytest.mark.parametrize(
     ("prefix", "keys"),
-    [("a", ["a", "a.1", "a.2", "a:3"]), ("a.", ["a.1", "a.2"]), ("~", ["~z"]), ("zz", []), ("", KEYS), (".*", [])],
+    [
+        ("a", ["a", "a.1", "a.2", "a:3"]),
+        ("a.", ["a.1", "a.2"]),
+        ("~", ["~z"]),
+        ("zz", []),
+        ("", KEYS),
+        (".*", []),
+    ],
 )
 async def test_a_prefix_chooses_keys(cast: Cast, prefix: str, keys: list[str]) -> None:
     await fill(cast.owner, KEYS)
@@ -115,7 +131,10 @@ def forged(text: bytes) -> str:
     "cursor",
     [
         *("", "x", "====", "%C3%A9", "a" * 1025),
-        *map(forged, [b"[]", b"1", b"null", b"[1]", b'["a","b"]', b'{"a":1}', b"\xff", b"[[]]", b"[null]"]),
+        *map(
+            forged,
+            [b"[]", b"1", b"null", b"[1]", b'["a","b"]', b'{"a":1}', b"\xff", b"[[]]", b"[null]"],
+        ),
     ],
 )
 async def test_a_cursor_of_no_list_is_refused(cast: Cast, cursor: str) -> None:
@@ -128,7 +147,10 @@ async def test_a_cursor_of_no_list_is_refused(cast: Cast, cursor: str) -> None:
 )
 async def test_other_parameters_are_refused(cast: Cast, query: str) -> None:
     refused = await cast.owner.get(f"{DATA}?{query}")
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?" + query.split("=", maxsplit=1)[0])
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "?" + query.split("=", maxsplit=1)[0],
+    )
 
 
 async def test_the_list_of_a_user_who_is_not_there_is_404(cast: Cast) -> None:
@@ -139,6 +161,8 @@ async def test_a_key_that_may_not_read_users_gets_none_embedded(cast: Cast) -> N
     path = f"/v1/users/{cast.owner.id}"
     for kind in ("apps/notes/data", "activity"):
         assert (await cast.app_key.get(f"{path}/{kind}")).status_code == 200
-        assert (await cast.app_key.get(f"{path}/{kind}", params={"expand": "user"})).status_code == 403
+        assert (
+            await cast.app_key.get(f"{path}/{kind}", params={"expand": "user"})
+        ).status_code == 403
     login = await cast.app_key.post(f"{path}/logins", json={"appId": "notes"})
     assert (login.status_code, list(login.json())) == (201, ["activityId"])

@@ -8,12 +8,18 @@ from tests.cast import Cast
 from tests.harness import known, version_of
 
 
-async def test_named_keys_come_by_one_request_and_those_that_are_not_there_do_not(cast: Cast) -> None:
+async def test_named_keys_come_by_one_request_and_those_that_are_not_there_do_not(
+    cast: Cast,
+) -> None:
     await fill(cast.owner, ["a", "b", "c", "d"])
     body = (await cast.owner.get(DATA, params={"keys": "d,b,none,d"})).json()
     assert [item["dataKey"] for item in body["items"]] == ["b", "d"]
     first = (await cast.owner.get(DATA, params={"keys": "d,b,a", "limit": 2})).json()
-    rest = (await cast.owner.get(DATA, params={"keys": "d,b,a", "limit": 2, "cursor": first["nextCursor"]})).json()
+    rest = (
+        await cast.owner.get(
+            DATA, params={"keys": "d,b,a", "limit": 2, "cursor": first["nextCursor"]}
+        )
+    ).json()
     assert [item["dataKey"] for item in first["items"] + rest["items"]] == ["a", "b", "d"]
 
 
@@ -28,9 +34,18 @@ async def test_a_count_is_of_all_pages_and_of_what_lives(cast: Cast) -> None:
     await cast.owner.delete(f"{DATA}/gone")
     first = (await cast.owner.get(DATA, params={"count": "true", "limit": 1})).json()
     assert (first["count"], len(first["items"])) == (3, 1)
-    assert "count" not in (await cast.owner.get(DATA, params={"limit": 1, "cursor": first["nextCursor"]})).json()
-    assert (await cast.owner.get(DATA, params={"count": "true", "prefix": "a."})).json()["count"] == 2
-    assert (await cast.owner.get(DATA, params={"count": "true", "keys": "b,gone"})).json()["count"] == 1
+    assert (
+        "count"
+        not in (
+            await cast.owner.get(DATA, params={"limit": 1, "cursor": first["nextCursor"]})
+        ).json()
+    )
+    assert (await cast.owner.get(DATA, params={"count": "true", "prefix": "a."})).json()[
+        "count"
+    ] == 2
+    assert (await cast.owner.get(DATA, params={"count": "true", "keys": "b,gone"})).json()[
+        "count"
+    ] == 1
 
 
 async def test_a_page_that_has_not_changed_is_304(cast: Cast) -> None:
@@ -38,7 +53,11 @@ async def test_a_page_that_has_not_changed_is_304(cast: Cast) -> None:
     page = await cast.owner.get(DATA)
     assert version_of(page) == 1
     again = await cast.owner.get(DATA, headers=known(page))
-    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", page.headers["etag"])
+    assert (again.status_code, again.content, again.headers["etag"]) == (
+        304,
+        b"",
+        page.headers["etag"],
+    )
     for params in ({"limit": 1}, {"prefix": "a"}, {"fields": "value"}, {"count": "true"}):
         assert (await cast.owner.get(DATA, params=params, headers=known(page))).status_code == 200
     assert (await cast.stranger.get(DATA, headers=known(page))).status_code == 200

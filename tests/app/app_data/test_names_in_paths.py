@@ -23,7 +23,10 @@ async def raw(api: Api, credential: str | None, method: str, path: str) -> tuple
 @pytest.mark.parametrize("dots", ["%2e", "%2E", "%2e%2E", "%2e."])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_dot_segments_are_no_names(cast: Cast, api: Api, method: str, dots: str) -> None:
-    for path, name in ((f"{DATA}/{dots}", "dataKey"), (f"/v1/users/me/apps/{dots}/data/k", "appId")):
+    for path, name in (
+        (f"{DATA}/{dots}", "dataKey"),
+        (f"/v1/users/me/apps/{dots}/data/k", "appId"),
+    ):
         status, body = await raw(api, cast.owner.credential, method, path)
         assert (status, body["errors"][0]["pointer"]) == (422, f"path:{name}")
     assert await AppData.raw().count_documents({}) == 0
@@ -44,7 +47,9 @@ async def test_other_names_are_none(cast: Cast, name: str) -> None:
 
 @pytest.mark.parametrize("dots", [".", ".."])
 async def test_no_body_names_an_app_so_either(cast: Cast, dots: str) -> None:
-    activity = await cast.owner.post("/v1/users/me/activity", json={"appId": dots, "eventType": "e"})
+    activity = await cast.owner.post(
+        "/v1/users/me/activity", json={"appId": dots, "eventType": "e"}
+    )
     event = {"appId": dots, "eventName": "e", "eventCategory": "custom"}
     for answer in (activity, await cast.admin.post("/v1/analytics/events", json=event)):
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/appId")

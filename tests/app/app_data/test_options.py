@@ -17,13 +17,18 @@ from tests.conftest import MakeApi
 
 async def end(key: str) -> None:
     """Let a value's time be over."""
-    done = await AppData.raw().update_one({"dataKey": key}, {"$set": {"expiresAt": now() - timedelta(seconds=1)}})
+    done = await AppData.raw().update_one(
+        {"dataKey": key}, {"$set": {"expiresAt": now() - timedelta(seconds=1)}}
+    )
     assert done.modified_count == 1
 
 
 async def types(cast: Cast) -> list[str]:
     """The event types of the owner's activity, newest first."""
-    return [item["eventType"] for item in (await cast.owner.get("/v1/users/me/activity")).json()["items"]]
+    return [
+        item["eventType"]
+        for item in (await cast.owner.get("/v1/users/me/activity")).json()["items"]
+    ]
 
 
 async def test_ttl_sets_the_expiry_and_its_absence_clears_it(cast: Cast) -> None:
@@ -45,7 +50,9 @@ async def test_a_patch_keeps_the_expiry_or_sets_another(cast: Cast) -> None:
     assert later["expiresAt"] > written["expiresAt"]
 
 
-@pytest.mark.parametrize("ttl", ["0", "-1", "", "x", "1.5", "1e3", "316224001", "9" * 30, "%D9%A2", "%FF"])
+@pytest.mark.parametrize(
+    "ttl", ["0", "-1", "", "x", "1.5", "1e3", "316224001", "9" * 30, "%D9%A2", "%FF"]
+)
 async def test_other_ttls_are_refused(cast: Cast, ttl: str) -> None:
     refused = await cast.owner.put(f"{K}?ttl={ttl}", json=1)
     assert refused.status_code == 422
@@ -65,7 +72,9 @@ async def test_a_value_whose_time_is_over_is_absent_at_once(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"If-None-Match": "*"}])
-async def test_a_key_whose_time_is_over_is_created_anew_and_counts_on(cast: Cast, headers: dict[str, str]) -> None:
+async def test_a_key_whose_time_is_over_is_created_anew_and_counts_on(
+    cast: Cast, headers: dict[str, str]
+) -> None:
     await cast.owner.put(K, json=1, params={"ttl": 60})
     await end("k")
     again = await cast.owner.put(K, json=2, headers=headers)
@@ -82,11 +91,20 @@ async def test_expiry_leaves_a_tombstone(cast: Cast) -> None:
     assert [await AppData.expire_due(100), await AppData.expire_due(100)] == [1, 0]
     row = await AppData.raw().find_one({"dataKey": "k"})
     assert row is not None
-    assert (row["deleted"], row["version"], row["bytes"], row["changedBy"]) == (True, 2, 0, "expiry")
+    assert (row["deleted"], row["version"], row["bytes"], row["changedBy"]) == (
+        True,
+        2,
+        0,
+        "expiry",
+    )
     assert {"value", "expiresAt"}.isdisjoint(row)
     again = await cast.owner.put(K, json=2)
     assert (again.status_code, again.json()["version"]) == (201, 3)
-    assert [item["dataKey"] for item in (await cast.owner.get(DATA)).json()["items"]] == ["k", "later", "never"]
+    assert [item["dataKey"] for item in (await cast.owner.get(DATA)).json()["items"]] == [
+        "k",
+        "later",
+        "never",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -100,10 +118,14 @@ async def test_expiry_leaves_a_tombstone(cast: Cast) -> None:
         ("", None),
     ],
 )
-async def test_prefer_says_whether_the_value_comes_back(cast: Cast, prefer: str, with_value: bool | None) -> None:
+async def test_prefer_says_whether_the_value_comes_back(
+    cast: Cast, prefer: str, with_value: bool | None
+) -> None:
     put = (await cast.owner.put(K, json={"a": 1}, headers={"Prefer": prefer})).json()
     patched = (await cast.owner.merge(K, {"b": 2}, headers={"Prefer": prefer})).json()
-    assert ("value" in put, "value" in patched) == ((False, True) if with_value is None else (with_value, with_value))
+    assert ("value" in put, "value" in patched) == (
+        (False, True) if with_value is None else (with_value, with_value)
+    )
     assert put.get("value", {"a": 1}) == {"a": 1}
     assert patched.get("value", {"a": 1, "b": 2}) == {"a": 1, "b": 2}
 
@@ -123,12 +145,16 @@ async def test_a_refused_write_records_no_activity(cast: Cast) -> None:
     assert (await cast.owner.merge(K, {}, params=params)).status_code == 404
     await cast.owner.put(K, json=1)
     for verb in ("PUT", "DELETE"):
-        stale = await cast.owner.request(verb, K, content=b"2", params=params, headers={"If-Match": '"9"'})
+        stale = await cast.owner.request(
+            verb, K, content=b"2", params=params, headers={"If-Match": '"9"'}
+        )
         assert stale.status_code == 412
     assert await types(cast) == []
 
 
-async def test_the_write_goes_with_its_activity_or_not_at_all(cast: Cast, client: AsyncMongoClient[Any]) -> None:
+async def test_the_write_goes_with_its_activity_or_not_at_all(
+    cast: Cast, client: AsyncMongoClient[Any]
+) -> None:
     async with failing(client, "insert", mode="alwaysOn", errorCode=96):
         answer = await cast.owner.put(K, json=1, params={"activity": "created"})
     assert answer.status_code in (500, 503)
@@ -137,7 +163,9 @@ async def test_the_write_goes_with_its_activity_or_not_at_all(cast: Cast, client
     assert await Activity.raw().count_documents({}) == 0
 
 
-async def test_a_passing_conflict_in_the_transaction_is_not_seen(cast: Cast, client: AsyncMongoClient[Any]) -> None:
+async def test_a_passing_conflict_in_the_transaction_is_not_seen(
+    cast: Cast, client: AsyncMongoClient[Any]
+) -> None:
     async with failing(client, "insert", mode={"times": 2}, **TRANSIENT):
         answer = await cast.owner.put(K, json=1, params={"activity": "created"})
     assert (answer.status_code, answer.json()["version"]) == (201, 1)
@@ -158,9 +186,17 @@ async def test_where_apps_must_be_registered_others_take_nothing(make_api: MakeA
         ("PUT", f"/v1/users/{user}/apps/notes/data/k", 1),
         ("POST", f"/v1/users/{user}/activity", {"appId": "notes", "eventType": "x"}),
         ("POST", f"/v1/users/{user}/logins", {"appId": "notes"}),
-        ("POST", "/v1/analytics/events", {"appId": "notes", "eventName": "x", "eventCategory": "custom"}),
+        (
+            "POST",
+            "/v1/analytics/events",
+            {"appId": "notes", "eventName": "x", "eventCategory": "custom"},
+        ),
     ]
     refused = [await admin.request(verb, path, json=body) for verb, path, body in writes]
-    assert [(answer.status_code, answer.json().get("code")) for answer in refused] == [(404, "app_not_registered")] * 4
+    assert [(answer.status_code, answer.json().get("code")) for answer in refused] == [
+        (404, "app_not_registered")
+    ] * 4
     await admin.put("/v1/apps/notes", json={})
-    assert [(await admin.request(verb, path, json=body)).is_success for verb, path, body in writes] == [True] * 4
+    assert [
+        (await admin.request(verb, path, json=body)).is_success for verb, path, body in writes
+    ] == [True] * 4

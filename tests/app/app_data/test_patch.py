@@ -29,7 +29,9 @@ RFC_7396 = [
 
 
 @pytest.mark.parametrize(("before", "patch", "after"), RFC_7396)
-async def test_merge_patch_does_what_the_rfcs_table_says(cast: Cast, before: Any, patch: Any, after: Any) -> None:
+async def test_merge_patch_does_what_the_rfcs_table_says(
+    cast: Cast, before: Any, patch: Any, after: Any
+) -> None:
     await cast.owner.put(K, json=before)
     done = await cast.owner.merge(K, patch)
     assert (done.status_code, version_of(done)) == (200, 2)
@@ -46,10 +48,18 @@ JSON_PATCHES: list[tuple[Any, list[dict[str, Any]], Any]] = [
     ({"a": 1}, [{"op": "replace", "path": "/a", "value": None}], {"a": None}),
     ({"a": 1}, [{"op": "replace", "path": "", "value": [1]}], [1]),
     (5, [{"op": "replace", "path": "", "value": {"n": 5}}], {"n": 5}),
-    ({"a": {"b": 1}, "c": {}}, [{"op": "move", "from": "/a/b", "path": "/c/d"}], {"a": {}, "c": {"d": 1}}),
+    (
+        {"a": {"b": 1}, "c": {}},
+        [{"op": "move", "from": "/a/b", "path": "/c/d"}],
+        {"a": {}, "c": {"d": 1}},
+    ),
     ({"a": {"b": 1}}, [{"op": "copy", "from": "/a", "path": "/c"}], {"a": {"b": 1}, "c": {"b": 1}}),
     ({"a": 1}, [{"op": "test", "path": "/a", "value": 1}, {"op": "remove", "path": "/a"}], {}),
-    ({"a/b": 1, "m~n": 2}, [{"op": "remove", "path": "/a~1b"}, {"op": "remove", "path": "/m~0n"}], {}),
+    (
+        {"a/b": 1, "m~n": 2},
+        [{"op": "remove", "path": "/a~1b"}, {"op": "remove", "path": "/m~0n"}],
+        {},
+    ),
     ({"$ref": 1}, [{"op": "add", "path": "/$id", "value": 2}], {"$ref": 1, "$id": 2}),
 ]
 
@@ -63,7 +73,9 @@ async def test_merge_patch_of_null_leaves_null(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(("before", "patch", "after"), JSON_PATCHES)
-async def test_json_patch_does_each_operation(cast: Cast, before: Any, patch: Any, after: Any) -> None:
+async def test_json_patch_does_each_operation(
+    cast: Cast, before: Any, patch: Any, after: Any
+) -> None:
     await cast.owner.put(K, json=before)
     done = await cast.owner.patch(K, patch)
     assert (done.status_code, done.json()["value"], done.json()["version"]) == (200, after, 2)
@@ -115,8 +127,12 @@ async def test_a_patch_that_makes_no_sense_changes_nothing(cast: Cast, patch: An
     assert version_of(await cast.owner.get(K)) == 1
 
 
-@pytest.mark.parametrize(("path", "value"), [("/n", 2), ("/n", "1"), ("/n", True), ("/l", []), ("", {})])
-async def test_a_failing_test_operation_is_409_and_changes_nothing(cast: Cast, path: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    ("path", "value"), [("/n", 2), ("/n", "1"), ("/n", True), ("/l", []), ("", {})]
+)
+async def test_a_failing_test_operation_is_409_and_changes_nothing(
+    cast: Cast, path: str, value: Any
+) -> None:
     await cast.owner.put(K, json={"n": 1, "l": [1]})
     add = {"op": "add", "path": "/x", "value": 1}
     refused = await cast.owner.patch(K, [add, {"op": "test", "path": path, "value": value}])
@@ -137,7 +153,9 @@ async def test_a_patch_of_no_known_type_is_415(cast: Cast, kind: str, body: byte
 async def test_the_type_of_a_patch_may_have_parameters_and_capitals(cast: Cast) -> None:
     await cast.owner.put(K, json={})
     kind = {"Content-Type": "Application/Merge-Patch+JSON; charset=utf-8"}
-    assert (await cast.owner.request("PATCH", K, content=b'{"a":1}', headers=kind)).json()["value"] == {"a": 1}
+    assert (await cast.owner.request("PATCH", K, content=b'{"a":1}', headers=kind)).json()[
+        "value"
+    ] == {"a": 1}
 
 
 async def test_copies_that_double_end_at_the_limit(cast: Cast) -> None:
@@ -160,7 +178,10 @@ async def test_a_value_patched_beyond_its_depth_is_refused(cast: Cast) -> None:
         deep = [deep]
     await cast.owner.put(K, json={"a": deep})
     path = "/a" + "/0" * 39
-    for operation in ({"op": "copy", "from": "/a", "path": path}, {"op": "add", "path": path, "value": deep}):
+    for operation in (
+        {"op": "copy", "from": "/a", "path": path},
+        {"op": "add", "path": path, "value": deep},
+    ):
         refused = await cast.owner.patch(K, [operation])
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "too_deep")
 

@@ -19,8 +19,12 @@ async def write(caller: Caller, verb: str, body: Any, **headers: str) -> Any:
 
 
 @pytest.mark.parametrize(("verb", "body"), WRITES)
-@pytest.mark.parametrize("tags", ['"2"', "*", '"1", "2"', '"2","9"', 'W/"1", "2"', " * ", '"foreign", "2"'])
-async def test_a_write_on_the_current_version_is_done(cast: Cast, verb: str, body: Any, tags: str) -> None:
+@pytest.mark.parametrize(
+    "tags", ['"2"', "*", '"1", "2"', '"2","9"', 'W/"1", "2"', " * ", '"foreign", "2"']
+)
+async def test_a_write_on_the_current_version_is_done(
+    cast: Cast, verb: str, body: Any, tags: str
+) -> None:
     await cast.owner.put(K, json={"n": 1})
     await cast.owner.put(K, json={"n": 2})
     done = await write(cast.owner, verb, body, If_Match=tags)
@@ -33,9 +37,22 @@ async def test_a_write_on_the_current_version_is_done(cast: Cast, verb: str, bod
 
 @pytest.mark.parametrize(("verb", "body"), WRITES)
 @pytest.mark.parametrize(
-    "tags", ['"1"', '"3"', 'W/"2"', '"1", "3"', '"foreign"', '"02"', '"-2"', '""', '"99999999999999999999999"']
+    "tags",
+    [
+        '"1"',
+        '"3"',
+        'W/"2"',
+        '"1", "3"',
+        '"foreign"',
+        '"02"',
+        '"-2"',
+        '""',
+        '"99999999999999999999999"',
+    ],
 )
-async def test_stale_write_returns_the_current_document(cast: Cast, verb: str, body: Any, tags: str) -> None:
+async def test_stale_write_returns_the_current_document(
+    cast: Cast, verb: str, body: Any, tags: str
+) -> None:
     await cast.owner.put(K, json={"n": 1})
     written = (await cast.owner.put(K, json={"n": 2})).json()
     stale = await write(cast.owner, verb, body, If_Match=tags)
@@ -47,8 +64,12 @@ async def test_stale_write_returns_the_current_document(cast: Cast, verb: str, b
 
 
 @pytest.mark.parametrize(("verb", "body"), WRITES)
-@pytest.mark.parametrize("tags", ["", "2", '"2', '2"', "'2'", '"2" "3"', "W/2", '"a"b"', ",", '"1",,"2"'])
-async def test_a_header_that_is_no_list_of_tags_is_refused(cast: Cast, verb: str, body: Any, tags: str) -> None:
+@pytest.mark.parametrize(
+    "tags", ["", "2", '"2', '2"', "'2'", '"2" "3"', "W/2", '"a"b"', ",", '"1",,"2"']
+)
+async def test_a_header_that_is_no_list_of_tags_is_refused(
+    cast: Cast, verb: str, body: Any, tags: str
+) -> None:
     await cast.owner.put(K, json={"n": 1})
     refused = await write(cast.owner, verb, body, If_Match=tags)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "header:If-Match")
@@ -106,7 +127,10 @@ async def test_delete_that_expects_nothing_deletes_nothing(cast: Cast) -> None:
 @pytest.mark.parametrize("tags", ['"1"', "", "x", '*, "1"'])
 async def test_a_write_takes_if_none_match_with_a_star_only(cast: Cast, tags: str) -> None:
     refused = await cast.owner.put(K, json=1, headers={"If-None-Match": tags})
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "header:If-None-Match")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "header:If-None-Match",
+    )
     assert (await cast.owner.get(K)).status_code == 404
 
 

@@ -1,4 +1,5 @@
-"""Declared queries: asked in their order, true of every write, and built for what was there before."""
+"""Declared queries: asked in their order, true of every write, and built for what was there
+before."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -24,7 +25,10 @@ from tests.harness import Caller
 APP: Final = "/v1/apps/notes"
 DATA: Final = "/v1/users/me/apps/notes/data"
 BATCH: Final = "/v1/users/me/apps/notes/batch"
-BY_DUE: Final = {"prefix": "task:", "by": [{"pointer": "/due"}, {"pointer": "/prio", "order": "desc"}]}
+BY_DUE: Final = {
+    "prefix": "task:",
+    "by": [{"pointer": "/due"}, {"pointer": "/prio", "order": "desc"}],
+}
 BY_PRIO: Final = {"by": [{"pointer": "/prio", "order": "desc"}]}
 DECLARED: Final = {"queries": {"byDue": BY_DUE, "byPrio": BY_PRIO}}
 TASKS: Final = {
@@ -48,7 +52,9 @@ async def build(settings: Settings, *, waited: bool = True) -> Job:
     """What the worker does, long after the settings were put."""
     if waited:
         long_ago = {"$set": {"queriesChangedAt": now() - timedelta(hours=1)}}
-        await App.raw().update_one({"_id": "notes", "queriesChangedAt": {"$exists": True}}, long_ago)
+        await App.raw().update_one(
+            {"_id": "notes", "queriesChangedAt": {"$exists": True}}, long_ago
+        )
     await ensure_periodic(BUILD_JOB, BUILD_JOB, 300)
     held = await claim_now(BUILD_JOB)
     assert held is not None
@@ -107,16 +113,25 @@ async def test_values_come_in_the_order_of_the_query(built: Cast) -> None:
         *("task:f", "task:e", "other", "task:c", "task:a", "task:b", "task:d", "task:g")
     ]
     assert await asked(owner, "byPrio", **{"from": "2", "to": "7"}) == ["other", "task:c"]
-    assert (await owner.get(DATA, params={"query": "byDue", "from": "5", "limit": 1, "fields": "updatedAt"})).json()[
-        "items"
-    ][0].keys() == {"dataKey", "version", "updatedAt"}
+    assert (
+        await owner.get(
+            DATA, params={"query": "byDue", "from": "5", "limit": 1, "fields": "updatedAt"}
+        )
+    ).json()["items"][0].keys() == {"dataKey", "version", "updatedAt"}
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-async def test_pages_follow_each_other_and_their_cursors_hold_for_nothing_else(built: Cast, order: str) -> None:
+async def test_pages_follow_each_other_and_their_cursors_hold_for_nothing_else(
+    built: Cast, order: str
+) -> None:
     keys, cursor, cursors = [], None, []
     while True:
-        params = {"query": "byDue", "limit": 2, "order": order, **({"cursor": cursor} if cursor else {})}
+        params = {
+            "query": "byDue",
+            "limit": 2,
+            "order": order,
+            **({"cursor": cursor} if cursor else {}),
+        }
         body = (await built.owner.get(DATA, params=params)).json()
         keys += [item["dataKey"] for item in body["items"]]
         cursor = body["nextCursor"]
@@ -125,7 +140,12 @@ async def test_pages_follow_each_other_and_their_cursors_hold_for_nothing_else(b
         cursors.append(cursor)
     assert (keys, len(cursors)) == (IN_ORDER if order == "asc" else IN_ORDER[::-1], 3)
     bad = (422, "invalid", "?cursor")
-    for other in ({"query": "byPrio", "order": order}, {"query": "byDue"}, {"query": "byDue", "from": "1"}, {}):
+    for other in (
+        {"query": "byPrio", "order": order},
+        {"query": "byDue"},
+        {"query": "byDue", "from": "1"},
+        {},
+    ):
         assert await refused(built.owner, cursor=cursors[0], **other) == bad
     assert await refused(built.owner, query="byDue", order=order, cursor="WyJ4Il0") == bad
 
@@ -134,20 +154,30 @@ async def test_a_cursor_ends_with_the_definition(built: Cast, base_settings: Set
     first = (await built.owner.get(DATA, params={"query": "byDue", "limit": 2})).json()
     await declare(built, {"queries": {"byDue": BY_PRIO}})
     await build(base_settings)
-    assert await refused(built.owner, query="byDue", cursor=first["nextCursor"]) == (422, "invalid", "?cursor")
+    assert await refused(built.owner, query="byDue", cursor=first["nextCursor"]) == (
+        422,
+        "invalid",
+        "?cursor",
+    )
 
 
-async def test_a_page_of_large_values_is_bounded_by_bytes(built: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_of_large_values_is_bounded_by_bytes(
+    built: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.app_data.routes._PAGE_BYTES", 100)
     await fill(built.owner, {f"task:{key}": {"due": "9", "text": "x" * 60} for key in "xyz"})
     body = (await built.owner.get(DATA, params={"query": "byDue", "from": '"9"'})).json()
     assert [item["dataKey"] for item in body["items"]] == ["task:x"]
     params = {"query": "byDue", "from": '"9"', "cursor": body["nextCursor"]}
-    assert [item["dataKey"] for item in (await built.owner.get(DATA, params=params)).json()["items"]] == ["task:y"]
+    assert [
+        item["dataKey"] for item in (await built.owner.get(DATA, params=params)).json()["items"]
+    ] == ["task:y"]
 
 
 @pytest.mark.parametrize("history", [0, 3])
-async def test_every_kind_of_write_moves_a_value(cast: Cast, base_settings: Settings, history: int) -> None:
+async def test_every_kind_of_write_moves_a_value(
+    cast: Cast, base_settings: Settings, history: int
+) -> None:
     await declare(cast, {**DECLARED, "history": history})
     await build(base_settings)
     owner, path = cast.owner, f"{DATA}/task:1"
@@ -183,7 +213,9 @@ async def test_every_kind_of_write_moves_a_value(cast: Cast, base_settings: Sett
         await owner.post(f"{path}/restore", json={"version": 7})
         await is_at(6)
     await owner.put(path, json={"due": 8}, params={"ttl": 60})
-    await AppData.raw().update_one({"dataKey": "task:1"}, {"$set": {"expiresAt": now() - timedelta(seconds=1)}})
+    await AppData.raw().update_one(
+        {"dataKey": "task:1"}, {"$set": {"expiresAt": now() - timedelta(seconds=1)}}
+    )
     assert await asked(owner) == ["task:0"]
     assert await AppData.expire_due(5) == 1
     assert await AppData.raw().count_documents({"queryKeys": {"$exists": True}}) == 1
@@ -206,7 +238,9 @@ async def test_what_rows_keep_for_queries_is_shown_nowhere(built: Cast) -> None:
         assert "queriesReady" not in answer.text
 
 
-async def test_what_was_there_before_is_built_and_nobody_is_told(cast: Cast, base_settings: Settings) -> None:
+async def test_what_was_there_before_is_built_and_nobody_is_told(
+    cast: Cast, base_settings: Settings
+) -> None:
     await fill(cast.owner)
     await cast.owner.put(f"{DATA}/task:h", json={"due": {"$ref": 1}})
     await cast.owner.put(f"{DATA}/task:gone", json={"due": 1})
@@ -218,7 +252,9 @@ async def test_what_was_there_before_is_built_and_nobody_is_told(cast: Cast, bas
     assert await refused(cast.owner, query="byDue") == (409, "index_building", "")
     await build(base_settings)
     assert await asked(cast.owner) == [*IN_ORDER[:2], "task:h", *IN_ORDER[2:]]
-    assert (await cast.admin.get(f"{APP}/queries")).json() == {"queries": {"byDue": "ready", "byPrio": "ready"}}
+    assert (await cast.admin.get(f"{APP}/queries")).json() == {
+        "queries": {"byDue": "ready", "byPrio": "ready"}
+    }
     await build(base_settings)
     assert await AppData.raw().find({}, {"queryKeys": 0}).sort("_id", 1).to_list() == before
     tombstone = await AppData.raw().find_one({"deleted": True})
@@ -279,7 +315,9 @@ async def test_a_write_meanwhile_is_not_undone(
     assert (found["task:1"], found["task:2"]) == ({query.id: written}, None)
     await build(base_settings)
     assert await asked(cast.owner) == ["task:3", "task:1"]
-    assert await AppData.raw().count_documents({"deleted": True, "queryKeys": {"$exists": True}}) == 0
+    assert (
+        await AppData.raw().count_documents({"deleted": True, "queryKeys": {"$exists": True}}) == 0
+    )
 
 
 async def test_settings_that_are_put_meanwhile_are_not_taken_for_built(
@@ -354,7 +392,9 @@ async def test_other_settings_leave_a_query_built_and_one_that_was_away_is_not(
         ({"query": "byDue", "from": "12345678901234567890"}, "?from"),
     ],
 )
-async def test_a_question_that_is_none_is_refused(built: Cast, params: dict[str, str], pointer: str) -> None:
+async def test_a_question_that_is_none_is_refused(
+    built: Cast, params: dict[str, str], pointer: str
+) -> None:
     assert await refused(built.owner, **params) == (422, "invalid", pointer)
 
 
@@ -384,7 +424,10 @@ async def test_settings_that_declare_no_query_are_refused(cast: Cast, queries: A
 
 async def test_a_query_shows_no_more_than_the_list(built: Cast) -> None:
     theirs = f"/v1/users/{built.owner.id}/apps/notes/data?query=byDue"
-    answers = [await each.get(theirs) for each in (built.stranger, built.nobody, built.reader, built.app_key)]
+    answers = [
+        await each.get(theirs)
+        for each in (built.stranger, built.nobody, built.reader, built.app_key)
+    ]
     assert [answer.status_code for answer in answers] == [404, 401, 200, 200]
     assert await asked(built.stranger) == []
     other = await built.owner.get("/v1/users/me/apps/boats/data?query=byDue")

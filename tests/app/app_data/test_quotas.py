@@ -34,7 +34,10 @@ def refused(answer: Any, used: dict[str, int], allowed: dict[str, int]) -> bool:
 async def test_what_would_be_too_much_is_507_and_says_how_much_there_is(cast: Cast) -> None:
     await allow(cast, bytes=100)
     first = await put(cast.owner, "a", 60)
-    assert (first.status_code, first.headers["satchel-quota"]) == (201, "keys=1, bytes=60;allowed=100")
+    assert (first.status_code, first.headers["satchel-quota"]) == (
+        201,
+        "keys=1, bytes=60;allowed=100",
+    )
     over = await put(cast.owner, "b", 41)
     assert refused(over, {"keys": 1, "bytes": 60}, {"bytes": 100})
     assert over.headers["satchel-quota"] == "keys=1, bytes=60;allowed=100"
@@ -53,7 +56,10 @@ async def test_keys_are_counted_and_what_is_there_may_grow(cast: Cast) -> None:
     assert (await put(cast.owner, "b", 500)).status_code == 200
     assert (await cast.owner.delete(f"{DATA}/a")).status_code == 204
     again = await put(cast.owner, "c", 5)
-    assert (again.status_code, again.headers["satchel-quota"]) == (201, "keys=2;allowed=2, bytes=505")
+    assert (again.status_code, again.headers["satchel-quota"]) == (
+        201,
+        "keys=2;allowed=2, bytes=505",
+    )
     assert (await put(cast.owner, "a", 5)).status_code == 507  # a tombstone is no key
 
 
@@ -65,10 +71,15 @@ async def test_what_deletes_or_shrinks_passes_though_too_much_is_there(cast: Cas
     assert (await put(cast.owner, "a", 91)).status_code == 507
     assert (await cast.owner.merge(f"{DATA}/a", {"longer": "x" * 100})).status_code == 507
     assert (await put(cast.owner, "a", 90)).status_code == 200
-    assert (await put(cast.owner, "a", 80)).headers["satchel-quota"] == "keys=2;allowed=1, bytes=170;allowed=50"
+    assert (await put(cast.owner, "a", 80)).headers[
+        "satchel-quota"
+    ] == "keys=2;allowed=1, bytes=170;allowed=50"
     assert (await cast.owner.merge(f"{DATA}/a", {"n": 1})).status_code == 200
     gone = await cast.owner.delete(f"{DATA}/b")
-    assert (gone.status_code, gone.headers["satchel-quota"]) == (204, "keys=1;allowed=1, bytes=7;allowed=50")
+    assert (gone.status_code, gone.headers["satchel-quota"]) == (
+        204,
+        "keys=1;allowed=1, bytes=7;allowed=50",
+    )
     assert (await put(cast.owner, "a", 50)).status_code == 200
     assert (await cast.owner.delete(DATA, params={"prefix": "a"})).status_code == 200
     assert (await put(cast.owner, "new", 50)).status_code == 201
@@ -83,7 +94,10 @@ async def test_a_restore_needs_room_as_any_write(cast: Cast) -> None:
     assert (await cast.owner.post(restore, json={"version": 1})).status_code == 507
     await cast.owner.delete(f"{DATA}/b")
     restored = await cast.owner.post(restore, json={"version": 1})
-    assert (restored.status_code, restored.headers["satchel-quota"]) == (200, "keys=1, bytes=60;allowed=100")
+    assert (restored.status_code, restored.headers["satchel-quota"]) == (
+        200,
+        "keys=1, bytes=60;allowed=100",
+    )
 
 
 async def test_each_person_and_each_app_has_a_quota_of_its_own(cast: Cast) -> None:
@@ -125,7 +139,9 @@ async def test_what_others_write_is_known_when_it_is_asked_for_anew(cast: Cast, 
     assert refused(await put(cast.owner, "d", 5), {"keys": 3, "bytes": 7}, {"keys": 2})
 
 
-async def test_an_app_without_a_quota_pays_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_app_without_a_quota_pays_nothing(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def never(*_: Any) -> Any:
         raise AssertionError("usage was asked for")
 

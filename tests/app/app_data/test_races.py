@@ -12,8 +12,11 @@ from tests.harness import version_of
 WRITERS, VERSIONS, AT_ONCE = 200, 1000, 8
 
 
-async def test_each_of_a_thousand_versions_has_exactly_one_winner_among_200_writers(cast: Cast) -> None:
-    """A turn is a read and a compare-and-set; a few turns at a time, or nearly all writes would only be refused."""
+async def test_each_of_a_thousand_versions_has_exactly_one_winner_among_200_writers(
+    cast: Cast,
+) -> None:
+    """A turn is a read and a compare-and-set; a few turns at a time, or nearly all writes would
+    only be refused."""
     turns, won, refused = asyncio.Semaphore(AT_ONCE), dict[int, int](), Counter[int]()
 
     async def turn(writer: int) -> bool:
@@ -22,7 +25,9 @@ async def test_each_of_a_thousand_versions_has_exactly_one_winner_among_200_writ
         if version >= VERSIONS:
             return False
         condition = {"If-Match": f'"{version}"'} if version else {"If-None-Match": "*"}
-        answer = await cast.owner.put(K, json={"writer": writer, "on": found.json().get("writer")}, headers=condition)
+        answer = await cast.owner.put(
+            K, json={"writer": writer, "on": found.json().get("writer")}, headers=condition
+        )
         if answer.status_code == 412:
             assert answer.json()["current"]["version"] > version
             refused[writer] += 1
@@ -49,11 +54,17 @@ async def test_each_of_a_thousand_versions_has_exactly_one_winner_among_200_writ
 async def test_all_200_writers_on_one_version_have_one_winner(cast: Cast) -> None:
     await cast.owner.put(K, json="begin")
     condition = {"If-Match": '"1"'}
-    answers = await asyncio.gather(*(cast.owner.put(K, json=n, headers=condition) for n in range(WRITERS)))
+    answers = await asyncio.gather(
+        *(cast.owner.put(K, json=n, headers=condition) for n in range(WRITERS))
+    )
     assert Counter(answer.status_code for answer in answers) == {200: 1, 412: WRITERS - 1}
     winner = next(n for n, answer in enumerate(answers) if answer.status_code == 200)
     assert (await cast.owner.get(K)).json() == winner
-    assert all(answer.json()["current"]["value"] == winner for answer in answers if answer.status_code == 412)
+    assert all(
+        answer.json()["current"]["value"] == winner
+        for answer in answers
+        if answer.status_code == 412
+    )
 
 
 async def test_racing_creators_make_one_value(cast: Cast) -> None:
@@ -103,5 +114,7 @@ async def test_racing_users_of_one_email_are_one_user(cast: Cast) -> None:
     bodies = [{"email": spellings[n % 3]} for n in range(100)]
     answers = await asyncio.gather(*(cast.admin.post("/v1/users", json=body) for body in bodies))
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 99}
-    assert {answer.json()["errors"][0]["pointer"] for answer in answers if answer.status_code == 409} == {"/email"}
+    assert {
+        answer.json()["errors"][0]["pointer"] for answer in answers if answer.status_code == 409
+    } == {"/email"}
     assert await User.raw().count_documents({"email": "ann@example.com"}) == 1

@@ -49,9 +49,12 @@ async def test_values_that_are_nothing_much_are_values(cast: Cast, value: bytes)
 
 
 @pytest.mark.parametrize(
-    ("tags", "status"), [("{}", 304), ("W/{}", 304), ('"7", {}', 304), ("*", 304), ('"2"', 200), ('"1"', 200)]
+    ("tags", "status"),
+    [("{}", 304), ("W/{}", 304), ('"7", {}', 304), ("*", 304), ('"2"', 200), ('"1"', 200)],
 )
-async def test_a_reader_who_has_the_version_is_not_sent_it_again(cast: Cast, tags: str, status: int) -> None:
+async def test_a_reader_who_has_the_version_is_not_sent_it_again(
+    cast: Cast, tags: str, status: int
+) -> None:
     tag = (await cast.owner.put(K, json="v")).headers["etag"]
     found = await cast.owner.get(K, headers={"If-None-Match": tags.format(tag)})
     assert (found.status_code, version_of(found)) == (status, 1)
@@ -145,4 +148,6 @@ async def test_a_servers_key_writes_for_the_user(cast: Cast) -> None:
 async def test_other_methods_are_405_as_a_problem(cast: Cast, verb: str) -> None:
     answer = await cast.owner.request(verb, K)
     assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
-    assert {"GET", "PUT", "PATCH", "DELETE"} <= set(answer.headers["allow"].replace(" ", "").split(","))
+    assert {"GET", "PUT", "PATCH", "DELETE"} <= set(
+        answer.headers["allow"].replace(" ", "").split(",")
+    )

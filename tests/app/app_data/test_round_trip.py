@@ -22,7 +22,19 @@ scalars = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False, allow_infinity=False),
     text,
-    st.sampled_from([2**31, -(2**31) - 1, 2**53 + 1, 2**63 - 1, -(2**63), -0.0, 1.0, 5e-324, 1.7976931348623157e308]),
+    st.sampled_from(
+        [
+            2**31,
+            -(2**31) - 1,
+            2**53 + 1,
+            2**63 - 1,
+            -(2**63),
+            -0.0,
+            1.0,
+            5e-324,
+            1.7976931348623157e308,
+        ]
+    ),
 )
 values = st.recursive(
     scalars,
@@ -39,7 +51,8 @@ names = count()
 
 
 def spelled(value: Any) -> str:
-    """One spelling for one value: tells 1 from 1.0, 0.0 from -0.0, and one order of keys from another."""
+    """One spelling for one value: tells 1 from 1.0, 0.0 from -0.0, and one order of keys from
+    another."""
     return json.dumps(value)
 
 
@@ -58,7 +71,9 @@ async def test_any_value_replaces_any_other(cast: Cast, before: Any, value: Any)
     path = f"{DATA}/k{next(names)}"
     assert (await cast.owner.put(path, content=json.dumps(before).encode())).status_code == 201
     body = json.dumps(value).encode()
-    assert (await cast.owner.put(path, content=body, headers={"If-Match": '"1"'})).status_code == 200
+    assert (
+        await cast.owner.put(path, content=body, headers={"If-Match": '"1"'})
+    ).status_code == 200
     assert spelled((await cast.owner.get(path)).json()) == spelled(value)
 
 
@@ -73,7 +88,9 @@ async def test_every_way_to_a_value_gives_the_same(cast: Cast, value: Any) -> No
     stale = await cast.owner.put(path, json=0, headers={"If-None-Match": "*"})
     replace = [{"op": "replace", "path": "", "value": value}]
     kind = {"Content-Type": "application/json-patch+json"}
-    patched = await cast.owner.request("PATCH", path, content=json.dumps(replace).encode(), headers=kind)
+    patched = await cast.owner.request(
+        "PATCH", path, content=json.dumps(replace).encode(), headers=kind
+    )
     found = [put.json(), listed.json()["items"][0], stale.json()["current"], patched.json()]
     assert [spelled(envelope["value"]) for envelope in found] == [spelled(value)] * 4
 
@@ -99,11 +116,16 @@ async def test_bytes_come_back_as_they_were_sent(cast: Cast, body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [("1", "1.0"), ("0.0", "-0.0"), ('{"a":1,"b":2}', '{"b":2,"a":1}'), ("[]", "{}")]
+    ("before", "after"),
+    [("1", "1.0"), ("0.0", "-0.0"), ('{"a":1,"b":2}', '{"b":2,"a":1}'), ("[]", "{}")],
 )
-async def test_a_value_is_replaced_by_one_that_only_mongod_calls_equal(cast: Cast, before: str, after: str) -> None:
+async def test_a_value_is_replaced_by_one_that_only_mongod_calls_equal(
+    cast: Cast, before: str, after: str
+) -> None:
     await cast.owner.put(K, content=before.encode())
-    assert (await cast.owner.put(K, content=after.encode(), headers={"If-Match": '"1"'})).status_code == 200
+    assert (
+        await cast.owner.put(K, content=after.encode(), headers={"If-Match": '"1"'})
+    ).status_code == 200
     assert (await cast.owner.get(K)).text == after
 
 

@@ -1,4 +1,5 @@
-"""Compare-and-set against a model dictionary: any sequence of operations has the statuses and values of the model."""
+"""Compare-and-set against a model dictionary: any sequence of operations has the statuses and
+values of the model."""
 
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,7 +15,11 @@ from tests.cast import Cast
 from tests.harness import version_of
 
 runs = count()
-small = st.one_of(st.none(), st.integers(0, 9), st.dictionaries(st.sampled_from(["a", "b", "$ref"]), st.integers(0, 3)))
+small = st.one_of(
+    st.none(),
+    st.integers(0, 9),
+    st.dictionaries(st.sampled_from(["a", "b", "$ref"]), st.integers(0, 3)),
+)
 conditions = st.one_of(
     st.none(),
     st.just("absent"),
@@ -51,7 +56,9 @@ class Model:
             return True
         if condition == "absent":
             return not slot.live
-        return slot.live and (condition == "any" or slot.version in [slot.version + step for step in condition])
+        return slot.live and (
+            condition == "any" or slot.version in [slot.version + step for step in condition]
+        )
 
     def put(self, key: str, value: Any, condition: Any) -> int:
         slot = self.slots[key]
@@ -115,7 +122,9 @@ def headers(slot: Slot, condition: Any) -> dict[str, str]:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-async def test_any_sequence_of_writes_does_what_the_model_says(cast: Cast, plan: list[tuple[Any, ...]]) -> None:
+async def test_any_sequence_of_writes_does_what_the_model_says(
+    cast: Cast, plan: list[tuple[Any, ...]]
+) -> None:
     await AppData.expire_due(1000)  # what the plan before left
     model, place = Model(), f"{DATA}/run{next(runs)}."
     for step in plan:
@@ -138,7 +147,9 @@ async def act(cast: Cast, model: Model, place: str, step: tuple[Any, ...]) -> No
         assert answer.status_code == model.put(key, value, condition)
     elif operation == "merge":
         kind = {"Content-Type": "application/merge-patch+json"}
-        answer = await cast.owner.request("PATCH", path, content=spelled(value), headers=sent | kind)
+        answer = await cast.owner.request(
+            "PATCH", path, content=spelled(value), headers=sent | kind
+        )
         assert answer.status_code == model.merge(key, value, condition)
     elif operation == "delete":
         answer = await cast.owner.delete(path, headers=sent)

@@ -38,10 +38,16 @@ async def test_whoever_only_writes_is_shown_no_value(cast: Cast, writer: Caller)
     assert (await writer.get(key)).status_code == 403
     assert (await cast.owner.get(K)).json() == SECRET
     changed = await writer.merge(key, {"more": 1}, headers=wanted)
-    assert (changed.status_code, changed.json()["version"], "value" in changed.json()) == (200, 2, False)
+    assert (changed.status_code, changed.json()["version"], "value" in changed.json()) == (
+        200,
+        2,
+        False,
+    )
 
 
 async def test_whoever_reads_too_is_shown_the_value(cast: Cast) -> None:
     await cast.owner.put(K, json=SECRET)
     assert (await cast.owner.merge(K, {})).json()["value"] == SECRET
-    assert (await cast.owner.put(K, json=1, headers={"If-Match": '"99"'})).json()["current"]["value"] == SECRET
+    assert (await cast.owner.put(K, json=1, headers={"If-Match": '"99"'})).json()["current"][
+        "value"
+    ] == SECRET

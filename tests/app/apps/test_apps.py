@@ -17,7 +17,10 @@ async def test_an_app_is_registered_and_then_replaced(cast: Cast) -> None:
     assert (await cast.admin.get(NOTES)).status_code == 404
     made = await cast.admin.put(NOTES, json={"name": "Notes", "requireVersion": True})
     assert (made.status_code, version_of(made)) == (201, 1)
-    assert made.json() | {"id": "notes", "name": "Notes", "requireVersion": True, "version": 1} == made.json()
+    assert (
+        made.json() | {"id": "notes", "name": "Notes", "requireVersion": True, "version": 1}
+        == made.json()
+    )
     replaced = await cast.admin.put(NOTES, json={})
     assert (replaced.status_code, version_of(replaced)) == (200, 2)
     assert (replaced.json()["name"], replaced.json()["requireVersion"]) == (None, False)
@@ -32,7 +35,9 @@ async def test_stale_write_returns_the_current_document(cast: Cast) -> None:
     for headers in ({"If-Match": '"2"'}, {"If-None-Match": "*"}, {"If-Match": 'W/"1"'}):
         stale = await cast.admin.put(NOTES, json={}, headers=headers)
         assert (stale.status_code, stale.json()["current"]) == (412, current)
-    assert (await cast.admin.put(NOTES, json={}, headers={"If-Match": '"7", "1"'})).json()["version"] == 2
+    assert (await cast.admin.put(NOTES, json={}, headers={"If-Match": '"7", "1"'})).json()[
+        "version"
+    ] == 2
     assert (await cast.admin.put(NOTES, json={}, headers={"If-Match": "*"})).json()["version"] == 3
 
 
@@ -45,7 +50,9 @@ async def test_a_version_of_an_unregistered_app_is_412_with_nothing(cast: Cast) 
 
 async def test_racing_registrations_register_one(cast: Cast) -> None:
     only = {"If-None-Match": "*"}
-    answers = await asyncio.gather(*(cast.admin.put(NOTES, json={"name": str(n)}, headers=only) for n in range(30)))
+    answers = await asyncio.gather(
+        *(cast.admin.put(NOTES, json={"name": str(n)}, headers=only) for n in range(30))
+    )
     assert Counter(answer.status_code for answer in answers) == {201: 1, 412: 29}
     blind = await asyncio.gather(*(cast.admin.put("/v1/apps/boats", json={}) for _ in range(30)))
     assert Counter(answer.status_code for answer in blind) == {201: 1, 200: 29}
@@ -55,7 +62,12 @@ async def test_racing_registrations_register_one(cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
-    [({"name": 5}, "/name"), ({"requireVersion": "maybe"}, "/requireVersion"), ({"x": 1}, "/x"), ([], "")],
+    [
+        ({"name": 5}, "/name"),
+        ({"requireVersion": "maybe"}, "/requireVersion"),
+        ({"x": 1}, "/x"),
+        ([], ""),
+    ],
     ids=repr,
 )
 async def test_other_settings_are_refused_by_field(cast: Cast, body: Any, pointer: str) -> None:
@@ -66,7 +78,10 @@ async def test_other_settings_are_refused_by_field(cast: Cast, body: Any, pointe
 
 @pytest.mark.parametrize("app", ["x" * 257, "a b", "%00", "%C3%A9"])
 async def test_other_ids_are_refused(cast: Cast, app: str) -> None:
-    for refused in (await cast.admin.get(f"/v1/apps/{app}"), await cast.admin.put(f"/v1/apps/{app}", json={})):
+    for refused in (
+        await cast.admin.get(f"/v1/apps/{app}"),
+        await cast.admin.put(f"/v1/apps/{app}", json={}),
+    ):
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "path:appId")
 
 

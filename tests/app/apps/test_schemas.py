@@ -1,4 +1,5 @@
-"""Schemas of an app's values: what they let in, what they say of the rest, and what is no schema."""
+"""Schemas of an app's values: what they let in, what they say of the rest, and what is no
+schema."""
 
 from typing import Any
 
@@ -52,7 +53,10 @@ async def typed(cast: Cast) -> Cast:
         (5, [("", "wrong_type")]),
         ({"title": ""}, [("/title", "too_short")]),
         ({"title": "x" * 21, "x": 1}, [("/title", "too_long"), ("/x", "unknown")]),
-        ({"title": "a", "prio": 4, "due": "soon"}, [("/prio", "not_allowed"), ("/due", "malformed")]),
+        (
+            {"title": "a", "prio": 4, "due": "soon"},
+            [("/prio", "not_allowed"), ("/due", "malformed")],
+        ),
         ({"title": "a", "a/b~": -1}, [("/a~1b~0", "out_of_range")]),
         ({"title": "a", "parts": [None, {}]}, [("/parts/1", "malformed")]),
     ],
@@ -69,7 +73,9 @@ async def test_a_value_fits_or_its_faults_are_named(typed: Cast, value: Any, fau
 
 async def test_a_patch_is_held_against_what_it_makes(typed: Cast) -> None:
     await typed.owner.put(f"{DATA}/task:1", json={"title": "a", "done": False})
-    assert told(await typed.owner.merge(f"{DATA}/task:1", {"title": None})) == [("/title", "missing")]
+    assert told(await typed.owner.merge(f"{DATA}/task:1", {"title": None})) == [
+        ("/title", "missing")
+    ]
     adds = [{"op": "add", "path": "/parts", "value": [{}]}]
     assert told(await typed.owner.patch(f"{DATA}/task:1", adds)) == [("/parts/0", "malformed")]
     assert (await typed.owner.merge(f"{DATA}/task:1", {"done": True})).json()["version"] == 2
@@ -80,18 +86,30 @@ async def test_what_does_not_fit_any_more_is_not_restored_and_can_be_deleted(typ
     await typed.owner.put(path, json={"title": "a"})
     await typed.owner.put(path, json={"title": "b", "done": True})
     await register(typed, {"task:*": {"required": ["done"]}}, history=5)
-    assert told(await typed.owner.post(f"{path}/restore", json={"version": 1})) == [("/done", "missing")]
+    assert told(await typed.owner.post(f"{path}/restore", json={"version": 1})) == [
+        ("/done", "missing")
+    ]
     assert (await typed.owner.get(path)).json() == {"title": "b", "done": True}
     assert (await typed.owner.delete(path)).status_code == 204
 
 
 @pytest.mark.parametrize(
     ("key", "wanted"),
-    [("settings", "exact"), ("settings2", "any"), ("task:1", "task"), ("task:a:1", "longer"), ("task", "any")],
+    [
+        ("settings", "exact"),
+        ("settings2", "any"),
+        ("task:1", "task"),
+        ("task:a:1", "longer"),
+        ("task", "any"),
+    ],
 )
-async def test_the_key_itself_goes_before_the_longest_beginning(cast: Cast, key: str, wanted: str) -> None:
+async def test_the_key_itself_goes_before_the_longest_beginning(
+    cast: Cast, key: str, wanted: str
+) -> None:
     patterns = {"*": "any", "task:*": "task", "task:a*": "longer", "settings": "exact"}
-    assert (await register(cast, {name: {"const": word} for name, word in patterns.items()})).status_code == 201
+    assert (
+        await register(cast, {name: {"const": word} for name, word in patterns.items()})
+    ).status_code == 201
     for word in patterns.values():
         answer = await cast.owner.put(f"{DATA}/{key}", json=word)
         assert answer.is_success == (word == wanted), word
@@ -103,7 +121,10 @@ async def test_other_apps_and_other_keys_are_free(typed: Cast) -> None:
 
 
 async def test_schemas_come_back_as_they_were_sent(cast: Cast) -> None:
-    schemas = {"a.b": {"$ref": "#/$defs/x", "$defs": {"x": {"type": ["null", "string"]}, "$y": True}}, "*": False}
+    schemas = {
+        "a.b": {"$ref": "#/$defs/x", "$defs": {"x": {"type": ["null", "string"]}, "$y": True}},
+        "*": False,
+    }
     await register(cast, {"x": True})
     assert (await register(cast, schemas)).json()["schemas"] == schemas
     assert (await cast.admin.get("/v1/apps/notes")).json()["schemas"] == schemas
@@ -117,17 +138,33 @@ async def test_schemas_come_back_as_they_were_sent(cast: Cast) -> None:
     ("schemas", "pointer", "code"),
     [
         ({"a": {"type": "strin"}}, "/schemas/a/type", "malformed"),
-        ({"a": {"properties": {"b": {"minLength": -1}}}}, "/schemas/a/properties/b/minLength", "malformed"),
+        (
+            {"a": {"properties": {"b": {"minLength": -1}}}},
+            "/schemas/a/properties/b/minLength",
+            "malformed",
+        ),
         ({"a~b*": {"$ref": "https://example.com/x"}}, "/schemas/a~0b*/$ref", "unacceptable_url"),
         ({"a": {"items": {"$ref": "x.json"}}}, "/schemas/a/items/$ref", "unacceptable_url"),
-        ({"a": {"$dynamicRef": "file:///etc/passwd"}}, "/schemas/a/$dynamicRef", "unacceptable_url"),
+        (
+            {"a": {"$dynamicRef": "file:///etc/passwd"}},
+            "/schemas/a/$dynamicRef",
+            "unacceptable_url",
+        ),
         ({"a": {"$ref": "#/$defs/none"}}, "/schemas/a", "malformed"),
-        ({"a": {"$schema": "http://json-schema.org/draft-07/schema#"}}, "/schemas/a/$schema", "not_allowed"),
+        (
+            {"a": {"$schema": "http://json-schema.org/draft-07/schema#"}},
+            "/schemas/a/$schema",
+            "not_allowed",
+        ),
         ({"a": {"pattern": "("}}, "/schemas/a/pattern", "malformed"),
         ({"a": {"pattern": "(?=a)b"}}, "/schemas/a/pattern", "malformed"),
         ({"a": {"pattern": "(a)\\1"}}, "/schemas/a/pattern", "malformed"),
         ({"a": {"pattern": "a{1,1000}{1,1000}"}}, "/schemas/a/pattern", "malformed"),
-        ({"a": {"patternProperties": {"(?!x)": True}}}, "/schemas/a/patternProperties", "malformed"),
+        (
+            {"a": {"patternProperties": {"(?!x)": True}}},
+            "/schemas/a/patternProperties",
+            "malformed",
+        ),
         ({"a": {"enum": [*range(1001)]}}, "/schemas/a/enum", "too_many"),
         ({"a": {"allOf": [{"pattern": "a"}] * 101}}, "/schemas/a", "too_many"),
         ({"a": {"description": "x" * 70_000}}, "/schemas", "too_long"),
@@ -155,9 +192,15 @@ async def test_a_pattern_is_a_key_or_a_beginning(cast: Cast, pattern: str) -> No
 
 
 async def test_a_ref_in_data_is_data(cast: Cast) -> None:
-    schema = {"const": {"$ref": "https://example.com"}, "default": {"$schema": "x"}, "properties": {"$ref": True}}
+    schema = {
+        "const": {"$ref": "https://example.com"},
+        "default": {"$schema": "x"},
+        "properties": {"$ref": True},
+    }
     assert (await register(cast, {"*": schema})).status_code == 201
-    assert (await cast.owner.put(f"{DATA}/k", json={"$ref": "https://example.com"})).status_code == 201
+    assert (
+        await cast.owner.put(f"{DATA}/k", json={"$ref": "https://example.com"})
+    ).status_code == 201
 
 
 BRANCH = {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#"}}}
@@ -180,14 +223,33 @@ HUGE = 256 * 1024 - 1
         ({"anyOf": [{"items": {"type": "string"}}, {"items": {"type": "null"}}]}, [0] * HUGE, ""),
         ({"items": {"type": "string"}}, [0] * HUGE, "/0"),
         ({"items": {"enum": [str(number) for number in range(1000)]}}, ["x"] * (HUGE // 2), "/0"),
-        ({"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "null"}}}, [None] * 50_000 + [1], "/50000"),
+        (
+            {"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "null"}}},
+            [None] * 50_000 + [1],
+            "/50000",
+        ),
         ({"type": "object"}, [0] * HUGE, ""),
         ({"pattern": "^(a+)+$"}, "a" * 400_000 + "b", ""),
         ({"uniqueItems": True}, [*range(70_000), 7], ""),
         ({"$ref": "#"} | {"type": "null"}, 1, ""),
-        ({"properties": {"a": {"$ref": "#"}}, "additionalProperties": False}, nested(50, {"b": 1}), "/a" * 50 + "/b"),
+        (
+            {"properties": {"a": {"$ref": "#"}}, "additionalProperties": False},
+            nested(50, {"b": 1}),
+            "/a" * 50 + "/b",
+        ),
     ],
-    ids=["tree", "branches", "large", "options", "refs", "type", "regex", "unique", "itself", "deep"],
+    ids=[
+        "tree",
+        "branches",
+        "large",
+        "options",
+        "refs",
+        "type",
+        "regex",
+        "unique",
+        "itself",
+        "deep",
+    ],
 )
 def test_no_value_takes_long_to_be_refused(schema: Any, value: Any, pointer: str) -> None:
     """Each took from seconds to for ever where the library was asked for all that is wrong."""
@@ -253,10 +315,15 @@ async def test_a_dry_run_goes_on_where_it_stopped(cast: Cast, limit: int) -> Non
         cursor = found["nextCursor"]
         if cursor is None:
             break
-    assert (checked, [each["dataKey"] for each in misfits]) == (7, [*(f"n:{number}" for number in range(1, 7)), "n:9"])
+    assert (checked, [each["dataKey"] for each in misfits]) == (
+        7,
+        [*(f"n:{number}" for number in range(1, 7)), "n:9"],
+    )
 
 
-async def test_a_page_of_a_dry_run_is_bounded_by_bytes(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_of_a_dry_run_is_bounded_by_bytes(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await filled(cast)
     monkeypatch.setattr("app.apps.schema_check._PAGE_BYTES", 1)
     found = await check(cast.admin, {"schemas": {"*": True}})

@@ -47,7 +47,9 @@ class World:
         body = {"challengeId": challenge, "code": self.mailbox.code(address), **device}
         return await self.nobody.post("/v1/auth/otp/verify", json=body)
 
-    async def by_token(self, provider: str, subject: str, *, device: Any = None, **claims: Any) -> httpx2.Response:
+    async def by_token(
+        self, provider: str, subject: str, *, device: Any = None, **claims: Any
+    ) -> httpx2.Response:
         """Sign in by an ID token of the issuer."""
         body = {"idToken": self.issuer.token(subject, **claims), "nonce": NONCE}
         return await self.nobody.post(f"/v1/auth/oidc/{provider}", json={**body, **(device or {})})
@@ -96,6 +98,8 @@ def outside(_outside: tuple[Issuer, Mailbox]) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def world(make_api: MakeApi, outside: dict[str, Any], _outside: tuple[Issuer, Mailbox]) -> World:
+async def world(
+    make_api: MakeApi, outside: dict[str, Any], _outside: tuple[Issuer, Mailbox]
+) -> World:
     """An application with everything that sign-in needs."""
     return World(await make_api(**outside), *_outside, outside)

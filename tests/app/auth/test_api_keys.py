@@ -22,11 +22,15 @@ async def test_a_key_is_shown_once_and_works(cast: Cast, api: Api) -> None:
     assert key | SERVER == key
     assert key["key"].startswith("sk_")
     server = api.caller(key["key"])
-    assert (await server.put(f"/v1/users/{cast.owner.id}/apps/notes/data/k", json=1)).status_code == 201
+    assert (
+        await server.put(f"/v1/users/{cast.owner.id}/apps/notes/data/k", json=1)
+    ).status_code == 201
     listed = (await cast.admin.get(KEYS)).json()["items"]
     used = listed[0].pop("lastUsedAt")
     assert key["createdAt"] <= used
-    assert listed[0] == {name: value for name, value in key.items() if name not in ("key", "lastUsedAt")}
+    assert listed[0] == {
+        name: value for name, value in key.items() if name not in ("key", "lastUsedAt")
+    }
     assert all(set(item) - {"lastUsedAt"} == set(listed[0]) for item in listed)
 
 
@@ -41,7 +45,9 @@ async def test_only_a_hash_of_a_key_is_stored(cast: Cast) -> None:
 
 async def test_a_key_reaches_its_app_only(cast: Cast) -> None:
     assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}/apps/boats/data")).status_code == 404
-    assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}/apps/boats/data/k")).status_code == 404
+    assert (
+        await cast.app_key.get(f"/v1/users/{cast.owner.id}/apps/boats/data/k")
+    ).status_code == 404
     assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}/apps/notes/data")).status_code == 200
     assert (await cast.app_key.get(f"/v1/users/{cast.owner.id}")).status_code == 403
 
@@ -69,7 +75,9 @@ async def test_an_expired_key_is_refused(cast: Cast, api: Api) -> None:
     key = (await cast.admin.post(KEYS, json={**SERVER, "expiresAt": expires})).json()
     assert key["expiresAt"] == expires
     await ApiKey.raw().update_one({"name": "server"}, {"$set": {"expiresAt": now()}})
-    assert (await api.caller(key["key"]).get(f"/v1/users/{cast.owner.id}/apps/notes/data")).status_code == 401
+    assert (
+        await api.caller(key["key"]).get(f"/v1/users/{cast.owner.id}/apps/notes/data")
+    ).status_code == 401
 
 
 async def test_what_is_remembered_of_a_key_ends_with_the_key(cast: Cast, api: Api) -> None:
@@ -84,9 +92,14 @@ async def test_what_is_remembered_of_a_key_ends_with_the_key(cast: Cast, api: Ap
 
 
 async def test_keys_are_listed_newest_first_page_by_page(cast: Cast) -> None:
-    made = [(await cast.admin.post(KEYS, json={**SERVER, "name": f"k{n}"})).json()["id"] for n in range(3)]
+    made = [
+        (await cast.admin.post(KEYS, json={**SERVER, "name": f"k{n}"})).json()["id"]
+        for n in range(3)
+    ]
     first = (await cast.admin.get(KEYS, params={"limit": 2})).json()
-    second = (await cast.admin.get(KEYS, params={"limit": 200, "cursor": first["nextCursor"]})).json()
+    second = (
+        await cast.admin.get(KEYS, params={"limit": 200, "cursor": first["nextCursor"]})
+    ).json()
     ids = [item["id"] for item in first["items"] + second["items"]]
     assert ids[:3] == made[::-1]
     assert (len(set(ids)), second["nextCursor"]) == (await ApiKey.raw().count_documents({}), None)
@@ -128,7 +141,9 @@ async def test_a_key_is_found_where_its_location_says(cast: Cast) -> None:
     found = await cast.admin.get(made.headers["location"])
     assert (found.status_code, version_of(found)) == (200, 1)
     assert found.json() == {name: value for name, value in made.json().items() if name != "key"}
-    known = await cast.admin.get(made.headers["location"], headers={"If-None-Match": found.headers["etag"]})
+    known = await cast.admin.get(
+        made.headers["location"], headers={"If-None-Match": found.headers["etag"]}
+    )
     assert (known.status_code, known.content) == (304, b"")
     assert (await cast.admin.get(f"{KEYS}/nonsense")).status_code == 404
 
@@ -138,7 +153,10 @@ async def test_a_key_of_another_version_is_not_revoked(cast: Cast, api: Api) -> 
     path = f"{KEYS}/{key['id']}"
     for sent in ({"If-Match": '"2"'}, {"If-None-Match": "*"}):
         refused = await cast.admin.delete(path, headers=sent)
-        assert (refused.status_code, refused.json()["current"]) == (412, (await cast.admin.get(path)).json())
+        assert (refused.status_code, refused.json()["current"]) == (
+            412,
+            (await cast.admin.get(path)).json(),
+        )
     assert (await api.caller(key["key"]).get("/v1/users")).status_code == 200
     assert (await cast.admin.delete(path, headers={"If-Match": '"1"'})).status_code == 204
     assert (await cast.admin.delete(path, headers={"If-Match": '"1"'})).status_code == 404
@@ -148,10 +166,16 @@ async def test_a_key_of_another_version_is_not_revoked(cast: Cast, api: Api) -> 
     "scope",
     [
         "admin",
-        *(f"{what}:{how}" for what in ("users", "accounts", "projects", "connections") for how in ("read", "write")),
+        *(
+            f"{what}:{how}"
+            for what in ("users", "accounts", "projects", "connections")
+            for how in ("read", "write")
+        ),
     ],
 )
-async def test_a_key_bound_to_an_app_has_no_scope_beyond_that_apps_data(cast: Cast, scope: str) -> None:
+async def test_a_key_bound_to_an_app_has_no_scope_beyond_that_apps_data(
+    cast: Cast, scope: str
+) -> None:
     body = {"name": "k", "scopes": ["data:read", scope], "appId": "notes"}
     answer = await cast.admin.post("/v1/api-keys", json=body)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/scopes")
@@ -160,7 +184,9 @@ async def test_a_key_bound_to_an_app_has_no_scope_beyond_that_apps_data(cast: Ca
 
 async def test_a_key_bound_to_an_app_may_have_every_scope_of_its_data(cast: Cast) -> None:
     scopes = ["sessions:write", "data:read", "data:write", "events:write", "analytics:read"]
-    made = await cast.admin.post("/v1/api-keys", json={"name": "k", "scopes": scopes, "appId": "notes"})
+    made = await cast.admin.post(
+        "/v1/api-keys", json={"name": "k", "scopes": scopes, "appId": "notes"}
+    )
     assert made.status_code == 201
 
 
@@ -183,4 +209,6 @@ async def test_a_bound_key_mints_tokens_bound_to_its_app(cast: Cast, api: Api) -
     key = await api.key("sessions:write", app_id="notes")
     token = (await key.post(f"/v1/users/{cast.owner.id}/sessions")).json()["accessToken"]
     assert api.app.state.authenticator.tokens.verify(token).app_id == "notes"
-    assert (await key.post(f"/v1/users/{cast.owner.id}/sessions", json={"appId": "boats"})).status_code == 404
+    assert (
+        await key.post(f"/v1/users/{cast.owner.id}/sessions", json={"appId": "boats"})
+    ).status_code == 404

@@ -19,9 +19,16 @@ from tests.harness import Caller
 
 @pytest.mark.parametrize(
     ("address", "client"),
-    [("1.2.3.4", "1.2.3.4"), ("::ffff:1.2.3.4", "1.2.3.4"), ("2001:db8::1", "2001:db8::/64"), ("unix", "unix")],
+    [
+        ("1.2.3.4", "1.2.3.4"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("unix", "unix"),
+    ],
 )
-def test_a_client_is_an_ipv4_address_in_either_spelling_or_a_network_of_ipv6(address: str, client: str) -> None:
+def test_a_client_is_an_ipv4_address_in_either_spelling_or_a_network_of_ipv6(
+    address: str, client: str
+) -> None:
     assert client_of(Request({"type": "http", "client": (address, 1)})) == client
 
 
@@ -32,7 +39,9 @@ async def test_a_paced_budget_takes_its_burst_from_all_at_once_and_then_one_an_i
     refused = [each.until for each in paced if not each.counted]
     assert len(refused) == 20
     assert all(timedelta(0) < until - now() <= interval for until in refused)
-    await Budget.raw().update_one({"_id": "x"}, {"$set": {"expiresAt": refused[0] + interval * 29 - interval}})
+    await Budget.raw().update_one(
+        {"_id": "x"}, {"$set": {"expiresAt": refused[0] + interval * 29 - interval}}
+    )
     assert (await Budget.pace("x", interval, 30)).counted
     assert not (await Budget.pace("x", interval, 30)).counted
 
@@ -61,14 +70,18 @@ async def test_what_is_paid_back_is_what_time_has_not_paid_off_and_nobody_elses(
     assert not (await Budget.pace("x", interval, 2)).counted
     await Budget.pay_back("x", interval, now() + interval / 2)  # time has paid off half of it
     row = await Budget.raw().find_one({"_id": "x"})
-    assert row is not None and timedelta(minutes=29) < again.until - row["expiresAt"] <= interval / 2
+    assert (
+        row is not None and timedelta(minutes=29) < again.until - row["expiresAt"] <= interval / 2
+    )
     await Budget.pay_back("x", interval, now())
     await Budget.pay_back("nothing", interval, now() + interval)
     assert await Budget.raw().find_one({}) == row
 
 
 async def asked(caller: Caller, *addresses: str) -> list[int]:
-    answers = await asyncio.gather(*(caller.post("/v1/auth/otp", json={"email": each}) for each in addresses))
+    answers = await asyncio.gather(
+        *(caller.post("/v1/auth/otp", json={"email": each}) for each in addresses)
+    )
     return sorted(answer.status_code for answer in answers)
 
 
@@ -89,12 +102,18 @@ async def test_refusals_spend_nothing_of_whoever_asks(make_api: MakeApi, world: 
 async def test_refusals_of_the_requester_and_of_the_service_give_back_everything(
     make_api: MakeApi, world: World
 ) -> None:
-    world.api = await make_api(**{**world.settings, "otp_per_client_per_hour": 2, "otp_per_hour": 3})
+    world.api = await make_api(
+        **{**world.settings, "otp_per_client_per_hour": 2, "otp_per_hour": 3}
+    )
     assert await asked(world.nobody, "a@example.com", "b@example.com") == [202] * 2
-    assert await asked(world.nobody, "ann@example.com") == [429]  # the requester's are used up: not yet too soon
+    assert await asked(world.nobody, "ann@example.com") == [
+        429
+    ]  # the requester's are used up: not yet too soon
     there = world.at("10.1.1.1")
     assert await asked(there, "ann@example.com") == [202]
-    assert await asked(there, "c@example.com", "d@example.com", "e@example.com") == [429] * 3  # the service's are
+    assert (
+        await asked(there, "c@example.com", "d@example.com", "e@example.com") == [429] * 3
+    )  # the service's are
     await Budget.raw().delete_many({"_id": {"$regex": "^service:"}})
     assert await asked(world.at("10.1.1.1"), "c@example.com", "d@example.com") == [202, 429]
     assert await asked(world.nobody, "ann@example.com") == [429]
@@ -124,7 +143,9 @@ async def test_a_race_of_refused_and_sent_codes_sends_no_more_than_the_budget(
 
 
 async def test_what_may_have_been_sent_counts_as_sent(make_api: MakeApi, world: World) -> None:
-    world.api = await make_api(**{**world.settings, "otp_per_client_per_hour": 2, "otp_per_recipient_per_day": 1})
+    world.api = await make_api(
+        **{**world.settings, "otp_per_client_per_hour": 2, "otp_per_recipient_per_day": 1}
+    )
     world.mailbox.answers = False
     assert await asked(world.nobody, "ann@example.com") == [503]
     assert await asked(world.nobody, "ann@example.com") == [429]

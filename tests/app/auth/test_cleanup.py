@@ -18,15 +18,22 @@ async def leavings(world: World) -> None:
     await PhoneOtp.raw().update_one({}, {"$set": {"expiresAt": now() - timedelta(hours=1)}})
 
 
-async def test_the_worker_cleans_up_and_says_when_it_did(world: World, base_settings: Settings) -> None:
+async def test_the_worker_cleans_up_and_says_when_it_did(
+    world: World, base_settings: Settings
+) -> None:
     await leavings(world)
     await ensure_jobs()
-    await Job.raw().update_many({"_id": {"$ne": "clean-up-sign-in"}}, {"$set": {"runAt": now() + timedelta(days=1)}})
+    await Job.raw().update_many(
+        {"_id": {"$ne": "clean-up-sign-in"}}, {"$set": {"runAt": now() + timedelta(days=1)}}
+    )
     held = await claim(["clean-up-sign-in"])
     assert held is not None
     await handlers(base_settings)["clean-up-sign-in"](held)
     await held.finish()
-    assert (await RefreshToken.raw().count_documents({}), await PhoneOtp.raw().count_documents({})) == (1, 0)
+    assert (
+        await RefreshToken.raw().count_documents({}),
+        await PhoneOtp.raw().count_documents({}),
+    ) == (1, 0)
     job = (await (await world.api.key("admin")).get("/v1/admin/jobs/clean-up-sign-in")).json()
     assert job["progress"] == {"codes": 1, "sessions": 1, "keySecrets": 0}
     assert job["lastRunAt"] is not None
@@ -50,4 +57,8 @@ async def test_the_command_cleans_up_by_hand(world: World, base_settings: Settin
     )
     said, _ = await process.communicate()
     assert process.returncode == 0
-    assert said.decode().splitlines() == ["codes: 1 removed", "sessions: 1 removed", "keySecrets: 0 removed"]
+    assert said.decode().splitlines() == [
+        "codes: 1 removed",
+        "sessions: 1 removed",
+        "keySecrets: 0 removed",
+    ]

@@ -34,11 +34,18 @@ def cut(chance: random.Random, token: str, claims: dict[str, Any]) -> str:
 
 def flipped(chance: random.Random, token: str, claims: dict[str, Any]) -> str:
     place = chance.randrange(len(token) - 1)  # the last character has bits that mean nothing
-    return token[:place] + chance.choice([c for c in "Aaz9-_.=%é" if c != token[place]]) + token[place + 1 :]
+    return (
+        token[:place]
+        + chance.choice([c for c in "Aaz9-_.=%é" if c != token[place]])
+        + token[place + 1 :]
+    )
 
 
 def unsigned(chance: random.Random, token: str, claims: dict[str, Any]) -> str:
-    header = {"alg": chance.choice(["none", "None", "nOnE", "HS256", "RS256", "", None, 7]), "typ": "JWT"}
+    header = {
+        "alg": chance.choice(["none", "None", "nOnE", "HS256", "RS256", "", None, 7]),
+        "typ": "JWT",
+    }
     return f"{spelled(header)}.{spelled(claims)}.{chance.choice(['', 'AAAA', 'x' * 86])}"
 
 
@@ -50,7 +57,9 @@ def by_another_key(chance: random.Random, token: str, claims: dict[str, Any]) ->
 def with_other_claims(chance: random.Random, token: str, claims: dict[str, Any]) -> str:
     header, _, signature = token.split(".")
     changed = claims | {
-        chance.choice(["sub", "aud", "iss", "exp", "roles", "sid"]): chance.choice(["admin", 1e400, []])
+        chance.choice(["sub", "aud", "iss", "exp", "roles", "sid"]): chance.choice(
+            ["admin", 1e400, []]
+        )
     }
     return f"{header}.{spelled(changed)}.{signature}"
 
@@ -68,7 +77,9 @@ def deep(chance: random.Random, token: str, claims: dict[str, Any]) -> str:
 FORGERIES: list[Forge] = [cut, flipped, unsigned, by_another_key, with_other_claims, noise, deep]
 
 
-async def status_of(app: Any, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes) -> int:
+async def status_of(
+    app: Any, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
+) -> int:
     """The status of an answer, without the costs of a client."""
     found = 0
 
@@ -81,10 +92,23 @@ async def status_of(app: Any, method: str, path: str, headers: list[tuple[bytes,
 
     kind = [(b"host", b"satchel.test")]
     if body:
-        kind += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http"}
+        kind += [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+    }
     scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
-    scope |= {"headers": [*headers, *kind], "client": ("127.0.0.1", 1), "server": ("satchel.test", 80)}
+    scope |= {
+        "headers": [*headers, *kind],
+        "client": ("127.0.0.1", 1),
+        "server": ("satchel.test", 80),
+    }
     await app(scope, receive, send)
     return found
 
@@ -96,7 +120,13 @@ async def test_ten_thousand_bad_credentials_let_nobody_in_and_break_nothing(worl
     other = {**claims, "sub": str(ObjectId()), "roles": ["admin"]}
     own = [  # by our own key, and wrong all the same
         jwt.encode({**claims, **change}, ours._private, "EdDSA", {"kid": ours.kid})
-        for change in ({"exp": int(time.time()) - 1}, {"aud": "x"}, {"iss": "x"}, {"sub": "x"}, {"nbf": 2**40})
+        for change in (
+            {"exp": int(time.time()) - 1},
+            {"aud": "x"},
+            {"iss": "x"},
+            {"sub": "x"},
+            {"nbf": 2**40},
+        )
     ]
     chance = random.Random(1)
     statuses: dict[tuple[str, int], int] = {}
@@ -106,11 +136,18 @@ async def test_ten_thousand_bad_credentials_let_nobody_in_and_break_nothing(worl
         if kind < 6:
             token = own[number % 5] if kind == 5 else forged(begun["accessToken"], number)
             method = "GET"
-            path = ("/v1/users/me", "/v1/auth/sessions", "/v1/admin/jobs", "/v1/users/me/apps/a/data/k")[number % 4]
+            path = (
+                "/v1/users/me",
+                "/v1/auth/sessions",
+                "/v1/admin/jobs",
+                "/v1/users/me/apps/a/data/k",
+            )[number % 4]
             headers = [(b"authorization", b"Bearer " + token.encode("utf-8", "replace"))]
         elif kind < 9:
             path = ("/v1/auth/refresh", "/v1/auth/logout")[number % 2]
-            body = json.dumps({"refreshToken": forged(begun["refreshToken"], number, "rt_")}).encode()
+            body = json.dumps(
+                {"refreshToken": forged(begun["refreshToken"], number, "rt_")}
+            ).encode()
         else:
             path = "/v1/auth/oidc/google"
             body = json.dumps({"idToken": forged(world_token, number), "nonce": NONCE}).encode()
@@ -128,7 +165,10 @@ async def test_ten_thousand_bad_credentials_let_nobody_in_and_break_nothing(worl
         await asyncio.gather(*(attempt(number) for number in range(start, start + AT_ONCE)))
     assert sum(statuses.values()) == COUNT
     assert {status for _, status in statuses} <= {401, 422}
-    assert (await User.raw().count_documents({}), await RefreshToken.raw().count_documents({})) == (1, 1)
+    assert (await User.raw().count_documents({}), await RefreshToken.raw().count_documents({})) == (
+        1,
+        1,
+    )
     assert (await world.refresh(begun["refreshToken"])).status_code == 200
 
 

@@ -1,4 +1,5 @@
-"""Identities: whom a first sign-in joins and whom not, linking, unlinking, and an email that changes by a code only."""
+"""Identities: whom a first sign-in joins and whom not, linking, unlinking, and an email that
+changes by a code only."""
 
 import asyncio
 from typing import Any
@@ -25,13 +26,18 @@ async def confirmed(world: World, caller: Caller, address: str) -> Any:
     await world.may_ask_again()
     asked = await caller.post("/v1/users/me/email", json={"email": address})
     assert asked.status_code == 202, asked.text
-    answer = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
+    answer = {
+        "challengeId": asked.json()["challengeId"],
+        "code": world.mailbox.messages[-1]["code"],
+    }
     return await caller.put("/v1/users/me/email", json=answer)
 
 
 async def test_a_verified_email_joins_who_holds_the_same_verified(world: World) -> None:
     ann = world.person(await world.by_email(ANN))
-    joined = await world.by_token("google", "g-1", email="ANN@example.com", email_verified=True, hd="example.com")
+    joined = await world.by_token(
+        "google", "g-1", email="ANN@example.com", email_verified=True, hd="example.com"
+    )
     assert (joined.json()["userId"], joined.json()["created"]) == (ann.id, False)
     assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email", "google"]
 
@@ -89,18 +95,26 @@ async def test_a_provider_that_is_google_by_its_issuer_is_held_against_googles_r
 ) -> None:
     issuer = "https://accounts.google.com"
     own = OidcProvider(issuers=[issuer], jwks_url=f"{world.issuer.url}/keys", client_ids=["client"])
-    api = await make_api(**outside | {"oidc_providers": {"work": own}, "joining_providers": ["work", "email"]})
+    api = await make_api(
+        **outside | {"oidc_providers": {"work": own}, "joining_providers": ["work", "email"]}
+    )
     ann = world.person(await world.by_email(ANN))
     claims = {"email": ANN, "email_verified": True, "iss": issuer}
     found = []
     for subject, domain in (("w-1", None), ("w-2", "example.com")):
         body = {"idToken": world.issuer.token(subject, hd=domain, **claims), "nonce": NONCE}
-        found.append((await api.caller(None).post("/v1/auth/oidc/work", json=body)).json()["userId"] == ann.id)
+        found.append(
+            (await api.caller(None).post("/v1/auth/oidc/work", json=body)).json()["userId"]
+            == ann.id
+        )
     assert found == [False, True]
 
 
-async def test_an_email_that_google_vouches_for_no_longer_keeps_nothing_verified(world: World) -> None:
-    """The Workspace is left: unlinking the mailbox's own way of signing in leaves nobody who vouches."""
+async def test_an_email_that_google_vouches_for_no_longer_keeps_nothing_verified(
+    world: World,
+) -> None:
+    """The Workspace is left: unlinking the mailbox's own way of signing in leaves nobody who
+    vouches."""
     ann = world.person(await world.by_email(ANN))
     await world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com")
     await world.by_token("google", "g-1", email=ANN, email_verified=True)
@@ -110,7 +124,8 @@ async def test_an_email_that_google_vouches_for_no_longer_keeps_nothing_verified
 
 
 async def test_nobody_joins_a_user_whose_email_was_not_verified(world: World) -> None:
-    """A server may have been told any address: who holds the mailbox must not find themselves in that account."""
+    """A server may have been told any address: who holds the mailbox must not find themselves in
+    that account."""
     admin = await world.api.key("admin")
     held = (await admin.post("/v1/users", json={"email": ANN})).json()
     other = world.person(await world.by_email(ANN))
@@ -124,7 +139,10 @@ async def test_an_email_that_a_key_changes_is_not_verified_any_more(world: World
     changed = (await key.merge(f"/v1/users/{ann.id}", {"email": "other@example.com"})).json()
     assert (changed["email"], changed["emailVerifiedAt"]) == ("other@example.com", None)
     refused = await key.merge(f"/v1/users/{ann.id}", {"emailVerifiedAt": "2026-11-20T00:00:00Z"})
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/emailVerifiedAt")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "/emailVerifiedAt",
+    )
 
 
 async def test_an_email_changes_only_when_the_code_comes_back(world: World) -> None:
@@ -134,7 +152,10 @@ async def test_an_email_changes_only_when_the_code_comes_back(world: World) -> N
     message = world.mailbox.messages[-1]
     assert (message["to"], message["purpose"]) == ("new@example.com", "change_email")
     assert (await ann.get("/v1/users/me")).json()["email"] == ANN
-    wrong = {"challengeId": asked["challengeId"], "code": f"{(int(message['code']) + 1) % 10**6:06}"}
+    wrong = {
+        "challengeId": asked["challengeId"],
+        "code": f"{(int(message['code']) + 1) % 10**6:06}",
+    }
     refused = await ann.put("/v1/users/me/email", json=wrong)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/code")
     right = {**wrong, "code": message["code"]}
@@ -144,9 +165,9 @@ async def test_an_email_changes_only_when_the_code_comes_back(world: World) -> N
     assert (changed.status_code, changed.json()["email"]) == (200, "new@example.com")
     assert version_of(changed) == changed.json()["version"]
     assert (await ann.put("/v1/users/me/email", json=right)).status_code == 422
-    assert [one["providerId"] for one in (await ann.get("/v1/users/me/identities")).json()["items"]] == [
-        "new@example.com"
-    ]
+    assert [
+        one["providerId"] for one in (await ann.get("/v1/users/me/identities")).json()["items"]
+    ] == ["new@example.com"]
     await world.may_ask_again()
     assert world.person(await world.by_email("new@example.com")).id == ann.id
     assert world.person(await world.by_email(ANN)).id != ann.id
@@ -154,7 +175,11 @@ async def test_an_email_changes_only_when_the_code_comes_back(world: World) -> N
 
 async def test_an_email_of_somebody_else_is_refused_when_the_code_comes_back(world: World) -> None:
     world.person(await world.by_email(ANN))
-    world.person(await world.by_token("google", "g-1", email="held@example.com", email_verified=True, hd="example.com"))
+    world.person(
+        await world.by_token(
+            "google", "g-1", email="held@example.com", email_verified=True, hd="example.com"
+        )
+    )
     bob = world.person(await world.by_phone())
     for address in (ANN, "held@example.com"):
         refused = await confirmed(world, bob, address)
@@ -166,7 +191,9 @@ async def test_an_email_of_somebody_else_is_refused_when_the_code_comes_back(wor
 async def test_a_phone_is_linked_by_its_code(world: World) -> None:
     ann = world.person(await world.by_token("google", "g-1"))
     path = "/v1/users/me/identities"
-    challenge = (await ann.post(f"{path}/challenges", json={"phoneNumber": PHONE})).json()["challengeId"]
+    challenge = (await ann.post(f"{path}/challenges", json={"phoneNumber": PHONE})).json()[
+        "challengeId"
+    ]
     body = {"provider": "phone", "challengeId": challenge, "code": world.mailbox.code(PHONE)}
     stranger = world.person(await world.by_token("google", "g-2"))
     assert (await stranger.post(path, json=body)).status_code == 422
@@ -201,7 +228,9 @@ async def test_an_identity_of_somebody_else_is_409_and_ones_own_stays(world: Wor
     ],
     ids=repr,
 )
-async def test_other_links_are_refused_by_field(world: World, body: dict[str, Any], pointer: str) -> None:
+async def test_other_links_are_refused_by_field(
+    world: World, body: dict[str, Any], pointer: str
+) -> None:
     ann = world.person(await world.by_token("google", "g-1"))
     refused = await ann.post("/v1/users/me/identities", json=body)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
@@ -238,9 +267,13 @@ async def test_an_identity_whose_user_is_gone_signs_somebody_new_in(world: World
     ("held", "claimed"),
     [("ann@fass.example", "ann@faß.example"), ("strasse@example.com", "straße@example.com")],
 )
-async def test_an_address_that_only_folds_to_anothers_joins_nobody(world: World, held: str, claimed: str) -> None:
+async def test_an_address_that_only_folds_to_anothers_joins_nobody(
+    world: World, held: str, claimed: str
+) -> None:
     ann = world.person(await world.by_email(held))
-    other = world.person(await world.by_token("google", "g-1", email=claimed, email_verified=True, hd="example.com"))
+    other = world.person(
+        await world.by_token("google", "g-1", email=claimed, email_verified=True, hd="example.com")
+    )
     assert other.id != ann.id
     assert (await ann.get("/v1/users/me")).json()["authMethods"] == ["email"]
 
@@ -254,7 +287,9 @@ async def test_a_code_goes_to_the_address_that_was_typed_and_to_no_other(world: 
     assert len(world.mailbox.messages) == sent
 
 
-async def test_an_unlinked_provider_does_not_join_again_by_the_email_that_it_vouched_for(world: World) -> None:
+async def test_an_unlinked_provider_does_not_join_again_by_the_email_that_it_vouched_for(
+    world: World,
+) -> None:
     claims = {"email": ANN, "email_verified": True, "hd": "example.com"}
     ann = world.person(await world.by_token("google", "g-1", **claims))
     await linked(world, ann, "facebook", "f-1")
@@ -277,7 +312,9 @@ async def test_an_email_that_another_identity_vouches_for_stays_verified(world: 
     assert (await ann.get("/v1/users/me")).json()["emailVerifiedAt"] is not None
 
 
-async def test_an_email_whose_confirmation_comes_again_is_confirmed_and_changed_once(world: World) -> None:
+async def test_an_email_whose_confirmation_comes_again_is_confirmed_and_changed_once(
+    world: World,
+) -> None:
     ann = world.person(await world.by_phone())
     asked = await ann.post("/v1/users/me/email", json={"email": ANN})
     body = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
@@ -286,13 +323,17 @@ async def test_an_email_whose_confirmation_comes_again_is_confirmed_and_changed_
     assert (first.status_code, repeat.status_code, repeat.json()) == (200, 200, first.json())
     assert repeat.headers["etag"] == first.headers["etag"]
     assert await AuditEvent.raw().count_documents({"kind": "email_changed"}) == 1
-    wrong = await ann.put("/v1/users/me/email", json={**body, "code": "x"}, headers={"Idempotency-Key": "k-2"})
+    wrong = await ann.put(
+        "/v1/users/me/email", json={**body, "code": "x"}, headers={"Idempotency-Key": "k-2"}
+    )
     assert wrong.status_code == 422
     again = await ann.put("/v1/users/me/email", json=body, headers={"Idempotency-Key": "k-2"})
     assert again.json()["errors"][0]["pointer"] == "/code"
 
 
-async def test_an_identity_whose_linking_comes_again_is_the_one_that_was_linked(world: World) -> None:
+async def test_an_identity_whose_linking_comes_again_is_the_one_that_was_linked(
+    world: World,
+) -> None:
     ann = world.person(await world.by_email(ANN))
     token = {"provider": "google", "idToken": world.issuer.token("g-7"), "nonce": NONCE}
     await world.may_ask_again()
@@ -300,7 +341,9 @@ async def test_an_identity_whose_linking_comes_again_is_the_one_that_was_linked(
     code = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.code(PHONE)}
     for body in (token, {"provider": "phone", **code}):
         key = {"Idempotency-Key": str(body["provider"])}
-        first, repeat = [await ann.post("/v1/users/me/identities", json=body, headers=key) for _ in range(2)]
+        first, repeat = [
+            await ann.post("/v1/users/me/identities", json=body, headers=key) for _ in range(2)
+        ]
         assert (first.status_code, repeat.status_code, repeat.json()) == (201, 201, first.json())
         assert repeat.headers["location"] == first.headers["location"]
         assert (await ann.post("/v1/users/me/identities", json=body)).status_code == 422
@@ -315,9 +358,14 @@ async def test_racing_repeats_of_a_confirmation_are_one(world: World) -> None:
     asked = await ann.post("/v1/users/me/email", json={"email": ANN})
     body = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
     answers = await asyncio.gather(
-        *(ann.put("/v1/users/me/email", json=body, headers={"Idempotency-Key": "k"}) for _ in range(4))
+        *(
+            ann.put("/v1/users/me/email", json=body, headers={"Idempotency-Key": "k"})
+            for _ in range(4)
+        )
     )
     assert {answer.status_code for answer in answers} <= {200, 409}
-    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} <= {"in_flight"}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} <= {
+        "in_flight"
+    }
     assert 200 in {answer.status_code for answer in answers}
     assert await AuditEvent.raw().count_documents({"kind": "email_changed"}) == 1

@@ -1,4 +1,5 @@
-"""ID tokens: whose signature, issuer, audience, times, nonce and party are right sign in; no other, and never a 5xx."""
+"""ID tokens: whose signature, issuer, audience, times, nonce and party are right sign in; no other,
+and never a 5xx."""
 
 import asyncio
 import time
@@ -41,24 +42,35 @@ NOW = int(time.time())
         ({"nonce": {"$ne": ""}}, NONCE),
     ],
 )
-async def test_other_tokens_are_refused(world: World, claims: dict[str, Any], nonce: str | None) -> None:
-    body = {"idToken": world.issuer.token("g-1", **{"audience": "client", **claims}), "nonce": nonce}
+async def test_other_tokens_are_refused(
+    world: World, claims: dict[str, Any], nonce: str | None
+) -> None:
+    body = {
+        "idToken": world.issuer.token("g-1", **{"audience": "client", **claims}),
+        "nonce": nonce,
+    }
     refused = await world.nobody.post("/v1/auth/oidc/google", json=body)
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
     assert await User.raw().count_documents({}) == 0
 
 
 async def test_several_audiences_are_fine_where_we_are_the_party(world: World) -> None:
-    assert (await world.by_token("google", "g-1", audience=["client", "x"], azp="client")).status_code == 200
+    assert (
+        await world.by_token("google", "g-1", audience=["client", "x"], azp="client")
+    ).status_code == 200
 
 
-async def test_a_nonce_is_hashed_only_where_the_provider_has_it_so(make_api: MakeApi, world: World) -> None:
+async def test_a_nonce_is_hashed_only_where_the_provider_has_it_so(
+    make_api: MakeApi, world: World
+) -> None:
     from hashlib import sha256
 
     hashed = sha256(NONCE.encode()).hexdigest()
     assert (await world.by_token("google", "g-1", nonce=hashed)).status_code == 401
     url = world.issuer.url
-    own = OidcProvider(issuers=[url], jwks_url=f"{url}/keys", client_ids=["client"], nonce_hashed=True)
+    own = OidcProvider(
+        issuers=[url], jwks_url=f"{url}/keys", client_ids=["client"], nonce_hashed=True
+    )
     world.api = await make_api(**{**world.settings, "oidc_providers": {"apple": own}})
     assert (await world.by_token("apple", "a-1", nonce=hashed)).status_code == 200
     assert (await world.by_token("apple", "a-1")).status_code == 401
@@ -87,12 +99,23 @@ async def test_a_deployment_may_do_without_nonces_but_checks_those_that_are_ther
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256"])
-async def test_a_token_without_the_providers_signature_is_refused(world: World, algorithm: str) -> None:
+async def test_a_token_without_the_providers_signature_is_refused(
+    world: World, algorithm: str
+) -> None:
     kid = jwt.get_unverified_header(world.issuer.token("g-1"))["kid"]
-    claims = {"iss": world.issuer.url, "aud": "client", "sub": "g-1", "iat": NOW, "exp": NOW + 60, "nonce": NONCE}
+    claims = {
+        "iss": world.issuer.url,
+        "aud": "client",
+        "sub": "g-1",
+        "iat": NOW,
+        "exp": NOW + 60,
+        "nonce": NONCE,
+    }
     key = "" if algorithm == "none" else str(world.issuer.answer()[1])
     token = jwt.encode(claims, key, algorithm, {"kid": kid})
-    refused = await world.nobody.post("/v1/auth/oidc/google", json={"idToken": token, "nonce": NONCE})
+    refused = await world.nobody.post(
+        "/v1/auth/oidc/google", json={"idToken": token, "nonce": NONCE}
+    )
     assert refused.status_code == 401
 
 
@@ -129,7 +152,9 @@ async def test_a_key_that_was_withdrawn_is_refused_once_the_keys_are_old(world: 
     assert (await world.nobody.post("/v1/auth/oidc/google", json=body)).status_code == 401
 
 
-async def test_a_provider_that_is_down_is_503_until_its_keys_are_known_and_no_matter_after(world: World) -> None:
+async def test_a_provider_that_is_down_is_503_until_its_keys_are_known_and_no_matter_after(
+    world: World,
+) -> None:
     world.issuer.down = True
     assert (await world.by_token("google", "g-1")).status_code == 503
     world.issuer.down = False
@@ -147,22 +172,42 @@ async def test_a_provider_that_is_down_is_503_until_its_keys_are_known_and_no_ma
 async def test_any_provider_can_be_configured_and_no_other_is_there(
     make_api: MakeApi, outside: dict[str, Any], world: World
 ) -> None:
-    own = OidcProvider(issuers=[world.issuer.url], jwks_url=f"{world.issuer.url}/keys", client_ids=["ours"])
-    api = await make_api(**{**outside, "oidc_providers": {"workplace": own}, "google_client_ids": []})
-    body = {"idToken": world.issuer.token("w-1", "ours", email="w@example.com", email_verified=True), "nonce": NONCE}
+    own = OidcProvider(
+        issuers=[world.issuer.url], jwks_url=f"{world.issuer.url}/keys", client_ids=["ours"]
+    )
+    api = await make_api(
+        **{**outside, "oidc_providers": {"workplace": own}, "google_client_ids": []}
+    )
+    body = {
+        "idToken": world.issuer.token("w-1", "ours", email="w@example.com", email_verified=True),
+        "nonce": NONCE,
+    }
     answer = await api.caller(None).post("/v1/auth/oidc/workplace", json=body)
     user = await User.raw().find_one({})
     assert user is not None
-    assert (answer.status_code, user["authMethods"], user.get("email")) == (200, ["workplace"], None)
+    assert (answer.status_code, user["authMethods"], user.get("email")) == (
+        200,
+        ["workplace"],
+        None,
+    )
     assert (await api.caller(None).post("/v1/auth/oidc/google", json=body)).status_code == 404
     assert (await api.caller(None).post("/v1/auth/oidc/phone", json=body)).status_code == 404
 
 
 async def test_what_a_provider_says_of_a_person_never_refuses_them(world: World) -> None:
-    odd = {"name": 7, "email": "no address", "email_verified": True, "picture": "javascript:alert(1)"}
+    odd = {
+        "name": 7,
+        "email": "no address",
+        "email_verified": True,
+        "picture": "javascript:alert(1)",
+    }
     ann = world.person(await world.by_token("google", "g-1", **odd))
     me = (await ann.get("/v1/users/me/complete")).json()
-    assert (me["user"]["name"], me["user"]["email"], me["profile"]["avatar"]["url"]) == (None, None, None)
+    assert (me["user"]["name"], me["user"]["email"], me["profile"]["avatar"]["url"]) == (
+        None,
+        None,
+        None,
+    )
     long = {"name": "\0 Ann " + "x" * 1000, "picture": "https://x.test/" + "p" * 3000}
     bob = world.person(await world.by_token("google", "g-2", **long))
     me = (await bob.get("/v1/users/me/complete")).json()

@@ -1,4 +1,5 @@
-"""One-time codes: five tries, once, one minute apart, within budgets, and the same for known and unknown numbers."""
+"""One-time codes: five tries, once, one minute apart, within budgets, and the same for known and
+unknown numbers."""
 
 from typing import Any
 
@@ -15,7 +16,9 @@ def wrong(code: str) -> str:
 
 
 async def verify(world: World, challenge: str, code: str) -> Any:
-    return await world.nobody.post("/v1/auth/otp/verify", json={"challengeId": challenge, "code": code})
+    return await world.nobody.post(
+        "/v1/auth/otp/verify", json={"challengeId": challenge, "code": code}
+    )
 
 
 async def test_a_code_is_six_digits_and_stored_as_a_keyed_hash(world: World) -> None:
@@ -49,7 +52,9 @@ async def test_five_wrong_tries_end_a_challenge_also_for_the_right_code(world: W
     assert again.status_code == 429
 
 
-async def test_another_code_comes_after_a_minute_and_leaves_the_one_before_good(world: World) -> None:
+async def test_another_code_comes_after_a_minute_and_leaves_the_one_before_good(
+    world: World,
+) -> None:
     challenge = await world.challenge(phoneNumber=PHONE)
     first = world.mailbox.code(PHONE)
     early = await world.nobody.post("/v1/auth/otp", json={"phoneNumber": PHONE})
@@ -85,12 +90,17 @@ async def test_a_code_of_another_challenge_or_purpose_is_refused(world: World) -
     if code != world.mailbox.code(PHONE):
         assert (await verify(world, mine, code)).status_code == 401
     ann = world.person(await verify(world, other, code))
-    linking = (await ann.post("/v1/users/me/identities/challenges", json={"phoneNumber": "+14155550125"})).json()
-    assert (await verify(world, linking["challengeId"], world.mailbox.code("+14155550125"))).status_code == 401
+    linking = (
+        await ann.post("/v1/users/me/identities/challenges", json={"phoneNumber": "+14155550125"})
+    ).json()
+    assert (
+        await verify(world, linking["challengeId"], world.mailbox.code("+14155550125"))
+    ).status_code == 401
 
 
 async def test_the_answer_does_not_tell_whether_a_number_is_known(world: World) -> None:
-    """Nothing is looked up before the code comes back, so time tells nothing either: the same commands are sent."""
+    """Nothing is looked up before the code comes back, so time tells nothing either: the same
+    commands are sent."""
     world.person(await world.by_phone())
     await world.may_ask_again()
     known = await world.nobody.post("/v1/auth/otp", json={"phoneNumber": PHONE})
@@ -101,7 +111,10 @@ async def test_the_answer_does_not_tell_whether_a_number_is_known(world: World) 
     assert {k: v for k, v in known.json().items() if k not in drop} == {
         k: v for k, v in unknown.json().items() if k not in drop
     }
-    refused = [await verify(world, known.json()["challengeId"], "x" * 6), await verify(world, "nothing", "123456")]
+    refused = [
+        await verify(world, known.json()["challengeId"], "x" * 6),
+        await verify(world, "nothing", "123456"),
+    ]
     assert [one.status_code for one in refused] == [422, 401]
 
 
@@ -126,7 +139,9 @@ async def test_budgets_end_in_429(
     assert sum(row["spent"] for row in reserved) == 2 * 5  # what was refused gave its tries back
 
 
-async def test_a_sender_that_is_down_is_503_and_the_code_may_be_asked_for_again(world: World) -> None:
+async def test_a_sender_that_is_down_is_503_and_the_code_may_be_asked_for_again(
+    world: World,
+) -> None:
     world.mailbox.down = True
     assert (await world.nobody.post("/v1/auth/otp", json={"phoneNumber": PHONE})).status_code == 503
     world.mailbox.down = False
@@ -154,10 +169,15 @@ async def test_other_recipients_are_refused_by_field(world: World, body: Any, po
     assert (await PhoneOtp.raw().count_documents({}), world.mailbox.messages) == (0, [])
 
 
-async def test_failed_sign_ins_of_one_address_end_in_429(make_api: MakeApi, outside: dict[str, Any]) -> None:
+async def test_failed_sign_ins_of_one_address_end_in_429(
+    make_api: MakeApi, outside: dict[str, Any]
+) -> None:
     api = await make_api(**{**outside, "sign_in_failures_per_client_per_hour": 3})
     body = {"challengeId": "nothing", "code": "123456"}
-    statuses = [(await api.caller(None).post("/v1/auth/otp/verify", json=body)).status_code for _ in range(5)]
+    statuses = [
+        (await api.caller(None).post("/v1/auth/otp/verify", json=body)).status_code
+        for _ in range(5)
+    ]
     assert statuses == [401, 401, 401, 429, 429]
     assert await AuditEvent.raw().count_documents({}) == 3
 

@@ -1,4 +1,5 @@
-"""Who goes with a deleted account holds no email and no way of signing in any more, though the sweep is yet to come."""
+"""Who goes with a deleted account holds no email and no way of signing in any more, though the
+sweep is yet to come."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -38,7 +39,8 @@ async def link_google(world: World, person: Caller) -> httpx2.Response:
 
 
 async def in_deletion(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Ann, who has proven her email and signs in by it, by Google and by phone, and goes with her account.
+    """Ann, who has proven her email and signs in by it, by Google and by phone, and goes with her
+    account.
 
     The process ends after the commit.
     """

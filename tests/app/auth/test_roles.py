@@ -27,7 +27,12 @@ async def test_admin_is_never_for_choosing(world: World) -> None:
     refused = await ann.put("/v1/users/me/role", json={"role": "admin"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (403, "/role")
     assert (await ann.put("/v1/users/me/role", json={"role": "king"})).status_code == 422
-    for patch in ({"role": "admin"}, {"roles": ["admin"]}, {"permissions": ["all"]}, {"authMethods": ["phone"]}):
+    for patch in (
+        {"role": "admin"},
+        {"roles": ["admin"]},
+        {"permissions": ["all"]},
+        {"authMethods": ["phone"]},
+    ):
         assert (await ann.merge("/v1/users/me", patch)).status_code in (403, 422)
     me = (await ann.get("/v1/users/me")).json()
     assert (me["role"], me["roles"], me["permissions"]) == (None, ["user"], [])
@@ -41,7 +46,9 @@ async def test_what_is_for_choosing_is_a_setting(make_api: MakeApi, world: World
 
 
 @pytest.mark.parametrize("grant", [{"role": "admin"}, {"roles": ["user", "admin"]}])
-async def test_an_admin_is_one_at_once_and_no_longer_at_once(world: World, grant: dict[str, object]) -> None:
+async def test_an_admin_is_one_at_once_and_no_longer_at_once(
+    world: World, grant: dict[str, object]
+) -> None:
     ann, bob = await person(world), await person(world, "g-2")
     key = await world.api.key("admin")
     assert (await ann.get("/v1/admin/jobs")).status_code == 403
@@ -50,10 +57,18 @@ async def test_an_admin_is_one_at_once_and_no_longer_at_once(world: World, grant
     assert (await ann.get("/v1/users")).status_code == 200
     renewed = world.person(await world.by_token("google", "g-1"))
     assert (await renewed.get(f"/v1/users/{bob.id}")).json()["id"] == bob.id
-    assert (await renewed.get(f"/v1/users/{bob.id}/apps/notes/data/k")).json()["code"] == "not_found"
-    assert (await renewed.merge(f"/v1/users/{bob.id}", {"roles": ["user", "editor"]})).status_code == 200
-    assert (await ann.put("/v1/users/me/role", json={"role": "brand"})).status_code == (403 if "role" in grant else 200)
-    assert (await key.merge(f"/v1/users/{ann.id}", {"role": None, "roles": ["user"]})).status_code == 200
+    assert (await renewed.get(f"/v1/users/{bob.id}/apps/notes/data/k")).json()[
+        "code"
+    ] == "not_found"
+    assert (
+        await renewed.merge(f"/v1/users/{bob.id}", {"roles": ["user", "editor"]})
+    ).status_code == 200
+    assert (await ann.put("/v1/users/me/role", json={"role": "brand"})).status_code == (
+        403 if "role" in grant else 200
+    )
+    assert (
+        await key.merge(f"/v1/users/{ann.id}", {"role": None, "roles": ["user"]})
+    ).status_code == 200
     for token in (ann, renewed):
         assert (await token.get("/v1/admin/jobs")).status_code == 403
         assert (await token.get(f"/v1/users/{bob.id}")).status_code == 404
@@ -82,7 +97,9 @@ async def test_grants_are_recorded_with_who_what_and_whom(world: World) -> None:
     key = await world.api.key("admin")
     made = (await key.post("/v1/users", json={"roles": ["user", "editor"]})).json()
     await key.merge(f"/v1/users/{made['id']}", {"permissions": ["publish"], "name": "Ann"})
-    trail = (await key.get("/v1/admin/audit", params={"userId": made["id"], "kind": "grant"})).json()["items"]
+    trail = (
+        await key.get("/v1/admin/audit", params={"userId": made["id"], "kind": "grant"})
+    ).json()["items"]
     assert [one["detail"] for one in trail] == [
         {"permissions": {"from": [], "to": ["publish"]}},
         {"roles": {"to": ["user", "editor"]}},
@@ -95,7 +112,9 @@ async def test_grants_are_recorded_with_who_what_and_whom(world: World) -> None:
     assert (await key.get("/v1/admin/audit", params={"userId": "x"})).status_code == 422
 
 
-async def test_the_trail_is_kept_for_as_long_as_the_setting_says(make_api: MakeApi, world: World) -> None:
+async def test_the_trail_is_kept_for_as_long_as_the_setting_says(
+    make_api: MakeApi, world: World
+) -> None:
     world.api = await make_api(**world.settings, audit_days=7)
     ann = await person(world)
     await ann.put("/v1/users/me/role", json={"role": "brand"})
@@ -105,7 +124,9 @@ async def test_the_trail_is_kept_for_as_long_as_the_setting_says(make_api: MakeA
 
 
 @pytest.mark.parametrize("grant", [{"role": "admin"}, {"roles": ["user", "admin"]}])
-async def test_a_key_that_mints_tokens_becomes_no_admin_by_them(world: World, grant: dict[str, object]) -> None:
+async def test_a_key_that_mints_tokens_becomes_no_admin_by_them(
+    world: World, grant: dict[str, object]
+) -> None:
     ann = await person(world)
     server, path = await world.api.key("sessions:write"), f"/v1/users/{ann.id}/sessions"
     before = world.api.caller((await server.post(path)).json()["accessToken"], ann.id)
@@ -113,7 +134,9 @@ async def test_a_key_that_mints_tokens_becomes_no_admin_by_them(world: World, gr
     refused = await server.post(path)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert (await before.get("/v1/admin/jobs")).status_code == 403
-    assert (await before.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"]})).status_code == 403
+    assert (
+        await before.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"]})
+    ).status_code == 403
     key = await world.api.key("admin")
     minted = world.api.caller((await key.post(path)).json()["accessToken"], ann.id)
     assert (await minted.get("/v1/admin/jobs")).status_code == 200

@@ -25,7 +25,9 @@ def kid_of(token: str | None) -> str:
 
 
 async def published(api: Api) -> list[str]:
-    return [key["kid"] for key in (await api.caller(None).get("/.well-known/jwks.json")).json()["keys"]]
+    return [
+        key["kid"] for key in (await api.caller(None).get("/.well-known/jwks.json")).json()["keys"]
+    ]
 
 
 def time_passes(api: Api, seconds: float = 60) -> None:
@@ -65,7 +67,9 @@ async def test_a_server_that_has_not_looked_yet_looks_when_it_meets_an_unknown_k
     assert (await other.caller(one.token(user).credential).get("/v1/users/me")).status_code == 200
 
 
-async def test_an_old_key_is_refused_and_pruned_once_its_tokens_are_dead(make_api: MakeApi, tmp_path: Path) -> None:
+async def test_an_old_key_is_refused_and_pruned_once_its_tokens_are_dead(
+    make_api: MakeApi, tmp_path: Path
+) -> None:
     api = await make_api(data_dir=tmp_path)
     path = tmp_path / "token-key.pem"
     tokens = api.app.state.authenticator.tokens
@@ -113,7 +117,9 @@ def test_a_key_of_openssl_appended_by_hand_is_taken(base_settings: object, tmp_p
 
 
 async def test_a_rotated_api_key_overlaps_and_then_ends(cast: Cast, api: Api) -> None:
-    made = (await cast.admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]})).json()
+    made = (
+        await cast.admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]})
+    ).json()
     old = api.caller(made["key"])
     rotated = await cast.admin.post(f"/v1/api-keys/{made['id']}/rotate")
     new = api.caller(rotated.json()["key"])
@@ -134,7 +140,9 @@ async def test_a_rotated_api_key_overlaps_and_then_ends(cast: Cast, api: Api) ->
 
 
 async def test_a_rotation_without_overlap_ends_the_old_secret_at_once(cast: Cast, api: Api) -> None:
-    made = (await cast.admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]})).json()
+    made = (
+        await cast.admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]})
+    ).json()
     old = api.caller(made["key"])
     assert (await old.get("/v1/users")).status_code == 200
     path = f"/v1/api-keys/{made['id']}/rotate"
@@ -144,7 +152,9 @@ async def test_a_rotation_without_overlap_ends_the_old_secret_at_once(cast: Cast
     assert (await cast.admin.post(path, json={"overlapHours": -1})).status_code == 422
 
 
-async def test_the_last_use_is_written_once_a_minute_and_moves_no_version(make_api: MakeApi) -> None:
+async def test_the_last_use_is_written_once_a_minute_and_moves_no_version(
+    make_api: MakeApi,
+) -> None:
     api = await make_api(credential_cache_seconds=0)
     server = await api.key("users:read")
     for _ in range(3):
@@ -163,7 +173,9 @@ async def test_the_last_use_is_written_once_a_minute_and_moves_no_version(make_a
 
 
 async def test_the_life_of_a_key_is_in_the_trail(cast: Cast) -> None:
-    made = (await cast.admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]})).json()
+    made = (
+        await cast.admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]})
+    ).json()
     await cast.admin.post(f"/v1/api-keys/{made['id']}/rotate")
     await cast.admin.delete(f"/v1/api-keys/{made['id']}")
     trail = (await cast.admin.get("/v1/admin/audit")).json()["items"]

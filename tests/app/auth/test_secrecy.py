@@ -1,4 +1,5 @@
-"""No code, token or key in plain anywhere: every collection, every log line, every answer but the issuing one."""
+"""No code, token or key in plain anywhere: every collection, every log line, every answer but the
+issuing one."""
 
 import re
 from typing import Any
@@ -35,7 +36,9 @@ class Watched:
 
     def found_in(self, text: str) -> list[str]:
         return [
-            secret for secret in self.secrets if re.search(rf"(?<![0-9A-Za-z]){re.escape(secret)}(?![0-9A-Za-z])", text)
+            secret
+            for secret in self.secrets
+            if re.search(rf"(?<![0-9A-Za-z]){re.escape(secret)}(?![0-9A-Za-z])", text)
         ]
 
 
@@ -46,13 +49,19 @@ async def test_nothing_secret_is_left_in_plain(
     watched, nobody = Watched(), world.nobody
     tokens = ("accessToken", "refreshToken", "deviceToken")
 
-    challenge = watched.seen(await nobody.post("/v1/auth/otp", json={"phoneNumber": PHONE})).json()["challengeId"]
+    challenge = watched.seen(await nobody.post("/v1/auth/otp", json={"phoneNumber": PHONE})).json()[
+        "challengeId"
+    ]
     code = world.mailbox.code(PHONE)
     wrong = {"challengeId": challenge, "code": f"{(int(code) + 1) % 10**6:06}"}
     watched.seen(await nobody.post("/v1/auth/otp/verify", json=wrong))
-    verified = await nobody.post("/v1/auth/otp/verify", json={"challengeId": challenge, "code": code})
+    verified = await nobody.post(
+        "/v1/auth/otp/verify", json={"challengeId": challenge, "code": code}
+    )
     begun = watched.issued(verified, *tokens)
-    watched.seen(await nobody.post("/v1/auth/otp/verify", json={"challengeId": challenge, "code": code}))
+    watched.seen(
+        await nobody.post("/v1/auth/otp/verify", json={"challengeId": challenge, "code": code})
+    )
     waiting = watched.seen(await nobody.post("/v1/auth/otp", json={"email": "ann@example.com"}))
     watched.secrets += [code, world.mailbox.code("ann@example.com"), wrong["code"]]
     assert waiting.status_code == 202
@@ -66,24 +75,35 @@ async def test_nothing_secret_is_left_in_plain(
     watched.issued(await world.refresh(begun["refreshToken"]), *tokens)
     watched.issued(await world.refresh(begun["refreshToken"]), *tokens)
     watched.seen(await world.refresh(begun["refreshToken"] + "x"))
-    watched.seen(await nobody.post("/v1/auth/refresh", json={"refreshToken": begun["refreshToken"], "x": 1}))
+    watched.seen(
+        await nobody.post("/v1/auth/refresh", json={"refreshToken": begun["refreshToken"], "x": 1})
+    )
 
     admin = await world.api.key("admin")
     watched.secrets.append(str(admin.credential))
-    made = watched.issued(await admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]}), "key")
+    made = watched.issued(
+        await admin.post("/v1/api-keys", json={"name": "x", "scopes": ["users:read"]}), "key"
+    )
     watched.issued(await admin.post(f"/v1/api-keys/{made['id']}/rotate"), "key")
     minted = await admin.post(f"/v1/users/{begun['userId']}/sessions")
     watched.issued(minted, "accessToken")
 
     ann = world.api.caller(begun["accessToken"])
-    for path in ("/v1/users/me", "/v1/users/me/complete", "/v1/auth/sessions", "/v1/users/me/identities"):
+    for path in (
+        "/v1/users/me",
+        "/v1/users/me/complete",
+        "/v1/auth/sessions",
+        "/v1/users/me/identities",
+    ):
         watched.seen(await ann.get(path))
     for path in ("/v1/api-keys", "/v1/admin/audit", "/v1/users", "/v1/admin/jobs", "/metrics"):
         watched.seen(await admin.get(path))
     watched.seen(await world.api.caller(begun["accessToken"] + "x").get("/v1/users/me"))
     settings = world.api.settings
     watched.secrets.append(settings.secret_key_path.read_text().strip())
-    watched.secrets += re.findall(r"^[A-Za-z0-9+/=]{40,}$", settings.token_key_path.read_text(), re.MULTILINE)
+    watched.secrets += re.findall(
+        r"^[A-Za-z0-9+/=]{40,}$", settings.token_key_path.read_text(), re.MULTILINE
+    )
     watched.secrets.append(str(world.settings["sender_secret"].get_secret_value()))
     assert len(watched.secrets) >= 20
 
@@ -91,7 +111,9 @@ async def test_nothing_secret_is_left_in_plain(
     for name in await database.list_collection_names():
         rows = await database[name].find({}).to_list()
         stored += json_util.dumps(rows, json_options=json_util.CANONICAL_JSON_OPTIONS)
-    configure_logging(settings.model_copy(update={"log_level": "error"}))  # the end of this application is not captured
+    configure_logging(
+        settings.model_copy(update={"log_level": "error"})
+    )  # the end of this application is not captured
     logged = "".join(capfd.readouterr())
     assert "/v1/auth/otp/verify" in logged
     assert watched.found_in(stored) == []

@@ -1,4 +1,5 @@
-"""Senders and secrets: codes go by a signed request in production, and nothing starts without its secrets."""
+"""Senders and secrets: codes go by a signed request in production, and nothing starts without its
+secrets."""
 
 from pathlib import Path
 
@@ -26,7 +27,9 @@ WHOLE = {
 def test_production_needs_every_secret_and_a_sender(missing: str) -> None:
     Settings(_env_file=None, **WHOLE)
     with pytest.raises(ValidationError, match=f"SATCHEL_{missing.upper()}"):
-        Settings(_env_file=None, **{name: value for name, value in WHOLE.items() if name != missing})
+        Settings(
+            _env_file=None, **{name: value for name, value in WHOLE.items() if name != missing}
+        )
 
 
 @pytest.mark.parametrize("name", ["phone", "email", "My Provider", ""])
@@ -36,30 +39,44 @@ def test_a_provider_has_a_name_of_its_own(name: str) -> None:
         Settings(_env_file=None, oidc_providers={name: provider})
 
 
-async def test_in_development_codes_are_printed(make_api: MakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_in_development_codes_are_printed(
+    make_api: MakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
     api = await make_api()
-    challenge = (await api.caller(None).post("/v1/auth/otp", json={"phoneNumber": PHONE})).json()["challengeId"]
+    challenge = (await api.caller(None).post("/v1/auth/otp", json={"phoneNumber": PHONE})).json()[
+        "challengeId"
+    ]
     printed = capsys.readouterr().err.split()
     assert (printed[0], printed[3]) == ("code", PHONE)
     body = {"challengeId": challenge, "code": printed[1]}
     assert (await api.caller(None).post("/v1/auth/otp/verify", json=body)).status_code == 200
 
 
-async def test_a_request_with_another_secret_is_refused_by_the_receiver(make_api: MakeApi, world: World) -> None:
-    api = await make_api(**{**world.settings, "sender_secret": SecretStr("another secret of theirs")})
-    assert (await api.caller(None).post("/v1/auth/otp", json={"phoneNumber": PHONE})).status_code == 503
+async def test_a_request_with_another_secret_is_refused_by_the_receiver(
+    make_api: MakeApi, world: World
+) -> None:
+    api = await make_api(
+        **{**world.settings, "sender_secret": SecretStr("another secret of theirs")}
+    )
+    assert (
+        await api.caller(None).post("/v1/auth/otp", json={"phoneNumber": PHONE})
+    ).status_code == 503
     assert world.mailbox.messages == []
 
 
 async def test_a_sender_that_nobody_serves_is_503(make_api: MakeApi, world: World) -> None:
     api = await make_api(**{**world.settings, "sender_url": "http://127.0.0.1:9"})
-    assert (await api.caller(None).post("/v1/auth/otp", json={"phoneNumber": PHONE})).status_code == 503
+    assert (
+        await api.caller(None).post("/v1/auth/otp", json={"phoneNumber": PHONE})
+    ).status_code == 503
 
 
 def test_each_purpose_has_a_key_of_its_own(tmp_path: Path) -> None:
     secret = load_secret(Settings(_env_file=None, data_dir=tmp_path))
     again = load_secret(Settings(_env_file=None, data_dir=tmp_path))
-    assert secret.key("one-time codes") == again.key("one-time codes") != secret.key("refresh token")
+    assert (
+        secret.key("one-time codes") == again.key("one-time codes") != secret.key("refresh token")
+    )
     assert len(secret.key("x")) == 32
     assert (tmp_path / "secret-key").stat().st_mode & 0o777 == 0o600
     (tmp_path / "secret-key").write_bytes(b"short")

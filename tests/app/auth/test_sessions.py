@@ -1,4 +1,5 @@
-"""Sessions: rotated, repeated when an answer was lost, ended one by one or together, over when their time is over."""
+"""Sessions: rotated, repeated when an answer was lost, ended one by one or together, over when
+their time is over."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
@@ -37,11 +38,17 @@ async def test_a_refresh_token_is_256_bits_and_stored_as_a_keyed_hash(world: Wor
     assert tokens["refreshToken"] not in str(row)
     assert row["tokenHash"] not in repr(RefreshToken.from_stored(row))
     claims = jwt.decode(tokens["accessToken"], options={"verify_signature": False})
-    assert (claims["sid"], claims["sub"], claims["roles"]) == (tokens["sessionId"], tokens["userId"], ["user"])
+    assert (claims["sid"], claims["sub"], claims["roles"]) == (
+        tokens["sessionId"],
+        tokens["userId"],
+        ["user"],
+    )
 
 
 @pytest.mark.parametrize("days", [0, 29])
-async def test_a_repeat_gets_the_successor_that_nobody_has_used_however_late(world: World, days: int) -> None:
+async def test_a_repeat_gets_the_successor_that_nobody_has_used_however_late(
+    world: World, days: int
+) -> None:
     """The answer may have been lost, and the client asleep since."""
     tokens = await begun(world)
     lost = (await world.refresh(tokens["refreshToken"])).json()
@@ -55,12 +62,16 @@ async def test_a_repeat_after_the_successor_was_used_ends_the_session(world: Wor
     tokens = await begun(world)
     second = (await world.refresh(tokens["refreshToken"])).json()
     third = (await world.refresh(second["refreshToken"])).json()
-    assert (await world.refresh(second["refreshToken"])).json()["refreshToken"] == third["refreshToken"]
+    assert (await world.refresh(second["refreshToken"])).json()["refreshToken"] == third[
+        "refreshToken"
+    ]
     assert (await world.refresh(tokens["refreshToken"])).status_code == 401
     assert (await world.refresh(third["refreshToken"])).status_code == 401
 
 
-async def test_a_session_is_over_after_its_longest_life_or_unused(make_api: MakeApi, world: World) -> None:
+async def test_a_session_is_over_after_its_longest_life_or_unused(
+    make_api: MakeApi, world: World
+) -> None:
     api = await make_api(**world.settings, session_days=30, session_idle_days=7)
     world.api = api
     tokens = await begun(world)
@@ -102,7 +113,9 @@ async def test_an_ended_session_stops_for_what_is_sensitive_at_once_and_reads_un
         await thief.post("/v1/auth/logout"),
     ]
     assert {answer.status_code for answer in sensitive} == {401}
-    assert (await ann.get("/v1/users/me")).json()["version"] == (await ann.get("/v1/users/me")).json()["version"]
+    assert (await ann.get("/v1/users/me")).json()["version"] == (
+        await ann.get("/v1/users/me")
+    ).json()["version"]
     assert (await world.refresh(lost["refreshToken"])).status_code == 401
 
 
@@ -135,7 +148,9 @@ async def test_logout_takes_the_refresh_token_where_the_access_token_is_over(wor
     assert (await world.nobody.post("/v1/auth/logout")).status_code == 401
     twice = [("Authorization", f"Bearer {(await begun(world))['accessToken']}")] * 2
     assert (await world.api.client.post("/v1/auth/logout", headers=twice)).status_code == 401
-    assert (await world.nobody.post("/v1/auth/logout", json={"refreshToken": "rt_x"})).status_code == 401
+    assert (
+        await world.nobody.post("/v1/auth/logout", json={"refreshToken": "rt_x"})
+    ).status_code == 401
 
 
 async def test_a_session_of_one_app_stays_one_of_that_app(world: World) -> None:
@@ -150,12 +165,19 @@ async def test_a_session_of_one_app_stays_one_of_that_app(world: World) -> None:
 async def test_roles_reach_the_token_with_the_next_refresh(world: World) -> None:
     tokens = await begun(world)
     admin = await world.api.key("admin")
-    assert (await admin.merge(f"/v1/users/{tokens['userId']}", {"roles": ["user", "editor"]})).status_code == 200
+    assert (
+        await admin.merge(f"/v1/users/{tokens['userId']}", {"roles": ["user", "editor"]})
+    ).status_code == 200
     renewed = (await world.refresh(tokens["refreshToken"])).json()
-    assert jwt.decode(renewed["accessToken"], options={"verify_signature": False})["roles"] == ["user", "editor"]
+    assert jwt.decode(renewed["accessToken"], options={"verify_signature": False})["roles"] == [
+        "user",
+        "editor",
+    ]
 
 
-@pytest.mark.parametrize("change", ["family", "generation", "salt", "mac", "cut", "longer", "prefix", "text"])
+@pytest.mark.parametrize(
+    "change", ["family", "generation", "salt", "mac", "cut", "longer", "prefix", "text"]
+)
 async def test_a_forged_refresh_token_is_401_and_ends_nothing(world: World, change: str) -> None:
     token = (await begun(world))["refreshToken"]
     raw = bytearray(urlsafe_b64decode(token.removeprefix("rt_") + "=="))
@@ -163,9 +185,14 @@ async def test_a_forged_refresh_token_is_401_and_ends_nothing(world: World, chan
     if place is not None:
         raw[place] ^= 1
     spelled = "rt_" + urlsafe_b64encode(bytes(raw)).decode().rstrip("=")
-    forged = {"cut": token[:-1], "longer": token + "A", "prefix": token[3:], "text": "rt_\u00e9\u4e2d"}.get(
-        change, spelled
-    )
+    forged = {
+        "cut": token[:-1],
+        "longer": token + "A",
+        "prefix": token[3:],
+        "text": "rt_\u00e9\u4e2d",
+    }.get(change, spelled)
     assert (await world.refresh(forged)).status_code == 401
-    assert (await world.nobody.post("/v1/auth/logout", json={"refreshToken": forged})).status_code == 401
+    assert (
+        await world.nobody.post("/v1/auth/logout", json={"refreshToken": forged})
+    ).status_code == 401
     assert (await world.refresh(token)).status_code == 200

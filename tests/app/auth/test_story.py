@@ -1,4 +1,5 @@
-"""A person's whole story over HTTP: sign in, choose a role, more devices, refresh, breach, link, unlink, log out."""
+"""A person's whole story over HTTP: sign in, choose a role, more devices, refresh, breach, link,
+unlink, log out."""
 
 from bson import ObjectId
 
@@ -13,13 +14,22 @@ async def test_a_person_signs_in_by_phone_and_lives_with_it(world: World) -> Non
     assert (first.json()["expiresIn"], first.headers["cache-control"]) == (600, "no-store")
     ann = world.person(first)
     me = (await ann.get("/v1/users/me")).json()
-    assert (me["id"], me["authMethods"], me["role"], me["nextSteps"]) == (ann.id, ["phone"], None, ["chooseRole"])
+    assert (me["id"], me["authMethods"], me["role"], me["nextSteps"]) == (
+        ann.id,
+        ["phone"],
+        None,
+        ["chooseRole"],
+    )
     assert me["lastLogin"] is not None
     assert await Profile.find_by_user_id(ObjectId(ann.id))
     assert await Preferences.find_by_user_id(ObjectId(ann.id))
 
     chosen = await ann.put("/v1/users/me/role", json={"role": "creator"})
-    assert (chosen.status_code, chosen.json()["role"], chosen.json()["nextSteps"]) == (200, "creator", [])
+    assert (chosen.status_code, chosen.json()["role"], chosen.json()["nextSteps"]) == (
+        200,
+        "creator",
+        [],
+    )
 
     await world.may_ask_again()
     second = await world.by_phone(deviceInfo="laptop")
@@ -43,8 +53,13 @@ async def test_a_person_signs_in_by_phone_and_lives_with_it(world: World) -> Non
     assert (await world.refresh(newest["refreshToken"])).status_code == 401
     breach = await AuditEvent.raw().find_one({"kind": "refresh_reused"})
     assert breach is not None
-    assert (str(breach["userId"]), breach["detail"]["sessionId"]) == (ann.id, first.json()["sessionId"])
-    assert [one["deviceInfo"] for one in (await laptop.get("/v1/auth/sessions")).json()["items"]] == ["laptop"]
+    assert (str(breach["userId"]), breach["detail"]["sessionId"]) == (
+        ann.id,
+        first.json()["sessionId"],
+    )
+    assert [
+        one["deviceInfo"] for one in (await laptop.get("/v1/auth/sessions")).json()["items"]
+    ] == ["laptop"]
     assert (await ann.get("/v1/users/me")).status_code == 200
     assert (await ann.get("/v1/auth/sessions")).status_code == 401
 
@@ -74,7 +89,12 @@ async def test_a_person_signs_in_by_phone_and_lives_with_it(world: World) -> Non
 
 
 async def test_a_person_signs_in_by_google_and_is_known(world: World) -> None:
-    claims = {"email": "Ann@Example.com", "email_verified": True, "hd": "example.com", "name": "Ann"}
+    claims = {
+        "email": "Ann@Example.com",
+        "email_verified": True,
+        "hd": "example.com",
+        "name": "Ann",
+    }
     claims["picture"] = "https://x.test/a.png"
     ann = world.person(await world.by_token("google", "g-1", **claims))
     me = (await ann.get("/v1/users/me/complete")).json()
@@ -84,7 +104,10 @@ async def test_a_person_signs_in_by_google_and_is_known(world: World) -> None:
         ["google"],
     )
     assert me["user"]["emailVerifiedAt"] is not None
-    assert (me["profile"]["displayName"], me["profile"]["avatar"]["url"]) == ("Ann", "https://x.test/a.png")
+    assert (me["profile"]["displayName"], me["profile"]["avatar"]["url"]) == (
+        "Ann",
+        "https://x.test/a.png",
+    )
     again = await world.by_token("google", "g-1", **{**claims, "email": "new@example.com"})
     assert (again.json()["userId"], again.json()["created"]) == (ann.id, False)
     identity = (await ann.get("/v1/users/me/identities")).json()["items"][0]
@@ -97,7 +120,9 @@ async def test_a_person_signs_in_by_facebook_without_an_email_of_theirs(world: W
     ann = world.person(await world.by_token("facebook", "f-1", email="ann@example.com", name="Ann"))
     me = (await ann.get("/v1/users/me")).json()
     assert (me["email"], me["name"], me["authMethods"]) == (None, "Ann", ["facebook"])
-    assert (await ann.get("/v1/users/me/identities")).json()["items"][0]["email"] == "ann@example.com"
+    assert (await ann.get("/v1/users/me/identities")).json()["items"][0][
+        "email"
+    ] == "ann@example.com"
 
 
 async def test_everything_of_a_person_goes_with_them(world: World) -> None:

@@ -1,4 +1,5 @@
-"""Whatever strangers do with somebody's phone or mailbox: the person gets in, and the stranger does not."""
+"""Whatever strangers do with somebody's phone or mailbox: the person gets in, and the stranger does
+not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,9 @@ from tests.conftest import MakeApi
 from tests.harness import Caller
 
 ANN = "ann@example.com"
-RECIPIENTS = pytest.mark.parametrize("recipient", [{"phoneNumber": PHONE}, {"email": ANN}], ids=["phone", "email"])
+RECIPIENTS = pytest.mark.parametrize(
+    "recipient", [{"phoneNumber": PHONE}, {"email": ANN}], ids=["phone", "email"]
+)
 Recipient = dict[str, str]
 
 
@@ -48,11 +51,16 @@ def newest(world: World, recipient: Recipient, digits: int = 6) -> str:
 
 async def crowd(world: World, recipient: Recipient, count: int) -> list[dict[str, Any]]:
     """So many strangers ask for a code, each at an address of their own."""
-    return [await ask(world.at(f"10.0.{number // 200}.{number % 200}"), recipient) for number in range(count)]
+    return [
+        await ask(world.at(f"10.0.{number // 200}.{number % 200}"), recipient)
+        for number in range(count)
+    ]
 
 
 @RECIPIENTS
-@pytest.mark.parametrize("address", ["10.9.9.9", "127.0.0.1"], ids=["elsewhere", "behind-the-same-address"])
+@pytest.mark.parametrize(
+    "address", ["10.9.9.9", "127.0.0.1"], ids=["elsewhere", "behind-the-same-address"]
+)
 async def test_wrong_tries_of_a_stranger_leave_the_person_theirs(
     world: World, recipient: Recipient, address: str
 ) -> None:
@@ -63,7 +71,9 @@ async def test_wrong_tries_of_a_stranger_leave_the_person_theirs(
     theirs = await ask(stranger, recipient)
     assert theirs["challengeId"] != mine["challengeId"]
     for by in range(1, 7):
-        assert (await verify(stranger, theirs, other(newest(world, recipient), by))).status_code == 401
+        assert (
+            await verify(stranger, theirs, other(newest(world, recipient), by))
+        ).status_code == 401
     signed_in = await verify(world.nobody, mine, code)
     assert signed_in.status_code == 200, signed_in.text
 
@@ -74,23 +84,32 @@ async def test_a_crowd_of_strangers_keeps_nobody_from_a_code_and_messages_stay_b
 ) -> None:
     asked = await crowd(world, recipient, 40)
     assert [one["messageSent"] for one in asked].count(True) == len(world.mailbox.messages)
-    assert len(world.mailbox.messages) <= 10 + 1 + 1  # at once, one for the hour, one for the step to eight digits
+    assert (
+        len(world.mailbox.messages) <= 10 + 1 + 1
+    )  # at once, one for the hour, one for the step to eight digits
     mine = await ask(world.at("10.7.7.7"), recipient)
     signed_in = await verify(world.at("10.7.7.7"), mine, newest(world, recipient, mine["digits"]))
     assert signed_in.status_code == 200, signed_in.text
 
 
-async def test_racing_strangers_of_many_addresses_send_a_bounded_number_of_messages(world: World) -> None:
-    asked = await asyncio.gather(*(ask(world.at(f"10.1.0.{number}"), {"email": ANN}) for number in range(60)))
+async def test_racing_strangers_of_many_addresses_send_a_bounded_number_of_messages(
+    world: World,
+) -> None:
+    asked = await asyncio.gather(
+        *(ask(world.at(f"10.1.0.{number}"), {"email": ANN}) for number in range(60))
+    )
     assert len({one["challengeId"] for one in asked}) == 60
     assert len(world.mailbox.messages) <= 10 + 2
     reserved = {
-        row["_id"].split(":")[2]: row["spent"] async for row in Budget.raw().find({"_id": {"$regex": "^tries:"}})
+        row["_id"].split(":")[2]: row["spent"]
+        async for row in Budget.raw().find({"_id": {"$regex": "^tries:"}})
     }
     assert reserved == {"6": 50, "8": 250}
 
 
-async def test_codes_get_longer_as_tries_pile_up_and_what_is_under_way_stays_good(world: World) -> None:
+async def test_codes_get_longer_as_tries_pile_up_and_what_is_under_way_stays_good(
+    world: World,
+) -> None:
     mine = await ask(world.nobody, {"email": ANN})
     code = newest(world, {"email": ANN})
     asked = await crowd(world, {"email": ANN}, 12)
@@ -108,7 +127,9 @@ async def test_what_a_right_code_did_not_need_is_given_back(world: World) -> Non
         code = newest(world, {"email": ANN})
         for by in range(wrong):
             await verify(world.nobody, mine, other(code, by + 1))
-        assert (await verify(world.nobody, mine, code)).status_code == 200  # and at once another may be asked for
+        assert (
+            await verify(world.nobody, mine, code)
+        ).status_code == 200  # and at once another may be asked for
     spent = [row["spent"] async for row in Budget.raw().find({"_id": {"$regex": "^tries:"}})]
     assert spent == [2]
 
@@ -137,9 +158,9 @@ async def test_beyond_every_step_codes_have_sixteen_digits(world: World) -> None
     code = newest(world, {"email": ANN}, 16)
     assert (digits, mine["digits"]) == ("6", 16)
     assert (await verify(world.nobody, mine, code)).status_code == 200
-    assert [r["spent"] async for r in Budget.raw().find({"_id": {"$regex": "^tries:"}}).sort("spent", 1)] == [
-        spent for _, spent in full
-    ]
+    assert [
+        r["spent"] async for r in Budget.raw().find({"_id": {"$regex": "^tries:"}}).sort("spent", 1)
+    ] == [spent for _, spent in full]
 
 
 async def test_a_code_that_requests_share_is_good_once_and_another_follows_at_once(
@@ -197,7 +218,9 @@ async def test_strangers_keep_nobody_from_confirming_an_address(
     world: World, path: str, recipient: Recipient, confirm: Confirm
 ) -> None:
     ann = world.person(await world.by_token("google", "g-ann"))
-    strangers = [world.person(await world.by_token("google", f"g-{number}")) for number in range(14)]
+    strangers = [
+        world.person(await world.by_token("google", f"g-{number}")) for number in range(14)
+    ]
     world.mailbox.messages.clear()
     mine = (await ann.post(path, json=recipient)).json()
     code = newest(world, recipient)
@@ -237,7 +260,9 @@ async def test_a_known_device_keeps_six_digits_whatever_strangers_do(world: Worl
     assert (await ask(world.at("10.7.7.7"), {"email": ANN}))["digits"] == 8
     known = await ask(world.nobody, {"email": ANN}, deviceToken=refreshed["deviceToken"])
     assert (known["digits"], known["messageSent"]) == (6, True)
-    early = await world.nobody.post("/v1/auth/otp", json={"email": ANN, "deviceToken": begun["deviceToken"]})
+    early = await world.nobody.post(
+        "/v1/auth/otp", json={"email": ANN, "deviceToken": begun["deviceToken"]}
+    )
     assert early.status_code == 429  # it is one device, by either token
 
 
@@ -251,17 +276,24 @@ async def test_known_devices_have_tries_that_end_in_longer_codes_too(world: Worl
 
 
 async def test_the_device_of_one_person_is_a_stranger_to_another(world: World) -> None:
-    """Nor is a token good that is forged, cut, over, or of somebody who is gone: they are told nothing."""
+    """Nor is a token good that is forged, cut, over, or of somebody who is gone: they are told
+    nothing."""
     ann = await world.by_email(ANN)
     bob = (await world.by_email("bob@example.com")).json()
     own = ann.json()["deviceToken"]
     key = world.api.app.state.sign_in.devices
-    forged = DeviceTokens(b"another key of thirty-two bytes.").issue(ObjectId(ann.json()["userId"]), ObjectId())
+    forged = DeviceTokens(b"another key of thirty-two bytes.").issue(
+        ObjectId(ann.json()["userId"]), ObjectId()
+    )
     over = key._spell(
-        ObjectId(ann.json()["userId"]).binary + ObjectId().binary + int(now().timestamp() - 1).to_bytes(4, "big")
+        ObjectId(ann.json()["userId"]).binary
+        + ObjectId().binary
+        + int(now().timestamp() - 1).to_bytes(4, "big")
     )
     await world.may_ask_again()
-    for number, text in enumerate([bob["deviceToken"], forged, over, own[:-1], own + "A", "dt_", "dt_é", "x" * 256]):
+    for number, text in enumerate(
+        [bob["deviceToken"], forged, over, own[:-1], own + "A", "dt_", "dt_é", "x" * 256]
+    ):
         await ask(world.at(f"10.3.0.{number}"), {"email": ANN}, deviceToken=text)
         requester = await key.requester(text, _recipient(), "10.3.0.1")
         assert (requester.kind, requester.name) == ("client", "10.3.0.1"), text

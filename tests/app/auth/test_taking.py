@@ -1,4 +1,5 @@
-"""An email that was given to somebody who never proved it goes to whoever proves it; who had it is told."""
+"""An email that was given to somebody who never proved it goes to whoever proves it; who had it is
+told."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,10 @@ async def put_email(world: World, caller: Caller, address: str = ANN) -> httpx2.
     """Prove an address by `PUT /v1/users/me/email`."""
     asked = await caller.post("/v1/users/me/email", json={"email": address})
     assert asked.status_code == 202, asked.text
-    answer = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
+    answer = {
+        "challengeId": asked.json()["challengeId"],
+        "code": world.mailbox.messages[-1]["code"],
+    }
     return await caller.put("/v1/users/me/email", json=answer)
 
 
@@ -33,7 +37,9 @@ async def by_code(world: World) -> Caller:
 
 
 async def by_google(world: World) -> Caller:
-    return world.person(await world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com"))
+    return world.person(
+        await world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com")
+    )
 
 
 async def by_confirming(world: World) -> Caller:
@@ -52,11 +58,15 @@ async def by_code_again(world: World) -> Caller:
 async def by_google_again(world: World) -> Caller:
     person = await by_google(world)
     return await _in_again(
-        world, person, lambda: world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com")
+        world,
+        person,
+        lambda: world.by_token("google", "g-1", email=ANN, email_verified=True, hd="example.com"),
     )
 
 
-async def _in_again(world: World, person: Caller, again: Callable[[], Awaitable[httpx2.Response]]) -> Caller:
+async def _in_again(
+    world: World, person: Caller, again: Callable[[], Awaitable[httpx2.Response]]
+) -> Caller:
     held = await User.raw().find_one({"_id": {"$ne": ObjectId(person.id)}})
     assert held is not None
     none = {"$set": {"email": None, "emailVerifiedAt": None}}
@@ -69,7 +79,9 @@ async def _in_again(world: World, person: Caller, again: Callable[[], Awaitable[
 
 Proof = Callable[[World], Awaitable[Caller]]
 PROOFS = pytest.mark.parametrize(
-    "proof", [by_code, by_google, by_confirming, by_code_again, by_google_again], ids=lambda proof: proof.__name__
+    "proof",
+    [by_code, by_google, by_confirming, by_code_again, by_google_again],
+    ids=lambda proof: proof.__name__,
 )
 
 
@@ -104,7 +116,9 @@ async def test_who_proves_an_email_takes_it_from_who_never_did(
     assert (former["email"], former["emailVerifiedAt"]) == (None, None)
     found = (await admin.get("/v1/users", params={"email": ANN})).json()["items"]
     assert [one["id"] for one in found] == [person.id]
-    trail = (await admin.get("/v1/admin/audit", params={"kind": "email_taken", "userId": held})).json()["items"]
+    trail = (
+        await admin.get("/v1/admin/audit", params={"kind": "email_taken", "userId": held})
+    ).json()["items"]
     assert {one["by"] for one in trail} == {f"user:{person.id}"}
     assert await Job.raw().count_documents({"kind": TELL, "progress.userId": held}) == len(trail)
     assert ANN not in str(await Job.raw().find({"kind": TELL}).to_list())
@@ -125,7 +139,9 @@ async def test_nobody_takes_an_email_from_who_has_proven_it(world: World, proof:
     assert await AuditEvent.raw().count_documents({"kind": "email_taken"}) == 0
 
 
-async def test_who_signs_in_by_a_mailbox_keeps_it_where_a_key_made_it_unverified(world: World) -> None:
+async def test_who_signs_in_by_a_mailbox_keeps_it_where_a_key_made_it_unverified(
+    world: World,
+) -> None:
     ann = await by_code(world)
     await User.raw().update_one({"_id": ObjectId(ann.id)}, {"$set": {"emailVerifiedAt": None}})
     other = await by_google(world)
@@ -141,7 +157,9 @@ async def test_who_signs_in_by_a_mailbox_keeps_it_where_a_key_made_it_unverified
     [("google", {}), ("google", {"email_verified": False}), ("facebook", {"email_verified": True})],
     ids=["nothing-said", "not-verified", "not-trusted"],
 )
-async def test_what_proves_nothing_takes_nothing(world: World, provider: str, claims: dict[str, Any]) -> None:
+async def test_what_proves_nothing_takes_nothing(
+    world: World, provider: str, claims: dict[str, Any]
+) -> None:
     held = await made(world)
     other = world.person(await world.by_token(provider, "x-1", email=ANN, **claims))
     assert (await other.get("/v1/users/me")).json()["email"] is None
@@ -168,12 +186,20 @@ async def test_racing_proofs_of_one_email_give_it_to_one_and_tell_once(world: Wo
     answers = []
     for person in people:
         asked = (await person.post("/v1/users/me/email", json={"email": ANN})).json()
-        answers.append({"challengeId": asked["challengeId"], "code": world.mailbox.messages[-1]["code"]})
+        answers.append(
+            {"challengeId": asked["challengeId"], "code": world.mailbox.messages[-1]["code"]}
+        )
     done = await asyncio.gather(
-        *(one.put("/v1/users/me/email", json=answer) for one, answer in zip(people, answers, strict=True))
+        *(
+            one.put("/v1/users/me/email", json=answer)
+            for one, answer in zip(people, answers, strict=True)
+        )
     )
     assert sorted(answer.status_code for answer in done) == [200, 409, 409, 409]
-    assert await AuditEvent.raw().count_documents({"kind": "email_taken", "userId": ObjectId(held)}) == 1
+    assert (
+        await AuditEvent.raw().count_documents({"kind": "email_taken", "userId": ObjectId(held)})
+        == 1
+    )
     assert await Job.raw().count_documents({"kind": TELL}) == 1
 
 
@@ -183,8 +209,12 @@ async def link(world: World, caller: Caller, **claims: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["phone", "mailbox", "nothing"])
-async def test_who_had_it_is_told_on_another_phone_or_mailbox_of_theirs(world: World, way: str) -> None:
-    former = world.person(await (world.by_phone() if way == "phone" else world.by_token("google", "g-2")))
+async def test_who_had_it_is_told_on_another_phone_or_mailbox_of_theirs(
+    world: World, way: str
+) -> None:
+    former = world.person(
+        await (world.by_phone() if way == "phone" else world.by_token("google", "g-2"))
+    )
     if way == "mailbox":
         await link(world, former, email="former@example.com", email_verified=True)
     key = await world.api.key("users:read", "users:write")
@@ -193,11 +223,17 @@ async def test_who_had_it_is_told_on_another_phone_or_mailbox_of_theirs(world: W
     world.mailbox.messages.clear()
     assert await run_one({TELL: handlers(world.api.settings)[TELL]})
     told = [(one["type"], one["channel"], one["to"]) for one in world.mailbox.messages]
-    expected = {"phone": [("email_taken", "phone", PHONE)], "mailbox": [("email_taken", "email", "former@example.com")]}
+    expected = {
+        "phone": [("email_taken", "phone", PHONE)],
+        "mailbox": [("email_taken", "email", "former@example.com")],
+    }
     assert told == expected.get(way, [])
     job = await Job.raw().find_one({"kind": TELL})
     assert job is not None
-    assert (job["state"], job["progress"]) == ("done", {"userId": former.id, "told": way != "nothing"})
+    assert (job["state"], job["progress"]) == (
+        "done",
+        {"userId": former.id, "told": way != "nothing"},
+    )
 
 
 async def test_telling_is_tried_again_for_a_day(world: World) -> None:
@@ -209,14 +245,21 @@ async def test_telling_is_tried_again_for_a_day(world: World) -> None:
     doing = {TELL: handlers(world.api.settings)[TELL]}
     assert await run_one(doing)
     job = await Job.raw().find_one({"kind": TELL})
-    assert job is not None and (job["state"], job["lastError"].endswith("(Unavailable)")) == ("due", True)
-    await Job.raw().update_one({"_id": job["_id"]}, {"$set": {"runAt": now(), "createdAt": now() - TOLD_WITHIN}})
+    assert job is not None and (job["state"], job["lastError"].endswith("(Unavailable)")) == (
+        "due",
+        True,
+    )
+    await Job.raw().update_one(
+        {"_id": job["_id"]}, {"$set": {"runAt": now(), "createdAt": now() - TOLD_WITHIN}}
+    )
     assert await run_one(doing)
     assert (await Job.raw().find_one({"kind": TELL}) or {})["state"] == "done"
     assert await claim([TELL]) is None
 
 
-async def test_in_development_notices_are_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_in_development_notices_are_printed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     former = world.person(await world.by_phone())
     key = await world.api.key("users:read", "users:write")
     await key.merge(f"/v1/users/{former.id}", {"email": ANN})

@@ -1,4 +1,5 @@
-"""Access tokens: minted for a user, verified by the key set, refused in any other form and never with a 5xx."""
+"""Access tokens: minted for a user, verified by the key set, refused in any other form and never
+with a 5xx."""
 
 import time
 from base64 import urlsafe_b64encode
@@ -51,14 +52,26 @@ async def test_a_minted_token_names_its_user(cast: Cast, api: Api) -> None:
 
 
 async def test_the_key_set_verifies_tokens(cast: Cast, api: Api) -> None:
-    await User.raw().update_one({"_id": ObjectId(cast.owner.id)}, {"$set": {"roles": ["user", "editor"]}})
+    await User.raw().update_one(
+        {"_id": ObjectId(cast.owner.id)}, {"$set": {"roles": ["user", "editor"]}}
+    )
     token = (await minted(cast, api, appId="notes"))["accessToken"]
     answer = await cast.nobody.get("/.well-known/jwks.json")
     keys = jwt.PyJWKSet.from_dict(answer.json())
     header = jwt.get_unverified_header(token)
-    assert (answer.status_code, header["alg"], [key.key_id for key in keys.keys]) == (200, "EdDSA", [header["kid"]])
-    claims = jwt.decode(token, keys.keys[0].key, algorithms=["EdDSA"], audience="satchel", issuer="satchel")
-    assert (claims["sub"], claims["appId"], claims["roles"]) == (cast.owner.id, "notes", ["user", "editor"])
+    assert (answer.status_code, header["alg"], [key.key_id for key in keys.keys]) == (
+        200,
+        "EdDSA",
+        [header["kid"]],
+    )
+    claims = jwt.decode(
+        token, keys.keys[0].key, algorithms=["EdDSA"], audience="satchel", issuer="satchel"
+    )
+    assert (claims["sub"], claims["appId"], claims["roles"]) == (
+        cast.owner.id,
+        "notes",
+        ["user", "editor"],
+    )
     assert claims["exp"] - claims["iat"] == 600
     assert all("d" not in key for key in answer.json()["keys"])
 
@@ -74,7 +87,10 @@ async def test_a_token_of_one_app_reaches_that_apps_data_only(cast: Cast, api: A
 
 
 async def test_a_key_of_one_app_mints_tokens_of_that_app_only(cast: Cast, api: Api) -> None:
-    server, path = await api.key("sessions:write", app_id="notes"), f"/v1/users/{cast.owner.id}/sessions"
+    server, path = (
+        await api.key("sessions:write", app_id="notes"),
+        f"/v1/users/{cast.owner.id}/sessions",
+    )
     token = (await server.post(path)).json()["accessToken"]
     assert jwt.decode(token, options={"verify_signature": False})["appId"] == "notes"
     assert (await server.post(path, json={"appId": "boats"})).status_code == 404
@@ -112,7 +128,9 @@ FORGED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", FORGED.values(), ids=FORGED)
-async def test_a_token_of_ours_that_says_something_else_is_401(cast: Cast, api: Api, changes: dict[str, Any]) -> None:
+async def test_a_token_of_ours_that_says_something_else_is_401(
+    cast: Cast, api: Api, changes: dict[str, Any]
+) -> None:
     ours = api.app.state.authenticator.tokens._private
     token = jwt.api_jws.encode(spelled(claims(cast.owner.id, **changes)), ours, "EdDSA")
     await assert_refused(api, f"Bearer {token}")
@@ -130,7 +148,11 @@ def base64(text: bytes) -> str:
 
 async def assert_refused(api: Api, authorization: str) -> None:
     """401 with a challenge on every kind of route."""
-    for method, path in (("GET", ME), ("GET", "/v1/users/me/apps/a/data/k"), ("POST", "/v1/analytics/events")):
+    for method, path in (
+        ("GET", ME),
+        ("GET", "/v1/users/me/apps/a/data/k"),
+        ("POST", "/v1/analytics/events"),
+    ):
         sent = {"Authorization": authorization.encode()}
         answer = await api.client.request(method, path, headers=sent)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
@@ -152,7 +174,9 @@ async def test_a_token_without_our_signature_is_401(cast: Cast, api: Api, algori
 
 async def test_a_token_signed_with_the_public_key_as_secret_is_401(cast: Cast, api: Api) -> None:
     public = api.app.state.authenticator.tokens.jwks()["keys"][0]["x"]
-    await assert_refused(api, "Bearer " + jwt.encode(claims(cast.owner.id), public.ljust(32, "="), "HS256"))
+    await assert_refused(
+        api, "Bearer " + jwt.encode(claims(cast.owner.id), public.ljust(32, "="), "HS256")
+    )
 
 
 async def test_a_token_that_was_cut_or_changed_is_401(cast: Cast, api: Api) -> None:
@@ -161,7 +185,12 @@ async def test_a_token_that_was_cut_or_changed_is_401(cast: Cast, api: Api) -> N
     header, body, signature = token.split(".")
     for length in range(0, len(token), 9):
         await assert_refused(api, f"Bearer {token[:length]}")
-    for changed in (f"{header}.{body}", f"{header}..{signature}", f"{header}.{body}.{signature}.x", token[::-1]):
+    for changed in (
+        f"{header}.{body}",
+        f"{header}..{signature}",
+        f"{header}.{body}.{signature}.x",
+        token[::-1],
+    ):
         await assert_refused(api, f"Bearer {changed}")
     other = base64(spelled(claims(cast.stranger.id)))
     await assert_refused(api, f"Bearer {header}.{other}.{signature}")
@@ -170,8 +199,24 @@ async def test_a_token_that_was_cut_or_changed_is_401(cast: Cast, api: Api) -> N
 @pytest.mark.parametrize(
     "authorization",
     [
-        *("", "Bearer", "Bearer ", "bearer", "Basic YTpi", "Bearer sk_", "Bearer sk_wrong", "Token x", "Bearer a.b.c"),
-        *("Bearer " + "x" * 5000, "Bearer sk_" + "x" * 5000, "Bearer " + "." * 1000, "Bearer é", "Bearer \x00"),
+        *(
+            "",
+            "Bearer",
+            "Bearer ",
+            "bearer",
+            "Basic YTpi",
+            "Bearer sk_",
+            "Bearer sk_wrong",
+            "Token x",
+            "Bearer a.b.c",
+        ),
+        *(
+            "Bearer " + "x" * 5000,
+            "Bearer sk_" + "x" * 5000,
+            "Bearer " + "." * 1000,
+            "Bearer é",
+            "Bearer \x00",
+        ),
         "Bearer " + base64(b"[" * 2000) + ".e30.x",
     ],
 )
@@ -205,7 +250,9 @@ async def test_a_token_is_honoured_until_it_expires_and_no_longer(
     assert (await caller.get(ME)).status_code == 401
 
 
-async def test_two_satchels_honour_each_others_tokens_only_with_one_key(make_api: MakeApi, tmp_path: Any) -> None:
+async def test_two_satchels_honour_each_others_tokens_only_with_one_key(
+    make_api: MakeApi, tmp_path: Any
+) -> None:
     one, other = await make_api(), await make_api(data_dir=tmp_path)
     user = (await (await one.key("admin")).post("/v1/users", json={})).json()["id"]
     same = await make_api()
@@ -219,9 +266,15 @@ async def test_a_session_is_begun_once_for_an_idempotency_key(cast: Cast, api: A
     first = await cast.admin.post(path, headers=key)
     token = first.json()["accessToken"]
     again = await cast.admin.post(path, headers=key)
-    assert (first.status_code, again.status_code, again.json()["code"]) == (201, 409, "already_done")
+    assert (first.status_code, again.status_code, again.json()["code"]) == (
+        201,
+        409,
+        "already_done",
+    )
     assert again.json()["id"] == api.app.state.authenticator.tokens.verify(token).session_id
-    assert (await api.caller(token).get("/v1/auth/sessions")).json()["items"] == []  # it is no stored session's
+    assert (await api.caller(token).get("/v1/auth/sessions")).json()[
+        "items"
+    ] == []  # it is no stored session's
     other = await cast.admin.post(path, headers=key, json={"appId": "notes"})
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
     assert (await cast.admin.post(path)).status_code == 201
@@ -232,9 +285,20 @@ async def test_a_session_is_begun_once_for_an_idempotency_key(cast: Cast, api: A
 
 def test_answers_that_hold_secrets_do_not_show_them() -> None:
     moment = now()
-    view = {"id": ObjectId(), "version": 1, "created_at": moment, "updated_at": moment, "name": "n", "scopes": []}
+    view = {
+        "id": ObjectId(),
+        "version": 1,
+        "created_at": moment,
+        "updated_at": moment,
+        "name": "n",
+        "scopes": [],
+    }
     account = {**view, "name": "n", "status": "active"}
-    pair = {"access_token": "the-secret", "refresh_token": "the-secret", "device_token": "the-secret"}
+    pair = {
+        "access_token": "the-secret",
+        "refresh_token": "the-secret",
+        "device_token": "the-secret",
+    }
     hiding: list[BaseModel] = [
         Session(access_token="the-secret", expires_in=1),
         IssuedKey(**view, key="the-secret"),

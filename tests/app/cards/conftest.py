@@ -23,7 +23,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def listened(programme: Programme, receiver: Receiver) -> Programme:
-    """The programme, its account with the receiver as webhook, and what happened before forgotten."""
+    """The programme, its account with the receiver as webhook, and what happened before
+    forgotten."""
     answer = await programme.manager.merge(programme.path, {"webhookUrl": f"{receiver.url}/hooks"})
     assert answer.status_code == 200
     await CardEvent.raw().delete_many({})
@@ -36,7 +37,8 @@ MakeSender = Callable[..., Awaitable[Sender]]
 
 @pytest.fixture
 async def make_sender(api: Api) -> AsyncIterator[MakeSender]:
-    """Makes a sender as a worker has it, with settings of its own; failures are tried again at once."""
+    """Makes a sender as a worker has it, with settings of its own; failures are tried again at
+    once."""
     async with AsyncExitStack() as stack:
 
         async def make(**changes: Any) -> Sender:

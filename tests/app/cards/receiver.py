@@ -1,4 +1,5 @@
-"""What an account's webhook is in real life: a small HTTP server that keeps what it is sent and answers as told."""
+"""What an account's webhook is in real life: a small HTTP server that keeps what it is sent and
+answers as told."""
 
 import asyncio
 import hashlib
@@ -36,7 +37,10 @@ class Delivery:
     def is_signed_by(self, secret: str) -> bool:
         """As a receiver verifies it (standardwebhooks.com)."""
         key = b64decode(secret.removeprefix("whsec_"))
-        signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        signed = (
+            f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode()
+            + self.body
+        )
         wanted = "v1," + b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
         return wanted in self.headers["webhook-signature"].split(" ")
 
@@ -68,7 +72,10 @@ class Receiver:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+            headers = {
+                name.lower(): value
+                for name, _, value in (line.partition(": ") for line in head[1:] if line)
+            }
             body = await reader.readexactly(int(headers["content-length"]))
             delivery = Delivery(head[0].split(" ")[1], headers, body)
             self.deliveries.append(delivery)
@@ -78,7 +85,8 @@ class Receiver:
             secret = b"what the receiver says is kept nowhere"
             extra = f"Location: {self.url}/elsewhere\r\n" if 300 <= status < 400 else ""
             writer.write(
-                f"HTTP/1.1 {status} X\r\n{extra}Content-Length: {len(secret)}\r\nConnection: close\r\n\r\n".encode()
+                f"HTTP/1.1 {status} X\r\n{extra}Content-Length: {len(secret)}\r\nConnection:"
+                " close\r\n\r\n".encode()
                 + (b"" if status == 204 else secret)
             )
             await writer.drain()

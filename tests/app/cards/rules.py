@@ -56,13 +56,20 @@ ACCOUNT_RULES: dict[str, AccountRule] = {
 """A new route of accounts and cards is one more line here."""
 
 
-def request_of(route: str, programme: Programme, account: str | None = None) -> tuple[str, str, dict[str, Any]]:
+def request_of(
+    route: str, programme: Programme, account: str | None = None
+) -> tuple[str, str, dict[str, Any]]:
     """Method, path and options of an acceptable request that is about this programme."""
     method, template = route.split(" ")
-    path = template.format(accountId=account or programme.account, cardId=programme.card, profileId=programme.profile)
+    path = template.format(
+        accountId=account or programme.account, cardId=programme.card, profileId=programme.profile
+    )
     headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
     options: dict[str, Any] = {"headers": headers}
     body = ACCOUNT_RULES[route].body
     if body is not None:
-        options["json"] = {name: programme.holder.id if value == "{holder}" else value for name, value in body.items()}
+        options["json"] = {
+            name: programme.holder.id if value == "{holder}" else value
+            for name, value in body.items()
+        }
     return method, path, options

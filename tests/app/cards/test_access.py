@@ -1,4 +1,5 @@
-"""Who reaches what of the card programme: every route, by every kind of caller. Nobody reaches another account."""
+"""Who reaches what of the card programme: every route, by every kind of caller. Nobody reaches
+another account."""
 
 from collections.abc import Iterable
 
@@ -13,14 +14,25 @@ from tests.harness import Api, Caller
 ACCESS = declared_rules()
 
 ABOUT_ONE = [route for route in ACCOUNT_RULES if "{accountId}" in route]
-SCOPES = ["users:read", "users:write", "sessions:write", "data:read", "data:write", "events:write", READ, WRITE]
+SCOPES = [
+    "users:read",
+    "users:write",
+    "sessions:write",
+    "data:read",
+    "data:write",
+    "events:write",
+    READ,
+    WRITE,
+]
 
 
 async def everything() -> dict[str, list[object]]:
     """All documents of the programme, to see that nothing was written."""
     names = ("accounts", "users", "cards", "spendingprofiles", "cardevents", "guards")
     return {
-        document.collection_name(): await document.raw().find({}, {"guard": 0}).sort("_id", 1).to_list()
+        document.collection_name(): (
+            await document.raw().find({}, {"guard": 0}).sort("_id", 1).to_list()
+        )
         for document in DOCUMENTS
         if document.collection_name() in names
     }
@@ -32,7 +44,11 @@ Answers = dict[str, int]
 @pytest.mark.parametrize("route", ACCOUNT_RULES)
 def test_the_rules_are_what_the_operations_declare(route: str) -> None:
     declared, rule = ACCESS[route], ACCOUNT_RULES[route]
-    assert (declared.scope, declared.owner, declared.public) == (rule.scope, rule.holder == 200, False)
+    assert (declared.scope, declared.owner, declared.public) == (
+        rule.scope,
+        rule.holder == 200,
+        False,
+    )
 
 
 def test_every_operation_of_accounts_and_cards_has_a_rule() -> None:
@@ -42,7 +58,9 @@ def test_every_operation_of_accounts_and_cards_has_a_rule() -> None:
     }
 
 
-async def ask(caller: Caller, programme: Programme, routes: Iterable[str], account: str | None = None) -> Answers:
+async def ask(
+    caller: Caller, programme: Programme, routes: Iterable[str], account: str | None = None
+) -> Answers:
     """What a caller is answered by each route; nothing may have been written."""
     before = await everything()
     answers = {}
@@ -58,7 +76,9 @@ async def test_nobody_is_told_to_say_who_they_are(cast: Cast, programme: Program
 
 
 @pytest.mark.parametrize("scope", [READ, WRITE, "admin"])
-async def test_a_key_with_every_scope_but_the_one_is_refused(api: Api, programme: Programme, scope: str) -> None:
+async def test_a_key_with_every_scope_but_the_one_is_refused(
+    api: Api, programme: Programme, scope: str
+) -> None:
     routes = [route for route, rule in ACCOUNT_RULES.items() if rule.scope == scope]
     without = await api.key(*(other for other in SCOPES if other != scope))
     assert routes
@@ -66,8 +86,11 @@ async def test_a_key_with_every_scope_but_the_one_is_refused(api: Api, programme
 
 
 @pytest.mark.parametrize("route", ACCOUNT_RULES)
-async def test_keys_with_the_scope_are_let_pass(api: Api, cast: Cast, programme: Programme, route: str) -> None:
-    """A key that is bound to the account, too; deletions are asked for by one of them, for there is one account."""
+async def test_keys_with_the_scope_are_let_pass(
+    api: Api, cast: Cast, programme: Programme, route: str
+) -> None:
+    """A key that is bound to the account, too; deletions are asked for by one of them, for there is
+    one account."""
     rule = ACCOUNT_RULES[route]
     method, path, options = request_of(route, programme)
     bound = await programme.manager.request(method, path, **options)
@@ -97,17 +120,23 @@ async def test_a_person_who_is_an_admin_is_let_pass(
     assert (await person.delete(programme.path)).is_success
 
 
-async def test_a_grant_to_a_user_of_an_account_is_admins_and_recorded(cast: Cast, programme: Programme) -> None:
+async def test_a_grant_to_a_user_of_an_account_is_admins_and_recorded(
+    cast: Cast, programme: Programme
+) -> None:
     users = f"{programme.path}/users"
     assert (await programme.manager.post(users, json={"role": "admin"})).status_code == 403
     made = (await cast.admin.post(users, json={"role": "admin"})).json()["id"]
     trail = (await cast.admin.get("/v1/admin/audit", params={"userId": made})).json()["items"]
-    assert [(event["kind"], event["detail"]) for event in trail] == [("grant", {"role": {"to": "admin"}})]
+    assert [(event["kind"], event["detail"]) for event in trail] == [
+        ("grant", {"role": {"to": "admin"}})
+    ]
 
 
 async def test_a_key_of_another_account_is_told_nothing(programme: Programme) -> None:
     assert await ask(programme.outsider_key, programme, ABOUT_ONE) == dict.fromkeys(ABOUT_ONE, 404)
-    assert await ask(programme.manager, programme, ABOUT_ONE, "f" * 24) == dict.fromkeys(ABOUT_ONE, 404)
+    assert await ask(programme.manager, programme, ABOUT_ONE, "f" * 24) == dict.fromkeys(
+        ABOUT_ONE, 404
+    )
     details = [
         (await programme.outsider_key.get(f"/v1/accounts/{account}")).json()["detail"]
         for account in (programme.account, "f" * 24, "nonsense")
@@ -115,12 +144,17 @@ async def test_a_key_of_another_account_is_told_nothing(programme: Programme) ->
     assert len(set(details)) == 1
 
 
-async def test_what_is_of_one_account_is_not_found_under_another(programme: Programme, cast: Cast) -> None:
-    """The card and the profile are asked for under the path of the other account, by that account's key."""
+async def test_what_is_of_one_account_is_not_found_under_another(
+    programme: Programme, cast: Cast
+) -> None:
+    """The card and the profile are asked for under the path of the other account, by that account's
+    key."""
     routes = [route for route in ABOUT_ONE if "{cardId}" in route or "{profileId}" in route]
     assert len(routes) == 6
     for caller in (programme.outsider_key, cast.admin):
-        assert await ask(caller, programme, routes, programme.elsewhere) == dict.fromkeys(routes, 404)
+        assert await ask(caller, programme, routes, programme.elsewhere) == dict.fromkeys(
+            routes, 404
+        )
 
 
 async def test_a_user_of_another_account_is_told_nothing(cast: Cast, programme: Programme) -> None:
@@ -129,10 +163,16 @@ async def test_a_user_of_another_account_is_told_nothing(cast: Cast, programme: 
         assert await ask(stranger, programme, ABOUT_ONE) == wanted
 
 
-async def test_users_of_the_account_read_what_is_theirs_and_change_nothing(programme: Programme) -> None:
+async def test_users_of_the_account_read_what_is_theirs_and_change_nothing(
+    programme: Programme,
+) -> None:
     rules = ACCOUNT_RULES.items()
-    assert await ask(programme.holder, programme, ACCOUNT_RULES) == {route: rule.holder for route, rule in rules}
-    assert await ask(programme.colleague, programme, ACCOUNT_RULES) == {route: rule.colleague for route, rule in rules}
+    assert await ask(programme.holder, programme, ACCOUNT_RULES) == {
+        route: rule.holder for route, rule in rules
+    }
+    assert await ask(programme.colleague, programme, ACCOUNT_RULES) == {
+        route: rule.colleague for route, rule in rules
+    }
 
 
 async def test_users_see_of_lists_what_is_theirs(programme: Programme) -> None:
@@ -141,34 +181,52 @@ async def test_users_see_of_lists_what_is_theirs(programme: Programme) -> None:
         assert [item["id"] for item in held] == [mine]
         assert (await programme.colleague.get(f"{programme.path}/{path}")).json()["items"] == []
     others = {"userId": programme.holder.id}
-    assert (await programme.colleague.get(f"{programme.path}/cards", params=others)).json()["items"] == []
-    assert (await programme.holder.get(f"{programme.path}/spending-profiles/{programme.spare}")).status_code == 404
+    assert (await programme.colleague.get(f"{programme.path}/cards", params=others)).json()[
+        "items"
+    ] == []
+    assert (
+        await programme.holder.get(f"{programme.path}/spending-profiles/{programme.spare}")
+    ).status_code == 404
 
 
 async def test_users_do_not_see_where_the_webhook_leads(programme: Programme) -> None:
     url = "https://hooks.example/secret-path"
-    assert (await programme.manager.merge(programme.path, {"webhookUrl": url})).json()["webhookUrl"] == url
+    assert (await programme.manager.merge(programme.path, {"webhookUrl": url})).json()[
+        "webhookUrl"
+    ] == url
     assert (await programme.holder.get(programme.path)).json()["webhookUrl"] is None
 
 
-async def test_a_bound_key_lists_its_own_account_and_an_unbound_one_all(api: Api, programme: Programme) -> None:
+async def test_a_bound_key_lists_its_own_account_and_an_unbound_one_all(
+    api: Api, programme: Programme
+) -> None:
     listed = (await programme.manager.get("/v1/accounts")).json()["items"]
     assert [account["id"] for account in listed] == [programme.account]
     unbound = (await (await api.key(READ)).get("/v1/accounts")).json()["items"]
     assert [account["id"] for account in unbound] == [programme.elsewhere, programme.account]
 
 
-async def test_a_bound_key_has_no_scope_beyond_its_account(cast: Cast, programme: Programme) -> None:
-    wide = {"name": "wide", "scopes": ["accounts:read", "users:read"], "accountId": programme.account}
+async def test_a_bound_key_has_no_scope_beyond_its_account(
+    cast: Cast, programme: Programme
+) -> None:
+    wide = {
+        "name": "wide",
+        "scopes": ["accounts:read", "users:read"],
+        "accountId": programme.account,
+    }
     refused = await cast.admin.post("/v1/api-keys", json=wide)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/accountId")
     made = await cast.admin.post("/v1/api-keys", json=wide | {"scopes": ["accounts:read"]})
     assert (made.status_code, made.json()["accountId"]) == (201, programme.account)
-    nowhere = await cast.admin.post("/v1/api-keys", json=wide | {"scopes": ["accounts:read"], "accountId": "f" * 24})
+    nowhere = await cast.admin.post(
+        "/v1/api-keys", json=wide | {"scopes": ["accounts:read"], "accountId": "f" * 24}
+    )
     assert (nowhere.status_code, nowhere.json()["errors"][0]["pointer"]) == (400, "/accountId")
 
 
 @pytest.mark.parametrize("path", ["/v1/users", "/v1/users/{holder}", "/v1/users/{holder}/profile"])
-async def test_a_bound_key_that_got_wide_scopes_reaches_no_user(api: Api, programme: Programme, path: str) -> None:
+async def test_a_bound_key_that_got_wide_scopes_reaches_no_user(
+    api: Api, programme: Programme, path: str
+) -> None:
     wide = await api.key("accounts:read", "users:read", account_id=programme.account)
     assert (await wide.get(path.format(holder=programme.holder.id))).status_code == 403

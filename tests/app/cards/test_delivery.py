@@ -1,4 +1,5 @@
-"""Delivery to an account's webhook: signed, in order, at least once, and given up only in plain sight."""
+"""Delivery to an account's webhook: signed, in order, at least once, and given up only in plain
+sight."""
 
 import asyncio
 from datetime import timedelta
@@ -98,9 +99,13 @@ async def test_a_failure_holds_back_the_cards_later_events_and_no_other_cards(
     await deliver_due(await make_sender())
     mine = [delivery.place for delivery in receiver.deliveries if delivery.subject == listened.card]
     assert [sequence for _, sequence in mine] == [1, 1, 1, 1, 2, 3, 4]
-    theirs = [delivery.place[1] for delivery in receiver.deliveries if delivery.subject != listened.card]
+    theirs = [
+        delivery.place[1] for delivery in receiver.deliveries if delivery.subject != listened.card
+    ]
     assert theirs == [1, 2, 3, 4, 5]
-    assert {delivery.path for delivery in receiver.deliveries} == {"/hooks"}, "no redirect is followed"
+    assert {delivery.path for delivery in receiver.deliveries} == {"/hooks"}, (
+        "no redirect is followed"
+    )
     row = await CardEvent.raw().find_one({"subject": ObjectId(listened.card), "sequence": 1})
     assert row is not None
     assert (row["state"], row["attempts"], row["lastError"]) == ("delivered", 4, "HTTP 302")
@@ -127,7 +132,11 @@ async def test_a_webhook_that_is_slow_or_away_is_tried_again(
     never.set()
     row = await CardEvent.raw().find_one({})
     assert row is not None
-    assert (row["state"], row["attempts"], row["lastError"]) == ("delivered", 3, "RemoteProtocolError")
+    assert (row["state"], row["attempts"], row["lastError"]) == (
+        "delivered",
+        3,
+        "RemoteProtocolError",
+    )
     assert len({delivery.headers["webhook-id"] for delivery in receiver.deliveries}) == 1
 
 
@@ -139,7 +148,9 @@ async def test_an_event_that_fails_for_good_is_given_up_in_plain_sight(
     await deliver_due(await make_sender(webhook_max_attempts=3))
     assert await states() == ["dead", "delivered", "delivered", "delivered"]
     assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 1, 1, 2, 3, 4]
-    (dead,) = (await cast.admin.get("/v1/admin/card-events", params={"accountId": listened.account})).json()["items"]
+    (dead,) = (
+        await cast.admin.get("/v1/admin/card-events", params={"accountId": listened.account})
+    ).json()["items"]
     assert (dead["subject"], dead["attempts"], dead["lastError"]) == (listened.card, 3, "HTTP 500")
     stored = str(await CardEvent.raw().find({}).to_list())
     assert "what the receiver says" not in stored
@@ -162,7 +173,9 @@ async def test_a_failure_waits_longer_each_time(
         base = timedelta(seconds=60) * 2**attempt
         assert base / 2 <= row["dueAt"] - moment <= base * 1.5 + timedelta(seconds=30)
         assert await deliver_due(each) == 0
-        await CardQueue.raw().update_one({"_id": ObjectId(listened.card)}, {"$set": {"dueAt": now()}})
+        await CardQueue.raw().update_one(
+            {"_id": ObjectId(listened.card)}, {"$set": {"dueAt": now()}}
+        )
 
 
 async def test_a_crash_between_delivery_and_its_note_delivers_again(
@@ -179,7 +192,9 @@ async def test_a_crash_between_delivery_and_its_note_delivers_again(
     await CardQueue.raw().update_one({"_id": queue.id}, {"$set": {"dueAt": now()}})
     await deliver_due(each)
     assert [delivery.place[1] for delivery in receiver.deliveries] == [1, 1, 2, 3, 4]
-    assert receiver.deliveries[0].headers["webhook-id"] == receiver.deliveries[1].headers["webhook-id"]
+    assert (
+        receiver.deliveries[0].headers["webhook-id"] == receiver.deliveries[1].headers["webhook-id"]
+    )
     assert await states() == ["delivered"] * 4
 
 
@@ -213,9 +228,15 @@ async def test_a_worker_whose_lease_was_taken_over_ends_no_queue_with_its_last_e
     assert taken_over is not None
     with pytest.raises(LostQueue):
         await empty(late, each)
-    assert (await states(), await CardQueue.raw().count_documents({"_id": late.id})) == (["waiting"], 1)
+    assert (await states(), await CardQueue.raw().count_documents({"_id": late.id})) == (
+        ["waiting"],
+        1,
+    )
     await empty(taken_over, each)
-    assert (await states(), await CardQueue.raw().count_documents({"_id": late.id})) == (["delivered"], 0)
+    assert (await states(), await CardQueue.raw().count_documents({"_id": late.id})) == (
+        ["delivered"],
+        0,
+    )
 
 
 async def test_a_lease_that_is_about_to_run_out_sends_nothing(
@@ -244,7 +265,13 @@ async def test_several_workers_deliver_each_event_once_and_each_card_in_order(
     places = [delivery.place for delivery in receiver.deliveries]
     assert len(places) == len(set(places)) == 8 * 5
     for path in cards:
-        assert [sequence for card, sequence in places if card == path.rsplit("/", 1)[1]] == [1, 2, 3, 4, 5]
+        assert [sequence for card, sequence in places if card == path.rsplit("/", 1)[1]] == [
+            1,
+            2,
+            3,
+            4,
+            5,
+        ]
     assert set(await states()) == {"delivered"}
 
 
@@ -267,7 +294,9 @@ async def test_cards_are_delivered_beside_one_another(
     assert await states() == ["delivered"] * 5
 
 
-async def test_without_a_webhook_events_are_skipped(programme: Programme, make_sender: MakeSender) -> None:
+async def test_without_a_webhook_events_are_skipped(
+    programme: Programme, make_sender: MakeSender
+) -> None:
     await deliver_due(await make_sender())
     assert set(await states()) == {"skipped"}
     assert await CardQueue.raw().count_documents({"waiting": {"$gt": 0}}) == 0
@@ -299,7 +328,9 @@ async def test_what_came_while_its_queue_was_worked_on_is_not_forgotten(
 
     async def answer(_: Delivery) -> int:
         if more:
-            assert (await listened.manager.merge(listened.card_path, more.pop(0))).status_code == 200
+            assert (
+                await listened.manager.merge(listened.card_path, more.pop(0))
+            ).status_code == 200
         return 204
 
     receiver.answer = answer
@@ -319,7 +350,9 @@ async def test_a_slow_webhook_leaves_places_to_other_accounts(
     async def answer(delivery: Delivery) -> int:
         if delivery.path == "/other":
             other_came.set()
-        await other_came.wait()  # the first account's cards are slow until the other account is heard
+        await (
+            other_came.wait()
+        )  # the first account's cards are slow until the other account is heard
         return 204
 
     receiver.answer = answer
@@ -331,7 +364,10 @@ async def test_a_slow_webhook_leaves_places_to_other_accounts(
 
 
 async def test_an_attempt_that_failed_after_its_lease_was_taken_over_is_not_noted(
-    listened: Programme, receiver: Receiver, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+    listened: Programme,
+    receiver: Receiver,
+    make_sender: MakeSender,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The sender was stopped while the receiver was at it; meanwhile another delivered all."""
     await opened_and_paused(listened)
@@ -348,7 +384,9 @@ async def test_an_attempt_that_failed_after_its_lease_was_taken_over_is_not_note
     with pytest.raises(LostQueue):
         await empty(late, slow)
     rows = await CardEvent.raw().find({}).sort("sequence", 1).to_list()
-    assert [(row["state"], row["attempts"], row.get("lastError")) for row in rows] == [("delivered", 1, None)] * 4
+    assert [(row["state"], row["attempts"], row.get("lastError")) for row in rows] == [
+        ("delivered", 1, None)
+    ] * 4
     queue = await CardQueue.raw().find_one({"_id": late.id})
     assert queue is not None
     assert (queue["done"], queue["waiting"], queue["fence"]) == (4, 0, 2)
@@ -366,6 +404,10 @@ async def test_failed_attempts_are_counted_by_few_reasons(
     await opened_and_paused(listened)
     await deliver_due(await make_sender(webhook_max_attempts=1))
     after = counted()
-    told = {reason: count - before.get(reason, 0) for reason, count in after.items() if count != before.get(reason, 0)}
+    told = {
+        reason: count - before.get(reason, 0)
+        for reason, count in after.items()
+        if count != before.get(reason, 0)
+    }
     assert sum(told.values()) == await CardEvent.raw().count_documents({"state": "dead"}) > 0
     assert set(told) == {"http_5xx"}

@@ -1,4 +1,5 @@
-"""The gauges of card events: what waits, what was given up, and since when; nothing where it cannot be known."""
+"""The gauges of card events: what waits, what was given up, and since when; nothing where it cannot
+be known."""
 
 import asyncio
 from datetime import timedelta
@@ -22,7 +23,9 @@ COUNT, AGE = "satchel_card_event_backlog", "satchel_card_event_oldest_seconds"
 
 
 def shown(name: str) -> dict[str, float | None]:
-    return {state: REGISTRY.get_sample_value(name, {"state": state}) for state in ("waiting", "dead")}
+    return {
+        state: REGISTRY.get_sample_value(name, {"state": state}) for state in ("waiting", "dead")
+    }
 
 
 async def happened(hours: int, state: str) -> None:
@@ -30,7 +33,9 @@ async def happened(hours: int, state: str) -> None:
     await CardEvent(type="card.updated", created_at=now() - timedelta(hours=hours), **of).add()
 
 
-async def test_what_waits_and_what_was_given_up_is_counted_and_how_old_it_is(listened: Programme) -> None:
+async def test_what_waits_and_what_was_given_up_is_counted_and_how_old_it_is(
+    listened: Programme,
+) -> None:
     await measure_backlog()
     assert (shown(COUNT), shown(AGE)) == ({"waiting": 0, "dead": 0}, {"waiting": 0, "dead": 0})
     for hours, state in ((9, "delivered"), (3, "waiting"), (2, "waiting"), (5, "dead")):

@@ -23,8 +23,14 @@ async def test_a_profile_is_made_and_read(programme: Programme) -> None:
     }
     made = await programme.manager.post(profiles(programme), json=body)
     profile = made.json()
-    assert (made.status_code, made.headers["location"]) == (201, f"{profiles(programme)}/{profile['id']}")
-    assert (profile["limits"], profile["allowedMerchantCategories"]) == ({"TRANSACTION": 3000}, ["5812", "5814"])
+    assert (made.status_code, made.headers["location"]) == (
+        201,
+        f"{profiles(programme)}/{profile['id']}",
+    )
+    assert (profile["limits"], profile["allowedMerchantCategories"]) == (
+        {"TRANSACTION": 3000},
+        ["5812", "5814"],
+    )
     assert (profile["accountId"], profile["blockedMerchantCategories"]) == (programme.account, [])
     assert "affectedCards" not in profile
     read = await programme.manager.get(made.headers["location"])
@@ -61,23 +67,42 @@ async def test_content_that_is_no_profile_is_refused_by_field(
     assert refused.status_code == 422
     assert error["pointer"].startswith(pointer)
     assert says in error["detail"]
-    assert await SpendingProfile.raw().count_documents({"accountId": ObjectId(programme.account)}) == 2
+    assert (
+        await SpendingProfile.raw().count_documents({"accountId": ObjectId(programme.account)}) == 2
+    )
 
 
-async def test_a_change_says_how_many_cards_it_affects_and_is_in_force_at_once(programme: Programme) -> None:
+async def test_a_change_says_how_many_cards_it_affects_and_is_in_force_at_once(
+    programme: Programme,
+) -> None:
     other = await a_card(programme, spendingProfileId=programme.profile)
-    changed = await programme.manager.merge(programme.profile_path, {"limits": {"MONTHLY": None, "DAILY": 700}})
-    assert (changed.status_code, changed.json()["affectedCards"], version_of(changed)) == (200, 2, 2)
+    changed = await programme.manager.merge(
+        programme.profile_path, {"limits": {"MONTHLY": None, "DAILY": 700}}
+    )
+    assert (changed.status_code, changed.json()["affectedCards"], version_of(changed)) == (
+        200,
+        2,
+        2,
+    )
     assert changed.json()["limits"] == {"DAILY": 700}
     for path in (programme.card_path, other):
-        assert (await programme.manager.get(path)).json()["effectiveLimits"]["limits"] == {"DAILY": 700}
-    unused = await programme.manager.merge(f"{profiles(programme)}/{programme.spare}", {"name": "Unused"})
+        assert (await programme.manager.get(path)).json()["effectiveLimits"]["limits"] == {
+            "DAILY": 700
+        }
+    unused = await programme.manager.merge(
+        f"{profiles(programme)}/{programme.spare}", {"name": "Unused"}
+    )
     assert unused.json()["affectedCards"] == 0
 
 
 async def test_a_patch_that_leaves_a_code_on_both_lists_is_refused(programme: Programme) -> None:
-    refused = await programme.manager.merge(programme.profile_path, {"allowedMerchantCategories": ["7995"]})
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/blockedMerchantCategories")
+    refused = await programme.manager.merge(
+        programme.profile_path, {"allowedMerchantCategories": ["7995"]}
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "/blockedMerchantCategories",
+    )
     operations = [{"op": "add", "path": "/blockedMerchantCategories/-", "value": "6011"}]
     added = await programme.manager.patch(programme.profile_path, operations)
     assert added.json()["blockedMerchantCategories"] == ["6011", "7995"]
@@ -85,7 +110,9 @@ async def test_a_patch_that_leaves_a_code_on_both_lists_is_refused(programme: Pr
 
 async def test_a_stale_patch_returns_the_current_profile(programme: Programme) -> None:
     match = {"If-Match": '"1"'}
-    current = (await programme.manager.merge(programme.profile_path, {"name": "New"}, headers=match)).json()
+    current = (
+        await programme.manager.merge(programme.profile_path, {"name": "New"}, headers=match)
+    ).json()
     del current["affectedCards"]
     stale = await programme.manager.merge(programme.profile_path, {"name": "Late"}, headers=match)
     assert (stale.status_code, stale.json()["current"]) == (412, current)

@@ -1,4 +1,5 @@
-"""What was given up is delivered again: at the end of its subject's events, and nothing of what is gone."""
+"""What was given up is delivered again: at the end of its subject's events, and nothing of what is
+gone."""
 
 import asyncio
 from collections import Counter
@@ -28,14 +29,19 @@ async def test_what_was_given_up_is_delivered_again_after_the_cards_other_events
     await opened_and_paused(listened)
     each = await make_sender(webhook_max_attempts=2)
     await deliver_due(each)
-    dead, done = [str(row["_id"]) for row in await CardEvent.raw().find({}).sort("sequence", 1).limit(2).to_list()]
+    dead, done = [
+        str(row["_id"])
+        for row in await CardEvent.raw().find({}).sort("sequence", 1).limit(2).to_list()
+    ]
     again = f"/v1/admin/card-events/{dead}/redeliver"
     asked = await asyncio.gather(*(cast.admin.post(again) for _ in range(4)))
     assert sorted(one.status_code for one in asked) == [200, 409, 409, 409]
     shown = next(one.json() for one in asked if one.status_code == 200)
     assert (shown["state"], shown["sequence"], shown["attempts"]) == ("waiting", 5, 0)
     assert (shown.get("lastError"), shown.get("expiresAt")) == (None, None)
-    assert (await cast.admin.post(f"/v1/admin/card-events/{done}/redeliver")).json()["code"] == "bad_transition"
+    assert (await cast.admin.post(f"/v1/admin/card-events/{done}/redeliver")).json()[
+        "code"
+    ] == "bad_transition"
     await listened.manager.merge(listened.card_path, {"status": "open"})
     await deliver_due(each)
     assert [delivery.place[1] for delivery in receiver.deliveries][-2:] == [5, 6]
@@ -52,10 +58,14 @@ async def test_a_deletion_that_was_given_up_is_told_again_and_nothing_else_of_wh
     each = await make_sender(webhook_max_attempts=1)
     await deliver_due(each)
     about = {"subject": ObjectId(listened.profile)}
-    changed, deleted = [str(row["_id"]) for row in await CardEvent.raw().find(about).sort("sequence", 1).to_list()]
+    changed, deleted = [
+        str(row["_id"]) for row in await CardEvent.raw().find(about).sort("sequence", 1).to_list()
+    ]
     assert (await cast.admin.post(f"/v1/admin/card-events/{changed}/redeliver")).status_code == 404
     receiver.refuse(lambda _: False)
-    assert (await cast.admin.post(f"/v1/admin/card-events/{deleted}/redeliver")).json()["sequence"] == 2
+    assert (await cast.admin.post(f"/v1/admin/card-events/{deleted}/redeliver")).json()[
+        "sequence"
+    ] == 2
     await deliver_due(each)
     told = receiver.deliveries[-1]
     assert (told.event["type"], told.headers["webhook-id"]) == ("spending_profile.deleted", deleted)
@@ -76,7 +86,12 @@ async def test_nothing_is_told_again_of_a_profile_whose_deletion_waits(
     path = f"/v1/admin/card-events/{dead['_id']}/redeliver"
     assert (await cast.admin.post(path)).status_code == 404
     await deliver_due(each)
-    about = [row async for row in CardEvent.raw().find({"subject": ObjectId(listened.profile)}).sort("sequence", 1)]
+    about = [
+        row
+        async for row in (
+            CardEvent.raw().find({"subject": ObjectId(listened.profile)}).sort("sequence", 1)
+        )
+    ]
     assert [(row["sequence"], row["state"]) for row in about] == [(1, "dead"), (2, "delivered")]
 
 
@@ -91,7 +106,9 @@ async def test_a_worker_of_the_former_queue_has_no_say_in_a_reopened_one(
     await deliver_due(await make_sender(webhook_max_attempts=1))
     dead = await CardEvent.raw().find_one({"state": "dead"})
     assert dead is not None
-    assert (await cast.admin.post(f"/v1/admin/card-events/{dead['_id']}/redeliver")).status_code == 200
+    assert (
+        await cast.admin.post(f"/v1/admin/card-events/{dead['_id']}/redeliver")
+    ).status_code == 200
     assert await CardQueue.claim() is not None
     assert await late.release(now()) is False
 
@@ -105,7 +122,9 @@ async def test_a_redelivery_that_is_asked_for_twice_by_one_key_is_one(
     dead = await CardEvent.raw().find_one({"state": "dead"})
     assert dead is not None
     path = f"/v1/admin/card-events/{dead['_id']}/redeliver"
-    first, repeat = [await cast.admin.post(path, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    first, repeat = [
+        await cast.admin.post(path, headers={"Idempotency-Key": "k"}) for _ in range(2)
+    ]
     assert (first.status_code, repeat.status_code, repeat.json()) == (200, 200, first.json())
     assert (await cast.admin.post(path)).json()["code"] == "bad_transition"
 
@@ -137,7 +156,9 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redelivery, "BATCH", 3)
 
 
-async def all_given_up(programme: Programme, receiver: Receiver, make_sender: MakeSender, cards: int = 2) -> list[str]:
+async def all_given_up(
+    programme: Programme, receiver: Receiver, make_sender: MakeSender, cards: int = 2
+) -> list[str]:
     """Some cards whose events were all given up: paths of the cards."""
     receiver.refuse()
     paths = [programme.card_path, *[await a_card(programme) for _ in range(cards - 1)]]
@@ -192,7 +213,12 @@ async def test_many_are_delivered_again_once_and_in_each_cards_order_whatever_th
     plan = (await cast.admin.get("/v1/admin/card-events/redelivery-plan")).json()
     assert plan["events"] == 9
     answers = await redeliver_all(cast.admin, plan["next"])
-    assert [(each["redelivered"], each["gone"]) for each in answers] == [(3, 0), (3, 0), (3, 0), (0, 0)]
+    assert [(each["redelivered"], each["gone"]) for each in answers] == [
+        (3, 0),
+        (3, 0),
+        (3, 0),
+        (0, 0),
+    ]
     await deliver_due(await make_sender())
     assert taken_by_subject(receiver) == given_up
     assert set(await states()) == {"delivered"}
@@ -241,7 +267,11 @@ async def test_what_is_given_up_again_meanwhile_is_not_taken_twice(
 
 
 async def test_a_batch_that_is_asked_for_again_by_one_key_is_one(
-    cast: Cast, listened: Programme, receiver: Receiver, make_sender: MakeSender, small_batches: None
+    cast: Cast,
+    listened: Programme,
+    receiver: Receiver,
+    make_sender: MakeSender,
+    small_batches: None,
 ) -> None:
     await all_given_up(listened, receiver, make_sender)
     key = {"Idempotency-Key": "k"}
@@ -267,10 +297,19 @@ async def test_what_is_gone_stays_dead_and_holds_up_nothing_that_comes_after_it(
     await CardQueue.raw().update_one({"_id": ObjectId(listened.card)}, {"$set": {"last": "amiss"}})
     answers = await redeliver_all(cast.admin, {})
     told = await deliver_due(await make_sender())
-    gone, amiss = 4, await CardEvent.raw().count_documents({"subject": ObjectId(listened.card), "state": "dead"})
+    gone, amiss = (
+        4,
+        await CardEvent.raw().count_documents(
+            {"subject": ObjectId(listened.card), "state": "dead"}
+        ),
+    )
     assert told == 2
-    assert sum(answer["gone"] for answer in answers) == gone + amiss == await CardEvent.count_dead({})
-    assert [delivery.event["type"] for delivery in receiver.taken].count("spending_profile.deleted") == 1
+    assert (
+        sum(answer["gone"] for answer in answers) == gone + amiss == await CardEvent.count_dead({})
+    )
+    assert [delivery.event["type"] for delivery in receiver.taken].count(
+        "spending_profile.deleted"
+    ) == 1
     assert await CardQueue.raw().find_one({"_id": ObjectId(listened.profile)}) is None
 
 
@@ -289,7 +328,9 @@ async def test_only_what_was_asked_for_is_redelivered(
         assert (await cast.admin.get(plan, params=which)).json()["events"] == 0
         assert (await redeliver_all(cast.admin, which))[0]["redelivered"] == 0
     assert set(await states()) == {"dead"}
-    assert (await redeliver_all(cast.admin, {**span, "accountId": listened.account}))[0]["redelivered"] == 1
+    assert (await redeliver_all(cast.admin, {**span, "accountId": listened.account}))[0][
+        "redelivered"
+    ] == 1
     waiting = await CardEvent.raw().find({"state": "waiting"}).to_list()
     assert [row["_id"] for row in waiting] == [late]
 
@@ -301,25 +342,44 @@ async def test_only_what_was_asked_for_is_redelivered(
         ({"state": "waiting"}, "/state"),
         ({"accountId": "acme"}, "/accountId"),
         (
-            {"accountId": "a" * 24, "after": {"accountId": "b" * 24, "subject": "c" * 24, "sequence": 1}},
+            {
+                "accountId": "a" * 24,
+                "after": {"accountId": "b" * 24, "subject": "c" * 24, "sequence": 1},
+            },
             "/after/accountId",
         ),
-        ({"after": {"accountId": "b" * 24, "subject": "c" * 24, "sequence": 2**63}}, "/after/sequence"),
+        (
+            {"after": {"accountId": "b" * 24, "subject": "c" * 24, "sequence": 2**63}},
+            "/after/sequence",
+        ),
     ],
 )
-async def test_a_redelivery_that_makes_no_sense_is_refused(cast: Cast, body: dict[str, Any], pointer: str) -> None:
+async def test_a_redelivery_that_makes_no_sense_is_refused(
+    cast: Cast, body: dict[str, Any], pointer: str
+) -> None:
     refused = await cast.admin.post(MANY, json=body)
-    assert (refused.status_code, [error["pointer"] for error in refused.json()["errors"]]) == (422, [pointer])
+    assert (refused.status_code, [error["pointer"] for error in refused.json()["errors"]]) == (
+        422,
+        [pointer],
+    )
 
 
-async def test_a_redelivery_beside_the_deletion_of_the_account_leaves_no_queue_behind(cast: Cast) -> None:
+async def test_a_redelivery_beside_the_deletion_of_the_account_leaves_no_queue_behind(
+    cast: Cast,
+) -> None:
     for _ in range(4):
         account = (await cast.admin.post("/v1/accounts", json={"name": "Acme"})).json()["id"]
         for _ in range(3):
-            told: Any = {"account_id": ObjectId(account), "subject": ObjectId(), "sequence": 7, "state": "dead"}
+            told: Any = {
+                "account_id": ObjectId(account),
+                "subject": ObjectId(),
+                "sequence": 7,
+                "state": "dead",
+            }
             await CardEvent(type="spending_profile.deleted", **told).add()
         again, gone = await asyncio.gather(
-            cast.admin.post(MANY, json={"accountId": account}), cast.admin.delete(f"/v1/accounts/{account}")
+            cast.admin.post(MANY, json={"accountId": account}),
+            cast.admin.delete(f"/v1/accounts/{account}"),
         )
         assert (again.status_code, gone.status_code) == (200, 200)
         assert await CardQueue.raw().count_documents({"accountId": ObjectId(account)}) == 0

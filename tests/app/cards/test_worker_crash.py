@@ -28,7 +28,9 @@ async def start_worker(api: Api) -> asyncio.subprocess.Process:
         "SATCHEL_WORKER_POLL_SECONDS": "0.05",
         "SATCHEL_LOG_LEVEL": "error",
     }
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "scripts", "worker", env=environment, cwd=ROOT)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "scripts", "worker", env=environment, cwd=ROOT
+    )
 
 
 async def test_a_worker_killed_after_the_delivery_has_it_delivered_again(

@@ -63,7 +63,8 @@ class Script:
     """What comes in between of a sync.
 
     Attributes:
-        answers: a request (`REQUESTS`), its answer by name, and whether it is answered so every time.
+        answers: a request (`REQUESTS`), its answer by name, and whether it is answered so every
+            time.
         meanwhile: what happens before a request is answered, by its number.
         count: of requests so far.
         frozen: what is stored once another has taken over: this sync may change it no more.
@@ -108,7 +109,9 @@ class Acting:
         for number in range(5):
             self.bank.happen("add", number % 2, number)
         self.connection_id = ObjectId()
-        place = Connection.place_in({"_id": self.connection_id, "userId": self.world.user_id}, "access_token")
+        place = Connection.place_in(
+            {"_id": self.connection_id, "userId": self.world.user_id}, "access_token"
+        )
         made = Connection(
             id=PydanticObjectId(self.connection_id),
             user_id=self.world.user_id,
@@ -129,7 +132,12 @@ class Acting:
         answer = fault if isinstance(fault, Told) else self.world.banks.serve(asked)
         if fault is not None and not isinstance(fault, Told):
             answer = fault(asked, answer)
-        if asked.path.endswith("/transactions") and answer.status == 200 and answer.raw is None and not answer.cut:
+        if (
+            asked.path.endswith("/transactions")
+            and answer.status == 200
+            and answer.raw is None
+            and not answer.cut
+        ):
             REPEATING.last = answer
         return answer
 
@@ -147,7 +155,9 @@ class Acting:
             script.frozen = await self._all_rows()
 
     async def _all_rows(self) -> list[Any]:
-        return [await each.raw().find({}).to_list() for each in (Connection, BankAccount, Transaction)]
+        return [
+            await each.raw().find({}).to_list() for each in (Connection, BankAccount, Transaction)
+        ]
 
     def _change(self, change: str, account: int, place: int, age: int) -> None:
         account_id = self.bank.accounts[account]
@@ -157,7 +167,11 @@ class Acting:
         else:
             self.bank.happen(change, account, place)
         after = {each["id"]: each for each in self.login.ledgers[account_id]}
-        self.changed += [(account_id, key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+        self.changed += [
+            (account_id, key)
+            for key in before.keys() | after.keys()
+            if before.get(key) != after.get(key)
+        ]
 
     def _toggle(self, account_id: str) -> None:
         """An account goes or comes back, of which no webhook tells."""
@@ -171,8 +185,11 @@ class Acting:
         assert CLOCK._zero is not None
         CLOCK._zero += 60 * minutes
 
-    async def _mortal(self, work: Callable[[], Awaitable[None]], dies: tuple[int, bool] | None) -> None:
-        """Do something in a process that may end meanwhile; what it left open is the database's to end."""
+    async def _mortal(
+        self, work: Callable[[], Awaitable[None]], dies: tuple[int, bool] | None
+    ) -> None:
+        """Do something in a process that may end meanwhile; what it left open is the database's to
+        end."""
         token = DOOMED.set(dies is not None)
         if dies is not None:
             self.world.killer.doom(*dies)
@@ -207,7 +224,13 @@ class Acting:
 
     async def _hear(self) -> None:
         rows = [{"account_id": account_id, "id": name} for account_id, name in self.changed]
-        await take({"type": "transactions.processed", "timestamp": rfc3339(now()), "payload": {"transactions": rows}})
+        await take(
+            {
+                "type": "transactions.processed",
+                "timestamp": rfc3339(now()),
+                "payload": {"transactions": rows},
+            }
+        )
 
     async def _news(self) -> None:
         self._change("add", 0, 0, 30)
@@ -257,4 +280,6 @@ class Acting:
 
     async def _patch(self, patch: Any) -> None:
         found = await self._found()
-        await patch_connection(found, PatchKind.MERGE, patch, None, self.world.settings, self.world.keyring)
+        await patch_connection(
+            found, PatchKind.MERGE, patch, None, self.world.settings, self.world.keyring
+        )

@@ -27,7 +27,13 @@ class World:
 
     async def connect(self, token: str = TOKEN, **fields: Any) -> str:
         """The owner connects a login; the connection's id."""
-        body = {"provider": "teller", "institution": "Bank", "label": "Personal", "accessToken": token, **fields}
+        body = {
+            "provider": "teller",
+            "institution": "Bank",
+            "label": "Personal",
+            "accessToken": token,
+            **fields,
+        }
         answer = await self.cast.owner.post("/v1/users/me/connections", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
@@ -67,7 +73,8 @@ async def stored(banks: TellerBanks, token: str = TOKEN) -> dict[str, list[tuple
     for account in await BankAccount.raw().find({"status": "open"}).to_list():
         rows = await Transaction.raw().find({"bankAccountId": account["_id"]}).to_list()
         found[account["providerId"]] = sorted(
-            (row["providerId"], row["amount"], row["date"], row["description"], row["status"]) for row in rows
+            (row["providerId"], row["amount"], row["date"], row["description"], row["status"])
+            for row in rows
         )
     return found
 
@@ -77,7 +84,13 @@ def told(banks: TellerBanks, token: str = TOKEN) -> dict[str, list[tuple[Any, ..
     login = banks.logins[token]
     return {
         account_id: sorted(
-            (each["id"], round(float(each["amount"]) * 100), each["date"], each["description"], each["status"])
+            (
+                each["id"],
+                round(float(each["amount"]) * 100),
+                each["date"],
+                each["description"],
+                each["status"],
+            )
             for each in ledger
         )
         for account_id, ledger in login.ledgers.items()

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-COUNTED: Final = frozenset({"find", "getMore", "insert", "update", "delete", "findAndModify", "commitTransaction"})
+COUNTED: Final = frozenset(
+    {"find", "getMore", "insert", "update", "delete", "findAndModify", "commitTransaction"}
+)
 DOOMED: ContextVar[bool] = ContextVar("doomed", default=False)
 
 
@@ -14,7 +16,8 @@ class Died(BaseException):
 
 
 class Killer(CommandListener):
-    """Ends the process at one of its commands: before it is sent, or after the database has done it."""
+    """Ends the process at one of its commands: before it is sent, or after the database has done
+    it."""
 
     def __init__(self) -> None:
         self.left: int | None = None

@@ -6,7 +6,12 @@ from models.bank_account import BankAccount
 from tests.app.connections.conftest import World
 from tests.outside.access import Rule, walk
 
-_BODY = {"provider": "teller", "institution": "B", "label": "l", "accessToken": "of_an_untold_login"}
+_BODY = {
+    "provider": "teller",
+    "institution": "B",
+    "label": "l",
+    "accessToken": "of_an_untold_login",
+}
 _DECIDED = {"providerId": "acc_enr_0_0", "bankAccountId": None}
 RULES = {
     "GET /v1/users/{userId}/connections": Rule("connections:read"),

@@ -1,4 +1,5 @@
-"""Amounts are read in the minor units of their currency (ISO 4217), whatever number of digits that is."""
+"""Amounts are read in the minor units of their currency (ISO 4217), whatever number of digits that
+is."""
 
 from typing import Any
 
@@ -31,9 +32,16 @@ def test_an_amount_has_as_many_digits_as_its_currency(currency: str, digits: int
 
 @pytest.mark.parametrize(
     ("currency", "amount", "units"),
-    [("JPY", "1200", 1200), ("USD", "12.34", 1234), ("KWD", "1.234", 1234), ("CLF", "1.2345", 12345)],
+    [
+        ("JPY", "1200", 1200),
+        ("USD", "12.34", 1234),
+        ("KWD", "1.234", 1234),
+        ("CLF", "1.2345", 12345),
+    ],
 )
-async def test_a_login_is_synced_in_its_currencies(world: World, currency: str, amount: str, units: Any) -> None:
+async def test_a_login_is_synced_in_its_currencies(
+    world: World, currency: str, amount: str, units: Any
+) -> None:
     login = world.banks.login(TOKEN)
     account_id = login.add_account("Foreign", currency=currency)
     login.add(account_id, "txn_foreign", amount=amount)

@@ -41,7 +41,11 @@ def shuffled(asked: Asked, answer: Told) -> Told:
 
 def doubled(asked: Asked, answer: Told) -> Told:
     """A page that tells each thing twice."""
-    return Told(answer.status, [*answer.json, *answer.json]) if isinstance(answer.json, list) else answer
+    return (
+        Told(answer.status, [*answer.json, *answer.json])
+        if isinstance(answer.json, list)
+        else answer
+    )
 
 
 FAULTS: dict[str, Any] = {
@@ -57,7 +61,9 @@ FAULTS: dict[str, Any] = {
 CHANGES = ("add", "add_pending", "post", "rename", "amend", "remove", "nothing")
 rounds = st.lists(
     st.tuples(
-        st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 1), st.integers(0, 7)), max_size=5),
+        st.lists(
+            st.tuples(st.sampled_from(CHANGES), st.integers(0, 1), st.integers(0, 7)), max_size=5
+        ),
         st.lists(st.sampled_from([*FAULTS, "none", "none", "none"]), max_size=8),
         st.one_of(st.none(), st.integers(0, 7)),
         st.booleans(),
@@ -126,7 +132,12 @@ async def connected(world: World) -> ObjectId:
     place = Connection.place_in({"_id": connection_id, "userId": user_id}, "access_token")
     sealed = world.api.app.state.keyring.seal(SecretStr(TOKEN), place)
     made = Connection(
-        id=connection_id, user_id=user_id, provider="teller", institution="B", label="l", access_token=sealed
+        id=connection_id,
+        user_id=user_id,
+        provider="teller",
+        institution="B",
+        label="l",
+        access_token=sealed,
     )
     await transaction(made.add)
     return ObjectId(connection_id)
@@ -134,11 +145,18 @@ async def connected(world: World) -> ObjectId:
 
 async def sync(world: World, settings: Settings, connection_id: ObjectId) -> None:
     """A sync by a worker, whatever became of the one before."""
-    await Connection.raw().update_one({"_id": connection_id}, {"$set": {"running.until": now() - timedelta(1)}})
+    await Connection.raw().update_one(
+        {"_id": connection_id}, {"$set": {"running.until": now() - timedelta(1)}}
+    )
     await sync_due(connection_id, settings, world.api.app.state.keyring)
 
 
-@examples(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(story=rounds)
 async def test_any_sequence_of_faults_and_crashes_ends_with_exactly_the_providers_rows(
     world: World, monkeypatch: pytest.MonkeyPatch, story: Any

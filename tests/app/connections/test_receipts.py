@@ -24,8 +24,15 @@ async def account_of(world: World, name: str, logins: int) -> tuple[str, list[st
     for number in range(logins):
         token = f"{name}_{number}"
         world.banks.login(token).add_account("Checking")
-        user = (await world.cast.admin.post(f"/v1/accounts/{account}/users", json={"name": "U"})).json()["id"]
-        body = {"provider": "teller", "institution": "Bank", "label": "Personal", "accessToken": token}
+        user = (
+            await world.cast.admin.post(f"/v1/accounts/{account}/users", json={"name": "U"})
+        ).json()["id"]
+        body = {
+            "provider": "teller",
+            "institution": "Bank",
+            "label": "Personal",
+            "accessToken": token,
+        }
         made = await world.cast.admin.post(f"/v1/users/{user}/connections", json=body)
         assert made.status_code == 201, made.text
         connections.append(made.json()["id"])
@@ -43,19 +50,29 @@ async def receipt_of(world: World, api: Api, account: str) -> Raw:
 
 
 @pytest.mark.parametrize("tree", TREES)
-async def test_an_accounts_receipt_counts_the_links_of_its_users(make_api: MakeApi, world: World, tree: str) -> None:
+async def test_an_accounts_receipt_counts_the_links_of_its_users(
+    make_api: MakeApi, world: World, tree: str
+) -> None:
     account, connections = await account_of(world, "ours", 3)
     elsewhere, _ = await account_of(world, "theirs", 1)
-    ended = await world.cast.admin.merge(f"/v1/connections/{connections[0]}", {"status": "disconnected"})
+    ended = await world.cast.admin.merge(
+        f"/v1/connections/{connections[0]}", {"status": "disconnected"}
+    )
     assert ended.status_code == 200
     api = await make_api(**{"teller_url": world.api.settings.teller_url, **TREES[tree]})
-    assert (await receipt_of(world, api, account))["outsideLinks"] == 3, "one was there before its user went"
+    assert (await receipt_of(world, api, account))["outsideLinks"] == 3, (
+        "one was there before its user went"
+    )
     assert (await receipt_of(world, api, elsewhere))["outsideLinks"] == 1
     await run_jobs(world)
     for deleted in (account, elsewhere):
         left = (await world.cast.admin.get(f"/v1/deletions/{deleted}")).json()
         assert "outsideLinks" not in left
-    assert all(login.deleted for token, login in world.banks.logins.items() if token.startswith(("ours", "theirs")))
+    assert all(
+        login.deleted
+        for token, login in world.banks.logins.items()
+        if token.startswith(("ours", "theirs"))
+    )
 
 
 async def test_the_sweep_of_a_job_counts_them_too(make_api: MakeApi, world: World) -> None:

@@ -1,4 +1,5 @@
-"""After a new login with other ids an account is the one of before, with its history, or the person is asked."""
+"""After a new login with other ids an account is the one of before, with its history, or the person
+is asked."""
 
 from typing import Any
 
@@ -20,14 +21,17 @@ OTHER = "test_token_of_a_new_login"
 
 
 def renewed(world: World, **fields: Any) -> Login:
-    """The login as the provider tells it after a new enrollment: other ids, else the same but for some fields."""
+    """The login as the provider tells it after a new enrollment: other ids, else the same but for
+    some fields."""
     world.banks.logins[OTHER] = world.banks.login(TOKEN).renew("new_", **fields)
     return world.banks.logins[OTHER]
 
 
 async def relink(world: World, connection_id: str) -> Any:
     """The person signs in anew, and the next sync; what the connection is then."""
-    answer = await world.cast.owner.merge(f"/v1/connections/{connection_id}", {"accessToken": OTHER})
+    answer = await world.cast.owner.merge(
+        f"/v1/connections/{connection_id}", {"accessToken": OTHER}
+    )
     assert answer.status_code == 200, answer.text
     return await synced(world, connection_id)
 
@@ -56,7 +60,10 @@ async def connected(world: World) -> str:
 
 
 async def decide(world: World, connection_id: str, provider_id: str, account_id: Any) -> Any:
-    body = {"providerId": provider_id, "bankAccountId": None if account_id is None else str(account_id)}
+    body = {
+        "providerId": provider_id,
+        "bankAccountId": None if account_id is None else str(account_id),
+    }
     return await world.cast.owner.post(f"/v1/connections/{connection_id}/decisions", json=body)
 
 
@@ -80,7 +87,9 @@ async def test_accounts_and_transactions_keep_their_ids_and_nothing_is_doubled(
         assert await ids_of(Transaction) == rows
         await read_all(world, connection_id)
     row: Any = await BankAccount.raw().find_one({"name": "Savings"})
-    listed = await world.cast.owner.get(f"/v1/bank-accounts/{accounts['Savings', None, None]}/transactions")
+    listed = await world.cast.owner.get(
+        f"/v1/bank-accounts/{accounts['Savings', None, None]}/transactions"
+    )
     assert (row["link"], [each["description"] for each in listed.json()["items"]]) == (1, ["saved"])
 
 
@@ -97,7 +106,9 @@ async def test_rows_alike_are_as_many_as_the_bank_has(world: World) -> None:
     assert set(await Transaction.raw().distinct("_id")) == before
 
 
-async def test_history_of_before_what_a_new_login_tells_stays_and_the_rest_is_the_banks(world: World) -> None:
+async def test_history_of_before_what_a_new_login_tells_stays_and_the_rest_is_the_banks(
+    world: World,
+) -> None:
     login = world.banks.login(TOKEN)
     (account_id,) = login.accounts
     login.add(account_id, "txn_pending", date="2026-11-01", status="pending")
@@ -114,7 +125,9 @@ async def test_history_of_before_what_a_new_login_tells_stays_and_the_rest_is_th
     for _ in range(2):
         here = {row["providerId"]: row for row in await Transaction.raw().find({}).to_list()}
         assert set(here) == {"txn_0", "txn_1", "new_txn_2", "new_txn_4", "new_txn_5"}
-        assert [here["txn_0"], here["txn_1"]] == sorted(kept, key=lambda row: str(row["providerId"]))
+        assert [here["txn_0"], here["txn_1"]] == sorted(
+            kept, key=lambda row: str(row["providerId"])
+        )
         await read_all(world, connection_id)
 
 
@@ -138,7 +151,9 @@ async def test_an_account_is_relinked_again_and_again(world: World) -> None:
     accounts, rows = await ids_of(BankAccount), await ids_of(Transaction)
     renewed(world)
     await relink(world, connection_id)
-    answer = await world.cast.owner.merge(f"/v1/connections/{connection_id}", {"accessToken": TOKEN})
+    answer = await world.cast.owner.merge(
+        f"/v1/connections/{connection_id}", {"accessToken": TOKEN}
+    )
     assert answer.status_code == 200
     world.banks.login(TOKEN).deleted = False
     await synced(world, connection_id)
@@ -160,13 +175,17 @@ async def test_another_bank_is_another_account(world: World) -> None:
     renewed(world, institution={"id": "another_bank"})
     await relink(world, connection_id)
     rows = await BankAccount.raw().find({}).sort("status", 1).to_list()
-    assert [(row["status"], row["providerId"][:3]) for row in rows] == [("closed", "acc"), ("open", "new")]
+    assert [(row["status"], row["providerId"][:3]) for row in rows] == [
+        ("closed", "acc"),
+        ("open", "new"),
+    ]
     assert await stored(world.banks) == told(world.banks, OTHER)
     assert await Transaction.raw().count_documents({}) == 10
 
 
 async def ambiguous(world: World) -> tuple[str, dict[str, Any]]:
-    """A connection after a new login, two of whose accounts are called alike and tell no digits; ours by theirs."""
+    """A connection after a new login, two of whose accounts are called alike and tell no digits;
+    ours by theirs."""
     login = world.banks.login(TOKEN)
     (first,) = login.accounts
     login.accounts[first]["last_four"] = None
@@ -191,7 +210,11 @@ async def test_who_may_be_two_is_asked_for_and_the_rest_is_synced(world: World) 
     await read_all(world, connection_id)
     assert await Transaction.raw().count_documents({}) == 7, "nothing is doubled while it is open"
     answer = await decide(world, connection_id, f"new_{second}", ours[second])
-    assert (answer.status_code, answer.json()["id"], answer.json()["status"]) == (200, str(ours[second]), "open")
+    assert (answer.status_code, answer.json()["id"], answer.json()["status"]) == (
+        200,
+        str(ours[second]),
+        "open",
+    )
     (left,) = (await world.see(connection_id))["undecided"]
     assert left["candidates"] == [str(ours[first])]
     assert (await decide(world, connection_id, f"new_{first}", ours[first])).status_code == 200
@@ -199,15 +222,17 @@ async def test_who_may_be_two_is_asked_for_and_the_rest_is_synced(world: World) 
     await run_jobs(world)
     assert "undecided" not in await world.see(connection_id)
     assert await stored(world.banks) == told(world.banks, OTHER)
-    assert {row["providerId"]: row["_id"] for row in await BankAccount.raw().find({}).to_list()} == {
-        f"new_{name}": key for name, key in ours.items()
-    }
+    assert {
+        row["providerId"]: row["_id"] for row in await BankAccount.raw().find({}).to_list()
+    } == {f"new_{name}": key for name, key in ours.items()}
 
 
 async def test_none_of_them_is_a_new_account(world: World) -> None:
     connection_id, ours = await ambiguous(world)
     first, second, _ = ours
-    answers = [await decide(world, connection_id, f"new_{name}", None) for name in (first, second, second)]
+    answers = [
+        await decide(world, connection_id, f"new_{name}", None) for name in (first, second, second)
+    ]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert answers[1].json()["id"] == answers[2].json()["id"]
     await run_jobs(world)
@@ -228,8 +253,13 @@ async def test_only_what_is_asked_can_be_decided_and_once(world: World) -> None:
         ("", None, "/providerId"),
     ):
         answer = await decide(world, connection_id, provider_id, account_id)
-        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer), (provider_id, account_id)
-    missing = await world.cast.owner.post(f"/v1/connections/{connection_id}/decisions", json={"providerId": "x"})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer), (
+            provider_id,
+            account_id,
+        )
+    missing = await world.cast.owner.post(
+        f"/v1/connections/{connection_id}/decisions", json={"providerId": "x"}
+    )
     assert missing.status_code == 422
     assert (await decide(world, connection_id, f"new_{first}", ours[first])).status_code == 200
     assert (await decide(world, connection_id, f"new_{first}", ours[first])).status_code == 200
@@ -257,15 +287,32 @@ async def test_a_decision_during_a_sync_is_read_by_the_next_one(world: World) ->
 
 
 def before(**fields: Any) -> BankAccount:
-    told: dict[str, Any] = {"name": "Checking", "type": "checking", "currency": "USD", "last_four": "1234"}
+    told: dict[str, Any] = {
+        "name": "Checking",
+        "type": "checking",
+        "currency": "USD",
+        "last_four": "1234",
+    }
     ids = {name: PydanticObjectId() for name in ("id", "user_id", "connection_id")}
     return BankAccount(**{**ids, **told, "provider_id": "old", "institution": "bank", **fields})
 
 
 def after(**fields: Any) -> ToldAccount:
-    told: dict[str, Any] = {"name": "Checking", "type": "checking", "currency": "USD", "last_four": "1234"}
+    told: dict[str, Any] = {
+        "name": "Checking",
+        "type": "checking",
+        "currency": "USD",
+        "last_four": "1234",
+    }
     return ToldAccount(
-        **{"id": "new", **told, "status": "open", "enrollment_id": None, "institution": "bank", **fields}
+        **{
+            "id": "new",
+            **told,
+            "status": "open",
+            "enrollment_id": None,
+            "institution": "bank",
+            **fields,
+        }
     )
 
 
@@ -292,7 +339,9 @@ def after(**fields: Any) -> ToldAccount:
         ([{"name": "My account"}], {"status": "closed"}, "new"),
     ],
 )
-def test_what_becomes_of_an_account_under_another_id(old: list[Any], new: dict[str, Any], becomes: str) -> None:
+def test_what_becomes_of_an_account_under_another_id(
+    old: list[Any], new: dict[str, Any], becomes: str
+) -> None:
     found = Relinks.of([after(**new)], [before(**fields) for fields in old])
     assert ("joined" if found.joined else "asked" if found.undecided else "new") == becomes
 

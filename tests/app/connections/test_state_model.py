@@ -1,7 +1,9 @@
-"""A bank connection as a state machine: every answer of the provider, kills at every database command, all at any time.
+"""A bank connection as a state machine: every answer of the provider, kills at every database
+command, all at any time.
 
-Whatever has happened, once the provider is well and the person has signed in where that is asked, the worker brings the
-connection to `connected` with exactly the provider's rows: nothing orphaned, nothing doubled, no way out missing.
+Whatever has happened, once the provider is well and the person has signed in where that is asked,
+the worker brings the connection to `connected` with exactly the provider's rows: nothing orphaned,
+nothing doubled, no way out missing.
 """
 
 import asyncio
@@ -104,15 +106,25 @@ class Story(Acting, RuleBasedStateMachine):
         names = {name for _, name, _ in answers}
         self.honest = self.honest and LIES.isdisjoint(names)
         silent = "silent" in names  # what is asked for in vain may not go on behind
-        interrupt = None if silent or meanwhile is None else (meanwhile[0], getattr(self, f"_{meanwhile[1]}"))
+        interrupt = (
+            None
+            if silent or meanwhile is None
+            else (meanwhile[0], getattr(self, f"_{meanwhile[1]}"))
+        )
         script = self.script = Script(list(answers), interrupt)
-        settings = self.world.settings.model_copy(update={"outgoing_timeout_seconds": 0.3 if silent else 10.0})
+        settings = self.world.settings.model_copy(
+            update={"outgoing_timeout_seconds": 0.3 if silent else 10.0}
+        )
         self.run(self._mortal(lambda: self._sync(by, settings), dies))
         self.script = Script()
         if script.frozen is not None:
             assert self.run(self._all_rows()) == script.frozen, "who was overtaken has written"
 
-    @rule(by=st.sampled_from(("worker", "hand")), number=st.integers(0, 9), what=st.sampled_from(MEANWHILE))
+    @rule(
+        by=st.sampled_from(("worker", "hand")),
+        number=st.integers(0, 9),
+        what=st.sampled_from(MEANWHILE),
+    )
     def a_sync_that_is_interrupted(self, by: str, number: int, what: str) -> None:
         self.a_sync(by=by, answers=[], dies=None, meanwhile=(number, what))
 
@@ -120,8 +132,14 @@ class Story(Acting, RuleBasedStateMachine):
     def the_person_signs_in(self, dies: tuple[int, bool] | None) -> None:
         self.run(self._mortal(self._relink, dies))
 
-    @rule(dies=st.none() | st.tuples(st.integers(0, 9), st.booleans()), digits=st.booleans(), same_rows=st.booleans())
-    def the_person_signs_in_anew(self, dies: tuple[int, bool] | None, digits: bool, same_rows: bool) -> None:
+    @rule(
+        dies=st.none() | st.tuples(st.integers(0, 9), st.booleans()),
+        digits=st.booleans(),
+        same_rows=st.booleans(),
+    )
+    def the_person_signs_in_anew(
+        self, dies: tuple[int, bool] | None, digits: bool, same_rows: bool
+    ) -> None:
         self.run(self._mortal(lambda: self._renew(digits, same_rows), dies))
 
     @rule(dies=st.none() | st.tuples(st.integers(0, 9), st.booleans()))
@@ -151,10 +169,17 @@ class Story(Acting, RuleBasedStateMachine):
             self._toggle(account_id)
         await self._hear()
         found = await self._found()
-        if self.toggled or found.status != "connected" or found.failures or found.running is not None:
+        if (
+            self.toggled
+            or found.status != "connected"
+            or found.failures
+            or found.running is not None
+        ):
             self._pass_time(7 * 60)  # else what it was told of is due at once
             await self._settle()
-            self._pass_time(7 * 60)  # the pass before went on with the accounts that there were when it began
+            self._pass_time(
+                7 * 60
+            )  # the pass before went on with the accounts that there were when it began
         await self._settle()
         if self.honest:
             await self._check_rows()
@@ -182,9 +207,16 @@ class Story(Acting, RuleBasedStateMachine):
     async def _decide(self, found: Connection, asked: Undecided) -> None:
         """The person knows which it is: ids differ in what they begin with."""
         rows = await BankAccount.raw().find({"_id": {"$in": asked.candidates}}).to_list()
-        same = [row["_id"] for row in rows if row["providerId"].endswith(asked.provider_id.rpartition("_acc_")[2])]
+        same = [
+            row["_id"]
+            for row in rows
+            if row["providerId"].endswith(asked.provider_id.rpartition("_acc_")[2])
+        ]
         assert len(same) <= 1
-        await decide(found, Decision(provider_id=asked.provider_id, bank_account_id=same[0] if same else None))
+        await decide(
+            found,
+            Decision(provider_id=asked.provider_id, bank_account_id=same[0] if same else None),
+        )
 
     async def _check(self) -> None:
         found = await self._found()
@@ -192,15 +224,22 @@ class Story(Acting, RuleBasedStateMachine):
         assert (found.cursor, found.running, found.hinted) == (None, None, None)
         assert (found.named, found.set_aside) == ([], [])
         accounts = {row["_id"] for row in await BankAccount.raw().find({}).to_list()}
-        assert await BankAccount.raw().count_documents({"connectionId": {"$ne": self.connection_id}}) == 0
-        assert await Transaction.raw().count_documents({"bankAccountId": {"$nin": list(accounts)}}) == 0
+        assert (
+            await BankAccount.raw().count_documents({"connectionId": {"$ne": self.connection_id}})
+            == 0
+        )
+        assert (
+            await Transaction.raw().count_documents({"bankAccountId": {"$nin": list(accounts)}})
+            == 0
+        )
         await self._check_rows()
         self._pass_time(60 * 24)
         await self._give_up()
         assert (await OutsideLink.raw().count_documents({}), self.login.deleted) == (0, False)
 
     async def _check_rows(self) -> None:
-        """Each account is there once, with exactly its rows, and beyond what is told only history of before it."""
+        """Each account is there once, with exactly its rows, and beyond what is told only history
+        of before it."""
         there, here = {}, {}
         for account_id, ledger in self.login.ledgers.items():
             there[account_id] = sorted(
@@ -213,7 +252,9 @@ class Story(Acting, RuleBasedStateMachine):
                 (row["providerId"], row["date"], row["description"], row["status"]) for row in mine
             )
             first = min((each[1] for each in there[account["providerId"]]), default="9999")
-            assert all(row["date"] < first and row["status"] == "posted" for row in rows if row not in mine)
+            assert all(
+                row["date"] < first and row["status"] == "posted" for row in rows if row not in mine
+            )
         assert here == there
         assert await BankAccount.raw().count_documents({}) == len(there)
 
@@ -225,12 +266,16 @@ def model(cast: Cast, base_settings: Settings, mongodb_uri: str, api: Any) -> It
 
     async def open_all() -> World:
         await banks.server.start()
-        settings = base_settings.model_copy(update={"teller_url": banks.server.url, "outgoing_timeout_seconds": 10.0})
+        settings = base_settings.model_copy(
+            update={"teller_url": banks.server.url, "outgoing_timeout_seconds": 10.0}
+        )
         client = client_of(settings, mongodb_uri, bounded=False, listeners=(killer,))
         await bind(client, settings)
         assert CLOCK._zero is not None
         user_id = PydanticObjectId(cast.owner.id)
-        return World(runner, client, killer, banks, settings, api.app.state.keyring, user_id, CLOCK._zero)
+        return World(
+            runner, client, killer, banks, settings, api.app.state.keyring, user_id, CLOCK._zero
+        )
 
     with asyncio.Runner() as runner:
         world = runner.run(open_all())

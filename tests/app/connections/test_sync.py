@@ -25,28 +25,38 @@ async def test_first_sync_stores_accounts_balances_and_transactions(world: World
     answer = await world.sync(connection_id)
     assert (answer.status_code, answer.json()["state"]) == (200, "done")
     assert await stored(world.banks) == told(world.banks)
-    (account,) = (await world.cast.owner.get(f"/v1/connections/{connection_id}/accounts")).json()["items"]
+    (account,) = (await world.cast.owner.get(f"/v1/connections/{connection_id}/accounts")).json()[
+        "items"
+    ]
     assert (account["name"], account["balance"], account["currency"]) == ("Checking", 10050, "USD")
     assert (await world.see(connection_id))["lastSyncAt"] is not None
 
 
-async def test_transactions_are_listed_newest_first_page_by_page_and_by_date_and_status(world: World) -> None:
+async def test_transactions_are_listed_newest_first_page_by_page_and_by_date_and_status(
+    world: World,
+) -> None:
     connection_id = await world.connect()
     login = world.banks.login(TOKEN)
     account_id = next(iter(login.accounts))
     login.add(account_id, "txn_p", date="2026-11-12", status="pending", amount="3.10")
     await world.sync(connection_id)
-    (account,) = (await world.cast.owner.get(f"/v1/connections/{connection_id}/accounts")).json()["items"]
+    (account,) = (await world.cast.owner.get(f"/v1/connections/{connection_id}/accounts")).json()[
+        "items"
+    ]
     path = f"/v1/bank-accounts/{account['id']}/transactions"
     first = (await world.cast.owner.get(path, params={"limit": 4})).json()
-    second = (await world.cast.owner.get(path, params={"limit": 4, "cursor": first["nextCursor"]})).json()
+    second = (
+        await world.cast.owner.get(path, params={"limit": 4, "cursor": first["nextCursor"]})
+    ).json()
     dates = [item["date"] for item in first["items"] + second["items"]]
     assert dates == sorted(dates, reverse=True)
     assert len(dates) == 6
     assert second["nextCursor"] is None
     pending = (await world.cast.owner.get(path, params={"status": "pending"})).json()["items"]
     assert [(item["providerId"], item["amount"]) for item in pending] == [("txn_p", 310)]
-    span = (await world.cast.owner.get(path, params={"from": "2026-11-11", "to": "2026-11-13"})).json()["items"]
+    span = (
+        await world.cast.owner.get(path, params={"from": "2026-11-11", "to": "2026-11-13"})
+    ).json()["items"]
     assert {item["providerId"] for item in span} == {"txn_1", "txn_2", "txn_p"}
     assert (await world.cast.owner.get(path, params={"from": "2026-13-01"})).status_code == 422
 
@@ -80,7 +90,9 @@ async def test_pending_ones_that_post_change_their_id_or_go_are_followed(world: 
     assert (after["_id"], after["version"], after["amount"]) == (kept["_id"], 2, -1300)
 
 
-async def test_a_pending_one_of_long_ago_that_went_is_noticed_by_a_sync_of_some_days(world: World) -> None:
+async def test_a_pending_one_of_long_ago_that_went_is_noticed_by_a_sync_of_some_days(
+    world: World,
+) -> None:
     login = world.banks.login(TOKEN)
     (account_id,) = login.accounts
     login.add(account_id, "txn_old", date="2026-01-02", status="pending")
@@ -96,17 +108,27 @@ async def test_the_second_sync_reads_some_days_and_a_later_one_everything(world:
     await world.sync(connection_id)
     world.banks.server.asked.clear()
     await world.sync(connection_id)
-    starts = [asked.query.get("start_date") for asked in world.banks.server.asked if "transactions" in asked.path]
+    starts = [
+        asked.query.get("start_date")
+        for asked in world.banks.server.asked
+        if "transactions" in asked.path
+    ]
     assert all(start is not None for start in starts)
     old = {"$set": {"fullSyncAt": now().replace(year=2020)}}
     await Connection.raw().update_one({}, old)
     world.banks.server.asked.clear()
     await world.sync(connection_id)
-    starts = [asked.query.get("start_date") for asked in world.banks.server.asked if "transactions" in asked.path]
+    starts = [
+        asked.query.get("start_date")
+        for asked in world.banks.server.asked
+        if "transactions" in asked.path
+    ]
     assert set(starts) == {None}
 
 
-async def test_an_account_that_is_told_no_more_is_closed_and_keeps_its_history(world: World) -> None:
+async def test_an_account_that_is_told_no_more_is_closed_and_keeps_its_history(
+    world: World,
+) -> None:
     login = world.banks.login(TOKEN)
     other = login.add_account("Savings")
     login.add(other, "txn_s")
@@ -114,8 +136,13 @@ async def test_an_account_that_is_told_no_more_is_closed_and_keeps_its_history(w
     await world.sync(connection_id)
     del login.accounts[other]
     await world.sync(connection_id)
-    accounts = (await world.cast.owner.get(f"/v1/connections/{connection_id}/accounts")).json()["items"]
-    assert {account["name"]: account["status"] for account in accounts} == {"Checking": "open", "Savings": "closed"}
+    accounts = (await world.cast.owner.get(f"/v1/connections/{connection_id}/accounts")).json()[
+        "items"
+    ]
+    assert {account["name"]: account["status"] for account in accounts} == {
+        "Checking": "open",
+        "Savings": "closed",
+    }
     assert await Transaction.raw().count_documents({"providerId": "txn_s"}) == 1
 
 
@@ -140,7 +167,9 @@ async def test_unchanged_transactions_keep_their_version(world: World) -> None:
         (Told(200, [], raw=b"[" + b" " * 100 + b"]", hang=True), "timeout"),
     ],
 )
-async def test_what_is_over_by_itself_moves_the_next_attempt_alone(world: World, fault: Told, reason: str) -> None:
+async def test_what_is_over_by_itself_moves_the_next_attempt_alone(
+    world: World, fault: Told, reason: str
+) -> None:
     connection_id = await world.connect()
     before = await world.see(connection_id)
     world.banks.server.faults.append(fault)
@@ -165,7 +194,11 @@ async def test_a_login_that_expired_needs_a_new_one_and_the_history_stays(world:
     answer = await world.sync(connection_id)
     assert (answer.status_code, answer.json()["code"]) == (409, "needs_reauth")
     seen = await world.see(connection_id)
-    assert (seen["status"], seen["statusReason"], seen["nextAttemptAt"]) == ("needs_reauth", "mfa_required", None)
+    assert (seen["status"], seen["statusReason"], seen["nextAttemptAt"]) == (
+        "needs_reauth",
+        "mfa_required",
+        None,
+    )
     assert await Transaction.raw().count_documents({}) == 5
     world.banks.logins["test_token_second"] = login
     path = f"/v1/connections/{connection_id}"
@@ -201,7 +234,11 @@ async def test_a_revoked_token_is_erased_at_once(world: World) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "disconnected")
     row = await Connection.raw().find_one({})
     assert row is not None
-    assert (row["status"], row["statusReason"], "accessToken" in row) == ("disconnected", "revoked", False)
+    assert (row["status"], row["statusReason"], "accessToken" in row) == (
+        "disconnected",
+        "revoked",
+        False,
+    )
     assert (await world.sync(connection_id)).json()["code"] == "disconnected"
 
 

@@ -44,7 +44,10 @@ async def test_an_odd_row_keeps_no_other_out(world: World, odd: str, page: int) 
     row = login.add(first, "txn_odd", **{"date": "2026-11-12", **fields})
     connection_id = await world.connect()
     for _ in range(2):
-        assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {reason: 1}}
+        assert await again(world, connection_id) == {
+            "unreadable": 1,
+            "unreadableReasons": {reason: 1},
+        }
         assert await Transaction.raw().count_documents({}) == 6
     assert (await world.sync(connection_id)).status_code == 200
     assert (await world.see(connection_id))["unreadable"] == 1, "beyond the window it is still so"
@@ -53,7 +56,9 @@ async def test_an_odd_row_keeps_no_other_out(world: World, odd: str, page: int) 
     assert await Transaction.raw().count_documents({}) == 7
 
 
-async def test_a_row_that_turns_odd_stays_as_it_was_read_and_goes_with_the_banks(world: World) -> None:
+async def test_a_row_that_turns_odd_stays_as_it_was_read_and_goes_with_the_banks(
+    world: World,
+) -> None:
     login = world.banks.login(TOKEN)
     (account_id,) = login.accounts
     connection_id = await world.connect()
@@ -82,17 +87,27 @@ async def test_a_row_that_only_its_id_finds_may_be_odd(world: World) -> None:
         return told
 
     world.banks.server.serve = hiding
-    assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {"amount": 1}}
+    assert await again(world, connection_id) == {
+        "unreadable": 1,
+        "unreadableReasons": {"amount": 1},
+    }
     assert await Transaction.raw().count_documents({}) == 5
 
 
 @pytest.mark.parametrize("balance", [{"ledger": "1.005"}, {"ledger": 1.5}, [], "x"], ids=str)
-async def test_an_odd_balance_keeps_its_account_and_the_balance_before(world: World, balance: Any) -> None:
+async def test_an_odd_balance_keeps_its_account_and_the_balance_before(
+    world: World, balance: Any
+) -> None:
     connection_id = await world.connect()
     await again(world, connection_id)
     serve = world.banks.server.serve
-    world.banks.server.serve = lambda asked: Told(200, balance) if asked.path.endswith("/balances") else serve(asked)
-    assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {"balance": 1}}
+    world.banks.server.serve = lambda asked: (
+        Told(200, balance) if asked.path.endswith("/balances") else serve(asked)
+    )
+    assert await again(world, connection_id) == {
+        "unreadable": 1,
+        "unreadableReasons": {"balance": 1},
+    }
     account: Any = await BankAccount.raw().find_one({})
     assert account["balance"] == 10050
     world.banks.server.serve = serve
@@ -113,15 +128,31 @@ def changing_rows(world: World, change: Callable[[list[Any]], list[Any]]) -> Non
 
 @pytest.mark.parametrize("page", [200, 1, 2], ids=lambda size: f"pages of {size}")
 @pytest.mark.parametrize(
-    "odd", [None, 7, [], {"amount": "1.00"}, {"id": None}, {"id": ""}, {"id": {"$gt": ""}}, {"id": "x" * 300}], ids=str
+    "odd",
+    [
+        None,
+        7,
+        [],
+        {"amount": "1.00"},
+        {"id": None},
+        {"id": ""},
+        {"id": {"$gt": ""}},
+        {"id": "x" * 300},
+    ],
+    ids=str,
 )
-async def test_a_row_without_an_id_keeps_no_other_out_wherever_it_stands(world: World, odd: Any, page: int) -> None:
+async def test_a_row_without_an_id_keeps_no_other_out_wherever_it_stands(
+    world: World, odd: Any, page: int
+) -> None:
     world.banks.page = page
     serve = world.banks.server.serve
     connection_id = await world.connect()
     changing_rows(world, lambda rows: [odd, *rows, odd])
     for _ in range(2):
-        assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {"no_id": 1}}
+        assert await again(world, connection_id) == {
+            "unreadable": 1,
+            "unreadableReasons": {"no_id": 1},
+        }
         assert await stored(world.banks) == told(world.banks)
     world.banks.server.serve = serve
     assert await again(world, connection_id) == {}
@@ -132,7 +163,10 @@ async def test_a_page_without_any_id_ends_its_account_and_removes_nothing(world:
     connection_id = await world.connect()
     await again(world, connection_id)
     login.add(login.add_account("Savings"), "txn_other")
-    changing_rows(world, lambda rows: [{**each, "id": None} if each["id"] != "txn_other" else each for each in rows])
+    changing_rows(
+        world,
+        lambda rows: [{**each, "id": None} if each["id"] != "txn_other" else each for each in rows],
+    )
     assert await again(world, connection_id) == {"unreadable": 5, "unreadableReasons": {"no_id": 5}}
     assert await stored(world.banks) == told(world.banks)
 
@@ -148,22 +182,32 @@ ODD_ACCOUNTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("odd", ODD_ACCOUNTS)
-async def test_an_odd_account_keeps_no_other_out_and_none_is_closed_for_it(world: World, odd: str) -> None:
+async def test_an_odd_account_keeps_no_other_out_and_none_is_closed_for_it(
+    world: World, odd: str
+) -> None:
     login, fields = world.banks.login(TOKEN), ODD_ACCOUNTS[odd]
     other = login.add_account("Savings")
     login.add(other, "txn_other")
     plain = dict(login.accounts[other])
     login.accounts[other].update(fields)
     connection_id = await world.connect()
-    assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {"account": 1}}
+    assert await again(world, connection_id) == {
+        "unreadable": 1,
+        "unreadableReasons": {"account": 1},
+    }
     assert await Transaction.raw().count_documents({}) == 5
     login.accounts[other] = plain
     assert await again(world, connection_id) == {}
     assert await stored(world.banks) == told(world.banks)
     login.accounts[other] = plain | fields
     login.add(next(iter(login.accounts)), "txn_more")
-    assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {"account": 1}}
-    assert await stored(world.banks) == told(world.banks), "its history stays, it is open, and the rest goes on"
+    assert await again(world, connection_id) == {
+        "unreadable": 1,
+        "unreadableReasons": {"account": 1},
+    }
+    assert await stored(world.banks) == told(world.banks), (
+        "its history stays, it is open, and the rest goes on"
+    )
 
 
 @pytest.mark.parametrize("odd", [None, 7, [], "x"], ids=str)
@@ -171,18 +215,28 @@ async def test_what_is_no_account_at_all_is_set_aside(world: World, odd: Any) ->
     connection_id = await world.connect()
     serve = world.banks.server.serve
     world.banks.server.serve = lambda asked: (
-        Told(200, [odd, *serve(asked).json]) if asked.path == "/accounts" and asked.method == "GET" else serve(asked)
+        Told(200, [odd, *serve(asked).json])
+        if asked.path == "/accounts" and asked.method == "GET"
+        else serve(asked)
     )
-    assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {"account": 1}}
+    assert await again(world, connection_id) == {
+        "unreadable": 1,
+        "unreadableReasons": {"account": 1},
+    }
     assert await stored(world.banks) == told(world.banks)
 
 
-async def test_a_login_none_of_whose_accounts_can_be_read_is_connected_and_closes_nothing(world: World) -> None:
+async def test_a_login_none_of_whose_accounts_can_be_read_is_connected_and_closes_nothing(
+    world: World,
+) -> None:
     connection_id = await world.connect()
     await again(world, connection_id)
     for account in world.banks.login(TOKEN).accounts.values():
         account["currency"] = None
-    assert await again(world, connection_id) == {"unreadable": 1, "unreadableReasons": {"account": 1}}
+    assert await again(world, connection_id) == {
+        "unreadable": 1,
+        "unreadableReasons": {"account": 1},
+    }
     assert await BankAccount.raw().distinct("status") == ["open"]
 
 
@@ -194,7 +248,9 @@ async def test_half_a_character_is_read_as_a_question_mark(world: World) -> None
     connection_id = await world.connect()
     serve = world.banks.server.serve
     world.banks.server.serve = lambda asked: (
-        Told(200, raw=raw) if asked.path.endswith("/transactions") and "from_id" not in asked.query else serve(asked)
+        Told(200, raw=raw)
+        if asked.path.endswith("/transactions") and "from_id" not in asked.query
+        else serve(asked)
     )
     assert await again(world, connection_id) == {}
     stored_row: Any = await Transaction.raw().find_one({"providerId": "txn_4"})
@@ -202,7 +258,9 @@ async def test_half_a_character_is_read_as_a_question_mark(world: World) -> None
     assert await Transaction.raw().count_documents({}) == 5
 
 
-async def test_a_row_that_is_told_under_another_id_than_it_was_asked_for_is_stored_by_that(world: World) -> None:
+async def test_a_row_that_is_told_under_another_id_than_it_was_asked_for_is_stored_by_that(
+    world: World,
+) -> None:
     login = world.banks.login(TOKEN)
     (account_id,) = login.accounts
     connection_id = await world.connect()
@@ -212,7 +270,11 @@ async def test_a_row_that_is_told_under_another_id_than_it_was_asked_for_is_stor
     serve = world.banks.server.serve
 
     def answer(asked: Asked) -> Told:
-        return Told(200, login.find(account_id, "txn_posted")) if asked.path.endswith("/txn_2") else serve(asked)
+        return (
+            Told(200, login.find(account_id, "txn_posted"))
+            if asked.path.endswith("/txn_2")
+            else serve(asked)
+        )
 
     world.banks.server.serve = answer
     assert await again(world, connection_id) == {}

@@ -1,4 +1,5 @@
-"""No state of a connection is without a way out: lost pages, hints during a sync, logins repaired or replaced."""
+"""No state of a connection is without a way out: lost pages, hints during a sync, logins repaired
+or replaced."""
 
 import asyncio
 from datetime import timedelta
@@ -59,10 +60,14 @@ async def test_a_cursor_that_cannot_be_read_begins_a_fresh_pass(world: World) ->
     assert await stored(world.banks) == told(world.banks)
 
 
-async def test_a_login_that_is_repaired_in_the_middle_of_a_sync_is_connected_when_it_goes_on(world: World) -> None:
+async def test_a_login_that_is_repaired_in_the_middle_of_a_sync_is_connected_when_it_goes_on(
+    world: World,
+) -> None:
     connection_id, answer = await break_in_the_middle(world, MFA)
     assert answer.status_code == 409
-    assert answer.json()["detail"] == "Your connection to Bank (Personal) needs to be signed in again"
+    assert (
+        answer.json()["detail"] == "Your connection to Bank (Personal) needs to be signed in again"
+    )
     assert (await world.see(connection_id))["status"] == "needs_reauth"
     done = (await world.sync(connection_id)).json()
     assert (done["state"], done["connection"]["status"], done["connection"]["statusReason"]) == (
@@ -98,7 +103,9 @@ async def test_a_webhook_during_a_sync_has_another_one_follow(world: World) -> N
     payload = {"transactions": [{"id": "txn_new", "account_id": account_id}]}
     event = {"type": "transactions.processed", "timestamp": rfc3339(now()), "payload": payload}
     body, headers = signed(event, "new-secret")
-    assert (await world.cast.nobody.post("/v1/webhooks/teller", content=body, headers=headers)).status_code == 202
+    assert (
+        await world.cast.nobody.post("/v1/webhooks/teller", content=body, headers=headers)
+    ).status_code == 202
     held.set()
     assert (await running).status_code == 200
     assert await Connection.find_due(now(), 1) == [ObjectId(connection_id)]
@@ -111,9 +118,18 @@ async def test_the_same_login_is_connected_once_and_the_answer_names_where(world
     first = await world.connect()
     body = {"provider": "teller", "institution": "Bank", "label": "Again", "accessToken": TOKEN}
     answer = await world.cast.owner.post("/v1/users/me/connections", json=body)
-    assert (answer.status_code, answer.json()["code"], answer.json()["connectionId"]) == (409, "duplicate", first)
+    assert (answer.status_code, answer.json()["code"], answer.json()["connectionId"]) == (
+        409,
+        "duplicate",
+        first,
+    )
     calls = [world.cast.stranger.post("/v1/users/me/connections", json=body) for _ in range(4)]
-    assert sorted([each.status_code for each in await asyncio.gather(*calls)]) == [201, 409, 409, 409]
+    assert sorted([each.status_code for each in await asyncio.gather(*calls)]) == [
+        201,
+        409,
+        409,
+        409,
+    ]
     world.banks.logins["other"] = Login("enr_other")
     world.banks.login("other").add_account("Savings")
     second = await world.connect("other", label="Other")
@@ -125,7 +141,9 @@ async def test_a_login_that_another_replaced_is_given_up_at_the_provider(world: 
     connection_id = await world.connect()
     world.banks.logins["other"] = Login("enr_other")
     world.banks.login("other").add_account("Savings")
-    answer = await world.cast.owner.merge(f"/v1/connections/{connection_id}", {"accessToken": "other"})
+    answer = await world.cast.owner.merge(
+        f"/v1/connections/{connection_id}", {"accessToken": "other"}
+    )
     assert answer.status_code == 200
     assert await OutsideLink.raw().count_documents({}) == 1
     assert "remove-bank-links" in handlers(world.api.settings)
@@ -137,7 +155,9 @@ async def test_a_login_that_another_replaced_is_given_up_at_the_provider(world: 
 async def test_a_new_token_of_the_same_login_gives_nothing_up(world: World) -> None:
     connection_id = await world.connect()
     world.banks.logins["fresh"] = world.banks.login(TOKEN)
-    answer = await world.cast.owner.merge(f"/v1/connections/{connection_id}", {"accessToken": "fresh"})
+    answer = await world.cast.owner.merge(
+        f"/v1/connections/{connection_id}", {"accessToken": "fresh"}
+    )
     assert answer.status_code == 200
     assert await OutsideLink.raw().count_documents({}) == 0
 

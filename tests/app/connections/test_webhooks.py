@@ -1,4 +1,5 @@
-"""Teller's webhooks: timestamped signatures, several during rotation, three minutes, and what they make due."""
+"""Teller's webhooks: timestamped signatures, several during rotation, three minutes, and what they
+make due."""
 
 import time
 from typing import Any
@@ -17,8 +18,17 @@ PATH = "/v1/webhooks/teller"
 
 
 def disconnected(world: World, **fields: Any) -> Any:
-    payload = {"enrollment_id": world.banks.login(TOKEN).enrollment, "reason": "disconnected.account_locked"}
-    return {"id": "wh_1", "payload": payload, "timestamp": rfc3339(now()), "type": "enrollment.disconnected", **fields}
+    payload = {
+        "enrollment_id": world.banks.login(TOKEN).enrollment,
+        "reason": "disconnected.account_locked",
+    }
+    return {
+        "id": "wh_1",
+        "payload": payload,
+        "timestamp": rfc3339(now()),
+        "type": "enrollment.disconnected",
+        **fields,
+    }
 
 
 async def post(world: World, event: Any, *secrets: str, **options: Any) -> Any:
@@ -38,15 +48,21 @@ async def is_due() -> bool:
     return bool(await Connection.find_due(now(), 1))
 
 
-@pytest.mark.parametrize("secrets", [("old-secret",), ("new-secret",), ("unknown", "new-secret"), ("old-secret", "x")])
-async def test_any_of_the_signatures_by_any_of_our_secrets_will_do(world: World, secrets: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "secrets", [("old-secret",), ("new-secret",), ("unknown", "new-secret"), ("old-secret", "x")]
+)
+async def test_any_of_the_signatures_by_any_of_our_secrets_will_do(
+    world: World, secrets: tuple[str, ...]
+) -> None:
     await synced(world)
     assert (await post(world, disconnected(world), *secrets)).status_code == 202
     assert await is_due()
 
 
 @pytest.mark.parametrize("seconds", [-181, 185])
-async def test_one_that_is_older_than_three_minutes_or_of_the_future_is_refused(world: World, seconds: int) -> None:
+async def test_one_that_is_older_than_three_minutes_or_of_the_future_is_refused(
+    world: World, seconds: int
+) -> None:
     await synced(world)
     answer = await post(world, disconnected(world), "new-secret", at=time.time() + seconds)
     assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
@@ -58,17 +74,33 @@ async def test_forged_ones_are_refused(world: World) -> None:
     body, headers = signed(disconnected(world), "new-secret")
     good = headers["Teller-Signature"]
     moment = good.split(",")[0]
-    bad = ["", "x", moment, f"{moment},v1=", f"{moment},v1={'0' * 64}", good.replace("t=", "t=1"), f"{good},t=1"]
-    bad += [good.replace("v1=", "v2="), "t=é,v1=x".encode("latin-1").decode("latin-1"), f"t={'9' * 400},v1=x"]
+    bad = [
+        "",
+        "x",
+        moment,
+        f"{moment},v1=",
+        f"{moment},v1={'0' * 64}",
+        good.replace("t=", "t=1"),
+        f"{good},t=1",
+    ]
+    bad += [
+        good.replace("v1=", "v2="),
+        "t=é,v1=x".encode("latin-1").decode("latin-1"),
+        f"t={'9' * 400},v1=x",
+    ]
     for header in bad:
         sent = {**headers, "Teller-Signature": header.encode("latin-1")}
         assert (await world.cast.nobody.post(PATH, content=body, headers=sent)).status_code == 401
-    assert (await world.cast.nobody.post(PATH, content=body + b" ", headers=headers)).status_code == 401
+    assert (
+        await world.cast.nobody.post(PATH, content=body + b" ", headers=headers)
+    ).status_code == 401
     assert (await world.cast.nobody.post(PATH, content=body)).status_code == 401
     assert not await is_due()
 
 
-async def test_without_a_secret_in_the_settings_nothing_is_taken(world: World, make_api: Any) -> None:
+async def test_without_a_secret_in_the_settings_nothing_is_taken(
+    world: World, make_api: Any
+) -> None:
     api = await make_api(teller_webhook_secrets=[])
     body, headers = signed(disconnected(world), "")
     assert (await api.caller(None).post(PATH, content=body, headers=headers)).status_code == 401
@@ -77,8 +109,13 @@ async def test_without_a_secret_in_the_settings_nothing_is_taken(world: World, m
 async def test_new_transactions_make_the_connection_of_their_account_due(world: World) -> None:
     await synced(world)
     account_id = next(iter(world.banks.login(TOKEN).accounts))
-    event = {"type": "transactions.processed", "payload": {"transactions": [{"id": "t", "account_id": account_id}]}}
-    assert (await post(world, event | {"timestamp": rfc3339(now())}, "new-secret")).status_code == 202
+    event = {
+        "type": "transactions.processed",
+        "payload": {"transactions": [{"id": "t", "account_id": account_id}]},
+    }
+    assert (
+        await post(world, event | {"timestamp": rfc3339(now())}, "new-secret")
+    ).status_code == 202
     assert await is_due()
 
 
@@ -95,7 +132,10 @@ async def test_an_event_from_before_the_present_token_is_no_news(world: World) -
         {"type": "webhook.test", "payload": {}},
         {"type": "enrollment.disconnected", "payload": {"enrollment_id": {"$gt": ""}}},
         {"type": "enrollment.disconnected", "payload": []},
-        {"type": "transactions.processed", "payload": {"transactions": [7, {"account_id": {"$gt": ""}}]}},
+        {
+            "type": "transactions.processed",
+            "payload": {"transactions": [7, {"account_id": {"$gt": ""}}]},
+        },
         {"type": "transactions.processed", "payload": {"transactions": {"$gt": ""}}},
         {"type": ["x"], "payload": {"enrollment_id": "e"}, "timestamp": 7},
         [],
@@ -110,7 +150,11 @@ async def test_what_is_signed_and_odd_changes_nothing(world: World, event: Any) 
 
 def processed(account_id: str, *transaction_ids: str) -> Any:
     rows = [{"id": transaction_id, "account_id": account_id} for transaction_id in transaction_ids]
-    return {"type": "transactions.processed", "timestamp": rfc3339(now()), "payload": {"transactions": rows}}
+    return {
+        "type": "transactions.processed",
+        "timestamp": rfc3339(now()),
+        "payload": {"transactions": rows},
+    }
 
 
 async def names() -> Any:
@@ -119,7 +163,9 @@ async def names() -> Any:
     return [each["providerId"] for each in row.get("named", [])]
 
 
-async def test_named_transactions_of_before_the_window_are_stored_changed_and_removed(world: World) -> None:
+async def test_named_transactions_of_before_the_window_are_stored_changed_and_removed(
+    world: World,
+) -> None:
     login = world.banks.login(TOKEN)
     (account_id,) = login.accounts
     for name in ("txn_amended", "txn_removed"):
@@ -137,7 +183,9 @@ async def test_named_transactions_of_before_the_window_are_stored_changed_and_re
     assert (await names(), await is_due()) == ([], False)
 
 
-async def test_many_named_ones_are_asked_for_once_each_and_those_that_were_told_not_at_all(world: World) -> None:
+async def test_many_named_ones_are_asked_for_once_each_and_those_that_were_told_not_at_all(
+    world: World,
+) -> None:
     login = world.banks.login(TOKEN)
     (account_id,) = login.accounts
     await synced(world)
@@ -149,7 +197,11 @@ async def test_many_named_ones_are_asked_for_once_each_and_those_that_were_told_
     await post(world, processed(account_id, *old, "txn_today"), "new-secret")
     await run_jobs(world)
     assert await stored(world.banks) == told(world.banks)
-    asked = [each.path.rpartition("/")[2] for each in world.banks.server.asked if "/transactions/" in each.path]
+    asked = [
+        each.path.rpartition("/")[2]
+        for each in world.banks.server.asked
+        if "/transactions/" in each.path
+    ]
     assert sorted(asked) == old
 
 
@@ -157,7 +209,9 @@ async def test_what_is_named_while_the_person_has_to_sign_in_waits_for_it(world:
     connection_id = await synced(world)
     login = world.banks.login(TOKEN)
     (account_id,) = login.accounts
-    await Connection.raw().update_one({}, {"$set": {"status": "needs_reauth"}, "$unset": {"nextAttemptAt": ""}})
+    await Connection.raw().update_one(
+        {}, {"$set": {"status": "needs_reauth"}, "$unset": {"nextAttemptAt": ""}}
+    )
     login.add(account_id, "txn_late", date="2026-01-02")
     await post(world, processed(account_id, "txn_late"), "new-secret")
     assert not await is_due()

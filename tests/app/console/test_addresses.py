@@ -1,4 +1,5 @@
-"""The console without a browser: what it makes of addresses and forms that are nonsense, or not ours."""
+"""The console without a browser: what it makes of addresses and forms that are nonsense, or not
+ours."""
 
 import httpx2
 import pytest
@@ -15,7 +16,9 @@ class Viewer:
         self.key = key
 
     async def open(self, path: str = "/console", **params: str) -> httpx2.Response:
-        return await self._api.caller(None).get(path, params=params, headers={"Cookie": f"{COOKIE}={self.key}"})
+        return await self._api.caller(None).get(
+            path, params=params, headers={"Cookie": f"{COOKIE}={self.key}"}
+        )
 
 
 @pytest.fixture
@@ -26,7 +29,9 @@ async def viewer(api: Api) -> Viewer:
 
 
 @pytest.mark.parametrize("interval", ["hour", "day", "minute"])
-async def test_a_timezone_of_odd_seconds_gives_the_default_view(viewer: Viewer, interval: str) -> None:
+async def test_a_timezone_of_odd_seconds_gives_the_default_view(
+    viewer: Viewer, interval: str
+) -> None:
     span = {"from": "1890-01-01T00:00:00Z", "to": "1890-01-02T00:00:00Z"}
     page = await viewer.open(**span, interval=interval, tz="Europe/Berlin")
     assert (page.status_code, "no whole quarters" in page.text) == (200, True)
@@ -42,14 +47,20 @@ async def test_a_timezone_of_odd_seconds_gives_the_default_view(viewer: Viewer, 
         ("2090-01-01T00:00:00Z", "2090-01-02T00:00:00Z"),
     ],
 )
-async def test_the_ends_of_the_calendar_give_the_default_view(viewer: Viewer, start: str, end: str) -> None:
+async def test_the_ends_of_the_calendar_give_the_default_view(
+    viewer: Viewer, start: str, end: str
+) -> None:
     page = await viewer.open(**{"from": start, "to": end})
     assert (page.status_code, 'role="alert"' in page.text) == (200, True)
-    export = await viewer.open("/console/export/category-counts", **{"from": start, "to": end, "tz": "Asia/Tokyo"})
+    export = await viewer.open(
+        "/console/export/category-counts", **{"from": start, "to": end, "tz": "Asia/Tokyo"}
+    )
     assert export.status_code in (200, 404)
 
 
-@pytest.mark.parametrize("form", ["&".join(f"f{n}=1" for n in range(11)), "key=" + "x" * 9000, "&" * 20])
+@pytest.mark.parametrize(
+    "form", ["&".join(f"f{n}=1" for n in range(11)), "key=" + "x" * 9000, "&" * 20]
+)
 async def test_a_form_of_too_much_gives_the_form_again(api: Api, form: str) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await api.caller(None).post("/console/sign-in", content=form, headers=headers)

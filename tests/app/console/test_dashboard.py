@@ -1,4 +1,5 @@
-"""The console in headless chromium: no errors, nothing serious by axe-core, every panel says what the API says."""
+"""The console in headless chromium: no errors, nothing serious by axe-core, every panel says what
+the API says."""
 
 import random
 import shutil
@@ -17,7 +18,11 @@ from models.base import rfc3339
 from tests.serving import Served, served
 
 AXE = (Path(__file__).parents[2] / "vendor" / "axe.js").read_text()
-NAMES = [("page_viewed", "engagement", 10), ("signup", "conversion", 3), ("upgraded", "conversion", 1)]
+NAMES = [
+    ("page_viewed", "engagement", 10),
+    ("signup", "conversion", 3),
+    ("upgraded", "conversion", 1),
+]
 NAMES += [("crashed", "error", 1), ("exported", "custom", 2)]
 
 pytestmark = pytest.mark.skipif(
@@ -27,7 +32,9 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(mongodb_uri, tmp_path_factory.mktemp("console"), analytics_trail_seconds="0.1") as found:
+    with served(
+        mongodb_uri, tmp_path_factory.mktemp("console"), analytics_trail_seconds="0.1"
+    ) as found:
         key = found.key("events:write", app_id="notes")
         events = list(happenings())
         for start in range(0, len(events), 500):
@@ -51,14 +58,18 @@ def happenings() -> Iterator[dict[str, Any]]:
             "userId": f"person-{int(chance.triangular(0, 120, 5))}",
             "sessionId": f"s-{number // 4}",
             "messageId": f"m-{number}",
-            "timestamp": rfc3339(moment - timedelta(minutes=chance.triangular(0, 60 * 24 * 14, 60))),
+            "timestamp": rfc3339(
+                moment - timedelta(minutes=chance.triangular(0, 60 * 24 * 14, 60))
+            ),
         }
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -70,7 +81,10 @@ class Console:
         self.page = page
         self.satchel = satchel
         self.complaints: list[str] = []
-        page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        page.on(
+            "console",
+            lambda said: self.complaints.append(said.text) if said.type == "error" else None,
+        )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def sign_in(self, key: str) -> None:
@@ -94,7 +108,12 @@ class Console:
     @property
     def span(self) -> dict[str, str]:
         data = self.page.evaluate("({...document.body.dataset})")
-        return {"from": data["from"], "to": data["to"], "tz": data["tz"], "interval": data["interval"]}
+        return {
+            "from": data["from"],
+            "to": data["to"],
+            "tz": data["tz"],
+            "interval": data["interval"],
+        }
 
 
 @pytest.fixture
@@ -124,7 +143,9 @@ def drawn(page: Page) -> None:
         ("narrow", {"color_scheme": "light", "viewport": {"width": 390, "height": 800}}),
     ],
 )
-def test_the_page_is_accessible_and_without_errors(make_console: Any, tmp_path: Path, name: str, options: Any) -> None:
+def test_the_page_is_accessible_and_without_errors(
+    make_console: Any, tmp_path: Path, name: str, options: Any
+) -> None:
     console = make_console(**options)
     drawn(console.page)
     picture = console.page.screenshot(path=tmp_path / f"{name}.png", full_page=True)
@@ -151,12 +172,18 @@ def test_every_panels_figures_are_the_apis(make_console: Any, satchel: Served, q
     page, span = console.page, console.span
     if satchel.processes.get("worker") is None and query:
         satchel.start("worker")  # from here on by rollups
-    filters = {name: value for name, value in _query(page).items() if name in ("eventName", "eventCategory")}
+    filters = {
+        name: value
+        for name, value in _query(page).items()
+        if name in ("eventName", "eventCategory")
+    }
     whole = {name: value for name, value in span.items() if name != "interval"} | filters
 
     def figure(name: str) -> tuple[float, float]:
         found = page.locator(f"[data-figure='{name}']")
-        return float(found.get_attribute("data-value") or 0), float(found.get_attribute("data-previous") or 0)
+        return float(found.get_attribute("data-value") or 0), float(
+            found.get_attribute("data-previous") or 0
+        )
 
     def api(panel: str, **params: Any) -> Any:
         return satchel.get(f"/v1/analytics/{panel}", **params)
@@ -172,7 +199,9 @@ def test_every_panels_figures_are_the_apis(make_console: Any, satchel: Served, q
     assert figure("Average session")[0] == visits["averageSeconds"]
 
     for panel in ("category-counts", "active-users", "error-rate"):
-        told = page.evaluate(f"JSON.parse(document.querySelector('script[data-for=\"{panel}\"]').textContent)")
+        told = page.evaluate(
+            f"JSON.parse(document.querySelector('script[data-for=\"{panel}\"]').textContent)"
+        )
         assert told == api(panel, **span, **filters)
     top = api("top", **whole)
     rows = page.locator("[data-panel=top] tbody tr[data-event]")
@@ -187,14 +216,22 @@ def test_every_panels_figures_are_the_apis(make_console: Any, satchel: Served, q
     reached = page.locator("[data-panel=funnel] tbody tr[data-step]").all()
     steps = page.evaluate("new URL(location.href).searchParams.getAll('step')")
     expected = api("funnel", **apps, step=steps) if steps else []
-    assert [int(row.get_attribute("data-users") or 0) for row in reached] == [row["users"] for row in expected]
+    assert [int(row.get_attribute("data-users") or 0) for row in reached] == [
+        row["users"] for row in expected
+    ]
     days = (datetime.fromisoformat(span["to"]) - datetime.fromisoformat(span["from"])).days
     interval: Any = "day" if days <= 8 else "week"
     begin = floor(datetime.fromisoformat(span["from"]), interval, ZoneInfo(span["tz"]))
     cohorts = api("retention", **{**whole, "from": rfc3339(begin)}, interval=interval)
-    people = [int(cell.get_attribute("data-cohort") or 0) for cell in page.locator("td[data-cohort]").all()]
+    people = [
+        int(cell.get_attribute("data-cohort") or 0)
+        for cell in page.locator("td[data-cohort]").all()
+    ]
     assert people == [row["users"] for row in cohorts if row["period"] == 0]
-    shares = [float(cell.get_attribute("data-share") or 0) for cell in page.locator("td[data-share]").all()]
+    shares = [
+        float(cell.get_attribute("data-share") or 0)
+        for cell in page.locator("td[data-share]").all()
+    ]
     assert shares == [row["share"] for row in cohorts if row["period"]]
 
 
@@ -217,8 +254,14 @@ def test_a_click_filters_and_the_address_says_it(make_console: Any) -> None:
 def test_panels_are_exported(make_console: Any, satchel: Served) -> None:
     console = make_console()
     for panel in ("category-counts", "active-users", "error-rate", "top", "retention"):
-        for form, kind in (("csv", "text/csv"), ("json", "application/json"), ("ndjson", "application/x-ndjson")):
-            link = console.page.locator(f"[data-panel={panel}] .exports a", has_text=form.upper()).first
+        for form, kind in (
+            ("csv", "text/csv"),
+            ("json", "application/json"),
+            ("ndjson", "application/x-ndjson"),
+        ):
+            link = console.page.locator(
+                f"[data-panel={panel}] .exports a", has_text=form.upper()
+            ).first
             answer = console.page.request.get(satchel.url + (link.get_attribute("href") or ""))
             assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, kind)
             assert len(answer.body()) > 20
@@ -247,7 +290,8 @@ def test_the_page_says_that_nothing_matches_and_that_nothing_came_yet(
         assert fresh.serious() == []
         assert fresh.complaints == []
         fresh.page.get_by_text("Events as they come in.").wait_for()
-        empty.stop()  # an open feed does not hold it up, however long answers under way are waited for
+        # an open feed does not hold it up, however long answers under way are waited for
+        empty.stop()
         assert empty.processes == {}
 
 
@@ -259,7 +303,9 @@ def test_the_page_is_readable_without_script(make_console: Any) -> None:
     assert console.page.locator("[data-panel=category-counts] tbody tr").count() > 5
 
 
-def test_the_key_is_out_of_reach_of_scripts_and_the_policy_is_strict(make_console: Any, satchel: Served) -> None:
+def test_the_key_is_out_of_reach_of_scripts_and_the_policy_is_strict(
+    make_console: Any, satchel: Served
+) -> None:
     console = make_console()
     (cookie,) = console.page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/console")
@@ -273,7 +319,9 @@ def test_the_key_is_out_of_reach_of_scripts_and_the_policy_is_strict(make_consol
     assert console.page.context.cookies() == []
 
 
-def test_a_key_of_one_app_sees_that_app_alone(make_console: Any, satchel: Served, browser: Browser) -> None:
+def test_a_key_of_one_app_sees_that_app_alone(
+    make_console: Any, satchel: Served, browser: Browser
+) -> None:
     bad = {"appId": "boats", "eventName": "", "eventCategory": "custom"}
     httpx2.post(f"{satchel.url}/v1/analytics/events", json=[bad], headers=satchel.headers)
     context = browser.new_context()
@@ -291,7 +339,10 @@ def test_a_key_of_one_app_sees_that_app_alone(make_console: Any, satchel: Served
 def test_only_keys_that_may_read_are_let_in(browser: Browser, satchel: Served) -> None:
     context = browser.new_context()
     console = Console(context.new_page(), satchel)
-    for key, said in (("sk_nothing", "no such key"), (satchel.key("events:write", app_id="notes"), "may not read")):
+    for key, said in (
+        ("sk_nothing", "no such key"),
+        (satchel.key("events:write", app_id="notes"), "may not read"),
+    ):
         console.sign_in(key)
         assert said in console.page.get_by_role("alert").inner_text()
     for path in ("/console/live", "/console/export/top"):

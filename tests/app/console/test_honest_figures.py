@@ -1,4 +1,5 @@
-"""What the page shows is what it says: whole cohorts, parts told as parts, one clock, every app, no funnel unasked."""
+"""What the page shows is what it says: whole cohorts, parts told as parts, one clock, every app, no
+funnel unasked."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +29,9 @@ class Reader:
         self._api, self.key = api, key
 
     async def open(self, query: str = "") -> str:
-        answer = await self._api.client.get(f"/console?{query}", headers={"Cookie": f"{COOKIE}={self.key}"})
+        answer = await self._api.client.get(
+            f"/console?{query}", headers={"Cookie": f"{COOKIE}={self.key}"}
+        )
         assert answer.status_code == 200
         return answer.text
 
@@ -40,13 +43,17 @@ async def reader(api: Api) -> Reader:
     return Reader(api, key)
 
 
-async def happen(cast: Cast, *events: tuple[str, datetime], app: str = "notes", category: str = "custom") -> None:
+async def happen(
+    cast: Cast, *events: tuple[str, datetime], app: str = "notes", category: str = "custom"
+) -> None:
     body = [
         {
             "appId": app,
             "eventName": name,
             "eventCategory": category,
-            "anonymousId": f"somebody-{number}",  # everybody is new, so that a cut cohort is smaller
+            "anonymousId": (
+                f"somebody-{number}"
+            ),  # everybody is new, so that a cut cohort is smaller
             "sessionId": f"s-{number}",
             "timestamp": rfc3339(at),
             "messageId": str(ObjectId()),
@@ -58,14 +65,24 @@ async def happen(cast: Cast, *events: tuple[str, datetime], app: str = "notes", 
 
 
 @pytest.mark.parametrize(
-    "query", ["range=30d", "range=7d", "range=90d&tz=Asia/Kathmandu", "range=24h&tz=America/New_York"]
+    "query",
+    ["range=30d", "range=7d", "range=90d&tz=Asia/Kathmandu", "range=24h&tz=America/New_York"],
 )
 async def test_every_cohort_is_whole(cast: Cast, reader: Reader, query: str) -> None:
     moment = now()
-    await happen(cast, *((f"e-{hour % 3}", moment - timedelta(hours=hour)) for hour in range(0, 24 * 110, 13)))
+    await happen(
+        cast,
+        *((f"e-{hour % 3}", moment - timedelta(hours=hour)) for hour in range(0, 24 * 110, 13)),
+    )
     page = await reader.open(query)
     interval = "week" if "range=30d" in query or "90d" in query else "day"
-    zone = "Asia/Kathmandu" if "Kathmandu" in query else "America/New_York" if "York" in query else "UTC"
+    zone = (
+        "Asia/Kathmandu"
+        if "Kathmandu" in query
+        else "America/New_York"
+        if "York" in query
+        else "UTC"
+    )
     rows = (
         await cast.admin.get(
             "/v1/analytics/retention",
@@ -100,7 +117,9 @@ async def test_only_the_column_of_now_is_a_part_of_retention(cast: Cast, reader:
 async def test_sessions_say_that_they_heed_no_filter_of_events(
     cast: Cast, reader: Reader, which: str, rolled_up: bool
 ) -> None:
-    await happen(cast, ("opened", now() - timedelta(hours=3)), ("signup", now() - timedelta(hours=2)))
+    await happen(
+        cast, ("opened", now() - timedelta(hours=3)), ("signup", now() - timedelta(hours=2))
+    )
     if rolled_up:
         await roll_up()
     said = r"<dt>(Sessions|Average session) <small>of all events</small></dt>"
@@ -134,7 +153,9 @@ async def test_every_app_is_in_the_list(cast: Cast, reader: Reader, api: Api) ->
         return re.findall(r'<option value="(app-\d+)">', page)
 
     assert listed(await reader.open()) == apps
-    assert listed(await reader.open("appId=app-117")) == apps  # so that one may go from one to another
+    assert (
+        listed(await reader.open("appId=app-117")) == apps
+    )  # so that one may go from one to another
     own = await api.key("analytics:read", app_id="app-007")
     assert own.credential is not None
     page = await Reader(api, own.credential).open()
@@ -154,14 +175,19 @@ async def test_the_page_has_one_clock(cast: Cast, reader: Reader) -> None:
         local = datetime.fromisoformat(told).astimezone(KATHMANDU)
         assert read in (f"{local:%H:%M:%S}", f"{local:%d %b %Y %H:%M:%S}")
     fields = dict(re.findall(r'name="(from|to)" value="([^"]+)"', page))
-    assert {name: value[-6:] for name, value in fields.items()} == {"from": "+05:45", "to": "+05:45"}
+    assert {name: value[-6:] for name, value in fields.items()} == {
+        "from": "+05:45",
+        "to": "+05:45",
+    }
     assert re.findall(r"\bUTC\b", page) == []
 
 
 async def test_a_span_without_an_offset_is_of_the_pages_clock(reader: Reader) -> None:
     page = await reader.open("from=2026-03-01T10:00&to=2026-03-03&tz=Asia/Kathmandu")
     assert 'data-from="2026-03-01T04:15:00.000Z" data-to="2026-03-02T18:15:00.000Z"' in page
-    again = await reader.open("from=2026-03-01T10:00%2B05:45&to=2026-03-03T00:00%2B05:45&tz=Asia/Kathmandu")
+    again = await reader.open(
+        "from=2026-03-01T10:00%2B05:45&to=2026-03-03T00:00%2B05:45&tz=Asia/Kathmandu"
+    )
     assert re.findall('data-from="[^"]+" data-to="[^"]+"', again) == re.findall(
         'data-from="[^"]+" data-to="[^"]+"', page
     )
@@ -173,7 +199,10 @@ CUT = "from=2026-03-02T06:00Z&to=2026-03-05T18:30Z&tz=UTC"
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        (f"{CUT}&interval=day", {"2026-03-02": "from 02 Mar 06:00", "2026-03-05": "until 05 Mar 18:30"}),
+        (
+            f"{CUT}&interval=day",
+            {"2026-03-02": "from 02 Mar 06:00", "2026-03-05": "until 05 Mar 18:30"},
+        ),
         (f"{CUT}&interval=week", {"2026-03-02": "from 02 Mar 06:00 until 05 Mar 18:30"}),
         (f"{CUT}&interval=hour", {"2026-03-05T18": "until 18:30"}),
         ("from=2026-03-02&to=2026-03-05&interval=day", {}),
@@ -184,7 +213,9 @@ CUT = "from=2026-03-02T06:00Z&to=2026-03-05T18:30Z&tz=UTC"
         ),
     ],
 )
-async def test_cut_buckets_are_said_to_be_cut(reader: Reader, query: str, expected: dict[str, str]) -> None:
+async def test_cut_buckets_are_said_to_be_cut(
+    reader: Reader, query: str, expected: dict[str, str]
+) -> None:
     page = await reader.open(query)
     told = re.search(r"data-parts='([^']*)'", page)
     assert told is not None
@@ -215,8 +246,14 @@ async def test_what_is_not_over_yet_is_there_so_far(reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("query", "kept"),
     [
-        ("tz=Berlin&appId=notes&range=30d", {"range": "30d", "app": "notes", "tz": "UTC", "interval": "day"}),
-        ("range=90d&interval=hour&appId=notes", {"range": "90d", "app": "notes", "tz": "UTC", "interval": "week"}),
+        (
+            "tz=Berlin&appId=notes&range=30d",
+            {"range": "30d", "app": "notes", "tz": "UTC", "interval": "day"},
+        ),
+        (
+            "range=90d&interval=hour&appId=notes",
+            {"range": "90d", "app": "notes", "tz": "UTC", "interval": "week"},
+        ),
         (
             "tz=Europe/Berlin&from=soon&appId=notes",
             {"range": "7d", "app": "notes", "tz": "Europe/Berlin", "interval": "day"},
@@ -227,7 +264,9 @@ async def test_what_is_not_over_yet_is_there_so_far(reader: Reader) -> None:
         ),
     ],
 )
-async def test_one_fault_in_the_address_costs_no_filter(reader: Reader, query: str, kept: dict[str, str]) -> None:
+async def test_one_fault_in_the_address_costs_no_filter(
+    reader: Reader, query: str, kept: dict[str, str]
+) -> None:
     page = await reader.open(query)
     assert 'role="alert"' in page
     assert f'name="appId" value="{kept["app"]}"' in page
@@ -262,19 +301,27 @@ def console(browser: Browser, satchel: Served) -> Iterator[Console]:  # noqa: F8
 
 
 DASHES = """(name) => {
-  const chart = Chart.getChart(document.querySelector(`canvas[data-chart="${name}"]`)), line = chart.data.datasets[0];
-  const dash = (number) => Boolean(line.segment.borderDash({p0DataIndex: number, p1DataIndex: number + 1}));
+  const chart = Chart.getChart(document.querySelector(`canvas[data-chart="${name}"]`));
+  const line = chart.data.datasets[0];
+  const dash = (number) => Boolean(
+    line.segment.borderDash({p0DataIndex: number, p1DataIndex: number + 1}));
   const hollow = line.pointBackgroundColor.map((paint) => paint !== line.borderColor);
   return [line.data.slice(1).map((_, number) => dash(number)), hollow];
 }"""
 
 
 @pytest.mark.parametrize(
-    ("first", "last"), [("06:00Z", "18:00Z"), ("00:00Z", "00:00Z"), ("", "")], ids=["cut", "whole", "until now"]
+    ("first", "last"),
+    [("06:00Z", "18:00Z"), ("00:00Z", "00:00Z"), ("", "")],
+    ids=["cut", "whole", "until now"],
 )
 def test_the_charts_draw_parts_as_parts(console: Console, first: str, last: str) -> None:
     day = datetime.now(UTC).date()
-    span = f"from={day - timedelta(days=7)}T{first}&to={day - timedelta(days=2)}T{last}" if first else "range=7d"
+    span = (
+        f"from={day - timedelta(days=7)}T{first}&to={day - timedelta(days=2)}T{last}"
+        if first
+        else "range=7d"
+    )
     is_cut = first != "00:00Z"
     console.open(f"?{span}&interval=day")
     drawn(console.page)
@@ -298,7 +345,10 @@ def test_live_events_are_told_by_the_pages_clock(console: Console, satchel: Serv
     row.wait_for(timeout=20_000)
     told = row.locator("time").get_attribute("datetime")
     assert told is not None
-    assert row.locator("time").inner_text() == f"{datetime.fromisoformat(told).astimezone(KATHMANDU):%H:%M:%S}"
+    assert (
+        row.locator("time").inner_text()
+        == f"{datetime.fromisoformat(told).astimezone(KATHMANDU):%H:%M:%S}"
+    )
     assert console.complaints == []
 
 

@@ -19,7 +19,9 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(cast: Cast) -> None:
     assert set(re.findall(r'id="(\w+)"', page)) == {code.value for code in Code}
 
 
-async def test_console_is_readable_without_credentials_and_loads_nothing_from_elsewhere(cast: Cast) -> None:
+async def test_console_is_readable_without_credentials_and_loads_nothing_from_elsewhere(
+    cast: Cast,
+) -> None:
     answer = await cast.nobody.get("/console")
     assert answer.status_code == 200
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
@@ -49,9 +51,13 @@ async def test_the_files_of_the_documentation_are_of_the_version_that_is_told(ca
     assert (await cast.nobody.get("/redoc")).status_code == 404
 
 
-async def test_the_console_says_where_the_key_is_and_not_what(cast: Cast, make_api: MakeApi) -> None:
+async def test_the_console_says_where_the_key_is_and_not_what(
+    cast: Cast, make_api: MakeApi
+) -> None:
     page = (await cast.nobody.get("/console")).text
     assert "admin-key" in page
     assert "sk_" not in page.replace("sk_...", "")
-    relative = await make_api(data_dir=Path(".satchel"), token_key_file=(await make_api()).settings.token_key_path)
+    relative = await make_api(
+        data_dir=Path(".satchel"), token_key_file=(await make_api()).settings.token_key_path
+    )
     assert "KEY=$(cat .satchel/admin-key)" in (await relative.client.get("/console")).text

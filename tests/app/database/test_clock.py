@@ -1,4 +1,5 @@
-"""One clock, the database's: a process whose machine's clock is wrong does what the others do, and says so."""
+"""One clock, the database's: a process whose machine's clock is wrong does what the others do, and
+says so."""
 
 import os
 import re
@@ -27,7 +28,9 @@ from models.job import Job
 from tests.serving import Served, served
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-faked = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (make test installs it)")
+faked = pytest.mark.skipif(
+    LIBRARY is None, reason="libfaketime is not installed (make test installs it)"
+)
 SKEWS = {"ahead": ["+30s"], "behind": ["-1h"], "jumping": ["+1d", "-1h", "+30s"]}
 
 
@@ -41,8 +44,11 @@ TRIPS = st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_si
 
 
 @given(TRIPS, st.floats(-1e9, 1e9))
-def test_the_clock_is_never_further_off_than_an_answer_took(trips: list[tuple[float, float]], zero: float) -> None:
-    """`trips`: seconds on the way there and back. The database's clock reads `zero` plus the steady one."""
+def test_the_clock_is_never_further_off_than_an_answer_took(
+    trips: list[tuple[float, float]], zero: float
+) -> None:
+    """`trips`: seconds on the way there and back. The database's clock reads `zero` plus the steady
+    one."""
     clock, moment = Clock(), 1000.0
     for there, back in trips:
         asked, read, answered = moment, moment + there, moment + there + back
@@ -51,7 +57,9 @@ def test_the_clock_is_never_further_off_than_an_answer_took(trips: list[tuple[fl
     assert clock._zero is not None
     assert abs(clock._zero - zero) <= max(there + back for there, back in trips) + 0.01
     clock.measured(zero + moment, moment, moment)
-    assert abs(clock._zero - zero) <= 0.002  # a quick answer is believed, whatever the slow ones said
+    assert (
+        abs(clock._zero - zero) <= 0.002
+    )  # a quick answer is believed, whatever the slow ones said
 
 
 def test_a_database_whose_clock_was_set_is_followed() -> None:
@@ -71,7 +79,10 @@ def test_a_machine_whose_clock_is_set_meanwhile_goes_on_by_the_databases(
     clock.measured(theirs, steady(), steady())
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: machines() + jump)
-        assert (abs(clock.time() - theirs) < 10, abs(clock.ahead() - jump + 50) < 10) == (True, True)
+        assert (abs(clock.time() - theirs) < 10, abs(clock.ahead() - jump + 50) < 10) == (
+            True,
+            True,
+        )
 
 
 async def test_the_drivers_heartbeats_tell_the_time(
@@ -104,7 +115,11 @@ def test_only_the_primary_is_believed_and_only_an_answer_that_was_not_held_back(
     clock, reader, member = Clock(), DatabaseClock(), ("db", 27017)
     monkeypatch.setattr("app.database.clock.CLOCK", clock)
     reader.started(ServerHeartbeatStartedEvent(member, awaited))
-    reader.succeeded(ServerHeartbeatSucceededEvent(0.01, Hello({"ok": 1, "setName": "rs0", **reply}), member, awaited))
+    reader.succeeded(
+        ServerHeartbeatSucceededEvent(
+            0.01, Hello({"ok": 1, "setName": "rs0", **reply}), member, awaited
+        )
+    )
     assert clock.is_measured is believed
     if believed:
         assert abs(clock.time() - TOLD.replace(tzinfo=UTC).timestamp()) < 5
@@ -128,7 +143,8 @@ async def test_a_periodic_job_that_lies_further_ahead_than_its_period_is_pulled_
 
 
 def fake(skew: str, file: Path | None = None) -> dict[str, str]:
-    """The environment of a process whose machine's clock is wrong by this much, or by what a file says from then on."""
+    """The environment of a process whose machine's clock is wrong by this much, or by what a file
+    says from then on."""
     faked = {"LD_PRELOAD": str(LIBRARY), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     if file is None:
         return faked | {"FAKETIME": skew}
@@ -145,7 +161,9 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture
 def satchel(mongodb_uri: str, tmp_path: Path) -> Iterator[Served]:
-    with served(mongodb_uri, tmp_path, worker_poll_seconds="0.05", analytics_trail_seconds="1") as found:
+    with served(
+        mongodb_uri, tmp_path, worker_poll_seconds="0.05", analytics_trail_seconds="1"
+    ) as found:
         yield found
 
 
@@ -171,13 +189,23 @@ def test_a_worker_whose_clock_is_wrong_counts_every_event_and_ends_no_value_earl
             time.sleep(0.1)
         until(lambda: _rolled_up(satchel) == 30)
         until(lambda: satchel.database["appdata"].count_documents({"deleted": True}) == 1)
-        assert admin.get("/v1/analytics/event-counts", params={"appId": "shop"}).json()[0]["count"] == 30
-        assert (admin.get(f"{path}/kept").status_code, admin.get(f"{path}/gone").status_code) == (200, 404)
-    measured = timedelta(seconds=5)  # what a measurement may be off by, where the database took long to answer
+        assert (
+            admin.get("/v1/analytics/event-counts", params={"appId": "shop"}).json()[0]["count"]
+            == 30
+        )
+        assert (admin.get(f"{path}/kept").status_code, admin.get(f"{path}/gone").status_code) == (
+            200,
+            404,
+        )
+    measured = timedelta(
+        seconds=5
+    )  # what a measurement may be off by, where the database took long to answer
     state = satchel.database["rollupstate"].find_one()
     assert state["asOf"] <= datetime.now(UTC) + measured
     for job in satchel.database["jobs"].find({"everySeconds": {"$ne": None}}):
-        assert job["runAt"] <= datetime.now(UTC) + timedelta(seconds=job["everySeconds"]) + measured, job["_id"]
+        assert (
+            job["runAt"] <= datetime.now(UTC) + timedelta(seconds=job["everySeconds"]) + measured
+        ), job["_id"]
     assert re.search(r"clock differs from the database", satchel.log.read_text())
 
 
@@ -203,9 +231,15 @@ def test_a_server_whose_clock_is_wrong_says_so_and_lives_in_the_databases_time(
             assert re.search(r"^satchel_clock_ahead_seconds -?86[34]\d\d", metrics, re.M)
             with httpx2.Client(headers=right.headers) as admin:
                 user = admin.post(f"{wrong.url}/v1/users", json={"name": "Ann"}).json()
-                assert abs(datetime.fromisoformat(user["createdAt"]) - datetime.now(UTC)) < timedelta(minutes=1)
-                minted = admin.post(f"{wrong.url}/v1/users/{user['id']}/sessions", json={}).json()["accessToken"]
+                assert abs(
+                    datetime.fromisoformat(user["createdAt"]) - datetime.now(UTC)
+                ) < timedelta(minutes=1)
+                minted = admin.post(f"{wrong.url}/v1/users/{user['id']}/sessions", json={}).json()[
+                    "accessToken"
+                ]
             for server in (right, wrong):
-                answer = httpx2.get(f"{server.url}/v1/users/me", headers={"Authorization": f"Bearer {minted}"})
+                answer = httpx2.get(
+                    f"{server.url}/v1/users/me", headers={"Authorization": f"Bearer {minted}"}
+                )
                 assert answer.status_code == 200, answer.text
     assert "SATCHEL_PORT" not in os.environ

@@ -1,4 +1,5 @@
-"""Many who write one document at once, through two servers: all get on, and none is told that the database is away."""
+"""Many who write one document at once, through two servers: all get on, and none is told that the
+database is away."""
 
 import asyncio
 import itertools
@@ -13,7 +14,11 @@ import pytest
 from tests.outside.sign_in import SENDER_SECRET, Issuer, Mailbox, serving
 from tests.serving import Served, served
 
-ROOMY = {"otp_per_client_per_hour": "10000", "sign_in_failures_per_client_per_hour": "100000", "max_in_flight": "400"}
+ROOMY = {
+    "otp_per_client_per_hour": "10000",
+    "sign_in_failures_per_client_per_hour": "100000",
+    "max_in_flight": "400",
+}
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
@@ -28,24 +33,35 @@ class Crowd:
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """One request, of the server whose turn it is."""
-        return await self.clients[next(self._next) % len(self.clients)].request(method, path, **options)
+        return await self.clients[next(self._next) % len(self.clients)].request(
+            method, path, **options
+        )
 
     async def make(self, path: str, body: Any) -> str:
         answer = await self.ask("POST", path, json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
-    async def statuses(self, count: int, ask: Callable[[int], Awaitable[httpx2.Response]]) -> Counter[int]:
+    async def statuses(
+        self, count: int, ask: Callable[[int], Awaitable[httpx2.Response]]
+    ) -> Counter[int]:
         """The statuses of requests that are sent at once."""
-        return Counter(answer.status_code for answer in await asyncio.gather(*map(ask, range(count))))
+        return Counter(
+            answer.status_code for answer in await asyncio.gather(*map(ask, range(count)))
+        )
 
 
 @pytest.fixture(scope="module")
-def servers(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served, Mailbox]]:
+def servers(
+    mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Served, Served, Mailbox]]:
     issuer, mailbox = Issuer(), Mailbox()
     with serving(issuer, mailbox):
         sender = {"sender_url": mailbox.url, "sender_secret": SENDER_SECRET}
-        with served(mongodb_uri, tmp_path_factory.mktemp("company"), **ROOMY, **sender) as one, one.another() as two:
+        with (
+            served(mongodb_uri, tmp_path_factory.mktemp("company"), **ROOMY, **sender) as one,
+            one.another() as two,
+        ):
             yield one, two, mailbox
 
 
@@ -54,8 +70,12 @@ async def crowd(servers: tuple[Served, Served, Mailbox]) -> AsyncIterator[Crowd]
     one, two, mailbox = servers
     limits, timeout = httpx2.Limits(max_connections=None), httpx2.Timeout(60)
     async with (
-        httpx2.AsyncClient(base_url=one.url, headers=one.headers, limits=limits, timeout=timeout) as first,
-        httpx2.AsyncClient(base_url=two.url, headers=two.headers, limits=limits, timeout=timeout) as second,
+        httpx2.AsyncClient(
+            base_url=one.url, headers=one.headers, limits=limits, timeout=timeout
+        ) as first,
+        httpx2.AsyncClient(
+            base_url=two.url, headers=two.headers, limits=limits, timeout=timeout
+        ) as second,
     ):
         yield Crowd([first, second], mailbox)
 
@@ -63,8 +83,12 @@ async def crowd(servers: tuple[Served, Served, Mailbox]) -> AsyncIterator[Crowd]
 async def test_fifty_logins_of_one_user(crowd: Crowd) -> None:
     user = await crowd.make("/v1/users", {"name": "Ann"})
     path = f"/v1/users/{user}/logins"
-    assert await crowd.statuses(50, lambda _: crowd.ask("POST", path, json={"appId": "notes"})) == {201: 50}
-    shown = (await crowd.ask("GET", f"/v1/users/{user}/activity", params={"limit": 100})).json()["items"]
+    assert await crowd.statuses(50, lambda _: crowd.ask("POST", path, json={"appId": "notes"})) == {
+        201: 50
+    }
+    shown = (await crowd.ask("GET", f"/v1/users/{user}/activity", params={"limit": 100})).json()[
+        "items"
+    ]
     assert len(shown) == 50
 
 
@@ -74,7 +98,9 @@ async def test_a_hundred_and_fifty_appends_to_one_value(crowd: Crowd) -> None:
     await crowd.ask("PUT", path, json=[])
 
     async def append(number: int) -> httpx2.Response:
-        return await crowd.ask("PATCH", path, json=[{"op": "add", "path": "/-", "value": number}], headers=JSON_PATCH)
+        return await crowd.ask(
+            "PATCH", path, json=[{"op": "add", "path": "/-", "value": number}], headers=JSON_PATCH
+        )
 
     assert await crowd.statuses(150, append) == {200: 150}
     assert sorted((await crowd.ask("GET", path)).json()) == list(range(150))
@@ -85,7 +111,9 @@ async def test_forty_patches_of_a_profile(crowd: Crowd) -> None:
     path = f"/v1/users/{user}/profile"
 
     async def patch(number: int) -> httpx2.Response:
-        return await crowd.ask("PATCH", path, json={"metadata": {f"k{number}": number}}, headers=MERGE)
+        return await crowd.ask(
+            "PATCH", path, json={"metadata": {f"k{number}": number}}, headers=MERGE
+        )
 
     assert await crowd.statuses(40, patch) == {200: 40}
     assert len((await crowd.ask("GET", path)).json()["metadata"]) == 40
@@ -111,7 +139,9 @@ async def test_forty_patches_of_a_user_who_logs_in_meanwhile(crowd: Crowd) -> No
     async def write(number: int) -> httpx2.Response:
         if number % 2:
             return await crowd.ask("POST", f"/v1/users/{user}/logins", json={"appId": "notes"})
-        return await crowd.ask("PATCH", f"/v1/users/{user}", json={"name": f"Ann {number}"}, headers=MERGE)
+        return await crowd.ask(
+            "PATCH", f"/v1/users/{user}", json={"name": f"Ann {number}"}, headers=MERGE
+        )
 
     assert await crowd.statuses(80, write) == {200: 40, 201: 40}
     assert (await crowd.ask("GET", f"/v1/users/{user}")).json()["version"] == 41
@@ -119,7 +149,8 @@ async def test_forty_patches_of_a_user_who_logs_in_meanwhile(crowd: Crowd) -> No
 
 @pytest.mark.parametrize("plain", [0, 30])
 async def test_fifty_puts_that_record_an_activity(plain: int, crowd: Crowd) -> None:
-    """Plain ones beside them wait within the database, and must leave the transactions the connections they need."""
+    """Plain ones beside them wait within the database, and must leave the transactions the
+    connections they need."""
     user = await crowd.make("/v1/users", {"name": "Ann"})
     path = f"/v1/users/{user}/apps/notes/data/list"
     await crowd.ask("PUT", path, json=-1)
@@ -130,7 +161,9 @@ async def test_fifty_puts_that_record_an_activity(plain: int, crowd: Crowd) -> N
 
     assert await crowd.statuses(50 + plain, put) == {200: 50 + plain}
     assert (await crowd.ask("GET", path)).headers["etag"].startswith(f'"{51 + plain}.')
-    shown = (await crowd.ask("GET", f"/v1/users/{user}/activity", params={"limit": 100})).json()["items"]
+    shown = (await crowd.ask("GET", f"/v1/users/{user}/activity", params={"limit": 100})).json()[
+        "items"
+    ]
     assert len(shown) == 50
 
 
@@ -146,9 +179,13 @@ async def test_fifty_first_puts_that_record_an_activity(crowd: Crowd) -> None:
 
 async def test_fifty_verifies_of_one_code(crowd: Crowd) -> None:
     number = "+14155550199"
-    challenge = (await crowd.ask("POST", "/v1/auth/otp", json={"phoneNumber": number})).json()["challengeId"]
+    challenge = (await crowd.ask("POST", "/v1/auth/otp", json={"phoneNumber": number})).json()[
+        "challengeId"
+    ]
     body = {"challengeId": challenge, "code": crowd.mailbox.code(number)}
-    answers = await crowd.statuses(50, lambda _: crowd.ask("POST", "/v1/auth/otp/verify", json=body))
+    answers = await crowd.statuses(
+        50, lambda _: crowd.ask("POST", "/v1/auth/otp/verify", json=body)
+    )
     assert answers == {200: 1, 401: 49}
 
 
@@ -184,7 +221,9 @@ async def test_whoever_closes_an_account_goes_before_those_who_add_to_it(
         answer = await crowd.ask("DELETE", f"/v1/accounts/{account}", headers=headers)
     else:
         path = f"/v1/accounts/{account}"
-        answer = await crowd.ask("PATCH", path, json={"status": "paused"}, headers={**MERGE, **headers})
+        answer = await crowd.ask(
+            "PATCH", path, json={"status": "paused"}, headers={**MERGE, **headers}
+        )
     refused = answer.status_code not in {200, 202}
     closed.set()
     await asyncio.gather(*giving)

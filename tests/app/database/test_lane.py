@@ -1,4 +1,5 @@
-"""The lane before the pool: its order, its end, and that no place is ever lost, whoever goes away when."""
+"""The lane before the pool: its order, its end, and that no place is ever lost, whoever goes away
+when."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -86,7 +87,9 @@ def test_work_that_fails_gives_its_place_on() -> None:
         lane = Lane(1, 5)
         failing = [asyncio.create_task(lane.run(fail)) for _ in range(2)]
         (last,) = await rides(lane, 1)
-        assert [type(error) for error in await asyncio.gather(*failing, return_exceptions=True)] == [ValueError] * 2
+        assert [
+            type(error) for error in await asyncio.gather(*failing, return_exceptions=True)
+        ] == [ValueError] * 2
         assert last.is_working
 
     play(story)
@@ -151,7 +154,9 @@ def test_whoever_is_cancelled_as_their_time_ends_hands_no_place_on() -> None:
     async def story(clock: Clock) -> None:
         lane = Lane(1, 5)
         working, away = await rides(lane, 2)
-        clock.call_at(5.05, away.task.cancel)  # in the same turn, after the time is over and before they know
+        clock.call_at(
+            5.05, away.task.cancel
+        )  # in the same turn, after the time is over and before they know
         clock.now = 5.1
         await settle()
         assert away.task.cancelled()
@@ -164,7 +169,11 @@ def test_whoever_is_cancelled_as_their_time_ends_hands_no_place_on() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["come", "end", "cancel", "time", "settle"]), st.integers(0, 20))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["come", "end", "cancel", "time", "settle"]), st.integers(0, 20))
+    )
+)
 def test_no_place_is_ever_lost(steps: list[tuple[str, int]]) -> None:
     async def story(clock: Clock) -> None:
         lane = Lane(3, 5)

@@ -1,4 +1,5 @@
-"""A right that is taken away while a request is under way: nothing is written by it, whatever the route."""
+"""A right that is taken away while a request is under way: nothing is written by it, whatever the
+route."""
 
 import asyncio
 import re
@@ -33,8 +34,17 @@ ADMINS = sorted(
     for name, access in ACCESS.items()
     if access.scope == "admin" and not name.startswith("GET ") and name not in READS
 )
-CONNECTION = {"provider": "sandbox", "institution": "B", "label": "l", "accessToken": "sandbox-token-1"}
-REPOSITORY = {"repositoryUrl": "https://github.com/acme/notes", "serviceType": "GitHub", "accessToken": "t"}
+CONNECTION = {
+    "provider": "sandbox",
+    "institution": "B",
+    "label": "l",
+    "accessToken": "sandbox-token-1",
+}
+REPOSITORY = {
+    "repositoryUrl": "https://github.com/acme/notes",
+    "serviceType": "GitHub",
+    "accessToken": "t",
+}
 CODE = {"challengeId": "x", "code": "123456"}
 BODIES: dict[str, Any] = {
     "PATCH /v1/users/{userId}": {"name": "Eve"},
@@ -74,7 +84,12 @@ def no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
         return connection
 
     async def challenge(*_: Any) -> PhoneOtp:
-        fields = {"recipient": "new@example.com", "purpose": "link", "codeHash": "x", "expiresAt": now()}
+        fields = {
+            "recipient": "new@example.com",
+            "purpose": "link",
+            "codeHash": "x",
+            "expiresAt": now(),
+        }
         return PhoneOtp.model_construct(**fields, id="x", phone_number="+14155550124")
 
     monkeypatch.setattr("app.repositories.connect._probe", found)
@@ -95,21 +110,33 @@ async def made(caller: Caller, path: str, body: Any) -> str:
 
 @pytest.fixture
 async def places(cast: Cast, person: Caller) -> dict[str, str]:
-    """What is the person's: a project with a member and a repository, a connection, identities, an invitation."""
+    """What is the person's: a project with a member and a repository, a connection, identities, an
+    invitation."""
     user_id: Any = ObjectId(person.id)
     project = await made(person, "/v1/projects", {"name": "Notes"})
     path = f"/v1/projects/{project}"
-    assert (await cast.admin.put(f"{path}/members/{cast.owner.id}", json={"role": "member"})).status_code == 201
+    assert (
+        await cast.admin.put(f"{path}/members/{cast.owner.id}", json={"role": "member"})
+    ).status_code == 201
     assert (await person.put(f"{path}/repository", json=REPOSITORY)).status_code == 201
     repository = await RepositoryConnection.raw().find_one({})
     assert repository is not None
     event = {"connectionId": repository["_id"], "deliveryId": "1", "event": "push", "payload": {}}
-    told = await WebhookEvent.model_validate({**event, "status": "failed", "receivedAt": now()}).add()
-    identities = [await AuthIdentity(user_id=user_id, provider=each, provider_id=each).add() for each in ("g", "f")]
+    told = await WebhookEvent.model_validate(
+        {**event, "status": "failed", "receivedAt": now()}
+    ).add()
+    identities = [
+        await AuthIdentity(user_id=user_id, provider=each, provider_id=each).add()
+        for each in ("g", "f")
+    ]
     theirs = ObjectId(await made(cast.owner, "/v1/projects", {"name": "Theirs"}))
-    await Invitation.offer(theirs, user_id, user_id, "admin", now() + timedelta(days=1), session=None)
+    await Invitation.offer(
+        theirs, user_id, user_id, "admin", now() + timedelta(days=1), session=None
+    )
     until = now() + timedelta(days=1)
-    device = RefreshToken(user_id=user_id, token_hash="h", auth_method="google", ends_at=until, expires_at=until)
+    device = RefreshToken(
+        user_id=user_id, token_hash="h", auth_method="google", ends_at=until, expires_at=until
+    )
     return {
         "projectId": project,
         "theirs": str(theirs),
@@ -126,7 +153,9 @@ async def asked(caller: Caller, route: str, places: dict[str, str]) -> httpx2.Re
     method, template = route.split(" ")
     template = re.sub(r"^/v1/users/\{userId\}", "/v1/users/me", template)
     theirs = any(part in template for part in OTHERS)
-    given = {"appId": "notes", "keyId": "f" * 24, **places} | ({"projectId": places["theirs"]} if theirs else {})
+    given = {"appId": "notes", "keyId": "f" * 24, **places} | (
+        {"projectId": places["theirs"]} if theirs else {}
+    )
     options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
     if route in BODIES:
         options["json"] = BODIES[route]
@@ -136,7 +165,10 @@ async def asked(caller: Caller, route: str, places: dict[str, str]) -> httpx2.Re
 async def everything(database: AsyncDatabase[Any]) -> dict[str, Any]:
     """All that is stored but counters of requests and guards, which tell nobody anything."""
     names = set(await database.list_collection_names()) - {"budgets", "guards"}
-    return {name: await database[name].find({}, {"guard": 0, "lastUsedAt": 0}).to_list() for name in names}
+    return {
+        name: await database[name].find({}, {"guard": 0, "lastUsedAt": 0}).to_list()
+        for name in names
+    }
 
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["plain", "with a key"])
@@ -171,7 +203,10 @@ async def test_a_session_that_ends_meanwhile_writes_nothing(
 
 
 def by_id(rows: list[Any]) -> list[Any]:
-    return sorted(({k: v for k, v in row.items() if k != "guard"} for row in rows), key=lambda row: str(row["_id"]))
+    return sorted(
+        ({k: v for k, v in row.items() if k != "guard"} for row in rows),
+        key=lambda row: str(row["_id"]),
+    )
 
 
 class Keyed(Caller):
@@ -193,7 +228,9 @@ async def test_the_same_requests_are_done_by_a_session_that_lives(
     if route in ("PUT /v1/users/me/email", "POST /v1/users/me/identities"):
         assert answer.json()["errors"][0]["pointer"] == "/code"  # which nobody had sent
     elif route.endswith("/decisions"):
-        assert answer.json()["errors"][0]["pointer"] == "/providerId"  # of which there is nothing to decide
+        assert (
+            answer.json()["errors"][0]["pointer"] == "/providerId"
+        )  # of which there is nothing to decide
     elif "email" in route or "challenges" in route:
         assert answer.status_code == 202
     else:
@@ -216,7 +253,9 @@ async def test_who_is_no_admin_any_more_meanwhile_does_nothing_of_an_admins(
     assert (happened, answer.status_code, answer.json()["code"]) == (["it has"], 403, "forbidden")
     await User.raw().update_one({"_id": ObjectId(admin.id)}, {"$set": {"role": "admin"}})
     after = await everything(database)
-    assert {name: by_id(rows) for name, rows in after.items()} == {name: by_id(rows) for name, rows in before.items()}
+    assert {name: by_id(rows) for name, rows in after.items()} == {
+        name: by_id(rows) for name, rows in before.items()
+    }
 
 
 @pytest.mark.parametrize("route", ADMINS)
@@ -232,7 +271,11 @@ async def test_an_admins_key_that_is_revoked_meanwhile_does_nothing(
     before = await everything(database)
     happened = at_the_last_moment(monkeypatch, revoke)
     answer = await asked(key, route, {"eventId": "f" * 24})
-    assert (happened, answer.status_code, answer.json()["code"]) == (["it has"], 401, "unauthenticated")
+    assert (happened, answer.status_code, answer.json()["code"]) == (
+        ["it has"],
+        401,
+        "unauthenticated",
+    )
     after = await everything(database)
     assert len(after.pop("apikeys")) == len(before.pop("apikeys")) - 1
     assert after == before
@@ -245,12 +288,18 @@ async def test_a_key_changes_nobody_who_becomes_an_admin_meanwhile(
     grants = [{"role": "admin"}, {"roles": ["user", "admin"]}]
     for path in ("/profile", "/preferences", ""):
         for fields in grants:
-            body = {"": {"name": "Eve"}, "/profile": {"bio": "Eve"}, "/preferences": {"theme": "dark"}}[path]
+            body = {
+                "": {"name": "Eve"},
+                "/profile": {"bio": "Eve"},
+                "/preferences": {"theme": "dark"},
+            }[path]
 
             async def grant(fields: Any = fields) -> None:
                 await User.change({"_id": user_id}, fields)
 
-            await User.raw().update_one({"_id": user_id}, {"$set": {"roles": ["user"]}, "$unset": {"role": ""}})
+            await User.raw().update_one(
+                {"_id": user_id}, {"$set": {"roles": ["user"]}, "$unset": {"role": ""}}
+            )
             with monkeypatch.context() as patched:
                 happened = at_the_last_moment(patched, grant)
                 answer = await key.merge(f"/v1/users/{cast.owner.id}{path}", body)
@@ -266,7 +315,8 @@ async def test_of_two_admins_who_demote_each_other_at_once_one_stays(cast: Cast,
         await User.raw().update_many({"_id": {"$in": ids}}, {"$set": {"role": "admin"}})
         one, other = pair
         answers = await asyncio.gather(
-            one.merge(f"/v1/users/{other.id}", {"role": None}), other.merge(f"/v1/users/{one.id}", {"role": None})
+            one.merge(f"/v1/users/{other.id}", {"role": None}),
+            other.merge(f"/v1/users/{one.id}", {"role": None}),
         )
         outcomes.add(tuple(sorted(answer.status_code for answer in answers)))
         assert await User.raw().count_documents({"_id": {"$in": ids}, "role": "admin"}) == 1
@@ -276,7 +326,10 @@ async def test_of_two_admins_who_demote_each_other_at_once_one_stays(cast: Cast,
 async def test_of_two_keys_that_revoke_each_other_at_once_one_stays(api: Api) -> None:
     for _ in range(8):
         one, other = [await api.key("admin") for _ in range(2)]
-        rows = [await ApiKey.raw().find_one({"hash": hash_key(each.credential or "")}) for each in (one, other)]
+        rows = [
+            await ApiKey.raw().find_one({"hash": hash_key(each.credential or "")})
+            for each in (one, other)
+        ]
         ids = [row["_id"] for row in rows if row]
         answers = await asyncio.gather(
             one.delete(f"/v1/api-keys/{ids[1]}"),
@@ -293,7 +346,11 @@ async def test_of_two_sessions_that_end_each_other_at_once_one_stays(cast: Cast,
         first = await RefreshToken.raw().find_one({"userId": user_id})
         until = now() + timedelta(days=1)
         second = await RefreshToken(
-            user_id=user_id, token_hash=f"second {user_id}", auth_method="google", ends_at=until, expires_at=until
+            user_id=user_id,
+            token_hash=f"second {user_id}",
+            auth_method="google",
+            ends_at=until,
+            expires_at=until,
         ).add()
         assert first is not None
         tokens = api.app.state.authenticator.tokens
@@ -301,7 +358,9 @@ async def test_of_two_sessions_that_end_each_other_at_once_one_stays(cast: Cast,
         paths = ["/v1/auth/sessions"] * 2
         if not all_others:
             paths = [f"/v1/auth/sessions/{second.id}", f"/v1/auth/sessions/{first['_id']}"]
-        answers = await asyncio.gather(one.delete(paths[0]), api.caller(token, one.id).delete(paths[1]))
+        answers = await asyncio.gather(
+            one.delete(paths[0]), api.caller(token, one.id).delete(paths[1])
+        )
         assert sorted(answer.status_code for answer in answers) == [204, 401]
         assert await RefreshToken.raw().count_documents({"userId": user_id}) == 1
 

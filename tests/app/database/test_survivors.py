@@ -26,14 +26,27 @@ AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 
 async def test_a_chain_of_merges_is_followed_to_its_end(database: Any) -> None:
     told = {"createdAt": AT, "updatedAt": AT, "version": 1}
-    await PersonMerge.raw().insert_many([{"_id": old, "into": old + 1, **told} for old in (0, 1, 2)])
+    await PersonMerge.raw().insert_many(
+        [{"_id": old, "into": old + 1, **told} for old in (0, 1, 2)]
+    )
     assert await PersonMerge.pending() == {0: 3, 1: 3, 2: 3}
 
 
 async def connected() -> ObjectId:
     """A connection that nobody syncs."""
-    row: dict[str, Any] = {"_id": ObjectId(), "userId": ObjectId(), "provider": "sandbox", "institution": "b"}
-    row |= {"label": "l", "accessToken": {"v": 1}, "status": "connected", "authenticatedAt": AT, "syncFence": 0}
+    row: dict[str, Any] = {
+        "_id": ObjectId(),
+        "userId": ObjectId(),
+        "provider": "sandbox",
+        "institution": "b",
+    }
+    row |= {
+        "label": "l",
+        "accessToken": {"v": 1},
+        "status": "connected",
+        "authenticatedAt": AT,
+        "syncFence": 0,
+    }
     await Connection.raw().insert_one({**row, "createdAt": AT, "updatedAt": AT, "version": 1})
     return ObjectId(row["_id"])
 
@@ -41,7 +54,9 @@ async def connected() -> ObjectId:
 async def test_a_sync_that_was_overtaken_renews_no_more(database: Any) -> None:
     moment, connection_id = now(), await connected()
     until = moment + timedelta(seconds=60)
-    first = await Connection.begin_sync(connection_id, moment - timedelta(seconds=1))  # over when it begins
+    first = await Connection.begin_sync(
+        connection_id, moment - timedelta(seconds=1)
+    )  # over when it begins
     second = await Connection.begin_sync(connection_id, until)
     assert first and second
     assert [await first.renew(until), await second.renew(until)] == [False, True]
@@ -53,13 +68,19 @@ async def test_a_receipt_counts_what_was_still_there(database: Any) -> None:
         await Activity(user_id=user_id, app_id="notes", event_type="e").add()
     relation = next(each for each in RELATIONS if each.child is Activity and each.parent is User)
     rows = await Activity.raw().find({"userId": user_id}, {"_id": 1, "userId": 1}).to_list()
-    await Activity.raw().delete_one({"_id": rows[0]["_id"]})  # TTL, between the look and the transaction
+    await Activity.raw().delete_one(
+        {"_id": rows[0]["_id"]}
+    )  # TTL, between the look and the transaction
     entry = Deletion(id=user_id, root="users", by="test", at=AT)
-    counts = await transaction(lambda session: take(relation, rows, {ObjectId(user_id): entry}, session))
+    counts = await transaction(
+        lambda session: take(relation, rows, {ObjectId(user_id): entry}, session)
+    )
     assert counts.total() == 2
 
 
-OFTEN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+OFTEN = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 SYNCS = st.lists(
     st.one_of(
         st.tuples(st.just("begin"), st.integers(0, 2)),
@@ -97,7 +118,9 @@ async def test_of_many_syncs_only_the_last_that_began_writes_and_only_until_it_e
             if kind == "renew":
                 assert await chosen.renew(later) is is_held
             elif kind == "progress":
-                assert await chosen.note_progress(f"c{number}", later, 1, [], session=None) is is_held
+                assert (
+                    await chosen.note_progress(f"c{number}", later, 1, [], session=None) is is_held
+                )
                 cursor = f"c{number}" if is_held else cursor
             elif kind == "hint":
                 assert await chosen.take_hint() is is_held
@@ -118,7 +141,12 @@ async def test_a_receipt_counts_for_each_root_what_was_still_there(
     relation = next(each for each in RELATIONS if each.child is Activity and each.parent is User)
     for owner, _ in children:
         await Activity(user_id=users[owner], app_id="notes", event_type="e").add()
-    rows = await Activity.raw().find({"userId": {"$in": users}}, {"_id": 1, "userId": 1}).sort("_id", 1).to_list()
+    rows = (
+        await Activity.raw()
+        .find({"userId": {"$in": users}}, {"_id": 1, "userId": 1})
+        .sort("_id", 1)
+        .to_list()
+    )
     gone = [row["_id"] for row, (_, is_gone) in zip(rows, children, strict=True) if is_gone]
     await Activity.raw().delete_many({"_id": {"$in": gone}})
     entries = {ObjectId(user): Deletion(id=user, root="users", by="test", at=AT) for user in users}

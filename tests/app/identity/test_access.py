@@ -1,4 +1,5 @@
-"""Who reaches what: every operation of `/openapi.json`, by every kind of caller, from the rule that it declares."""
+"""Who reaches what: every operation of `/openapi.json`, by every kind of caller, from the rule that
+it declares."""
 
 import functools
 import re
@@ -54,7 +55,9 @@ class Rule:
 def operations() -> dict[str, dict[str, Any]]:
     """`GET /v1/users` -> what OpenAPI says of it."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(_env_file=None, mongodb_uri="mongodb://127.0.0.1:9", data_dir=Path(folder))
+        settings = Settings(
+            _env_file=None, mongodb_uri="mongodb://127.0.0.1:9", data_dir=Path(folder)
+        )
         paths = create_app(settings).openapi()["paths"]
     return {
         f"{method.upper()} {path}": operation
@@ -66,7 +69,9 @@ def operations() -> dict[str, dict[str, Any]]:
 
 def declared(name: str, operation: dict[str, Any]) -> Rule:
     access = operation["x-satchel-access"]
-    return Rule(access["scope"], access["owner"], access["public"], access["liveSession"], BODIES.get(name))
+    return Rule(
+        access["scope"], access["owner"], access["public"], access["liveSession"], BODIES.get(name)
+    )
 
 
 _EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
@@ -111,16 +116,20 @@ BODIES: dict[str, Any] = {
 """A body that each operation accepts, or refuses for what it says rather than for its form."""
 
 DECLARED = {
-    name: declared(name, operation) for name, operation in operations().items() if "x-satchel-access" in operation
+    name: declared(name, operation)
+    for name, operation in operations().items()
+    if "x-satchel-access" in operation
 }
 SIGNED = bank.SIGNED | git.SIGNED
 ELSEWHERE = {*ACCOUNT_RULES, *bank.RULES, *git.RULES, "GET /v1/deletions/{deletionId}"}
-"""Operations that are asked beside what they need: cards, connections, repositories, tests/app/users/test_deletion."""
+"""Operations that are asked beside what they need: cards, connections, repositories,
+tests/app/users/test_deletion."""
 RULES = {name: rule for name, rule in DECLARED.items() if not rule.public and name not in ELSEWHERE}
 """Operations that ask who is calling."""
 PUBLIC = {name for name, rule in DECLARED.items() if rule.public} - SIGNED
 LIBRARIES = {"GET /sourceConfig", "GET /v1/projects/{writeKey}/settings", "POST /v1/m"}
-"""What libraries of others ask for, with parameters and packing of their own; nothing is done about it."""
+"""What libraries of others ask for, with parameters and packing of their own; nothing is done about
+it."""
 WRITE_KEYS = {"POST /v1/batch", *(f"POST /v1/{kind}" for kind in KINDS)}
 OWN = [name for name, rule in DECLARED.items() if rule.owner and rule.scope is None]
 """Operations of signed-in users, about themselves: no path names another."""
@@ -145,8 +154,21 @@ MISSING = (
 )
 """Paths to what is not there when it is asked for; 404 is then told to whoever may ask."""
 
-ALL_SCOPES = ["users:read", "users:write", "sessions:write", "data:read", "data:write", "events:write"]
-ALL_SCOPES += ["analytics:read", "accounts:read", "accounts:write", "projects:read", "projects:write"]
+ALL_SCOPES = [
+    "users:read",
+    "users:write",
+    "sessions:write",
+    "data:read",
+    "data:write",
+    "events:write",
+]
+ALL_SCOPES += [
+    "analytics:read",
+    "accounts:read",
+    "accounts:write",
+    "projects:read",
+    "projects:write",
+]
 ALL_SCOPES += ["connections:read", "connections:write"]
 
 
@@ -176,7 +198,9 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
     elif method == "DELETE" and path.endswith("/data"):
         options["params"] = {"prefix": "k"}
     elif "/analytics/" in path and method == "GET" and not path.endswith("/quarantine"):
-        options["params"] = {"userId": user_id} | ({"step": ["a", "b"]} if path.endswith("/funnel") else {})
+        options["params"] = {"userId": user_id} | (
+            {"step": ["a", "b"]} if path.endswith("/funnel") else {}
+        )
     if path == "/v1/batch" or path.removeprefix("/v1/") in KINDS:
         options["params"] = {"appId": "notes"}
     if "external-ids" in path and method == "PUT":
@@ -207,7 +231,9 @@ async def settled(cast: Cast) -> dict[str, str]:
     user_id: Any = ObjectId(cast.owner.id)
     identity = await AuthIdentity(user_id=user_id, provider="google", provider_id="g-1").add()
     until = now() + timedelta(days=1)
-    device = RefreshToken(user_id=user_id, token_hash="h", auth_method="google", ends_at=until, expires_at=until)
+    device = RefreshToken(
+        user_id=user_id, token_hash="h", auth_method="google", ends_at=until, expires_at=until
+    )
     project = ObjectId((await cast.admin.post("/v1/projects", json={"name": "x"})).json()["id"])
     await Invitation.offer(project, user_id, user_id, "admin", until, session=None)
     settled = {"sessionId": str((await device.add()).id), "identityId": str(identity.id)}
@@ -217,10 +243,14 @@ async def settled(cast: Cast) -> dict[str, str]:
 @pytest.fixture
 async def colleague(cast: Cast, api: Api) -> Caller:
     """A user of the owner's account, which opens nothing to them."""
-    made = (await cast.admin.post("/v1/users", json={"email": "colleague@example.com"})).json()["id"]
+    made = (await cast.admin.post("/v1/users", json={"email": "colleague@example.com"})).json()[
+        "id"
+    ]
     account = (await cast.admin.post("/v1/accounts", json={"name": "Acme"})).json()["id"]
     for user_id in (cast.owner.id, made):
-        assert (await cast.admin.merge(f"/v1/users/{user_id}", {"accountId": account})).status_code == 200
+        assert (
+            await cast.admin.merge(f"/v1/users/{user_id}", {"accountId": account})
+        ).status_code == 200
     return api.token(made)
 
 
@@ -238,7 +268,9 @@ def test_every_operation_declares_who_may_call_it() -> None:
 
 
 @pytest.mark.parametrize("route", sorted(DECLARED))
-def test_openapi_says_the_rule_in_words_and_asks_for_credentials_where_it_has_to(route: str) -> None:
+def test_openapi_says_the_rule_in_words_and_asks_for_credentials_where_it_has_to(
+    route: str,
+) -> None:
     operation, rule = operations()[route], DECLARED[route]
     assert f"**Who may:** {ACCESS[route].sentence}" in operation["description"]
     assert bool(operation.get("security")) == (not rule.public or route in SIGNED)
@@ -268,7 +300,9 @@ def test_no_route_is_hidden_but_the_pages(base_settings: Settings) -> None:
 def all_paths(routes: Any) -> set[str]:
     found = set()
     for route in routes:
-        inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
+        inner = getattr(route, "routes", None) or getattr(
+            getattr(route, "original_router", None), "routes", None
+        )
         found |= all_paths(inner) if inner else {route.path}
     return found
 
@@ -276,18 +310,28 @@ def all_paths(routes: Any) -> set[str]:
 LASTING = sorted(
     name
     for name, access in ACCESS.items()
-    if access.owner and not access.public and not name.startswith("GET ") and access.scope not in APP_SCOPES
+    if access.owner
+    and not access.public
+    and not name.startswith("GET ")
+    and access.scope not in APP_SCOPES
 )
-"""What a person writes that stays when their session is over, apps' data, activity and events apart."""
+"""What a person writes that stays when their session is over, apps' data, activity and events
+apart."""
 
 
 @pytest.mark.parametrize("route", LASTING)
-async def test_an_ended_session_writes_nothing_that_outlives_its_token(cast: Cast, api: Api, route: str) -> None:
+async def test_an_ended_session_writes_nothing_that_outlives_its_token(
+    cast: Cast, api: Api, route: str
+) -> None:
     method, template = route.split(" ")
     path = re.sub(r"\{\w+\}", "f" * 24, template.replace("{userId}", "me"))
     tokens = api.app.state.authenticator.tokens
-    ended, _ = tokens.mint(ObjectId(cast.owner.id), issued_at=now().timestamp(), session_id=ObjectId())
-    answer = await api.caller(ended).request(method, path, headers=MERGE if method == "PATCH" else {})
+    ended, _ = tokens.mint(
+        ObjectId(cast.owner.id), issued_at=now().timestamp(), session_id=ObjectId()
+    )
+    answer = await api.caller(ended).request(
+        method, path, headers=MERGE if method == "PATCH" else {}
+    )
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert "ended" in answer.json()["detail"]
 
@@ -297,7 +341,9 @@ async def test_public_operations_are_the_same_for_everybody(
     cast: Cast, database: AsyncDatabase[Any], route: str
 ) -> None:
     await take_steps(database)  # else nobody is told that the server is ready
-    expected = {"POST /v1/auth/otp": {202, 429}, "POST /v1/auth/oidc/{provider}": {404}}.get(route, {200, 401})
+    expected = {"POST /v1/auth/otp": {202, 429}, "POST /v1/auth/oidc/{provider}": {404}}.get(
+        route, {200, 401}
+    )
     for caller in (cast.nobody, cast.owner, cast.reader, cast.admin):
         answer = await asked(caller, route, cast.owner.id)
         assert answer.status_code in expected
@@ -309,7 +355,8 @@ async def test_public_operations_are_the_same_for_everybody(
 async def test_whom_an_operation_is_not_for_is_told_nothing_and_changes_nothing(
     cast: Cast, api: Api, colleague: Caller, settled: dict[str, str], route: str
 ) -> None:
-    """None, stranger, colleague, key without the scope, key of another app, token of one app, ended session."""
+    """None, stranger, colleague, key without the scope, key of another app, token of one app, ended
+    session."""
     rule = RULES[route]
     await cast.owner.post("/v1/users/me/activity", json={"appId": "notes", "eventType": "e"})
     before = await everything_of(cast.owner)
@@ -342,7 +389,9 @@ async def test_whom_an_operation_is_not_for_is_told_nothing_and_changes_nothing(
 
     if rule.live:
         tokens = api.app.state.authenticator.tokens
-        ended, _ = tokens.mint(ObjectId(cast.owner.id), issued_at=now().timestamp(), session_id=ObjectId())
+        ended, _ = tokens.mint(
+            ObjectId(cast.owner.id), issued_at=now().timestamp(), session_id=ObjectId()
+        )
         answer = await asked(api.caller(ended), route, "me", **settled)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
@@ -353,20 +402,25 @@ async def test_whom_an_operation_is_not_for_is_told_nothing_and_changes_nothing(
 async def test_whom_an_operation_is_for_is_let_pass(
     cast: Cast, api: Api, admin_user: Caller, settled: dict[str, str], route: str
 ) -> None:
-    """Owner, key with the scope, an admin's key, a person who is an admin; each about somebody who is there."""
+    """Owner, key with the scope, an admin's key, a person who is an admin; each about somebody who
+    is there."""
     rule = RULES[route]
     callers = [] if rule.scope is None else [await api.key(rule.scope), cast.admin]
     for caller in (*callers, admin_user):
         somebody = (await cast.admin.post("/v1/users", json={})).json()["id"]
         answer = await asked(caller, route, somebody)
         if caller is admin_user and route in WRITE_KEYS:
-            assert answer.status_code == 403  # events of a Segment client come with a write key, and no person's token
+            assert (
+                answer.status_code == 403
+            )  # events of a Segment client come with a write key, and no person's token
         elif caller is admin_user and (route in OWN or route == "POST /v1/analytics/events"):
             assert answer.status_code in ADMINS_OWN.get(route, {200, 202, 204})
         else:
             assert answer.is_success or (answer.status_code == 404 and route.endswith(MISSING))
     if rule.scope is None:
-        assert (await asked(cast.admin, route, cast.owner.id)).status_code == 403  # for people, not for keys
+        assert (
+            await asked(cast.admin, route, cast.owner.id)
+        ).status_code == 403  # for people, not for keys
 
     if route == "POST /v1/users/me/identities/challenges" or route == "POST /v1/users/me/email":
         await Budget.raw().delete_many({"_id": {"$regex": "^asked:"}})
@@ -374,7 +428,10 @@ async def test_whom_an_operation_is_for_is_let_pass(
     if not rule.owner:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     elif route in ("PUT /v1/users/me/email", "POST /v1/users/me/identities"):
-        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "refused")  # the code is made up
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (
+            422,
+            "refused",
+        )  # the code is made up
     elif route == "DELETE /v1/users/me/identities/{identityId}":
         assert (answer.status_code, answer.json()["code"]) == (409, "last_identity")
     elif route.endswith("/deletion"):
@@ -393,4 +450,5 @@ ADMINS_OWN = {
     "DELETE /v1/users/me/invitations/{projectId}": {404},
     "POST /v1/analytics/events": {404},
 }
-"""Where an admin is about themselves like anybody else: `admin` is not chosen, and a token sends its user's events."""
+"""Where an admin is about themselves like anybody else: `admin` is not chosen, and a token sends
+its user's events."""

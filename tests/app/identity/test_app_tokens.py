@@ -1,4 +1,5 @@
-"""A token that is bound to an app reaches that app's data, activity and events of its user, and nothing else."""
+"""A token that is bound to an app reaches that app's data, activity and events of its user, and
+nothing else."""
 
 import re
 from datetime import timedelta
@@ -51,12 +52,16 @@ async def test_whatever_is_not_the_apps_is_refused(cast: Cast, api: Api, route: 
         assert "owner@example.com" not in answer.text
 
 
-async def test_what_is_the_apps_is_reached_and_shows_nothing_of_the_person(cast: Cast, api: Api) -> None:
+async def test_what_is_the_apps_is_reached_and_shows_nothing_of_the_person(
+    cast: Cast, api: Api
+) -> None:
     caller = await minted(cast, api)
     assert (await caller.put(f"/v1/users/me/apps/{APP}/data/k", json=1)).status_code == 201
     assert (await caller.get(f"/v1/users/me/apps/{APP}/data/k")).json() == 1
     assert (await caller.get("/v1/users/me/apps/other/data/k")).status_code == 404
-    assert (await caller.post("/v1/users/me/activity", json={"appId": APP, "eventType": "e"})).status_code == 201
+    assert (
+        await caller.post("/v1/users/me/activity", json={"appId": APP, "eventType": "e"})
+    ).status_code == 201
     login = await caller.post("/v1/users/me/logins", json={"appId": APP})
     assert login.is_success
     expanded = await caller.get("/v1/users/me/activity", params={"expand": "user"})
@@ -65,12 +70,19 @@ async def test_what_is_the_apps_is_reached_and_shows_nothing_of_the_person(cast:
         assert "owner@example.com" not in answer.text
 
 
-async def test_a_session_at_an_app_sees_the_sessions_at_that_app_alone(cast: Cast, api: Api) -> None:
+async def test_a_session_at_an_app_sees_the_sessions_at_that_app_alone(
+    cast: Cast, api: Api
+) -> None:
     user_id: Any = ObjectId(cast.owner.id)
     until = now() + timedelta(days=1)
     made = [
         await RefreshToken(
-            user_id=user_id, app_id=app, token_hash=str(app), auth_method="google", ends_at=until, expires_at=until
+            user_id=user_id,
+            app_id=app,
+            token_hash=str(app),
+            auth_method="google",
+            ends_at=until,
+            expires_at=until,
         ).add()
         for app in (APP, "boats", None)
     ]
@@ -84,7 +96,11 @@ async def test_a_session_at_an_app_sees_the_sessions_at_that_app_alone(cast: Cas
 
 
 def test_an_operation_without_a_rule_ends_the_program_at_its_start() -> None:
-    for name in ("GET /v1/users/{userId}", "PUT /v1/users/{userId}/apps/{appId}/data/{dataKey}", "POST /v1/batch"):
+    for name in (
+        "GET /v1/users/{userId}",
+        "PUT /v1/users/{userId}/apps/{appId}/data/{dataKey}",
+        "POST /v1/batch",
+    ):
         rules = {each: rule for each, rule in ACCESS.items() if each != name}
         with pytest.raises(AccessError, match=re.escape(name)):
             Rules(rules, ACCESS)
@@ -107,7 +123,10 @@ def test_a_route_of_ours_cannot_be_declared_without_a_rule() -> None:
 
 def test_pages_need_no_rule_and_what_looks_like_one_does() -> None:
     assert (
-        Rules({}, ["GET /console/live", "GET /docs", "GET /docs/static/{name}", "GET /openapi.json"]).by_operation == {}
+        Rules(
+            {}, ["GET /console/live", "GET /docs", "GET /docs/static/{name}", "GET /openapi.json"]
+        ).by_operation
+        == {}
     )
     with pytest.raises(AccessError, match="GET /consoles, GET /docsx"):
         Rules({}, ["GET /consoles", "GET /docsx"])

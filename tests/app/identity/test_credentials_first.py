@@ -9,8 +9,11 @@ from tests.app.identity.test_access import RULES, WRITE_KEYS, request_of
 from tests.cast import Cast
 from tests.harness import Api
 
-WITH_BODY = sorted(route for route, rule in RULES.items() if rule.body is not None and route not in WRITE_KEYS)
-"""Segment's clients may send their write key in the body, which is read for that (at most 1 MiB)."""
+WITH_BODY = sorted(
+    route for route, rule in RULES.items() if rule.body is not None and route not in WRITE_KEYS
+)
+"""Segment's clients may send their write key in the body, which is read for that (at most 1
+MiB)."""
 
 
 @pytest.mark.parametrize("route", WITH_BODY)
@@ -23,7 +26,9 @@ async def test_nobodys_body_is_not_read(cast: Cast, route: str) -> None:
             yield b"{"
 
     method, path, options = request_of(route, cast.owner.id)
-    headers = options["headers"] | {"Content-Type": options["headers"].get("Content-Type", "application/json")}
+    headers = options["headers"] | {
+        "Content-Type": options["headers"].get("Content-Type", "application/json")
+    }
     answer = await cast.nobody.request(method, path, content=body(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert read == []
@@ -32,7 +37,9 @@ async def test_nobodys_body_is_not_read(cast: Cast, route: str) -> None:
 @pytest.mark.parametrize("route", WITH_BODY)
 async def test_several_credentials_are_none(cast: Cast, api: Api, route: str) -> None:
     method, path, options = request_of(route, cast.owner.id)
-    lines = [("Authorization", f"Bearer {cast.admin.credential}")] * 2 + list(options.pop("headers").items())
+    lines = [("Authorization", f"Bearer {cast.admin.credential}")] * 2 + list(
+        options.pop("headers").items()
+    )
     answer = await api.client.request(method, path, headers=lines, **options)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
@@ -46,5 +53,7 @@ async def test_a_request_is_authenticated_once(cast: Cast, monkeypatch: pytest.M
         return await authenticate(self, authorization)
 
     monkeypatch.setattr(Authenticator, "authenticate", counted)
-    assert (await cast.admin.post("/v1/users", json={}, headers={"Idempotency-Key": "k"})).status_code == 201
+    assert (
+        await cast.admin.post("/v1/users", json={}, headers={"Idempotency-Key": "k"})
+    ).status_code == 201
     assert len(asked) == 1

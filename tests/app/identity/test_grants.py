@@ -1,4 +1,5 @@
-"""A grant of admin and its end hold at once, on every operation, for tokens that are older than either."""
+"""A grant of admin and its end hold at once, on every operation, for tokens that are older than
+either."""
 
 import time
 from datetime import timedelta
@@ -24,10 +25,17 @@ ACCESS = declared_rules()
 
 EVERYBODYS = ("POST /v1/projects", "GET /v1/projects", "POST /v1/analytics/events")
 OWNERS = sorted(
-    route for route, access in ACCESS.items() if access.owner and access.scope is not None and route not in EVERYBODYS
+    route
+    for route, access in ACCESS.items()
+    if access.owner and access.scope is not None and route not in EVERYBODYS
 )
 """What owners do with what is theirs, and admins with what is anybody's."""
-BODIES = {route: rule.body for rules in (git.RULES, bank.RULES) for route, rule in rules.items() if rule.body}
+BODIES = {
+    route: rule.body
+    for rules in (git.RULES, bank.RULES)
+    for route, rule in rules.items()
+    if rule.body
+}
 BODIES["POST /v1/users/{userId}/connections"] = {
     **{"provider": "sandbox", "institution": "B", "label": "l", "accessToken": "sandbox-token-2"},
 }
@@ -38,7 +46,11 @@ async def signed_in(api: Api, cast: Cast) -> Caller:
     user_id = ObjectId((await cast.admin.post("/v1/users", json={})).json()["id"])
     until = now() + timedelta(days=1)
     session = await RefreshToken(
-        user_id=user_id, token_hash=str(user_id), auth_method="google", ends_at=until, expires_at=until
+        user_id=user_id,
+        token_hash=str(user_id),
+        auth_method="google",
+        ends_at=until,
+        expires_at=until,
     ).add()
     tokens = api.app.state.authenticator.tokens
     token, _ = tokens.mint(user_id, issued_at=time.time(), session_id=session.id)
@@ -64,7 +76,11 @@ async def places(cast: Cast, programme: Programme) -> dict[str, str]:
     assert (await cast.admin.delete(f"/v1/users/{gone}")).is_success
     return {
         **{"projectId": project, "connectionId": connection, "bankAccountId": str(account["_id"])},
-        **{"accountId": programme.account, "cardId": programme.card, "profileId": programme.profile},
+        **{
+            "accountId": programme.account,
+            "cardId": programme.card,
+            "profileId": programme.profile,
+        },
         "deletionId": gone,
     }
 
@@ -93,7 +109,9 @@ async def test_who_becomes_an_admin_is_one_on_every_operation_and_is_none_again_
     assert await told(ann, route, cast.owner.id, places) == before
 
 
-@pytest.mark.parametrize("grant", [{"role": "admin"}, {"roles": ["user", "admin"]}], ids=["role", "roles"])
+@pytest.mark.parametrize(
+    "grant", [{"role": "admin"}, {"roles": ["user", "admin"]}], ids=["role", "roles"]
+)
 async def test_an_admin_lists_every_project_and_whoever_is_none_their_own(
     cast: Cast, api: Api, places: dict[str, str], grant: dict[str, Any]
 ) -> None:
@@ -110,14 +128,20 @@ async def test_an_admin_rules_in_a_project_that_they_are_only_a_reader_of(
 ) -> None:
     ann = await signed_in(api, cast)
     path = f"/v1/projects/{places['projectId']}"
-    assert (await cast.admin.put(f"{path}/members/{ann.id}", json={"role": "member"})).status_code == 201
+    assert (
+        await cast.admin.put(f"{path}/members/{ann.id}", json={"role": "member"})
+    ).status_code == 201
     assert (await ann.request("PATCH", path, json={"name": "x"}, headers=MERGE)).status_code == 403
     await User.raw().update_one({"_id": ObjectId(ann.id)}, {"$set": {"role": "admin"}})
     assert (await ann.request("PATCH", path, json={"name": "x"}, headers=MERGE)).status_code == 200
-    assert (await ann.delete(f"{path}/members/{cast.owner.id}")).status_code == 409  # the last admin of the project
+    assert (
+        await ann.delete(f"{path}/members/{cast.owner.id}")
+    ).status_code == 409  # the last admin of the project
 
 
-async def test_an_ended_session_of_an_admin_is_refused_where_being_one_would_count(cast: Cast, api: Api) -> None:
+async def test_an_ended_session_of_an_admin_is_refused_where_being_one_would_count(
+    cast: Cast, api: Api
+) -> None:
     ann = await signed_in(api, cast)
     await User.raw().update_one({"_id": ObjectId(ann.id)}, {"$set": {"role": "admin"}})
     await RefreshToken.raw().delete_many({"userId": ObjectId(ann.id)})
@@ -127,14 +151,19 @@ async def test_an_ended_session_of_an_admin_is_refused_where_being_one_would_cou
 
 async def test_a_token_that_a_key_asked_for_is_no_admins_on_any_route(cast: Cast, api: Api) -> None:
     ann = (await cast.admin.post("/v1/users", json={})).json()["id"]
-    token = (await (await api.key("sessions:write")).post(f"/v1/users/{ann}/sessions")).json()["accessToken"]
+    token = (await (await api.key("sessions:write")).post(f"/v1/users/{ann}/sessions")).json()[
+        "accessToken"
+    ]
     await User.raw().update_one({"_id": ObjectId(ann)}, {"$set": {"role": "admin"}})
     answer = await asked(api.caller(token, ann), "GET /v1/users/{userId}", cast.owner.id)
     assert (answer.status_code, answer.json()["detail"]) == (404, "there is no such user")
 
 
 HOT = [
-    *(f"{verb} /v1/users/{{userId}}/apps/{{appId}}/data/{{dataKey}}" for verb in ("GET", "PUT", "PATCH", "DELETE")),
+    *(
+        f"{verb} /v1/users/{{userId}}/apps/{{appId}}/data/{{dataKey}}"
+        for verb in ("GET", "PUT", "PATCH", "DELETE")
+    ),
     "POST /v1/analytics/events",
     "GET /v1/users/{userId}/apps/{appId}/data",
     "GET /v1/users/{userId}/activity",

@@ -1,4 +1,5 @@
-"""A token that a server asked for has never more than the server's key, and nothing of an admin's that outlives it."""
+"""A token that a server asked for has never more than the server's key, and nothing of an admin's
+that outlives it."""
 
 from typing import Any
 
@@ -54,14 +55,25 @@ async def test_of_whom_becomes_an_admin_nothing_is_written_that_outlives_the_tok
     await User.change({"_id": ObjectId(person.id)}, grant)
     before = await everything(database)
     answer = await asked(token, route, places)
-    assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (403, "forbidden", REFUSED)
+    assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (
+        403,
+        "forbidden",
+        REFUSED,
+    )
     after = await everything(database)
-    assert {name: by_id(rows) for name, rows in after.items()} == {name: by_id(rows) for name, rows in before.items()}
+    assert {name: by_id(rows) for name, rows in after.items()} == {
+        name: by_id(rows) for name, rows in before.items()
+    }
 
 
 @pytest.mark.parametrize("route", LASTING)
 async def test_of_whom_becomes_an_admin_meanwhile_neither(
-    database: AsyncDatabase[Any], api: Api, person: Caller, places: dict[str, str], route: str, monkeypatch: Any
+    database: AsyncDatabase[Any],
+    api: Api,
+    person: Caller,
+    places: dict[str, str],
+    route: str,
+    monkeypatch: Any,
 ) -> None:
     _, token = await minted(api, person.id)
     before = await everything(database)
@@ -110,13 +122,19 @@ async def test_a_token_outlives_its_key_for_nothing_that_outlives_the_token(
     }
 
 
-@pytest.mark.parametrize("route", ["PATCH /v1/users/{userId}", "POST /v1/projects", "PATCH /v1/projects/{projectId}"])
-async def test_for_anybody_else_it_is_the_user(api: Api, person: Caller, places: dict[str, str], route: str) -> None:
+@pytest.mark.parametrize(
+    "route", ["PATCH /v1/users/{userId}", "POST /v1/projects", "PATCH /v1/projects/{projectId}"]
+)
+async def test_for_anybody_else_it_is_the_user(
+    api: Api, person: Caller, places: dict[str, str], route: str
+) -> None:
     _, token = await minted(api, person.id)
     assert (await asked(token, route, places)).is_success
 
 
-async def test_an_admins_token_that_an_admins_key_asked_for_ends_with_the_key(cast: Cast, api: Api) -> None:
+async def test_an_admins_token_that_an_admins_key_asked_for_ends_with_the_key(
+    cast: Cast, api: Api
+) -> None:
     admin = (await cast.admin.post("/v1/users", json={"role": "admin"})).json()["id"]
     key, token = await minted(api, admin, "admin")
     assert (await token.get("/v1/api-keys")).status_code == 200

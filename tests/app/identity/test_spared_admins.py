@@ -1,4 +1,5 @@
-"""Who is no admin neither changes nor deletes an admin, by whatever route, however the two come together."""
+"""Who is no admin neither changes nor deletes an admin, by whatever route, however the two come
+together."""
 
 import time
 from typing import Any
@@ -18,14 +19,17 @@ from tests.harness import Api, Caller
 
 ACCESS = declared_rules()
 
-GRANTS = pytest.mark.parametrize("grant", [{"role": "admin"}, {"roles": ["user", "admin"]}], ids=["role", "roles"])
+GRANTS = pytest.mark.parametrize(
+    "grant", [{"role": "admin"}, {"roles": ["user", "admin"]}], ids=["role", "roles"]
+)
 WRITES = sorted(
     route
     for route, access in ACCESS.items()
     if access.scope == "users:write" and not route.startswith("GET ") and route != "POST /v1/users"
     if "/joins/" not in route
 )
-"""What a key with `users:write` does to a user who is there. Decisions on joins name their user by an id of an app."""
+"""What a key with `users:write` does to a user who is there. Decisions on joins name their user by
+an id of an app."""
 OWN_WRITES = sorted(
     route
     for route, access in ACCESS.items()
@@ -73,13 +77,19 @@ async def test_a_key_that_writes_users_leaves_admins_alone(
     admin = Caller(api.client, None, await person(cast, **grant))
     before = await everything_of(admin)
     refused = await send(key, route, admin.id)
-    assert (refused.status_code, refused.json()["code"], refused.json()["detail"]) == (403, "forbidden", REFUSED)
+    assert (refused.status_code, refused.json()["code"], refused.json()["detail"]) == (
+        403,
+        "forbidden",
+        REFUSED,
+    )
     assert await everything_of(admin) == before
     assert (await send(key, route, await person(cast, roles=["user", "editor"]))).is_success
     assert (await send(cast.admin, route, admin.id)).is_success
 
 
-@pytest.mark.parametrize(("decision", "state"), [("accept", "aside"), ("refuse", "aside"), ("undo", "joined")])
+@pytest.mark.parametrize(
+    ("decision", "state"), [("accept", "aside"), ("refuse", "aside"), ("undo", "joined")]
+)
 async def test_what_an_admin_is_said_to_be_is_decided_by_admins_alone(
     cast: Cast, api: Api, decision: str, state: Any
 ) -> None:
@@ -103,7 +113,9 @@ async def test_admins_change_themselves_and_each_other(cast: Cast, api: Api, rou
 
 
 @pytest.mark.parametrize("route", OWN_WRITES)
-async def test_a_token_that_a_key_asked_for_changes_no_admin(cast: Cast, api: Api, route: str) -> None:
+async def test_a_token_that_a_key_asked_for_changes_no_admin(
+    cast: Cast, api: Api, route: str
+) -> None:
     """It was asked for before they became one, and is good for ten minutes."""
     user_id = await person(cast)
     minted = await (await api.key("sessions:write")).post(f"/v1/users/{user_id}/sessions")
@@ -139,7 +151,9 @@ async def test_a_stranger_is_not_told_who_is_an_admin(cast: Cast, api: Api) -> N
     admin = await person(cast, role="admin")
     ann = await signed_in(api, cast)
     answers = [await send(ann, WRITES[0], each) for each in (admin, await person(cast), "f" * 24)]
-    assert {(each.status_code, each.json()["detail"]) for each in answers} == {(404, "there is no such user")}
+    assert {(each.status_code, each.json()["detail"]) for each in answers} == {
+        (404, "there is no such user")
+    }
 
 
 @GRANTS
@@ -148,14 +162,19 @@ async def test_an_account_with_an_admin_among_its_users_is_deleted_by_admins_alo
 ) -> None:
     account = (await cast.admin.post("/v1/accounts", json={"name": "Acme"})).json()["id"]
     path = f"/v1/accounts/{account}"
-    users = [(await cast.admin.post(f"{path}/users", json={"name": name})).json()["id"] for name in ("Ann", "Bob")]
+    users = [
+        (await cast.admin.post(f"{path}/users", json={"name": name})).json()["id"]
+        for name in ("Ann", "Bob")
+    ]
     assert (await cast.admin.merge(f"/v1/users/{users[1]}", grant)).status_code == 200
     bound = await api.key("accounts:read", "accounts:write", account_id=account)
     for key in (bound, await every_scope(api)):
         refused = await key.delete(path)
         assert (refused.status_code, refused.json()["detail"]) == (403, REFUSED)
     assert len((await cast.admin.get(f"{path}/users")).json()["items"]) == 2
-    assert (await cast.admin.merge(f"/v1/users/{users[1]}", {"role": None, "roles": ["user"]})).status_code == 200
+    assert (
+        await cast.admin.merge(f"/v1/users/{users[1]}", {"role": None, "roles": ["user"]})
+    ).status_code == 200
     assert (await bound.delete(path)).status_code == 200
 
 
@@ -168,17 +187,23 @@ async def test_traits_of_a_write_key_do_not_reach_an_admins_profile(
     found = []
     for user_id in (await person(cast, **grant), await person(cast)):
         body = {"userId": user_id, "traits": {"plan": "pro"}}
-        assert (await key.post("/v1/identify", json=body, params={"appId": "notes"})).status_code == 200
+        assert (
+            await key.post("/v1/identify", json=body, params={"appId": "notes"})
+        ).status_code == 200
         profile: Raw = (await cast.admin.get(f"/v1/users/{user_id}/profile")).json()
         found.append(profile.get("metadata", {}).get("plan"))
     assert found == [None, "pro"]
 
 
-async def test_a_session_of_a_person_is_theirs_though_they_are_an_admin(cast: Cast, api: Api) -> None:
+async def test_a_session_of_a_person_is_theirs_though_they_are_an_admin(
+    cast: Cast, api: Api
+) -> None:
     """A device that signed in at one app goes on ending itself."""
     ann = await signed_in(api, cast)
     await User.raw().update_one({"_id": ObjectId(ann.id)}, {"$set": {"role": "admin"}})
     tokens = api.app.state.authenticator.tokens
     session = (await ann.get("/v1/auth/sessions")).json()["items"][0]["id"]
-    bound, _ = tokens.mint(ObjectId(ann.id), issued_at=time.time(), session_id=ObjectId(session), app_id="notes")
+    bound, _ = tokens.mint(
+        ObjectId(ann.id), issued_at=time.time(), session_id=ObjectId(session), app_id="notes"
+    )
     assert (await api.caller(bound).delete(f"/v1/auth/sessions/{session}")).status_code == 204

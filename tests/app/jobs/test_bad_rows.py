@@ -1,4 +1,5 @@
-"""Rows that no version could read, planted where the worker's loops come by: the sound ones behind them go on."""
+"""Rows that no version could read, planted where the worker's loops come by: the sound ones behind
+them go on."""
 
 import asyncio
 from collections.abc import Callable
@@ -47,7 +48,9 @@ def aside_of(document: type[Stored]) -> float:
     return SET_ASIDE.labels(document.collection_name())._value.get()
 
 
-@pytest.mark.parametrize("field", ["progress", "fence", "attempts", "createdAt", "everySeconds", "version"])
+@pytest.mark.parametrize(
+    "field", ["progress", "fence", "attempts", "createdAt", "everySeconds", "version"]
+)
 @pytest.mark.parametrize("odd", ODD)
 async def test_an_odd_job_at_the_head_stops_no_other(field: str, odd: str) -> None:
     done = list[str]()
@@ -74,7 +77,10 @@ async def test_a_job_whose_kind_is_a_list_is_set_aside() -> None:
 
 
 async def test_any_number_of_odd_jobs_is_stepped_over_at_once() -> None:
-    rows = [Job(id=f"odd{n}", kind="k", run_at=now() - PAST).stored() | {"progress": None} for n in range(1_100)]
+    rows = [
+        Job(id=f"odd{n}", kind="k", run_at=now() - PAST).stored() | {"progress": None}
+        for n in range(1_100)
+    ]
     await Job.raw().insert_many(rows)
     await Job.raw().insert_one(Job(id="good", kind="k", run_at=now()).stored())
     held = await claim(["k"])
@@ -82,7 +88,9 @@ async def test_any_number_of_odd_jobs_is_stepped_over_at_once() -> None:
     assert held.job.id == "good"
 
 
-@pytest.mark.parametrize("odd", ["x", float("nan"), 1e300, [1]], ids=["text", "nan", "huge", "list"])
+@pytest.mark.parametrize(
+    "odd", ["x", float("nan"), 1e300, [1]], ids=["text", "nan", "huge", "list"]
+)
 async def test_a_period_that_is_none_keeps_no_job_from_being_pulled_in(odd: Any) -> None:
     ahead = now() + timedelta(days=1)
     await Job.raw().insert_one(Job(id="a", kind="k", run_at=ahead).stored() | {"everySeconds": odd})
@@ -97,7 +105,9 @@ async def test_a_period_that_is_none_keeps_no_job_from_being_pulled_in(odd: Any)
 @pytest.mark.parametrize("field", ["last", "done", "fence", "createdAt"])
 @pytest.mark.parametrize("odd", ["null", "text"])
 async def test_an_odd_queue_at_the_head_stops_no_other(field: str, odd: str) -> None:
-    row = CardQueue(id=ObjectId(), account_id=ObjectId(), waiting=1, last=1, due_at=now() - PAST).stored()
+    row = CardQueue(
+        id=ObjectId(), account_id=ObjectId(), waiting=1, last=1, due_at=now() - PAST
+    ).stored()
     await CardQueue.raw().insert_one(planted(row, field, ODD[odd]))
     good = CardQueue(id=ObjectId(), account_id=ObjectId(), waiting=1, last=1, due_at=now())
     await CardQueue.raw().insert_one(good.stored())
@@ -117,7 +127,13 @@ async def test_a_value_that_cannot_expire_keeps_no_other(version: Any, place: in
     over = now() - PAST
     for number in range(7):
         await AppData.put(
-            USER, "notes", f"k{number}", 1, size=1, by="x", expires_at=over + timedelta(milliseconds=number)
+            USER,
+            "notes",
+            f"k{number}",
+            1,
+            size=1,
+            by="x",
+            expires_at=over + timedelta(milliseconds=number),
         )
     bad = await AppData.raw().find_one({"dataKey": f"k{place}"})
     assert bad is not None
@@ -128,8 +144,14 @@ async def test_a_value_that_cannot_expire_keeps_no_other(version: Any, place: in
     expired = await AppData.raw().distinct("dataKey", {"deleted": True})
     can = version != "x"
     assert sorted(expired) == [f"k{number}" for number in range(7) if can or number != place]
-    assert (aside_of(AppData) - before, await AppData.find_envelope(USER, "notes", f"k{place}")) == (not can, None)
-    assert {row["version"] async for row in AppData.raw().find({"deleted": True, "_id": {"$ne": bad["_id"]}})} == {2}
+    assert (
+        aside_of(AppData) - before,
+        await AppData.find_envelope(USER, "notes", f"k{place}"),
+    ) == (not can, None)
+    assert {
+        row["version"]
+        async for row in AppData.raw().find({"deleted": True, "_id": {"$ne": bad["_id"]}})
+    } == {2}
     assert await AppData.raw().count_documents({"setAsideUntil": {"$gt": now()}}) == (not can)
 
 
@@ -153,7 +175,9 @@ async def test_a_value_that_was_set_aside_is_tried_again_once_it_is_mended() -> 
     await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": "x"}})
     assert [await AppData.expire_due(9), await AppData.expire_due(9)] == [1, 0]
     assert await AppData.next_expiry() is None, "the job is not due again and again for it"
-    await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": 4, "setAsideUntil": now()}})
+    await AppData.raw().update_one(
+        {"dataKey": "k"}, {"$set": {"version": 4, "setAsideUntil": now()}}
+    )
     assert await AppData.expire_due(9) == 1
     row = await AppData.raw().find_one({"dataKey": "k"})
     assert row is not None
@@ -161,17 +185,27 @@ async def test_a_value_that_was_set_aside_is_tried_again_once_it_is_mended() -> 
 
 
 def ledger(root: str = "users", **fields: Any) -> Raw:
-    entry = Deletion(id=ObjectId(), root=root, by="x", at=now(), next_sweep_at=now() - PAST, stage="done")
+    entry = Deletion(
+        id=ObjectId(), root=root, by="x", at=now(), next_sweep_at=now() - PAST, stage="done"
+    )
     return entry.stored() | fields
 
 
 def event(**fields: Any) -> Raw:
-    found = WebhookEvent(connection_id=ObjectId(), delivery_id=str(ObjectId()), event="push", payload={})
+    found = WebhookEvent(
+        connection_id=ObjectId(), delivery_id=str(ObjectId()), event="push", payload={}
+    )
     return {"_id": ObjectId(), **found.stored(), **fields}
 
 
 def link(**fields: Any) -> Raw:
-    row = {"kind": "bank", "originId": ObjectId(), "ownerId": ObjectId(), "accessToken": "v1.k.x", "details": {}}
+    row = {
+        "kind": "bank",
+        "originId": ObjectId(),
+        "ownerId": ObjectId(),
+        "accessToken": "v1.k.x",
+        "details": {},
+    }
     times = {"createdAt": now(), "updatedAt": now(), "nextAttemptAt": now() - PAST}
     return {"_id": ObjectId(), **row, **times, "attempts": 0, "version": 1, **fields}
 
@@ -197,14 +231,21 @@ async def test_rows_that_cannot_be_read_are_set_aside_and_found_once(name: str) 
     await document.raw().insert_many([make(**odd), good])
     before = aside_of(document)
     assert [found.id for found in await find()] == [good["_id"]]
-    assert [found.id for found in await find()] in ([], [good["_id"]])  # a link is claimed, the others are found again
+    assert [found.id for found in await find()] in (
+        [],
+        [good["_id"]],
+    )  # a link is claimed, the others are found again
     assert aside_of(document) - before == 1
 
 
 async def test_a_repository_that_cannot_be_read_is_put_off() -> None:
-    await RepositoryConnection.raw().insert_one({"_id": ObjectId(), "nextHealthCheckAt": now() - PAST})
+    await RepositoryConnection.raw().insert_one(
+        {"_id": ObjectId(), "nextHealthCheckAt": now() - PAST}
+    )
     assert await RepositoryConnection.claim_due() is None
-    assert await RepositoryConnection.raw().count_documents({"nextHealthCheckAt": {"$gt": now()}}) == 1
+    assert (
+        await RepositoryConnection.raw().count_documents({"nextHealthCheckAt": {"$gt": now()}}) == 1
+    )
 
 
 async def test_an_entry_that_cannot_be_swept_is_put_off_and_the_others_of_its_group_are_swept(
@@ -238,7 +279,10 @@ async def test_the_check_names_the_rows_that_cannot_be_read() -> None:
     await AppData.put(USER, "notes", "k", {"$ref": 1}, size=1, by="x")
     scans = {scan.id: scan for scan in await check_rows()}
     assert set(scans) == {document.collection_name() for document in READ_BY_JOBS}
-    assert {name: scan.unreadable for name, scan in scans.items() if scan.unreadable} == {"jobs": 1, "cardqueues": 1}
+    assert {name: scan.unreadable for name, scan in scans.items() if scan.unreadable} == {
+        "jobs": 1,
+        "cardqueues": 1,
+    }
     assert scans["jobs"].samples == [{"kind": "unreadable", "id": "odd"}]
     assert (scans["jobs"].scanned, scans["appdata"].scanned) == (2, 1)
 
@@ -272,28 +316,68 @@ async def test_the_loops_of_a_worker_outlive_whatever_a_row_brings(
             raise TypeError("odd")
 
         monkeypatch.setattr(module, name, odd)
-        loop = delivery.deliver(settings, stop) if module is delivery else Dispatcher({}, Bell(), 0.01).work(stop)
+        loop = (
+            delivery.deliver(settings, stop)
+            if module is delivery
+            else Dispatcher({}, Bell(), 0.01).work(stop)
+        )
         await loop
         assert len(calls) == 3
 
 
 def repository(**fields: Any) -> Raw:
     sealed = {"v": 1, "k": "k", "n": b"n", "c": b"c"}
-    row: Raw = {"projectId": ObjectId(), "repositoryUrl": f"https://github.com/a/{ObjectId()}", "serviceType": "GitHub"}
-    times = {name: now() - PAST for name in ("createdAt", "updatedAt", "connectedAt", "nextHealthCheckAt")}
-    return {"_id": ObjectId(), **row, **times, "accessToken": sealed, "webhookSecret": sealed, "version": 1, **fields}
+    row: Raw = {
+        "projectId": ObjectId(),
+        "repositoryUrl": f"https://github.com/a/{ObjectId()}",
+        "serviceType": "GitHub",
+    }
+    times = {
+        name: now() - PAST
+        for name in ("createdAt", "updatedAt", "connectedAt", "nextHealthCheckAt")
+    }
+    return {
+        "_id": ObjectId(),
+        **row,
+        **times,
+        "accessToken": sealed,
+        "webhookSecret": sealed,
+        "version": 1,
+        **fields,
+    }
 
 
 def connection(**fields: Any) -> Raw:
-    row: Raw = {"userId": ObjectId(), "provider": "sandbox", "institution": "B", "label": "l", "status": "connected"}
-    times = {name: now() - PAST for name in ("createdAt", "updatedAt", "authenticatedAt", "nextAttemptAt")}
+    row: Raw = {
+        "userId": ObjectId(),
+        "provider": "sandbox",
+        "institution": "B",
+        "label": "l",
+        "status": "connected",
+    }
+    times = {
+        name: now() - PAST
+        for name in ("createdAt", "updatedAt", "authenticatedAt", "nextAttemptAt")
+    }
     sealed = {"v": 1, "k": "k", "n": b"n", "c": b"c"}
-    return {"_id": ObjectId(), **row, **times, "accessToken": sealed, "syncFence": 0, "version": 1, **fields}
+    return {
+        "_id": ObjectId(),
+        **row,
+        **times,
+        "accessToken": sealed,
+        "syncFence": 0,
+        "version": 1,
+        **fields,
+    }
 
 
 def fan_out(**fields: Any) -> Raw:
     found = CardEvent(
-        account_id=ObjectId(), subject=ObjectId(), sequence=1, type="spending_profile.updated", fan_out_after=NOBODY
+        account_id=ObjectId(),
+        subject=ObjectId(),
+        sequence=1,
+        type="spending_profile.updated",
+        fan_out_after=NOBODY,
     )
     return {"_id": ObjectId(), **found.stored(), **fields}
 
@@ -337,14 +421,20 @@ async def test_a_row_whose_turn_fails_is_told_once_and_keeps_no_other(
 async def test_a_connection_that_cannot_be_read_is_put_off_and_keeps_no_other(
     base_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    odd, good, taken = connection(userId="x", nextAttemptAt=now() - 2 * PAST), connection(), list[Any]()
+    odd, good, taken = (
+        connection(userId="x", nextAttemptAt=now() - 2 * PAST),
+        connection(),
+        list[Any](),
+    )
     await Connection.raw().insert_many([odd, good])
 
     async def sync(found: Connection, *_: Any) -> None:
         taken.append(found.id)
 
     monkeypatch.setattr(connections, "sync", sync)
-    await Job.raw().insert_one(Job(id="sync-connections", kind="sync-connections", run_at=now()).stored())
+    await Job.raw().insert_one(
+        Job(id="sync-connections", kind="sync-connections", run_at=now()).stored()
+    )
     assert await run_one(connections.handlers(base_settings))
     row = await Connection.raw().find_one({"_id": odd["_id"]})
     assert row is not None

@@ -1,4 +1,5 @@
-"""The dispatcher: each job is begun as it falls due, whoever made it, beside those of other kinds that take long."""
+"""The dispatcher: each job is begun as it falls due, whoever made it, beside those of other kinds
+that take long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +17,8 @@ from models.job import Job
 
 pytestmark = pytest.mark.usefixtures("database")
 SOON = 20
-"""Seconds within which something comes that is to come at once; less than any wait of an idle worker."""
+"""Seconds within which something comes that is to come at once; less than any wait of an idle
+worker."""
 
 
 @asynccontextmanager
@@ -131,7 +133,9 @@ async def test_of_a_kind_only_so_many_are_done_at_once() -> None:
         await begun.wait_for(5)
 
 
-async def test_a_periodic_job_is_due_again_when_it_says_and_after_its_period_at_the_latest() -> None:
+async def test_a_periodic_job_is_due_again_when_it_says_and_after_its_period_at_the_latest() -> (
+    None
+):
     moments = iter([timedelta(seconds=5), timedelta(hours=5), timedelta(seconds=-5), None])
     waits = list[float]()
 
@@ -190,7 +194,9 @@ async def test_news_do_not_hurry_a_job_that_has_failed() -> None:
     async with dispatching({"watched": fails, "other": others}, bell, woken=["watched"]):
         await tried.wait_for(1)
         async with asyncio.timeout(SOON):
-            while not ((await row("watched")).get("lastError") and (await row("other")).get("lastRunAt")):
+            while not (
+                (await row("watched")).get("lastError") and (await row("other")).get("lastRunAt")
+            ):
                 await asyncio.sleep(0.01)
         bell.ring("watched", now())
         await Job.raw().update_one({"_id": "other"}, {"$set": {"runAt": now()}})
@@ -236,12 +242,16 @@ async def test_a_job_of_a_worker_that_died_is_begun_when_its_lease_ends() -> Non
     begun = Begun()
     await add("a")
     assert await claim(["k"]) is not None
-    await Job.raw().update_one({"_id": "a"}, {"$set": {"leasedUntil": now() + timedelta(seconds=1)}})
+    await Job.raw().update_one(
+        {"_id": "a"}, {"$set": {"leasedUntil": now() + timedelta(seconds=1)}}
+    )
     async with dispatching({"k": begun}, served()):
         await begun.wait_for(1)
 
 
-async def test_a_wake_up_that_the_database_did_not_hear_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wake_up_that_the_database_did_not_hear_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begun, bell = Begun(), served()
     await ensure_periodic("watched", "watched", 3600)
     calls = list[str]()
@@ -269,7 +279,9 @@ async def test_many_jobs_of_one_kind_hide_none_of_another() -> None:
         await stuck.wait()
 
     early = now() - timedelta(hours=1)
-    await Job.raw().insert_many([Job(id=f"many-{n}", kind="many", run_at=early).stored() for n in range(300)])
+    await Job.raw().insert_many(
+        [Job(id=f"many-{n}", kind="many", run_at=early).stored() for n in range(300)]
+    )
     await add("other", "other")
     async with dispatching({"many": hang, "other": others}, served()):
         await others.wait_for(1)
@@ -281,7 +293,9 @@ async def test_many_jobs_of_one_kind_are_done_without_a_pause_between() -> None:
     """None rings the bell, and a worker asks by itself once a minute."""
     begun = Begun()
     early = now() - timedelta(hours=1)
-    await Job.raw().insert_many([Job(id=f"many-{n}", kind="k", run_at=early).stored() for n in range(300)])
+    await Job.raw().insert_many(
+        [Job(id=f"many-{n}", kind="k", run_at=early).stored() for n in range(300)]
+    )
     async with dispatching({"k": begun}, served()):
         await begun.wait_for(300)
     assert len(set(begun.names)) == 300

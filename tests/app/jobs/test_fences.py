@@ -1,4 +1,5 @@
-"""Who was stopped past a lease and wakes writes no more: what the one that took over has written stands."""
+"""Who was stopped past a lease and wakes writes no more: what the one that took over has written
+stands."""
 
 import asyncio
 from datetime import timedelta
@@ -49,7 +50,9 @@ async def run_out(document: Any, field: str) -> None:
 
 async def a_link(settings: Settings, created_days_ago: int = 0) -> None:
     row: Raw = {"_id": ObjectId(), "userId": ObjectId()}
-    place = OutsideLink.place_in({"kind": "bank", "originId": row["_id"], "ownerId": row["userId"]}, "access_token")
+    place = OutsideLink.place_in(
+        {"kind": "bank", "originId": row["_id"], "ownerId": row["userId"]}, "access_token"
+    )
     row["accessToken"] = load_keyring(settings).seal(SecretStr("token"), place).stored()
     await OutsideLink.add_all([OutsideLink.of("bank", row, "userId", {})], None)
     past = {"nextAttemptAt": now() - PAST, "createdAt": now() - timedelta(days=created_days_ago)}
@@ -57,12 +60,16 @@ async def a_link(settings: Settings, created_days_ago: int = 0) -> None:
 
 
 @pytest.mark.parametrize("ends", ["refused", "gone", "odd", "given up"])
-async def test_who_was_stopped_while_it_removed_a_link_notes_nothing(ends: str, base_settings: Settings) -> None:
+async def test_who_was_stopped_while_it_removed_a_link_notes_nothing(
+    ends: str, base_settings: Settings
+) -> None:
     await a_link(base_settings, created_days_ago=40 if ends == "given up" else 0)
     keyring = load_keyring(base_settings)
 
     async def stopped(_: OutsideLink, __: str) -> None:
-        await OutsideLink.raw().update_one({}, {"$set": {"nextAttemptAt": now() + timedelta(seconds=61)}})
+        await OutsideLink.raw().update_one(
+            {}, {"$set": {"nextAttemptAt": now() + timedelta(seconds=61)}}
+        )
         taken_over = OutsideLink.from_stored(await only(OutsideLink))
         assert await taken_over.put_off(now() + timedelta(hours=2), "theirs")
         if ends == "odd":
@@ -90,8 +97,11 @@ async def test_a_claimed_link_is_nobody_elses_until_its_lease_ends(base_settings
 async def test_who_was_stopped_in_a_late_sweep_makes_no_receipt_final(
     found: bool, base_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It had found nothing; the one that took over has found something, and comes by again after the fence."""
-    entry = Deletion(id=ObjectId(), root="users", by="x", at=now(), next_sweep_at=now() - PAST, stage=Stage.DONE)
+    """It had found nothing; the one that took over has found something, and comes by again after
+    the fence."""
+    entry = Deletion(
+        id=ObjectId(), root="users", by="x", at=now(), next_sweep_at=now() - PAST, stage=Stage.DONE
+    )
     await entry.add()
     await Job.raw().insert_one(Job(id="late-sweeps", kind="late-sweeps", run_at=now()).stored())
     held = await claim(["late-sweeps"])
@@ -135,7 +145,9 @@ async def test_a_sweep_that_was_stopped_takes_no_entry_back() -> None:
 async def test_a_server_that_was_stopped_in_a_deletion_leaves_the_job_to_the_worker_that_took_it(
     inline: float, base_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = base_settings.model_copy(update={"deletion_small_tree": 0, "deletion_inline_seconds": inline})
+    settings = base_settings.model_copy(
+        update={"deletion_small_tree": 0, "deletion_inline_seconds": inline}
+    )
     user = await User().add()
     await Activity.raw().insert_one({"userId": user.id})
     taken: list[Claim] = []
@@ -207,7 +219,9 @@ async def test_what_takes_longer_than_a_lease_keeps_it(
 
     monkeypatch.setattr("app.jobs.LEASE", timedelta(seconds=0.3))
     monkeypatch.setattr(analytics, work, long)
-    await analytics.handlers(base_settings.model_copy(update={"analytics_archive": str(tmp_path)}))[kind](held)
+    await analytics.handlers(base_settings.model_copy(update={"analytics_archive": str(tmp_path)}))[
+        kind
+    ](held)
     assert len(seen) == 3
 
 
@@ -226,7 +240,14 @@ async def test_a_join_that_was_said_anew_is_still_due_after_the_one_who_carried_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, second = (await User().add(), await User().add())
-    said: Raw = {"_id": "shop/e:x", "appId": "shop", "due": True, "createdAt": now(), "updatedAt": now(), "version": 1}
+    said: Raw = {
+        "_id": "shop/e:x",
+        "appId": "shop",
+        "due": True,
+        "createdAt": now(),
+        "updatedAt": now(),
+        "version": 1,
+    }
     await IdentityJoin.raw().insert_one(said | {"userId": first.id})
     give = joins._give_events
 

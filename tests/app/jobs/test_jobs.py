@@ -56,7 +56,9 @@ async def test_what_others_were_in_the_way_of_is_tried_again_soon_however_often_
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_what_a_worker_whose_job_was_taken_over_says_of_it_is_not_written(fails: bool) -> None:
+async def test_what_a_worker_whose_job_was_taken_over_says_of_it_is_not_written(
+    fails: bool,
+) -> None:
     async def handler(_: Claim) -> None:
         await Job.raw().update_one({"_id": "j"}, {"$inc": {"fence": 1}})
         if fails:
@@ -105,7 +107,10 @@ async def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on() -> 
     ("error", "said"),
     [
         (ValueError("ann@example.com"), UNFORESEEN),
-        (AutoReconnect("10.0.0.1:27017"), "the database did not do what it was asked to (AutoReconnect)"),
+        (
+            AutoReconnect("10.0.0.1:27017"),
+            "the database did not do what it was asked to (AutoReconnect)",
+        ),
         (TimeoutError(), "it took too long (TimeoutError)"),
         (
             PermissionError(13, "Permission denied", "/secret/ann"),
@@ -116,7 +121,9 @@ async def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_go_on() -> 
     ],
     ids=["any", "database", "timeout", "file", "problem", "archive"],
 )
-def test_what_is_said_of_a_failure_is_a_sentence_without_foreign_words(error: Exception, said: str) -> None:
+def test_what_is_said_of_a_failure_is_a_sentence_without_foreign_words(
+    error: Exception, said: str
+) -> None:
     assert sentence_of(error) == said
 
 
@@ -124,7 +131,9 @@ async def test_a_job_that_is_taken_over_from_a_dead_worker_says_whose_it_was() -
     await due("dies")
     assert await claim(["dies"]) is not None
     assert await claim(["dies"]) is None, "the lease of the dead one holds"
-    await Job.raw().update_one({"_id": "j"}, {"$set": {"leasedUntil": now() - timedelta(seconds=1)}})
+    await Job.raw().update_one(
+        {"_id": "j"}, {"$set": {"leasedUntil": now() - timedelta(seconds=1)}}
+    )
     held = await claim(["dies"])
     assert held is not None
     assert held.job.taken_from == held.job.leased_by
@@ -141,7 +150,9 @@ async def test_only_jobs_that_are_done_are_cleaned_up() -> None:
 
     (kept,) = [index for index in INDEXES[Job] if "expireAfterSeconds" in index.options]
     await due("once")
-    await Job.raw().insert_one(Job(id="again", kind="once", run_at=now(), every_seconds=60).stored())
+    await Job.raw().insert_one(
+        Job(id="again", kind="once", run_at=now(), every_seconds=60).stored()
+    )
     while await run_one({"once": handler}):
         pass
     ends = {"lastRunAt": {"$lte": now()}, **kept.options["partialFilterExpression"]}

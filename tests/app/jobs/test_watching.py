@@ -1,4 +1,5 @@
-"""Watching: whoever writes what is to be done wakes every worker; where that breaks, nothing is missed."""
+"""Watching: whoever writes what is to be done wakes every worker; where that breaks, nothing is
+missed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -107,12 +108,16 @@ async def fan_out() -> None:
 
 
 async def webhook_event() -> None:
-    await WebhookEvent(connection_id=PydanticObjectId(), delivery_id="d", event="push", payload={}).add()
+    await WebhookEvent(
+        connection_id=PydanticObjectId(), delivery_id="d", event="push", payload={}
+    ).add()
 
 
 async def webhook_event_that_came_again() -> None:
     """One that was told as lost, and is there now."""
-    lost = WebhookEvent(connection_id=there, delivery_id="d", event="push", payload={}, received_at=now())
+    lost = WebhookEvent(
+        connection_id=there, delivery_id="d", event="push", payload={}, received_at=now()
+    )
     assert await lost.refill() is not None
 
 
@@ -161,14 +166,17 @@ WRITES: Final[dict[Callable[[], Awaitable[None]], tuple[set[str], bool]]] = {
     repository: ({"check-repositories"}, True),
     link: ({"remove-bank-links", "remove-webhooks"}, True),
 }
-"""What writes something to do -> the names that are rung, and whether for the time that was written."""
+"""What writes something to do -> the names that are rung, and whether for the time that was
+written."""
 
 
 async def have_rows() -> None:
     await Job(id="there", kind="k", run_at=now()).add()
     await CardQueue(id=there, account_id=PydanticObjectId(), due_at=now()).add()
     await AppData.put(there, "notes", "k", 1, size=1, by="x")
-    event = WebhookEvent(connection_id=there, delivery_id="d", event="push", payload={}, status="failed", error=LOST)
+    event = WebhookEvent(
+        connection_id=there, delivery_id="d", event="push", payload={}, status="failed", error=LOST
+    )
     await WebhookEvent.raw().insert_one(event.stored() | {"receivedAt": now() - timedelta(hours=1)})
     for document in (Connection, RepositoryConnection):
         await document.raw().insert_one({"_id": there})
@@ -214,7 +222,9 @@ async def test_changes_that_come_in_a_crowd_are_all_told() -> None:
     bell = Rung()
     async with watched(bell):
         await open_one(bell)
-        rows: list[Raw] = [Job(id=f"j{number}", kind="k", run_at=now()).stored() for number in range(500)]
+        rows: list[Raw] = [
+            Job(id=f"j{number}", kind="k", run_at=now()).stored() for number in range(500)
+        ]
         await Job.raw().insert_many(rows)
         await bell.until(lambda: len(bell.rung) == 500)
 
@@ -232,11 +242,15 @@ async def test_a_stream_that_breaks_is_told_and_everything_looked_at_when_it_is_
     fault = {"failCommands": [command, "aggregate"], "errorCode": code, "appName": "satchel"}
     async with watched(bell):
         await open_one(bell)
-        await client.admin.command("configureFailPoint", "failCommand", mode={"times": 4}, data=fault)
+        await client.admin.command(
+            "configureFailPoint", "failCommand", mode={"times": 4}, data=fault
+        )
         try:
             if command == "getMore":
                 await bell.until(lambda: False in bell.turns)
-            await bell.until(lambda: bell.is_served and (command == "aggregate" or bell.names() == set(WATCHED)))
+            await bell.until(
+                lambda: bell.is_served and (command == "aggregate" or bell.names() == set(WATCHED))
+            )
         finally:
             await client.admin.command("configureFailPoint", "failCommand", mode="off")
         bell.rung.clear()
@@ -244,7 +258,9 @@ async def test_a_stream_that_breaks_is_told_and_everything_looked_at_when_it_is_
         await bell.until(lambda: JOBS in bell.names())
 
 
-async def test_where_no_stream_can_be_had_nobody_serves_the_bell(client: AsyncMongoClient[Any]) -> None:
+async def test_where_no_stream_can_be_had_nobody_serves_the_bell(
+    client: AsyncMongoClient[Any],
+) -> None:
     bell = Rung()
     fault = {"failCommands": ["aggregate"], "errorCode": NO_REPLICA_SET, "appName": "satchel"}
     await client.admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=fault)

@@ -1,4 +1,5 @@
-"""A database that comes after the server: the server is up, says that it is not ready, and serves when it can."""
+"""A database that comes after the server: the server is up, says that it is not ready, and serves
+when it can."""
 
 import asyncio
 import os
@@ -36,7 +37,9 @@ async def test_a_server_without_database_answers_503_until_there_is_one(
     make_api: MakeApi, mongodb_uri: str, database: AsyncDatabase[Any]
 ) -> None:
     port = free_port()
-    api = await make_api(mongodb_uri=SecretStr(uri_at(port)), request_timeout_ms=300, pool_min_size=0)
+    api = await make_api(
+        mongodb_uri=SecretStr(uri_at(port)), request_timeout_ms=300, pool_min_size=0
+    )
     nobody, user = api.caller(None), api.token("f" * 24)
     for path in ("/livez", "/metrics", "/docs", "/.well-known/jwks.json"):
         assert (await nobody.get(path)).status_code == 200
@@ -61,7 +64,9 @@ async def test_a_server_without_database_answers_503_until_there_is_one(
     await cable.cut()
 
 
-async def test_a_worker_waits_for_its_database(mongodb_uri: str, client: AsyncMongoClient[Any], tmp_path: Path) -> None:
+async def test_a_worker_waits_for_its_database(
+    mongodb_uri: str, client: AsyncMongoClient[Any], tmp_path: Path
+) -> None:
     port, metrics_port, database = free_port(), free_port(), "late_worker"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SATCHEL_")},
@@ -90,7 +95,10 @@ async def test_a_worker_waits_for_its_database(mongodb_uri: str, client: AsyncMo
             while b"worker started" not in (tmp_path / "log").read_bytes():
                 assert worker.poll() is None
                 await asyncio.sleep(0.05)
-            while 'satchel_job_seconds_count{kind="late-sweeps",outcome="done"}' not in await _metrics(metrics_port):
+            while (
+                'satchel_job_seconds_count{kind="late-sweeps",outcome="done"}'
+                not in await _metrics(metrics_port)
+            ):
                 await asyncio.sleep(0.05)
             assert await client[database]["jobs"].count_documents({"kind": "late-sweeps"}) == 1
             worker.send_signal(signal.SIGTERM)

@@ -1,4 +1,5 @@
-"""Operation: alive, ready, measured; request ids, overload, browsers, and a database that is gone."""
+"""Operation: alive, ready, measured; request ids, overload, browsers, and a database that is
+gone."""
 
 import asyncio
 import re
@@ -31,10 +32,16 @@ async def test_a_process_is_alive(cast: Cast) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
-READY = {"status": "ready", "missingIndexes": [], "pendingSteps": []}  # and how far the clock is ahead
+READY = {
+    "status": "ready",
+    "missingIndexes": [],
+    "pendingSteps": [],
+}  # and how far the clock is ahead
 
 
-async def test_a_satchel_with_all_its_indexes_and_steps_is_ready(cast: Cast, database: AsyncDatabase[Any]) -> None:
+async def test_a_satchel_with_all_its_indexes_and_steps_is_ready(
+    cast: Cast, database: AsyncDatabase[Any]
+) -> None:
     await take_steps(database)
     answer = await cast.nobody.get("/readyz")
     told = answer.json()
@@ -57,12 +64,17 @@ async def test_a_satchel_with_steps_pending_is_not_ready_and_says_which(
     assert (await cast.nobody.get("/readyz")).json().items() >= READY.items()
 
 
-async def test_a_step_that_is_refused_leaves_satchel_not_ready(cast: Cast, database: AsyncDatabase[Any]) -> None:
+async def test_a_step_that_is_refused_leaves_satchel_not_ready(
+    cast: Cast, database: AsyncDatabase[Any]
+) -> None:
     await Activity(user_id=ObjectId(), app_id="notes", event_type="lost").add()
     with pytest.raises(StepRefused):
         await take_steps(database)
     answer = await cast.nobody.get("/readyz")
-    assert (answer.status_code, answer.json()["pendingSteps"]) == (503, [name_of(step) for step in STEPS[1:]])
+    assert (answer.status_code, answer.json()["pendingSteps"]) == (
+        503,
+        [name_of(step) for step in STEPS[1:]],
+    )
 
 
 async def test_a_satchel_that_lacks_an_index_is_not_ready_and_says_which(
@@ -84,9 +96,13 @@ async def test_a_satchel_that_lacks_an_index_is_not_ready_and_says_which(
     assert (await cast.admin.get("/v1/admin/indexes")).json() == {"drift": []}
 
 
-async def test_without_database_a_process_is_alive_and_answers_503(make_api: MakeApi, mongodb_uri: str) -> None:
+async def test_without_database_a_process_is_alive_and_answers_503(
+    make_api: MakeApi, mongodb_uri: str
+) -> None:
     cable = Cable(mongodb_uri)
-    api = await make_api(mongodb_uri=SecretStr(await cable.connect()), request_timeout_ms=300, pool_min_size=0)
+    api = await make_api(
+        mongodb_uri=SecretStr(await cable.connect()), request_timeout_ms=300, pool_min_size=0
+    )
     admin = await api.key("admin")
     user = api.token((await admin.post("/v1/users", json={})).json()["id"])
     assert (await user.put("/v1/users/me/apps/notes/data/k", json=1)).status_code == 201
@@ -113,7 +129,9 @@ async def test_without_database_a_process_is_alive_and_answers_503(make_api: Mak
         assert "127.0.0.1" not in answer.text
 
 
-@pytest.mark.parametrize("fault", [{"closeConnection": True}, {"errorCode": 11600}, TRANSIENT], ids=repr)
+@pytest.mark.parametrize(
+    "fault", [{"closeConnection": True}, {"errorCode": 11600}, TRANSIENT], ids=repr
+)
 async def test_a_database_that_keeps_failing_is_503_in_bounded_time(
     make_api: MakeApi, client: AsyncMongoClient[Any], fault: dict[str, Any]
 ) -> None:
@@ -121,7 +139,10 @@ async def test_a_database_that_keeps_failing_is_503_in_bounded_time(
     admin = await api.key("admin")
     user = api.token((await admin.post("/v1/users", json={})).json()["id"])
     started = time.monotonic()
-    async with failing(client, "insert", "findAndModify", mode="alwaysOn", **fault), asyncio.timeout(20):
+    async with (
+        failing(client, "insert", "findAndModify", mode="alwaysOn", **fault),
+        asyncio.timeout(20),
+    ):
         answers = [
             await admin.post("/v1/users", json={}),
             await user.put("/v1/users/me/apps/notes/data/k", json=1),
@@ -129,13 +150,19 @@ async def test_a_database_that_keeps_failing_is_503_in_bounded_time(
         ]
     assert [answer.status_code for answer in answers] == [503] * 3
     assert time.monotonic() - started < 10
-    async with asyncio.timeout(10):  # the driver looks for the primary again, at most twice a second
-        while (after := await user.put("/v1/users/me/apps/notes/data/k", json=1)).status_code == 503:
+    async with asyncio.timeout(
+        10
+    ):  # the driver looks for the primary again, at most twice a second
+        while (
+            after := await user.put("/v1/users/me/apps/notes/data/k", json=1)
+        ).status_code == 503:
             pass
     assert after.status_code == 201
 
 
-async def test_a_passing_failure_of_the_primary_is_not_seen(cast: Cast, client: AsyncMongoClient[Any]) -> None:
+async def test_a_passing_failure_of_the_primary_is_not_seen(
+    cast: Cast, client: AsyncMongoClient[Any]
+) -> None:
     async with failing(client, "findAndModify", mode={"times": 1}, closeConnection=True):
         assert (await cast.owner.put("/v1/users/me/apps/notes/data/k", json=1)).status_code == 201
 
@@ -147,8 +174,10 @@ async def test_requests_are_measured_by_their_template(cast: Cast) -> None:
     answer = await cast.nobody.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     for line in (
-        'satchel_request_seconds_count{method="PUT",'
-        'route="/v1/users/{userId}/apps/{appId}/data/{dataKey}",status="201"}',
+        (
+            'satchel_request_seconds_count{method="PUT",'
+            'route="/v1/users/{userId}/apps/{appId}/data/{dataKey}",status="201"}'
+        ),
         'satchel_request_seconds_count{method="GET",route="/v1/users/{userId}/profile",status="200"}',
         'satchel_request_seconds_count{method="any",route="unmatched",status="404"}',
         'satchel_mongodb_command_seconds_count{command="findAndModify",outcome="ok"}',
@@ -190,7 +219,10 @@ async def test_a_refused_body_gives_its_place_back(make_api: MakeApi) -> None:
             yield b" " * 65536
 
     for _ in range(5):
-        assert (await user.put("/v1/users/me/apps/a/data/k", content=endless())).status_code in (404, 413)
+        assert (await user.put("/v1/users/me/apps/a/data/k", content=endless())).status_code in (
+            404,
+            413,
+        )
         assert (await user.post("/v1/analytics/events", content=endless())).status_code == 413
     assert (await user.get("/v1/users/me")).status_code == 404
 
@@ -201,38 +233,89 @@ PREFLIGHT = {"Origin": "https://app.example", "Access-Control-Request-Method": "
 async def test_browsers_of_other_origins_are_not_let_in_by_default(cast: Cast) -> None:
     answer = await cast.owner.get("/v1/users/me", headers={"Origin": "https://app.example"})
     assert "access-control-allow-origin" not in answer.headers
-    assert (await cast.nobody.request("OPTIONS", "/v1/users/me", headers=PREFLIGHT)).status_code == 405
+    assert (
+        await cast.nobody.request("OPTIONS", "/v1/users/me", headers=PREFLIGHT)
+    ).status_code == 405
 
 
 async def test_browsers_of_the_origins_in_the_setting_are_let_in(make_api: MakeApi) -> None:
     api = await make_api(cors_origins=["https://app.example"])
-    path, wanted = "/v1/users/me/apps/notes/data/k", "authorization,if-match,if-none-match,content-type,prefer"
+    path, wanted = (
+        "/v1/users/me/apps/notes/data/k",
+        "authorization,if-match,if-none-match,content-type,prefer",
+    )
     sent = {**PREFLIGHT, "Access-Control-Request-Headers": wanted}
     preflight = await api.client.options(path, headers=sent)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == "https://app.example"
     assert "PUT" in preflight.headers["access-control-allow-methods"]
     answer = await api.client.get(path, headers={"Origin": "https://app.example"})
-    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, "https://app.example")
-    exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
-    assert {"etag", "last-modified", "location", "retry-after", "x-request-id", "allow", "date"} <= exposed
-    assert {"satchel-as-of", "satchel-staleness", "satchel-rollup-lag", "www-authenticate"} <= exposed
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (
+        401,
+        "https://app.example",
+    )
+    exposed = {
+        name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")
+    }
+    assert {
+        "etag",
+        "last-modified",
+        "location",
+        "retry-after",
+        "x-request-id",
+        "allow",
+        "date",
+    } <= exposed
+    assert {
+        "satchel-as-of",
+        "satchel-staleness",
+        "satchel-rollup-lag",
+        "www-authenticate",
+    } <= exposed
     other = await api.client.options(path, headers={**sent, "Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
 
 
-ADDED = ["x-request-id", "traceparent", "tracestate", "baggage", "cache-control", "pragma", "last-event-id", "accept"]
-ADDED += ["sentry-trace", "x-datadog-trace-id", "b3", "x-b3-traceid", "x-amzn-trace-id", "x-requested-with"]
-ADDED += ["if-modified-since", "if-unmodified-since", "if-match", "idempotency-key", "prefer", "x-stainless-lang"]
+ADDED = [
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "cache-control",
+    "pragma",
+    "last-event-id",
+    "accept",
+]
+ADDED += [
+    "sentry-trace",
+    "x-datadog-trace-id",
+    "b3",
+    "x-b3-traceid",
+    "x-amzn-trace-id",
+    "x-requested-with",
+]
+ADDED += [
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-match",
+    "idempotency-key",
+    "prefer",
+    "x-stainless-lang",
+]
 
 
 @pytest.mark.parametrize("name", [*ADDED, ",".join(ADDED)])
-async def test_what_browsers_tracers_and_sdks_add_passes_the_preflight(make_api: MakeApi, name: str) -> None:
+async def test_what_browsers_tracers_and_sdks_add_passes_the_preflight(
+    make_api: MakeApi, name: str
+) -> None:
     api = await make_api(cors_origins=["https://app.example"])
     sent = {**PREFLIGHT, "Access-Control-Request-Headers": name}
     for path in ("/v1/users/me", "/v1/users/me/apps/notes/data/k", "/v1/analytics/events"):
         preflight = await api.client.options(path, headers=sent)
-        assert (preflight.status_code, preflight.headers["access-control-allow-headers"]) == (200, name)
+        assert (preflight.status_code, preflight.headers["access-control-allow-headers"]) == (
+            200,
+            name,
+        )
         assert "access-control-allow-credentials" not in preflight.headers
         other = await api.client.options(path, headers={**sent, "Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in other.headers
@@ -243,10 +326,15 @@ async def test_a_browser_can_read_a_refusal_for_overload_or_size(make_api: MakeA
     sent = {"Origin": "https://app.example"}
     user = api.token("f" * 24)
     answer = await user.put("/v1/users/me/profile", content=b"x" * (1024 * 1024 + 1), headers=sent)
-    assert (answer.status_code, answer.headers.get("access-control-allow-origin")) == (413, "https://app.example")
+    assert (answer.status_code, answer.headers.get("access-control-allow-origin")) == (
+        413,
+        "https://app.example",
+    )
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/users/", "/v1/nothing", "/livez/", "//livez"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/users/", "/v1/nothing", "/livez/", "//livez"]
+)
 async def test_a_path_that_is_not_there_is_404_as_a_problem(cast: Cast, path: str) -> None:
     answer = await cast.admin.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -1,4 +1,5 @@
-"""Where requests may lead: to the address that was looked at, over a connection that is the name's own."""
+"""Where requests may lead: to the address that was looked at, over a connection that is the name's
+own."""
 
 import asyncio
 import ipaddress
@@ -37,7 +38,9 @@ def certify(folder: Path, *names: str) -> Path:
         not_valid_before=now() - timedelta(days=1),
         not_valid_after=now() + timedelta(days=1),
     )
-    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    made = made.add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+    )
     path = folder / "certificate.pem"
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM) + private)
@@ -45,7 +48,8 @@ def certify(folder: Path, *names: str) -> Path:
 
 
 class Tls:
-    """A server that notes the names that clients ask its certificate for, one a connection, and their `Host` lines."""
+    """A server that notes the names that clients ask its certificate for, one a connection, and
+    their `Host` lines."""
 
     def __init__(self) -> None:
         self.names: list[str | None] = []
@@ -55,7 +59,11 @@ class Tls:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                self.hosts += [line[6:].decode() for line in head.split(b"\r\n") if line.lower().startswith(b"host: ")]
+                self.hosts += [
+                    line[6:].decode()
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"host: ")
+                ]
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -85,7 +93,9 @@ async def server(tmp_path: Path) -> AsyncIterator[Tls]:
 @pytest.fixture
 async def client(tmp_path: Path, server: Tls) -> AsyncIterator[httpx2.AsyncClient]:
     trusted = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
-    transport = PublicOnly(trusted, httpx2.Limits(max_connections=4, max_keepalive_connections=4), [])
+    transport = PublicOnly(
+        trusted, httpx2.Limits(max_connections=4, max_keepalive_connections=4), []
+    )
     async with httpx2.AsyncClient(transport=transport, trust_env=False, timeout=10) as made:
         yield made
 
@@ -93,7 +103,8 @@ async def client(tmp_path: Path, server: Tls) -> AsyncIterator[httpx2.AsyncClien
 async def test_the_address_that_was_looked_at_is_the_one_that_is_called(
     client: httpx2.AsyncClient, server: Tls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another answer of the name service, a moment later, leads nowhere else; the certificate is still the name's."""
+    """Another answer of the name service, a moment later, leads nowhere else; the certificate is
+    still the name's."""
     asked = _names(monkeypatch)
     for _ in range(2):
         answer = await client.get(f"https://{NAME}:{server.port}/")
@@ -131,7 +142,8 @@ async def test_an_address_within_is_not_called(
 
 
 def _names(monkeypatch: pytest.MonkeyPatch, first: str = "127.0.0.1") -> list[str]:
-    """Have the name service say `first` once for each name, then an address within. 127.0.0.1 passes for public."""
+    """Have the name service say `first` once for each name, then an address within. 127.0.0.1
+    passes for public."""
     asked: list[str] = []
 
     async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
@@ -141,7 +153,9 @@ def _names(monkeypatch: pytest.MonkeyPatch, first: str = "127.0.0.1") -> list[st
 
     loopback = ipaddress.ip_address("127.0.0.1")
     real = is_public
-    monkeypatch.setattr(addresses, "is_public", lambda a: ipaddress.ip_address(a) == loopback or real(a))
+    monkeypatch.setattr(
+        addresses, "is_public", lambda a: ipaddress.ip_address(a) == loopback or real(a)
+    )
     resolve = asyncio.get_running_loop().getaddrinfo
 
     async def chosen(host: str, port: int, **more: Any) -> Any:

@@ -84,7 +84,9 @@ def test_every_truncation_and_every_changed_byte_is_a_clear_error(ring: KeyRing)
         broken.append(changed(sealed, c=bytes(flipped)))
     broken += [changed(sealed, v=2), changed(sealed, c=None), changed(sealed, n="x"), Sealed({})]
     for each in broken:
-        with pytest.raises(SealedError, match=r"connections\.accessToken of .*(truncated|damaged)") as caught:
+        with pytest.raises(
+            SealedError, match=r"connections\.accessToken of .*(truncated|damaged)"
+        ) as caught:
             ring.open(each, PLACE)
         assert "planted" not in str(caught.value)
 
@@ -147,7 +149,13 @@ async def test_a_document_is_stored_with_its_sealed_value_and_read_back(ring: Ke
     assert Connection.place_in(row, "access_token") == PLACE
     sealed = ring.seal(SECRET, PLACE)
     document = Connection.from_stored(
-        {**row, "provider": "teller", "institution": "B", "label": "l", "accessToken": sealed.stored()}
+        {
+            **row,
+            "provider": "teller",
+            "institution": "B",
+            "label": "l",
+            "accessToken": sealed.stored(),
+        }
     )
     assert document.access_token is not None
     assert ring.open(document.access_token, PLACE).get_secret_value() == SECRET.get_secret_value()
@@ -168,7 +176,14 @@ def test_a_ring_in_a_file_is_read_again_when_a_key_is_missing(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"current": "a", "keys": {}}', '{"current": "a", "keys": {"a": "c2hvcnQ="}}', '{"keys": 7}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"current": "a", "keys": {}}',
+        '{"current": "a", "keys": {"a": "c2hvcnQ="}}',
+        '{"keys": 7}',
+    ],
 )
 def test_a_malformed_ring_says_so_and_repeats_nothing(text: str) -> None:
     with pytest.raises(KeyRingError) as caught:
@@ -198,7 +213,9 @@ def test_production_refuses_to_start_without_a_ring(tmp_path: Path) -> None:
     assert ring.key_ids() == [ring.current]
 
 
-@pytest.mark.parametrize("name", ["teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"])
+@pytest.mark.parametrize(
+    "name", ["teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"]
+)
 def test_production_speaks_to_the_outside_over_tls_alone(tmp_path: Path, name: str) -> None:
     live = {**PRODUCTION, "keyring": new_keys().dump()}
     with pytest.raises(ValidationError, match="https://"):

@@ -1,4 +1,5 @@
-"""Bad neighbours: hosts that hang and webhooks that are dead hold up their own work, and nobody else's."""
+"""Bad neighbours: hosts that hang and webhooks that are dead hold up their own work, and nobody
+else's."""
 
 import asyncio
 import secrets
@@ -68,7 +69,11 @@ class Hanging:
 async def connect(owner: Caller, path: str) -> str:
     """Connect a new project to a repository; its path."""
     project = f"/v1/projects/{(await owner.post('/v1/projects', json={'name': path})).json()['id']}"
-    body = {"repositoryUrl": f"https://github.com/{path}", "serviceType": "GitHub", "accessToken": TOKEN}
+    body = {
+        "repositoryUrl": f"https://github.com/{path}",
+        "serviceType": "GitHub",
+        "accessToken": TOKEN,
+    }
     answer = await owner.put(f"{project}/repository", json=body)
     assert answer.is_success, answer.text
     return project
@@ -79,7 +84,9 @@ async def account(admin: Caller, url: str) -> Callable[[], Awaitable[Any]]:
     made = await admin.post("/v1/accounts", json={"name": url.rsplit("/", 1)[1], "webhookUrl": url})
     assert made.status_code == 201, made.text
     path = f"/v1/accounts/{made.json()['id']}"
-    user = (await admin.post(f"{path}/users", json={"email": f"{secrets.token_hex(4)}@example.com"})).json()["id"]
+    user = (
+        await admin.post(f"{path}/users", json={"email": f"{secrets.token_hex(4)}@example.com"})
+    ).json()["id"]
 
     async def card() -> None:
         answer = await admin.post(f"{path}/cards", json={"userId": user, "lastFour": "4242"})
@@ -124,7 +131,8 @@ async def test_hung_hosts_and_dead_webhooks_hold_up_nobody_else(
             github_api_url=host.server.url,
             outgoing_timeout_seconds=60.0,
             webhook_timeout_seconds=20.0,
-            webhook_concurrency=4,  # less than the dead ones have to be told, with the places for slow work
+            # less than the dead ones have to be told, with the places for slow work
+            webhook_concurrency=4,
             public_url="https://satchel.example",
         )
         cast = await enrol(api)
@@ -169,17 +177,23 @@ async def _nobody_is_held_up(
     await deliver(api, host, "acme/good")
     await good()
     await until(served)
-    told = await CardEvent.raw().distinct("accountId", {"attempts": {"$gt": 0}})  # the good one's may not be noted yet
+    told = await CardEvent.raw().distinct(
+        "accountId", {"attempts": {"$gt": 0}}
+    )  # the good one's may not be noted yet
     urls = await Account.raw().distinct("webhookUrl", {"_id": {"$in": told}})
     assert [url for url in urls if "/dead" in url] == [], "dead ones still hang"
 
 
 @pytest.mark.usefixtures("database")
-async def test_a_link_whose_host_hangs_holds_up_the_removal_of_no_other(base_settings: Settings) -> None:
+async def test_a_link_whose_host_hangs_holds_up_the_removal_of_no_other(
+    base_settings: Settings,
+) -> None:
     keyring, hanging, begun = load_keyring(base_settings), asyncio.Event(), list[Any]()
     for _ in range(2):
         row: dict[str, Any] = {"_id": ObjectId(), "userId": ObjectId()}
-        place = OutsideLink.place_in({"kind": "bank", "originId": row["_id"], "ownerId": row["userId"]}, "access_token")
+        place = OutsideLink.place_in(
+            {"kind": "bank", "originId": row["_id"], "ownerId": row["userId"]}, "access_token"
+        )
         row["accessToken"] = keyring.seal(SecretStr("token"), place).stored()
         await OutsideLink.add_all([OutsideLink.of("bank", row, "userId", {})], None)
 

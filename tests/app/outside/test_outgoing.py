@@ -1,4 +1,5 @@
-"""Requests to the outside: what failures mean, how long they wait, and that no way leads inside in production."""
+"""Requests to the outside: what failures mean, how long they wait, and that no way leads inside in
+production."""
 
 import gzip
 from datetime import timedelta
@@ -17,7 +18,9 @@ from tests.production import PRODUCTION
 
 
 def settings(**fields: Any) -> Settings:
-    return Settings(_env_file=None, mongodb_uri="mongodb://x", outgoing_timeout_seconds=0.5, **fields)
+    return Settings(
+        _env_file=None, mongodb_uri="mongodb://x", outgoing_timeout_seconds=0.5, **fields
+    )
 
 
 def live(**fields: Any) -> Settings:
@@ -41,9 +44,14 @@ def answer(told: Told) -> Any:
         (Told(200, raw=b"x" * (17 * 1024 * 1024)), "answer_too_large", None),
     ],
 )
-async def test_what_is_over_by_itself_is_try_later(told: Told, reason: str, wait: float | None) -> None:
+async def test_what_is_over_by_itself_is_try_later(
+    told: Told, reason: str, wait: float | None
+) -> None:
     roomy = {"outgoing_timeout_seconds": 10.0} if reason == "answer_too_large" else {}
-    async with served(answer(told)) as server, outgoing(settings().model_copy(update=roomy), server.url) as http:
+    async with (
+        served(answer(told)) as server,
+        outgoing(settings().model_copy(update=roomy), server.url) as http,
+    ):
         with pytest.raises(TryLater) as caught:
             await http.send("GET", "/secret-path", query={"token": "planted"})
     assert (caught.value.reason, caught.value.retry_after) == (reason, wait)
@@ -67,13 +75,32 @@ async def test_in_production_no_name_and_no_address_leads_inside() -> None:
                 with pytest.raises(TryLater, match="unreachable"):
                     await http.send("GET", "/")
         assert server.asked == []
-        async with outgoing(live(outgoing_private_hosts=["localhost"]), f"http://localhost:{port}") as http:
+        async with outgoing(
+            live(outgoing_private_hosts=["localhost"]), f"http://localhost:{port}"
+        ) as http:
             assert (await http.send("GET", "/")).json() == {"inside": True}
 
 
 WRAPPINGS = ("::ffff:", "::ffff:0:", "64:ff9b::")
-INNER = ("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "192.0.0.9")
-INNER += ("224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "203.0.113.1")
+INNER = (
+    "127.0.0.1",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",
+    "192.0.0.9",
+)
+INNER += (
+    "224.0.0.1",
+    "239.1.1.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "192.0.2.1",
+    "198.18.0.1",
+    "203.0.113.1",
+)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +130,18 @@ INNER += ("224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1",
         *((f"64:ff9b:1:ffff{rest}", False) for rest in ("::", ":1:2:3:4")),
         *((f"192.0.0.{last}", False) for last in (0, 8, 9, 10, 170, 255)),
         ("2002:0a00:0001::", False),
-        *((place, False) for place in ("fec0::1", "fc00::1", "ff02::1", "ff0e::1", "2001::1", "4000::1", "5f00::1")),
+        *(
+            (place, False)
+            for place in (
+                "fec0::1",
+                "fc00::1",
+                "ff02::1",
+                "ff0e::1",
+                "2001::1",
+                "4000::1",
+                "5f00::1",
+            )
+        ),
         *((place, False) for place in ("2001:db8::1", "3fff::1", "100::1", "fe80::1")),
     ],
 )

@@ -17,7 +17,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     yield moment
 
 
-def test_slow_work_gives_its_place_to_others_while_there_is_room_to_wait_in(clock: list[float]) -> None:
+def test_slow_work_gives_its_place_to_others_while_there_is_room_to_wait_in(
+    clock: list[float],
+) -> None:
     found = Places(2)
     taken = 0
     while found.is_free():
@@ -42,7 +44,9 @@ def test_whoever_failed_has_a_quarter_of_the_places(clock: list[float]) -> None:
     assert found.is_free_for_failed(), "they are slow now, and wait elsewhere"
 
 
-def test_a_tenant_has_few_places_until_it_does_well_and_one_once_it_fails(clock: list[float]) -> None:
+def test_a_tenant_has_few_places_until_it_does_well_and_one_once_it_fails(
+    clock: list[float],
+) -> None:
     turns = Turns(16)
 
     def places_of(tenant: str) -> int:
@@ -95,7 +99,11 @@ async def test_work_that_hangs_holds_up_no_other(monkeypatch: pytest.MonkeyPatch
             hang.set()  # none of the others ends before this one is done
 
     async def take(_: LeftOut) -> Taken | None:
-        return Taken(work(number), None, False) if (number := waiting.pop(0) if waiting else None) is not None else None
+        return (
+            Taken(work(number), None, False)
+            if (number := waiting.pop(0) if waiting else None) is not None
+            else None
+        )
 
     async with asyncio.timeout(30):
         assert await work_off(2, take, _nothing) == 9

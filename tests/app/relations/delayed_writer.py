@@ -1,4 +1,5 @@
-"""A second process: takes a lease on a user, says so, and writes for that user when it is told to."""
+"""A second process: takes a lease on a user, says so, and writes for that user when it is told
+to."""
 
 import asyncio
 import sys
@@ -29,7 +30,9 @@ async def write(kind: str, user_id: ObjectId) -> None:
 
 async def main(uri: str, database: str, kind: str, user: str) -> None:
     settings = Settings(_env_file=None, database=database)
-    async with AsyncMongoClient(uri, appname=APP_NAME, tz_aware=True, w="majority", journal=True) as client:
+    async with AsyncMongoClient(
+        uri, appname=APP_NAME, tz_aware=True, w="majority", journal=True
+    ) as client:
         await bind(client, settings)
         user_id, leases = ObjectId(user), Leases(settings.lease_seconds)
         await leases.hold(User, user_id)

@@ -1,4 +1,5 @@
-"""A second process: on each line that it is sent, eight writers give a parent a child, and it says how many did."""
+"""A second process: on each line that it is sent, eight writers give a parent a child, and it says
+how many did."""
 
 import asyncio
 import random

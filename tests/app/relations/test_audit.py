@@ -13,7 +13,18 @@ from app.settings import Settings
 from models.deletion import Deletion
 from models.integrity import IntegrityScan
 from tests.app.relations.test_policies import add, world
-from tests.app.relations.toys import RELATIONS, Club, Group, Key, Member, Note, Person, Pin, Town, bind_toys
+from tests.app.relations.toys import (
+    RELATIONS,
+    Club,
+    Group,
+    Key,
+    Member,
+    Note,
+    Person,
+    Pin,
+    Town,
+    bind_toys,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +34,11 @@ async def _toys(database: AsyncDatabase[Any]) -> None:
 
 async def found() -> dict[str, tuple[int, int]]:
     scans = await check(relations=RELATIONS)
-    return {scan.id: (scan.orphans, scan.mismatches) for scan in scans if scan.orphans or scan.mismatches}
+    return {
+        scan.id: (scan.orphans, scan.mismatches)
+        for scan in scans
+        if scan.orphans or scan.mismatches
+    }
 
 
 async def mend() -> int:
@@ -49,7 +64,9 @@ async def plant() -> dict[str, tuple[int, int]]:
     await Key(town_id=town, person_id=ObjectId(), group_id=group, status="open").add()
     await Key(town_id=town, person_id=persons[0], group_id=ObjectId(), status="open").add()
     await Key(town_id=town, person_id=stranger["_id"], status="closed").add()
-    await Key(town_id=elsewhere["_id"], person_id=stranger["_id"], group_id=group, status="open").add()
+    await Key(
+        town_id=elsewhere["_id"], person_id=stranger["_id"], group_id=group, status="open"
+    ).add()
     await Club(members=[Member(person_id=persons[1]), Member(person_id=ObjectId())]).add()
     return {
         "toynotes.personId": (1, 0),
@@ -84,8 +101,12 @@ async def test_samples_name_the_faults() -> None:
     note = await Note.raw().find_one({"personId": {"$nin": await Person.raw().distinct("_id")}})
     assert note is not None
     await check(relations=RELATIONS)
-    scan = next(scan for scan in await IntegrityScan.find_all_scans() if scan.id == "toynotes.personId")
-    assert scan.samples == [{"kind": "orphan", "id": str(note["_id"]), "parentId": str(note["personId"])}]
+    scan = next(
+        scan for scan in await IntegrityScan.find_all_scans() if scan.id == "toynotes.personId"
+    )
+    assert scan.samples == [
+        {"kind": "orphan", "id": str(note["_id"]), "parentId": str(note["personId"])}
+    ]
     assert (scan.state, scan.scanned) == ("done", 11)
 
 
@@ -100,7 +121,9 @@ async def test_what_no_policy_mends_is_left() -> None:
 
 
 async def test_what_a_sweep_will_take_is_no_fault(base_settings: Settings) -> None:
-    settings = base_settings.model_copy(update={"deletion_small_tree": 1, "deletion_inline_seconds": 0})
+    settings = base_settings.model_copy(
+        update={"deletion_small_tree": 1, "deletion_inline_seconds": 0}
+    )
     town, persons, _ = await world(people=120)
     await delete_root(Town, town, "test", settings, relations=RELATIONS)
     scans = {scan.id: scan for scan in await check(relations=RELATIONS)}
@@ -109,7 +132,9 @@ async def test_what_a_sweep_will_take_is_no_fault(base_settings: Settings) -> No
     assert await Deletion.raw().count_documents({"_id": {"$in": persons}}) > 0
 
 
-async def test_a_check_that_was_cut_short_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_check_that_was_cut_short_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     await plant()
     monkeypatch.setattr(audit, "BATCH", 3)
     seen: list[str] = []
@@ -138,7 +163,11 @@ async def test_repair_does_not_touch_what_was_mended_meanwhile() -> None:
     group = await Group.raw().find_one({})
     assert group is not None
     for fault in faults:
-        mended = {"$unset": {"groupId": ""}} if fault.kind is Kind.MISMATCH else {"$set": {"groupId": group["_id"]}}
+        mended = (
+            {"$unset": {"groupId": ""}}
+            if fault.kind is Kind.MISMATCH
+            else {"$set": {"groupId": group["_id"]}}
+        )
         await Key.raw().update_one({"_id": fault.child_id}, mended)
     assert await repair(faults, "test", relations=RELATIONS) == 0
     assert await Key.raw().count_documents({"groupId": group["_id"]}) == 6

@@ -17,15 +17,26 @@ from tests.harness import Api
 async def furnish(cast: Cast) -> dict[str, int]:
     """Give the owner something of everything."""
     for number in range(3):
-        await cast.owner.post("/v1/users/me/activity", json={"appId": "notes", "eventType": f"t{number}"})
+        await cast.owner.post(
+            "/v1/users/me/activity", json={"appId": "notes", "eventType": f"t{number}"}
+        )
         await cast.owner.put(f"/v1/users/me/apps/notes/data/k{number}", json=number)
     await cast.owner.delete("/v1/users/me/apps/notes/data/k0")
     await cast.owner.post("/v1/analytics/events", json=[EVENT, EVENT])
-    return {"users": 1, "profiles": 1, "preferences": 1, "activities": 3, "appdata": 3, "analytics": 2}
+    return {
+        "users": 1,
+        "profiles": 1,
+        "preferences": 1,
+        "activities": 3,
+        "appdata": 3,
+        "analytics": 2,
+    }
 
 
 async def add_activities(user_id: ObjectId, count: int) -> None:
-    rows = [Activity(user_id=user_id, app_id="notes", event_type="bulk").stored() for _ in range(count)]
+    rows = [
+        Activity(user_id=user_id, app_id="notes", event_type="bulk").stored() for _ in range(count)
+    ]
     await Activity.raw().insert_many(rows)
 
 
@@ -58,14 +69,24 @@ async def test_a_deleted_user_is_gone_for_everyone_and_the_email_is_free(cast: C
     await furnish(cast)
     await cast.owner.delete("/v1/users/me")
     assert (await cast.admin.delete(f"/v1/users/{cast.owner.id}")).status_code == 404
-    for path in ("", "/profile", "/preferences", "/complete", "/activity", "/apps/notes/data", "/apps/notes/data/k1"):
+    for path in (
+        "",
+        "/profile",
+        "/preferences",
+        "/complete",
+        "/activity",
+        "/apps/notes/data",
+        "/apps/notes/data/k1",
+    ):
         answer = await cast.admin.get(f"/v1/users/{cast.owner.id}{path}")
         assert (path, answer.status_code) == (path, 404)
     again = await cast.admin.post("/v1/users", json={"email": "owner@example.com"})
     assert again.status_code == 201
 
 
-async def test_ledger_holds_nothing_about_the_person(cast: Cast, database: AsyncDatabase[Any]) -> None:
+async def test_ledger_holds_nothing_about_the_person(
+    cast: Cast, database: AsyncDatabase[Any]
+) -> None:
     await furnish(cast)
     await cast.owner.delete("/v1/users/me")
     row = await database["deletions"].find_one({"_id": ObjectId(cast.owner.id)})
@@ -77,7 +98,9 @@ async def test_ledger_holds_nothing_about_the_person(cast: Cast, database: Async
     assert row["by"] == f"user:{cast.owner.id}"
 
 
-async def test_large_tree_is_answered_202_and_finished_by_a_worker(make_api: MakeApi, cast: Cast) -> None:
+async def test_large_tree_is_answered_202_and_finished_by_a_worker(
+    make_api: MakeApi, cast: Cast
+) -> None:
     api = await make_api(deletion_small_tree=10, deletion_inline_seconds=0)
     await add_activities(ObjectId(cast.owner.id), 2500)
     started = await api.token(cast.owner.id).delete("/v1/users/me")
@@ -95,7 +118,9 @@ async def test_large_tree_is_answered_202_and_finished_by_a_worker(make_api: Mak
     assert (await ledger_of(ObjectId(cast.owner.id))).deleted["activities"] == 2500
 
 
-async def test_large_tree_within_the_inline_time_is_answered_200(make_api: MakeApi, cast: Cast) -> None:
+async def test_large_tree_within_the_inline_time_is_answered_200(
+    make_api: MakeApi, cast: Cast
+) -> None:
     api = await make_api(deletion_small_tree=10, deletion_inline_seconds=30)
     await add_activities(ObjectId(cast.owner.id), 1500)
     receipt = await api.token(cast.owner.id).delete("/v1/users/me")
@@ -104,16 +129,22 @@ async def test_large_tree_within_the_inline_time_is_answered_200(make_api: MakeA
     assert await Job.raw().count_documents({"_id": ObjectId(cast.owner.id)}) == 0
 
 
-async def test_process_that_dies_after_the_commit_leaves_the_rest_to_a_worker(make_api: MakeApi, cast: Cast) -> None:
+async def test_process_that_dies_after_the_commit_leaves_the_rest_to_a_worker(
+    make_api: MakeApi, cast: Cast
+) -> None:
     api = await make_api(deletion_small_tree=10, deletion_inline_seconds=0)
     await add_activities(ObjectId(cast.owner.id), 1200)
     await api.token(cast.owner.id).delete("/v1/users/me")
-    await Job.raw().update_one({"_id": ObjectId(cast.owner.id)}, {"$set": {"runAt": now(), "leasedBy": "dead"}})
+    await Job.raw().update_one(
+        {"_id": ObjectId(cast.owner.id)}, {"$set": {"runAt": now(), "leasedBy": "dead"}}
+    )
     assert await run_one(handlers(api.settings))
     assert await orphans_of(ObjectId(cast.owner.id)) == {}
 
 
-async def test_late_sweeps_make_receipts_final_and_stop_after_thirty_days(api: Api, cast: Cast) -> None:
+async def test_late_sweeps_make_receipts_final_and_stop_after_thirty_days(
+    api: Api, cast: Cast
+) -> None:
     await furnish(cast)
     await cast.owner.delete("/v1/users/me")
     await ensure_jobs()
@@ -124,6 +155,8 @@ async def test_late_sweeps_make_receipts_final_and_stop_after_thirty_days(api: A
     assert ledger.next_sweep_at is not None
     assert 86_000 < (ledger.next_sweep_at - ledger.at).total_seconds() < 87_000
 
-    await Deletion.raw().update_one({"_id": ledger.id}, [{"$set": {"at": {"$subtract": ["$at", 30 * 86_400_000]}}}])
+    await Deletion.raw().update_one(
+        {"_id": ledger.id}, [{"$set": {"at": {"$subtract": ["$at", 30 * 86_400_000]}}}]
+    )
     await sweep_again([await ledger_of(ledger.id)], api.settings)
     assert (await ledger_of(ledger.id)).next_sweep_at is None

@@ -1,4 +1,5 @@
-"""The database fails at every single command of a deletion: all is there, or nothing is reached and all is swept."""
+"""The database fails at every single command of a deletion: all is there, or nothing is reached and
+all is swept."""
 
 from typing import Any
 
@@ -16,8 +17,25 @@ from tests.cast import Cast
 from tests.conftest import MakeApi
 from tests.harness import Api
 
-COMMANDS = ("find", "insert", "update", "delete", "findAndModify", "aggregate", "commitTransaction", "getMore")
-PATHS = ("", "/profile", "/preferences", "/complete", "/activity", "/apps/notes/data", "/apps/notes/data/k")
+COMMANDS = (
+    "find",
+    "insert",
+    "update",
+    "delete",
+    "findAndModify",
+    "aggregate",
+    "commitTransaction",
+    "getMore",
+)
+PATHS = (
+    "",
+    "/profile",
+    "/preferences",
+    "/complete",
+    "/activity",
+    "/apps/notes/data",
+    "/apps/notes/data/k",
+)
 MOST = 250
 INTERRUPTED = 11601  # which the driver does not try again by itself
 
@@ -25,18 +43,31 @@ INTERRUPTED = 11601  # which the driver does not try again by itself
 async def make_user(cast: Cast, activities: int) -> tuple[ObjectId, dict[str, int]]:
     """A user, and what a deletion of them is to count."""
     user_id = ObjectId((await cast.admin.post("/v1/users", json={})).json()["id"])
-    rows = [Activity(user_id=user_id, app_id="notes", event_type="bulk").stored() for _ in range(activities)]
+    rows = [
+        Activity(user_id=user_id, app_id="notes", event_type="bulk").stored()
+        for _ in range(activities)
+    ]
     await Activity.raw().insert_many(rows)
     await AppData.put(user_id, "notes", "k", 1, size=1, by="test")
-    return user_id, {"users": 1, "profiles": 1, "preferences": 1, "appdata": 1, "activities": activities}
+    return user_id, {
+        "users": 1,
+        "profiles": 1,
+        "preferences": 1,
+        "appdata": 1,
+        "activities": activities,
+    }
 
 
 async def is_whole(cast: Cast, user_id: ObjectId, expected: dict[str, int]) -> bool:
     """Whether the user is there with everything; if not, that nothing of them can be reached."""
-    statuses = {path: (await cast.admin.get(f"/v1/users/{user_id}{path}")).status_code for path in PATHS}
+    statuses = {
+        path: (await cast.admin.get(f"/v1/users/{user_id}{path}")).status_code for path in PATHS
+    }
     if statuses[""] == 200:
         assert set(statuses.values()) == {200}
-        assert await orphans_of(user_id) == {name: count for name, count in expected.items() if name != "users"}
+        assert await orphans_of(user_id) == {
+            name: count for name, count in expected.items() if name != "users"
+        }
         return True
     assert set(statuses.values()) == {404}, statuses
     return False
@@ -49,7 +80,9 @@ async def resume(api: Api, user_id: ObjectId) -> None:
         pass
 
 
-@pytest.mark.parametrize(("activities", "small_tree"), [(3, 500), (700, 5)], ids=["at once", "by sweeps"])
+@pytest.mark.parametrize(
+    ("activities", "small_tree"), [(3, 500), (700, 5)], ids=["at once", "by sweeps"]
+)
 async def test_a_fault_at_any_command_leaves_all_or_nothing(
     make_api: MakeApi,
     cast: Cast,

@@ -1,4 +1,5 @@
-"""A user who is deleted while a request's body is on its way leaves nothing behind, however late the body is."""
+"""A user who is deleted while a request's body is on its way leaves nothing behind, however late
+the body is."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +19,13 @@ K = "/v1/users/me/apps/notes/data/k"
 WRITES: dict[str, tuple[str, str, bytes, dict[str, str], set[int]]] = {
     "put": ("PUT", K, b"12", {}, {404}),
     "put with an activity": ("PUT", K + "?activity=saved", b"12", {}, {404}),
-    "merge patch": ("PATCH", K, b'{"a":1}', {"Content-Type": "application/merge-patch+json"}, {404}),
+    "merge patch": (
+        "PATCH",
+        K,
+        b'{"a":1}',
+        {"Content-Type": "application/merge-patch+json"},
+        {404},
+    ),
     "activity": ("POST", "/v1/users/me/activity", b'{"appId":"notes","eventType":"e"}', {}, {404}),
     "activity once": (
         "POST",
@@ -29,7 +36,13 @@ WRITES: dict[str, tuple[str, str, bytes, dict[str, str], set[int]]] = {
     ),
     "login": ("POST", "/v1/users/me/logins", b'{"appId":"notes"}', {}, {404}),
     "event": ("POST", "/v1/analytics/events", EVENT, {}, {422}),
-    "events": ("POST", "/v1/analytics/events", b"[" + EVENT + b"," + EVENT + b"]", {}, {200}),  # set aside, both
+    "events": (
+        "POST",
+        "/v1/analytics/events",
+        b"[" + EVENT + b"," + EVENT + b"]",
+        {},
+        {200},
+    ),  # set aside, both
 }
 
 
@@ -59,9 +72,11 @@ async def test_a_body_that_ends_after_the_deletion_writes_nothing(cast: Cast, na
 async def test_the_lease_is_the_last_thing_that_is_asked_for(
     make_api: MakeApi, cast: Cast, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a request has awaited before: another process deletes the user when the lease is all but asked for.
+    """Whatever a request has awaited before: another process deletes the user when the lease is all
+    but asked for.
 
-    The deletion has a context of its own, since `transaction()` joins the one that the context holds.
+    The deletion has a context of its own, since `transaction()` joins the one that the context
+    holds.
     """
     method, path, body, headers, statuses = WRITES[name]
     other = await make_api()

@@ -1,4 +1,5 @@
-"""Leases: who is in use is renewed together with others, who is gone is not held whatever a slow read says."""
+"""Leases: who is in use is renewed together with others, who is gone is not held whatever a slow
+read says."""
 
 import asyncio
 import time
@@ -36,7 +37,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def test_one_read_renews_every_lease_in_use_that_runs_out_soon(database: AsyncDatabase[Raw], clock: Clock):
+async def test_one_read_renews_every_lease_in_use_that_runs_out_soon(
+    database: AsyncDatabase[Raw], clock: Clock
+):
     leases = Leases(5.0)
     first, second, idle = await _users(3)
     for user in (first, second, idle):
@@ -111,7 +114,9 @@ async def test_many_at_once_share_their_reads(database: AsyncDatabase[Raw]):
     assert time.monotonic() - started < 5
 
 
-async def test_many_are_held_by_one_read(database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch):
+async def test_many_are_held_by_one_read(
+    database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch
+):
     leases = Leases(5.0)
     users = await _users(20)
     reads: list[list[ObjectId]] = []

@@ -1,4 +1,5 @@
-"""Every policy, on a small world of its own: what goes, what stays, what forbids it, at once and by sweeps."""
+"""Every policy, on a small world of its own: what goes, what stays, what forbids it, at once and by
+sweeps."""
 
 from typing import Any
 
@@ -19,7 +20,18 @@ from models.deletion import Deletion
 from models.job import Job
 from models.living import is_living
 from tests.app.relations import toys
-from tests.app.relations.toys import RELATIONS, Club, Group, Key, Member, Note, Person, Pin, Town, bind_toys
+from tests.app.relations.toys import (
+    RELATIONS,
+    Club,
+    Group,
+    Key,
+    Member,
+    Note,
+    Person,
+    Pin,
+    Town,
+    bind_toys,
+)
 
 SMALL, LARGE = 500, 1
 
@@ -31,8 +43,11 @@ async def _toys(database: AsyncDatabase[Any]) -> None:
 
 @pytest.fixture(params=[SMALL, LARGE], ids=["at once", "by sweeps"])
 def settings(request: pytest.FixtureRequest, base_settings: Settings) -> Settings:
-    """Whether the tree goes in the committing transaction or by the sweep, the outcome is the same."""
-    return base_settings.model_copy(update={"deletion_small_tree": request.param, "deletion_inline_seconds": 30})
+    """Whether the tree goes in the committing transaction or by the sweep, the outcome is the
+    same."""
+    return base_settings.model_copy(
+        update={"deletion_small_tree": request.param, "deletion_inline_seconds": 30}
+    )
 
 
 async def add(document: Stored) -> ObjectId:
@@ -50,7 +65,8 @@ async def count(document: type[Stored]) -> int:
 
 
 async def world(*, people: int = 3) -> tuple[ObjectId, list[ObjectId], ObjectId]:
-    """A town of people with a key each, all of one group; two notes each; and another town with one of everything."""
+    """A town of people with a key each, all of one group; two notes each; and another town with one
+    of everything."""
     town, elsewhere = await add(Town()), await add(Town())
     group = await add(Group(town_id=town))
     persons = [await add(Person(town_id=town)) for _ in range(people)]
@@ -118,15 +134,26 @@ async def test_a_restriction_that_is_lifted_no_longer_blocks(settings: Settings)
 
 
 async def test_the_diamond_goes_whole_and_counts_each_document_once(settings: Settings) -> None:
-    """Town to person to key, and town to key: what restricts and what is nulled elsewhere goes here."""
+    """Town to person to key, and town to key: what restricts and what is nulled elsewhere goes
+    here."""
     town, persons, _ = await world()
     await Pin(town_id=town, person_id=persons[0]).add()
     await Key(town_id=town, person_id=persons[1]).add()
     plan = await collect(Town, town, relations=RELATIONS)
     ledger = await delete(Town, town, settings)
-    gone = {"toytowns": 1, "toypersons": 3, "toygroups": 1, "toykeys": 4, "toypins": 1, "toynotes": 6}
+    gone = {
+        "toytowns": 1,
+        "toypersons": 3,
+        "toygroups": 1,
+        "toykeys": 4,
+        "toypins": 1,
+        "toynotes": 6,
+    }
     assert (ledger.deleted, ledger.nulled) == (gone, {"toyclubs": 1})
-    assert ({name: number for name, number in plan.delete.items() if number}, plan.blockers) == (gone, [])
+    assert ({name: number for name, number in plan.delete.items() if number}, plan.blockers) == (
+        gone,
+        [],
+    )
     assert {document.__name__: await count(document) for document in toys.TOYS} == {
         "Town": 1, "Person": 1, "Group": 0, "Key": 1, "Pin": 0, "Note": 1, "Club": 1,
     }  # fmt: skip
@@ -149,15 +176,22 @@ async def test_plan_says_what_a_deletion_then_does(settings: Settings) -> None:
     _, persons, _ = await world()
     plan = await collect(Person, persons[2], relations=RELATIONS)
     ledger = await delete(Person, persons[2], settings)
-    assert ({name: n for name, n in plan.delete.items() if n}, plan.nulled) == (ledger.deleted, ledger.nulled)
+    assert ({name: n for name, n in plan.delete.items() if n}, plan.nulled) == (
+        ledger.deleted,
+        ledger.nulled,
+    )
 
 
-async def test_each_parent_of_a_large_tree_is_in_the_ledger_and_swept_later(settings: Settings) -> None:
+async def test_each_parent_of_a_large_tree_is_in_the_ledger_and_swept_later(
+    settings: Settings,
+) -> None:
     town, persons, _ = await world()
     await delete(Town, town, settings)
     entries = {row["_id"]: row async for row in Deletion.raw().find({"of": town})}
     assert set(persons) <= set(entries)
-    assert {row["stage"] for row in entries.values()} == {"done"} or settings.deletion_small_tree == SMALL
+    assert {row["stage"] for row in entries.values()} == {
+        "done"
+    } or settings.deletion_small_tree == SMALL
     await Note(person_id=persons[0]).add()  # as a lease of five seconds ago lets through
     root = await Deletion.find_by_id(town)
     assert root is not None
@@ -183,9 +217,13 @@ async def test_receipt_waits_for_what_came_with_the_root(settings: Settings) -> 
     assert (await Deletion.find_by_id(town) or root).final
 
 
-async def test_a_sweep_that_is_cut_short_at_any_point_is_gone_on_with(base_settings: Settings) -> None:
+async def test_a_sweep_that_is_cut_short_at_any_point_is_gone_on_with(
+    base_settings: Settings,
+) -> None:
     """Every batch meets the deadline; the counts are those of one that went through."""
-    settings = base_settings.model_copy(update={"deletion_small_tree": LARGE, "deletion_inline_seconds": 0})
+    settings = base_settings.model_copy(
+        update={"deletion_small_tree": LARGE, "deletion_inline_seconds": 0}
+    )
     town, _, _ = await world(people=5)
     ledger = await delete(Town, town, settings)
     rounds = 0
@@ -198,8 +236,12 @@ async def test_a_sweep_that_is_cut_short_at_any_point_is_gone_on_with(base_setti
     assert (ledger.deleted, ledger.nulled) == (gone, {"toyclubs": 1})
 
 
-async def test_between_commit_and_sweep_nothing_below_the_root_lives(base_settings: Settings) -> None:
-    settings = base_settings.model_copy(update={"deletion_small_tree": LARGE, "deletion_inline_seconds": 0})
+async def test_between_commit_and_sweep_nothing_below_the_root_lives(
+    base_settings: Settings,
+) -> None:
+    settings = base_settings.model_copy(
+        update={"deletion_small_tree": LARGE, "deletion_inline_seconds": 0}
+    )
     town, persons, _ = await world(people=120)
     await delete(Town, town, settings)
     row = await Person.raw().find_one({"_id": {"$in": persons}})

@@ -1,4 +1,5 @@
-"""Sixteen writers in two processes race the deletion of their parent, for every policy: no orphan, no lost RESTRICT.
+"""Sixteen writers in two processes race the deletion of their parent, for every policy: no orphan,
+no lost RESTRICT.
 
 `SATCHEL_TEST_ROUNDS=200` makes it longer.
 """
@@ -57,7 +58,9 @@ async def test_writers_race_a_deletion(
         await other.wait()
     assert 0 < deleted <= ROUNDS
     assert acknowledged > ROUNDS, "the writers wrote too little for a race"
-    assert (deleted < ROUNDS) == (policy == "RESTRICT"), "every round went one way, so that nothing was shown"
+    assert (deleted < ROUNDS) == (policy == "RESTRICT"), (
+        "every round went one way, so that nothing was shown"
+    )
 
 
 async def _delete(kind: type[Stored], parent: ObjectId, settings: Settings) -> bool:
@@ -70,7 +73,8 @@ async def _delete(kind: type[Stored], parent: ObjectId, settings: Settings) -> b
 
 
 async def _holds(policy: str, parent: ObjectId, *, given: int, gone: bool) -> None:
-    """No orphan; and where the parent went, nobody was told that it has a child that forbids this."""
+    """No orphan; and where the parent went, nobody was told that it has a child that forbids
+    this."""
     referring = {
         "CASCADE": await Person.raw().count_documents({"keeperId": parent}),
         "RESTRICT": await Key.raw().count_documents({"personId": parent}),

@@ -28,7 +28,10 @@ EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
 
 
 async def orphans_of(user_id: ObjectId) -> dict[str, int]:
-    counts = {r.child.collection_name(): await r.child.raw().count_documents({r.stored: user_id}) for r in RELATIONS}
+    counts = {
+        r.child.collection_name(): await r.child.raw().count_documents({r.stored: user_id})
+        for r in RELATIONS
+    }
     return {name: count for name, count in counts.items() if count}
 
 
@@ -39,7 +42,12 @@ async def ledger_of(user_id: ObjectId) -> Deletion:
 @asynccontextmanager
 async def delayed(client: AsyncMongoClient[Any], command: str, ms: int) -> AsyncIterator[None]:
     """Hold back this command of the second process for a while, before the database looks at it."""
-    data = {"failCommands": [command], "blockConnection": True, "blockTimeMS": ms, "appName": APP_NAME}
+    data = {
+        "failCommands": [command],
+        "blockConnection": True,
+        "blockTimeMS": ms,
+        "appName": APP_NAME,
+    }
     await client.admin.command("configureFailPoint", "failCommand", mode={"times": 1}, data=data)
     try:
         yield
@@ -49,7 +57,10 @@ async def delayed(client: AsyncMongoClient[Any], command: str, ms: int) -> Async
 
 async def until_held_back(client: AsyncMongoClient[Any]) -> None:
     while True:
-        pipeline = [{"$currentOp": {"allUsers": True}}, {"$match": {"appName": APP_NAME, "active": True}}]
+        pipeline = [
+            {"$currentOp": {"allUsers": True}},
+            {"$match": {"appName": APP_NAME, "active": True}},
+        ]
         admin = client.get_database("admin", read_concern=ReadConcern("local"))
         async for operation in await admin.aggregate(pipeline):
             if set(operation.get("command", {})) & {"insert", "findAndModify"}:
@@ -59,7 +70,11 @@ async def until_held_back(client: AsyncMongoClient[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "command", "collection"),
-    [("activity", "insert", "activities"), ("event", "insert", "analytics"), ("data", "findAndModify", "appdata")],
+    [
+        ("activity", "insert", "activities"),
+        ("event", "insert", "analytics"),
+        ("data", "findAndModify", "appdata"),
+    ],
 )
 async def test_insert_under_a_warm_lease_that_lands_after_the_deletion_is_swept(
     kind: str,
@@ -87,7 +102,9 @@ async def test_insert_under_a_warm_lease_that_lands_after_the_deletion_is_swept(
         assert await orphans_of(user_id) == {}
         assert await writer.stdout.readline() == b"written\n"
     await writer.wait()
-    assert await orphans_of(user_id) == {collection: 1}, "the write was not late, so this test shows nothing"
+    assert await orphans_of(user_id) == {collection: 1}, (
+        "the write was not late, so this test shows nothing"
+    )
 
     assert await sweep_again([await ledger_of(user_id)], api.settings) == 1
     assert await orphans_of(user_id) == {}
@@ -114,18 +131,27 @@ async def write_until_gone(user: Caller, data_key: str, acknowledged: list[int])
         assert status in (200, 201), status
 
 
-async def test_two_hundred_deletions_among_writers_leave_nothing(make_api: MakeApi, cast: Cast) -> None:
-    """Two applications, each with leases of its own, so that one of them does not know of the deletion at first."""
+async def test_two_hundred_deletions_among_writers_leave_nothing(
+    make_api: MakeApi, cast: Cast
+) -> None:
+    """Two applications, each with leases of its own, so that one of them does not know of the
+    deletion at first."""
     first, second = await make_api(), await make_api()
     randomness = random.Random(7)
     statuses: list[int] = []
     for _ in range(200):
         user = (await cast.admin.post("/v1/users", json={})).json()["id"]
         callers = [api.token(user) for api in (first, second) for _ in range(2)]
-        writers = [asyncio.create_task(write_until_gone(c, f"k{i}", statuses)) for i, c in enumerate(callers)]
+        writers = [
+            asyncio.create_task(write_until_gone(c, f"k{i}", statuses))
+            for i, c in enumerate(callers)
+        ]
         await asyncio.sleep(randomness.uniform(0, 0.02))
         deleted = await first.token(user).delete("/v1/users/me")
-        assert deleted.status_code in (200, 202)  # 202 where the second that a caller waits for the sweep was too short
+        assert deleted.status_code in (
+            200,
+            202,
+        )  # 202 where the second that a caller waits for the sweep was too short
         second.app.state.leases.drop(ObjectId(user))  # five seconds later, in real life
         await asyncio.gather(*writers)
         ledger = await ledger_of(ObjectId(user))
@@ -133,4 +159,6 @@ async def test_two_hundred_deletions_among_writers_leave_nothing(make_api: MakeA
             await sweep_again([ledger], first.settings)
             ledger = await ledger_of(ObjectId(user))
         assert await orphans_of(ObjectId(user)) == {}
-    assert statuses.count(200) + statuses.count(201) > 500, "the writers wrote too little for a race"
+    assert statuses.count(200) + statuses.count(201) > 500, (
+        "the writers wrote too little for a race"
+    )

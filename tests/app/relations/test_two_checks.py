@@ -1,4 +1,5 @@
-"""Two integrity checks at once, one killed or stopped on the way: what they say is what one check says."""
+"""Two integrity checks at once, one killed or stopped on the way: what they say is what one check
+says."""
 
 import asyncio
 from typing import Any
@@ -20,7 +21,10 @@ Found = dict[str, tuple[Any, ...]]
 
 
 def told(scans: list[IntegrityScan]) -> Found:
-    return {scan.id: (scan.state, scan.scanned, scan.orphans, scan.mismatches, len(scan.samples)) for scan in scans}
+    return {
+        scan.id: (scan.state, scan.scanned, scan.orphans, scan.mismatches, len(scan.samples))
+        for scan in scans
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +46,9 @@ async def test_of_checks_at_once_one_goes_on_and_says_what_one_says() -> None:
     await plant()
     expected = await alone()
     for _ in range(3):
-        ended = await asyncio.gather(*(check(relations=RELATIONS) for _ in range(3)), return_exceptions=True)
+        ended = await asyncio.gather(
+            *(check(relations=RELATIONS) for _ in range(3)), return_exceptions=True
+        )
         assert {type(each) for each in ended} <= {list, LostScan}
         assert any(isinstance(each, list) for each in ended)
         assert told(await IntegrityScan.find_all_scans()) == expected

@@ -1,4 +1,5 @@
-"""A small world with every policy in it: a diamond, a cycle, a list of members, two kinds of restriction."""
+"""A small world with every policy in it: a diamond, a cycle, a list of members, two kinds of
+restriction."""
 
 from beanie import PydanticObjectId, init_beanie
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,7 +42,8 @@ class Group(Stored):
 
 
 class Key(Stored):
-    """Forbids that its person goes while it is open, and is orphaned after that; may have a group."""
+    """Forbids that its person goes while it is open, and is orphaned after that; may have a
+    group."""
 
     town_id: PydanticObjectId
     person_id: PydanticObjectId | None = None
@@ -103,7 +105,9 @@ RELATIONS = (
         companion={"status": "orphaned"},
         refused="the person is not of this town",
     ),
-    Relation(Key, "group_id", Group, SET_NULL, tenant="town_id", refused="the group is not of this town"),
+    Relation(
+        Key, "group_id", Group, SET_NULL, tenant="town_id", refused="the group is not of this town"
+    ),
     Relation(Pin, "town_id", Town, CASCADE),
     Relation(Pin, "person_id", Person, RESTRICT, tenant="town_id"),
     Relation(Note, "person_id", Person, CASCADE, HOT),

@@ -44,7 +44,9 @@ class Forge:
 
     async def join(self, person: Caller, role: str) -> None:
         """The owner invites a person into the project, who accepts."""
-        invited = await self.cast.owner.put(f"{self.project}/members/{person.id}", json={"role": role})
+        invited = await self.cast.owner.put(
+            f"{self.project}/members/{person.id}", json={"role": role}
+        )
         assert invited.status_code == 202, invited.text
         project_id = self.project.rpartition("/")[2]
         accepted = await person.post(f"/v1/users/me/invitations/{project_id}/accept")
@@ -59,10 +61,14 @@ class Forge:
 
     async def tell(self, kind: str, repo: Repo, payload: Any = None, **headers: str) -> Any:
         """The host delivers an event of a repository, whatever it is called; the answer."""
-        path, body, made = self.hosts[kind].delivery(repo, payload or self.hosts[kind].payload(repo), **headers)
+        path, body, made = self.hosts[kind].delivery(
+            repo, payload or self.hosts[kind].payload(repo), **headers
+        )
         return await self.cast.nobody.post(path, content=body, headers=made)
 
-    async def rename(self, kind: str, before: str, path: str, *, told: bool = True, redirects: bool = True) -> Repo:
+    async def rename(
+        self, kind: str, before: str, path: str, *, told: bool = True, redirects: bool = True
+    ) -> Repo:
         """A repository gets another name at its host, which tells of it or not."""
         repo = self.hosts[kind].rename(before, path, redirects=redirects)
         if told:
@@ -71,25 +77,35 @@ class Forge:
         return repo
 
     async def url(self) -> str:
-        return str((await self.cast.owner.get(f"{self.project}/repository")).json()["repositoryUrl"])
+        return str(
+            (await self.cast.owner.get(f"{self.project}/repository")).json()["repositoryUrl"]
+        )
 
     async def look(self) -> None:
         """Every connection's health is looked at now."""
-        await RepositoryConnection.raw().update_many({"isActive": True}, {"$set": {"nextHealthCheckAt": now()}})
+        await RepositoryConnection.raw().update_many(
+            {"isActive": True}, {"$set": {"nextHealthCheckAt": now()}}
+        )
         await self.run_jobs()
 
     async def other(self, path: str, kind: str = "GitHub", token: str = TOKEN) -> tuple[str, Any]:
         """A second project of the owner's, and the answer to connecting it to a repository."""
         made = await self.cast.owner.post("/v1/projects", json={"name": "Other"})
         project = f"/v1/projects/{made.json()['id']}"
-        body = {"repositoryUrl": f"https://{HOSTS[kind]}/{path}", "serviceType": kind, "accessToken": token}
+        body = {
+            "repositoryUrl": f"https://{HOSTS[kind]}/{path}",
+            "serviceType": kind,
+            "accessToken": token,
+        }
         return project, await self.cast.owner.put(f"{project}/repository", json=body)
 
     async def health(self) -> Any:
         return (await self.cast.owner.get(f"{self.project}/repository/health")).json()
 
     async def events(self, **params: Any) -> Any:
-        return (await self.cast.owner.get(f"{self.project}/repository/events", params=params)).json()["items"]
+        return (
+            await self.cast.owner.get(f"{self.project}/repository/events", params=params)
+        ).json()["items"]
 
     async def run_jobs(self) -> None:
         """Everything that the worker has to do, now."""

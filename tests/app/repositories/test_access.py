@@ -55,12 +55,20 @@ async def test_an_empty_patch_of_a_repository_connection_changes_no_version(forg
     assert (await forge.cast.owner.get(path)).json() == before.json()
 
 
-async def test_writes_of_a_repository_connection_that_come_again_late_change_nothing(forge: Forge) -> None:
+async def test_writes_of_a_repository_connection_that_come_again_late_change_nothing(
+    forge: Forge,
+) -> None:
     owner, path = forge.cast.owner, f"{forge.project}/repository"
-    first, repeat = [await owner.put(path, json=_BODY, headers={"Idempotency-Key": "put"}) for _ in range(2)]
+    first, repeat = [
+        await owner.put(path, json=_BODY, headers={"Idempotency-Key": "put"}) for _ in range(2)
+    ]
     assert (first.status_code, repeat.status_code) == (201, 201)
     assert repeat.json()["id"] == first.json()["id"]
-    off, idle, rotated = {"isActive": False}, {"Idempotency-Key": "idle"}, {"Idempotency-Key": "rotate"}
+    off, idle, rotated = (
+        {"isActive": False},
+        {"Idempotency-Key": "idle"},
+        {"Idempotency-Key": "rotate"},
+    )
     secrets = [await _secret()]
     for _ in range(2):
         assert (await owner.post(f"{path}/rotate-secret", headers=rotated)).status_code == 200
@@ -73,10 +81,16 @@ async def test_writes_of_a_repository_connection_that_come_again_late_change_not
     assert (await owner.merge(path, {"isActive": True}, headers=idle)).json()["isActive"] is False
     await owner.merge(path, {"isActive": True}, headers={"Idempotency-Key": "on"})
     before = await owner.get(path)
-    assert (await owner.merge(path, off, headers={"Idempotency-Key": "off"})).json()["isActive"] is True
-    assert (await owner.put(path, json=_BODY, headers={"Idempotency-Key": "put"})).status_code == 201
+    assert (await owner.merge(path, off, headers={"Idempotency-Key": "off"})).json()[
+        "isActive"
+    ] is True
+    assert (
+        await owner.put(path, json=_BODY, headers={"Idempotency-Key": "put"})
+    ).status_code == 201
     assert (await owner.get(path)).headers["etag"] == before.headers["etag"]
-    other = await owner.put(path, json={**_BODY, "accessToken": "x"}, headers={"Idempotency-Key": "put"})
+    other = await owner.put(
+        path, json={**_BODY, "accessToken": "x"}, headers={"Idempotency-Key": "put"}
+    )
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
 
 

@@ -20,7 +20,9 @@ INFO = {"id", "repositoryUrl", "serviceType", "isActive", "lastSyncAt", "created
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_connecting_registers_one_webhook_and_shows_exactly_the_seeds_shape(forge: Forge, kind: str) -> None:
+async def test_connecting_registers_one_webhook_and_shows_exactly_the_seeds_shape(
+    forge: Forge, kind: str
+) -> None:
     answer = await forge.connect(kind)
     assert answer.status_code == 201
     shown = answer.json()
@@ -40,7 +42,9 @@ async def test_connecting_registers_one_webhook_and_shows_exactly_the_seeds_shap
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_connecting_again_replaces_the_token_and_keeps_one_webhook(forge: Forge, kind: str) -> None:
+async def test_connecting_again_replaces_the_token_and_keeps_one_webhook(
+    forge: Forge, kind: str
+) -> None:
     first = await forge.connect(kind)
     repo = forge.hosts[kind].add(PATHS[kind], "git_token_second")
     before = [forge.hosts[kind].secret(hook) for hook in repo.hooks.values()]
@@ -68,7 +72,11 @@ async def test_a_repository_belongs_to_one_project(forge: Forge) -> None:
     await forge.connect()
     other = (await forge.cast.stranger.post("/v1/projects", json={"name": "Theirs"})).json()["id"]
     forge.hosts["GitHub"].add("acme/notes", "their_token")
-    body = {"repositoryUrl": "git@github.com:ACME/notes.git", "serviceType": "GitHub", "accessToken": "their_token"}
+    body = {
+        "repositoryUrl": "git@github.com:ACME/notes.git",
+        "serviceType": "GitHub",
+        "accessToken": "their_token",
+    }
     answer = await forge.cast.stranger.put(f"/v1/projects/{other}/repository", json=body)
     assert (answer.status_code, answer.json()["code"]) == (409, "duplicate")
     assert answer.json()["errors"][0]["pointer"] == "/repositoryUrl"
@@ -100,7 +108,9 @@ async def test_a_token_that_is_refused_stores_nothing(forge: Forge, kind: str) -
         Told(423),
     ],
 )
-async def test_a_host_that_cannot_answer_is_503_and_stores_nothing(forge: Forge, fault: Told) -> None:
+async def test_a_host_that_cannot_answer_is_503_and_stores_nothing(
+    forge: Forge, fault: Told
+) -> None:
     forge.hosts["GitHub"].server.faults.append(fault)
     answer = await forge.connect()
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_unavailable")
@@ -134,7 +144,9 @@ async def test_a_permanent_answer_is_422_naming_the_field(
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_422_and_nobody_goes_there(forge: Forge, status: int) -> None:
     elsewhere = forge.hosts["GitLab"].server
-    forge.hosts["GitHub"].server.faults.append(Told(status, headers={"Location": f"{elsewhere.url}/repos/acme/notes"}))
+    forge.hosts["GitHub"].server.faults.append(
+        Told(status, headers={"Location": f"{elsewhere.url}/repos/acme/notes"})
+    )
     answer = await forge.connect()
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/repositoryUrl")
     assert "another name" in answer.json()["detail"]
@@ -142,11 +154,16 @@ async def test_a_redirect_is_422_and_nobody_goes_there(forge: Forge, status: int
     assert len(forge.hosts["GitHub"].server.asked) == 1
 
 
-async def test_a_webhook_that_could_not_be_registered_is_registered_by_the_health_check(forge: Forge) -> None:
+async def test_a_webhook_that_could_not_be_registered_is_registered_by_the_health_check(
+    forge: Forge,
+) -> None:
     forge.hosts["GitHub"].server.faults.extend([None, None, None, None, Told(502)])
     answer = await forge.connect()
     assert answer.status_code == 201
-    assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == ("degraded", ["server_error"])
+    assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == (
+        "degraded",
+        ["server_error"],
+    )
     await forge.run_jobs()
     assert (await forge.health())["healthStatus"] == "healthy"
     assert len(forge.hosts["GitHub"].repos["acme/notes"].hooks) == 1
@@ -157,7 +174,8 @@ async def test_a_webhook_that_could_not_be_registered_is_registered_by_the_healt
 async def test_a_check_that_was_stopped_past_its_claim_notes_nothing(
     forge: Forge, monkeypatch: pytest.MonkeyPatch, hook_is_there: bool
 ) -> None:
-    """It had seen the host refuse, or told it of a webhook; meanwhile another check has looked, and noted how it is."""
+    """It had seen the host refuse, or told it of a webhook; meanwhile another check has looked, and
+    noted how it is."""
     await forge.connect()
     repo = forge.hosts["GitHub"].repos["acme/notes"]
     if not hook_is_there:
@@ -167,7 +185,12 @@ async def test_a_check_that_was_stopped_past_its_claim_notes_nothing(
     held = await RepositoryConnection.claim_due()
     assert held is not None
     assert await RepositoryConnection.claim_due() is None
-    theirs = {"healthStatus": "degraded", "healthReasons": ["theirs"], "nextHealthCheckAt": later, "webhookId": "other"}
+    theirs = {
+        "healthStatus": "degraded",
+        "healthReasons": ["theirs"],
+        "nextHealthCheckAt": later,
+        "webhookId": "other",
+    }
 
     async def stopped(*_: Any) -> Any:
         await RepositoryConnection.raw().update_one({}, {"$set": theirs})
@@ -182,7 +205,9 @@ async def test_a_check_that_was_stopped_past_its_claim_notes_nothing(
     assert {name: row[name] for name in theirs} == theirs
 
 
-async def test_disconnecting_erases_the_token_and_removes_the_webhook_even_when_the_host_is_down(forge: Forge) -> None:
+async def test_disconnecting_erases_the_token_and_removes_the_webhook_even_when_the_host_is_down(
+    forge: Forge,
+) -> None:
     await forge.connect()
     await forge.deliver()
     done = await forge.cast.owner.delete(f"{forge.project}/repository")
@@ -201,7 +226,9 @@ async def test_disconnecting_erases_the_token_and_removes_the_webhook_even_when_
     assert await OutsideLink.raw().count_documents({}) == 0
 
 
-async def test_only_admins_of_the_project_write_members_read_and_others_see_nothing(forge: Forge) -> None:
+async def test_only_admins_of_the_project_write_members_read_and_others_see_nothing(
+    forge: Forge,
+) -> None:
     await forge.connect()
     path = f"{forge.project}/repository"
     body = {"repositoryUrl": URLS["GitHub"], "serviceType": "GitHub", "accessToken": TOKEN}
@@ -247,7 +274,11 @@ async def test_two_at_once_leave_one_connection_and_one_webhook(forge: Forge) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["https://somebody:planted_pw@github.com/acme/notes", "https://ghp_planted_pw@github.com/acme/notes"]
+    "url",
+    [
+        "https://somebody:planted_pw@github.com/acme/notes",
+        "https://ghp_planted_pw@github.com/acme/notes",
+    ],
 )
 async def test_a_password_in_a_url_is_refused_and_neither_stored_nor_logged(
     forge: Forge, url: str, capfd: pytest.CaptureFixture[str]
@@ -269,6 +300,11 @@ async def test_a_password_in_a_url_is_refused_and_neither_stored_nor_logged(
 
 
 async def test_a_users_name_in_a_url_is_dropped(forge: Forge) -> None:
-    answer = await forge.connect("Bitbucket", repositoryUrl="https://somebody@bitbucket.org/acme/notes.git")
-    assert (answer.status_code, answer.json()["repositoryUrl"]) == (201, "https://bitbucket.org/acme/notes")
+    answer = await forge.connect(
+        "Bitbucket", repositoryUrl="https://somebody@bitbucket.org/acme/notes.git"
+    )
+    assert (answer.status_code, answer.json()["repositoryUrl"]) == (
+        201,
+        "https://bitbucket.org/acme/notes",
+    )
     assert "somebody" not in str(await RepositoryConnection.raw().find_one({}))

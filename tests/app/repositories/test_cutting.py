@@ -1,4 +1,5 @@
-"""A large payload is cut in one pass: what tells of the repository stays, and memory does not grow with it."""
+"""A large payload is cut in one pass: what tells of the repository stays, and memory does not grow
+with it."""
 
 import tracemalloc
 from typing import Any
@@ -21,12 +22,20 @@ def parts_of(body: bytes, size: int = 65536) -> list[bytes]:
 
 
 def push(commits: int, **more: Any) -> bytes:
-    commit = {"id": "a" * 40, "message": "m" * 200, "added": [f"path/{number}" for number in range(30)]}
-    return orjson.dumps({"ref": "refs/heads/main", "commits": [commit] * commits, **more, "repository": REPOSITORY})
+    commit = {
+        "id": "a" * 40,
+        "message": "m" * 200,
+        "added": [f"path/{number}" for number in range(30)],
+    }
+    return orjson.dumps(
+        {"ref": "refs/heads/main", "commits": [commit] * commits, **more, "repository": REPOSITORY}
+    )
 
 
 def test_what_stands_last_and_is_needed_is_kept() -> None:
-    kept: Any = cut(parts_of(push(20_000, filler={f"k{number}": "x" * 500 for number in range(5000)})))
+    kept: Any = cut(
+        parts_of(push(20_000, filler={f"k{number}": "x" * 500 for number in range(5000)}))
+    )
     assert told_by("GitHub", "push", kept).path == "acme/notes"
     assert (kept["ref"], kept["repository"]) == ("refs/heads/main", REPOSITORY)
     assert len(kept["commits"]) == MOST_MEMBERS
@@ -49,14 +58,27 @@ def test_memory_stays_small_while_a_payload_of_25_mb_is_cut() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 65536])
 def test_what_is_small_enough_stays_as_it_is(size: int) -> None:
-    payload = {"repository": REPOSITORY, "a": [1, -2.5, None, True, {"b": ["ü", "😀"]}], "$ref": {"x.y": ""}}
+    payload = {
+        "repository": REPOSITORY,
+        "a": [1, -2.5, None, True, {"b": ["ü", "😀"]}],
+        "$ref": {"x.y": ""},
+    }
     assert cut(parts_of(orjson.dumps(payload), size)) == payload
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b"{", b'{"a": NaN}', b'{"a": 1,}', b'{"a": 1} x', b'{"a": "\xff"}', b'{"a": [' * 5, b'{"a" 1}'),
+        *(
+            b"",
+            b"{",
+            b'{"a": NaN}',
+            b'{"a": 1,}',
+            b'{"a": 1} x',
+            b'{"a": "\xff"}',
+            b'{"a": [' * 5,
+            b'{"a" 1}',
+        ),
         *(b"1e999", b"-1e999", b"9223372036854775808", b"1" * 5000),
     ],
 )
@@ -85,7 +107,9 @@ def test_what_is_no_object_is_refused(body: bytes) -> None:
     ],
 )
 def test_what_cannot_be_stored_is_left_out_and_the_rest_stays(odd: bytes) -> None:
-    kept: Any = cut(parts_of(b'{"odd": ' + odd + b', "repository": ' + orjson.dumps(REPOSITORY) + b"}"))
+    kept: Any = cut(
+        parts_of(b'{"odd": ' + odd + b', "repository": ' + orjson.dumps(REPOSITORY) + b"}")
+    )
     check_value(kept)
     assert kept["repository"] == REPOSITORY
     assert len(str(kept["odd"])) <= MOST_CHARACTERS
@@ -97,7 +121,10 @@ values = st.recursive(
     | st.integers(1 - 2**63, 2**63 - 1)
     | st.text(max_size=5)
     | st.floats(-1e9, 1e9, allow_subnormal=False),
-    lambda inner: st.lists(inner, max_size=25) | st.dictionaries(st.text("ab$.", max_size=3), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=25)
+        | st.dictionaries(st.text("ab$.", max_size=3), inner, max_size=5)
+    ),
     max_leaves=60,
 )
 
@@ -111,6 +138,10 @@ def shortened(value: Any) -> Any:
     return value
 
 
-@given(payload=st.dictionaries(st.text("abc", max_size=3), values, max_size=6), size=st.integers(1, 40))
-def test_only_the_ends_of_lists_are_missing_of_what_fits(payload: dict[str, Any], size: int) -> None:
+@given(
+    payload=st.dictionaries(st.text("abc", max_size=3), values, max_size=6), size=st.integers(1, 40)
+)
+def test_only_the_ends_of_lists_are_missing_of_what_fits(
+    payload: dict[str, Any], size: int
+) -> None:
     assert cut(parts_of(orjson.dumps(payload), size)) == shortened(payload)

@@ -21,7 +21,11 @@ async def test_a_delivery_is_stored_then_processed_and_shown(forge: Forge, kind:
     taken = await forge.deliver(kind)
     assert (taken.status_code, taken.json()["duplicate"]) == (202, False)
     (event,) = await forge.events()
-    assert (event["id"], event["status"], "payload" in event) == (taken.json()["id"], "received", False)
+    assert (event["id"], event["status"], "payload" in event) == (
+        taken.json()["id"],
+        "received",
+        False,
+    )
     await forge.run_jobs()
     (event,) = await forge.events(payload=True, status="processed")
     assert event["payload"] == forge.hosts[kind].payload(forge.hosts[kind].repos[PATHS[kind]])
@@ -30,17 +34,29 @@ async def test_a_delivery_is_stored_then_processed_and_shown(forge: Forge, kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_forged_and_unsigned_deliveries_are_refused_like_those_to_nobody(forge: Forge, kind: str) -> None:
+async def test_forged_and_unsigned_deliveries_are_refused_like_those_to_nobody(
+    forge: Forge, kind: str
+) -> None:
     shown = (await forge.connect(kind)).json()
-    names = {"GitHub": "X-Hub-Signature-256", "GitLab": "X-Gitlab-Token", "Bitbucket": "X-Hub-Signature"}
+    names = {
+        "GitHub": "X-Hub-Signature-256",
+        "GitLab": "X-Gitlab-Token",
+        "Bitbucket": "X-Hub-Signature",
+    }
     name = names[kind]
     bad: list[Any] = ["", "x", "sha256=" + "0" * 64, "sha256=é".encode()]
     forged = [await forge.deliver(kind, **{name: value}) for value in bad]
     host = forge.hosts[kind]
-    path, body, headers = host.delivery(host.repos[PATHS[kind]], host.payload(host.repos[PATHS[kind]]))
+    path, body, headers = host.delivery(
+        host.repos[PATHS[kind]], host.payload(host.repos[PATHS[kind]])
+    )
     changed = await forge.cast.nobody.post(path, content=body[:-1] + b" }", headers=headers)
-    nobody = await forge.cast.nobody.post(path.replace(shown["id"], "f" * 24), content=body, headers=headers)
-    other = await forge.cast.nobody.post(path.replace(kind.lower(), "svn"), content=body, headers=headers)
+    nobody = await forge.cast.nobody.post(
+        path.replace(shown["id"], "f" * 24), content=body, headers=headers
+    )
+    other = await forge.cast.nobody.post(
+        path.replace(kind.lower(), "svn"), content=body, headers=headers
+    )
     refused = [*forged, nobody, other] + ([changed] if kind != "GitLab" else [])
     answers = {(each.status_code, each.json()["code"], each.json()["detail"]) for each in refused}
     assert answers == {(401, "bad_signature", "the signature of this delivery is not valid")}
@@ -52,7 +68,9 @@ async def test_forged_and_unsigned_deliveries_are_refused_like_those_to_nobody(f
 async def test_a_delivery_that_comes_again_is_taken_once(forge: Forge, kind: str) -> None:
     await forge.connect(kind)
     host = forge.hosts[kind]
-    path, body, headers = host.delivery(host.repos[PATHS[kind]], host.payload(host.repos[PATHS[kind]]))
+    path, body, headers = host.delivery(
+        host.repos[PATHS[kind]], host.payload(host.repos[PATHS[kind]])
+    )
     calls = [forge.cast.nobody.post(path, content=body, headers=headers) for _ in range(5)]
     answers = await asyncio.gather(*calls)
     assert {answer.status_code for answer in answers} == {202}
@@ -69,7 +87,9 @@ async def test_a_captured_delivery_under_another_id_is_a_replay(forge: Forge, ki
     assert await WebhookEvent.raw().count_documents({}) == 1
 
 
-@pytest.mark.parametrize("body", [b"[]", b"7", b"{", b'{"a": 1e999}', b'{"a": {"$numberLong": 18446744073709551616}}'])
+@pytest.mark.parametrize(
+    "body", [b"[]", b"7", b"{", b'{"a": 1e999}', b'{"a": {"$numberLong": 18446744073709551616}}']
+)
 async def test_a_signed_body_that_cannot_be_stored_is_422(forge: Forge, body: bytes) -> None:
     await forge.connect()
     host = forge.hosts["GitHub"]
@@ -83,7 +103,10 @@ async def test_a_signed_body_that_cannot_be_stored_is_422(forge: Forge, body: by
 async def test_a_delivery_without_its_id_is_422(forge: Forge) -> None:
     await forge.connect()
     answer = await forge.deliver("GitHub", **{"X-GitHub-Delivery": ""})
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "header:x-github-delivery")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (
+        422,
+        "header:x-github-delivery",
+    )
 
 
 async def test_odd_keys_of_a_payload_come_back_as_sent(forge: Forge) -> None:
@@ -93,7 +116,9 @@ async def test_odd_keys_of_a_payload_come_back_as_sent(forge: Forge) -> None:
     assert (await forge.events(payload=True))[0]["payload"] == payload
 
 
-async def test_an_event_of_another_repository_fails_and_can_be_redelivered_by_hand(forge: Forge) -> None:
+async def test_an_event_of_another_repository_fails_and_can_be_redelivered_by_hand(
+    forge: Forge,
+) -> None:
     await forge.connect()
     await forge.deliver("GitHub", {"repository": {"full_name": "acme/renamed"}})
     await forge.run_jobs()
@@ -113,7 +138,9 @@ async def test_an_event_of_another_repository_fails_and_can_be_redelivered_by_ha
 async def test_three_failures_and_nothing_else_is_failed(forge: Forge) -> None:
     await forge.connect()
     for number in range(3):
-        await forge.deliver("GitHub", {"number": number, "repository": {"full_name": "acme/renamed"}})
+        await forge.deliver(
+            "GitHub", {"number": number, "repository": {"full_name": "acme/renamed"}}
+        )
     await forge.run_jobs()
     assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == (
         "failed",
@@ -138,13 +165,18 @@ async def test_rotating_the_secret_accepts_both_for_a_while(forge: Forge, kind: 
     assert (await forge.cast.nobody.post(path, content=body, headers=headers)).status_code == 401
 
 
-async def test_a_host_that_was_not_told_of_the_new_secret_goes_on_with_the_old_one(forge: Forge) -> None:
+async def test_a_host_that_was_not_told_of_the_new_secret_goes_on_with_the_old_one(
+    forge: Forge,
+) -> None:
     await forge.connect()
     host, repo = forge.hosts["GitHub"], forge.hosts["GitHub"].repos["acme/notes"]
     for number in range(2):
         host.server.faults.append(Told(500))
         rotated = await forge.cast.owner.post(f"{forge.project}/repository/rotate-secret")
-        assert (rotated.json()["healthStatus"], rotated.json()["previousSecretUntil"]) == ("degraded", None)
+        assert (rotated.json()["healthStatus"], rotated.json()["previousSecretUntil"]) == (
+            "degraded",
+            None,
+        )
         assert (await forge.deliver("GitHub", host.payload(repo, number=number))).status_code == 202
     await forge.run_jobs()
     health = await forge.health()
@@ -154,7 +186,9 @@ async def test_a_host_that_was_not_told_of_the_new_secret_goes_on_with_the_old_o
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_deactivated_connection_takes_nothing_until_it_is_activated_again(forge: Forge, kind: str) -> None:
+async def test_a_deactivated_connection_takes_nothing_until_it_is_activated_again(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     host, repo = forge.hosts[kind], forge.hosts[kind].repos[PATHS[kind]]
     path, body, headers = host.delivery(repo, host.payload(repo))
@@ -170,7 +204,10 @@ async def test_a_deactivated_connection_takes_nothing_until_it_is_activated_agai
     await forge.run_jobs()
     assert len(repo.hooks) == 1
     assert (await forge.deliver(kind)).status_code == 202
-    assert (await forge.cast.nobody.post(path, content=body, headers=headers)).status_code in (401, 202)
+    assert (await forge.cast.nobody.post(path, content=body, headers=headers)).status_code in (
+        401,
+        202,
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,11 +239,17 @@ async def test_health_follows_the_token_and_the_webhook(forge: Forge) -> None:
     assert (await forge.health())["lastHealthCheckAt"] > first["lastHealthCheckAt"]
     forge.hosts["GitHub"].server.faults.append(Told(500))
     await due(forge)
-    assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == ("degraded", ["server_error"])
+    assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == (
+        "degraded",
+        ["server_error"],
+    )
     managers = set(repo.managers)
     repo.managers.clear()
     await due(forge)
-    assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == ("failed", ["token_refused"])
+    assert ((await forge.health())["healthStatus"], (await forge.health())["reasons"]) == (
+        "failed",
+        ["token_refused"],
+    )
     repo.managers |= managers
     await due(forge)
     assert (await forge.health())["healthStatus"] == "healthy"

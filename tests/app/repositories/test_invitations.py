@@ -1,4 +1,5 @@
-"""Invitations into projects: pending they open nothing, the invited decide, and nobody learns by them who is here."""
+"""Invitations into projects: pending they open nothing, the invited decide, and nobody learns by
+them who is here."""
 
 import asyncio
 from collections import Counter
@@ -64,12 +65,18 @@ async def members(cast: Cast, project: str) -> list[tuple[str, str]]:
 async def test_who_accepts_is_a_member_in_the_role_that_was_offered(cast: Cast, role: str) -> None:
     project = await new_project(cast.owner)
     answer = await invite(cast.owner, project, cast.stranger.id, role)
-    assert (answer.status_code, set(answer.json())) == (202, {"userId", "role", "createdAt", "expiresAt"})
+    assert (answer.status_code, set(answer.json())) == (
+        202,
+        {"userId", "role", "createdAt", "expiresAt"},
+    )
     (seen,) = await invitations(cast.stranger)
     assert (seen["projectId"], seen["projectName"], seen["role"]) == (project, "Notes", role)
     accepted = await accept(cast.stranger, project)
     assert (accepted.status_code, accepted.json()["id"]) == (200, project)
-    assert accepted.headers["etag"] == (await cast.stranger.get(f"/v1/projects/{project}")).headers["etag"]
+    assert (
+        accepted.headers["etag"]
+        == (await cast.stranger.get(f"/v1/projects/{project}")).headers["etag"]
+    )
     assert await members(cast, project) == [(cast.owner.id, "admin"), (cast.stranger.id, role)]
     assert (await invitations(cast.stranger), await invited(cast.owner, project)) == ([], [])
 
@@ -96,8 +103,14 @@ async def test_whether_an_id_is_anybodys_makes_no_difference(cast: Cast, role: s
         path = f"/v1/projects/{project}/members/{user_id}"
         found = [await cast.owner.put(path, json={"role": role}) for _ in range(2)]
         found += [await cast.owner.get(path), await cast.owner.get(f"/v1/projects/{project}")]
-        found += [await cast.owner.get(f"/v1/projects/{project}/invitations"), await cast.owner.delete(path)]
-        found += [await cast.owner.get(f"/v1/projects/{project}/invitations"), await cast.owner.delete(path)]
+        found += [
+            await cast.owner.get(f"/v1/projects/{project}/invitations"),
+            await cast.owner.delete(path),
+        ]
+        found += [
+            await cast.owner.get(f"/v1/projects/{project}/invitations"),
+            await cast.owner.delete(path),
+        ]
         pairs.append([without_what_differs(answer, user_id) for answer in found])
     assert pairs[0] == pairs[1]
     assert [status for status, _, _ in pairs[0]] == [202, 202, 404, 200, 200, 204, 200, 404]
@@ -142,7 +155,9 @@ async def test_who_declines_is_invited_no_longer_and_may_be_again(cast: Cast) ->
 async def test_what_is_taken_back_is_accepted_no_longer(cast: Cast) -> None:
     project = await new_project(cast.owner)
     await invite(cast.owner, project, cast.stranger.id)
-    assert (await cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")).status_code == 204
+    assert (
+        await cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")
+    ).status_code == 204
     assert (await accept(cast.stranger, project)).status_code == 404
     assert await members(cast, project) == [(cast.owner.id, "admin")]
 
@@ -155,7 +170,9 @@ async def test_what_is_over_is_neither_shown_nor_accepted_nor_declined(cast: Cas
     assert (await invitations(cast.stranger), await invited(cast.owner, project)) == ([], [])
     assert (await accept(cast.stranger, project)).status_code == 404
     assert (await decline(cast.stranger, project)).status_code == 404
-    assert (await cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")).status_code == 404
+    assert (
+        await cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")
+    ).status_code == 404
     assert (await invite(cast.owner, project, cast.stranger.id)).status_code == 202
     assert (await accept(cast.stranger, project)).status_code == 200
 
@@ -165,28 +182,44 @@ async def test_an_invitation_is_nobody_elses(cast: Cast, api: Api) -> None:
     other = api.token((await cast.admin.post("/v1/users", json={})).json()["id"])
     await invite(cast.owner, project, cast.stranger.id)
     assert await invitations(other) == []
-    assert (await accept(other, project)).status_code == (await decline(other, project)).status_code == 404
+    assert (
+        (await accept(other, project)).status_code
+        == (await decline(other, project)).status_code
+        == 404
+    )
     assert (await cast.reader.get("/v1/users/me/invitations")).status_code == 403
     assert len(await invitations(cast.stranger)) == 1
 
 
 @pytest.mark.parametrize("who", ["key", "admin user"])
-async def test_keys_and_admins_make_members_at_once_of_who_is_there(cast: Cast, api: Api, who: str) -> None:
+async def test_keys_and_admins_make_members_at_once_of_who_is_there(
+    cast: Cast, api: Api, who: str
+) -> None:
     project = await new_project(cast.owner)
     caller = await api.key("projects:write")
     if who == "admin user":
         made = (await cast.admin.post("/v1/users", json={"role": "admin"})).json()["id"]
-        caller = api.caller((await cast.admin.post(f"/v1/users/{made}/sessions")).json()["accessToken"], made)
+        caller = api.caller(
+            (await cast.admin.post(f"/v1/users/{made}/sessions")).json()["accessToken"], made
+        )
     await invite(cast.owner, project, cast.stranger.id, "admin")
     placed = await invite(caller, project, cast.stranger.id)
-    assert (placed.status_code, placed.json()) == (201, {"userId": cast.stranger.id, "role": "member"})
+    assert (placed.status_code, placed.json()) == (
+        201,
+        {"userId": cast.stranger.id, "role": "member"},
+    )
     assert await invitations(cast.stranger) == []  # what was offered before is offered no longer
     assert (await invite(caller, project, NEVER)).status_code == 404
 
 
-async def test_users_of_one_account_make_each_other_members_at_once(cast: Cast, programme: Programme) -> None:
+async def test_users_of_one_account_make_each_other_members_at_once(
+    cast: Cast, programme: Programme
+) -> None:
     project = await new_project(programme.holder)
-    placed = [await invite(programme.holder, project, each.id) for each in (programme.colleague, programme.outsider)]
+    placed = [
+        await invite(programme.holder, project, each.id)
+        for each in (programme.colleague, programme.outsider)
+    ]
     assert [answer.status_code for answer in placed] == [201, 202]
     assert (await programme.colleague.get(f"/v1/projects/{project}")).status_code == 200
     assert (await programme.outsider.get(f"/v1/projects/{project}")).status_code == 404
@@ -236,7 +269,11 @@ async def test_each_step_is_repeatable_by_its_idempotency_key(cast: Cast) -> Non
     for number, (caller, method, place, options, status) in enumerate(steps):
         sent = {**options, "headers": {"Idempotency-Key": f"k-{number}"}}
         first, repeat = [await caller.request(method, place, **sent) for _ in range(2)]
-        assert (first.status_code, repeat.status_code, repeat.content) == (status, status, first.content)
+        assert (first.status_code, repeat.status_code, repeat.content) == (
+            status,
+            status,
+            first.content,
+        )
     assert await members(cast, project) == [(cast.owner.id, "admin"), (cast.stranger.id, "admin")]
 
 
@@ -262,7 +299,9 @@ async def test_of_acceptance_refusal_and_withdrawal_one_happens(cast: Cast) -> N
         project = await new_project(cast.owner)
         await invite(cast.owner, project, cast.stranger.id)
         withdrawal = cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")
-        answers = await asyncio.gather(accept(cast.stranger, project), decline(cast.stranger, project), withdrawal)
+        answers = await asyncio.gather(
+            accept(cast.stranger, project), decline(cast.stranger, project), withdrawal
+        )
         statuses = [answer.status_code for answer in answers]
         is_member = len(await members(cast, project)) == 2
         assert set(statuses) <= {200, 204, 404}
@@ -270,12 +309,18 @@ async def test_of_acceptance_refusal_and_withdrawal_one_happens(cast: Cast) -> N
         assert await invitations(cast.stranger) == []
 
 
-async def test_who_accepts_while_others_change_the_project_becomes_a_member(cast: Cast, api: Api) -> None:
+async def test_who_accepts_while_others_change_the_project_becomes_a_member(
+    cast: Cast, api: Api
+) -> None:
     project = await new_project(cast.owner)
-    people = [api.token((await cast.admin.post("/v1/users", json={})).json()["id"]) for _ in range(10)]
+    people = [
+        api.token((await cast.admin.post("/v1/users", json={})).json()["id"]) for _ in range(10)
+    ]
     for person in people:
         assert (await invite(cast.owner, project, person.id)).status_code == 202
-    renames = (cast.owner.merge(f"/v1/projects/{project}", {"name": f"n{number}"}) for number in range(10))
+    renames = (
+        cast.owner.merge(f"/v1/projects/{project}", {"name": f"n{number}"}) for number in range(10)
+    )
     answers = await asyncio.gather(*(accept(person, project) for person in people), *renames)
     assert Counter(answer.status_code for answer in answers) == {200: 20}
     assert len(await members(cast, project)) == 11
@@ -317,10 +362,14 @@ async def test_a_project_without_an_admin_takes_no_member_but_an_admin(cast: Cas
     assert (await accept(cast.stranger, project)).status_code == 200
 
 
-async def test_a_project_invites_so_many_and_no_more(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_project_invites_so_many_and_no_more(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.repositories.invitations._MOST_OPEN", 3)
     project = await new_project(cast.owner)
-    answers = await asyncio.gather(*(invite(cast.owner, project, str(ObjectId())) for _ in range(8)))
+    answers = await asyncio.gather(
+        *(invite(cast.owner, project, str(ObjectId())) for _ in range(8))
+    )
     assert Counter(answer.status_code for answer in answers) == {202: 3, 422: 5}
     assert len(await invited(cast.owner, project)) == 3
 
@@ -331,7 +380,11 @@ async def test_lists_go_page_by_page(cast: Cast) -> None:
         await invite(cast.owner, project, cast.stranger.id)
     seen, cursor = [], None
     while True:
-        page = (await cast.stranger.get("/v1/users/me/invitations", params={"limit": 2} | _after(cursor))).json()
+        page = (
+            await cast.stranger.get(
+                "/v1/users/me/invitations", params={"limit": 2} | _after(cursor)
+            )
+        ).json()
         seen += [each["projectName"] for each in page["items"]]
         cursor = page.get("nextCursor")
         if cursor is None:
@@ -343,7 +396,9 @@ def _after(cursor: str | None) -> dict[str, Any]:
     return {} if cursor is None else {"cursor": cursor}
 
 
-async def test_members_who_are_no_admins_neither_invite_nor_see_whom_others_have_invited(cast: Cast, api: Api) -> None:
+async def test_members_who_are_no_admins_neither_invite_nor_see_whom_others_have_invited(
+    cast: Cast, api: Api
+) -> None:
     project = await new_project(cast.owner)
     await invite(cast.owner, project, cast.stranger.id)
     await accept(cast.stranger, project)
@@ -358,7 +413,9 @@ async def test_a_late_repeat_of_an_acceptance_accepts_no_later_invitation(cast: 
     await invite(cast.owner, project, cast.stranger.id)
     assert (await accept(cast.stranger, project, headers=key)).status_code == 200
     assert (await accept(cast.stranger, project, headers=key)).status_code == 200
-    assert (await cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")).status_code == 204
+    assert (
+        await cast.owner.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")
+    ).status_code == 204
     assert (await invite(cast.owner, project, cast.stranger.id, "admin")).status_code == 202
     repeated = await accept(cast.stranger, project, headers=key)
     assert (repeated.status_code, repeated.json()["code"]) == (404, "result_gone")
@@ -373,7 +430,9 @@ async def test_who_has_just_left_is_invited_and_not_put_back(cast: Cast) -> None
     await accept(cast.stranger, project)
     as_read = await Project.find_by_id(ObjectId(project))
     assert as_read is not None
-    assert (await cast.stranger.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")).status_code == 204
+    assert (
+        await cast.stranger.delete(f"/v1/projects/{project}/members/{cast.stranger.id}")
+    ).status_code == 204
     owner = Principal("user", ObjectId(cast.owner.id))
     placed = await place_member(owner, as_read, ObjectId(cast.stranger.id), "admin")
     assert placed.status == 202

@@ -1,4 +1,5 @@
-"""Deliveries as large as hosts send them: taken, verified while they come, in memory with a bound; or told as lost."""
+"""Deliveries as large as hosts send them: taken, verified while they come, in memory with a bound;
+or told as lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +42,9 @@ async def test_one_of_the_hosts_own_limit_is_taken_and_processed(forge: Forge, k
     assert (event["status"], event["bytesCut"]) == ("processed", MAX_DELIVERY_BYTES)
     assert len(event["payload"]["commits"]) == 20
     assert room_of(forge).free == 64 * 1024 * 1024
-    again = await forge.deliver(kind, large(forge, kind, MAX_DELIVERY_BYTES), **{"Idempotency-Key": "x"})
+    again = await forge.deliver(
+        kind, large(forge, kind, MAX_DELIVERY_BYTES), **{"Idempotency-Key": "x"}
+    )
     assert again.json()["duplicate"] is (kind == "GitHub")
 
 
@@ -72,10 +75,14 @@ async def test_what_other_bodies_may_have_is_kept_whole(forge: Forge, size: int)
 
 
 @pytest.mark.parametrize("kind", LARGE)
-async def test_a_forged_one_is_read_to_its_end_and_neither_parsed_nor_stored(forge: Forge, kind: str) -> None:
+async def test_a_forged_one_is_read_to_its_end_and_neither_parsed_nor_stored(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     header = {"GitHub": "X-Hub-Signature-256", "GitLab": "X-Gitlab-Token"}[kind]
-    answer = await forge.deliver(kind, large(forge, kind, 3_000_000), **{header: "sha256=" + "0" * 64})
+    answer = await forge.deliver(
+        kind, large(forge, kind, 3_000_000), **{header: "sha256=" + "0" * 64}
+    )
     assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
     assert await WebhookEvent.raw().count_documents({}) == 0
     assert room_of(forge).free == 64 * 1024 * 1024
@@ -93,7 +100,9 @@ async def test_a_large_one_that_is_no_json_is_422_and_gives_its_room_back(forge:
     assert room_of(forge).free == 64 * 1024 * 1024
 
 
-async def test_many_at_once_share_the_room_and_all_are_taken(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_at_once_share_the_room_and_all_are_taken(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.repositories.deliveries.reading._SECONDS", 60.0)
     await forge.connect()
     room, least = room_of(forge), 64 * 1024 * 1024
@@ -133,12 +142,18 @@ async def test_one_for_which_there_is_no_room_is_told_as_lost_until_the_host_sen
     assert (event["status"], event["error"], event["deliveryId"]) == ("failed", "lost", "one")
     await forge.run_jobs()
     health = await forge.health()
-    assert (health["healthStatus"], health["reasons"]) == ("degraded", ["deliveries_failed", "deliveries_lost"])
+    assert (health["healthStatus"], health["reasons"]) == (
+        "degraded",
+        ["deliveries_failed", "deliveries_lost"],
+    )
     again = await forge.deliver("GitHub", payload, **same)
     assert (again.status_code, again.json()) == (202, {"id": event["id"], "duplicate": False})
     await forge.look()
     (event,) = await forge.events(payload=True)
-    assert (event["status"], event["payload"]["repository"]["full_name"]) == ("processed", "acme/notes")
+    assert (event["status"], event["payload"]["repository"]["full_name"]) == (
+        "processed",
+        "acme/notes",
+    )
     assert (await forge.health())["healthStatus"] == "healthy"
     assert (await forge.deliver("GitHub", payload, **same)).json()["duplicate"] is True
 
@@ -184,7 +199,11 @@ async def test_room_is_handed_on_to_whoever_waits_and_no_more_than_some_wait() -
 
 async def test_one_owner_has_half_of_the_room_and_another_finds_some() -> None:
     room = Room(20)
-    async with room.hold(6, "one") as first, room.hold(4, "one") as second, room.hold(1, "one", 0.01) as third:
+    async with (
+        room.hold(6, "one") as first,
+        room.hold(4, "one") as second,
+        room.hold(1, "one", 0.01) as third,
+    ):
         assert (first.has_room, second.has_room, third.has_room) == (True, True, False)
         async with room.hold(10, "another") as theirs:
             assert theirs.has_room
@@ -196,7 +215,10 @@ async def test_one_owner_has_half_of_the_room_and_another_finds_some() -> None:
 async def test_the_unverified_of_one_owner_share_the_room_of_one_delivery() -> None:
     room, most = Room(4 * MAX_DELIVERY_BYTES), MAX_DELIVERY_BYTES
     async with room.hold(most, "one", is_verified=False) as first:
-        async with room.hold(2, "one", 0.01, is_verified=False) as second, room.hold(2, "one", 0.01) as third:
+        async with (
+            room.hold(2, "one", 0.01, is_verified=False) as second,
+            room.hold(2, "one", 0.01) as third,
+        ):
             assert (first.has_room, second.has_room, third.has_room) == (True, False, True)
         async with room.hold(most, "another", 0.01, is_verified=False) as theirs:
             assert theirs.has_room
@@ -244,7 +266,9 @@ async def test_strangers_with_made_up_ids_take_no_room_and_learn_nothing(forge: 
     known = Stranger(forge, path)
     await known.came()
     answers = [await stranger.answer() for stranger in (*strangers, known)]
-    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(401, "bad_signature")}
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {
+        (401, "bad_signature")
+    }
     assert len(await forge.events()) == 1
 
 
@@ -286,7 +310,11 @@ async def test_what_is_not_kept_is_hashed_and_signed_all_the_same() -> None:
     for keep in (True, False):
         signing = Signing(["one", "two", ""])
         delivery = await read(parts(*body), signing, keep=keep)
-        assert (delivery.size, delivery.is_large, delivery.parts) == (2_100_000, True, body if keep else None)
+        assert (delivery.size, delivery.is_large, delivery.parts) == (
+            2_100_000,
+            True,
+            body if keep else None,
+        )
         assert signing.gave(signature("two", b"".join(body)))
         assert not signing.gave(signature("", b"".join(body)))
         assert not signing.gave("é")
@@ -315,7 +343,9 @@ async def test_gitlabs_event_uuid_is_shared_by_events_and_names_none_of_them(for
     async def send(number: int, **ids: str) -> Any:
         path, body, headers = host.delivery(repo, host.payload(repo, number=number))
         del headers["Idempotency-Key"]
-        return (await forge.cast.nobody.post(path, content=body, headers=headers | ids)).json()["duplicate"]
+        return (await forge.cast.nobody.post(path, content=body, headers=headers | ids)).json()[
+            "duplicate"
+        ]
 
     old = {"X-Gitlab-Event-UUID": "one"}  # of a GitLab before 17.4
     assert [await send(1, **old), await send(2, **old)] == [False, False]
@@ -324,15 +354,24 @@ async def test_gitlabs_event_uuid_is_shared_by_events_and_names_none_of_them(for
     assert [await send(3, **new), await send(3, **new), await send(4, **new)] == [False, True, True]
     path, body, headers = host.delivery(repo, host.payload(repo), **{"Idempotency-Key": ""})
     refused = await forge.cast.nobody.post(path, content=body, headers=headers)
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "header:idempotency-key")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "header:idempotency-key",
+    )
 
 
-@pytest.mark.parametrize(("kind", "header"), [("GitHub", "X-GitHub-Hook-ID"), ("Bitbucket", "X-Hook-UUID")])
-async def test_the_id_of_the_webhook_and_of_an_attempt_name_no_event(forge: Forge, kind: str, header: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "header"), [("GitHub", "X-GitHub-Hook-ID"), ("Bitbucket", "X-Hook-UUID")]
+)
+async def test_the_id_of_the_webhook_and_of_an_attempt_name_no_event(
+    forge: Forge, kind: str, header: str
+) -> None:
     await forge.connect(kind)
     host, repo = forge.hosts[kind], forge.hosts[kind].repos[PATHS[kind]]
     same = {header: "one", "X-Attempt-Number": "1"}
-    answers = [await forge.deliver(kind, host.payload(repo, number=number), **same) for number in range(2)]
+    answers = [
+        await forge.deliver(kind, host.payload(repo, number=number), **same) for number in range(2)
+    ]
     assert [answer.json()["duplicate"] for answer in answers] == [False, False]
     ids = {"GitHub": "X-GitHub-Delivery", "Bitbucket": "X-Request-UUID"}
     again = {ids[kind]: "two", "X-Attempt-Number": "2"}

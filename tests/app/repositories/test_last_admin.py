@@ -1,4 +1,5 @@
-"""A project whose last admin is deleted: its longest-standing member becomes admin, however the two come together."""
+"""A project whose last admin is deleted: its longest-standing member becomes admin, however the two
+come together."""
 
 import asyncio
 from typing import Any
@@ -18,11 +19,14 @@ from tests.harness import Api, Caller
 
 
 async def project_of(cast: Cast, owner: Caller, *others: tuple[str, str]) -> str:
-    """The path of a new project of the owner's, with others in their roles, which a key gave them."""
+    """The path of a new project of the owner's, with others in their roles, which a key gave
+    them."""
     made = await owner.post("/v1/projects", json={"name": "Notes"})
     path = f"/v1/projects/{made.json()['id']}"
     for user_id, role in others:
-        assert (await cast.admin.put(f"{path}/members/{user_id}", json={"role": role})).status_code == 201
+        assert (
+            await cast.admin.put(f"{path}/members/{user_id}", json={"role": role})
+        ).status_code == 201
     return path
 
 
@@ -31,7 +35,9 @@ async def users(cast: Cast, count: int) -> list[str]:
 
 
 async def members(cast: Cast, path: str) -> list[tuple[str, str]]:
-    return [(each["userId"], each["role"]) for each in (await cast.admin.get(path)).json()["members"]]
+    return [
+        (each["userId"], each["role"]) for each in (await cast.admin.get(path)).json()["members"]
+    ]
 
 
 async def work_off(api: Api) -> None:
@@ -40,16 +46,23 @@ async def work_off(api: Api) -> None:
         pass
 
 
-@pytest.fixture(params=[{}, {"deletion_small_tree": 1, "deletion_inline_seconds": 30}], ids=["at once", "swept"])
+@pytest.fixture(
+    params=[{}, {"deletion_small_tree": 1, "deletion_inline_seconds": 30}], ids=["at once", "swept"]
+)
 async def deleting(request: pytest.FixtureRequest, make_api: MakeApi, cast: Cast) -> Api:
     """An application whose deletions are one transaction, or a sweep."""
     await Activity.raw().insert_many(
-        [{"userId": ObjectId(cast.owner.id), "appId": "notes", "timestamp": now()} for _ in range(3)]
+        [
+            {"userId": ObjectId(cast.owner.id), "appId": "notes", "timestamp": now()}
+            for _ in range(3)
+        ]
     )
     return await make_api(**request.param)
 
 
-async def test_the_longest_standing_member_follows_the_last_admin(deleting: Api, cast: Cast) -> None:
+async def test_the_longest_standing_member_follows_the_last_admin(
+    deleting: Api, cast: Cast
+) -> None:
     first, second = await users(cast, 2)
     path = await project_of(cast, cast.owner, (first, "member"), (second, "member"))
     before = (await cast.admin.get(path)).json()["version"]
@@ -111,7 +124,9 @@ async def test_who_is_deleted_too_does_not_follow(make_api: MakeApi, cast: Cast)
 async def test_whatever_comes_first_an_admin_is_left(make_api: MakeApi, cast: Cast) -> None:
     """Stepping down, against the deletion of the other admin, both ways and with both deleted."""
     for round_ in range(12):
-        api = await make_api(deletion_small_tree=1 if round_ % 2 else 1000, deletion_inline_seconds=30)
+        api = await make_api(
+            deletion_small_tree=1 if round_ % 2 else 1000, deletion_inline_seconds=30
+        )
         one, other, third = await users(cast, 3)
         path = await project_of(cast, api.token(one), (other, "admin"), (third, "member"))
         second: Any = (

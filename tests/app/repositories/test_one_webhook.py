@@ -1,4 +1,5 @@
-"""Two webhooks of ours never stand at one repository, whoever registers, crashes or could not be removed."""
+"""Two webhooks of ours never stand at one repository, whoever registers, crashes or could not be
+removed."""
 
 import asyncio
 from datetime import timedelta
@@ -31,7 +32,11 @@ async def stored() -> RepositoryConnection:
 def copied(forge: Forge, kind: str, url: str) -> None:
     """A second webhook stands at the repository, like ours but with this URL."""
     (hook,) = repo_of(forge, kind).hooks.values()
-    other = {**hook, "config": {**hook["config"], "url": url}} if kind == "GitHub" else {**hook, "url": url}
+    other = (
+        {**hook, "config": {**hook["config"], "url": url}}
+        if kind == "GitHub"
+        else {**hook, "url": url}
+    )
     repo_of(forge, kind).hooks["{hook-0}" if kind == "Bitbucket" else "99999"] = other
 
 
@@ -60,7 +65,9 @@ async def test_two_who_register_at_once_leave_one(forge: Forge, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_second_one_with_our_url_is_removed_by_the_health_check(forge: Forge, kind: str) -> None:
+async def test_a_second_one_with_our_url_is_removed_by_the_health_check(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     (hook,) = repo_of(forge, kind).hooks.values()
     copied(forge, kind, forge.hosts[kind].url(hook))
@@ -70,7 +77,9 @@ async def test_a_second_one_with_our_url_is_removed_by_the_health_check(forge: F
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_crash_between_the_hosts_answer_and_our_write_leaves_one(forge: Forge, kind: str) -> None:
+async def test_a_crash_between_the_hosts_answer_and_our_write_leaves_one(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     lost = {"$set": {"webhookStale": True, "nextHealthCheckAt": now()}, "$unset": {"webhookId": ""}}
     await RepositoryConnection.raw().update_one({}, lost)
@@ -92,7 +101,9 @@ async def test_one_that_could_not_be_removed_is_removed_when_the_repository_is_c
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_stray_one_of_ours_is_removed_by_the_health_check_and_others_stay(forge: Forge, kind: str) -> None:
+async def test_a_stray_one_of_ours_is_removed_by_the_health_check_and_others_stay(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     copied(forge, kind, delivery_url(forge.api.settings, kind, ObjectId()))
     await forge.look()
@@ -107,7 +118,9 @@ async def test_a_stray_one_of_ours_is_removed_by_the_health_check_and_others_sta
         repo_of(forge, kind).hooks.popitem()
 
 
-async def test_a_webhook_that_comes_to_be_after_it_was_disconnected_is_removed(forge: Forge) -> None:
+async def test_a_webhook_that_comes_to_be_after_it_was_disconnected_is_removed(
+    forge: Forge,
+) -> None:
     server = forge.hosts["GitHub"].server
     await forge.connect()
     repo_of(forge).hooks.clear()
@@ -127,7 +140,9 @@ async def test_a_webhook_that_comes_to_be_after_it_was_disconnected_is_removed(f
     assert repo_of(forge).hooks == {}
 
 
-async def test_a_registration_that_is_overtaken_by_a_disconnection_writes_nothing(forge: Forge) -> None:
+async def test_a_registration_that_is_overtaken_by_a_disconnection_writes_nothing(
+    forge: Forge,
+) -> None:
     gate = None
     await forge.connect()
     repo_of(forge).hooks.clear()
@@ -149,7 +164,10 @@ async def test_a_registration_that_is_overtaken_by_a_disconnection_writes_nothin
     await forge.run_jobs()
     gate.set()
     await asyncio.gather(telling, return_exceptions=True)
-    assert (await RepositoryConnection.raw().count_documents({}), len(repo_of(forge).hooks)) == (0, 1)
+    assert (await RepositoryConnection.raw().count_documents({}), len(repo_of(forge).hooks)) == (
+        0,
+        1,
+    )
     await OutsideLink.raw().update_many({}, {"$set": {"nextAttemptAt": now()}})
     await forge.run_jobs()
     assert repo_of(forge).hooks == {}
@@ -163,7 +181,9 @@ async def test_a_webhook_is_removed_at_once_where_none_is_being_registered(forge
     assert repo_of(forge).hooks == {}
 
 
-async def test_a_removal_that_the_host_refuses_for_no_known_reason_is_tried_again(forge: Forge) -> None:
+async def test_a_removal_that_the_host_refuses_for_no_known_reason_is_tried_again(
+    forge: Forge,
+) -> None:
     await forge.connect()
     await forge.cast.owner.delete(f"{forge.project}/repository")
     forge.hosts["GitHub"].server.faults.extend([None, None, Told(422)])
@@ -172,7 +192,9 @@ async def test_a_removal_that_the_host_refuses_for_no_known_reason_is_tried_agai
     assert (link["lastError"], len(repo_of(forge).hooks)) == ("refused_422", 1)
 
 
-async def test_a_repository_that_was_replaced_under_its_name_loses_its_webhook(forge: Forge) -> None:
+async def test_a_repository_that_was_replaced_under_its_name_loses_its_webhook(
+    forge: Forge,
+) -> None:
     await forge.connect()
     old = await forge.rename("GitHub", "acme/notes", "acme/sketches", told=False)
     taker = forge.hosts["GitHub"].add("acme/notes", TOKEN)

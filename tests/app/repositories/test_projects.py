@@ -46,7 +46,9 @@ async def test_members_read_admins_write(forge: Forge) -> None:
     assert (await stranger.merge(forge.project, {"name": "x"})).status_code == 403
     assert (await stranger.delete(forge.project)).status_code == 403
     assert (await stranger.put(path, json={"role": "admin"})).status_code == 403
-    assert (await stranger.delete(f"{forge.project}/members/{forge.cast.owner.id}")).status_code == 403
+    assert (
+        await stranger.delete(f"{forge.project}/members/{forge.cast.owner.id}")
+    ).status_code == 403
     raised = await forge.cast.owner.put(path, json={"role": "admin"})
     assert raised.status_code == 200
     assert (await stranger.merge(forge.project, {"name": "Theirs"})).json()["name"] == "Theirs"
@@ -56,7 +58,10 @@ async def test_members_read_admins_write(forge: Forge) -> None:
 
 async def test_a_project_keeps_an_admin(forge: Forge) -> None:
     path = f"{forge.project}/members/me"
-    for answer in (await forge.cast.owner.delete(path), await forge.cast.owner.put(path, json={"role": "member"})):
+    for answer in (
+        await forge.cast.owner.delete(path),
+        await forge.cast.owner.put(path, json={"role": "member"}),
+    ):
         assert (answer.status_code, answer.json()["code"]) == (409, "restricted")
     assert (await forge.cast.owner.get(path)).json()["role"] == "admin"
 
@@ -69,22 +74,30 @@ async def test_who_is_not_there_becomes_no_member(forge: Forge, user: str) -> No
     assert (await forge.cast.owner.delete(f"{forge.project}/members/{user}")).status_code == 404
 
 
-@pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": 7}, {"name": "x", "members": []}, {"name": "x" * 256}])
+@pytest.mark.parametrize(
+    "body", [{}, {"name": ""}, {"name": 7}, {"name": "x", "members": []}, {"name": "x" * 256}]
+)
 async def test_a_project_without_a_proper_name_is_422(forge: Forge, body: Any) -> None:
     assert (await forge.cast.owner.post("/v1/projects", json=body)).status_code == 422
     assert await Project.raw().count_documents({}) == 1
 
 
 async def test_a_name_changes_by_patch_and_nothing_else_does(forge: Forge) -> None:
-    renamed = await forge.cast.owner.merge(forge.project, {"name": "New"}, headers={"If-Match": '"1"'})
+    renamed = await forge.cast.owner.merge(
+        forge.project, {"name": "New"}, headers={"If-Match": '"1"'}
+    )
     assert (renamed.status_code, renamed.json()["name"], version_of(renamed)) == (200, "New", 2)
-    stale = await forge.cast.owner.merge(forge.project, {"name": "Old"}, headers={"If-Match": '"1"'})
+    stale = await forge.cast.owner.merge(
+        forge.project, {"name": "Old"}, headers={"If-Match": '"1"'}
+    )
     assert (stale.status_code, stale.json()["current"]["name"]) == (412, "New")
     for patch in ({"members": []}, {"accountId": "f" * 24}, {"name": None}):
         assert (await forge.cast.owner.merge(forge.project, patch)).status_code == 422
 
 
-async def test_deleting_a_project_takes_its_repository_and_events_and_the_webhook_outside(forge: Forge) -> None:
+async def test_deleting_a_project_takes_its_repository_and_events_and_the_webhook_outside(
+    forge: Forge,
+) -> None:
     await forge.connect()
     await forge.deliver()
     expected = {"projects": 1, "repositoryconnections": 1, "webhookevents": 1}
@@ -113,7 +126,10 @@ async def test_a_project_of_an_account_goes_with_it(cast: Cast) -> None:
     plan = (await cast.admin.get(f"/v1/accounts/{account}/deletion-plan")).json()
     assert plan["deleted"] == {"accounts": 1, "projects": 1}
     deleted = await cast.admin.delete(f"/v1/accounts/{account}")
-    assert (deleted.status_code, deleted.json().get("deleted")) == (200, plan["deleted"]), deleted.text
+    assert (deleted.status_code, deleted.json().get("deleted")) == (
+        200,
+        plan["deleted"],
+    ), deleted.text
     assert (await cast.admin.get(made.headers["location"])).status_code == 404
 
 

@@ -1,4 +1,5 @@
-"""A repository that has another name at its host: its connection goes with it, and with no other one."""
+"""A repository that has another name at its host: its connection goes with it, and with no other
+one."""
 
 import asyncio
 import random
@@ -28,7 +29,9 @@ async def statuses(forge: Forge) -> list[tuple[str, str | None]]:
 
 @pytest.mark.parametrize("target", [NEW, MOVED])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_signed_rename_moves_the_url_and_pushes_go_on(forge: Forge, kind: str, target: dict[str, str]) -> None:
+async def test_a_signed_rename_moves_the_url_and_pushes_go_on(
+    forge: Forge, kind: str, target: dict[str, str]
+) -> None:
     shown = (await forge.connect(kind)).json()
     repo = await forge.rename(kind, PATHS[kind], target[kind])
     for number in range(3):
@@ -71,7 +74,9 @@ async def test_a_rename_that_nobody_told_is_found_by_the_repositorys_id(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_push_under_a_name_that_was_not_known_is_ours_by_its_id(forge: Forge, kind: str) -> None:
+async def test_a_push_under_a_name_that_was_not_known_is_ours_by_its_id(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     repo = await forge.rename(kind, PATHS[kind], NEW[kind], told=False)
     await forge.tell(kind, repo)
@@ -96,7 +101,9 @@ async def test_a_push_of_before_that_comes_late_moves_nothing_back(forge: Forge,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_two_renames_told_in_the_wrong_order_end_at_the_last_name(forge: Forge, kind: str) -> None:
+async def test_two_renames_told_in_the_wrong_order_end_at_the_last_name(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     server = forge.hosts[kind]
     repo = await forge.rename(kind, PATHS[kind], MOVED[kind], told=False)
@@ -122,7 +129,9 @@ async def test_a_name_that_another_repository_took_is_not_followed(forge: Forge,
     assert await statuses(forge) == [("failed", "another_repository")]
 
 
-async def test_a_repository_that_is_gone_and_whose_name_is_taken_is_told_and_left_alone(forge: Forge) -> None:
+async def test_a_repository_that_is_gone_and_whose_name_is_taken_is_told_and_left_alone(
+    forge: Forge,
+) -> None:
     await forge.connect()
     del forge.hosts["GitHub"].repos["acme/notes"]
     taker = forge.hosts["GitHub"].add("acme/notes", TOKEN)
@@ -143,7 +152,9 @@ async def test_the_id_that_answers_must_be_the_one_that_was_asked_for(forge: For
     assert await forge.url() == "https://github.com/acme/notes"
 
 
-@pytest.mark.parametrize("told", ["../evil", "acme/notes/tree", "a b/c", "", 7, "acme/n%2fotes", "@evil.example/x"])
+@pytest.mark.parametrize(
+    "told", ["../evil", "acme/notes/tree", "a b/c", "", 7, "acme/n%2fotes", "@evil.example/x"]
+)
 async def test_a_name_that_is_none_moves_nothing(forge: Forge, told: Any) -> None:
     await forge.connect()
     repo = forge.hosts["GitHub"].repos["acme/notes"]
@@ -181,7 +192,10 @@ async def test_a_ring_of_three_renames_is_untied_with_each_in_its_place(forge: F
     for before, path in [("notes", "x"), ("c", "notes"), ("b", "c"), ("x", "b")]:
         server.rename(f"acme/{before}", f"acme/{path}", redirects=False)
     await forge.look()
-    shown = [(await forge.cast.owner.get(f"{project}/repository")).json()["repositoryUrl"] for project in projects]
+    shown = [
+        (await forge.cast.owner.get(f"{project}/repository")).json()["repositoryUrl"]
+        for project in projects
+    ]
     assert [url.rpartition("/")[2] for url in shown] == ["b", "c", "notes"]
 
 
@@ -195,7 +209,10 @@ async def test_a_name_that_is_anothers_now_can_be_connected_and_its_former_owner
     if is_looked_at:
         await forge.look()
     project, made = await forge.other("acme/notes")
-    assert (made.status_code, made.json()["repositoryUrl"]) == (201, "https://github.com/acme/notes")
+    assert (made.status_code, made.json()["repositoryUrl"]) == (
+        201,
+        "https://github.com/acme/notes",
+    )
     await forge.run_jobs()
     assert await forge.url() == "https://github.com/acme/sketches"
     await forge.tell("GitHub", repo)
@@ -206,7 +223,9 @@ async def test_a_name_that_is_anothers_now_can_be_connected_and_its_former_owner
 
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_one_repository_under_two_names_is_still_one_projects(forge: Forge, kind: str, told: bool) -> None:
+async def test_one_repository_under_two_names_is_still_one_projects(
+    forge: Forge, kind: str, told: bool
+) -> None:
     await forge.connect(kind)
     repo = await forge.rename(kind, PATHS[kind], NEW[kind], told=told)
     if told:
@@ -225,7 +244,10 @@ async def test_connecting_again_under_the_new_name_is_the_same_connection(forge:
     await forge.deliver()
     repo = await forge.rename("GitHub", "acme/notes", "acme/sketches", told=False)
     again = await forge.connect(repositoryUrl="https://github.com/acme/sketches")
-    assert (again.status_code, again.json()["repositoryUrl"]) == (200, "https://github.com/acme/sketches")
+    assert (again.status_code, again.json()["repositoryUrl"]) == (
+        200,
+        "https://github.com/acme/sketches",
+    )
     await forge.run_jobs()
     assert (len(await forge.events()), len(repo.hooks)) == (1, 1)
     assert await OutsideLink.raw().count_documents({}) == 0
@@ -235,11 +257,16 @@ async def test_connecting_again_under_the_stored_name_follows_a_rename(forge: Fo
     await forge.connect()
     repo = await forge.rename("GitHub", "acme/notes", "acme/sketches", told=False)
     again = await forge.connect()
-    assert (again.status_code, again.json()["repositoryUrl"]) == (200, "https://github.com/acme/sketches")
+    assert (again.status_code, again.json()["repositoryUrl"]) == (
+        200,
+        "https://github.com/acme/sketches",
+    )
     assert len(repo.hooks) == 1
 
 
-async def test_of_two_connections_that_turn_out_to_be_of_one_repository_the_later_gives_way(forge: Forge) -> None:
+async def test_of_two_connections_that_turn_out_to_be_of_one_repository_the_later_gives_way(
+    forge: Forge,
+) -> None:
     await forge.connect()
     unset = {"$unset": {"remoteId": ""}}  # as stored before ids were
     await RepositoryConnection.raw().update_many({}, unset)
@@ -268,12 +295,16 @@ async def test_a_rename_of_what_was_disconnected_brings_nothing_back(forge: Forg
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_webhook_of_what_was_disconnected_is_removed_under_the_new_name(forge: Forge, kind: str) -> None:
+async def test_the_webhook_of_what_was_disconnected_is_removed_under_the_new_name(
+    forge: Forge, kind: str
+) -> None:
     await forge.connect(kind)
     await forge.cast.owner.delete(f"{forge.project}/repository")
     repo = await forge.rename(kind, PATHS[kind], NEW[kind], told=False)
     taker = forge.hosts[kind].add(PATHS[kind], TOKEN)
-    taker.hooks |= {"1": {"url": "https://elsewhere.example", "config": {"url": "x"}, "push_events": True}}
+    taker.hooks |= {
+        "1": {"url": "https://elsewhere.example", "config": {"url": "x"}, "push_events": True}
+    }
     await forge.run_jobs()
     assert (repo.hooks, len(taker.hooks)) == ({}, 1)
     assert await OutsideLink.raw().count_documents({}) == 0
@@ -305,7 +336,9 @@ async def test_what_is_told_while_it_is_looked_at_is_looked_at_again(forge: Forg
     count = len(forge.hosts["GitHub"].server.asked)
     gate.set()
     await looking
-    assert [each.path for each in forge.hosts["GitHub"].server.asked[count:]].count("/repos/acme/notes") == 1
+    assert [each.path for each in forge.hosts["GitHub"].server.asked[count:]].count(
+        "/repos/acme/notes"
+    ) == 1
 
 
 async def test_a_deactivated_connection_is_activated_under_the_new_name(forge: Forge) -> None:
@@ -324,7 +357,8 @@ async def test_a_deactivated_connection_is_activated_under_the_new_name(forge: F
 async def test_whatever_renames_are_told_late_twice_or_never_each_connection_ends_at_its_repository(
     forge: Forge, kind: str, seed: int
 ) -> None:
-    """Three repositories take each other's names in turn, with and without redirects; the host has the last word."""
+    """Three repositories take each other's names in turn, with and without redirects; the host has
+    the last word."""
     choose, server = random.Random(seed), forge.hosts[kind]
     names = [PATHS[kind], "acme/b", "acme/c", "acme/d", "acme/e"]
     repos = [server.repos[names[0]], server.add("acme/b", TOKEN), server.add("acme/c", TOKEN)]

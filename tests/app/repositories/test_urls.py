@@ -10,7 +10,9 @@ from app.errors import Invalid
 from app.repositories.hosts.urls import parse_repository
 from app.settings import Settings
 
-SETTINGS = Settings(_env_file=None, repository_hosts=["GitLab=git.example.com", "GitHub=ghe.example.com"])
+SETTINGS = Settings(
+    _env_file=None, repository_hosts=["GitLab=git.example.com", "GitHub=ghe.example.com"]
+)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +58,16 @@ def test_every_spelling_is_one_repository(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "service", "found"),
     [
-        ("https://some_body@bitbucket.org/Team/repo.git", "Bitbucket", "https://bitbucket.org/team/repo"),
-        ("ssh://git@altssh.bitbucket.org:443/team/repo.git", "Bitbucket", "https://bitbucket.org/team/repo"),
+        (
+            "https://some_body@bitbucket.org/Team/repo.git",
+            "Bitbucket",
+            "https://bitbucket.org/team/repo",
+        ),
+        (
+            "ssh://git@altssh.bitbucket.org:443/team/repo.git",
+            "Bitbucket",
+            "https://bitbucket.org/team/repo",
+        ),
         ("ssh://git@altssh.gitlab.com:443/a/b/c.git", "GitLab", "https://gitlab.com/a/b/c"),
         ("https://some.body_1@gitlab.com/a/b.git", "GitLab", "https://gitlab.com/a/b"),
         ("ssh://git@git.example.com:2222/a/b.git", "GitLab", "https://git.example.com/a/b"),
@@ -69,19 +79,34 @@ def test_what_hosts_show_for_cloning_is_taken(url: str, service: Any, found: str
 
 
 FORMS = st.sampled_from(
-    ["https://{}/{}", "https://www.{}/{}", "https://{}:443/{}", "ssh://git@{}/{}", "git@{}:{}", "git@WWW.{}:{}"]
+    [
+        "https://{}/{}",
+        "https://www.{}/{}",
+        "https://{}:443/{}",
+        "ssh://git@{}/{}",
+        "git@{}:{}",
+        "git@WWW.{}:{}",
+    ]
 )
 ENDS = st.lists(st.sampled_from(["/", ".git", ".GIT", ".Git"]), max_size=5).map("".join)
-NAMES = st.lists(st.text("aZ0_.-", min_size=1, max_size=5) | st.text("abc.git/", max_size=8), max_size=4)
+NAMES = st.lists(
+    st.text("aZ0_.-", min_size=1, max_size=5) | st.text("abc.git/", max_size=8), max_size=4
+)
 DEEP = st.lists(st.integers(1, 255).map(lambda length: "a" * length), min_size=8, max_size=21)
 
 
 @given(form=FORMS, names=NAMES | DEEP, start=st.sampled_from(["", "/", "//"]), ends=ENDS)
-@example(form="git@{}:{}", names=["a" * 201] * 9 + ["a" * 215], start="", ends="")  # 2,048 characters, more as https
-def test_what_is_canonical_stays_as_it_is(form: str, names: list[str], start: str, ends: str) -> None:
+@example(
+    form="git@{}:{}", names=["a" * 201] * 9 + ["a" * 215], start="", ends=""
+)  # 2,048 characters, more as https
+def test_what_is_canonical_stays_as_it_is(
+    form: str, names: list[str], start: str, ends: str
+) -> None:
     plain = "/".join(names)
     try:
-        found = parse_repository(form.format("gitlab.com", start + plain + ends), "GitLab", SETTINGS)
+        found = parse_repository(
+            form.format("gitlab.com", start + plain + ends), "GitLab", SETTINGS
+        )
     except Invalid:
         return
     assert parse_repository(found.url, "GitLab", SETTINGS) == found
@@ -168,7 +193,8 @@ def test_what_is_no_repository_of_the_service_is_refused_and_not_repeated(url: s
 
 
 @pytest.mark.parametrize(
-    "entry", ["git.example.com", "Gitea=git.example.com", "GitLab=https://x", "GitLab=", "GitHub=a b"]
+    "entry",
+    ["git.example.com", "Gitea=git.example.com", "GitLab=https://x", "GitLab=", "GitHub=a b"],
 )
 def test_a_malformed_host_in_the_settings_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="SATCHEL_REPOSITORY_HOSTS"):
@@ -177,7 +203,11 @@ def test_a_malformed_host_in_the_settings_is_refused(entry: str) -> None:
 
 @pytest.mark.parametrize("begin", ["glpat-", "gldt-", "GLPAT-", "ATBB", "ATCTT3x", "ghs_", "gho_"])
 def test_a_token_in_the_place_of_a_users_name_is_refused_at_every_host(begin: str) -> None:
-    for host, service in (("gitlab.com", "GitLab"), ("bitbucket.org", "Bitbucket"), ("git.example.com", "GitLab")):
+    for host, service in (
+        ("gitlab.com", "GitLab"),
+        ("bitbucket.org", "Bitbucket"),
+        ("git.example.com", "GitLab"),
+    ):
         with pytest.raises(Invalid) as caught:
             parse_repository(f"https://{begin}planted@{host}/a/b", service, SETTINGS)  # type: ignore[arg-type]
         assert "planted" not in str(caught.value.body("r"))

@@ -13,9 +13,13 @@ APP = "/v1/users/me/apps/notes"
 DATA = f"{APP}/data"
 
 
-async def batch(caller: Any, *writes: dict[str, Any], atomic: bool = False, **options: Any) -> list[dict[str, Any]]:
+async def batch(
+    caller: Any, *writes: dict[str, Any], atomic: bool = False, **options: Any
+) -> list[dict[str, Any]]:
     """The results of a batch that is answered with 200."""
-    answer = await caller.post(f"{APP}/batch", json={"atomic": atomic, "writes": list(writes)}, **options)
+    answer = await caller.post(
+        f"{APP}/batch", json={"atomic": atomic, "writes": list(writes)}, **options
+    )
     assert answer.status_code == 200, answer.text
     results: list[dict[str, Any]] = answer.json()["results"]
     assert [result["dataKey"] for result in results] == [write["dataKey"] for write in writes]
@@ -31,7 +35,11 @@ def delete(key: str, **options: Any) -> dict[str, Any]:
 
 
 def step(key: str, value: int = 1, **options: Any) -> dict[str, Any]:
-    return {"dataKey": key, "jsonPatch": [{"op": "increment", "path": "/n", "value": value}], **options}
+    return {
+        "dataKey": key,
+        "jsonPatch": [{"op": "increment", "path": "/n", "value": value}],
+        **options,
+    }
 
 
 def said(result: dict[str, Any]) -> tuple[Any, ...]:
@@ -57,7 +65,15 @@ async def test_every_kind_of_write_is_stored(cast: Cast, atomic: bool, history: 
         atomic=atomic,
     )
     assert list(map(said, results)) == [
-        *(("stored", 1), ("stored", 2), ("stored", 2), ("stored", 2), ("stored", 2), ("stored", 3), ("stored", 0))
+        *(
+            ("stored", 1),
+            ("stored", 2),
+            ("stored", 2),
+            ("stored", 2),
+            ("stored", 2),
+            ("stored", 3),
+            ("stored", 0),
+        )
     ]
     found = {row["dataKey"]: row for row in (await cast.owner.get(DATA)).json()["items"]}
     assert {key: (row["value"], row["version"]) for key, row in found.items()} == {
@@ -71,8 +87,14 @@ async def test_every_kind_of_write_is_stored(cast: Cast, atomic: bool, history: 
         if result["dataKey"] in found:
             shown = {name: part for name, part in result.items() if name not in ("status", "value")}
             expected = found[result["dataKey"]]
-            assert shown == {name: expected[name] for name in ("dataKey", "version", "createdAt", "updatedAt")}
-    assert ("value" in results[0], results[2]["value"], results[3]["value"]) == (False, {"m": 2}, {"n": 2})
+            assert shown == {
+                name: expected[name] for name in ("dataKey", "version", "createdAt", "updatedAt")
+            }
+    assert ("value" in results[0], results[2]["value"], results[3]["value"]) == (
+        False,
+        {"m": 2},
+        {"n": 2},
+    )
     assert await AppData.raw().find_one({"dataKey": "never"}) is None
     rows = {row["dataKey"]: row async for row in AppData.raw().find()}
     assert all(row["changedBy"] == f"user:{cast.owner.id}" for row in rows.values())
@@ -86,20 +108,37 @@ async def test_if_version_names_what_must_be_stored_a_tombstones_too(cast: Cast)
     await cast.owner.put(f"{DATA}/live", json=1)
     await cast.owner.put(f"{DATA}/dead", json=1)
     await cast.owner.delete(f"{DATA}/dead")
-    late = await batch(cast.owner, put("live", 2, ifVersion=2), put("dead", 2, ifVersion=1), put("no", 2, ifVersion=1))
+    late = await batch(
+        cast.owner,
+        put("live", 2, ifVersion=2),
+        put("dead", 2, ifVersion=1),
+        put("no", 2, ifVersion=1),
+    )
     assert [result["status"] for result in late] == ["conflict"] * 3
     assert (late[0]["current"]["value"], late[0]["current"]["version"]) == (1, 1)
     assert (late[1]["current"], late[2]["current"]) == (None, None)
     assert set(late[0]) == {"dataKey", "status", "current"}
     assert set(late[0]["current"]) == {"dataKey", "value", "version", "createdAt", "updatedAt"}
-    zero = await batch(cast.owner, put("live", 2, ifVersion=0), put("dead", 2, ifVersion=0), put("no", 2, ifVersion=0))
+    zero = await batch(
+        cast.owner,
+        put("live", 2, ifVersion=0),
+        put("dead", 2, ifVersion=0),
+        put("no", 2, ifVersion=0),
+    )
     assert list(map(said, zero)) == [("conflict", None), ("stored", 3), ("stored", 1)]
     await cast.owner.delete(f"{DATA}/dead")
-    good = await batch(cast.owner, put("live", 2, ifVersion=1), put("dead", 2, ifVersion=4), delete("no", ifVersion=1))
+    good = await batch(
+        cast.owner,
+        put("live", 2, ifVersion=1),
+        put("dead", 2, ifVersion=4),
+        delete("no", ifVersion=1),
+    )
     assert list(map(said, good)) == [("stored", 2), ("stored", 5), ("stored", 2)]
 
 
-async def test_deleting_what_is_deleted_is_stored_whatever_version_the_client_knows(cast: Cast) -> None:
+async def test_deleting_what_is_deleted_is_stored_whatever_version_the_client_knows(
+    cast: Cast,
+) -> None:
     await cast.owner.put(f"{DATA}/k", json=1)
     assert said((await batch(cast.owner, delete("k", ifVersion=7)))[0]) == ("conflict", None)
     assert said((await batch(cast.owner, delete("k")))[0]) == ("stored", 2)
@@ -111,7 +150,9 @@ async def test_deleting_what_is_deleted_is_stored_whatever_version_the_client_kn
 async def test_a_patch_of_what_is_not_there_is_a_conflict_with_nothing(cast: Cast) -> None:
     await cast.owner.put(f"{DATA}/dead", json={})
     await cast.owner.delete(f"{DATA}/dead")
-    results = await batch(cast.owner, {"dataKey": "no", "mergePatch": {}}, step("dead"), step("dead2", ifVersion=0))
+    results = await batch(
+        cast.owner, {"dataKey": "no", "mergePatch": {}}, step("dead"), step("dead2", ifVersion=0)
+    )
     assert [(result["status"], result["current"]) for result in results] == [("conflict", None)] * 3
 
 
@@ -134,7 +175,10 @@ async def test_what_can_never_be_stored_says_so_and_the_others_are_stored(cast: 
         {"dataKey": "not", "delete": False},
     )
     assert said(results[0]) == ("stored", 1)
-    refused = [(result["errors"][0]["pointer"], result["errors"][0]["code"]) for result in results[1:3] + results[4:]]
+    refused = [
+        (result["errors"][0]["pointer"], result["errors"][0]["code"])
+        for result in results[1:3] + results[4:]
+    ]
     assert refused == [
         ("/writes/1/value", "too_long"),
         ("/writes/2/jsonPatch/0", "not_applicable"),
@@ -150,7 +194,10 @@ async def test_what_can_never_be_stored_says_so_and_the_others_are_stored(cast: 
     assert {result["status"] for result in results[1:3] + results[4:]} == {"invalid"}
     assert results[2]["current"]["value"] == "t"
     assert results[3]["status"] == "conflict"
-    assert [row["dataKey"] for row in (await cast.owner.get(DATA)).json()["items"]] == ["fine", "text"]
+    assert [row["dataKey"] for row in (await cast.owner.get(DATA)).json()["items"]] == [
+        "fine",
+        "text",
+    ]
 
 
 async def test_a_failed_test_is_a_conflict_that_tells(cast: Cast) -> None:
@@ -183,8 +230,15 @@ async def test_what_has_expired_is_not_there(cast: Cast) -> None:
     for key in ("put", "patch", "delete", "again"):
         await cast.owner.put(f"{DATA}/{key}?ttl=60", json={})
     await AppData.raw().update_many({}, {"$set": {"expiresAt": now()}})
-    results = await batch(cast.owner, put("put", 1, ifVersion=0), step("patch"), delete("delete"), put("again"))
-    assert list(map(said, results)) == [("stored", 2), ("conflict", None), ("stored", 2), ("stored", 2)]
+    results = await batch(
+        cast.owner, put("put", 1, ifVersion=0), step("patch"), delete("delete"), put("again")
+    )
+    assert list(map(said, results)) == [
+        ("stored", 2),
+        ("conflict", None),
+        ("stored", 2),
+        ("stored", 2),
+    ]
     assert results[0]["createdAt"] == results[0]["updatedAt"]
     assert (await cast.owner.get(f"{DATA}/again")).json() == 1
 
@@ -197,15 +251,24 @@ async def test_an_atomic_batch_with_a_conflict_is_412_and_stores_nothing(cast: C
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["results"] == [
         {"dataKey": "a", "status": "notApplied"},
-        {"dataKey": "k", "status": "conflict", "current": (await cast.owner.get(DATA)).json()["items"][0]},
+        {
+            "dataKey": "k",
+            "status": "conflict",
+            "current": (await cast.owner.get(DATA)).json()["items"][0],
+        },
         {"dataKey": "k2", "status": "notApplied"},
     ]
     assert await AppData.raw().count_documents({}) == 1
 
 
-async def test_an_atomic_batch_with_what_can_never_be_stored_is_422_and_stores_nothing(cast: Cast) -> None:
+async def test_an_atomic_batch_with_what_can_never_be_stored_is_422_and_stores_nothing(
+    cast: Cast,
+) -> None:
     await cast.owner.put(f"{DATA}/k", json=1)
-    body = {"atomic": True, "writes": [put("a"), put("k", 2, ifVersion=5), step("k3"), put("b", ttl=-1)]}
+    body = {
+        "atomic": True,
+        "writes": [put("a"), put("k", 2, ifVersion=5), step("k3"), put("b", ttl=-1)],
+    }
     answer = await cast.owner.post(f"{APP}/batch", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/writes/3/ttl"]
@@ -218,13 +281,18 @@ async def test_an_app_that_requires_versions_requires_them_of_each_write(cast: C
     await cast.admin.put("/v1/apps/notes", json={"requireVersion": True})
     results = await batch(cast.owner, put("a"), put("b", ifVersion=0), delete("c"))
     assert [result["status"] for result in results] == ["invalid", "stored", "invalid"]
-    assert (results[0]["errors"][0]["pointer"], results[0]["errors"][0]["code"]) == ("/writes/0/ifVersion", "missing")
+    assert (results[0]["errors"][0]["pointer"], results[0]["errors"][0]["code"]) == (
+        "/writes/0/ifVersion",
+        "missing",
+    )
 
 
 async def test_what_does_not_fit_the_apps_schema_is_invalid(cast: Cast) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}}
     await cast.admin.put("/v1/apps/notes", json={"schemas": {"k*": schema}})
-    results = await batch(cast.owner, put("k1", {"n": 5}), put("k2", {"n": 6}), put("other", {"n": 6}), put("k3", []))
+    results = await batch(
+        cast.owner, put("k1", {"n": 5}), put("k2", {"n": 6}), put("other", {"n": 6}), put("k3", [])
+    )
     assert [result["status"] for result in results] == ["stored", "invalid", "stored", "invalid"]
     [patched] = await batch(cast.owner, step("k1"))
     assert (patched["status"], patched["current"]["value"]) == ("invalid", {"n": 5})
@@ -244,7 +312,12 @@ async def test_whoever_only_writes_is_shown_no_value(cast: Cast, api: Api) -> No
     writer = await api.key("data:write")
     path = f"{APP}/batch".replace("me", cast.owner.id)
     writes = [put("k", 1, ifVersion=9), {"dataKey": "k2", "value": 1}]
-    for change in ({"mergePatch": {}}, {"mergePatch": {"a": 1}}, {"jsonPatch": [{"op": "x"}]}, {"value": 1, "ttl": -1}):
+    for change in (
+        {"mergePatch": {}},
+        {"mergePatch": {"a": 1}},
+        {"jsonPatch": [{"op": "x"}]},
+        {"value": 1, "ttl": -1},
+    ):
         sent = {"writes": [{"dataKey": "k", **change}]}
         answer = await writer.post(path, json=sent, headers={"Prefer": "return=representation"})
         assert (answer.status_code, "secret" in answer.text) == (200, False)
@@ -255,7 +328,9 @@ async def test_whoever_only_writes_is_shown_no_value(cast: Cast, api: Api) -> No
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-async def test_changes_since_its_cursor_have_what_a_batch_stored_and_what_came_after(cast: Cast, atomic: bool) -> None:
+async def test_changes_since_its_cursor_have_what_a_batch_stored_and_what_came_after(
+    cast: Cast, atomic: bool
+) -> None:
     await cast.owner.put(f"{DATA}/before", json=1)
     body = {"atomic": atomic, "writes": [put("a", 1), put("b", 1)]}
     answer = await cast.owner.post(f"{APP}/batch", json=body)
@@ -272,7 +347,12 @@ async def test_strangers_reach_nothing(cast: Cast, api: Api) -> None:
     path = f"{APP}/batch".replace("me", cast.owner.id)
     body = {"writes": [put("k")]}
     elsewhere = api.token(cast.owner.id, "boats")
-    for caller, status in ((cast.stranger, 404), (cast.nobody, 401), (cast.reader, 403), (elsewhere, 404)):
+    for caller, status in (
+        (cast.stranger, 404),
+        (cast.nobody, 401),
+        (cast.reader, 403),
+        (elsewhere, 404),
+    ):
         assert (await caller.post(path, json=body)).status_code in (status, 403), caller
     assert await AppData.raw().count_documents({}) == 0
     assert (await cast.app_key.post(path, json=body)).status_code == 200
@@ -292,7 +372,9 @@ async def test_values_beyond_8_mib_are_left_out_of_the_answer_and_not_patched(ca
     keys = [f"k{number:02}" for number in range(18)]
     for key in keys:
         await cast.owner.put(f"{DATA}/{key}", json=large)
-    results = await batch(cast.owner, *(step(key) for key in keys), headers={"Prefer": "return=minimal"})
+    results = await batch(
+        cast.owner, *(step(key) for key in keys), headers={"Prefer": "return=minimal"}
+    )
     assert [result["status"] for result in results] == ["stored"] * 16 + ["notApplied"] * 2
     late = await batch(cast.owner, *(put(key, 1, ifVersion=9) for key in keys))
     assert sum("value" in result["current"] for result in late) == 16

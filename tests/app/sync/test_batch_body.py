@@ -1,4 +1,5 @@
-"""Malformed batches: what is none at all is a problem, and an item that can never be stored refuses itself."""
+"""Malformed batches: what is none at all is a problem, and an item that can never be stored refuses
+itself."""
 
 import json
 from typing import Any
@@ -18,7 +19,11 @@ WHOLES: list[tuple[bytes, str, str]] = [
     (b"{}", "/writes", "missing"),
     (b'{"writes": {}}', "/writes", "wrong_type"),
     (b'{"writes": []}', "/writes", "too_short"),
-    (b'{"writes": [%s]}' % b",".join(b'{"dataKey": "k%d", "value": 1}' % n for n in range(201)), "/writes", "too_many"),
+    (
+        b'{"writes": [%s]}' % b",".join(b'{"dataKey": "k%d", "value": 1}' % n for n in range(201)),
+        "/writes",
+        "too_many",
+    ),
     (b'{"writes": [%s], "atomic": 1}' % FINE, "/atomic", "wrong_type"),
     (b'{"writes": [%s], "a/b": 1}' % FINE, "/a~1b", "unknown"),
     (b'{"writes": [%s], "\\ud800": 1}' % FINE, "/?", "unknown"),
@@ -27,7 +32,11 @@ WHOLES: list[tuple[bytes, str, str]] = [
     (b'{"writes": [%s, {"dataKey": 1, "value": 1}]}' % FINE, "/writes/1/dataKey", "wrong_type"),
     (b'{"writes": [%s, {"dataKey": null, "value": 1}]}' % FINE, "/writes/1/dataKey", "wrong_type"),
     (b'{"writes": [%s, %s]}' % (FINE, FINE), "/writes/1/dataKey", "duplicate"),
-    (b'{"writes": [%s, {"dataKey": "k", "value": %s}]}' % (FINE, b"1" * 5000), "", "integer_too_large"),
+    (
+        b'{"writes": [%s, {"dataKey": "k", "value": %s}]}' % (FINE, b"1" * 5000),
+        "",
+        "integer_too_large",
+    ),
 ]
 
 
@@ -35,7 +44,9 @@ WHOLES: list[tuple[bytes, str, str]] = [
 def test_what_is_no_batch_names_the_place(body: bytes, pointer: str, code: str) -> None:
     with pytest.raises(Invalid) as refused:
         parse_batch(body)
-    assert [(error["pointer"], error["code"]) for error in refused.value.errors] == [(pointer, code)]
+    assert [(error["pointer"], error["code"]) for error in refused.value.errors] == [
+        (pointer, code)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -59,13 +70,21 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
     ("item", "pointer", "code"),
     [
         (b'"value": 9223372036854775808', "/value", "integer_too_large"),
-        (b'"value": {"a/b": [1, 123456789012345678901234567890]}', "/value/a~1b/1", "integer_too_large"),
+        (
+            b'"value": {"a/b": [1, 123456789012345678901234567890]}',
+            "/value/a~1b/1",
+            "integer_too_large",
+        ),
         (b'"value": 1e999', "/value", "not_finite"),
         (b'"value": "\\ud800"', "/value", "not_unicode"),
         (b'"value": {"\\u0000": 1}', "/value/\0", "nul_in_key"),
         (b'"value": ' + b"[" * 65 + b"]" * 65, "/value" + "/0" * 64, "too_deep"),
         (b'"mergePatch": ' + b"[" * 65 + b"]" * 65, "/mergePatch" + "/0" * 64, "too_deep"),
-        (b'"jsonPatch": [{"value": 9223372036854775808}]', "/jsonPatch/0/value", "integer_too_large"),
+        (
+            b'"jsonPatch": [{"value": 9223372036854775808}]',
+            "/jsonPatch/0/value",
+            "integer_too_large",
+        ),
         (b'"value": 1, "mutationId": ""', "/mutationId", "malformed"),
         (b'"value": 1, "mutationId": 7', "/mutationId", "wrong_type"),
         (b'"value": 1, "mutationId": "\\ud800"', "/mutationId", "malformed"),
@@ -86,10 +105,14 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
         (b'"ifVersion": 0', "", "missing"),
     ],
 )
-def test_an_item_that_can_never_be_stored_refuses_itself(item: bytes, pointer: str, code: str) -> None:
+def test_an_item_that_can_never_be_stored_refuses_itself(
+    item: bytes, pointer: str, code: str
+) -> None:
     batch = parse_batch(b'{"writes": [%s, {"dataKey": "k", %s}]}' % (FINE, item))
     assert batch.items[0].errors == []
-    assert [(error["pointer"], error["code"]) for error in batch.items[1].errors] == [("/writes/1" + pointer, code)]
+    assert [(error["pointer"], error["code"]) for error in batch.items[1].errors] == [
+        ("/writes/1" + pointer, code)
+    ]
 
 
 def test_a_value_may_be_as_deep_as_one_that_is_put_alone() -> None:
@@ -112,7 +135,9 @@ async def test_what_is_no_batch_is_a_problem_and_nothing_is_stored(cast: Cast) -
         answer = await cast.owner.post(f"{APP}/batch", content=body)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert answer.headers["content-type"] == "application/problem+json"
-    large: Any = {"writes": [{"dataKey": f"k{number}", "value": "x" * 400_000} for number in range(3)]}
+    large: Any = {
+        "writes": [{"dataKey": f"k{number}", "value": "x" * 400_000} for number in range(3)]
+    }
     assert (await cast.owner.post(f"{APP}/batch", json=large)).status_code == 413
     assert (await cast.owner.post(f"{APP}/batch?atomic=true", content=b"{}")).status_code == 422
     assert await AppData.raw().count_documents({}) == 0

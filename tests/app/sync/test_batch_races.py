@@ -1,4 +1,5 @@
-"""Batches that race over the same keys, in line within a process, and without one between processes."""
+"""Batches that race over the same keys, in line within a process, and without one between
+processes."""
 
 import asyncio
 import random
@@ -66,9 +67,13 @@ async def test_each_acknowledged_version_is_unique_and_no_count_is_lost(cast: Ca
 
 
 @pytest.mark.usefixtures("company")
-async def test_unconditional_puts_and_deletes_are_all_stored_under_versions_of_their_own(cast: Cast) -> None:
+async def test_unconditional_puts_and_deletes_are_all_stored_under_versions_of_their_own(
+    cast: Cast,
+) -> None:
     async def write(number: int) -> list[dict[str, Any]]:
-        writes = [put(key, number) if number % 3 else delete(key, mutationId=f"d{number}") for key in KEYS]
+        writes = [
+            put(key, number) if number % 3 else delete(key, mutationId=f"d{number}") for key in KEYS
+        ]
         return await batch(cast.owner, *writes, atomic=number % 4 == 0)
 
     results = [result for each in await asyncio.gather(*map(write, range(16))) for result in each]
@@ -81,7 +86,9 @@ async def test_unconditional_puts_and_deletes_are_all_stored_under_versions_of_t
 
 
 @pytest.mark.usefixtures("company")
-async def test_of_racing_creators_of_a_key_one_wins_and_the_others_see_what_is_there(cast: Cast) -> None:
+async def test_of_racing_creators_of_a_key_one_wins_and_the_others_see_what_is_there(
+    cast: Cast,
+) -> None:
     async def create(number: int) -> list[dict[str, Any]]:
         return await batch(cast.owner, *(put(key, number, ifVersion=0) for key in KEYS))
 
@@ -89,16 +96,26 @@ async def test_of_racing_creators_of_a_key_one_wins_and_the_others_see_what_is_t
     for place, _ in enumerate(KEYS):
         results = [each[place] for each in rounds]
         assert sorted(result["status"] for result in results) == ["conflict"] * 11 + ["stored"]
-        winner = next(number for number, result in enumerate(results) if result["status"] == "stored")
+        winner = next(
+            number for number, result in enumerate(results) if result["status"] == "stored"
+        )
         assert {result["current"]["value"] for result in results if "current" in result} == {winner}
 
 
 @pytest.mark.usefixtures("company")
 async def test_racing_repeats_of_one_mutation_happen_once(cast: Cast) -> None:
     await cast.owner.put(f"{DATA}/k0", json={"n": 0})
-    writes = [step("k0", mutationId="m0"), put("k1", 1, mutationId="m1"), delete("k2", mutationId="m2")]
-    rounds = await asyncio.gather(*(batch(cast.owner, *writes, atomic=n % 2 == 0) for n in range(10)))
-    assert {tuple(map(said, results)) for results in rounds} == {(("stored", 2), ("stored", 1), ("stored", 1))}
+    writes = [
+        step("k0", mutationId="m0"),
+        put("k1", 1, mutationId="m1"),
+        delete("k2", mutationId="m2"),
+    ]
+    rounds = await asyncio.gather(
+        *(batch(cast.owner, *writes, atomic=n % 2 == 0) for n in range(10))
+    )
+    assert {tuple(map(said, results)) for results in rounds} == {
+        (("stored", 2), ("stored", 1), ("stored", 1))
+    }
     assert (await cast.owner.get(f"{DATA}/k0")).json() == {"n": 1}
 
 
@@ -127,9 +144,13 @@ async def test_readers_see_an_atomic_batch_whole_or_not_at_all(cast: Cast) -> No
 async def test_150_batches_of_one_key_at_once_are_150_times_stored(cast: Cast) -> None:
     await cast.owner.put(f"{DATA}/k0", json=[])
     append = {"dataKey": "k0", "jsonPatch": [{"op": "add", "path": "/-", "value": 1}]}
-    answers = await asyncio.gather(*(cast.owner.post(f"{APP}/batch", json={"writes": [append]}) for _ in range(150)))
+    answers = await asyncio.gather(
+        *(cast.owner.post(f"{APP}/batch", json={"writes": [append]}) for _ in range(150))
+    )
     assert Counter(answer.status_code for answer in answers) == {200: 150}
-    assert sorted(answer.json()["results"][0]["version"] for answer in answers) == list(range(2, 152))
+    assert sorted(answer.json()["results"][0]["version"] for answer in answers) == list(
+        range(2, 152)
+    )
     assert (await cast.owner.get(f"{DATA}/k0")).json() == [1] * 150
 
 

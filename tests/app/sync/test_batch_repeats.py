@@ -14,9 +14,23 @@ PATH = f"{APP}/batch"
 
 async def test_a_repeat_writes_nothing_and_tells_the_same(cast: Cast) -> None:
     await cast.owner.put(f"{DATA}/n", json={"n": 0})
-    body = {"writes": [step("n"), put("new"), put("late", 1, ifVersion=4), put("bad", ttl=0), step("new2")]}
+    body = {
+        "writes": [
+            step("n"),
+            put("new"),
+            put("late", 1, ifVersion=4),
+            put("bad", ttl=0),
+            step("new2"),
+        ]
+    }
     first = (await cast.owner.post(PATH, json=body, headers=KEY)).json()["results"]
-    assert [result["status"] for result in first] == ["stored", "stored", "conflict", "invalid", "conflict"]
+    assert [result["status"] for result in first] == [
+        "stored",
+        "stored",
+        "conflict",
+        "invalid",
+        "conflict",
+    ]
     await cast.owner.put(f"{DATA}/late", json="now there")
     again = (await cast.owner.post(PATH, json=body, headers=KEY)).json()["results"]
     assert [result["status"] for result in again] == [result["status"] for result in first]
@@ -30,7 +44,9 @@ async def test_a_repeat_writes_nothing_and_tells_the_same(cast: Cast) -> None:
 
 
 async def test_a_key_that_was_used_for_another_batch_is_refused(cast: Cast) -> None:
-    assert (await cast.owner.post(PATH, json={"writes": [put("a")]}, headers=KEY)).status_code == 200
+    assert (
+        await cast.owner.post(PATH, json={"writes": [put("a")]}, headers=KEY)
+    ).status_code == 200
     other = await cast.owner.post(PATH, json={"writes": [put("b")]}, headers=KEY)
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
 
@@ -39,8 +55,12 @@ async def test_an_atomic_batch_that_was_refused_made_no_claim(cast: Cast) -> Non
     body: Any = {"atomic": True, "writes": [put("a", 1, ifVersion=1)]}
     assert (await cast.owner.post(PATH, json=body, headers=KEY)).status_code == 412
     await cast.owner.put(f"{DATA}/a", json=0)
-    assert (await cast.owner.post(PATH, json=body, headers=KEY)).json()["results"][0]["version"] == 2
-    assert (await cast.owner.post(PATH, json=body, headers=KEY)).json()["results"][0]["version"] == 2
+    assert (await cast.owner.post(PATH, json=body, headers=KEY)).json()["results"][0][
+        "version"
+    ] == 2
+    assert (await cast.owner.post(PATH, json=body, headers=KEY)).json()["results"][0][
+        "version"
+    ] == 2
 
 
 async def test_racing_repeats_write_once(cast: Cast) -> None:
@@ -48,10 +68,14 @@ async def test_racing_repeats_write_once(cast: Cast) -> None:
     for atomic in (False, True):
         body = {"atomic": atomic, "writes": [step("n"), put(f"new{atomic}")]}
         key = {"Idempotency-Key": f"key{atomic}"}
-        answers = await asyncio.gather(*(cast.owner.post(PATH, json=body, headers=key) for _ in range(8)))
+        answers = await asyncio.gather(
+            *(cast.owner.post(PATH, json=body, headers=key) for _ in range(8))
+        )
         done = [answer.json()["results"] for answer in answers if answer.status_code == 200]
         assert {answer.status_code for answer in answers} <= {200, 409}
         assert done
-        assert {tuple(result["version"] for result in results) for results in done} == {(2 + atomic, 1)}
+        assert {tuple(result["version"] for result in results) for results in done} == {
+            (2 + atomic, 1)
+        }
     assert (await cast.owner.get(f"{DATA}/n")).json() == {"n": 2}
     assert await AppData.raw().count_documents({}) == 3

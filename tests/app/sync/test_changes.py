@@ -105,15 +105,23 @@ async def test_a_first_list_shows_the_moment_of_its_first_page(cast: Cast) -> No
     await cast.owner.delete(f"{DATA}/b")
     rest, cursor = await follow(cast.owner, first["cursor"], limit=2)
     assert told(first["changes"] + rest) == [("a", 1, 1), ("b", 1, 1), ("c", 1, 1)]
-    assert told((await follow(cast.owner, cursor))[0]) == [("a", 2, 2), ("c", 2, 2), ("b", 2, "gone")]
+    assert told((await follow(cast.owner, cursor))[0]) == [
+        ("a", 2, 2),
+        ("c", 2, 2),
+        ("b", 2, "gone"),
+    ]
 
 
-async def test_rows_of_one_stamp_are_paged_without_gap(cast: Cast, database: AsyncDatabase[Raw]) -> None:
+async def test_rows_of_one_stamp_are_paged_without_gap(
+    cast: Cast, database: AsyncDatabase[Raw]
+) -> None:
     """As `update_many` and a batch leave them."""
     keys = ["a", "b", "c", "d", "e"]
     await put(cast.owner, *keys)
     _, cursor = await follow(cast.owner)
-    await database.appdata.update_many({}, [{"$set": {"changedAt": "$$CLUSTER_TIME", "version": 2}}])
+    await database.appdata.update_many(
+        {}, [{"$set": {"changedAt": "$$CLUSTER_TIME", "version": 2}}]
+    )
     found, _ = await follow(cast.owner, cursor, limit=2)
     assert told(found) == [(key, 2, 1) for key in keys]
 
@@ -138,9 +146,13 @@ async def test_without_the_overlap_that_transaction_is_missed(
 
 
 async def _open_across(cast: Cast, cursor: str) -> tuple[list[Any], str]:
-    """A write is stamped, a later one seen, and then the first one commits: what the poll after that brings."""
+    """A write is stamped, a later one seen, and then the first one commits: what the poll after
+    that brings."""
     user = ObjectId(cast.owner.id)
-    async with AppData.raw().database.client.start_session() as session, await session.start_transaction():
+    async with (
+        AppData.raw().database.client.start_session() as session,
+        await session.start_transaction(),
+    ):
         await AppData.put(user, "notes", "a", "late", size=6, by="test", session=session)
         await put(cast.owner, "b", value=2)
         found, cursor = await follow(cast.owner, cursor)
@@ -166,7 +178,9 @@ async def test_a_value_whose_time_is_over_is_gone_before_its_tombstone_is_there(
     await put(cast.owner, "a")
     _, cursor = await follow(cast.owner)
     await cast.owner.put(f"{DATA}/a", json=2, params={"ttl": 1})
-    await database.appdata.update_many({}, [{"$set": {"expiresAt": {"$subtract": ["$expiresAt", 2000]}}}])
+    await database.appdata.update_many(
+        {}, [{"$set": {"expiresAt": {"$subtract": ["$expiresAt", 2000]}}}]
+    )
     found, cursor = await follow(cast.owner, cursor)
     assert told(found) == [("a", 2, "gone")]
     assert await AppData.expire_due(10) == 1
@@ -178,7 +192,10 @@ async def test_a_prefix_narrows_what_comes(cast: Cast) -> None:
     found, cursor = await follow(cast.owner, prefix="todo.")
     assert told(found) == [("todo.1", 1, 1)]
     await put(cast.owner, "todo.2", "note.1", "todo.1", value=2)
-    assert told((await follow(cast.owner, cursor, prefix="todo.", limit=1))[0]) == [("todo.2", 1, 2), ("todo.1", 2, 2)]
+    assert told((await follow(cast.owner, cursor, prefix="todo.", limit=1))[0]) == [
+        ("todo.2", 1, 2),
+        ("todo.1", 2, 2),
+    ]
 
 
 async def test_keys_that_the_driver_takes_for_references_come_as_they_were_sent(cast: Cast) -> None:
@@ -224,7 +241,9 @@ async def test_a_wait_without_a_change_ends_empty(cast: Cast) -> None:
     assert (body["changes"], body["more"]) == ([], False)
 
 
-async def test_a_wait_ends_when_the_server_stops(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wait_ends_when_the_server_stops(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, cursor = await follow(cast.owner)
     scopes: list[Any] = []
 

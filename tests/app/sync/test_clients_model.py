@@ -1,7 +1,8 @@
-"""Eight clients with caches and outboxes against one server: whatever happens, they end with what the server has.
+"""Eight clients with caches and outboxes against one server: whatever happens, they end with what
+the server has.
 
-Every version of a key that the server has is accounted for by exactly one write: one that was acknowledged, or the
-clock. So none is missing, none happened twice, and no version was used twice.
+Every version of a key that the server has is accounted for by exactly one write: one that was
+acknowledged, or the clock. So none is missing, none happened twice, and no version was used twice.
 """
 
 from collections.abc import AsyncIterator
@@ -24,21 +25,34 @@ CLIENTS = 8
 KEYS = ["a", "b", "c"]
 RUNS, IDS = count(), count()
 EXPIRY = "expiry"
-small = st.one_of(st.integers(0, 3), st.dictionaries(st.sampled_from(["n", "$ref"]), st.integers(0, 3)))
+small = st.one_of(
+    st.integers(0, 3), st.dictionaries(st.sampled_from(["n", "$ref"]), st.integers(0, 3))
+)
 edit = st.tuples(
-    st.sampled_from(["put", "put", "merge", "increment", "delete"]), st.sampled_from(KEYS), small, st.booleans()
+    st.sampled_from(["put", "put", "merge", "increment", "delete"]),
+    st.sampled_from(KEYS),
+    small,
+    st.booleans(),
 )
 edits = st.tuples(st.just("edit"), st.lists(edit, min_size=1, max_size=3))
 flushes = st.tuples(
-    st.just("flush"), st.lists(edit, max_size=3), st.booleans(), st.sampled_from(["told", "lost", "lost"])
+    st.just("flush"),
+    st.lists(edit, max_size=3),
+    st.booleans(),
+    st.sampled_from(["told", "lost", "lost"]),
 )
 others = st.sampled_from([("poll", 1), ("poll", 2), ("poll", 200), ("forget",)])
-singles = st.tuples(st.just("single"), st.sampled_from(["put", "delete"]), st.sampled_from(KEYS), small)
+singles = st.tuples(
+    st.just("single"), st.sampled_from(["put", "delete"]), st.sampled_from(KEYS), small
+)
 clocks = st.tuples(st.just("expire"), st.sampled_from(KEYS))
 steps = st.tuples(
-    st.integers(0, CLIENTS - 1), st.one_of(edits, edits, edits, flushes, flushes, flushes, others, singles, clocks)
+    st.integers(0, CLIENTS - 1),
+    st.one_of(edits, edits, edits, flushes, flushes, flushes, others, singles, clocks),
 )
-plans = st.tuples(st.lists(steps, min_size=20, max_size=40), st.sets(st.integers(0, 39), max_size=2))
+plans = st.tuples(
+    st.lists(steps, min_size=20, max_size=40), st.sets(st.integers(0, 39), max_size=2)
+)
 
 
 @dataclass
@@ -97,13 +111,18 @@ class Client:
         if kind == "increment":
             write["jsonPatch"] = [{"op": "increment", "path": "/n", "value": 1}]
         else:
-            write |= {"put": {"value": value}, "merge": {"mergePatch": value}, "delete": {"delete": True}}[kind]
+            write |= {
+                "put": {"value": value},
+                "merge": {"mergePatch": value},
+                "delete": {"delete": True},
+            }[kind]
         if conditional:
             write["ifVersion"] = self.versions.get(key, 0)
         self.outbox.append(write)
 
     async def flush(self, *, atomic: bool = False, lost: bool = False) -> None:
-        """Send the first write of each key; where the answer is lost, the same writes are sent another time."""
+        """Send the first write of each key; where the answer is lost, the same writes are sent
+        another time."""
         sent = {write["dataKey"]: write for write in reversed(self.outbox)}
         if not sent:
             return
@@ -121,8 +140,13 @@ class Client:
             self.world.acknowledged(key, result["version"], write["mutationId"])
             self.world.wrote[write["mutationId"]] = write
             self.outbox.remove(write)
-        elif result["status"] == "conflict" and ("ifVersion" in write and result["current"] is not None):
-            self.outbox[self.outbox.index(write)] = {**write, "ifVersion": result["current"]["version"]}
+        elif result["status"] == "conflict" and (
+            "ifVersion" in write and result["current"] is not None
+        ):
+            self.outbox[self.outbox.index(write)] = {
+                **write,
+                "ifVersion": result["current"]["version"],
+            }
         elif result["status"] in ("conflict", "invalid"):  # the client gives it up
             self.outbox.remove(write)
 
@@ -150,8 +174,11 @@ class Client:
             self.cache[key] = (change["version"], change["value"])
 
     async def forget(self) -> None:
-        """Come with the cursor of another filter, as one who was away too long comes with an old one."""
-        answer = await self.world.server.me.get(f"{self.world.path}/changes", params={"prefix": "a"})
+        """Come with the cursor of another filter, as one who was away too long comes with an old
+        one."""
+        answer = await self.world.server.me.get(
+            f"{self.world.path}/changes", params={"prefix": "a"}
+        )
         self.cursor = answer.json()["cursor"]
 
     async def write_alone(self, kind: str, key: str, value: Any) -> None:
@@ -181,7 +208,8 @@ async def expire(world: World, key: str) -> None:
 
 
 async def send_again(clients: list[Client], number: int) -> None:
-    """Whoever heard nothing asks again soon: a key remembers its last eight mutations, and a step is one."""
+    """Whoever heard nothing asks again soon: a key remembers its last eight mutations, and a step
+    is one."""
     for client in clients:
         if client.lost_at is not None and number - client.lost_at > 3:
             await client.flush()
@@ -237,7 +265,9 @@ def see_that_it_was_done(world: World, key: str, version: dict[str, Any]) -> Non
 
 
 @pytest.fixture
-async def server(cast: Cast, base_settings: Settings, recorder: RequestRecorder) -> AsyncIterator[Server]:
+async def server(
+    cast: Cast, base_settings: Settings, recorder: RequestRecorder
+) -> AsyncIterator[Server]:
     found = Server(base_settings, recorder, cast.owner.id)
     await found.restart()
     yield found

@@ -1,4 +1,5 @@
-"""Cursors of changes: good for one user, app, filter and epoch, and for as long as tombstones are kept."""
+"""Cursors of changes: good for one user, app, filter and epoch, and for as long as tombstones are
+kept."""
 
 from typing import Any
 
@@ -21,10 +22,16 @@ ANNA, BEN = ObjectId(), ObjectId()
 NOTES = Source(ANNA, "notes")
 times = st.builds(ClusterTime, st.integers(1, 2**32 - 1), st.integers(0, 2**32 - 1))
 digests = st.frozensets(st.binary(min_size=8, max_size=8), max_size=64)
-positions = st.none() | st.text("abc.~", min_size=1, max_size=256) | st.tuples(times, st.builds(ObjectId))
+positions = (
+    st.none() | st.text("abc.~", min_size=1, max_size=256) | st.tuples(times, st.builds(ObjectId))
+)
 
 
-@given(st.builds(Cursor, st.none() | times, st.none() | times, positions, digests, st.booleans(), digests))
+@given(
+    st.builds(
+        Cursor, st.none() | times, st.none() | times, positions, digests, st.booleans(), digests
+    )
+)
 def test_a_cursor_comes_back_as_it_was(cursor: Cursor) -> None:
     text = encode(cursor, NOTES)
     assert decode(text, ANNA, "notes") == cursor
@@ -54,7 +61,14 @@ async def test_what_is_no_cursor_is_refused(cast: Cast, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("limit", "0"), ("limit", "1001"), ("limit", "x"), ("wait", "26"), ("wait", "-1"), ("prefix", "x" * 257)],
+    [
+        ("limit", "0"),
+        ("limit", "1001"),
+        ("limit", "x"),
+        ("wait", "26"),
+        ("wait", "-1"),
+        ("prefix", "x" * 257),
+    ],
 )
 async def test_what_is_out_of_range_is_refused(cast: Cast, name: str, value: str) -> None:
     answer = await cast.owner.get(CHANGES, params={name: value})
@@ -76,7 +90,9 @@ async def test_a_cursor_of_another_prefix_has_expired(cast: Cast) -> None:
     assert "prefix" in await expired(cast, cursor, prefix="b")
 
 
-async def test_a_cursor_of_another_epoch_has_expired(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cursor_of_another_epoch_has_expired(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, cursor = await follow(cast.owner)
     monkeypatch.setitem(etags._epoch, "name", b"another")
     assert "epoch" in await expired(cast, cursor)
@@ -84,11 +100,19 @@ async def test_a_cursor_of_another_epoch_has_expired(cast: Cast, monkeypatch: py
 
 async def test_a_cursor_older_than_tombstones_has_expired_even_within_a_pass(cast: Cast) -> None:
     source = Source(ObjectId(cast.owner.id), "notes")
-    kept, gone = (ClusterTime(int(now().timestamp()) - TOMBSTONE_DAYS * DAY + more, 1) for more in (60, -60))
+    kept, gone = (
+        ClusterTime(int(now().timestamp()) - TOMBSTONE_DAYS * DAY + more, 1) for more in (60, -60)
+    )
     await put(cast.owner, "a")
-    for cursor in (Cursor(at=gone), Cursor(ends=gone, after="a"), Cursor(at=gone, ends=kept, after=(kept, ANNA))):
+    for cursor in (
+        Cursor(at=gone),
+        Cursor(ends=gone, after="a"),
+        Cursor(at=gone, ends=kept, after=(kept, ANNA)),
+    ):
         assert "tombstones" in await expired(cast, encode(cursor, source))
-    assert [each["dataKey"] for each in (await follow(cast.owner, encode(Cursor(at=kept), source)))[0]] == ["a"]
+    assert [
+        each["dataKey"] for each in (await follow(cast.owner, encode(Cursor(at=kept), source)))[0]
+    ] == ["a"]
 
 
 async def test_nobody_reaches_anything_by_anothers_cursor(cast: Cast) -> None:

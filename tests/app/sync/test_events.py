@@ -1,4 +1,5 @@
-"""Live events: who listens is told to ask, whatever process writes, and nobody is told of what is not theirs."""
+"""Live events: who listens is told to ask, whatever process writes, and nobody is told of what is
+not theirs."""
 
 import asyncio
 import json
@@ -60,10 +61,14 @@ class Person:
     @classmethod
     def enrol(cls, satchel: Served, **asked: Any) -> Self:
         user_id = satchel.post("/v1/users", {})["id"]
-        return cls(satchel, user_id, satchel.post(f"/v1/users/{user_id}/sessions", asked)["accessToken"])
+        return cls(
+            satchel, user_id, satchel.post(f"/v1/users/{user_id}/sessions", asked)["accessToken"]
+        )
 
     @asynccontextmanager
-    async def listen(self, app_id: str = "notes", satchel: Served | None = None, **how: Any) -> AsyncIterator[Listener]:
+    async def listen(
+        self, app_id: str = "notes", satchel: Served | None = None, **how: Any
+    ) -> AsyncIterator[Listener]:
         url = f"{(satchel or self.satchel).url}/v1/users/me/apps/{app_id}/events"
         async with self.client.stream("GET", url, **how) as answer:
             yield Listener(answer)
@@ -80,7 +85,8 @@ class Person:
 
 @pytest.fixture(scope="module")
 def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """With one place at the gate, of which a stream takes none, and as long to stop as answers under way take."""
+    """With one place at the gate, of which a stream takes none, and as long to stop as answers
+    under way take."""
     bounds = {"event_streams": "5", "event_streams_per_user": "3", "max_in_flight": "1"}
     folder = tmp_path_factory.mktemp("events")
     with served(mongodb_uri, folder, shutdown_grace_seconds="600", **bounds) as it:
@@ -100,7 +106,10 @@ async def test_whoever_listens_is_told_and_of_nothing_else(satchel: Served) -> N
         assert json.loads(event["data"]) == {"cursor": event["id"]}
         await anna.put(1, "boats")
         await ben.put(1)
-        for listener in (boats, stranger):  # the first that they are told of is their own, or it would be another's
+        for listener in (
+            boats,
+            stranger,
+        ):  # the first that they are told of is their own, or it would be another's
             assert (await listener.next())["event"] == "changed"
 
 
@@ -122,7 +131,9 @@ async def test_two_processes_tell_of_each_others_writes_and_one_that_stops_sends
         assert (await again.next())["event"] == "changed"
 
 
-async def test_one_that_is_behind_is_told_on_connect_and_one_that_is_not_is_not(satchel: Served) -> None:
+async def test_one_that_is_behind_is_told_on_connect_and_one_that_is_not_is_not(
+    satchel: Served,
+) -> None:
     anna = Person.enrol(satchel)
     await anna.put(1)
     before = await anna.cursor()
@@ -136,14 +147,18 @@ async def test_one_that_is_behind_is_told_on_connect_and_one_that_is_not_is_not(
         await anna.put(3)
         await anna.put(4)
         assert (await listener.next())["id"] != told["id"]
-        changes = (await anna.client.get(f"{anna.satchel.url}{PLACE}/changes", params={"since": current})).json()
+        changes = (
+            await anna.client.get(f"{anna.satchel.url}{PLACE}/changes", params={"since": current})
+        ).json()
         assert [change["value"] for change in changes["changes"]] == [4]
 
 
 async def test_ended_sessions_and_deleted_users_hear_no_more(satchel: Served) -> None:
     anna, ben = Person.enrol(satchel), Person.enrol(satchel)
     async with anna.listen() as hers, ben.listen() as his:
-        satchel.database["users"].update_one({"_id": ObjectId(anna.id)}, [{"$set": {"sessionsEndedAt": "$$NOW"}}])
+        satchel.database["users"].update_one(
+            {"_id": ObjectId(anna.id)}, [{"$set": {"sessionsEndedAt": "$$NOW"}}]
+        )
         assert await hers.end() == "session_ended"
         httpx2.delete(f"{satchel.url}/v1/users/{ben.id}", headers=satchel.headers)
         assert await his.end() == "session_ended"
@@ -155,7 +170,10 @@ async def test_ended_sessions_and_deleted_users_hear_no_more(satchel: Served) ->
 
 async def until_all_have_left(satchel: Served) -> None:
     async with asyncio.timeout(SOON), httpx2.AsyncClient() as client:
-        while b'satchel_streams_open{kind="changes"} 0.0' not in (await client.get(f"{satchel.url}/metrics")).content:
+        while (
+            b'satchel_streams_open{kind="changes"} 0.0'
+            not in (await client.get(f"{satchel.url}/metrics")).content
+        ):
             await asyncio.sleep(0.05)
 
 
@@ -164,14 +182,22 @@ async def test_there_are_so_many_streams_and_no_more(satchel: Served) -> None:
     await until_all_have_left(satchel)
     async with anna.listen(), anna.listen("boats"), anna.listen():
         async with anna.listen() as refused:
-            assert (refused.answer.status_code, int(refused.answer.headers["retry-after"]) >= 5) == (429, True)
+            assert (
+                refused.answer.status_code,
+                int(refused.answer.headers["retry-after"]) >= 5,
+            ) == (429, True)
         async with ben.listen(), ben.listen(), cleo.listen() as refused:
-            assert (refused.answer.status_code, int(refused.answer.headers["retry-after"]) >= 5) == (503, True)
+            assert (
+                refused.answer.status_code,
+                int(refused.answer.headers["retry-after"]) >= 5,
+            ) == (503, True)
             assert json.loads(await refused.answer.aread())["code"] == "unavailable"
     await until_all_have_left(satchel)
 
 
-async def test_a_stream_ends_when_it_has_lasted_and_before_its_token_is_over(cast: Cast, api: Api) -> None:
+async def test_a_stream_ends_when_it_has_lasted_and_before_its_token_is_over(
+    cast: Cast, api: Api
+) -> None:
     answer = await cast.owner.get(f"{PLACE}/events")
     assert answer.status_code == 200
     assert answer.text.endswith('event: end\ndata: {"reason":"renew"}\n\n')
@@ -194,11 +220,18 @@ async def test_a_cursor_of_somebody_else_opens_nothing(cast: Cast, caller: str) 
     someone: Caller = getattr(cast, caller)
     hers = (await cast.owner.get("/v1/users/me/apps/boats/changes")).json()["cursor"]
     assert (await someone.get(f"/v1/users/{cast.owner.id}/apps/boats/events")).status_code == 404
-    place = f"{PLACE}/events" if caller == "stranger" else f"/v1/users/{cast.owner.id}/apps/notes/events"
+    place = (
+        f"{PLACE}/events"
+        if caller == "stranger"
+        else f"/v1/users/{cast.owner.id}/apps/notes/events"
+    )
     answer = await someone.get(place, params={"since": hers})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?since")
     answer = await someone.get(place, headers={"Last-Event-ID": hers})
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "header:Last-Event-ID")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (
+        422,
+        "header:Last-Event-ID",
+    )
 
 
 async def test_pages_of_an_allowed_origin_may_listen(make_api: Any) -> None:

@@ -1,4 +1,5 @@
-"""The feed: whoever listens is poked by what anybody writes, whatever happens to the change stream."""
+"""The feed: whoever listens is poked by what anybody writes, whatever happens to the change
+stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -67,7 +68,9 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Feed, asyncio.Eve
 
 
 async def expire() -> None:
-    await AppData.raw().update_one({"userId": ANNA}, {"$set": {"expiresAt": now() - timedelta(hours=1)}})
+    await AppData.raw().update_one(
+        {"userId": ANNA}, {"$set": {"expiresAt": now() - timedelta(hours=1)}}
+    )
     assert await AppData.expire_due(10) == 1
 
 
@@ -77,7 +80,10 @@ async def insert_many() -> None:
 
 
 async def within_a_transaction() -> None:
-    async with AppData.raw().database.client.start_session() as session, await session.start_transaction():
+    async with (
+        AppData.raw().database.client.start_session() as session,
+        await session.start_transaction(),
+    ):
         await AppData.put(ANNA, "notes", "other", 1, size=1, by="user:x", session=session)
 
 
@@ -102,7 +108,9 @@ async def test_every_kind_of_write_pokes_whose_it_is_and_nobody_else(
     assert write in (insert_many, expire) or not anna_again
 
 
-async def test_what_a_job_writes_beside_the_value_pokes_nobody(database: Any, base_settings: Settings) -> None:
+async def test_what_a_job_writes_beside_the_value_pokes_nobody(
+    database: Any, base_settings: Settings
+) -> None:
     await put()
     async with listening(base_settings) as (_, anna, ben):
         await AppData.raw().update_one({"userId": ANNA}, {"$set": {"queryKeys": {"q1": "x"}}})
@@ -129,7 +137,9 @@ async def test_nothing_is_open_while_nobody_listens(
                     await asyncio.sleep(0.01)
 
 
-async def test_the_position_is_no_earlier_than_what_was_poked(database: Any, base_settings: Settings) -> None:
+async def test_the_position_is_no_earlier_than_what_was_poked(
+    database: Any, base_settings: Settings
+) -> None:
     async with listening(base_settings) as (feed, anna, _):
         for key in ("a", "b"):
             await put(key=key)
@@ -153,10 +163,15 @@ async def test_a_stream_whose_history_is_lost_begins_anew_and_pokes_everybody(
 async def test_a_connection_that_is_lost_loses_nothing(
     database: Any, base_settings: Settings, mongodb_uri: str
 ) -> None:
-    """What is written while there is none is told when there is one again, and nobody else is poked for it."""
+    """What is written while there is none is told when there is one again, and nobody else is poked
+    for it."""
     cable = Cable(mongodb_uri)
     uri = await cable.connect()
-    async with listening(base_settings.model_copy(update={"mongodb_uri": SecretStr(uri)})) as (_, anna, ben):
+    async with listening(base_settings.model_copy(update={"mongodb_uri": SecretStr(uri)})) as (
+        _,
+        anna,
+        ben,
+    ):
         gaps = GAPS._value.get()
         await cable.cut()
         await put()
@@ -174,7 +189,9 @@ async def until_elected(write: Callable[[], Awaitable[None]]) -> None:
                 return await write()
 
 
-async def test_an_election_loses_nothing(database: Any, base_settings: Settings, client: AsyncMongoClient[Raw]) -> None:
+async def test_an_election_loses_nothing(
+    database: Any, base_settings: Settings, client: AsyncMongoClient[Raw]
+) -> None:
     async with listening(base_settings) as (_, anna, _ben):
         async with failing(client, "getMore", mode={"times": 2}, errorCode=NOT_PRIMARY):
             await client.admin.command("replSetStepDown", 1, force=True)
@@ -184,7 +201,9 @@ async def test_an_election_loses_nothing(database: Any, base_settings: Settings,
         await woken(anna)
 
 
-async def test_a_database_that_comes_back_is_followed_on(tmp_path: Path, base_settings: Settings) -> None:
+async def test_a_database_that_comes_back_is_followed_on(
+    tmp_path: Path, base_settings: Settings
+) -> None:
     with start_mongod(tmp_path, cache_gb=0.25) as first:
         own = base_settings.model_copy(update={"mongodb_uri": SecretStr(first.uri)})
         async with connect(own, first.uri, bounded=False) as client:

@@ -1,4 +1,5 @@
-"""Answers that are lost between the server, its database and the client: nothing happens twice, nothing by half."""
+"""Answers that are lost between the server, its database and the client: nothing happens twice,
+nothing by half."""
 
 from typing import Any
 
@@ -11,7 +12,11 @@ from tests.app.sync.test_batch import APP, DATA, batch, delete, put, said, step
 from tests.cast import Cast
 
 Client = AsyncMongoClient[Any]
-WRITES = [step("n", mutationId="m1"), put("new", 1, mutationId="m2"), delete("old", mutationId="m3")]
+WRITES = [
+    step("n", mutationId="m1"),
+    put("new", 1, mutationId="m2"),
+    delete("old", mutationId="m3"),
+]
 WANTED = [("stored", 2), ("stored", 1), ("stored", 2)]
 DONE_AND_LOST = {"code": 91, "errmsg": "shutting down", "errorLabels": ["RetryableWriteError"]}
 
@@ -34,7 +39,9 @@ async def see_that_it_happened_once(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-async def test_the_database_did_it_and_its_answer_was_lost(stored: Cast, client: Client, atomic: bool) -> None:
+async def test_the_database_did_it_and_its_answer_was_lost(
+    stored: Cast, client: Client, atomic: bool
+) -> None:
     command = "commitTransaction" if atomic else "update"
     async with failing(client, command, mode={"times": 1}, writeConcernError=DONE_AND_LOST):
         assert list(map(said, await batch(stored.owner, *WRITES, atomic=atomic))) == WANTED
@@ -55,7 +62,9 @@ async def test_a_transaction_that_was_overtaken_is_run_again(stored: Cast, clien
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-async def test_a_client_that_was_told_503_sends_the_same_again(stored: Cast, client: Client, atomic: bool) -> None:
+async def test_a_client_that_was_told_503_sends_the_same_again(
+    stored: Cast, client: Client, atomic: bool
+) -> None:
     body = {"atomic": atomic, "writes": WRITES}
     async with failing(client, "update", mode="alwaysOn", closeConnection=True):
         answer = await stored.owner.post(f"{APP}/batch", json=body)

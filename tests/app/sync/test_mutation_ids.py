@@ -29,7 +29,10 @@ async def test_a_repeat_is_stored_with_the_same_version_whatever_came_between(
     [first] = await batch(cast.owner, write, atomic=atomic)
     assert said(first) == ("stored", 2)
     assert said((await batch(cast.owner, write, atomic=atomic))[0]) == ("stored", 2)
-    between = [lambda: cast.owner.put(f"{DATA}/k", json={"n": 9}), lambda: cast.owner.delete(f"{DATA}/k")]
+    between = [
+        lambda: cast.owner.put(f"{DATA}/k", json={"n": 9}),
+        lambda: cast.owner.delete(f"{DATA}/k"),
+    ]
     for number, other in enumerate(between, 3):
         await other()
         [again] = await batch(cast.owner, write, atomic=atomic)
@@ -48,7 +51,9 @@ async def test_a_creation_is_known_again_after_its_value_was_deleted(cast: Cast)
     assert (await cast.owner.get(f"{DATA}/k")).status_code == 404
 
 
-async def test_a_deletion_of_nothing_is_known_again_after_somebody_stored_a_value(cast: Cast) -> None:
+async def test_a_deletion_of_nothing_is_known_again_after_somebody_stored_a_value(
+    cast: Cast,
+) -> None:
     [first] = await batch(cast.owner, delete("k", mutationId="m"))
     assert said(first) == ("stored", 1)
     assert (await cast.owner.put(f"{DATA}/k", json=1)).json()["version"] == 2
@@ -65,7 +70,10 @@ async def test_a_key_remembers_its_last_eight(cast: Cast) -> None:
     assert said(forgotten[0]) == ("stored", 10)
     row = await AppData.raw().find_one({"dataKey": "k"})
     assert row is not None
-    assert [each["id"] for each in row["mutations"]] == [*(f"m{number}" for number in range(2, 9)), "m0"]
+    assert [each["id"] for each in row["mutations"]] == [
+        *(f"m{number}" for number in range(2, 9)),
+        "m0",
+    ]
 
 
 async def test_single_writes_and_expiry_leave_what_is_remembered(cast: Cast) -> None:

@@ -70,13 +70,18 @@ async def test_a_key_that_was_purged_counts_on(
     await age(database, 31)
     await purge(await held(), settings)
     assert await keys(database) == []
-    leases({"app": api.app}).drop(ObjectId(cast.owner.id))  # as it would run out by itself within the wait
+    leases({"app": api.app}).drop(
+        ObjectId(cast.owner.id)
+    )  # as it would run out by itself within the wait
     made = await cast.owner.put(f"{DATA}/often", json=1)
     assert (made.status_code, made.json()["version"]) == (201, 7)
     assert (await cast.owner.put(f"{DATA}/often", json=2)).json()["version"] == 8
     absent = await cast.owner.put(f"{DATA}/once", json=1, headers={"If-None-Match": "*"})
     assert (absent.status_code, absent.json()["version"]) == (201, 7)
-    writes = [{"dataKey": "batched", "value": 1}, {"dataKey": "gone", "delete": True, "mutationId": "m1"}]
+    writes = [
+        {"dataKey": "batched", "value": 1},
+        {"dataKey": "gone", "delete": True, "mutationId": "m1"},
+    ]
     answer = await cast.owner.post(CHANGES.replace("/changes", "/batch"), json={"writes": writes})
     assert [each["version"] for each in answer.json()["results"][:1]] == [7]
     assert {row["dataKey"]: row["version"] async for row in database.appdata.find()}["batched"] == 7
@@ -152,12 +157,15 @@ async def test_a_user_who_is_gone_is_in_nobodys_way(
 async def test_what_was_stamped_long_before_it_committed_is_stamped_anew(
     cast: Cast, database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a clock that was put forward leaves it: an old stamp, which a cursor of today never looks at again."""
+    """As a clock that was put forward leaves it: an old stamp, which a cursor of today never looks
+    at again."""
     await put(cast.owner, "a", "b")
     await repair(await held("first"))
     _, cursor = await follow(cast.owner)
     job = await held("repair-stamps")
-    job.job.progress["token"] = (await database.jobs.find_one({"_id": "first"}) or {})["progress"]["token"]
+    job.job.progress["token"] = (await database.jobs.find_one({"_id": "first"}) or {})["progress"][
+        "token"
+    ]
     old = ClusterTime(decode(cursor, ObjectId(cast.owner.id), "notes").at.time - 1000, 1)  # type: ignore[union-attr]
     await database.appdata.update_one({"dataKey": "a"}, {"$set": {"changedAt": old, "version": 2}})
     assert (await follow(cast.owner, cursor))[0] == []
@@ -165,7 +173,9 @@ async def test_what_was_stamped_long_before_it_committed_is_stamped_anew(
     assert told((await follow(cast.owner, cursor))[0]) == [("a", 2, 1)]
 
 
-async def test_a_repair_whose_oplog_is_gone_goes_on_from_now(cast: Cast, database: AsyncDatabase[Raw]) -> None:
+async def test_a_repair_whose_oplog_is_gone_goes_on_from_now(
+    cast: Cast, database: AsyncDatabase[Raw]
+) -> None:
     job = await held("repair-stamps")
     job.job.progress["token"] = {"_data": "826000000000000001"}
     assert await repair(job) == 0

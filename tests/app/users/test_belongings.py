@@ -25,11 +25,16 @@ FULL_PREFERENCES = {
     "widgets": {"enabled": ["w1"], "disabled": ["w2"], "customizations": {"w1": {"$id": 5}}},
     "dashboard": {"layout": "grid", "defaultView": "week", "favoriteApps": ["notes"]},
 }
-BOTH = [(PROFILE, FULL_PROFILE, {"displayName": "B"}), (PREFERENCES, FULL_PREFERENCES, {"theme": "light"})]
+BOTH = [
+    (PROFILE, FULL_PROFILE, {"displayName": "B"}),
+    (PREFERENCES, FULL_PREFERENCES, {"theme": "light"}),
+]
 
 
 @pytest.mark.parametrize(("path", "content", "_"), BOTH)
-async def test_content_is_replaced_as_a_whole(cast: Cast, path: str, content: dict[str, Any], _: Any) -> None:
+async def test_content_is_replaced_as_a_whole(
+    cast: Cast, path: str, content: dict[str, Any], _: Any
+) -> None:
     put = await cast.owner.put(path, json=content)
     assert (put.status_code, version_of(put)) == (200, 2)
     found = (await cast.owner.get(path)).json()
@@ -44,19 +49,26 @@ async def test_content_is_replaced_as_a_whole(cast: Cast, path: str, content: di
 
 
 @pytest.mark.parametrize(("path", "content", "patch"), BOTH)
-async def test_a_patch_changes_only_what_it_names(cast: Cast, path: str, content: Any, patch: dict[str, Any]) -> None:
+async def test_a_patch_changes_only_what_it_names(
+    cast: Cast, path: str, content: Any, patch: dict[str, Any]
+) -> None:
     before = (await cast.owner.put(path, json=content)).json()
     after = (await cast.owner.merge(path, patch)).json()
     assert {**before, **patch, "version": 3, "updatedAt": after["updatedAt"]} == after
     name, value = next(iter(patch.items()))
-    operations = [{"op": "test", "path": f"/{name}", "value": value}, {"op": "replace", "path": f"/{name}", "value": 7}]
+    operations = [
+        {"op": "test", "path": f"/{name}", "value": value},
+        {"op": "replace", "path": f"/{name}", "value": 7},
+    ]
     refused = await cast.owner.patch(path, operations)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{name}")
     assert (await cast.owner.get(path)).json() == after
 
 
 @pytest.mark.parametrize(("path", "content", "patch"), BOTH)
-async def test_stale_writes_return_the_current_document(cast: Cast, path: str, content: Any, patch: Any) -> None:
+async def test_stale_writes_return_the_current_document(
+    cast: Cast, path: str, content: Any, patch: Any
+) -> None:
     current = (await cast.owner.put(path, json=content, headers={"If-Match": '"1"'})).json()
     for write in (cast.owner.put(path, json={}, headers={"If-Match": '"1"'}),):
         stale = await write
@@ -112,29 +124,42 @@ async def test_what_a_script_left_out_is_made_once(cast: Cast, path: str, docume
     ],
     ids=repr,
 )
-async def test_other_content_is_refused_by_field(cast: Cast, path: str, content: Any, pointer: str) -> None:
-    for refused in (await cast.owner.put(path, json=content), await cast.owner.merge(path, content)):
+async def test_other_content_is_refused_by_field(
+    cast: Cast, path: str, content: Any, pointer: str
+) -> None:
+    for refused in (
+        await cast.owner.put(path, json=content),
+        await cast.owner.merge(path, content),
+    ):
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
     assert version_of(await cast.owner.get(path)) == 1
 
 
 @pytest.mark.parametrize("number", [2**31, 2**40, 2**63 - 1, -(2**63)])
 async def test_large_integers_come_back_at_once(cast: Cast, number: int) -> None:
-    assert (await cast.owner.put(PROFILE, json={"metadata": {"n": number}})).json()["metadata"] == {"n": number}
+    assert (await cast.owner.put(PROFILE, json={"metadata": {"n": number}})).json()["metadata"] == {
+        "n": number
+    }
     assert (await cast.owner.get(PROFILE)).json()["metadata"] == {"n": number}
     assert (await cast.owner.merge(PROFILE, {"bio": "x"})).json()["metadata"] == {"n": number}
     widgets = {"widgets": {"customizations": {"n": number}}}
-    assert (await cast.owner.put(PREFERENCES, json=widgets)).json()["widgets"]["customizations"] == {"n": number}
+    assert (await cast.owner.put(PREFERENCES, json=widgets)).json()["widgets"][
+        "customizations"
+    ] == {"n": number}
     body = {"appId": "notes", "eventType": "x", "eventData": {"n": number}}
     assert (await cast.owner.post("/v1/users/me/activity", json=body)).status_code == 201
-    assert (await cast.owner.get("/v1/users/me/activity")).json()["items"][0]["eventData"] == {"n": number}
+    assert (await cast.owner.get("/v1/users/me/activity")).json()["items"][0]["eventData"] == {
+        "n": number
+    }
 
 
 async def test_a_bio_of_500_characters_is_taken_whatever_they_are(cast: Cast) -> None:
     assert (await cast.owner.put(PROFILE, json={"bio": "\U0001f600" * 500})).status_code == 200
 
 
-@pytest.mark.parametrize(("sent", "kept"), [("pt-br", "pt-BR"), ("EN", "en"), ("zh-hant-tw", "zh-Hant-TW")])
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("pt-br", "pt-BR"), ("EN", "en"), ("zh-hant-tw", "zh-Hant-TW")]
+)
 async def test_a_language_is_kept_in_its_canonical_case(cast: Cast, sent: str, kept: str) -> None:
     assert (await cast.owner.put(PREFERENCES, json={"language": sent})).json()["language"] == kept
 
@@ -156,7 +181,9 @@ async def test_a_user_comes_complete_even_without(cast: Cast) -> None:
     assert (found["profile"], found["preferences"]["theme"]) == (None, "auto")
 
 
-@pytest.mark.parametrize("path", ["complete", "profile", "preferences", "activity", "deletion-plan"])
+@pytest.mark.parametrize(
+    "path", ["complete", "profile", "preferences", "activity", "deletion-plan"]
+)
 async def test_nobodys_belongings_are_404(cast: Cast, path: str) -> None:
     for user in ("f" * 24, "nonsense", "me"):
         assert (await cast.admin.get(f"/v1/users/{user}/{path}")).status_code == 404

@@ -16,7 +16,14 @@ from tests.cast import Cast
 from tests.conftest import MakeApi
 from tests.harness import Api, Caller, version_of
 
-EXPECTED = {"users": 1, "profiles": 1, "preferences": 1, "activities": 2, "appdata": 3, "analytics": 1}
+EXPECTED = {
+    "users": 1,
+    "profiles": 1,
+    "preferences": 1,
+    "activities": 2,
+    "appdata": 3,
+    "analytics": 1,
+}
 
 
 async def live_a_little(owner: Caller) -> None:
@@ -32,7 +39,13 @@ async def traces(user_id: str) -> dict[str, int]:
     found = {}
     for document in DOCUMENTS:
         name = document.collection_name()
-        where = {"$or": [{"_id": ObjectId(user_id)}, {"userId": ObjectId(user_id)}, {"resourceId": ObjectId(user_id)}]}
+        where = {
+            "$or": [
+                {"_id": ObjectId(user_id)},
+                {"userId": ObjectId(user_id)},
+                {"resourceId": ObjectId(user_id)},
+            ]
+        }
         count = await document.raw().count_documents(where)
         if count and name not in ("deletions", "jobs", "erasures"):
             found[name] = count
@@ -65,7 +78,15 @@ async def test_the_receipt_says_what_went_and_nothing_is_left(cast: Cast) -> Non
 async def test_a_deleted_user_is_404_everywhere(cast: Cast) -> None:
     await live_a_little(cast.owner)
     await cast.owner.delete("/v1/users/me")
-    for path in ("", "/complete", "/profile", "/preferences", "/activity", "/deletion-plan", "/apps/notes/data/a"):
+    for path in (
+        "",
+        "/complete",
+        "/profile",
+        "/preferences",
+        "/activity",
+        "/deletion-plan",
+        "/apps/notes/data/a",
+    ):
         assert (await cast.owner.get(f"/v1/users/me{path}")).status_code == 404
     assert (await cast.owner.get("/v1/users/me/apps/notes/data")).status_code == 404
     assert (await cast.owner.delete("/v1/users/me")).status_code == 404
@@ -118,7 +139,11 @@ async def test_a_large_tree_goes_in_a_job_that_can_be_followed(make_api: MakeApi
     assert started.headers["location"] == f"/v1/users/{user}/deletion"
     assert (await owner.get("/v1/users/me")).status_code == 404
     progress = await owner.get(started.headers["location"])
-    assert (progress.status_code, progress.json()["swept"], progress.json()["final"]) == (200, False, False)
+    assert (progress.status_code, progress.json()["swept"], progress.json()["final"]) == (
+        200,
+        False,
+        False,
+    )
     job = (await admin.get(f"/v1/admin/jobs/{user}")).json()
     assert (job["id"], job["kind"], job["state"]) == (user, "sweep-deletion", "due")
     assert job["runAt"] <= rfc3339(now())
@@ -139,8 +164,12 @@ async def test_a_stranger_deletes_and_plans_nothing(cast: Cast) -> None:
     assert (await cast.owner.get("/v1/users/me")).status_code == 200
 
 
-@pytest.mark.parametrize("sent", [{"If-Match": '"1"'}, {"If-Match": '"7", W/"2"'}, {"If-None-Match": "*"}], ids=repr)
-async def test_a_stale_deletion_deletes_nothing_and_says_what_is_stored(cast: Cast, sent: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "sent", [{"If-Match": '"1"'}, {"If-Match": '"7", W/"2"'}, {"If-None-Match": "*"}], ids=repr
+)
+async def test_a_stale_deletion_deletes_nothing_and_says_what_is_stored(
+    cast: Cast, sent: dict[str, str]
+) -> None:
     await live_a_little(cast.owner)
     current = (await cast.owner.merge("/v1/users/me", {"name": "Ann"})).json()
     refused = await cast.owner.delete("/v1/users/me", headers=sent)
@@ -152,7 +181,9 @@ async def test_a_stale_deletion_deletes_nothing_and_says_what_is_stored(cast: Ca
     assert (await cast.owner.delete("/v1/users/me", headers={"If-Match": '"2"'})).status_code == 404
 
 
-async def test_of_a_change_and_a_deletion_of_the_same_version_one_is_done(make_api: MakeApi) -> None:
+async def test_of_a_change_and_a_deletion_of_the_same_version_one_is_done(
+    make_api: MakeApi,
+) -> None:
     api = await make_api()
     admin = await api.key("admin")
     for _ in range(10):
@@ -177,7 +208,9 @@ async def test_an_admin_is_led_to_the_job(make_api: MakeApi) -> None:
     assert (await admin.get(started.headers["location"])).json()["kind"] == "sweep-deletion"
 
 
-async def test_the_receipt_becomes_final_where_everyone_who_may_delete_can_read_it(cast: Cast, api: Api) -> None:
+async def test_the_receipt_becomes_final_where_everyone_who_may_delete_can_read_it(
+    cast: Cast, api: Api
+) -> None:
     path = f"/v1/users/{cast.owner.id}/deletion"
     writer = await api.key("users:write")
     assert (await cast.owner.get(path)).status_code == 404

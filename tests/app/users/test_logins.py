@@ -30,20 +30,25 @@ async def test_a_login_leaves_three_traces(cast: Cast) -> None:
     done = await cast.owner.post(LOGINS, json=BODY)
     assert done.status_code == 201
     user = done.json()["user"]
-    moment, slack = datetime.fromisoformat(user["lastLogin"]), timedelta(seconds=1)  # the database's clock
+    moment, slack = (
+        datetime.fromisoformat(user["lastLogin"]),
+        timedelta(seconds=1),
+    )  # the database's clock
     assert before - slack <= moment <= datetime.now(UTC) + slack
     assert user == (await cast.owner.get("/v1/users/me")).json()
     activity = (await cast.owner.get("/v1/users/me/activity")).json()["items"]
-    assert [(item["id"], item["eventType"], item["appId"], item["sessionId"]) for item in activity] == [
-        (done.json()["activityId"], "login", "notes", "s-1")
-    ]
+    assert [
+        (item["id"], item["eventType"], item["appId"], item["sessionId"]) for item in activity
+    ] == [(done.json()["activityId"], "login", "notes", "s-1")]
     counts = await cast.owner.get("/v1/analytics/event-counts")
     assert counts.json() == [{"eventName": "login", "count": 1}]
 
 
 async def test_a_login_moves_no_version(cast: Cast) -> None:
     assert (await cast.owner.post(LOGINS, json=BODY)).json()["user"]["version"] == 1
-    assert (await cast.owner.merge("/v1/users/me", {"name": "x"}, headers={"If-Match": '"1"'})).status_code == 200
+    assert (
+        await cast.owner.merge("/v1/users/me", {"name": "x"}, headers={"If-Match": '"1"'})
+    ).status_code == 200
 
 
 @pytest.mark.parametrize(("command", "skip"), [("update", 0), ("insert", 0), ("insert", 1)])
@@ -60,15 +65,20 @@ async def test_a_login_is_noted_as_a_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("command", ["update", "insert", "commitTransaction"])
-async def test_a_passing_fault_is_not_seen(cast: Cast, client: AsyncMongoClient[Any], command: str) -> None:
-    fault: dict[str, Any] = {"closeConnection": True} if command == "commitTransaction" else TRANSIENT
+async def test_a_passing_fault_is_not_seen(
+    cast: Cast, client: AsyncMongoClient[Any], command: str
+) -> None:
+    fault: dict[str, Any] = (
+        {"closeConnection": True} if command == "commitTransaction" else TRANSIENT
+    )
     async with failing(client, command, mode={"times": 1}, **fault):
         assert (await cast.owner.post(LOGINS, json=BODY)).status_code == 201
     assert await left(cast) == (True, 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"), [({}, "/appId"), ({"appId": "a b"}, "/appId"), ({**BODY, "x": 1}, "/x"), ([], "")]
+    ("body", "pointer"),
+    [({}, "/appId"), ({"appId": "a b"}, "/appId"), ({**BODY, "x": 1}, "/x"), ([], "")],
 )
 async def test_other_bodies_are_refused(cast: Cast, body: Any, pointer: str) -> None:
     refused = await cast.owner.post(LOGINS, json=body)

@@ -20,12 +20,30 @@ async def test_a_user_is_made_with_profile_and_preferences(cast: Cast) -> None:
     user = made.json()
     assert (made.status_code, version_of(made)) == (201, 1)
     assert made.headers["location"] == f"/v1/users/{user['id']}"
-    assert (user["email"], user["name"], user["roles"], user["version"]) == ("ann@example.com", "Ann", ["user"], 1)
-    assert (user["permissions"], user["authMethods"], user["role"], user["accountId"]) == ([], [], None, None)
+    assert (user["email"], user["name"], user["roles"], user["version"]) == (
+        "ann@example.com",
+        "Ann",
+        ["user"],
+        1,
+    )
+    assert (user["permissions"], user["authMethods"], user["role"], user["accountId"]) == (
+        [],
+        [],
+        None,
+        None,
+    )
     profile = (await cast.admin.get(f"/v1/users/{user['id']}/profile")).json()
-    assert (profile["userId"], profile["displayName"], profile["metadata"]) == (user["id"], "Ann", {})
+    assert (profile["userId"], profile["displayName"], profile["metadata"]) == (
+        user["id"],
+        "Ann",
+        {},
+    )
     preferences = (await cast.admin.get(f"/v1/users/{user['id']}/preferences")).json()
-    assert (preferences["theme"], preferences["language"], preferences["version"]) == ("auto", "en", 1)
+    assert (preferences["theme"], preferences["language"], preferences["version"]) == (
+        "auto",
+        "en",
+        1,
+    )
     assert preferences["notifications"] == {"email": True, "push": True, "inApp": True}
 
 
@@ -39,12 +57,16 @@ async def test_a_user_is_made_as_a_whole_or_not_at_all(
         answer = await cast.admin.post("/v1/users", json=ANN)
     assert answer.status_code in (500, 503)
     assert answer.headers["content-type"] == "application/problem+json"
-    assert [await document.raw().count_documents({}) for document in (User, Profile, Preferences)] == before
+    assert [
+        await document.raw().count_documents({}) for document in (User, Profile, Preferences)
+    ] == before
     assert (await cast.admin.post("/v1/users", json=ANN)).status_code == 201
 
 
 async def test_an_email_has_one_user_in_all_its_spellings(cast: Cast) -> None:
-    assert (await cast.admin.post("/v1/users", json={"email": " Ann@BÜCHER.example "})).status_code == 201
+    assert (
+        await cast.admin.post("/v1/users", json={"email": " Ann@BÜCHER.example "})
+    ).status_code == 201
     again = await cast.admin.post("/v1/users", json={"email": "ann@xn--bcher-kva.EXAMPLE"})
     assert (again.status_code, again.json()["code"]) == (409, "duplicate")
     assert again.json()["errors"][0]["pointer"] == "/email"
@@ -53,7 +75,9 @@ async def test_an_email_has_one_user_in_all_its_spellings(cast: Cast) -> None:
 
 
 async def test_any_number_of_people_have_no_email(cast: Cast) -> None:
-    assert [(await cast.admin.post("/v1/users", json={})).status_code for _ in range(3)] == [201] * 3
+    assert [(await cast.admin.post("/v1/users", json={})).status_code for _ in range(3)] == [
+        201
+    ] * 3
 
 
 @pytest.mark.parametrize("email", ["nobody@example.com", "nobody@bücher.example"])
@@ -77,17 +101,26 @@ async def test_an_email_of_nobody_finds_nobody(cast: Cast, email: str) -> None:
         ([], ""),
     ],
 )
-async def test_content_that_is_no_user_is_refused_by_field(cast: Cast, content: Any, pointer: str) -> None:
+async def test_content_that_is_no_user_is_refused_by_field(
+    cast: Cast, content: Any, pointer: str
+) -> None:
     refused = await cast.admin.post("/v1/users", json=content)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
     assert refused.json()["errors"][0]["pointer"] == pointer
 
 
-@pytest.mark.parametrize("grant", [{"roles": ["admin"]}, {"permissions": ["all"]}, {"role": "admin"}])
-async def test_only_an_admin_makes_a_user_who_is_more(cast: Cast, grant: dict[str, Any], api: Any) -> None:
+@pytest.mark.parametrize(
+    "grant", [{"roles": ["admin"]}, {"permissions": ["all"]}, {"role": "admin"}]
+)
+async def test_only_an_admin_makes_a_user_who_is_more(
+    cast: Cast, grant: dict[str, Any], api: Any
+) -> None:
     writer = await api.key("users:write")
     refused = await writer.post("/v1/users", json=grant)
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (403, f"/{next(iter(grant))}")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        403,
+        f"/{next(iter(grant))}",
+    )
     made = await cast.admin.post("/v1/users", json=grant)
     assert made.json() | grant == made.json()
 
@@ -104,16 +137,31 @@ async def test_internals_are_not_shown(cast: Cast) -> None:
     shown = (await cast.owner.get("/v1/users/me")).json()
     assert set(shown) == {
         *("id", "version", "createdAt", "updatedAt", "email", "name", "valuUserId", "merkosUserId"),
-        *("authMethods", "roles", "permissions", "role", "accountId", "lastLogin", "emailVerifiedAt", "nextSteps"),
+        *(
+            "authMethods",
+            "roles",
+            "permissions",
+            "role",
+            "accountId",
+            "lastLogin",
+            "emailVerifiedAt",
+            "nextSteps",
+        ),
     }
 
 
 async def test_users_are_listed_newest_first_page_by_page(cast: Cast) -> None:
-    made = [(await cast.admin.post("/v1/users", json={"name": f"n{n}"})).json()["id"] for n in range(5)]
+    made = [
+        (await cast.admin.post("/v1/users", json={"name": f"n{n}"})).json()["id"] for n in range(5)
+    ]
     seen: list[str] = []
     cursor = None
     for size in (3, 3, 1):
-        page = (await cast.admin.get("/v1/users", params={"limit": 3} | ({"cursor": cursor} if cursor else {}))).json()
+        page = (
+            await cast.admin.get(
+                "/v1/users", params={"limit": 3} | ({"cursor": cursor} if cursor else {})
+            )
+        ).json()
         assert len(page["items"]) == size
         seen += [user["id"] for user in page["items"]]
         cursor = page["nextCursor"]
@@ -125,9 +173,16 @@ async def test_a_name_is_changed_by_both_kinds_of_patch(cast: Cast) -> None:
     merged = await cast.owner.merge("/v1/users/me", {"name": "New"})
     assert (merged.status_code, version_of(merged), merged.json()["name"]) == (200, 2, "New")
     assert merged.json()["updatedAt"] >= merged.json()["createdAt"]
-    operations = [{"op": "test", "path": "/name", "value": "New"}, {"op": "remove", "path": "/name"}]
+    operations = [
+        {"op": "test", "path": "/name", "value": "New"},
+        {"op": "remove", "path": "/name"},
+    ]
     patched = await cast.owner.patch("/v1/users/me", operations)
-    assert (patched.status_code, patched.json()["version"], patched.json()["name"]) == (200, 3, None)
+    assert (patched.status_code, patched.json()["version"], patched.json()["name"]) == (
+        200,
+        3,
+        None,
+    )
     row = await User.raw().find_one({"email": "owner@example.com"})
     assert row is not None
     assert "name" not in row
@@ -168,7 +223,9 @@ async def test_stale_patch_returns_the_current_document(cast: Cast) -> None:
     ],
     ids=repr,
 )
-async def test_an_owner_never_touches_what_is_granted_or_kept(cast: Cast, patch: Any, status: int) -> None:
+async def test_an_owner_never_touches_what_is_granted_or_kept(
+    cast: Cast, patch: Any, status: int
+) -> None:
     before = (await cast.owner.get("/v1/users/me")).json()
     refused = await cast.owner.merge("/v1/users/me", {"name": "New", **patch})
     assert refused.status_code == status
@@ -177,7 +234,14 @@ async def test_an_owner_never_touches_what_is_granted_or_kept(cast: Cast, patch:
 
 
 async def test_an_admin_grants(cast: Cast) -> None:
-    path, grants = f"/v1/users/{cast.owner.id}", {"roles": ["user", "editor"], "permissions": ["x"], "role": "creator"}
+    path, grants = (
+        f"/v1/users/{cast.owner.id}",
+        {
+            "roles": ["user", "editor"],
+            "permissions": ["x"],
+            "role": "creator",
+        },
+    )
     granted = await cast.admin.merge(path, grants)
     assert granted.status_code == 200
     assert granted.json() | grants == granted.json()
@@ -192,7 +256,9 @@ async def test_a_key_changes_what_identifies_and_nothing_granted(cast: Cast, api
     assert (taken.status_code, taken.json()["errors"][0]["pointer"]) == (409, "/email")
 
 
-@pytest.mark.parametrize("operations", [[{"op": "replace", "path": "", "value": 5}], [{"op": "remove", "path": "/x"}]])
+@pytest.mark.parametrize(
+    "operations", [[{"op": "replace", "path": "", "value": 5}], [{"op": "remove", "path": "/x"}]]
+)
 async def test_a_patch_that_leaves_no_user_is_refused(cast: Cast, operations: Any) -> None:
     assert (await cast.owner.patch("/v1/users/me", operations)).status_code == 422
     assert version_of(await cast.owner.get("/v1/users/me")) == 1
@@ -208,4 +274,8 @@ async def test_ways_of_signing_in_are_not_given_to_a_new_user(cast: Cast, path: 
     account = (await cast.admin.post("/v1/accounts", json={"name": "Acme"})).json()["id"]
     refused = await cast.admin.post(path.format(account=account), json={"authMethods": ["google"]})
     error = refused.json()["errors"][0] if refused.status_code == 422 else {}
-    assert (refused.status_code, error.get("pointer"), error.get("code")) == (422, "/authMethods", "read_only")
+    assert (refused.status_code, error.get("pointer"), error.get("code")) == (
+        422,
+        "/authMethods",
+        "read_only",
+    )

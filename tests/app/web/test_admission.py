@@ -1,4 +1,5 @@
-"""Slow senders keep nobody else out, and whoever asks whether the server lives is always answered."""
+"""Slow senders keep nobody else out, and whoever asks whether the server lives is always
+answered."""
 
 import asyncio
 import re
@@ -50,7 +51,9 @@ async def _begun(body: SlowBody) -> None:
 async def test_bodies_on_their_way_take_no_place(make_api: MakeApi) -> None:
     api = await make_api(max_in_flight=2)
     user = await _user(api)
-    bodies = {path: SlowBody(body) for path, body in ((VALUE, b"12"), ("/v1/users/me/profile", b"{}"))}
+    bodies = {
+        path: SlowBody(body) for path, body in ((VALUE, b"12"), ("/v1/users/me/profile", b"{}"))
+    }
     bodies |= {VALUE + str(number): SlowBody(b"12") for number in range(6)}
     bodies["/v1/analytics/events"] = SlowBody(EVENT)
     sending = []
@@ -101,9 +104,13 @@ async def test_a_body_that_arrives_into_a_full_house_goes_before_those_who_wait(
     body = SlowBody(b"12")
     sending = _send(user, VALUE, body)
     await _begun(body)
-    assert (await api.client.get("/readyz")).status_code == 200  # from now on it finds nothing, so nothing holds it up
+    assert (
+        await api.client.get("/readyz")
+    ).status_code == 200  # from now on it finds nothing, so nothing holds it up
     done: list[str] = []
-    async with failing(client, "find", "findAndModify", mode="alwaysOn", blockConnection=True, blockTimeMS=200):
+    async with failing(
+        client, "find", "findAndModify", mode="alwaysOn", blockConnection=True, blockTimeMS=200
+    ):
         reading = [asyncio.create_task(user.get("/v1/users/me")) for _ in range(4)]
         for name, task in (("body", sending), *(("reader", task) for task in reading)):
             task.add_done_callback(lambda _, name=name: done.append(name))
@@ -131,7 +138,9 @@ async def test_more_than_there_are_places_for_wait_and_are_served(
     assert [(await user.get(f"{VALUE}{number}")).json() for number in range(30)] == list(range(30))
 
 
-@pytest.mark.parametrize("bound", [{"max_waiting": 3}, {"wait_seconds": 0.05}], ids=["room", "time"])
+@pytest.mark.parametrize(
+    "bound", [{"max_waiting": 3}, {"wait_seconds": 0.05}], ids=["room", "time"]
+)
 async def test_whoever_waits_in_vain_is_refused(
     make_api: MakeApi, client: AsyncMongoClient[Any], bound: dict[str, Any]
 ) -> None:
@@ -148,7 +157,10 @@ async def test_whoever_waits_in_vain_is_refused(
     assert {answer.status_code for answer in answers} == {200, 503}
     assert len(refused) >= 10
     for answer in refused:
-        assert (answer.json()["code"], answer.headers["content-type"]) == ("unavailable", "application/problem+json")
+        assert (answer.json()["code"], answer.headers["content-type"]) == (
+            "unavailable",
+            "application/problem+json",
+        )
         assert answer.headers["retry-after"] in ("1", "2", "3")
     assert [probe.status_code for probe in probes] == [200, 200, 200]
     assert _counted(await api.client.get("/metrics")) - before == len(refused)

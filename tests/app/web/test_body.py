@@ -1,4 +1,5 @@
-"""Bodies are walked as little as their bytes allow, and named as before where something is wrong."""
+"""Bodies are walked as little as their bytes allow, and named as before where something is
+wrong."""
 
 from typing import Any
 
@@ -30,7 +31,9 @@ def test_a_plain_body_is_not_walked(walks: list[Any]) -> None:
     assert walks == []
 
 
-@pytest.mark.parametrize("text", [b'{"a":1234567890123456789}', b'{"a":"\\u0000","b":1234567890123456789}'])
+@pytest.mark.parametrize(
+    "text", [b'{"a":1234567890123456789}', b'{"a":"\\u0000","b":1234567890123456789}']
+)
 def test_a_suspicious_body_is_walked_once(walks: list[Any], text: bytes) -> None:
     parse_json(text)
     assert len(walks) == 1

@@ -1,4 +1,5 @@
-"""One browser, two people: real chromium with one profile folder shows and overwrites nothing of the first one."""
+"""One browser, two people: real chromium with one profile folder shows and overwrites nothing of
+the first one."""
 
 import json
 import shutil
@@ -24,7 +25,8 @@ MINE = [
     "/v1/users/me/profile?expand=user",
 ]
 ASK = """async ([path, token, method, headers, body]) => {
-  const answer = await fetch(path, {method, body, headers: {...headers, Authorization: `Bearer ${token}`}});
+  const answer = await fetch(path, {
+    method, body, headers: {...headers, Authorization: `Bearer ${token}`}});
   return [answer.status, answer.headers.get("ETag"), await answer.text()];
 }"""
 
@@ -48,7 +50,9 @@ def playwright() -> Iterator[Playwright]:
 def person(satchel: Served, name: str) -> str:
     """The token of a new user, who has something everywhere."""
     with httpx2.Client(base_url=satchel.url, headers=satchel.headers) as admin:
-        user = admin.post("/v1/users", json={"name": name, "email": f"{name}@example.com"}).json()["id"]
+        user = admin.post("/v1/users", json={"name": name, "email": f"{name}@example.com"}).json()[
+            "id"
+        ]
         token = str(admin.post(f"/v1/users/{user}/sessions", json={}).json()["accessToken"])
         admin.put(f"/v1/users/{user}/apps/notes/data/settings", json={"owner": name})
         admin.put(f"/v1/users/{user}/profile", json={"displayName": name})
@@ -56,10 +60,14 @@ def person(satchel: Served, name: str) -> str:
     return token
 
 
-def ask(page: Page, token: str, path: str, method: str = "GET", body: Any = None, **headers: str) -> Any:
+def ask(
+    page: Page, token: str, path: str, method: str = "GET", body: Any = None, **headers: str
+) -> Any:
     """Status, ETag and text of what the browser gets, its own cache between."""
     sent = {"Content-Type": "application/json", **headers} if body is not None else headers
-    return page.evaluate(ASK, [path, token, method, sent, None if body is None else json.dumps(body)])
+    return page.evaluate(
+        ASK, [path, token, method, sent, None if body is None else json.dumps(body)]
+    )
 
 
 @contextmanager
@@ -90,10 +98,14 @@ def test_the_second_person_sees_and_overwrites_their_own_alone(
 
 def see_and_write(page: Page, satchel: Served, ann: str, bob: str, hers: dict[str, Any]) -> None:
     """Bob after Ann, at one address each."""
-    with httpx2.Client(base_url=satchel.url, headers={"Authorization": f"Bearer {bob}"}) as uncached:
+    with httpx2.Client(
+        base_url=satchel.url, headers={"Authorization": f"Bearer {bob}"}
+    ) as uncached:
         for path in MINE:
             assert ask(page, bob, path)[::2] == [200, uncached.get(path).text], path
-            assert ask(page, bob, path)[2] != hers[path][2] or path.endswith(("plan", "preferences")), path
+            assert ask(page, bob, path)[2] != hers[path][2] or path.endswith(
+                ("plan", "preferences")
+            ), path
             assert ask(page, ann, path)[:2] == hers[path][:2], path
             assert ask(page, "no-token", path)[0] == 401, path
         for path in DOCUMENTS:
@@ -117,5 +129,7 @@ def test_what_the_browser_has_is_not_shown_once_it_changed(
     cid = person(satchel, "cid")
     with browsing(playwright, satchel, tmp_path) as page:
         assert ask(page, cid, VALUE)[2] == '{"owner":"cid"}'
-        httpx2.put(satchel.url + VALUE, json={"owner": "new"}, headers={"Authorization": f"Bearer {cid}"})
+        httpx2.put(
+            satchel.url + VALUE, json={"owner": "new"}, headers={"Authorization": f"Bearer {cid}"}
+        )
         assert ask(page, cid, VALUE)[2] == '{"owner":"new"}'

@@ -1,4 +1,5 @@
-"""Answers above 1 KiB are packed for whoever takes them packed, and their tags go on guarding what they name."""
+"""Answers above 1 KiB are packed for whoever takes them packed, and their tags go on guarding what
+they name."""
 
 import json
 import re
@@ -12,7 +13,14 @@ import pytest
 import zstandard
 from starlette.types import Message, Receive, Scope, Send
 
-from app.web.compression import MINIMUM, SECRET_ANSWERS, THREAD_MINIMUM, Compressed, _ZstdResponder, choose
+from app.web.compression import (
+    MINIMUM,
+    SECRET_ANSWERS,
+    THREAD_MINIMUM,
+    Compressed,
+    _ZstdResponder,
+    choose,
+)
 from app.web.etags import CODINGS, coded, plain
 from tests.cast import Cast
 from tests.conftest import MakeApi
@@ -73,7 +81,9 @@ def test_a_tag_says_how_its_bytes_are_packed_and_no_other_is_taken_for_that(codi
     assert coded('W/"3.k2Jd0aQx9vLm"', coding) == 'W/"3.k2Jd0aQx9vLm"'
 
 
-async def fetch(caller: Caller, path: str, accept: str | None, **options: Any) -> tuple[httpx2.Response, bytes]:
+async def fetch(
+    caller: Caller, path: str, accept: str | None, **options: Any
+) -> tuple[httpx2.Response, bytes]:
     """An answer, and the bytes of its body as they are on the wire."""
     method, headers = options.pop("method", "GET"), {"Authorization": f"Bearer {caller.credential}"}
     headers |= options.pop("headers", {})
@@ -111,7 +121,9 @@ READS = {
 
 @pytest.mark.parametrize("coding", [*CODINGS, None], ids=str)
 @pytest.mark.parametrize("path", READS.values(), ids=READS)
-async def test_what_is_large_is_packed_and_the_same_unpacked(cast: Cast, path: str, coding: str | None) -> None:
+async def test_what_is_large_is_packed_and_the_same_unpacked(
+    cast: Cast, path: str, coding: str | None
+) -> None:
     await fill(cast)
     whole, _ = await fetch(cast.admin if "analytics" in path else cast.owner, path, None)
     answer, sent = await fetch(cast.admin if "analytics" in path else cast.owner, path, coding)
@@ -120,7 +132,9 @@ async def test_what_is_large_is_packed_and_the_same_unpacked(cast: Cast, path: s
     assert answer.headers["content-type"] == whole.headers["content-type"]
     assert "Accept-Encoding" in re.split(r",\s*", answer.headers["vary"])
     assert "Accept-Encoding" in re.split(r",\s*", whole.headers["vary"])
-    assert "content-length" not in answer.headers or int(answer.headers["content-length"]) == len(sent)
+    assert "content-length" not in answer.headers or int(answer.headers["content-length"]) == len(
+        sent
+    )
     unpacked = UNPACK[coding](sent)
     assert len(unpacked) >= MINIMUM
     if path not in ("/metrics", READS["rows as JSON"]):
@@ -129,7 +143,9 @@ async def test_what_is_large_is_packed_and_the_same_unpacked(cast: Cast, path: s
 
 
 @pytest.mark.parametrize("path", [VALUE, PROFILE, "/livez", "/.well-known/jwks.json"])
-async def test_what_is_small_is_left_as_it_is_unless_nothing_plain_is_taken(cast: Cast, path: str) -> None:
+async def test_what_is_small_is_left_as_it_is_unless_nothing_plain_is_taken(
+    cast: Cast, path: str
+) -> None:
     await cast.owner.put(VALUE, json=1)
     answer, sent = await fetch(cast.owner, path, "zstd, gzip")
     assert "content-encoding" not in answer.headers
@@ -161,8 +177,12 @@ async def test_the_tag_of_a_packed_answer_names_other_bytes_and_the_same_documen
             known, body = await fetch(cast.owner, path, accept, headers={"If-None-Match": sent})
             assert (known.status_code, body, known.headers["etag"]) == (304, b"", tags[coding])
             assert "Accept-Encoding" in known.headers["vary"]
-    assert (await fetch(cast.owner, path, coding, headers={"If-None-Match": bare}))[0].headers["etag"] == bare
-    assert (await fetch(cast.owner, path, coding, headers={"If-Match": tags[coding]}))[0].status_code == 200
+    assert (await fetch(cast.owner, path, coding, headers={"If-None-Match": bare}))[0].headers[
+        "etag"
+    ] == bare
+    assert (await fetch(cast.owner, path, coding, headers={"If-Match": tags[coding]}))[
+        0
+    ].status_code == 200
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -176,37 +196,60 @@ async def test_the_tag_of_a_packed_answer_guards_every_write(cast: Cast, coding:
 
     old = {path: await guard(path) for path in (VALUE, PROFILE, "/v1/users/me")}
     assert (await cast.owner.put(VALUE, json=LARGE, headers=old[VALUE])).status_code == 200
-    assert (await cast.owner.put(PROFILE, json={"bio": "x"}, headers=old[PROFILE])).status_code == 200
-    assert (await cast.owner.merge("/v1/users/me", {"name": "x"}, headers=old["/v1/users/me"])).status_code == 200
+    assert (
+        await cast.owner.put(PROFILE, json={"bio": "x"}, headers=old[PROFILE])
+    ).status_code == 200
+    assert (
+        await cast.owner.merge("/v1/users/me", {"name": "x"}, headers=old["/v1/users/me"])
+    ).status_code == 200
     for path in (VALUE, PROFILE):
         late = await cast.owner.put(path, json={}, headers=old[path])
         assert (late.status_code, late.json()["code"]) == (412, "version_mismatch")
-    assert (await cast.owner.merge(PROFILE, {"bio": "y"}, headers=await guard(PROFILE))).status_code == 200
+    assert (
+        await cast.owner.merge(PROFILE, {"bio": "y"}, headers=await guard(PROFILE))
+    ).status_code == 200
     assert (await cast.owner.merge(VALUE, {"a": 1}, headers=await guard(VALUE))).status_code == 200
     assert (await cast.owner.delete(VALUE, headers=await guard(VALUE))).status_code == 204
     assert (await cast.owner.delete("/v1/users/me", headers=old["/v1/users/me"])).status_code == 412
-    assert (await cast.owner.delete("/v1/users/me", headers=await guard("/v1/users/me"))).status_code == 200
+    assert (
+        await cast.owner.delete("/v1/users/me", headers=await guard("/v1/users/me"))
+    ).status_code == 200
 
 
 @pytest.mark.parametrize("path", [VALUE, PROFILE])
-async def test_a_large_problem_is_packed_and_its_tag_makes_the_next_write(cast: Cast, path: str) -> None:
+async def test_a_large_problem_is_packed_and_its_tag_makes_the_next_write(
+    cast: Cast, path: str
+) -> None:
     await fill(cast)
-    late, sent = await fetch(cast.owner, path, "zstd", method="PUT", json={}, headers={"If-Match": '"99"'})
+    late, sent = await fetch(
+        cast.owner, path, "zstd", method="PUT", json={}, headers={"If-Match": '"99"'}
+    )
     assert (late.status_code, late.headers["content-encoding"]) == (412, "zstd")
     assert json.loads(UNPACK["zstd"](sent))["current"]
     assert late.headers["etag"].endswith('.zstd"')
-    assert (await cast.owner.put(path, json={}, headers={"If-Match": late.headers["etag"]})).status_code == 200
+    assert (
+        await cast.owner.put(path, json={}, headers={"If-Match": late.headers["etag"]})
+    ).status_code == 200
 
 
 @pytest.mark.parametrize("path", READS.values(), ids=READS)
 async def test_head_says_what_get_says(cast: Cast, path: str) -> None:
     await fill(cast)
-    caller, names = cast.admin if "analytics" in path else cast.owner, ("content-encoding", "etag", "vary")
+    caller, names = (
+        cast.admin if "analytics" in path else cast.owner,
+        (
+            "content-encoding",
+            "etag",
+            "vary",
+        ),
+    )
     for coding in CODINGS:
         found, _ = await fetch(caller, path, coding)
         head, body = await fetch(caller, path, coding, method="HEAD")
         assert body == b""
-        assert [head.headers.get(name) for name in names] == [found.headers.get(name) for name in names]
+        assert [head.headers.get(name) for name in names] == [
+            found.headers.get(name) for name in names
+        ]
         if path not in ("/metrics", READS["rows as JSON"]):
             assert head.headers.get("content-length") == found.headers.get("content-length")
 
@@ -214,7 +257,15 @@ async def test_head_says_what_get_says(cast: Cast, path: str) -> None:
 def secrets_shown(document: dict[str, Any]) -> set[str]:
     """The operations whose answers show a token, a key or a secret."""
     schemas = document["components"]["schemas"]
-    names = {"accessToken", "refreshToken", "key", "secret", "webhookSecret", "writeKey", "password"}
+    names = {
+        "accessToken",
+        "refreshToken",
+        "key",
+        "secret",
+        "webhookSecret",
+        "writeKey",
+        "password",
+    }
 
     def shows(schema: Any, seen: frozenset[str] = frozenset()) -> bool:
         if isinstance(schema, list):
@@ -269,14 +320,25 @@ async def play(app: Any, accept: bytes) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"accept-encoding", accept)]}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"accept-encoding", accept)],
+    }
     await Compressed(app)(scope, receive, send)
     return sent
 
 
 def parts(kind: bytes, *bodies: bytes, status: int = 200, headers: Any = ()) -> Any:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), *headers]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", kind), *headers],
+            }
+        )
         for body in bodies:
             await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
@@ -289,7 +351,9 @@ async def test_each_part_of_a_stream_can_be_read_when_it_comes(coding: str) -> N
     lines = [b'{"number": %d}\n' % number for number in range(5)]
     start, *bodies = await play(parts(b"application/x-ndjson", *lines), coding.encode())
     assert dict(start["headers"])[b"content-encoding"] == coding.encode()
-    reader: Any = zlib.decompressobj(31) if coding == "gzip" else zstandard.ZstdDecompressor().decompressobj()
+    reader: Any = (
+        zlib.decompressobj(31) if coding == "gzip" else zstandard.ZstdDecompressor().decompressobj()
+    )
     assert [reader.decompress(body["body"]) for body in bodies] == [*lines, b""]
     assert reader.eof
     assert [body.get("more_body", False) for body in bodies] == [True] * 5 + [False]
@@ -319,7 +383,10 @@ async def test_the_live_events_of_the_console_come_unpacked(cast: Cast, api: Api
     reader = await api.key("analytics:read")
     signed = await api.client.post("/console/sign-in", data={"key": reader.credential})
     assert signed.status_code == 303
-    headers = {"Accept-Encoding": "zstd, gzip", "Cookie": signed.headers["set-cookie"].partition(";")[0]}
+    headers = {
+        "Accept-Encoding": "zstd, gzip",
+        "Cookie": signed.headers["set-cookie"].partition(";")[0],
+    }
     head = await api.client.request("HEAD", "/console/live", headers=headers)
     assert head.headers["content-type"].startswith("text/event-stream")
     assert "content-encoding" not in head.headers
@@ -336,4 +403,9 @@ async def test_what_is_large_is_packed_beside_the_loop(monkeypatch: pytest.Monke
     monkeypatch.setattr(_ZstdResponder, "_pack", noting)
     for size in (THREAD_MINIMUM - 1, THREAD_MINIMUM):
         await play(parts(b"text/plain", b"x" * size), b"zstd")
-    assert packing == [True, True, False, True]  # the empty end of each stream is a thing of no time
+    assert packing == [
+        True,
+        True,
+        False,
+        True,
+    ]  # the empty end of each stream is a thing of no time

@@ -1,4 +1,5 @@
-"""Pages of any origin may send events with a write key; nothing else of Satchel's is opened by it."""
+"""Pages of any origin may send events with a write key; nothing else of Satchel's is opened by
+it."""
 
 from typing import Any
 
@@ -13,7 +14,14 @@ from tests.harness import Api
 SHOP = "https://shop.example"
 KINDS = ("track", "identify", "page", "screen", "group", "alias")
 LETTERS = {f"/v1/{kind[0]}": kind for kind in KINDS}
-EVENTS = [*LETTERS, *(f"/v1/{kind}" for kind in KINDS), "/v1/b", "/v1/batch", "/beacon/v1/batch", "/v1/m"]
+EVENTS = [
+    *LETTERS,
+    *(f"/v1/{kind}" for kind in KINDS),
+    "/v1/b",
+    "/v1/batch",
+    "/beacon/v1/batch",
+    "/v1/m",
+]
 CONFIGURATION = ["/v1/projects/sk_web/settings", "/sourceConfig", "/sourceConfig/"]
 OPEN = {("POST", path) for path in EVENTS} | {("GET", path) for path in CONFIGURATION}
 HEADERS = [
@@ -22,12 +30,20 @@ HEADERS = [
     "anonymousid,authorization,content-type,rsa-recovered,rsa-retry-attempt,sentat",
 ]
 ELSEWHERE = sorted(
-    name for name in OPERATIONS if tuple(name.split(" ")) not in OPEN and name != "GET /v1/projects/{writeKey}/settings"
+    name
+    for name in OPERATIONS
+    if tuple(name.split(" ")) not in OPEN and name != "GET /v1/projects/{writeKey}/settings"
 )
 
 
-async def preflight(api: Api, method: str, path: str, origin: str = SHOP, headers: str = HEADERS[0]) -> Any:
-    sent = {"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+async def preflight(
+    api: Api, method: str, path: str, origin: str = SHOP, headers: str = HEADERS[0]
+) -> Any:
+    sent = {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
     return await api.client.options(path, headers=sent)
 
 
@@ -53,7 +69,9 @@ async def test_nothing_else_is_opened(api: Api, route: str) -> None:
     method, path, options = request_of(
         route,
         "f" * 24,
-        **dict.fromkeys(("accountId", "cardId", "connectionId", "profileId", "bankAccountId"), "f" * 24),
+        **dict.fromkeys(
+            ("accountId", "cardId", "connectionId", "profileId", "bankAccountId"), "f" * 24
+        ),
         service="github",
     )
     assert let_in(await preflight(api, method, path)) is None
@@ -62,7 +80,8 @@ async def test_nothing_else_is_opened(api: Api, route: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/console", "/docs", "/openapi.json", "/v1/projects", "/v1/projects/x/members/settings"]
+    "path",
+    ["/console", "/docs", "/openapi.json", "/v1/projects", "/v1/projects/x/members/settings"],
 )
 async def test_no_page_of_ours_and_no_neighbour_is_opened(api: Api, path: str) -> None:
     assert let_in(await api.client.get(path, headers={"Origin": SHOP})) is None
@@ -79,8 +98,12 @@ async def test_a_page_can_read_what_it_is_told(api: Api) -> None:
     """Else its library cannot tell a wrong key from a lost connection, and sends for ever."""
     key = await write_key(api)
     headers = {"Origin": SHOP, "Content-Type": "text/plain"}
-    good = await key.post("/v1/t", json={"event": "e", "anonymousId": "a"}, headers=basic(key) | headers)
-    wrong = await api.client.post("/v1/t", json={"event": "e", "writeKey": "sk_nobodys"}, headers=headers)
+    good = await key.post(
+        "/v1/t", json={"event": "e", "anonymousId": "a"}, headers=basic(key) | headers
+    )
+    wrong = await api.client.post(
+        "/v1/t", json={"event": "e", "writeKey": "sk_nobodys"}, headers=headers
+    )
     large = await key.post("/v1/t", content=b"x" * (1024 * 1024 + 1), headers=basic(key) | headers)
     assert [(answer.status_code, let_in(answer)) for answer in (good, wrong, large)] == [
         (200, "*"),
@@ -96,7 +119,10 @@ async def test_a_page_can_read_what_it_is_told(api: Api) -> None:
         ({}, {SHOP: "*", "https://evil.example": "*", "null": "*"}),
         ({"write_key_origins": [SHOP]}, {SHOP: SHOP, "https://evil.example": None}),
         ({"write_key_origins": []}, {SHOP: None}),
-        ({"write_key_origins": [], "cors_origins": [SHOP]}, {SHOP: SHOP, "https://evil.example": None}),
+        (
+            {"write_key_origins": [], "cors_origins": [SHOP]},
+            {SHOP: SHOP, "https://evil.example": None},
+        ),
         (
             {"write_key_origins": ["https://blog.example"], "cors_origins": [SHOP]},
             {SHOP: SHOP, "https://evil.example": None},
@@ -104,7 +130,9 @@ async def test_a_page_can_read_what_it_is_told(api: Api) -> None:
     ],
     ids=["by default", "narrowed", "closed", "closed but for those of everything", "both"],
 )
-async def test_the_setting_says_whose_pages(make_api: MakeApi, settings: Any, expected: dict[str, str | None]) -> None:
+async def test_the_setting_says_whose_pages(
+    make_api: MakeApi, settings: Any, expected: dict[str, str | None]
+) -> None:
     api = await make_api(**settings)
     for origin, allowed in expected.items():
         assert let_in(await preflight(api, "POST", "/v1/t", origin)) == allowed

@@ -1,4 +1,5 @@
-"""A cursor is good for the list, the filter and the caller that it was given for, and for nothing else."""
+"""A cursor is good for the list, the filter and the caller that it was given for, and for nothing
+else."""
 
 from contextvars import Context
 from typing import Any
@@ -47,7 +48,9 @@ async def test_a_cursor_of_another_filter_is_refused(cast: Cast, given: Any, sen
 
 async def test_a_cursor_of_another_list_is_refused(cast: Cast) -> None:
     await fill(cast.owner)
-    of_users, of_keys = [await cursor_of(cast.admin, path) for path in ("/v1/users", "/v1/api-keys")]
+    of_users, of_keys = [
+        await cursor_of(cast.admin, path) for path in ("/v1/users", "/v1/api-keys")
+    ]
     assert await refused(cast.admin, f"/v1/users/{cast.owner.id}/apps/notes/data", of_users)
     assert await refused(cast.admin, "/v1/users", of_keys)
     assert await refused(cast.admin, "/v1/api-keys", of_users)
@@ -68,7 +71,9 @@ async def test_a_cursor_of_another_caller_is_refused(cast: Cast) -> None:
 async def test_what_a_page_looks_like_may_change_on_the_way(cast: Cast) -> None:
     await fill(cast.owner)
     cursor = await cursor_of(cast.owner, DATA, prefix="save.")
-    answer = await cast.owner.get(DATA, params={"cursor": cursor, "fields": "dataKey", "limit": 9, "prefix": "save."})
+    answer = await cast.owner.get(
+        DATA, params={"cursor": cursor, "fields": "dataKey", "limit": 9, "prefix": "save."}
+    )
     assert [item["dataKey"] for item in answer.json()["items"]] == ["save.2"]
 
 

@@ -35,7 +35,9 @@ def since(moment: datetime) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("path", "method", "body"), WRITABLE)
-async def test_a_write_by_date_is_refused_once_it_changed(cast: Cast, path: str, method: str, body: Any) -> None:
+async def test_a_write_by_date_is_refused_once_it_changed(
+    cast: Cast, path: str, method: str, body: Any
+) -> None:
     await fill(cast)
     await age(path)
     before = await cast.owner.get(path)
@@ -44,7 +46,9 @@ async def test_a_write_by_date_is_refused_once_it_changed(cast: Cast, path: str,
     assert refused.headers["etag"] == before.headers["etag"]
     assert refused.json()["current"]["version"] == 1
     assert (await cast.owner.get(path)).content == before.content
-    done = await send(cast.owner, method, path, body, since(LONG_AGO))  # within the second that is shown
+    done = await send(
+        cast.owner, method, path, body, since(LONG_AGO)
+    )  # within the second that is shown
     assert done.status_code in (200, 204)
 
 
@@ -76,21 +80,34 @@ async def test_what_is_no_date_guards_nothing_in_silence(cast: Cast, date: str) 
     await fill(cast)
     for path, method, body in WRITABLE:
         refused = await send(cast.owner, method, path, body, {"If-Unmodified-Since": date})
-        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "header:If-Unmodified-Since")
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+            422,
+            "header:If-Unmodified-Since",
+        )
 
 
 async def test_each_spelling_of_a_date_is_understood(cast: Cast) -> None:
     await fill(cast)
     await age(VALUE)
-    spelled = [format_datetime(LONG_AGO, usegmt=True), "Friday, 02-Jan-26 03:04:05 GMT", "Fri Jan  2 03:04:05 2026"]
+    spelled = [
+        format_datetime(LONG_AGO, usegmt=True),
+        "Friday, 02-Jan-26 03:04:05 GMT",
+        "Fri Jan  2 03:04:05 2026",
+    ]
     for date in spelled:
-        assert (await cast.owner.get(VALUE, headers={"If-Unmodified-Since": date})).status_code == 200
+        assert (
+            await cast.owner.get(VALUE, headers={"If-Unmodified-Since": date})
+        ).status_code == 200
     for date in (text.replace("03:04:05", "03:04:04") for text in spelled):
-        assert (await cast.owner.get(VALUE, headers={"If-Unmodified-Since": date})).status_code == 412
+        assert (
+            await cast.owner.get(VALUE, headers={"If-Unmodified-Since": date})
+        ).status_code == 412
 
 
 async def test_a_date_is_no_version_where_an_app_requires_one(cast: Cast) -> None:
-    assert (await cast.admin.put("/v1/apps/notes", json={"name": "N", "requireVersion": True})).status_code == 201
+    assert (
+        await cast.admin.put("/v1/apps/notes", json={"name": "N", "requireVersion": True})
+    ).status_code == 201
     refused = await cast.owner.put(VALUE, json=1, headers=since(datetime.now(UTC)))
     assert (refused.status_code, refused.json()["code"]) == (428, "version_required")
 
@@ -111,7 +128,12 @@ async def test_a_read_of_another_version_is_refused(cast: Cast, path: str) -> No
         assert (await cast.owner.get(path, headers=sent)).content == found.content
         assert (await cast.owner.get(path, headers=sent | known(found))).status_code == 304
     others = (await cast.stranger.get(path)).headers["etag"]
-    for sent in ({"If-Match": '"2"'}, {"If-Match": others}, {"If-Match": f"W/{tag}"}, since(datetime(2025, 1, 1))):
+    for sent in (
+        {"If-Match": '"2"'},
+        {"If-Match": others},
+        {"If-Match": f"W/{tag}"},
+        since(datetime(2025, 1, 1)),
+    ):
         refused = await cast.owner.get(path, headers=sent | known(found))
         assert (refused.status_code, refused.headers["etag"]) == (412, tag)
         assert refused.json()["current"]["version"] == 1
@@ -124,10 +146,14 @@ async def test_a_read_of_each_representation_takes_its_own_tag(cast: Cast) -> No
     assert (await cast.admin.get(path, headers={"If-Match": tag})).status_code == 200
     assert (await cast.admin.merge(path, {"name": "B"}, headers=since(LONG_AGO))).status_code == 412
     assert (await cast.admin.delete(path, headers=since(LONG_AGO))).status_code == 412
-    key = (await cast.admin.post("/v1/api-keys", json={"name": "k", "scopes": ["users:read"]})).headers["location"]
+    key = (
+        await cast.admin.post("/v1/api-keys", json={"name": "k", "scopes": ["users:read"]})
+    ).headers["location"]
     assert (await cast.admin.delete(key, headers=since(LONG_AGO))).status_code == 412
     app = "/v1/apps/notes"
     assert (await cast.admin.put(app, json={"name": "N"})).status_code == 201
-    assert (await cast.admin.put(app, json={"name": "M"}, headers=since(LONG_AGO))).status_code == 412
+    assert (
+        await cast.admin.put(app, json={"name": "M"}, headers=since(LONG_AGO))
+    ).status_code == 412
     now = since(datetime.now(UTC) + timedelta(seconds=2))
     assert (await cast.admin.put(app, json={"name": "M"}, headers=now)).status_code == 200

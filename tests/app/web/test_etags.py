@@ -1,4 +1,5 @@
-"""ETags name the document, its representation and the epoch; what is private is kept by no cache."""
+"""ETags name the document, its representation and the epoch; what is private is kept by no
+cache."""
 
 import asyncio
 from typing import Any
@@ -28,10 +29,14 @@ WRITABLE = [
 ]
 
 
-async def send(caller: Caller, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx2.Response:
+async def send(
+    caller: Caller, method: str, path: str, body: Any, headers: dict[str, str]
+) -> httpx2.Response:
     if method == "PATCH":
         return await caller.merge(path, body, headers=headers)
-    return await caller.request(method, path, headers=headers, **({} if body is None else {"json": body}))
+    return await caller.request(
+        method, path, headers=headers, **({} if body is None else {"json": body})
+    )
 
 
 async def fill(cast: Cast) -> None:
@@ -51,7 +56,9 @@ async def test_what_one_person_has_is_never_what_another_asks_for(cast: Cast, pa
 
 
 @pytest.mark.parametrize(("path", "method", "body"), WRITABLE)
-async def test_the_tag_of_one_person_guards_no_write_of_another(cast: Cast, path: str, method: str, body: Any) -> None:
+async def test_the_tag_of_one_person_guards_no_write_of_another(
+    cast: Cast, path: str, method: str, body: Any
+) -> None:
     await fill(cast)
     mine, theirs = await cast.owner.get(path), await cast.stranger.get(path)
     guard = {"If-Match": mine.headers["etag"]}
@@ -67,7 +74,9 @@ async def test_the_tag_of_one_person_guards_no_write_of_another(cast: Cast, path
 async def test_every_answer_of_a_document_names_it_alike(cast: Cast, path: str) -> None:
     await fill(cast)
     first = (await cast.owner.get(path)).headers["etag"]
-    field = {"/v1/users/me": "name", VALUE: "by"}.get(path, "bio" if "profile" in path else "language")
+    field = {"/v1/users/me": "name", VALUE: "by"}.get(
+        path, "bio" if "profile" in path else "language"
+    )
     done = await cast.owner.merge(path, {field: "de"}, headers={"If-Match": first})
     assert done.headers["etag"] == first.replace('"1.', '"2.')
     assert (await cast.owner.get(path)).headers["etag"] == done.headers["etag"]
@@ -80,7 +89,9 @@ async def test_a_bare_version_guards_a_write_and_is_never_known(cast: Cast) -> N
     for path in MINE:
         assert (await cast.owner.get(path, headers={"If-None-Match": '"1"'})).status_code == 200
     assert (await cast.owner.put(VALUE, json=2, headers={"If-Match": '"1"'})).status_code == 200
-    assert (await cast.owner.put(VALUE, json=3, headers={"If-Match": '"9", "2"'})).status_code == 200
+    assert (
+        await cast.owner.put(VALUE, json=3, headers={"If-Match": '"9", "2"'})
+    ).status_code == 200
     assert (await cast.owner.put(VALUE, json=4, headers={"If-Match": '"2"'})).status_code == 412
 
 
@@ -100,18 +111,31 @@ async def test_a_weak_tag_says_that_it_is_weak(cast: Cast) -> None:
     for path, method, body in WRITABLE:
         tag = (await cast.owner.get(path)).headers["etag"]
         refused = await send(cast.owner, method, path, body, {"If-Match": f"W/{tag}"})
-        assert (refused.status_code, "weak" in refused.json()["detail"]) == (412, True), (path, method)
+        assert (refused.status_code, "weak" in refused.json()["detail"]) == (412, True), (
+            path,
+            method,
+        )
         listed = await send(cast.owner, method, path, body, {"If-Match": f'W/{tag}, "77"'})
-        assert (listed.status_code, "weak" in listed.json()["detail"]) == (412, False), (path, method)
+        assert (listed.status_code, "weak" in listed.json()["detail"]) == (412, False), (
+            path,
+            method,
+        )
 
 
 async def test_a_user_and_a_key_know_different_accounts(api: Api, cast: Cast) -> None:
-    made = (await cast.admin.post("/v1/accounts", json={"name": "A", "webhookUrl": "https://example.com/h"})).json()
+    made = (
+        await cast.admin.post(
+            "/v1/accounts", json={"name": "A", "webhookUrl": "https://example.com/h"}
+        )
+    ).json()
     path = f"/v1/accounts/{made['id']}"
     content = {"email": "holder@example.com", "name": "H"}
     holder = api.token((await cast.admin.post(f"{path}/users", json=content)).json()["id"])
     whole, part = await cast.admin.get(path), await holder.get(path)
-    assert (whole.json()["webhookUrl"], part.json()["webhookUrl"]) == ("https://example.com/h", None)
+    assert (whole.json()["webhookUrl"], part.json()["webhookUrl"]) == (
+        "https://example.com/h",
+        None,
+    )
     assert whole.headers["etag"] != part.headers["etag"]
     assert (await holder.get(path, headers=known(whole))).json() == part.json()
     assert (await cast.admin.get(path, headers=known(part))).json() == whole.json()
@@ -119,7 +143,9 @@ async def test_a_user_and_a_key_know_different_accounts(api: Api, cast: Cast) ->
         assert (await caller.get(path, headers=known(answer))).status_code == 304
 
 
-async def test_another_epoch_makes_every_tag_new(cast: Cast, make_api: MakeApi, database: AsyncDatabase[Raw]) -> None:
+async def test_another_epoch_makes_every_tag_new(
+    cast: Cast, make_api: MakeApi, database: AsyncDatabase[Raw]
+) -> None:
     await fill(cast)
     before = {path: await cast.owner.get(path) for path in MINE}
     await make_api()  # a restart alone
@@ -167,4 +193,7 @@ async def test_nothing_private_is_kept_by_a_cache(api: Api, cast: Cast) -> None:
         assert answer.headers.get_list("cache-control") == ["no-store"], answer.request.url
     for path in ("/.well-known/jwks.json", "/openapi.json", "/docs/static/LICENSE"):
         public = await cast.nobody.get(path)
-        assert (public.status_code, public.headers.get("cache-control") != "no-store") == (200, True)
+        assert (public.status_code, public.headers.get("cache-control") != "no-store") == (
+            200,
+            True,
+        )

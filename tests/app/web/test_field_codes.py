@@ -16,10 +16,21 @@ _RAISES = {"Invalid.field": 1, "UnstorableValue": 1}
 
 
 def literal_codes() -> set[str]:
-    """The codes that stand in the source: second argument of `Invalid.field` and `UnstorableValue`."""
-    calls = [node for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    found = [call.args[_RAISES[ast.unparse(call.func)]] for call in calls if ast.unparse(call.func) in _RAISES]
-    return {code.value for code in found if isinstance(code, ast.Constant) and isinstance(code.value, str)}
+    """The codes that stand in the source: second argument of `Invalid.field` and
+    `UnstorableValue`."""
+    calls = [
+        node for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)
+    ]
+    found = [
+        call.args[_RAISES[ast.unparse(call.func)]]
+        for call in calls
+        if ast.unparse(call.func) in _RAISES
+    ]
+    return {
+        code.value
+        for code in found
+        if isinstance(code, ast.Constant) and isinstance(code.value, str)
+    }
 
 
 def test_every_code_is_listed() -> None:
@@ -55,7 +66,9 @@ KEY = {"name": "x", "scopes": ["data:read"]}
     ],
     ids=repr,
 )
-async def test_what_is_wrong_with_a_field_is_said_in_our_words(cast: Cast, body: Any, pointer: str, code: str) -> None:
+async def test_what_is_wrong_with_a_field_is_said_in_our_words(
+    cast: Cast, body: Any, pointer: str, code: str
+) -> None:
     error = (await cast.admin.post("/v1/api-keys", json=body)).json()["errors"][0]
     assert (error["pointer"], error["code"]) == (pointer, code)
 
@@ -65,14 +78,19 @@ async def test_a_limit_that_is_too_large_is_out_of_range(cast: Cast) -> None:
     assert (error["pointer"], error["code"]) == ("?limit", "out_of_range")
 
 
-@pytest.mark.parametrize("path", ["/v1/users/me/profile", "/v1/users/me/apps/notes/data/k", "/v1/users/me"])
+@pytest.mark.parametrize(
+    "path", ["/v1/users/me/profile", "/v1/users/me/apps/notes/data/k", "/v1/users/me"]
+)
 async def test_a_create_of_what_is_there_says_that_it_is(cast: Cast, path: str) -> None:
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     method = "DELETE" if path == "/v1/users/me" else "PUT"
     refused = await cast.owner.request(method, path, json={}, headers={"If-None-Match": "*"})
     assert (refused.status_code, refused.json()["detail"]) == (412, "it exists already")
     stale = await cast.owner.request(method, path, json={}, headers={"If-Match": '"77"'})
-    assert (stale.status_code, stale.json()["detail"]) == (412, "the stored document has another version")
+    assert (stale.status_code, stale.json()["detail"]) == (
+        412,
+        "the stored document has another version",
+    )
 
 
 async def test_an_app_that_is_there_is_not_created(cast: Cast) -> None:

@@ -1,4 +1,5 @@
-"""The gate seen from a server: what it asks of those who wait, and what it does when they go away."""
+"""The gate seen from a server: what it asks of those who wait, and what it does when they go
+away."""
 
 import asyncio
 import gc
@@ -25,7 +26,8 @@ from tests.app.web.test_line import settle
 
 
 class Visitor:
-    """One request as a server hands it on: its body comes in parts, `gone` is the end of its connection.
+    """One request as a server hands it on: its body comes in parts, `gone` is the end of its
+    connection.
 
     Where it is `slow`, no part comes before `gone`.
     """
@@ -43,7 +45,12 @@ class Visitor:
         self.asked = 0
         self.gone = asyncio.Event()
         self.sent: list[Message] = []
-        self.scope = {"type": "http", "method": "PUT", "path": path, "headers": list((headers or {}).items())}
+        self.scope = {
+            "type": "http",
+            "method": "PUT",
+            "path": path,
+            "headers": list((headers or {}).items()),
+        }
         self.task = asyncio.create_task(gate(self.scope, self._receive, self._send))
 
     @property
@@ -65,7 +72,8 @@ class Visitor:
 
 
 class Behind:
-    """The application behind the gate: reads each body, notes it, and answers when it is told to."""
+    """The application behind the gate: reads each body, notes it, and answers when it is told
+    to."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -181,13 +189,21 @@ async def test_a_refusal_is_marked_for_the_server() -> None:
     door = gate(behind, max_waiting=0)
     served, refused = Visitor(door), Visitor(door)
     await refused.task
-    assert (refused.status, REFUSED_HERE in refused.scope, REFUSED_HERE in served.scope) == (503, True, False)
+    assert (refused.status, REFUSED_HERE in refused.scope, REFUSED_HERE in served.scope) == (
+        503,
+        True,
+        False,
+    )
     behind.answer.set()
     await served.task
 
 
-@pytest.mark.parametrize("bound", [{"max_bodies_under_way": 1}, {"wait_seconds": 0.02}], ids=["bodies", "time"])
-async def test_a_body_for_which_there_is_no_place_is_refused_and_marked(bound: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "bound", [{"max_bodies_under_way": 1}, {"wait_seconds": 0.02}], ids=["bodies", "time"]
+)
+async def test_a_body_for_which_there_is_no_place_is_refused_and_marked(
+    bound: dict[str, Any],
+) -> None:
     behind, refused = Behind(), []
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,14 +254,21 @@ async def _refusing(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/refused":
         scope[REFUSED_HERE] = True
     status = 503 if REFUSED_HERE in scope else 200
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]}
+    )
     await send({"type": "http.response.body", "body": b""})
 
 
 @pytest.fixture
 async def server(unused_tcp_port: int) -> AsyncIterator[str]:
     """uvicorn with our connections, in this process."""
-    options = {"http": PatientProtocol, "lifespan": "off", "log_level": "error", "port": unused_tcp_port}
+    options = {
+        "http": PatientProtocol,
+        "lifespan": "off",
+        "log_level": "error",
+        "port": unused_tcp_port,
+    }
     running = uvicorn.Server(uvicorn.Config(_refusing, **options))  # type: ignore[arg-type]
     task = asyncio.create_task(running._serve())
     while not running.started:
@@ -268,10 +291,18 @@ async def test_a_connection_that_was_refused_is_not_listened_to_for_a_while(
         assert (await other.get(f"{server}/served")).status_code == 200
 
 
-async def test_after_that_it_is_served_as_before(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_that_it_is_served_as_before(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(patience, "_SECONDS", (0.01, 0.02))
     async with httpx2.AsyncClient(limits=httpx2.Limits(max_connections=1)) as client:
-        for path, status in (("refused", 503), ("served", 200), ("refused", 503), ("refused", 503), ("served", 200)):
+        for path, status in (
+            ("refused", 503),
+            ("served", 200),
+            ("refused", 503),
+            ("refused", 503),
+            ("served", 200),
+        ):
             assert (await client.get(f"{server}/{path}")).status_code == status
 
 
@@ -282,7 +313,9 @@ class Weak(dict[str, Any]):
 
 
 @pytest.mark.parametrize("waits", [False, True])
-async def test_a_request_is_freed_when_it_is_over_and_not_when_cycles_are_searched_for(waits: bool) -> None:
+async def test_a_request_is_freed_when_it_is_over_and_not_when_cycles_are_searched_for(
+    waits: bool,
+) -> None:
     behind = Behind()
     behind.answer.set()
     door = gate(behind)

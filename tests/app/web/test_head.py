@@ -12,7 +12,14 @@ from tests.app.identity.test_access import PUBLIC, RULES, request_of
 from tests.cast import Cast
 
 READS = [route for route in [*RULES, *sorted(PUBLIC)] if route.startswith("GET ")]
-VARIES = {"x-request-id", "satchel-as-of", "satchel-rollup-lag", "satchel-staleness", "date", "content-length"}
+VARIES = {
+    "x-request-id",
+    "satchel-as-of",
+    "satchel-rollup-lag",
+    "satchel-staleness",
+    "date",
+    "content-length",
+}
 
 
 def told(answer: httpx2.Response) -> tuple[int, dict[str, str]]:
@@ -21,14 +28,19 @@ def told(answer: httpx2.Response) -> tuple[int, dict[str, str]]:
     return answer.status_code, kept
 
 
-@pytest.mark.parametrize("route", [*READS, "GET /docs", "GET /console", "GET /openapi.json", "GET /nothing"])
+@pytest.mark.parametrize(
+    "route", [*READS, "GET /docs", "GET /console", "GET /openapi.json", "GET /nothing"]
+)
 async def test_head_is_get_without_the_body(cast: Cast, route: str) -> None:
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     path, options = route.removeprefix("GET "), {}
     if route in RULES:
         _, path, options = request_of(route, cast.owner.id)
     for caller in (cast.admin, cast.nobody):
-        found, head = await caller.get(path, **options), await caller.request("HEAD", path, **options)
+        found, head = (
+            await caller.get(path, **options),
+            await caller.request("HEAD", path, **options),
+        )
         assert head.content == b""
         assert told(head) == told(found)
         if route != "GET /metrics":

@@ -1,4 +1,5 @@
-"""Several lines of one header mean the same on both kinds of route, and long lists of errors are cut."""
+"""Several lines of one header mean the same on both kinds of route, and long lists of errors are
+cut."""
 
 import pytest
 
@@ -9,12 +10,17 @@ PROFILE, VALUE = "/v1/users/me/profile", "/v1/users/me/apps/notes/data/k"
 
 
 @pytest.mark.parametrize("path", [PROFILE, VALUE])
-@pytest.mark.parametrize(("lines", "status"), [(('"1"', '"9"'), 200), (('"9"', '"1"'), 200), (('"8"', '"9"'), 412)])
+@pytest.mark.parametrize(
+    ("lines", "status"), [(('"1"', '"9"'), 200), (('"9"', '"1"'), 200), (('"8"', '"9"'), 412)]
+)
 async def test_lines_of_if_match_are_one_list(
     cast: Cast, api: Api, path: str, lines: tuple[str, ...], status: int
 ) -> None:
     assert (await cast.owner.put(VALUE, json={})).status_code == 201
-    headers = [("Authorization", f"Bearer {cast.owner.credential}"), *(("If-Match", line) for line in lines)]
+    headers = [
+        ("Authorization", f"Bearer {cast.owner.credential}"),
+        *(("If-Match", line) for line in lines),
+    ]
     assert (await api.client.put(path, json={}, headers=headers)).status_code == status
 
 
@@ -23,7 +29,10 @@ async def test_lines_of_if_none_match_are_one_list(cast: Cast, api: Api, path: s
     assert (await cast.owner.put(VALUE, json={})).status_code == 201
     tag = (await cast.owner.get(path)).headers["etag"]
     for lines in ((tag, '"9"'), ('"9"', tag)):
-        headers = [("Authorization", f"Bearer {cast.owner.credential}"), *(("If-None-Match", line) for line in lines)]
+        headers = [
+            ("Authorization", f"Bearer {cast.owner.credential}"),
+            *(("If-None-Match", line) for line in lines),
+        ]
         assert (await api.client.get(path, headers=headers)).status_code == 304
 
 
@@ -35,7 +44,9 @@ async def test_lines_of_if_none_match_are_one_list(cast: Cast, api: Api, path: s
         ("POST", "/v1/analytics/events", {f"unknown{number}": 1 for number in range(5000)}),
     ],
 )
-async def test_a_hundred_errors_are_listed_at_most(cast: Cast, method: str, path: str, body: object) -> None:
+async def test_a_hundred_errors_are_listed_at_most(
+    cast: Cast, method: str, path: str, body: object
+) -> None:
     kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
     answer = await cast.owner.request(method, path, json=body, headers={"Content-Type": kind})
     problem = answer.json()

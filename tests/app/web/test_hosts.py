@@ -1,4 +1,5 @@
-"""Exactly one sound `Host` line, on every path: two are read differently by a proxy and by what stands behind it."""
+"""Exactly one sound `Host` line, on every path: two are read differently by a proxy and by what
+stands behind it."""
 
 import json
 import socket
@@ -61,10 +62,14 @@ def user(satchel: Served) -> str:
     return str(satchel.post("/v1/users", {})["id"])
 
 
-def send(satchel: Served, line: str, hosts: bytes, body: bytes = b"", version: str = "1.1") -> tuple[int, str, bytes]:
+def send(
+    satchel: Served, line: str, hosts: bytes, body: bytes = b"", version: str = "1.1"
+) -> tuple[int, str, bytes]:
     """Status, head and body of the answer to one request, as it is on the wire."""
     port = int(satchel.url.rpartition(":")[2])
-    head = f"{line} HTTP/{version}\r\nAuthorization: Bearer {satchel.admin}\r\nConnection: close\r\n"
+    head = (
+        f"{line} HTTP/{version}\r\nAuthorization: Bearer {satchel.admin}\r\nConnection: close\r\n"
+    )
     head += "Origin: https://app.example\r\nAccess-Control-Request-Method: PUT\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:
         wire.sendall(head.encode() + hosts + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -75,7 +80,9 @@ def send(satchel: Served, line: str, hosts: bytes, body: bytes = b"", version: s
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "OPTIONS"])
-def test_two_host_lines_are_400_on_every_path(satchel: Served, user: str, method: str, path: str) -> None:
+def test_two_host_lines_are_400_on_every_path(
+    satchel: Served, user: str, method: str, path: str
+) -> None:
     hosts, code = FAULTS["two"]
     status, head, body = send(satchel, f"{method} {PATHS[path].format(user=user)}", hosts, b"1")
     problem = json.loads(body)
@@ -83,7 +90,9 @@ def test_two_host_lines_are_400_on_every_path(satchel: Served, user: str, method
     assert "content-type: application/problem+json" in head
     assert "connection: close" in head
     assert f"x-request-id: {problem['requestId']}" in head
-    assert [(error["pointer"], error["code"]) for error in problem["errors"]] == [("header:Host", code)]
+    assert [(error["pointer"], error["code"]) for error in problem["errors"]] == [
+        ("header:Host", code)
+    ]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

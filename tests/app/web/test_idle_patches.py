@@ -1,4 +1,5 @@
-"""A patch that changes nothing, an empty one above all, changes no version on any route that takes patches."""
+"""A patch that changes nothing, an empty one above all, changes no version on any route that takes
+patches."""
 
 from typing import Any
 
@@ -19,7 +20,12 @@ async def places(cast: Cast, api: Api) -> dict[str, tuple[Caller, str]]:
     programme = await programme_of(api, cast.admin)
     await cast.owner.put(K, json={"a": 1})
     project = (await cast.owner.post("/v1/projects", json={"name": "Notes"})).json()["id"]
-    body = {"provider": "sandbox", "institution": "Bank", "label": "Own", "accessToken": "sandbox_any"}
+    body = {
+        "provider": "sandbox",
+        "institution": "Bank",
+        "label": "Own",
+        "accessToken": "sandbox_any",
+    }
     connection = (await cast.owner.post("/v1/users/me/connections", json=body)).json()
     return {
         "PATCH /v1/users/{userId}": (cast.owner, "/v1/users/me"),
@@ -28,7 +34,10 @@ async def places(cast: Cast, api: Api) -> dict[str, tuple[Caller, str]]:
         "PATCH /v1/users/{userId}/apps/{appId}/data/{dataKey}": (cast.owner, K),
         "PATCH /v1/accounts/{accountId}": (cast.admin, programme.path),
         "PATCH /v1/accounts/{accountId}/cards/{cardId}": (cast.admin, programme.card_path),
-        "PATCH /v1/accounts/{accountId}/spending-profiles/{profileId}": (cast.admin, programme.profile_path),
+        "PATCH /v1/accounts/{accountId}/spending-profiles/{profileId}": (
+            cast.admin,
+            programme.profile_path,
+        ),
         "PATCH /v1/projects/{projectId}": (cast.owner, f"/v1/projects/{project}"),
         "PATCH /v1/connections/{connectionId}": (cast.owner, f"/v1/connections/{connection['id']}"),
     }
@@ -60,7 +69,11 @@ async def changes_nothing(caller: Caller, path: str) -> None:
 SAME: list[tuple[str, Any, list[dict[str, Any]]]] = [
     ("/v1/users/me", {"name": "Owner"}, [{"op": "replace", "path": "/name", "value": "Owner"}]),
     ("/v1/users/me/profile", {"bio": "b"}, [{"op": "test", "path": "/bio", "value": "b"}]),
-    ("/v1/users/me/preferences", {"theme": "dark"}, [{"op": "replace", "path": "/theme", "value": "dark"}]),
+    (
+        "/v1/users/me/preferences",
+        {"theme": "dark"},
+        [{"op": "replace", "path": "/theme", "value": "dark"}],
+    ),
     (K, {"bio": "b"}, [{"op": "move", "from": "/bio", "path": "/bio"}]),
     (K, {"o": {"x": None}, "l": [1]}, [{"op": "test", "path": "/l", "value": [1]}]),
 ]
@@ -78,20 +91,30 @@ async def test_a_patch_that_leaves_everything_as_it_was_changes_no_version(
         assert done.json() == first.json()
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, True), (1, 1.0), (0, False), (0.0, -0.0), ("1", 1), ([1], [True])])
-async def test_another_value_that_python_calls_equal_is_a_change(cast: Cast, before: Any, after: Any) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, True), (1, 1.0), (0, False), (0.0, -0.0), ("1", 1), ([1], [True])]
+)
+async def test_another_value_that_python_calls_equal_is_a_change(
+    cast: Cast, before: Any, after: Any
+) -> None:
     await cast.owner.put(K, json={"v": before})
     assert version_of(await cast.owner.merge(K, {"v": after})) == 2
     assert (await cast.owner.get(K)).content == orjson.dumps({"v": after})
     await cast.owner.merge("/v1/users/me/profile", {"metadata": {"v": before}})
     done = await cast.owner.merge("/v1/users/me/profile", {"metadata": {"v": after}})
-    assert repr((await cast.owner.get("/v1/users/me/profile")).json()["metadata"]) == repr({"v": after})
+    assert repr((await cast.owner.get("/v1/users/me/profile")).json()["metadata"]) == repr(
+        {"v": after}
+    )
     assert version_of(done) == 3
 
 
-async def test_another_order_of_keys_is_a_change_and_so_is_merging_into_no_object(cast: Cast) -> None:
+async def test_another_order_of_keys_is_a_change_and_so_is_merging_into_no_object(
+    cast: Cast,
+) -> None:
     await cast.owner.put(K, json={"a": 1, "b": 2})
-    moved = await cast.owner.patch(K, [{"op": "remove", "path": "/a"}, {"op": "add", "path": "/a", "value": 1}])
+    moved = await cast.owner.patch(
+        K, [{"op": "remove", "path": "/a"}, {"op": "add", "path": "/a", "value": 1}]
+    )
     assert version_of(moved) == 2
     await cast.owner.put(K, json=[1])
     assert (await cast.owner.merge(K, {})).json()["value"] == {}  # RFC 7396, section 2
@@ -104,7 +127,10 @@ async def test_an_idle_patch_does_what_else_it_is_asked_for(cast: Cast) -> None:
     assert (noted.status_code, noted.headers["etag"]) == (200, before.headers["etag"])
     assert noted.json()["expiresAt"]
     assert await Activity.raw().count_documents({"eventType": "looked", "appId": APP}) == 1
-    once = [await cast.owner.merge(f"{K}?activity=once", {}, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    once = [
+        await cast.owner.merge(f"{K}?activity=once", {}, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
     assert [answer.json() for answer in once] == [noted.json()] * 2
     assert await Activity.raw().count_documents({"eventType": "once"}) == 1
     longer = await cast.owner.merge(f"{K}?ttl=2000", {})  # the envelope shows it

@@ -13,7 +13,9 @@ from tests.cast import Cast
 
 
 def incremented(document: Any, path: str, value: Any) -> Any:
-    return apply_patch(PatchKind.PATCH, [{"op": "increment", "path": path, "value": value}], document)
+    return apply_patch(
+        PatchKind.PATCH, [{"op": "increment", "path": path, "value": value}], document
+    )
 
 
 @pytest.mark.parametrize(

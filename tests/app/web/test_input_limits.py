@@ -14,7 +14,8 @@ DEEP = '{"a":' * 64 + "1" + "}" * 64
 DEEPER = '{"a":' * 65 + "1" + "}" * 65
 ABYSS = "[" * 100_000 + "]" * 100_000
 
-# The value in a body, and the code that the refusal has, by the parser (None: no valid JSON at all).
+# The value in a body, and the code that the refusal has, by the parser (None: no valid JSON at
+# all).
 REFUSED: list[tuple[str, str, str | None]] = [
     ("2^63", "9223372036854775808", "integer_too_large"),
     ("-2^63-1", "-9223372036854775809", "integer_too_large"),
@@ -54,25 +55,40 @@ PLACES: dict[str, tuple[str, str, str, str]] = {
         "/0/eventData/v",
     ),
     "metadata": ("PUT", "/v1/users/me/profile", '{"metadata":{"v":%s}}', "/metadata/v"),
-    "activity": ("POST", "/v1/users/me/activity", '{"appId":"a","eventType":"e","eventData":{"v":%s}}', "/eventData/v"),
+    "activity": (
+        "POST",
+        "/v1/users/me/activity",
+        '{"appId":"a","eventType":"e","eventData":{"v":%s}}',
+        "/eventData/v",
+    ),
 }
 
 
 async def stored() -> list[int]:
     """How much is stored that a refused body could have left."""
     changed = await Profile.raw().count_documents({"version": {"$gt": 1}})
-    return [await AppData.raw().count_documents({}), await Analytics.raw().count_documents({}), changed]
+    return [
+        await AppData.raw().count_documents({}),
+        await Analytics.raw().count_documents({}),
+        changed,
+    ]
 
 
 async def send(cast: Cast, place: str, body: bytes | AsyncIterator[bytes], **headers: str) -> Any:
     method, path, _, _ = PLACES[place]
-    sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {"Content-Type": "application/json"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
     return await cast.owner.request(method, path, content=body, headers=sent)
 
 
-@pytest.mark.parametrize(("value", "code"), [pytest.param(value, code, id=name) for name, value, code in REFUSED])
+@pytest.mark.parametrize(
+    ("value", "code"), [pytest.param(value, code, id=name) for name, value, code in REFUSED]
+)
 @pytest.mark.parametrize("place", PLACES)
-async def test_what_cannot_be_kept_is_refused_and_named(cast: Cast, place: str, value: str, code: str | None) -> None:
+async def test_what_cannot_be_kept_is_refused_and_named(
+    cast: Cast, place: str, value: str, code: str | None
+) -> None:
     answer = await send(cast, place, (PLACES[place][2] % value).encode())
     problem = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
@@ -82,7 +98,12 @@ async def test_what_cannot_be_kept_is_refused_and_named(cast: Cast, place: str, 
         assert (problem["code"], problem["errors"][0]["code"]) == ("invalid", code)
         pointer = PLACES[place][3]
         named = problem["errors"][0]["pointer"]
-        assert named == "" or named.startswith(pointer) or pointer.startswith(named) or code == "too_deep"
+        assert (
+            named == ""
+            or named.startswith(pointer)
+            or pointer.startswith(named)
+            or code == "too_deep"
+        )
     assert await stored() == [0, 0, 0]
 
 
@@ -151,12 +172,16 @@ async def test_dollars_dots_and_references_are_taken(cast: Cast, place: str) -> 
     assert (await send(cast, place, (PLACES[place][2] % value).encode())).is_success
 
 
-@pytest.mark.parametrize("path", ["/v1/users/me", "/v1/users/me/profile", "/v1/users/me/apps/notes/data/k"])
+@pytest.mark.parametrize(
+    "path", ["/v1/users/me", "/v1/users/me/profile", "/v1/users/me/apps/notes/data/k"]
+)
 async def test_patches_are_parsed_as_strictly(cast: Cast, path: str) -> None:
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     kind = {"Content-Type": "application/merge-patch+json"}
     for _, value, _ in REFUSED:
-        answer = await cast.owner.request("PATCH", path, content=b'{"metadata":' + value.encode() + b"}", headers=kind)
+        answer = await cast.owner.request(
+            "PATCH", path, content=b'{"metadata":' + value.encode() + b"}", headers=kind
+        )
         assert answer.status_code == 422
 
 

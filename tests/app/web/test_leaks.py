@@ -1,4 +1,5 @@
-"""Planted secrets are found nowhere: not in answers, logs, metrics, errors, tracebacks, reprs, nor in the database."""
+"""Planted secrets are found nowhere: not in answers, logs, metrics, errors, tracebacks, reprs, nor
+in the database."""
 
 import contextlib
 import io
@@ -67,7 +68,12 @@ class Seen:
 
     def answer(self, answer: Any) -> Any:
         request = answer.request
-        self.add(f"{request.method} {request.url.path}", answer.status_code, answer.text, dict(answer.headers))
+        self.add(
+            f"{request.method} {request.url.path}",
+            answer.status_code,
+            answer.text,
+            dict(answer.headers),
+        )
         return answer
 
 
@@ -76,15 +82,19 @@ def log(world: World) -> Iterator[io.BytesIO]:
     """Every structured line, debug ones among them."""
     configure_logging(world.api.settings.model_copy(update={"log_level": "debug"}))
     out = io.BytesIO()
-    structlog.configure(logger_factory=structlog.BytesLoggerFactory(out), cache_logger_on_first_use=False)
+    structlog.configure(
+        logger_factory=structlog.BytesLoggerFactory(out), cache_logger_on_first_use=False
+    )
     yield out
     configure_logging(world.api.settings)
 
 
 def places(user: str, connection: str, account: str, project: str, event: str) -> dict[str, str]:
     return {
-        "userId": user, "connectionId": connection, "bankAccountId": account, "projectId": project, "eventId": event,
-        "appId": "notes", "dataKey": "k", "keyId": "f" * 24, "jobId": connection, "service": "github", "sessionId": "x",
+        "userId": user, "connectionId": connection, "bankAccountId": account, "projectId": project,
+        "eventId": event,
+        "appId": "notes", "dataKey": "k", "keyId": "f" * 24, "jobId": connection,
+        "service": "github", "sessionId": "x",
     }  # fmt: skip
 
 
@@ -100,10 +110,22 @@ async def walk_all_routes(world: World, seen: Seen, named: dict[str, str]) -> in
         for method in item:
             if method == "delete" and "users" in path:
                 continue
-            if method != "get" and ("dataKey" in template or f"{method.upper()} {template}" in EVENTS):
+            if method != "get" and (
+                "dataKey" in template or f"{method.upper()} {template}" in EVENTS
+            ):
                 continue  # takes any JSON and gives it back, or sets it aside as it was sent
-            for caller in (world.cast.owner, world.cast.stranger, world.cast.admin, world.cast.nobody):
-                for body in ({}, {"accessToken": [TOKEN]}, {"accessToken": TOKEN, "what": GIT_TOKEN}, [TOKEN]):
+            for caller in (
+                world.cast.owner,
+                world.cast.stranger,
+                world.cast.admin,
+                world.cast.nobody,
+            ):
+                for body in (
+                    {},
+                    {"accessToken": [TOKEN]},
+                    {"accessToken": TOKEN, "what": GIT_TOKEN},
+                    [TOKEN],
+                ):
                     options: dict[str, Any] = {} if method == "get" else {"json": body}
                     if method == "patch":
                         options["headers"] = {"Content-Type": "application/merge-patch+json"}
@@ -143,30 +165,49 @@ async def test_planted_secrets_are_found_nowhere(
     body = {"provider": "teller", "institution": "B", "label": "l", "accessToken": TOKEN}
     keyed = {"Idempotency-Key": "leak"}
     seen.answer(await owner.post("/v1/users/me/connections", json=body, headers=keyed))
-    seen.answer(await owner.post("/v1/users/me/connections", json=body | {"accessToken": SECOND}, headers=keyed))
+    seen.answer(
+        await owner.post(
+            "/v1/users/me/connections", json=body | {"accessToken": SECOND}, headers=keyed
+        )
+    )
     project = (await owner.post("/v1/projects", json={"name": "P"})).json()["id"]
     git = {"repositoryUrl": URLS["GitHub"], "serviceType": "GitHub", "accessToken": GIT_TOKEN}
     seen.answer(await owner.put(f"/v1/projects/{project}/repository", json=git))
     needles.secrets |= {github.secret(hook) for hook in repo.hooks.values()}
     path, payload, headers = github.delivery(repo, github.payload(repo))
-    event = seen.answer(await world.cast.nobody.post(path, content=payload, headers=headers)).json()["id"]
+    event = seen.answer(
+        await world.cast.nobody.post(path, content=payload, headers=headers)
+    ).json()["id"]
     seen.answer(await owner.post(f"/v1/projects/{project}/repository/rotate-secret"))
     needles.secrets |= {github.secret(hook) for hook in repo.hooks.values()}
     assert len(needles.secrets) == 7
 
     # Refusals and faults of every kind.
     seen.answer(await owner.post("/v1/users/me/connections", json=body | {"accessToken": SECOND}))
-    seen.answer(await owner.post("/v1/users/me/connections", json=body | {"accessToken": TOKEN * 300}))
+    seen.answer(
+        await owner.post("/v1/users/me/connections", json=body | {"accessToken": TOKEN * 300})
+    )
     with_password = URLS["GitHub"].replace("https://", f"https://{GIT_TOKEN}@")
-    seen.answer(await owner.put(f"/v1/projects/{project}/repository", json=git | {"repositoryUrl": with_password}))
-    for fault in (MFA, Told(500), Told(200, raw=TOKEN.encode()), Told(302, headers={"Location": f"/{TOKEN}"})):
+    seen.answer(
+        await owner.put(
+            f"/v1/projects/{project}/repository", json=git | {"repositoryUrl": with_password}
+        )
+    )
+    for fault in (
+        MFA,
+        Told(500),
+        Told(200, raw=TOKEN.encode()),
+        Told(302, headers={"Location": f"/{TOKEN}"}),
+    ):
         world.banks.server.faults.append(fault)
         seen.answer(await world.sync(connection))
     github.server.faults.append(Told(500))
     seen.answer(await owner.put(f"/v1/projects/{project}/repository", json=git))
     for forged in (WEBHOOK, TOKEN):
         raw, signed_headers = signed({"type": "x", "payload": {}}, forged)
-        seen.answer(await world.cast.nobody.post("/v1/webhooks/teller", content=raw, headers=signed_headers))
+        seen.answer(
+            await world.cast.nobody.post("/v1/webhooks/teller", content=raw, headers=signed_headers)
+        )
 
     # What nobody foresaw, deep inside, with the token at hand.
     async def broken(*arguments: Any, **more: Any) -> Any:
@@ -234,7 +275,8 @@ def hexed(value: Any) -> Any:
 
 
 async def needles_in_reprs(ring: KeyRing, needles: Needles) -> list[str]:
-    """Every document with secrets, opened ones, and the errors about them: `repr`, `str`, traceback."""
+    """Every document with secrets, opened ones, and the errors about them: `repr`, `str`,
+    traceback."""
     texts = [repr(ring), repr(ring._look()), str(ring)]
     for document in DOCUMENTS:
         for row in await document.raw().find({}).limit(20).to_list():
@@ -249,7 +291,9 @@ async def needles_in_reprs(ring: KeyRing, needles: Needles) -> list[str]:
         opened = ring.open(stored.access_token, document.place_in(row, "access_token"))
         texts += [repr(opened), str(opened)]
         try:
-            ring.open(stored.access_token, document.place_in({**row, "_id": ObjectId()}, "access_token"))
+            ring.open(
+                stored.access_token, document.place_in({**row, "_id": ObjectId()}, "access_token")
+            )
         except SealedError as error:
             texts += [repr(error), "".join(traceback.format_exception(error))]
     for error in (TryLater("unreachable"), Problem("x")):

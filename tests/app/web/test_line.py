@@ -89,7 +89,9 @@ def test_the_first_in_line_is_the_first_to_get_a_place() -> None:
         for number in range(2, 6):
             line.leave()
             await settle()
-            assert [guest.is_in for guest in all_of_them] == [True] * (number + 1) + [False] * (5 - number)
+            assert [guest.is_in for guest in all_of_them] == [True] * (number + 1) + [False] * (
+                5 - number
+            )
         line.leave()
         line.leave()
         assert (line.free, line.waiting) == (2, 0)
@@ -126,7 +128,9 @@ def test_whoever_goes_away_has_left_the_line(leaves: str) -> None:
         assert away.task is not None
         away.task.cancel() if leaves == "cancelled" else away.gone.set()
         await settle()
-        assert isinstance(away.outcome, asyncio.CancelledError if leaves == "cancelled" else ClientDisconnect)
+        assert isinstance(
+            away.outcome, asyncio.CancelledError if leaves == "cancelled" else ClientDisconnect
+        )
         assert line.waiting == 1
         (last,) = await guests(line, 1)  # there is room again
         line.leave()
@@ -256,8 +260,15 @@ def test_a_wait_that_is_over_at_once_ends_on_the_servers_loop() -> None:
     async def story() -> None:
         line = Line(bounds(places=1, seconds=0.0001))  # uvloop takes it for now
         several = [Guest(line).come() for _ in range(4)]
-        await asyncio.gather(*(guest.task for guest in several if guest.task), return_exceptions=True)
-        assert [type(guest.outcome) for guest in several] == [str, Unavailable, Unavailable, Unavailable]
+        await asyncio.gather(
+            *(guest.task for guest in several if guest.task), return_exceptions=True
+        )
+        assert [type(guest.outcome) for guest in several] == [
+            str,
+            Unavailable,
+            Unavailable,
+            Unavailable,
+        ]
         line.leave()
         assert (line.free, line.waiting, line._memory) == (1, 0, 0)
 
@@ -274,7 +285,9 @@ def test_a_refusal_says_when_to_come_again_and_not_the_same_to_all() -> None:
 Step = tuple[str, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["come", "leave", "go out", "come back", "cancel", "disconnect", "time", "settle"]),
+        st.sampled_from(
+            ["come", "leave", "go out", "come back", "cancel", "disconnect", "time", "settle"]
+        ),
         st.integers(0, 30),
     ),
     max_size=60,
@@ -282,7 +295,8 @@ STEPS = st.lists(
 
 
 class House:
-    """Everybody who came, by what they do now. Steps without `settle` between them happen in one turn of the loop."""
+    """Everybody who came, by what they do now. Steps without `settle` between them happen in one
+    turn of the loop."""
 
     def __init__(self, clock: Clock) -> None:
         self.bounds = bounds(places=3, waiting=4, memory=40, seconds=5)
@@ -302,8 +316,12 @@ class House:
             "leave": lambda which: self._leave(which, then=None),
             "go out": lambda which: self._leave(which, then=self.outside),
             "come back": self._come_back,
-            "cancel": lambda which: self._one_of(self.undecided, which, lambda guest: guest.task.cancel()),  # type: ignore[union-attr]
-            "disconnect": lambda which: self._one_of(self.undecided, which, lambda guest: guest.gone.set()),
+            "cancel": lambda which: self._one_of(
+                self.undecided, which, lambda guest: guest.task.cancel()
+            ),  # type: ignore[union-attr]
+            "disconnect": lambda which: self._one_of(
+                self.undecided, which, lambda guest: guest.gone.set()
+            ),
         }
         if step == "time":
             self.clock.now += number / 5
@@ -331,7 +349,9 @@ class House:
         self._one_of(self.inside, which, go)
 
     def _come_back(self, which: int) -> None:
-        self._one_of(self.outside, which, lambda guest: (self.outside.remove(guest), guest.come_again()))
+        self._one_of(
+            self.outside, which, lambda guest: (self.outside.remove(guest), guest.come_again())
+        )
 
     def _one_of(self, some: list[Guest], which: int, then: Callable[[Guest], object]) -> None:
         if some:
@@ -353,7 +373,11 @@ def test_no_place_is_ever_lost(steps: list[Step]) -> None:
         while house.inside:
             await house.take("leave", 0)
             await house.settle()
-        assert (house.line.free, house.line.waiting, house.line._memory) == (house.bounds.places, 0, 0)
+        assert (house.line.free, house.line.waiting, house.line._memory) == (
+            house.bounds.places,
+            0,
+            0,
+        )
 
     with asyncio.Runner(loop_factory=lambda: clock) as runner:
         runner.run(story())

@@ -1,4 +1,5 @@
-"""No secret reaches a log line (design, guarantee 4): whatever a request does with it, and however it fails."""
+"""No secret reaches a log line (design, guarantee 4): whatever a request does with it, and however
+it fails."""
 
 import io
 import sys
@@ -31,7 +32,8 @@ class Kept(io.BytesIO):
 
 
 async def misuse(caller: Caller) -> list[int]:
-    """Requests that carry a caller's credential and the planted secrets to many places; their statuses."""
+    """Requests that carry a caller's credential and the planted secrets to many places; their
+    statuses."""
     body, query, path, header, _ = PLANTED
     answers = [
         await caller.get("/v1/users/me"),
@@ -67,16 +69,26 @@ async def test_no_log_line_holds_a_secret(
     cast = await enrol(api)
     made = (await cast.admin.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"]})).json()
     minted = (await cast.admin.post(f"/v1/users/{cast.owner.id}/sessions", json={})).json()
-    callers = [cast.admin, cast.owner, cast.stranger, api.caller(made["key"]), api.caller(minted["accessToken"])]
+    callers = [
+        cast.admin,
+        cast.owner,
+        cast.stranger,
+        api.caller(made["key"]),
+        api.caller(minted["accessToken"]),
+    ]
     seen = {status for caller in callers for status in await misuse(caller)}
     assert {200, 201, 401, 403, 404, 422} <= seen
     async with failing(client, "find", mode={"times": 2}, errorCode=8000):  # a fault that is ours
         assert (await cast.admin.get("/v1/users")).status_code == 500
     with monkeypatch.context() as broken:
-        broken.setattr(ApiKey, "from_stored", lambda row: 1 // 0)  # with the secret in the frames above
+        broken.setattr(
+            ApiKey, "from_stored", lambda row: 1 // 0
+        )  # with the secret in the frames above
         failed = await api.caller(made["key"]).get("/v1/users")
         assert (failed.status_code, failed.json()["code"]) == (500, "internal")
-        assert (await api.caller(made["key"]).get("/v1/users/me/apps/notes/data/k")).status_code == 500
+        assert (
+            await api.caller(made["key"]).get("/v1/users/me/apps/notes/data/k")
+        ).status_code == 500
 
     lines = said.getvalue().decode()
     assert lines.count("request") > len(callers) * 10
@@ -85,4 +97,6 @@ async def test_no_log_line_holds_a_secret(
     secrets = [caller.credential for caller in callers if caller.credential] + [*PLANTED, BASIC]
     hashes = [hash_key(secret) for secret in secrets]
     assert [secret for secret in [*secrets, *hashes] if secret in lines] == []
-    assert [secret for secret in secrets if secret[:20] in lines and not secret.startswith("eyJ")] == []
+    assert [
+        secret for secret in secrets if secret[:20] in lines and not secret.startswith("eyJ")
+    ] == []

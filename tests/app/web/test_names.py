@@ -14,8 +14,18 @@ from tests.cast import Cast
 SNAKES: list[tuple[str, str, Any, str]] = [
     ("POST", "/v1/users", {"valu_user_id": "x"}, "/valu_user_id"),
     ("PUT", "/v1/users/me/profile", {"display_name": "x"}, "/display_name"),
-    ("PUT", "/v1/users/me/preferences", {"notifications": {"in_app": True}}, "/notifications/in_app"),
-    ("POST", "/v1/users/me/activity", {"appId": "a", "eventType": "e", "session_id": "s"}, "/session_id"),
+    (
+        "PUT",
+        "/v1/users/me/preferences",
+        {"notifications": {"in_app": True}},
+        "/notifications/in_app",
+    ),
+    (
+        "POST",
+        "/v1/users/me/activity",
+        {"appId": "a", "eventType": "e", "session_id": "s"},
+        "/session_id",
+    ),
     ("POST", "/v1/users/me/logins", {"app_id": "a"}, "/app_id"),
     ("POST", "/v1/users/me/sessions", {"app_id": "a"}, "/app_id"),
     ("POST", "/v1/api-keys", {"name": "k", "scopes": ["data:read"], "app_id": "a"}, "/app_id"),
@@ -26,7 +36,12 @@ SNAKES: list[tuple[str, str, Any, str]] = [
     ("POST", "/v1/auth/refresh", {"refresh_token": "rt_x"}, "/refresh_token"),
     ("POST", "/v1/auth/logout", {"refresh_token": "rt_x"}, "/refresh_token"),
     ("PUT", "/v1/apps/notes", {"require_version": True}, "/require_version"),
-    ("POST", "/v1/analytics/events", {"appId": "a", "eventName": "e", "event_category": "custom"}, "/event_category"),
+    (
+        "POST",
+        "/v1/analytics/events",
+        {"appId": "a", "eventName": "e", "event_category": "custom"},
+        "/event_category",
+    ),
 ]
 PATCHES = [
     ("/v1/users/me", {"valuUserId": None, "valu_user_id": "x"}, "/valu_user_id"),
@@ -40,14 +55,22 @@ def _unknown(answer: Any) -> set[str]:
     return {error["pointer"] for error in answer.json()["errors"] if error["code"] == "unknown"}
 
 
-@pytest.mark.parametrize(("method", "path", "body", "pointer"), SNAKES, ids=[path for _, path, _, _ in SNAKES])
-async def test_attribute_names_are_unknown_fields(cast: Cast, method: str, path: str, body: Any, pointer: str) -> None:
-    answer = await cast.admin.request(method, path.replace("me", cast.owner.id) if "/me/" in path else path, json=body)
+@pytest.mark.parametrize(
+    ("method", "path", "body", "pointer"), SNAKES, ids=[path for _, path, _, _ in SNAKES]
+)
+async def test_attribute_names_are_unknown_fields(
+    cast: Cast, method: str, path: str, body: Any, pointer: str
+) -> None:
+    answer = await cast.admin.request(
+        method, path.replace("me", cast.owner.id) if "/me/" in path else path, json=body
+    )
     assert pointer in _unknown(answer)
 
 
 @pytest.mark.parametrize(("path", "patch", "pointer"), PATCHES)
-async def test_patches_cannot_name_attributes_either(cast: Cast, path: str, patch: Any, pointer: str) -> None:
+async def test_patches_cannot_name_attributes_either(
+    cast: Cast, path: str, patch: Any, pointer: str
+) -> None:
     for caller, where in ((cast.owner, path), (cast.admin, path.replace("me", cast.owner.id))):
         assert _unknown(await caller.merge(where, patch)) == {pointer}
     assert (await cast.owner.get(path)).json()["version"] == 1

@@ -1,4 +1,5 @@
-"""On every route: times are written out, spans end after they begin, a parameter comes once unless it is a list."""
+"""On every route: times are written out, spans end after they begin, a parameter comes once unless
+it is a list."""
 
 import re
 from datetime import datetime
@@ -19,7 +20,9 @@ DIGITS = ["20261107", "2026", "1764000000", "1764000000.5", "-1", "1e9"]
 def parameters(name: str) -> dict[str, dict[str, Any]]:
     """The query parameters of an operation with their schemas."""
     found = operations()[name].get("parameters", [])
-    return {parameter["name"]: parameter["schema"] for parameter in found if parameter["in"] == "query"}
+    return {
+        parameter["name"]: parameter["schema"] for parameter in found if parameter["in"] == "query"
+    }
 
 
 def place_of(name: str) -> tuple[str, str]:
@@ -37,12 +40,18 @@ TIMED = [
 ]
 VALUES = "GET /v1/users/{userId}/apps/{appId}/data"
 """Whose `from` and `to` are values of a declared query."""
-SPANS = [name for name in operations() if {"from", "to"} <= parameters(name).keys() and name != VALUES]
+SPANS = [
+    name for name in operations() if {"from", "to"} <= parameters(name).keys() and name != VALUES
+]
 
 
 def kinds_of(parent: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Every class of bodies that there is, by its name."""
-    return {kind.__name__: kind for child in parent.__subclasses__() for kind in (child, *kinds_of(child).values())}
+    return {
+        kind.__name__: kind
+        for child in parent.__subclasses__()
+        for kind in (child, *kinds_of(child).values())
+    }
 
 
 def times_in(name: str) -> list[str]:
@@ -51,15 +60,23 @@ def times_in(name: str) -> list[str]:
     body = content.get("application/json", {}).get("schema", {})
     names = re.findall(r"#/components/schemas/(\w+)", str(body))
     found = kinds_of(Fields)
-    kinds = [found[each.removesuffix("Input")] for each in names if each != "AppDataBatch"]  # written by hand
+    kinds = [
+        found[each.removesuffix("Input")] for each in names if each != "AppDataBatch"
+    ]  # written by hand
     fields = [field for kind in kinds for field in kind.model_json_schema()["properties"].items()]
-    return [field for field, schema in fields if "date-time" in str(schema) and not schema.get("readOnly")]
+    return [
+        field
+        for field, schema in fields
+        if "date-time" in str(schema) and not schema.get("readOnly")
+    ]
 
 
 def test_these_are_the_times_that_clients_send() -> None:
     assert {(name, field) for name in operations() for field in times_in(name)} == set(BODY_TIMES)
     assert len(SPANS) == 12
-    assert {name for name, _ in TIMED} == set(SPANS) - {"GET /v1/bank-accounts/{bankAccountId}/transactions"}
+    assert {name for name, _ in TIMED} == set(SPANS) - {
+        "GET /v1/bank-accounts/{bankAccountId}/transactions"
+    }
 
 
 BODY_TIMES = [
@@ -72,13 +89,19 @@ BODY_TIMES = [
 
 
 @pytest.mark.parametrize(("name", "parameter"), TIMED)
-async def test_a_time_in_digits_is_no_time_in_a_query(cast: Cast, name: str, parameter: str) -> None:
+async def test_a_time_in_digits_is_no_time_in_a_query(
+    cast: Cast, name: str, parameter: str
+) -> None:
     method, path = place_of(name)
     step = {"step": ["a", "b"]} if "/funnel" in path else {}
     for text in DIGITS:
         refused = await cast.admin.request(method, path, params={**step, parameter: text})
         found = refused.json()["errors"][0]
-        assert (refused.status_code, found["pointer"], found["code"]) == (422, f"?{parameter}", "malformed"), text
+        assert (refused.status_code, found["pointer"], found["code"]) == (
+            422,
+            f"?{parameter}",
+            "malformed",
+        ), text
         assert "2026-11-20T08:30:00Z" in found["detail"]
 
 
@@ -89,13 +112,21 @@ async def test_a_time_in_digits_is_no_time_in_a_body(cast: Cast, name: str, fiel
         refused = await cast.admin.request(method, path, json={**BODIES[name], field: value})
         found = refused.json()["errors"][0]
         code = "malformed" if isinstance(value, str) else "wrong_type"
-        assert (refused.status_code, found["pointer"], found["code"]) == (422, f"/{field}", code), value
+        assert (refused.status_code, found["pointer"], found["code"]) == (
+            422,
+            f"/{field}",
+            code,
+        ), value
     assert (await cast.admin.request(method, path, json=BODIES[name])).is_success
     assert options["json"].get(field) is None
 
 
-@pytest.mark.parametrize("time", ["2026-11-20T08:30:00 02:00", "2026-11-20T08:30 0200", "2026-11-20 08:30:00.5 02:00"])
-async def test_a_blank_before_an_offset_is_said_to_be_a_plus_that_was_not_escaped(cast: Cast, time: str) -> None:
+@pytest.mark.parametrize(
+    "time", ["2026-11-20T08:30:00 02:00", "2026-11-20T08:30 0200", "2026-11-20 08:30:00.5 02:00"]
+)
+async def test_a_blank_before_an_offset_is_said_to_be_a_plus_that_was_not_escaped(
+    cast: Cast, time: str
+) -> None:
     for path in ("/v1/users/me/activity", "/v1/analytics/event-counts"):
         refused = await cast.owner.get(path, params={"from": time})
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?from")
@@ -113,13 +144,19 @@ async def test_a_span_that_ends_before_it_begins_is_refused(cast: Cast, name: st
         params["step"] = ["a", "b"]
     refused = await cast.admin.request(method, path, params=params)
     found = refused.json()["errors"]
-    assert (refused.status_code, found[0]["pointer"], found[0]["code"]) == (422, "?from", "out_of_range")
+    assert (refused.status_code, found[0]["pointer"], found[0]["code"]) == (
+        422,
+        "?from",
+        "out_of_range",
+    )
     same = await cast.admin.request(method, path, params={**params, "from": "2026-11-20"})
     assert same.status_code != 422
 
 
 @pytest.mark.parametrize("name", ONCE)
-async def test_a_parameter_that_comes_twice_is_refused_unless_it_is_a_list(cast: Cast, name: str) -> None:
+async def test_a_parameter_that_comes_twice_is_refused_unless_it_is_a_list(
+    cast: Cast, name: str
+) -> None:
     method, path = place_of(name)
     for parameter, schema in parameters(name).items():
         caller = cast.owner if "/users/me/" in path else cast.admin  # a key is nobody's `me`
@@ -145,7 +182,11 @@ COUNTED = "/v1/analytics/event-counts"
 
 async def test_times_without_an_offset_are_of_the_timezone_that_is_asked_for(cast: Cast) -> None:
     event = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
-    of_berlin = ["2026-10-24T22:00:00Z", "2026-10-25T10:00:00Z", "2026-10-25T22:59:59Z"]  # a day of 25 hours
+    of_berlin = [
+        "2026-10-24T22:00:00Z",
+        "2026-10-25T10:00:00Z",
+        "2026-10-25T22:59:59Z",
+    ]  # a day of 25 hours
     others = ["2026-10-24T21:59:59Z", "2026-10-25T23:00:00Z"]
     body = [{**event, "timestamp": time} for time in of_berlin + others]
     assert (await cast.owner.post("/v1/analytics/events", json=body)).json()["accepted"] == 5
@@ -155,7 +196,9 @@ async def test_times_without_an_offset_are_of_the_timezone_that_is_asked_for(cas
         rows = (await cast.owner.get(COUNTED, params={**asked, **span})).json()
         assert rows == [{"time": "2026-10-24T22:00:00.000Z", "eventName": "e", "count": 3}]
     span = {"from": "2026-10-25", "to": "2026-10-26"}
-    assert [row["count"] for row in (await cast.owner.get(COUNTED, params=span)).json()] == [3]  # of UTC
+    assert [row["count"] for row in (await cast.owner.get(COUNTED, params=span)).json()] == [
+        3
+    ]  # of UTC
     exact = {"from": "2026-10-25T00:00:00Z", "to": "2026-10-26T00:00:00Z", "tz": "Europe/Berlin"}
     assert [row["count"] for row in (await cast.owner.get(COUNTED, params=exact)).json()] == [3]
 
@@ -175,4 +218,6 @@ async def test_a_day_whose_midnight_is_missing_or_comes_twice_begins_where_its_b
     event = {"appId": "notes", "eventName": "e", "eventCategory": "custom", "timestamp": start}
     await cast.owner.post("/v1/analytics/events", json=event)
     asked = {"tz": tz, "interval": "day", "from": day, "to": f"{day}T12:00"}
-    assert (await cast.owner.get(COUNTED, params=asked)).json() == [{"time": start, "eventName": "e", "count": 1}]
+    assert (await cast.owner.get(COUNTED, params=asked)).json() == [
+        {"time": start, "eventName": "e", "count": 1}
+    ]

@@ -1,4 +1,5 @@
-"""One rule on every route: JSON is JSON whatever its type is called, and a parameter that nobody knows is refused."""
+"""One rule on every route: JSON is JSON whatever its type is called, and a parameter that nobody
+knows is refused."""
 
 import json
 from typing import Any
@@ -12,7 +13,11 @@ from tests.cast import Cast
 from tests.harness import Api, version_of
 
 FOR_KEYS = {route: rule for route, rule in RULES.items() if rule.scope is not None}
-WITH_BODY = [route for route, rule in FOR_KEYS.items() if rule.body is not None and not route.startswith("PATCH")]
+WITH_BODY = [
+    route
+    for route, rule in FOR_KEYS.items()
+    if rule.body is not None and not route.startswith("PATCH")
+]
 TYPES: list[dict[str, str]] = [
     {},
     {"Content-Type": "application/x-www-form-urlencoded"},
@@ -29,8 +34,12 @@ async def test_json_is_parsed_whatever_its_type_is_called(cast: Cast, route: str
     await cast.admin.put("/v1/apps/notes", json={"history": 10})
     for headers in TYPES:
         body = json.dumps(options["json"]).encode()
-        answer = await cast.admin.request(method, path, content=body, headers=headers, params=options.get("params"))
-        is_undecided = "/joins/" in route and answer.json().get("code") == "not_found"  # read, and nothing waits
+        answer = await cast.admin.request(
+            method, path, content=body, headers=headers, params=options.get("params")
+        )
+        is_undecided = (
+            "/joins/" in route and answer.json().get("code") == "not_found"
+        )  # read, and nothing waits
         assert answer.is_success or is_undecided, (headers, answer.text)
         broken = await cast.admin.request(method, path, content=b"{", headers=headers)
         assert (broken.status_code, broken.json()["code"]) == (422, "malformed_json")
@@ -41,15 +50,20 @@ async def test_a_patch_names_its_kind(cast: Cast, route: str) -> None:
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     method, path, _ = request_of(route, cast.owner.id)
     for headers in TYPES:
-        assert (await cast.owner.request(method, path, content=b"{}", headers=headers)).status_code == 415
+        assert (
+            await cast.owner.request(method, path, content=b"{}", headers=headers)
+        ).status_code == 415
 
 
 @pytest.mark.parametrize(
-    "route", [*(route for route in FOR_KEYS if route not in WRITE_KEYS), *sorted(PUBLIC - LIBRARIES)]
+    "route",
+    [*(route for route in FOR_KEYS if route not in WRITE_KEYS), *sorted(PUBLIC - LIBRARIES)],
 )
 async def test_a_parameter_that_a_route_does_not_know_is_named(cast: Cast, route: str) -> None:
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
-    method, path, options = request_of(route, cast.owner.id) if route in RULES else (*route.split(" "), {})
+    method, path, options = (
+        request_of(route, cast.owner.id) if route in RULES else (*route.split(" "), {})
+    )
     params = {**options.pop("params", {}), "limits": "5", "Ttl": ""}
     refused = await cast.admin.request(method, path, params=params, **options)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
@@ -57,7 +71,9 @@ async def test_a_parameter_that_a_route_does_not_know_is_named(cast: Cast, route
     assert {error["code"] for error in refused.json()["errors"]} == {"unknown"}
     assert version_of(await cast.owner.get("/v1/users/me/apps/notes/data/k")) == 1
     if route in RULES:
-        assert (await cast.nobody.request(method, path, params=params, **options)).status_code == 401
+        assert (
+            await cast.nobody.request(method, path, params=params, **options)
+        ).status_code == 401
 
 
 @pytest.mark.parametrize("query", ["", "activity=x", "ttl=60&activity=x", "ttl=60"])

@@ -1,4 +1,5 @@
-"""Every route that writes honours Idempotency-Key, or leaves the same behind however often it is asked."""
+"""Every route that writes honours Idempotency-Key, or leaves the same behind however often it is
+asked."""
 
 import asyncio
 from typing import Any
@@ -26,8 +27,12 @@ REPEATABLE: dict[str, str] = {
     "DELETE /v1/users/me/identities/{identityId}": BY_ID,
     "DELETE /v1/auth/sessions/{sessionId}": BY_ID,
     "DELETE /v1/auth/sessions": "what is ended stays ended",
-    "DELETE /v1/projects/{projectId}/repository": "If-Match names the connection that is meant; without one: 404",
-    "PUT /v1/apps/{appId}/external-ids/{externalId}": "a link never changes: 200 where it is there, 409 for another",
+    "DELETE /v1/projects/{projectId}/repository": (
+        "If-Match names the connection that is meant; without one: 404"
+    ),
+    "PUT /v1/apps/{appId}/external-ids/{externalId}": (
+        "a link never changes: 200 where it is there, 409 for another"
+    ),
     "POST /v1/auth/otp": SENDS_A_CODE,
     "POST /v1/users/me/email": SENDS_A_CODE,
     "POST /v1/users/me/identities/challenges": SENDS_A_CODE,
@@ -35,9 +40,15 @@ REPEATABLE: dict[str, str] = {
     "POST /v1/auth/oidc/{provider}": OF_A_CODE,
     "POST /v1/auth/refresh": "the same successor again, until it is used",
     "POST /v1/auth/logout": "what is ended stays ended",
-    "POST /v1/connections/{connectionId}/sync": "a sync ends with what the bank has, and never runs twice at once",
-    "POST /v1/connections/{connectionId}/decisions": "what is decided stays decided, and a repeat answers the same",
-    "POST /v1/projects/{projectId}/repository/events/{eventId}/redeliver": "an event has one outcome",
+    "POST /v1/connections/{connectionId}/sync": (
+        "a sync ends with what the bank has, and never runs twice at once"
+    ),
+    "POST /v1/connections/{connectionId}/decisions": (
+        "what is decided stays decided, and a repeat answers the same"
+    ),
+    "POST /v1/projects/{projectId}/repository/events/{eventId}/redeliver": (
+        "an event has one outcome"
+    ),
     "POST /v1/webhooks/teller": "a hint that a sync is due",
     "POST /v1/webhooks/{service}/{connectionId}": "a delivery has an id, and is taken once",
     "POST /v1/analytics/events": BY_MESSAGE,
@@ -54,7 +65,9 @@ WRITES = {name for name in operations() if not name.startswith("GET ")}
 
 
 def honours_keys(name: str) -> bool:
-    return any(each["name"] == "Idempotency-Key" for each in operations()[name].get("parameters", []))
+    return any(
+        each["name"] == "Idempotency-Key" for each in operations()[name].get("parameters", [])
+    )
 
 
 def test_every_write_honours_keys_or_is_repeatable() -> None:
@@ -68,7 +81,10 @@ def test_every_write_honours_keys_or_is_repeatable() -> None:
 
 
 async def twice(caller: Caller, method: str, path: str, body: Any) -> tuple[Any, Any]:
-    answers = [await caller.request(method, path, json=body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    answers = [
+        await caller.request(method, path, json=body, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
     first, repeat = answers
     assert first.is_success, first.text
     return first, repeat
@@ -83,7 +99,9 @@ PUTS: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("path", "body", "later"), PUTS, ids=[path for path, _, _ in PUTS])
-async def test_a_put_that_comes_again_late_overwrites_nothing(cast: Cast, path: str, body: Any, later: Any) -> None:
+async def test_a_put_that_comes_again_late_overwrites_nothing(
+    cast: Cast, path: str, body: Any, later: Any
+) -> None:
     caller = cast.admin if "/apps/" in path else cast.owner
     first, repeat = await twice(caller, "PUT", path, body)
     assert (repeat.status_code, repeat.json()) == (first.status_code, first.json())
@@ -102,14 +120,20 @@ async def test_a_role_that_is_chosen_twice_is_noted_once(cast: Cast) -> None:
     assert await AuditEvent.raw().count_documents({"kind": "role_chosen"}) == 1
 
 
-@pytest.mark.parametrize(("path", "body"), [(path, body) for path, body, _ in PUTS], ids=[path for path, _, _ in PUTS])
+@pytest.mark.parametrize(
+    ("path", "body"), [(path, body) for path, body, _ in PUTS], ids=[path for path, _, _ in PUTS]
+)
 async def test_racing_repeats_of_a_put_are_one(cast: Cast, path: str, body: Any) -> None:
     caller = cast.admin if "/apps/" in path else cast.owner
     key = {"Idempotency-Key": "k"}
     answers = await asyncio.gather(*(caller.put(path, json=body, headers=key) for _ in range(5)))
     done = [answer for answer in answers if answer.is_success]
     assert {answer.json()["code"] for answer in answers if not answer.is_success} <= {"in_flight"}
-    assert len({answer.status_code for answer in done}) == len({answer.headers["etag"] for answer in done}) == 1
+    assert (
+        len({answer.status_code for answer in done})
+        == len({answer.headers["etag"] for answer in done})
+        == 1
+    )
     assert await IdempotencyKey.raw().count_documents({}) == 1
 
 
@@ -121,16 +145,23 @@ async def test_a_put_whose_user_was_deleted_says_so(cast: Cast) -> None:
     assert (gone.status_code, gone.json()["code"]) == (404, "result_gone")
 
 
-async def test_a_put_that_failed_leaves_no_claim_and_one_with_a_precondition_repeats(cast: Cast) -> None:
+async def test_a_put_that_failed_leaves_no_claim_and_one_with_a_precondition_repeats(
+    cast: Cast,
+) -> None:
     path, key = "/v1/users/me/profile", {"Idempotency-Key": "k"}
     before = await cast.owner.get(path)
     stale = await cast.owner.put(path, json={"bio": "b"}, headers={**key, "If-Match": '"9"'})
     assert stale.status_code == 412
     assert await IdempotencyKey.raw().count_documents({}) == 0
     guarded = {**key, "If-Match": before.headers["etag"]}
-    first, repeat = [await cast.owner.put(path, json={"bio": "b"}, headers=guarded) for _ in range(2)]
+    first, repeat = [
+        await cast.owner.put(path, json={"bio": "b"}, headers=guarded) for _ in range(2)
+    ]
     assert (first.status_code, repeat.status_code, repeat.json()) == (200, 200, first.json())
-    made = [await cast.admin.put("/v1/apps/x", json={}, headers={**key, "If-None-Match": "*"}) for _ in range(2)]
+    made = [
+        await cast.admin.put("/v1/apps/x", json={}, headers={**key, "If-None-Match": "*"})
+        for _ in range(2)
+    ]
     assert [answer.status_code for answer in made] == [201, 201]
     assert await App.raw().count_documents({"version": 1}) == 1
 
@@ -155,7 +186,9 @@ async def test_a_member_is_added_once(cast: Cast) -> None:
 
 async def test_a_secret_is_changed_once_and_shown_once(cast: Cast, api: Api) -> None:
     programme = await programme_of(api, cast.admin)
-    key = (await cast.admin.post("/v1/api-keys", json={"name": "k", "scopes": ["data:read"]})).json()
+    key = (
+        await cast.admin.post("/v1/api-keys", json={"name": "k", "scopes": ["data:read"]})
+    ).json()
     for path, made in (
         (f"/v1/api-keys/{key['id']}/rotate", key["id"]),
         (f"{programme.path}/webhook-secret", programme.account),
@@ -163,13 +196,22 @@ async def test_a_secret_is_changed_once_and_shown_once(cast: Cast, api: Api) -> 
         first = await cast.admin.post(path, headers={"Idempotency-Key": path[-9:]})
         assert first.is_success
         repeat = await cast.admin.post(path, headers={"Idempotency-Key": path[-9:]})
-        assert (repeat.status_code, repeat.json()["code"], repeat.json()["id"]) == (409, "already_done", made)
+        assert (repeat.status_code, repeat.json()["code"], repeat.json()["id"]) == (
+            409,
+            "already_done",
+            made,
+        )
     assert await AuditEvent.raw().count_documents({"kind": "key_rotated"}) == 1
     assert version_of(await cast.admin.get(programme.path)) == 2
 
 
 async def test_a_patch_of_a_connection_that_comes_again_late_changes_nothing(cast: Cast) -> None:
-    body = {"provider": "sandbox", "institution": "Bank", "label": "Own", "accessToken": "sandbox_any"}
+    body = {
+        "provider": "sandbox",
+        "institution": "Bank",
+        "label": "Own",
+        "accessToken": "sandbox_any",
+    }
     made = (await cast.owner.post("/v1/users/me/connections", json=body)).json()
     path, key = f"/v1/connections/{made['id']}", {"Idempotency-Key": "k"}
     first, repeat = [await cast.owner.merge(path, {"label": "Work"}, headers=key) for _ in range(2)]

@@ -1,4 +1,5 @@
-"""A write whose answer was lost is sent again with its Idempotency-Key: it is done once and answered the same."""
+"""A write whose answer was lost is sent again with its Idempotency-Key: it is done once and
+answered the same."""
 
 import asyncio
 from typing import Any
@@ -25,19 +26,25 @@ async def test_a_patch_of_app_data_that_is_repeated_is_applied_once(cast: Cast) 
     assert repeat.json() == first.json()
     assert repeat.headers["etag"] == first.headers["etag"]
     assert (await cast.owner.get(LOG)).json() == ["entry"]
-    assert (await cast.owner.patch(LOG, APPEND, headers={"Idempotency-Key": "k-2"})).json()["value"] == ["entry"] * 2
+    assert (await cast.owner.patch(LOG, APPEND, headers={"Idempotency-Key": "k-2"})).json()[
+        "value"
+    ] == ["entry"] * 2
 
 
 async def test_racing_repeats_of_a_patch_are_applied_once(cast: Cast) -> None:
     await cast.owner.put(LOG, json=[])
     answers = await asyncio.gather(*(cast.owner.patch(LOG, APPEND, headers=KEY) for _ in range(5)))
     assert {answer.status_code for answer in answers} <= {200, 409}
-    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} <= {"in_flight"}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} <= {
+        "in_flight"
+    }
     assert (await cast.owner.get(LOG)).json() == ["entry"]
 
 
 @pytest.mark.parametrize("precondition", [{}, {"If-None-Match": "*"}])
-async def test_a_put_that_is_repeated_is_answered_as_at_first(cast: Cast, precondition: dict[str, str]) -> None:
+async def test_a_put_that_is_repeated_is_answered_as_at_first(
+    cast: Cast, precondition: dict[str, str]
+) -> None:
     path, headers = f"{DATA}/x?activity=saved", {**KEY, **precondition}
     first, repeat = [await cast.owner.put(path, json=1, headers=headers) for _ in range(2)]
     assert (first.status_code, repeat.status_code) == (201, 201)
@@ -62,17 +69,27 @@ async def test_another_write_under_the_same_key_is_refused(cast: Cast) -> None:
         assert (refused.status_code, refused.json()["code"]) == (422, "key_reused")
     assert (await cast.owner.get(LOG)).json() == 1
     malformed = await cast.owner.put(LOG, json=1, headers={"Idempotency-Key": "k 1"})
-    assert (malformed.status_code, malformed.json()["errors"][0]["pointer"]) == (422, "header:Idempotency-Key")
+    assert (malformed.status_code, malformed.json()["errors"][0]["pointer"]) == (
+        422,
+        "header:Idempotency-Key",
+    )
 
 
 async def test_a_write_that_failed_leaves_no_claim(cast: Cast) -> None:
     await cast.owner.put(LOG, json="no array")
     assert (await cast.owner.patch(LOG, APPEND, headers=KEY)).status_code == 422
-    assert (await cast.owner.put(LOG, json=1, headers={**KEY, "If-Match": '"9"'})).status_code == 412
+    assert (
+        await cast.owner.put(LOG, json=1, headers={**KEY, "If-Match": '"9"'})
+    ).status_code == 412
     assert await IdempotencyKey.raw().count_documents({}) == 0
     await cast.owner.put(LOG, json=[])
     assert (await cast.owner.patch(LOG, APPEND, headers=KEY)).status_code == 200
-    assert await IdempotencyKey.raw().count_documents({"resourceId": {"$exists": False}, "status": 200}) == 1
+    assert (
+        await IdempotencyKey.raw().count_documents(
+            {"resourceId": {"$exists": False}, "status": 200}
+        )
+        == 1
+    )
 
 
 async def test_a_repeat_shows_the_value_to_those_only_who_may_read_it(cast: Cast, api: Api) -> None:
@@ -95,11 +112,18 @@ async def once(caller: Caller, path: str, operation: dict[str, Any], field: str)
     assert (await caller.get(path)).json()[field] == first.json()[field]
 
 
-async def test_patches_of_documents_that_are_repeated_are_applied_once(cast: Cast, api: Api) -> None:
+async def test_patches_of_documents_that_are_repeated_are_applied_once(
+    cast: Cast, api: Api
+) -> None:
     programme = await programme_of(api, cast.admin)
     blocked = {"op": "add", "path": "/blockedMerchantCategories/-", "value": "5812"}
     await once(cast.admin, programme.profile_path, blocked, "blockedMerchantCategories")
-    await once(cast.admin, f"/v1/users/{cast.owner.id}", {"op": "add", "path": "/roles/0", "value": "x"}, "roles")
+    await once(
+        cast.admin,
+        f"/v1/users/{cast.owner.id}",
+        {"op": "add", "path": "/roles/0", "value": "x"},
+        "roles",
+    )
     assert (await cast.admin.get(f"/v1/users/{cast.owner.id}")).json()["roles"].count("x") == 1
     swap = {"op": "move", "from": "/displayName", "path": "/bio"}
     await once(cast.owner, "/v1/users/me/profile", swap, "bio")
@@ -123,12 +147,25 @@ async def test_a_repeated_post_after_its_user_was_deleted_says_so(cast: Cast) ->
     user = (await cast.admin.post("/v1/users", json=body, headers=KEY)).json()["id"]
     posts = [("/v1/users", body, "k-1"), (f"/v1/users/{user}/activity", activity, "k-2")]
     for path, sent, key in posts:
-        assert (await cast.admin.post(path, json=sent, headers={"Idempotency-Key": key})).status_code == 201
+        assert (
+            await cast.admin.post(path, json=sent, headers={"Idempotency-Key": key})
+        ).status_code == 201
     await cast.admin.merge(f"/v1/users/{user}", {"name": "Ann"}, headers={"Idempotency-Key": "k-3"})
     await cast.admin.delete(f"/v1/users/{user}")
-    answers = [await cast.admin.post(path, json=sent, headers={"Idempotency-Key": key}) for path, sent, key in posts]
-    answers.append(await cast.admin.merge(f"/v1/users/{user}", {"name": "Ann"}, headers={"Idempotency-Key": "k-3"}))
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(404, "result_gone")] * 3
+    answers = [
+        await cast.admin.post(path, json=sent, headers={"Idempotency-Key": key})
+        for path, sent, key in posts
+    ]
+    answers.append(
+        await cast.admin.merge(
+            f"/v1/users/{user}", {"name": "Ann"}, headers={"Idempotency-Key": "k-3"}
+        )
+    )
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (404, "result_gone")
+    ] * 3
     assert await User.raw().count_documents({"email": body["email"]}) == 0
-    fresh = await cast.admin.post(f"/v1/users/{user}/activity", json=activity, headers={"Idempotency-Key": "k-4"})
+    fresh = await cast.admin.post(
+        f"/v1/users/{user}/activity", json=activity, headers={"Idempotency-Key": "k-4"}
+    )
     assert fresh.json()["code"] == "not_found"

@@ -31,14 +31,20 @@ async def test_the_current_of_a_412_is_taken_back(cast: Cast, path: str) -> None
     current, tag = stale.json()["current"], {"If-Match": stale.headers["etag"]}
     put = await cast.admin.put(path, json=current, headers=tag)
     assert (put.status_code, put.json()["version"]) == (200, current["version"] + 1)
-    assert put.json() == {**current, "version": current["version"] + 1, "updatedAt": put.json()["updatedAt"]}
+    assert put.json() == {
+        **current,
+        "version": current["version"] + 1,
+        "updatedAt": put.json()["updatedAt"],
+    }
     late = await cast.admin.put(path, json=current, headers=tag)
     assert (late.status_code, late.json()["current"]) == (412, put.json())
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("name", "value"), CHANGED)
-async def test_a_changed_field_that_is_not_for_clients_is_named(cast: Cast, path: str, name: str, value: Any) -> None:
+async def test_a_changed_field_that_is_not_for_clients_is_named(
+    cast: Cast, path: str, name: str, value: Any
+) -> None:
     path, before = await shown(cast, path)
     refused = await cast.admin.put(path, json={**before, name: value})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, f"/{name}")
@@ -46,7 +52,9 @@ async def test_a_changed_field_that_is_not_for_clients_is_named(cast: Cast, path
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_body_that_tells_its_version_does_not_overwrite_another(cast: Cast, path: str) -> None:
+async def test_a_body_that_tells_its_version_does_not_overwrite_another(
+    cast: Cast, path: str
+) -> None:
     path, before = await shown(cast, path)
     assert (await cast.admin.put(path, json=before)).status_code == 200
     assert (await cast.admin.put(path, json=before)).status_code == 422
@@ -58,4 +66,6 @@ async def test_an_app_that_is_not_there_may_be_told_its_id_only(cast: Cast) -> N
     assert (await cast.admin.put("/v1/apps/boats", json={"id": "notes"})).status_code == 422
     assert (await cast.admin.put("/v1/apps/boats", json={"id": "boats"})).status_code == 201
     tag = {"If-Match": '"5"'}
-    assert (await cast.admin.put("/v1/apps/other", json={"id": "other"}, headers=tag)).status_code == 412
+    assert (
+        await cast.admin.put("/v1/apps/other", json={"id": "other"}, headers=tag)
+    ).status_code == 412

@@ -37,7 +37,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Server:
-    """uvicorn with our connections, in this process; every path is a stream that tells `told` when it is woken."""
+    """uvicorn with our connections, in this process; every path is a stream that tells `told` when
+    it is woken."""
 
     port: int
     running: uvicorn.Server
@@ -88,7 +89,9 @@ def events(sent: bytes) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
 
 
-async def test_what_wakes_a_stream_is_told_and_what_comes_meanwhile_is_told_once(server: Server) -> None:
+async def test_what_wakes_a_stream_is_told_and_what_comes_meanwhile_is_told_once(
+    server: Server,
+) -> None:
     reader, writer = await server.connect()
     server.open[0].wake.set()
     server.open[0].wake.set()
@@ -109,7 +112,9 @@ async def test_a_quiet_stream_says_so(server: Server, monkeypatch: pytest.Monkey
     writer.close()
 
 
-async def test_a_server_that_stops_ends_its_streams_at_once_and_says_when_to_come_again(server: Server) -> None:
+async def test_a_server_that_stops_ends_its_streams_at_once_and_says_when_to_come_again(
+    server: Server,
+) -> None:
     connections = [await server.connect() for _ in range(3)]
     server.running.should_exit = True
     waits = set()
@@ -117,11 +122,15 @@ async def test_a_server_that_stops_ends_its_streams_at_once_and_says_when_to_com
         async with asyncio.timeout(20):
             sent = await reader.read(-1)  # to the end of the connection
         waits.add(int(sent.split(b"retry: ")[-1].split(b"\n")[0]))
-        assert json.loads(sent.split(b"event: end\ndata: ")[1].split(b"\n")[0]) == {"reason": "server_stopping"}
+        assert json.loads(sent.split(b"event: end\ndata: ")[1].split(b"\n")[0]) == {
+            "reason": "server_stopping"
+        }
     assert all(200 <= wait <= 3000 for wait in waits)
 
 
-async def test_one_who_does_not_read_is_cut_off(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_who_does_not_read_is_cut_off(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stream, "_DRAIN_SECONDS", 0.2)
     server.told = b"data: " + b"x" * 2**20 + b"\n\n"
     _, unread = await server.connect()
@@ -175,7 +184,8 @@ async def test_a_stream_holds_no_place_and_is_no_request_in_flight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "lasts", "reason"), [(0.05, 3600.0, "renew"), (60, 5.1, "token_expiring"), (60, -1, "token_expiring")]
+    ("seconds", "lasts", "reason"),
+    [(0.05, 3600.0, "renew"), (60, 5.1, "token_expiring"), (60, -1, "token_expiring")],
 )
 async def test_it_ends_before_its_token_does_and_after_a_while_in_any_case(
     seconds: float, lasts: float, reason: str
@@ -224,10 +234,14 @@ async def test_streams_end_within_seconds_of_what_they_hang_on(
         assert staying.reason is End.SESSION_ENDED
 
 
-async def test_each_kind_of_listener_is_heard_no_more_when_what_it_hangs_on_is_gone(cast: Cast, api: Api) -> None:
+async def test_each_kind_of_listener_is_heard_no_more_when_what_it_hangs_on_is_gone(
+    cast: Cast, api: Api
+) -> None:
     me, other = ObjectId(cast.owner.id), ObjectId(cast.stranger.id)
     moment = now()
-    session = RefreshToken(user_id=me, token_hash="x", auth_method="phone", ends_at=moment, expires_at=moment)
+    session = RefreshToken(
+        user_id=me, token_hash="x", auth_method="phone", ends_at=moment, expires_at=moment
+    )
     await session.add()
     held = await api.key("sessions:write")
     key_id = (await api.app.state.authenticator.authenticate(f"Bearer {held.credential}")).id
@@ -244,11 +258,18 @@ async def test_each_kind_of_listener_is_heard_no_more_when_what_it_hangs_on_is_g
         return {name for name, pair in zip(people, asked, strict=True) if has_lapsed(*pair)}
 
     await User.raw().update_one({"_id": me}, {"$set": {"role": "admin"}})
-    assert await lapsed() == {"by a session", "by a key that is gone"}  # that session is over by its time
-    await RefreshToken.raw().update_one({"_id": session.id}, {"$set": {"expiresAt": moment.replace(year=9999)}})
+    assert await lapsed() == {
+        "by a session",
+        "by a key that is gone",
+    }  # that session is over by its time
+    await RefreshToken.raw().update_one(
+        {"_id": session.id}, {"$set": {"expiresAt": moment.replace(year=9999)}}
+    )
     await User.raw().update_one({"_id": me}, {"$set": {"role": None}})
     assert await lapsed() == {"by a key that is gone", "an admin of another"}
-    await User.raw().update_one({"_id": me}, {"$set": {"sessionsEndedAt": moment.replace(year=9999)}})
+    await User.raw().update_one(
+        {"_id": me}, {"$set": {"sessionsEndedAt": moment.replace(year=9999)}}
+    )
     assert await lapsed() == {"by a server", "by a key that is gone", "an admin of another"}
     await User.raw().delete_one({"_id": me})
     assert await lapsed() == set(people)
@@ -258,4 +279,6 @@ async def test_what_a_token_or_a_key_says_of_its_end_is_known(cast: Cast, api: A
     authenticate = api.app.state.authenticator.authenticate
     user = await authenticate(f"Bearer {cast.owner.credential}")
     assert 0 < user.expires_at - time.time() <= api.settings.token_lifetime_seconds
-    assert (await authenticate(f"Bearer {(await api.key('data:read')).credential}")).expires_at == inf
+    assert (
+        await authenticate(f"Bearer {(await api.key('data:read')).credential}")
+    ).expires_at == inf

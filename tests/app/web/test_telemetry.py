@@ -1,4 +1,5 @@
-"""OpenTelemetry, which FastAPI has built in: a hot route names its span as FastAPI's router names the others."""
+"""OpenTelemetry, which FastAPI has built in: a hot route names its span as FastAPI's router names
+the others."""
 
 import pytest
 from opentelemetry import trace
@@ -20,7 +21,9 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     return exporter
 
 
-async def test_the_route_is_in_the_span_of_hot_and_other_routes(spans: InMemorySpanExporter, api: Api, cast: Cast):
+async def test_the_route_is_in_the_span_of_hot_and_other_routes(
+    spans: InMemorySpanExporter, api: Api, cast: Cast
+):
     spans.clear()
     await cast.owner.get("/v1/users/me/apps/notes/data/a")
     await cast.owner.get("/v1/users/me/profile")

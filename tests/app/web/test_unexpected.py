@@ -16,9 +16,15 @@ from tests.harness import Api
 PLANTED = "sk_planted-key-that-no-log-may-show"
 
 
-@pytest.mark.parametrize("path", ["/v1/users/me", "/v1/users/me/apps/notes/data/k"], ids=["comfortable", "hot"])
+@pytest.mark.parametrize(
+    "path", ["/v1/users/me", "/v1/users/me/apps/notes/data/k"], ids=["comfortable", "hot"]
+)
 async def test_an_unexpected_error_is_a_problem_and_one_line(
-    make_api: MakeApi, cast: Cast, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, path: str
+    make_api: MakeApi,
+    cast: Cast,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
 ) -> None:
     def broken(*_: Any) -> Any:
         raise RuntimeError("nobody foresaw this")
@@ -59,11 +65,15 @@ async def test_a_traceback_shows_no_local_variables(
     assert PLANTED not in written
 
 
-@pytest.mark.parametrize("headers", [[], [(b"idempotency-key", b"gone")]], ids=["plain", "with-a-key"])
+@pytest.mark.parametrize(
+    "headers", [[], [(b"idempotency-key", b"gone")]], ids=["plain", "with-a-key"]
+)
 async def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_fault_of_ours(
     headers: list[tuple[bytes, bytes]], api: Api, cast: Cast
 ) -> None:
-    messages = iter([{"type": "http.request", "body": b'{"na', "more_body": True}, {"type": "http.disconnect"}])
+    messages = iter(
+        [{"type": "http.request", "body": b'{"na', "more_body": True}, {"type": "http.disconnect"}]
+    )
     statuses = []
 
     async def receive() -> Any:
@@ -90,4 +100,7 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_body_is_no_fault_of_
     }
     await api.app(scope, receive, send)
     assert all(status < 500 for status in statuses)
-    assert 'route="/v1/users/{userId}/profile",status="500"' not in (await cast.nobody.get("/metrics")).text
+    assert (
+        'route="/v1/users/{userId}/profile",status="500"'
+        not in (await cast.nobody.get("/metrics")).text
+    )
