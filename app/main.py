@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-import app.work  # noqa: F401  # with it come the witnesses of deletions
 from app.accounts.routes import router as accounts
 from app.accounts.webhook_keys import load_webhook_keys
 from app.activity.routes import router as activity
@@ -29,6 +28,7 @@ from app.analytics.openapi import (
     segment_operations,
 )
 from app.analytics.quarantine_routes import router as quarantine
+from app.analytics.query.known_sets import KnownSets
 from app.app_data import routes as app_data
 from app.app_data.clearing_routes import router as app_data_clearing
 from app.app_data.history_routes import router as app_data_history
@@ -43,6 +43,7 @@ from app.cards.event_routes import router as card_events
 from app.cards.profile_routes import router as spending_profiles
 from app.cards.routes import router as cards
 from app.connections.routes import router as connections
+from app.console import feed as console_feed
 from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
 from app.database import bind_in_time, connect
@@ -83,6 +84,7 @@ from app.web.openapi import document as openapi
 from app.web.routing import Router
 from app.web.streams.open_streams import streams_of
 from app.web.validation.errors import validation_problem
+from app.work import HOOKS
 from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
@@ -140,10 +142,13 @@ def create_app(
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.sign_in = SignIn(settings)
     app.state.leases = Leases(settings.lease_seconds)
+    app.state.hooks = HOOKS
     app.state.rooms = Rooms()
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
     app.state.hub = Hub()
+    app.state.known_sets = KnownSets()
+    app.state.console_feed = console_feed.Feed()
     app.state.feed = Feed(settings, app.state.hub)
     app.state.streams = streams_of(settings)
     app.state.overlap = lifetime_to_overlap(60)  # until the database tells

@@ -6,8 +6,7 @@
 - `PLACES`: kind -> how many of its jobs are done at once, where that is more than one;
 - `handlers(settings)`.
 
-What a domain notes about deletions (`app.relations.witness`) stands in its `deletion.py`, imported
-here.
+What a domain notes about deletions (`app.relations.hooks`) stands in its `deletion.py`, as `HOOKS`.
 """
 
 import asyncio
@@ -30,6 +29,7 @@ from app.jobs.bell import Bell
 from app.jobs.dispatch import JOBS, Dispatcher
 from app.jobs.watching import Watch, Watched
 from app.relations import jobs as relations
+from app.relations.hooks import Hooks
 from app.repositories import deletion as repositories_deletion
 from app.repositories import jobs as repositories
 from app.settings import Settings
@@ -37,11 +37,17 @@ from app.sync import jobs as sync
 from models.card_queue import CardQueue
 from models.job import Job
 
-DOMAINS: Final = (relations, app_data, sync, auth, analytics, cards, connections, repositories)
-"""The modules with jobs. Another is one more name here."""
+DOMAINS: Final = (app_data, sync, auth, analytics, cards, connections, repositories)
+"""The domains with jobs. Another is one more name here."""
 
-WITNESSES: Final = (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
-"""The modules that note something about deletions. Another is one more name here."""
+MODULES: Final = (relations, *DOMAINS)
+"""Every module with jobs."""
+
+HOOKS: Final = Hooks.together(
+    each.HOOKS
+    for each in (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
+)
+"""What the domains note about deletions. Another domain is one more name here."""
 
 LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], ...]] = (
     deliver,
@@ -52,7 +58,7 @@ LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], .
 long job."""
 
 WOKEN: Final[dict[str, tuple[Watched, ...]]] = {
-    kind: watched for domain in DOMAINS for kind, watched in domain.WOKEN.items()
+    kind: watched for domain in MODULES for kind, watched in domain.WOKEN.items()
 }
 """Kind of periodic job -> what is written when there is something to do for it."""
 
@@ -63,20 +69,21 @@ WATCHED: Final = {**WOKEN, JOBS: (_JOB,), QUEUES: (_QUEUE,)}
 
 _THREADS: Final = 128
 PLACES: Final[dict[str, int]] = {
-    kind: count for domain in DOMAINS for kind, count in domain.PLACES.items()
+    kind: count for domain in MODULES for kind, count in domain.PLACES.items()
 }
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
-    return {
-        kind: handler for domain in DOMAINS for kind, handler in domain.handlers(settings).items()
-    }
+    found = relations.handlers(settings, HOOKS)
+    for domain in DOMAINS:
+        found |= domain.handlers(settings)
+    return found
 
 
 async def ensure_jobs() -> None:
     """Have the periodic jobs in the database."""
-    for domain in DOMAINS:
+    for domain in MODULES:
         for kind, seconds in domain.PERIODIC.items():
             await ensure_periodic(kind, kind, every_seconds=seconds)
 

@@ -1,10 +1,12 @@
 """Rows that cannot be read: a loop over rows steps over them, sets them aside where they are seen,
 and goes on."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+import structlog
+from prometheus_client import Counter
 from pymongo import UpdateOne
 from pymongo.errors import WriteError
 
@@ -23,16 +25,20 @@ ROW_FAULTS: Final = (
 """What reading or changing a row that is amiss may raise; pydantic's errors are ValueErrors."""
 
 D = TypeVar("D", bound=Stored)
-Listener = Callable[[str, Any, str], None]
-LISTENERS: Final[list[Listener]] = []
-"""Told each row that is set aside: its collection, its `_id`, and the class of the error. The app
-logs and counts."""
+SET_ASIDE: Final = Counter(
+    "satchel_rows_set_aside",
+    "Times that a row was stepped over that cannot be read or changed",
+    ["collection"],
+)
+_log = structlog.get_logger("satchel")
 
 
 def tell(document: type[Stored], row_id: Any, error: Exception) -> None:
-    """Tell that a row is set aside."""
-    for listener in LISTENERS:
-        listener(document.collection_name(), row_id, type(error).__name__)
+    """Log that a row is set aside, and count it."""
+    collection = document.collection_name()
+    SET_ASIDE.labels(collection).inc()
+    fault = type(error).__name__
+    _log.error("a row was set aside", collection=collection, row=str(row_id), error=fault)
 
 
 def is_readable(document: type[Stored], row: Raw) -> bool:

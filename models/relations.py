@@ -132,7 +132,7 @@ RELATIONS: Final[Relations] = (
     Relation(AppData, "user_id", User, CASCADE, HOT),
     Relation(Analytics, "user_id", User, CASCADE, HOT),
     Relation(AppUsage, "user_id", User, CASCADE),
-    # After the events, whose witness asks for the person's numbers.
+    # After the events, whose deletion hook asks for the person's numbers.
     Relation(Person, "user_id", User, CASCADE),
     Relation(IdentityJoin, "user_id", User, CASCADE),
     Relation(ExternalId, "user_id", User, CASCADE),

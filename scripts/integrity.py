@@ -15,6 +15,7 @@ from rich.table import Table
 from app.relations import audit
 from app.relations.audit import Fault
 from app.relations.unreadable import READ_BY_JOBS, check_rows
+from app.work import HOOKS
 from models.integrity import IntegrityScan, LostScan
 from models.relations import RELATIONS, Relation
 from scripts.target import NoTargetError, opened
@@ -118,7 +119,7 @@ async def _repair() -> int:
             for relation in RELATIONS:
                 task = bar.add_task(f"mending {relation.label}", total=None)
                 async for faults in audit.faults_of(relation):
-                    mended += await audit.repair(faults, by="integrity")
+                    mended += await audit.repair(faults, "integrity", HOOKS)
                     bar.advance(task, len(faults))
     return mended
 

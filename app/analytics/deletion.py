@@ -7,7 +7,7 @@ of keys to numbers goes with the user, and the ledger tells the archives.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -18,7 +18,7 @@ from app.analytics.rollup.apply import add_counts, add_session_days, remove_peop
 from app.analytics.rollup.delta import Delta, SessionChanges, replace_visit, stored_visit
 from app.analytics.rollup.property_days import add_properties
 from app.analytics.rollup.recount_visits import archived_in_part, visits_of
-from app.relations.witness import witness
+from app.relations.hooks import Hooks
 from models.analytics import Analytics
 from models.app import App
 from models.base import Raw, now
@@ -29,7 +29,6 @@ from models.rollup_state import RollupState
 from models.session import VisitSession
 
 
-@witness(Analytics)
 async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Take events that are about to go out of the rollups, as far as these contain them.
 
@@ -60,7 +59,6 @@ async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> N
     await _shorten_visits(delta, {row["_id"] for row in rows}, state, session)
 
 
-@witness(Person)
 async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Keep the numbers of a person who goes until the events are gone, too: these may be swept
     later."""
@@ -72,7 +70,6 @@ async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None
         await _note(row["userId"], [row["number"]], digest, session)
 
 
-@witness(IdentityJoin)
 async def note_joined_keys(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Keep that an id was joined to a person who goes, carried out or not; not of one that is none
     of theirs."""
@@ -81,7 +78,6 @@ async def note_joined_keys(rows: Sequence[Raw], session: AsyncClientSession) -> 
             await _note(row["userId"], [], [digest_of(row["_id"])], session)
 
 
-@witness(ExternalId)
 async def note_external_ids(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Keep that an external id was a person's who goes, whether an event had it or not."""
     for row in rows:
@@ -173,3 +169,13 @@ async def _shorten_visits(
             replace_visit(changes, stored_visit(stored[name]), left.get(name))
         await write_visits({name: left.get(name) for name in names}, stored, session)
     await add_session_days(changes, session)
+
+
+HOOKS: Final = Hooks(
+    going={
+        Analytics: subtract_events,
+        Person: note_numbers,
+        IdentityJoin: note_joined_keys,
+        ExternalId: note_external_ids,
+    }
+)

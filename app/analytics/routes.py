@@ -116,7 +116,11 @@ async def get_active_users(
         raise Invalid.field("?rolling", "conflicting", "rolling is for interval=day")
     found = await retried(
         lambda: active_users(
-            chosen.period, chosen.which, previous=compare is not None, rolling=rolling
+            chosen.period,
+            chosen.which,
+            chosen.known,
+            previous=compare is not None,
+            rolling=rolling,
         )
     )
     return answer(found, request, form)
@@ -164,7 +168,9 @@ async def get_top(
     `error` is by how many `count` may be too low: of a day each event's 500 most frequent values
     are counted.
     """
-    found = await retried(lambda: top_values(chosen.period, chosen.which, name, limit))
+    found = await retried(
+        lambda: top_values(chosen.period, chosen.which, name, limit, chosen.known)
+    )
     return answer(found, request, form)
 
 
@@ -250,7 +256,8 @@ async def get_retention(
         raise Invalid.field("?interval", "too_many", "retention has at most 100 periods")
     which = chosen.which
     back = which if returning is None else Filter(which.app_id, which.user_id, returning, None)
-    return answer(await retried(lambda: retention(period, which, back)), request, form)
+    found = await retried(lambda: retention(period, which, back, chosen.known))
+    return answer(found, request, form)
 
 
 @_query(

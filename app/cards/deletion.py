@@ -7,7 +7,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.cards.outbox import Happening, note
-from app.relations.witness import witness, witness_nulled
+from app.relations.hooks import Hooks
 from models.account import Account
 from models.base import Raw, Stored
 from models.card import Card
@@ -17,7 +17,6 @@ from models.user import User
 _LIMITS: Final = ("spendingProfileId", "effectiveLimits")
 
 
-@witness(SpendingProfile)
 async def profiles_go(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Tell the webhook of deleted profiles, unless the account goes with them."""
     accounts = await _there(Account, {row["accountId"] for row in rows}, session)
@@ -25,7 +24,6 @@ async def profiles_go(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     await note([Happening(profile_id, "spending_profile.deleted") for profile_id in told], session)
 
 
-@witness_nulled(Card)
 async def cards_lose_a_reference(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Tell the webhook of cards that were orphaned, and of those that fall back to limits of their
     own.
@@ -56,3 +54,6 @@ async def _there(
         .to_list()
     )
     return {row["_id"] for row in found}
+
+
+HOOKS: Final = Hooks(going={SpendingProfile: profiles_go}, released={Card: cards_lose_a_reference})

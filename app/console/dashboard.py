@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from app.analytics.query.answers import FORMATS, answer
 from app.analytics.query.journeys import funnel, retention
+from app.analytics.query.known_sets import KnownSets, known_sets
 from app.analytics.query.periods import Period
 from app.analytics.query.queries import (
     Rows,
@@ -23,7 +24,7 @@ from app.analytics.query.queries import (
 )
 from app.analytics.query.reader import Filter
 from app.analytics.query.visits import sessions
-from app.console.feed import Feed, Live, sent
+from app.console.feed import Live, feed_of, sent
 from app.console.panels import WITHIN, cohorts_of, panels
 from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, default_view, shown
 from app.console.session import (
@@ -64,7 +65,6 @@ _STATIC: Final = {
     "console.css": "text/css",
 }
 _FILES: Final = {name: (_HERE / "static" / name).read_bytes() for name in _STATIC}
-_FEED: Final = Feed()
 
 Viewer = Annotated[Principal, Depends(required_viewer)]
 
@@ -91,14 +91,14 @@ async def console(request: Request) -> HTMLResponse:
     principal = await viewer(request)
     if principal is None:
         return _sign_in(request)
-    view = shown(request, principal)
+    view, sets = shown(request, principal), known_sets(request.scope)
     try:
-        values = await panels(view, principal.app_id)
+        values = await panels(view, principal.app_id, sets)
     except (
         Invalid
     ) as error:  # a panel looks further than the span, to where nothing can be reckoned
         view = default_view(principal, error.detail)
-        values = await panels(view, principal.app_id)
+        values = await panels(view, principal.app_id, sets)
     moment, cohorts = now(), cohorts_of(view)
     parts = view.parts(view.period, moment)
     return _page(
@@ -186,7 +186,7 @@ async def static(name: str) -> Response:
 async def live(request: Request, principal: Viewer) -> Response:
     """Events as they come in, those that the address's filters let pass. The browser comes again
     after a while."""
-    return Live(_FEED, principal, shown(request, principal).which)
+    return Live(feed_of(request.scope), principal, shown(request, principal).which)
 
 
 @router.get("/console/export/{panel}")
@@ -196,22 +196,23 @@ async def export(panel: str, request: Request, principal: Viewer) -> Response:
     if view.complaint:
         raise NotFound(view.complaint)
     asked = request.query_params.get("format", "csv")
-    response = answer(await _rows(panel, view), request, asked if asked in FORMATS else "csv")
+    found = await _rows(panel, view, known_sets(request.scope))
+    response = answer(found, request, asked if asked in FORMATS else "csv")
     response.headers.update(_SAFE)
     return response
 
 
-async def _rows(panel: str, view: Shown) -> Rows:
+async def _rows(panel: str, view: Shown, sets: KnownSets) -> Rows:
     whole = Period.of(view.period.start, view.period.end, None, view.period.zone)
     app = Filter(view.which.app_id)
     queries: dict[str, Any] = {
         "category-counts": lambda: count_events(view.period, view.which, "eventCategory"),
-        "active-users": lambda: active_users(view.period, view.which),
+        "active-users": lambda: active_users(view.period, view.which, sets),
         "error-rate": lambda: error_rates(view.period, view.which),
         "sessions": lambda: sessions(view.period, app),
-        "top": lambda: top_values(whole, view.which, None, 200),
+        "top": lambda: top_values(whole, view.which, None, 200, sets),
         "funnel": lambda: funnel(whole, app, list(view.steps), WITHIN),
-        "retention": lambda: retention(cohorts_of(view), view.which, view.which),
+        "retention": lambda: retention(cohorts_of(view), view.which, view.which, sets),
     }
     if panel not in queries or (panel == "funnel" and len(view.steps) < 2):
         raise NotFound("there is no such panel")

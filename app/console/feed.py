@@ -28,7 +28,7 @@ _SECONDS: Final = 1.0
 
 
 class Feed:
-    """The watchers of one process, and the task that looks for them."""
+    """Those who watch an application, and the task that looks for them."""
 
     def __init__(self) -> None:
         self.streams = OpenStreams("console", _MOST_WATCHERS, _MOST_WATCHERS, _WATCHED_SECONDS)
@@ -71,6 +71,12 @@ class Feed:
             waiting.extend(rows)
             if rows:
                 wake.set()
+
+
+def feed_of(scope: Scope) -> Feed:
+    """The feed of the application that serves this request."""
+    found: Feed = scope["app"].state.console_feed
+    return found
 
 
 class Live(Response):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from app.analytics.query.asked import span
 from app.analytics.query.journeys import funnel, retention
+from app.analytics.query.known_sets import KnownSets
 from app.analytics.query.live import latest_events
 from app.analytics.query.periods import Interval, Period, floor
 from app.analytics.query.queries import (
@@ -98,25 +99,26 @@ class Panels:
     no_funnel: str = ""
 
 
-async def panels(view: Shown, own_app: str | None) -> Panels:
+async def panels(view: Shown, own_app: str | None, known: KnownSets) -> Panels:
     """Ask everything that a view shows.
 
     Args:
         view: of the console.
         own_app: the one app that the viewer's key is bound to; None for a key that sees every app.
+        known: sets of people that were read before.
     """
     whole = Period.of(view.period.start, view.period.end, None, view.period.zone)
     which, app = view.which, Filter(view.which.app_id)
-    top = await retried(lambda: top_values(whole, which, None, 10))
+    top = await retried(lambda: top_values(whole, which, None, 10, known))
     results: Any = await asyncio.gather(
         retried(lambda: count_events(view.period, which, "eventCategory")),
-        retried(lambda: active_users(view.period, which)),
+        retried(lambda: active_users(view.period, which, known)),
         retried(lambda: error_rates(view.period, which)),
-        retried(lambda: retention(cohorts_of(view), which, which)),
+        retried(lambda: retention(cohorts_of(view), which, which, known)),
         latest_events(which, _FEED),
         health(view.which.app_id),
         _apps(own_app),
-        _figures(whole, which, app),
+        _figures(whole, which, app, known),
     )
     categories, users, errors, cohorts, feed, state, apps, figures = results
     reached, unreached = await _funnel(whole, app, list(view.steps))
@@ -177,10 +179,10 @@ def cohorts_of(view: Shown) -> Period:
     return span(floor(start, interval, view.period.zone), end, interval, view.tz)
 
 
-async def _figures(whole: Period, which: Filter, app: Filter) -> list[Figure]:
+async def _figures(whole: Period, which: Filter, app: Filter, known: KnownSets) -> list[Figure]:
     errors = await retried(lambda: error_rates(whole, which, previous=True))
     before = await retried(lambda: error_rates(whole.previous(), which))
-    people = await retried(lambda: active_users(whole, which, previous=True))
+    people = await retried(lambda: active_users(whole, which, known, previous=True))
     visits = await retried(lambda: sessions(whole, app, previous=True))
     earlier = await retried(lambda: sessions(whole.previous(), app))
     error, user, visit = errors.rows[0], people.rows[0], visits.rows[0]

@@ -15,6 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.relations.guards import values_at
+from app.relations.hooks import Hooks
 from app.relations.sweep import sweep
 from app.relations.table import is_nullable
 from app.relations.take import release
@@ -106,7 +107,9 @@ def remedy(fault: Fault) -> str:
     return f"set {relation.stored} to null{companion}"
 
 
-async def repair(faults: list[Fault], by: str, *, relations: Relations = RELATIONS) -> int:
+async def repair(
+    faults: list[Fault], by: str, hooks: Hooks, *, relations: Relations = RELATIONS
+) -> int:
     """Mend faults of one relation as its policy says. Those without a remedy are left.
 
     A parent that is missing is entered into the ledger of deletions and swept like any deleted
@@ -115,6 +118,7 @@ async def repair(faults: list[Fault], by: str, *, relations: Relations = RELATIO
     Args:
         faults: of one batch.
         by: who repairs.
+        hooks: called with what goes or is released.
         relations: the table.
 
     Returns:
@@ -135,14 +139,14 @@ async def repair(faults: list[Fault], by: str, *, relations: Relations = RELATIO
         )
         await Deletion.enter([entry], session=None)
         await Deletion.begin_again(ObjectId(entry.id))
-        mended += await sweep(entry, relations=relations, forced=True)
+        mended += await sweep(entry, hooks, relations=relations, forced=True)
     mismatched = [fault for fault in mendable if fault.kind is Kind.MISMATCH]
     if mismatched:
-        mended += await transaction(lambda session: _release(mismatched, session))
+        mended += await transaction(lambda session: _release(mismatched, hooks, session))
     return mended
 
 
-async def _release(faults: list[Fault], session: AsyncClientSession) -> int:
+async def _release(faults: list[Fault], hooks: Hooks, session: AsyncClientSession) -> int:
     """Take away references across tenants, of those that still have them."""
     total = 0
     for fault in faults:
@@ -162,7 +166,7 @@ async def _release(faults: list[Fault], session: AsyncClientSession) -> int:
             }
         )
         total += (
-            await release(relation, rows, {fault.parent_id: entry}, session, forced=True)
+            await release(relation, rows, {fault.parent_id: entry}, session, hooks, forced=True)
         ).total()
     return total
 

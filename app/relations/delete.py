@@ -17,6 +17,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.errors import NotFound
 from app.relations.blockers import find_blockers, refuse
+from app.relations.hooks import Hooks
 from app.relations.plan import collect
 from app.relations.sweep import Pass, collection_of, sweep
 from app.relations.take import (
@@ -29,7 +30,6 @@ from app.relations.take import (
     releases,
     take,
 )
-from app.relations.witness import WITNESSES
 from app.settings import Settings
 from app.web.etags import tag_of
 from app.web.observability import LATE_SWEPT
@@ -57,6 +57,7 @@ async def delete_root(
     root_id: ObjectId,
     by: str,
     settings: Settings,
+    hooks: Hooks,
     *,
     where: Raw | None = None,
     expected: Expected | None = None,
@@ -71,6 +72,7 @@ async def delete_root(
         root_id: its id, which is never used again.
         by: who deletes it.
         settings: how large a tree goes at once, how long to sweep before the rest is left to a job.
+        hooks: called with what goes or is released.
         where: a further filter, its tenant: a root that does not match is as good as not there.
         expected: the precondition that must hold for the root when it goes; None for none.
         shown: the root as `GET` sends it, for the problem's `current`.
@@ -100,10 +102,10 @@ async def delete_root(
             raise mismatch(expected, shown(root.from_stored(found)), root_id)
         return found
 
-    ledger = await _commit(root, root_id, take_root, by, settings, relations)
+    ledger = await _commit(root, root_id, take_root, by, settings, hooks, relations)
     unclaimed: Raw = {"_id": root_id, "fence": 0}  # a worker that has the job by now ends it, too
     deadline = time.monotonic() + settings.deletion_inline_seconds
-    await sweep(ledger, deadline=deadline, relations=relations)
+    await sweep(ledger, hooks, deadline=deadline, relations=relations)
     if ledger.swept:
         await Job.raw().delete_one(unclaimed)
     else:
@@ -117,6 +119,7 @@ async def _commit(
     take_root: Callable[[AsyncClientSession], Awaitable[Raw]],
     by: str,
     settings: Settings,
+    hooks: Hooks,
     relations: Relations,
 ) -> Deletion:
     """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree
@@ -133,12 +136,12 @@ async def _commit(
         nonlocal attempts
         attempts += 1
         row = await take_root(session)
-        if root in WITNESSES:
-            await WITNESSES[root]([row], session)
+        if (hook := hooks.going.get(root)) is not None:
+            await hook([row], session)
         if closes_stripes(root, relations):
             await Guard.close(root_id, session=session)
         ledger = _entry(root, root_id, by, settings)
-        tree = _Tree(ledger, session, relations)
+        tree = _Tree(ledger, session, hooks, relations)
         await tree.take(root, whole=plan.complete and attempts <= _ATTEMPTS_AT_ONCE)
         refuse(root, await find_blockers(root, root_id, session=session, relations=relations))
         if tree.whole:
@@ -167,11 +170,13 @@ class _Tree:
     """What goes in the committing transaction: everything where it is little, the credentials
     always."""
 
-    def __init__(self, ledger: Deletion, session: AsyncClientSession, relations: Relations) -> None:
+    def __init__(
+        self, ledger: Deletion, session: AsyncClientSession, hooks: Hooks, relations: Relations
+    ) -> None:
         self.whole = False
         self._ledger = ledger
         self._session = session
-        self._relations = relations
+        self._hooks, self._relations = hooks, relations
         self._gone: list[tuple[type[Stored], dict[ObjectId, Deletion]]] = []
 
     async def take(self, root: type[Stored], *, whole: bool) -> None:
@@ -190,7 +195,9 @@ class _Tree:
                     where, projection(relation), session=self._session
                 )
                 rows = await cursor.to_list()
-                counts = await take(relation, rows, entries, self._session, self._relations)
+                counts = await take(
+                    relation, rows, entries, self._session, self._hooks, self._relations
+                )
                 self._count(self._ledger.deleted, relation.child, counts)
                 if rows and whole and is_parent(relation.child, self._relations):
                     name = relation.child.collection_name()
@@ -209,7 +216,8 @@ class _Tree:
                 cursor = relation.child.raw().find(
                     where, projection(relation), session=self._session
                 )
-                counts = await release(relation, await cursor.to_list(), entries, self._session)
+                rows = await cursor.to_list()
+                counts = await release(relation, rows, entries, self._session, self._hooks)
                 self._count(self._ledger.nulled, relation.child, counts)
 
     def _count(
@@ -224,6 +232,7 @@ class _Tree:
 async def sweep_again(
     ledgers: list[Deletion],
     settings: Settings,
+    hooks: Hooks,
     relations: Relations = RELATIONS,
     hold: Callable[[AsyncClientSession], Awaitable[None]] | None = None,
 ) -> int:
@@ -233,6 +242,7 @@ async def sweep_again(
     Args:
         ledgers: entries of documents of one collection.
         settings: the fence.
+        hooks: called with what goes or is released.
         relations: the table.
         hold: raises, within the transaction that notes what was found, where the job is another
             worker's by now.
@@ -241,7 +251,7 @@ async def sweep_again(
         How many late arrivals were removed or released.
     """
     moment = now()
-    late = Pass(collection_of(ledgers[0].root, relations), ledgers, relations)
+    late = Pass(collection_of(ledgers[0].root, relations), ledgers, hooks, relations)
     removed = await late.run(Stage.CASCADE)
     removed += await late.run(Stage.RELEASE)
     LATE_SWEPT.inc(removed)
@@ -255,9 +265,8 @@ async def sweep_again(
     await transaction(note)
     for root_id in {ledger.credited for ledger in ledgers if ledger.id in late.late}:
         if (root := await Deletion.find_by_id(root_id)) is not None:
-            await sweep(
-                root, relations=relations
-            )  # where what came late had something hanging off it
+            # where what came late had something hanging off it
+            await sweep(root, hooks, relations=relations)
     return removed
 
 

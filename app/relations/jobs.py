@@ -11,6 +11,7 @@ from bson import ObjectId
 from app.jobs import Claim, Handler
 from app.jobs.watching import Watched
 from app.relations.delete import SWEEP_JOB, sweep_again
+from app.relations.hooks import Hooks
 from app.relations.sweep import sweep
 from app.settings import Settings
 from app.web.observability import log
@@ -26,14 +27,14 @@ WOKEN: Final = {_LATE_SWEEPS: (Watched(Deletion, "nextSweepAt"),)}
 PLACES: Final = {SWEEP_JOB: 2}
 
 
-def handlers(settings: Settings) -> dict[str, Handler]:
+def handlers(settings: Settings, hooks: Hooks) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
 
     async def sweep_deletion(claim: Claim) -> None:
         """Go on with a deletion that was too large to be done while its caller waited."""
         ledger = await Deletion.find_by_id(ObjectId(claim.job.id))
         while ledger is not None and not ledger.swept:
-            await sweep(ledger, deadline=time.monotonic() + 5)
+            await sweep(ledger, hooks, deadline=time.monotonic() + 5)
             ledger = await Deletion.find_by_id(ledger.id)
             if ledger is not None:
                 await claim.renew(deleted=ledger.deleted, nulled=ledger.nulled)
@@ -42,7 +43,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Sweep again after what was deleted, for what was under way at the time."""
         while due := await Deletion.find_due(now(), _BATCH):
             for group in _groups(due):
-                removed = await _sweep_again(group, settings, claim)
+                removed = await _sweep_again(group, settings, hooks, claim)
                 await claim.renew()
                 if removed:
                     log.warning(
@@ -53,14 +54,16 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps}
 
 
-async def _sweep_again(group: list[Deletion], settings: Settings, claim: Claim) -> int:
+async def _sweep_again(
+    group: list[Deletion], settings: Settings, hooks: Hooks, claim: Claim
+) -> int:
     """Sweep for a group; where that fails, for each by itself, and those for which it still fails
     are put off."""
     try:
-        return await sweep_again(group, settings, hold=claim.hold)
+        return await sweep_again(group, settings, hooks, hold=claim.hold)
     except (*ROW_FAULTS, RuntimeError) as error:
         if len(group) > 1:
-            return sum([await _sweep_again([entry], settings, claim) for entry in group])
+            return sum([await _sweep_again([entry], settings, hooks, claim) for entry in group])
         await put_off(group[0], "nextSweepAt", error)
     return 0
 

@@ -122,7 +122,7 @@ async def delete_and_answer(
         NotFound, VersionMismatch, Restricted: as `delete_root`; the precondition is the request's.
         Forbidden: an admin would be deleted, and the caller is none.
     """
-    expected, settings = request_precondition(request), request.app.state.settings
+    expected, state = request_precondition(request), request.app.state
 
     async def allowed(row: Raw, session: AsyncClientSession) -> None:
         if not speaks_for_admins(caller):
@@ -132,7 +132,8 @@ async def delete_and_answer(
         root,
         root_id,
         caller.name,
-        settings,
+        state.settings,
+        state.hooks,
         where=where,
         expected=expected,
         shown=lambda document: view(document).model_dump(mode="json", by_alias=True),

@@ -15,6 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.relations.guards import values_at
+from app.relations.hooks import Hooks
 from app.relations.take import cascades, freed, is_parent, projection, release, releases, take
 from models import DOCUMENTS
 from models.base import Raw, Stored, now
@@ -39,6 +40,7 @@ def collection_of(name: str, relations: Relations = RELATIONS) -> type[Stored]:
 
 async def sweep(
     ledger: Deletion,
+    hooks: Hooks,
     *,
     deadline: float | None = None,
     relations: Relations = RELATIONS,
@@ -50,6 +52,7 @@ async def sweep(
 
     Args:
         ledger: the root's entry; its counts and stage are kept up to date, in the database too.
+        hooks: called with what goes or is released.
         deadline: on the monotonic clock: stop there, to be continued; None to go through.
         relations: the table.
         forced: release those as well that should have forbidden the deletion (the audit's repair).
@@ -60,9 +63,8 @@ async def sweep(
     total = 0
     for stage, follows in ((Stage.CASCADE, Stage.RELEASE), (Stage.RELEASE, Stage.DONE)):
         while group := await _next_group(ledger, stage):
-            pass_ = Pass(
-                collection_of(group[0].root, relations), group, relations, deadline, forced=forced
-            )
+            parent = collection_of(group[0].root, relations)
+            pass_ = Pass(parent, group, hooks, relations, deadline, forced=forced)
             total += await pass_.run(stage)
             if pass_.stopped:
                 return total
@@ -107,6 +109,7 @@ class Pass:
         self,
         parent: type[Stored],
         group: list[Deletion],
+        hooks: Hooks,
         relations: Relations = RELATIONS,
         deadline: float | None = None,
         *,
@@ -117,7 +120,7 @@ class Pass:
         self.stopped = False
         self._parent = parent
         self._entries: dict[ObjectId, Deletion] = {entry.id: entry for entry in group}
-        self._relations = relations
+        self._hooks, self._relations = hooks, relations
         self._deadline = deadline
         self._forced = forced
 
@@ -174,9 +177,11 @@ class Pass:
 
     def _act(self, relation: Relation, stage: Stage) -> _Act:
         async def taken(rows: list[Raw], session: AsyncClientSession) -> Counter[ObjectId]:
-            return await take(relation, rows, self._entries, session, self._relations)
+            return await take(relation, rows, self._entries, session, self._hooks, self._relations)
 
         async def released(rows: list[Raw], session: AsyncClientSession) -> Counter[ObjectId]:
-            return await release(relation, rows, self._entries, session, forced=self._forced)
+            return await release(
+                relation, rows, self._entries, session, self._hooks, forced=self._forced
+            )
 
         return taken if stage == Stage.CASCADE else released

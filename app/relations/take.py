@@ -8,7 +8,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.relations.guards import values_at
-from app.relations.witness import NULL_WITNESSES, WITNESSES
+from app.relations.hooks import Hooks
 from models.base import Raw, Stored, now
 from models.deletion import Deletion
 from models.guard import Guard
@@ -71,6 +71,7 @@ async def take(
     rows: Sequence[Raw],
     entries: dict[ObjectId, Deletion],
     session: AsyncClientSession,
+    hooks: Hooks,
     relations: Relations = RELATIONS,
 ) -> Counter[ObjectId]:
     """Delete children that were found by a relation, and enter those that others hang off into the
@@ -81,6 +82,7 @@ async def take(
         rows: the children, by `projection`.
         entries: the ledger's entries of their parents.
         session: of the transaction.
+        hooks: called with them before they go.
         relations: the table.
 
     Returns:
@@ -89,14 +91,14 @@ async def take(
     collection = relation.child.raw()
     parents = {row["_id"]: entries[_parent_of(row, relation, entries)] for row in rows}
     where = {"_id": {"$in": list(parents)}}
-    present = collection.find(
-        where, None if relation.child in WITNESSES else {"_id": 1}, session=session
-    )
-    found = await present.to_list()
+    hook = hooks.going.get(relation.child)
+    found = await collection.find(
+        where, {"_id": 1} if hook is None else None, session=session
+    ).to_list()
     if not found:
         return Counter()
-    if relation.child in WITNESSES:
-        await WITNESSES[relation.child](found, session)
+    if hook is not None:
+        await hook(found, session)
     if is_parent(relation.child, relations):
         name = relation.child.collection_name()
         fresh = [parents[row["_id"]].of_child(row["_id"], name) for row in found]
@@ -125,6 +127,7 @@ async def release(
     rows: Sequence[Raw],
     entries: dict[ObjectId, Deletion],
     session: AsyncClientSession,
+    hooks: Hooks,
     *,
     forced: bool = False,
 ) -> Counter[ObjectId]:
@@ -136,12 +139,14 @@ async def release(
     collection = relation.child.raw()
     parents = {row["_id"]: entries[_parent_of(row, relation, entries)] for row in rows}
     where = {"_id": {"$in": list(parents)}, **freed(relation, entries, forced=forced)}
-    whole = relation.child in NULL_WITNESSES
-    found = await collection.find(where, None if whole else {"_id": 1}, session=session).to_list()
+    hook = hooks.released.get(relation.child)
+    found = await collection.find(
+        where, {"_id": 1} if hook is None else None, session=session
+    ).to_list()
     if not found:
         return Counter()
-    if whole:
-        await NULL_WITNESSES[relation.child](found, session)
+    if hook is not None:
+        await hook(found, session)
     await collection.update_many(where, _without(relation, entries), session=session)
     return Counter(parents[row["_id"]].credited for row in found)
 

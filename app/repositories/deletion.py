@@ -8,7 +8,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.relations.witness import witness, witness_nulled
+from app.relations.hooks import Hooks
 from app.repositories.links import links_of
 from models.base import Raw
 from models.living import living
@@ -20,14 +20,12 @@ from models.user import User
 _IDS_AT_ONCE: Final = 10_000
 
 
-@witness(RepositoryConnection)
 async def keep_links(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Take the tokens over into what is left to be done outside; with the documents they are gone
     from here."""
     await OutsideLink.add_all(links_of(list(rows)), session)
 
 
-@witness_nulled(Project)
 async def keep_an_admin(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Make the longest-standing member admin where the last admin goes; where no member is left,
     nobody is.
@@ -70,3 +68,6 @@ async def _living(users: Iterable[ObjectId], session: AsyncClientSession) -> set
     for start in range(0, len(ids), _IDS_AT_ONCE):
         found |= await living(User, ids[start : start + _IDS_AT_ONCE], session=session)
     return found
+
+
+HOOKS: Final = Hooks(going={RepositoryConnection: keep_links}, released={Project: keep_an_admin})

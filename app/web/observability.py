@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import Internal, Problem
 from app.settings import Settings
 from app.web.body import dump_json
-from models import aside
 
 _PROCESS: Final = secrets.token_hex(4)
 _NUMBERS: Final = itertools.count(1)
@@ -81,11 +80,6 @@ CARD_OLDEST: Final = Gauge(
     "How long ago the first of them happened",
     ["state"],
 )
-SET_ASIDE: Final = Counter(
-    "satchel_rows_set_aside",
-    "Times that a row was stepped over that cannot be read or changed",
-    ["collection"],
-)
 LATE_SWEPT: Final = Counter(
     "satchel_late_swept_documents", "Documents found of a root after its deletion was swept"
 )
@@ -98,14 +92,6 @@ TOLD_EVERY: Final = 1.0
 
 Header = tuple[bytes, bytes]
 log = structlog.get_logger("satchel")
-
-
-def _note_set_aside(collection: str, row_id: Any, error: str) -> None:
-    SET_ASIDE.labels(collection).inc()
-    log.error("a row was set aside", collection=collection, row=str(row_id), error=error)
-
-
-aside.LISTENERS.append(_note_set_aside)
 
 
 def configure_logging(settings: Settings) -> None:

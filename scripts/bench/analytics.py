@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from app.analytics.query.known_sets import known_sets
+from app.analytics.query.known_sets import KnownSets
 from app.database import bind, connect
 from app.main import create_app
 from app.settings import Settings
@@ -168,7 +168,7 @@ async def _run(
             async with httpx2.AsyncClient(
                 transport=transport, base_url="http://bench", headers=headers
             ) as http:
-                bench = _Bench(http, bounded, client, settings, ends, tz)
+                bench = _Bench(http, bounded, client, settings, ends, tz, app.state.known_sets)
                 return await bench.measure(rounds, plain_rounds, progress)
 
 
@@ -183,6 +183,7 @@ class _Bench:
     settings: dict[int, Settings]
     ends: dict[int, datetime]
     tz: str
+    known: KnownSets
 
     async def measure(self, rounds: int, plain_rounds: int, progress: Progress) -> Found:
         """Ask everything at every size, the sizes in turn; first see that both ways give the same
@@ -221,7 +222,7 @@ class _Bench:
             async def asked(path: str = path, params: Raw = params) -> None:
                 await self.ours(size, path, params)
 
-            known_sets.clear()
+            self.known.clear()
             timed.first.append((await _timed(asked))[0])
             times = [await _timed(asked) for _ in range(_AT_A_TIME)]
             timed.ours.append([wall for wall, _ in times])

@@ -18,7 +18,7 @@ SELDOM = 60.0
 
 
 def test_every_periodic_job_has_a_handler(base_settings: Settings) -> None:
-    periodic = {kind for domain in work.DOMAINS for kind in domain.PERIODIC}
+    periodic = {kind for domain in work.MODULES for kind in domain.PERIODIC}
     assert periodic <= work.handlers(base_settings).keys()
     assert work.WOKEN.keys() <= periodic
     assert work.PLACES.keys() <= work.handlers(base_settings).keys()
@@ -27,7 +27,7 @@ def test_every_periodic_job_has_a_handler(base_settings: Settings) -> None:
 def test_no_job_is_due_so_often_that_an_idle_worker_is_busy() -> None:
     assert [
         kind
-        for domain in work.DOMAINS
+        for domain in work.MODULES
         for kind, seconds in domain.PERIODIC.items()
         if seconds < SELDOM
     ] == []

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from bson import ObjectId
 from fastapi import Depends, Query, Request
 
+from app.analytics.query.known_sets import KnownSets, known_sets
 from app.analytics.query.periods import Interval, Period, zone_of
 from app.analytics.query.reader import Filter
 from app.analytics.rollup.slots import SLOT_MS, milliseconds, moment_of
@@ -44,10 +45,11 @@ Compare = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query's span and filters."""
+    """A query's span and filters, and what is known of sets of people already."""
 
     period: Period
     which: Filter
+    known: KnownSets
 
 
 async def asked(
@@ -80,7 +82,8 @@ async def asked(
         user is not None
     ):  # a deleted user's events are not there, though it takes a while to sweep them
         await leases(request.scope).hold(User, user)
-    return Asked(period, Filter(app_id, user, event_name, event_category))
+    which = Filter(app_id, user, event_name, event_category)
+    return Asked(period, which, known_sets(request.scope))
 
 
 def span(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from bson import ObjectId
 from pyroaring import BitMap
 
+from app.analytics.query.known_sets import KnownSets
 from app.analytics.query.people_sets import bucket_people
 from app.analytics.query.periods import Period
 from app.analytics.query.queries import Rows
@@ -130,7 +131,9 @@ def furthest(
     return best
 
 
-async def retention(period: Period, which: Filter, returning: Filter) -> Rows:
+async def retention(
+    period: Period, which: Filter, returning: Filter, known: KnownSets | None = None
+) -> Rows:
     """Of the people who were there for the first time in each bucket, how many came back in the
     ones after it.
 
@@ -138,8 +141,9 @@ async def retention(period: Period, which: Filter, returning: Filter) -> Rows:
         period: the span in buckets of a day, week or month.
         which: the events that make somebody a new person; who had one before the period is none.
         returning: the events by which they come back.
+        known: sets of people that were read before.
     """
-    async with opened_view() as view:
+    async with opened_view(known) as view:
         people = await bucket_people(view, period, which)
         back = people if returning == which else await bucket_people(view, period, returning)
         seen = await _seen_before(view, period, which)

@@ -1,5 +1,5 @@
-"""Sets of people that this process has read before, decoded, as long as the document says that they
-are the same.
+"""Sets of people that an application has read before, decoded, as long as the document says that
+they are the same.
 
 Past days seldom change, so a dashboard's second look reads which documents there are, from an index
 alone, and none of
@@ -11,7 +11,7 @@ the query's own snapshot.
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bson import ObjectId
 from pyroaring import BitMap
@@ -87,5 +87,7 @@ class KnownSets:
         self.size = 0
 
 
-known_sets: Final = KnownSets()
-"""Those of this process."""
+def known_sets(scope: Any) -> KnownSets:
+    """The sets that the application which serves this request knows."""
+    found: KnownSets = scope["app"].state.known_sets
+    return found

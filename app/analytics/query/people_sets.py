@@ -8,7 +8,6 @@ from typing import Final
 
 from pyroaring import BitMap
 
-from app.analytics.query.known_sets import known_sets
 from app.analytics.query.periods import Period
 from app.analytics.query.reader import Filter, View, day_moments, day_number
 from app.analytics.rollup.delta import scopes_of
@@ -104,7 +103,7 @@ async def _add_stored(
             if (groups := days.get(day)) is None:
                 continue
             name, scope = people_id(day, row["appId"], level, row["scope"]), row["scope"]
-            known = known_sets.find(name, row.get("stamp"), groups)
+            known = view.known.find(name, row.get("stamp"), groups)
             if known is None:
                 unknown[name] = scope, groups
             else:
@@ -124,7 +123,7 @@ async def _read_unknown(
     ).items():
         scope, groups = unknown[name]
         packed = row.get("sets", {})
-        read = known_sets.keep(
+        read = view.known.keep(
             name, row.get("stamp"), {group: packed.get(str(group), b"") for group in groups}
         )
         _add_groups(sets[scopes[scope]], groups, read)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 from pyroaring import BitMap
 
+from app.analytics.query.known_sets import KnownSets
 from app.analytics.query.people_sets import bucket_people, event_people
 from app.analytics.query.periods import Period
 from app.analytics.query.property_counts import property_counts
@@ -195,11 +196,16 @@ def _error_rate(figures: Figures, number: int) -> Raw:
 
 
 async def active_users(
-    period: Period, which: Filter, *, previous: bool = False, rolling: bool = False
+    period: Period,
+    which: Filter,
+    known: KnownSets | None = None,
+    *,
+    previous: bool = False,
+    rolling: bool = False,
 ) -> Rows:
     """How many different people there were in each bucket; `rolling` adds those of the 7 and 30
     days that it ends."""
-    async with opened_view() as view:
+    async with opened_view(known) as view:
         people = await bucket_people(view, period, which)
         before = await bucket_people(view, period.previous(), which) if previous else None
         rows: list[Raw] = []
@@ -231,7 +237,13 @@ async def _add_rolling(
         row[name] = len(BitMap.union(*chosen)) if chosen else 0
 
 
-async def top_values(period: Period, which: Filter, name: str | None, limit: int) -> Rows:
+async def top_values(
+    period: Period,
+    which: Filter,
+    name: str | None,
+    limit: int,
+    known: KnownSets | None = None,
+) -> Rows:
     """The most frequent events with their people; or the most frequent values of a declared
     property.
 
@@ -240,6 +252,7 @@ async def top_values(period: Period, which: Filter, name: str | None, limit: int
         which: the events.
         name: the property; None for events.
         limit: how many at most.
+        known: sets of people that were read before.
 
     Raises:
         Invalid: no app in question declares the property.
@@ -247,7 +260,7 @@ async def top_values(period: Period, which: Filter, name: str | None, limit: int
     period = Period.of(
         period.start, period.end, None, period.zone
     )  # rows have no time: one sum for each name will do
-    async with opened_view() as view:
+    async with opened_view(known) as view:
         if name is not None:
             counts, errors = await property_counts(view, period, which, name)
             rows = [

@@ -15,6 +15,7 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.analytics.query.known_sets import KnownSets
 from app.analytics.query.periods import Period
 from app.analytics.rollup.advance import quick_events
 from app.analytics.rollup.delta import FIELDS
@@ -91,13 +92,15 @@ class View:
     """The state of analytics at one moment. `strangers` are people who have no number yet, and one
     for this view.
 
-    `waiting` is when the first event came in that is not in the rollups.
+    `waiting` is when the first event came in that is not in the rollups; `known` are sets of people
+    that were read before.
     """
 
     session: AsyncClientSession
     state: RollupState
     at: datetime
     waiting: datetime | None
+    known: KnownSets = field(default_factory=KnownSets)
     complete: bool = True
     strangers: dict[str, int] = field(default_factory=dict)
     raw_read: int = 0
@@ -221,12 +224,17 @@ def _too_many(parameter: str) -> Invalid:
 
 
 @asynccontextmanager
-async def opened_view() -> AsyncIterator[View]:
-    """A view of the present: every read of it sees the database at the same moment."""
+async def opened_view(known: KnownSets | None = None) -> AsyncIterator[View]:
+    """A view of the present: every read of it sees the database at the same moment.
+
+    Args:
+        known: what sets of people were read before; None where nothing is known.
+    """
     async with client().start_session(snapshot=True) as session:
         at = now()
         state = await RollupState.read(session)
-        yield View(session, state, at, await Analytics.first_received(state.as_of, session))
+        waiting = await Analytics.first_received(state.as_of, session)
+        yield View(session, state, at, waiting, KnownSets() if known is None else known)
 
 
 def day_moments(first: int, last: int) -> tuple[datetime, datetime]:

@@ -11,8 +11,8 @@ from bson import ObjectId
 from app.analytics.archive import seal_days as archive
 from app.analytics.jobs import recount_lately
 from app.settings import Settings
-from app.web.observability import SET_ASIDE
 from models.analytics import Analytics
+from models.aside import SET_ASIDE
 from models.base import now
 from models.day import CountDay
 from models.rollup_state import RollupState

@@ -34,7 +34,7 @@ from models.person import IdentityJoin, Person, PersonMerge
 from models.rollup_state import RollupState
 from models.session import VisitSession
 from models.user import User
-from tests.app.analytics.truth import CLOCK_CHANGES, ZONES, differences
+from tests.app.analytics.truth import CLOCK_CHANGES, KNOWN, ZONES, differences
 
 DAY = CLOCK_CHANGES[-2]
 APPS, NAMES = ("notes", "boats"), (("open", "engagement"), ("open", "custom"), ("fail", "error"))
@@ -146,7 +146,7 @@ async def insert(rows: list[Raw]) -> None:
 
 
 async def erase(user_id: ObjectId) -> None:
-    """What the deletion does: root, events with their witness, keys."""
+    """What the deletion does: root, events with their deletion hook, keys."""
 
     async def work(session: Any) -> None:
         await User.raw().delete_one({"_id": user_id}, session=session)
@@ -249,7 +249,9 @@ async def play(
             await recount_all(clock)
         elif kind == "ask":
             await active_users(
-                Period.of(around - 3 * DAYS, around + 4 * DAYS, "day", ZoneInfo(value)), Filter()
+                Period.of(around - 3 * DAYS, around + 4 * DAYS, "day", ZoneInfo(value)),
+                Filter(),
+                KNOWN,
             )
         else:
             await settle_merges()

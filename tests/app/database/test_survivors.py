@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.database import transaction
 from app.relations.take import take
+from app.work import HOOKS
 from models import connection
 from models.activity import Activity
 from models.base import now
@@ -73,7 +74,7 @@ async def test_a_receipt_counts_what_was_still_there(database: Any) -> None:
     )  # TTL, between the look and the transaction
     entry = Deletion(id=user_id, root="users", by="test", at=AT)
     counts = await transaction(
-        lambda session: take(relation, rows, {ObjectId(user_id): entry}, session)
+        lambda session: take(relation, rows, {ObjectId(user_id): entry}, session, HOOKS)
     )
     assert counts.total() == 2
 
@@ -150,6 +151,9 @@ async def test_a_receipt_counts_for_each_root_what_was_still_there(
     gone = [row["_id"] for row, (_, is_gone) in zip(rows, children, strict=True) if is_gone]
     await Activity.raw().delete_many({"_id": {"$in": gone}})
     entries = {ObjectId(user): Deletion(id=user, root="users", by="test", at=AT) for user in users}
-    counts = await transaction(lambda session: take(relation, rows, entries, session))
+    counts = await transaction(lambda session: take(relation, rows, entries, session, HOOKS))
     assert counts == Counter(users[owner] for owner, is_gone in children if not is_gone)
-    assert await transaction(lambda session: take(relation, rows, entries, session)) == Counter()
+    assert (
+        await transaction(lambda session: take(relation, rows, entries, session, HOOKS))
+        == Counter()
+    )

@@ -20,8 +20,9 @@ from app.relations import jobs as relations
 from app.relations.unreadable import READ_BY_JOBS, check_rows
 from app.repositories import jobs as repositories
 from app.settings import Settings
-from app.web.observability import SET_ASIDE
+from app.work import HOOKS
 from models.app_data import AppData
+from models.aside import SET_ASIDE
 from models.base import Raw, Stored, now
 from models.card_event import NOBODY, CardEvent
 from models.card_queue import CardQueue
@@ -254,7 +255,7 @@ async def test_an_entry_that_cannot_be_swept_is_put_off_and_the_others_of_its_gr
     good, odd = ledger(), ledger(root="nowhere")
     await Deletion.raw().insert_many([good, odd])
     await Job.raw().insert_one(Job(id="late-sweeps", kind="late-sweeps", run_at=now()).stored())
-    assert await run_one(relations.handlers(base_settings))
+    assert await run_one(relations.handlers(base_settings, HOOKS))
     rows = {row["_id"]: row async for row in Deletion.raw().find({})}
     assert (rows[good["_id"]]["final"], rows[odd["_id"]]["final"]) == (True, False)
     assert rows[odd["_id"]]["nextSweepAt"] > now()

@@ -22,6 +22,7 @@ from app.relations import jobs as deletion_jobs
 from app.relations import sweep as sweeps
 from app.relations.delete import delete_root, sweep_again
 from app.settings import Settings
+from app.work import HOOKS
 from models import aside
 from models.activity import Activity
 from models.base import Raw, now
@@ -116,11 +117,11 @@ async def test_who_was_stopped_in_a_late_sweep_makes_no_receipt_final(
             other = await claim(["late-sweeps"])
             assert other is not None
             await Activity.raw().insert_one({"userId": entry.id})
-            assert await sweep_again([entry], base_settings, hold=other.hold) == 1
+            assert await sweep_again([entry], base_settings, HOOKS, hold=other.hold) == 1
         return swept
 
     monkeypatch.setattr(sweeps.Pass, "run", stopped)
-    handler = deletion_jobs.handlers(base_settings)["late-sweeps"]
+    handler = deletion_jobs.handlers(base_settings, HOOKS)["late-sweeps"]
     if found:
         with pytest.raises(LostLease):
             await handler(held)
@@ -162,10 +163,10 @@ async def test_a_server_that_was_stopped_in_a_deletion_leaves_the_job_to_the_wor
         return await run(self, stage)
 
     monkeypatch.setattr(sweeps.Pass, "run", stopped)
-    await delete_root(User, ObjectId(user.id), "x", settings)
+    await delete_root(User, ObjectId(user.id), "x", settings, HOOKS)
     row = await only(Job)
     assert (row["fence"], row["runAt"] < now() - PAST / 2) == (1, True)
-    await deletion_jobs.handlers(settings)["sweep-deletion"](taken[0])
+    await deletion_jobs.handlers(settings, HOOKS)["sweep-deletion"](taken[0])
     await taken[0].finish()
     assert (await only(Job))["state"] == "done"
 

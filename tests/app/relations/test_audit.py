@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.relations import audit
 from app.relations.audit import Kind, check, faults_of, remedy, repair
 from app.relations.delete import delete_root
+from app.relations.hooks import NO_HOOKS
 from app.settings import Settings
 from models.deletion import Deletion
 from models.integrity import IntegrityScan
@@ -44,7 +45,7 @@ async def found() -> dict[str, tuple[int, int]]:
 async def mend() -> int:
     return sum(
         [
-            await repair(faults, "test", relations=RELATIONS)
+            await repair(faults, "test", NO_HOOKS, relations=RELATIONS)
             for relation in RELATIONS
             async for faults in faults_of(relation)
         ]
@@ -116,7 +117,7 @@ async def test_what_no_policy_mends_is_left() -> None:
     relation = next(each for each in RELATIONS if each.label == "toypins.personId")
     (faults,) = [batch async for batch in faults_of(relation)]
     assert [remedy(fault) for fault in faults] == [""]
-    assert await repair(faults, "test", relations=RELATIONS) == 0
+    assert await repair(faults, "test", NO_HOOKS, relations=RELATIONS) == 0
     assert await Pin.raw().count_documents({}) == 1
 
 
@@ -125,7 +126,7 @@ async def test_what_a_sweep_will_take_is_no_fault(base_settings: Settings) -> No
         update={"deletion_small_tree": 1, "deletion_inline_seconds": 0}
     )
     town, persons, _ = await world(people=120)
-    await delete_root(Town, town, "test", settings, relations=RELATIONS)
+    await delete_root(Town, town, "test", settings, NO_HOOKS, relations=RELATIONS)
     scans = {scan.id: scan for scan in await check(relations=RELATIONS)}
     assert scans["toypersons.townId"].pending > 0
     assert sum(scan.orphans for scan in scans.values()) == 0
@@ -169,5 +170,5 @@ async def test_repair_does_not_touch_what_was_mended_meanwhile() -> None:
             else {"$set": {"groupId": group["_id"]}}
         )
         await Key.raw().update_one({"_id": fault.child_id}, mended)
-    assert await repair(faults, "test", relations=RELATIONS) == 0
+    assert await repair(faults, "test", NO_HOOKS, relations=RELATIONS) == 0
     assert await Key.raw().count_documents({"groupId": group["_id"]}) == 6

@@ -5,7 +5,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.jobs import run_one
 from app.relations.delete import sweep_again
-from app.work import ensure_jobs, handlers
+from app.work import HOOKS, ensure_jobs, handlers
 from models import Activity, Deletion, Job
 from models.base import now
 from tests.app.relations.test_races import EVENT, ledger_of, orphans_of
@@ -158,5 +158,5 @@ async def test_late_sweeps_make_receipts_final_and_stop_after_thirty_days(
     await Deletion.raw().update_one(
         {"_id": ledger.id}, [{"$set": {"at": {"$subtract": ["$at", 30 * 86_400_000]}}}]
     )
-    await sweep_again([await ledger_of(ledger.id)], api.settings)
+    await sweep_again([await ledger_of(ledger.id)], api.settings, HOOKS)
     assert (await ledger_of(ledger.id)).next_sweep_at is None

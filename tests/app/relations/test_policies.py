@@ -12,6 +12,7 @@ from app.database import transaction
 from app.errors import BadReference, NotFound, Restricted
 from app.relations.delete import delete_root, sweep_again
 from app.relations.guards import refer
+from app.relations.hooks import NO_HOOKS
 from app.relations.plan import collect
 from app.relations.sweep import sweep
 from app.settings import Settings
@@ -57,7 +58,7 @@ async def add(document: Stored) -> ObjectId:
 
 
 async def delete(document: type[Stored], root_id: ObjectId, settings: Settings) -> Deletion:
-    return await delete_root(document, root_id, "test", settings, relations=RELATIONS)
+    return await delete_root(document, root_id, "test", settings, NO_HOOKS, relations=RELATIONS)
 
 
 async def count(document: type[Stored]) -> int:
@@ -196,7 +197,7 @@ async def test_each_parent_of_a_large_tree_is_in_the_ledger_and_swept_later(
     root = await Deletion.find_by_id(town)
     assert root is not None
     subs = [Deletion.from_stored(row) for row in entries.values() if row["root"] == "toypersons"]
-    assert await sweep_again(subs, settings, RELATIONS) == 1
+    assert await sweep_again(subs, settings, NO_HOOKS, RELATIONS) == 1
     root = await Deletion.find_by_id(town)
     assert root is not None
     assert (root.deleted["toynotes"], root.final) == (7, False)
@@ -208,12 +209,14 @@ async def test_receipt_waits_for_what_came_with_the_root(settings: Settings) -> 
     await delete(Town, town, settings)
     root = await Deletion.find_by_id(town)
     assert root is not None
-    await sweep_again([root], settings, RELATIONS)
+    await sweep_again([root], settings, NO_HOOKS, RELATIONS)
     assert not (await Deletion.find_by_id(town) or root).final
     for name in ("toypersons", "toygroups"):
         rows = await Deletion.raw().find({"of": town, "root": name}).to_list()
-        await sweep_again([Deletion.from_stored(row) for row in rows], settings, RELATIONS)
-    await sweep_again([root], settings, RELATIONS)
+        await sweep_again(
+            [Deletion.from_stored(row) for row in rows], settings, NO_HOOKS, RELATIONS
+        )
+    await sweep_again([root], settings, NO_HOOKS, RELATIONS)
     assert (await Deletion.find_by_id(town) or root).final
 
 
@@ -229,7 +232,7 @@ async def test_a_sweep_that_is_cut_short_at_any_point_is_gone_on_with(
     rounds = 0
     while not ledger.swept:
         rounds += 1
-        await sweep(ledger, deadline=0, relations=RELATIONS)
+        await sweep(ledger, NO_HOOKS, deadline=0, relations=RELATIONS)
         ledger = await Deletion.find_by_id(town) or ledger
     assert rounds > 5
     gone = {"toytowns": 1, "toypersons": 5, "toygroups": 1, "toykeys": 5, "toynotes": 10}

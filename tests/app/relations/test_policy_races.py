@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.errors import Restricted
 from app.relations.delete import delete_root
+from app.relations.hooks import NO_HOOKS
 from app.settings import Settings
 from models.base import Stored
 from tests.app.relations.racing_writer import give_all
@@ -65,7 +66,7 @@ async def test_writers_race_a_deletion(
 
 async def _delete(kind: type[Stored], parent: ObjectId, settings: Settings) -> bool:
     try:
-        ledger = await delete_root(kind, parent, "test", settings, relations=RELATIONS)
+        ledger = await delete_root(kind, parent, "test", settings, NO_HOOKS, relations=RELATIONS)
     except Restricted:
         return False
     assert ledger.swept

@@ -16,6 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
 
 from app.relations.delete import sweep_again
+from app.work import HOOKS
 from models import Deletion
 from models.relations import RELATIONS
 from tests.app.relations.delayed_writer import APP_NAME
@@ -106,11 +107,11 @@ async def test_insert_under_a_warm_lease_that_lands_after_the_deletion_is_swept(
         "the write was not late, so this test shows nothing"
     )
 
-    assert await sweep_again([await ledger_of(user_id)], api.settings) == 1
+    assert await sweep_again([await ledger_of(user_id)], api.settings, HOOKS) == 1
     assert await orphans_of(user_id) == {}
     ledger = await ledger_of(user_id)
     assert (ledger.final, ledger.deleted[collection]) == (False, 1)
-    assert await sweep_again([ledger], api.settings) == 0
+    assert await sweep_again([ledger], api.settings, HOOKS) == 0
     assert (await ledger_of(user_id)).final
 
 
@@ -156,7 +157,7 @@ async def test_two_hundred_deletions_among_writers_leave_nothing(
         await asyncio.gather(*writers)
         ledger = await ledger_of(ObjectId(user))
         while not ledger.final:
-            await sweep_again([ledger], first.settings)
+            await sweep_again([ledger], first.settings, HOOKS)
             ledger = await ledger_of(ObjectId(user))
         assert await orphans_of(ObjectId(user)) == {}
     assert statuses.count(200) + statuses.count(201) > 500, (

@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 
 from app.relations.delete import sweep_again
+from app.work import HOOKS
 from models import DOCUMENTS
 from models.activity import Activity
 from models.base import now, rfc3339
@@ -217,7 +218,7 @@ async def test_the_receipt_becomes_final_where_everyone_who_may_delete_can_read_
     receipt = (await cast.owner.delete("/v1/users/me")).json()
     assert (await cast.owner.get("/v1/users/me/deletion")).json() == receipt
     ledger = await Deletion.raw().find_one({"_id": ObjectId(cast.owner.id)})
-    await sweep_again([Deletion.from_stored(ledger or {})], api.settings)
+    await sweep_again([Deletion.from_stored(ledger or {})], api.settings, HOOKS)
     final = {**receipt, "final": True}
     for caller in (cast.owner, writer, cast.admin):
         answer = await caller.get(path)
