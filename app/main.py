@@ -44,8 +44,10 @@ from app.cards.profile_routes import router as spending_profiles
 from app.cards.routes import router as cards
 from app.connections.routes import router as connections
 from app.console import feed as console_feed
+from app.console import navigation
 from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
+from app.console.sign_in import router as console_sign_in
 from app.database import bind_in_time, connect
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem
 from app.errors.driver import from_driver
@@ -98,7 +100,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     apps,
 )
 ROUTERS += (app_data_history, app_data_clearing)
-ROUTERS += (operations, console, dashboard, quarantine, joins)
+ROUTERS += (operations, console, dashboard, console_sign_in, *navigation.ROUTERS)
+ROUTERS += (quarantine, joins)
 ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, invitations, repositories)
@@ -155,6 +158,7 @@ def create_app(
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)
     app.state.delivery_room = Room(settings.large_deliveries_mib * 1024 * 1024)
+    app.state.console_entries = navigation.ENTRIES
     for router in ROUTERS:
         app.include_router(router)
     app.state.rules = Rules(declared_rules(), _operations())
@@ -210,6 +214,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
     def layered() -> ASGIApp:
         endpoints = _hot_endpoints()
         hot = HotRoutes(Compressed(_without_plain_errors(build())), endpoints)
+        app.state.api = hot  # the console calls it
         inner: ASGIApp = Heads(
             Admission(hot, settings, lambda: app.state.database is not None, large_paths())
         )

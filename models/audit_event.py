@@ -14,6 +14,7 @@ from models.base import Session, Stored, Timestamp, now
 AuditKind = Literal[
     "sign_in_failed",
     "refresh_reused",
+    "session_ended",
     "grant",
     "role_chosen",
     "identity_linked",

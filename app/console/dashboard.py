@@ -4,11 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, select_autoescape
-from markupsafe import Markup
+from fastapi.responses import RedirectResponse
 
 from app.analytics.query.answers import FORMATS, answer
 from app.analytics.query.journeys import funnel, retention
@@ -25,72 +22,53 @@ from app.analytics.query.queries import (
 from app.analytics.query.reader import Filter
 from app.analytics.query.visits import sessions
 from app.console.feed import Live, feed_of, sent
+from app.console.frame.pages import Frame
+from app.console.frame.rendering import SAFE, render
+from app.console.navigation import ANALYTICS
 from app.console.panels import WITHIN, cohorts_of, panels
 from app.console.question import CATEGORIES, INTERVALS, RANGES, Shown, default_view, shown
-from app.console.session import (
-    forget,
-    form_field,
-    known,
-    refuse_other_sites,
-    remember,
-    required_viewer,
-    viewer,
-)
-from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from app.identity.principal import Principal
-from app.settings import Settings
-from app.web.body import dump_json
+from app.console.session import keep, required_viewer, viewer
+from app.console.sign_in import home_of, sign_in_page
+from app.errors import Invalid, NotFound
+from app.identity.principal import Principal, authorize
 from models.base import now, rfc3339
 
 router = APIRouter(include_in_schema=False)
-_HERE: Final = Path(__file__).parent
-_PAGES: Final = Environment(
-    loader=FileSystemLoader(_HERE / "pages"),
-    autoescape=select_autoescape(),
-    enable_async=False,
-    trim_blocks=True,
-)
-_NOTHING: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-_POLICY: Final = (
-    f"{_NOTHING}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " form-action 'self'"
-)
-_SAFE: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}  # forms tell their origin
 _STATIC: Final = {
     "chart.js": "text/javascript",
     "console.js": "text/javascript",
     "console.css": "text/css",
+    "desk.css": "text/css",
+    "desk.js": "text/javascript",
 }
-_FILES: Final = {name: (_HERE / "static" / name).read_bytes() for name in _STATIC}
-
-Viewer = Annotated[Principal, Depends(required_viewer)]
-
-
-def _page(name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", **_SAFE}
-    return HTMLResponse(_PAGES.get_template(name).render(**values), status, headers)
+_FOLDER: Final = Path(__file__).parent / "static"
+_FILES: Final = {name: (_FOLDER / name).read_bytes() for name in _STATIC}
 
 
-def _data(rows: Rows) -> Markup:
-    """Rows for a chart, safe within a script element that is no script."""
-    text = orjson.dumps(orjson.loads(dump_json(rows.rows))).decode()
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+async def _analyst(request: Request) -> Principal:
+    principal = await required_viewer(request)
+    authorize(principal, "analytics:read", app_id=principal.app_id)
+    return principal
 
 
-_PAGES.filters["data"] = _data
-_PAGES.filters["number"] = lambda value: f"{value:,}".replace(",", "\u202f")
-_PAGES.filters["percent"] = lambda value: f"{value * 100:.1f} %"
+Viewer = Annotated[Principal, Depends(_analyst)]
 
 
-@router.get("/console", response_class=HTMLResponse)
-async def console(request: Request) -> HTMLResponse:
-    """The page; for those who have not signed in, the form to do it."""
+@router.get("/console")
+async def console(request: Request) -> Response:
+    """The page; for those who have not signed in, the form to do it; for those who may not read
+    analytics, the first page that is for them."""
     principal = await viewer(request)
-    if principal is None:
-        return _sign_in(request)
+    if principal is None or not (home := home_of(request, principal)):
+        return sign_in_page(request)
+    if home != ANALYTICS.path:
+        return RedirectResponse(home, 303, headers={"Cache-Control": "no-store"})
+    response = await _analytics(request, principal)
+    keep(request, response)
+    return response
+
+
+async def _analytics(request: Request, principal: Principal) -> Response:
     view, sets = shown(request, principal), known_sets(request.scope)
     try:
         values = await panels(view, principal.app_id, sets)
@@ -101,8 +79,9 @@ async def console(request: Request) -> HTMLResponse:
         values = await panels(view, principal.app_id, sets)
     moment, cohorts = now(), cohorts_of(view)
     parts = view.parts(view.period, moment)
-    return _page(
-        "console.html",
+    return render(
+        "pages/console.html",
+        frame=Frame.of(request, principal, ANALYTICS),
         view=view,
         panels=values,
         principal=principal,
@@ -132,53 +111,12 @@ def _local(moment: datetime, view: Shown) -> str:
     )
 
 
-def _sign_in(request: Request, *, status: int = 200, complaint: str | None = None) -> HTMLResponse:
-    settings: Settings = request.app.state.settings
-    return _page(
-        "sign_in.html",
-        status=status,
-        version=request.app.version,
-        url=settings.url,
-        key_file=settings.data_dir / "admin-key" if settings.environment == "development" else None,
-        complaint=complaint,
-    )
-
-
-@router.post("/console/sign-in", response_class=HTMLResponse)
-async def sign_in(request: Request) -> Response:
-    """Take a key that may read analytics, from a form of ours."""
-    refuse_other_sites(request)
-    key = await form_field(request, "key")
-    if key is None:
-        return _sign_in(request, status=422, complaint="The form has more in it than a key.")
-    try:
-        await known(request, key)
-    except Unauthenticated:
-        return _sign_in(request, status=401, complaint="There is no such key, or it has expired.")
-    except Forbidden:
-        return _sign_in(
-            request, status=403, complaint="This key may not read analytics (scope analytics:read)."
-        )
-    response = RedirectResponse("/console", 303, headers={"Cache-Control": "no-store"})
-    remember(response, key, secure=request.url.scheme == "https")
-    return response
-
-
-@router.post("/console/sign-out")
-async def sign_out(request: Request) -> Response:
-    """Forget the key."""
-    refuse_other_sites(request)
-    response = RedirectResponse("/console", 303)
-    forget(response)
-    return response
-
-
 @router.get("/console/static/{name}")
 async def static(name: str) -> Response:
     """Script, chart library and style of the page."""
     if name not in _FILES:
         raise NotFound("there is no such file")
-    headers = {"Cache-Control": "no-cache", **_SAFE}
+    headers = {"Cache-Control": "no-cache", **SAFE}
     return Response(_FILES[name], media_type=f"{_STATIC[name]}; charset=utf-8", headers=headers)
 
 
@@ -198,7 +136,7 @@ async def export(panel: str, request: Request, principal: Viewer) -> Response:
     asked = request.query_params.get("format", "csv")
     found = await _rows(panel, view, known_sets(request.scope))
     response = answer(found, request, asked if asked in FORMATS else "csv")
-    response.headers.update(_SAFE)
+    response.headers.update(SAFE)
     return response
 
 

@@ -1,0 +1,20 @@
+"""Every page of the console, in the order of its navigation: a new one is a line here."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from app.console.frame.pages import Entry, Page
+from app.console.people import activity, deletion, person, rows, search, sessions
+
+ANALYTICS: Final = Entry("Analytics", "Analytics", "/console", "analytics:read")
+PAGES: Final[tuple[Page, ...]] = (
+    search.page,
+    person.page,
+    rows.page,
+    activity.page,
+    sessions.page,
+    deletion.page,
+)
+ENTRIES: Final = (ANALYTICS, *(page.entry for page in PAGES if page.listed))
+ROUTERS: Final[tuple[APIRouter, ...]] = tuple(page.router for page in PAGES)

@@ -1,0 +1,38 @@
+"""People: find one, or see the newest."""
+
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Response
+from fastapi.responses import RedirectResponse
+
+from app.console.frame.calls import path_of
+from app.console.frame.pages import Desk, Page, Values
+from models.base import parse_id
+
+page = Page(__name__, "People", "/console/people", group="People", scope="users:read")
+FIELDS: Final = {"email": "Email"}
+"""What the API finds people by, and how that is called."""
+
+
+@page.get()
+async def search(desk: Desk) -> Values | Response:
+    """The people that match; all of them, the newest first, where nothing is sought."""
+    text, by = desk.query("q"), desk.query("by")
+    if parse_id(text) is not None:
+        return RedirectResponse(path_of("/console/people/{}", text), 303)
+    field = (by if by in FIELDS else guessed(text)) if text else None
+    sought = {field: text} if field else {}
+    found: dict[str, Any] = await desk.api.get("/v1/users", **sought, **desk.paging)
+    if len(found["items"]) == 1 and sought and not desk.query("cursor"):
+        only = path_of("/console/people/{}", found["items"][0]["id"])
+        return RedirectResponse(f"{only}?{urlencode({'q': text})}", 303)
+    return {"found": found, "fields": FIELDS, "field": field, "text": text, "by": by}
+
+
+def guessed(text: str) -> str:
+    """What somebody is sought by, as the text looks."""
+    if "@" in text or len(FIELDS) == 1:
+        return "email"
+    digits = text.lstrip("+").replace(" ", "").replace("-", "")
+    return "phone" if digits.isdigit() and len(digits) > 5 else "prefix"

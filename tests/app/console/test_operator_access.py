@@ -1,0 +1,126 @@
+"""Who may do what at the console: no page for who has not signed in or lacks the scope, nothing by
+GET, nothing from other sites."""
+
+import re
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.console.navigation import ROUTERS
+from app.console.people.hanging import secrets_of, shown
+from app.console.session import COOKIE
+from models.auth_identity import AuthIdentity
+from models.connection import Connection
+from models.refresh_token import RefreshToken
+from tests.cast import Cast
+from tests.harness import Api
+
+ROUTES: list[Any] = [route for router in ROUTERS for route in router.routes]
+GETS = sorted(route.path for route in ROUTES if "GET" in route.methods)
+POSTS = sorted(route.path for route in ROUTES if "POST" in route.methods)
+
+
+def filled(path: str, cast: Cast) -> str:
+    """A path with the owner as its person, and something for what else it names."""
+    return re.sub(r"\{(\w+)\}", lambda found: {"userId": cast.owner.id}.get(found[1], "x"), path)
+
+
+async def look(api: Api, key: str | None, path: str, **options: Any) -> httpx2.Response:
+    headers = {"Cookie": f"{COOKIE}={key}"} if key else {}
+    headers |= options.pop("headers", {})
+    method = options.pop("method", "GET")
+    return await api.caller(None).request(method, path, headers=headers, **options)
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_who_has_not_signed_in_is_led_to_the_form_and_back(
+    api: Api, cast: Cast, path: str
+) -> None:
+    place = filled(path, cast)
+    for cookie in (None, "sk_nothing", "a.b.c", cast.owner.secret):  # a person who is no admin
+        answer = await look(api, cookie, f"{place}?q=1")
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/console?next=%2Fconsole%2F")
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_a_key_without_the_scope_sees_403(api: Api, cast: Cast, path: str) -> None:
+    key = await api.key("analytics:read")
+    answer = await look(api, key.secret, filled(path, cast))
+    assert (answer.status_code, "This was not done" in answer.text) == (403, True)
+    assert "owner@example.com" not in answer.text
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_nothing_is_done_from_other_sites_by_get_or_without_rights(
+    api: Api, cast: Cast, path: str
+) -> None:
+    place, admin = filled(path, cast), cast.admin.secret
+    form = {"confirm": "owner@example.com", "name": "x"}
+    foreign = (
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.test"},
+    )
+    for headers in foreign:
+        sent = await look(api, admin, place, method="POST", data=form, headers=headers)
+        assert sent.status_code == 403
+    if path not in GETS:
+        assert (await look(api, admin, place)).status_code in (404, 405)
+    reader = await api.key("analytics:read")
+    assert (await look(api, reader.secret, place, method="POST", data=form)).status_code == 403
+    nobody = await look(api, None, place, method="POST", data=form)
+    assert (nobody.status_code, nobody.headers["location"]) == (303, "/console")
+    assert (await cast.owner.get("/v1/users/me")).status_code == 200
+
+
+async def test_a_key_of_the_help_desk_reads_people_and_changes_nothing(
+    api: Api, cast: Cast
+) -> None:
+    key = (await api.key("users:read")).secret
+    page = await look(api, key, f"/console/people/{cast.owner.id}")
+    assert page.status_code == 200
+    assert "owner@example.com" in page.text
+    assert "needs the scope <code>data:read</code>" in page.text
+    place = f"/console/people/{cast.owner.id}"
+    form = {"confirm": "owner@example.com"}
+    deleted = await look(api, key, f"{place}/delete", method="POST", data=form)
+    ended = await look(api, key, f"{place}/sessions/end", method="POST", data={})
+    assert (deleted.status_code, ended.status_code) == (403, 403)
+    assert (await look(api, key, f"{place}/rows/activities")).status_code == 403
+
+
+async def test_sign_in_leads_to_no_other_site(api: Api, cast: Cast) -> None:
+    for wanted in ("//evil.test", "https://evil.test/console/", "/console/\\evil", "javascript:1"):
+        form = {"key": cast.admin.secret, "next": wanted}
+        answer = await api.caller(None).post("/console/sign-in", data=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    form = {"key": cast.admin.secret, "next": "/console/people?q=ann"}
+    answer = await api.caller(None).post("/console/sign-in", data=form)
+    assert answer.headers["location"] == "/console/people?q=ann"
+
+
+async def test_malformed_addresses_are_pages_that_say_so(api: Api, cast: Cast) -> None:
+    for path in (
+        "people/x",
+        "people/%2e%2e",
+        "people/a%2Fb",
+        "people/x/rows/users",
+        "people/x/delete",
+    ):
+        answer = await look(api, cast.admin.secret, f"/console/{path}")
+        assert answer.status_code in (404, 422), path
+    for cursor in ("x", "%00", "9" * 500):
+        answer = await look(api, cast.admin.secret, f"/console/people?cursor={cursor}")
+        assert answer.status_code == 422
+    long = await look(api, cast.admin.secret, "/console/people", params={"q": "@" * 3000})
+    assert long.status_code == 422
+
+
+def test_secrets_are_known_by_how_they_are_declared() -> None:
+    assert secrets_of(RefreshToken) == {"tokenHash"}
+    assert secrets_of(Connection) == {"accessToken"}
+    assert secrets_of(AuthIdentity) == set()
+    row = {"_id": 1, "accessToken": {"c": b"x"}, "label": "Bank", "raw": b"abc"}
+    assert shown(Connection, row) == {"_id": 1, "label": "Bank", "raw": "3 bytes"}

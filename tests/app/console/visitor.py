@@ -1,0 +1,64 @@
+"""Somebody at a browser, and what the browser complained of."""
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+AXE = (Path(__file__).parents[2] / "vendor" / "axe.js").read_text()
+
+
+class Visitor:
+    """A page of the console, open in a browser."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.complaints: list[str] = []
+        page.on("console", lambda said: self._hear(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: self._hear(str(error)))
+        page.on("dialog", lambda dialog: (self._hear(f"dialog {dialog.message}"), dialog.dismiss()))
+
+    def _hear(self, complaint: str) -> None:
+        self.complaints.append(complaint)
+
+    def sign_in(self, key: str) -> None:
+        self.page.goto(f"{self.url}/console")
+        self.page.get_by_label("API key").fill(key)
+        self.page.get_by_role("button", name="Sign in", exact=True).click()
+
+    def open(self, path: str) -> int:
+        """Open a page; its status."""
+        answer = self.page.goto(f"{self.url}{path}")
+        assert answer is not None
+        return answer.status
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def unfold(self, name: str, within: str = "body") -> None:
+        """Open what asks for an action."""
+        self.page.locator(within).locator("summary", has_text=name).first.click()
+
+    @property
+    def text(self) -> str:
+        return self.page.locator("main").inner_text()
+
+    @property
+    def note(self) -> str:
+        return self.page.locator(".note").inner_text()
+
+    def faults(self) -> list[str]:
+        """What is wrong with the page as it is: by axe-core, by its width, by what it has run."""
+        self.page.evaluate(AXE)
+        found = self.page.evaluate("axe.run()")["violations"]
+        wrong = [
+            f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}"
+            for one in found
+            if one["impact"] in ("moderate", "serious", "critical")
+        ]
+        wide, room = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        if wide > room:
+            wrong.append(f"{wide} pixels do not fit into {room}")
+        planted = "document.querySelectorAll('[onerror], [onload], script:not([src]):not([type])')"
+        if self.page.evaluate(f"{planted}.length") or self.page.title() == "owned":
+            wrong.append("what somebody stored is a part of the page")
+        return wrong + self.complaints
