@@ -56,6 +56,8 @@ from app.identity.authenticator import Authenticator
 from app.identity.tokens import load_tokens
 from app.operations.routes import router as operations
 from app.outside.keyring import load_keyring
+from app.people.import_routes import IMPORT_PATH
+from app.people.import_routes import router as people_in
 from app.relations import table
 from app.relations.leases import Leases
 from app.repositories.deliveries.reading import Room
@@ -91,6 +93,7 @@ from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (
+    people_in,
     users,
     belongings,
     activity,
@@ -216,7 +219,9 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         hot = HotRoutes(Compressed(_without_plain_errors(build())), endpoints)
         app.state.api = hot  # the console calls it
         inner: ASGIApp = Heads(
-            Admission(hot, settings, lambda: app.state.database is not None, large_paths())
+            Admission(
+                hot, settings, lambda: app.state.database is not None, (*large_paths(), IMPORT_PATH)
+            )
         )
         return Observed(Hosts(CrossOrigin(inner, settings, endpoints)), settings)
 

@@ -18,6 +18,7 @@ Scope = Literal[
     "admin",
     "users:read",
     "users:write",
+    "users:import",
     "sessions:write",
     "data:read",
     "data:write",

@@ -3,7 +3,7 @@ after a time."""
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -24,6 +24,8 @@ AuditKind = Literal[
     "key_created",
     "key_rotated",
     "key_revoked",
+    "people_imported",
+    "person_exported",
 ]
 
 
@@ -57,8 +59,20 @@ class AuditEvent(Stored):
         session: Session = None,
     ) -> None:
         """Add to the trail, in the transaction of what it tells of where there is one."""
+        await cls.entry(kind, by, user_id=user_id, detail=detail).add(session)
+
+    @classmethod
+    def entry(
+        cls,
+        kind: AuditKind,
+        by: str,
+        *,
+        user_id: ObjectId | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """What is to be added, now."""
         moment = now()
-        event = cls(
+        return cls(
             kind=kind,
             by=by,
             at=moment,
@@ -66,4 +80,3 @@ class AuditEvent(Stored):
             detail=dict(detail or {}),
             expires_at=moment + cls.keep_for,
         )
-        await event.add(session)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import idna
 
@@ -104,7 +105,10 @@ def _fold(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
 def _ascii_domain(domain: str) -> str:
+    """The domain in ASCII; looked up where it was asked for before, since an import's people have
+    few."""
     try:
         encoded = idna.encode(domain, uts46=True).decode("ascii").lower()
     except (idna.IDNAError, UnicodeError) as error:

@@ -68,6 +68,10 @@ class User(UserContent, Stored):
             )
         ),
     ] = None
+    imported_as: Annotated[
+        str | None,
+        Field(repr=False, description="Digest of the line that was imported last."),
+    ] = None
     guard: int = 0
 
     class Settings:

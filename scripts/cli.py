@@ -36,6 +36,7 @@ COMMANDS: Final = {
         "Take the steps that a database of an earlier version needs.",
     ),
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
+    "users": ("scripts.users:cli", "Bring people in from NDJSON or CSV."),
     "archive": (
         "scripts.archive:cli",
         "Archive raw events to files, restore them, list what is archived.",
@@ -82,6 +83,10 @@ COMMANDS: Final = {
     "bench-sync": (
         "scripts.bench.sync:main",
         "Measure what following an app's data costs, and how soon others have a write.",
+    ),
+    "bench-import": (
+        "scripts.bench.imports:main",
+        "Measure what bringing people in costs against a bare insert of the same documents.",
     ),
     "bench-idle": (
         "scripts.bench.idle:main",

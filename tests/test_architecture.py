@@ -45,7 +45,7 @@ DOMAINS = (
     "accounts",
     "cards",
 )
-DOMAINS += ("connections", "repositories", "sync")
+DOMAINS += ("connections", "repositories", "sync", "people")
 LAYERS = [
     {"app.settings"},
     {"app.errors"},

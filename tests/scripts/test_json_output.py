@@ -31,7 +31,9 @@ CASES = {
 }
 """Each command, and how it exits where something is amiss."""
 ELSEWHERE = {"bench", "bench-analytics", "bench-archive", "bench-overload", "bench-soak"}
-"""They take a database of their own: tests/scripts/test_bench.py."""
+ELSEWHERE |= {"users import"}
+"""They take a database of their own, tests/scripts/test_bench.py, or a file:
+tests/app/people/test_files.py."""
 
 
 def with_json() -> set[str]:

@@ -29,6 +29,7 @@ _NEEDS_DATABASE: Final = ("/v1/", "/readyz", "/console/sign-in")
 """Where hosts deliver what may be larger than other bodies: its route reads it in parts, and bounds
 what it keeps."""
 _VISIT: Final = "satchel.visit"
+_LEAST_SECONDS: Final = 1e-6
 _KIB: Final = 1024
 _REQUEST_BYTES: Final = 16 * _KIB
 """What a request and its connection keep while they wait: measured with 2,000 of them on
@@ -132,8 +133,8 @@ class _Visit:
     __slots__ = (
         "_admission",
         "_complete",
-        "_deadline",
         "_first",
+        "_left",
         "_receive",
         "_received",
         "_scope",
@@ -142,7 +143,7 @@ class _Visit:
 
     def __init__(self, admission: Admission, scope: Scope, receive: Receive) -> None:
         self._admission, self._scope, self._receive = admission, scope, receive
-        self._received, self._deadline = 0, 0.0
+        self._received, self._left = 0, 0.0
         self._complete = False
         self._first: Message | None = None
         self.has_place = False
@@ -186,7 +187,7 @@ class _Visit:
         """
         if self._complete:
             return await self._receive()  # what comes now is the end of the connection
-        if not self._deadline:
+        if not self._left:
             self._begin()
         message, self._first = self._first or await self._next(), None
         self._received += len(message.get("body", b""))
@@ -198,7 +199,7 @@ class _Visit:
     def _begin(self) -> None:
         if self._announced() > self._most():
             raise _too_large(self._most())
-        self._deadline = asyncio.get_running_loop().time() + self._admission.body_seconds
+        self._left = self._admission.body_seconds
 
     async def _next(self) -> Message:
         self.step_out()
@@ -226,14 +227,17 @@ class _Visit:
 
     async def _part(self) -> Message:
         self._admission.begin_body()
+        begun = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout(self._left):
                 return await self._receive()
         except TimeoutError:
             raise BodyTooSlow(
                 "the body did not arrive in time", headers={"Connection": "close"}
             ) from None
         finally:
+            waited = asyncio.get_running_loop().time() - begun
+            self._left = max(self._left - waited, _LEAST_SECONDS)  # what is done meanwhile is ours
             self._admission.end_body()
 
     def _most(self) -> int:

@@ -81,6 +81,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/admin/card-events/redeliver": {},
     "POST /v1/users": {},
     "PATCH /v1/users/{userId}": {},
+    "POST /v1/users/import": {},
+    "PUT /v1/users/by/{field}/{value}": {},
     "PUT /v1/users/{userId}/profile": {},
     "PATCH /v1/users/{userId}/profile": {},
     "PUT /v1/users/{userId}/preferences": {},
@@ -169,7 +171,7 @@ ALL_SCOPES += [
     "projects:read",
     "projects:write",
 ]
-ALL_SCOPES += ["connections:read", "connections:write"]
+ALL_SCOPES += ["connections:read", "connections:write", "users:import"]
 
 
 def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str, Any]]:
@@ -187,6 +189,8 @@ def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str
         "writeKey": "sk_web",
         "version": "1",
         "externalId": f"crm-{user_id}-7",
+        "field": "valuUserId",
+        "value": f"v-{user_id}",
         **ids,
     }
     path = template.format(userId=user_id, appId="notes", dataKey="k", **given)

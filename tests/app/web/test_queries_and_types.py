@@ -12,11 +12,13 @@ from tests.app.identity.test_access import LIBRARIES, PUBLIC, RULES, WRITE_KEYS,
 from tests.cast import Cast
 from tests.harness import Api, version_of
 
+LINES = {"POST /v1/users/import"}
+"""Each line is JSON, and answered for itself."""
 FOR_KEYS = {route: rule for route, rule in RULES.items() if rule.scope is not None}
 WITH_BODY = [
     route
     for route, rule in FOR_KEYS.items()
-    if rule.body is not None and not route.startswith("PATCH")
+    if rule.body is not None and not route.startswith("PATCH") and route not in LINES
 ]
 TYPES: list[dict[str, str]] = [
     {},

@@ -57,6 +57,8 @@ REPEATABLE: dict[str, str] = {
         for each in ("accept", "refuse", "undo")
     },
     **dict.fromkeys(WRITE_KEYS, BY_MESSAGE),
+    "POST /v1/users/import": "a line that comes again changes nothing",
+    "PUT /v1/users/by/{field}/{value}": "what is told already is not written again",
     "POST /v1/apps/{appId}/schemas/check": "a dry run, which writes nothing",
     "POST /v1/m": "what a library tells of itself is let go of",
 }

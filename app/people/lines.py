@@ -1,0 +1,346 @@
+"""What a line of an import says: its form, and how it is read and checked before anything is
+written."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import orjson
+from bson import ObjectId
+from pydantic import AfterValidator, Field, ValidationError
+
+from app.app_data.writes import LONGEST_TTL
+from app.auth.codes.otp import email_recipient, phone_recipient
+from app.errors import Invalid, Problem
+from app.web.body import MAX_VALUE_BYTES
+from app.web.validation.errors import validation_problem
+from models.activity import ActivityContent, EventType, SessionId
+from models.app import AppId, DataKey
+from models.auth_identity import EMAIL, PHONE
+from models.base import Fields, Happened, Raw, now
+from models.nobody import is_nobody
+from models.preferences import PreferencesContent
+from models.profile import ProfileContent
+from models.user import Email, ForeignId, Grant, Name, Role
+from models.values import Json, SmallObject, UnstorableValue, dump_checked, has_long_number
+
+MOST_LINES: Final = 1000
+MOST_LINE_BYTES: Final = 4 * 1024 * 1024
+Error = dict[str, str]
+
+
+def _of_somebody(text: str) -> str:
+    if is_nobody(text):
+        raise ValueError(f"{text!r} stands where an id should, and is nobody's")
+    return text
+
+
+PersonsId = Annotated[ForeignId, AfterValidator(_of_somebody)]
+
+
+class ImportedUser(Fields):
+    """Who a person is. What is left out, or null, stays as it is."""
+
+    email: Email | None = None
+    phone: Annotated[
+        Annotated[str, Field(min_length=1, max_length=32, description="In international form.")]
+        | None,
+        Field(description="Kept as a way of signing in: it has to be among `verified`."),
+    ] = None
+    name: Name | None = None
+    valu_user_id: PersonsId | None = None
+    merkos_user_id: PersonsId | None = None
+    roles: Annotated[
+        list[Grant] | None, Field(max_length=64, description="Granted by admins alone.")
+    ] = None
+    permissions: Annotated[
+        list[Grant] | None, Field(max_length=256, description="Granted by admins alone.")
+    ] = None
+    role: Annotated[Role | None, Field(description="Granted by admins alone.")] = None
+
+
+class ImportedIdentity(Fields):
+    """A way in which the person signs in from now on, by the word of who imports."""
+
+    provider: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+    provider_id: Annotated[
+        str,
+        Field(min_length=1, max_length=256, description="The `sub` of the provider's ID tokens."),
+    ]
+    email: Annotated[Email | None, Field(description="What the provider last said.")] = None
+    verified: Annotated[
+        bool, Field(description="Whether the provider said that the mailbox is theirs.")
+    ] = False
+
+
+class ImportedExternalId(Fields):
+    """An id of the person in another system, by which an app knows them."""
+
+    app_id: AppId
+    external_id: PersonsId
+
+
+class ImportedValue(Fields):
+    """A value among an app's data of the person."""
+
+    app_id: AppId
+    data_key: DataKey
+    value: Annotated[Any, Field(description="Any JSON value, at most 512 KiB.")]
+    ttl: Annotated[
+        int | None, Field(ge=1, le=LONGEST_TTL, strict=True, description="Seconds until it ends.")
+    ] = None
+
+
+class ImportedActivity(Fields):
+    """Something that the person did. The same one is stored once, however often it is sent."""
+
+    app_id: AppId
+    event_type: EventType
+    event_data: SmallObject = Field(default_factory=dict)
+    session_id: SessionId | None = None
+    timestamp: Annotated[Happened, Field(description="What is older than 90 days is left out.")]
+
+
+class PersonLine(Fields):
+    """All that is told of one person. They are found by any of their emails, phones and ids."""
+
+    user: ImportedUser = Field(default_factory=ImportedUser)
+    verified: Annotated[
+        list[Literal["email", "phone"]],
+        Field(max_length=2, description="What is vouched for: they sign in by it at once."),
+    ] = Field(default_factory=list)
+    identities: list[ImportedIdentity] = Field(default_factory=list, max_length=16)
+    profile: ProfileContent | None = None
+    preferences: PreferencesContent | None = None
+    external_ids: list[ImportedExternalId] = Field(default_factory=list, max_length=64)
+    app_data: list[ImportedValue] = Field(default_factory=list, max_length=200)
+    activity: list[ImportedActivity] = Field(default_factory=list, max_length=200)
+
+
+class Key(NamedTuple):
+    """What a person is found by: `("email", …)`, `("valuUserId", …)`, `("merkosUserId", …)`,
+    `("identity", provider, id)`, `("externalId", app, id)`. No two people have the same."""
+
+    kind: str
+    first: str
+    second: str = ""
+
+
+class Identity(NamedTuple):
+    """A way of signing in."""
+
+    provider: str
+    provider_id: str
+    email: str | None
+    verified: bool
+
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return Key("identity", self.provider, self.provider_id)
+
+
+@dataclass(slots=True)
+class Value:
+    """A value that is to be stored, with the bytes of its JSON and its place in the line.
+
+    `was` is what an export tells of its row besides: version, times, whether it is a tombstone.
+    """
+
+    app_id: str
+    data_key: str
+    value: Json
+    size: int
+    pointer: str
+    expires_at: datetime | None = None
+    was: Raw = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """App and key."""
+        return self.app_id, self.data_key
+
+
+@dataclass(slots=True)
+class Told:
+    """What a line tells of a person, checked.
+
+    Attributes:
+        fields: of the user, by stored name, those that are told; `email` is not among them.
+        email: canonical.
+        vouched: whether the email is theirs by the word of who imports.
+        profile: its fields that are told, by stored name; `preferences` likewise.
+        keys: what the person is found by, each with its pointer.
+        digest: of the line, by which the same one is known when it comes again.
+        user_id: the id that a new user gets where it is free: that of an export.
+        was: what an export tells of the user besides, for a new one.
+        errors: what is wrong with it; then nothing of it is written.
+    """
+
+    fields: Raw = field(default_factory=dict)
+    email: str | None = None
+    vouched: bool = False
+    identities: list[Identity] = field(default_factory=list)
+    profile: Raw = field(default_factory=dict)
+    preferences: Raw = field(default_factory=dict)
+    external_ids: list[tuple[str, str]] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    activity: list[ActivityContent] = field(default_factory=list)
+    keys: dict[Key, str] = field(default_factory=dict)
+    digest: str | None = None
+    user_id: ObjectId | None = None
+    was: Raw = field(default_factory=dict)
+    errors: list[Error] = field(default_factory=list)
+
+    def refuse(self, pointer: str, code: str, detail: str) -> None:
+        """Note that something of the line is wrong."""
+        self.errors.append({"pointer": pointer, "code": code, "detail": detail})
+
+
+def read_line(text: bytes) -> Told:
+    """What a line of NDJSON tells; where it cannot be read, `errors` says why."""
+    try:
+        return told_of(_parsed(text), sha256(text).hexdigest()[:32])
+    except Problem as problem:
+        errors = problem.errors or [
+            {"pointer": "", "code": "malformed", "detail": str(problem.detail)}
+        ]
+        return Told(errors=[dict(each) for each in errors])
+
+
+def _parsed(text: bytes) -> Json:
+    """The JSON of a line; integers of any size, so that those that are too large are found out."""
+    if len(text) > MOST_LINE_BYTES:
+        raise Invalid.field("", "too_long", f"a line has at most {MOST_LINE_BYTES} bytes")
+    try:
+        value: Json = orjson.loads(text)
+        return json.loads(text) if has_long_number(text) else value
+    except ValueError as error:
+        raise Invalid.field("", "malformed", f"the line is not valid JSON: {error}") from None
+
+
+def told_of(line: Json, digest: str | None = None) -> Told:
+    """What a parsed line tells.
+
+    Raises:
+        Invalid: it is of another form.
+    """
+    try:
+        content = PersonLine.model_validate(line)
+    except ValidationError as error:
+        raise validation_problem(error.errors(), "") from None
+    spelled = line["user"].get("email") if isinstance(line, dict) and "user" in line else None
+    return told_by(content, spelled, digest)
+
+
+def told_by(content: PersonLine, spelled: str | None, digest: str | None = None) -> Told:
+    """What a line of the right form tells.
+
+    Args:
+        content: the line.
+        spelled: the email as it was written: who holds it may not hold its canonical form.
+        digest: of the line.
+    """
+    told = Told(digest=digest)
+    _take_user(told, content, spelled)
+    _take_identities(told, content)
+    for name in ("profile", "preferences"):
+        if (part := getattr(content, name)) is not None:
+            setattr(told, name, part.model_dump(by_alias=True, include=part.model_fields_set))
+    for number, each in enumerate(content.external_ids):
+        told.external_ids.append((each.app_id, each.external_id))
+        _take_key(told, Key("externalId", each.app_id, each.external_id), f"/externalIds/{number}")
+    _take_values(told, content)
+    told.activity = [ActivityContent.model_construct(**dict(each)) for each in content.activity]
+    if not told.keys and not told.errors:
+        told.refuse("/user", "missing", "a line names its person by an email, a phone or an id")
+    return told
+
+
+def _take_user(told: Told, content: PersonLine, spelled: str | None) -> None:
+    user = content.user
+    told.fields = {
+        name: value
+        for name, value in user.model_dump(by_alias=True, exclude={"email", "phone"}).items()
+        if value is not None
+    }
+    for name in ("valuUserId", "merkosUserId"):
+        if name in told.fields:
+            _take_key(told, Key(name, told.fields[name]), f"/user/{name}")
+    if user.email is not None:
+        told.email, told.vouched = user.email, "email" in content.verified
+        _take_key(told, Key("email", user.email), "/user/email")
+        if told.vouched:
+            _take_email(told, spelled or user.email, "/user/email")
+    elif "email" in content.verified:
+        told.refuse("/user/email", "missing", "there is no email that could be vouched for")
+    if user.phone is not None and "phone" not in content.verified:
+        told.refuse("/verified", "missing", "a phone is a way of signing in: vouch for it here")
+    elif user.phone is not None:
+        _take_phone(told, user.phone, "/user/phone")
+    elif "phone" in content.verified:
+        told.refuse("/user/phone", "missing", "there is no phone that could be vouched for")
+
+
+def _take_identities(told: Told, content: PersonLine) -> None:
+    for number, each in enumerate(content.identities):
+        pointer = f"/identities/{number}"
+        if each.provider in (EMAIL, PHONE) and not each.verified:
+            told.refuse(f"{pointer}/verified", "missing", "vouch for it, or leave it out")
+        elif each.provider == EMAIL:
+            _take_email(told, each.provider_id, f"{pointer}/providerId")
+        elif each.provider == PHONE:
+            _take_phone(told, each.provider_id, f"{pointer}/providerId")
+        else:
+            said = (each.email, each.verified and each.email is not None)
+            _take_identity(told, Identity(each.provider, each.provider_id, *said), pointer)
+
+
+def _take_email(told: Told, address: str, pointer: str) -> None:
+    try:
+        email = email_recipient(address).address
+    except Problem as problem:
+        told.refuse(pointer, "malformed", problem.detail or "")
+    else:
+        _take_identity(told, Identity(EMAIL, email, email, True), pointer)
+
+
+def _take_phone(told: Told, number: str, pointer: str) -> None:
+    try:
+        phone = phone_recipient(number).address
+    except Problem as problem:
+        told.refuse(pointer, "malformed", problem.detail or "")
+    else:
+        _take_identity(told, Identity(PHONE, phone, None, False), pointer)
+
+
+def _take_identity(told: Told, identity: Identity, pointer: str) -> None:
+    if identity.key not in told.keys:
+        told.identities.append(identity)
+        told.keys[identity.key] = pointer
+
+
+def _take_key(told: Told, key: Key, pointer: str) -> None:
+    if key in told.keys:
+        told.refuse(pointer, "duplicate", "the line has this twice")
+    told.keys[key] = pointer
+
+
+def _take_values(told: Told, content: PersonLine) -> None:
+    moment, seen = now(), set()
+    for number, each in enumerate(content.app_data):
+        pointer = f"/appData/{number}"
+        if (each.app_id, each.data_key) in seen:
+            told.refuse(f"{pointer}/dataKey", "duplicate", "the line has this key twice")
+        seen.add((each.app_id, each.data_key))
+        ends = None if each.ttl is None else moment + timedelta(seconds=each.ttl)
+        try:
+            size = len(dump_checked(each.value))
+        except UnstorableValue as error:
+            told.refuse(f"{pointer}/value{error.pointer}", error.code, error.detail)
+            continue
+        if size > MAX_VALUE_BYTES:
+            told.refuse(f"{pointer}/value", "too_long", f"a value has {MAX_VALUE_BYTES} bytes")
+        told.values.append(Value(each.app_id, each.data_key, each.value, size, pointer, ends))
