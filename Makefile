@@ -31,6 +31,7 @@ clients: .venv/test.stamp ## build the clients: types from this tree, build/clie
 	@mkdir -p build/clients
 	@$(PYTHON) -m scripts openapi build/openapi.json
 	@cd clients/typescript && npm run --silent types && npm run --silent build && npm pack --silent --ignore-scripts --pack-destination ../../build/clients
+	@cd clients/adapters && npm run --silent build && npm pack --silent --ignore-scripts --pack-destination ../../build/clients
 	@$(PYTHON) -m pip --quiet --disable-pip-version-check wheel --no-deps --wheel-dir build/clients clients/python
 
 # A stamp is newer than what it was made from, so a warm start does no work with pip.
@@ -45,12 +46,12 @@ clients: .venv/test.stamp ## build the clients: types from this tree, build/clie
 	@touch $@ .venv/run.stamp
 
 # The browser tests drive Debian's chromium. A system package that another test needs is one more line here.
-.venv/test.stamp: .venv/dev.stamp $(addprefix tests/clients/,package.json package-lock.json requirements.txt) clients/typescript/package-lock.json
+.venv/test.stamp: .venv/dev.stamp $(addprefix tests/clients/,package.json package-lock.json requirements.txt) clients/typescript/package-lock.json clients/adapters/package-lock.json
 	@$(call system_package,chromium,chromium)
 	@$(call system_package,faketime,faketime)
 	@$(call system_package,npm,nodejs npm)
 	@echo "Installing the generators of clients that the tests run (once) ..."
-	@if command -v npm >/dev/null; then for folder in tests/clients clients/typescript; do npm ci --prefix $$folder --no-audit --no-fund --loglevel error >/dev/null || exit 1; done; fi
+	@if command -v npm >/dev/null; then for folder in tests/clients clients/typescript clients/adapters; do npm ci --prefix $$folder --no-audit --no-fund --loglevel error >/dev/null || exit 1; done; fi
 	@$(PYTHON) -m venv --clear .venv-clients
 	@.venv-clients/bin/python -m pip --quiet --disable-pip-version-check install -r tests/clients/requirements.txt
 	@touch $@
@@ -87,7 +88,7 @@ lock: ## resolve pyproject.toml anew and write constraints.txt
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
 clean: ## remove the environment and caches; data in .satchel stays
-	rm -rf .venv .venv-lock .venv-clients tests/clients/node_modules clients/typescript/node_modules clients/typescript/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
+	rm -rf .venv .venv-lock .venv-clients tests/clients/node_modules clients/typescript/node_modules clients/typescript/dist clients/adapters/node_modules clients/adapters/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:

@@ -10,6 +10,7 @@ LONG: Final = (
     "tests/clients/test_browser_libraries.py",
     "tests/scripts/test_run.py",
     "tests/clients/test_generated_clients.py",
+    "tests/clients/test_adapters.py",
     "tests/scripts/test_soak.py",
     "tests/app/analytics/test_segment_client.py",
     "tests/scripts/test_worker.py",

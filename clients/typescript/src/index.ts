@@ -6,7 +6,8 @@
 export { Analytics, type AnalyticsOptions, type Traits } from "./analytics.js";
 export { SatchelError, SignedOut, Unreachable, UnsentWork, Unstorable, type FieldError, type Problem } from "./errors.js";
 export { equal, mergeFields, mergePatched, type Json, type JsonObject } from "./json.js";
-export { Session, type SessionOptions, type TokenStorage } from "./session.js";
+export { Remote, type Changes, type Live, type Write, type Written } from "./remote.js";
+export { Session, type Guest, type SessionOptions, type TokenStorage } from "./session.js";
 export {
   openStore,
   type Entry,

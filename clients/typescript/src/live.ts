@@ -1,11 +1,15 @@
 import { createParser } from "eventsource-parser";
-import type { Cache } from "./cache.js";
 import { errorOf, SignedOut } from "./errors.js";
 import { Pauses } from "./locks.js";
 import type { Session } from "./session.js";
 
 /** The server sends a comment every 25 seconds: a stream that is silent for longer is dead. */
 const SILENT = 60_000;
+
+/** Who knows up to where changes were fetched. */
+export interface Place {
+  state(): Promise<{ cursor: string | null }>;
+}
 
 /** Some proxies hold streams back, or answer them themselves. */
 export class NoStream extends Error {}
@@ -18,7 +22,7 @@ export class NoStream extends Error {}
 export async function follow(
   session: Session,
   path: string,
-  cache: Cache,
+  place: Place,
   signal: AbortSignal,
   poke: () => void,
 ): Promise<void> {
@@ -26,7 +30,7 @@ export async function follow(
   while (!signal.aborted) {
     let wait = 0;
     try {
-      await listen(session, path, cache, signal, poke, () => pauses.reset());
+      await listen(session, path, place, signal, poke, () => pauses.reset());
     } catch (error) {
       if (error instanceof NoStream) throw error;
       const after = (error as { retryAfter?: number | null }).retryAfter ?? null;
@@ -39,13 +43,13 @@ export async function follow(
 async function listen(
   session: Session,
   path: string,
-  cache: Cache,
+  place: Place,
   signal: AbortSignal,
   poke: () => void,
   works: () => void,
 ): Promise<void> {
   const silence = new AbortController();
-  const { cursor } = await cache.state();
+  const { cursor } = await place.state();
   const since = cursor === null ? "" : `?since=${encodeURIComponent(cursor)}`;
   const answer = await session.request(`${path}/events${since}`, {
     headers: { Accept: "text/event-stream" },

@@ -133,7 +133,7 @@ export class Session {
     return () => this.#listeners.delete(listener);
   }
 
-  /** @internal */
+  /** Have whoever keeps the person's data be asked before a sign-out, and told of it. `Store`s are by themselves. */
   welcome(guest: Guest): () => void {
     this.#guests.add(guest);
     return () => this.#guests.delete(guest);

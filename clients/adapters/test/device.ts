@@ -1,0 +1,171 @@
+// One device with a bad network: a session, and whatever database an adapter keeps in step.
+import { Session, UnsentWork, type Json, type TokenStorage } from "satchel-client";
+import type { World } from "../../typescript/test/scenarios.js";
+
+/** What a story does to a database. */
+export interface Kit {
+  put(key: string, value: Json): Promise<void>;
+  patch(key: string, patch: Json): Promise<void>;
+  delete(key: string): Promise<void>;
+  contents(): Promise<Record<string, Json>>;
+  version(key: string): Promise<number>;
+  pending(): Promise<number>;
+  /** Until everything is sent and fetched; it throws where that cannot be now. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Place {
+  /** Of this device, over its restarts. */
+  name: string;
+  isPersistent: boolean;
+  session: Session;
+  appId: string;
+  network: Network;
+  onConflict: (key: string) => void;
+  onRefused: (key: string) => void;
+}
+
+export type Open = (place: Place) => Promise<Kit>;
+
+/** A network that can be bad. */
+export class Network {
+  isOffline = false;
+  losing = 0;
+  hasOldCursor = false;
+  /** How often changes were asked for, and the last question that was answered. */
+  asked = 0;
+  answered = 0;
+  /** What was sent by batches. */
+  readonly batches: { writes: { dataKey: string; mutationId: string }[] }[] = [];
+
+  async fetch(request: Request): Promise<Response> {
+    if (this.isOffline) throw new TypeError("offline");
+    const url = new URL(request.url);
+    const isBatch = url.pathname.endsWith("/batch");
+    if (isBatch) this.batches.push((await request.clone().json()) as Network["batches"][number]);
+    const question = url.pathname.endsWith("/changes") ? ++this.asked : null;
+    if (question !== null && this.hasOldCursor && url.searchParams.has("since")) {
+      this.hasOldCursor = false;
+      url.searchParams.set("since", await cursorOfAnotherFilter(request));
+      request = new Request(url, request);
+    }
+    const answer = await fetch(request);
+    if (this.losing > 0 && isBatch) {
+      this.losing -= 1;
+      await answer.arrayBuffer();
+      throw new TypeError("the answer was lost");
+    }
+    if (question !== null && answer.ok) this.answered = Math.max(this.answered, question);
+    return answer;
+  }
+
+  /** Until changes were asked for anew, and the answer came. */
+  async heard(ask: () => void): Promise<void> {
+    const since = this.asked;
+    ask();
+    for (let tries = 0; this.answered <= since; tries++) {
+      if (tries === 1000) throw new Error("nobody asked for changes");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+export class Device {
+  readonly conflicts: string[] = [];
+  readonly refused: string[] = [];
+  readonly network = new Network();
+  readonly #name = crypto.randomUUID();
+  readonly #tokens = inMemory();
+  #kit: Kit | null = null;
+  #session: Session;
+
+  constructor(
+    readonly world: World,
+    readonly openKit: Open,
+    readonly isPersistent: boolean,
+  ) {
+    this.#session = this.#newSession();
+  }
+
+  get kit(): Kit {
+    if (this.#kit === null) throw new Error("nobody is signed in on this device");
+    return this.#kit;
+  }
+
+  async signIn(email: string): Promise<void> {
+    const { challengeId } = await this.#session.requestCode({ email });
+    await this.#session.signIn(challengeId, await this.world.code(email));
+    await this.open();
+  }
+
+  async enter(email: string): Promise<void> {
+    this.#session.use(await this.world.token(email));
+    await this.open();
+  }
+
+  async open(): Promise<void> {
+    this.#kit = await this.openKit({
+      name: this.#name,
+      isPersistent: this.isPersistent,
+      session: this.#session,
+      appId: this.world.appId,
+      network: this.network,
+      onConflict: (key) => this.conflicts.push(key),
+      onRefused: (key) => this.refused.push(key),
+    });
+  }
+
+  async restart(): Promise<void> {
+    await this.kit.close();
+    this.#session = this.#newSession();
+    await this.open();
+  }
+
+  async signOut(): Promise<void> {
+    await this.#session.signOut();
+    await this.kit.close();
+    this.#kit = null;
+  }
+
+  async unsentAtSignOut(): Promise<number> {
+    try {
+      await this.#session.signOut();
+    } catch (error) {
+      if (error instanceof UnsentWork) return error.count;
+      throw error;
+    }
+    return 0;
+  }
+
+  endToken(): void {
+    const kept = JSON.parse(this.#tokens.get() ?? "{}") as { access: string };
+    this.#tokens.set(JSON.stringify({ ...kept, access: `${kept.access.slice(0, -8)}AAAAAAAA` }));
+  }
+
+  async close(): Promise<void> {
+    await this.#kit?.close();
+  }
+
+  #newSession(): Session {
+    const sent = (request: unknown): Promise<Response> => this.network.fetch(request as Request);
+    return new Session(this.world.url, { tokens: this.#tokens, fetch: sent });
+  }
+}
+
+async function cursorOfAnotherFilter(request: Request): Promise<string> {
+  const url = new URL(request.url);
+  url.search = "?prefix=nothing-begins-so";
+  const answer = await fetch(url, { headers: { Authorization: request.headers.get("Authorization") ?? "" } });
+  return ((await answer.json()) as { cursor: string }).cursor;
+}
+
+function inMemory(): TokenStorage {
+  let kept: string | null = null;
+  return {
+    get: () => kept,
+    set: (text) => {
+      kept = text;
+    },
+  };
+}

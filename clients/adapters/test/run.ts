@@ -1,0 +1,111 @@
+// Runs stories as `clients/scenarios.json` has them, by one adapter.
+import { equal, type Json } from "satchel-client";
+import type { Scenario, World } from "../../typescript/test/scenarios.js";
+import { Device, type Open } from "./device.js";
+
+/** A story; of an app of its own where it says so. */
+export type Story = Scenario & { app?: string };
+
+const PATIENCE = 20_000;
+
+type Step = Scenario["steps"][number];
+type People = Record<string, string>;
+type Action = (device: Device, given: never, people: People) => unknown;
+
+/** Run one story; an error says which step failed, and how. */
+export async function run(scenario: Story, world: World, open: Open): Promise<void> {
+  const salt = crypto.randomUUID().slice(0, 8);
+  const people: People = { first: `first.${salt}@example.com`, another: `another.${salt}@example.com` };
+  const devices = new Map<string, Device>();
+  const clock = Date.now;
+  try {
+    for (const name of ["a", "b"]) {
+      const device = new Device(world, open, scenario.persistent === true && name === "a");
+      devices.set(name, device);
+      await (name === "a" ? device.signIn(people["first"] as string) : device.enter(people["first"] as string));
+    }
+    for (const [place, step] of scenario.steps.entries()) {
+      try {
+        await take(step, devices, people);
+      } catch (error) {
+        throw new Error(`step ${place + 1} ${JSON.stringify(step)}: ${String(error)}`, { cause: error });
+      }
+    }
+  } finally {
+    Date.now = clock;
+    for (const device of devices.values()) await device.close();
+  }
+}
+
+async function take(step: Step, devices: Map<string, Device>, people: People): Promise<void> {
+  if (Array.isArray(step["sync"])) {
+    for (const name of step["sync"] as string[]) await eventually(() => (devices.get(name) as Device).kit.flush());
+    return;
+  }
+  const device = devices.get(step.on ?? "") as Device;
+  for (const [what, given] of Object.entries(step)) {
+    if (what === "on") continue;
+    if (ACTIONS[what] === undefined) throw new Error(`there is no step ${what}`);
+    await ACTIONS[what](device, given as never, people);
+  }
+}
+
+const ACTIONS: Record<string, Action> = {
+  put: (device, [key, value]: [string, Json]) => device.kit.put(key, value),
+  patch: (device, [key, value]: [string, Json]) => device.kit.patch(key, value),
+  delete: (device, key: string) => device.kit.delete(key),
+  edits: async (device, [key, count]: [string, number]) => {
+    for (let edit = 1; edit <= count; edit++) await device.kit.put(key, { edit });
+  },
+  fill: async (device, count: number) => {
+    for (let place = 0; place < count; place++) await device.kit.put(`k${place}`, { place });
+  },
+  offline: (device, given: boolean) => {
+    device.network.isOffline = given;
+  },
+  loseAnswers: (device, count: number) => {
+    device.network.losing = count;
+  },
+  oldCursor: (device) => {
+    device.network.hasOldCursor = true;
+  },
+  clock: (_, seconds: number) => {
+    const real = performance.timeOrigin;
+    Date.now = () => Math.floor(real + performance.now()) + seconds * 1000;
+  },
+  restart: (device) => device.restart(),
+  endToken: (device) => device.endToken(),
+  trySync: (device) => device.kit.flush().catch(() => null),
+  signOut: (device) => device.signOut(),
+  signIn: (device, who: string, people) => device.signIn(people[who] as string),
+  expect: async (device, wanted: Record<string, Json>) => see(await device.kit.contents(), wanted),
+  await: (device, wanted: Record<string, Json>) => eventually(async () => see(await device.kit.contents(), wanted)),
+  expectPending: async (device, count: number) => see(await device.kit.pending(), count),
+  expectCount: async (device, count: number) => see(Object.keys(await device.kit.contents()).length, count),
+  expectConflicts: (device, keys: string[]) => see([...new Set(device.conflicts)], keys),
+  expectMutations: (device, [key, count]: [string, number]) => {
+    const writes = device.network.batches.flatMap((batch) => batch.writes).filter((write) => write.dataKey === key);
+    see(new Set(writes.map((write) => write.mutationId)).size, count);
+  },
+  expectRefused: (device, keys: string[]) => see(device.refused, keys),
+  expectVersionAtMost: async (device, [key, most]: [string, number]) => {
+    const version = await device.kit.version(key);
+    if (version < 1 || version > most) throw new Error(`version ${version}, not 1 to ${most}`);
+  },
+  expectUnsentAtSignOut: async (device, count: number) => see(await device.unsentAtSignOut(), count),
+};
+
+async function eventually(look: () => Promise<void>): Promise<void> {
+  for (const end = performance.now() + PATIENCE; ; ) {
+    try {
+      return await look();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+function see(found: Json, wanted: Json): void {
+  if (!equal(found, wanted)) throw new Error(`found ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
+}

@@ -1,0 +1,166 @@
+"""The adapters: every scenario by each of them against a real server, their types and their
+package."""
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from scripts.openapi import document
+from tests.clients.desk import APP, desk, register
+from tests.serving import ROOT, Served, served
+
+CLIENT, PACKAGE = ROOT / "clients" / "typescript", ROOT / "clients" / "adapters"
+TOOLS = PACKAGE / "node_modules" / ".bin"
+FILES = (ROOT / "clients" / "scenarios.json", PACKAGE / "test" / "stories.json")
+STORIES: list[dict[str, Any]] = [story for file in FILES for story in json.loads(file.read_text())]
+ADAPTERS = ("rxdb",)
+LEFT_OUT: dict[tuple[str, str], str] = {}
+"""By adapter and story, why its library cannot express it."""
+_SECONDS = 300
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("npm") is None, reason="npm is not on PATH (make test installs it)"
+)
+
+
+def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str:
+    """What a command says; it must succeed."""
+    made = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert made.returncode == 0, (made.stdout + made.stderr)[-4000:]
+    return made.stdout
+
+
+@pytest.fixture(scope="module")
+def world(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A server with the stories' apps, and the desk."""
+    with served(mongodb_uri, tmp_path_factory.mktemp("adapters")) as found, desk(found) as url:
+        register(found)
+        few(found)
+        yield {"SATCHEL_URL": found.url, "SATCHEL_APP": APP, "DESK_URL": url}
+
+
+def few(found: Served) -> None:
+    """The app of the stories that has a quota."""
+    put = httpx2.put(f"{found.url}/v1/apps/few", json={"quota": {"keys": 2}}, headers=found.headers)
+    assert put.is_success, put.text
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    world: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], str | None]:
+    """What failed in each story, by adapter and name; None where it held."""
+    folder = tmp_path_factory.mktemp("bundles")
+    scripts = {adapter: bundled(adapter, folder) for adapter in ADAPTERS}
+    running = {adapter: started(script, world) for adapter, script in scripts.items()}
+    told = {}
+    for adapter, process in running.items():
+        said, complaints = process.communicate(timeout=_SECONDS)
+        assert process.returncode == 0, (said + complaints)[-4000:]
+        for line in filter(lambda line: line.startswith('{"name"'), said.splitlines()):
+            outcome = json.loads(line)
+            told[adapter, outcome["name"]] = outcome["failed"]
+    return told
+
+
+def started(script: Path, world: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        ["node", str(script)],
+        cwd=PACKAGE,
+        env={**os.environ, **world, "SCENARIOS": ":".join(map(str, FILES))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def bundled(adapter: str, folder: Path) -> Path:
+    """The stories' runner with one adapter, and the client as it is in this tree."""
+    target = folder / f"{adapter}.cjs"
+    run(
+        TOOLS / "esbuild",
+        "test/node.ts",
+        "--bundle",
+        "--platform=node",
+        "--format=cjs",
+        "--target=es2022",
+        "--main-fields=module,main",
+        f"--alias:satchel-client={CLIENT / 'src' / 'index.ts'}",
+        f"--alias:adapter-under-test=./test/{adapter}.ts",
+        f"--outfile={target}",
+        "--log-level=error",
+    )
+    return target
+
+
+CASES = [
+    (adapter, story["name"])
+    for adapter in ADAPTERS
+    for story in STORIES
+    if (adapter, story["name"]) not in LEFT_OUT
+]
+
+
+@pytest.mark.parametrize(("adapter", "name"), CASES)
+def test_a_story(outcomes: dict[tuple[str, str], str | None], adapter: str, name: str) -> None:
+    assert outcomes[adapter, name] is None
+
+
+def test_what_is_left_out_is_a_story() -> None:
+    assert {name for _, name in LEFT_OUT} <= {story["name"] for story in STORIES}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both packages as they are in this tree, with the types of its document."""
+    folder = tmp_path_factory.mktemp("packages")
+    for source in (CLIENT, PACKAGE):
+        target = folder / source.name
+        ignored = shutil.ignore_patterns("node_modules", "dist", ".build", "*.tgz")
+        shutil.copytree(source, target, ignore=ignored)
+        (target / "node_modules").symlink_to(source / "node_modules")
+    (folder / "openapi.json").write_text(document())
+    generator = CLIENT / "node_modules" / ".bin" / "openapi-typescript"
+    run(generator, folder / "openapi.json", "-o", folder / "typescript" / "src" / "schema.d.ts")
+    run(TOOLS / "tsc", "-p", ".", folder=folder / "typescript")
+    run("node", "copy-types.mjs", folder=folder / "typescript")
+    return folder / "adapters"
+
+
+def test_they_compile_strictly(tree: Path) -> None:
+    run(TOOLS / "tsc", "-p", "test", folder=tree)
+
+
+def test_the_package_works_in_an_empty_project(tree: Path) -> None:
+    """Packed as it would be published, unpacked as npm does, beside what it is for."""
+    run("npm", "run", "--silent", "build", folder=tree)
+    packed = run("npm", "pack", "--silent", "--ignore-scripts", folder=tree).strip()
+    modules = tree.parent / "project" / "node_modules"
+    modules.mkdir(parents=True)
+    for each in (PACKAGE / "node_modules").iterdir():
+        (modules / each.name).symlink_to(each)
+    (modules / "satchel-client").symlink_to(tree.parent / "typescript")
+    with tarfile.open(tree / packed) as archive:
+        archive.extractall(modules, filter="data")
+    (modules / "package").rename(modules / "satchel-adapters")
+    for adapter in ADAPTERS:
+        smoke = f'import * as adapter from "satchel-adapters/{adapter}";\nconsole.log(adapter);\n'
+        (modules.parent / "smoke.mjs").write_text(smoke)
+        assert "atchel" in run("node", "smoke.mjs", folder=modules.parent)
+        assert (modules / "satchel-adapters" / f"{adapter}.md").exists()
