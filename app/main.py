@@ -49,6 +49,7 @@ from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
 from app.console.sign_in import router as console_sign_in
 from app.database import bind_in_time, connect
+from app.database.loader import Loader
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem
 from app.errors.driver import from_driver
 from app.identity.access import Access, Rules
@@ -89,6 +90,7 @@ from app.web.routing import Router
 from app.web.streams.open_streams import streams_of
 from app.web.validation.errors import validation_problem
 from app.work import HOOKS
+from models.app_data_values import load_values
 from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
@@ -150,6 +152,7 @@ def create_app(
     app.state.leases = Leases(settings.lease_seconds)
     app.state.hooks = HOOKS
     app.state.rooms = Rooms()
+    app.state.values = Loader(load_values, settings.request_timeout_ms / 1000)
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
     app.state.hub = Hub()

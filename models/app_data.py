@@ -31,7 +31,7 @@ from models.precondition import Expected
 from models.values import Json, unescape_refs
 
 _BEFORE: Final = {"version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1, "bytes": 1}
-_VALUE: Final = {
+VALUE: Final = {
     "value": 1,
     "escaped": 1,
     "version": 1,
@@ -39,6 +39,7 @@ _VALUE: Final = {
     "expiresAt": 1,
     "deleted": 1,
 }
+"""The fields of a row that a value is read by."""
 _RACES: Final = 5
 _EXPIRY_AGAIN: Final = timedelta(hours=1)
 
@@ -107,8 +108,8 @@ class AppData(OwnedByUser):
         This is the required `findByUserAppAndKey` as a hot path: one query, no document made of the
         answer.
         """
-        row = await cls.raw().find_one(key_of(user_id, app_id, data_key), _VALUE, session=session)
-        return _live(row)
+        row = await cls.raw().find_one(key_of(user_id, app_id, data_key), VALUE, session=session)
+        return live(row)
 
     @classmethod
     async def find_envelope(
@@ -117,7 +118,7 @@ class AppData(OwnedByUser):
         """The live value in its envelope (`dataKey, value, version, createdAt, updatedAt,
         expiresAt?`), or None."""
         wanted = ENVELOPE | {"_id": int(with_id)}
-        row = _live(await cls.raw().find_one(key_of(user_id, app_id, data_key), wanted))
+        row = live(await cls.raw().find_one(key_of(user_id, app_id, data_key), wanted))
         return None if row is None else enveloped(row)
 
     @classmethod
@@ -438,7 +439,8 @@ def _written(
     )
 
 
-def _live(row: Raw | None) -> Raw | None:
+def live(row: Raw | None) -> Raw | None:
+    """A row as it is read, None where it is a tombstone or its time is over."""
     if row is None or row["deleted"]:
         return None
     if "expiresAt" in row and row["expiresAt"] <= now():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 APPLICATION = "app.main"
 FACTORY = "scripts.serve:application"
+HTTP = "app.web.admission.pauses:PatientProtocol"
 _KNOCK_MS = 500
 _FILES = 65_536
 _COLLECTED = (5_000, 20, 20)
@@ -45,7 +46,7 @@ def serve(
         host=settings.host,
         port=settings.port,
         log_level="warning",
-        http="app.web.admission.pauses:PatientProtocol",
+        http=HTTP,
         access_log=False,  # the application logs its requests itself, with more in them
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,

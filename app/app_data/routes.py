@@ -12,6 +12,7 @@ from app.app_data.quotas import rooms_of
 from app.app_data.values import (
     Place,
     delete_value,
+    loader_of,
     patch_value,
     put_value,
     read_value,
@@ -52,7 +53,7 @@ router = Router(prefix="/v1/users/{userId}/apps/{appId}", tags=["App data"])
 
 async def _get(request: HotRequest) -> Answer:
     place = await _place(request)
-    row = await read_value(place)
+    row = await read_value(place, loader_of(request.scope))
     tag = etag(row["version"], row["_id"])
     changed = (b"last-modified", http_date(row["updatedAt"]).encode())
     expected = precondition(

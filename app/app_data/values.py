@@ -15,6 +15,7 @@ from app.app_data.writes import WriteOptions
 from app.apps.schemas import schemas_of
 from app.database import transaction
 from app.database.lane import Lane
+from app.database.loader import Loader
 from app.database.turns import is_taken, turn
 from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
 from app.relations.leases import Lease
@@ -29,6 +30,7 @@ from models.app import NAME_RULE, is_name
 from models.app_data import AppData, StaleVersion, Written
 from models.app_data_queries import queries_of, query_keys
 from models.app_data_updates import Expiry
+from models.base import Raw
 from models.precondition import Expected
 from models.values import Json
 
@@ -59,18 +61,24 @@ class Place:
                 raise Invalid.field(f"path:{name}", "malformed", f"{name} has {NAME_RULE}")
 
 
-async def read_value(place: Place) -> dict[str, Any]:
+Values = Loader[tuple[ObjectId, str, str], Raw]
+"""Loads values by user, app and key."""
+
+
+def loader_of(scope: Any) -> Values:
+    """The loader of the application that serves this request."""
+    found: Values = scope["app"].state.values
+    return found
+
+
+async def read_value(place: Place, values: Values) -> Raw:
     """The live value with its `_id`, `version` and `updatedAt`.
 
     Raises:
         NotFound: there is none, or no such user.
     """
-
-    async def read() -> dict[str, Any] | None:
-        await place.lease.hold()
-        return await AppData.find_by_user_app_and_key(*place.key)
-
-    row = await Lane.current.run(read)
+    row = await values.get(place.key)
+    await place.lease.hold()  # of a user who is there now, the value was no orphan's before
     if row is None:
         raise NotFound("there is no value under this key")
     return row
@@ -134,9 +142,16 @@ async def patch_value(
         Unavailable: other writers were faster for too long.
     """
     patch = parse_json(body)
+
+    async def read() -> Raw | None:
+        await place.lease.hold()
+        return await AppData.find_by_user_app_and_key(*place.key)
+
     async with turn(AppData, *place.key) as patience:
         while True:
-            row = await read_value(place)
+            row = await Lane.current.run(read)
+            if row is None:
+                raise NotFound("there is no value under this key")
             if not holds(options.expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
                 raise await too_late(place, options.expected)
             value = apply_patch(kind, patch, row["value"])

@@ -1,4 +1,4 @@
-"""`python -m scripts bench`: Satchel and a bare handler in turn, on one MongoDB, under the same
+"""`python -m scripts bench`: Satchel and the yardstick in turn, on one MongoDB, under the same
 requests."""
 
 import asyncio
@@ -23,14 +23,16 @@ from scripts.bench.processes import (
     cpu_seconds,
     end_at_sigterm,
     environment,
+    start_module,
+    stop,
 )
 from scripts.bench.report import Comparison, Measured, machine, tables
 from scripts.bench.traffic import WORKLOADS
 from scripts.mongod import Embedded, MongodError, start_mongod
-from scripts.serve import FACTORY
+from scripts.serve import FACTORY, HTTP
 
 _WARM_UP: Final = 0.25
-_BARE = "scripts.bench.bare:create_app"
+_BARE = "scripts.bench.bare"
 
 
 def main(
@@ -45,11 +47,11 @@ def main(
     ] = None,
     connections: Annotated[
         int, typer.Option(min=1, max=64, help="Requests under way at any time.")
-    ] = 16,
+    ] = 32,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a Satchel against a bare handler on the same database. Exits 1 at the first wrong
-    answer."""
+    """Measure a Satchel, as `make run` starts it, against a bare handler with one index and with
+    all of ours. Exits 1 at the first wrong answer."""
     names = only or list(WORKLOADS)
     if unknown := set(names) - WORKLOADS.keys():
         raise typer.BadParameter(
@@ -62,35 +64,41 @@ def main(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"machine": where, "workloads": [one.row() for one in comparisons]}, indent=2
-            )
-        )
+        rows = [one.row() for one in comparisons]
+        typer.echo(json.dumps({"machine": where, "workloads": rows}, indent=2))
     else:
         tables(comparisons, where, Console())
 
 
+Round = tuple[Measured, ...]
+"""One round of each server: Satchel, the yardstick, the yardstick with our indexes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Everything that runs."""
+    """Everything that runs; Satchel is the first of the servers."""
 
-    satchel: Server
-    bare: Server
+    servers: tuple[Server, ...]
     load: LoadGenerator
     mongod: Embedded
 
     def warm_up(self, workload: str, seconds: float) -> None:
-        """Let both servers connect, and remember what they remember."""
-        for server in (self.satchel, self.bare):
+        """Let the servers connect, and remember what they remember."""
+        for server in self.servers:
             self.load.play(server, workload, seconds)
 
-    def pair(self, workload: str, seconds: float, *, bare_first: bool) -> tuple[Measured, Measured]:
-        """One round of Satchel and one of the bare handler next to it."""
-        if bare_first:
-            bare = self._once(self.bare, workload, seconds)
-            return self._once(self.satchel, workload, seconds), bare
-        return self._once(self.satchel, workload, seconds), self._once(self.bare, workload, seconds)
+    def rounds(self, workload: str, seconds: float, *, first: int) -> Round:
+        """One round of each server, next to each other.
+
+        Args:
+            workload: which.
+            seconds: of one round.
+            first: whose turn is first.
+        """
+        count = len(self.servers)
+        order = [(first + number) % count for number in range(count)]
+        found = {place: self._once(self.servers[place], workload, seconds) for place in order}
+        return tuple(found[place] for place in range(count))
 
     def _once(self, server: Server, workload: str, seconds: float) -> Measured:
         pids = (server.process.pid, self.mongod.process.pid)
@@ -110,27 +118,24 @@ def _measure(
         comparisons = []
         for name in names:
             progress.update(task, description=WORKLOADS[name].title)
-            pairs = []
-            for pair in _pairs(bench, name, seconds, rounds):
-                pairs.append(pair)
+            found = []
+            for one in _rounds(bench, name, seconds, rounds):
+                found.append(one)
                 progress.advance(task)
-            satchel, bare = zip(*pairs, strict=True)
-            comparisons.append(Comparison(name, satchel, bare))
+            comparisons.append(Comparison(name, *zip(*found, strict=True)))
         return where, comparisons
 
 
-def _pairs(
-    bench: Bench, name: str, seconds: float, rounds: int
-) -> Iterator[tuple[Measured, Measured]]:
-    """The pairs of a workload; every second one in the other order, so that what drifts favours
-    neither."""
+def _rounds(bench: Bench, name: str, seconds: float, rounds: int) -> Iterator[Round]:
+    """The rounds of a workload, each begun by the next server, so that what drifts favours none."""
     bench.warm_up(name, max(_WARM_UP, seconds / 4))
     for number in range(rounds):
-        yield bench.pair(name, seconds, bare_first=number % 2 == 1)
+        yield bench.rounds(name, seconds, first=number % len(bench.servers))
 
 
 def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
-    """Bring up database, data, servers and load generator; the stack stops and removes them."""
+    """Bring up database, data, servers, worker and load generator; the stack stops and removes
+    them."""
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
     mongod = stack.enter_context(start_mongod(folder))
     chosen: dict[str, Any] = {
@@ -147,8 +152,23 @@ def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, connections))
     where = machine(mongodb)
     variables = environment(list(chosen.items()))
-    satchel = stack.enter_context(
-        Server.start("satchel", FACTORY, environment=variables, folder=folder)
+    applications = {"satchel": FACTORY, "bare": f"{_BARE}:lean", "indexed": f"{_BARE}:indexed"}
+    servers = tuple(
+        stack.enter_context(
+            Server.start(
+                name,
+                factory,
+                environment=variables,
+                folder=folder,
+                http=HTTP if name == "satchel" else "auto",
+            )
+        )
+        for name, factory in applications.items()
     )
-    bare = stack.enter_context(Server.start("bare", _BARE, environment=variables, folder=folder))
-    return Bench(satchel, bare, stack.enter_context(LoadGenerator.start(plan)), mongod), where
+    _start_worker(stack, variables, folder)
+    return Bench(servers, stack.enter_context(LoadGenerator.start(plan)), mongod), where
+
+
+def _start_worker(stack: ExitStack, variables: dict[str, str], folder: Path) -> None:
+    output = stack.enter_context((folder / "worker.log").open("ab"))
+    stack.callback(stop, start_module("scripts", "worker", output=output, environment=variables))

@@ -17,6 +17,7 @@ from models.api_key import ApiKey, ApiKeyContent
 from models.app_data import AppData
 from models.base import Raw
 from models.user import User
+from scripts.bench import bare
 from scripts.bench.traffic import APP, OWNED_APP, OWNED_KEYS, value
 
 USERS: Final = 300
@@ -41,7 +42,7 @@ class Plan:
 
 
 async def fill(settings: Settings, uri: str, connections: int) -> tuple[Plan, str]:
-    """Make indexes, users, values and credentials.
+    """Make indexes, users, values and credentials, and the yardstick's collections.
 
     Returns:
         The plan, and the version of the MongoDB.
@@ -51,6 +52,9 @@ async def fill(settings: Settings, uri: str, connections: int) -> tuple[Plan, st
         await sync.apply(database, await sync.plan(database))
         users = await _users()
         await AppData.raw().insert_many(_values(users, connections))
+        await bare.fill(client, database)
+        yardstick = client[bare.INDEXED]
+        await sync.apply(yardstick, await sync.plan(yardstick))
         key, secret = ApiKey.issue(ApiKeyContent(name="bench", scopes=["events:write"], app_id=APP))
         await key.add()
         tokens, issued_at = load_tokens(settings), time.time()

@@ -143,15 +143,17 @@ def _summary(latencies: "array[float]", took: float) -> Round:
 
 async def _serve() -> None:
     plan = Plan(**json.loads(sys.stdin.readline()))
-    casts: dict[str, list[Player]] = {}
+    casts: dict[tuple[int, str], list[Player]] = {}  # each server has data of its own
     for line in iter(sys.stdin.readline, ""):
         asked: dict[str, Any] = json.loads(line)
         name = asked["workload"]
-        if name not in casts:
-            casts[name] = WORKLOADS[name].players(plan)
+        which = (asked["port"], name)
+        if which not in casts:
+            players = WORKLOADS[name].players(plan)
+            casts[which] = players[:1] if WORKLOADS[name].alone else players
         gc.collect()
         try:
-            result = await play(asked["port"], casts[name], asked["seconds"])
+            result = await play(asked["port"], casts[which], asked["seconds"])
             answer = asdict(result)
         except (WrongAnswerError, OSError) as error:
             answer = {"error": str(error)}

@@ -27,7 +27,7 @@ from scripts.bench.processes import BenchError, LoadGenerator, Server, end_at_si
 from scripts.bench.report import machine
 from scripts.bench.watch import Watch, memory, seconds_until_healthy
 from scripts.mongod import MongodError, start_mongod
-from scripts.serve import FACTORY, raise_file_limit
+from scripts.serve import FACTORY, HTTP, raise_file_limit
 
 _WARM_UP: Final = (64, 3.0)
 """Connections and seconds before the first round, so that pools, caches and routes are made."""
@@ -230,11 +230,11 @@ def _start(stack: ExitStack) -> tuple[Bench, dict[str, Any]]:
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, 1))
     where = machine(mongodb)
     variables = environment(list(chosen.items()))
-    patient = "app.web.admission.pauses:PatientProtocol"  # as `python -m scripts serve` has it
-    satchel = Server.start("satchel", FACTORY, environment=variables, folder=folder, http=patient)
+
+    satchel = Server.start("satchel", FACTORY, environment=variables, folder=folder, http=HTTP)
     stack.enter_context(satchel)
     bare = stack.enter_context(
-        Server.start("bare", "scripts.bench.bare:create_app", environment=variables, folder=folder)
+        Server.start("bare", "scripts.bench.bare:lean", environment=variables, folder=folder)
     )
     bench = Bench(
         satchel, bare, stack.enter_context(LoadGenerator.start(plan, "scripts.bench.crowd")), plan

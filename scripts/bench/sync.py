@@ -20,10 +20,9 @@ from scripts.bench.processes import BenchError, Server, end_at_sigterm, environm
 from scripts.bench.report import machine
 from scripts.migrate import take_steps
 from scripts.mongod import MongodError, start_mongod
-from scripts.serve import FACTORY, raise_file_limit
+from scripts.serve import FACTORY, HTTP, raise_file_limit
 
 GOALS: Final = {"kibPerStream": 15.0, "lateP95Ms": 100.0}
-_HTTP: Final = "app.web.admission.pauses:PatientProtocol"
 
 
 def main(
@@ -70,7 +69,7 @@ def _measure(streams: int, writes: int, rounds: int) -> dict[str, Any]:
         variables = environment(list(chosen.items()))
         first, second = (
             stack.enter_context(
-                Server.start(name, FACTORY, environment=variables, folder=folder, http=_HTTP)
+                Server.start(name, FACTORY, environment=variables, folder=folder, http=HTTP)
             )
             for name in ("satchel", "another")
         )

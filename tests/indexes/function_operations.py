@@ -21,6 +21,7 @@ from models.app_data_history import find_versions as find_history
 from models.app_data_purge import Old, find_old, next_app, remove
 from models.app_data_scan import scan_app
 from models.app_data_usage import find_size, usage_of
+from models.app_data_values import load_values
 from models.base import now
 from tests.filled import USERS
 from tests.indexes.query_operations import QUERY_OPERATIONS
@@ -60,6 +61,11 @@ async def scan() -> None:
         pass
 
 
+async def load() -> None:
+    """Values of several people and apps at once."""
+    await load_values([*((ME, APP, key) for key in KEYS), (ObjectId(), "app2", "k")])
+
+
 FUNCTIONS: Final[dict[str, list[Operation]]] = {
     "app_data_batch.read_rows": [
         lambda: read_rows(PLACE, KEYS),
@@ -95,6 +101,7 @@ FUNCTIONS: Final[dict[str, list[Operation]]] = {
     "app_data_scan.scan_app": [scan],
     "app_data_usage.find_size": [lambda: find_size(ME, APP, "key1")],
     "app_data_usage.usage_of": [lambda: usage_of(ME), lambda: usage_of(ME, APP)],
+    "app_data_values.load_values": [load, lambda: load_values([(ME, APP, "key1")])],
     **{
         f"app_data_queries.{name}": QUERY_OPERATIONS["AppData.fitted"]
         for name in ("page_by_query", "give_keys")
