@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import AfterValidator, Field
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from models.activity import SessionId
 from models.app import AppId
@@ -154,17 +154,27 @@ class Analytics(OwnedByUser):
         return cls.from_stored(row)
 
     @classmethod
-    async def insert_row(cls, row: Raw) -> int:
-        """Store one row that `row` made.
+    async def insert_each(cls, rows: Sequence[Raw]) -> list[Exception | None]:
+        """Store rows that `row` made, each for itself.
 
         Returns:
-            1 where its `messageId` is stored already, and it was left out, else 0.
+            Of each row why it was not stored, None where it was: `DuplicateMessages` where its
+            `messageId` is stored already, one error of all where it is not known of any.
         """
+        outcomes: list[Exception | None] = [None] * len(rows)
         try:
-            await cls.raw().insert_one(row)
-        except DuplicateKeyError:
-            return 1
-        return 0
+            if rows:
+                await cls.raw().insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            if details.get("writeConcernErrors"):
+                return [error] * len(rows)
+            for failure in details.get("writeErrors", []):
+                known = failure["code"] == _DUPLICATE_KEY
+                outcomes[failure["index"]] = DuplicateMessages() if known else error
+        except PyMongoError as error:
+            return [error] * len(rows)
+        return outcomes
 
     @classmethod
     async def insert_rows(cls, rows: Sequence[Raw], *, session: Session = None) -> None:

@@ -186,7 +186,7 @@ OPERATIONS: dict[str, list[Operation]] = {
             AnalyticsContent(app_id=APP, event_name="login", event_category="engagement"), ME
         )
     ],
-    "Analytics.insert_row": [lambda: Analytics.insert_row(event(1))],
+    "Analytics.insert_each": [lambda: Analytics.insert_each([event(1)])],
     "Analytics.insert_rows": [
         lambda: Analytics.insert_rows(
             [{**event(1), "_id": ObjectId(), "messageId": str(ObjectId())}]

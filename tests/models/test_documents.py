@@ -251,11 +251,18 @@ async def test_a_message_is_stored_once() -> None:
     new = await Analytics.without_stored(rows[:2] + rows[3:])
     assert [row["messageId"] for row in new] == ["n", "o"]
     await Analytics.insert_rows(new)
-    assert [await Analytics.insert_row(row) for row in rows[:3]] == [1, 1, 1]
+    more = Analytics.row(event("c", message_id="p"), None, now())
+    outcomes = await Analytics.insert_each([*rows[:3], more])
+    assert [type(outcome) for outcome in outcomes[:3]] == [DuplicateMessages] * 3
+    assert outcomes[3] is None
     with pytest.raises(DuplicateMessages):
         await Analytics.insert_rows([Analytics.row(event("b"), None, now()), rows[2]])
     await Analytics.raw().delete_many({"messageId": {"$exists": False}})
-    assert Counter([row["eventName"] async for row in Analytics.raw().find({})]) == {"a": 1, "b": 2}
+    assert Counter([row["eventName"] async for row in Analytics.raw().find({})]) == {
+        "a": 1,
+        "b": 2,
+        "c": 1,
+    }
 
 
 # The virtual user of every child

@@ -3,14 +3,14 @@ cannot be counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache, partial
 from typing import Any, Final
 
 from bson import ObjectId
 from pydantic import TypeAdapter, ValidationError
-from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.analytics.ingest.inserts import UserGone
 from app.analytics.ingest.intake import Intake
 from app.analytics.ingest.quarantine import Bad, set_aside
 from app.database import transaction
@@ -27,7 +27,6 @@ from models.values import Json
 MAX_EVENTS: Final = 500
 _RACES: Final = 20
 _WAS_ERASED: Final = "this was a user's who was erased"
-_IN_TIME: Final = timedelta(seconds=5)
 _ONE: Final = TypeAdapter(AnalyticsContent)
 
 
@@ -162,53 +161,18 @@ async def _store(
         if not rows:
             return 0, 0
         users = {told.user for told in good if told.user is not None}
-        work = partial(_insert_new, _first_of_each(rows), users, intake, attempt > 0)
+        new = _first_of_each(rows)
+        work = partial(intake.inserts.insert_new, new, users, look=attempt > 0)
         try:
             stored = (
-                await _insert_alone(rows[0], users, intake)
+                await intake.inserts.insert_single(rows[0], users)
                 if len(rows) == 1
                 else await transaction(work)
             )
             return stored, len(rows)
-        except (DuplicateMessages, _UserGone):
+        except (DuplicateMessages, UserGone):
             continue  # the transaction is gone: look what is stored, and who is there, in a new one
     raise Unavailable("the same events are being stored by other requests")
-
-
-class _UserGone(Exception):
-    """A user was deleted since the lease was held."""
-
-
-async def _insert_alone(row: Raw, users: set[ObjectId], intake: Intake) -> int:
-    """Insert one event, which needs no transaction; 1, or 0 where it is stored already."""
-    await _hold_leases_in_time(users, row, intake)
-    return 1 - await Analytics.insert_row(row)
-
-
-async def _hold_leases_in_time(users: set[ObjectId], row: Raw, intake: Intake) -> None:
-    """To be called just before rows go in, in each run of a transaction, since others may have had
-    it wait.
-
-    Raises:
-        _UserGone: one of the users is not there.
-        Unavailable: the rollups, which go by `receivedAt`, might have passed.
-    """
-    if await intake.leases.hold_many(User, users):
-        raise _UserGone
-    if now() - row["receivedAt"] > _IN_TIME:
-        raise Unavailable("the same events are being stored by other requests")
-
-
-async def _insert_new(
-    rows: list[Raw], users: set[ObjectId], intake: Intake, look: bool, session: AsyncClientSession
-) -> int:
-    """Insert what is not stored; how many that is. The first try does not look, since events are
-    seldom sent twice."""
-    new = await Analytics.without_stored(rows, session=session) if look else rows
-    if new:
-        await _hold_leases_in_time(users, new[0], intake)
-        await Analytics.insert_rows(new, session=session)
-    return len(new)
 
 
 def _first_of_each(rows: list[Raw]) -> list[Raw]:

@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
-from app.analytics.ingest import events as ingest
+from app.analytics.ingest import inserts
 from app.relations.leases import Leases
 from models.analytics import Analytics
 from models.base import rfc3339
@@ -253,7 +253,7 @@ async def test_what_waited_for_a_killed_transaction_is_not_stored_where_the_roll
     cast: Cast, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """Nobody ends that transaction for a minute; the same message, sent again, waits for it."""
-    monkeypatch.setattr(ingest, "_IN_TIME", timedelta(seconds=0.2))
+    monkeypatch.setattr(inserts, "_IN_TIME", timedelta(seconds=0.2))
     batch = [{**EVENT, "messageId": f"m{number}"} for number in range(size)]
     client: AsyncMongoClient[Any] = Analytics.raw().database.client
     async with client.start_session() as killed:
