@@ -4,6 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from app.console.data import browse, restoring, value
 from app.console.frame.pages import Entry, Page
 from app.console.people import activity, deletion, person, rows, search, sessions
 
@@ -15,6 +16,9 @@ PAGES: Final[tuple[Page, ...]] = (
     activity.page,
     sessions.page,
     deletion.page,
+    browse.page,
+    value.page,
+    restoring.page,
 )
 ENTRIES: Final = (ANALYTICS, *(page.entry for page in PAGES if page.listed))
 ROUTERS: Final[tuple[APIRouter, ...]] = tuple(page.router for page in PAGES)

@@ -145,7 +145,8 @@ class Api:
         outer = self._request.scope
         given = {name: value for name, value in query.items() if value not in (None, "", [])}
         credential = {"authorization": f"Bearer {self._credential}"} if self._credential else {}
-        told = {"host": self._request.headers.get("host", ""), **credential, **headers}
+        lower = {name.lower(): text for name, text in headers.items()}
+        told = {"host": self._request.headers.get("host", ""), **credential, **lower}
         if length:
             told = {"content-type": "application/json", "content-length": str(length), **told}
         return {
@@ -155,7 +156,7 @@ class Api:
             "path": unquote(path),
             "raw_path": path.encode(),
             "query_string": urlencode(given, doseq=True).encode(),
-            "headers": [(name.lower().encode(), text.encode()) for name, text in told.items()],
+            "headers": [(name.encode(), text.encode()) for name, text in told.items()],
             "state": dict(outer.get("state", {})),
             "app": self._request.app,
             "satchel.request_id": outer.get("satchel.request_id", ""),

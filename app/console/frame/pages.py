@@ -7,18 +7,21 @@ service under the same rules; `app/console/navigation.py` names every page.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from secrets import token_urlsafe
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
+from pymongo.errors import PyMongoError
 
 from app.console.frame.calls import Api, Refused
 from app.console.frame.forms import Form, read_form, refuse_other_sites
 from app.console.frame.rendering import render
 from app.console.session import credential_of, keep, viewer
 from app.database.rights import collecting
-from app.errors import Problem
+from app.errors import Internal, Problem
+from app.errors.driver import from_driver
 from app.identity.principal import Principal, authorize
 from app.identity.standing import hold_admin, hold_key, hold_session
 from models.api_key import APP_SCOPES
@@ -96,6 +99,11 @@ class Desk:
         kept = {**dict(self.request.query_params), **changes}
         given = urlencode({name: value for name, value in kept.items() if value})
         return self.request.url.path + (f"?{given}" if given else "")
+
+    @property
+    def nonce(self) -> str:
+        """What a form carries so that, sent twice, it is done once."""
+        return token_urlsafe(12)
 
     def require_admin(self) -> None:
         """See that whoever is signed in is an admin, now and in what is written.
@@ -214,7 +222,10 @@ async def _tried(desk: Desk, handler: Handler) -> Response:
             status=refused.status,
             template="frame/refused.html",
         )
-    except Problem as problem:
+    except (Problem, PyMongoError) as error:
+        problem = error if isinstance(error, Problem) else from_driver(error)
+        if isinstance(problem, Internal):
+            raise
         values = {"detail": problem.detail or problem.code.value, "errors": problem.errors}
         return desk.show(values, status=problem.status, template="frame/refused.html")
 

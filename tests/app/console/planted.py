@@ -13,8 +13,10 @@ HOSTILE = (
 
 def plant(satchel: Served) -> dict[str, str]:
     """Make something for every page; the ids, by parameter of a path."""
+    put(satchel, "/v1/apps/kept", {"name": HOSTILE, "history": 5, "quota": {"keys": 90}})
     person = _person(satchel)
-    return {"userId": person, "kind": "activities"}
+    _values(satchel, person)
+    return {"userId": person, "kind": "activities", "appId": "kept", "dataKey": "note:1"}
 
 
 def _person(satchel: Served) -> str:
@@ -29,6 +31,16 @@ def _person(satchel: Served) -> str:
     for number in range(55):
         satchel.post("/v1/users", {"email": f"p{number}@example.com", "name": HOSTILE})
     return str(ann["id"])
+
+
+def _values(satchel: Served, person: str) -> None:
+    place = f"/v1/users/{person}/apps/kept/data"
+    for number in range(55):
+        put(satchel, f"{place}/note:{number}", {"title": HOSTILE, HOSTILE: number})
+    put(satchel, f"{place}/note:1", [HOSTILE])
+    for number in (2, 3):
+        headers = satchel.headers
+        assert httpx2.delete(f"{satchel.url}{place}/note:{number}", headers=headers).is_success
 
 
 def put(satchel: Served, path: str, value: Any) -> Any:

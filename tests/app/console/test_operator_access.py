@@ -89,6 +89,17 @@ async def test_a_key_of_the_help_desk_reads_people_and_changes_nothing(
     ended = await look(api, key, f"{place}/sessions/end", method="POST", data={})
     assert (deleted.status_code, ended.status_code) == (403, 403)
     assert (await look(api, key, f"{place}/rows/activities")).status_code == 403
+    data = (await api.key("users:read", "data:read")).secret
+    place = f"/v1/users/{cast.owner.id}/apps/notes/data/n"
+    await cast.admin.put(place, json={"title": "Kept"})
+    seen = f"/console/data/{cast.owner.id}/notes/n"
+    assert "Kept" in (await look(api, data, seen)).text
+    for action in ("edit", "delete", "restore"):
+        form = {"value": "1", "version": "1", "restored": "1"}
+        written = await look(api, data, f"{seen}/{action}", method="POST", data=form)
+        assert written.status_code == 403
+    assert (await look(api, data, "/console/data?app=notes")).status_code == 403
+    assert (await cast.admin.get(place)).json() == {"title": "Kept"}
 
 
 async def test_sign_in_leads_to_no_other_site(api: Api, cast: Cast) -> None:

@@ -22,7 +22,16 @@ SHOWN = sorted(
 )
 LATER = {"/console/people/{userId}/deletion"}
 """Pages that are there only after something was done: the stories look at them."""
-FURTHER = ("/console/people?q=nobody@example.com",)
+FURTHER = (
+    "/console/people?q=nobody@example.com",
+    "/console/data?user={userId}",
+    "/console/data?user={userId}&app={appId}",
+    "/console/data?user={userId}&app={appId}&gone=1",
+    "/console/data?app={appId}",
+    "/console/data?user=nobody",
+    "/console/data/{userId}/{appId}/note:1?version=1",
+    "/console/data/{userId}/{appId}/note:2",
+)
 WIDTHS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 820, "height": 900}},
@@ -55,7 +64,9 @@ def test_every_page_has_a_way_to_it() -> None:
 
 def test_lists_are_read_page_by_page(visit: Callable[..., Visitor], operated: Operated) -> None:
     visitor = visit()
-    for path in ("/console/people", "/console/people/{userId}/activity"):
+    lists = ("/console/people", "/console/people/{userId}/activity")
+    lists += ("/console/data?user={userId}&app={appId}", "/console/data?app={appId}")
+    for path in lists:
         visitor.open(path.format(**operated.planted))
         visitor.page.get_by_role("link", name="Next page").click()
         assert visitor.page.get_by_text("Last page").is_visible()
