@@ -31,6 +31,7 @@ _TTL: Final = "expireAfterSeconds"
 # Versions, names and an option that has had no effect since MongoDB 4.2: none changes what an index
 # does.
 _NOT_OPTIONS: Final = frozenset({"v", "key", "name", "ns", "background"})
+_COLLATION: Final = ("locale", "strength")
 _LEASE: Final = {"_id": "indexes"}
 _LEASE_SECONDS: Final = 30
 
@@ -310,6 +311,8 @@ def _listed(spec: Raw, building: bool) -> Existing:
         for name, value in spec.items()
         if name not in _NOT_OPTIONS and value is not False
     }
+    if "collation" in options:  # the server adds what it means in full
+        options["collation"] = {name: options["collation"][name] for name in _COLLATION}
     return Existing(spec["name"], tuple(spec["key"].items()), options, building)
 
 

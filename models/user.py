@@ -1,11 +1,12 @@
 """The user: the root document that everything else hangs off."""
 
-from collections.abc import Collection, Sequence
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import AfterValidator, Field
+from pymongo.collation import Collation
 
 from models.base import Fields, Raw, Session, Stored, Timestamp, now
 from models.email import canonical_email, sought_email
@@ -19,6 +20,9 @@ AuthMethod = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Role = Literal["creator", "agency", "brand", "gifter", "admin"]
 NextStep = Literal["chooseRole"]
 ADMIN: Final = "admin"
+BY_LETTER: Final = Collation("en", strength=1)
+"""Compares letters alone: `Zoë` and `zoe` are one."""
+_MOST_ALIKE: Final = 200
 ADMINS: Final[tuple[Raw, ...]] = ({"role": ADMIN}, {"roles": ADMIN})
 """Filters that admins are found by, each with an index of its own: whoever passes one of them is
 one."""
@@ -116,6 +120,41 @@ class User(UserContent, Stored):
             return None
         row = await cls.raw().find_one({"email": canonical}, session=session)
         return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def find_by_keys(cls, keys: Mapping[str, str]) -> list[Raw]:
+        """The stored users who have all of these, the newest first, 200 at most.
+
+        Args:
+            keys: of `email` (canonical), `valuUserId` and `merkosUserId`, by stored name.
+        """
+        rows = await cls.raw().find(dict(keys)).limit(_MOST_ALIKE).to_list()
+        return sorted(rows, key=lambda row: row["_id"], reverse=True)
+
+    @classmethod
+    async def page_by_name(
+        cls,
+        prefix: str,
+        where: Mapping[str, Any],
+        limit: int,
+        after: tuple[str, ObjectId] | None = None,
+    ) -> list[Raw]:
+        """The stored users whose names begin so, in their order, whatever case and accents.
+
+        Args:
+            prefix: of the name.
+            where: further conditions on stored names.
+            limit: how many at most.
+            after: name and id of the last one already seen.
+        """
+        span: Raw = {"$gte": prefix, "$lt": f"{prefix}\uffff"}
+        query: Raw = {**where, "name": span}
+        if after is not None:
+            name, last = after
+            span["$gte"] = name
+            query["$or"] = [{"name": {"$gt": name}}, {"name": name, "_id": {"$gt": last}}]
+        found = cls.raw().find(query, collation=BY_LETTER).sort([("name", 1), ("_id", 1)])
+        return await found.limit(limit).to_list()
 
     @classmethod
     async def is_claimed(cls, account_id: ObjectId, email: str, *, session: Session = None) -> bool:

@@ -109,7 +109,16 @@ async def fill_cards(database: AsyncDatabase[Raw]) -> None:
 async def fill(database: AsyncDatabase[Raw]) -> None:
     """Some thousand documents of several users, apps and months, so that the planner has a
     choice."""
-    people = [User(id=user, email=f"user{number}@example.com") for number, user in enumerate(USERS)]
+    people = [
+        User(
+            id=user,
+            email=f"user{number}@example.com",
+            name=f"User {number}",
+            valu_user_id=f"v-{number}",
+            merkos_user_id=f"m-{number}",
+        )
+        for number, user in enumerate(USERS)
+    ]
     await database.users.insert_many([user.stored() for user in people])
     await database.profiles.insert_many([Profile(user_id=user).stored() for user in USERS])
     await database.preferences.insert_many([Preferences(user_id=user).stored() for user in USERS])

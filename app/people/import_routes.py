@@ -7,7 +7,6 @@ from fastapi.params import Body
 
 from app.app_data.quotas import rooms_of
 from app.apps.registry import app_registry
-from app.auth.codes.otp import phone_recipient
 from app.errors import Duplicate, Forbidden, Invalid, NotFound
 from app.identity.access import keys
 from app.identity.caller import Caller
@@ -25,6 +24,7 @@ from app.web.openapi.patch_bodies import REF
 from app.web.routing import Router
 from models.auth_identity import PHONE
 from models.email import canonical_email
+from models.phone import canonical_phone
 
 router = Router(prefix="/v1/users", tags=["Import and export"])
 NDJSON: Final = "application/x-ndjson"
@@ -144,8 +144,8 @@ def _key_of(field: By, value: str, app_id: str | None) -> Key:
         if field == "email":
             return Key("email", canonical_email(value))
         if field == "phone":
-            return Key("identity", PHONE, phone_recipient(value).address)
-    except (ValueError, Invalid) as error:
+            return Key("identity", PHONE, canonical_phone(value))
+    except ValueError as error:
         raise NotFound(f"nobody can be known by this: {error}") from None
     if field != "externalId":
         return Key(field, value)

@@ -3,11 +3,12 @@
 from functools import partial
 from typing import Annotated, Any
 
+from bson import ObjectId
 from fastapi import Query, Request, Response
 from pydantic import Field
 
 from app.apps.registry import app_registry
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
 from app.identity.access import keys, owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize, may
@@ -23,6 +24,7 @@ from app.relations.receipts import (
     receipt_of,
 )
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
+from app.users.finding import Sought, find_users
 from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, patch_once
@@ -38,15 +40,16 @@ from app.web.openapi.examples import (
     page_of,
 )
 from app.web.openapi.patch_bodies import patches
-from app.web.paging import Cursor, Limit, Page, newest
+from app.web.paging import Cursor, Limit, Page
 from app.web.preconditions import conditional
 from app.web.routing import Router
+from app.web.validation.queries import check_span
 from models.activity import SessionId
 from models.app import AppId
-from models.base import Fields
+from models.base import Fields, Timestamp, parse_id
 from models.deletion import Deletion
-from models.living import is_living, only_living
-from models.user import SoughtEmail, User, UserContent
+from models.phone import SoughtPhone
+from models.user import Role, SoughtEmail, User, UserContent
 
 router = Router(prefix="/v1/users", tags=["Users"])
 
@@ -93,7 +96,7 @@ async def create(
     "",
     access=keys("users:read"),
     operation_id="listUsers",
-    summary="List users, or find one by email",
+    summary="List users, or find one",
     responses=problems() | page_of(USER_SHOWN),
 )
 async def list_users(
@@ -101,21 +104,42 @@ async def list_users(
     email: Annotated[
         SoughtEmail | None, Query(max_length=1024, description="In any spelling; `+` is `%2B`.")
     ] = None,
+    phone: Annotated[
+        SoughtPhone | None, Query(max_length=64, description="By which they sign in; `+` is `%2B`.")
+    ] = None,
+    valu_user_id: Annotated[str | None, Query(alias="valuUserId", max_length=256)] = None,
+    merkos_user_id: Annotated[str | None, Query(alias="merkosUserId", max_length=256)] = None,
+    prefix: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=255,
+            description="Of the name, whatever case and accents; in the order of names.",
+        ),
+    ] = None,
+    role: Annotated[Role | None, Query()] = None,
+    account_id: Annotated[str | None, Query(alias="accountId", max_length=64)] = None,
+    start: Annotated[
+        Timestamp | None, Query(alias="from", description="When they were made; inclusive.")
+    ] = None,
+    end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[UserView]:
-    """The newest first."""
+    """Those who have all that is told, the newest first."""
     authorize(caller, "users:read")
-    if email is not None:
-        user = await User.find_by_email(email)
-        if user is not None and not await is_living(
-            User, {"_id": user.id, "accountId": user.account_id}
-        ):
-            user = None
-        return Page(items=[user_view(user)] if user else [])
-    rows, following = await newest(User, {}, limit, cursor)
-    living = await only_living(User, rows)
-    return Page(items=[user_view(User.from_stored(row)) for row in living], next_cursor=following)
+    told = {"email": email, "valuUserId": valu_user_id, "merkosUserId": merkos_user_id}
+    check_span(start, end)
+    known = {name: each for name, each in told.items() if each is not None}
+    sought = Sought(known, phone, prefix, role, _account_of(account_id), start, end)
+    rows, following = await find_users(sought, limit, cursor)
+    return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)
+
+
+def _account_of(text: str | None) -> ObjectId | None:
+    if text is not None and parse_id(text) is None:
+        raise Invalid.field("?accountId", "malformed", "not an account's id")
+    return None if text is None else parse_id(text)
 
 
 @router.get(

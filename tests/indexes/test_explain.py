@@ -126,6 +126,16 @@ OPERATIONS: dict[str, list[Operation]] = {
     ],
     "OwnedByUser.populate": [populate_each],
     "User.create_user": [lambda: User.create_user(UserContent(email="new@example.com"))],
+    "User.find_by_keys": [
+        lambda: User.find_by_keys({"valuUserId": "v-3"}),
+        lambda: User.find_by_keys({"merkosUserId": "m-3"}),
+        lambda: User.find_by_keys({"email": "user3@example.com", "valuUserId": "v-3"}),
+        lambda: User.find_by_keys({"email": "user3@example.com", "merkosUserId": "m-3"}),
+    ],
+    "User.page_by_name": [
+        lambda: User.page_by_name("use", {}, 5),
+        lambda: User.page_by_name("use", {"role": "creator"}, 5, ("User 3", USERS[3])),
+    ],
     "User.is_claimed": [lambda: User.is_claimed(ME, "user3@example.com")],
     "User.find_by_email": [lambda: User.find_by_email("USER3@example.com")],
     "User.find_by_ids": [lambda: User.find_by_ids(USERS[:3])],

@@ -27,21 +27,21 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
 @pytest.mark.parametrize(
     ("send", "told"),
     [
-        (lambda db: db.users.find_one({"name": "Ann"}), "users: COLLSCAN: find {name: ?}"),
+        (lambda db: db.users.find_one({"nick": "Ann"}), "users: COLLSCAN: find {nick: ?}"),
         (lambda db: db.users.find().to_list(), "users: COLLSCAN: find {}"),
         (
-            lambda db: db.users.count_documents({"name": "x"}),
-            "users: COLLSCAN: aggregate [$match {name: ?}, $group]",
+            lambda db: db.users.count_documents({"nick": "x"}),
+            "users: COLLSCAN: aggregate [$match {nick: ?}, $group]",
         ),
-        (lambda db: db.users.distinct("name"), "users: COLLSCAN: distinct"),
+        (lambda db: db.users.distinct("nick"), "users: COLLSCAN: distinct"),
         (
-            lambda db: db.users.update_many({"name": "x"}, {"$set": {"a": 1}}),
-            "users: COLLSCAN: update {name: ?}",
+            lambda db: db.users.update_many({"nick": "x"}, {"$set": {"a": 1}}),
+            "users: COLLSCAN: update {nick: ?}",
         ),
-        (lambda db: db.users.delete_one({"name": "x"}), "users: COLLSCAN: delete {name: ?}"),
+        (lambda db: db.users.delete_one({"nick": "x"}), "users: COLLSCAN: delete {nick: ?}"),
         (
-            lambda db: db.users.find_one_and_update({"name": "x"}, {"$set": {"a": 1}}),
-            "users: COLLSCAN: findAndModify {name: ?}",
+            lambda db: db.users.find_one_and_update({"nick": "x"}, {"$set": {"a": 1}}),
+            "users: COLLSCAN: findAndModify {nick: ?}",
         ),
         (
             lambda db: db.activities.find({"userId": ME}).sort("createdAt", 1).limit(5).to_list(),
@@ -64,8 +64,8 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
             "activities: SORT: aggregate [$match {sessionId: ?}, $facet]",
         ),
         (
-            lambda db: db.users.find({"name": "x"}).sort("_id", 1).limit(5).to_list(),
-            "users: IXSCAN of all of _id_: find {name: ?} sort {_id: 1}",
+            lambda db: db.users.find({"nick": "x"}).sort("_id", 1).limit(5).to_list(),
+            "users: IXSCAN of all of _id_: find {nick: ?} sort {_id: 1}",
         ),
         (
             lambda db: db.users.find({}).sort("_id", 1).to_list(),
@@ -73,9 +73,9 @@ async def aggregate(database: AsyncDatabase[Raw], *pipeline: Raw) -> None:
         ),
         (
             lambda db: aggregate(
-                db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "name"}}
+                db, {"$match": SESSION}, {"$lookup": {**LOOKUP, "foreignField": "nick"}}
             ),
-            "users: COLLSCAN: aggregate [$match {name: ?}]",
+            "users: COLLSCAN: aggregate [$match {nick: ?}]",
         ),
         (
             lambda db: aggregate(db, {"$match": SESSION}, {"$unionWith": "profiles"}),
@@ -116,7 +116,7 @@ async def test_the_checker_tells_of(
                 }
             },
         ),
-        lambda db: db.nothing.find_one({"name": "x"}),
+        lambda db: db.nothing.find_one({"nick": "x"}),
     ],
 )
 async def test_the_checker_has_nothing_against(
@@ -141,7 +141,7 @@ async def test_commands_that_differ_in_names_alone_are_told_apart(
             {"$lookup": {**LOOKUP, "from": source, "foreignField": "_id"}},
         )
         await aggregate(database, {"$match": SESSION}, {"$unionWith": source})
-    for field in ("email", "name"):
+    for field in ("email", "nick"):
         await database.users.distinct(field, {"email": "x"})
     assert len(recorder.commands) == 8
 
@@ -167,6 +167,6 @@ async def test_commands_of_transactions_are_explained_too(
 ) -> None:
     database, recorder = recorded
     await transaction(
-        lambda session: database.users.find_one({"name": secrets.token_hex()}, session=session)
+        lambda session: database.users.find_one({"nick": secrets.token_hex()}, session=session)
     )
-    assert await offences(database, recorder) == ["users: COLLSCAN: find {name: ?}"]
+    assert await offences(database, recorder) == ["users: COLLSCAN: find {nick: ?}"]

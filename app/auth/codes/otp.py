@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
-import phonenumbers
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -23,6 +22,7 @@ from app.relations.guards import refer
 from app.settings import Settings
 from models.base import now
 from models.email import canonical_email, is_own_spelling
+from models.phone import canonical_phone
 from models.phone_otp import PhoneOtp, Purpose
 
 
@@ -33,19 +33,9 @@ def phone_recipient(number: str) -> Recipient:
         Invalid: it is no phone number in international form.
     """
     try:
-        parsed = phonenumbers.parse(number, None)
-        valid = phonenumbers.is_valid_number(parsed)
-    except phonenumbers.NumberParseException:
-        valid = False
-    if not valid:
-        raise Invalid.field(
-            "/phoneNumber",
-            "malformed",
-            "not a phone number in international form, such as +14155550123",
-        )
-    return Recipient(
-        "phone", phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    )
+        return Recipient("phone", canonical_phone(number))
+    except ValueError as error:
+        raise Invalid.field("/phoneNumber", "malformed", str(error)) from None
 
 
 def email_recipient(address: str) -> Recipient:
