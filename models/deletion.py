@@ -3,7 +3,7 @@ person."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -12,6 +12,8 @@ from pymongo import UpdateOne
 
 from models import aside
 from models.base import Session, Stored, Timestamp, now
+
+_ANEW: Final = ("of", "stage", "final", "nextSweepAt", "updatedAt")
 
 
 class Stage(StrEnum):
@@ -73,13 +75,11 @@ class Deletion(Stored):
 
     @classmethod
     async def enter(cls, entries: list["Deletion"], *, session: Session) -> None:
-        """Write entries, those left out that are there already."""
+        """Write entries. One that is there already, since a restored backup brought its document
+        back, is to be swept again."""
         if not entries:
             return
-        writes = [
-            UpdateOne({"_id": entry.id}, {"$setOnInsert": _without_id(entry)}, upsert=True)
-            for entry in entries
-        ]
+        writes = [UpdateOne({"_id": entry.id}, _entered(entry), upsert=True) for entry in entries]
         await cls.raw().bulk_write(writes, ordered=False, session=session)
 
     @classmethod
@@ -121,7 +121,8 @@ class Deletion(Stored):
         )
 
 
-def _without_id(entry: Deletion) -> dict[str, Any]:
+def _entered(entry: Deletion) -> dict[str, Any]:
     row = entry.stored()
     del row["_id"]
-    return row
+    anew = {name: row.pop(name) for name in _ANEW if name in row}
+    return {"$set": anew, "$setOnInsert": row}

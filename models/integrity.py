@@ -22,7 +22,8 @@ class IntegrityScan(Stored):
     """One scan over the children of one relation; `_id` is the relation's label, such as
     `cards.userId`.
 
-    Of the rows that the worker goes by, it is the collection's name, such as `cardqueues`.
+    Of the rows that the worker goes by, it is the collection's name, such as `cardqueues`; of the
+    ledger of deletions, looked through for what lives, `deletions.living`.
 
     `after` is the child up to which it has come, so that a scan that was cut short is gone on with.
     `claim` is that of
@@ -44,6 +45,9 @@ class IntegrityScan(Stored):
     ] = 0
     unreadable: Annotated[
         int, Field(description="Rows that cannot be read, which the worker steps over.")
+    ] = 0
+    living: Annotated[
+        int, Field(description="Documents that are there though they were deleted.")
     ] = 0
     samples: Annotated[
         list[Raw], Field(description="The first faults: `kind`, `id`, `parentId`.")

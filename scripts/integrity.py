@@ -14,8 +14,10 @@ from rich.table import Table
 
 from app.relations import audit
 from app.relations.audit import Fault
+from app.relations.living_roots import LABEL, check_living
 from app.relations.unreadable import READ_BY_JOBS, check_rows
 from app.work import HOOKS
+from models.deletion import Deletion
 from models.integrity import IntegrityScan, LostScan
 from models.relations import RELATIONS, Relation
 from scripts.target import NoTargetError, opened
@@ -32,8 +34,8 @@ def check(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Scan every relation for orphans and references across tenants, and read what the worker goes
-    by.
+    """Scan every relation for orphans and references across tenants, read what the worker goes by,
+    and look for what lives though it was deleted.
 
     Goes on where it was cut short.
 
@@ -49,7 +51,7 @@ def check(
         )
     else:
         Console(markup=False).print(_table(scans))
-    if any(scan.orphans or scan.mismatches or scan.unreadable for scan in scans):
+    if any(scan.orphans or scan.mismatches or scan.unreadable or scan.living for scan in scans):
         raise typer.Exit(1)
 
 
@@ -99,7 +101,10 @@ async def _check(restart: bool) -> list[IntegrityScan]:
             def read(label: str, count: int) -> None:
                 bar.advance(tasks[label], count)
 
-            return await audit.check(restart=restart, progress=seen) + await check_rows(read)
+            total = await Deletion.raw().estimated_document_count()
+            tasks[LABEL] = bar.add_task(LABEL, total=total)
+            relations = await audit.check(restart=restart, progress=seen)
+            return [*relations, *await check_rows(read), await check_living(read)]
 
 
 async def _survey() -> Counter[tuple[str, str, str]]:
@@ -140,10 +145,18 @@ def _bar() -> Progress:
 
 def _table(scans: list[IntegrityScan]) -> Table:
     table = Table("relation", title="Integrity")
-    for heading in ("scanned", "orphans", "of another tenant", "to be swept", "unreadable"):
+    for heading in (
+        "scanned",
+        "orphans",
+        "of another tenant",
+        "to be swept",
+        "unreadable",
+        "alive",
+    ):
         table.add_column(heading, justify="right")
     for scan in scans:
-        counts = (scan.scanned, scan.orphans, scan.mismatches, scan.pending, scan.unreadable)
+        wrong = (scan.orphans, scan.mismatches, scan.pending, scan.unreadable, scan.living)
+        counts = (scan.scanned, *wrong)
         table.add_row(scan.id, *(f"{count:,}" for count in counts))
     return table
 

@@ -64,7 +64,7 @@ class ScanView(Fields):
         Field(
             description=(
                 "The relation, such as `cards.userId`; a collection whose rows were read:"
-                " `cardqueues`."
+                " `cardqueues`; `deletions.living`."
             )
         ),
     ]
@@ -80,6 +80,7 @@ class ScanView(Fields):
     unreadable: Annotated[
         int, Field(description="Rows that this version cannot read: the worker steps over them.")
     ]
+    living: Annotated[int, Field(description="Documents that are there though deleted.")]
     samples: Annotated[
         list[dict[str, Any]], Field(description="The first faults: `kind`, `id`, `parentId`.")
     ]

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Final, TypeVar
 
 from beanie import PydanticObjectId
@@ -146,8 +147,10 @@ async def _commit(
         refuse(root, await find_blockers(root, root_id, session=session, relations=relations))
         if tree.whole:
             await tree.release()
-        await ledger.add(session)
-        await Job(id=root_id, kind=SWEEP_JOB, run_at=ledger.at + _TAKEN_OVER).add(session)
+        job = Job(id=root_id, kind=SWEEP_JOB, run_at=ledger.at + _TAKEN_OVER)
+        for begun in (ledger, job):  # of one that a restored backup brought back they are there
+            row = begun.stored()
+            await begun.raw().replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
         return ledger
 
     committed: Deletion = await transaction(commit)
@@ -229,6 +232,14 @@ class _Tree:
             )
 
 
+class Found(Enum):
+    """What a later sweep found of a deleted document: late arrivals, or the document itself."""
+
+    NOTHING = "nothing"
+    LATE = "late"
+    ALIVE = "alive"
+
+
 async def sweep_again(
     ledgers: list[Deletion],
     settings: Settings,
@@ -260,7 +271,9 @@ async def sweep_again(
         if hold is not None:
             await hold(session)
         for ledger in ledgers:
-            await _schedule(ledger, moment, settings, session, clean=ledger.id not in late.late)
+            found = Found.LATE if ledger.id in late.late else Found.NOTHING
+            found = Found.ALIVE if ledger.id in late.spared else found
+            await _schedule(ledger, moment, settings, session, found)
 
     await transaction(note)
     for root_id in {ledger.credited for ledger in ledgers if ledger.id in late.late}:
@@ -275,19 +288,17 @@ async def _schedule(
     moment: datetime,
     settings: Settings,
     session: AsyncClientSession,
-    *,
-    clean: bool,
+    found: Found,
 ) -> None:
     """Note what a later sweep found of one deletion, and when the next is to be."""
     settled = (
-        clean
+        found is Found.NOTHING
         and ledger.swept
         and (ledger.of is not None or not await Deletion.has_unsettled(ledger.id, session))
     )
     changes: Raw = {"final": settled or ledger.final, "updatedAt": moment}
-    following = moment + (
-        _RESWEEP if settled else timedelta(seconds=settings.deletion_fence_seconds)
-    )
+    fence = timedelta(seconds=settings.deletion_fence_seconds)
+    following = moment + (_RESWEEP if settled or found is Found.ALIVE else fence)
     if following > ledger.at + _RESWEPT_FOR and changes["final"]:
         update: Raw = {"$set": changes, "$unset": {"nextSweepAt": ""}}
     else:

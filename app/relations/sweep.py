@@ -17,6 +17,7 @@ from app.database import transaction
 from app.relations.guards import values_at
 from app.relations.hooks import Hooks
 from app.relations.take import cascades, freed, is_parent, projection, release, releases, take
+from app.web.observability import LIVING_ROOTS, log
 from models import DOCUMENTS
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
@@ -27,6 +28,12 @@ _BATCH_OF_PARENTS: Final = 100
 _GROUP: Final = 100
 _REST: Final = (
     0.5  # seconds of rest for each second of work, so that requests get their share of the database
+)
+
+_NAMED: Final = 20
+_ALIVE: Final = (
+    "deleted documents live, and nothing of theirs was swept: was a backup restored?"
+    " python -m scripts integrity check names them; delete them again"
 )
 
 _Act = Callable[[list[Raw], AsyncClientSession], Awaitable[Counter[ObjectId]]]
@@ -96,12 +103,22 @@ def is_over(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() > deadline
 
 
+class _RootLives(Exception):  # a finding, which `Pass` acts on
+    """What was to be swept hangs off documents that are there."""
+
+    def __init__(self, ids: set[ObjectId]) -> None:
+        super().__init__()
+        self.ids = ids
+
+
 class Pass:
     """One pass over all that refers to a group of deleted documents of one collection.
 
     Attributes:
         found: how many documents were removed or released, by the entry that counts them.
         late: the deleted documents of which something was found.
+        spared: the documents that live though they were deleted, as after a restored backup: what
+            hangs off them is theirs, and stays.
         stopped: the deadline came before the end.
     """
 
@@ -117,6 +134,7 @@ class Pass:
     ) -> None:
         self.found: Counter[ObjectId] = Counter()
         self.late: set[ObjectId] = set()
+        self.spared: set[ObjectId] = set()
         self.stopped = False
         self._parent = parent
         self._entries: dict[ObjectId, Deletion] = {entry.id: entry for entry in group}
@@ -159,6 +177,7 @@ class Pass:
         field = "deleted" if stage == Stage.CASCADE else "nulled"
 
         async def work(session: AsyncClientSession) -> Counter[ObjectId]:
+            await self._see_that_none_lives(rows, relation, session)
             counts = await act(rows, session)
             for entry_id, count in counts.items():
                 change = {
@@ -168,12 +187,34 @@ class Pass:
                 await Deletion.raw().update_one({"_id": entry_id}, change, session=session)
             return counts
 
-        self.found += await transaction(work)
+        try:
+            self.found += await transaction(work)
+        except _RootLives as found:
+            self._spare(found.ids)
+            return size, size  # look again, without what is theirs
         self.late |= self._entries.keys() & {
             value for row in rows for value in values_at(row, relation.stored)
         }
         await asyncio.sleep((time.monotonic() - started) * _REST)
         return size, len(rows)
+
+    async def _see_that_none_lives(
+        self, rows: list[Raw], relation: Relation, session: AsyncClientSession
+    ) -> None:
+        """Raise _RootLives where a document of which these rows were found is there (again)."""
+        parents = {value for row in rows for value in values_at(row, relation.stored)}
+        where = {"_id": {"$in": list(parents & self._entries.keys())}}
+        found = self._parent.raw().find(where, {"_id": 1}, session=session)
+        if alive := {row["_id"] async for row in found}:
+            raise _RootLives(alive)
+
+    def _spare(self, alive: set[ObjectId]) -> None:
+        """Look for no more that hangs off these documents, count them, and say so."""
+        name = self._parent.collection_name()
+        self.spared |= alive
+        self._entries = {key: each for key, each in self._entries.items() if key not in alive}
+        LIVING_ROOTS.labels(name).inc(len(alive))
+        log.error(_ALIVE, root=name, ids=[str(each) for each in sorted(alive)[:_NAMED]])
 
     def _act(self, relation: Relation, stage: Stage) -> _Act:
         async def taken(rows: list[Raw], session: AsyncClientSession) -> Counter[ObjectId]:

@@ -83,6 +83,11 @@ CARD_OLDEST: Final = Gauge(
 LATE_SWEPT: Final = Counter(
     "satchel_late_swept_documents", "Documents found of a root after its deletion was swept"
 )
+LIVING_ROOTS: Final = Counter(
+    "satchel_living_roots",
+    "Times that a sweep met a document that is there though it was deleted, and stopped",
+    ["collection"],
+)
 
 REFUSED_HERE: Final = "satchel.refused"
 """The key in the scope of a request that was refused for want of a place: the server may treat it

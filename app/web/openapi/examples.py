@@ -284,6 +284,7 @@ SCAN_SHOWN: Final = {
     "mismatches": 0,
     "pending": 0,
     "unreadable": 0,
+    "living": 0,
     "samples": [
         {"kind": "orphan", "id": "691f0f3a5f0e8b3f5c9d2a11", "parentId": "691f0f3a5f0e8b3f5c9d2a10"}
     ],
