@@ -84,6 +84,15 @@ def changes_operations() -> dict[str, Any]:
     ]
     found = {
         "description": "One page",
+        "headers": {
+            "Satchel-Quota": {
+                "description": (
+                    "How much of the app's quota is used, where it has one:"
+                    " `keys=12;allowed=5000, bytes=4096` (RFC 9651)."
+                ),
+                "schema": {"type": "string"},
+            }
+        },
         "content": {"application/json": {"schema": _PAGE, "example": _EXAMPLE}},
     }
     return {

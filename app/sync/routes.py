@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.app_data.quotas import rooms_of
+from app.apps.registry import app_registry
 from app.errors import Invalid
 from app.identity.access import owner_or
 from app.relations.leases import leases
@@ -17,7 +19,7 @@ from app.sync.live.events import QUERY as EVENTS_QUERY
 from app.sync.overlap import overlap_in
 from app.sync.source import source_of
 from app.web.admission.gate import without_place
-from app.web.hot import Answer, HotEndpoint, HotRequest, json_answer
+from app.web.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer
 from app.web.streams.signals import Wake
 from app.web.streams.stream import stopping
 from models.app_data_changes import Source
@@ -52,7 +54,22 @@ async def _changes(request: HotRequest) -> Answer:
     question = _Question(source, cursor, limit, wait)
     page = await _waited(request, question) if wait else await _read(request, question)
     body = {"changes": page.changes, "cursor": encode(page.cursor, source), "more": page.more}
-    return json_answer(200, body)
+    return json_answer(
+        200, body, await _quota(request, source, is_quiet=bool(wait) and not page.changes)
+    )
+
+
+async def _quota(request: HotRequest, source: Source, *, is_quiet: bool) -> Headers:
+    """How much of the app's quota is used, where it has one; a wait that brought nothing does not
+    count for it."""
+    app = await app_registry(request.scope).settings_of(source.app_id)
+    if app.quota is None:
+        return []
+    rooms = rooms_of(request.scope)
+    if not is_quiet:
+        await rooms.room(source.user_id, source.app_id)
+    told = rooms.headers(source.user_id, source.app_id, app.quota)
+    return [(name.lower().encode(), value.encode()) for name, value in told.items()]
 
 
 def _number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
@@ -15,18 +16,20 @@ from tests.clients.pages import serving
 from tests.serving import Served
 
 APP = "scenarios"
+SMALL = "scenarios.small"
+"""With a quota of three values."""
 STRICT = {"type": "object", "properties": {"title": {"type": "string"}}}
 _SECONDS = 20
 
 
 def register(served: Served, *, app_id: str = APP) -> None:
-    """The app of the scenarios: what is called `strict.…` has a schema."""
-    answer = httpx2.put(
-        f"{served.url}/v1/apps/{app_id}",
-        json={"schemas": {"strict.*": STRICT}},
-        headers=served.headers,
-    )
-    assert answer.is_success, answer.text
+    """The apps of the scenarios: what is called `strict.…` has a schema, and one has a quota."""
+    for name, settings in (
+        (app_id, {"schemas": {"strict.*": STRICT}}),
+        (SMALL, {"quota": {"keys": 3}}),
+    ):
+        answer = httpx2.put(f"{served.url}/v1/apps/{name}", json=settings, headers=served.headers)
+        assert answer.is_success, answer.text
 
 
 def code_for(served: Served, email: str) -> str:
@@ -50,19 +53,31 @@ def token_for(served: Served, email: str) -> dict[str, str]:
 
 @contextmanager
 def desk(served: Served) -> Iterator[str]:
-    """Its URL: `/code?email=` and `/token?email=`."""
+    """Its URL: `/code?email=`, `/token?email=`, and `/restart` for another server."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         url = urlsplit(handler.path)
-        email = parse_qs(url.query)["email"][0]
-        told = (
-            code_for(served, email) if url.path == "/code" else json.dumps(token_for(served, email))
-        ).encode()
+        email = parse_qs(url.query).get("email", [""])[0]
+        told = _told(served, starter, url.path, email).encode()
         handler.send_response(200)
         handler.send_header("Access-Control-Allow-Origin", "*")
         handler.send_header("Content-Length", str(len(told)))
         handler.end_headers()
         handler.wfile.write(told)
 
-    with serving(answer) as url:
+    # a server ends with the thread that started it, and those that answer end at once
+    with ThreadPoolExecutor(1) as starter, serving(answer) as url:
         yield url
+
+
+def _told(served: Served, starter: ThreadPoolExecutor, what: str, email: str) -> str:
+    if what == "/restart":
+        starter.submit(restart, served).result()
+        return "restarted"
+    return code_for(served, email) if what == "/code" else json.dumps(token_for(served, email))
+
+
+def restart(served: Served) -> None:
+    """Another server in the place of the one that runs."""
+    served.stop()
+    served.start()

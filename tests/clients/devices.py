@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
+import pytest
 from satchel_client import (
     AsyncSession,
     AsyncStore,
@@ -21,64 +22,33 @@ from satchel_client import (
     Session,
     Store,
     UnsentWork,
+    Unstorable,
     equal,
     merge_fields,
 )
 
-from tests.clients.desk import APP, code_for, token_for
+from tests.clients.desk import APP, SMALL, code_for, restart, token_for
+from tests.clients.wires import AsyncWire, Network, Wire
 from tests.serving import ROOT, Served
 
 SCENARIOS: list[dict[str, Any]] = json.loads((ROOT / "clients" / "scenarios.json").read_text())
-_PATIENCE = 20
+_PATIENCE = 30
 
 
-class Network:
-    """A network that can be bad: what happens to a request before it is sent, and to its answer."""
-
-    def __init__(self) -> None:
-        self.is_offline = False
-        self.losing = 0
-        self.foreign: str | None = None
-        """A cursor that is sent once instead of the client's own."""
-
-    def before(self, request: httpx2.Request) -> httpx2.Request:
-        if self.is_offline:
-            raise httpx2.ConnectError("offline", request=request)
-        if self.foreign and request.url.path.endswith("/changes") and "since" in request.url.params:
-            request.url = request.url.copy_set_param("since", self.foreign)
-            self.foreign = None
-        return request
-
-    def after(self, request: httpx2.Request) -> None:
-        if self.losing and request.url.path.endswith("/batch"):
-            self.losing -= 1
-            raise httpx2.ReadError("the answer was lost", request=request)
+def _deep(levels: int) -> Json:
+    return [_deep(levels - 1)] if levels > 1 else []
 
 
-class Wire(httpx2.BaseTransport):
-    def __init__(self, network: Network) -> None:
-        self._network, self._inner = network, httpx2.HTTPTransport()
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        answer = self._inner.handle_request(self._network.before(request))
-        self._network.after(request)
-        return answer
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class AsyncWire(httpx2.AsyncBaseTransport):
-    def __init__(self, network: Network) -> None:
-        self._network, self._inner = network, httpx2.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        answer = await self._inner.handle_async_request(self._network.before(request))
-        self._network.after(request)
-        return answer
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+VALUES: dict[str, Json] = {
+    "large": "ä" * (256 * 1024),
+    "deep": _deep(65),
+    "integer": 2**63,
+    "infinite": [float("inf")],
+    "surrogate": {"a": "\ud800"},
+    "nul": {"a": {"\0": 1}},
+    "small": 1,
+}
+"""Values that are too much to stand in the scenarios, by their names there."""
 
 
 class Device:
@@ -87,24 +57,25 @@ class Device:
     session: Session | AsyncSession
     store: Store | AsyncStore
 
-    def __init__(self, served: Served, folder: Path | None) -> None:
-        self.served, self.folder = served, folder
+    def __init__(self, served: Served, folder: Path | None, app_id: str = APP) -> None:
+        self.served, self.folder, self.app_id = served, folder, app_id
         self.network, self.tokens = Network(), InMemory()
         self.conflicts: list[str] = []
         self.refused: list[str] = []
+        self.renewed_from: str | None = None
         self.connect()
 
     def connect(self) -> None:
         self.session = Session(self.served.url, self.tokens, transport=Wire(self.network))
 
     def open(self) -> None:
-        self.store = Store(self.session, APP, **self.options())  # type: ignore[arg-type]
+        self.store = Store(self.session, self.app_id, **self.options())  # type: ignore[arg-type]
         self.store.start()
 
     def options(self) -> dict[str, Any]:
-        return {"on_conflict": self._decide, "on_refused": self._note, "folder": self.folder}
+        return {"on_conflict": self.decide, "on_refused": self._note, "folder": self.folder}
 
-    def _decide(
+    def decide(
         self, base: Json | Missing, mine: Json | Missing, theirs: Json | Missing, key: str
     ) -> Json | Missing:
         self.conflicts.append(key)
@@ -148,7 +119,7 @@ class Device:
     def take_foreign_cursor(self) -> None:
         kept = json.loads(self.tokens.get() or "{}")
         headers = {"Authorization": f"Bearer {kept['access']}"}
-        path = f"{self.served.url}/v1/users/me/apps/{APP}/changes"
+        path = f"{self.served.url}/v1/users/me/apps/{self.app_id}/changes"
         self.network.foreign = httpx2.get(
             path, params={"prefix": "nothing"}, headers=headers
         ).json()["cursor"]
@@ -166,7 +137,7 @@ class AsyncDevice(Device):
         self.session = AsyncSession(self.served.url, self.tokens, transport=AsyncWire(self.network))
 
     def open(self) -> None:
-        self.store = AsyncStore(self.session, APP, **self.options())  # type: ignore[arg-type]
+        self.store = AsyncStore(self.session, self.app_id, **self.options())  # type: ignore[arg-type]
         self.store.start()
 
     async def done(self, made: Any) -> Any:
@@ -183,7 +154,8 @@ async def run(
     salt = uuid4().hex[:8]
     people = {"first": f"first.{salt}@example.com", "another": f"another.{salt}@example.com"}
     persistent = folder if scenario.get("persistent") else None
-    devices = {"a": make(served, persistent), "b": make(served, None)}
+    app_id = SMALL if scenario.get("app") == "small" else APP
+    devices = {"a": make(served, persistent, app_id), "b": make(served, None, app_id)}
     await devices["a"].sign_in(people["first"])
     devices["b"].enter(people["first"])
     try:
@@ -234,6 +206,15 @@ async def _do(device: Device, what: str, given: Any, people: Mapping[str, str]) 
             await device.restart()
         case "endToken":
             device.end_token()
+        case "noStreams":
+            network.has_streams = not given
+        case "cutStream":
+            network.cut()
+        case "endStream":
+            device.renewed_from = device.tokens.get()
+            network.cut(given)
+        case "restartServer":
+            restart(device.served)
         case "trySync":
             with suppress(Exception):  # that it fails is the point
                 await device.done(store.flush())
@@ -262,10 +243,25 @@ async def _see(device: Device, what: str, given: Any) -> None:
             assert device.refused == given
         case "expectVersionAtMost":
             assert 1 <= store.list(given[0])[0].version <= given[1]
+        case "expectUnstorable":
+            key, what, code = given
+            with pytest.raises(Unstorable) as refused:
+                store.put(key, VALUES[what])
+            assert refused.value.errors[0]["code"] == code
+        case "awaitStreams":
+            await _eventually(device, lambda: _holds_that(device.network.streams >= given))
+        case "awaitRenewed":
+            await _eventually(
+                device, lambda: _holds_that(device.tokens.get() != device.renewed_from)
+            )
         case "expectUnsentAtSignOut":
             assert await device.unsent_at_sign_out() == given
         case _:
             raise AssertionError(f"there is no step {what}")
+
+
+def _holds_that(condition: bool) -> None:
+    assert condition
 
 
 def _same(device: Device, wanted: Json) -> Any:

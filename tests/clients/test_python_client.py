@@ -1,6 +1,7 @@
 """The Python client: every scenario by both of its kinds, the server's side, and what it asks of
 nobody."""
 
+import json
 import os
 import re
 import shutil
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 from satchel_client import (
     MISSING,
     AsyncServer,
     InFile,
+    Json,
+    Missing,
     NotFound,
     PreconditionFailed,
     Server,
@@ -24,9 +28,10 @@ from satchel_client import (
     Unstorable,
     merge_fields,
 )
+from satchel_client.storable import check_key, check_value
 
 from tests.clients.desk import APP, code_for, register, token_for
-from tests.clients.devices import SCENARIOS, AsyncDevice, Device, run
+from tests.clients.devices import SCENARIOS, VALUES, AsyncDevice, Device, run
 from tests.serving import ROOT, Served, served
 
 PACKAGE = ROOT / "clients" / "python" / "satchel_client"
@@ -186,22 +191,82 @@ async def test_the_server_s_side(satchel: Served) -> None:
         assert [item["dataKey"] async for item in other.values(user["id"], APP)] == ["n1"]
 
 
-@pytest.mark.parametrize("key", ["", ".", "..", "a b", "ä", "x" * 257, "a/b"])
-async def test_a_key_that_no_server_takes_is_refused_at_once(
-    satchel: Served, tmp_path: Path, key: str
-) -> None:
-    device = Device(satchel, None)
-    device.session.begin({"accessToken": "x", "userId": "0" * 24})
-    device.network.is_offline = True
-    device.open()
-    with pytest.raises(Unstorable):
-        device.store.put(key, 1)
-    with pytest.raises(Unstorable):
-        device.store.put("k", float("nan"))
-    with pytest.raises(Unstorable):
-        device.store.put("k", "x" * (512 * 1024))
-    assert device.store.pending == 0
-    await device.close()
+@pytest.mark.parametrize("key", ["", ".", "..", "a b", "ä", "x" * 257, "a/b", "a\n"])
+def test_a_key_that_no_server_takes_is_refused_at_once(key: str) -> None:
+    with pytest.raises(Unstorable) as refused:
+        check_key(key)
+    assert refused.value.code == "invalid"
+    assert [error["code"] for error in refused.value.errors] == ["malformed"]
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_a_value_is_refused_as_the_server_refuses_it(satchel: Served, name: str) -> None:
+    writes = [{"dataKey": "n1", "value": VALUES[name]}, {"dataKey": "n2", "value": 1}]
+    user = satchel.post("/v1/users", {})["id"]
+    if name == "infinite":
+        told = "not_finite"  # no JSON has it
+    else:
+        answer = httpx2.post(
+            f"{satchel.url}/v1/users/{user}/apps/{APP}/batch",
+            # half of a pair is no UTF-8, and is spelled in ASCII
+            content=json.dumps({"writes": writes}, ensure_ascii=name == "surrogate").encode(),
+            headers={**satchel.headers, "Content-Type": "application/json"},
+        )
+        told = (answer.json()["results"][0].get("errors") or [{"code": "stored"}])[0]["code"]
+    try:
+        found = "stored" if check_value(VALUES[name]) == VALUES[name] else "changed"
+    except Unstorable as error:
+        found = error.errors[0]["code"]
+    assert found == told
+
+
+def test_what_is_no_json_is_refused_and_what_is_given_is_copied() -> None:
+    holds_itself: list[Any] = []
+    holds_itself.append(holds_itself)
+    for value in ({1, 2}, b"bytes", holds_itself):
+        with pytest.raises(Unstorable):
+            check_value(value)
+    given = {"a": [1]}
+    assert check_value(given) == given and check_value(given) is not given
+    check_value("x" * (512 * 1024 - 2))
+    with pytest.raises(Unstorable, match="too_large"):
+        check_value("x" * (512 * 1024 - 1))
+
+
+async def test_an_error_of_the_app_s_own_ends_nothing(satchel: Served) -> None:
+    """What waits is tried again, and the second time the decision holds."""
+    email = f"{uuid4().hex}@example.com"
+    satchel.post("/v1/users", {"email": email})
+    one, other = Failing(satchel, None), Device(satchel, None)
+    for device in (one, other):
+        device.session.begin(token_for(satchel, email))
+        device.open()
+    one.network.is_offline = True
+    one.store.put("n1", {"a": 1})
+    other.store.put("n1", {"b": 1})
+    await other.done(other.store.flush())
+    one.network.is_offline = False
+    for _ in range(600):
+        if one.store.pending == 0:
+            break
+        await one.pause()
+    assert one.contents() == {"n1": {"a": 1, "b": 1}} and one.has_failed
+    await one.close()
+    await other.close()
+
+
+class Failing(Device):
+    """A device whose app fails to decide, once."""
+
+    has_failed = False
+
+    def decide(
+        self, base: Json | Missing, mine: Json | Missing, theirs: Json | Missing, key: str
+    ) -> Json | Missing:
+        if not self.has_failed:
+            self.has_failed = True
+            raise RuntimeError("the app's own")
+        return super().decide(base, mine, theirs, key)
 
 
 @pytest.mark.parametrize(

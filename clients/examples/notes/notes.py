@@ -6,16 +6,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from satchel_client import (
-    InFile,
-    SatchelError,
-    Session,
-    SignedOut,
-    Store,
-    Unreachable,
-    UnsentWork,
-    merge_fields,
-)
+import satchel_client as satchel
 
 HOME = Path(os.environ.get("NOTES_HOME", Path.home() / ".notes"))
 SERVER = os.environ.get("NOTES_SERVER", "http://127.0.0.1:8000")
@@ -24,16 +15,16 @@ SERVER = os.environ.get("NOTES_SERVER", "http://127.0.0.1:8000")
 def main(command: str = "list", *arguments: str) -> None:
     """Do one command, and show the notes."""
     HOME.mkdir(parents=True, exist_ok=True)
-    session = Session(SERVER, InFile(HOME / "tokens"), device_info="notes.py")
+    session = satchel.Session(SERVER, satchel.InFile(HOME / "tokens"), device_info="notes.py")
     if command == "sign-in":
         challenge = session.request_code(email=arguments[0])
         session.sign_in(challenge, input("The code: "))
         return
-    store = Store(
+    store = satchel.Store(
         session,
         "notes",
         folder=HOME,
-        on_conflict=merge_fields,
+        on_conflict=satchel.merge_fields,
         on_refused=lambda refusal: print(f"refused: {refusal.key}: {refusal.errors}"),
     )
     text = " ".join(arguments if command == "add" else arguments[1:])
@@ -48,7 +39,7 @@ def main(command: str = "list", *arguments: str) -> None:
         return
     try:
         store.flush()
-    except (Unreachable, SatchelError):
+    except (satchel.Unreachable, satchel.SatchelError):
         print(f"offline: {store.pending} notes wait to be sent", file=sys.stderr)
     for note in store.list("note."):
         print(
@@ -59,7 +50,7 @@ def main(command: str = "list", *arguments: str) -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except SignedOut:
+    except satchel.SignedOut:
         sys.exit("sign in first: notes.py sign-in EMAIL")
-    except UnsentWork as error:
+    except satchel.UnsentWork as error:
         sys.exit(str(error))

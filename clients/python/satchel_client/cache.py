@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from satchel_client.rows import Draft, Row, Sent, edited, heard, marked, unlisted
+from satchel_client.storable import Growth, Quota, growth
 from satchel_client.values import MISSING, Json, Missing
 
 Rows = list[Row]
@@ -27,6 +28,7 @@ create table if not exists state (
     next_place integer not null
 );
 insert or ignore into state values (1, null, 1, 1, 1);
+create table if not exists quota (id integer primary key check (id = 1), header text not null);
 """
 
 
@@ -87,13 +89,36 @@ class Cache:
             )
 
     def edit(self, key: str, change: Callable[[Json | Missing], Json | Missing]) -> None:
-        """A change made here, by what is seen."""
+        """A change made here, by what is seen.
+
+        Raises:
+            Unstorable: by `change`, or it is more than the quota has room for. Nothing is kept.
+        """
         with self._writing():
             row = self.get(key) or Row(key)
+            content = change(row.seen)
+            self._see_room(row, content)
             (place,) = self._db.execute(
                 "update state set next_place = next_place + 1 returning next_place"
             ).fetchone()
-            self._put(edited(row, change(row.seen), place))
+            self._put(edited(row, content, place))
+
+    def _see_room(self, row: Row, content: Json | Missing) -> None:
+        told = self._db.execute("select header from quota").fetchone()
+        grown = growth(row.seen, content)
+        if told is None or (grown.keys <= 0 and grown.bytes <= 0):
+            return
+        waiting = (
+            growth(each.stored, each.seen) for each in self._select("where place is not null")
+        )
+        Quota.parse(told[0]).check(grown, sum(waiting, Growth()))
+
+    def note_quota(self, header: str | None) -> None:
+        """Keep what the server told of the quota: nothing where the app has none."""
+        with self._writing():
+            self._db.execute("delete from quota")
+            if header is not None:
+                self._db.execute("insert into quota values (1, ?)", (header,))
 
     def update(self, key: str, change: Callable[[Row], Row]) -> None:
         """One row, by what it was."""

@@ -1,7 +1,7 @@
 """What can go wrong: a class for each kind of problem that the server tells, and for what never
 reaches it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 
@@ -84,7 +84,18 @@ class SignedOut(Exception):
 
 
 class Unstorable(ValueError):
-    """A value or key that no server would take, found before anything was stored or sent."""
+    """A change that the server would refuse, found before anything was kept or sent.
+
+    Attributes:
+        code: what the server would have said: `invalid`, `too_large`, `quota_exceeded`.
+        errors: `{"pointer", "code", "detail"}` of what is wrong, as `SatchelError.errors`.
+    """
+
+    def __init__(self, code: str, errors: Sequence[Mapping[str, str]]) -> None:
+        self.code = code
+        self.errors = [dict(error) for error in errors]
+        places = (f"{error['pointer']} {error['detail']}".strip() for error in errors)
+        super().__init__(f"{code}: {'; '.join(places)}")
 
 
 class UnsentWork(Exception):

@@ -7,19 +7,31 @@ import random
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import httpx2
 
 from satchel_client.errors import KINDS, SatchelError, Unreachable
+from satchel_client.storable import dumped
 
 T = TypeVar("T")
 _TRIES: Final = 5
 
 
+class Listener(Protocol):
+    """Who hears a stream of events, line by line."""
+
+    def begin(self, response: httpx2.Response) -> None:
+        """The stream is open."""
+
+    def hear(self, line: str) -> bool:
+        """Take a line; whether it was the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `seconds` is how long an answer may take."""
+    """One request. `seconds` is how long an answer may take, or be silent; where there is a
+    `listening`, it is given the lines of a stream of events, and the reply is empty."""
 
     method: str
     path: str
@@ -27,6 +39,7 @@ class Call:
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 30.0
+    listening: Listener | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> "Call":
         """The same request with further headers."""
@@ -40,6 +53,12 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     content: bytes
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is a stream of events."""
+        kind = self.headers.get("content-type", "")
+        return self.status < 400 and kind.startswith("text/event-stream")
 
     def json(self) -> Any:
         """The body's value."""
@@ -151,6 +170,8 @@ def _wait(http: httpx2.Client, step: Step) -> Any:
     if isinstance(step, Ask):
         return step.function(*step.arguments)
     try:
+        if step.listening is not None:
+            return _listen(http, step, step.listening)
         return _reply(http.send(_request(http, step)))
     except httpx2.TransportError as error:
         raise Unreachable("the server cannot be reached") from error
@@ -164,13 +185,47 @@ async def _await(http: httpx2.AsyncClient, step: Step) -> Any:
         made = step.function(*step.arguments)
         return await made if asyncio.iscoroutine(made) else made
     try:
+        if step.listening is not None:
+            return await _listen_async(http, step, step.listening)
         return _reply(await http.send(_request(http, step)))
     except httpx2.TransportError as error:
         raise Unreachable("the server cannot be reached") from error
 
 
+def _listen(http: httpx2.Client, call: Call, listening: Listener) -> Reply:
+    answer = http.send(_request(http, call), stream=True)
+    try:
+        reply = Reply(answer.status_code, answer.headers, b"")
+        if not reply.is_stream:
+            answer.read()
+            return _reply(answer)
+        listening.begin(answer)
+        for line in answer.iter_lines():
+            if listening.hear(line):
+                break
+        return reply
+    finally:
+        answer.close()
+
+
+async def _listen_async(http: httpx2.AsyncClient, call: Call, listening: Listener) -> Reply:
+    answer = await http.send(_request(http, call), stream=True)
+    try:
+        reply = Reply(answer.status_code, answer.headers, b"")
+        if not reply.is_stream:
+            await answer.aread()
+            return _reply(answer)
+        listening.begin(answer)
+        async for line in answer.aiter_lines():
+            if listening.hear(line):
+                break
+        return reply
+    finally:
+        await answer.aclose()
+
+
 def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call) -> httpx2.Request:
-    body = None if call.body is None else json.dumps(call.body, allow_nan=False).encode()
+    body = None if call.body is None else dumped(call.body).encode("utf-8", "surrogatepass")
     headers = {**({} if body is None else {"Content-Type": "application/json"}), **call.headers}
     return http.build_request(
         call.method,

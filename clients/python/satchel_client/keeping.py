@@ -1,7 +1,5 @@
 """What a store does with a person's data of one app, step by step, whoever sends its requests."""
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,12 @@ from urllib.parse import quote
 from satchel_client.cache import Cache
 from satchel_client.errors import Gone, SignedOut, Unstorable
 from satchel_client.exchange import Ask, Call, Flow, Reply
+from satchel_client.live import Listening, follow_flow
 from satchel_client.rows import Row, decided, heard, refused, settled
 from satchel_client.session import Identity
+from satchel_client.storable import QUOTA_HEADER, check_key, check_value, size_of
 from satchel_client.values import MISSING, Json, Missing, OnConflict, merge_patched
 
-_KEY: Final = re.compile(r"(?:\.{0,2}[A-Za-z0-9_~:-]|\.{3})[A-Za-z0-9._~:-]{0,255}")
-_LARGEST: Final = 512 * 1024
 _PAGE: Final = 200
 _MOST: Final = 100
 _MOST_BYTES: Final = 768 * 1024
@@ -63,6 +61,7 @@ class Keeping:
         on_conflict: OnConflict,
         on_refused: OnRefused | None = None,
         folder: Path | str | None = None,
+        stream: bool = True,
     ) -> None:
         user_id = identity.user_id
         if user_id is None:
@@ -71,6 +70,9 @@ class Keeping:
         self._path = f"/v1/users/me/apps/{quote(app_id, safe='')}"
         self._on_conflict, self._on_refused = on_conflict, on_refused
         self._watchers: dict[object, tuple[str, Watcher]] = {}
+        self._stream = stream
+        self.stale = True
+        """Whether there may be news at the server."""
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
         name = f"{user_id}.{app_id}.sqlite3"
@@ -95,14 +97,20 @@ class Keeping:
         """Store a value: here at once, at the server as soon as it can be reached.
 
         Raises:
-            Unstorable: no server would take it.
+            Unstorable: the server would refuse it: it is too large or too deep, the key is
+                malformed, or the quota is used up. Nothing is kept then.
         """
-        kept = _checked(key, value)
+        kept = check_value(value)
         self._edit(key, lambda _: kept)
 
     def patch(self, key: str, patch: Json) -> None:
-        """Change parts of a value by a JSON Merge Patch (RFC 7396): None takes a member away."""
-        self._edit(key, lambda before: _checked(key, merge_patched(before, patch)))
+        """Change parts of a value by a JSON Merge Patch (RFC 7396): None takes a member away.
+
+        Raises:
+            Unstorable: as `put`.
+        """
+        parts = check_value(patch)
+        self._edit(key, lambda before: check_value(merge_patched(before, parts)))
 
     def delete(self, key: str) -> None:
         """Delete a value."""
@@ -127,20 +135,38 @@ class Keeping:
 
     def flush_flow(self) -> Flow[None]:
         """Send what waits and fetch what is new, until neither brings anything."""
-        yield from self.pull_flow()
-        while self._cache.pending():
-            yield from self.push_flow()
-            yield from self.pull_flow()
+        self.stale = True
+        yield from self.round_flow()
 
-    def pull_flow(self, wait: int = 0) -> Flow[None]:
+    def round_flow(self) -> Flow[None]:
+        """Fetch where there may be news, and send what waits, until nothing is left to do."""
+        while self.stale or self._cache.pending():
+            if self.stale:
+                yield from self.pull_flow()
+            if self._cache.pending():
+                yield from self.push_flow()
+
+    def follow_flow(self, listening: Listening) -> Flow[None]:
+        """Hear of changes until the listening is stopped."""
+        yield from follow_flow(
+            self._identity, self._path, self._cache, listening, stream=self._stream
+        )
+
+    def pull_flow(self) -> Flow[None]:
         """Fetch what is new, page by page, each kept with the cursor behind it."""
+        self.stale = False
+        try:
+            yield from self._pages_flow()
+        except BaseException:
+            self.stale = True
+            raise
+
+    def _pages_flow(self) -> Flow[None]:
         more = True
         while more:
             cursor = self._cache.state().cursor
             params = {"limit": str(_PAGE), **({} if cursor is None else {"since": cursor})}
-            if wait and cursor is not None:
-                params["wait"] = str(wait)
-            call = Call("GET", f"{self._path}/changes", params, seconds=30.0 + wait)
+            call = Call("GET", f"{self._path}/changes", params)
             reply = yield from self._identity.send_flow(call)
             try:
                 page = reply.checked().json()
@@ -151,6 +177,7 @@ class Keeping:
                 continue
             more = page["more"]
             self._changed(self._cache.apply(page["changes"], page["cursor"], more=more))
+            self._cache.note_quota(reply.headers.get(QUOTA_HEADER))
 
     def push_flow(self) -> Flow[None]:
         """Send the drafts that wait longest, each with the version that it was made of."""
@@ -167,6 +194,7 @@ class Keeping:
             by_key = {row.key: row for row in rows}
             for result in reply.json()["results"]:
                 yield from self._settle_flow(by_key[result["dataKey"]], result)
+            self._cache.note_quota(reply.headers.get(QUOTA_HEADER))
             return
         error = reply.error()
         if error.is_passing or error.status in _KEPT_BACK:
@@ -231,11 +259,14 @@ class Keeping:
                 return
 
     def _edit(self, key: str, change: Callable[[Json | Missing], Json | Missing]) -> None:
-        if _KEY.fullmatch(key) is None:
-            raise Unstorable(
-                "a key is 1 to 256 characters of [A-Za-z0-9._~:-], and is neither . nor .."
-            )
-        self._cache.edit(key, change)
+        check_key(key)
+        try:
+            self._cache.edit(key, change)
+        except Unstorable as error:
+            if error.code == "quota_exceeded":  # there may be room by now: ask for the next time
+                self.stale = True
+                self._wake()
+            raise
         self._changed([key])
         self._wake()
 
@@ -250,16 +281,6 @@ class Keeping:
         for prefix, watcher in [*self._watchers.values()]:
             if any(key.startswith(prefix) for key in keys):
                 watcher(self.list(prefix))
-
-
-def _checked(key: str, value: Json) -> Json:
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise Unstorable(f"{key}: {error}") from None
-    if (size := len(text.encode())) > _LARGEST:
-        raise Unstorable(f"{key} has {size} bytes, and at most {_LARGEST} are stored")
-    return json.loads(text)
 
 
 def _learnt(row: Row, current: Mapping[str, Any] | None) -> Row:
@@ -287,9 +308,7 @@ def _fitting(rows: Rows) -> Rows:
     fitting: Rows = []
     for row in rows:
         sent = row.draft.sent if row.draft else None
-        room -= 512 + (
-            len(json.dumps(sent.content)) if sent is not None and sent.content is not MISSING else 0
-        )
+        room -= 512 + (0 if sent is None else size_of(sent.content))
         if room < 0 and fitting:
             break
         fitting.append(row)

@@ -171,6 +171,12 @@ class Identity:
         reply = yield call.with_headers(_bearer(renewed))
         return reply
 
+    def renew_flow(self) -> Flow[None]:
+        """Renew the tokens before they are over, where that can be done."""
+        kept = self.kept()
+        if kept is not None and kept.refresh:
+            yield from self._renewed_flow(kept)
+
     def _renewed_flow(self, old: Tokens) -> Flow[Tokens]:
         """Tokens that hold. The server answers two who renew at once with the same successor."""
         now = self.kept()

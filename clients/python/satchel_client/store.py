@@ -2,16 +2,17 @@
 with the server."""
 
 import asyncio
+import logging
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from satchel_client.errors import SatchelError, SignedOut, Unreachable
 from satchel_client.keeping import Keeping
+from satchel_client.live import Listening, Pauses
 from satchel_client.session import AsyncSession, Session
 
-_WAIT: Final = 25
+_LOG: Final = logging.getLogger("satchel_client")
 _PASSING: Final = (Unreachable, SatchelError, SignedOut)
 """What may be over in a while: then what waits is sent, without being asked to."""
 
@@ -27,6 +28,7 @@ class Store(Keeping):
             app.
         on_refused: is told of changes that the server will never take.
         folder: where the data is kept between runs; in memory if not said.
+        stream: False to hear of changes by questions that wait alone, not by the server's stream.
     """
 
     def __init__(self, session: Session, app_id: str, **options: Any) -> None:
@@ -34,6 +36,7 @@ class Store(Keeping):
         self._session = session
         self._turn = threading.Lock()
         self._bell, self._ended = threading.Event(), threading.Event()
+        self._listening = Listening(self._poke)
         self._threads: list[threading.Thread] = []
 
     def flush(self) -> None:
@@ -46,59 +49,57 @@ class Store(Keeping):
             self._session.run(self.flush_flow())
 
     def start(self) -> None:
-        """Keep in step in the background, until `close`: two threads, one that sends and one that
-        waits for changes."""
-        for work in (self._sending, self._following):
+        """Keep in step in the background, until `close`: two threads, one that sends and fetches,
+        and one that listens for changes."""
+        for work in (self._working, self._following):
             thread = threading.Thread(target=work, daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def close(self) -> None:
         """Stop keeping in step. What was not sent stays, for the next time."""
-        self._ended.set()
-        self._bell.set()
+        self._end()
         with self._turn:
             self._cache.close()
 
     def leave(self) -> None:
         """Forget the person's data."""
+        self._end()
+        self._cache.drop()
+
+    def _end(self) -> None:
         self._ended.set()
         self._bell.set()
-        self._cache.drop()
+        self._listening.stop()
 
     def _wake(self) -> None:
         self._bell.set()
 
-    def _sending(self) -> None:
-        pause = 0.5
+    def _poke(self) -> None:
+        self.stale = True
+        self._wake()
+
+    def _working(self) -> None:
+        pauses = Pauses()
         while not self._ended.is_set():
             self._bell.clear()
             try:
-                if self._cache.pending():
-                    self.flush()
-                pause = 0.5
+                with self._turn:
+                    if not self._ended.is_set():
+                        self._session.run(self.round_flow())
+                pauses.reset()
                 self._bell.wait()
-            except _PASSING:
-                self._ended.wait(pause)
-                self._bell.set()
-                pause = min(30.0, pause * 2)
-            except Exception:
+            except Exception as error:
                 if self._ended.is_set():
                     return
-                raise
+                _report(error)
+                self._ended.wait(pauses.next(error))
 
     def _following(self) -> None:
-        pause = 0.5
-        while not self._ended.is_set():
-            try:
-                self._session.run(self.pull_flow(wait=_WAIT))
-                pause = 0.5
-            except _PASSING:
-                self._ended.wait(pause)
-                pause = min(30.0, pause * 2)
-            except Exception:
-                if self._ended.is_set():
-                    return
+        try:
+            self._session.run(self.follow_flow(self._listening))
+        except Exception:
+            if not self._ended.is_set():
                 raise
 
 
@@ -112,6 +113,7 @@ class AsyncStore(Keeping):
         on_conflict: as of `Store`; it may be a coroutine function.
         on_refused: is told of changes that the server will never take.
         folder: where the data is kept between runs; in memory if not said.
+        stream: as of `Store`.
     """
 
     def __init__(self, session: AsyncSession, app_id: str, **options: Any) -> None:
@@ -132,9 +134,7 @@ class AsyncStore(Keeping):
 
     def start(self) -> None:
         """Keep in step in the background, until `close`."""
-        self._tasks = [
-            asyncio.create_task(self._again(work)) for work in (self._send, self._follow)
-        ]
+        self._tasks = [asyncio.create_task(work()) for work in (self._working, self._following)]
 
     async def close(self) -> None:
         """Stop keeping in step. What was not sent stays, for the next time."""
@@ -154,21 +154,29 @@ class AsyncStore(Keeping):
     def _wake(self) -> None:
         self._bell.set()
 
-    async def _send(self) -> None:
-        self._bell.clear()
-        if self._cache.pending():
-            await self.flush()
-        await self._bell.wait()
+    def _poke(self) -> None:
+        self.stale = True
+        self._wake()
 
-    async def _follow(self) -> None:
-        await self._session.run(self.pull_flow(wait=_WAIT))
-
-    async def _again(self, work: Callable[[], Any]) -> None:
-        pause = 0.5
+    async def _working(self) -> None:
+        pauses = Pauses()
         while True:
+            self._bell.clear()
             try:
-                await work()
-                pause = 0.5
-            except _PASSING:
-                await asyncio.sleep(pause)
-                pause = min(30.0, pause * 2)
+                async with self._turn:
+                    await self._session.run(self.round_flow())
+                pauses.reset()
+                await self._bell.wait()
+            except Exception as error:
+                _report(error)
+                await asyncio.sleep(pauses.next(error))
+
+    async def _following(self) -> None:
+        await self._session.run(self.follow_flow(Listening(self._poke)))
+
+
+def _report(error: Exception) -> None:
+    """Say what is no passing trouble, such as an error of the app's own `on_conflict`; it is tried
+    again all the same."""
+    if not isinstance(error, _PASSING):
+        _LOG.error("keeping in step failed, and is tried again", exc_info=error)

@@ -1,5 +1,6 @@
 import { deleteDB, openDB, type DBSchema, type IDBPDatabase, type IDBPTransaction } from "idb";
 import { edited, emptyRow, FRESH, heard, marked, seen, type Content, type Row, type State, type Told } from "./row.js";
+import { checkQuota, growth, type Growth } from "./storable.js";
 
 /** What a client keeps of one person's data of one app. Each call is one transaction. */
 export interface Cache {
@@ -7,12 +8,14 @@ export interface Cache {
   get(key: string): Promise<Row | undefined>;
   /** The rows of keys that begin so, in the order of their keys. */
   list(prefix: string): Promise<Row[]>;
-  /** A change made here, by what is seen. */
+  /** A change made here, by what is seen; Unstorable where the quota has no room for it. */
   edit(key: string, change: (before: Content) => Content): Promise<void>;
   /** One row, by what it was. */
   update(key: string, change: (before: Row) => Row): Promise<void>;
   /** A page of changes and the cursor behind it; the keys that look different now. */
   apply(changes: Told[], cursor: string, more: boolean): Promise<string[]>;
+  /** Keep what the server told of the quota. */
+  noteQuota(header: string | null): Promise<void>;
   /** Begin to list everything anew. */
   relist(): Promise<void>;
   /** The drafts that wait longest, each marked as sent. */
@@ -55,7 +58,13 @@ export class IndexedCache implements Cache {
     await this.#write(async (tx) => {
       const row = (await tx.objectStore("rows").get(key)) ?? emptyRow(key);
       const state = await stateOf(tx);
-      await put(tx, edited(row, change(seen(row)), state.nextOrder));
+      const content = change(seen(row));
+      const grown = growth(seen(row), content);
+      if (state.quota != null && grows(grown)) {
+        const drafts = await tx.objectStore("rows").index("order").getAll();
+        checkQuota(state.quota, grown, drafts.map(waiting));
+      }
+      await put(tx, edited(row, content, state.nextOrder));
       await tx.objectStore("state").put({ ...state, nextOrder: state.nextOrder + 1 }, "state");
     });
   }
@@ -86,6 +95,13 @@ export class IndexedCache implements Cache {
       }
       await tx.objectStore("state").put({ ...state, cursor, isListing: state.isListing && more }, "state");
       return different;
+    });
+  }
+
+  async noteQuota(header: string | null): Promise<void> {
+    if (((await this.state()).quota ?? null) === header) return;
+    await this.#write(async (tx) => {
+      await tx.objectStore("state").put({ ...(await stateOf(tx)), quota: header }, "state");
     });
   }
 
@@ -130,9 +146,19 @@ export class IndexedCache implements Cache {
 
   async #write<T>(work: (tx: Writing) => Promise<T>): Promise<T> {
     const tx = (await this.#db()).transaction(["rows", "state"], "readwrite", { durability: "strict" });
-    const result = await work(tx);
-    await tx.done;
-    return result;
+    try {
+      const result = await work(tx);
+      await tx.done;
+      return result;
+    } catch (error) {
+      tx.done.catch(() => null); // it is told by the error itself
+      try {
+        tx.abort();
+      } catch {
+        // it has ended by itself
+      }
+      throw error;
+    }
   }
 }
 
@@ -152,6 +178,15 @@ async function put(tx: Writing, row: Row): Promise<void> {
 function unlisted(row: Row, listing: number): Row | null {
   if (row.listing === listing) return row;
   return row.draft === null ? null : { ...row, stored: null, version: 0, updatedAt: null };
+}
+
+function grows(grown: Growth): boolean {
+  return grown.keys > 0 || grown.bytes > 0;
+}
+
+/** By how much a row's draft makes what is stored more, or less. */
+function waiting(row: Row): Growth {
+  return growth(row.stored, seen(row));
 }
 
 function relisted(state: State): State {
@@ -176,11 +211,18 @@ export class MemoryCache implements Cache {
     return Promise.resolve(rows.sort((one, other) => (one.key < other.key ? -1 : 1)));
   }
 
-  edit(key: string, change: (before: Content) => Content): Promise<void> {
+  async edit(key: string, change: (before: Content) => Content): Promise<void> {
     const row = this.#rows.get(key) ?? emptyRow(key);
-    this.#rows.set(key, edited(row, change(seen(row)), this.#state.nextOrder));
+    const content = change(seen(row));
+    const { quota } = this.#state;
+    const grown = growth(seen(row), content);
+    if (quota != null && grows(grown)) checkQuota(quota, grown, [...this.#rows.values()].map(waiting));
+    this.#rows.set(key, edited(row, content, this.#state.nextOrder));
     this.#state = { ...this.#state, nextOrder: this.#state.nextOrder + 1 };
-    return Promise.resolve();
+  }
+
+  async noteQuota(header: string | null): Promise<void> {
+    this.#state = { ...this.#state, quota: header };
   }
 
   update(key: string, change: (before: Row) => Row): Promise<void> {

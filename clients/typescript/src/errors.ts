@@ -48,14 +48,18 @@ export class SignedOut extends Error {
   override name = "SignedOut";
 }
 
-/** A value or key that no server would take, found before anything was stored or sent. */
+/** A change that the server would refuse, found before anything was kept or sent. */
 export class Unstorable extends Error {
   override name = "Unstorable";
-  readonly code: "key" | "value_too_large";
+  /** What the server would have said. */
+  readonly code: "invalid" | "too_large" | "quota_exceeded";
+  /** What is wrong, and where in the value. */
+  readonly errors: FieldError[];
 
-  constructor(code: Unstorable["code"], message: string) {
-    super(message);
+  constructor(code: Unstorable["code"], errors: FieldError[]) {
+    super(`${code}: ${errors.map(({ pointer, detail }) => `${pointer} ${detail}`.trim()).join("; ")}`);
     this.code = code;
+    this.errors = errors;
   }
 }
 

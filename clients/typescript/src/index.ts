@@ -8,13 +8,6 @@ export { SatchelError, SignedOut, Unreachable, UnsentWork, Unstorable, type Fiel
 export { equal, mergeFields, mergePatched, type Json, type JsonObject } from "./json.js";
 export { Remote, type Changes, type Live, type Write, type Written } from "./remote.js";
 export { Session, type Guest, type SessionOptions, type TokenStorage } from "./session.js";
-export {
-  openStore,
-  type Entry,
-  type OnConflict,
-  type Refusal,
-  type Status,
-  type Store,
-  type StoreOptions,
-} from "./store.js";
+export { openStore, type Store } from "./store.js";
+export type { Entry, OnConflict, Refusal, Status, StoreOptions } from "./types.js";
 export type { components, paths } from "./schema.js";

@@ -23,13 +23,6 @@ export function equal(one: Json | undefined, other: Json | undefined): boolean {
   );
 }
 
-/** A copy of a value as JSON has it, so that nobody changes what is stored by changing what they gave. */
-export function copied(value: Json): Json {
-  const text: string | undefined = JSON.stringify(value);
-  if (text === undefined) throw new TypeError("this is no JSON value");
-  return JSON.parse(text) as Json;
-}
-
 /** Bytes of a value's JSON in UTF-8. */
 export function sizeOf(value: Json): number {
   return new TextEncoder().encode(JSON.stringify(value)).length;

@@ -3,7 +3,8 @@ import { errorOf, type FieldError, SatchelError } from "./errors.js";
 import { sizeOf, type Json } from "./json.js";
 import { decided, heard, refused, settled, type Content, type Row, type Told } from "./row.js";
 import type { Session } from "./session.js";
-import type { StoreOptions } from "./store.js";
+import { QUOTA } from "./storable.js";
+import type { StoreOptions } from "./types.js";
 
 const MOST = 100;
 /** A request has a mebibyte at most. */
@@ -47,6 +48,7 @@ export class Outbox {
       const { results } = (await answer.json()) as { results: Result[] };
       const byKey = new Map(rows.map((row) => [row.key, row]));
       const keys = await Promise.all(results.map((result) => this.#settle(byKey.get(result.dataKey), result)));
+      await this.cache.noteQuota(answer.headers.get(QUOTA));
       return keys.flat();
     }
     const error = await errorOf(answer);

@@ -2,6 +2,7 @@ import type { Cache } from "./cache.js";
 import { errorOf } from "./errors.js";
 import type { Told } from "./row.js";
 import type { Session } from "./session.js";
+import { QUOTA } from "./storable.js";
 
 const PAGE = 200;
 
@@ -37,6 +38,7 @@ export async function pull(
     if (!answer.ok) throw await errorOf(answer);
     const page = (await answer.json()) as Page;
     told(await cache.apply(page.changes, page.cursor, page.more));
+    await cache.noteQuota(answer.headers.get(QUOTA));
     more = page.more;
   }
 }

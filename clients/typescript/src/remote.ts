@@ -102,8 +102,8 @@ export class Remote {
     let timer = setInterval(poke, POLL);
     signal.addEventListener("abort", () => clearInterval(timer));
     try {
-      const noCursor = { state: () => Promise.resolve({ cursor: null }) };
-      await follow(this.#session, this.#path, noCursor, signal, poke);
+      const place = { state: () => Promise.resolve({ cursor: null }) }; // it is not known here
+      await follow({ session: this.#session, path: this.#path, place, signal, poke });
     } catch (error) {
       if (!(error instanceof NoStream)) throw error;
       clearInterval(timer);

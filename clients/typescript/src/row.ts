@@ -37,6 +37,8 @@ export interface State {
   /** Whether it is under way. */
   isListing: boolean;
   nextOrder: number;
+  /** What the server told of the quota last, as its header; none where the app has no quota. */
+  quota?: string | null;
 }
 
 export const FRESH: State = { cursor: null, listing: 1, isListing: true, nextOrder: 1 };

@@ -148,6 +148,12 @@ export class Session {
     return await this.#send(new Request(`${this.url}${path}`, init));
   }
 
+  /** @internal Renew the tokens before they are over, where that can be done. */
+  async renew(): Promise<void> {
+    const kept = this.#kept();
+    if (kept !== null && kept.refresh !== "") await this.#renewed(kept);
+  }
+
   async #send(request: Request): Promise<Response> {
     const kept = this.#kept();
     if (kept === null) throw new SignedOut("nobody is signed in");

@@ -1,65 +1,20 @@
 import { IndexedCache, MemoryCache, type Cache } from "./cache.js";
-import { SignedOut, Unstorable, type FieldError, type SatchelError } from "./errors.js";
-import { copied, mergePatched, sizeOf, type Json } from "./json.js";
+import { SignedOut, Unstorable, type SatchelError } from "./errors.js";
+import { mergePatched, type Json } from "./json.js";
 import { alone, Bell, channel, Pauses } from "./locks.js";
 import { follow, NoStream } from "./live.js";
 import { Outbox } from "./outbox.js";
 import { pull } from "./pull.js";
 import { seen, type Row } from "./row.js";
 import type { Session } from "./session.js";
+import { checkKey, storable } from "./storable.js";
+import type { Entry, Status, StoreOptions } from "./types.js";
 
-/** One value as the app sees it. */
-export interface Entry {
-  key: string;
-  value: Json;
-  /** The version that is stored; 0 where it was never. */
-  version: number;
-  /** Whether there are changes of it that are not known to be stored. */
-  pending: boolean;
-}
-
-/** A change that the server will never take; it is gone from the outbox, and here for the last time. */
-export interface Refusal {
-  key: string;
-  /** What was to be stored; `undefined` to delete. */
-  value: Json | undefined;
-  errors: FieldError[];
-}
-
-/**
- * Decides what becomes of a value that was changed here and elsewhere at once.
- *
- * @param base what this client began with; `undefined` where there was nothing.
- * @param mine what it made of it; `undefined` where it was deleted.
- * @param theirs what is stored; `undefined` where it was deleted.
- * @returns what is to be; `undefined` to delete. It may wait for the person's answer.
- */
-export type OnConflict = (
-  base: Json | undefined,
-  mine: Json | undefined,
-  theirs: Json | undefined,
-  key: string,
-) => Json | undefined | Promise<Json | undefined>;
-
-/** `offline`: the server was not reached; `syncing`; `live`: in step, and told of changes as they come; `signedOut`. */
-export type Status = "offline" | "syncing" | "live" | "signedOut";
-
-export interface StoreOptions {
-  /** There is no answer that suits every app, so there is none by default: `mergeFields` is one that suits many. */
-  onConflict: OnConflict;
-  onRefused?: (refusal: Refusal) => void;
-  onStatus?: (status: Status) => void;
-  /** `indexeddb` where there is one, else `memory`. */
-  cache?: "indexeddb" | "memory";
-  /** Where streams do not get through, ask by long polls alone. */
-  stream?: boolean;
-}
-
-const LARGEST = 512 * 1024;
-const KEY = /^(?:\.{0,2}[A-Za-z0-9_~:-]|\.{3})[A-Za-z0-9._~:-]{0,255}$/;
 const POLL = 60_000;
 /** Seconds. */
 const LONG_POLL = 25;
+/** So many questions that wait, and then a stream is tried again. */
+const QUESTIONS = 20;
 
 /**
  * A person's data of one app: read from what is kept here, written through an outbox, kept in step with the server.
@@ -118,22 +73,22 @@ export class Store {
   /**
    * Store a value: here at once, at the server as soon as it can be reached.
    *
-   * @throws Unstorable where no server would take it.
+   * @throws Unstorable where the server would refuse it: too large, too deep, a malformed key, no room in the quota.
+   * Nothing is kept then.
    */
   async put(key: string, value: Json): Promise<void> {
-    const content = { value: copied(value) };
-    check(key, content.value);
+    const content = { value: storable(value) };
     await this.#edit(key, () => content);
   }
 
-  /** Change parts of a value by a JSON Merge Patch (RFC 7396): null takes a member away. */
+  /**
+   * Change parts of a value by a JSON Merge Patch (RFC 7396): null takes a member away.
+   *
+   * @throws Unstorable as `put`.
+   */
   async patch(key: string, patch: Json): Promise<void> {
-    const parts = copied(patch);
-    await this.#edit(key, (before) => {
-      const value = mergePatched(before?.value, parts);
-      check(key, value);
-      return { value };
-    });
+    const parts = storable(patch);
+    await this.#edit(key, (before) => ({ value: storable(mergePatched(before?.value, parts)) }));
   }
 
   /** Delete a value. */
@@ -184,8 +139,11 @@ export class Store {
 
   async #edit(key: string, change: (before: Row["stored"]) => Row["stored"]): Promise<void> {
     if (this.#end.signal.aborted) throw new SignedOut("this store was closed");
-    if (!KEY.test(key)) throw new Unstorable("key", "a key is 1 to 256 characters of [A-Za-z0-9._~:-], neither . nor ..");
-    await this.#cache.edit(key, change);
+    checkKey(key);
+    await this.#cache.edit(key, change).catch((error: unknown) => {
+      if (error instanceof Unstorable && error.code === "quota_exceeded") this.#refresh(); // there may be room by now
+      throw error;
+    });
     this.#changed([key]);
     this.#channel?.postMessage({ edited: [key] } satisfies Message);
     this.#wake();
@@ -248,23 +206,27 @@ export class Store {
     }
   }
 
-  /** Hear of changes by a stream; where none gets through, by questions that wait for an answer. */
+  /** Hear of changes by a stream; where none gets through, by questions that wait for an answer, for a while. */
   async #follow(): Promise<void> {
-    try {
-      if (this.#options.stream === false) throw new NoStream();
-      await follow(this.#session, this.#path, this.#cache, this.#end.signal, () => {
+    const following = {
+      session: this.#session,
+      path: this.#path,
+      place: this.#cache,
+      signal: this.#end.signal,
+      poke: () => {
         this.#stale = true;
         this.#wake();
-      });
-    } catch (error) {
-      if (!(error instanceof NoStream)) throw error;
+      },
+    };
+    while (!this.#end.signal.aborted) {
+      if (this.#options.stream !== false) await follow(following).catch(unlessNoStream);
       await this.#ask();
     }
   }
 
   async #ask(): Promise<void> {
     const pauses = new Pauses();
-    while (!this.#end.signal.aborted) {
+    for (let left = QUESTIONS; left > 0 && !this.#end.signal.aborted; left--) {
       try {
         const signal = this.#end.signal;
         const isNew = (await this.#cache.state()).cursor === null;
@@ -272,6 +234,7 @@ export class Store {
         pauses.reset();
         if (isNew) await new Promise((resolve) => setTimeout(resolve, 200));
       } catch (error) {
+        if (this.#end.signal.aborted) return;
         await new Promise((resolve) => setTimeout(resolve, pauses.next((error as SatchelError).retryAfter ?? null)));
       }
     }
@@ -282,6 +245,13 @@ export class Store {
     this.#stale = true;
     this.#tell(error instanceof SignedOut ? "signedOut" : "offline");
     return this.#pauses.next((error as { retryAfter?: number | null }).retryAfter ?? null);
+  }
+
+  /** Have the tab that leads ask the server how things are. */
+  #refresh(): void {
+    this.#stale = true;
+    this.#wake();
+    this.#channel?.postMessage({ isStale: true } satisfies Message);
   }
 
   #wake(): void {
@@ -311,7 +281,8 @@ export class Store {
 
   #heard(message: Message): void {
     this.#changed(message.edited ?? message.changed ?? []);
-    if (message.edited !== undefined) this.#wake();
+    if (message.isStale === true) this.#stale = true;
+    if (message.edited !== undefined || message.isStale === true) this.#wake();
     if (message.status !== undefined) this.#show(message.status);
     if (message.asks === true && this.#leads) this.#channel?.postMessage({ status: this.#status } satisfies Message);
   }
@@ -349,6 +320,8 @@ interface Message {
   edited?: string[];
   /** Keys that are different now. */
   changed?: string[];
+  /** There may be news at the server. */
+  isStale?: boolean;
   /** How the tab that leads finds things to be. */
   status?: Status;
   /** A tab that has just come wants to know. */
@@ -372,7 +345,6 @@ function entryOf(row: Row): Entry[] {
   return [{ key: row.key, value: content.value, version: row.version, pending: row.draft !== null }];
 }
 
-function check(key: string, value: Json): void {
-  const size = sizeOf(value);
-  if (size > LARGEST) throw new Unstorable("value_too_large", `${key} has ${size} bytes, and at most ${LARGEST} are stored`);
+function unlessNoStream(error: unknown): void {
+  if (!(error instanceof NoStream)) throw error;
 }

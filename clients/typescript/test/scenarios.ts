@@ -1,9 +1,22 @@
 // Runs `clients/scenarios.json` against a real server, in Node or in a browser.
-import { equal, mergeFields, openStore, Session, UnsentWork, type Json, type Store, type TokenStorage } from "../src/index.js";
+import {
+  equal,
+  mergeFields,
+  openStore,
+  Session,
+  Unstorable,
+  UnsentWork,
+  type Json,
+  type Store,
+  type TokenStorage,
+} from "../src/index.js";
+import { Streams } from "./streams.js";
 
 export interface Scenario {
   name: string;
   persistent?: boolean;
+  /** Another app than the usual one: the one with a quota. */
+  app?: string;
   steps: Step[];
 }
 
@@ -16,9 +29,26 @@ export interface World {
   code(email: string): Promise<string>;
   /** A token that a server of the app got for the person: a second device asks for no second code within a minute. */
   token(email: string): Promise<{ accessToken: string; userId: string }>;
+  /** Another server in the place of the one that runs. */
+  restart(): Promise<void>;
 }
 
-const PATIENCE = 20_000;
+const PATIENCE = 30_000;
+
+function deep(levels: number): Json {
+  return levels > 1 ? [deep(levels - 1)] : [];
+}
+
+/** Values that are too much to stand in the scenarios, by their names there. */
+const VALUES: Record<string, Json> = {
+  large: "ä".repeat(256 * 1024),
+  deep: deep(65),
+  integer: 2 ** 63,
+  infinite: [Number.POSITIVE_INFINITY],
+  surrogate: { a: "\ud800" },
+  nul: { a: { "\0": 1 } },
+  small: 1,
+};
 
 /** One device: a session and a store whose network can be bad. */
 class Device {
@@ -27,13 +57,16 @@ class Device {
   isOffline = false;
   losing = 0;
   hasOldCursor = false;
-  #tokens: TokenStorage = inMemory();
+  readonly streams = new Streams();
+  readonly tokens: TokenStorage = inMemory();
+  renewedFrom: string | null = null;
   #store: Store | null = null;
   #session: Session;
 
   constructor(
     readonly world: World,
     readonly isPersistent: boolean,
+    readonly appId: string,
   ) {
     this.#session = this.#newSession();
   }
@@ -55,7 +88,7 @@ class Device {
   }
 
   open(): void {
-    this.#store = openStore(this.#session, this.world.appId, {
+    this.#store = openStore(this.#session, this.appId, {
       cache: this.isPersistent ? "indexeddb" : "memory",
       onConflict: (base, mine, theirs, key) => {
         this.conflicts.push(key);
@@ -87,8 +120,8 @@ class Device {
   }
 
   endToken(): void {
-    const kept = JSON.parse(this.#tokens.get() ?? "{}") as { access: string };
-    this.#tokens.set(JSON.stringify({ ...kept, access: `${kept.access.slice(0, -8)}AAAAAAAA` }));
+    const kept = JSON.parse(this.tokens.get() ?? "{}") as { access: string };
+    this.tokens.set(JSON.stringify({ ...kept, access: `${kept.access.slice(0, -8)}AAAAAAAA` }));
   }
 
   close(): void {
@@ -96,7 +129,7 @@ class Device {
   }
 
   #newSession(): Session {
-    return new Session(this.world.url, { tokens: this.#tokens, fetch: (request) => this.#fetch(request as Request) });
+    return new Session(this.world.url, { tokens: this.tokens, fetch: (request) => this.#fetch(request as Request) });
   }
 
   async #fetch(request: Request): Promise<Response> {
@@ -113,7 +146,7 @@ class Device {
       await answer.arrayBuffer();
       throw new TypeError("the answer was lost");
     }
-    return answer;
+    return this.streams.opened(answer);
   }
 
   async #cursorOfAnotherFilter(request: Request): Promise<string> {
@@ -132,7 +165,8 @@ export async function run(scenario: Scenario, world: World): Promise<void> {
   const clock = Date.now;
   try {
     for (const name of ["a", "b"]) {
-      const device = new Device(world, scenario.persistent === true && name === "a");
+      const appId = scenario.app === undefined ? world.appId : `${world.appId}.${scenario.app}`;
+      const device = new Device(world, scenario.persistent === true && name === "a", appId);
       devices.set(name, device);
       await (name === "a" ? device.signIn(people["first"] as string) : device.enter(people["first"] as string));
     }
@@ -200,6 +234,21 @@ const ACTIONS: Record<string, Action> = {
   expectVersionAtMost: async (device, [key, most]: [string, number]) => {
     const version = (await device.store.list(key))[0]?.version ?? 0;
     if (version < 1 || version > most) throw new Error(`version ${version}, not 1 to ${most}`);
+  },
+  noStreams: (device, given: boolean) => {
+    device.streams.getThrough = !given;
+  },
+  cutStream: (device) => device.streams.cut(),
+  endStream: (device, reason: string) => {
+    device.renewedFrom = device.tokens.get();
+    device.streams.cut(reason);
+  },
+  restartServer: (device) => device.world.restart(),
+  awaitStreams: (device, count: number) => eventually(async () => see(device.streams.count >= count, true)),
+  awaitRenewed: (device) => eventually(async () => see(device.tokens.get() !== device.renewedFrom, true)),
+  expectUnstorable: async (device, [key, value, code]: [string, string, string]) => {
+    const refused: unknown = await device.store.put(key, VALUES[value] as Json).catch((error: unknown) => error);
+    see(refused instanceof Unstorable ? (refused.errors[0]?.code ?? null) : "it was taken", code);
   },
   expectUnsentAtSignOut: async (device, count: number) => see(await device.unsentAtSignOut(), count),
 };

@@ -8,6 +8,9 @@ export function worldOf(url: string, appId: string, desk: string): World {
     url,
     appId,
     code: async (email) => await (await ask("code", email)).text(),
+    restart: async () => {
+      await (await fetch(`${desk}/restart`)).text();
+    },
     token: async (email) => (await (await ask("token", email)).json()) as { accessToken: string; userId: string },
   };
 }

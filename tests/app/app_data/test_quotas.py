@@ -139,6 +139,20 @@ async def test_what_others_write_is_known_when_it_is_asked_for_anew(cast: Cast, 
     assert refused(await put(cast.owner, "d", 5), {"keys": 3, "bytes": 7}, {"keys": 2})
 
 
+async def test_changes_tell_how_much_is_used(cast: Cast) -> None:
+    await allow(cast, keys=2)
+    assert (await put(cast.owner, "a", 9)).is_success
+    changes = DATA.removesuffix("/data") + "/changes"
+    first = await cast.owner.get(changes)
+    assert first.headers["satchel-quota"] == "keys=1;allowed=2, bytes=9"
+    since = {"since": first.json()["cursor"]}
+    again = await cast.owner.get(changes, params=since)
+    assert (again.json()["changes"], again.headers["satchel-quota"]) == (
+        [],
+        "keys=1;allowed=2, bytes=9",
+    )
+
+
 async def test_an_app_without_a_quota_pays_nothing(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
