@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
 from starlette.exceptions import HTTPException
@@ -49,6 +48,7 @@ from app.console.dashboard import router as dashboard
 from app.console.routes import router as console
 from app.console.sign_in import router as console_sign_in
 from app.database import bind_in_time, connect
+from app.database.driver import Client
 from app.database.loader import Loader
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem
 from app.errors.driver import from_driver
@@ -91,7 +91,6 @@ from app.web.streams.open_streams import streams_of
 from app.web.validation.errors import validation_problem
 from app.work import HOOKS
 from models.app_data_values import load_values
-from models.base import Raw
 
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (
@@ -202,7 +201,7 @@ async def _ended(task: "asyncio.Task[None]") -> None:
     await asyncio.wait({task})
 
 
-async def _bind(app: FastAPI, client: AsyncMongoClient[Raw], settings: Settings) -> None:
+async def _bind(app: FastAPI, client: Client, settings: Settings) -> None:
     """From then on requests are let through; until then the gate answers 503."""
     try:
         app.state.database = await bind_in_time(client, settings)

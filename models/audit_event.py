@@ -3,7 +3,7 @@ after a time."""
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -36,8 +36,6 @@ class AuditEvent(Stored):
     `by` is the principal (`key:<id>`, `user:<id>`), `anonymous` for who had not signed in yet.
     """
 
-    keep_for: ClassVar[timedelta] = timedelta(days=365)
-
     kind: AuditKind
     at: Timestamp = Field(default_factory=now)
     by: str
@@ -53,19 +51,21 @@ class AuditEvent(Stored):
         cls,
         kind: AuditKind,
         by: str,
+        keep_for: timedelta,
         *,
         user_id: ObjectId | None = None,
         detail: Mapping[str, Any] | None = None,
         session: Session = None,
     ) -> None:
         """Add to the trail, in the transaction of what it tells of where there is one."""
-        await cls.entry(kind, by, user_id=user_id, detail=detail).add(session)
+        await cls.entry(kind, by, keep_for, user_id=user_id, detail=detail).add(session)
 
     @classmethod
     def entry(
         cls,
         kind: AuditKind,
         by: str,
+        keep_for: timedelta,
         *,
         user_id: ObjectId | None = None,
         detail: Mapping[str, Any] | None = None,
@@ -78,5 +78,5 @@ class AuditEvent(Stored):
             at=moment,
             user_id=user_id,
             detail=dict(detail or {}),
-            expires_at=moment + cls.keep_for,
+            expires_at=moment + keep_for,
         )

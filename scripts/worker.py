@@ -6,14 +6,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from prometheus_client import start_http_server
-from pymongo import AsyncMongoClient
 
 from app.database import bind_in_time, connect
+from app.database.driver import Client
 from app.relations import table
 from app.settings import Settings, load_settings
 from app.web.observability import configure_logging, log
 from app.work import ensure_jobs, work
-from models.base import Raw
 from scripts.target import resolve_uri
 
 
@@ -31,7 +30,7 @@ async def _run(settings: Settings) -> None:
     log.info("worker stopped")
 
 
-async def _begin(client: AsyncMongoClient[Raw], settings: Settings) -> None:
+async def _begin(client: Client, settings: Settings) -> None:
     await bind_in_time(client, settings)
     await ensure_jobs()
 

@@ -13,8 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from app.app_data.quotas import Rooms
 from app.app_data.writes import WriteOptions
 from app.apps.schemas import schemas_of
-from app.database import transaction
-from app.database.lane import Lane
+from app.database import client, transaction
 from app.database.loader import Loader
 from app.database.turns import is_taken, turn
 from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
@@ -149,7 +148,7 @@ async def patch_value(
 
     async with turn(AppData, *place.key) as patience:
         while True:
-            row = await Lane.current.run(read)
+            row = await client().lane.run(read)
             if row is None:
                 raise NotFound("there is no value under this key")
             if not holds(options.expected, row["version"], tag_of(row["_id"]), row["updatedAt"]):
@@ -317,9 +316,9 @@ async def _do(place: Place, write: Callable[..., Awaitable[T]], options: WriteOp
     """
     if not options.needs_transaction:
         if not is_taken(AppData, *place.key):
-            return await Lane.current.run(write)
+            return await client().lane.run(write)
         async with turn(AppData, *place.key):
-            return await Lane.current.run(write)
+            return await client().lane.run(write)
     async with turn(AppData, *place.key) as patience:
         while True:
             try:

@@ -9,12 +9,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import NotFound
+from app.identity import trail
 from app.users.views import View, current
 from app.web.etags import tag_of
 from app.web.preconditions import mismatch
 from models.api_key import ApiKey, Scope
 from models.app import AppId
-from models.audit_event import AuditEvent
 from models.base import Timestamp
 from models.precondition import Expected
 
@@ -64,6 +64,6 @@ async def revoke_key(key_id: ObjectId | None, expected: Expected | None, by: str
         result = await ApiKey.raw().delete_one(where, session=session)
         if result.deleted_count == 0:
             raise mismatch(expected, current(await find_key(key_id)))
-        await AuditEvent.record("key_revoked", by, detail={"keyId": str(key_id)}, session=session)
+        await trail.record("key_revoked", by, detail={"keyId": str(key_id)}, session=session)
 
     await transaction(work)

@@ -10,9 +10,9 @@ from app.auth.identities.oidc import Oidc
 from app.auth.secret import load_secret
 from app.auth.sessions import Sessions
 from app.errors import Unauthenticated
+from app.identity import trail
 from app.outside.client import new_client
 from app.settings import Settings
-from models.audit_event import AuditEvent
 
 _FETCH_SECONDS: Final = 5.0
 
@@ -55,7 +55,7 @@ class SignIn:
             TooManyRequests: this client address fails too often; then it is not recorded.
         """
         await self.budgets.spend_failure(client)
-        await AuditEvent.record("sign_in_failed", "anonymous", detail={"provider": provider})
+        await trail.record("sign_in_failed", "anonymous", detail={"provider": provider})
         return error
 
 

@@ -10,6 +10,7 @@ from app.auth.api_keys import ApiKeyView, IssuedKey
 from app.auth.schemas import RotateRequest
 from app.database import transaction
 from app.errors import AlreadyDone, NotFound
+from app.identity import trail
 from app.identity.access import ADMIN
 from app.identity.authenticator import authenticator
 from app.identity.caller import Caller
@@ -19,7 +20,6 @@ from app.web.openapi.answers import problems
 from app.web.openapi.examples import ROTATE
 from app.web.routing import Router
 from models.api_key import ApiKey
-from models.audit_event import AuditEvent
 from models.base import parse_id
 
 router = Router(prefix="/v1/api-keys", tags=["API keys"])
@@ -53,9 +53,7 @@ async def rotate_key(
         rotated = None if key_id is None else await ApiKey.rotate(key_id, overlap, session=session)
         if rotated is None:
             raise NotFound("there is no such key")
-        await AuditEvent.record(
-            "key_rotated", caller.name, detail={"keyId": keyId}, session=session
-        )
+        await trail.record("key_rotated", caller.name, detail={"keyId": keyId}, session=session)
         return rotated
 
     async def again(_: Repeated) -> tuple[ApiKey, str]:

@@ -6,7 +6,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.auth.schemas import IdentityView, SessionView
 from app.database import transaction
 from app.errors import NotFound
-from models.audit_event import AuditEvent
+from app.identity import trail
 from models.auth_identity import AuthIdentity
 from models.base import now
 from models.refresh_token import RefreshToken
@@ -35,9 +35,7 @@ async def end_session_of(user_id: ObjectId, session_id: ObjectId | None, by: str
         if session_id is None or not await RefreshToken.end(session_id, user_id, session=session):
             raise NotFound("there is no such session")
         detail = {"sessionId": str(session_id)}
-        await AuditEvent.record(
-            "session_ended", by, user_id=user_id, detail=detail, session=session
-        )
+        await trail.record("session_ended", by, user_id=user_id, detail=detail, session=session)
 
     await transaction(work)
 
@@ -59,7 +57,7 @@ async def end_sessions_of(user_id: ObjectId, by: str) -> int:
         found = await User.raw().update_one({"_id": user_id}, ends, session=session)
         if not found.matched_count:
             raise NotFound("there is no such user")
-        await AuditEvent.record(
+        await trail.record(
             "session_ended", by, user_id=user_id, detail={"sessions": ended}, session=session
         )
         return ended

@@ -10,6 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, IssuedKey, find_key, revoke_key
 from app.errors import AlreadyDone, Forbidden, Invalid
+from app.identity import trail
 from app.identity.access import ADMIN, PUBLIC, keys
 from app.identity.authenticator import authenticator
 from app.identity.caller import Caller
@@ -25,7 +26,6 @@ from app.web.preconditions import conditional, request_precondition
 from app.web.routing import Router
 from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
-from models.audit_event import AuditEvent
 from models.base import Fields, now, parse_id
 from models.clock import CLOCK
 
@@ -74,7 +74,7 @@ async def create_key(
         key.id = PydanticObjectId(key_id)
         await refer(ApiKey, {**key.stored(), "_id": key_id}, session)
         await key.add(session)
-        await AuditEvent.record(
+        await trail.record(
             "key_created", caller.name, detail={"keyId": str(key_id)}, session=session
         )
 

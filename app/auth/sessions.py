@@ -21,9 +21,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.auth.secret import MasterSecret, keyed_hash
 from app.database import transaction
 from app.errors import Unauthenticated
+from app.identity import trail
 from app.relations.guards import refer
 from app.settings import Settings
-from models.audit_event import AuditEvent
 from models.base import now
 from models.refresh_token import RefreshToken
 from models.user import User
@@ -181,7 +181,7 @@ class Sessions:
                     "generation": token.generation,
                     "currentGeneration": stored.generation,
                 }
-                await AuditEvent.record(
+                await trail.record(
                     "refresh_reused",
                     "anonymous",
                     user_id=stored.user_id,

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
-from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import pymongo
 from beanie import init_beanie
 from bson import ObjectId
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient, ReadPreference
+from pymongo import ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
@@ -20,7 +19,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from app.database.clock import DatabaseClock, measure
-from app.database.lane import Lane
+from app.database.driver import Client
 from app.database.rights import confirm, held, settle
 from app.database.turns import Patience, turn
 from app.errors import Unavailable
@@ -28,7 +27,7 @@ from app.errors.driver import from_driver
 from app.settings import Settings
 from app.web.etags import load_epoch
 from app.web.observability import log
-from models import DOCUMENTS, AuditEvent
+from models import DOCUMENTS
 from models.base import WRITE_CONFLICT, Overtaken, Raw
 from models.guard import Guard
 from models.ring_key import RetiredKey
@@ -48,7 +47,7 @@ _joined: ContextVar[AsyncClientSession | None] = ContextVar("transaction", defau
 
 def connect(
     settings: Settings, uri: str, *, bounded: bool = True, listeners: Sequence[_EventListener] = ()
-) -> AsyncMongoClient[Raw]:
+) -> Client:
     """A client with the guarantees of docs/guarantees.md: majority writes and reads, journalled.
 
     Args:
@@ -59,7 +58,8 @@ def connect(
         listeners: command and pool listeners (metrics).
     """
     options: dict[str, Any] = {"timeoutMS": settings.request_timeout_ms} if bounded else {}
-    return AsyncMongoClient(
+    return Client(
+        settings,
         uri,
         tz_aware=True,
         w="majority",
@@ -77,21 +77,18 @@ def connect(
     )
 
 
-async def bind(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
-    """Tie every document class to the database, this process to its clock, and the lane to the size
-    of its pool.
+async def bind(client: Client, settings: Settings) -> AsyncDatabase[Raw]:
+    """Tie every document class to the database, and this process to its clock.
 
     Creates no index: that is `python -m scripts indexes apply`.
     """
     await measure(client)
     database = client.get_database(settings.database, codec_options=CodecOptions(tz_aware=True))
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
-    AuditEvent.keep_for = timedelta(days=settings.audit_days)
-    Lane.current = Lane(settings.pool_max_size, settings.request_timeout_ms / 1000)
     return database
 
 
-async def bind_in_time(client: AsyncMongoClient[Raw], settings: Settings) -> AsyncDatabase[Raw]:
+async def bind_in_time(client: Client, settings: Settings) -> AsyncDatabase[Raw]:
     """`bind`, tried until the database answers; a server that waits for its database is up before
     it, not down with it.
 
@@ -111,9 +108,9 @@ async def bind_in_time(client: AsyncMongoClient[Raw], settings: Settings) -> Asy
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-def client() -> AsyncMongoClient[Raw]:
+def client() -> Client:
     """The client that the documents are bound to."""
-    return DOCUMENTS[0].get_pymongo_collection().database.client
+    return cast(Client, DOCUMENTS[0].get_pymongo_collection().database.client)
 
 
 def joined() -> AsyncClientSession | None:

@@ -7,10 +7,9 @@ and one timer serves all.
 """
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Final, TypeVar
+from typing import Final, TypeVar
 
 import pymongo
 
@@ -26,12 +25,7 @@ class Lane:
     Args:
         places: how many.
         seconds: how long the wait and the database's work after it may take together.
-
-    Attributes:
-        current: the lane of this process, before the client that the documents are bound to.
     """
-
-    current: ClassVar["Lane"]
 
     def __init__(self, places: int, seconds: float) -> None:
         self.free = places
@@ -92,6 +86,3 @@ class Lane:
             if not place.done():
                 place.set_exception(Unavailable("the database did not answer in time"))
         self._alarm = loop.call_at(self._waiting[0][0], self._expire) if self._waiting else None
-
-
-Lane.current = Lane(sys.maxsize, 0)  # until there is a client

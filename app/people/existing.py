@@ -10,6 +10,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.identity import trail
 from app.people.apps import Apps
 from app.people.lines import Key, Told, Value
 from app.people.matching import Found
@@ -237,7 +238,7 @@ def _same(stored: object, told: object) -> bool:
 
 def audit_row(kind: AuditKind, by: str, detail: Raw, user_id: ObjectId | None = None) -> Raw:
     """An entry of the audit trail, as it is stored."""
-    return AuditEvent.entry(kind, by, user_id=user_id, detail=detail).stored()
+    return trail.entry(kind, by, user_id=user_id, detail=detail).stored()
 
 
 def _join(writes: Writes, own: Writes) -> None:

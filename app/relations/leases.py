@@ -21,6 +21,13 @@ _TOGETHER: Final = 100
 _LOCAL: Final = ReadConcern("local")
 
 
+@dataclass(slots=True, eq=False)
+class _Read:
+    """A read of parents that is under way, of those that were not dropped since it was sent."""
+
+    asked: set[ObjectId]
+
+
 class Leases:
     """What this process has seen to exist: parent id -> deadline on the monotonic clock.
 
@@ -36,7 +43,7 @@ class Leases:
         self._floors: dict[ObjectId, int] = {}
         self._reading: dict[ObjectId, asyncio.Future[bool]] = {}
         self._used: set[ObjectId] = set()
-        self._asked: dict[int, set[ObjectId]] = {}
+        self._under_way: set[_Read] = set()
 
     def is_held(self, parent_id: ObjectId) -> bool:
         """Whether an insert may be sent now."""
@@ -77,8 +84,8 @@ class Leases:
     def drop(self, parent_id: ObjectId) -> None:
         """Give the lease back: the parent is gone, whatever a read under way will say."""
         self._forget(parent_id)
-        for asked in self._asked.values():
-            asked.discard(parent_id)
+        for read in self._under_way:
+            read.asked.discard(parent_id)
 
     async def _read_once(self, parent: type[Stored], parent_id: ObjectId) -> bool:
         """Read the parent; those who ask meanwhile share the one read."""
@@ -98,11 +105,12 @@ class Leases:
         which are there."""
         started = time.monotonic()
         asked = {*wanted, *self._ending(started)}
-        self._asked[id(asked)] = asked
+        read = _Read(asked)
+        self._under_way.add(read)
         try:
             found = await self._existing(parent, list(asked))
         finally:
-            del self._asked[id(asked)]
+            self._under_way.discard(read)
         for gone in asked - found:
             self._forget(gone)
         for seen in asked & found:

@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import joined, transaction
 from app.database.turns import turn
 from app.errors import Forbidden, Invalid, NotFound
+from app.identity import trail
 from app.identity.caller import refuse_admin
 from app.identity.principal import Principal
 from app.users.accounts import account_of, check_move
@@ -22,7 +23,6 @@ from app.web.preconditions import require
 from app.web.validation.errors import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
-from models.audit_event import AuditEvent
 from models.living import is_living
 from models.precondition import Expected
 from models.preferences import Preferences
@@ -90,7 +90,7 @@ async def add_user(
     await Preferences(user_id=user_id).add(session)
     if by is not None and (granted := _granted(content)):
         detail = {name: {"to": getattr(content, name)} for name in granted}
-        await AuditEvent.record("grant", by.name, user_id=user_id, detail=detail, session=session)
+        await trail.record("grant", by.name, user_id=user_id, detail=detail, session=session)
 
 
 def check_grants(caller: Principal, content: UserContent) -> None:
@@ -173,7 +173,7 @@ async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User
         if changed is not None and "accountId" in fields:
             await check_move(user, fields["accountId"], session)
         if changed is not None and granted:
-            await AuditEvent.record(
+            await trail.record(
                 "grant", caller.name, user_id=user.id, detail=granted, session=session
             )
         return changed

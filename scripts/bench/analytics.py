@@ -19,7 +19,6 @@ from typing import Annotated, Any, Final
 
 import httpx2
 import typer
-from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from rich.console import Console
 from rich.progress import Progress
@@ -27,6 +26,7 @@ from rich.table import Table
 
 from app.analytics.query.known_sets import KnownSets
 from app.database import bind, connect
+from app.database.driver import Client
 from app.main import create_app
 from app.settings import Settings
 from models.analytics import Analytics
@@ -178,8 +178,8 @@ class _Bench:
     favours none."""
 
     http: httpx2.AsyncClient
-    bounded: AsyncMongoClient[Raw]
-    unbounded: AsyncMongoClient[Raw]
+    bounded: Client
+    unbounded: Client
     settings: dict[int, Settings]
     ends: dict[int, datetime]
     tz: str

@@ -227,7 +227,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     ],
     "RefreshToken.remove_expired": [lambda: RefreshToken.remove_expired(AGO)],
     **SIGN_IN_OPERATIONS,
-    "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x")],
+    "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x", timedelta(days=1))],
     "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
     "Deletion.find_pending": [lambda: Deletion.find_pending(ME, Stage.CASCADE, 10)],
     "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.RELEASE, Stage.DONE)],

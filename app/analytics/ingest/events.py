@@ -2,14 +2,14 @@
 cannot be counted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final
 
 from bson import ObjectId
 from pydantic import TypeAdapter, ValidationError
 
+from app.analytics.ingest.incoming import Incoming, checked, first_of_each, rows_of, split
 from app.analytics.ingest.inserts import UserGone
 from app.analytics.ingest.intake import Intake
 from app.analytics.ingest.quarantine import Bad, set_aside
@@ -17,10 +17,9 @@ from app.database import transaction
 from app.errors import Invalid, NotFound, Unavailable
 from app.identity.principal import Principal, authorize
 from app.web.validation.errors import validation_problem
-from models.analytics import Analytics, AnalyticsContent, DuplicateMessages
-from models.base import Raw, now, parse_id
+from models.analytics import AnalyticsContent, DuplicateMessages
+from models.base import now, parse_id
 from models.deletion import Deletion
-from models.person import person_key
 from models.user import User
 from models.values import Json
 
@@ -28,25 +27,6 @@ MAX_EVENTS: Final = 500
 _RACES: Final = 20
 _WAS_ERASED: Final = "this was a user's who was erased"
 _ONE: Final = TypeAdapter(AnalyticsContent)
-
-
-@dataclass(slots=True)
-class Told:
-    """An acceptable event on its way in.
-
-    Attributes:
-        content: the event.
-        sent: what was sent, for the quarantine.
-        original: the client's own time, where its clock was corrected.
-        user: whose it is, once that is known.
-        item: what it was made of, where it came by another API.
-    """
-
-    content: AnalyticsContent
-    sent: Any
-    original: datetime | None = None
-    user: ObjectId | None = None
-    item: Any = None
 
 
 async def ingest(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
@@ -72,59 +52,33 @@ async def ingest(principal: Principal, body: Json, intake: Intake) -> dict[str, 
     if len(body) > MAX_EVENTS:
         raise Invalid.field("", "too_long", f"a request has at most {MAX_EVENTS} events")
     _default_app(principal, body)
-    good, bad = split(body)
+    good, bad = split(checked(body))
     return await store(principal, good, bad, intake)
 
 
 async def _ingest_one(principal: Principal, body: Json, intake: Intake) -> dict[str, int]:
     _default_app(principal, [body])
     try:
-        told = Told(_ONE.validate_python(body), body)
+        event = Incoming(_ONE.validate_python(body), body)
     except ValidationError as error:
         raise validation_problem(error.errors(), "") from None
-    await _authorize(principal, [told], intake)
-    await _find_external([told], intake)
-    if told.user is not None and not await _exists(told.user, intake):
+    await _authorize(principal, [event], intake)
+    await _find_external([event], intake)
+    if event.user is not None and not await _exists(event.user, intake):
         raise Invalid.field("/userId", "unknown_user", "there is no such user")
-    (erased,) = await _erased_fields([told], intake)
+    (erased,) = await _erased_fields([event], intake)
     if erased is not None:
         raise Invalid.field(erased, "unknown_user", _WAS_ERASED)
-    return await store(principal, [told], [], intake)
-
-
-def split(
-    events: Sequence[Any], kind: type[AnalyticsContent] = AnalyticsContent
-) -> tuple[list[Told], list[Bad]]:
-    """Those events that are acceptable as a kind of content, and those that are not, each with its
-    first complaint."""
-    try:
-        contents = _many(kind).validate_python(events)
-    except ValidationError:
-        return _split_one_by_one(events, kind)
-    return [Told(content, sent) for content, sent in zip(contents, events, strict=True)], []
-
-
-@cache
-def _many(kind: type[AnalyticsContent]) -> TypeAdapter[list[AnalyticsContent]]:
-    return TypeAdapter(list[kind])  # type: ignore[valid-type]
-
-
-def _split_one_by_one(
-    events: Sequence[Any], kind: type[AnalyticsContent]
-) -> tuple[list[Told], list[Bad]]:
-    good: list[Told] = []
-    bad: list[Bad] = []
-    for event in events:
-        try:
-            good.append(Told(kind.model_validate(event), event))
-        except ValidationError as error:
-            first = validation_problem(error.errors(), "").errors[0]
-            bad.append(Bad(event, first["pointer"], first["code"], first["detail"]))
-    return good, bad
+    return await store(principal, [event], [], intake)
 
 
 async def store(
-    principal: Principal, good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool = False
+    principal: Principal,
+    good: list[Incoming],
+    bad: list[Bad],
+    intake: Intake,
+    *,
+    lenient: bool = False,
 ) -> dict[str, int]:
     """Store events that are checked, and set the others aside.
 
@@ -141,14 +95,14 @@ async def store(
     received = now()
     await _find_external(good, intake)
     good = await _after_seal(good, bad, intake, received)
-    accepted, told = await _store(good, bad, received, intake, lenient=lenient)
+    accepted, count = await _store(good, bad, received, intake, lenient=lenient)
     if bad:
         await set_aside(bad, principal, intake.settings)
-    return {"accepted": accepted, "duplicates": told - accepted, "quarantined": len(bad)}
+    return {"accepted": accepted, "duplicates": count - accepted, "quarantined": len(bad)}
 
 
 async def _store(
-    good: list[Told], bad: list[Bad], received: datetime, intake: Intake, *, lenient: bool
+    good: list[Incoming], bad: list[Bad], received: datetime, intake: Intake, *, lenient: bool
 ) -> tuple[int, int]:
     """Store the events of a request, all at once or none; those of users who are not there are bad.
 
@@ -157,11 +111,11 @@ async def _store(
     """
     for attempt in range(_RACES):
         good = await _of_unerased(await _of_living(good, bad, intake, lenient=lenient), bad, intake)
-        rows = _rows(good, received)
+        rows = rows_of(good, received)
         if not rows:
             return 0, 0
-        users = {told.user for told in good if told.user is not None}
-        new = _first_of_each(rows)
+        users = {event.user for event in good if event.user is not None}
+        new = first_of_each(rows)
         work = partial(intake.inserts.insert_new, new, users, look=attempt > 0)
         try:
             stored = (
@@ -175,33 +129,6 @@ async def _store(
     raise Unavailable("the same events are being stored by other requests")
 
 
-def _first_of_each(rows: list[Raw]) -> list[Raw]:
-    """The rows, of those with one `messageId` of one app the first."""
-    seen: dict[Any, Raw] = {}
-    for row in rows:
-        seen.setdefault((row["appId"], row["messageId"]) if "messageId" in row else row["_id"], row)
-    return list(seen.values())
-
-
-def _rows(good: list[Told], received: datetime) -> list[Raw]:
-    """The rows of a request; their `_id`s ascend in the order in which the events were sent.
-
-    Those of the driver do so but where its counter of three bytes begins anew, or the clock is set
-    back.
-    """
-    rows = [_row(told, received) for told in good]
-    for row, ascending in zip(rows, sorted(row["_id"] for row in rows), strict=True):
-        row["_id"] = ascending
-    return rows
-
-
-def _row(told: Told, received: datetime) -> Raw:
-    row = Analytics.row(told.content, told.user, received)
-    if told.original is not None:
-        row["originalTimestamp"] = told.original
-    return row
-
-
 def _default_app(principal: Principal, events: Sequence[Any]) -> None:
     """A caller who is bound to an app need not name it."""
     if principal.app_id is None:
@@ -211,22 +138,22 @@ def _default_app(principal: Principal, events: Sequence[Any]) -> None:
             event.setdefault("appId", principal.app_id)
 
 
-async def _authorize(principal: Principal, good: list[Told], intake: Intake) -> None:
+async def _authorize(principal: Principal, good: list[Incoming], intake: Intake) -> None:
     """See whose the events are, and that the caller may send them."""
     own = principal.id if principal.kind == "user" else None
     if not good:
         authorize(principal, "events:write", user_id=own)
-    for app_id in {told.content.app_id for told in good}:
+    for app_id in {event.content.app_id for event in good}:
         authorize(principal, "events:write", user_id=own, app_id=app_id)
         await intake.apps.settings_of(app_id)
     users: dict[str | None, ObjectId | None] = {}  # a batch is of few
-    for told in good:
-        name = told.content.user_id
+    for event in good:
+        name = event.content.user_id
         if name not in users:
             users[name] = _user_of(principal, name)
             if own is not None and users[name] != own:
                 raise NotFound("there is no such user")
-        told.user = users[name]
+        event.user = users[name]
 
 
 def _user_of(principal: Principal, name: str | None) -> ObjectId | None:
@@ -235,111 +162,80 @@ def _user_of(principal: Principal, name: str | None) -> ObjectId | None:
     return parse_id(name) if name != "me" or principal.kind == "key" else principal.id
 
 
-async def _find_external(good: list[Told], intake: Intake) -> None:
+async def _find_external(good: list[Incoming], intake: Intake) -> None:
     """External ids that are linked to a user are that user's."""
     external: dict[str, set[str]] = {}
-    for told in good:
-        if told.user is None and told.content.user_id is not None:
-            external.setdefault(told.content.app_id, set()).add(told.content.user_id)
+    for event in good:
+        if event.user is None and event.content.user_id is not None:
+            external.setdefault(event.content.app_id, set()).add(event.content.user_id)
     for app_id, ids in external.items():
         users = await intake.linked(app_id, ids)
-        for told in good:
-            content = told.content
-            if told.user is None and content.app_id == app_id and content.user_id is not None:
-                told.user = users.get(content.user_id)
+        for event in good:
+            content = event.content
+            if event.user is None and content.app_id == app_id and content.user_id is not None:
+                event.user = users.get(content.user_id)
 
 
 async def _of_living(
-    good: list[Told], bad: list[Bad], intake: Intake, *, lenient: bool
-) -> list[Told]:
+    good: list[Incoming], bad: list[Bad], intake: Intake, *, lenient: bool
+) -> list[Incoming]:
     """Those whose user is there or who name none; the others are bad. Right before the insert, for
     the lease's sake."""
     missing: set[ObjectId] = set()
-    users = {told.user for told in good if told.user is not None}
+    users = {event.user for event in good if event.user is not None}
     while gone := await intake.leases.hold_many(User, users - missing):
         missing |= gone
     if not missing:
         return good
     erased = await _erased(missing) if lenient else missing
     living = []
-    for told in good:
-        if told.user in erased:
-            bad.append(
-                Bad(
-                    told.sent,
-                    "/userId",
-                    "unknown_user",
-                    "there is no such user",
-                    told.content.app_id,
-                )
-            )
+    for event in good:
+        if event.user in erased:
+            bad.append(event.refused("/userId", "unknown_user", "there is no such user"))
             continue
-        if told.user in missing:
-            told.user = None
-        living.append(told)
+        if event.user in missing:
+            event.user = None
+        living.append(event)
     return living
 
 
-async def _of_unerased(good: list[Told], bad: list[Bad], intake: Intake) -> list[Told]:
+async def _of_unerased(good: list[Incoming], bad: list[Bad], intake: Intake) -> list[Incoming]:
     """Those that are not known to be of somebody who was erased; the others are bad, and nothing is
     kept of them."""
     fields = await _erased_fields(good, intake)
     kept = []
-    for told, field in zip(good, fields, strict=True):
+    for event, field in zip(good, fields, strict=True):
         if field is None:
-            kept.append(told)
+            kept.append(event)
         else:
-            bad.append(Bad(told.sent, field, "unknown_user", _WAS_ERASED, told.content.app_id))
+            bad.append(event.refused(field, "unknown_user", _WAS_ERASED))
     return kept
 
 
-async def _erased_fields(good: list[Told], intake: Intake) -> list[str | None]:
+async def _erased_fields(good: list[Incoming], intake: Intake) -> list[str | None]:
     """Of each event the field by which it is an erased user's: an id that was theirs, or the
     `messageId` of theirs."""
     keys = await _erased_keys(good, intake)
     messages = await intake.erased_messages(
-        {_message(told) for told in good if told.content.message_id is not None}
+        {event.message for event in good if event.content.message_id is not None}
     )
     if not keys and not messages:
         return [None] * len(good)
     return [
         (
-            _pointer(told)
-            if _key(told) in keys
+            event.pointer
+            if event.key in keys
             else "/messageId"
-            if _message(told) in messages
+            if event.message in messages
             else None
         )
-        for told in good
+        for event in good
     ]
 
 
-def _message(told: Told) -> tuple[str, str]:
-    return told.content.app_id, told.content.message_id or ""
-
-
-async def _erased_keys(good: list[Told], intake: Intake) -> set[str | None]:
-    keys = {key for told in good if told.user is None and (key := _key(told)) is not None}
+async def _erased_keys(good: list[Incoming], intake: Intake) -> set[str | None]:
+    keys = {key for event in good if event.user is None and (key := event.key) is not None}
     return {*await intake.erased_keys.find(keys)} if keys else set()
-
-
-def _key(told: Told) -> str | None:
-    """By which key the person is known; of one who is ours, none that an erasure notes."""
-    content = told.content
-    external = None if told.user is not None else content.user_id
-    anonymous = content.anonymous_id
-    return person_key(
-        {
-            "appId": content.app_id,
-            "userId": told.user,
-            "externalId": external,
-            "anonymousId": anonymous,
-        }
-    )
-
-
-def _pointer(told: Told) -> str:
-    return "/anonymousId" if told.content.user_id is None else "/userId"
 
 
 async def _exists(user_id: ObjectId, intake: Intake) -> bool:
@@ -356,18 +252,18 @@ async def _erased(users: set[ObjectId]) -> set[ObjectId]:
 
 
 async def _after_seal(
-    good: list[Told], bad: list[Bad], intake: Intake, received: datetime
-) -> list[Told]:
+    good: list[Incoming], bad: list[Bad], intake: Intake, received: datetime
+) -> list[Incoming]:
     """Those of days that are not archived yet; the others are bad."""
     seals = await intake.seals()
     if not seals:
         return good
     taken = []
-    for told in good:
-        sealed_to = seals.get(told.content.app_id)
-        if sealed_to is not None and (told.content.timestamp or received) < sealed_to:
+    for event in good:
+        sealed_to = seals.get(event.content.app_id)
+        if sealed_to is not None and (event.content.timestamp or received) < sealed_to:
             detail = "the day of this event is archived"
-            bad.append(Bad(told.sent, "/timestamp", "sealed", detail, told.content.app_id))
+            bad.append(event.refused("/timestamp", "sealed", detail))
         else:
-            taken.append(told)
+            taken.append(event)
     return taken

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from app.analytics.ingest.events import Told, split
+from app.analytics.ingest.incoming import Incoming, checked, split
 from app.analytics.ingest.quarantine import Bad
 from models.analytics import SegmentContent
 from models.base import to_milliseconds
@@ -36,7 +36,7 @@ class Identity:
 
 def events_of(
     items: list[Any], app_id: str, sent_at: Any, received: datetime
-) -> tuple[list[Told], list[Bad]]:
+) -> tuple[list[Incoming], list[Bad]]:
     """The items of a batch as events.
 
     Args:
@@ -46,9 +46,7 @@ def events_of(
         received: when it came in.
     """
     sent = _moment(sent_at)
-    bodies: list[Any] = []
-    originals: dict[int, datetime] = {}
-    made_of: dict[int, Any] = {}
+    made: list[tuple[Item, Any, datetime | None]] = []
     bad: list[Bad] = []
     for item in items:
         try:
@@ -56,29 +54,25 @@ def events_of(
         except ValueError as error:
             bad.append(Bad(item, "/type", "malformed", str(error), app_id))
             continue
-        if original is not None:
-            originals[id(body)] = original
-        made_of[id(body)] = item
-        bodies.append(body)
-    good, refused = split(bodies, SegmentContent)
-    for told in good:
-        told.original = originals.get(id(told.sent))
-        told.item = made_of[id(told.sent)]
+        made.append((body, item, original))
+    found = checked([body for body, _, _ in made], SegmentContent)
+    for event, (_, item, original) in zip(found, made, strict=True):
+        if isinstance(event, Incoming):
+            event.item, event.original = item, original
+    good, refused = split(found)
     return good, bad + refused
 
 
-def identities_of(good: list[Told], bad: list[Bad], app_id: str) -> Iterator[Identity]:
+def identities_of(good: list[Incoming], app_id: str) -> Iterator[Identity]:
     """What accepted `identify` and `alias` items say; ids that are no event's ids are left out.
 
     Args:
-        good: the events of a batch that seemed acceptable.
-        bad: those that were set aside, some of the former among them.
+        good: the events of a batch that seemed acceptable; some may be set aside by now.
         app_id: the app of its write key.
     """
-    refused = {id(each.event) for each in bad}
-    for told in good:
-        item = told.item
-        if id(told.sent) in refused or item.get("type") not in ("identify", "alias"):
+    for event in good:
+        item = event.item
+        if event.is_refused or item.get("type") not in ("identify", "alias"):
             continue
         user_id = _known_id(item.get("userId"))
         if user_id is None:

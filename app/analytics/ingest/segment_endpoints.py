@@ -79,7 +79,7 @@ async def _take(request: HotRequest) -> None:
     received = now()
     good, bad = events_of(items, app_id, body.get("sentAt"), received)
     await store(principal, good, bad, process, lenient=True)
-    await note_identities(principal, identities_of(good, bad, app_id), process)
+    await note_identities(principal, identities_of(good, app_id), process)
 
 
 async def _caller_by_head(request: HotRequest) -> Principal | None:

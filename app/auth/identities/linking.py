@@ -16,10 +16,11 @@ from app.auth.sessions import Device, Sessions
 from app.database import transaction
 from app.database.turns import turn
 from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
+from app.identity import trail
 from app.relations.guards import refer
 from app.settings import Settings
 from app.web.idempotency import Claim, check_repeat, make_claim, note_outcome
-from models.audit_event import AuditEvent, AuditKind
+from models.audit_event import AuditKind
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import now
 from models.living import is_living, living
@@ -201,9 +202,7 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
         await add_identity(user_id, evidence_of(challenge), session)
         fields = {"email": address, "emailVerifiedAt": now(), "claimedEmail": None}
         changed = await keep_methods(user_id, session, fields)
-        await AuditEvent.record(
-            "email_changed", f"user:{user_id}", user_id=user_id, session=session
-        )
+        await trail.record("email_changed", f"user:{user_id}", user_id=user_id, session=session)
         return changed
 
     try:
@@ -334,6 +333,4 @@ async def _record(
     kind: AuditKind, user_id: ObjectId, identity: AuthIdentity, session: AsyncClientSession
 ) -> None:
     detail = {"provider": identity.provider, "identityId": str(identity.id)}
-    await AuditEvent.record(
-        kind, f"user:{user_id}", user_id=user_id, detail=detail, session=session
-    )
+    await trail.record(kind, f"user:{user_id}", user_id=user_id, detail=detail, session=session)

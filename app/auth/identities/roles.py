@@ -6,8 +6,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import Forbidden, NotFound
+from app.identity import trail
 from app.settings import Settings
-from models.audit_event import AuditEvent
 from models.user import ADMIN, User
 
 
@@ -35,7 +35,7 @@ async def choose_role(settings: Settings, user_id: ObjectId, role: str) -> User:
                 raise NotFound("there is no such user")
             raise Forbidden("an admin's role is changed by an admin")
         detail = {"role": role}
-        await AuditEvent.record(
+        await trail.record(
             "role_chosen", f"user:{user_id}", user_id=user_id, detail=detail, session=session
         )
         return changed

@@ -9,8 +9,8 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.codes.senders import Notice, Recipient, Sender
+from app.identity import trail
 from app.users.emails import free_email
-from models.audit_event import AuditEvent
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import now
 from models.job import Job
@@ -42,7 +42,7 @@ async def take_email(email: str, taker: ObjectId, session: AsyncClientSession) -
     )
     fields = {"email": None, "emailVerifiedAt": None, "claimedEmail": email if kept else None}
     await User.change({"_id": holder.id}, fields, session=session)
-    await AuditEvent.record("email_taken", f"user:{taker}", user_id=holder.id, session=session)
+    await trail.record("email_taken", f"user:{taker}", user_id=holder.id, session=session)
     told = Job(id=PydanticObjectId(), kind=TELL, run_at=now(), progress={"userId": str(holder.id)})
     await told.add(session)
     return True

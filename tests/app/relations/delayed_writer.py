@@ -5,9 +5,9 @@ import asyncio
 import sys
 
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
 from app.database import bind
+from app.database.driver import Client
 from app.relations.leases import Leases
 from app.settings import Settings
 from models import Activity, Analytics, AppData, User
@@ -30,8 +30,8 @@ async def write(kind: str, user_id: ObjectId) -> None:
 
 async def main(uri: str, database: str, kind: str, user: str) -> None:
     settings = Settings(_env_file=None, database=database)
-    async with AsyncMongoClient(
-        uri, appname=APP_NAME, tz_aware=True, w="majority", journal=True
+    async with Client(
+        settings, uri, appname=APP_NAME, tz_aware=True, w="majority", journal=True
     ) as client:
         await bind(client, settings)
         user_id, leases = ObjectId(user), Leases(settings.lease_seconds)
