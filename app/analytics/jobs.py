@@ -1,6 +1,7 @@
 """What the worker does for analytics: rollups go forward, joins are carried out, days recounted,
 old ones archived."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -30,8 +31,8 @@ _LEDGER: Final = timedelta(days=40)
 _TRIES: Final = 5
 _SHOWN: Final = 100
 PERIODIC: Final = {_ROLL_UP: 60.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
-WOKEN: Final[dict[str, tuple[Watched, ...]]] = {}
-PLACES: Final[dict[str, int]] = {}
+WOKEN: Final[Mapping[str, tuple[Watched, ...]]] = {}
+PLACES: Final[Mapping[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

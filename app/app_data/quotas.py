@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import ObjectId
+from cachetools import LRUCache
 
 from app.errors import QuotaExceeded
 from models.app import Quota
@@ -115,14 +116,12 @@ class Rooms:
     """What apps keep of people, as far as one application knows; it begins knowing nothing."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[ObjectId, str], Room] = {}
+        self._known: LRUCache[tuple[ObjectId, str], Room] = LRUCache(_MOST_ROOMS)
 
     async def room(self, user_id: ObjectId, app_id: str) -> Room:
         """What an app keeps of a person, not older than a lease."""
         room = self._known.get((user_id, app_id))
         if room is None:
-            while len(self._known) >= _MOST_ROOMS:
-                del self._known[next(iter(self._known))]
             room = self._known[user_id, app_id] = Room()
         await room.know(user_id, app_id)
         return room

@@ -4,6 +4,8 @@ it."""
 import time
 from typing import Any, Final
 
+from cachetools import LRUCache
+
 from app.errors import AppNotRegistered
 from app.settings import Settings
 from models.app import App, AppContent
@@ -18,7 +20,7 @@ class AppRegistry:
     def __init__(self, settings: Settings) -> None:
         self._remember_for = settings.credential_cache_seconds
         self._registered_only = settings.registered_apps_only
-        self._known: dict[str, tuple[AppContent | None, float]] = {}
+        self._known: LRUCache[str, tuple[App | None, float]] = LRUCache(_CACHED)
 
     async def settings_of(self, app_id: str) -> AppContent:
         """The app's settings, the defaults where it is not registered.
@@ -37,11 +39,9 @@ class AppRegistry:
         """Read the app again when it is next asked for."""
         self._known.pop(app_id, None)
 
-    async def _read(self, app_id: str) -> tuple[AppContent | None, float]:
+    async def _read(self, app_id: str) -> tuple[App | None, float]:
         until = time.monotonic() + self._remember_for
         app = await App.find_by_id(app_id)
-        while len(self._known) >= _CACHED:
-            del self._known[next(iter(self._known))]
         self._known[app_id] = (app, until)
         return app, until
 

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, Final
 
 import jsonschema_rs as js
+from cachetools import LRUCache, cached
 
 from app.errors import Invalid
 from app.web.body import dump_json
@@ -187,22 +188,22 @@ class Schemas:
             )
 
 
-_compiled: Final[dict[tuple[str, int, datetime], Schemas]] = {}
-
-
 def schemas_of(app: AppContent) -> Schemas | None:
     """The schemas of a registered app, compiled once for each version of its settings; None where
     it has none."""
     if not app.schemas or not isinstance(app, App):
         return None
-    key = (app.id, app.version, app.updated_at)  # a version may come twice after a restore
-    found = _compiled.get(key)
-    if found is None:
-        found = Schemas(app.schemas)
-        while len(_compiled) >= _CACHED:
-            del _compiled[next(iter(_compiled))]
-        _compiled[key] = found
-    return found
+    return _compiled(app)
+
+
+def _version(app: App) -> tuple[str, int, datetime]:
+    """A version may come twice after a restore."""
+    return app.id, app.version, app.updated_at
+
+
+@cached(LRUCache(_CACHED), key=_version)
+def _compiled(app: App) -> Schemas:
+    return Schemas(app.schemas)
 
 
 def _check_bounds(schema: Any, place: str) -> None:

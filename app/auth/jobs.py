@@ -4,6 +4,7 @@ taken.
 `GET /v1/admin/jobs` shows the last run.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from bson import ObjectId
@@ -21,7 +22,7 @@ from models.base import now
 
 _CLEANUP: Final = "clean-up-sign-in"
 PERIODIC: Final = {_CLEANUP: 3600.0}
-WOKEN: Final[dict[str, tuple[Watched, ...]]] = {}
+WOKEN: Final[Mapping[str, tuple[Watched, ...]]] = {}
 PLACES: Final = {TELL: 4}  # a sender that hangs holds up its own messages alone
 
 

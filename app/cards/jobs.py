@@ -1,6 +1,7 @@
 """What the worker does for cards: each card of a changed spending profile is told that its limits
 changed."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from bson import ObjectId
@@ -20,7 +21,7 @@ _FAN_OUT: Final = "fan-out-spending-profiles"
 _BATCH: Final = 200
 PERIODIC: Final = {_FAN_OUT: 300.0}
 WOKEN: Final = {_FAN_OUT: (Watched(CardEvent, "fanOutAfter"),)}
-PLACES: Final[dict[str, int]] = {}
+PLACES: Final[Mapping[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

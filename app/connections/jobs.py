@@ -1,6 +1,7 @@
 """What the worker does for bank connections: syncs those that are due, gives up access to those
 that went."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -30,7 +31,7 @@ WOKEN: Final = {
     _SYNC: (Watched(Connection, "nextAttemptAt"),),
     _UNLINK: (Watched(OutsideLink, "nextAttemptAt"),),
 }
-PLACES: Final[dict[str, int]] = {}
+PLACES: Final[Mapping[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

@@ -6,7 +6,7 @@ within the transaction, and counts up the `guard` of the document that the right
 write, and of whatever takes the right away, one is then run again and sees the other.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -17,7 +17,7 @@ Right = Callable[[AsyncClientSession], Awaitable[None]]
 """Looks at a right within a transaction, and raises the problem that tells of its loss."""
 
 _held: ContextVar[dict[Hashable, Right] | None] = ContextVar("rights", default=None)
-_NONE: Final[dict[Hashable, Right]] = {}
+_NONE: Final[Mapping[Hashable, Right]] = {}
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from math import inf
 from typing import Any, Final
 
 from bson import ObjectId
+from cachetools import LRUCache
 
 from app.errors import Unauthenticated
 from app.identity.principal import Principal
@@ -25,7 +26,7 @@ class Authenticator:
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         self.tokens = tokens
         self._remember_for = settings.credential_cache_seconds
-        self._known: dict[str, tuple[Principal, float]] = {}
+        self._known: LRUCache[str, tuple[Principal, float]] = LRUCache(_CACHED)
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller whom a header names; whether a user is an admin is left to be asked, see
@@ -40,16 +41,14 @@ class Authenticator:
         if known is not None and known[1] > CLOCK.time():
             return known[0]
         principal, expires_at = await self._look_up(_credential(authorization))
-        while len(self._known) >= _CACHED:
-            del self._known[next(iter(self._known))]
         self._known[authorization] = (principal, expires_at)
         return principal
 
     def forget(self, key_id: ObjectId | None) -> None:
         """Honour a key no longer, from now on in this process."""
-        self._known = {
-            header: known for header, known in self._known.items() if known[0].id != key_id
-        }
+        of_key = [header for header, known in self._known.items() if known[0].id == key_id]
+        for header in of_key:
+            del self._known[header]
 
     async def _look_up(self, credential: str) -> tuple[Principal, float]:
         if credential.startswith(PREFIX):

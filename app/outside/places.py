@@ -7,10 +7,12 @@ as many, while these last. Whoever failed lately has few of either kind.
 
 import asyncio
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
+
+from cachetools import FIFOCache
 
 T = TypeVar("T")
 
@@ -86,8 +88,8 @@ class Turns(Places):
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
-        self._well: OrderedDict[Hashable, None] = OrderedDict()
-        self._failed: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
+        self._well: FIFOCache[Hashable, None] = FIFOCache(_REMEMBERED)
+        self._failed: FIFOCache[Hashable, tuple[int, float]] = FIFOCache(_REMEMBERED)
 
     def begin(self, tenant: Hashable) -> Place:
         """Take a place for a tenant."""
@@ -96,7 +98,7 @@ class Turns(Places):
     def went_well(self, tenant: Hashable) -> None:
         """Note that something went well."""
         self._failed.pop(tenant, None)
-        _remember(self._well, tenant, None)
+        self._well[tenant] = None
 
     def failed(self, tenant: Hashable, seconds: float) -> None:
         """Note that something failed, after so many seconds."""
@@ -107,7 +109,7 @@ class Turns(Places):
             if seconds >= QUICK_SECONDS
             else 0.0
         )
-        _remember(self._failed, tenant, (times, time.monotonic() + pause))
+        self._failed[tenant] = (times, time.monotonic() + pause)
 
     def busy(self) -> set[Hashable]:
         """The tenants that may not begin anything now."""
@@ -130,16 +132,6 @@ class Turns(Places):
         if tenant in self._failed:
             return 1
         return max(1, self._most // 2 if tenant in self._well else self._most // 8)
-
-
-V = TypeVar("V")
-
-
-def _remember(kept: "OrderedDict[Hashable, V]", tenant: Hashable, value: V) -> None:
-    kept[tenant] = value
-    kept.move_to_end(tenant)
-    if len(kept) > _REMEMBERED:
-        kept.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)

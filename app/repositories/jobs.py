@@ -1,6 +1,7 @@
 """What the worker does for repositories: processes webhook events, looks at health, removes
 webhooks."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -32,7 +33,7 @@ WOKEN: Final = {
     _HEALTH: (Watched(RepositoryConnection, "nextHealthCheckAt"),),
     _UNLINK: (Watched(OutsideLink, "nextAttemptAt"),),
 }
-PLACES: Final[dict[str, int]] = {}
+PLACES: Final[Mapping[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

@@ -1,6 +1,7 @@
 """What the worker does for sync: forgets old tombstones, and stamps anew what was stamped long
 before it committed."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -13,8 +14,8 @@ from app.sync.upkeep.repair import repair
 _PURGE: Final = "purge-tombstones"
 _REPAIR: Final = "repair-stamps"
 PERIODIC: Final = {_PURGE: 24 * 60 * 60.0, _REPAIR: 300.0}
-WOKEN: Final[dict[str, tuple[Watched, ...]]] = {}
-PLACES: Final[dict[str, int]] = {}
+WOKEN: Final[Mapping[str, tuple[Watched, ...]]] = {}
+PLACES: Final[Mapping[str, int]] = {}
 
 
 def handlers(settings: Settings) -> dict[str, Handler]:

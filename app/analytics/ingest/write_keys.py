@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bson import ObjectId
+from cachetools import LRUCache
 
 from app.errors import TooManyRequests
 from app.identity.principal import Principal
@@ -46,7 +47,7 @@ class WriteKeyLimits:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._meters: dict[ObjectId, _Meter] = {}
+        self._meters: LRUCache[ObjectId, _Meter] = LRUCache(_CACHED)
 
     async def take(self, principal: Principal, events: int) -> None:
         """Let a write key send this many events.
@@ -103,8 +104,6 @@ class WriteKeyLimits:
             used + meter.unsent,
             moment,
         )
-        while len(self._meters) > _CACHED:
-            del self._meters[next(iter(self._meters))]
         return meter
 
 

@@ -8,12 +8,12 @@ their sets. Exact: each write of a people document gives it a stamp that no othe
 the query's own snapshot.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bson import ObjectId
+from cachetools import LRUCache
 from pyroaring import BitMap
 
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -42,8 +42,12 @@ class KnownSets:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
-        self.size = 0
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: LRUCache[str, _Known] = LRUCache(most_bytes, lambda known: known.size)
+
+    @property
+    def size(self) -> int:
+        """How many bytes are remembered."""
+        return int(self._known.currsize)
 
     def find(
         self, name: str, stamp: ObjectId | None, groups: Iterable[int]
@@ -53,7 +57,6 @@ class KnownSets:
         known = self._known.get(name)
         if known is None or known.stamp != stamp or not known.sets.keys() >= set(groups):
             return None
-        self._known.move_to_end(name)
         return known.sets
 
     def keep(
@@ -68,23 +71,16 @@ class KnownSets:
         size = added = sum(len(each) + _A_SET for each in packed.values())
         size += _A_DOCUMENT + len(name)
         former = self._known.pop(name, None)
-        if former is not None:
-            self.size -= former.size
-            if (
-                former.stamp == stamp
-            ):  # what is in both counts twice: rather too much than too little
-                sets, size = former.sets | sets, former.size + added
-        self._known[name] = _Known(stamp, sets, size)
-        self.size += size
-        while self.size > self.most_bytes:
-            _, oldest = self._known.popitem(last=False)
-            self.size -= oldest.size
+        if former is not None and former.stamp == stamp:
+            # what is in both counts twice: rather too much than too little
+            sets, size = former.sets | sets, former.size + added
+        if size <= self.most_bytes:
+            self._known[name] = _Known(stamp, sets, size)
         return sets
 
     def clear(self) -> None:
         """Forget everything."""
         self._known.clear()
-        self.size = 0
 
 
 def known_sets(scope: Any) -> KnownSets:

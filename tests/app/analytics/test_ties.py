@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.analytics.ingest import events as ingest
+from app.analytics.ingest.incoming import checked, rows_of, split
 from app.analytics.query.reader import View
 from models.base import rfc3339
 from tests.app.analytics.truth import plainly
@@ -101,7 +101,8 @@ def test_the_drivers_counter_may_begin_anew_within_a_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ObjectId, "_inc", 0xFFFFFF)
-    rows = ingest._rows(ingest.split([event("b"), event("a"), event("c")])[0], AT)
+    good, _ = split(checked([event("b"), event("a"), event("c")]))
+    rows = rows_of(good, AT)
     assert [row["eventName"] for row in sorted(rows, key=lambda row: row["_id"])] == ["b", "a", "c"]
 
 
