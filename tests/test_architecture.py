@@ -53,7 +53,7 @@ LAYERS = [
     "app.web.openapi.patch_bodies"}
     | {"app.database.turns", "app.outside.addresses", "app.database.rights", "app.jobs.bell",
     "app.outside.places"}
-    | {"app.database.lane", "app.database.loader"},
+    | {"app.database.lane", "app.database.loader", "app.jobs.backoff"},
     {"app.web.observability"},
     {"app.database"},
     {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head",

@@ -15,6 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.cards.webhooks import DeliveryFailed, Sender, sender
 from app.database import transaction
+from app.jobs.backoff import Backoff
 from app.jobs.bell import Bell
 from app.outside.places import Place
 from app.settings import Settings
@@ -27,7 +28,7 @@ QUEUES: Final = "card-queues"
 """The name for which the bell is rung where events were added."""
 _LOOK_SECONDS: Final = 60.0
 _AGAIN_SECONDS: Final = 1.0
-_LONGEST_WAIT: Final = timedelta(hours=1)
+_LONGEST_WAIT: Final = 3600.0
 _NOTHING_THERE: Final = timedelta(minutes=10)
 
 
@@ -180,19 +181,16 @@ async def _settle(queue: CardQueue, event: CardEvent, state: EventState, error: 
 
 
 async def _retry_later(queue: CardQueue, event: CardEvent, error: str, settings: Settings) -> None:
-    """Exponential backoff with jitter, so that many cards of one webhook do not come back together.
+    """Put the queue off, longer after each failure of the event.
 
     Raises:
         LostQueue: another worker has the queue; nothing is noted of an attempt that is not the
             queue's any more.
     """
-    wait = min(
-        timedelta(seconds=settings.webhook_retry_seconds * 2 ** min(event.attempts, 20)),
-        _LONGEST_WAIT,
-    )
+    wait = Backoff(settings.webhook_retry_seconds, _LONGEST_WAIT).after(event.attempts + 1)
 
     async def work(session: AsyncClientSession) -> None:
-        if not await queue.release(now() + wait * random.uniform(0.5, 1.5), session=session):
+        if not await queue.release(now() + wait, session=session):
             raise LostQueue
         assert event.id is not None
         await CardEvent.tried(event.id, error, session=session)

@@ -18,7 +18,8 @@ from app.connections.sync import LEASE, LostSync, Pass
 from app.database import joined
 from app.errors import NotFound, Problem, ProviderUnavailable
 from app.errors.codes import Code
-from app.outside.client import TryLater, backoff
+from app.jobs.backoff import OUTSIDE
+from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
 from app.settings import Settings
 from app.web.idempotency import claiming
@@ -146,7 +147,7 @@ async def sync(
         return error
     except Exception:
         await connection.end_sync(
-            {"failures": connection.failures + 1, "nextAttemptAt": now() + backoff(1)}
+            {"failures": connection.failures + 1, "nextAttemptAt": now() + OUTSIDE.after(1)}
         )
         raise
     return None
@@ -160,7 +161,7 @@ def _after(
         failures = connection.failures + 1
         fields: dict[str, Any] = {
             "failures": failures,
-            "nextAttemptAt": now() + backoff(failures, error.retry_after),
+            "nextAttemptAt": now() + OUTSIDE.after(failures, error.retry_after),
         }
         return fields | ({"cursor": None} if isinstance(error, PagingFailed) else {})
     if isinstance(error, Revoked):

@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from app.database.turns import AlwaysOvertaken
 from app.errors.sentences import sentence_of
+from app.jobs.backoff import Backoff
 from app.jobs.bell import Bell
 from app.settings import Settings
 from app.web.observability import JOBS, log
@@ -25,8 +26,7 @@ from models.job import Job
 LEASE: Final = timedelta(seconds=30)
 UNREADABLE: Final = "this version of Satchel cannot read the job's row"
 _UNREADABLE_WAIT: Final = timedelta(minutes=1)
-_RETRY: Final = timedelta(seconds=10)
-_LONGEST_RETRY: Final = timedelta(minutes=10)
+_RETRY: Final = Backoff(20.0, 600.0)
 _SOON: Final = timedelta(seconds=3)
 _PULLED_IN_EVERY: Final = 60.0
 
@@ -132,10 +132,8 @@ class Claim:
         are gone within a minute, even if they were killed within a transaction.
         """
         moment = now()
-        wait = min(_RETRY * 2 ** min(self.job.attempts, 6), _LONGEST_RETRY)
-        if isinstance(error, AlwaysOvertaken):
-            wait = _SOON
-        self.due_again = moment + wait
+        overtaken = isinstance(error, AlwaysOvertaken)
+        self.due_again = moment + (_SOON if overtaken else _RETRY.after(self.job.attempts))
         fields = {"lastError": sentence_of(error), "runAt": self.due_again, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
 
@@ -161,7 +159,7 @@ async def pull_in() -> None:
     moment = now()
     beyond = {
         "state": "due",
-        "runAt": {"$gt": moment + _LONGEST_RETRY},
+        "runAt": {"$gt": moment + timedelta(seconds=_RETRY.longest)},
         "everySeconds": {"$ne": None},
     }
     async for row in Job.raw().find(beyond, {"runAt": 1, "everySeconds": 1}):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pymongo.asynchronous.change_stream import AsyncChangeStream
 
+from app.jobs.backoff import Backoff
 from app.jobs.bell import Bell
 from app.web.observability import log
 from models.base import Raw, Stored, now
@@ -22,7 +23,7 @@ _AWAIT_SECONDS: Final = 30.0
 """How long the database keeps a question for changes when there are none."""
 _DEAF_SECONDS: Final = 30.0  # beyond that: nothing came back at all
 _GATHER_SECONDS: Final = 0.2  # changes come in crowds, and one look serves all of them
-_LONGEST_PAUSE: Final = 30.0
+_REOPEN: Final = Backoff(0.4, 30.0)
 _STEADY_SECONDS: Final = 60.0
 
 
@@ -80,7 +81,7 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        pause = _GATHER_SECONDS
+        failures = 0
         while True:
             began = asyncio.get_running_loop().time()
             try:
@@ -89,9 +90,9 @@ class Watch:
                 self._tell(error)
             self._serve(served=False)
             if asyncio.get_running_loop().time() - began > _STEADY_SECONDS:
-                pause = _GATHER_SECONDS
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            await asyncio.sleep(pause)
+                failures = 0
+            failures += 1
+            await asyncio.sleep(_REOPEN.after(failures).total_seconds())
 
     async def _follow(self) -> None:
         """Ring for each change until the stream ends."""

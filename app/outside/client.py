@@ -3,13 +3,11 @@ failures mean."""
 
 import asyncio
 import logging
-import random
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, Final
 import httpx2
 import orjson
 
+from app.jobs.backoff import OUTSIDE
 from app.outside.addresses import PublicOnly
 from app.settings import Settings
 from models.base import now
@@ -28,8 +27,6 @@ _GZIP: Final = 31  # zlib: a gzip header, the largest window
 PACKED: Final = {"Accept-Encoding": "gzip"}
 """Header of every request whose answer is read: what `read_bounded` unpacks."""
 _LIMITS: Final = httpx2.Limits(max_connections=100, max_keepalive_connections=20)
-_FIRST_WAIT: Final = 30.0
-_LONGEST_WAIT: Final = 6 * 3600.0
 for _name in ("httpx2", "httpcore2"):  # at lower levels they log URLs and the headers of answers
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -235,7 +232,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     told = headers.get("retry-after")
     try:
         if told is not None and told.strip().isdigit():
-            return min(float(told), _LONGEST_WAIT)
+            return min(float(told), OUTSIDE.longest)
         if told is not None:
             wait = (parsedate_to_datetime(told) - now()).total_seconds()
         elif (reset := headers.get("x-ratelimit-reset")) is not None:
@@ -244,18 +241,4 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(wait, 0.0), _LONGEST_WAIT)
-
-
-def backoff(failures: int, told: float | None = None) -> timedelta:
-    """How long to wait after failures in a row: twice as long each time, up to six hours, at least
-    as told; jittered.
-
-    Args:
-        failures: in a row, this one among them.
-        told: seconds that the outside system asked for.
-    """
-    wait = min(_FIRST_WAIT * 2 ** min(max(failures - 1, 0), 12), _LONGEST_WAIT)
-    return timedelta(
-        seconds=max(wait * random.uniform(0.5, 1.0), (told or 0.0) * random.uniform(1.0, 1.1))
-    )
+    return min(max(wait, 0.0), OUTSIDE.longest)

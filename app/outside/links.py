@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Final
 
 from app.jobs import Claim
-from app.outside.client import TryLater, backoff
+from app.jobs.backoff import OUTSIDE
+from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
 from app.outside.places import LeftOut, Taken, work_off
 from app.web.observability import log
@@ -92,4 +93,4 @@ async def _put_off(link: OutsideLink, reason: str, told: float | None) -> None:
         )
         await link.remove()
         return
-    await link.put_off(moment + backoff(link.attempts + 1, told), reason)
+    await link.put_off(moment + OUTSIDE.after(link.attempts + 1, told), reason)

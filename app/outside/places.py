@@ -14,6 +14,8 @@ from typing import Final, TypeVar
 
 from cachetools import FIFOCache
 
+from app.jobs.backoff import Backoff
+
 T = TypeVar("T")
 
 QUICK_SECONDS: Final = 1.0
@@ -104,11 +106,8 @@ class Turns(Places):
         """Note that something failed, after so many seconds."""
         self._well.pop(tenant, None)
         times = self._failed.get(tenant, (0, 0.0))[0] + 1
-        pause = (
-            min(seconds * 2 ** min(times - 1, 10), _LONGEST_PAUSE)
-            if seconds >= QUICK_SECONDS
-            else 0.0
-        )
+        slow = seconds >= QUICK_SECONDS
+        pause = Backoff(seconds, _LONGEST_PAUSE).step(times) if slow else 0.0
         self._failed[tenant] = (times, time.monotonic() + pause)
 
     def busy(self) -> set[Hashable]:

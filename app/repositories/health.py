@@ -6,7 +6,8 @@ from typing import Final
 
 from bson import ObjectId
 
-from app.outside.client import TryLater, backoff
+from app.jobs.backoff import OUTSIDE
+from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
 from app.repositories.hosts.host import Refused
 from app.repositories.hosts.webhooks import is_alone
@@ -49,7 +50,8 @@ async def check(connection: RepositoryConnection, settings: Settings, keyring: K
     except TryLater as error:
         failures = connection.failures + 1
         status = "failed" if status == "failed" else "degraded"
-        reasons, wait = [error.reason, *reasons], min(wait, backoff(failures, error.retry_after))
+        reasons = [error.reason, *reasons]
+        wait = min(wait, OUTSIDE.after(failures, error.retry_after))
     moment = now()
     fields: Raw = {
         "healthStatus": status,

@@ -17,6 +17,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from app.database import connect
+from app.jobs.backoff import Backoff
 from app.settings import Settings
 from app.sync.hub import Hub
 from app.web.observability import log
@@ -41,7 +42,7 @@ _LINGER_SECONDS: Final = 60.0
 """So long the stream stays open after the last listener has left: most come back."""
 _GATHER_SECONDS: Final = 0.01
 """Between two questions while changes come in: a crowd of them costs few."""
-_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_REOPEN: Final = Backoff(0.1, 5.0)
 _RESUMABLE: Final = "ResumableChangeStreamError"
 """What the server writes on errors after which a stream can go on where it was; 286, lost history,
 is none."""
@@ -102,12 +103,12 @@ class Feed:
         self._token = None
         async with connect(self._settings, uri.get_secret_value(), bounded=False) as client:
             rows = client[self._settings.database][AppData.collection_name()]
-            pause = _PAUSE
+            failures = 0
             while not await self._is_over(rows):
                 RESTARTS.inc()
-                pause = _PAUSE if self._is_open.is_set() else min(pause * 2, _LONGEST_PAUSE)
+                failures = 1 if self._is_open.is_set() else failures + 1
                 self._is_open.clear()
-                await asyncio.sleep(pause)
+                await asyncio.sleep(_REOPEN.after(failures).total_seconds())
         self._is_open.clear()
 
     async def _is_over(self, rows: AsyncCollection[Raw]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from app.analytics.rollup.joins import carry_out_joins
 from app.jobs import run_one
 from app.relations.jobs import handlers
+from app.work import HOOKS
 from models.analytics import Analytics
 from models.base import now
 from models.erasure import RESENT_FOR, ErasedMessage, Erasure, message_digest
@@ -208,6 +209,6 @@ async def test_many_messages_of_one_user_are_kept_once_each_over_several_batches
     for start in range(0, 1500, 500):
         await cast.owner.post("/v1/analytics/events", json=rows[start : start + 500])
     assert (await cast.admin.delete(f"/v1/users/{cast.owner.id}")).status_code in (200, 202)
-    while await run_one(handlers(api.settings)):
+    while await run_one(handlers(api.settings, HOOKS)):
         continue
     assert await ErasedMessage.raw().count_documents({}) == 1500

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.outside.addresses import is_public
-from app.outside.client import TryLater, backoff, outgoing, retry_after
+from app.outside.client import TryLater, outgoing, retry_after
 from app.outside.keyring import new_keys
 from app.settings import Settings
 from models.base import now
@@ -157,15 +157,6 @@ def test_retry_after_is_read_as_seconds_as_a_date_and_as_githubs_reset() -> None
     assert retry_after({"retry-after": "999999999"}) == 6 * 3600
     assert retry_after({"retry-after": "soon"}) is None
     assert retry_after({}) is None
-
-
-def test_backoff_grows_has_jitter_and_an_end_and_waits_as_long_as_told() -> None:
-    waits = [[backoff(failures).total_seconds() for _ in range(50)] for failures in (1, 4, 100)]
-    assert all(15 <= wait <= 30 for wait in waits[0])
-    assert all(120 <= wait <= 240 for wait in waits[1])
-    assert all(3 * 3600 <= wait <= 6 * 3600 for wait in waits[2])
-    assert all(len(set(each)) > 10 for each in waits)
-    assert all(backoff(1, 600).total_seconds() >= 600 for _ in range(50))
 
 
 @pytest.mark.parametrize(

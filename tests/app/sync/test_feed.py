@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect
 
 from app.database import bind, connect
+from app.jobs.backoff import Backoff
 from app.settings import Settings
 from app.sync.hub import Hub
 from app.sync.live import feed as module
@@ -32,7 +33,7 @@ HISTORY_LOST, NOT_PRIMARY = 286, 10107
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_AWAIT_SECONDS", 0.2)
-    monkeypatch.setattr(module, "_PAUSE", 0.01)
+    monkeypatch.setattr(module, "_REOPEN", Backoff(0.01, 5.0))
 
 
 async def put(user_id: ObjectId = ANNA, app_id: str = "notes", key: str = "k") -> None:
