@@ -26,7 +26,7 @@ EXCEPTIONS = {
     # Functions that are worth remembering, bounded by what they are asked.
     "app.analytics.ingest.incoming._many": "validators, one for each kind of content",
     "app.analytics.query.periods._names": "the machine's timezones",
-    "app.apps.schemas._compiled": "a version of an app's schemas compiles to the same again",
+    "app.apps.json_schemas._compiled": "a version of an app's schemas compiles to the same again",
     "app.outside.client._tls": "a context costs more than a request; one for each client's files",
     "app.settings.load_settings": "the environment, read before there is an application",
     "app.web.compression._remembered": "what a header says stays the same",

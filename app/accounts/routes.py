@@ -6,14 +6,6 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 
 from app.accounts.access import READ, WRITE, reach
-from app.accounts.changes import (
-    AccountChange,
-    create_account,
-    create_user_of,
-    find_account,
-    patch_account,
-    rotate_webhook_secret,
-)
 from app.accounts.examples import (
     ACCOUNT,
     ACCOUNT_PLAN_SHOWN,
@@ -21,7 +13,15 @@ from app.accounts.examples import (
     ACCOUNT_SHOWN,
     SECRET_SHOWN,
 )
-from app.accounts.views import AccountView, CreatedAccount, WebhookSecret, account_view
+from app.accounts.schemas import AccountView, CreatedAccount, WebhookSecret, account_view
+from app.accounts.service import (
+    AccountChange,
+    create_account,
+    create_user_of,
+    find_account,
+    patch_account,
+    rotate_webhook_secret,
+)
 from app.accounts.webhook_keys import webhook_keys
 from app.errors import AlreadyDone
 from app.identity.access import MEMBERS, keys

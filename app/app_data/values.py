@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.app_data.quotas import Rooms
 from app.app_data.writes import WriteOptions
-from app.apps.schemas import schemas_of
+from app.apps.json_schemas import schemas_of
 from app.database import client, transaction
 from app.database.loader import Loader
 from app.database.turns import is_taken, turn

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import Request, Response
 
+from app.apps.json_schema_check import CHECKED_SHOWN, SchemaCheck, SchemaChecked, check_stored
 from app.apps.queries import STATES_SHOWN, QueryStates, query_states
 from app.apps.registry import app_registry
-from app.apps.schema_check import CHECKED_SHOWN, SchemaCheck, SchemaChecked, check_stored
+from app.apps.schemas import AppReplacement, AppView
 from app.apps.settings import find_app, put_app
-from app.apps.views import AppReplacement, AppView
 from app.identity.access import ADMIN
 from app.identity.caller import Caller
 from app.identity.principal import authorize

@@ -5,8 +5,8 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from app.apps.schemas import Schemas
-from app.apps.views import AppReplacement, AppView
+from app.apps.json_schemas import Schemas
+from app.apps.schemas import AppReplacement, AppView
 from app.database import joined
 from app.errors import NotFound, VersionMismatch
 from app.web.etags import tag_of

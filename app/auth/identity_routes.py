@@ -26,7 +26,7 @@ from app.auth.schemas import (
     PhoneRequest,
     RoleRequest,
 )
-from app.auth.sign_in_views import challenge_view
+from app.auth.challenges import challenge_view
 from app.database.turns import turn
 from app.errors import Invalid, NotFound, Unauthenticated
 from app.identity.access import SELF

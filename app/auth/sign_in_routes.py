@@ -20,7 +20,7 @@ from app.auth.schemas import (
     VerifyRequest,
 )
 from app.auth.sessions import Device
-from app.auth.sign_in_views import challenge_view
+from app.auth.challenges import challenge_view
 from app.database.turns import turn
 from app.errors import Unauthenticated
 from app.identity.access import PUBLIC

@@ -15,7 +15,7 @@ from app.accounts.examples import (
 )
 from app.cards.profiles import create_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
-from app.cards.views import SpendingProfileView, profile_view
+from app.cards.schemas import SpendingProfileView, profile_view
 from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller

@@ -9,7 +9,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.accounts.access import refer_within
 from app.cards.outbox import Happening, begin, note
-from app.cards.views import SpendingProfileView, profile_view
+from app.cards.schemas import SpendingProfileView, profile_view
 from app.database import transaction
 from app.errors import NotFound
 from app.users.views import current

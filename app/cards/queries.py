@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from bson import ObjectId
 from fastapi import Query
 
-from app.cards.views import PROFILES, USERS, CardView, card_view
+from app.cards.schemas import PROFILES, USERS, CardView, card_view
 from app.errors import Invalid, NotFound
 from models.base import Raw, Session
 from models.card import Card

@@ -9,9 +9,9 @@ from fastapi import Query, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
 from app.accounts.examples import CARD, CARD_SHOWN
-from app.cards.changes import create_card, patch_card
 from app.cards.queries import Expand, expanded, read_card, read_cards
-from app.cards.views import CardView
+from app.cards.schemas import CardView
+from app.cards.service import create_card, patch_card
 from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller

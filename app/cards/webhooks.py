@@ -12,7 +12,7 @@ from bson import ObjectId
 from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
 from app.accounts.webhook_urls import see_that_it_may_lead
 from app.cards.queries import read_cards
-from app.cards.views import profile_view
+from app.cards.schemas import profile_view
 from app.outside.addresses import RefusedAddress
 from app.outside.client import new_client
 from app.outside.places import Turns

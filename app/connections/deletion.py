@@ -6,7 +6,7 @@ from typing import Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.connections.changes import links_of
+from app.connections.service import links_of
 from app.relations.hooks import Hooks
 from models.base import Raw
 from models.connection import Connection

@@ -7,17 +7,9 @@ from bson import ObjectId
 from fastapi import Query, Request, Response
 from pydantic import AfterValidator
 
-from app.connections.changes import (
-    authorize_bank,
-    connect,
-    find_account,
-    find_connection,
-    patch_connection,
-)
 from app.connections.decisions import Decision, decide
 from app.connections.providers.api import is_date
-from app.connections.syncs import sync_now
-from app.connections.views import (
+from app.connections.schemas import (
     BankAccountView,
     ConnectionChange,
     ConnectionView,
@@ -25,6 +17,14 @@ from app.connections.views import (
     SyncView,
     TransactionView,
 )
+from app.connections.service import (
+    authorize_bank,
+    connect,
+    find_account,
+    find_connection,
+    patch_connection,
+)
+from app.connections.syncs import sync_now
 from app.connections.webhooks import take, verify
 from app.identity.access import SIGNED, owner_or
 from app.identity.caller import Caller

@@ -36,7 +36,7 @@ from app.repositories.hosts.urls import Repository, host_id, parse_repository, r
 from app.repositories.links import links_of, opened, row_of
 from app.repositories.moves import DEACTIVATED, clear_name
 from app.repositories.registration import register
-from app.repositories.views import CurrentInfo, NewRepository
+from app.repositories.schemas import CurrentInfo, NewRepository
 from app.settings import Settings
 from app.users.views import current
 from app.web.idempotency import Claim, claiming

@@ -11,7 +11,7 @@ from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.repositories.invitations import accept, accepted, decline
 from app.repositories.projects import find_project
-from app.repositories.views import InvitationToMe, OpenInvitation, ProjectView
+from app.repositories.schemas import InvitationToMe, OpenInvitation, ProjectView
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import problems

@@ -14,7 +14,7 @@ from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted
 from app.identity.principal import Principal, authorize
 from app.identity.standing import touch
 from app.relations.guards import refer
-from app.repositories.views import NewProject, ProjectChange, ProjectView
+from app.repositories.schemas import NewProject, ProjectChange, ProjectView
 from app.users.views import current
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, patched

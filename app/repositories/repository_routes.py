@@ -23,7 +23,7 @@ from app.repositories.connect import (
 )
 from app.repositories.deliveries.inbox import process_again, receive
 from app.repositories.projects import find_project
-from app.repositories.views import (
+from app.repositories.schemas import (
     CurrentInfo,
     EventView,
     HealthView,

@@ -28,7 +28,7 @@ from app.repositories.projects import (
     remove_member,
     write_as_admin,
 )
-from app.repositories.views import (
+from app.repositories.schemas import (
     NewProject,
     OpenInvitation,
     ProjectChange,

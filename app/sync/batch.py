@@ -9,7 +9,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.app_data.quotas import Rooms
-from app.apps.schemas import Schemas
+from app.apps.json_schemas import Schemas
 from app.database import client, transaction
 from app.database.turns import AlwaysOvertaken, turns
 from app.errors import Invalid, NotAllStored, Problem, TooLarge

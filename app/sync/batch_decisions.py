@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from app.apps.schemas import Schemas
+from app.apps.json_schemas import Schemas
 from app.errors import Invalid, PatchTestFailed, Problem, TooLarge
 from app.sync.batch_body import FieldErrors, Item, Kind
 from app.web.body import check_storable, dump_json

@@ -4,8 +4,8 @@ from typing import Final
 
 from app.app_data.quotas import rooms_of
 from app.app_data.writes import preference
+from app.apps.json_schemas import schemas_of
 from app.apps.registry import app_registry
-from app.apps.schemas import schemas_of
 from app.errors import Invalid
 from app.identity.access import owner_or
 from app.identity.principal import authorize, may

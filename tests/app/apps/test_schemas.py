@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.apps.schemas import Schema, Schemas
+from app.apps.json_schemas import Schema, Schemas
 from models.app import App
 from models.app_data import AppData
 from tests.cast import Cast
@@ -325,7 +325,7 @@ async def test_a_page_of_a_dry_run_is_bounded_by_bytes(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(cast)
-    monkeypatch.setattr("app.apps.schema_check._PAGE_BYTES", 1)
+    monkeypatch.setattr("app.apps.json_schema_check._PAGE_BYTES", 1)
     found = await check(cast.admin, {"schemas": {"*": True}})
     assert found["checked"] <= 1
     assert found["nextCursor"] is not None

@@ -12,7 +12,7 @@ from bson import ObjectId
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel
 
-from app.accounts.views import CreatedAccount, WebhookSecret
+from app.accounts.schemas import CreatedAccount, WebhookSecret
 from app.auth.api_keys import IssuedKey
 from app.auth.routes import Session
 from app.auth.schemas import (

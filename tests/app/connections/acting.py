@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
 from app.connections.access import token_of
-from app.connections.changes import patch_connection
 from app.connections.jobs import handlers
+from app.connections.service import patch_connection
 from app.connections.syncs import Disconnected, NeedsReauth, SyncRunning, sync_due, sync_now
 from app.connections.webhooks import take
 from app.database import transaction

@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.accounts.access import refer_within
 from app.cards.outbox import Happening, begin, note
 from app.cards.queries import read_card
-from app.cards.views import CardView
+from app.cards.schemas import CardView
 from app.database import transaction
 from app.errors import BadTransition, NotFound
 from app.relations.guards import refer

@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.accounts.access import refer_within
-from app.accounts.views import account_view
+from app.accounts.schemas import account_view
 from app.accounts.webhook_urls import check_webhook_url
 from app.database import transaction
 from app.errors import BadTransition, Duplicate, NotFound

@@ -11,8 +11,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.connections.access import provider_of
 from app.connections.accounts import ToldLogin
 from app.connections.providers.api import LoginNeeded, Revoked
+from app.connections.schemas import ConnectionView, NewConnection, Token
 from app.connections.syncs import disconnected
-from app.connections.views import ConnectionView, NewConnection, Token
 from app.database import joined, transaction
 from app.database.turns import turn
 from app.errors import Duplicate, Forbidden, Invalid, NotFound, ProviderUnavailable

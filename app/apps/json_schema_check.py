@@ -8,7 +8,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
-from app.apps.schemas import Schemas
+from app.apps.json_schemas import Schemas
 from app.apps.settings import find_app
 from app.web.cursors import decode_cursor, encode_cursor
 from models.app import KeyPattern
