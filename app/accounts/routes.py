@@ -37,11 +37,12 @@ from app.relations.receipts import (
     plan_view,
 )
 from app.users.changes import check_grants, find_user
+from app.users.examples import USER, USER_SHOWN
 from app.users.views import UserView, user_view
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
-from app.web.openapi.examples import USER, USER_SHOWN, answers, page_of
+from app.web.openapi.examples import answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional

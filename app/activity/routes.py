@@ -8,6 +8,7 @@ from bson import ObjectId
 from fastapi import Query, Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.activity.examples import ACTIVITY, ACTIVITY_SHOWN
 from app.apps.registry import app_registry
 from app.errors import NotFound
 from app.identity.access import owner_or
@@ -19,7 +20,7 @@ from app.web.cursors import decode_cursor
 from app.web.etags import etag
 from app.web.idempotency import Claim, IdempotencyClaim, once
 from app.web.openapi.answers import Expand, problems
-from app.web.openapi.examples import ACTIVITY, ACTIVITY_SHOWN, page_of
+from app.web.openapi.examples import page_of
 from app.web.paging import Cursor, Limit, Page, page
 from app.web.routing import Router
 from app.web.validation.queries import check_span

@@ -7,13 +7,14 @@ from typing import Annotated, Final, Literal, Self
 from fastapi import Query
 
 from app.analytics.decisions import ACCEPT, REFUSE, UNDO, decide
+from app.analytics.examples import JOIN
 from app.errors import Invalid, NotFound
 from app.identity.access import keys
 from app.identity.caller import Caller, spare_admins
 from app.identity.principal import authorize
 from app.web.cursors import decode_cursor
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import JOIN, answers, page_of
+from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, page
 from app.web.routing import Router
 from models.analytics import PersonId

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query, Request, Response
 from pydantic import ConfigDict, Field
 
+from app.analytics.examples import EXTERNAL_ID
 from app.analytics.ingest.identities import link
 from app.analytics.ingest.intake import intake
 from app.errors import Forbidden, Invalid, NotFound
@@ -14,7 +15,7 @@ from app.identity.caller import Caller, spare_admins
 from app.identity.principal import authorize
 from app.web.cursors import decode_cursor
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import EXTERNAL_ID, answers, page_of
+from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, page
 from app.web.routing import Router
 from models.app import AppId

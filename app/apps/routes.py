@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Request, Response
 
+from app.apps.examples import APP, APP_SHOWN, SCHEMA_CHECK
 from app.apps.json_schema_check import CHECKED_SHOWN, SchemaCheck, SchemaChecked, check_stored
 from app.apps.queries import STATES_SHOWN, QueryStates, query_states
 from app.apps.registry import app_registry
@@ -16,7 +17,7 @@ from app.identity.principal import authorize
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import NOT_MODIFIED, problems
-from app.web.openapi.examples import APP, APP_SHOWN, SCHEMA_CHECK, answers
+from app.web.openapi.examples import answers
 from app.web.paging import Cursor, Limit
 from app.web.preconditions import conditional, request_precondition
 from app.web.routing import Router

@@ -5,9 +5,11 @@ from typing import Annotated
 
 from fastapi import Request, Response
 
+from app.auth.challenges import challenge_view
 from app.auth.codes.otp import email_recipient, phone_recipient
 from app.auth.codes.requesters import Requester
 from app.auth.context import sign_in_of
+from app.auth.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE
 from app.auth.identities.linking import (
     CODE_REFUSED,
     change_email,
@@ -26,7 +28,6 @@ from app.auth.schemas import (
     PhoneRequest,
     RoleRequest,
 )
-from app.auth.challenges import challenge_view
 from app.database.turns import turn
 from app.errors import Invalid, NotFound, Unauthenticated
 from app.identity.access import SELF
@@ -45,7 +46,7 @@ from app.web.idempotency import (
     write_once,
 )
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import CODE, EMAIL_CHANGE, IDENTITY_SHOWN, LINK, OTP, ROLE, page_of
+from app.web.openapi.examples import page_of
 from app.web.paging import Page
 from app.web.routing import Router
 from models.auth_identity import EMAIL, PHONE, AuthIdentity

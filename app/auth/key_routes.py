@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, IssuedKey
+from app.auth.examples import ROTATE
 from app.auth.schemas import RotateRequest
 from app.database import transaction
 from app.errors import AlreadyDone, NotFound
@@ -17,7 +18,6 @@ from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import ROTATE
 from app.web.routing import Router
 from models.api_key import ApiKey
 from models.base import parse_id

@@ -9,6 +9,7 @@ from pydantic import Field
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.api_keys import ApiKeyView, IssuedKey, find_key, revoke_key
+from app.auth.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION
 from app.errors import AlreadyDone, Forbidden, Invalid
 from app.identity import trail
 from app.identity.access import ADMIN, PUBLIC, keys
@@ -20,7 +21,7 @@ from app.relations.guards import refer
 from app.users.changes import find_user
 from app.web.idempotency import Claim, IdempotencyClaim, once
 from app.web.openapi.answers import NOT_MODIFIED, problems
-from app.web.openapi.examples import API_KEY, API_KEY_SHOWN, KEYS_SHOWN, SESSION, answers, page_of
+from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional, request_precondition
 from app.web.routing import Router

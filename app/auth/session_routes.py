@@ -7,6 +7,7 @@ from fastapi import Query, Request
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.auth.context import sign_in_of
+from app.auth.examples import AUDIT_SHOWN, SESSION_SHOWN
 from app.auth.schemas import AuditView, SessionView
 from app.database import transaction
 from app.errors import Invalid, NotFound
@@ -14,7 +15,7 @@ from app.identity.access import ADMIN, SESSIONS
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import AUDIT_SHOWN, SESSION_SHOWN, page_of
+from app.web.openapi.examples import page_of
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
 from models.audit_event import AuditEvent, AuditKind

@@ -5,9 +5,11 @@ from typing import Annotated, Final
 from bson import ObjectId
 from fastapi import Request, Response
 
+from app.auth.challenges import challenge_view
 from app.auth.codes.budgets import client_of
 from app.auth.codes.otp import email_recipient, phone_recipient
 from app.auth.context import sign_in_of
+from app.auth.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
 from app.auth.identities.linking import CODE_REFUSED, SignedIn, evidence_of, sign_in
 from app.auth.schemas import (
     Challenge,
@@ -20,7 +22,6 @@ from app.auth.schemas import (
     VerifyRequest,
 )
 from app.auth.sessions import Device
-from app.auth.challenges import challenge_view
 from app.database.turns import turn
 from app.errors import Unauthenticated
 from app.identity.access import PUBLIC
@@ -28,7 +29,6 @@ from app.identity.authenticator import authenticator
 from app.identity.caller import authenticate, live
 from app.users.changes import find_user
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
 from app.web.routing import Router
 from models.clock import CLOCK
 from models.phone_otp import PhoneOtp

@@ -8,6 +8,15 @@ from fastapi import Query, Request, Response
 from pydantic import AfterValidator
 
 from app.connections.decisions import Decision, decide
+from app.connections.examples import (
+    BANK_ACCOUNT_SHOWN,
+    CONNECTION,
+    CONNECTION_SHOWN,
+    DECISION,
+    SYNC_SHOWN,
+    TELLER_WEBHOOK,
+    TRANSACTION_SHOWN,
+)
 from app.connections.providers.api import is_date
 from app.connections.schemas import (
     BankAccountView,
@@ -45,19 +54,7 @@ from app.web.cursors import decode_cursor
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, at_most_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, Expand, problems
-from app.web.openapi.examples import (
-    BANK_ACCOUNT_SHOWN,
-    CONNECTION,
-    CONNECTION_SHOWN,
-    DECISION,
-    PLAN_SHOWN,
-    RECEIPT_SHOWN,
-    SYNC_SHOWN,
-    TELLER_WEBHOOK,
-    TRANSACTION_SHOWN,
-    answers,
-    page_of,
-)
+from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest, page
 from app.web.patches import patch_kind

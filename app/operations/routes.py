@@ -14,6 +14,7 @@ from app.identity.access import ADMIN, PUBLIC, Access
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.jobs import UNREADABLE
+from app.operations.examples import JOB_SHOWN, RELATION_SHOWN, SCAN_SHOWN
 from app.operations.views import (
     IndexReport,
     IntegrityReport,
@@ -25,7 +26,7 @@ from app.operations.views import (
 from app.relations.receipts import Receipt, receipt_of
 from app.web.observability import metrics
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import JOB_SHOWN, RECEIPT_SHOWN, RELATION_SHOWN, SCAN_SHOWN, answers
+from app.web.openapi.examples import RECEIPT_SHOWN, answers
 from app.web.routing import Router
 from indexes import sync
 from models.base import Raw, now, parse_id

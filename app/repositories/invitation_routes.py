@@ -9,19 +9,14 @@ from fastapi import Path, Response
 from app.identity.access import SELF, Access
 from app.identity.caller import Caller
 from app.identity.principal import authorize
+from app.repositories.examples import INVITATION_SHOWN, INVITED_SHOWN, PROJECT_SHOWN
 from app.repositories.invitations import accept, accepted, decline
 from app.repositories.projects import find_project
 from app.repositories.schemas import InvitationToMe, OpenInvitation, ProjectView
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import (
-    INVITATION_SHOWN,
-    INVITED_SHOWN,
-    PROJECT_SHOWN,
-    answers,
-    page_of,
-)
+from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
 from models.base import Raw, parse_id

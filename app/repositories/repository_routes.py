@@ -22,6 +22,13 @@ from app.repositories.connect import (
     rotate_secret,
 )
 from app.repositories.deliveries.inbox import process_again, receive
+from app.repositories.examples import (
+    EVENT_SHOWN,
+    GIT_WEBHOOK,
+    HEALTH_SHOWN,
+    REPOSITORY,
+    REPOSITORY_SHOWN,
+)
 from app.repositories.projects import find_project
 from app.repositories.schemas import (
     CurrentInfo,
@@ -37,16 +44,7 @@ from app.web.cursors import decode_cursor
 from app.web.etags import etag
 from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, mismatch_of, problems
-from app.web.openapi.examples import (
-    EVENT_SHOWN,
-    GIT_WEBHOOK,
-    HEALTH_SHOWN,
-    RECEIPT_SHOWN,
-    REPOSITORY,
-    REPOSITORY_SHOWN,
-    answers,
-    page_of,
-)
+from app.web.openapi.examples import RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import answer_component, patches
 from app.web.paging import Cursor, Limit, Page, page
 from app.web.patches import patch_kind, patched

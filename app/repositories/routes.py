@@ -19,6 +19,7 @@ from app.relations.receipts import (
     deleted,
     plan_view,
 )
+from app.repositories.examples import MEMBER, MEMBER_SHOWN, PROJECT, PROJECT_SHOWN
 from app.repositories.invitations import Placed, find_offer, place_member
 from app.repositories.projects import (
     authorize_projects,
@@ -38,16 +39,7 @@ from app.repositories.schemas import (
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
-from app.web.openapi.examples import (
-    MEMBER,
-    MEMBER_SHOWN,
-    PLAN_SHOWN,
-    PROJECT,
-    PROJECT_SHOWN,
-    RECEIPT_SHOWN,
-    answers,
-    page_of,
-)
+from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional

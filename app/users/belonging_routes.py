@@ -10,19 +10,19 @@ from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
-from app.users.views import UserView, expand_user
-from app.web.etags import etag
-from app.web.idempotency import IdempotencyClaim, patch_once, write_once
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, Expand, problems
-from app.web.openapi.examples import (
+from app.users.examples import (
     PREFERENCES_CHANGES,
     PREFERENCES_EXAMPLE,
     PREFERENCES_SHOWN,
     PROFILE_CHANGES,
     PROFILE_EXAMPLE,
     PROFILE_SHOWN,
-    answers,
 )
+from app.users.views import UserView, expand_user
+from app.web.etags import etag
+from app.web.idempotency import IdempotencyClaim, patch_once, write_once
+from app.web.openapi.answers import NOT_MODIFIED, PATCHED, Expand, problems
+from app.web.openapi.examples import answers
 from app.web.openapi.patch_bodies import patches
 from app.web.preconditions import conditional, request_precondition
 from app.web.routing import Router

@@ -24,21 +24,13 @@ from app.relations.receipts import (
     receipt_of,
 )
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
+from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
 from app.users.finding import Sought, find_users
 from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, patch_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
-from app.web.openapi.examples import (
-    COMPLETE_SHOWN,
-    LOGIN,
-    PLAN_SHOWN,
-    RECEIPT_SHOWN,
-    USER,
-    USER_SHOWN,
-    answers,
-    page_of,
-)
+from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page
 from app.web.preconditions import conditional

@@ -15,8 +15,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.migrations import STEPS, name_of
 from app.migrations.step import StepRefused
+from app.operations.examples import RELATION_SHOWN
 from app.relations import audit
-from app.web.openapi.examples import RELATION_SHOWN
 from indexes import sync
 from models.activity import Activity
 from models.user import User
