@@ -8,7 +8,7 @@ from beanie import PydanticObjectId
 from fastapi import Query
 from pydantic import Field
 
-from app.accounts.examples import (
+from app.cards.examples import (
     EVENT_SHOWN,
     EVENT_WAITING,
     REDELIVERED,

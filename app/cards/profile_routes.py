@@ -7,7 +7,7 @@ from bson import ObjectId
 from fastapi import Request, Response
 
 from app.accounts.access import READ, WRITE, Reach, reach
-from app.accounts.examples import (
+from app.cards.examples import (
     PROFILE_PLAN_SHOWN,
     PROFILE_RECEIPT_SHOWN,
     PROFILE_SHOWN,

@@ -8,7 +8,7 @@ from bson import ObjectId
 from fastapi import Query, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
-from app.accounts.examples import CARD, CARD_SHOWN
+from app.cards.examples import CARD, CARD_SHOWN
 from app.cards.queries import Expand, expanded, read_card, read_cards
 from app.cards.schemas import CardView
 from app.cards.service import create_card, patch_card
