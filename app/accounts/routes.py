@@ -27,15 +27,7 @@ from app.errors import AlreadyDone
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.identity.principal import authorize
-from app.relations.plan import collect
-from app.relations.receipts import (
-    DeletionPlan,
-    Receipt,
-    Started,
-    delete_and_answer,
-    deleted,
-    plan_view,
-)
+from app.relations.deletable import Operation, Target, deletable
 from app.users.changes import check_grants, find_user
 from app.users.examples import USER, USER_SHOWN
 from app.users.views import UserView, user_view
@@ -144,34 +136,38 @@ async def patch(
     return account_view(account)
 
 
-@router.delete(
+async def _to_delete(accountId: str, caller: Caller) -> Target:
+    return Target((await reach(caller, WRITE, accountId)).account_id)
+
+
+async def _to_plan(accountId: str, caller: Caller) -> Target:
+    return Target((await reach(caller, READ, accountId)).account_id)
+
+
+deletable(
+    router,
     "/{accountId}",
-    access=keys("accounts:write"),
-    operation_id="deleteAccount",
-    summary="Delete an account with its users, cards and spending profiles",
-    responses=deleted("sweeps what belonged to it", ACCOUNT_RECEIPT_SHOWN),
-    response_model=Receipt | Started,
+    Account,
+    account_view,
+    job="sweeps what belonged to it",
+    delete=Operation(
+        "deleteAccount",
+        keys("accounts:write"),
+        _to_delete,
+        "Delete an account with its users, cards and spending profiles",
+        "From the answer on the account is 404. 200 with the receipt, or 202 where there is much"
+        " to be\nswept.",
+        ACCOUNT_RECEIPT_SHOWN,
+    ),
+    plan=Operation(
+        "planAccountDeletion",
+        keys("accounts:read"),
+        _to_plan,
+        "What deleting an account would do",
+        "Counts per collection of what would go, what would lose a reference, and what forbids it.",
+        ACCOUNT_PLAN_SHOWN,
+    ),
 )
-async def delete(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """From the answer on the account is 404. 200 with the receipt, or 202 where there is much to be
-    swept."""
-    reached = await reach(caller, WRITE, accountId)
-    return await delete_and_answer(
-        Account, reached.account_id, caller, request, response, account_view
-    )
-
-
-@router.get(
-    "/{accountId}/deletion-plan",
-    access=keys("accounts:read"),
-    operation_id="planAccountDeletion",
-    summary="What deleting an account would do",
-    responses=problems() | answers(ACCOUNT_PLAN_SHOWN),
-)
-async def deletion_plan(accountId: str, caller: Caller) -> DeletionPlan:
-    """Counts per collection of what would go, what would lose a reference, and what forbids it."""
-    reached = await reach(caller, READ, accountId)
-    return plan_view(reached.account_id, await collect(Account, reached.account_id))
 
 
 @router.post(

@@ -19,15 +19,7 @@ from app.cards.schemas import SpendingProfileView, profile_view
 from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
-from app.relations.plan import collect
-from app.relations.receipts import (
-    DeletionPlan,
-    Receipt,
-    Started,
-    delete_and_answer,
-    deleted,
-    plan_view,
-)
+from app.relations.deletable import Operation, Target, deletable
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, patch_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
@@ -137,44 +129,41 @@ async def patch(
     return profile
 
 
-@router.delete(
-    "/{profileId}",
-    access=keys("accounts:write"),
-    operation_id="deleteSpendingProfile",
-    summary="Delete a spending profile",
-    responses=deleted("releases its cards", PROFILE_RECEIPT_SHOWN),
-    response_model=Receipt | Started,
-)
-async def delete(
-    accountId: str, profileId: str, caller: Caller, request: Request, response: Response
-) -> Any:
-    """Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where they
-    are many."""
+async def _to_delete(accountId: str, profileId: str, caller: Caller) -> Target:
     reached = await reach(caller, WRITE, accountId)
-    return await delete_and_answer(
-        SpendingProfile,
-        _id_of(profileId),
-        caller,
-        request,
-        response,
-        profile_view,
-        where={"accountId": reached.account_id},
-    )
+    return Target(_id_of(profileId), {"accountId": reached.account_id})
 
 
-@router.get(
-    "/{profileId}/deletion-plan",
-    access=keys("accounts:read"),
-    operation_id="planSpendingProfileDeletion",
-    summary="What deleting a spending profile would do",
-    responses=problems() | answers(PROFILE_PLAN_SHOWN),
-)
-async def deletion_plan(accountId: str, profileId: str, caller: Caller) -> DeletionPlan:
-    """How many cards would lose it."""
+async def _to_plan(accountId: str, profileId: str, caller: Caller) -> Target:
     reached = await reach(caller, READ, accountId)
     profile = await find_profile(await _where(reached, profileId))
-    profile_id = ObjectId(str(profile.id))
-    return plan_view(profile_id, await collect(SpendingProfile, profile_id))
+    return Target(ObjectId(str(profile.id)))
+
+
+deletable(
+    router,
+    "/{profileId}",
+    SpendingProfile,
+    profile_view,
+    job="releases its cards",
+    delete=Operation(
+        "deleteSpendingProfile",
+        keys("accounts:write"),
+        _to_delete,
+        "Delete a spending profile",
+        "Its cards stay, and fall back to limits of their own. 200 with the receipt, or 202 where"
+        " they\nare many.",
+        PROFILE_RECEIPT_SHOWN,
+    ),
+    plan=Operation(
+        "planSpendingProfileDeletion",
+        keys("accounts:read"),
+        _to_plan,
+        "What deleting a spending profile would do",
+        "How many cards would lose it.",
+        PROFILE_PLAN_SHOWN,
+    ),
+)
 
 
 async def _where(reached: Reach, profile: str) -> dict[str, Any]:

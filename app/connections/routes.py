@@ -40,15 +40,7 @@ from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.outside.keyring import keyring_of
 from app.outside.signatures import Signed
-from app.relations.plan import collect
-from app.relations.receipts import (
-    DeletionPlan,
-    Receipt,
-    Started,
-    delete_and_answer,
-    deleted,
-    plan_view,
-)
+from app.relations.deletable import Operation, Target, deletable
 from app.users.views import UserView, expand_user
 from app.web.cursors import decode_cursor
 from app.web.etags import etag
@@ -177,38 +169,39 @@ async def patch(
     return ConnectionView.model_validate(changed)
 
 
-@router.delete(
-    "/v1/connections/{connectionId}",
-    access=owner_or("connections:write"),
-    operation_id="deleteConnection",
-    summary="Delete a bank connection, its accounts and their transactions",
-    responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
-    response_model=Receipt | Started,
-)
-async def delete(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """The token is erased with it; the provider's access to the bank is given up by a job."""
+async def _to_delete(connectionId: str, caller: Caller) -> Target:
     found = await find_connection(caller, "connections:write", parse_id(connectionId))
-    return await delete_and_answer(
-        Connection,
-        ObjectId(found.id),
-        caller,
-        request,
-        response,
-        ConnectionView.model_validate,
-    )
+    return Target(ObjectId(found.id))
 
 
-@router.get(
-    "/v1/connections/{connectionId}/deletion-plan",
-    access=owner_or("connections:read"),
-    operation_id="planConnectionDeletion",
-    summary="What deleting a bank connection would do",
-    responses=problems() | answers(PLAN_SHOWN),
+async def _to_plan(connectionId: str, caller: Caller) -> Target:
+    found = await find_connection(caller, "connections:read", parse_id(connectionId))
+    return Target(ObjectId(found.id))
+
+
+deletable(
+    router,
+    "/v1/connections/{connectionId}",
+    Connection,
+    ConnectionView.model_validate,
+    job="sweeps what belonged to it",
+    delete=Operation(
+        "deleteConnection",
+        owner_or("connections:write"),
+        _to_delete,
+        "Delete a bank connection, its accounts and their transactions",
+        "The token is erased with it; the provider's access to the bank is given up by a job.",
+        RECEIPT_SHOWN,
+    ),
+    plan=Operation(
+        "planConnectionDeletion",
+        owner_or("connections:read"),
+        _to_plan,
+        "What deleting a bank connection would do",
+        "Counts per collection of what would go.",
+        PLAN_SHOWN,
+    ),
 )
-async def deletion_plan(connectionId: str, caller: Caller) -> DeletionPlan:
-    """Counts per collection of what would go."""
-    connection = await find_connection(caller, "connections:read", parse_id(connectionId))
-    return plan_view(ObjectId(connection.id), await collect(Connection, ObjectId(connection.id)))
 
 
 @router.post(

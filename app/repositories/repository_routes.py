@@ -13,7 +13,7 @@ from app.identity.access import PROJECT_ADMINS, PROJECT_MEMBERS, SIGNED
 from app.identity.caller import Caller
 from app.outside.keyring import keyring_of
 from app.outside.signatures import Signed
-from app.relations.receipts import Receipt, Started, delete_and_answer, deleted
+from app.relations.deletable import Operation, Target, deletable
 from app.repositories.connect import (
     activate,
     deactivate,
@@ -167,26 +167,27 @@ async def _patched(
     return changed
 
 
-@router.delete(
-    _PATH,
-    access=PROJECT_ADMINS,
-    operation_id="deleteRepository",
-    summary="Disconnect a project from its repository",
-    responses=deleted("sweeps its events", RECEIPT_SHOWN),
-    response_model=Receipt | Started,
-)
-async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """Token and secret are erased at once; the webhook is removed by a job, even where the host is
-    down just now."""
+async def _to_delete(projectId: str, caller: Caller) -> Target:
     found = await _find(caller, "projects:write", projectId, write=True)
-    return await delete_and_answer(
-        RepositoryConnection,
-        ObjectId(found.id),
-        caller,
-        request,
-        response,
-        CurrentInfo.model_validate,
-    )
+    return Target(ObjectId(found.id))
+
+
+deletable(
+    router,
+    _PATH,
+    RepositoryConnection,
+    CurrentInfo.model_validate,
+    job="sweeps its events",
+    delete=Operation(
+        "deleteRepository",
+        PROJECT_ADMINS,
+        _to_delete,
+        "Disconnect a project from its repository",
+        "Token and secret are erased at once; the webhook is removed by a job, even where the"
+        " host is\ndown just now.",
+        RECEIPT_SHOWN,
+    ),
+)
 
 
 @router.get(

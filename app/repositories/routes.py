@@ -10,15 +10,7 @@ from app.errors import NotFound
 from app.identity.access import PROJECT_ADMINS, PROJECT_MEMBERS, Access
 from app.identity.caller import Caller
 from app.identity.principal import Principal
-from app.relations.plan import collect
-from app.relations.receipts import (
-    DeletionPlan,
-    Receipt,
-    Started,
-    delete_and_answer,
-    deleted,
-    plan_view,
-)
+from app.relations.deletable import Operation, Target, deletable
 from app.repositories.examples import MEMBER, MEMBER_SHOWN, PROJECT, PROJECT_SHOWN
 from app.repositories.invitations import Placed, find_offer, place_member
 from app.repositories.projects import (
@@ -129,38 +121,39 @@ async def patch(
     return ProjectView.model_validate(changed)
 
 
-@router.delete(
-    "/{projectId}",
-    access=PROJECT_ADMINS,
-    operation_id="deleteProject",
-    summary="Delete a project, its repository connection and events",
-    responses=deleted("sweeps what belonged to it", RECEIPT_SHOWN),
-    response_model=Receipt | Started,
-)
-async def delete(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """For the project's admins. Token and secrets go with it; the webhook is removed by a job."""
+async def _to_delete(projectId: str, caller: Caller) -> Target:
     found = await find_project(caller, "projects:write", parse_id(projectId), write=True)
-    return await delete_and_answer(
-        Project,
-        ObjectId(found.id),
-        caller,
-        request,
-        response,
-        ProjectView.model_validate,
-    )
+    return Target(ObjectId(found.id))
 
 
-@router.get(
-    "/{projectId}/deletion-plan",
-    access=PROJECT_MEMBERS,
-    operation_id="planProjectDeletion",
-    summary="What deleting a project would do",
-    responses=problems() | answers(PLAN_SHOWN),
+async def _to_plan(projectId: str, caller: Caller) -> Target:
+    found = await find_project(caller, "projects:read", parse_id(projectId))
+    return Target(ObjectId(found.id))
+
+
+deletable(
+    router,
+    "/{projectId}",
+    Project,
+    ProjectView.model_validate,
+    job="sweeps what belonged to it",
+    delete=Operation(
+        "deleteProject",
+        PROJECT_ADMINS,
+        _to_delete,
+        "Delete a project, its repository connection and events",
+        "For the project's admins. Token and secrets go with it; the webhook is removed by a job.",
+        RECEIPT_SHOWN,
+    ),
+    plan=Operation(
+        "planProjectDeletion",
+        PROJECT_MEMBERS,
+        _to_plan,
+        "What deleting a project would do",
+        "Counts per collection of what would go.",
+        PLAN_SHOWN,
+    ),
 )
-async def deletion_plan(projectId: str, caller: Caller) -> DeletionPlan:
-    """Counts per collection of what would go."""
-    project = await find_project(caller, "projects:read", parse_id(projectId))
-    return plan_view(ObjectId(project.id), await collect(Project, ObjectId(project.id)))
 
 
 @router.get(

@@ -12,15 +12,10 @@ from app.errors import Invalid, NotFound
 from app.identity.access import keys, owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize, may
+from app.relations.deletable import Operation, Target, deletable
 from app.relations.leases import leases
-from app.relations.plan import collect
 from app.relations.receipts import (
-    DeletionPlan,
     Receipt,
-    Started,
-    delete_and_answer,
-    deleted,
-    plan_view,
     receipt_of,
 )
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
@@ -172,23 +167,43 @@ async def patch(
     return user_view(user)
 
 
-@router.delete(
-    "/{userId}",
-    access=owner_or("users:write", live=True),
-    operation_id="deleteUser",
-    summary="Delete a user and all that belongs to them",
-    responses=deleted("sweeps what belonged to them", RECEIPT_SHOWN),
-    response_model=Receipt | Started,
-)
-async def delete(userId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be
-    swept.
-
-    With `If-Match`, only if the user still has that version when it goes.
-    """
+async def _to_delete(userId: str, caller: Caller) -> Target:
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    return await delete_and_answer(User, user_id, caller, request, response, user_view)
+    return Target(user_id)
+
+
+async def _to_plan(userId: str, caller: Caller) -> Target:
+    user_id = caller.resolve(userId)
+    authorize(caller, "users:read", user_id=user_id)
+    await find_user(user_id)
+    return Target(user_id)
+
+
+deletable(
+    router,
+    "/{userId}",
+    User,
+    user_view,
+    job="sweeps what belonged to them",
+    delete=Operation(
+        "deleteUser",
+        owner_or("users:write", live=True),
+        _to_delete,
+        "Delete a user and all that belongs to them",
+        "From the answer on the user is 404. 200 with the receipt, or 202 where there is much to be"
+        "\nswept.\n\nWith `If-Match`, only if the user still has that version when it goes.",
+        RECEIPT_SHOWN,
+    ),
+    plan=Operation(
+        "planUserDeletion",
+        owner_or("users:read"),
+        _to_plan,
+        "What deleting a user would do",
+        "Counts per collection of what would go, what would lose a reference, and what forbids it.",
+        PLAN_SHOWN,
+    ),
+)
 
 
 @router.get(
@@ -208,21 +223,6 @@ async def deletion(userId: str, caller: Caller) -> Receipt:
     if ledger is None or ledger.root != User.collection_name():
         raise NotFound("no deletion of this user is known")
     return await receipt_of(ledger)
-
-
-@router.get(
-    "/{userId}/deletion-plan",
-    access=owner_or("users:read"),
-    operation_id="planUserDeletion",
-    summary="What deleting a user would do",
-    responses=problems() | answers(PLAN_SHOWN),
-)
-async def deletion_plan(userId: str, caller: Caller) -> DeletionPlan:
-    """Counts per collection of what would go, what would lose a reference, and what forbids it."""
-    user_id = caller.resolve(userId)
-    authorize(caller, "users:read", user_id=user_id)
-    await find_user(user_id)
-    return plan_view(user_id, await collect(User, user_id))
 
 
 @router.get(
