@@ -4,7 +4,7 @@ else."""
 import importlib
 import json
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -81,13 +81,19 @@ def settings_page() -> str:
     prefix = Settings.model_config["env_prefix"]
     rows = [
         (f"`{prefix}{name.upper()}`", _type(setting), _default(setting), setting.description or "")
-        for name, setting in Settings.model_fields.items()
+        for name, setting in _by_part(Settings.model_fields)
     ]
     told = (
         "Read from the environment, or from `.env` in the working directory. No secret has a"
         " default."
     )
     return _page("Settings", told, _table(("variable", "type", "default", "what it is"), rows))
+
+
+def _by_part(fields: Mapping[str, FieldInfo]) -> list[tuple[str, FieldInfo]]:
+    """The settings of every deployment first, then those of one part after the other."""
+    order = [name for part in Settings.__mro__ for name in vars(part).get("__annotations__", ())]
+    return sorted(fields.items(), key=lambda field: order.index(field[0]))
 
 
 def errors_page() -> str:

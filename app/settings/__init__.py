@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
+from app.settings.analytics import AnalyticsSettings
 from app.settings.archive import ArchiveSettings
 from app.settings.faults import (
     SettingsError,
@@ -27,6 +28,8 @@ from app.settings.faults import (
     unknown_variables,
     variable,
 )
+from app.settings.load import LoadSettings
+from app.settings.outside import OutsideSettings
 from app.settings.sign_in import SignInSettings
 from app.settings.streams import StreamSettings
 
@@ -47,7 +50,14 @@ _PRODUCTION_NEEDS = (
 )
 
 
-class Settings(SignInSettings, ArchiveSettings, StreamSettings):
+class Settings(
+    SignInSettings,
+    AnalyticsSettings,
+    ArchiveSettings,
+    StreamSettings,
+    LoadSettings,
+    OutsideSettings,
+):
     """One deployment's configuration. No secret has a default; production refuses to start without
     its secrets."""
 
@@ -89,60 +99,10 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
         pattern=r"^[A-Za-z0-9_-]{1,38}$",
         description="Name of the database that holds every collection.",
     )
-    pool_max_size: int = Field(
-        default=10, ge=1, description="Most connections to MongoDB per process."
-    )
-    pool_min_size: int = Field(
-        default=2,
-        ge=0,
-        description="Connections to MongoDB kept open per server; a worker keeps what it uses.",
-    )
-    pool_max_idle_seconds: int = Field(
-        default=20, ge=1, description="An idle connection to MongoDB is closed after this long."
-    )
-    connect_timeout_seconds: int = Field(
-        default=10, ge=1, description="Longest wait for a new connection to MongoDB."
-    )
     request_timeout_ms: int = Field(
         default=5000,
         ge=100,
         description="Longest that the database work of one operation of a request may take.",
-    )
-    max_in_flight: int = Field(
-        default=100,
-        ge=1,
-        description="Requests worked on at once per process; more wait in line for a place.",
-    )
-    max_waiting: int = Field(
-        default=3000,
-        ge=0,
-        description="Requests in line per process; more are answered 503 with Retry-After.",
-    )
-    max_waiting_mib: int = Field(
-        default=48,
-        ge=0,
-        description=(
-            "Memory of the line in MiB, 16 KiB for each request and up to 64 for its body; more are"
-            " refused."
-        ),
-    )
-    wait_seconds: float = Field(
-        default=2.5,
-        gt=0,
-        description="Longest wait in line; then a request is answered 503 with Retry-After.",
-    )
-    max_bodies_under_way: int = Field(
-        default=1000,
-        ge=1,
-        description=(
-            "Bodies that may be arriving at once per process; more are answered 503 with"
-            " Retry-After."
-        ),
-    )
-    body_seconds: float = Field(
-        default=10.0,
-        gt=0,
-        description="Longest that a request's body may take to arrive; then it is answered 408.",
     )
     shutdown_grace_seconds: int = Field(
         default=20, ge=1, description="On a stop, requests in flight get this long to finish."
@@ -218,170 +178,6 @@ class Settings(SignInSettings, ArchiveSettings, StreamSettings):
     require_registered_apps: bool | None = Field(
         default=None,
         description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only.",
-    )
-
-    write_key_events_per_second: int = Field(
-        default=20_000,
-        ge=1,
-        description="Events a second that one process takes of a write key that has no own limit.",
-    )
-    write_key_events_per_day: int = Field(
-        default=100_000_000,
-        ge=1,
-        description="Events a day (UTC) that are taken of a write key that has no own quota.",
-    )
-    quarantine_days: int = Field(
-        default=14,
-        ge=1,
-        le=90,
-        description="How long an event that was set aside can be looked at.",
-    )
-    analytics_most_joined_ids: int = Field(
-        default=100,
-        ge=2,
-        description="So many ids are made one person; a join that would make it more is set aside.",
-    )
-    analytics_trail_seconds: float = Field(
-        default=15.0,
-        ge=0,
-        description=(
-            "Rollups stay this far behind, so that all that came in before is stored: over two"
-            " request times."
-        ),
-    )
-    analytics_retention_days: int = Field(
-        default=400,
-        ge=1,
-        description="Raw events are archived after this many days, where an archive is set.",
-    )
-
-    webhook_key_file: Path | None = Field(
-        default=None,
-        description=(
-            "File of at least 32 random bytes from which the secrets of accounts' webhooks are"
-            " derived. Unset: one is made in the data folder, development only."
-        ),
-    )
-    webhook_timeout_seconds: float = Field(
-        default=10.0,
-        gt=0,
-        le=20,
-        description="Longest that an account's webhook may take to answer.",
-    )
-    webhook_max_attempts: int = Field(
-        default=12,
-        ge=1,
-        description=(
-            "A card event that failed this often is given up (`GET /v1/admin/card-events`)."
-        ),
-    )
-    webhook_retry_seconds: float = Field(
-        default=5.0,
-        ge=0,
-        description="Wait after the first failure of a webhook; doubled by each further one.",
-    )
-    webhook_concurrency: int = Field(
-        default=16, ge=1, le=256, description="Cards whose events a worker delivers at once."
-    )
-    keyring_file: Path | None = Field(
-        default=None,
-        description=(
-            "File of the key ring that seals tokens and webhook secrets (`python -m scripts"
-            " keyring`). Unset: one is made in the data folder, development only."
-        ),
-    )
-    keyring: SecretStr | None = Field(
-        default=None,
-        description=(
-            "The key ring itself, as such a file holds it; goes before SATCHEL_KEYRING_FILE."
-        ),
-    )
-    outgoing_timeout_seconds: float = Field(
-        default=15.0,
-        gt=0,
-        le=120,
-        description="Longest that one request to an outside system may take.",
-    )
-    outgoing_private_hosts: list[str] = Field(
-        default_factory=list,
-        description=(
-            "JSON list of outside hosts that may have private addresses; in production others may"
-            " not."
-        ),
-    )
-    bank_sandbox: bool | None = Field(
-        default=None,
-        description=(
-            "Offer the provider `sandbox`, invented banks for demonstrations. Unset: in development"
-            " only."
-        ),
-    )
-    teller_url: str = Field(default="https://api.teller.io", description="Teller's API.")
-    teller_certificate_file: Path | None = Field(
-        default=None,
-        description="PEM file of the client certificate that Teller issued; needed for live banks.",
-    )
-    teller_key_file: Path | None = Field(
-        default=None, description="PEM file of that certificate's private key."
-    )
-    teller_webhook_secrets: list[SecretStr] = Field(
-        default_factory=list,
-        description=(
-            "JSON list of the secrets that Teller signs webhooks with; several while one is being"
-            " replaced."
-        ),
-    )
-    sync_every_seconds: int = Field(
-        default=6 * 3600,
-        ge=60,
-        description="A bank connection is synced again this long after a success.",
-    )
-    sync_inline_seconds: float = Field(
-        default=10.0,
-        ge=0,
-        description="A sync by hand runs for this long before the worker goes on with it.",
-    )
-    sync_window_days: int = Field(
-        default=10,
-        ge=1,
-        description="A sync reads again this many days before the last one, for what has moved.",
-    )
-    sync_full_days: int = Field(
-        default=7, ge=1, description="A sync reads everything when this long has passed."
-    )
-    github_api_url: str = Field(
-        default="https://api.github.com", description="GitHub's API, for github.com."
-    )
-    gitlab_api_url: str = Field(
-        default="https://gitlab.com/api/v4", description="GitLab's API, for gitlab.com."
-    )
-    bitbucket_api_url: str = Field(
-        default="https://api.bitbucket.org/2.0", description="Bitbucket's API, for bitbucket.org."
-    )
-    repository_hosts: list[str] = Field(
-        default_factory=list,
-        description=(
-            "JSON list of self-hosted Git hosts, such as `GitLab=git.example.com`; GitHub or"
-            " GitLab."
-        ),
-    )
-    repository_check_seconds: int = Field(
-        default=900,
-        ge=10,
-        description="The health of a repository connection is looked at this often.",
-    )
-    webhook_overlap_seconds: int = Field(
-        default=24 * 3600,
-        ge=0,
-        description="A webhook secret that was replaced is accepted for this long.",
-    )
-    large_deliveries_mib: int = Field(
-        default=64,
-        ge=25,
-        description=(
-            "Memory per process for webhook deliveries of more than 1 MiB while they arrive and are"
-            " cut."
-        ),
     )
 
     cors_origins: list[str] = Field(
