@@ -3,7 +3,9 @@ them."""
 
 from typing import Final
 
+from indexes.analytics import OURS_ANALYTICS
 from indexes.app_data import OURS_APP_DATA
+from indexes.cards import OURS_CARDS, REQUIRED_CARDS
 from indexes.index import SPARSE, UNIQUE, Index
 from models import (
     Activity,
@@ -11,47 +13,27 @@ from models import (
     ApiKey,
     App,
     AppData,
-    ArchivedDay,
     AuditEvent,
     AuthIdentity,
     BankAccount,
     Budget,
-    Card,
-    CardEvent,
-    CardQueue,
     Connection,
-    CountDay,
     Deletion,
-    ErasedMessage,
-    Erasure,
-    ExternalId,
     IdempotencyKey,
-    IdentityJoin,
     Invitation,
     Job,
-    KeyUsage,
     OutsideLink,
-    PeopleDay,
-    Person,
-    PersonMerge,
     PhoneOtp,
     Preferences,
     Profile,
     Project,
-    PropertyDay,
-    PropertyValue,
-    QuarantinedEvent,
     RefreshToken,
     RepositoryConnection,
-    SessionDay,
-    SpendingProfile,
     Stored,
     Transaction,
     User,
-    VisitSession,
     WebhookEvent,
 )
-from models.user import ADMINS
 
 NINETY_DAYS: Final = 90 * 24 * 60 * 60
 THIRTY_DAYS: Final = 30 * 24 * 60 * 60
@@ -113,21 +95,6 @@ REQUIRED: Final[dict[type[Stored], list[Index]]] = {
 """The requirements' list, by exactly its keys and options. `email` is unique through a partial
 filter."""
 
-REQUIRED_CARDS: Final[dict[type[Stored], list[Index]]] = {
-    User: [Index({"accountId": 1}, "delete and count the users of an account")],
-    Card: [
-        Index({"accountId": 1}, "delete and count the cards of an account"),
-        Index({"userId": 1}, "which cards are in the way of deleting a user, or become orphaned"),
-        Index({"spendingProfileId": 1}, "count the cards that a spending profile affects"),
-        Index({"accountId": 1, "userId": 1}, "a user's cards within their account"),
-        Index({"accountId": 1, "status": 1}, "active cards per account"),
-    ],
-    SpendingProfile: [
-        Index({"accountId": 1}, "delete and count the spending profiles of an account")
-    ],
-}
-"""The requirements' list for cards: every foreign key, and composite ones."""
-
 OURS: Final[dict[type[Stored], list[Index]]] = {
     Activity: [
         Index(
@@ -156,100 +123,6 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
         ),
     ],
     App: [Index({"queriesChangedAt": 1}, "App.find_changed_queries", SPARSE)],
-    Analytics: [
-        Index(
-            {"appId": 1, "messageId": 1},
-            "store an event once however often it is sent",
-            {"unique": True, "partialFilterExpression": {"messageId": {"$gt": ""}}},
-        ),
-        Index({"receivedAt": 1, "appId": 1}, "the rollups' next window, and what came in after it"),
-        Index(
-            {"appId": 1, "eventName": 1, "timestamp": -1},
-            "funnels, and the counts of one event of an app",
-        ),
-        Index(
-            {"appId": 1, "externalId": 1},
-            "give the events of an external id to the user whom it turned out to be",
-            {"partialFilterExpression": {"externalId": {"$gt": ""}}},
-        ),
-        Index(
-            {"appId": 1, "anonymousId": 1},
-            "give the events of an anonymous id to whom it turned out to be",
-            {"partialFilterExpression": {"anonymousId": {"$gt": ""}}},
-        ),
-    ],
-    CountDay: [
-        Index({"day": 1, "appId": 1}, "counts of a time span, of one app or all"),
-        Index({"appId": 1, "day": 1}, "counts of one app"),
-    ],
-    PeopleDay: [
-        Index(
-            {"scope": 1, "level": 1, "day": 1, "appId": 1, "stamp": 1},
-            "people of a time span, and whether they changed",
-        ),
-        Index({"appId": 1, "day": 1}, "recount a day of an app"),
-    ],
-    PropertyDay: [
-        Index({"property": 1, "day": 1, "appId": 1}, "top values of a property"),
-        Index({"appId": 1, "day": 1}, "recount a day of an app"),
-        Index({"due": 1}, "property days that are to be counted anew", SPARSE),
-    ],
-    PropertyValue: [
-        Index(
-            {"group": 1, "total": -1, "value": 1},
-            "PropertyValue.most_frequent: what is listed where events go; all of a property day",
-        ),
-    ],
-    SessionDay: [
-        Index({"day": 1, "appId": 1}, "sessions of a time span"),
-        Index({"appId": 1, "day": 1}, "recount a day of an app"),
-    ],
-    VisitSession: [
-        Index({"appId": 1, "start": 1}, "recount a day; forget sessions whose events are archived")
-    ],
-    Person: [
-        Index({"userId": 1}, "the numbers of a user; delete them with the user", SPARSE),
-        Index({"number": 1}, "everybody who is known by a number, when two turn out to be one"),
-    ],
-    PersonMerge: [Index({"into": 1}, "earlier numbers of a person")],
-    IdentityJoin: [
-        Index({"userId": 1}, "delete with the user", SPARSE),
-        Index({"due": 1}, "joins to carry out", SPARSE),
-        Index({"appId": 1, "state": 1, "_id": 1}, "GET /v1/analytics/joins, page by page"),
-        Index(
-            {"appId": 1, "externalId": 1},
-            "who was joined to an external id, when its own join is undone",
-            {"partialFilterExpression": {"externalId": {"$gt": ""}}},
-        ),
-    ],
-    ExternalId: [
-        Index(
-            {"appId": 1, "externalId": 1}, "ExternalId.users_of; one user to an external id", UNIQUE
-        ),
-        Index({"userId": 1}, "delete with the user"),
-    ],
-    QuarantinedEvent: [
-        Index({"receivedAt": -1, "_id": -1}, "GET /v1/analytics/quarantine, page by page"),
-        Index({"appId": 1, "receivedAt": -1, "_id": -1}, "the same with appId="),
-        Index({"userId": 1}, "delete with the user", SPARSE),
-        Index(
-            {"expiresAt": 1}, "TTL: gone after SATCHEL_QUARANTINE_DAYS", {"expireAfterSeconds": 0}
-        ),
-    ],
-    KeyUsage: [Index({"expiresAt": 1}, "TTL: forgotten after two days", {"expireAfterSeconds": 0})],
-    ArchivedDay: [Index({"appId": 1, "day": 1}, "what is archived of an app")],
-    Erasure: [
-        Index({"at": 1}, "erasures since an archive was last rewritten"),
-        Index(
-            {"digests": 1},
-            "Erasure.erased_keys: whether a late event is by an id that was an erased user's",
-        ),
-    ],
-    ErasedMessage: [
-        Index(
-            {"expiresAt": 1}, "TTL: forgotten when no client resends it", {"expireAfterSeconds": 0}
-        )
-    ],
     ApiKey: [
         Index({"hash": 1}, "ApiKey.find_by_secret: every call with a key", UNIQUE),
         Index(
@@ -407,70 +280,14 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
 }
 """Indexes of our own."""
 
-OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
-    ApiKey: [Index({"accountId": 1}, "delete the keys of an account", SPARSE)],
-    User: [
-        Index(
-            {"accountId": 1, "claimedEmail": 1},
-            "User.is_claimed: what an account says its users' emails are, each once in the account",
-            {"unique": True, "partialFilterExpression": {"claimedEmail": {"$gt": ""}}},
-        ),
-        Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/users, page by page"),
-        *(
-            Index(
-                {"accountId": 1, name: 1},
-                "an admin among the users of an account",
-                {"partialFilterExpression": each},
-            )
-            for each in ADMINS
-            for name in each
-        ),
-    ],
-    Card: [
-        Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/cards, page by page"),
-        Index({"accountId": 1, "userId": 1, "_id": -1}, "the same with userId="),
-        Index({"accountId": 1, "status": 1, "_id": -1}, "the same with status="),
-        Index(
-            {"accountId": 1, "spendingProfileId": 1, "_id": -1},
-            "the same with spendingProfileId=; fan-out of one",
-        ),
-    ],
-    SpendingProfile: [
-        Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/spending-profiles, page by page")
-    ],
-    CardQueue: [
-        Index({"accountId": 1}, "delete the queues of an account"),
-        Index(
-            {"dueAt": 1, "accountId": 1},
-            "CardQueue.claim: the queue that is longest due, those of busy accounts left out",
-            {"partialFilterExpression": {"waiting": {"$gt": 0}}},
-        ),
-    ],
-    CardEvent: [
-        Index(
-            {"subject": 1, "sequence": 1},
-            "CardEvent.next_of: the events of a card in order",
-            UNIQUE,
-        ),
-        Index({"fanOutAfter": 1}, "CardEvent.find_fan_out", SPARSE),
-        Index({"state": 1, "_id": -1}, "GET /v1/admin/card-events: what was given up"),
-        Index(
-            {"accountId": 1, "state": 1, "_id": -1},
-            "the same with accountId=; delete the events of an account",
-        ),
-        Index(
-            {"accountId": 1, "subject": 1, "sequence": 1},
-            "CardEvent.find_dead: what was given up, card by card in its order",
-            {"partialFilterExpression": {"state": "dead"}},
-        ),
-        Index(
-            {"expiresAt": 1}, "TTL: gone 30 days after it was dealt with", {"expireAfterSeconds": 0}
-        ),
-    ],
-}
-"""Indexes of our own for the card programme."""
-
-TABLES: Final = (REQUIRED, REQUIRED_CARDS, OURS, OURS_APP_DATA, OURS_CARDS)
+TABLES: Final = (
+    REQUIRED,
+    REQUIRED_CARDS,
+    OURS,
+    OURS_ANALYTICS,
+    OURS_APP_DATA,
+    OURS_CARDS,
+)
 INDEXES: Final[dict[type[Stored], list[Index]]] = {
     document: [index for table in TABLES for index in table.get(document, [])]
     for document in dict.fromkeys(document for table in TABLES for document in table)

@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from app.errors import Problem
 from app.errors.codes import FIELD_CODES
 from app.settings import Settings
-from indexes.app_data import OURS_APP_DATA
-from indexes.definitions import INDEXES, OURS, OURS_CARDS, REQUIRED, REQUIRED_CARDS
+from indexes.cards import REQUIRED_CARDS
+from indexes.definitions import INDEXES, REQUIRED, TABLES
 from indexes.index import Index
 from models.base import Stored
 from models.relations import RELATIONS
@@ -39,7 +39,7 @@ _KINDS: Final = {
 }
 _TABLES = (
     *(("required", table) for table in (REQUIRED, REQUIRED_CARDS)),
-    *(("ours", table) for table in (OURS, OURS_APP_DATA, OURS_CARDS)),
+    *(("ours", table) for table in TABLES if table not in (REQUIRED, REQUIRED_CARDS)),
 )
 
 

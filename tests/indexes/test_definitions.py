@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from indexes.definitions import INDEXES, REQUIRED, REQUIRED_CARDS, TABLES
+from indexes.cards import REQUIRED_CARDS
+from indexes.definitions import INDEXES, REQUIRED, TABLES
 from models.base import Raw
 
 Keys = list[tuple[str, int]]
