@@ -2,160 +2,36 @@
 unprotected meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace as with_fields
-from enum import Enum
 from itertools import chain, groupby
-from typing import Any, Final
+from typing import Final
 
 import pymongo
-from bson import ObjectId
 from pymongo import IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from indexes.definitions import INDEXES
+from indexes.duplicates import DuplicatesFound, find_duplicates
+from indexes.findings import STAND_IN, Existing, Finding, Kind, Plan
 from indexes.index import Index
+from indexes.lease import alone
 from indexes.stats import redundant
 from models import DOCUMENTS
 from models.base import Raw
 
-STAND_IN: Final = "satchel_stand_in_"
-GROUPS_SHOWN: Final = 20
-IDS_SHOWN: Final = 10
 _NO_COLLECTION, _NO_INDEX, _SAME_INDEX = 26, 27, 85
 _TTL: Final = "expireAfterSeconds"
 # Versions, names and an option that has had no effect since MongoDB 4.2: none changes what an index
 # does.
 _NOT_OPTIONS: Final = frozenset({"v", "key", "name", "ns", "background"})
 _COLLATION: Final = ("locale", "strength")
-_LEASE: Final = {"_id": "indexes"}
-_LEASE_SECONDS: Final = 30
 
 Progress = Callable[[int, int, str], None]
 """Told before each step: how many steps are done, how many there are, and what comes now."""
-
-
-class Kind(Enum):
-    """What is the matter with an index."""
-
-    MISSING = "missing"
-    TTL = "ttl"
-    CHANGED = "changed"
-    UNKNOWN = "unknown"
-    REDUNDANT = "redundant"
-
-
-@dataclass(frozen=True, slots=True)
-class Existing:
-    """An index as the database has it. One that is still `building` serves no query yet."""
-
-    name: str
-    keys: tuple[tuple[str, Any], ...]
-    options: Mapping[str, Any]
-    building: bool = False
-
-    def does(self, index: Index) -> bool:
-        """Whether this does what the table wants, or will once it is built."""
-        return self.keys == tuple(index.keys.items()) and self.options == index.options
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One difference: what the table has under this name, if anything, and what the database has in
-    its place.
-
-    `covered_by` names the longer index that does the work of a redundant one.
-    """
-
-    kind: Kind
-    collection: str
-    name: str
-    index: Index | None = None
-    existing: tuple[Existing, ...] = ()
-    covered_by: str | None = None
-
-    @property
-    def stand_in(self) -> bool:
-        """Whether this was left by a replacement that was interrupted."""
-        return self.kind is Kind.UNKNOWN and self.name.startswith(STAND_IN)
-
-    def __str__(self) -> str:
-        there = " and ".join(
-            f"{old.name} {describe(dict(old.keys), old.options)}" for old in self.existing
-        )
-        wanted = describe(self.index.keys, self.index.options) if self.index else ""
-        detail = {
-            Kind.MISSING: f"is missing: {wanted}",
-            Kind.TTL: f"expires after another time: {there} instead of {wanted}",
-            Kind.CHANGED: f"is another index: {there} instead of {wanted}",
-            Kind.UNKNOWN: (
-                f"is in no table{', left by an interrupted --replace' if self.stand_in else ''}:"
-                f" {there}"
-            ),
-            Kind.REDUNDANT: (
-                f"is a prefix of {self.covered_by}{'' if self.existing else ', and not there'}"
-            ),
-        }
-        return f"{self.collection}.{self.name} {detail[self.kind]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Every difference, by collection in the order of the table."""
-
-    findings: tuple[Finding, ...]
-    lean: bool = False
-
-    def of(self, *kinds: Kind) -> list[Finding]:
-        """The findings of these kinds."""
-        return [finding for finding in self.findings if finding.kind in kinds]
-
-    @property
-    def drift(self) -> list[Finding]:
-        """The findings that make the database differ from the table."""
-        return [finding for finding in self.findings if finding.kind is not Kind.REDUNDANT]
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicates:
-    """What stands in the way of a unique index: per value how many documents share it, and the ids
-    of the first ten.
-
-    The values themselves are personal data, and left out.
-    """
-
-    collection: str
-    fields: tuple[str, ...]
-    groups: tuple[tuple[int, tuple[Any, ...]], ...]
-
-    def __str__(self) -> str:
-        lines = [f"{self.collection}: these documents have the same {', '.join(self.fields)}:"]
-        for count, ids in self.groups[:GROUPS_SHOWN]:
-            more = f" and {count - len(ids)} more" if count > len(ids) else ""
-            lines.append(f"  {', '.join(map(str, ids))}{more}")
-        if len(self.groups) > GROUPS_SHOWN:
-            lines.append("  and others")
-        return "\n".join(lines)
-
-
-class DuplicatesFound(Exception):
-    """A unique index cannot be built, since documents share a value; `duplicates` says which."""
-
-    def __init__(self, duplicates: Sequence[Duplicates]) -> None:
-        self.duplicates = tuple(duplicates)
-        gone = "a build met duplicates that were gone when looked for: apply again"
-        super().__init__("\n".join(map(str, duplicates)) or gone)
-
-
-def describe(keys: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    """An index in one line: `{userId: 1} unique`, with the values of options other than true."""
-    fields = ", ".join(f"{name}: {direction}" for name, direction in keys.items())
-    rest = (name if value is True else f"{name}={value}" for name, value in options.items())
-    return " ".join([f"{{{fields}}}", *rest])
 
 
 async def plan(database: AsyncDatabase[Raw], *, lean: bool = False) -> Plan:
@@ -254,7 +130,7 @@ async def apply(
     # 0 is no limit, where None would mean that of the client, which is sent along with
     # `createIndexes` as well.
     with pymongo.timeout(0):
-        async with _alone(database) if drops else nullcontext():
+        async with alone(database) if drops else nullcontext():
             if drops:
                 current = (await plan(database, lean=planned.lean)).findings
                 todo = [finding for finding in todo if finding in current]
@@ -266,30 +142,6 @@ async def apply(
                 return todo
             await _refuse_duplicates(database, todo)
             raise DuplicatesFound([])
-
-
-async def find_duplicates(
-    database: AsyncDatabase[Raw], collection: str, index: Index
-) -> Duplicates | None:
-    """The documents that a unique index would refuse, None where there are none. Reads the whole
-    collection.
-
-    Fields are taken as the table has them: scalars, an absent one being equal to null.
-    """
-    selected: Raw = dict(index.options.get("partialFilterExpression", {}))
-    if index.options.get("sparse"):
-        selected = {"$or": [{name: {"$exists": True}} for name in index.keys]}
-    values = {f"k{place}": {"$ifNull": [f"${name}", None]} for place, name in enumerate(index.keys)}
-    ids = {"$firstN": {"input": "$_id", "n": IDS_SHOWN}}
-    pipeline: list[Raw] = [
-        {"$match": selected},
-        {"$group": {"_id": values, "count": {"$sum": 1}, "ids": ids}},
-        {"$match": {"count": {"$gt": 1}}},
-        {"$limit": GROUPS_SHOWN + 1},
-    ]
-    cursor = await database[collection].aggregate(pipeline, allowDiskUse=True)
-    groups = tuple([(row["count"], tuple(row["ids"])) async for row in cursor])
-    return Duplicates(collection, tuple(index.keys), groups) if groups else None
 
 
 async def _existing(database: AsyncDatabase[Raw], collection: str) -> list[Existing]:
@@ -416,35 +268,3 @@ async def _drop(collection: AsyncCollection[Raw], name: str) -> None:
     except OperationFailure as error:
         if error.code != _NO_INDEX:
             raise
-
-
-@asynccontextmanager
-async def _alone(database: AsyncDatabase[Raw]) -> AsyncIterator[None]:
-    """Hold the lease on dropping indexes: else two processes that replace one index drop each
-    other's new one."""
-    leases, holder = database["leases"], ObjectId()
-    await leases.update_one(_LEASE, {"$setOnInsert": {"holder": None}}, upsert=True)
-    while not await _claim(leases, holder):  # noqa: ASYNC110  # it is another process that is waited for
-        await asyncio.sleep(0.2)
-    renewal = asyncio.create_task(_renew(leases, holder))
-    try:
-        yield
-    finally:
-        renewal.cancel()
-        with suppress(asyncio.CancelledError):
-            await renewal
-        await leases.update_one({**_LEASE, "holder": holder}, {"$set": {"holder": None}})
-
-
-async def _claim(leases: AsyncCollection[Raw], holder: ObjectId) -> bool:
-    """Take or prolong the lease, by the server's clock; False where another process holds it."""
-    free = {"$or": [{"$in": ["$holder", [None, holder]]}, {"$lt": ["$until", "$$NOW"]}]}
-    taken = {"holder": holder, "until": {"$add": ["$$NOW", _LEASE_SECONDS * 1000]}}
-    result = await leases.update_one({**_LEASE, "$expr": free}, [{"$set": taken}])
-    return result.matched_count == 1
-
-
-async def _renew(leases: AsyncCollection[Raw], holder: ObjectId) -> None:
-    while True:
-        await asyncio.sleep(_LEASE_SECONDS / 3)
-        await _claim(leases, holder)

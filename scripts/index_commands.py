@@ -18,7 +18,8 @@ from rich.table import Table
 
 from indexes import stats as usage_stats
 from indexes import sync
-from indexes.sync import Finding, Kind
+from indexes.duplicates import DuplicatesFound
+from indexes.findings import Finding, Kind, Plan
 from models.base import Raw
 from scripts.target import NoTargetError, opened
 
@@ -73,7 +74,7 @@ def apply(
     """
     try:
         mended, left = _run(_apply(lean, replace, prune))
-    except sync.DuplicatesFound as found:
+    except DuplicatesFound as found:
         typer.echo(f"Nothing was changed where documents are in the way.\n{found}", err=True)
         raise typer.Exit(1) from None
     for finding in mended:
@@ -136,7 +137,7 @@ def stats(
         console.print(f"No operation took {slow_ms} ms.")
 
 
-async def _plan(lean: bool) -> sync.Plan:
+async def _plan(lean: bool) -> Plan:
     async with opened() as database:
         return await sync.plan(database, lean=lean)
 

@@ -163,7 +163,8 @@ async def _prepare(settings: Settings, uri: str) -> "AdminKey | None":
     from pymongo.errors import PyMongoError  # noqa: PLC0415
 
     from app.migrations.step import StepRefused  # noqa: PLC0415
-    from indexes.sync import DuplicatesFound, apply, plan  # noqa: PLC0415
+    from indexes.duplicates import DuplicatesFound  # noqa: PLC0415
+    from indexes.sync import apply, plan  # noqa: PLC0415
     from scripts.admin_key import KEY_FILE, ensure_admin_key  # noqa: PLC0415
     from scripts.migrate import Busy, take_steps  # noqa: PLC0415
     from scripts.target import opened  # noqa: PLC0415

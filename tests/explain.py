@@ -28,7 +28,7 @@ ALLOWED: Final[dict[str, str]] = {
     **{
         f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, "
         f"$match {{count: {{$gt: ?}}}}, $limit]": (
-            "indexes.sync.find_duplicates: before a unique index is built, all its documents are"
+            "indexes.duplicates.find_duplicates: before a unique index is built, all its documents are"
             " looked at"
         )
         for collection, selected in {
@@ -48,7 +48,7 @@ ALLOWED: Final[dict[str, str]] = {
     **{
         f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, "
         f"$match {{count: {{$gt: ?}}}}, $limit]": (
-            "indexes.sync.find_duplicates, of the connections' collections"
+            "indexes.duplicates.find_duplicates, of the connections' collections"
         )
         for collection, selected in (
             ("bankaccounts", "{}"),

@@ -7,6 +7,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from indexes import sync
+from indexes.duplicates import GROUPS_SHOWN, Duplicates, DuplicatesFound, find_duplicates
 from models.base import Raw
 from tests.indexes.test_sync import everything, indexes, mend
 
@@ -22,7 +23,7 @@ async def test_duplicates_are_named_by_id_and_nothing_at_all_is_changed(
         [*same, {"email": "bob@example.com"}, {"name": "no email"}, {"name": "none"}]
     )
     before = await everything(database)
-    with pytest.raises(sync.DuplicatesFound) as caught:
+    with pytest.raises(DuplicatesFound) as caught:
         await mend(database, replace=True, prune=True)
     (found,) = caught.value.duplicates
     assert (found.collection, found.fields) == ("users", ("email",))
@@ -41,7 +42,7 @@ async def test_duplicates_of_several_collections_are_all_told_at_once(
     for collection in (database.profiles, database.preferences):
         await collection.drop_index("userId_1")
         await collection.insert_many([{"userId": user}, {"userId": user}])
-    with pytest.raises(sync.DuplicatesFound) as caught:
+    with pytest.raises(DuplicatesFound) as caught:
         await mend(database)
     assert [found.collection for found in caught.value.duplicates] == ["profiles", "preferences"]
 
@@ -51,17 +52,17 @@ async def test_an_absent_value_and_null_are_duplicates_of_each_other(
 ) -> None:
     await database.profiles.drop_index("userId_1")
     await database.profiles.insert_many([{"userId": None}, {"bio": "no user"}])
-    with pytest.raises(sync.DuplicatesFound, match="same userId"):
+    with pytest.raises(DuplicatesFound, match="same userId"):
         await mend(database)
 
 
 async def test_of_many_duplicates_the_first_are_shown(database: AsyncDatabase[Raw]) -> None:
     await database.profiles.drop_index("userId_1")
     await database.profiles.insert_many([{"userId": user} for user in range(25) for _ in range(12)])
-    with pytest.raises(sync.DuplicatesFound) as caught:
+    with pytest.raises(DuplicatesFound) as caught:
         await mend(database)
     lines = str(caught.value).splitlines()
-    assert len(lines) == 1 + sync.GROUPS_SHOWN + 1
+    assert len(lines) == 1 + GROUPS_SHOWN + 1
     assert lines[1].endswith(" and 2 more")
     assert lines[-1] == "  and others"
 
@@ -72,7 +73,7 @@ async def test_duplicates_in_the_way_of_a_replacement_leave_the_old_index(
     await database.profiles.drop_index("userId_1")
     await database.profiles.create_index({"userId": 1})
     await database.profiles.insert_many([{"userId": 1}, {"userId": 1}])
-    with pytest.raises(sync.DuplicatesFound):
+    with pytest.raises(DuplicatesFound):
         await mend(database, replace=True)
     assert set(await indexes(database, "profiles")) == {"_id_", "userId_1"}
 
@@ -85,10 +86,10 @@ async def test_a_duplicate_that_is_written_after_the_look_changes_nothing_and_do
     if old is not None:
         await database.users.create_index({"email": 1}, **old)
     before = await indexes(database, "users")
-    look = sync.find_duplicates
+    look = find_duplicates
     looks = 0
 
-    async def write_after(*arguments: Any) -> sync.Duplicates | None:
+    async def write_after(*arguments: Any) -> Duplicates | None:
         nonlocal looks
         looks += 1
         found = await look(*arguments)
@@ -99,7 +100,7 @@ async def test_a_duplicate_that_is_written_after_the_look_changes_nothing_and_do
         return found
 
     monkeypatch.setattr(sync, "find_duplicates", write_after)
-    with pytest.raises(sync.DuplicatesFound, match="same email") as caught:
+    with pytest.raises(DuplicatesFound, match="same email") as caught:
         await mend(database, replace=True)
     assert caught.value.__context__ is None
     assert await indexes(database, "users") == before

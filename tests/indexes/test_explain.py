@@ -16,6 +16,7 @@ from app.database import transaction
 from app.settings import Settings
 from indexes import sync
 from indexes.definitions import INDEXES
+from indexes.duplicates import find_duplicates
 from models import (
     DOCUMENTS,
     Activity,
@@ -258,7 +259,7 @@ async def everything(mongodb_uri: str, filled: Settings) -> AsyncIterator[Record
         for document, table in INDEXES.items():
             for index in table:
                 if index.options.get("unique"):
-                    await sync.find_duplicates(database, document.collection_name(), index)
+                    await find_duplicates(database, document.collection_name(), index)
         yield database, recorder
 
 

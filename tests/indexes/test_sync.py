@@ -14,9 +14,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 from pymongo.monitoring import CommandListener
 
-from indexes import sync
+from indexes import lease, sync
 from indexes.definitions import INDEXES
-from indexes.sync import Kind
+from indexes.findings import STAND_IN, Kind
+from indexes.lease import alone
 from models import DOCUMENTS
 from models.base import Raw
 
@@ -245,7 +246,7 @@ async def test_a_replacement_that_was_interrupted_is_finished_by_the_next_apply(
 ) -> None:
     if dropped == "old":
         await database.users.drop_index("email_1")
-    await database.users.create_index({"email": -1}, name=sync.STAND_IN + "email_1", **EMAIL)
+    await database.users.create_index({"email": -1}, name=STAND_IN + "email_1", **EMAIL)
     lines = await sync.verify(database)
     assert any("left by an interrupted --replace" in line for line in lines)
     await mend(database)
@@ -257,7 +258,7 @@ async def test_a_stand_in_of_an_older_definition_is_no_obstacle(
 ) -> None:
     await database.users.drop_index("email_1")
     await database.users.create_index({"email": 1})
-    await database.users.create_index({"email": -1}, name=sync.STAND_IN + "email_1", sparse=True)
+    await database.users.create_index({"email": -1}, name=STAND_IN + "email_1", sparse=True)
     await mend(database, replace=True)
     assert await sync.verify(database) == []
 
@@ -388,9 +389,9 @@ async def test_the_lease_of_a_process_that_died_runs_out(database: AsyncDatabase
 async def test_a_lease_that_is_held_is_waited_for_and_prolonged(
     database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "_LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "_SECONDS", 0.6)
     await database.users.create_index({"stray": 1})
-    async with sync._alone(database):
+    async with alone(database):
         waiting = asyncio.create_task(mend(database, prune=True))
         done, _ = await asyncio.wait({waiting}, timeout=1.5)
         assert not done
