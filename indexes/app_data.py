@@ -12,7 +12,7 @@ OURS_APP_DATA: Final[dict[type[Stored], list[Index]]] = {
             "list the live values of an app among any number of tombstones",
             {"partialFilterExpression": {"deleted": False}},
         ),
-        Index({"expiresAt": 1}, "AppData.expire_due", SPARSE),
+        Index({"expiresAt": 1}, "app_data_expiry.expire_due", SPARSE),
         Index(
             {"queryKeys.$**": 1},
             "GET .../data?query=: the values of every declared query, in its order",

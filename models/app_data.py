@@ -1,21 +1,18 @@
 """App data: any JSON value under (user, app, key), with a version that only ever grows."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
 from pydantic import Field
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, WriteError
+from pymongo.errors import DuplicateKeyError
 
-from models import aside
-from models.app import App, AppId, DataKey
+from models.app import AppId, DataKey
 from models.app_data_rows import ENVELOPE, chosen, enveloped, wanted_fields
 from models.app_data_updates import (
-    NEVER,
     Expiry,
     QueryKeys,
     first_try,
@@ -25,6 +22,7 @@ from models.app_data_updates import (
     tombstone_update,
     unexpired,
 )
+from models.app_data_written import StaleVersion, Written, written
 from models.base import Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
 from models.precondition import Expected
@@ -41,26 +39,6 @@ VALUE: Final = {
 }
 """The fields of a row that a value is read by."""
 _RACES: Final = 5
-_EXPIRY_AGAIN: Final = timedelta(hours=1)
-
-
-class StaleVersion(Exception):
-    """The stored value is not the one that the write was made for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a put did, and by how much the app's data grew. `created` is true where there was no
-    live value before."""
-
-    created: bool
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    expires_at: datetime | None
-    id: ObjectId
-    grown_keys: int = 0
-    grown_bytes: int = 0
 
 
 class AppData(OwnedByUser):
@@ -295,7 +273,7 @@ class AppData(OwnedByUser):
                 continue
             if row is None and not upsert:
                 raise StaleVersion
-            return _written(row, moment, expires_at, fresh, size, floor)
+            return written(row, moment, expires_at, fresh, size, floor)
         raise AssertionError("unreachable")  # pragma: no cover
 
     @classmethod
@@ -332,82 +310,6 @@ class AppData(OwnedByUser):
         return int(before["version"]) + 1
 
     @classmethod
-    async def expire_due(cls, limit: int) -> int:
-        """Turn values whose time is over into tombstones, all whose apps keep as much history by
-        one command.
-
-        Those that cannot be are set aside.
-
-        Args:
-            limit: how many at most.
-
-        Returns:
-            How many were dealt with; less than `limit` where no more are due.
-        """
-        moment = now()
-        where = {"expiresAt": {"$lte": moment}, "setAsideUntil": {"$not": {"$gt": moment}}}
-        rows = (
-            await cls.raw()
-            .find(where, {"_id": 1, "appId": 1})
-            .sort("expiresAt", 1)
-            .limit(limit)
-            .to_list()
-        )
-        histories = await App.find_histories({row["appId"] for row in rows})
-        alike: dict[int, list[ObjectId]] = {}
-        for row in rows:
-            alike.setdefault(histories.get(row["appId"], 0), []).append(row["_id"])
-        for history, ids in alike.items():
-            await cls._expire(ids, moment, history)
-        return len(rows)
-
-    @classmethod
-    async def next_expiry(cls) -> datetime | None:
-        """When the next value expires, but those that were set aside; None where none does."""
-        return await cls.earliest("expiresAt", {"setAsideUntil": {"$not": {"$gt": now()}}})
-
-    @classmethod
-    async def _expire(cls, ids: list[ObjectId], moment: datetime, history: int) -> None:
-        """Make tombstones of those of these values that are still due; halves find the ones of
-        which none can be made.
-
-        A value that was written anew meanwhile is due only if its new time is over as well.
-        """
-        if not ids:
-            return
-        due = {"expiresAt": {"$lte": moment}}
-        try:
-            update = tombstone_update("expiry", moment, history)
-            await cls.raw().update_many({"_id": {"$in": ids}, **due}, update)
-        except WriteError as error:
-            if len(ids) > 1:
-                await cls._expire(ids[: len(ids) // 2], moment, history)
-                await cls._expire(ids[len(ids) // 2 :], moment, history)
-                return
-            aside.tell(cls, ids[0], error)
-            until = {"$set": {"setAsideUntil": moment + _EXPIRY_AGAIN}}
-            await cls.raw().update_one({"_id": ids[0], **due}, until)
-
-    @classmethod
-    async def version_stats(cls) -> list[Raw]:
-        """Per app: keys, tombstones, bytes, mean and largest version."""
-        pipeline: list[dict[str, Any]] = [
-            {
-                "$group": {
-                    "_id": "$appId",
-                    "keys": {"$sum": {"$cond": ["$deleted", 0, 1]}},
-                    "tombstones": {"$sum": {"$cond": ["$deleted", 1, 0]}},
-                    "bytes": {"$sum": "$bytes"},
-                    "meanVersion": {"$avg": "$version"},
-                    "maxVersion": {"$max": "$version"},
-                }
-            },
-            {"$sort": {"bytes": -1}},
-        ]
-        cursor = await cls.raw().aggregate(pipeline)
-        return [{"appId": row.pop("_id"), **row} async for row in cursor]
-
-    @classmethod
     def from_stored(cls, row: Mapping[str, Any]) -> Self:
         """The document that a stored row holds, its value as it was sent."""
         plain = dict(row)
@@ -415,28 +317,6 @@ class AppData(OwnedByUser):
             plain["value"] = unescape_refs(plain["value"])
         document: Self = cls.model_validate(plain)
         return document
-
-
-def _written(
-    before: Raw | None,
-    moment: datetime,
-    expires_at: datetime | Expiry | None,
-    fresh: ObjectId,
-    size: int,
-    floor: int,
-) -> Written:
-    live = before is not None and not before["deleted"] and before.get("expiresAt", NEVER) > moment
-    kept = before.get("expiresAt") if before is not None else None
-    return Written(
-        created=not live,
-        version=(floor if before is None else before["version"]) + 1,
-        created_at=before["createdAt"] if before is not None and live else moment,
-        updated_at=moment,
-        expires_at=kept if isinstance(expires_at, Expiry) else expires_at,
-        id=fresh if before is None else before["_id"],
-        grown_keys=1 if before is None or before["deleted"] else 0,
-        grown_bytes=size - (0 if before is None or before["deleted"] else before["bytes"]),
-    )
 
 
 def live(row: Raw | None) -> Raw | None:

@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.table import Table
 
-from models.app_data import AppData
+from models.app_data_expiry import version_stats
 from models.base import Raw
 from scripts.target import NoTargetError, opened
 
@@ -43,7 +43,7 @@ def stats(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
 async def _stats() -> list[Raw]:
     async with opened() as database:
         with Console(stderr=True).status(f"reading the app data of `{database.name}`"):
-            return await AppData.version_stats()
+            return await version_stats()
 
 
 def _table(rows: list[Raw]) -> Table:

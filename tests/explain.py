@@ -22,14 +22,14 @@ from models.base import Raw
 
 ALLOWED: Final[dict[str, str]] = {
     "appdata: COLLSCAN: aggregate [$group, $sort {bytes: -1}]": (
-        "AppData.version_stats: `python -m scripts data stats` counts the whole collection on"
-        " purpose"
+        "app_data_expiry.version_stats: `python -m scripts data stats` counts the whole collection"
+        " on purpose"
     ),
     **{
         f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, "
         f"$match {{count: {{$gt: ?}}}}, $limit]": (
-            "indexes.duplicates.find_duplicates: before a unique index is built, all its documents are"
-            " looked at"
+            "indexes.duplicates.find_duplicates: before a unique index is built, its documents are"
+            " all looked at"
         )
         for collection, selected in {
             "users": "{claimedEmail: {$gt: ?}}",

@@ -10,8 +10,8 @@ from app.app_data.writes import WriteOptions
 from app.errors import Invalid, NotFound
 from app.identity.principal import Principal
 from app.web.body import dump_json
-from models.app_data import Written
 from models.app_data_history import find_version, find_versions
+from models.app_data_written import Written
 from models.base import Fields, Raw, Timestamp
 
 _NOT_KEPT = "this version is not kept"

@@ -10,6 +10,7 @@ from app.jobs.watching import Watched
 from app.settings import Settings
 from models.app import App
 from models.app_data import AppData
+from models.app_data_expiry import expire_due, next_expiry
 
 _EXPIRY: Final = "expire-app-data"
 _BATCH: Final = 1000
@@ -27,10 +28,10 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     async def expire(claim: Claim) -> datetime | None:
         """Turn app data whose time is over into tombstones, so that devices learn of it."""
         total = 0
-        while expired := await AppData.expire_due(_BATCH):
+        while expired := await expire_due(_BATCH):
             total += expired
             await claim.renew(expired=total)
-        return await AppData.next_expiry()
+        return await next_expiry()
 
     async def clear(claim: Claim) -> None:
         """Go on with a deletion of many values that was too large to be done while its caller

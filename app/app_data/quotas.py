@@ -18,8 +18,8 @@ from cachetools import LRUCache
 
 from app.errors import QuotaExceeded
 from models.app import Quota
-from models.app_data import Written
 from models.app_data_usage import find_size, usage_of
+from models.app_data_written import Written
 
 HEADER: Final = "Satchel-Quota"
 _REMEMBERED_SECONDS: Final = 5.0

@@ -38,8 +38,9 @@ from app.web.patches import patch_kind
 from app.web.preconditions import holds, http_date, known_as, precondition
 from app.web.routing import Router
 from models.app import NAME_RULE, AppId, is_name
-from models.app_data import AppData, Written
+from models.app_data import AppData
 from models.app_data_changes import Source, count_live
+from models.app_data_written import Written
 from models.user import User
 
 VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"

@@ -26,9 +26,10 @@ from app.web.preconditions import holds, mismatch
 from app.web.routing import GONE
 from models.activity import Activity, ActivityContent
 from models.app import NAME_RULE, is_name
-from models.app_data import AppData, StaleVersion, Written
+from models.app_data import AppData
 from models.app_data_queries import queries_of, query_keys
 from models.app_data_updates import Expiry
+from models.app_data_written import StaleVersion, Written
 from models.base import Raw
 from models.precondition import Expected
 from models.values import Json

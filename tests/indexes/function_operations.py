@@ -16,6 +16,7 @@ from models.app_data_changes import (
     find_versions,
 )
 from models.app_data_clearing import Clearing, bury, count_kept, forget_activity
+from models.app_data_expiry import expire_due, next_expiry, version_stats
 from models.app_data_history import find_version
 from models.app_data_history import find_versions as find_history
 from models.app_data_purge import Old, find_old, next_app, remove
@@ -93,6 +94,9 @@ FUNCTIONS: Final[dict[str, list[Operation]]] = {
     ],
     "app_data_clearing.forget_activity": [lambda: forget_activity(clearing(""))],
     "app_data_clearing.count_kept": [lambda: count_kept(ME, APP)],
+    "app_data_expiry.next_expiry": [next_expiry],
+    "app_data_expiry.expire_due": [lambda: expire_due(20)],
+    "app_data_expiry.version_stats": [version_stats],
     "app_data_history.find_versions": [lambda: find_history(ME, APP, "key1")],
     "app_data_history.find_version": [lambda: find_version(ME, APP, "key1", 1)],
     "app_data_purge.next_app": [lambda: next_app(""), lambda: next_app(APP)],

@@ -189,9 +189,6 @@ OPERATIONS: dict[str, list[Operation]] = {
         put("fresh", Expected(versions=(4, 9))),
     ],
     "AppData.delete": [delete_own_key],
-    "AppData.next_expiry": [AppData.next_expiry],
-    "AppData.expire_due": [lambda: AppData.expire_due(20)],
-    "AppData.version_stats": [AppData.version_stats],
     "Analytics.create_analytics": [
         lambda: Analytics.create_analytics(
             AnalyticsContent(app_id=APP, event_name="login", event_category="engagement"), ME

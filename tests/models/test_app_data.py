@@ -10,8 +10,10 @@ from bson import Timestamp as ClusterTime
 
 from app.database import transaction
 from models.activity import Activity, ActivityContent
-from models.app_data import AppData, StaleVersion
+from models.app_data import AppData
+from models.app_data_expiry import expire_due, version_stats
 from models.app_data_updates import Expiry
+from models.app_data_written import StaleVersion
 from models.base import now
 from models.precondition import Expected
 
@@ -207,10 +209,10 @@ async def test_expiry_takes_the_longest_due_first_and_only_what_is_due() -> None
         expires = moment + timedelta(seconds=seconds)
         await AppData.put(USER, APP, key, key, size=3, by="x", expires_at=expires)
     await AppData.put(USER, APP, "e", "e", size=3, by="x")
-    assert await AppData.expire_due(2) == 2
+    assert await expire_due(2) == 2
     assert await deleted() == ["a", "b"]
-    assert await AppData.expire_due(9) == 1
-    assert await AppData.expire_due(9) == 0
+    assert await expire_due(9) == 1
+    assert await expire_due(9) == 0
     assert await deleted() == ["a", "b", "c"]
 
 
@@ -252,7 +254,7 @@ async def test_versions_are_counted_per_app() -> None:
     await AppData.put(USER, APP, "gone", 1, size=7, by="x")
     await AppData.delete(USER, APP, "gone", by="x")
     await AppData.put(USER, "boats", "b", 1, size=5, by="x")
-    assert await AppData.version_stats() == [
+    assert await version_stats() == [
         {
             "appId": APP,
             "keys": 1,

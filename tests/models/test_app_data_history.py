@@ -9,7 +9,9 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from models.app import App
-from models.app_data import AppData, StaleVersion
+from models.app_data import AppData
+from models.app_data_expiry import expire_due
+from models.app_data_written import StaleVersion
 from models.base import Raw, now
 from models.precondition import Expected
 
@@ -128,7 +130,7 @@ async def test_expiry_keeps_it_where_the_app_does_and_nowhere_else() -> None:
     over = now() - timedelta(seconds=1)
     await put("ours", expires_at=over)
     await AppData.put(USER, "boats", "theirs", "b", size=3, by="x", expires_at=over)
-    assert await AppData.expire_due(9) == 2
+    assert await expire_due(9) == 2
     found, other = await row(), await row("theirs")
     assert (found["deleted"], found["changedBy"], other["deleted"], "history" in other) == (
         True,

@@ -15,7 +15,8 @@ from app.settings import Settings
 from models import Activity, Analytics, AppData, Preferences, Profile, User
 from models.activity import ActivityContent
 from models.analytics import AnalyticsContent
-from models.app_data import StaleVersion
+from models.app_data_expiry import expire_due
+from models.app_data_written import StaleVersion
 from models.base import now
 from models.owned import populate
 from models.precondition import Expected
@@ -131,8 +132,8 @@ async def test_app_data_counts_on_after_deletion_and_expiry() -> None:
     assert await AppData.find_by_user_app_and_key(*place) is None
     with pytest.raises(StaleVersion):
         await AppData.put(*place, 3, size=1, by="t", expected=Expected((3,)))
-    assert await AppData.expire_due(10) == 1
-    assert await AppData.expire_due(10) == 0
+    assert await expire_due(10) == 1
+    assert await expire_due(10) == 0
     revived = await AppData.put(*place, 4, size=1, by="t", expected=Expected(absent=True))
     assert (revived.version, revived.created) == (5, True)
 

@@ -8,6 +8,7 @@ from pymongo import AsyncMongoClient
 
 from models.activity import Activity
 from models.app_data import AppData
+from models.app_data_expiry import expire_due
 from models.base import now
 from tests.app.app_data.test_read_and_write import DATA, K
 from tests.app.faults import TRANSIENT, failing
@@ -88,7 +89,7 @@ async def test_expiry_leaves_a_tombstone(cast: Cast) -> None:
     await cast.owner.put(f"{DATA}/later", json=1, params={"ttl": 600})
     await cast.owner.put(f"{DATA}/never", json=1)
     await end("k")
-    assert [await AppData.expire_due(100), await AppData.expire_due(100)] == [1, 0]
+    assert [await expire_due(100), await expire_due(100)] == [1, 0]
     row = await AppData.raw().find_one({"dataKey": "k"})
     assert row is not None
     assert (row["deleted"], row["version"], row["bytes"], row["changedBy"]) == (

@@ -15,6 +15,7 @@ from app.settings import Settings
 from models import app_data_queries
 from models.app import App
 from models.app_data import AppData
+from models.app_data_expiry import expire_due
 from models.app_data_queries import give_keys
 from models.base import now
 from models.job import Job
@@ -217,7 +218,7 @@ async def test_every_kind_of_write_moves_a_value(
         {"dataKey": "task:1"}, {"$set": {"expiresAt": now() - timedelta(seconds=1)}}
     )
     assert await asked(owner) == ["task:0"]
-    assert await AppData.expire_due(5) == 1
+    assert await expire_due(5) == 1
     assert await AppData.raw().count_documents({"queryKeys": {"$exists": True}}) == 1
 
 

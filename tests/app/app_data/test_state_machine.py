@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.app_data import AppData
+from models.app_data_expiry import expire_due
 from models.base import now
 from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast
@@ -125,7 +126,7 @@ def headers(slot: Slot, condition: Any) -> dict[str, str]:
 async def test_any_sequence_of_writes_does_what_the_model_says(
     cast: Cast, plan: list[tuple[Any, ...]]
 ) -> None:
-    await AppData.expire_due(1000)  # what the plan before left
+    await expire_due(1000)  # what the plan before left
     model, place = Model(), f"{DATA}/run{next(runs)}."
     for step in plan:
         await act(cast, model, place, step)
@@ -160,7 +161,7 @@ async def act(cast: Cast, model: Model, place: str, step: tuple[Any, ...]) -> No
         model.expire(key)
         return
     elif operation == "sweep":
-        assert await AppData.expire_due(100) == model.sweep()
+        assert await expire_due(100) == model.sweep()
         return
     else:
         return

@@ -22,6 +22,7 @@ from app.repositories import jobs as repositories
 from app.settings import Settings
 from app.work import HOOKS
 from models.app_data import AppData
+from models.app_data_expiry import expire_due, next_expiry
 from models.aside import SET_ASIDE
 from models.base import Raw, Stored, now
 from models.card_event import NOBODY, CardEvent
@@ -140,7 +141,7 @@ async def test_a_value_that_cannot_expire_keeps_no_other(version: Any, place: in
     assert bad is not None
     await AppData.raw().replace_one({"_id": bad["_id"]}, planted(bad, "version", version))
     before = aside_of(AppData)
-    while await AppData.expire_due(3):
+    while await expire_due(3):
         pass
     expired = await AppData.raw().distinct("dataKey", {"deleted": True})
     can = version != "x"
@@ -167,19 +168,19 @@ async def test_values_that_are_due_expire_by_one_command(monkeypatch: pytest.Mon
             return getattr(collection, name)
 
     monkeypatch.setattr(AppData, "raw", Noting)
-    assert await AppData.expire_due(7) == 7
+    assert await expire_due(7) == 7
     assert commands == ["find", "update_many"]
 
 
 async def test_a_value_that_was_set_aside_is_tried_again_once_it_is_mended() -> None:
     await AppData.put(USER, "notes", "k", 1, size=1, by="x", expires_at=now() - PAST)
     await AppData.raw().update_one({"dataKey": "k"}, {"$set": {"version": "x"}})
-    assert [await AppData.expire_due(9), await AppData.expire_due(9)] == [1, 0]
-    assert await AppData.next_expiry() is None, "the job is not due again and again for it"
+    assert [await expire_due(9), await expire_due(9)] == [1, 0]
+    assert await next_expiry() is None, "the job is not due again and again for it"
     await AppData.raw().update_one(
         {"dataKey": "k"}, {"$set": {"version": 4, "setAsideUntil": now()}}
     )
-    assert await AppData.expire_due(9) == 1
+    assert await expire_due(9) == 1
     row = await AppData.raw().find_one({"dataKey": "k"})
     assert row is not None
     assert (row["deleted"], row["version"], "setAsideUntil" in row) == (True, 5, False)

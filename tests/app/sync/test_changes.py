@@ -12,6 +12,7 @@ from app.sync.hub import hub_of
 from app.web.streams.stream import stop, stopping
 from models.api_key import ApiKey
 from models.app_data import AppData
+from models.app_data_expiry import expire_due
 from models.base import Raw
 from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast, enrol
@@ -183,7 +184,7 @@ async def test_a_value_whose_time_is_over_is_gone_before_its_tombstone_is_there(
     )
     found, cursor = await follow(cast.owner, cursor)
     assert told(found) == [("a", 2, "gone")]
-    assert await AppData.expire_due(10) == 1
+    assert await expire_due(10) == 1
     assert told((await follow(cast.owner, cursor))[0]) == [("a", 3, "gone")]
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from app.settings import Settings
 from models.app_data import AppData
+from models.app_data_expiry import expire_due
 from models.base import now
 from tests.cast import Cast
 from tests.harness import Caller, RequestRecorder, serve
@@ -203,7 +204,7 @@ async def expire(world: World, key: str) -> None:
     row = {"appId": world.app, "dataKey": key, "deleted": False}
     found = await AppData.raw().find_one_and_update(row, {"$set": {"expiresAt": now()}})
     if found is not None:
-        await AppData.expire_due(100)
+        await expire_due(100)
         world.acknowledged(key, found["version"] + 1, EXPIRY)
 
 

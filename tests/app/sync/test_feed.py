@@ -21,6 +21,7 @@ from app.sync.hub import Hub
 from app.sync.live import feed as module
 from app.sync.live.feed import GAPS, Feed
 from models.app_data import AppData
+from models.app_data_expiry import expire_due
 from models.base import Raw, now
 from scripts.mongod import start_mongod
 from tests.app.faults import Cable, failing
@@ -72,7 +73,7 @@ async def expire() -> None:
     await AppData.raw().update_one(
         {"userId": ANNA}, {"$set": {"expiresAt": now() - timedelta(hours=1)}}
     )
-    assert await AppData.expire_due(10) == 1
+    assert await expire_due(10) == 1
 
 
 async def insert_many() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from models.app_data import AppData
+from models.app_data_expiry import expire_due
 from tests.app.sync.test_batch import APP, DATA, batch, delete, put, said, step
 from tests.cast import Cast
 
@@ -81,7 +82,7 @@ async def test_single_writes_and_expiry_leave_what_is_remembered(cast: Cast) -> 
     await cast.owner.merge(f"{DATA}/k", {"a": 1})
     await cast.owner.put(f"{DATA}/k?ttl=1", json={})
     await AppData.raw().update_one({"dataKey": "k"}, [{"$set": {"expiresAt": "$updatedAt"}}])
-    await AppData.expire_due(10)
+    await expire_due(10)
     assert said((await batch(cast.owner, put("k", {}, mutationId="m")))[0]) == ("stored", 1)
 
 
