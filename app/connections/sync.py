@@ -27,6 +27,7 @@ from app.connections.providers.api import (
     UnreadableAmount,
     is_identified,
 )
+from app.connections.questions import SUPERSEDED, ask, since, superseded
 from app.database import transaction
 from app.relations.guards import refer
 from app.settings import Settings
@@ -37,7 +38,6 @@ from models.transaction import Transaction, TransactionContent
 
 LEASE: Final = timedelta(seconds=60)
 _REMOVALS: Final = 25
-_SUPERSEDED: Final = 500
 _MOST_PAGES: Final = 10_000
 _MOST_ASIDE: Final = 1_000
 _ACCOUNT: Final = "account"
@@ -159,11 +159,14 @@ class Pass:
         account = await BankAccount.find_by_id(ObjectId(cursor.todo[0]))
         if account is None:
             raise LostSync
+        window = self._settings.sync_window_days
         if cursor.begun is None:
             cursor = replace(
                 cursor,
                 begun=rfc3339(now()),
-                since=None if cursor.full else await self._since(account),
+                since=None
+                if cursor.full
+                else await since(account, self._settings.sync_window_days),
             )
         try:
             page = await self._provider.transactions(
@@ -185,17 +188,6 @@ class Pass:
         if last == cursor.after or cursor.pages >= _MOST_PAGES:
             raise PagingFailed
         return await self._store(account, page, replace(cursor, after=last, pages=cursor.pages + 1))
-
-    async def _since(self, account: BankAccount) -> str | None:
-        """From when an account is to be read: some days before it was last read, or its oldest
-        pending transaction."""
-        if account.synced_at is None:
-            return None
-        window = (
-            account.synced_at.date() - timedelta(days=self._settings.sync_window_days)
-        ).isoformat()
-        pending = await Transaction.oldest_pending(account)
-        return min(window, pending) if pending else window
 
     def _set_aside(
         self, account_id: str, odd: Sequence[Unreadable], met: Collection[str], pass_id: str
@@ -249,9 +241,9 @@ class Pass:
         unseen = await Transaction.find_unseen(account, cursor.since, cursor.pass_id, _REMOVALS)
         named = await self._unmet(account, cursor)
         asked = list(dict.fromkeys([*(row.provider_id for row in unseen), *named]))[:_REMOVALS]
-        found, gone, odd = await self._ask(account, asked)
-        old = await self._superseded(account, cursor)
-        done = len(asked) < _REMOVALS and len(old) < _SUPERSEDED
+        found, gone, odd = await ask(self._provider, account, asked)
+        old = await superseded(account, cursor)
+        done = len(asked) < _REMOVALS and len(old) < SUPERSEDED
         following = cursor.next_account() if done else cursor
         self._set_aside(
             account.provider_id, odd, {each.provider_id for each in found}, cursor.pass_id
@@ -286,32 +278,6 @@ class Pass:
         await transaction(work)
         self._named = [each for each in self._named if each not in answered]
         return following
-
-    async def _ask(
-        self, account: BankAccount, asked: Sequence[str]
-    ) -> tuple[list[TransactionContent], list[str], list[Unreadable]]:
-        """What the provider has of these transactions, has not, and has unreadably."""
-        found, gone, odd = list[TransactionContent](), list[str](), list[Unreadable]()
-        for provider_id in asked:
-            told = await self._provider.transaction(
-                account.provider_id, account.currency, provider_id
-            )
-            if told is None:
-                gone.append(provider_id)
-            elif isinstance(told, Unreadable):
-                odd.append(told)
-            else:
-                found.append(told)
-                if told.provider_id != provider_id:
-                    gone.append(provider_id)
-        return found, gone, odd
-
-    async def _superseded(self, account: BankAccount, cursor: Cursor) -> list[ObjectId]:
-        """What an account was told to have before a new login, and has not; nothing until that
-        tells something."""
-        if not account.link or cursor.oldest is None:
-            return []
-        return await Transaction.find_superseded(account, cursor.oldest, _SUPERSEDED)
 
     def _named_of(self, account: BankAccount) -> list[Named]:
         """What the provider named of an account before this sync."""
