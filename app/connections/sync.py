@@ -164,9 +164,7 @@ class Pass:
             cursor = replace(
                 cursor,
                 begun=rfc3339(now()),
-                since=None
-                if cursor.full
-                else await since(account, self._settings.sync_window_days),
+                since=None if cursor.full else await since(account, window),
             )
         try:
             page = await self._provider.transactions(

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from bson import ObjectId
 
 from app.app_data.quotas import Growth, Room, Rooms
+from app.apps.json_schemas import schemas_of
 from app.apps.registry import AppRegistry
-from app.apps.schemas import schemas_of
 from app.errors import AppNotRegistered, Problem
 from app.people.lines import Told
 from models.app import AppContent

@@ -16,10 +16,11 @@ from app.people.importing import Importer, Outcome
 from app.people.lines import Key, PersonLine, Told, told_by
 from app.people.streaming import answer_of, import_stream
 from app.users.changes import find_user
+from app.users.examples import USER_SHOWN
 from app.users.views import UserView, user_view
 from app.web.etags import etag
 from app.web.openapi.answers import problems
-from app.web.openapi.examples import USER_SHOWN, answers
+from app.web.openapi.examples import answers
 from app.web.openapi.patch_bodies import REF
 from app.web.routing import Router
 from models.auth_identity import PHONE
