@@ -2,28 +2,14 @@
 forgotten."""
 
 import ast
-import importlib
-import inspect
-import pkgutil
-import re
-import sys
-import tomllib
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from packaging.utils import canonicalize_name
 
-import models
 from app.settings import Settings
-from indexes.definitions import INDEXES
-from models import DOCUMENTS
-from models.base import Stored
-from models.day import DayOfApp
-from models.owned import OneToOne, OwnedByUser
-from models.relations import EXEMPT, RELATIONS, Insert
 from scripts.rooms import imports_of, reached, room_graph, sources
 from tests.order import LONG
+from tests.state import EXCEPTIONS, all_state, changed_names
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("app", "indexes", "models", "scripts")
@@ -188,68 +174,6 @@ def test_no_domain_imports_another_domains_routes() -> None:
     assert wrong == []
 
 
-def test_every_document_class_is_in_documents() -> None:
-    modules = [
-        importlib.import_module(f"models.{info.name}")
-        for info in pkgutil.iter_modules(models.__path__)
-    ]
-    classes = {
-        value
-        for module in modules
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Stored)
-    }
-    assert {each.__name__ for each in classes - {Stored, OwnedByUser, OneToOne, DayOfApp}} == {
-        each.__name__ for each in DOCUMENTS
-    }
-
-
-def test_every_reference_has_a_relation_or_a_reason() -> None:
-    fields = {
-        (document.collection_name(), name)
-        for document in DOCUMENTS
-        for name in document.model_fields
-        if name.endswith("_id") and name != "revision_id"
-    }
-    related = {
-        (relation.child.collection_name(), relation.field)
-        for relation in RELATIONS
-        if "." not in relation.field
-    }
-    assert fields == related | EXEMPT.keys()
-    assert related & EXEMPT.keys() == set()
-    assert all(reason for reason in EXEMPT.values())
-
-
-def test_every_relation_names_a_field_and_has_an_index_to_find_children_by() -> None:
-    for relation in RELATIONS:
-        assert relation.field.split(".")[0] in relation.child.model_fields
-        leading = [
-            next(iter(index.keys))
-            for index in INDEXES[relation.child]
-            if "partialFilterExpression" not in index.options
-        ]
-        assert relation.stored in leading, (
-            f"{relation.child.__name__}.{relation.field} has no index"
-        )
-
-
-def test_one_to_one_relations_are_unique() -> None:
-    for relation in RELATIONS:
-        unique = any(
-            dict(i.keys) == {relation.stored: 1} and i.options.get("unique")
-            for i in INDEXES[relation.child]
-        )
-        assert unique == relation.one_to_one
-
-
-def test_hot_inserts_are_those_of_the_design() -> None:
-    hot = {
-        relation.child.collection_name() for relation in RELATIONS if relation.insert is Insert.HOT
-    }
-    assert hot == {"activities", "appdata", "analytics"}
-
-
 def test_every_setting_is_described_and_documented() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     for name, field in Settings.model_fields.items():
@@ -327,47 +251,30 @@ def test_the_time_is_the_databases() -> None:
     assert asking == MACHINES_CLOCK
 
 
-def test_what_is_imported_is_declared() -> None:
-    """What another package happens to bring along is gone with its next release."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {name_of(line) for line in project["dependencies"]}
-    every = needed.union(
-        *(map(name_of, lines) for lines in project["optional-dependencies"].values())
-    )
-    packages = packages_distributions()
-    undeclared = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for room in (*ROOMS, "tests")
-        for path in (ROOT / room).rglob("*.py")
-        if not path.match(
-            "tests/clients/story*.py"
-        )  # they run in an environment of their own, on generated packages
-        for name in (
-            imported(ast.parse(path.read_text()))
-            - sys.stdlib_module_names
-            - {*ROOMS, "tests", "satchel_client"}
-        )
-        if not {canonicalize_name(each) for each in packages.get(name, [])}
-        & (every if room == "tests" else needed)
-    ]
-    assert undeclared == []
-
-
-def name_of(line: str) -> str:
-    return canonicalize_name(re.split(r"[\[<>=;!~ ]", line, maxsplit=1)[0])
-
-
-def imported(tree: ast.Module) -> set[str]:
-    """The packages that a file imports."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name.split(".")[0] for name in found}
-
-
 def test_the_long_files_of_tests_are_there() -> None:
     """Else one that was renamed is given out last, and the others' cores wait for it."""
     assert [name for name in LONG if not (ROOT / name).is_file()] == []
+
+
+def test_no_module_keeps_state() -> None:
+    assert all_state() == EXCEPTIONS.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("KNOWN = {}\n", {"KNOWN"}),
+        ("PLACES: Final[Mapping[str, int]] = {}\n", set()),
+        ("NUMBERS: Final = itertools.count(1)\n", {"NUMBERS"}),
+        ("NAMES = ['a']\ndef add(name): NAMES.append(name)\n", {"NAMES"}),
+        ("SIZES = {'a': 1}\ndef grow():\n    SIZES['a'] += 1\n", {"SIZES"}),
+        ("AT = 0\ndef move():\n    global AT\n    AT = 1\n", {"AT"}),
+        ("from models import Doc\ndef bind():\n    Doc.kept = 1\n", {"Doc"}),
+        ("from models import aside\naside.LISTENERS.append(print)\n", {"aside"}),
+        ("SIZES = {'a': 1}\ndef own():\n    SIZES = {}\n    SIZES['a'] = 1\n", set()),
+        ("SIZES = {'a': 1}\ndef read(): return SIZES['a']\n", set()),
+        ("PAGES = Pages()\nPAGES.filters['a'] = str\n", set()),
+    ],
+)
+def test_state_is_found(source: str, names: set[str]) -> None:
+    assert changed_names(ast.parse(source)) == names

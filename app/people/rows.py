@@ -3,6 +3,7 @@ cost."""
 
 from copy import deepcopy
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -24,16 +25,11 @@ STAMP: Final = ClusterTime(0, 0)
 """Of what is inserted the server makes its cluster time."""
 
 
-_TEMPLATES: Final[dict[str, Raw]] = {}
-
-
+@cache
 def _template(document: type[Stored]) -> Raw:
     """A document of which nothing is told, as its model makes it."""
-    name = document.collection_name()
-    if name not in _TEMPLATES:
-        empty: Stored = document.model_validate({"userId": _NOBODY})
-        _TEMPLATES[name] = empty.stored()
-    return _TEMPLATES[name]
+    empty: Stored = document.model_validate({"userId": _NOBODY})
+    return empty.stored()
 
 
 def _made(document: type[Stored], moment: datetime, **fields: Any) -> Raw:
