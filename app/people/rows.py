@@ -33,7 +33,7 @@ def _template(document: type[Stored]) -> Raw:
 
 
 def _made(document: type[Stored], moment: datetime, **fields: Any) -> Raw:
-    made = deepcopy(_template(document))
+    made = deepcopy(_template(document))  # type: ignore[arg-type]  # a class is hashable
     return {**made, "createdAt": moment, "updatedAt": moment, **fields}
 
 
