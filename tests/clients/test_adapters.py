@@ -21,7 +21,7 @@ CLIENT, PACKAGE = ROOT / "clients" / "typescript", ROOT / "clients" / "adapters"
 TOOLS = PACKAGE / "node_modules" / ".bin"
 FILES = (ROOT / "clients" / "scenarios.json", PACKAGE / "test" / "stories.json")
 STORIES: list[dict[str, Any]] = [story for file in FILES for story in json.loads(file.read_text())]
-ADAPTERS = ("rxdb",)
+ADAPTERS = ("rxdb", "tanstack-db")
 LEFT_OUT: dict[tuple[str, str], str] = {}
 """By adapter and story, why its library cannot express it."""
 _SECONDS = 300
@@ -49,7 +49,11 @@ def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str
 @pytest.fixture(scope="module")
 def world(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A server with the stories' apps, and the desk."""
-    with served(mongodb_uri, tmp_path_factory.mktemp("adapters")) as found, desk(found) as url:
+    folder = tmp_path_factory.mktemp("adapters")
+    with (
+        served(mongodb_uri, folder, otp_per_client_per_hour="1000") as found,
+        desk(found) as url,
+    ):
         register(found)
         few(found)
         yield {"SATCHEL_URL": found.url, "SATCHEL_APP": APP, "DESK_URL": url}
@@ -143,7 +147,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "adapters"
 
 
-def test_they_compile_strictly(tree: Path) -> None:
+def test_they_and_their_pages_compile_strictly(tree: Path) -> None:
+    for adapter in ADAPTERS:
+        example = (tree / f"{adapter}.md").read_text().partition("```ts\n")[2].partition("```")[0]
+        assert "satchel-adapters/" in example
+        rest = "declare function render(rows: unknown): void;\n"
+        (tree / "test" / f"page-of-{adapter}.ts").write_text(example + rest)
     run(TOOLS / "tsc", "-p", "test", folder=tree)
 
 

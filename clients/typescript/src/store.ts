@@ -97,6 +97,45 @@ export class Store {
   }
 
   /**
+   * Change a value by what it is: `undefined` stands for none, before and after. What `change` throws is thrown, and
+   * nothing is changed then.
+   */
+  async update(key: string, change: (before: Json | undefined) => Json | undefined): Promise<void> {
+    await this.#edit(key, (before) => {
+      const after = change(before?.value);
+      if (after === undefined) return null;
+      const content = { value: copied(after) };
+      check(key, content.value);
+      return content;
+    });
+  }
+
+  /**
+   * Be done when nothing of a key waits to be sent: it is stored, or was refused, as `onRefused` has told.
+   *
+   * @throws SignedOut where the store was closed before; what waits is kept.
+   */
+  async settled(key: string): Promise<void> {
+    const end = this.#end.signal;
+    await new Promise<void>((resolve, reject) => {
+      const done = (how: () => void): void => {
+        this.#watchers.delete(watcher);
+        end.removeEventListener("abort", closed);
+        how();
+      };
+      const closed = (): void => done(() => reject(new SignedOut("this store was closed; what waits is kept")));
+      const look = (): void => {
+        void this.#cache.get(key).then((row) => row?.draft == null && done(resolve), () => end.aborted);
+      };
+      const watcher = { prefix: key, listener: look };
+      this.#watchers.add(watcher);
+      end.addEventListener("abort", closed);
+      if (end.aborted) closed();
+      else look();
+    });
+  }
+
+  /**
    * Be given the values whose keys begin so: now, and again whenever one of them is different.
    *
    * @returns to be called to be given no more.
