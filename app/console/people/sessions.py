@@ -39,4 +39,4 @@ async def end(desk: Desk) -> Response:
         await end_session_of(user_id, parse_id(desk.form["session"]), desk.principal.name)
         return desk.done(back, "The session is ended.")
     ended = await end_sessions_of(user_id, desk.principal.name)
-    return desk.done(back, f"{ended} sessions are ended.")
+    return desk.done(back, f"Sessions ended: {ended}.")

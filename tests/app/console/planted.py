@@ -1,5 +1,6 @@
 """What the operator's pages show in tests: every name, key and value is hostile text."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -16,7 +17,12 @@ def plant(satchel: Served) -> dict[str, str]:
     put(satchel, "/v1/apps/kept", {"name": HOSTILE, "history": 5, "quota": {"keys": 90}})
     person = _person(satchel)
     _values(satchel, person)
-    return {"userId": person, "kind": "activities", "appId": "kept", "dataKey": "note:1"}
+    _jobs(satchel)
+    for number in range(52):
+        body = {"name": f"{number} {HOSTILE}", "scopes": ["users:read"]}
+        satchel.post("/v1/api-keys", body)
+    of_values = {"appId": "kept", "dataKey": "note:1"}
+    return {"userId": person, "kind": "activities", "jobId": "hostile", **of_values}
 
 
 def _person(satchel: Served) -> str:
@@ -41,6 +47,14 @@ def _values(satchel: Served, person: str) -> None:
     for number in (2, 3):
         headers = satchel.headers
         assert httpx2.delete(f"{satchel.url}{place}/note:{number}", headers=headers).is_success
+
+
+def _jobs(satchel: Served) -> None:
+    """A job that fails, as a worker notes it."""
+    moment = datetime.now(UTC) + timedelta(days=1)
+    job = {"kind": HOSTILE, "state": "due", "runAt": moment, "attempts": 3, "fence": 1}
+    told = {"lastError": HOSTILE, "progress": {HOSTILE: 1}, "version": 1}
+    satchel.database["jobs"].insert_one({"_id": "hostile", **job, **told})
 
 
 def put(satchel: Served, path: str, value: Any) -> Any:

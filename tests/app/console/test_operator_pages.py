@@ -20,7 +20,10 @@ SHOWN = sorted(
     for route in router.routes
     if "GET" in route.methods  # type: ignore[attr-defined]
 )
-LATER = {"/console/people/{userId}/deletion"}
+LATER = {
+    "/console/people/{userId}/deletion",
+    "/console/operation/deletions/{deletionId}",
+}
 """Pages that are there only after something was done: the stories look at them."""
 FURTHER = (
     "/console/people?q=nobody@example.com",
@@ -66,10 +69,12 @@ def test_lists_are_read_page_by_page(visit: Callable[..., Visitor], operated: Op
     visitor = visit()
     lists = ("/console/people", "/console/people/{userId}/activity")
     lists += ("/console/data?user={userId}&app={appId}", "/console/data?app={appId}")
+    lists += ("/console/keys", "/console/operation/audit", "/console/operation/indexes")
     for path in lists:
         visitor.open(path.format(**operated.planted))
         visitor.page.get_by_role("link", name="Next page").click()
-        assert visitor.page.get_by_text("Last page").is_visible()
+        assert "cursor=" in visitor.page.url
+        assert visitor.page.locator("tbody tr, .timeline li").count() > 1
         visitor.page.get_by_role("link", name="First page").click()
         assert visitor.page.get_by_role("link", name="Next page").is_visible()
 

@@ -81,7 +81,7 @@ def test_a_persons_token_is_renewed_while_they_work(visit: Visit, operated: Oper
     assert kept["satchel_console_renewal"] != pair["refreshToken"]
     visitor.open(f"/console/people/{pair['userId']}/sessions")
     visitor.unfold("End all sessions")
-    visitor.press("End all 1 sessions")  # their own
+    visitor.press("End every session of theirs")  # their own
     assert visitor.page.get_by_label("API key").is_visible()
 
 

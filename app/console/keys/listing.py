@@ -1,0 +1,67 @@
+"""API keys: made, rotated and revoked; a key is shown once."""
+
+from typing import Any, Final, get_args
+
+from fastapi import Response
+
+from app.console.frame.calls import Refused, path_of
+from app.console.frame.forms import Form
+from app.console.frame.pages import Desk, Page, Values
+from models.api_key import Scope
+
+page = Page(__name__, "API keys", "/console/keys", group="Apps and keys", scope="admin")
+SCOPES: Final[tuple[str, ...]] = get_args(Scope)
+_NUMBERS: Final = ("eventsPerSecond", "eventsPerDay")
+
+
+@page.get()
+async def keys(desk: Desk) -> Values:
+    """The newest first."""
+    return await _shown(desk)
+
+
+async def _shown(desk: Desk) -> Values:
+    found = await desk.api.get("/v1/api-keys", **desk.paging)
+    own = str(desk.principal.id) if desk.principal.kind == "key" else ""
+    return {"found": found, "scopes": SCOPES, "own": own}
+
+
+@page.post("/console/keys")
+async def make(desk: Desk) -> Response:
+    """Make a key, and show it this once."""
+    try:
+        content = read_key(desk.form)
+        made = await desk.api.send("POST", "/v1/api-keys", content, headers=desk.once())
+    except Refused as refused:
+        told = {"complaint": refused.detail, "errors": refused.problem.get("errors", [])}
+        shown = {**await _shown(desk), **told, "form": desk.form}
+        return desk.show(shown, status=refused.status)
+    return desk.show({"made": made.value}, status=201, template="keys/made.html")
+
+
+@page.post("/console/keys/{keyId}/rotate")
+async def rotate(desk: Desk) -> Response:
+    """Put another key in its place, and show it this once."""
+    hours = desk.form["overlapHours"]
+    body = {"overlapHours": int(hours)} if hours.isdecimal() and len(hours) < 6 else {}
+    place = path_of("/v1/api-keys/{}/rotate", desk["keyId"])
+    made = await desk.api.send("POST", place, body, headers=desk.once())
+    return desk.show({"made": made.value}, template="keys/made.html")
+
+
+@page.post("/console/keys/{keyId}/revoke")
+async def revoke(desk: Desk) -> Response:
+    """Have it honoured no longer."""
+    await desk.api.send("DELETE", path_of("/v1/api-keys/{}", desk["keyId"]))
+    return desk.done("/console/keys", "The key is revoked.")
+
+
+def read_key(form: Form) -> dict[str, Any]:
+    """A key as a form asks for it; what is left out is not told."""
+    told: dict[str, Any] = {"name": form["name"], "scopes": form.all("scope")}
+    told |= {name: form[name] for name in ("appId", "accountId") if form[name]}
+    if form["expires"]:
+        told["expiresAt"] = f"{form['expires']}T00:00:00Z"
+    numbers = {name: form[name] for name in _NUMBERS if form[name]}
+    told |= {name: int(text) if text.isdecimal() else text for name, text in numbers.items()}
+    return told
