@@ -57,6 +57,8 @@ from app.identity.authenticator import Authenticator
 from app.identity.tokens import load_tokens
 from app.operations.routes import router as operations
 from app.outside.keyring import load_keyring
+from app.people.export_routes import router as people_out
+from app.people.exporting import Exports
 from app.people.import_routes import IMPORT_PATH
 from app.people.import_routes import router as people_in
 from app.relations import table
@@ -95,6 +97,7 @@ from models.app_data_values import load_values
 CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (
     people_in,
+    people_out,
     users,
     belongings,
     activity,
@@ -151,6 +154,7 @@ def create_app(
     app.state.leases = Leases(settings.lease_seconds)
     app.state.hooks = HOOKS
     app.state.rooms = Rooms()
+    app.state.exports = Exports()
     app.state.values = Loader(load_values, settings.request_timeout_ms / 1000)
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)

@@ -1,6 +1,6 @@
 """Analytics: events with a category, counted for dashboards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -205,6 +205,39 @@ class Analytics(OwnedByUser):
             async for found in cls.raw().find(query, {"_id": 0, "messageId": 1}, session=session):
                 stored.add((app_id, found["messageId"]))
         return [row for row in rows if (row["appId"], row.get("messageId")) not in stored]
+
+    @classmethod
+    async def page_of_user(
+        cls,
+        user_id: ObjectId,
+        where: Mapping[str, str],
+        start: datetime | None,
+        end: datetime | None,
+        limit: int,
+        passed: tuple[datetime, int] | None = None,
+    ) -> list[Raw]:
+        """A user's stored events, the newest first (required: `findByUserId`).
+
+        In the order of the index alone, so that ingest need keep none for this list: of events of
+        one time those that were seen already are told by how many they are.
+
+        Args:
+            user_id: whose.
+            where: further equality conditions on stored names.
+            start: inclusive.
+            end: exclusive.
+            limit: how many at most.
+            passed: the time of the last one seen, and how many of that time were.
+        """
+        span: Raw = {} if start is None else {"$gte": start}
+        if end is not None:
+            span["$lt"] = end
+        if passed is not None:
+            span["$lte"] = passed[0]
+        query: Raw = {**where, "userId": user_id, **({"timestamp": span} if span else {})}
+        found = cls.raw().find(query, hint=[("userId", 1), ("timestamp", -1)])
+        found = found.sort("timestamp", -1)  # of one time in the index's order, on each page
+        return await found.skip(passed[1] if passed else 0).limit(limit).to_list()
 
     @classmethod
     async def first_received(cls, since: datetime, session: Session = None) -> datetime | None:

@@ -207,7 +207,10 @@ def _batches(source: _Source, after: int) -> Iterator[tuple[list[tuple[int, byte
 
 
 async def _written(importer: "Importer", lines: list[tuple[int, bytes]]) -> list[dict[str, Any]]:
-    from app.people.lines import read_line  # noqa: PLC0415
+    from app.people.restoring import Gatherer  # noqa: PLC0415
+    from app.people.streaming import Reading  # noqa: PLC0415
 
-    results = await importer.write([read_line(text) for _, text in lines])
-    return [result.shown(number) for (number, _), result in zip(lines, results, strict=True)]
+    reading = Reading(await Gatherer.make())
+    for number, text in lines:
+        reading.add(number, text)
+    return await reading.write(importer)

@@ -78,7 +78,7 @@ class Apps:
         """
         growth: dict[str, Growth] = {}
         for value in told.values:
-            if self.of(value.app_id).quota is not None:
+            if self.of(value.app_id).quota is not None and not value.was.get("deleted"):
                 before = kept.get(value.place)
                 more = Growth(int(before is None), value.size - (before or 0))
                 growth[value.app_id] = growth.get(value.app_id, Growth()) + more

@@ -25,6 +25,7 @@ from app.people.rows import (
 from app.people.writes import Writes, set_fields
 from app.web.body import dump_json
 from models.activity import Activity
+from models.analytics import Analytics
 from models.app_data import AppData
 from models.app_data_batch import Pinned, Place
 from models.app_data_updates import NEVER
@@ -109,6 +110,7 @@ class Change:
     told: Told
     user: Raw
     stock: Stock
+    known: dict[type[Stored], dict[ObjectId, Raw]]
     apps: Apps
     by: str
     moment: datetime
@@ -125,6 +127,10 @@ class Change:
                 own.inserts[ExternalId].append(row)
         for value in self.told.values:
             self._value(own, value)
+        for document, rows in self.told.rows.items():
+            known = self.known.get(document, {})
+            fresh = [each for each in rows if each["_id"] not in known]
+            own.inserts[document] += [{**each, "userId": self.user["_id"]} for each in fresh]
         own.inserts[Activity] += [
             row
             for name, row in activity_rows(self.told, self.user["_id"], self.moment).items()
@@ -222,6 +228,21 @@ class Change:
             expires_at=value.expires_at,
         )
         own.updates[AppData].append(pinned.statement(where))
+
+
+async def known_rows(
+    people: Sequence[Told], session: AsyncClientSession
+) -> dict[type[Stored], dict[ObjectId, Raw]]:
+    """Of the further documents that lines bring, those that are stored already, by their ids."""
+    wanted: defaultdict[type[Stored], list[ObjectId]] = defaultdict(list)
+    for told in people:
+        for document, rows in told.rows.items():
+            wanted[document] += [row["_id"] for row in rows]
+    known = {each: await each.fetch(ids, session, ("_id",)) for each, ids in wanted.items()}
+    messages = [row for told in people for row in told.rows.get(Analytics, ())]
+    fresh = {row["_id"] for row in await Analytics.without_stored(messages, session=session)}
+    again = {row["_id"]: row for row in messages if row["_id"] not in fresh}
+    return {**known, Analytics: {**known.get(Analytics, {}), **again}}
 
 
 def _is_stored(row: Raw, value: Value) -> bool:

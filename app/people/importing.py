@@ -19,12 +19,13 @@ from app.database import transaction
 from app.database.turns import Patience
 from app.identity.standing import SPARED
 from app.people.apps import Apps
-from app.people.existing import GRANTED, Change, audit_row, differing, read_stock
+from app.people.existing import GRANTED, Change, audit_row, differing, known_rows, read_stock
 from app.people.lines import Error, Key, Told
 from app.people.matching import Found, find_people, stand_alone
 from app.people.rows import (
     activity_rows,
     external_row,
+    former_id,
     identity_row,
     preferences_row,
     profile_row,
@@ -36,7 +37,7 @@ from models.activity import Activity
 from models.app_data import AppData
 from models.audit_event import AuditEvent
 from models.auth_identity import AuthIdentity
-from models.base import Raw, now
+from models.base import Raw, Stored, now
 from models.deletion import Deletion
 from models.external_id import ExternalId
 from models.preferences import Preferences
@@ -47,6 +48,7 @@ MOST_TOGETHER: Final = 100
 _TRIES: Final = 3
 _DEFAULT: Final = UserContent()
 _TAKEN: Final = "another person has this: {}"
+_NOT_HERE: Final = "their user is not here: send the line of the user before"
 _GOING: Final = "they are being deleted: send the line again in a minute"
 _ACCOUNTS: Final = "a user of an account has the email that their account says: vouch for this one"
 
@@ -164,6 +166,7 @@ class _Batch:
     importer: Importer
     people: list[Told]
     results: dict[int, Result | None] = field(default_factory=dict)
+    known: dict[type[Stored], dict[ObjectId, Raw]] = field(default_factory=dict)
     moment: datetime = field(default_factory=now)
 
     async def write(self, session: AsyncClientSession) -> list[Result | None]:
@@ -179,6 +182,7 @@ class _Batch:
         for number, told in enumerate(self.people):
             if number not in self.results and (errors := self._in_the_way(told, found)):
                 self.results[number] = Result(Outcome.CONFLICT, errors=errors)
+        self.known = await known_rows(able, session)
         await self._change(found, writes, session)
         await self._create(found, writes, session)
         if not self.importer.dry:
@@ -236,7 +240,8 @@ class _Batch:
                 if told.errors:
                     outcome = Outcome.INVALID
                 else:
-                    change = Change(told, found.users[user_id], stock, *self._told_by)
+                    user = found.users[user_id]
+                    change = Change(told, user, stock, self.known, *self._told_by)
                     outcome = Outcome.UPDATED if change.write(writes, found) else outcome
             self.results[number] = Result(outcome, user_id, told.errors)
 
@@ -250,6 +255,10 @@ class _Batch:
         ids = await _free_ids([self.people[number] for number in fresh], session)
         for number, user_id in zip(fresh, ids, strict=True):
             told = self.people[number]
+            if told.follows:
+                error = _error("/document/userId", "unknown_user", _NOT_HERE)
+                self.results[number] = Result(Outcome.CONFLICT, errors=[error])
+                continue
             await self.importer.apps.hold_to_quotas(told, None, {})
             if told.errors:
                 self.results[number] = Result(Outcome.INVALID, errors=told.errors)
@@ -261,6 +270,9 @@ class _Batch:
     def _add(self, writes: Writes, told: Told, user_id: ObjectId) -> None:
         moment, by, inserts = self.moment, self.importer.by, writes.inserts
         user = user_row(told, user_id, moment)
+        if told.user_id not in (None, user_id):  # another id than they had: found by it from now on
+            inserts[ExternalId].append(former_id(told.user_id, user_id, moment))
+            user |= {"createdAt": moment}
         inserts[User].append(user)
         inserts[Profile].append(profile_row(told, user_id, moment))
         inserts[Preferences].append(preferences_row(told, user_id, moment))
@@ -272,9 +284,18 @@ class _Batch:
         for value in told.values:
             queries = apps.queries(value.app_id)
             inserts[AppData].append(value_row(value, user_id, by, moment, floor, queries))
+        for document, rows in told.rows.items():
+            known = self.known.get(document, {})
+            inserts[document] += [
+                {**row, "userId": user_id} for row in rows if row["_id"] not in known
+            ]
         if told.activity:
             inserts[Activity] += activity_rows(told, user_id, moment).values()
-        granted: Raw = {name: {"to": user[name]} for name in GRANTED if name in told.fields}
+        granted: Raw = {
+            name: {"to": user[name]}
+            for name in GRANTED
+            if user.get(name) != getattr(_DEFAULT, name)
+        }
         if granted:
             inserts[AuditEvent].append(audit_row("grant", by, granted, user_id))
 

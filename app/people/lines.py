@@ -19,7 +19,7 @@ from app.web.validation.errors import validation_problem
 from models.activity import ActivityContent, EventType, SessionId
 from models.app import AppId, DataKey
 from models.auth_identity import EMAIL, PHONE
-from models.base import Fields, Happened, Raw, now
+from models.base import Fields, Happened, Raw, Stored, now
 from models.nobody import is_nobody
 from models.preferences import PreferencesContent
 from models.profile import ProfileContent
@@ -121,7 +121,8 @@ class PersonLine(Fields):
 
 class Key(NamedTuple):
     """What a person is found by: `("email", …)`, `("valuUserId", …)`, `("merkosUserId", …)`,
-    `("identity", provider, id)`, `("externalId", app, id)`. No two people have the same."""
+    `("id", …)`, `("identity", provider, id)`, `("externalId", app, id)`. No two people have the
+    same."""
 
     kind: str
     first: str
@@ -176,6 +177,8 @@ class Told:
         digest: of the line, by which the same one is known when it comes again.
         user_id: the id that a new user gets where it is free: that of an export.
         was: what an export tells of the user besides, for a new one.
+        follows: whether it only adds to somebody who is there.
+        rows: further documents of an export, which are stored unless their ids are taken.
         errors: what is wrong with it; then nothing of it is written.
     """
 
@@ -192,6 +195,8 @@ class Told:
     digest: str | None = None
     user_id: ObjectId | None = None
     was: Raw = field(default_factory=dict)
+    rows: dict[type[Stored], list[Raw]] = field(default_factory=dict)
+    follows: bool = False
     errors: list[Error] = field(default_factory=list)
 
     def refuse(self, pointer: str, code: str, detail: str) -> None:
@@ -199,19 +204,23 @@ class Told:
         self.errors.append({"pointer": pointer, "code": code, "detail": detail})
 
 
-def read_line(text: bytes) -> Told:
-    """What a line of NDJSON tells; where it cannot be read, `errors` says why."""
-    try:
-        return told_of(_parsed(text), sha256(text).hexdigest()[:32])
-    except Problem as problem:
-        errors = problem.errors or [
-            {"pointer": "", "code": "malformed", "detail": str(problem.detail)}
-        ]
-        return Told(errors=[dict(each) for each in errors])
+def digest_of(text: bytes) -> str:
+    """By which a line is known when it comes again."""
+    return sha256(text).hexdigest()[:32]
 
 
-def _parsed(text: bytes) -> Json:
-    """The JSON of a line; integers of any size, so that those that are too large are found out."""
+def refused(problem: Problem) -> Told:
+    """A line that cannot be read."""
+    errors = problem.errors or [{"pointer": "", "code": "malformed", "detail": str(problem.detail)}]
+    return Told(errors=[dict(each) for each in errors])
+
+
+def parse_line(text: bytes) -> Json:
+    """The JSON of a line; integers of any size, so that those that are too large are found out.
+
+    Raises:
+        Invalid: it is none, or too long.
+    """
     if len(text) > MOST_LINE_BYTES:
         raise Invalid.field("", "too_long", f"a line has at most {MOST_LINE_BYTES} bytes")
     try:

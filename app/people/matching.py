@@ -47,6 +47,10 @@ async def find_people(people: Sequence[Told], session: AsyncClientSession) -> Fo
             for row in rows:
                 found.users[row["_id"]] = row
                 found.by_key[Key(kind, row[kind])] = row["_id"]
+    ids = [ObjectId(value) for value in wanted.get(("id", ""), ())]
+    for user_id, row in (await User.fetch(ids, session) if ids else {}).items():
+        found.users[user_id] = row
+        found.by_key[Key("id", str(user_id))] = user_id
     for (kind, first), values in wanted.items():
         if kind == "identity":
             where: Raw = {"provider": first, "providerId": {"$in": values}}
@@ -67,7 +71,7 @@ def _by_kind(keys: Iterable[Key]) -> dict[tuple[str, str], list[str]]:
     """The values of keys, by what one query asks for."""
     wanted: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key in keys:
-        if key.kind in OF_USERS:
+        if key.kind in (*OF_USERS, "id"):
             wanted[key.kind, ""].append(key.first)
         else:
             wanted[key.kind, key.first].append(key.second)

@@ -89,6 +89,15 @@ def external_row(app_id: str, external_id: str, user_id: ObjectId, moment: datet
     return {"_id": ObjectId(), **times, **ids}
 
 
+FORMER: Final = "~satchel"
+"""The app of former ids: of people who were brought in by an export where their id was not free."""
+
+
+def former_id(former: ObjectId | None, user_id: ObjectId, moment: datetime) -> Raw:
+    """The link from an id that a person had elsewhere."""
+    return external_row(FORMER, str(former), user_id, moment)
+
+
 def value_row(
     value: Value,
     user_id: ObjectId,
@@ -118,7 +127,7 @@ def value_row(
     }
     if row["deleted"]:
         del row["value"]
-        return row
+        return {**row, "bytes": 0}
     if value.expires_at is not None:
         row["expiresAt"] = value.expires_at
     if keys := query_keys(queries, user_id, value.data_key, value.value):
@@ -127,7 +136,8 @@ def value_row(
 
 
 def activity_rows(told: Told, user_id: ObjectId, moment: datetime) -> dict[ObjectId, Raw]:
-    """What the person did in the last 90 days, by its id, which follows from what it is."""
+    """What the person did in the last 90 days, by its id, which follows from what it is where no
+    export tells it."""
     kept = [each for each in told.activity if each.timestamp > moment - KEPT]
     return {(name := _name(each, user_id)): _activity(each, name, user_id, moment) for each in kept}
 

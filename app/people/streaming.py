@@ -1,14 +1,24 @@
 """A stream of lines into the import, with no more of it in memory than a few megabytes."""
 
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from app.errors import Problem
 from app.people.importing import MOST_TOGETHER, Importer, Outcome, Result
-from app.people.lines import MOST_LINE_BYTES, MOST_LINES, Told, read_line
+from app.people.lines import (
+    MOST_LINE_BYTES,
+    MOST_LINES,
+    Told,
+    digest_of,
+    parse_line,
+    refused,
+    told_of,
+)
+from app.people.restoring import NOT_TAKEN, Gatherer, is_exported
 from app.web.body import dump_json
 
 _TOGETHER_BYTES: Final = 4 * 1024 * 1024
+_GATHERED_BYTES: Final = 2 * 1024 * 1024
 _TOO_MANY: Final = f"a request has at most {MOST_LINES} lines: send this one by the next"
 
 
@@ -24,22 +34,85 @@ async def split_lines(parts: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         yield rest
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """Lines that are read and not written, by their numbers."""
+class Reading:
+    """Lines that are read and not written: those of imports each for itself, those of an export as
+    far as they are about one person.
 
-    lines: dict[int, Told] = field(default_factory=dict)
-    bytes: int = 0
+    Args:
+        gatherer: puts the latter together.
+    """
+
+    def __init__(self, gatherer: Gatherer) -> None:
+        self._gatherer = gatherer
+        self._people: list[tuple[list[int], Told]] = []
+        self._left: dict[int, str] = {}
+        self._bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Whether they are to be written."""
-        return len(self.lines) >= MOST_TOGETHER or self.bytes >= _TOGETHER_BYTES
+        return len(self._people) >= MOST_TOGETHER or self._bytes >= _TOGETHER_BYTES
+
+    def add(self, number: int, text: bytes) -> None:
+        """Read a line; what is wrong with it is told when it would be written."""
+        self._bytes += len(text)
+        try:
+            line = parse_line(text)
+            if is_exported(line):
+                self._gather(number, line, len(text))
+                return
+            self._flush()
+            told = told_of(line, digest_of(text))
+        except Problem as problem:
+            told = refused(problem)
+        self._people.append(([number], told))
+
+    def refuse(self, number: int, code: str, detail: str) -> None:
+        """Note a line that is not read."""
+        told = Told()
+        told.refuse("", code, detail)
+        self._people.append(([number], told))
+
+    def _gather(self, number: int, line: Any, size: int) -> None:
+        if (reason := NOT_TAKEN.get(str(line["kind"]))) is not None:
+            self._left[number] = reason
+            return
+        if not self._gatherer.belongs(line):
+            self._flush()
+        self._gatherer.take(number, line, size)
+        gathered = self._gatherer.current
+        if gathered is not None and (gathered.is_full or gathered.size > _GATHERED_BYTES):
+            self._flush()
+
+    def _flush(self) -> None:
+        gathered, self._gatherer.current = self._gatherer.current, None
+        if gathered is not None and gathered.numbers:
+            self._people.append((gathered.numbers, gathered.told()))
+
+    async def write(self, importer: Importer) -> list[dict[str, Any]]:
+        """Write what was read.
+
+        Returns:
+            What became of each line, as it is sent, in the order of their numbers.
+        """
+        self._flush()
+        people, left = self._people, self._left
+        self._people, self._left, self._bytes = [], {}, 0
+        results = await importer.write([told for _, told in people])
+        shown = {
+            number: result.shown(number)
+            for (numbers, _), result in zip(people, results, strict=True)
+            for number in numbers
+        }
+        for number, reason in left.items():
+            told = Result(Outcome.UNCHANGED).shown(number)
+            shown[number] = {**told, "left": reason}
+        return [shown[number] for number in sorted(shown)]
 
 
 async def import_stream(
     importer: Importer, parts: AsyncIterable[bytes]
-) -> AsyncIterator[tuple[int, Result]]:
+) -> AsyncIterator[dict[str, Any]]:
     """Write the lines of a stream as they come.
 
     Args:
@@ -47,40 +120,25 @@ async def import_stream(
         parts: of NDJSON; blank lines are passed over.
 
     Yields:
-        The number of each line, the first is 1, and what became of it, in their order.
+        What became of each line, in their order; `line` is its number, the first is 1.
     """
-    waiting, number, lines = _Waiting(), 0, 0
+    reading, number, lines = Reading(await Gatherer.make()), 0, 0
     async for line in split_lines(parts):
         number += 1
         if not line.strip():
             continue
         lines += 1
         if lines > MOST_LINES:
-            told = Told()
-            told.refuse("", "too_many", _TOO_MANY)
+            reading.refuse(number, "too_many", _TOO_MANY)
         else:
-            told = read_line(line)
-        waiting.lines[number] = told
-        waiting.bytes += len(line)
-        if waiting.is_full:
-            for done in await _written(importer, waiting):
+            reading.add(number, line)
+        if reading.is_full:
+            for done in await reading.write(importer):
                 yield done
-            waiting = _Waiting()
-    for done in await _written(importer, waiting):
+    for done in await reading.write(importer):
         yield done
 
 
-async def _written(importer: Importer, waiting: _Waiting) -> list[tuple[int, Result]]:
-    results = await importer.write(list(waiting.lines.values()))
-    return list(zip(waiting.lines, results, strict=True))
-
-
-async def answer_of(results: AsyncIterable[tuple[int, Result]]) -> bytes:
+async def answer_of(results: AsyncIterable[dict[str, Any]]) -> bytes:
     """The results as NDJSON."""
-    lines = [dump_json(result.shown(number)) async for number, result in results]
-    return b"".join(line + b"\n" for line in lines)
-
-
-def is_stored(outcome: Outcome) -> bool:
-    """Whether a line is in the database."""
-    return outcome in (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED)
+    return b"".join([dump_json(result) + b"\n" async for result in results])

@@ -180,8 +180,8 @@ async def _import(importer: Importer, lines: list[bytes]) -> None:
         for start in range(0, len(body), 65_536):
             yield body[start : start + 65_536]
 
-    async for _, result in import_stream(importer, parts()):
-        assert result.outcome.value == "created", result
+    async for result in import_stream(importer, parts()):
+        assert result["status"] == "created", result
 
 
 def _shown(rounds: list[Raw], people: int) -> dict[str, float]:

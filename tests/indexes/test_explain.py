@@ -189,6 +189,10 @@ OPERATIONS: dict[str, list[Operation]] = {
         put("fresh", Expected(versions=(4, 9))),
     ],
     "AppData.delete": [delete_own_key],
+    "Analytics.page_of_user": [
+        lambda: Analytics.page_of_user(ME, {}, None, None, 5),
+        lambda: Analytics.page_of_user(ME, {"appId": APP}, NOW, NOW, 5, (NOW, 2)),
+    ],
     "Analytics.create_analytics": [
         lambda: Analytics.create_analytics(
             AnalyticsContent(app_id=APP, event_name="login", event_category="engagement"), ME

@@ -1,0 +1,156 @@
+"""Exports: everything of a person, from one snapshot, with no more than a batch in memory."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from app.analytics.archive.entry import parts_of as files_of
+from app.analytics.archive.entry import read_part
+from app.analytics.archive.files import unpack_rows
+from app.analytics.archive.target import archive_target
+from app.database import client
+from app.errors import NotFound, Unavailable
+from app.people.exported import Part, parts_of, projection, shown
+from app.settings import Settings
+from models.analytics import Analytics
+from models.audit_event import AuditEvent
+from models.base import Raw, now, rfc3339
+from models.living import is_living
+from models.seal import ALL, WRITING, ArchivedDay
+from models.user import User
+
+BATCH: Final = 100
+_AT_ONCE: Final = 8
+END: Final = "end"
+Line = tuple[str, Raw]
+"""Kind and document."""
+
+
+class Exports:
+    """How many exports a process has under way: they hold no place in the line of requests."""
+
+    def __init__(self) -> None:
+        self.free = _AT_ONCE
+
+    def begin(self) -> "Place":
+        """Take a place.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        if not self.free:
+            raise Unavailable("as many exports as there may be are under way: ask again", 10)
+        self.free -= 1
+        return Place(self)
+
+
+class Place:
+    """A place among the exports; given back once, at the latest when nobody has it any more: an
+    answer that never began has nothing that could end."""
+
+    def __init__(self, exports: Exports) -> None:
+        self._exports: Exports | None = exports
+
+    def leave(self) -> None:
+        """Give it back."""
+        if self._exports is not None:
+            self._exports.free += 1
+            self._exports = None
+
+    __del__ = leave
+
+
+@dataclass(slots=True)
+class Export:
+    """One person's export.
+
+    Attributes:
+        settings: of the process.
+        user_id: whose.
+        archived: whether the files of the archive are looked through, too.
+        counts: documents that were sent, by kind.
+    """
+
+    settings: Settings
+    user_id: ObjectId
+    archived: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+    user: Raw = field(default_factory=dict)
+    session: AsyncClientSession | None = None
+
+    async def open(self, by: str) -> None:
+        """Begin the snapshot, see that the person is there, and note who asks.
+
+        Args:
+            by: who.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        row = await User.raw().find_one({"_id": self.user_id})
+        if row is None or not await is_living(User, row):
+            raise NotFound("there is no such user")
+        await AuditEvent.record("person_exported", by, user_id=self.user_id)
+
+    async def lines(self) -> AsyncIterator[Line]:
+        """Kind and document, the user first; in the end `end`, with how many of each there were.
+
+        Without that last one an export is not whole.
+        """
+        async with client().start_session(snapshot=True) as session:
+            where = {"_id": self.user_id}
+            row = await User.raw().find_one(where, projection(User), session=session)
+            if row is None:  # deleted just now: an export without its end
+                return
+            yield self._line("users", shown(User, row, self.user_id))
+            for part in parts_of():
+                async for document in self._documents(part, session):
+                    yield self._line(part.kind, document)
+            if self.archived:
+                async for document in self._archived(session):
+                    yield self._line(Analytics.collection_name(), document)
+        yield END, {"at": rfc3339(now()), "documents": dict(self.counts)}
+
+    def _line(self, kind: str, document: Raw) -> Line:
+        self.counts[kind] += 1
+        return kind, document
+
+    async def _documents(self, part: Part, session: AsyncClientSession) -> AsyncIterator[Raw]:
+        found = part.document.raw().find(
+            part.where(self.user_id),
+            projection(part.document),
+            session=session,
+            batch_size=BATCH,
+        )
+        async for row in found:
+            yield part.shown(row, self.user_id)
+
+    async def _archived(self, session: AsyncClientSession) -> AsyncIterator[Raw]:
+        """Their events in the files of the archive, but those that are in the database as well."""
+        archive = archive_target(self.settings)
+        days = ArchivedDay.raw().find({"state": {"$ne": WRITING}}, session=session)
+        async for day in days:
+            for part in files_of(day):
+                if part["stored"] == ALL:
+                    continue
+                async for rows in read_part(archive, part, unpack_rows):
+                    own = [row for row in rows if row.get("userId") == self.user_id]
+                    for row in await _not_stored(own, session):
+                        kept = {name: row[name] for name in row.keys() & projection(Analytics)}
+                        yield shown(Analytics, kept, self.user_id)
+
+
+async def _not_stored(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
+    if not rows:
+        return []
+    found = await Analytics.fetch([row["_id"] for row in rows], session, ("_id",))
+    return [row for row in rows if row["_id"] not in found]
+
+
+def line_of(kind: str, document: Raw) -> dict[str, Any]:
+    """A line of an export."""
+    return {"kind": kind, "document": document}

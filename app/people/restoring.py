@@ -1,0 +1,215 @@
+"""Lines of an export, put together to lines of an import: what hangs off one person by one line, as
+far as it is not too much."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bson import ObjectId
+from pydantic import ValidationError
+
+from app.errors import Invalid
+from app.people.exporting import END
+from app.people.lines import (
+    ImportedExternalId,
+    ImportedIdentity,
+    ImportedUser,
+    ImportedValue,
+    Key,
+    PersonLine,
+    Told,
+    told_by,
+)
+from app.people.rows import FORMER
+from app.web.validation.errors import validation_problem
+from models.activity import Activity
+from models.analytics import Analytics
+from models.base import Fields, Raw, Stored, Timestamp, now, parse_id
+from models.preferences import PreferencesContent
+from models.profile import ProfileContent
+from models.seal import Seal
+from models.user import User
+
+TAKEN: Final = ("users", "profiles", "preferences", "authidentities", "externalids", "appdata")
+EVENTS: Final[dict[str, type[Stored]]] = {"activities": Activity, "analytics": Analytics}
+NOT_TAKEN: Final[dict[str, str]] = {
+    "appusage": "it tells of tombstones that are gone where they came from",
+    "analyticspeople": "people get their numbers where they are counted",
+    "identityjoins": "joins are made by what an app says here",
+    "quarantine": "events that could not be taken elsewhere",
+    "refreshtokens": "sessions hold a secret that is not exported: people sign in anew",
+    "cards": "cards belong to an account",
+    "connections": "a bank's token is not exported: people connect anew",
+    "bankaccounts": "they come with a connection",
+    "transactions": "they come with a connection",
+    "projects": "projects are their members' together",
+    "invitations": "projects invite whom they want",
+    END: "it says that the export is whole",
+}
+"""Kinds of an export that are left where they are, each with its reason."""
+MOST: Final = 200
+_BORN: Final = ("createdAt", "lastLogin", "emailVerifiedAt")
+
+
+@dataclass(slots=True)
+class Gathered:
+    """The lines of one person that are read and not written."""
+
+    person: str
+    numbers: list[int] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
+    line: PersonLine = field(default_factory=PersonLine)
+    was: Raw = field(default_factory=dict)
+    values: list[Raw] = field(default_factory=list)
+    rows: dict[type[Stored], list[Raw]] = field(default_factory=dict)
+    size: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they are to be written."""
+        counts = (len(self.values), *(len(rows) for rows in self.rows.values()))
+        return (
+            max(counts) >= MOST or max(len(self.line.external_ids), len(self.line.identities)) >= 16
+        )
+
+    def told(self) -> Told:
+        """What they tell together."""
+        told = told_by(self.line, self.line.user.email)
+        told.errors = [each for each in told.errors if each["code"] != "missing"]
+        told.user_id, told.was, told.rows = ObjectId(self.person), self.was, self.rows
+        told.follows = "users" not in self.kinds
+        for value in told.values:
+            was = self.values[int(value.pointer.rpartition("/")[2])]
+            value.was = {name: each for name, each in was.items() if each is not None}
+            value.expires_at = value.was.pop("expiresAt", None)
+        told.keys |= {Key("id", self.person): "", Key("externalId", FORMER, self.person): ""}
+        return told
+
+
+class _WasValue(Fields):
+    """What an export tells of a value besides."""
+
+    version: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    expires_at: Timestamp | None = None
+    deleted: bool = False
+
+
+def is_exported(line: Any) -> bool:
+    """Whether a parsed line is one of an export."""
+    return isinstance(line, dict) and line.keys() == {"kind", "document"}
+
+
+class Gatherer:
+    """Puts the lines of an export together.
+
+    Args:
+        sealed: apps whose events are archived, and up to when: earlier ones are not taken.
+    """
+
+    def __init__(self, sealed: Raw) -> None:
+        self._sealed = sealed
+        self.current: Gathered | None = None
+
+    @classmethod
+    async def make(cls) -> "Gatherer":
+        """One that knows what is sealed now."""
+        return cls(await Seal.by_app())
+
+    def belongs(self, line: Raw) -> bool:
+        """Whether a line goes with those that are gathered."""
+        person = _person_of(line["kind"], line["document"])
+        return self.current is not None and self.current.person == person
+
+    def take(self, number: int, line: Raw, size: int) -> None:
+        """Add a line.
+
+        Raises:
+            Invalid: it is none of an export's; what was gathered is as it was.
+        """
+        kind, document = line["kind"], line["document"]
+        person = _person_of(kind, document)
+        if self.current is None or self.current.person != person:
+            self.current = Gathered(person)
+        try:
+            self._add(self.current, kind, document)
+        except ValidationError as error:
+            problem = validation_problem(error.errors(), "")
+            errors = [{**each, "pointer": f"/document{each['pointer']}"} for each in problem.errors]
+            raise Invalid(problem.detail, errors=errors) from None
+        self.current.kinds.add(kind)
+        self.current.numbers.append(number)
+        self.current.size += size
+
+    def _add(self, into: Gathered, kind: str, document: Raw) -> None:
+        line = into.line
+        if kind == "users":
+            into.was |= _born(document)
+            told = {each for each in _names(ImportedUser) if document.get(each) is not None}
+            line.user = ImportedUser.model_validate({name: document[name] for name in told})
+        elif kind == "profiles":
+            line.profile = ProfileContent.model_validate(_content(document, ProfileContent))
+        elif kind == "preferences":
+            part = _content(document, PreferencesContent)
+            line.preferences = PreferencesContent.model_validate(part)
+        elif kind == "authidentities":
+            line.identities.append(ImportedIdentity.model_validate(_identity(document)))
+        elif kind == "externalids":
+            link = {name: document.get(name) for name in ("appId", "externalId")}
+            line.external_ids.append(ImportedExternalId.model_validate(link))
+        elif kind == "appdata":
+            self._add_value(into, document)
+        else:
+            self._add_event(into, EVENTS[kind], document)
+
+    def _add_value(self, into: Gathered, document: Raw) -> None:
+        value = {name: document.get(name) for name in ("appId", "dataKey", "value")}
+        was = _WasValue.model_validate(
+            {name: document[name] for name in _names(_WasValue) if name in document}
+        )
+        into.line.app_data.append(ImportedValue.model_validate(value))
+        into.values.append(was.model_dump(by_alias=True))
+
+    def _add_event(self, into: Gathered, document: type[Stored], told: Raw) -> None:
+        row = document.model_validate({**told, "_id": told.get("id")}).stored()
+        if document is Analytics:
+            if row["timestamp"] < self._sealed.get(row["appId"], row["timestamp"]):
+                return
+            row["receivedAt"] = now()  # so that it is counted
+        into.rows.setdefault(document, []).append(row)
+
+
+def _person_of(kind: Any, document: Any) -> str:
+    """Whose a line is.
+
+    Raises:
+        Invalid: it says nobody.
+    """
+    if kind not in (*TAKEN, *EVENTS) or not isinstance(document, dict):
+        raise Invalid.field("/kind", "not_allowed", "no kind of document that an export has")
+    name = "id" if kind == "users" else "userId"
+    person = document.get(name)
+    if not isinstance(person, str) or parse_id(person) is None:
+        raise Invalid.field(f"/document/{name}", "malformed", "an id has 24 hex digits")
+    return person.lower()
+
+
+def _born(document: Raw) -> Raw:
+    """The times of a user that an export tells."""
+    told = {name: document[name] for name in _BORN if name in document}
+    stored = User.model_validate(told).stored()
+    return {name: stored[name] for name in told if name in stored}
+
+
+def _identity(document: Raw) -> Raw:
+    kept = {name: document.get(name) for name in ("provider", "providerId", "email")}
+    verified = document.get("emailVerified") is True or kept["provider"] == "phone"
+    return {**{name: each for name, each in kept.items() if each is not None}, "verified": verified}
+
+
+def _content(document: Raw, content: type[Fields]) -> Raw:
+    return {name: document[name] for name in _names(content) if name in document}
+
+
+def _names(content: type[Fields]) -> list[str]:
+    return [str(each.alias) for each in content.model_fields.values()]
