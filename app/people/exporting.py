@@ -132,9 +132,9 @@ class Export:
     async def _archived(self, session: AsyncClientSession) -> AsyncIterator[Raw]:
         """Their events in the files of the archive, but those that are in the database as well."""
         archive = archive_target(self.settings)
-        days = ArchivedDay.raw().find({"state": {"$ne": WRITING}}, session=session)
+        days = ArchivedDay.raw().find({"_id": {"$gt": ""}}, session=session)
         async for day in days:
-            for part in files_of(day):
+            for part in files_of(day) if day.get("state") != WRITING else ():
                 if part["stored"] == ALL:
                     continue
                 async for rows in read_part(archive, part, unpack_rows):
