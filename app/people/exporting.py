@@ -14,10 +14,10 @@ from app.analytics.archive.files import unpack_rows
 from app.analytics.archive.target import archive_target
 from app.database import client
 from app.errors import NotFound, Unavailable
+from app.identity import trail
 from app.people.exported import Part, parts_of, projection, shown
 from app.settings import Settings
 from models.analytics import Analytics
-from models.audit_event import AuditEvent
 from models.base import Raw, now, rfc3339
 from models.living import is_living
 from models.seal import ALL, WRITING, ArchivedDay
@@ -94,7 +94,7 @@ class Export:
         row = await User.raw().find_one({"_id": self.user_id})
         if row is None or not await is_living(User, row):
             raise NotFound("there is no such user")
-        await AuditEvent.record("person_exported", by, user_id=self.user_id)
+        await trail.record("person_exported", by, user_id=self.user_id)
 
     async def lines(self) -> AsyncIterator[Line]:
         """Kind and document, the user first; in the end `end`, with how many of each there were.
