@@ -58,9 +58,9 @@ from app.identity.tokens import load_tokens
 from app.operations.routes import router as operations
 from app.outside.keyring import load_keyring
 from app.people.export_routes import router as people_out
-from app.people.exporting import Exports
 from app.people.import_routes import IMPORT_PATH
 from app.people.import_routes import router as people_in
+from app.people.out.exporting import Exports
 from app.relations import table
 from app.relations.leases import Leases
 from app.repositories.deliveries.reading import Room

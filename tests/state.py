@@ -28,6 +28,7 @@ EXCEPTIONS = {
     "app.analytics.query.periods._names": "the machine's timezones",
     "app.apps.json_schemas._compiled": "a version of an app's schemas compiles to the same again",
     "app.outside.client._tls": "a context costs more than a request; one for each client's files",
+    "app.people.out.exported.fields_of": "which fields of a document are no secret",
     "app.people.rows._template": "what a document's model makes of nothing",
     "app.settings.load_settings": "the environment, read before there is an application",
     "app.web.compression._remembered": "what a header says stays the same",

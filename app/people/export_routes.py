@@ -11,9 +11,9 @@ from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.people.events import EventView, event_page
-from app.people.exporting import Export, Exports, Place, line_of
-from app.people.import_routes import NDJSON
-from app.people.zipped import zip_of
+from app.people.out.exporting import Export, Exports, Place, line_of
+from app.people.out.zipped import zip_of
+from app.people.streaming import NDJSON
 from app.web.admission.gate import LEAVE_PLACE
 from app.web.body import dump_json
 from app.web.openapi.answers import problems

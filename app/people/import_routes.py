@@ -14,7 +14,7 @@ from app.identity.principal import Principal, authorize
 from app.people.apps import Apps
 from app.people.importing import Importer, Outcome
 from app.people.lines import Key, PersonLine, Told, told_by
-from app.people.streaming import answer_of, import_stream
+from app.people.streaming import NDJSON, answer_of, import_stream
 from app.users.changes import find_user
 from app.users.examples import USER_SHOWN
 from app.users.views import UserView, user_view
@@ -28,7 +28,6 @@ from models.email import canonical_email
 from models.phone import canonical_phone
 
 router = Router(prefix="/v1/users", tags=["Import and export"])
-NDJSON: Final = "application/x-ndjson"
 IMPORT_PATH: Final = "/v1/users/import"
 By = Literal["email", "phone", "valuUserId", "merkosUserId", "externalId"]
 

@@ -8,7 +8,6 @@ from bson import ObjectId
 from pydantic import ValidationError
 
 from app.errors import Invalid
-from app.people.exporting import END
 from app.people.lines import (
     ImportedExternalId,
     ImportedIdentity,
@@ -19,6 +18,7 @@ from app.people.lines import (
     Told,
     told_by,
 )
+from app.people.out.exporting import END
 from app.people.rows import FORMER
 from app.web.validation.errors import validation_problem
 from models.activity import Activity

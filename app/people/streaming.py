@@ -17,6 +17,7 @@ from app.people.lines import (
 from app.people.restoring import NOT_TAKEN, Gatherer, is_exported
 from app.web.body import dump_json
 
+NDJSON: Final = "application/x-ndjson"
 _TOGETHER_BYTES: Final = 4 * 1024 * 1024
 _GATHERED_BYTES: Final = 2 * 1024 * 1024
 _TOO_MANY: Final = f"a request has at most {MOST_LINES} lines: send this one by the next"

@@ -13,8 +13,8 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.people import exporting
-from app.people.exported import LEFT_OUT, parts_of, unreached
+from app.people.out import exporting
+from app.people.out.exported import LEFT_OUT, parts_of, unreached
 from app.people.restoring import EVENTS, NOT_TAKEN, TAKEN
 from app.people.tables import columns_of, line_of
 from models import AuditEvent, User

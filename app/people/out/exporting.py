@@ -15,7 +15,7 @@ from app.analytics.archive.target import archive_target
 from app.database import client
 from app.errors import NotFound, Unavailable
 from app.identity import trail
-from app.people.exported import Part, parts_of, projection, shown
+from app.people.out.exported import Part, parts_of, projection, shown
 from app.settings import Settings
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339

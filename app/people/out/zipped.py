@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.people.exporting import END, Line
+from app.people.out.exporting import END, Line
 from app.web.body import dump_json
 
 _READ_ME: Final = """Everything that is kept about you, as of one moment.

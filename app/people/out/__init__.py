@@ -1,0 +1,1 @@
+"""What goes out of a person: which documents, in which form."""
