@@ -1,7 +1,8 @@
-"""What is told apart from the same database before a restore: its epoch."""
+"""What is told apart from the same database before a restore: its epoch; and that one is under
+way."""
 
 import secrets
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import Field
 from pymongo import ReturnDocument
@@ -13,10 +14,16 @@ _ONLY: Final = "deployment"
 
 class Deployment(Stored):
     """The one document of a database that names its epoch: another one after a restore, and every
-    ETag is new."""
+    ETag is new.
+
+    Beside it is a mark (`MARK`) while a restore is under way.
+    """
+
+    MARK: ClassVar[str] = "restore"
 
     id: str = Field(default=_ONLY, alias="_id")  # type: ignore[assignment]
     epoch_name: str
+    epoch_number: int = 1
 
     class Settings:
         name = "deployments"
@@ -40,3 +47,36 @@ class Deployment(Stored):
                 return_document=ReturnDocument.AFTER,
             )
         return str((row or {})["epochName"])
+
+    @classmethod
+    async def is_restoring(cls) -> bool:
+        """Whether a restore is under way, or was killed."""
+        return await cls.raw().find_one({"_id": cls.MARK}, {"_id": 1}) is not None
+
+    @classmethod
+    async def mark_restoring(cls, backup: str) -> None:
+        """Say that a restore of a backup, by its digest, is under way."""
+        told = {"$set": {"backup": backup, "updatedAt": now()}, "$inc": {"version": 1}}
+        await cls.raw().update_one({"_id": cls.MARK}, told, upsert=True)
+
+    @classmethod
+    async def drop_all_but_mark(cls) -> None:
+        """Forget what there was before a restore."""
+        await cls.raw().delete_many({"_id": {"$ne": cls.MARK}})
+
+    @classmethod
+    async def begin_epoch(cls, least: int = 2) -> int:
+        """Begin another epoch, and end the restore. Its number is one more, or at least that."""
+        await cls.epoch()  # where a backup of an empty database has none
+        number = {"$max": [{"$add": [{"$ifNull": ["$epochNumber", 1]}, 1]}, least]}
+        fields: Raw = {
+            "epochName": secrets.token_hex(8),
+            "epochNumber": number,
+            "version": {"$add": ["$version", 1]},
+            "updatedAt": now(),
+        }
+        row = await cls.raw().find_one_and_update(
+            {"_id": _ONLY}, [{"$set": fields}], return_document=ReturnDocument.AFTER
+        )
+        await cls.raw().delete_one({"_id": cls.MARK})
+        return int((row or {})["epochNumber"])

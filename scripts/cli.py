@@ -37,6 +37,15 @@ COMMANDS: Final = {
     ),
     "data": ("scripts.data:cli", "Look at the app data that is stored."),
     "users": ("scripts.users:cli", "Bring people in from NDJSON or CSV."),
+    "backup": (
+        "scripts.backup:backup",
+        "Back the whole database up, to a folder or a bucket, while requests go on.",
+    ),
+    "restore": ("scripts.restore:restore", "Restore a backup into an empty database."),
+    "restored": (
+        "scripts.restore:restored",
+        "Finish a restore, by whatever it was done: sessions, versions, ETags, cursors.",
+    ),
     "archive": (
         "scripts.archive:cli",
         "Archive raw events to files, restore them, list what is archived.",
@@ -62,6 +71,10 @@ COMMANDS: Final = {
     "bench-analytics": (
         "scripts.bench.analytics:main",
         "Measure analytics at growing sizes against plain aggregation.",
+    ),
+    "bench-backup": (
+        "scripts.bench.backup:main",
+        "Back up and restore, against a bare loop over the same documents.",
     ),
     "bench-archive": (
         "scripts.bench.archive:main",

@@ -45,11 +45,11 @@ LAYERS = [
     {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head",
     "app.web.hosts"}
     | {"app.web.patches", "app.sync.hub", "app.web.streams.signals"},
-    {"app.identity", "app.outside"},
+    {"app.identity", "app.outside", "app.storage"},
     {"app.web", "app.web.admission.pauses"},
     {"app.relations"},
     {"app.migrations"},
-    {f"app.{domain}" for domain in DOMAINS},
+    {f"app.{domain}" for domain in DOMAINS} | {"app.recovery"},
     {"app.main", "app.work"},
 ]  # fmt: skip
 """The floors, the lowest first. A module stands where the longest of its names does that stands

@@ -302,6 +302,13 @@ class ProviderUnavailable(Unavailable):
     code = Code.PROVIDER_UNAVAILABLE
 
 
+class RestoredUnfinished(Unavailable):
+    """The database was restored from a backup, and `python -m scripts restored` has not come to its
+    end."""
+
+    code = Code.RESTORED_UNFINISHED
+
+
 class QuotaExceeded(Problem):
     """The app keeps as much of this person as it may; what deletes or shrinks passes. `used` and
     `allowed` say it."""

@@ -47,6 +47,7 @@ class Code(StrEnum):
     CURSOR_EXPIRED = "cursor_expired"
     QUOTA_EXCEEDED = "quota_exceeded"
     INDEX_BUILDING = "index_building"
+    RESTORED_UNFINISHED = "restored_unfinished"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {

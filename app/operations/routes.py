@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 
 from app import migrations
 from app.database import client
-from app.errors import NotFound, Unavailable
+from app.errors import NotFound, RestoredUnfinished, Unavailable
 from app.identity.access import ADMIN, PUBLIC, Access
 from app.identity.caller import Caller
 from app.identity.principal import authorize
@@ -24,6 +24,7 @@ from app.operations.views import (
     relation_views,
 )
 from app.relations.receipts import Receipt, receipt_of
+from app.web.etags import load_epoch
 from app.web.observability import metrics
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import RECEIPT_SHOWN, answers
@@ -32,6 +33,7 @@ from indexes import sync
 from models.base import Raw, now, parse_id
 from models.clock import CLOCK
 from models.deletion import Deletion
+from models.deployment import Deployment
 from models.integrity import IntegrityScan
 from models.job import Job
 
@@ -41,6 +43,10 @@ _READY: Final = {
     "pendingSteps": [],
     "clockAheadSeconds": 0.003,
 }
+_UNFINISHED: Final = (
+    "a backup is being restored, or was: `python -m scripts restore` or `restored` is to come to"
+    " its end"
+)
 router = Router(tags=["Operation"])
 
 
@@ -70,7 +76,8 @@ async def readyz(request: Request) -> dict[str, Any]:
     """Pings the primary within a second; says which indexes are missing and which steps of
     `migrate` are pending.
 
-    503 where any of these is amiss. `clockAheadSeconds` is how far the machine's clock is ahead of
+    503 where any of these is amiss, and `restored_unfinished` while a backup is being restored.
+    `clockAheadSeconds` is how far the machine's clock is ahead of
     the database's. Satchel goes by the database's: a difference is a reason to set the machine's,
     and none to send requests elsewhere.
     """
@@ -78,6 +85,9 @@ async def readyz(request: Request) -> dict[str, Any]:
     try:
         with pymongo.timeout(1):
             await client().admin.command("ping")
+            restoring = await Deployment.is_restoring()
+            if not restoring:
+                await load_epoch()
             missing = await sync.missing(database, lean=request.app.state.settings.lean_indexes)
             steps = (
                 []
@@ -86,6 +96,8 @@ async def readyz(request: Request) -> dict[str, Any]:
             )
     except PyMongoError:
         raise Unavailable("the database cannot be reached") from None
+    if restoring:
+        raise RestoredUnfinished(_UNFINISHED, 5)
     found = {"missingIndexes": missing, "pendingSteps": steps}
     if missing:
         raise Unavailable("indexes are missing: python -m scripts indexes apply", extra=found)

@@ -19,10 +19,14 @@ _epoch: Final = {"name": b""}
 
 
 async def load_epoch() -> None:
-    """Take over the epoch of the database that the documents are bound to; made where it has
-    none."""
-    _epoch["name"] = (await Deployment.epoch()).encode()
-    tag_of.cache_clear()
+    """Take over the epoch of the database that the documents are bound to; made where it has none.
+
+    A restore begins another one, and whoever is asked whether it is ready takes it over.
+    """
+    name = (await Deployment.epoch()).encode()
+    if name != _epoch["name"]:
+        _epoch["name"] = name
+        tag_of.cache_clear()
 
 
 def sealed(content: bytes, size: int) -> bytes:

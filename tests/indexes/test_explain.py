@@ -242,6 +242,10 @@ OPERATIONS: dict[str, list[Operation]] = {
     ],
     **SCAN_OPERATIONS,
     "Deployment.epoch": [Deployment.epoch],
+    "Deployment.is_restoring": [Deployment.is_restoring],
+    "Deployment.mark_restoring": [lambda: Deployment.mark_restoring("a backup")],
+    "Deployment.begin_epoch": [Deployment.begin_epoch],
+    "Deployment.drop_all_but_mark": [Deployment.drop_all_but_mark],
     "Migration.find_applied": [Migration.find_applied],
     "Migration.note": [lambda: Migration.note("0001", 1)],
 }

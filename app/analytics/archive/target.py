@@ -9,34 +9,21 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from glob import escape
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeVar, cast
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import S3Store
 
 from app.analytics.archive.files import SUFFIX, DamagedArchiveError, Packing, Written, checksum
 from app.settings import Settings
 from app.settings.private_files import sync_folder
+from app.storage.bucket import S3, open_bucket, scratch, told
 from models.base import Raw
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Config
-
-_IN_MEMORY: Final = 16 * 1024 * 1024
-_S3: Final = "s3://"
-_TRIES: Final["RetryConfig"] = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
-_LONGEST: Final = timedelta(minutes=5)
 _DEAD: Final = timedelta(days=1)
 
 T = TypeVar("T")
 Unpack = Callable[[BinaryIO, str, str], Iterator[T]]
 """`unpack_rows` or `unpack_ids`: takes a file, its name and its checksum."""
-
-
-class ArchiveUnavailableError(OSError):
-    """The service that keeps the archive did not do what it was asked."""
 
 
 class Writing(Protocol):
@@ -101,7 +88,7 @@ def archive_target(settings: Settings) -> Target:
     where = settings.analytics_archive
     if where is None:
         raise ValueError("SATCHEL_ANALYTICS_ARCHIVE is not set: there is no archive")
-    return Bucket(settings, where) if where.startswith(_S3) else Folder(Path(where))
+    return Bucket(settings, where) if where.startswith(S3) else Folder(Path(where))
 
 
 class Folder:
@@ -166,29 +153,7 @@ class Bucket:
     as well."""
 
     def __init__(self, settings: Settings, url: str) -> None:
-        bucket, _, prefix = url.removeprefix(_S3).partition("/")
-        endpoint = settings.analytics_archive_endpoint
-        config: S3Config = {
-            "checksum_algorithm": "SHA256",
-            "virtual_hosted_style_request": not settings.analytics_archive_path_style,
-        }
-        if endpoint is not None:
-            config["endpoint"] = endpoint.rstrip("/")
-        if settings.analytics_archive_region is not None:
-            config["region"] = settings.analytics_archive_region
-        secret = settings.analytics_archive_secret_access_key
-        if settings.analytics_archive_access_key_id is not None and secret is not None:
-            config["access_key_id"] = settings.analytics_archive_access_key_id
-            config["secret_access_key"] = secret.get_secret_value()
-        plain = endpoint is not None and endpoint.startswith("http://")
-        options: ClientConfig = {"allow_http": plain, "timeout": _LONGEST}
-        self._store = S3Store(
-            bucket,
-            prefix=prefix.strip("/") or None,
-            config=config,
-            client_options=options,
-            retry_config=_TRIES,
-        )
+        self._store = open_bucket(settings, url)
 
     def begin(self, name: str) -> Writing:
         """See `Target`."""
@@ -197,14 +162,14 @@ class Bucket:
     def put(self, name: str, file: BinaryIO) -> None:
         """Have an object with the content of a file."""
         file.seek(0)
-        with _told():
+        with told():
             obstore.put(self._store, name, file)
 
     @contextmanager
     def fetched(self, name: str) -> Iterator[BinaryIO]:
         """An object as a file."""
-        with _scratch() as file:
-            with _told():
+        with scratch() as file:
+            with told():
                 for part in obstore.get(self._store, name):
                     file.write(part)
             yield file
@@ -216,7 +181,7 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """See `Target`."""
-        with _told():
+        with told():
             try:
                 obstore.delete(self._store, name)
             except FileNotFoundError:
@@ -228,7 +193,7 @@ class _Upload:
 
     def __init__(self, bucket: Bucket, name: str) -> None:
         self.bucket, self.name = bucket, name
-        self.file = _scratch()
+        self.file = scratch()
         self.packing = Packing(self.file)
 
     def add(self, rows: Iterable[Raw]) -> int:
@@ -255,22 +220,6 @@ class _Upload:
     def abandon(self) -> None:
         """See `Writing`."""
         self.file.close()
-
-
-def _scratch() -> BinaryIO:
-    return cast(BinaryIO, SpooledTemporaryFile(max_size=_IN_MEMORY))
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """The library's faults as ours; of what the service says the first line, which holds no
-    credentials."""
-    try:
-        yield
-    except BaseError as error:
-        raise ArchiveUnavailableError(
-            f"the archive did not answer as it should: {str(error).split(chr(10))[0][:300]}"
-        ) from None
 
 
 def _sweep(folder: Path) -> None:

@@ -16,10 +16,11 @@ from app.analytics.archive import target as archive_target
 from app.analytics.archive.days import no_beat
 from app.analytics.archive.entry import step
 from app.analytics.archive.files import DamagedArchiveError, Packing
-from app.analytics.archive.target import ArchiveUnavailableError, Bucket, Folder
+from app.analytics.archive.target import Bucket, Folder
 from app.analytics.rollup import advance
 from app.analytics.rollup.joins import carry_out_joins
 from app.settings import Settings
+from app.storage.bucket import ArchiveUnavailableError
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339
 from models.erasure import Erasure

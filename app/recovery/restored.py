@@ -1,0 +1,105 @@
+"""What is to be done once a database was restored, before anybody may use it.
+
+What people hold from before means something else now: versions, ETags, cursors, sessions, codes. So
+versions are raised beyond any that was given out, sessions and codes end, and the epoch is a new
+one, which makes every ETag and cursor new. Each step can be taken again: one that was killed begins
+anew. The epoch comes last, and with it the database is ready.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.relations import audit
+from app.relations.living_roots import check_living
+from models import (
+    Account,
+    ApiKey,
+    App,
+    AppData,
+    Card,
+    Connection,
+    Invitation,
+    PhoneOtp,
+    Preferences,
+    Profile,
+    Project,
+    RefreshToken,
+    RepositoryConnection,
+    SpendingProfile,
+    User,
+)
+from models.base import Stored, now
+from models.deployment import Deployment
+from models.integrity import IntegrityScan
+
+RAISED: Final[tuple[type[Stored], ...]] = (
+    User,
+    Profile,
+    Preferences,
+    AppData,
+    App,
+    ApiKey,
+    Account,
+    Card,
+    SpendingProfile,
+    Connection,
+    Project,
+    Invitation,
+    RepositoryConnection,
+)
+"""The collections whose versions clients send back to guard a write."""
+RAISE: Final = 1_000_000
+"""More than any document is changed between a backup and the day that it is needed."""
+
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done: counts by what they are of, the epoch's number, what the integrity check
+    found."""
+
+    counts: dict[str, int]
+    epoch: int
+    scans: list[IntegrityScan]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the integrity check found no fault."""
+        return not any(each.orphans or each.mismatches or each.living for each in self.scans)
+
+
+async def finish_restore(tell: Tell = lambda _: None) -> Report:
+    """Take every step, and let servers use the database."""
+    counts: dict[str, int] = {}
+    tell("ending sessions and codes")
+    counts |= await _end_sessions()
+    tell("raising versions")
+    counts["documents whose version was raised"] = await _raise_versions()
+    tell("checking every relation")
+    scans = [*await audit.check(restart=True), await check_living()]
+    return Report(counts, await Deployment.begin_epoch(), scans)
+
+
+async def _end_sessions() -> dict[str, int]:
+    """End every session, every code, and every token that a server asked for."""
+    sessions = await RefreshToken.raw().delete_many({})
+    codes = await PhoneOtp.raw().delete_many({})
+    ended: Any = {"$set": {"sessionsEndedAt": now()}}
+    people = await User.raw().update_many({}, ended)
+    return {
+        "sessions ended": sessions.deleted_count,
+        "codes ended": codes.deleted_count,
+        "people whose tokens ended": people.modified_count,
+    }
+
+
+async def _raise_versions() -> int:
+    """Raise every version, and the one from which a person's new keys count on."""
+    total = 0
+    await User.raw().update_many({}, {"$inc": {"versionFloor": RAISE}})
+    for document in RAISED:
+        result = await document.raw().update_many({}, {"$inc": {"version": RAISE}})
+        total += result.modified_count
+    return total
