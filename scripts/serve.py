@@ -7,12 +7,14 @@ import importlib
 import os
 import resource
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.settings import load_settings
+from app.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -21,6 +23,7 @@ APPLICATION = "app.main"
 FACTORY = "scripts.serve:application"
 HTTP = "app.web.admission.pauses:PatientProtocol"
 _KNOCK_MS = 500
+_READY_SECONDS = 60
 _FILES = 65_536
 _COLLECTED = (5_000, 20, 20)
 """New objects until the youngest are searched for cycles, and how many such searches until the next
@@ -30,17 +33,28 @@ older ones are."""
 def serve(
     uri_from_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
-    """Serve on SATCHEL_HOST and SATCHEL_PORT until SIGTERM; requests in flight get
-    SATCHEL_SHUTDOWN_GRACE_SECONDS."""
-    import uvicorn  # noqa: PLC0415  # heavy, and not needed by `--help`
+    """Serve on SATCHEL_HOST and SATCHEL_PORT, by SATCHEL_PROCESSES processes, until SIGTERM.
 
-    if uri_from_stdin:
-        _import_and_wait_for_uri()
-    settings = load_settings()
-    if settings.mongodb_uri is not None and not uri_from_stdin:
-        asyncio.run(_knock(settings.mongodb_uri.get_secret_value()))
-    raise_file_limit()
-    uvicorn.run(
+    `/readyz` answers 503 for SATCHEL_SHUTDOWN_DELAY_SECONDS then, and requests in flight get
+    SATCHEL_SHUTDOWN_GRACE_SECONDS. SIGHUP replaces several processes one by one.
+    """
+    with shared_metrics(), suppress(KeyboardInterrupt):
+        if uri_from_stdin:
+            _import_and_wait_for_uri()
+        settings = load_settings()
+        if settings.mongodb_uri is not None and not uri_from_stdin:
+            asyncio.run(_knock(settings.mongodb_uri.get_secret_value()))
+        raise_file_limit()
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    # heavy, and not needed by `--help`
+    import uvicorn  # noqa: PLC0415
+
+    from scripts.processes import serve_alone, serve_together  # noqa: PLC0415
+
+    config = uvicorn.Config(
         FACTORY,
         factory=True,
         host=settings.host,
@@ -50,7 +64,26 @@ def serve(
         access_log=False,  # the application logs its requests itself, with more in them
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+        workers=settings.processes,
+        timeout_worker_healthcheck=_READY_SECONDS,
     )
+    serve_by = serve_alone if settings.processes == 1 else serve_together
+    serve_by(config, settings.shutdown_delay_seconds)
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Have the processes that are started within measure together, in files that are gone
+    afterwards.
+
+    To be entered before anything that measures is imported.
+    """
+    if "SATCHEL_PROCESSES" not in os.environ or load_settings().processes == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="satchel-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 def application() -> "FastAPI":
@@ -60,10 +93,13 @@ def application() -> "FastAPI":
     So the collector of cycles is told not to look at it again, and to look seldom: nearly
     everything that a request makes is freed without it.
     """
+    from scripts.processes import note_leaving  # noqa: PLC0415  # the factory of a server
+
     app: FastAPI = importlib.import_module(APPLICATION).create_app()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTED)
+    note_leaving(app)
     return app
 
 

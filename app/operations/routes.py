@@ -81,6 +81,8 @@ async def readyz(request: Request) -> dict[str, Any]:
     the database's. Satchel goes by the database's: a difference is a reason to set the machine's,
     and none to send requests elsewhere.
     """
+    if getattr(request.app.state, "is_leaving", False):
+        raise Unavailable("this server is about to stop")
     database = request.app.state.database
     try:
         with pymongo.timeout(1):

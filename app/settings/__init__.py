@@ -104,6 +104,23 @@ class Settings(
         ge=100,
         description="Longest that the database work of one operation of a request may take.",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description=(
+            "Server processes on the one port; limits on requests under way and pools are of each."
+        ),
+    )
+    shutdown_delay_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=300,
+        description=(
+            "On a stop, `/readyz` answers 503 for so long before connections are taken no more:"
+            " longer than the load balancer takes to notice."
+        ),
+    )
     shutdown_grace_seconds: int = Field(
         default=20, ge=1, description="On a stop, requests in flight get this long to finish."
     )

@@ -14,7 +14,16 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MutexValue, ValueClass
 from pymongo import monitoring
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,11 +50,16 @@ REQUESTS: Final = Histogram(
 CLOCK_AHEAD: Final = Gauge(
     "satchel_clock_ahead_seconds",
     "How far the machine's clock is ahead of the database's, by which Satchel goes",
+    multiprocess_mode="livemax",
 )
 IN_FLIGHT: Final = Gauge(
-    "satchel_requests_in_flight", "Requests being worked on, or waiting for a place"
+    "satchel_requests_in_flight",
+    "Requests being worked on, or waiting for a place",
+    multiprocess_mode="livesum",
 )
-WAITING: Final = Gauge("satchel_requests_waiting", "Requests waiting for a place")
+WAITING: Final = Gauge(
+    "satchel_requests_waiting", "Requests waiting for a place", multiprocess_mode="livesum"
+)
 REFUSED: Final = Counter(
     "satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait"
 )
@@ -55,7 +69,12 @@ COMMANDS: Final = Histogram(
     ["command", "outcome"],
     buckets=_BUCKETS,
 )
-POOL: Final = Gauge("satchel_mongodb_pool_connections", "Connections to MongoDB", ["state"])
+POOL: Final = Gauge(
+    "satchel_mongodb_pool_connections",
+    "Connections to MongoDB",
+    ["state"],
+    multiprocess_mode="livesum",
+)
 JOBS: Final = Histogram(
     "satchel_job_seconds",
     "Time of a worker's job, by what came of it",
@@ -73,12 +92,16 @@ CARD_FAILURES: Final = Counter(
     ["reason"],
 )
 CARD_BACKLOG: Final = Gauge(
-    "satchel_card_event_backlog", "Card events that wait, or were given up", ["state"]
+    "satchel_card_event_backlog",
+    "Card events that wait, or were given up",
+    ["state"],
+    multiprocess_mode="mostrecent",
 )
 CARD_OLDEST: Final = Gauge(
     "satchel_card_event_oldest_seconds",
     "How long ago the first of them happened",
     ["state"],
+    multiprocess_mode="mostrecent",
 )
 LATE_SWEPT: Final = Counter(
     "satchel_late_swept_documents", "Documents found of a root after its deletion was swept"
@@ -125,8 +148,13 @@ def configure_logging(settings: Settings) -> None:
 
 
 def metrics() -> tuple[bytes, str]:
-    """Everything that is measured, in Prometheus' text format, and its media type."""
-    return generate_latest(), CONTENT_TYPE_LATEST
+    """Everything that is measured, in Prometheus' text format, and its media type; of all server
+    processes where there are several."""
+    if ValueClass is MutexValue:
+        return generate_latest(), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 def route_template(scope: Scope) -> str:
@@ -287,25 +315,25 @@ class PoolSizes(monitoring.ConnectionPoolListener):
     """Counts the connections that are open and in use."""
 
     def __init__(self) -> None:
-        self._open = self._used = 0
-        POOL.labels("open").set_function(lambda: self._open)
-        POOL.labels("in_use").set_function(lambda: self._used)
+        self._open, self._used = POOL.labels("open"), POOL.labels("in_use")
+        self._open.set(0)
+        self._used.set(0)
 
     def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
         """One more is open."""
-        self._open += 1
+        self._open.inc()
 
     def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
         """One less is open."""
-        self._open -= 1
+        self._open.dec()
 
     def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
         """One more is in use."""
-        self._used += 1
+        self._used.inc()
 
     def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
         """One less is in use."""
-        self._used -= 1
+        self._used.dec()
 
     def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None:
         """Not counted."""

@@ -24,7 +24,11 @@ from app.web.observability import log
 from models.app_data import AppData
 from models.base import Raw
 
-OPEN: Final = Gauge("satchel_change_feed_open", "Whether the change stream of app data is open")
+OPEN: Final = Gauge(
+    "satchel_change_feed_open",
+    "Whether the change stream of app data is open",
+    multiprocess_mode="livemin",
+)
 RESTARTS: Final = Counter(
     "satchel_change_feed_restarts", "Times that the change stream broke and was opened again"
 )
@@ -77,7 +81,7 @@ class Feed:
         self._settings, self._hub = settings, hub
         self._token: Mapping[str, Any] | None = None
         self._is_open = asyncio.Event()
-        OPEN.set_function(self._is_open.is_set)
+        OPEN.set(0)
 
     async def opened(self, seconds: float) -> None:
         """Return when the stream is open, or so much time has passed."""
@@ -108,8 +112,10 @@ class Feed:
                 RESTARTS.inc()
                 failures = 1 if self._is_open.is_set() else failures + 1
                 self._is_open.clear()
+                OPEN.set(0)
                 await asyncio.sleep(_REOPEN.after(failures).total_seconds())
         self._is_open.clear()
+        OPEN.set(0)
 
     async def _is_over(self, rows: AsyncCollection[Raw]) -> bool:
         """Follow until nobody listens; False where the stream breaks before."""
@@ -136,6 +142,7 @@ class Feed:
             GAPS.inc()
             self._hub.poke_all()  # of what came before it was open nothing is told
         self._is_open.set()
+        OPEN.set(1)
         return stream
 
     async def _follow(self, stream: AsyncChangeStream[Raw]) -> None:

@@ -109,7 +109,7 @@ class Line:
         self._alarm: asyncio.Handle | None = None
         self._rings_at = 0.0
         self._memory = 0
-        WAITING.set_function(lambda: self.waiting)
+        WAITING.set(0)
 
     @property
     def waiting(self) -> int:
@@ -168,6 +168,7 @@ class Line:
         self._set_alarm(waiter)
         self._memory += size
         queue[waiter] = None
+        WAITING.set(self.waiting)
         try:
             await gone()
             raise ClientDisconnect
@@ -182,6 +183,7 @@ class Line:
             waiter.forget()
             queue.pop(waiter, None)
             self._memory -= size
+            WAITING.set(self.waiting)
 
     def _set_alarm(self, waiter: _Waiter) -> None:
         """See that a waiter is woken when its time is over: one alarm, for whose is over first,

@@ -19,7 +19,12 @@ from app.settings import Settings
 from app.web.streams.stream import End, Stream
 from models.clock import CLOCK
 
-OPEN: Final = Gauge("satchel_streams_open", "Streams of server-sent events that are open", ["kind"])
+OPEN: Final = Gauge(
+    "satchel_streams_open",
+    "Streams of server-sent events that are open",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
 ENDED: Final = Count("satchel_streams_ended", "Streams that have ended, by why", ["kind", "reason"])
 
 _LOOK_SECONDS: Final = 3.0
@@ -49,7 +54,7 @@ class OpenStreams:
         self._open: dict[Stream, ObjectId | None] = {}
         self._of: Counter[ObjectId | None] = Counter()
         self._looking: asyncio.Task[None] | None = None
-        OPEN.labels(kind).set_function(lambda: len(self._open))
+        OPEN.labels(kind).set(0)
 
     def __len__(self) -> int:
         """How many are open."""
@@ -74,12 +79,14 @@ class OpenStreams:
 
     def _enter(self, stream: Stream, user_id: ObjectId | None) -> None:
         self._open[stream] = user_id
+        OPEN.labels(self._kind).set(len(self._open))
         self._of[user_id] += 1
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._keep_looking())
 
     def _leave(self, stream: Stream, user_id: ObjectId | None) -> None:
         del self._open[stream]
+        OPEN.labels(self._kind).set(len(self._open))
         self._of[user_id] -= 1
         if not self._of[user_id]:
             del self._of[user_id]
