@@ -194,6 +194,10 @@ async def _do(device: Device, what: str, given: Any, people: Mapping[str, str]) 
         case "fill":
             for place in range(given):
                 store.put(f"k{place}", {"place": place})
+        case "withoutValues":
+            network.stripping = given
+        case "proxyPages":
+            network.pages = given
         case "offline":
             network.is_offline = given
         case "loseAnswers":

@@ -22,9 +22,11 @@ from satchel_client import (
     Missing,
     NotFound,
     PreconditionFailed,
+    SatchelError,
     Server,
     Session,
     SignedOut,
+    Store,
     Unstorable,
     merge_fields,
 )
@@ -253,6 +255,24 @@ async def test_an_error_of_the_app_s_own_ends_nothing(satchel: Served) -> None:
     assert one.contents() == {"n1": {"a": 1, "b": 1}} and one.has_failed
     await one.close()
     await other.close()
+
+
+async def test_a_store_of_one_person_writes_to_no_other_who_has_signed_in_meanwhile(
+    satchel: Served,
+) -> None:
+    emails = [f"{uuid4().hex}@example.com" for _ in range(2)]
+    ids = [satchel.post("/v1/users", {"email": email})["id"] for email in emails]
+    device = Device(satchel, None)
+    device.session.begin(token_for(satchel, emails[0]))
+    device.store = Store(device.session, APP, **device.options())
+    device.store.put("n1", "the first one's")
+    device.session.begin(token_for(satchel, emails[1]))
+    with pytest.raises(SatchelError):
+        device.store.flush()
+    assert device.store.pending == 1
+    for user_id in ids:
+        assert satchel.get(f"/v1/users/{user_id}/apps/{APP}/data")["items"] == []
+    await device.close()
 
 
 class Failing(Device):

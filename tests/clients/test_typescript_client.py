@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from scripts.openapi import document
-from tests.clients.desk import APP, code_for, desk, register
+from tests.clients.desk import APP, code_for, desk, register, token_for
 from tests.clients.pages import pages
 from tests.serving import ROOT, Served, served
 
@@ -244,6 +244,70 @@ def test_the_to_do_app_in_two_windows_offline_and_killed(
         expect(first.locator("#sign-in")).to_be_visible()
         names = first.evaluate("indexedDB.databases().then((all) => all.map(({ name }) => name))")
         assert [name for name in names if "todo" in name] == []
+
+
+BLOCKED = """
+for (const name of ["localStorage", "sessionStorage", "indexedDB"]) {
+  const get = () => { throw new DOMException("blocked", "SecurityError"); };
+  Object.defineProperty(window, name, { get });
+}
+crypto.randomUUID = undefined; // as on pages without TLS
+"""
+
+
+@in_chromium
+def test_a_browser_that_keeps_nothing(browser: Browser, satchel: Served, site: str) -> None:
+    """What is written lasts as long as the page, and is sent."""
+    with browser.new_context() as context:
+        context.add_init_script(BLOCKED)
+        bob = Person(context, satchel, site, "bob.private@example.com")
+        page = bob.open()
+        bob.sign_in(page)
+        page.evaluate(
+            "crypto.randomUUID = () => `${Math.random()}`.slice(2)"
+        )  # the page's own need
+        add(page, "milk")
+        live(page)
+        expect(page.locator("#todos li.pending")).to_have_count(0)
+        (user,) = satchel.get("/v1/users", email=bob.email)["items"]
+        (kept,) = satchel.get(f"/v1/users/{user['id']}/apps/todo/data")["items"]
+        assert kept["value"]["title"] == "milk"
+
+
+SIGNS_OUT = """async ([url, appId, pair]) => {
+  const { Session, openStore } = await import("/satchel-client.min.js");
+  let release, asked;
+  const [held, isAsked] = [new Promise((go) => (release = go)), new Promise((go) => (asked = go))];
+  const slow = async (request) => {
+    const answer = await fetch(new Request(request, { signal: null }));
+    if (new URL(request.url).pathname.endsWith("/changes")) { asked(); await held; }
+    return answer;
+  };
+  const session = new Session(url, { fetch: slow });
+  session.use(pair);
+  const store = openStore(session, appId, { onConflict: () => undefined });
+  await isAsked;
+  await store.put("n1", "unsent");
+  await session.signOut({ discardUnsent: true });
+  release();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const names = (await indexedDB.databases()).map(({ name }) => name);
+  return [session.userId, names.filter((name) => name.includes(appId))];
+}"""
+
+
+@in_chromium
+def test_signing_out_while_an_answer_is_awaited_leaves_nothing(
+    scenarios_page: Page, satchel: Served
+) -> None:
+    """What comes after it brings nothing back."""
+    email = "cleo.leaves@example.com"
+    user = satchel.post("/v1/users", {"email": email})
+    satchel.post(
+        f"/v1/users/{user['id']}/apps/{APP}/batch", {"writes": [{"dataKey": "n0", "value": 1}]}
+    )
+    world = [satchel.url, APP, token_for(satchel, email)]
+    assert scenarios_page.evaluate(SIGNS_OUT, world) == [None, []]
 
 
 def test_the_to_do_app_is_short() -> None:

@@ -16,6 +16,7 @@ from satchel_client.storable import dumped
 
 T = TypeVar("T")
 _TRIES: Final = 5
+_LONGEST_PAUSE: Final = 60.0
 
 
 class Listener(Protocol):
@@ -126,7 +127,7 @@ def patient(call: Call) -> Flow[Reply]:
         else:
             if reply.status not in (429, 503) or last:
                 return reply
-            wait = max(wait, reply.error().retry_after or 0.0)
+            wait = max(wait, min(reply.error().retry_after or 0.0, _LONGEST_PAUSE))
         yield Pause(wait)
     raise AssertionError("unreachable")
 

@@ -67,7 +67,8 @@ class Keeping:
         if user_id is None:
             raise SignedOut("sign in first")
         self._identity = identity
-        self._path = f"/v1/users/me/apps/{quote(app_id, safe='')}"
+        # by their id: were somebody else signed in by now, `me` would be them
+        self._path = f"/v1/users/{user_id}/apps/{quote(app_id, safe='')}"
         self._on_conflict, self._on_refused = on_conflict, on_refused
         self._watchers: dict[object, tuple[str, Watcher]] = {}
         self._stream = stream
@@ -197,7 +198,9 @@ class Keeping:
             self._cache.note_quota(reply.headers.get(QUOTA_HEADER))
             return
         error = reply.error()
-        if error.is_passing or error.status in _KEPT_BACK:
+        # a page of somebody in between is no word of the server's on these values
+        is_word = error.code != "unknown" or error.status == 413
+        if error.is_passing or not is_word or error.status in _KEPT_BACK:
             raise error
         if len(rows) > 1:  # one by one the server says whose fault it is
             half = len(rows) // 2
@@ -214,10 +217,11 @@ class Keeping:
             self._cache.update(
                 row.key, lambda now: settled(now, sent.mutation_id, result["version"])
             )
+        current = yield from self._whole_flow(result.get("current"))
         if status in ("conflict", "invalid") and "current" in result:
-            self._cache.update(row.key, lambda now: _learnt(now, result["current"]))
+            self._cache.update(row.key, lambda now: _learnt(now, current))
         if status == "conflict":
-            yield from self._decide_flow(row.key, sent.mutation_id, result.get("current"))
+            yield from self._decide_flow(row.key, sent.mutation_id, current)
         if status == "invalid":
             self._cache.update(row.key, lambda now: refused(now, sent.mutation_id))
             if self._on_refused is not None:
@@ -225,6 +229,16 @@ class Keeping:
                     self._on_refused, (Refusal(row.key, sent.content, result.get("errors", [])),)
                 )
         self._changed([row.key])
+
+    def _whole_flow(self, current: Mapping[str, Any] | None) -> Flow[Mapping[str, Any] | None]:
+        """What is stored, with its value: of many large ones together an answer has the versions
+        alone."""
+        if current is None or current.get("deleted") or "value" in current:
+            return current
+        call = Call("GET", f"{self._path}/data", {"keys": current["dataKey"]})
+        reply: Reply = yield from self._identity.send_flow(call)
+        items = reply.checked().json()["items"]
+        return dict(items[0]) if items else None
 
     def _decide_flow(
         self, key: str, mutation_id: str, current: Mapping[str, Any] | None

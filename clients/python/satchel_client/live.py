@@ -19,6 +19,8 @@ from satchel_client.session import Identity
 _SILENT: Final = 40.0
 """The server says something every 25 seconds: a stream that is silent for longer is dead."""
 _WAIT: Final = 25
+_LONGEST_ASKED: Final = 3600.0
+"""Whoever asks for more is not believed."""
 _MOST_SILENCES: Final = 2
 _NO_STREAM: Final = (404, 405, 501)
 _QUESTIONS: Final = 20
@@ -37,7 +39,7 @@ class Pauses:
         longest: float = min(30.0, 0.5 * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         asked = error.retry_after if isinstance(error, SatchelError) else None
-        return max(asked or 0.0, longest * random.uniform(0.5, 1.0))
+        return max(min(asked or 0.0, _LONGEST_ASKED), longest * random.uniform(0.5, 1.0))
 
     def reset(self) -> None:
         """It works."""

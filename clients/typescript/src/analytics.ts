@@ -1,6 +1,8 @@
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
+import { uuid } from "./ids.js";
 import { sizeOf, type Json, type JsonObject } from "./json.js";
 import { alone, Bell, Pauses } from "./locks.js";
+import { databases, placeOf } from "./places.js";
 
 export interface AnalyticsOptions {
   /** A key with the scope `events:write` and an app: all it can do is add events, so pages may show it. */
@@ -46,7 +48,7 @@ export class Analytics {
   readonly #waiting = new Map<string, Message>();
   readonly #bell = new Bell();
   readonly #pauses = new Pauses();
-  readonly #database: Promise<IDBPDatabase<Schema>> | null;
+  readonly #database: Promise<IDBPDatabase<Schema> | null> | null;
   readonly #unlisten: () => void;
   readonly #loaded: Promise<void>;
   #isClosed = false;
@@ -54,7 +56,7 @@ export class Analytics {
   constructor(url: string, options: AnalyticsOptions) {
     this.#url = url.replace(/\/+$/, "");
     this.#options = options;
-    this.#database = globalThis.indexedDB === undefined ? null : opened(`satchel:${this.#url}:${options.writeKey}`);
+    this.#database = databases() === null ? null : opened(`satchel:${this.#url}:${options.writeKey}`);
     this.#loaded = this.#load();
     this.#unlisten = onHide(() => this.#beacon());
     void this.#loop();
@@ -99,9 +101,9 @@ export class Analytics {
     const userId = stored("user");
     const whole: Message = {
       ...message,
-      messageId: crypto.randomUUID(),
+      messageId: uuid(),
       timestamp: new Date().toISOString(),
-      anonymousId: stored("anonymous") ?? (stored("anonymous", crypto.randomUUID()) as string),
+      anonymousId: stored("anonymous") ?? (stored("anonymous", uuid()) as string),
       ...(userId === null ? {} : { userId }),
     };
     this.#waiting.set(whole.messageId, whole);
@@ -109,12 +111,13 @@ export class Analytics {
       if (this.#waiting.size <= MOST_KEPT) break;
       this.#forget([oldest]);
     }
-    void this.#database?.then((db) => db.put("events", whole));
+    void this.#database?.then((db) => db?.put("events", whole)).catch(() => null); // it is sent all the same
     this.#bell.ring();
   }
 
   async #load(): Promise<void> {
-    for (const message of (await (await this.#database)?.getAll("events")) ?? []) {
+    const kept = this.#database?.then((db) => db?.getAll("events")).catch(() => undefined);
+    for (const message of (await kept) ?? []) {
       if (!this.#waiting.has(message.messageId)) this.#waiting.set(message.messageId, message);
     }
   }
@@ -160,10 +163,11 @@ export class Analytics {
 
   #forget(ids: string[]): void {
     for (const id of ids) this.#waiting.delete(id);
-    void this.#database?.then(async (db) => {
-      const tx = db.transaction("events", "readwrite");
-      await Promise.all([...ids.map((id) => tx.store.delete(id)), tx.done]);
-    });
+    const forget = async (db: IDBPDatabase<Schema> | null): Promise<void> => {
+      const tx = db?.transaction("events", "readwrite");
+      if (tx !== undefined) await Promise.all([...ids.map((id) => tx.store.delete(id)), tx.done]);
+    };
+    void this.#database?.then(forget).catch(() => null); // it is sent again then, and counts once
   }
 }
 
@@ -181,12 +185,13 @@ function fitting(messages: Message[], bytes: number): Message[] {
   return messages.slice(0, fits === -1 ? MOST : fits);
 }
 
-async function opened(name: string): Promise<IDBPDatabase<Schema>> {
+/** Null where the browser lets nothing be kept: events last as long as the page then. */
+async function opened(name: string): Promise<IDBPDatabase<Schema> | null> {
   return await openDB<Schema>(name, 1, {
     upgrade: (db) => {
       db.createObjectStore("events", { keyPath: "messageId" });
     },
-  });
+  }).catch(() => null);
 }
 
 function onHide(listener: () => void): () => void {
@@ -199,19 +204,10 @@ function onHide(listener: () => void): () => void {
   return () => page.removeEventListener("visibilitychange", hidden);
 }
 
-const memory = new Map<string, string>();
-
 /** A text that is kept for this browser, or else this process: read, or written where a value is given. */
 function stored(name: string, value?: string | null): string | null {
-  const key = `satchel:analytics:${name}`;
-  const storage: Storage | undefined = globalThis.localStorage;
-  if (value === undefined) return storage === undefined ? (memory.get(key) ?? null) : storage.getItem(key);
-  if (value === null) {
-    memory.delete(key);
-    storage?.removeItem(key);
-  } else {
-    memory.set(key, value);
-    storage?.setItem(key, value);
-  }
+  const place = placeOf("local", `satchel:analytics:${name}`);
+  if (value === undefined) return place.get();
+  place.set(value);
   return value;
 }

@@ -2,7 +2,17 @@
 export async function alone<T>(name: string, signal: AbortSignal | null, work: () => Promise<T>): Promise<T> {
   const locks: LockManager | undefined = globalThis.navigator?.locks;
   if (locks === undefined) return await inTurn(name, work);
-  return (await locks.request(name, signal === null ? {} : { signal }, work)) as T;
+  let hasBegun = false;
+  const begun = (): Promise<T> => {
+    hasBegun = true;
+    return work();
+  };
+  try {
+    return (await locks.request(name, signal === null ? {} : { signal }, begun)) as T;
+  } catch (error) {
+    if (hasBegun || (error as Error).name !== "SecurityError") throw error;
+    return await inTurn(name, work); // a page without an origin of its own shares nothing
+  }
 }
 
 const turns = new Map<string, Promise<unknown>>();
@@ -49,14 +59,18 @@ export class Bell {
   }
 }
 
+/** A proxy that asks for more is not believed; and timers of browsers end at 24 days. */
+const LONGEST_ASKED = 3_600_000;
+
 /** Pauses that grow with each failure, by half a second to half a minute, drawn by lot so that clients do not march. */
 export class Pauses {
   #failures = 0;
 
   next(atLeastSeconds: number | null = null): number {
     const longest = Math.min(30_000, 500 * 2 ** this.#failures);
-    this.#failures += 1;
-    return Math.max((atLeastSeconds ?? 0) * 1000, longest * (0.5 + Math.random() / 2));
+    this.#failures = Math.min(this.#failures + 1, 10);
+    const asked = Math.min(LONGEST_ASKED, (atLeastSeconds ?? 0) * 1000);
+    return Math.max(asked, longest * (0.5 + Math.random() / 2));
   }
 
   reset(): void {

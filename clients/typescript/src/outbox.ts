@@ -52,7 +52,9 @@ export class Outbox {
       return keys.flat();
     }
     const error = await errorOf(answer);
-    if (error.isPassing || [401, 403, 404, 409, 410].includes(error.status)) throw error;
+    // a page of somebody in between is no word of the server's on these values
+    const isWord = error.code !== "unknown" || error.status === 413;
+    if (error.isPassing || !isWord || [401, 403, 404, 409, 410].includes(error.status)) throw error;
     return await this.#apart(rows, error, signal);
   }
 
@@ -75,14 +77,23 @@ export class Outbox {
       await this.cache.update(row.key, (now) => settled(now, sent.mutationId, result.version ?? 0));
       return [row.key];
     }
-    if (result.current !== undefined) await this.#learn(row.key, result.current);
-    if (result.status === "conflict") return await this.#decide(row.key, sent.mutationId, result.current ?? null);
+    const current = await this.#whole(result.current ?? null);
+    if (result.current !== undefined) await this.#learn(row.key, current);
+    if (result.status === "conflict") return await this.#decide(row.key, sent.mutationId, current);
     if (result.status === "invalid") {
       await this.cache.update(row.key, (now) => refused(now, sent.mutationId));
       this.options.onRefused?.({ key: row.key, value: sent.content?.value, errors: result.errors ?? [] });
       return [row.key];
     }
     return [];
+  }
+
+  /** What is stored, with its value: of many large ones together an answer has the versions alone. */
+  async #whole(current: Told | null): Promise<Told | null> {
+    if (current === null || current.deleted === true || "value" in current) return current;
+    const answer = await this.session.request(`${this.path}/data?keys=${encodeURIComponent(current.dataKey)}`);
+    if (!answer.ok) throw await errorOf(answer);
+    return ((await answer.json()) as { items: Told[] }).items[0] ?? null;
   }
 
   /** Keep what is stored; null where there is no live value. */

@@ -145,10 +145,9 @@ export class Remote {
   }
 
   async #get(key: string): Promise<Live | null> {
-    const answer = await this.#session.request(`${this.#path}/data/${encodeURIComponent(key)}`);
-    if (answer.status === 404) return null;
+    const answer = await this.#session.request(`${this.#path}/data?keys=${encodeURIComponent(key)}`);
     if (!answer.ok) throw await errorOf(answer);
-    return (await answer.json()) as Live;
+    return ((await answer.json()) as { items: Live[] }).items[0] ?? null;
   }
 
   #filter(): { prefix?: string } {

@@ -1,3 +1,4 @@
+import { uuid } from "./ids.js";
 import { equal, type Json } from "./json.js";
 
 /** A value, or null where there is none: `undefined` is no value that a database keeps. */
@@ -66,8 +67,8 @@ export function edited(row: Row, content: Content, order: number): Row {
   const before = row.draft;
   const draft: Draft =
     before === null
-      ? { order, content, mutationId: mutation(), base: row.stored, baseVersion: versionToName(row), sent: null }
-      : { ...before, content, mutationId: mutation() };
+      ? { order, content, mutationId: uuid(), base: row.stored, baseVersion: versionToName(row), sent: null }
+      : { ...before, content, mutationId: uuid() };
   return { ...row, draft };
 }
 
@@ -103,7 +104,7 @@ export function decided(row: Row, theirs: Content, version: number, mine: Conten
   const next: Draft = {
     ...draft,
     content: mine,
-    mutationId: mutation(),
+    mutationId: uuid(),
     base: theirs,
     baseVersion: version,
     sent: null,
@@ -125,8 +126,4 @@ function versionToName(row: Row): number {
 
 function asTold(content: Content): Pick<Told, "value" | "deleted"> {
   return content === null ? { deleted: true } : { value: content.value };
-}
-
-function mutation(): string {
-  return crypto.randomUUID();
 }

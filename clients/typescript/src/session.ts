@@ -1,13 +1,8 @@
 import createClient, { type Client } from "openapi-fetch";
 import { errorOf, SatchelError, SignedOut, Unreachable, UnsentWork, type Problem } from "./errors.js";
 import { alone, channel } from "./locks.js";
+import { inMemory, placeOf, type TokenStorage } from "./places.js";
 import type { components, paths } from "./schema.js";
-
-/** Where tokens are kept: a text, or nothing. */
-export interface TokenStorage {
-  get(): string | null;
-  set(text: string | null): void;
-}
 
 export interface SessionOptions {
   /**
@@ -28,6 +23,9 @@ export interface Guest {
   /** Forget the person's data. */
   leave(): Promise<void>;
 }
+
+/** Milliseconds that an answer may take. */
+const LONGEST = 60_000;
 
 type Pair = components["schemas"]["TokenPair"];
 interface Kept {
@@ -114,8 +112,9 @@ export class Session {
    * @throws UnsentWork where changes could not be sent, unless they are to be discarded.
    */
   async signOut(options: { discardUnsent?: boolean } = {}): Promise<void> {
+    const guests = [...this.#guests]; // they go by themselves as soon as the session is over
     if (options.discardUnsent !== true) {
-      const counts = await Promise.all([...this.#guests].map((guest) => guest.unsent()));
+      const counts = await Promise.all(guests.map((guest) => guest.unsent()));
       const count = counts.reduce((sum, each) => sum + each, 0);
       if (count > 0) throw new UnsentWork(count);
     }
@@ -123,7 +122,7 @@ export class Session {
       // a session that cannot be ended at the server ends by itself
       await this.request("/v1/auth/logout", { method: "POST" }).catch(() => null);
     }
-    await Promise.all([...this.#guests].map((guest) => guest.leave()));
+    await Promise.all(guests.map((guest) => guest.leave()));
     this.#keep(null);
   }
 
@@ -164,10 +163,12 @@ export class Session {
     return await this.#fetch(withToken(again, await this.#renewed(kept)));
   }
 
-  async #fetch(request: Request): Promise<Response> {
+  async #fetch(sent: Request): Promise<Response> {
+    const request = inTime(sent);
     try {
       return await (this.#options.fetch ?? fetch)(request);
     } catch (error) {
+      if ((error as Error).name === "TimeoutError") throw new Unreachable("the server does not answer", { cause: error });
       if (request.signal.aborted) throw error;
       throw new Unreachable("the server cannot be reached", { cause: error });
     }
@@ -235,6 +236,12 @@ export async function checked(answer: Promise<Response>): Promise<Response> {
   return response;
 }
 
+/** A server that hangs would hold up all that waits for it. A stream has its own time. */
+function inTime(request: Request): Request {
+  if (request.headers.get("Accept") === "text/event-stream") return request;
+  return new Request(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(LONGEST)]) });
+}
+
 function withToken(request: Request, kept: Kept): Request {
   request.headers.set("Authorization", `Bearer ${kept.access}`);
   return request;
@@ -245,20 +252,5 @@ function storageOf(wanted: SessionOptions["tokens"], name: string): TokenStorage
     // one place for the tokens; the device's token is not worth a second one of the app's
     return name.endsWith(":tokens") ? wanted : inMemory();
   }
-  if (wanted === "memory" || globalThis.localStorage === undefined) return inMemory();
-  const storage = wanted === "session" ? globalThis.sessionStorage : globalThis.localStorage;
-  return {
-    get: () => storage.getItem(name),
-    set: (text) => (text === null ? storage.removeItem(name) : storage.setItem(name, text)),
-  };
-}
-
-function inMemory(): TokenStorage {
-  let kept: string | null = null;
-  return {
-    get: () => kept,
-    set: (text) => {
-      kept = text;
-    },
-  };
+  return wanted === "memory" ? inMemory() : placeOf(wanted ?? "local", name);
 }

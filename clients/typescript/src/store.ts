@@ -1,7 +1,7 @@
-import { IndexedCache, MemoryCache, type Cache } from "./cache.js";
 import { SignedOut, Unstorable, type SatchelError } from "./errors.js";
 import { mergePatched, type Json } from "./json.js";
 import { alone, Bell, channel, Pauses } from "./locks.js";
+import { KeptCache } from "./kept-cache.js";
 import { follow, NoStream } from "./live.js";
 import { Outbox } from "./outbox.js";
 import { pull } from "./pull.js";
@@ -26,11 +26,10 @@ export class Store {
   readonly #options: StoreOptions;
   readonly #name: string;
   readonly #path: string;
-  readonly #cache: Cache;
-  readonly #isShared: boolean;
+  readonly #cache: KeptCache;
   readonly #outbox: Outbox;
   readonly #channel: BroadcastChannel | null;
-  readonly #watchers = new Set<{ prefix: string; listener: (entries: Entry[]) => void }>();
+  readonly #watchers = new Set<Watcher>();
   readonly #bell = new Bell();
   readonly #pauses = new Pauses();
   readonly #end = new AbortController();
@@ -44,13 +43,13 @@ export class Store {
   constructor(session: Session, userId: string, appId: string, options: StoreOptions) {
     this.#session = session;
     this.#options = options;
-    this.#path = `/v1/users/me/apps/${encodeURIComponent(appId)}`;
+    // by their id: were somebody else signed in by now, `me` would be them
+    this.#path = `/v1/users/${userId}/apps/${encodeURIComponent(appId)}`;
     this.#name = `satchel:${session.url}:${userId}:${appId}`;
-    const indexed = (options.cache ?? "indexeddb") === "indexeddb" && globalThis.indexedDB !== undefined;
-    this.#isShared = indexed;
-    this.#cache = indexed ? new IndexedCache(this.#name) : new MemoryCache();
+    const kind = options.cache ?? "indexeddb";
+    this.#cache = new KeptCache(this.#name, kind);
     this.#outbox = new Outbox(session, this.#path, this.#cache, options);
-    this.#channel = indexed ? channel(this.#name) : null;
+    this.#channel = kind === "indexeddb" ? channel(this.#name) : null;
     this.#channel?.addEventListener("message", (event) => this.#heard(event.data as Message));
     this.#channel?.postMessage({ asks: true } satisfies Message);
     this.#forget.push(session.welcome({ unsent: () => this.#unsent(), leave: () => this.#leave() }));
@@ -143,7 +142,7 @@ export class Store {
   watch(prefix: string, listener: (entries: Entry[]) => void): () => void {
     const watcher = { prefix, listener };
     this.#watchers.add(watcher);
-    void this.list(prefix).then((entries) => this.#watchers.has(watcher) && listener(entries));
+    this.#show(watcher);
     return () => this.#watchers.delete(watcher);
   }
 
@@ -197,7 +196,7 @@ export class Store {
     };
     try {
       // what is kept in memory is this store's alone, and so is its sending
-      await (this.#isShared ? alone(`${this.#name}:sync`, this.#end.signal, lead) : lead());
+      await ((await this.#cache.isShared) ? alone(`${this.#name}:sync`, this.#end.signal, lead) : lead());
     } catch (error) {
       if (!this.#end.signal.aborted) throw error;
     }
@@ -300,11 +299,11 @@ export class Store {
   /** The tab that leads knows how things are, and tells the others. */
   #tell(status: Status): void {
     if (status === this.#status) return;
-    this.#show(status);
+    this.#become(status);
     this.#channel?.postMessage({ status } satisfies Message);
   }
 
-  #show(status: Status): void {
+  #become(status: Status): void {
     if (status === this.#status) return;
     this.#status = status;
     this.#options.onStatus?.(status);
@@ -322,18 +321,22 @@ export class Store {
     this.#changed(message.edited ?? message.changed ?? []);
     if (message.isStale === true) this.#stale = true;
     if (message.edited !== undefined || message.isStale === true) this.#wake();
-    if (message.status !== undefined) this.#show(message.status);
+    if (message.status !== undefined) this.#become(message.status);
     if (message.asks === true && this.#leads) this.#channel?.postMessage({ status: this.#status } satisfies Message);
   }
 
   #changed(keys: string[]): void {
     for (const watcher of this.#watchers) {
       if (!keys.some((key) => key.startsWith(watcher.prefix))) continue;
-      void this.list(watcher.prefix).then(
-        (entries) => this.#watchers.has(watcher) && watcher.listener(entries),
-        () => this.#end.signal.aborted,
-      );
+      this.#show(watcher);
     }
+  }
+
+  #show(watcher: Watcher): void {
+    this.list(watcher.prefix).then(
+      (entries) => this.#watchers.has(watcher) && watcher.listener(entries),
+      () => null, // it is closed, or nothing can be read: the next change asks again
+    );
   }
 
   async #unsent(): Promise<number> {
@@ -342,8 +345,7 @@ export class Store {
   }
 
   async #leave(): Promise<void> {
-    this.close();
-    await this.#round?.catch(() => null);
+    this.close(); // a round that goes on, as while a person decides, can keep nothing from here on
     await this.#cache.drop();
   }
 
@@ -352,6 +354,11 @@ export class Store {
     globalThis.addEventListener(event, listener);
     this.#forget.push(() => globalThis.removeEventListener(event, listener));
   }
+}
+
+interface Watcher {
+  prefix: string;
+  listener: (entries: Entry[]) => void;
 }
 
 interface Message {

@@ -56,6 +56,8 @@ class Device {
   readonly refused: string[] = [];
   isOffline = false;
   losing = 0;
+  proxyPages = 0;
+  stripping = 0;
   hasOldCursor = false;
   readonly streams = new Streams();
   readonly tokens: TokenStorage = inMemory();
@@ -135,6 +137,10 @@ class Device {
   async #fetch(request: Request): Promise<Response> {
     if (this.isOffline) throw new TypeError("offline");
     const url = new URL(request.url);
+    if (this.proxyPages > 0 && url.pathname.endsWith("/batch")) {
+      this.proxyPages -= 1;
+      return new Response("<p>?</p>", { status: 400, headers: { "Content-Type": "text/html" } });
+    }
     if (this.hasOldCursor && url.pathname.endsWith("/changes") && url.searchParams.has("since")) {
       this.hasOldCursor = false;
       url.searchParams.set("since", await this.#cursorOfAnotherFilter(request));
@@ -145,6 +151,12 @@ class Device {
       this.losing -= 1;
       await answer.arrayBuffer();
       throw new TypeError("the answer was lost");
+    }
+    if (this.stripping > 0 && url.pathname.endsWith("/batch")) {
+      this.stripping -= 1;
+      const told = (await answer.json()) as { results: { current?: { value?: Json } | null }[] };
+      for (const result of told.results) delete result.current?.value;
+      return Response.json(told);
     }
     return this.streams.opened(answer);
   }
@@ -206,6 +218,12 @@ const ACTIONS: Record<string, Action> = {
   },
   fill: async (device, count: number) => {
     for (let place = 0; place < count; place++) await device.store.put(`k${place}`, { place });
+  },
+  withoutValues: (device, count: number) => {
+    device.stripping = count;
+  },
+  proxyPages: (device, count: number) => {
+    device.proxyPages = count;
   },
   offline: (device, given: boolean) => {
     device.isOffline = given;
