@@ -102,10 +102,7 @@ export class Store {
   async update(key: string, change: (before: Json | undefined) => Json | undefined): Promise<void> {
     await this.#edit(key, (before) => {
       const after = change(before?.value);
-      if (after === undefined) return null;
-      const content = { value: copied(after) };
-      check(key, content.value);
-      return content;
+      return after === undefined ? null : { value: storable(after) };
     });
   }
 
