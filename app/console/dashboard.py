@@ -79,29 +79,29 @@ async def _analytics(request: Request, principal: Principal) -> Response:
         values = await panels(view, principal.app_id, sets)
     moment, cohorts = now(), cohorts_of(view)
     parts = view.parts(view.period, moment)
-    return render(
-        "pages/console.html",
-        frame=Frame.of(request, principal, ANALYTICS),
-        view=view,
-        panels=values,
-        principal=principal,
-        ranges=RANGES,
-        intervals=INTERVALS,
-        categories=CATEGORIES,
-        url=request.app.state.settings.url,
-        start=rfc3339(view.period.start),
-        end=rfc3339(view.period.end),
-        parts=parts,
-        drawn_parts={rfc3339(time): part for time, part in parts.items()},
-        cohorts=cohorts,
-        cohort_parts=view.parts(cohorts, moment),
-        fresh=values.categories.fresh,
-        rfc3339=rfc3339,
-        local=lambda moment: _local(moment, view),
-        sent=sent,
-        steps=view.steps,
-        heat=lambda share: min(10, round(share * 10)),
-    )
+    shown_on_it = {
+        "frame": Frame.of(request, principal, ANALYTICS),
+        "view": view,
+        "panels": values,
+        "principal": principal,
+        "ranges": RANGES,
+        "intervals": INTERVALS,
+        "categories": CATEGORIES,
+        "url": request.app.state.settings.url,
+        "start": rfc3339(view.period.start),
+        "end": rfc3339(view.period.end),
+        "parts": parts,
+        "drawn_parts": {rfc3339(time): part for time, part in parts.items()},
+        "cohorts": cohorts,
+        "cohort_parts": view.parts(cohorts, moment),
+        "fresh": values.categories.fresh,
+        "rfc3339": rfc3339,
+        "local": lambda moment: _local(moment, view),
+        "sent": sent,
+        "steps": view.steps,
+        "heat": lambda share: min(10, round(share * 10)),
+    }
+    return render("pages/console.html", shown_on_it)
 
 
 def _local(moment: datetime, view: Shown) -> str:

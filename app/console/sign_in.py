@@ -23,14 +23,13 @@ def sign_in_page(request: Request, *, status: int = 200, **values: Any) -> HTMLR
     settings: Settings = request.app.state.settings
     shown = {"complaint": None, "challenge": None, "to": "", **values}
     shown.setdefault("next", request.query_params.get("next", ""))
-    return render(
-        "pages/sign_in.html",
-        status=status,
-        version=request.app.version,
-        url=settings.url,
-        key_file=settings.data_dir / "admin-key" if settings.environment == "development" else None,
-        **shown,
-    )
+    in_development = settings.environment == "development"
+    deployment = {
+        "version": request.app.version,
+        "url": settings.url,
+        "key_file": settings.data_dir / "admin-key" if in_development else None,
+    }
+    return render("pages/sign_in.html", {**deployment, **shown}, status)
 
 
 @router.post("/console/sign-in", response_class=HTMLResponse)

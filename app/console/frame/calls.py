@@ -9,8 +9,9 @@ from urllib.parse import quote, unquote, urlencode
 
 import orjson
 from fastapi import Request
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from app.web.admission.gate import LEAVE_PLACE
 from app.web.body import dump_json
 
 MERGE: Final = "application/merge-patch+json"
@@ -119,9 +120,15 @@ class Api:
             raise Refused(answer.status, answer.value)
         return answer
 
-    async def pass_on(self, path: str, send: Send, headers: Mapping[str, str]) -> None:
-        """Answer the console's own request by what the API answers, part by part."""
-        await self._serve(self._scope("GET", path, {}, headers, 0), b"", send)
+    async def pass_on(
+        self, path: str, receive: Receive, send: Send, headers: Mapping[str, str]
+    ) -> None:
+        """Answer the console's own request by what the API answers, part by part. A stream gives
+        back the place of that request."""
+        scope = self._scope("GET", path, {}, headers, 0)
+        if (leave := self._request.scope.get(LEAVE_PLACE)) is not None:
+            scope[LEAVE_PLACE] = leave
+        await self._request.app.state.api(scope, receive, send)
 
     async def _serve(self, scope: Scope, content: bytes, send: Send) -> None:
         parts = [{"type": "http.request", "body": content, "more_body": False}]

@@ -127,11 +127,8 @@ class Desk:
         """The page with these values."""
         frame = Frame.of(self.request, self.principal, self.page.entry)
         note = unquote(self.request.cookies.get(NOTE, ""))
-        answer = render(
-            template or self.page.template,
-            status=status,
-            **{"desk": self, "frame": frame, "title": self.page.title, "note": note, **values},
-        )
+        around = {"desk": self, "frame": frame, "title": self.page.title, "note": note}
+        answer = render(template or self.page.template, {**around, **values}, status)
         if note:
             answer.delete_cookie(NOTE, path="/console")
         return answer

@@ -1,6 +1,7 @@
 """How pages are rendered: templates that escape everything, a strict policy, the filters that they
 share."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ _PAGES: Final = Environment(
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 
 
-def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+def render(template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
     """A page of a template, by its path in `app/console`."""
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", **SAFE}
     return HTMLResponse(_PAGES.get_template(template).render(**values), status, headers)

@@ -4,7 +4,9 @@ from typing import Any
 
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
+from app.console.people.export import can_export
 from app.console.people.hanging import count_hanging
+from app.console.people.standing import COSTS
 from app.errors import NotFound
 from models.base import parse_id
 
@@ -19,11 +21,14 @@ async def person(desk: Desk) -> Values:
     user_id = desk["userId"]
     place = path_of("/v1/users/{}", user_id)
     complete = await desk.api.get(f"{place}/complete")
+    complete["etag"] = f'"{complete["user"]["version"]}"'
     found = parse_id(user_id)
     if found is None:
         raise NotFound("there is no such user")
     return {
         **complete,
+        "exported": can_export(desk.request),
+        "costs": COSTS,
         "hanging": await count_hanging(found),
         "apps": await _items(desk, f"{place}/apps"),
         "activity": await _items(desk, f"{place}/activity", limit=_LATEST),

@@ -1,6 +1,6 @@
 """People: find one, or see the newest."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import urlencode
 
 from fastapi import Response
@@ -9,10 +9,18 @@ from fastapi.responses import RedirectResponse
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
 from models.base import parse_id
+from models.user import Role
 
 page = Page(__name__, "People", "/console/people", group="People", scope="users:read")
-FIELDS: Final = {"email": "Email"}
+FIELDS: Final = {
+    "email": "Email",
+    "phone": "Phone",
+    "prefix": "Beginning of the name",
+    "valuUserId": "Valu id",
+    "merkosUserId": "Merkos id",
+}
 """What the API finds people by, and how that is called."""
+_FILTERS: Final = ("role", "accountId", "from", "to")
 
 
 @page.get()
@@ -23,16 +31,21 @@ async def search(desk: Desk) -> Values | Response:
         return RedirectResponse(path_of("/console/people/{}", text), 303)
     field = (by if by in FIELDS else guessed(text)) if text else None
     sought = {field: text} if field else {}
-    found: dict[str, Any] = await desk.api.get("/v1/users", **sought, **desk.paging)
+    filters = {name: desk.query(name) for name in _FILTERS}
+    days = {name: f"{filters[name]}T00:00:00Z" for name in ("from", "to") if filters[name]}
+    found: dict[str, Any] = await desk.api.get(
+        "/v1/users", **sought, **{**filters, **days}, **desk.paging
+    )
     if len(found["items"]) == 1 and sought and not desk.query("cursor"):
         only = path_of("/console/people/{}", found["items"][0]["id"])
         return RedirectResponse(f"{only}?{urlencode({'q': text})}", 303)
-    return {"found": found, "fields": FIELDS, "field": field, "text": text, "by": by}
+    shown = {"fields": FIELDS, "field": field, "text": text, "by": by, "filters": filters}
+    return {"found": found, "roles": get_args(Role), **shown}
 
 
 def guessed(text: str) -> str:
     """What somebody is sought by, as the text looks."""
-    if "@" in text or len(FIELDS) == 1:
+    if "@" in text:
         return "email"
     digits = text.lstrip("+").replace(" ", "").replace("-", "")
     return "phone" if digits.isdigit() and len(digits) > 5 else "prefix"

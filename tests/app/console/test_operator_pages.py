@@ -23,6 +23,7 @@ SHOWN = sorted(
 LATER = {
     "/console/people/{userId}/deletion",
     "/console/operation/deletions/{deletionId}",
+    "/console/people/{userId}/export",  # a file
 }
 """Pages that are there only after something was done: the stories look at them."""
 FURTHER = (
@@ -69,6 +70,7 @@ def test_lists_are_read_page_by_page(visit: Callable[..., Visitor], operated: Op
     visitor = visit()
     lists = ("/console/people", "/console/people/{userId}/activity")
     lists += ("/console/data?user={userId}&app={appId}", "/console/data?app={appId}")
+    lists += ("/console/projects/{projectId}",)
     lists += ("/console/keys", "/console/operation/audit", "/console/operation/indexes")
     for path in lists:
         visitor.open(path.format(**operated.planted))

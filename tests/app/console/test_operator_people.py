@@ -8,6 +8,8 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 
+from app.console.people.export import EXPORT
+from app.main import declared_rules
 from tests.app.console.conftest import Operated
 from tests.app.console.visitor import Visitor
 
@@ -150,3 +152,46 @@ def test_rows_show_no_secret(visit: Visit, operated: Operated) -> None:
     assert row is not None
     assert row["tokenHash"] not in visitor.text
     assert "tokenHash" not in visitor.text
+
+
+def test_a_name_and_an_email_are_put_right(visit: Visit, operated: Operated) -> None:
+    user = operated.served.post("/v1/users", {"email": "tpyo@example.com", "name": "Tpyo"})
+    visitor = visit()
+    visitor.open(f"/console/people?q={user['email']}")
+    visitor.unfold("Change name or email")
+    visitor.page.get_by_label("Name").fill("Typo")
+    visitor.page.get_by_label("Email").fill("typo@example.com")
+    visitor.press("Change it")
+    assert visitor.note == "It is changed."
+    found = operated.served.get(f"/v1/users/{user['id']}")
+    assert (found["name"], found["email"]) == ("Typo", "typo@example.com")
+    visitor.unfold("Change name or email")
+    visitor.page.get_by_label("Email").fill("ann@example.com")  # somebody else's
+    visitor.press("Change it")
+    assert "email" in visitor.page.get_by_role("alert").inner_text()
+
+
+def test_people_are_found_by_name_phone_id_and_role(visit: Visit, operated: Operated) -> None:
+    made = operated.served.post(
+        "/v1/users", {"name": "Zebedee Q.", "valuUserId": "valu-77", "role": "creator"}
+    )
+    visitor = visit()
+    for query in ("q=zebed", f"q={made['id']}", "q=valu-77&by=valuUserId", "q=Zebed&role=creator"):
+        visitor.open(f"/console/people?{query}")
+        assert visitor.page.get_by_role("heading", name="Zebedee Q.").is_visible(), query
+    visitor.open("/console/people?q=Zebed&role=brand")
+    assert "Nobody is found." in visitor.text
+    visitor.open("/console/people?role=creator&from=2020-01-01&to=2021-01-01")
+    assert "Nobody is found." in visitor.text
+
+
+@pytest.mark.skipif(EXPORT not in declared_rules(), reason="the API does not export people")
+def test_everything_of_a_person_is_exported_as_lines_and_as_an_archive(
+    visit: Visit, operated: Operated
+) -> None:
+    visitor = visit()
+    visitor.open(f"/console/people/{operated.planted['userId']}")
+    for name, begins in (("archive", b"PK"), ("lines that the import takes", b'{"kind":"users"')):
+        with visitor.page.expect_download() as waiting:
+            visitor.page.get_by_role("link", name=name).click()
+        assert waiting.value.path().read_bytes().startswith(begins)
