@@ -9,7 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import Phase
+from hypothesis.internal.conjecture import engine
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -27,6 +30,17 @@ from tests.order import spread
 
 Raw = dict[str, Any]
 NOWHERE = "http://127.0.0.1:9"  # so that no test reaches for the internet
+
+# A property that fails is made small in under a minute; by itself Hypothesis takes five. There is
+# no deadline: how long an example takes says how busy the machine is.
+engine.MAX_SHRINKING_SECONDS = 40  # type: ignore[misc]
+hypothesis.settings.register_profile(
+    "bounded",
+    deadline=None,
+    phases=set(Phase) - {Phase.explain},
+    report_multiple_bugs=False,
+)
+hypothesis.settings.load_profile("bounded")
 
 app.database.init_beanie = reuse.bind_documents  # type: ignore[attr-defined, assignment]
 

@@ -114,7 +114,6 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
 @schema.parametrize()
 @settings(
     max_examples=20,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -297,7 +297,7 @@ async def clear() -> None:
 @example(
     steps=[*CHAIN, ("settle", 0), ("undo", "a:1"), _came("a:1")], around=DAY, zone="UTC", most=2
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(step, min_size=3, max_size=14),
     around=st.sampled_from(CLOCK_CHANGES),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -292,7 +292,6 @@ changes = st.dictionaries(
 
 
 @given(steps=st.lists(st.tuples(changes, st.booleans()), max_size=12))
-@settings(deadline=None)
 def test_what_is_listed_follows_from_the_events_alone(steps: list[tuple[Any, bool]]) -> None:
     """Events come and go in any order; what is kept is what those that are there make of a fresh
     day."""

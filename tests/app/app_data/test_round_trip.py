@@ -43,7 +43,6 @@ values = st.recursive(
 )
 async_examples = settings(
     max_examples=150,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

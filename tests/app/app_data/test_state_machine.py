@@ -119,7 +119,6 @@ def headers(slot: Slot, condition: Any) -> dict[str, str]:
 @given(plan=st.lists(operations, min_size=1, max_size=20))
 @settings(
     max_examples=60,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

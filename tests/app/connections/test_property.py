@@ -153,7 +153,6 @@ async def sync(world: World, settings: Settings, connection_id: ObjectId) -> Non
 
 @examples(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

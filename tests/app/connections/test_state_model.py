@@ -12,10 +12,9 @@ from typing import Any, Final
 
 import pytest
 from beanie import PydanticObjectId
-from hypothesis import HealthCheck, Phase
+from hypothesis import HealthCheck
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from hypothesis.internal.conjecture import engine
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from app.connections.decisions import Decision, decide
@@ -286,10 +285,8 @@ def model(cast: Cast, base_settings: Settings, mongodb_uri: str, api: Any) -> It
 
 
 def test_once_the_provider_is_well_a_connection_ends_connected_with_exactly_its_rows(
-    model: World, monkeypatch: pytest.MonkeyPatch
+    model: World,
 ) -> None:
-    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", 40)
-
     class Model(Story):
         world = model
 
@@ -298,10 +295,7 @@ def test_once_the_provider_is_well_a_connection_ends_connected_with_exactly_its_
         settings=examples(
             max_examples=STORIES,
             stateful_step_count=STEPS,
-            deadline=None,
             derandomize=True,
-            report_multiple_bugs=False,
-            phases=set(Phase) - {Phase.explain},
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -168,7 +168,7 @@ def test_whoever_is_cancelled_as_their_time_ends_hands_no_place_on() -> None:
     play(story)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["come", "end", "cancel", "time", "settle"]), st.integers(0, 20))

@@ -79,9 +79,7 @@ async def test_a_receipt_counts_what_was_still_there(database: Any) -> None:
     assert counts.total() == 2
 
 
-OFTEN = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+OFTEN = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SYNCS = st.lists(
     st.one_of(
         st.tuples(st.just("begin"), st.integers(0, 2)),

@@ -358,7 +358,7 @@ class House:
             then(some[which % len(some)])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS)
 def test_no_place_is_ever_lost(steps: list[Step]) -> None:
     clock = Clock()
