@@ -1,4 +1,4 @@
-"""Jobs: background work that one worker at a time holds by a lease, and that any worker can take
+"""Jobs: background work that one worker at a time has claimed, and that any worker can take
 over."""
 
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ class Job(Stored):
 
     `fence` grows with each claim: what a worker writes about a job names the fence of its claim, so
         that one whose
-    lease ran out changes nothing any more.
+    claim ran out changes nothing any more.
     """
 
     id: PydanticObjectId | str = Field(alias="_id")  # type: ignore[assignment]
@@ -27,7 +27,7 @@ class Job(Stored):
     leased_by: str | None = None
     leased_until: Timestamp | None = None
     taken_from: Annotated[
-        str | None, Field(description="The worker whose lease ran out before it was done.")
+        str | None, Field(description="The worker whose claim ran out before it was done.")
     ] = None
     fence: int = 0
     attempts: int = 0

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 
 from app import migrations
-from app.jobs import Claim, LostLease, claim_now, ensure_periodic
+from app.jobs import Claim, LostClaim, claim_now, ensure_periodic
 from app.migrations.step import StepRefused
 from models.base import Raw, now
 from models.job import Job
@@ -36,7 +36,7 @@ def migrate(
     itself."""
     try:
         asyncio.run(_migrate(dry_run))
-    except (NoTargetError, PyMongoError, StepRefused, Busy, LostLease) as error:
+    except (NoTargetError, PyMongoError, StepRefused, Busy, LostClaim) as error:
         typer.echo(str(error) or "another process took over", err=True)
         raise typer.Exit(1) from None
 

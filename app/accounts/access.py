@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import AccountNotActive, NotFound
 from app.identity.principal import Principal, authorize
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from models.account import Account
 from models.base import Stored, parse_id
 from models.user import User
@@ -73,7 +73,7 @@ async def _belongs(user_id: ObjectId, account_id: ObjectId | None) -> bool:
     return row is not None and account_id is not None and row.get("accountId") == account_id
 
 
-async def refer_within(
+async def check_references_within(
     child: type[Stored],
     row: Mapping[str, Any],
     session: AsyncClientSession,
@@ -89,7 +89,7 @@ async def refer_within(
         AccountNotActive: the account is paused or closed.
     """
     try:
-        await refer(child, row, session, only=only)
+        await check_references(child, row, session, only=only)
     except NotFound:
         account = await Account.raw().find_one(
             {"_id": row["accountId"]}, {"status": 1}, session=session

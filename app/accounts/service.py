@@ -9,7 +9,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from app.accounts.access import refer_within
+from app.accounts.access import check_references_within
 from app.accounts.schemas import account_view
 from app.accounts.webhook_urls import check_webhook_url
 from app.database import transaction
@@ -66,7 +66,7 @@ async def create_user_of(
     """
 
     async def work(session: AsyncClientSession, user_id: ObjectId) -> None:
-        await refer_within(User, {"_id": user_id, "accountId": account_id}, session)
+        await check_references_within(User, {"_id": user_id, "accountId": account_id}, session)
         if content.email is not None and await User.is_claimed(
             account_id, content.email, session=session
         ):

@@ -11,9 +11,9 @@ from app.analytics.ingest.intake import intake
 from app.analytics.ingest.libraries import library_endpoints
 from app.analytics.ingest.segment_endpoints import segment_endpoints
 from app.analytics.query.answers import answer, described
-from app.analytics.query.asked import Compare, Format, Question, span
 from app.analytics.query.journeys import funnel, retention
 from app.analytics.query.live import live_rows
+from app.analytics.query.parameters import Compare, Format, Question, span
 from app.analytics.query.queries import active_users, count_events, error_rates, retried, top_values
 from app.analytics.query.reader import Filter
 from app.analytics.query.visits import sessions

@@ -17,7 +17,7 @@ from app.identity.authenticator import authenticator
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.identity.tokens import server_sid
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.users.changes import find_user
 from app.web.idempotency import Claim, IdempotencyClaim, once
 from app.web.openapi.answers import NOT_MODIFIED, problems
@@ -73,7 +73,7 @@ async def create_key(
 
     async def work(session: AsyncClientSession, key_id: ObjectId) -> None:
         key.id = PydanticObjectId(key_id)
-        await refer(ApiKey, {**key.stored(), "_id": key_id}, session)
+        await check_references(ApiKey, {**key.stored(), "_id": key_id}, session)
         await key.add(session)
         await trail.record(
             "key_created", caller.name, detail={"keyId": str(key_id)}, session=session

@@ -22,7 +22,7 @@ from app.auth.secret import MasterSecret, keyed_hash
 from app.database import transaction
 from app.errors import Unauthenticated
 from app.identity import trail
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from models.base import now
 from models.refresh_token import RefreshToken
@@ -95,7 +95,7 @@ class Sessions:
             ends_at=moment + self._longest,
             expires_at=moment + min(self._idle, self._longest),
         )
-        await refer(RefreshToken, begun.stored(), session)
+        await check_references(RefreshToken, begun.stored(), session)
         living = await RefreshToken.of_user(user_id, session=session)
         surplus = len(living) + 1 - self._settings.session_limit
         if surplus > 0:

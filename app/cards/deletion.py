@@ -6,7 +6,7 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.cards.outbox import Happening, note
+from app.cards.outbox import NewCardEvent, note
 from app.relations.hooks import Hooks
 from models.account import Account
 from models.base import Raw, Stored
@@ -21,7 +21,9 @@ async def profiles_go(rows: Sequence[Raw], session: AsyncClientSession) -> None:
     """Tell the webhook of deleted profiles, unless the account goes with them."""
     accounts = await _there(Account, {row["accountId"] for row in rows}, session)
     told = [row["_id"] for row in rows if row["accountId"] in accounts]
-    await note([Happening(profile_id, "spending_profile.deleted") for profile_id in told], session)
+    await note(
+        [NewCardEvent(profile_id, "spending_profile.deleted") for profile_id in told], session
+    )
 
 
 async def cards_lose_a_reference(rows: Sequence[Raw], session: AsyncClientSession) -> None:
@@ -32,15 +34,15 @@ async def cards_lose_a_reference(rows: Sequence[Raw], session: AsyncClientSessio
     happened.
     """
     users = await _there(User, {row["userId"] for row in rows if row.get("userId")}, session)
-    happenings = []
+    told = []
     for row in rows:
         if row.get("userId") and row["userId"] not in users:
-            happenings.append(
-                Happening(row["_id"], "card.orphaned", ("status", "userId"), status="orphaned")
+            told.append(
+                NewCardEvent(row["_id"], "card.orphaned", ("status", "userId"), status="orphaned")
             )
         else:
-            happenings.append(Happening(row["_id"], "card.updated", _LIMITS, status=row["status"]))
-    await note(happenings, session)
+            told.append(NewCardEvent(row["_id"], "card.updated", _LIMITS, status=row["status"]))
+    await note(told, session)
 
 
 async def _there(

@@ -7,7 +7,7 @@ from typing import Final
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.cards.outbox import Happening, note
+from app.cards.outbox import NewCardEvent, note
 from app.database import transaction
 from app.jobs import Claim, Handler
 from app.jobs.watching import Watched
@@ -56,16 +56,17 @@ async def tell_batch(event: CardEvent) -> int:
     rows: list[Raw] = (
         await Card.raw().find(where, {"status": 1}).sort("_id", 1).limit(_BATCH).to_list()
     )
-    happenings = [
-        Happening(row["_id"], "card.updated", ("effectiveLimits",), row["status"]) for row in rows
+    told = [
+        NewCardEvent(row["_id"], "card.updated", ("effectiveLimits",), row["status"])
+        for row in rows
     ]
     last: ObjectId | None = rows[-1]["_id"] if len(rows) == _BATCH else None
 
     async def work(session: AsyncClientSession) -> int:
         if not await event.fan_out_to(last, session=session):
             return 0
-        if happenings:
-            await note(happenings, session)
-        return len(happenings)
+        if told:
+            await note(told, session)
+        return len(told)
 
     return await transaction(work)

@@ -14,7 +14,7 @@ from models.card_queue import CardQueue
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class NewCardEvent:
     """What happened to one card or spending profile.
 
     Attributes:
@@ -33,44 +33,42 @@ class Happening:
     affected_cards: int | None = None
 
 
-async def begin(account_id: ObjectId, happening: Happening, session: AsyncClientSession) -> None:
+async def begin(account_id: ObjectId, event: NewCardEvent, session: AsyncClientSession) -> None:
     """Write the first event of something new, and the queue for those to come.
 
     To be called where the new document's references were checked: that keeps the queue from
     outliving the account.
     """
     queue = CardQueue(
-        id=PydanticObjectId(happening.subject),
+        id=PydanticObjectId(event.subject),
         account_id=PydanticObjectId(account_id),
         due_at=now(),
     )
     await queue.add(session)
-    await note([happening], session)
+    await note([event], session)
 
 
-async def note(happenings: Sequence[Happening], session: AsyncClientSession) -> None:
+async def note(told: Sequence[NewCardEvent], session: AsyncClientSession) -> None:
     """Write events, each the next of its subject. At most one event to a subject.
 
     A subject whose queue is gone goes with its account: nobody is to be told.
     """
-    if not happenings:
+    if not told:
         return
-    places = await CardQueue.next_sequences(
-        [happening.subject for happening in happenings], session=session
-    )
+    places = await CardQueue.next_sequences([event.subject for event in told], session=session)
     rows = [
         CardEvent(
-            account_id=PydanticObjectId(places[happening.subject][0]),
-            subject=PydanticObjectId(happening.subject),
-            sequence=places[happening.subject][1],
-            type=happening.type,
-            changed=sorted(happening.changed),
-            status=happening.status,
-            affected_cards=happening.affected_cards,
-            fan_out_after=NOBODY if happening.affected_cards else None,
+            account_id=PydanticObjectId(places[event.subject][0]),
+            subject=PydanticObjectId(event.subject),
+            sequence=places[event.subject][1],
+            type=event.type,
+            changed=sorted(event.changed),
+            status=event.status,
+            affected_cards=event.affected_cards,
+            fan_out_after=NOBODY if event.affected_cards else None,
         ).stored()
-        for happening in happenings
-        if happening.subject in places
+        for event in told
+        if event.subject in places
     ]
     if rows:
         await CardEvent.raw().insert_many(rows, session=session)

@@ -7,8 +7,8 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.accounts.access import refer_within
-from app.cards.outbox import Happening, begin, note
+from app.accounts.access import check_references_within
+from app.cards.outbox import NewCardEvent, begin, note
 from app.cards.schemas import SpendingProfileView, profile_view
 from app.database import transaction
 from app.errors import NotFound
@@ -37,9 +37,11 @@ async def create_profile(
         profile = SpendingProfile(
             id=profile_id, account_id=account_id, **content.model_dump(by_alias=False)
         )
-        await refer_within(SpendingProfile, {**profile.stored(), "_id": profile_id}, session)
+        await check_references_within(
+            SpendingProfile, {**profile.stored(), "_id": profile_id}, session
+        )
         await profile.add(session)
-        await begin(account_id, Happening(profile_id, "spending_profile.created"), session)
+        await begin(account_id, NewCardEvent(profile_id, "spending_profile.created"), session)
 
     return await once(claim, 201, work)
 
@@ -92,7 +94,11 @@ async def patch_profile(
             profile = changed
             names = tuple(fields)
             await note(
-                [Happening(profile_id, "spending_profile.updated", names, affected_cards=affected)],
+                [
+                    NewCardEvent(
+                        profile_id, "spending_profile.updated", names, affected_cards=affected
+                    )
+                ],
                 session,
             )
         return profile_view(profile).model_copy(update={"affected_cards": affected})

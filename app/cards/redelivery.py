@@ -12,7 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import BadReference, BadTransition, Invalid, NotFound
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.web.idempotency import Claim, make_claim, note_outcome
 from models import aside
 from models.base import Fields, Raw, Session, Timestamp, now
@@ -234,6 +234,6 @@ async def _reopened(event: CardEvent, session: AsyncClientSession) -> tuple[Obje
         due_at=moment,
         fence=int(moment.timestamp() * 1000),
     )
-    await refer(CardQueue, queue.stored(), session)
+    await check_references(CardQueue, queue.stored(), session)
     await queue.add(session)
     return event.account_id, place

@@ -7,13 +7,13 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.accounts.access import refer_within
-from app.cards.outbox import Happening, begin, note
+from app.accounts.access import check_references_within
+from app.cards.outbox import NewCardEvent, begin, note
 from app.cards.queries import read_card
 from app.cards.schemas import CardView
 from app.database import transaction
 from app.errors import BadTransition, NotFound
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.users.views import current
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, apply_patch, patched
@@ -39,9 +39,9 @@ async def create_card(
 
     async def work(session: AsyncClientSession, card_id: ObjectId) -> None:
         card = Card(id=card_id, account_id=account_id, **content.model_dump(by_alias=False))
-        await refer_within(Card, {**card.stored(), "_id": card_id}, session)
+        await check_references_within(Card, {**card.stored(), "_id": card_id}, session)
         await card.add(session)
-        await begin(account_id, Happening(card_id, "card.created", status=card.status), session)
+        await begin(account_id, NewCardEvent(card_id, "card.created", status=card.status), session)
 
     return await once(claim, 201, work)
 
@@ -69,14 +69,14 @@ async def patch_card(
             return card
         row = {"_id": card_id, "accountId": account_id, **fields}
         if fields.get("status") == "open":
-            await refer_within(Card, row, session, only=_ACCOUNT)
+            await check_references_within(Card, row, session, only=_ACCOUNT)
         if references := _REFERENCES & fields.keys():
-            await refer(Card, row, session, only=references)
+            await check_references(Card, row, session, only=references)
         changed = await Card.change(where, fields, expected=card.version, session=session)
         if changed is None:
             raise NotFound("there is no such card")
-        happening = Happening(card_id, "card.updated", changed=tuple(fields), status=changed.status)
-        await note([happening], session)
+        event = NewCardEvent(card_id, "card.updated", changed=tuple(fields), status=changed.status)
+        await note([event], session)
         return await read_card(where, session=session)
 
     return await transaction(work)

@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.connections.providers.api import BankProvider, ToldAccount, UnreadableAccount
 from app.connections.relinks import Relinks, join
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from models.bank_account import BankAccount
 from models.connection import Connection, Undecided
 
@@ -139,7 +139,7 @@ async def insert(
         provider_id=provider_id,
         **fields,
     )
-    await refer(BankAccount, row.stored(), session)
+    await check_references(BankAccount, row.stored(), session)
     await row.add(session)
 
 

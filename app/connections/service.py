@@ -19,7 +19,7 @@ from app.errors import Duplicate, Forbidden, Invalid, NotFound, ProviderUnavaila
 from app.identity.principal import Principal, authorize
 from app.outside.client import TryLater
 from app.outside.keyring import KeyRing
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from app.users.views import current
 from app.web.idempotency import Claim, Done, claiming, once
@@ -122,7 +122,7 @@ async def connect(
             authenticated_at=moment,
             next_attempt_at=moment,
         )
-        await refer(Connection, connection.stored(), session)
+        await check_references(Connection, connection.stored(), session)
         await _refuse_known_login(connection, enrollment, session)
         await connection.add(session)
 

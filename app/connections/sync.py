@@ -29,7 +29,7 @@ from app.connections.providers.api import (
 )
 from app.connections.questions import SUPERSEDED, ask, since, superseded
 from app.database import transaction
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from models.bank_account import BankAccount
 from models.base import Raw, now, rfc3339
@@ -219,7 +219,7 @@ class Pass:
         )
 
         async def work(session: AsyncClientSession) -> None:
-            await refer(
+            await check_references(
                 Transaction, {"bankAccountId": account_id, "userId": self._user_id}, session
             )
             changed = await Transaction.store(account, read, cursor.pass_id, session)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from app.analytics.query.asked import span
 from app.analytics.query.journeys import funnel, retention
 from app.analytics.query.known_sets import KnownSets
 from app.analytics.query.live import latest_events
+from app.analytics.query.parameters import span
 from app.analytics.query.periods import Interval, Period, floor
 from app.analytics.query.queries import (
     Rows,

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
-from app.analytics.query.asked import span
+from app.analytics.query.parameters import span
 from app.analytics.query.periods import Interval, Period
 from app.analytics.query.reader import Filter
 from app.analytics.rollup.slots import SLOT_MS, milliseconds, moment_of

@@ -1,4 +1,4 @@
-"""Leased, resumable background work: one worker at a time holds a job, any worker can take it
+"""Claimed, resumable background work: one worker at a time holds a job, any worker can take it
 over."""
 
 import asyncio
@@ -23,7 +23,7 @@ from models.aside import ROW_FAULTS, counted, tell
 from models.base import Raw, now
 from models.job import Job
 
-LEASE: Final = timedelta(seconds=30)
+CLAIM: Final = timedelta(seconds=30)
 UNREADABLE: Final = "this version of Satchel cannot read the job's row"
 _UNREADABLE_WAIT: Final = timedelta(minutes=1)
 _RETRY: Final = Backoff(20.0, 600.0)
@@ -39,26 +39,26 @@ Handler = Callable[["Claim"], Awaitable[datetime | None]]
 knows."""
 
 
-class LostLease(Exception):
+class LostClaim(Exception):
     """Another worker has taken the job over: stop, and write no more about it."""
 
 
 class Claim:
-    """A worker's hold on a job, good until its lease runs out."""
+    """A worker's hold on a job, good until its time runs out."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.due_again: datetime | None = None  # known once it is over
 
     async def renew(self, **progress: Any) -> None:
-        """Prolong the lease and note progress. To be called between batches, each well under 30
+        """Prolong the claim and note progress. To be called between batches, each well under 30
         seconds.
 
         Raises:
-            LostLease: the lease ran out and another worker has the job.
+            LostClaim: the claim's time ran out and another worker has the job.
         """
         fields: dict[str, Any] = {f"progress.{name}": value for name, value in progress.items()}
-        await self._write({"$set": {**fields, "leasedUntil": now() + LEASE, "updatedAt": now()}})
+        await self._write({"$set": {**fields, "leasedUntil": now() + CLAIM, "updatedAt": now()}})
 
     async def hold(self, session: AsyncClientSession) -> None:
         """See, as of the transaction of this session, that the job is held by this claim.
@@ -68,7 +68,7 @@ class Claim:
         What is written in the transaction has to conflict with what another worker would write.
 
         Raises:
-            LostLease: another worker has the job.
+            LostClaim: another worker has the job.
         """
         if (
             await Job.raw().find_one(
@@ -76,11 +76,11 @@ class Claim:
             )
             is None
         ):
-            raise LostLease
+            raise LostClaim
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Prolong the lease all the while, for work whose batches may take longer than a lease.
+        """Prolong the claim all the while, for work whose batches may take longer than it lasts.
 
         Where another worker has taken the job over, the next `renew` says so.
         """
@@ -92,9 +92,9 @@ class Claim:
             await asyncio.gather(beating, return_exceptions=True)
 
     async def _beat(self) -> None:
-        with suppress(LostLease):
+        with suppress(LostClaim):
             while True:
-                await asyncio.sleep(LEASE.total_seconds() / 3)
+                await asyncio.sleep(CLAIM.total_seconds() / 3)
                 with suppress(PyMongoError):  # the next one is in time
                     await self.renew()
 
@@ -140,7 +140,7 @@ class Claim:
     async def _write(self, update: Mapping[str, Any]) -> None:
         result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update)
         if result.matched_count == 0:
-            raise LostLease
+            raise LostClaim
 
 
 async def ensure_periodic(name: str, kind: str, every_seconds: float) -> None:
@@ -220,7 +220,7 @@ async def _held(row: Raw) -> Claim | None:
         return None
     if (former := held.job.taken_from) is not None:
         log.warning(
-            "a job was taken over: its worker let its lease run out",
+            "a job was taken over: its worker let its claim run out",
             job=str(held.job.id),
             worker=former,
         )
@@ -230,7 +230,7 @@ async def _held(row: Raw) -> Claim | None:
 async def _claim_row(which: Raw) -> Raw | None:
     moment = now()
     fields = {
-        "leasedUntil": moment + LEASE,
+        "leasedUntil": moment + CLAIM,
         "leasedBy": {"$literal": _worker_name()},
         "takenFrom": {
             "$ifNull": ["$leasedBy", "$$REMOVE"]
@@ -242,8 +242,8 @@ async def _claim_row(which: Raw) -> Raw | None:
             "state": "due",
             **which,
             "leasedUntil": {
-                "$not": {"$gt": moment, "$lte": moment + 2 * LEASE}
-            },  # no lease lies further ahead
+                "$not": {"$gt": moment, "$lte": moment + 2 * CLAIM}
+            },  # no claim lasts longer
         },
         [{"$set": {**fields, "fence": counted("fence"), "attempts": counted("attempts")}}],
         sort=[("runAt", 1)],
@@ -295,7 +295,7 @@ def _planned(row: Raw, moment: datetime) -> tuple[datetime, str] | None:
     due, until = row.get("runAt"), row.get("leasedUntil")
     if not isinstance(due, datetime):
         return None
-    if isinstance(until, datetime) and moment < until <= moment + 2 * LEASE:
+    if isinstance(until, datetime) and moment < until <= moment + 2 * CLAIM:
         due = max(due, until)
     return due, str(row.get("kind"))
 
@@ -330,12 +330,12 @@ async def perform(held: Claim, handler: Handler) -> None:
     started, outcome = time.perf_counter(), "done"
     try:
         await held.finish(await handler(held))
-    except LostLease:
+    except LostClaim:
         outcome = "taken_over"
         log.warning("job taken over", kind=held.job.kind, job=str(held.job.id))
     except Exception as error:
         outcome = "failed"
         log.error("job failed", kind=held.job.kind, job=str(held.job.id), exc_info=error)
-        with suppress(LostLease):  # whoever took it over will see for themselves
+        with suppress(LostClaim):  # whoever took it over will see for themselves
             await held.fail(error)
     JOBS.labels(held.job.kind, outcome).observe(time.perf_counter() - started)

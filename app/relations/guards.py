@@ -14,7 +14,7 @@ from models.living import is_living
 from models.relations import RELATIONS, Insert, Relation, Relations, references_of
 
 
-async def refer(
+async def check_references(
     child: type[Stored],
     row: Mapping[str, Any],
     session: AsyncClientSession,

@@ -22,7 +22,7 @@ from app.errors import Duplicate, Invalid, NotFound, Problem, ProviderUnavailabl
 from app.errors.codes import Code
 from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.repositories.hosts.at_host import git_host, locate
 from app.repositories.hosts.host import (
     MOVED,
@@ -98,7 +98,9 @@ async def put_repository(
     fresh, secret = ObjectId(), SecretStr(secrets.token_urlsafe(_SECRET_BYTES))
 
     async def work(session: AsyncClientSession) -> tuple[RepositoryConnection, bool]:
-        await refer(RepositoryConnection, {"_id": fresh, "projectId": project_id}, session)
+        await check_references(
+            RepositoryConnection, {"_id": fresh, "projectId": project_id}, session
+        )
         row = await RepositoryConnection.raw().find_one({"projectId": project_id}, session=session)
         _check(expected, row)
         await clear_name(place.repository.url, place.remote_id, session)

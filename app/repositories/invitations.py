@@ -14,7 +14,7 @@ from app.database import joined, transaction
 from app.errors import Invalid, NotFound, ResultGone
 from app.identity.principal import Principal
 from app.identity.standing import touch
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.repositories.projects import NotMember, add_member, put_member
 from app.web.routing import GONE
 from models.base import now
@@ -108,9 +108,9 @@ async def _are_colleagues(one: ObjectId, other: ObjectId) -> bool:
 async def _invite(project_id: ObjectId, user_id: ObjectId, role: ProjectRole) -> Invitation:
     async def work(session: AsyncClientSession) -> Invitation:
         invitation = {"_id": ObjectId(), "projectId": project_id, "userId": user_id}
-        await refer(Invitation, invitation, session, only={"projectId"})
+        await check_references(Invitation, invitation, session, only={"projectId"})
         try:
-            await refer(Invitation, invitation, session, only={"userId"})
+            await check_references(Invitation, invitation, session, only={"userId"})
             there: ObjectId | None = user_id
         except NotFound:
             there = None

@@ -13,7 +13,7 @@ from app.database.turns import turn
 from app.errors import BadReference, Forbidden, Invalid, NotFound, Restricted
 from app.identity.principal import Principal, authorize
 from app.identity.standing import touch
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.repositories.schemas import NewProject, ProjectChange, ProjectView
 from app.users.views import current
 from app.web.idempotency import Claim, Done, once
@@ -115,7 +115,7 @@ async def create_project(caller: Principal, content: NewProject, claim: Claim | 
             account_id=account_id,
             members=members,
         )
-        await refer(Project, project.stored(), session)
+        await check_references(Project, project.stored(), session)
         if account_id is not None and caller.kind == "user" and not caller.is_admin:
             await _check_account(caller.id, account_id, session)
         await project.add(session)
@@ -231,7 +231,9 @@ async def add_member(project: Project, member: Member, session: AsyncClientSessi
     """
     members = [*project.members, member]
     _check_members(members)
-    await refer(Project, {"_id": project.id, "members": [{"userId": member.user_id}]}, session)
+    await check_references(
+        Project, {"_id": project.id, "members": [{"userId": member.user_id}]}, session
+    )
     rows = [each.model_dump(by_alias=True) for each in members]
     changed = await Project.change(
         {"_id": project.id}, {"members": rows}, expected=project.version, session=session
@@ -250,7 +252,9 @@ async def _set_members(
 
     async def work(session: AsyncClientSession) -> Project | None:
         if new is not None:
-            await refer(Project, {"_id": project.id, "members": [{"userId": new}]}, session)
+            await check_references(
+                Project, {"_id": project.id, "members": [{"userId": new}]}, session
+            )
             await Invitation.withdraw(ObjectId(project.id), new, session=session)
         return await Project.change(
             {"_id": project.id}, {"members": rows}, expected=project.version, session=session

@@ -4,7 +4,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.errors import BadReference, Invalid, NotFound, Restricted
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from models.base import Raw, parse_id
 from models.card import Card
 from models.user import User
@@ -41,7 +41,7 @@ async def check_move(user: User, account_id: ObjectId | None, session: AsyncClie
             extra={"blockers": [{"collection": "cards", "ids": cards, "reason": "cards.userId"}]},
         )
     try:
-        await refer(User, {"_id": user.id, "accountId": account_id}, session)
+        await check_references(User, {"_id": user.id, "accountId": account_id}, session)
     except NotFound:
         raise BadReference("There is no such active account", "accountId") from None
 

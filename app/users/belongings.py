@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import joined, transaction
 from app.database.turns import turn
 from app.errors import NotFound
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.users.views import PreferencesView, ProfileView, View, current
 from app.web.body import dump_json
 from app.web.patches import PatchKind, apply_patch
@@ -133,7 +133,7 @@ class Belonging(Generic[V, C]):
 
     async def _make(self, user_id: ObjectId) -> V:
         async def work(session: AsyncClientSession) -> OneToOne:
-            await refer(self.document, {"userId": user_id}, session)
+            await check_references(self.document, {"userId": user_id}, session)
             return await self.document.find_or_create(user_id, session=session)
 
         return self.view.model_validate(await transaction(work))

@@ -16,7 +16,7 @@ from app.database import transaction
 from app.database.turns import Patience
 from app.identity.caller import speaks_for_admins
 from app.identity.principal import Principal, may
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from models.base import Raw, now, parse_id
 from models.external_id import ExternalId
 from models.living import living
@@ -137,7 +137,7 @@ async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake
     }
 
     async def work(session: AsyncClientSession) -> None:
-        await refer(ExternalId, row, session)
+        await check_references(ExternalId, row, session)
         await ExternalId.raw().insert_one(dict(row), session=session)
         await IdentityJoin.raw().replace_one({"_id": key}, wanted, upsert=True, session=session)
 

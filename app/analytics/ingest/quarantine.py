@@ -14,7 +14,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.errors import NotFound
 from app.identity.principal import Principal
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from models.app import is_name
 from models.base import Raw, now, parse_id
@@ -61,7 +61,7 @@ async def _set_aside_of(user_id: ObjectId, rows: list[Raw]) -> None:
     fresh = list({row["_id"]: row for row in rows if row["_id"] not in known}.values())
 
     async def refer_and_add(session: AsyncClientSession) -> None:
-        await refer(QuarantinedEvent, fresh[0], session)
+        await check_references(QuarantinedEvent, fresh[0], session)
         await QuarantinedEvent.raw().insert_many(
             [escape_row(row) for row in fresh], session=session
         )

@@ -60,7 +60,7 @@ async def _add_people(
     known = await known_people(
         {key for row in rows if (key := person_key(row)) is not None}, view.session
     )
-    loose: dict[tuple[str | None, int], set[int]] = defaultdict(set)
+    unrolled: dict[tuple[str | None, int], set[int]] = defaultdict(set)
     for row in rows:
         key = person_key(row)
         number = period.bucket_at(milliseconds(row["timestamp"]))
@@ -71,8 +71,8 @@ async def _add_people(
             person = view.strangers.setdefault(key, _UNKNOWN - len(view.strangers))
         name = None if None in sets else row["eventName"]
         if name in sets:
-            loose[name, number].add(person)
-    for (name, number), people in loose.items():
+            unrolled[name, number].add(person)
+    for (name, number), people in unrolled.items():
         sets[name][number].append(BitMap(people))
 
 

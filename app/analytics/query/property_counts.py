@@ -1,7 +1,7 @@
 """How often each value of a property came in a span, and by how many each count may be too low.
 
-The answer is the one that there would be if the rollups had passed everything: the tail is put on
-top of the property days that it touches, as the worker will.
+The answer is the one that there would be if the rollups had passed everything: the unrolled events
+are put on top of the property days that they touch, as the worker will.
 """
 
 from collections import defaultdict
@@ -92,8 +92,8 @@ async def _counted_one_by_one(view: View, period: Period, which: Filter) -> list
 async def _days(
     view: View, which: Filter, name: str, declaring: set[str], spans: Spans
 ) -> dict[str, tuple[int, PropertyValues]]:
-    """The property days of a span by their ids, the tail on top; slots are read of those days that
-    are cut."""
+    """The property days of a span by their ids, the unrolled events on top; slots are read of those
+    days that are cut."""
     found: dict[str, tuple[int, PropertyValues]] = {}
     if not spans:
         return found
@@ -111,7 +111,7 @@ async def _days(
             key = (day, row["appId"], row["eventCategory"], row["eventName"])
             found[property_id(*key, name)] = day, values_of(row)
     delta = Delta()
-    for row in await view.tail_rows(which, data=True):
+    for row in await view.all_unrolled(which, data=True):
         delta.add(row, [name] if row["appId"] in declaring else [])
     delta.properties = {
         key: values for key, values in delta.properties.items() if key[0][0] in spans

@@ -1,9 +1,9 @@
 """Reading analytics: day documents and what came in since they were written, seen at one moment of
 the database.
 
-Rollups hold what came in before `asOf`; the raw rest, the tail, is counted on top. Edges of a span
-that are no whole slots are counted from raw events. All is read in one snapshot, so that nothing is
-counted twice or missed while the worker moves on.
+Rollups hold what came in before `asOf`; what came in since, the unrolled events, is counted on top.
+Edges of a span that are no whole slots are counted from raw events. All is read in one snapshot, so
+that nothing is counted twice or missed while the worker moves on.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ from models.base import Raw, now
 from models.day import SLOTS
 from models.rollup_state import RollupState
 
-LONGEST_TAIL: Final = 50_000
+MOST_UNROLLED: Final = 50_000
 MOST_RAW: Final = 100_000
 """So many raw events at most is an answer counted from, where rollups cannot tell: some three
 seconds."""
@@ -77,7 +77,7 @@ class Freshness:
 
     @property
     def staleness(self) -> float:
-        """Seconds by which the answer is behind; zero where the tail was counted too."""
+        """Seconds by which the answer is behind; zero where the unrolled events are counted too."""
         return max(0.0, (self.at - self.exact_to).total_seconds())
 
     @property
@@ -104,7 +104,7 @@ class View:
     complete: bool = True
     strangers: dict[str, int] = field(default_factory=dict)
     raw_read: int = 0
-    _tail: dict[Any, list[Raw]] = field(default_factory=dict)
+    _unrolled: dict[Any, list[Raw]] = field(default_factory=dict)
 
     @property
     def freshness(self) -> Freshness:
@@ -116,23 +116,23 @@ class View:
         """How fresh an answer is that was counted from raw events."""
         return Freshness(self.at, self.waiting, self.at)
 
-    async def loose_rows(self, period: Period, which: Filter) -> list[Raw]:
-        """The events of a period that have to be counted one by one: the tail, and the edges that
-        are no whole slots.
+    async def unrolled_rows(self, period: Period, which: Filter) -> list[Raw]:
+        """The events of a period that have to be counted one by one: the unrolled ones, and the
+        edges that are no whole slots.
 
         Of one user, these are all of them: rollups do not tell users apart.
         """
         if which.user_id is not None:
             where = {**which.raw, "timestamp": {"$gte": period.start, "$lt": period.end}}
             return await self.raw_rows(where, FIELDS)
-        rows = await self._tail_of(period, which, FIELDS)
+        rows = await self._unrolled_of(period, which, FIELDS)
         limit = milliseconds(self.state.as_of)
         edges = await self._edge_rows(period, which, FIELDS)
         return rows + [row for row in edges if milliseconds(row["receivedAt"]) < limit]
 
     async def edge_rows(self, period: Period, which: Filter) -> list[Raw]:
-        """The events, with their data, of the edges of a period that are no whole slots, the tail's
-        among them."""
+        """The events, with their data, of the edges of a period that are no whole slots, the
+        unrolled ones among them."""
         rows = await self._edge_rows(period, which, {**FIELDS, "eventData": 1})
         limit = milliseconds(self.state.as_of)
         return [row for row in rows if self.complete or milliseconds(row["receivedAt"]) < limit]
@@ -148,7 +148,7 @@ class View:
         """The events to count one by one; by the minute, these are all."""
         if period.interval == "minute" and which.user_id is None:
             return await self.all_rows(period, which)
-        return await self.loose_rows(period, which)
+        return await self.unrolled_rows(period, which)
 
     async def all_rows(self, period: Period, which: Filter, parameter: str = "?from") -> list[Raw]:
         """Every raw event of a period; `parameter` is what would make it shorter."""
@@ -189,30 +189,30 @@ class View:
             raise _too_many(parameter)
         return rows
 
-    async def tail_rows(self, which: Filter, *, data: bool = False) -> list[Raw]:
+    async def all_unrolled(self, which: Filter, *, data: bool = False) -> list[Raw]:
         """Every event that came in since `asOf`, of whatever time."""
-        return await self._whole_tail(which, {**FIELDS, **({"eventData": 1} if data else {})})
+        return await self._whole_unrolled(which, {**FIELDS, **({"eventData": 1} if data else {})})
 
-    async def _tail_of(self, period: Period, which: Filter, fields: Raw) -> list[Raw]:
+    async def _unrolled_of(self, period: Period, which: Filter, fields: Raw) -> list[Raw]:
         start, end = milliseconds(period.start), milliseconds(period.end)
-        rows = await self._whole_tail(which, fields)
+        rows = await self._whole_unrolled(which, fields)
         return [row for row in rows if start <= milliseconds(row["timestamp"]) < end]
 
-    async def _whole_tail(self, which: Filter, fields: Raw) -> list[Raw]:
+    async def _whole_unrolled(self, which: Filter, fields: Raw) -> list[Raw]:
         key = (which, "eventData" in fields)
-        if key not in self._tail:
+        if key not in self._unrolled:
             where = {**which.raw, "receivedAt": {"$gte": self.state.as_of}}
             index = [("receivedAt", 1), ("appId", 1)]
             cursor = (
                 quick_events()
                 .find(where, fields, session=self.session, hint=index)
-                .limit(LONGEST_TAIL + 1)
+                .limit(MOST_UNROLLED + 1)
             )
-            self._tail[key] = await cursor.to_list()
-        if len(self._tail[key]) > LONGEST_TAIL:
+            self._unrolled[key] = await cursor.to_list()
+        if len(self._unrolled[key]) > MOST_UNROLLED:
             self.complete = False  # the worker is far behind: the answer says so
             return []
-        return self._tail[key]
+        return self._unrolled[key]
 
 
 def _too_many(parameter: str) -> Invalid:

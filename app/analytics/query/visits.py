@@ -108,9 +108,9 @@ def _add_sessions(
 
 
 async def _tail_visits(view: View, which: Filter) -> SessionChanges:
-    """What the tail changes about sessions, those that are known already among them."""
+    """What the unrolled events change about sessions, those that are known already among them."""
     delta = Delta()
-    for row in await view.tail_rows(which):
+    for row in await view.all_unrolled(which):
         delta.add(row)
     stored = await VisitSession.fetch(delta.visits, view.session)
     changes: SessionChanges = {}

@@ -141,7 +141,7 @@ async def _window(
         .to_list()
     )
     if len(rows) < most:
-        # With nothing to add, the state need not move at each look; the tail is empty either way.
+        # With nothing to add, the state need not move at each look: nothing is unrolled either way.
         return rows, (
             end if rows or end - start > timedelta(seconds=5) or start == BEGINNING else start
         )

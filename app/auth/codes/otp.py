@@ -18,7 +18,7 @@ from app.auth.codes.senders import FAILED, MaybeSent, Message, Recipient, Sender
 from app.auth.secret import keyed_hash
 from app.database import transaction
 from app.errors import Invalid, Unavailable
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from models.base import now
 from models.email import canonical_email, is_own_spelling
@@ -213,7 +213,7 @@ class Codes:
 
     async def _store(self, challenge: PhoneOtp) -> None:
         async def work(session: AsyncClientSession) -> None:
-            await refer(PhoneOtp, challenge.stored(), session)
+            await check_references(PhoneOtp, challenge.stored(), session)
             await challenge.add(session)
 
         await transaction(work)

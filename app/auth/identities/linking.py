@@ -17,7 +17,7 @@ from app.database import transaction
 from app.database.turns import turn
 from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
 from app.identity import trail
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from app.web.idempotency import Claim, check_repeat, make_claim, note_outcome
 from models.audit_event import AuditKind
@@ -228,7 +228,7 @@ async def add_identity(
         email=evidence.email,
         email_verified=evidence.verified,
     )
-    await refer(AuthIdentity, identity.stored(), session)
+    await check_references(AuthIdentity, identity.stored(), session)
     await identity.add(session)
     await keep_methods(user_id, session)
     return identity

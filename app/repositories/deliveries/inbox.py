@@ -19,7 +19,7 @@ from app.database import transaction
 from app.errors import Invalid, NotFound
 from app.outside.keyring import KeyRing, SealedError
 from app.outside.signatures import BadSignature, Signing, is_token
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.repositories.deliveries.cutting import cut
 from app.repositories.deliveries.reading import Delivery, Room, read, room_needed
 from app.repositories.hosts.host import GitHost, Told
@@ -131,7 +131,7 @@ async def _store(event: WebhookEvent) -> Stored:
 
     async def work(session: AsyncClientSession) -> None:
         row = event.stored() | {"_id": event_id}
-        await refer(WebhookEvent, row, session)
+        await check_references(WebhookEvent, row, session)
         await WebhookEvent.raw().insert_one(row, session=session)
 
     try:

@@ -19,7 +19,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import client, transaction
 from app.errors import NotFound
 from app.jobs import Claim
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from app.sync.horizon import DAY, TOMBSTONE_DAYS
 from app.sync.overlap import overlap_of
@@ -66,7 +66,7 @@ async def _raise_floor(user_id: ObjectId, app_id: str, version: int, horizon: Cl
     """Raise the floor of a user and app, unless the user is on the way out with everything."""
 
     async def work(session: AsyncClientSession) -> None:
-        await refer(AppUsage, {"userId": user_id}, session)
+        await check_references(AppUsage, {"userId": user_id}, session)
         await AppUsage.raise_floor(user_id, app_id, version, horizon, session=session)
 
     try:

@@ -200,7 +200,7 @@ async def test_the_lease_is_kept_while_a_day_is_archived(
     place = Place({"analytics_archive": str(tmp_path)}, folder=tmp_path)
     api, _ = await opened(make_api, place)
     await archive.seal_due(api.settings, now() - 2 * archive.SETTLED)
-    monkeypatch.setattr(jobs, "LEASE", timedelta(milliseconds=300))
+    monkeypatch.setattr(jobs, "CLAIM", timedelta(milliseconds=300))
     await Job(
         id="archive-analytics", kind="archive-analytics", run_at=now(), every_seconds=3600.0
     ).add()

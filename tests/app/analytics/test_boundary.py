@@ -1,5 +1,5 @@
-"""The boundary of `asOf`, to the millisecond: rollups hold what came in before it, and the tail all
-else, once."""
+"""The boundary of `asOf`, to the millisecond: rollups hold what came in before it, and the unrolled
+events are all else, once."""
 
 from datetime import timedelta
 from typing import Any

@@ -149,7 +149,7 @@ async def test_a_link_by_a_server_is_a_decision_itself(cast: Cast, key: Caller) 
     assert (stays.status_code, stays.json()["code"]) == (409, "bad_transition")
 
 
-@pytest.mark.parametrize("late", ["rolled up", "in the tail"])
+@pytest.mark.parametrize("late", ["rolled up", "in the unrolled events"])
 async def test_a_wrong_join_is_undone_for_what_is_raw(
     cast: Cast, api: Api, key: Caller, late: str
 ) -> None:

@@ -24,7 +24,7 @@ START = datetime(
 
 @pytest.fixture(params=["rolled up", "raw"])
 async def settle(request: pytest.FixtureRequest) -> Any:
-    """Every query is asked of rollups, and of the tail alone: the answers are the same."""
+    """Every query is asked of rollups, and of unrolled events alone: the answers are the same."""
 
     async def roll_up() -> None:
         if request.param == "rolled up":
@@ -300,7 +300,7 @@ async def test_the_lag_is_how_long_the_first_event_that_is_not_rolled_up_has_wai
 async def test_an_answer_says_that_it_is_behind_where_the_tail_is_too_long(
     cast: Cast, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("app.analytics.query.reader.LONGEST_TAIL", 2)
+    monkeypatch.setattr("app.analytics.query.reader.MOST_UNROLLED", 2)
     await happen(cast.owner, (1, "a"))
     while await advance(timedelta(milliseconds=-5)):
         continue

@@ -319,7 +319,7 @@ async def test_rollups_equal_a_recount_whatever_happened(
     await play(steps, around, clock, monkeypatch)
     assert (
         await differences(around, [zone]) == []
-    )  # what is rolled up, and the tail, against all raw events
+    )  # what is rolled up, and the unrolled events, against all raw events
     clock.move()
     while await advance(NOTHING):
         continue

@@ -10,7 +10,7 @@ from bson import ObjectId
 from app.app_data import query_building
 from app.app_data.jobs import handlers
 from app.app_data.query_building import BUILD_JOB
-from app.jobs import LostLease, claim_now, ensure_periodic, perform
+from app.jobs import LostClaim, claim_now, ensure_periodic, perform
 from app.settings import Settings
 from models import app_data_queries
 from models.app import App
@@ -346,7 +346,7 @@ async def test_who_takes_over_goes_on_where_the_other_was(
     async def two(app: App, after: ObjectId | None, _: int) -> ObjectId | None:
         begun.append(after)
         if len(begun) == 3:
-            raise LostLease
+            raise LostClaim
         return await give_keys(app, after, 2)
 
     monkeypatch.setattr(query_building, "give_keys", two)

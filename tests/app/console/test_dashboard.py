@@ -36,7 +36,7 @@ def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         mongodb_uri, tmp_path_factory.mktemp("console"), analytics_trail_seconds="0.1"
     ) as found:
         key = found.key("events:write", app_id="notes")
-        events = list(happenings())
+        events = list(told())
         for start in range(0, len(events), 500):
             sent = httpx2.post(
                 f"{found.url}/v1/analytics/events",
@@ -47,7 +47,7 @@ def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield found
 
 
-def happenings() -> Iterator[dict[str, Any]]:
+def told() -> Iterator[dict[str, Any]]:
     chance = random.Random(1)
     moment = datetime.now(UTC)
     for number in range(3000):

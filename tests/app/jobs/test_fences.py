@@ -14,7 +14,7 @@ from app.analytics import jobs as analytics
 from app.analytics.rollup import joins
 from app.analytics.rollup.joins import carry_out_joins
 from app.analytics.rollup.undo import UNDO
-from app.jobs import Claim, LostLease, claim
+from app.jobs import Claim, LostClaim, claim
 from app.outside.client import TryLater
 from app.outside.keyring import load_keyring
 from app.outside.links import remove_due
@@ -123,7 +123,7 @@ async def test_who_was_stopped_in_a_late_sweep_makes_no_receipt_final(
     monkeypatch.setattr(sweeps.Pass, "run", stopped)
     handler = deletion_jobs.handlers(base_settings, HOOKS)["late-sweeps"]
     if found:
-        with pytest.raises(LostLease):
+        with pytest.raises(LostClaim):
             await handler(held)
     else:
         await handler(held)
@@ -218,7 +218,7 @@ async def test_what_takes_longer_than_a_lease_keeps_it(
                 await asyncio.sleep(0.01)
         return {}
 
-    monkeypatch.setattr("app.jobs.LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr("app.jobs.CLAIM", timedelta(seconds=0.3))
     monkeypatch.setattr(analytics, work, long)
     await analytics.handlers(base_settings.model_copy(update={"analytics_archive": str(tmp_path)}))[
         kind

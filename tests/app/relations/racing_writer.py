@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import bind, connect, transaction
 from app.errors import BadReference, NotFound
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.settings import Settings
 from models.base import Stored
 from tests.app.relations.toys import RELATIONS, Key, Person, bind_toys
@@ -34,7 +34,7 @@ async def give(policy: str, town: ObjectId, parent: ObjectId, late: float) -> bo
     row = child.stored() | {"_id": ObjectId()}
 
     async def work(session: AsyncClientSession) -> None:
-        await refer(type(child), row, session, relations=RELATIONS)
+        await check_references(type(child), row, session, relations=RELATIONS)
         await type(child).raw().insert_one(row, session=session)
 
     try:

@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.database import transaction
 from app.errors import BadReference, NotFound, Restricted
 from app.relations.delete import delete_root, sweep_again
-from app.relations.guards import refer
+from app.relations.guards import check_references
 from app.relations.hooks import NO_HOOKS
 from app.relations.plan import collect
 from app.relations.sweep import sweep
@@ -256,7 +256,7 @@ async def write(document: Stored, *, only: set[str] | None = None) -> None:
     row = document.stored() | {"_id": ObjectId()}
 
     async def work(session: AsyncClientSession) -> None:
-        await refer(type(document), row, session, only=only, relations=RELATIONS)
+        await check_references(type(document), row, session, only=only, relations=RELATIONS)
         await type(document).raw().insert_one(row, session=session)
 
     await transaction(work)

@@ -44,7 +44,7 @@ Compare = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Parameters:
     """A query's span and filters, and what is known of sets of people already."""
 
     period: Period
@@ -52,7 +52,7 @@ class Asked:
     known: KnownSets
 
 
-async def asked(
+async def parameters(
     caller: Caller,
     request: Request,
     start: Annotated[ClockTime | None, Query(alias="from", description=_FROM)] = None,
@@ -67,7 +67,7 @@ async def asked(
     ] = None,
     event_name: Annotated[EventName | None, Query(alias="eventName")] = None,
     event_category: Annotated[EventCategory | None, Query(alias="eventCategory")] = None,
-) -> Asked:
+) -> Parameters:
     """The query as it is asked, if this caller may.
 
     Raises:
@@ -83,7 +83,7 @@ async def asked(
     ):  # a deleted user's events are not there, though it takes a while to sweep them
         await leases(request.scope).hold(User, user)
     which = Filter(app_id, user, event_name, event_category)
-    return Asked(period, which, known_sets(request.scope))
+    return Parameters(period, which, known_sets(request.scope))
 
 
 def span(
@@ -143,4 +143,4 @@ def whose(caller: Principal, user_id: str | None) -> ObjectId | None:
     return caller.resolve(user_id)
 
 
-Question = Annotated[Asked, Depends(asked)]
+Question = Annotated[Parameters, Depends(parameters)]
