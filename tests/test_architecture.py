@@ -278,3 +278,44 @@ def test_no_module_keeps_state() -> None:
 )
 def test_state_is_found(source: str, names: set[str]) -> None:
     assert changed_names(ast.parse(source)) == names
+
+
+SHARED = {"routes", "service", "schemas", "jobs", "deletion", "examples", "openapi"}
+"""What a domain's modules of these names hold is in docs/architecture.md; no other name says it."""
+NOT_SHARED = {"views", "handlers", "controllers", "utils", "helpers", "common", "types", "misc"}
+NOT_YET = {"app.users.views", "app.operations.views"}
+"""Modules that are still named otherwise."""
+
+
+def modules_of_domains() -> dict[str, ast.Module]:
+    domains = tuple(f"app.{domain}." for domain in DOMAINS)
+    return {name: tree for name, tree in SOURCES.items() if name.startswith(domains)}
+
+
+def test_every_domain_has_routes_and_names_its_modules_alike() -> None:
+    modules = modules_of_domains()
+    routed = {name.split(".")[1] for name in modules if name.endswith("routes")}
+    assert routed == set(DOMAINS)
+    called = {name for name in modules if name.split(".")[-1] in NOT_SHARED}
+    assert called == NOT_YET
+
+
+def test_routers_are_made_in_modules_of_routes() -> None:
+    makes = {
+        name
+        for name, tree in modules_of_domains().items()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Router(")
+    }
+    assert {name for name in makes if not name.endswith("routes")} == set()
+
+
+def test_jobs_and_hooks_are_where_every_domain_has_them() -> None:
+    """`handlers` in `jobs.py`, `HOOKS` in `deletion.py`."""
+    wrong = []
+    for name, tree in modules_of_domains().items():
+        kind, text = ".".join(name.split(".")[2:]), ast.unparse(tree)
+        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        wrong += [name] if ("handlers" in defined) != (kind == "jobs") else []
+        wrong += [name] if ("HOOKS: Final" in text) != (kind == "deletion") else []
+    assert wrong == []

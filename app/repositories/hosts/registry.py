@@ -1,19 +1,21 @@
-"""The Git hosts that there are: a new one is a file beside these, a line here, and its name in
-`models`."""
+"""The Git hosts that there are: each is a file beside this one, named like its service."""
 
-from typing import Final
+from importlib import import_module
+from typing import Final, get_args
 
-from app.repositories.hosts.bitbucket import Bitbucket
-from app.repositories.hosts.github import GitHub
-from app.repositories.hosts.gitlab import GitLab
 from app.repositories.hosts.host import GitHost, Payload, Told
 from app.settings import Settings
 from models.repository_connection import ServiceType
 
+
+def _host_of(service: ServiceType) -> type[GitHost]:
+    """The class `GitHub` of `github.py`."""
+    found: type[GitHost] = getattr(import_module(f"{__package__}.{service.lower()}"), service)
+    return found
+
+
 HOSTS: Final[dict[ServiceType, type[GitHost]]] = {
-    "GitHub": GitHub,
-    "GitLab": GitLab,
-    "Bitbucket": Bitbucket,
+    service: _host_of(service) for service in get_args(ServiceType)
 }
 
 
