@@ -21,9 +21,9 @@ from app.analytics.archive.target import Bucket
 from app.settings import Settings
 from models.base import Raw, now
 from models.seal import ArchivedDay
-from tests.app.analytics.test_erasure import happen, roll_up
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
+from tests.factories.events import happen, roll_up
 from tests.harness import Api
 
 OLD = timedelta(days=40)

@@ -18,7 +18,7 @@ from models.base import Raw, now
 from models.day import CountDay, PeopleDay, SessionDay
 from models.seal import ArchivedDay
 from tests.app.analytics.conftest import OLD
-from tests.app.analytics.test_erasure import roll_up
+from tests.factories.events import roll_up
 
 MIDNIGHT = day_start(milliseconds(now() - OLD) // DAY_MS)
 NAME = f"{MIDNIGHT:%Y-%m-%d}"

@@ -37,9 +37,9 @@ from tests.app.analytics.conftest import (
     states,
 )
 from tests.app.analytics.large_days import event
-from tests.app.analytics.test_erasure import counts, happen, roll_up
 from tests.cast import enrol
 from tests.conftest import MakeApi
+from tests.factories.events import counts, happen, roll_up
 
 
 async def test_days_are_archived_restored_and_rewritten_without_the_erased(

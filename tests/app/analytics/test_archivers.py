@@ -23,22 +23,9 @@ from models.base import now, rfc3339
 from models.job import Job
 from models.seal import ArchivedDay
 from tests.app.analytics.conftest import Place, file_of, opened, seal_and_archive, states
-from tests.app.analytics.test_erasure import counts
 from tests.conftest import MakeApi
-
-
-class Gate:
-    """Holds up the first call of a function until it is opened; later calls pass."""
-
-    def __init__(self, real: Any) -> None:
-        self.real = real
-        self.reached, self.open = asyncio.Event(), asyncio.Event()
-
-    async def __call__(self, *args: Any) -> Any:
-        if not self.reached.is_set():
-            self.reached.set()
-            await self.open.wait()
-        return await self.real(*args)
+from tests.factories.archivers import Gate
+from tests.factories.events import counts
 
 
 @pytest.mark.parametrize("step", ["_last_recount", "put_in_place", "step"])

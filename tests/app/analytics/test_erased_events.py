@@ -14,10 +14,10 @@ from models.analytics import Analytics
 from models.base import now
 from models.erasure import RESENT_FOR, ErasedMessage, Erasure, message_digest
 from models.quarantine import QuarantinedEvent
-from tests.app.analytics.test_erasure import roll_up
-from tests.app.analytics.test_segment import DONE, send, write_key
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
+from tests.factories.events import roll_up
+from tests.factories.segment import DONE, send, write_key
 from tests.harness import Api, Caller
 
 

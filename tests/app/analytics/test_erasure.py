@@ -2,49 +2,22 @@
 are."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from bson import ObjectId
 
-from app.analytics.rollup.advance import advance
 from app.analytics.rollup.joins import carry_out_joins
 from models.analytics import Analytics
-from models.base import now, rfc3339
+from models.base import now
 from models.day import CountDay, PeopleDay
 from models.person import IdentityJoin, Person
 from models.quarantine import QuarantinedEvent
-from models.rollup_state import RollupState
 from tests.app.analytics.truth import differences
 from tests.cast import Cast
-from tests.harness import Api, Caller
+from tests.factories.events import counts, happen, roll_up
+from tests.harness import Api
 
-NOTHING = timedelta(0)
 OLD = timedelta(days=40)
-
-
-async def roll_up() -> None:
-    await RollupState.ensure()
-    while await advance(timedelta(milliseconds=-5)):
-        continue
-
-
-async def happen(
-    caller: Caller, name: str, times: int = 1, ago: timedelta = NOTHING, **fields: Any
-) -> None:
-    event = {
-        "appId": "notes",
-        "eventName": name,
-        "eventCategory": "custom",
-        "timestamp": rfc3339(now() - ago),
-        **fields,
-    }
-    answer = await caller.post("/v1/analytics/events", json=[event] * times)
-    assert answer.json()["accepted"] == times
-
-
-async def counts(cast: Cast, path: str = "event-counts", **params: Any) -> Any:
-    return (await cast.admin.get(f"/v1/analytics/{path}", params=params)).json()
 
 
 @pytest.mark.parametrize("rolled_up", [True, False])

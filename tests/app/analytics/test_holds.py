@@ -20,8 +20,8 @@ from models.job import Job
 from models.seal import ArchivedDay
 from tests.app.analytics.conftest import Place, file_of, opened, seal_and_archive
 from tests.app.analytics.large_days import event, planted, stored
-from tests.app.analytics.test_archivers import Gate
 from tests.conftest import MakeApi
+from tests.factories.archivers import Gate
 
 ARCHIVE = "archive-analytics"
 

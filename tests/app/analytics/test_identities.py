@@ -11,8 +11,8 @@ from models.base import Raw
 from models.person import IdentityJoin
 from models.profile import Profile
 from models.user import User
-from tests.app.analytics.test_segment import DONE, send, write_key
 from tests.cast import Cast
+from tests.factories.segment import DONE, send, write_key
 from tests.harness import Api
 
 

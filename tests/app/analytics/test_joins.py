@@ -17,10 +17,10 @@ from models.app import App
 from models.base import Raw, now
 from models.job import Job
 from models.person import IdentityJoin
-from tests.app.analytics.test_erasure import counts, happen, roll_up
-from tests.app.analytics.test_segment import send, write_key
 from tests.app.analytics.truth import differences
 from tests.cast import Cast
+from tests.factories.events import counts, happen, roll_up
+from tests.factories.segment import send, write_key
 from tests.harness import Api, Caller
 
 JOINS = "/v1/analytics/joins"

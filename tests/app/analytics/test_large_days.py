@@ -33,9 +33,9 @@ from tests.app.analytics.large_days import (
     rollups,
     stored,
 )
-from tests.app.analytics.test_archivers import Gate
-from tests.app.analytics.test_erasure import happen, roll_up
 from tests.conftest import MakeApi
+from tests.factories.archivers import Gate
+from tests.factories.events import happen, roll_up
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

@@ -19,7 +19,7 @@ from models.rollup_state import RollupState
 from models.seal import ArchivedDay, Seal
 from tests.app.analytics.conftest import OLD
 from tests.app.analytics.large_days import event, planted, stored
-from tests.app.analytics.test_erasure import roll_up
+from tests.factories.events import roll_up
 
 ODD: dict[str, dict[str, Any]] = {
     "no moment": {},

@@ -3,11 +3,9 @@ the batch."""
 
 import gzip
 import json
-from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx2
 import pytest
 from bson import ObjectId
 
@@ -18,7 +16,8 @@ from models.profile import Profile
 from models.quarantine import QuarantinedEvent
 from tests.cast import Cast
 from tests.conftest import MakeApi
-from tests.harness import Api, Caller
+from tests.factories.segment import DONE, basic, send, write_key
+from tests.harness import Api
 
 TRACK = {
     "type": "track",
@@ -27,22 +26,6 @@ TRACK = {
     "userId": "crm-7",
     "properties": {"plan": "team"},
 }
-DONE = {"success": True}
-
-
-def basic(caller: Caller) -> dict[str, str]:
-    return {"Authorization": "Basic " + b64encode(f"{caller.credential}:".encode()).decode()}
-
-
-async def write_key(api: Api) -> Caller:
-    return await api.key("events:write", app_id="notes")
-
-
-async def send(
-    caller: Caller, *items: Any, path: str = "/v1/batch", **more: Any
-) -> httpx2.Response:
-    headers = basic(caller) | more.pop("headers", {})
-    return await caller.post(path, json={"batch": list(items), **more}, headers=headers)
 
 
 async def stored() -> list[dict[str, Any]]:

@@ -30,10 +30,10 @@ from models.app import App
 from models.base import Raw, now, rfc3339
 from models.day import PropertyDay, PropertyValue
 from tests.app.analytics.conftest import Place, opened, seal_and_archive
-from tests.app.analytics.test_erasure import roll_up
 from tests.app.analytics.truth import top_of
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.factories.events import roll_up
 
 LISTED = 3
 DAY = timedelta(days=1)

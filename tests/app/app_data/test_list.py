@@ -5,8 +5,8 @@ from itertools import chain
 
 import pytest
 
-from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast
+from tests.factories.app_data import DATA
 from tests.harness import Caller
 
 KEYS = ["B", "a", "a.1", "a.2", "a:3", "b", "~z"]

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.app.app_data.test_list import fill
-from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast
+from tests.factories.app_data import DATA
 from tests.harness import known, version_of
 
 

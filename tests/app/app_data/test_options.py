@@ -10,10 +10,10 @@ from models.activity import Activity
 from models.app_data import AppData
 from models.app_data_expiry import expire_due
 from models.base import now
-from tests.app.app_data.test_read_and_write import DATA, K
 from tests.app.faults import TRANSIENT, failing
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.factories.app_data import DATA, K
 
 
 async def end(key: str) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.app.app_data.test_read_and_write import K
 from tests.cast import Cast
+from tests.factories.app_data import K
 from tests.harness import version_of
 
 VALUE: dict[str, Any] = {"a": [1, 2], "s": "text", "n": 1, "o": {"p": 1}}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.app.app_data.test_read_and_write import K
 from tests.cast import Cast
+from tests.factories.app_data import K
 from tests.harness import Caller, version_of
 
 WRITES: list[tuple[str, Any]] = [("PUT", "new"), ("PATCH", {"new": True}), ("DELETE", None)]

@@ -5,8 +5,8 @@ from collections import Counter
 
 from models.app_data import AppData
 from models.user import User
-from tests.app.app_data.test_read_and_write import K
 from tests.cast import Cast
+from tests.factories.app_data import K
 from tests.harness import version_of
 
 WRITERS, VERSIONS, AT_ONCE = 200, 1000, 8

@@ -5,10 +5,8 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from tests.cast import Cast
+from tests.factories.app_data import DATA, K
 from tests.harness import version_of
-
-DATA = "/v1/users/me/apps/notes/data"
-K = f"{DATA}/k"
 
 
 async def test_a_new_value_is_created_as_version_1(cast: Cast) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.app.app_data.test_read_and_write import DATA, K
 from tests.cast import Cast
+from tests.factories.app_data import DATA, K
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 special = st.sampled_from(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from models.app_data import AppData
 from models.app_data_expiry import expire_due
 from models.base import now
-from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast
+from tests.factories.app_data import DATA
 from tests.harness import version_of
 
 runs = count()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.app.app_data.test_read_and_write import K
 from tests.cast import Cast
+from tests.factories.app_data import K
 from tests.harness import Api, Caller
 
 SECRET = {"the": "secret"}

@@ -7,6 +7,7 @@ from bson import ObjectId
 
 from models.card import Card
 from tests.cast import Cast, Programme
+from tests.factories.cards import a_card, cards
 from tests.harness import known, version_of
 
 OWN = {"spendLimit": 5000, "spendLimitDuration": "DAILY"}
@@ -16,17 +17,6 @@ TRAVEL = {
     "allowedMerchantCategories": [],
     "blockedMerchantCategories": ["7995"],
 }
-
-
-def cards(programme: Programme) -> str:
-    return f"{programme.path}/cards"
-
-
-async def a_card(programme: Programme, **fields: Any) -> str:
-    body = {"userId": programme.holder.id, "lastFour": "1881", **fields}
-    made = await programme.manager.post(cards(programme), json=body)
-    assert made.status_code == 201, made.text
-    return f"{cards(programme)}/{made.json()['id']}"
 
 
 async def test_a_card_is_made_pending_with_the_limits_in_force(programme: Programme) -> None:

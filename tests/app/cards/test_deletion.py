@@ -12,9 +12,9 @@ from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from tests.app.cards.conftest import MakeSender
 from tests.app.cards.receiver import Receiver
-from tests.app.cards.test_cards import a_card
 from tests.cast import Cast, Programme
 from tests.conftest import MakeApi
+from tests.factories.cards import a_card
 from tests.harness import Api
 
 

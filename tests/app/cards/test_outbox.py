@@ -14,9 +14,9 @@ from models.card import Card
 from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from models.job import Job
-from tests.app.cards.test_cards import a_card
 from tests.app.faults import failing
 from tests.cast import Cast, Programme
+from tests.factories.cards import a_card
 from tests.harness import Api
 
 MANY = 450

@@ -6,8 +6,8 @@ import pytest
 from bson import ObjectId
 
 from models.spending_profile import SpendingProfile
-from tests.app.cards.test_cards import a_card
 from tests.cast import Programme
+from tests.factories.cards import a_card
 from tests.harness import version_of
 
 

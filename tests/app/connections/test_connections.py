@@ -12,7 +12,7 @@ from models.job import Job
 from models.outside_link import OutsideLink
 from models.transaction import Transaction
 from tests.app.connections.conftest import TOKEN, World
-from tests.app.connections.test_sync import run_jobs
+from tests.factories.bank_jobs import run_jobs
 from tests.harness import version_of
 from tests.outside.server import Told
 from tests.outside.teller import error

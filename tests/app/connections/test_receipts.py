@@ -8,8 +8,8 @@ from bson import ObjectId
 from models.base import Raw
 from models.outside_link import OutsideLink
 from tests.app.connections.conftest import World
-from tests.app.connections.test_sync import run_jobs
 from tests.conftest import MakeApi
+from tests.factories.bank_jobs import run_jobs
 from tests.harness import Api
 from tests.outside.server import Told
 

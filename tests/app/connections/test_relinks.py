@@ -4,17 +4,14 @@ is asked."""
 from typing import Any
 
 import pytest
-from beanie import PydanticObjectId
 from bson import ObjectId
 
-from app.connections.providers.api import ToldAccount
-from app.connections.relinks import Relinks
 from models.bank_account import BankAccount
 from models.base import now
 from models.connection import Connection
 from models.transaction import Transaction
 from tests.app.connections.conftest import TOKEN, World, stored, told
-from tests.app.connections.test_sync import run_jobs
+from tests.factories.bank_jobs import run_jobs
 from tests.outside.teller import Login
 
 OTHER = "test_token_of_a_new_login"
@@ -284,70 +281,3 @@ async def test_a_decision_during_a_sync_is_read_by_the_next_one(world: World) ->
     await run_jobs(world)
     assert await stored(world.banks) == told(world.banks, OTHER)
     assert await Transaction.raw().count_documents({}) == 7
-
-
-def before(**fields: Any) -> BankAccount:
-    told: dict[str, Any] = {
-        "name": "Checking",
-        "type": "checking",
-        "currency": "USD",
-        "last_four": "1234",
-    }
-    ids = {name: PydanticObjectId() for name in ("id", "user_id", "connection_id")}
-    return BankAccount(**{**ids, **told, "provider_id": "old", "institution": "bank", **fields})
-
-
-def after(**fields: Any) -> ToldAccount:
-    told: dict[str, Any] = {
-        "name": "Checking",
-        "type": "checking",
-        "currency": "USD",
-        "last_four": "1234",
-    }
-    return ToldAccount(
-        **{
-            "id": "new",
-            **told,
-            "status": "open",
-            "enrollment_id": None,
-            "institution": "bank",
-            **fields,
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "becomes"),
-    [
-        ([{}], {}, "joined"),
-        ([{"status": "closed"}], {}, "joined"),
-        ([{}, {"last_four": "9"}], {}, "joined"),
-        ([{}, {"last_four": None}], {}, "joined"),
-        ([{}, {}], {}, "asked"),
-        ([{"name": "My account"}], {}, "asked"),
-        ([{"type": "savings"}], {}, "asked"),
-        ([{"last_four": None}], {}, "asked"),
-        ([{"institution": None}], {}, "asked"),
-        ([{}], {"institution": None}, "asked"),
-        ([{}], {"last_four": None}, "asked"),
-        ([], {}, "new"),
-        ([{"currency": "EUR"}], {}, "new"),
-        ([{"last_four": "9"}], {}, "new"),
-        ([{"institution": "other"}], {}, "new"),
-        ([{"last_four": None, "name": "My account"}], {}, "asked"),
-        ([{"last_four": None, "type": "savings"}], {}, "new"),
-        ([{"name": "My account"}], {"status": "closed"}, "new"),
-    ],
-)
-def test_what_becomes_of_an_account_under_another_id(
-    old: list[Any], new: dict[str, Any], becomes: str
-) -> None:
-    found = Relinks.of([after(**new)], [before(**fields) for fields in old])
-    assert ("joined" if found.joined else "asked" if found.undecided else "new") == becomes
-
-
-def test_one_of_before_is_not_joined_to_two() -> None:
-    found = Relinks.of([after(id="a"), after(id="b")], [before()])
-    assert (found.joined, [each.provider_id for each in found.undecided]) == ({}, ["a", "b"])
-    found = Relinks.of([after(id="a"), after(id="b", last_four=None)], [before()])
-    assert (list(found.joined), found.undecided) == (["a"], [])

@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.jobs import run_one
-from app.work import ensure_jobs, handlers
 from models.bank_account import BankAccount
 from models.base import now
 from models.connection import Connection
 from models.job import Job
 from models.transaction import Transaction
 from tests.app.connections.conftest import TOKEN, World, stored, told
+from tests.factories.bank_jobs import run_jobs
 from tests.outside.server import Told
 from tests.outside.teller import MFA, REVOKED, error
 
@@ -290,12 +289,6 @@ async def test_a_sync_goes_on_where_its_time_was_over(world: World) -> None:
     await run_jobs(world)
     assert await stored(world.banks) == told(world.banks)
     assert (await world.see(connection_id))["lastSyncAt"] is not None
-
-
-async def run_jobs(world: World) -> None:
-    await ensure_jobs()
-    while await run_one(handlers(world.api.settings)):
-        pass
 
 
 async def test_the_worker_syncs_what_is_due_and_nothing_else(world: World) -> None:

@@ -11,7 +11,7 @@ from models.base import now, rfc3339
 from models.connection import Connection
 from models.transaction import Transaction
 from tests.app.connections.conftest import TOKEN, World, stored, told
-from tests.app.connections.test_sync import run_jobs
+from tests.factories.bank_jobs import run_jobs
 from tests.outside.teller import signed
 
 PATH = "/v1/webhooks/teller"

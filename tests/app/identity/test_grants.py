@@ -1,8 +1,6 @@
 """A grant of admin and its end hold at once, on every operation, for tokens that are older than
 either."""
 
-import time
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,12 +11,12 @@ from app.main import declared_rules
 from app.settings import Settings
 from models import RefreshToken, User
 from models.bank_account import BankAccount
-from models.base import now
 from tests.app.connections import test_access as bank
 from tests.app.identity.test_access import MERGE, asked, request_of
 from tests.app.repositories import test_access as git
 from tests.cast import Cast, Programme
 from tests.explain import QueryRecorder
+from tests.factories.grants import signed_in
 from tests.harness import Api, Caller, in_request, serve
 
 ACCESS = declared_rules()
@@ -39,22 +37,6 @@ BODIES = {
 BODIES["POST /v1/users/{userId}/connections"] = {
     **{"provider": "sandbox", "institution": "B", "label": "l", "accessToken": "sandbox-token-2"},
 }
-
-
-async def signed_in(api: Api, cast: Cast) -> Caller:
-    """A person with a session of theirs, whose token says of no grant."""
-    user_id = ObjectId((await cast.admin.post("/v1/users", json={})).json()["id"])
-    until = now() + timedelta(days=1)
-    session = await RefreshToken(
-        user_id=user_id,
-        token_hash=str(user_id),
-        auth_method="google",
-        ends_at=until,
-        expires_at=until,
-    ).add()
-    tokens = api.app.state.authenticator.tokens
-    token, _ = tokens.mint(user_id, issued_at=time.time(), session_id=session.id)
-    return api.caller(token, str(user_id))
 
 
 async def made(caller: Caller, path: str, body: dict[str, Any]) -> str:

@@ -13,15 +13,12 @@ from models import User
 from models.base import Raw
 from models.person import IdentityJoin
 from tests.app.identity.test_access import ALL_SCOPES, asked, everything_of
-from tests.app.identity.test_grants import signed_in
 from tests.cast import Cast
+from tests.factories.grants import GRANTS, REFUSED, signed_in
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()
 
-GRANTS = pytest.mark.parametrize(
-    "grant", [{"role": "admin"}, {"roles": ["user", "admin"]}], ids=["role", "roles"]
-)
 WRITES = sorted(
     route
     for route, access in ACCESS.items()
@@ -35,7 +32,6 @@ OWN_WRITES = sorted(
     for route, access in ACCESS.items()
     if access.owner and not route.startswith("GET ") and (access.scope in ("users:write", None))
 )
-REFUSED = "only an admin changes or deletes an admin"
 
 
 async def person(cast: Cast, **grant: Any) -> str:

@@ -6,11 +6,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.jobs import run_one
 from app.relations.delete import sweep_again
 from app.work import HOOKS, ensure_jobs, handlers
-from models import Activity, Deletion, Job
+from models import Deletion, Job
 from models.base import now
-from tests.app.relations.test_races import EVENT, ledger_of, orphans_of
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.factories.deletions import EVENT, add_activities, ledger_of, orphans_of
 from tests.harness import Api
 
 
@@ -31,13 +31,6 @@ async def furnish(cast: Cast) -> dict[str, int]:
         "appdata": 3,
         "analytics": 2,
     }
-
-
-async def add_activities(user_id: ObjectId, count: int) -> None:
-    rows = [
-        Activity(user_id=user_id, app_id="notes", event_type="bulk").stored() for _ in range(count)
-    ]
-    await Activity.raw().insert_many(rows)
 
 
 async def test_plan_counts_what_the_receipt_then_says(cast: Cast) -> None:

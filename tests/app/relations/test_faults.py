@@ -12,9 +12,9 @@ from app.work import handlers
 from models import Activity, AppData, Job
 from models.base import now
 from tests.app.faults import failing
-from tests.app.relations.test_races import ledger_of, orphans_of
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.factories.deletions import ledger_of, orphans_of
 from tests.harness import Api
 
 COMMANDS = (

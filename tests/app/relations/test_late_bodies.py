@@ -10,9 +10,9 @@ import pytest
 from bson import ObjectId
 
 from app.relations.leases import Leases
-from tests.app.relations.test_races import orphans_of
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.factories.deletions import orphans_of
 
 EVENT = b'{"appId":"notes","eventName":"e","eventCategory":"custom"}'
 K = "/v1/users/me/apps/notes/data/k"

@@ -13,9 +13,8 @@ from app.work import HOOKS
 from models import Deletion, Preferences, Profile, User
 from models.base import now
 from models.integrity import IntegrityScan
-from tests.app.relations.test_delete import add_activities
-from tests.app.relations.test_races import ledger_of, orphans_of
 from tests.cast import Cast
+from tests.factories.deletions import add_activities, ledger_of, orphans_of
 from tests.harness import Api
 
 RESTORED = ((User, "_id"), (Profile, "userId"), (Preferences, "userId"))

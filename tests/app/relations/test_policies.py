@@ -26,13 +26,13 @@ from tests.app.relations.toys import (
     Club,
     Group,
     Key,
-    Member,
     Note,
     Person,
     Pin,
     Town,
     bind_toys,
 )
+from tests.factories.policies import add, world
 
 SMALL, LARGE = 500, 1
 
@@ -51,35 +51,12 @@ def settings(request: pytest.FixtureRequest, base_settings: Settings) -> Setting
     )
 
 
-async def add(document: Stored) -> ObjectId:
-    await document.add()
-    assert document.id is not None
-    return document.id
-
-
 async def delete(document: type[Stored], root_id: ObjectId, settings: Settings) -> Deletion:
     return await delete_root(document, root_id, "test", settings, NO_HOOKS, relations=RELATIONS)
 
 
 async def count(document: type[Stored]) -> int:
     return await document.raw().count_documents({})
-
-
-async def world(*, people: int = 3) -> tuple[ObjectId, list[ObjectId], ObjectId]:
-    """A town of people with a key each, all of one group; two notes each; and another town with one
-    of everything."""
-    town, elsewhere = await add(Town()), await add(Town())
-    group = await add(Group(town_id=town))
-    persons = [await add(Person(town_id=town)) for _ in range(people)]
-    for person in persons:
-        await Key(town_id=town, person_id=person, group_id=group, status="closed").add()
-        await Note(person_id=person).add()
-        await Note(person_id=person).add()
-    stranger = await add(Person(town_id=elsewhere))
-    await Key(town_id=elsewhere, person_id=stranger).add()
-    await Note(person_id=stranger).add()
-    await Club(members=[Member(person_id=person) for person in (*persons, stranger)]).add()
-    return town, persons, group
 
 
 async def test_set_null_takes_the_reference_and_sets_the_companion(settings: Settings) -> None:

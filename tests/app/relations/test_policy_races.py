@@ -21,9 +21,9 @@ from app.relations.hooks import NO_HOOKS
 from app.settings import Settings
 from models.base import Stored
 from tests.app.relations.racing_writer import give_all
-from tests.app.relations.test_policies import add
-from tests.app.relations.test_races import ROOT
 from tests.app.relations.toys import RELATIONS, Group, Key, Person, Town, bind_toys
+from tests.factories.deletions import ROOT
+from tests.factories.policies import add
 
 ROUNDS = int(os.environ.get("SATCHEL_TEST_ROUNDS", "60"))
 LATE = (0.0, 0.02, 0.06)

@@ -6,7 +6,6 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,27 +16,11 @@ from pymongo.read_concern import ReadConcern
 
 from app.relations.delete import sweep_again
 from app.work import HOOKS
-from models import Deletion
-from models.relations import RELATIONS
 from tests.app.relations.delayed_writer import APP_NAME
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.factories.deletions import EVENT, ROOT, ledger_of, orphans_of
 from tests.harness import Api, Caller
-
-ROOT = Path(__file__).parents[3]
-EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
-
-
-async def orphans_of(user_id: ObjectId) -> dict[str, int]:
-    counts = {
-        r.child.collection_name(): await r.child.raw().count_documents({r.stored: user_id})
-        for r in RELATIONS
-    }
-    return {name: count for name, count in counts.items() if count}
-
-
-async def ledger_of(user_id: ObjectId) -> Deletion:
-    return Deletion.from_stored(await Deletion.raw().find_one({"_id": user_id}) or {})
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from app.relations.unreadable import check_rows
 from models.base import Raw, now
 from models.integrity import IntegrityScan, LostScan
 from models.job import Job
-from tests.app.relations.test_audit import plant
 from tests.app.relations.toys import RELATIONS, bind_toys
+from tests.factories.faults import plant
 
 Found = dict[str, tuple[Any, ...]]
 

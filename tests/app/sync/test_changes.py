@@ -14,8 +14,8 @@ from models.api_key import ApiKey
 from models.app_data import AppData
 from models.app_data_expiry import expire_due
 from models.base import Raw
-from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast, enrol
+from tests.factories.app_data import DATA
 from tests.harness import Api, Caller
 
 CHANGES = DATA.removesuffix("/data") + "/changes"

@@ -16,9 +16,9 @@ from app.sync.upkeep.purge import purge
 from app.sync.upkeep.repair import repair
 from models.app_data_changes import Source
 from models.base import Raw, now
-from tests.app.app_data.test_read_and_write import DATA
 from tests.app.sync.test_changes import CHANGES, follow, put, told
 from tests.cast import Cast
+from tests.factories.app_data import DATA
 from tests.harness import Api
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.app.analytics.test_segment import basic, write_key
 from tests.app.identity.test_access import request_of
 from tests.conftest import MakeApi
 from tests.described import OPERATIONS
+from tests.factories.segment import basic, write_key
 from tests.harness import Api
 
 SHOP = "https://shop.example"

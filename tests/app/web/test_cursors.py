@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.web.cursors import encode_cursor
-from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast
+from tests.factories.app_data import DATA
 from tests.harness import Caller
 
 ACTIVITY = "/v1/users/me/activity"

@@ -12,8 +12,8 @@ from models.base import Stored
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User
-from tests.app.web.test_etags import VALUE, WRITABLE, fill, send
 from tests.cast import Cast
+from tests.factories.etags import VALUE, WRITABLE, fill, send
 from tests.harness import known
 
 LONG_AGO = datetime(2026, 1, 2, 3, 4, 5, 999000, tzinfo=UTC)

@@ -4,7 +4,6 @@ cache."""
 import asyncio
 from typing import Any
 
-import httpx2
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -12,36 +11,10 @@ from models.base import Raw
 from models.deployment import Deployment
 from tests.cast import Cast
 from tests.conftest import MakeApi
-from tests.harness import Api, Caller, known, version_of
+from tests.factories.etags import VALUE, WRITABLE, fill, send
+from tests.harness import Api, known, version_of
 
-VALUE = "/v1/users/me/apps/notes/data/k"
 MINE = ["/v1/users/me", "/v1/users/me/profile", "/v1/users/me/preferences", VALUE]
-WRITABLE = [
-    ("/v1/users/me", "PATCH", {"name": "x"}),
-    ("/v1/users/me/profile", "PUT", {"bio": "x"}),
-    ("/v1/users/me/profile", "PATCH", {"bio": "x"}),
-    ("/v1/users/me/preferences", "PUT", {"theme": "dark"}),
-    ("/v1/users/me/preferences", "PATCH", {"theme": "dark"}),
-    (VALUE, "PUT", {"by": "x"}),
-    (VALUE, "PATCH", {"by": "x"}),
-    (VALUE, "DELETE", None),
-    ("/v1/users/me", "DELETE", None),
-]
-
-
-async def send(
-    caller: Caller, method: str, path: str, body: Any, headers: dict[str, str]
-) -> httpx2.Response:
-    if method == "PATCH":
-        return await caller.merge(path, body, headers=headers)
-    return await caller.request(
-        method, path, headers=headers, **({} if body is None else {"json": body})
-    )
-
-
-async def fill(cast: Cast) -> None:
-    for caller in (cast.owner, cast.stranger):
-        assert (await caller.put(VALUE, json={"of": caller.id})).status_code == 201
 
 
 @pytest.mark.parametrize("path", MINE)

@@ -8,8 +8,8 @@ import pytest
 from app.errors import Invalid
 from app.web.patches import PatchKind, apply_patch
 from models.values import LEAST_INTEGER, MOST_INTEGER
-from tests.app.app_data.test_read_and_write import K
 from tests.cast import Cast
+from tests.factories.app_data import K
 
 
 def incremented(document: Any, path: str, value: Any) -> Any:

@@ -10,8 +10,8 @@ from models.activity import Activity
 from models.app_data import AppData
 from models.idempotency import IdempotencyKey
 from models.user import User
-from tests.app.app_data.test_read_and_write import DATA
 from tests.cast import Cast, programme_of
+from tests.factories.app_data import DATA
 from tests.harness import Api, Caller
 
 KEY = {"Idempotency-Key": "k-1"}
