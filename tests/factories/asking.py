@@ -23,3 +23,11 @@ async def happen(caller: Caller, *events: tuple[float, str], **fields: Any) -> N
         for hours, name in events
     ]  # fmt: skip
     assert (await caller.post("/v1/analytics/events", json=body)).json()["accepted"] == len(events)
+
+
+async def ask(caller: Caller, path: str, start: float = 0, end: float = 48, **params: Any) -> Any:
+    answer = await caller.get(
+        f"/v1/analytics/{path}", params={"from": at(start), "to": at(end), **params}
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()

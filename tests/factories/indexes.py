@@ -22,3 +22,10 @@ async def drift(database: AsyncDatabase[Raw], *, lean: bool = False) -> list[tup
 
 async def indexes(database: AsyncDatabase[Raw], collection: str) -> dict[str, Raw]:
     return {row["name"]: dict(row) async for row in await database[collection].list_indexes()}
+
+
+async def everything(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
+    return {
+        name: await indexes(database, name)
+        for name in sorted(await database.list_collection_names())
+    }

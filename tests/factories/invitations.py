@@ -36,3 +36,18 @@ async def invited(owner: Caller, project: str) -> list[str]:
 async def members(cast: Cast, project: str) -> list[tuple[str, str]]:
     found = (await cast.admin.get(f"/v1/projects/{project}")).json()["members"]
     return [(each["userId"], each["role"]) for each in found]
+
+
+def without_what_differs(answer: Any, user_id: str) -> tuple[int, list[str], Any]:
+    """Status, names of the headers, and the body without the id, times and the request's id."""
+    times = ("createdAt", "updatedAt", "expiresAt", "requestId", "version")
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(each) for name, each in value.items() if name not in times}
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        return "somebody" if value == user_id else value
+
+    names = sorted(name for name in answer.headers if name != "content-length")
+    return answer.status_code, names, plain(answer.json()) if answer.content else None

@@ -5,6 +5,8 @@ from typing import Any
 
 import httpx2
 
+from models.analytics import Analytics
+from models.quarantine import QuarantinedEvent
 from tests.harness import Api, Caller
 
 DONE = {"success": True}
@@ -23,3 +25,20 @@ async def send(
 ) -> httpx2.Response:
     headers = basic(caller) | more.pop("headers", {})
     return await caller.post(path, json={"batch": list(items), **more}, headers=headers)
+
+
+TRACK = {
+    "type": "track",
+    "event": "signup",
+    "messageId": "m-1",
+    "userId": "crm-7",
+    "properties": {"plan": "team"},
+}
+
+
+async def stored() -> list[dict[str, Any]]:
+    return await Analytics.raw().find({}).sort("_id", 1).to_list()
+
+
+async def set_aside() -> list[dict[str, Any]]:
+    return await QuarantinedEvent.raw().find({}).sort("_id", 1).to_list()

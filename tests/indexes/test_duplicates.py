@@ -9,8 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from indexes import sync
 from indexes.duplicates import GROUPS_SHOWN, Duplicates, DuplicatesFound, find_duplicates
 from models.base import Raw
-from tests.factories.indexes import indexes, mend
-from tests.indexes.test_replacement import everything
+from tests.factories.indexes import everything, indexes, mend
 
 
 async def test_duplicates_are_named_by_id_and_nothing_at_all_is_changed(

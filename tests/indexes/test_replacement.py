@@ -15,16 +15,9 @@ from indexes.findings import STAND_IN, Kind
 from indexes.lease import alone
 from models import DOCUMENTS
 from models.base import Raw
-from tests.factories.indexes import drift, indexes, mend
+from tests.factories.indexes import drift, everything, indexes, mend
 
 EMAIL: Raw = {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}}
-
-
-async def everything(database: AsyncDatabase[Raw]) -> dict[str, dict[str, Raw]]:
-    return {
-        name: await indexes(database, name)
-        for name in sorted(await database.list_collection_names())
-    }
 
 
 @pytest.mark.parametrize(

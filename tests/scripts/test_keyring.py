@@ -10,22 +10,17 @@ import pytest
 from beanie import PydanticObjectId
 from pydantic import SecretStr
 from pymongo.asynchronous.database import AsyncDatabase
-from typer.testing import CliRunner
 
 from app.database import transaction
 from app.errors import Unavailable
 from app.outside.key_files import Watched
 from app.outside.keyring import KeyRing, SealedError, UnknownKey, load_keyring, read_keys
 from app.settings import Settings, load_settings
-from models.base import now
 from models.connection import Connection
 from models.outside_link import OutsideLink
-from models.repository_connection import RepositoryConnection
 from models.sealed import Sealed
 from scripts import keyring as command
-from scripts.cli import app
-
-COUNT = 30
+from tests.factories.keyrings import COUNT, furnish, in_thread, run
 
 
 @pytest.fixture
@@ -45,35 +40,6 @@ def ring_of(folder: Path) -> KeyRing:
     return KeyRing(Watched(path, read_keys))
 
 
-async def furnish(ring: KeyRing) -> None:
-    """Connections, repositories and a link to remove, each with its secrets."""
-    for number in range(COUNT):
-        row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
-        sealed = ring.seal(SecretStr(f"token {number}"), Connection.place_in(row, "access_token"))
-        made = Connection(
-            id=row["_id"],
-            user_id=row["userId"],
-            provider="teller",
-            institution="B",
-            label="l",
-            access_token=sealed,
-        )
-        await transaction(made.add)
-    row = {"_id": PydanticObjectId(), "projectId": PydanticObjectId()}
-    secrets: dict[str, Any] = {
-        field: ring.seal(SecretStr(field), RepositoryConnection.place_in(row, field))
-        for field in RepositoryConnection.SEALED
-    }
-    repository = RepositoryConnection(
-        id=row["_id"], project_id=row["projectId"], repository_url="https://github.com/a/b",
-        service_type="GitHub",
-        connected_at=now(), **secrets,
-    )  # fmt: skip
-    await transaction(repository.add)
-    stored: Any = await Connection.raw().find_one({})
-    await transaction(OutsideLink.of("bank", stored, "userId", {"provider": "teller"}).add)
-
-
 async def opened(ring: KeyRing) -> list[str]:
     """Every secret that is stored."""
     found = []
@@ -83,15 +49,6 @@ async def opened(ring: KeyRing) -> list[str]:
             place = document.place_in(row, field)
             found.append(ring.open(Sealed(row[name]), place).get_secret_value())
     return sorted(found)
-
-
-def run(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["keyring", *arguments])
-
-
-async def in_thread(*arguments: str) -> Any:
-    """The command has an event loop of its own."""
-    return await asyncio.to_thread(run, *arguments)
 
 
 @pytest.fixture

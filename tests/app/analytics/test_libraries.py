@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.app.analytics.test_segment import TRACK, stored
 from tests.conftest import MakeApi
-from tests.factories.segment import DONE, basic, write_key
+from tests.factories.segment import DONE, TRACK, basic, stored, write_key
 from tests.harness import Api
 
 CALLS: dict[str, tuple[dict[str, Any], str]] = {

@@ -9,10 +9,9 @@ import pytest
 from app.analytics.rollup.joins import carry_out_joins
 from models.base import now, rfc3339
 from models.person import IdentityJoin
-from tests.app.analytics.test_segment import stored
 from tests.cast import Cast
 from tests.factories.events import roll_up
-from tests.factories.segment import DONE, send, write_key
+from tests.factories.segment import DONE, send, stored, write_key
 from tests.harness import Api
 
 NOBODY = [

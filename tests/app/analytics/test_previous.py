@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.analytics.query.periods import Period
-from tests.app.analytics.test_queries import ask
 from tests.app.analytics.truth import ZONES
 from tests.cast import Cast
-from tests.factories.asking import happen
+from tests.factories.asking import ask, happen
 
 HOUR = 3_600_000
 QUARTERS = st.integers(1, 4 * 24 * 40)

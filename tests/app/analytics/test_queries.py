@@ -10,8 +10,7 @@ import pytest
 from app.analytics.rollup.advance import advance
 from models.rollup_state import RollupState
 from tests.cast import Cast
-from tests.factories.asking import START, at, happen
-from tests.harness import Caller
+from tests.factories.asking import START, ask, at, happen
 
 
 @pytest.fixture(params=["rolled up", "raw"])
@@ -25,14 +24,6 @@ async def settle(request: pytest.FixtureRequest) -> Any:
             assert (await RollupState.read()).as_of > START
 
     return roll_up
-
-
-async def ask(caller: Caller, path: str, start: float = 0, end: float = 48, **params: Any) -> Any:
-    answer = await caller.get(
-        f"/v1/analytics/{path}", params={"from": at(start), "to": at(end), **params}
-    )
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 async def test_days_of_a_timezone_are_whole_and_filled(cast: Cast, settle: Any) -> None:

@@ -17,10 +17,9 @@ from app.analytics.rollup.slots import pack
 from app.errors import Invalid
 from models.base import Raw
 from models.day import SLOTS
-from tests.app.analytics.test_queries import ask
 from tests.app.faults import failing
 from tests.cast import Cast
-from tests.factories.asking import START, at, happen
+from tests.factories.asking import START, ask, at, happen
 from tests.factories.events import counts, roll_up
 from tests.factories.events import happen as happen_now
 from tests.harness import Api

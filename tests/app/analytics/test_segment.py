@@ -9,31 +9,13 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from models.analytics import Analytics
 from models.base import now, rfc3339
 from models.person import IdentityJoin
 from models.profile import Profile
-from models.quarantine import QuarantinedEvent
 from tests.cast import Cast
 from tests.conftest import MakeApi
-from tests.factories.segment import DONE, basic, send, write_key
+from tests.factories.segment import DONE, TRACK, basic, send, set_aside, stored, write_key
 from tests.harness import Api
-
-TRACK = {
-    "type": "track",
-    "event": "signup",
-    "messageId": "m-1",
-    "userId": "crm-7",
-    "properties": {"plan": "team"},
-}
-
-
-async def stored() -> list[dict[str, Any]]:
-    return await Analytics.raw().find({}).sort("_id", 1).to_list()
-
-
-async def set_aside() -> list[dict[str, Any]]:
-    return await QuarantinedEvent.raw().find({}).sort("_id", 1).to_list()
 
 
 @pytest.mark.parametrize("packed", [False, True])

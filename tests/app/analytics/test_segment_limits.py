@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from models.base import now, rfc3339
-from tests.app.analytics.test_segment import set_aside, stored
 from tests.cast import Cast
 from tests.factories.events import roll_up
-from tests.factories.segment import DONE, send, write_key
+from tests.factories.segment import DONE, send, set_aside, stored, write_key
 from tests.harness import Api
 
 NUMBERS: dict[str, Any] = {

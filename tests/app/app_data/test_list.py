@@ -6,15 +6,10 @@ from itertools import chain
 import pytest
 
 from tests.cast import Cast
-from tests.factories.app_data import DATA
+from tests.factories.app_data import DATA, fill
 from tests.harness import Caller
 
 KEYS = ["B", "a", "a.1", "a.2", "a:3", "b", "~z"]
-
-
-async def fill(caller: Caller, keys: list[str]) -> None:
-    for key in reversed(keys):
-        assert (await caller.put(f"{DATA}/{key}", json={"of": key})).status_code == 201
 
 
 async def walk(caller: Caller, path: str, **params: str | int) -> list[list[str]]:

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.app.app_data.test_list import fill
 from tests.cast import Cast
-from tests.factories.app_data import DATA
+from tests.factories.app_data import DATA, fill
 from tests.harness import known, version_of
 
 

@@ -13,8 +13,8 @@ from app.jobs import run_one
 from app.work import handlers
 from models import AuditEvent, AuthIdentity, Job, User
 from tests.app.auth.conftest import PHONE, World
-from tests.app.auth.test_taking import ANN, by_code, by_confirming, by_google, put_email
 from tests.conftest import MakeApi
+from tests.factories.emails import ANN, by_code, by_confirming, by_google, put_email
 from tests.harness import Caller
 from tests.outside.sign_in import NONCE
 

@@ -13,12 +13,7 @@ from tests.app.cards.conftest import MakeSender
 from tests.app.cards.receiver import Delivery, Receiver
 from tests.cast import Cast, Programme
 from tests.factories.cards import a_card
-
-
-async def opened_and_paused(programme: Programme, path: str | None = None) -> None:
-    for status in ("open", "paused", "open", "paused"):
-        answer = await programme.manager.merge(path or programme.card_path, {"status": status})
-        assert answer.status_code == 200
+from tests.factories.deliveries import opened_and_paused
 
 
 async def test_an_event_says_what_changed_and_the_card_as_it_is(

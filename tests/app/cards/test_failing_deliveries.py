@@ -17,10 +17,7 @@ from tests.app.cards.conftest import MakeSender
 from tests.app.cards.receiver import Delivery, Receiver
 from tests.cast import Cast, Programme
 from tests.factories.cards import a_card
-
-
-async def states() -> list[str]:
-    return [row["state"] for row in await CardEvent.raw().find({}).sort("sequence", 1).to_list()]
+from tests.factories.deliveries import states
 
 
 async def opened_and_paused(programme: Programme, path: str | None = None) -> None:

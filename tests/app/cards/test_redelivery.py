@@ -11,9 +11,8 @@ from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from tests.app.cards.conftest import MakeSender
 from tests.app.cards.receiver import Receiver
-from tests.app.cards.test_delivery import opened_and_paused
-from tests.app.cards.test_failing_deliveries import states
 from tests.cast import Cast, Programme
+from tests.factories.deliveries import opened_and_paused, states
 
 
 async def test_what_was_given_up_is_delivered_again_after_the_cards_other_events(

@@ -15,10 +15,9 @@ from models.card_event import CardEvent
 from models.card_queue import CardQueue
 from tests.app.cards.conftest import MakeSender
 from tests.app.cards.receiver import Receiver
-from tests.app.cards.test_delivery import opened_and_paused
-from tests.app.cards.test_failing_deliveries import states
 from tests.cast import Cast, Programme
 from tests.factories.cards import a_card
+from tests.factories.deliveries import opened_and_paused, states
 from tests.harness import Caller
 
 MANY = "/v1/admin/card-events/redeliver"

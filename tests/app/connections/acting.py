@@ -30,7 +30,7 @@ from models.outside_link import OutsideLink
 from models.transaction import Transaction
 from tests.app.connections.answers import ANSWERS, REPEATING, Answer, request_of
 from tests.app.connections.killing import DOOMED, Died, Killer
-from tests.app.connections.test_property import Bank
+from tests.factories.banks import Bank
 from tests.outside.server import Asked, Told
 from tests.outside.teller import Login, TellerBanks
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from tests.app.connections.test_property import doubled, shuffled
+from tests.factories.banks import doubled, shuffled
 from tests.outside.server import Asked, Told
 from tests.outside.teller import MFA, REVOKED, error
 

@@ -15,8 +15,8 @@ from models.base import now, rfc3339
 from models.connection import Connection
 from models.outside_link import OutsideLink
 from tests.app.connections.conftest import TOKEN, World, stored, told
-from tests.app.connections.test_property import Died, dying
 from tests.factories.bank_jobs import run_jobs
+from tests.factories.banks import Died, dying
 from tests.outside.server import Asked, Told
 from tests.outside.teller import MFA, Login, error, signed
 

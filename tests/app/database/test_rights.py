@@ -17,10 +17,10 @@ from models.api_key import hash_key
 from models.base import now
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
-from tests.app.identity.test_access import LASTING, MERGE
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.factories.grants import signed_in
+from tests.factories.operations import LASTING, MERGE
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()

@@ -1,138 +1,38 @@
 """Who reaches what: every operation of `/openapi.json`, by every kind of caller, from the rule that
 it declares."""
 
-import functools
 import re
-import tempfile
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.main import create_app, declared_rules
+from app.main import create_app
 from app.settings import Settings
-from models import AuthIdentity, Budget, Invitation, RefreshToken, User
+from models import AuthIdentity, Budget, Invitation, RefreshToken
 from models.api_key import APP_SCOPES
 from models.base import now
-from models.relations import children_of
 from scripts.migrate import take_steps
-from tests.app.cards.rules import ACCOUNT_RULES
-from tests.app.connections import test_access as bank
-from tests.app.repositories import test_access as git
 from tests.cast import Cast
+from tests.factories.operations import (
+    ACCESS,
+    ALL_SCOPES,
+    DECLARED,
+    LASTING,
+    MERGE,
+    PUBLIC,
+    RULES,
+    SIGNED,
+    WRITE_KEYS,
+    all_paths,
+    asked,
+    everything_of,
+    operations,
+)
 from tests.harness import Api, Caller
 
-ACCESS = declared_rules()
-
-_METHODS = ("get", "put", "post", "patch", "delete")
-MERGE = {"Content-Type": "application/merge-patch+json"}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What an operation declares as `x-satchel-access`.
-
-    Attributes:
-        scope: that a key needs; None where no key may.
-        owner: whether users may do this for themselves.
-        public: whether nobody is asked who they are.
-        live: whether an ended session is refused.
-        body: that it accepts, None where it takes none.
-    """
-
-    scope: str | None
-    owner: bool
-    public: bool
-    live: bool
-    body: Any
-
-
-@functools.cache
-def operations() -> dict[str, dict[str, Any]]:
-    """`GET /v1/users` -> what OpenAPI says of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(
-            _env_file=None, mongodb_uri="mongodb://127.0.0.1:9", data_dir=Path(folder)
-        )
-        paths = create_app(settings).openapi()["paths"]
-    return {
-        f"{method.upper()} {path}": operation
-        for path, item in paths.items()
-        for method, operation in item.items()
-        if method in _METHODS
-    }
-
-
-def declared(name: str, operation: dict[str, Any]) -> Rule:
-    access = operation["x-satchel-access"]
-    return Rule(
-        access["scope"], access["owner"], access["public"], access["liveSession"], BODIES.get(name)
-    )
-
-
-_EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
-_CODE = {"challengeId": "x", "code": "123456"}
-KINDS = ("track", "identify", "page", "screen", "group", "alias")
-BODIES: dict[str, Any] = {
-    "POST /v1/admin/card-events/redeliver": {},
-    "POST /v1/users": {},
-    "PATCH /v1/users/{userId}": {},
-    "POST /v1/users/import": {},
-    "PUT /v1/users/by/{field}/{value}": {},
-    "PUT /v1/users/{userId}/profile": {},
-    "PATCH /v1/users/{userId}/profile": {},
-    "PUT /v1/users/{userId}/preferences": {},
-    "PATCH /v1/users/{userId}/preferences": {},
-    "POST /v1/users/{userId}/logins": {"appId": "notes"},
-    "POST /v1/users/{userId}/sessions": {},
-    "POST /v1/users/{userId}/activity": {"appId": "notes", "eventType": "e"},
-    "PUT /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
-    "PATCH /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
-    "POST /v1/users/{userId}/apps/{appId}/data/{dataKey}/restore": {"version": 1},
-    "POST /v1/users/{userId}/apps/{appId}/batch": {"writes": [{"dataKey": "settings", "value": 1}]},
-    "POST /v1/analytics/events": _EVENT,
-    "POST /v1/batch": {"batch": []},
-    **{f"POST /v1/{kind}": {"event": "e", "groupId": "g"} for kind in KINDS},
-    **{
-        f"POST /v1/analytics/joins/{each}": {"appId": "notes", "anonymousId": "a"}
-        for each in ("accept", "refuse", "undo")
-    },
-    "PUT /v1/apps/{appId}": {},
-    "POST /v1/apps/{appId}/schemas/check": {"schemas": {}},
-    "POST /v1/api-keys": {"name": "x", "scopes": ["data:read"]},
-    "POST /v1/auth/otp": {"phoneNumber": "+14155550123"},
-    "POST /v1/auth/otp/verify": _CODE,
-    "POST /v1/auth/oidc/{provider}": {"idToken": "a.b.c"},
-    "POST /v1/auth/refresh": {"refreshToken": "rt_x"},
-    "POST /v1/auth/logout": {"refreshToken": "rt_x"},
-    "PUT /v1/users/me/role": {"role": "creator"},
-    "POST /v1/users/me/email": {"email": "new@example.com"},
-    "PUT /v1/users/me/email": _CODE,
-    "POST /v1/users/me/identities": {"provider": "phone", **_CODE},
-    "POST /v1/users/me/identities/challenges": {"phoneNumber": "+14155550124"},
-}
-"""A body that each operation accepts, or refuses for what it says rather than for its form."""
-
-DECLARED = {
-    name: declared(name, operation)
-    for name, operation in operations().items()
-    if "x-satchel-access" in operation
-}
-SIGNED = bank.SIGNED | git.SIGNED
-ELSEWHERE = {*ACCOUNT_RULES, *bank.RULES, *git.RULES, "GET /v1/deletions/{deletionId}"}
-"""Operations that are asked beside what they need: cards, connections, repositories,
-tests/app/users/test_deletion."""
-RULES = {name: rule for name, rule in DECLARED.items() if not rule.public and name not in ELSEWHERE}
-"""Operations that ask who is calling."""
-PUBLIC = {name for name, rule in DECLARED.items() if rule.public} - SIGNED
-LIBRARIES = {"GET /sourceConfig", "GET /v1/projects/{writeKey}/settings", "POST /v1/m"}
-"""What libraries of others ask for, with parameters and packing of their own; nothing is done about
-it."""
-WRITE_KEYS = {"POST /v1/batch", *(f"POST /v1/{kind}" for kind in KINDS)}
 OWN = [name for name, rule in DECLARED.items() if rule.owner and rule.scope is None]
 """Operations of signed-in users, about themselves: no path names another."""
 
@@ -156,14 +56,6 @@ MISSING = (
 )
 """Paths to what is not there when it is asked for; 404 is then told to whoever may ask."""
 
-ALL_SCOPES = [
-    "users:read",
-    "users:write",
-    "sessions:write",
-    "data:read",
-    "data:write",
-    "events:write",
-]
 ALL_SCOPES += [
     "analytics:read",
     "accounts:read",
@@ -172,60 +64,6 @@ ALL_SCOPES += [
     "projects:write",
 ]
 ALL_SCOPES += ["connections:read", "connections:write", "users:import"]
-
-
-def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str, Any]]:
-    """Method, path and options of an acceptable request that is about this user."""
-    method, template = route.split(" ")
-    given = {
-        "keyId": "f" * 24,
-        "jobId": "x",
-        "eventId": "f" * 24,
-        "deletionId": "x",
-        "sessionId": "f" * 24,
-        "identityId": "f" * 24,
-        "projectId": "f" * 24,
-        "provider": "nobody",
-        "writeKey": "sk_web",
-        "version": "1",
-        "externalId": f"crm-{user_id}-7",
-        "field": "valuUserId",
-        "value": f"v-{user_id}",
-        **ids,
-    }
-    path = template.format(userId=user_id, appId="notes", dataKey="k", **given)
-    options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
-    if route in BODIES:
-        options["json"] = BODIES[route]
-    if path == "/v1/analytics/joins":
-        options["params"] = {"appId": "notes"}
-    elif method == "DELETE" and path.endswith("/data"):
-        options["params"] = {"prefix": "k"}
-    elif "/analytics/" in path and method == "GET" and not path.endswith("/quarantine"):
-        options["params"] = {"userId": user_id} | (
-            {"step": ["a", "b"]} if path.endswith("/funnel") else {}
-        )
-    if path == "/v1/batch" or path.removeprefix("/v1/") in KINDS:
-        options["params"] = {"appId": "notes"}
-    if "external-ids" in path and method == "PUT":
-        options["json"] = {"userId": user_id}
-    if path == "/v1/analytics/events":
-        options["json"] = {**BODIES[route], "userId": user_id}
-    return method, path, options
-
-
-async def asked(caller: Caller, route: str, user_id: str, **ids: str) -> Any:
-    method, path, options = request_of(route, user_id, **ids)
-    return await caller.request(method, path, **options)
-
-
-async def everything_of(caller: Caller) -> dict[str, list[Any]]:
-    """Every stored document of a user, as it is; `guard` only counts."""
-    user_id = ObjectId(caller.id)
-    rows = {"users": await User.raw().find({"_id": user_id}, {"guard": 0}).to_list()}
-    for relation in children_of(User):
-        rows[relation.label] = await relation.child.raw().find({relation.stored: user_id}).to_list()
-    return rows
 
 
 @pytest.fixture
@@ -299,28 +137,6 @@ def test_no_route_is_hidden_but_the_pages(base_settings: Settings) -> None:
         "/console/static/{name}",
         "/favicon.ico",
     }
-
-
-def all_paths(routes: Any) -> set[str]:
-    found = set()
-    for route in routes:
-        inner = getattr(route, "routes", None) or getattr(
-            getattr(route, "original_router", None), "routes", None
-        )
-        found |= all_paths(inner) if inner else {route.path}
-    return found
-
-
-LASTING = sorted(
-    name
-    for name, access in ACCESS.items()
-    if access.owner
-    and not access.public
-    and not name.startswith("GET ")
-    and access.scope not in APP_SCOPES
-)
-"""What a person writes that stays when their session is over, apps' data, activity and events
-apart."""
 
 
 @pytest.mark.parametrize("route", LASTING)

@@ -17,8 +17,8 @@ from app.web.routing import Router
 from models.api_key import APP_SCOPES
 from models.base import now
 from models.refresh_token import RefreshToken
-from tests.app.identity.test_access import MERGE
 from tests.cast import APP, Cast
+from tests.factories.operations import MERGE
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()

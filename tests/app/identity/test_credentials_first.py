@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.identity.authenticator import Authenticator
-from tests.app.identity.test_access import RULES, WRITE_KEYS, request_of
 from tests.cast import Cast
+from tests.factories.operations import RULES, WRITE_KEYS, request_of
 from tests.harness import Api
 
 WITH_BODY = sorted(

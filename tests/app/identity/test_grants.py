@@ -11,12 +11,12 @@ from app.main import declared_rules
 from app.settings import Settings
 from models import RefreshToken, User
 from models.bank_account import BankAccount
-from tests.app.connections import test_access as bank
-from tests.app.identity.test_access import MERGE, asked, request_of
-from tests.app.repositories import test_access as git
 from tests.cast import Cast, Programme
 from tests.explain import QueryRecorder
+from tests.factories import bank_operations as bank
+from tests.factories import git_operations as git
 from tests.factories.grants import signed_in
+from tests.factories.operations import MERGE, asked, request_of
 from tests.harness import Api, Caller, in_request, serve
 
 ACCESS = declared_rules()

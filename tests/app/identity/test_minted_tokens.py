@@ -11,10 +11,10 @@ from app.main import declared_rules
 from models import ApiKey, User
 from models.api_key import APP_SCOPES, hash_key
 from tests.app.database.test_rights import asked, by_id, everything, no_hosts, person, places
-from tests.app.identity.test_access import LASTING
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.factories.grants import GRANTS, REFUSED
+from tests.factories.operations import LASTING
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()

@@ -12,9 +12,9 @@ from app.main import declared_rules
 from models import User
 from models.base import Raw
 from models.person import IdentityJoin
-from tests.app.identity.test_access import ALL_SCOPES, asked, everything_of
 from tests.cast import Cast
 from tests.factories.grants import GRANTS, REFUSED, signed_in
+from tests.factories.operations import ALL_SCOPES, asked, everything_of
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()

@@ -13,8 +13,8 @@ from models import Invitation, Project
 from models.base import Raw, now
 from models.relations import references_of
 from tests.app.repositories.conftest import Forge
-from tests.app.repositories.test_access import RULES
 from tests.cast import Cast, Programme
+from tests.factories.git_operations import RULES
 from tests.factories.invitations import (
     NEVER,
     accept,
@@ -23,6 +23,7 @@ from tests.factories.invitations import (
     invited,
     members,
     new_project,
+    without_what_differs,
 )
 from tests.harness import Api, Caller
 from tests.outside.access import call
@@ -87,21 +88,6 @@ async def test_whether_an_id_is_anybodys_makes_no_difference(cast: Cast, role: s
         pairs.append([without_what_differs(answer, user_id) for answer in found])
     assert pairs[0] == pairs[1]
     assert [status for status, _, _ in pairs[0]] == [202, 202, 404, 200, 200, 204, 200, 404]
-
-
-def without_what_differs(answer: Any, user_id: str) -> tuple[int, list[str], Any]:
-    """Status, names of the headers, and the body without the id, times and the request's id."""
-    times = ("createdAt", "updatedAt", "expiresAt", "requestId", "version")
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(each) for name, each in value.items() if name not in times}
-        if isinstance(value, list):
-            return [plain(each) for each in value]
-        return "somebody" if value == user_id else value
-
-    names = sorted(name for name in answer.headers if name != "content-length")
-    return answer.status_code, names, plain(answer.json()) if answer.content else None
 
 
 async def test_an_invitation_of_nobody_is_no_orphan_and_is_accepted_by_nobody(cast: Cast) -> None:

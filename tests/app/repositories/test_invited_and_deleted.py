@@ -9,10 +9,9 @@ from app.relations import audit
 from models import Activity, Invitation
 from models.base import now
 from models.relations import references_of
-from tests.app.repositories.test_invitations import without_what_differs
 from tests.cast import Cast
 from tests.conftest import MakeApi
-from tests.factories.invitations import accept, invite, invited, new_project
+from tests.factories.invitations import accept, invite, invited, new_project, without_what_differs
 
 
 @pytest.mark.parametrize("swept", [False, True], ids=["at once", "swept"])

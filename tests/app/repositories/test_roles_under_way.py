@@ -16,9 +16,9 @@ from models.project import Project
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.app.database.test_rights import BODIES, REPOSITORY, by_id, everything, no_hosts
-from tests.app.identity.test_access import MERGE
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
+from tests.factories.operations import MERGE
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()

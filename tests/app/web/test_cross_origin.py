@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.app.identity.test_access import request_of
 from tests.conftest import MakeApi
 from tests.described import OPERATIONS
+from tests.factories.operations import request_of
 from tests.factories.segment import basic, write_key
 from tests.harness import Api
 

@@ -9,8 +9,8 @@ from pydantic_core.core_schema import ErrorType
 from app.errors.codes import FIELD_CODES
 from app.web.validation.errors import field_code
 from scripts.docs import errors_page
+from scripts.rooms import sources
 from tests.cast import Cast
-from tests.test_architecture import SOURCES
 
 _RAISES = {"Invalid.field": 1, "UnstorableValue": 1}
 
@@ -19,7 +19,7 @@ def literal_codes() -> set[str]:
     """The codes that stand in the source: second argument of `Invalid.field` and
     `UnstorableValue`."""
     calls = [
-        node for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)
+        node for tree in sources().values() for node in ast.walk(tree) if isinstance(node, ast.Call)
     ]
     found = [
         call.args[_RAISES[ast.unparse(call.func)]]

@@ -8,8 +8,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.web.head import Heads
-from tests.app.identity.test_access import PUBLIC, RULES, request_of
 from tests.cast import Cast
+from tests.factories.operations import PUBLIC, RULES, request_of
 
 READS = [route for route in [*RULES, *sorted(PUBLIC)] if route.startswith("GET ")]
 VARIES = {

@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from models.activity import Activity
-from tests.app.identity.test_access import operations
 from tests.cast import APP, Cast, programme_of
 from tests.factories.app_data import K
+from tests.factories.operations import operations
 from tests.harness import Api, Caller, version_of
 
 ROUTES = sorted(name for name in operations() if name.startswith("PATCH "))

@@ -27,9 +27,9 @@ from models import DOCUMENTS
 from models.connection import Connection
 from models.repository_connection import RepositoryConnection
 from tests.app.connections.conftest import TOKEN, World, banks, world
-from tests.app.identity.test_access import WRITE_KEYS
 from tests.app.repositories.conftest import PATHS, URLS
 from tests.factories.bank_jobs import run_jobs
+from tests.factories.operations import WRITE_KEYS
 from tests.outside.git_hosts import GitHubServer
 from tests.outside.server import Told
 from tests.outside.teller import MFA, REVOKED, signed

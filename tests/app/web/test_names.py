@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from app.main import create_app
 from app.settings import Settings
 from models.base import Fields, Stored
-from tests.app.identity.test_access import all_paths
 from tests.cast import Cast
+from tests.factories.operations import all_paths
 
 SNAKES: list[tuple[str, str, Any, str]] = [
     ("POST", "/v1/users", {"valu_user_id": "x"}, "/valu_user_id"),

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.app.identity.test_access import LIBRARIES, WRITE_KEYS, operations
 from tests.cast import Cast
+from tests.factories.operations import LIBRARIES, WRITE_KEYS, operations
 
 WRITES = [name for name in operations() if name.split(" ")[0] in ("POST", "PUT", "PATCH")]
 K = "/v1/users/me/apps/notes/data/k"

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from models.base import Fields
-from tests.app.identity.test_access import BODIES, WRITE_KEYS, operations, request_of
 from tests.cast import Cast
+from tests.factories.operations import BODIES, WRITE_KEYS, operations, request_of
 
 DIGITS = ["20261107", "2026", "1764000000", "1764000000.5", "-1", "1e9"]
 """What pydantic by itself takes for seconds since 1970."""

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.web.routing import StrictRoute
-from tests.app.identity.test_access import LIBRARIES, PUBLIC, RULES, WRITE_KEYS, request_of
 from tests.cast import Cast
+from tests.factories.operations import LIBRARIES, PUBLIC, RULES, WRITE_KEYS, request_of
 from tests.harness import Api, version_of
 
 LINES = {"POST /v1/users/import"}

@@ -9,8 +9,8 @@ import pytest
 from models.app import App
 from models.audit_event import AuditEvent
 from models.idempotency import IdempotencyKey
-from tests.app.identity.test_access import WRITE_KEYS, operations
 from tests.cast import Cast, programme_of
+from tests.factories.operations import WRITE_KEYS, operations
 from tests.harness import Api, Caller, version_of
 
 BY_ID = "what is deleted has an id that never comes back, and a second deletion is 404"

@@ -14,8 +14,8 @@ from pydantic_core.core_schema import ErrorType
 from app.web.validation.errors import validation_problem
 from app.web.validation.sentences import SENTENCES
 from models.base import Reference, Timestamp
+from scripts.rooms import sources
 from tests.cast import Cast
-from tests.test_architecture import SOURCES
 
 ERRORS: dict[str, Any] = {error["type"]: error for error in list_all_errors()}
 _CALLS = {
@@ -81,7 +81,7 @@ def test_every_type_of_error_has_a_sentence_and_no_sentence_is_left_over() -> No
 def test_no_module_that_answers_clients_takes_pydantics_words() -> None:
     taking = {
         module
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         for node in ast.walk(tree)
         if module.startswith("app.")
         and isinstance(node, ast.Subscript)
