@@ -89,7 +89,7 @@ from app.web.hot import HotEndpoint, HotRoutes
 from app.web.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
 from app.web.openapi import document as openapi
 from app.web.routing import Router
-from app.web.streams.open_streams import streams_of
+from app.web.streams.open_streams import streams_of, waiting_room
 from app.web.validation.errors import validation_problem
 from app.work import HOOKS
 from models.app_data_values import load_values
@@ -163,6 +163,7 @@ def create_app(
     app.state.console_feed = console_feed.Feed()
     app.state.feed = Feed(settings, app.state.hub)
     app.state.streams = streams_of(settings)
+    app.state.waiting_polls = waiting_room(settings)
     app.state.overlap = lifetime_to_overlap(60)  # until the database tells
     app.state.intake = Intake(settings, app.state.leases, app.state.apps)
     app.state.webhook_keys = load_webhook_keys(settings)

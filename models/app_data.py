@@ -26,6 +26,7 @@ from models.app_data_written import StaleVersion, Written, written
 from models.base import Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
 from models.precondition import Expected
+from models.user import User
 from models.values import Json, unescape_refs
 
 _BEFORE: Final = {"version": 1, "createdAt": 1, "deleted": 1, "expiresAt": 1, "bytes": 1}
@@ -237,7 +238,7 @@ class AppData(OwnedByUser):
             history: how many former versions the app keeps.
             query_keys: what the row keeps for the app's queries.
             before: awaited right before each attempt is sent: the lease on the user, which gives
-                the floor of versions.
+                the floor of versions. None asks the database for the floor.
             session: of a transaction that the write belongs to.
 
         Raises:
@@ -249,7 +250,7 @@ class AppData(OwnedByUser):
         key, sets = key_of(user_id, app_id, data_key), (value, size, by, expires_at, moment)
         upsert = expected is None or expected.absent
         for attempt in range(_RACES):
-            floor = 0 if before is None else await before()
+            floor = await (User.find_version_floor(user_id) if before is None else before())
             if attempt == 0:
                 query, update = first_try(
                     key, expected, sets, fresh, history, floor, query_keys, alone=session is None

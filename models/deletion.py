@@ -38,6 +38,9 @@ class Deletion(Stored):
     root: Annotated[str, Field(description="Collection of the deleted document.")]
     of: PydanticObjectId | None = None
     by: str
+    app_id: Annotated[
+        str | None, Field(description="The app whose data of a person alone it took.")
+    ] = None
     at: Timestamp
     deleted: Annotated[
         dict[str, int], Field(description="Documents that went, per collection.")

@@ -173,6 +173,13 @@ class User(UserContent, Stored):
         return [cls.from_stored(row) async for row in cursor]
 
     @classmethod
+    async def find_version_floor(cls, user_id: ObjectId) -> int:
+        """The version after which a user's new keys of app data begin; 0 where there is no floor,
+        or no user."""
+        row = await cls.raw().find_one({"_id": user_id}, {"versionFloor": 1})
+        return int((row or {}).get("versionFloor") or 0)
+
+    @classmethod
     async def standing_of(cls, ids: Collection[ObjectId]) -> list[Raw]:
         """What the rights of these users hang on, of those who are there: one query."""
         fields = {"accountId": 1, "role": 1, "roles": 1, "sessionsEndedAt": 1}

@@ -54,7 +54,11 @@ async def clear(what: Clearing, lease: Lease, claim: Claim | None, seconds: floa
         await lease.hold()
         moment = now()
         entry = Deletion(
-            id=PydanticObjectId(deletion_id), root=AppData.collection_name(), by=what.by, at=moment
+            id=PydanticObjectId(deletion_id),
+            root=AppData.collection_name(),
+            by=what.by,
+            app_id=what.app_id,
+            at=moment,
         )
         await entry.add(session)
         told: Any = session.cluster_time

@@ -10,19 +10,22 @@ from pydantic import Field
 from app.app_data.clearing import clear, clearing_of
 from app.app_data.quotas import rooms_of
 from app.apps.registry import app_registry
+from app.errors import Invalid, VersionRequired
 from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import Principal, authorize
 from app.relations.leases import Lease, leases
 from app.relations.receipts import DeletionPlan, Receipt, Started, receipt_of
 from app.web.idempotency import Claim, IdempotencyClaim
-from app.web.openapi.answers import problems
+from app.web.openapi.answers import IF_MATCH, problems
 from app.web.openapi.examples import answers
+from app.web.preconditions import request_precondition
 from app.web.routing import Router
 from models.app import AppId
 from models.app_data_clearing import count_kept
 from models.app_data_usage import usage_of
 from models.base import Fields, Raw, Timestamp
+from models.precondition import Expected
 from models.user import User
 
 router = Router(prefix="/v1/users/{userId}/apps", tags=["App data"])
@@ -41,6 +44,9 @@ _USAGE: Final = {
     "keys": 12,
     "bytes": 4096,
     "changedAt": "2026-11-20T09:12:31.000Z",
+}
+_ANY: Final = IF_MATCH | {
+    "description": "`*`: whatever the versions are; an app with `requireVersion` wants to hear it."
 }
 _GOES_ON: Final[dict[int | str, dict[str, Any]]] = {
     202: {"description": "A job goes on", "model": Started}
@@ -133,8 +139,9 @@ Prefix = Annotated[str, Query(min_length=1, max_length=256, description="Keys th
     access=owner_or("data:write"),
     operation_id="deleteAppDataByPrefix",
     summary="Delete the values whose keys start alike",
-    responses=problems(409) | _GOES_ON | answers(_RECEIPT),
+    responses=problems(409, 428) | _GOES_ON | answers(_RECEIPT),
     response_model=Receipt | Started,
+    openapi_extra={"parameters": [_ANY]},
 )
 async def delete_by_prefix(
     userId: str,
@@ -147,11 +154,30 @@ async def delete_by_prefix(
 ) -> Any:
     """Each leaves a tombstone. 200 with the receipt, or 202 where there are many: a job goes on.
 
-    What is written after the request stays.
+    What is written after the request stays. An app with `requireVersion` takes it with
+    `If-Match: *` alone, which says that any versions will do: else 428.
     """
     user_id = caller.resolve(userId)
     authorize(caller, "data:write", user_id=user_id, app_id=appId)
+    await _see_that_any_version_will_do(request, appId)
     return await _clear(request, response, caller, claim, user_id, appId, prefix, forget=False)
+
+
+async def _see_that_any_version_will_do(request: Request, app_id: str) -> None:
+    """See that the request asks for no version, and says so where the app wants to hear it.
+
+    Raises:
+        Invalid: it names a version, or a date, of which every value has its own.
+        VersionRequired: it says nothing, and the app takes no write without a precondition.
+    """
+    expected = request_precondition(request)
+    if expected is None:
+        if (await app_registry(request.scope).settings_of(app_id)).require_version:
+            raise VersionRequired("send If-Match: * to delete them whatever their versions are")
+    elif expected != Expected():
+        raise Invalid.field(
+            "header:If-Match", "not_allowed", "each value has its own version: send * or nothing"
+        )
 
 
 async def _clear(

@@ -25,6 +25,7 @@ class Access:
         own_app: tokens of a session at one app may as well, about the sessions at that app.
             Elsewhere a token that is bound to an app reaches what keys that are bound to it do: its
             data, activity and events.
+        of_app: every token that is bound to an app may as well, about what is that app's.
     """
 
     scope: str | None = None
@@ -35,6 +36,7 @@ class Access:
     people: str = "users, about themselves"
     any_key: bool = False
     own_app: bool = False
+    of_app: bool = False
 
     @property
     def sentence(self) -> str:

@@ -81,7 +81,7 @@ def admit(principal: Principal, access: Access) -> None:
         check_scope(principal, access.scope)
     elif not access.owner:
         raise Forbidden(f"this needs an API key with the scope {access.scope}")
-    elif not access.own_app or principal.session_id is None:
+    elif not (access.of_app or (access.own_app and principal.session_id is not None)):
         keep_to_app(principal, access.scope)
 
 

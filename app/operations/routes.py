@@ -12,7 +12,7 @@ from app.database import client
 from app.errors import NotFound, RestoredUnfinished, Unavailable
 from app.identity.access import ADMIN, PUBLIC, Access
 from app.identity.caller import Caller
-from app.identity.principal import authorize
+from app.identity.principal import Principal, authorize
 from app.jobs import UNREADABLE
 from app.operations.examples import JOB_SHOWN, RELATION_SHOWN, SCAN_SHOWN
 from app.operations.views import (
@@ -238,7 +238,10 @@ async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
 @router.get(
     "/v1/deletions/{deletionId}",
     access=Access(
-        owner=True, any_key=True, people="the user or API key that asked for the deletion"
+        owner=True,
+        any_key=True,
+        of_app=True,
+        people="the user or API key that asked for the deletion",
     ),
     operation_id="getOwnDeletion",
     summary="The receipt of a deletion that the caller asked for",
@@ -246,8 +249,15 @@ async def get_deletion(deletionId: str, caller: Caller) -> Receipt:
 )
 async def get_own_deletion(deletionId: str, caller: Caller) -> Receipt:
     """By the id of the document that was deleted: counts so far while a job goes on, `final` in the
-    end."""
+    end. A token that is bound to an app sees the deletions of what that app keeps."""
     ledger = await Deletion.find_by_id(parse_id(deletionId))
-    if ledger is None or (ledger.by != caller.name and not caller.is_admin):
+    if ledger is None or not _asked_for(ledger, caller):
         raise NotFound("there is no such deletion")
     return await receipt_of(ledger)
+
+
+def _asked_for(ledger: Deletion, caller: Principal) -> bool:
+    """Whether a deletion is the caller's to see."""
+    if caller.is_admin:
+        return True
+    return ledger.by == caller.name and caller.app_id in (None, ledger.app_id)

@@ -12,7 +12,7 @@ class StreamSettings(BaseSettings):
         ge=1,
         description=(
             "Streams of live events open at once per process; more are answered 503 with"
-            " Retry-After."
+            " Retry-After. As many polls of changes may wait."
         ),
     )
     event_streams_per_user: int = Field(
@@ -20,6 +20,7 @@ class StreamSettings(BaseSettings):
         ge=1,
         description=(
             "Streams of live events of one user open at once per process; more are answered 429."
+            " As many polls of changes may wait."
         ),
     )
     event_stream_seconds: float = Field(

@@ -20,6 +20,7 @@ from app.sync.overlap import overlap_in
 from app.sync.source import source_of
 from app.web.admission.gate import without_place
 from app.web.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer
+from app.web.streams.open_streams import waiting_polls
 from app.web.streams.signals import Wake
 from app.web.streams.stream import stopping
 from models.app_data_changes import Source
@@ -93,27 +94,41 @@ async def _read(request: HotRequest, question: _Question) -> Page:
 
 async def _waited(request: HotRequest, question: _Question) -> Page:
     """The page as soon as there is something in it, or the time is over; what is awaited costs no
-    place meanwhile."""
+    place meanwhile.
+
+    Raises:
+        TooManyRequests, Unavailable: it would have to wait, and too many do.
+    """
     ends = asyncio.get_running_loop().time() + question.wait
-    stopped = stopping(request.scope)
+    user_id, app_id = question.source.user_id, question.source.app_id
     await request.body()  # what comes after it is the end of the connection
     gone: Future = asyncio.ensure_future(request.gone())
     try:
-        with hub_of(request.scope).listen(
-            question.source.user_id, question.source.app_id
-        ) as changed:
-            while True:
-                changed.clear()
-                page = await _read(request, question)
-                left = ends - asyncio.get_running_loop().time()
-                if page.changes or page.more or left <= 0 or gone.done() or stopped.is_set():
-                    return page
-                async with without_place(request.scope):
-                    await _first(changed, stopped, gone, left)
-                request.forget_caller()  # whose token or key may have ended meanwhile
-                await source_of(request)
+        with hub_of(request.scope).listen(user_id, app_id) as changed:
+            page = await _read(request, question)
+            if page.changes or page.more:
+                return page
+            with waiting_polls(request.scope).place(user_id):
+                return await _until(ends, request, question, page, changed, gone)
     finally:
         gone.cancel()
+
+
+async def _until(
+    ends: float, request: HotRequest, question: _Question, page: Page, changed: Wake, gone: Future
+) -> Page:
+    """The first page with something in it, or the last one before the time is over."""
+    stopped = stopping(request.scope)
+    while True:
+        left = ends - asyncio.get_running_loop().time()
+        if page.changes or page.more or left <= 0 or gone.done() or stopped.is_set():
+            return page
+        async with without_place(request.scope):
+            await _first(changed, stopped, gone, left)
+        changed.clear()
+        request.forget_caller()  # whose token or key may have ended meanwhile
+        await source_of(request)
+        page = await _read(request, question)
 
 
 async def _first(changed: Wake, stopped: Wake, gone: Future, seconds: float) -> None:

@@ -138,6 +138,7 @@ OPERATIONS: dict[str, list[Operation]] = {
         lambda: User.page_by_name("use", {"role": "creator"}, 5, ("User 3", USERS[3])),
     ],
     "User.is_claimed": [lambda: User.is_claimed(ME, "user3@example.com")],
+    "User.find_version_floor": [lambda: User.find_version_floor(ME)],
     "User.find_by_email": [lambda: User.find_by_email("USER3@example.com")],
     "User.find_by_ids": [lambda: User.find_by_ids(USERS[:3])],
     "User.standing_of": [lambda: User.standing_of(USERS[:3])],

@@ -16,6 +16,7 @@ from models.app_data_updates import Expiry
 from models.app_data_written import StaleVersion
 from models.base import now
 from models.precondition import Expected
+from models.user import User
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -284,3 +285,9 @@ async def test_a_value_of_another_user_app_or_key_is_not_found() -> None:
     assert found is not None
     assert set(found) == {"dataKey", "value", "version", "createdAt", "updatedAt"}
     assert isinstance(found["createdAt"], datetime)
+
+
+async def test_a_put_that_names_no_lease_begins_after_the_floor_all_the_same() -> None:
+    """Nobody can forget the floor of versions: a purged key would have a version twice."""
+    await User.raw().insert_one({"_id": USER, "versionFloor": 7})
+    assert ((await put()).version, (await put("again")).version) == (8, 9)

@@ -4,7 +4,8 @@ they hang on."""
 import asyncio
 import random
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from bson import ObjectId
@@ -39,6 +40,66 @@ _AGAIN: Final = (5, 30)
 """Seconds, shortest and longest, after which one who found no room may come again."""
 
 
+class Room:
+    """How many may listen, or wait, at once in a process: so many, and so many of one user.
+
+    Args:
+        kind: what they are called in the metrics.
+        what: they are called where one is refused.
+        most: of all.
+        most_of_one: of one user.
+    """
+
+    def __init__(self, kind: str, what: str, most: int, most_of_one: int) -> None:
+        self._kind, self._what = kind, what
+        self._most, self._most_of_one = most, most_of_one
+        OPEN.labels(kind).set(0)
+        self._taken = 0
+        self._of: Counter[ObjectId | None] = Counter()
+
+    def __len__(self) -> int:
+        """How many have a place."""
+        return self._taken
+
+    def check(self, user_id: ObjectId | None) -> None:
+        """See that there is a place for one more.
+
+        Raises:
+            TooManyRequests: this user has enough.
+            Unavailable: all are taken.
+        """
+        if self._taken >= self._most:
+            raise Unavailable(f"too many {self._what} are open", random.randint(*_AGAIN))
+        if user_id is not None and self._of[user_id] >= self._most_of_one:
+            raise TooManyRequests(
+                f"too many {self._what} of this user are open", random.randint(*_AGAIN)
+            )
+
+    def take(self, user_id: ObjectId | None) -> None:
+        """Take a place."""
+        self._taken += 1
+        OPEN.labels(self._kind).set(self._taken)
+        self._of[user_id] += 1
+
+    def give_back(self, user_id: ObjectId | None) -> None:
+        """Give a place back."""
+        self._taken -= 1
+        OPEN.labels(self._kind).set(self._taken)
+        self._of[user_id] -= 1
+        if not self._of[user_id]:
+            del self._of[user_id]
+
+    @contextmanager
+    def place(self, user_id: ObjectId | None) -> Iterator[None]:
+        """A place while the block lasts; errors as of `check`."""
+        self.check(user_id)
+        self.take(user_id)
+        try:
+            yield
+        finally:
+            self.give_back(user_id)
+
+
 class OpenStreams:
     """Those that are open.
 
@@ -50,11 +111,10 @@ class OpenStreams:
     """
 
     def __init__(self, kind: str, most: int, most_of_one: int, seconds: float) -> None:
-        self._kind, self._most, self._most_of_one, self._seconds = kind, most, most_of_one, seconds
+        self._kind, self._seconds = kind, seconds
+        self._room = Room(kind, "streams", most, most_of_one)
         self._open: dict[Stream, ObjectId | None] = {}
-        self._of: Counter[ObjectId | None] = Counter()
         self._looking: asyncio.Task[None] | None = None
-        OPEN.labels(kind).set(0)
 
     def __len__(self) -> int:
         """How many are open."""
@@ -71,25 +131,18 @@ class OpenStreams:
             TooManyRequests: enough are open of this user.
             Unavailable: enough are open.
         """
-        if len(self._open) >= self._most:
-            raise Unavailable("too many streams are open", random.randint(*_AGAIN))
-        if user_id is not None and self._of[user_id] >= self._most_of_one:
-            raise TooManyRequests("too many streams of this user are open", random.randint(*_AGAIN))
+        self._room.check(user_id)
         return _Admitted(self, self._begun(principal), user_id)
 
     def _enter(self, stream: Stream, user_id: ObjectId | None) -> None:
         self._open[stream] = user_id
-        OPEN.labels(self._kind).set(len(self._open))
-        self._of[user_id] += 1
+        self._room.take(user_id)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._keep_looking())
 
     def _leave(self, stream: Stream, user_id: ObjectId | None) -> None:
         del self._open[stream]
-        OPEN.labels(self._kind).set(len(self._open))
-        self._of[user_id] -= 1
-        if not self._of[user_id]:
-            del self._of[user_id]
+        self._room.give_back(user_id)
         ENDED.labels(self._kind, stream.reason or "refused").inc()
 
     def _begun(self, principal: Principal) -> Stream:
@@ -146,4 +199,16 @@ def streams_of(settings: Settings) -> OpenStreams:
 def open_streams(scope: Any) -> OpenStreams:
     """Those about changes of the process that serves this request."""
     found: OpenStreams = scope["app"].state.streams
+    return found
+
+
+def waiting_room(settings: Settings) -> Room:
+    """Room for the polls of one process that wait for a change: as many as streams."""
+    bounds = (settings.event_streams, settings.event_streams_per_user)
+    return Room("waits", "waiting polls", *bounds)
+
+
+def waiting_polls(scope: Any) -> Room:
+    """That of the process that serves this request."""
+    found: Room = scope["app"].state.waiting_polls
     return found

@@ -18,7 +18,7 @@ from models.deletion import Deletion
 from models.job import Job
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
-from tests.harness import Caller
+from tests.harness import Api, Caller
 
 APPS = "/v1/users/me/apps"
 NOTES = f"{APPS}/notes"
@@ -92,6 +92,40 @@ async def test_a_prefix_has_to_be_named(cast: Cast) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?prefix")
     assert (await cast.owner.delete(DATA, params={"prefix": "é"})).json()["deleted"] == {}
     assert await live(cast.owner) == ["a"]
+
+
+async def test_a_prefix_is_of_no_version_and_an_app_may_want_to_hear_so(cast: Cast) -> None:
+    """A version or a date that is sent is not passed over: nothing is deleted."""
+    await put(cast.owner, "a")
+    named = {"prefix": "a"}
+    for headers in (
+        {"If-Match": '"1"'},
+        {"If-None-Match": "*"},
+        {"If-Unmodified-Since": "Fri, 20 Nov 2026 08:30:00 GMT"},
+    ):
+        answer = await cast.owner.delete(DATA, params=named, headers=headers)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (
+            422,
+            "header:If-Match",
+        )
+    await cast.admin.put("/v1/apps/notes", json={"requireVersion": True})
+    refused = await cast.owner.delete(DATA, params=named)
+    assert (refused.status_code, refused.json()["code"]) == (428, "version_required")
+    assert await live(cast.owner) == ["a"]
+    gone = await cast.owner.delete(DATA, params=named, headers={"If-Match": "*"})
+    assert gone.json()["deleted"] == {"appdata": 1}
+
+
+async def test_a_token_of_the_app_sees_the_deletion_that_it_began(cast: Cast, api: Api) -> None:
+    bound, other = (api.token(cast.owner.id, app_id=app) for app in ("notes", "boats"))
+    await put(cast.owner, "a")
+    begun = (await bound.delete(DATA, params={"prefix": "a"})).json()
+    seen = await bound.get(f"/v1/deletions/{begun['id']}")
+    assert (seen.status_code, seen.json()) == (200, begun)
+    assert (await other.get(f"/v1/deletions/{begun['id']}")).status_code == 404
+    elsewhere = (await cast.owner.delete(NOTES.replace("notes", "boats"))).json()
+    assert (await bound.get(f"/v1/deletions/{elsewhere['id']}")).status_code == 404
+    assert (await other.get(f"/v1/deletions/{elsewhere['id']}")).status_code == 200
 
 
 async def test_former_versions_stay_with_a_prefix_and_go_with_the_app(cast: Cast) -> None:

@@ -272,3 +272,36 @@ async def test_who_waits_has_no_place(make_api: Any) -> None:
         await asyncio.sleep(0.01)  # it is still reading
     hub.poke_all()
     assert told((await waiting)["changes"]) == [("a", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "caller", "status"),
+    [
+        ({"event_streams_per_user": 1}, "owner", 429),
+        ({"event_streams_per_user": 1}, "stranger", 200),
+        ({"event_streams": 1}, "stranger", 503),
+    ],
+)
+async def test_so_many_polls_may_wait_and_no_more(
+    make_api: Any, bounds: dict[str, int], caller: str, status: int
+) -> None:
+    """Who is refused may come again; who has something to hear need not wait, and is answered."""
+    api = await make_api(**bounds)
+    cast = await enrol(api)
+    second: Caller = getattr(cast, caller)
+    cursors = {each: (await follow(getattr(cast, each)))[1] for each in ("owner", "stranger")}
+    first = asyncio.create_task(ask(cast.owner, cursors["owner"], wait=25))
+    while not len(api.app.state.waiting_polls):
+        await asyncio.sleep(0.001)
+    params = {"since": cursors[caller], "wait": 1}
+    answer = await second.get(CHANGES, params=params)
+    assert answer.status_code == status
+    assert status == 200 or 5 <= int(answer.headers["retry-after"]) <= 30
+    await put(second, "a")
+    assert told((await ask(second, cursors[caller], wait=25))["changes"]) == [("a", 1, 1)]
+    hub_of({"app": api.app}).poke_all()
+    await put(cast.owner, "b")
+    hub_of({"app": api.app}).poke_all()
+    await first
+    assert len(api.app.state.waiting_polls) == 0
+    assert (await second.get(CHANGES, params=params)).status_code == 200

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from typing import cast as cast_to
 
 import pytest
 from bson import ObjectId
@@ -12,7 +13,7 @@ from app.jobs import Claim, claim, ensure_periodic
 from app.relations.leases import leases
 from app.settings import Settings
 from app.sync.cursor import Cursor, decode, encode
-from app.sync.upkeep.purge import purge
+from app.sync.upkeep.purge import _wait_for_writes, purge
 from app.sync.upkeep.repair import repair
 from models.app_data_changes import Source
 from models.base import Raw, now
@@ -117,6 +118,57 @@ async def test_a_purge_that_was_killed_begins_again(
         await purge(await held(), settings)
     assert await keys(database) == ["a"]
     assert await purge(await held("another"), settings) == 1
+
+
+class _Clock:
+    """A clock that goes on by waiting, and by answers of a database that stops once."""
+
+    def __init__(self, stops_at: float, stops_for: float) -> None:
+        self.now, self._stops_at, self._stops_for = 0.0, stops_at, stops_for
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    async def renew(self) -> None:
+        if self.now >= self._stops_at:
+            self.now, self._stops_at = self.now + self._stops_for, float("inf")
+
+
+@pytest.mark.parametrize(
+    ("stops_at", "stops_for", "waited"),
+    [(9999, 0, 125), (50, 30, 125), (100, 10, 130), (124, 600, 744)],
+)
+async def test_tombstones_stay_until_the_database_has_answered_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, stops_at: float, stops_for: float, waited: float
+) -> None:
+    """What was sent to a database that stops is done when it goes on: a floor of before among
+    it."""
+    clock = _Clock(stops_at, stops_for)
+    monkeypatch.setattr("app.sync.upkeep.purge.sleep", clock.sleep)
+    monkeypatch.setattr("app.sync.upkeep.purge.monotonic", lambda: clock.now)
+    await _wait_for_writes(cast_to(Claim, clock), 125)
+    assert waited <= clock.now <= waited + 2
+
+
+async def test_one_wait_is_for_many_apps(
+    cast: Cast, database: AsyncDatabase[Raw], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for app in ("boats", "cards", "notes"):
+        path = DATA.replace("notes", app)
+        for key in ("a", "b"):
+            await cast.owner.put(f"{path}/{key}", json=1)
+            await cast.owner.delete(f"{path}/{key}")
+    await age(database, 31)
+    waits: list[float] = []
+
+    async def counted(_: Claim, seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("app.sync.upkeep.purge._wait_for_writes", counted)
+    monkeypatch.setattr("app.sync.upkeep.purge._AT_ONCE", 5)
+    assert await purge(await held(), settings) == 6
+    assert (len(waits), await keys(database)) == (2, [])
+    assert await database.appusage.count_documents({"floor": 2}) == 3
 
 
 async def test_an_app_says_how_long_tombstones_are_kept(
