@@ -101,6 +101,10 @@ COMMANDS: Final = {
         "scripts.bench.imports:main",
         "Measure what bringing people in costs against a bare insert of the same documents.",
     ),
+    "bench-nothing-missed": (
+        "scripts.bench.missed.command:main",
+        "Write, poll and break a Satchel, and look for what clients have missed.",
+    ),
     "bench-idle": (
         "scripts.bench.idle:main",
         "Count what an idle Satchel asks of MongoDB, and how late jobs begin.",

@@ -1,0 +1,1 @@
+"""`bench-nothing-missed`: writers, pollers and faults, and what the pollers missed."""
