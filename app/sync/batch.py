@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from bson import Timestamp as ClusterTime
@@ -186,13 +187,29 @@ async def _decided(
     able = [item for item in items if not item.errors]
     rows = await _rows(sender.place, able, session) if able else {}
     moment, floor = now(), await sender.lease.hold()
-    decisions = [decide(item, rows.get(item.data_key), moment, sender.schemas) for item in items]
+    decisions = _decide_all(items, rows, moment, sender.schemas)
     decisions = [_above(each, floor) for each in decisions] if floor else decisions
     return (
         decisions
         if sender.quota is None
         else await hold_to_quota(sender.rooms, sender.place, sender.quota, decisions)
     )
+
+
+def _decide_all(
+    items: Sequence[Item], rows: dict[str, Raw], moment: datetime, schemas: Schemas | None
+) -> list[Decision]:
+    """What becomes of each. Patches make 8 MiB of values at most, whatever they copy: the others
+    are not applied."""
+    decisions, room = [], MOST_BYTES
+    for item in items:
+        if item.is_patch and room < 0:
+            decisions.append(Decision(item, Status.NOT_APPLIED))
+            continue
+        decisions.append(decide(item, rows.get(item.data_key), moment, schemas))
+        if item.is_patch and (write := decisions[-1].write) is not None:
+            room -= write.size
+    return decisions
 
 
 def _above(decision: Decision, floor: int) -> Decision:
@@ -305,5 +322,6 @@ def _refusal(results: list[dict[str, Any]]) -> Problem:
     if Status.CONFLICT.value in statuses:
         return NotAllStored("a write came too late, so none was stored", errors=errors, extra=extra)
     return TooLarge(
-        f"a batch patches at most {MOST_BYTES} bytes of stored values, so none was", extra=extra
+        f"patches of a batch read and make at most {MOST_BYTES} bytes of values, so none was done",
+        extra=extra,
     )

@@ -20,6 +20,8 @@ def test_every_figure_is_measured() -> None:
         "20",
         "--rounds",
         "1",
+        "--documents",
+        "2000",
     ]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
@@ -33,6 +35,12 @@ def test_every_figure_is_measured() -> None:
         found["batches"]["ratio"],
         *found["batches"]["single"].values(),
         *found["batches"]["batched"].values(),
+        *(
+            each["p50Ms"]
+            for stage in ("before", "after")
+            for each in found["polls"][stage].values()
+        ),
+        *(each["mongodMicroseconds"] for each in found["stamps"].values()),
     ]
     assert all(
         figure > 0 for figure in [*figures, *(found["live"][name] for name in found["goals"])]
