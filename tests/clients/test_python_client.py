@@ -188,9 +188,45 @@ async def test_the_server_s_side(satchel: Served) -> None:
         with pytest.raises(NotFound):
             server.get(user["id"], APP, "n1", default="none")
     async with AsyncServer(satchel.url, satchel.admin) as other:
-        user = await other.create_user(name="Bob")
+        user = await other.create_user(name="Bob", email=f"{uuid4().hex}@example.com")
         await other.put(user["id"], APP, "n1", [1], version=0)
         assert [item["dataKey"] async for item in other.values(user["id"], APP)] == ["n1"]
+        found = await other.find_user(user["email"])
+        assert found is not None and found["id"] == (await other.user(user["id"]))["id"]
+        await other.batch(user["id"], APP, [{"dataKey": "n2", "value": {}}])
+        assert (await other.patch(user["id"], APP, "n2", {"a": 1}))["value"] == {"a": 1}
+        pages = [page async for page, _ in other.changes(user["id"], APP)]
+        assert [change["dataKey"] for page in pages for change in page] == ["n1", "n2"]
+        assert [(app["appId"], app["keys"]) for app in await other.apps(user["id"])] == [(APP, 2)]
+        with pytest.raises(Unstorable, match="at most 200"):
+            await other.batch(user["id"], APP, [{"dataKey": f"k{i}"} for i in range(201)])
+        assert user["id"] in {each["id"] async for each in other.users(prefix="Bob")}
+
+
+async def test_people_in_and_out_again(satchel: Served) -> None:
+    salt = uuid4().hex[:6]
+    emails = [f"{salt}.{place}@example.com" for place in range(1002)]  # two requests
+    people = [{"user": {"email": email}, "verified": ["email"]} for email in emails]
+    with Server(satchel.url, satchel.admin) as server:
+        tried = list(server.import_people(people[:1], dry_run=True))
+        assert [told["status"] for told in tried] == ["created"]
+        assert server.find_user(emails[0]) is None
+        told = list(server.import_people(people))
+        assert [each["line"] for each in told] == list(range(1, 1003))
+        assert {each["status"] for each in told} == {"created"}
+        server.put(told[0]["id"], APP, "n1", "mine")
+        exported = list(server.export(told[0]["id"]))
+        assert exported[-1]["kind"] == "end"
+        assert [each["document"]["value"] for each in exported if each["kind"] == "appdata"] == [
+            "mine"
+        ]
+        with pytest.raises(NotFound):
+            list(server.export("0" * 24))
+    async with AsyncServer(satchel.url, satchel.admin) as other:
+        again = [each["status"] async for each in other.import_people(people[:2])]
+        assert again == ["unchanged", "unchanged"]
+        kinds = [each["kind"] async for each in other.export(told[0]["id"])]
+        assert kinds == [each["kind"] for each in exported]
 
 
 @pytest.mark.parametrize("key", ["", ".", "..", "a b", "ä", "x" * 257, "a/b", "a\n"])

@@ -325,6 +325,10 @@ def test_it_compiles_strictly_with_the_types_of_this_tree(schema: Path) -> None:
     run(TOOLS / "tsc", "-p", "test")
 
 
+def test_all_that_is_public_says_what_it_is() -> None:
+    assert run("node", "documented.mjs").strip() == ""
+
+
 def test_the_bundle_is_small(tmp_path: Path) -> None:
     size = len(
         gzip.compress(bundled("src/index.ts", tmp_path / "client.js", "--minify").read_bytes())

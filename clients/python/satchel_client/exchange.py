@@ -41,6 +41,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 30.0
     listening: Listener | None = None
+    content: bytes | None = None
+    """A body that is no JSON value."""
 
     def with_headers(self, headers: Mapping[str, str]) -> "Call":
         """The same request with further headers."""
@@ -226,7 +228,9 @@ async def _listen_async(http: httpx2.AsyncClient, call: Call, listening: Listene
 
 
 def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call) -> httpx2.Request:
-    body = None if call.body is None else dumped(call.body).encode("utf-8", "surrogatepass")
+    body = call.content
+    if call.body is not None:
+        body = dumped(call.body).encode("utf-8", "surrogatepass")
     headers = {**({} if body is None else {"Content-Type": "application/json"}), **call.headers}
     return http.build_request(
         call.method,
@@ -236,6 +240,11 @@ def _request(http: httpx2.Client | httpx2.AsyncClient, call: Call) -> httpx2.Req
         headers=headers,
         timeout=call.seconds,
     )
+
+
+def problem_of(answer: httpx2.Response) -> SatchelError:
+    """The problem that an answer tells, whose body was read."""
+    return _reply(answer).error()
 
 
 def _reply(answer: httpx2.Response) -> Reply:

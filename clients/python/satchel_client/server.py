@@ -1,18 +1,28 @@
 """The server's side: people and their data by an API key, with retries that are safe."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
 
-from satchel_client.errors import NotFound
-from satchel_client.exchange import Call, Flow, Reply, carry_out, carry_out_async, patient
+from satchel_client.errors import NotFound, Unreachable, Unstorable
+from satchel_client.exchange import (
+    Call,
+    Flow,
+    Reply,
+    carry_out,
+    carry_out_async,
+    patient,
+    problem_of,
+)
+from satchel_client.people import Document, Export, lines_of
+from satchel_client.storable import MOST_BATCH
 from satchel_client.values import MISSING, Json
 
 T = TypeVar("T")
-Document = dict[str, Any]
+_SECONDS = 120.0
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -44,9 +54,7 @@ class _Calls:
         except NotFound:
             if default is MISSING:
                 raise
-        yield from self.read_flow(
-            f"/v1/users/{quote(user_id, safe='')}", {}
-        )  # there is no value; is there the user?
+        yield from self.read_flow(_user(user_id), {})  # there is no value; is there the user?
         return default
 
     def put_flow(
@@ -111,9 +119,55 @@ class Server(_Calls):
         """Make a user, with profile and preferences: `email`, `name`, …"""
         return dict(self.write("POST", "/v1/users", fields))
 
+    def users(self, **filters: str) -> Iterator[Document]:
+        """The users that fit: `prefix` of the name, `role`, `accountId`, `from` and `to`; all of
+        them, the newest first, where nothing is told."""
+        return self.pages("/v1/users", limit="200", **filters)
+
+    def import_people(
+        self, people: Iterable[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> Iterator[Document]:
+        """Bring people in, any number, with a key of the scope `users:import`.
+
+        Args:
+            people: each as a line of the import has it: `{"user": …, "verified": …, "appData": …}`;
+                or the lines of an export.
+            dry_run: write nothing.
+
+        Yields:
+            What became of each, in their order: `line`, `status`, and `id` or `errors`. It is safe
+            to send all of them again.
+        """
+        for lines in lines_of(people):
+            reply = self.run(self.send_flow(lines.call(dry_run=dry_run)))
+            yield from lines.results(reply.content)
+
+    def export(self, user_id: str) -> Iterator[Document]:
+        """Everything that hangs off a person, of one moment: `{"kind", "document"}`, line by line
+        as it comes.
+
+        Raises:
+            Unreachable: it broke off, and is not everything.
+        """
+        export = Export()
+        try:
+            with self._http.stream("GET", f"{_user(user_id)}/export", timeout=_SECONDS) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise problem_of(answer)
+                for line in answer.iter_lines():
+                    yield export.read(line)
+        except httpx2.TransportError as error:
+            raise Unreachable("the server cannot be reached") from error
+        export.end()
+
+    def apps(self, user_id: str) -> list[Document]:
+        """Which apps keep anything of a person: `appId`, `keys`, `bytes`, `changedAt`."""
+        return list(self.read(f"{_user(user_id)}/apps")["items"])
+
     def user(self, user_id: str) -> Document:
         """A user."""
-        return dict(self.read(f"/v1/users/{quote(user_id, safe='')}"))
+        return dict(self.read(_user(user_id)))
 
     def find_user(self, email: str) -> Document | None:
         """The user with this email, None where there is none."""
@@ -122,13 +176,11 @@ class Server(_Calls):
 
     def update_user(self, user_id: str, patch: Mapping[str, Any]) -> Document:
         """Change fields of a user by a JSON Merge Patch."""
-        return dict(
-            self.write("PATCH", f"/v1/users/{quote(user_id, safe='')}", dict(patch), _MERGE)
-        )
+        return dict(self.write("PATCH", _user(user_id), dict(patch), _MERGE))
 
     def delete_user(self, user_id: str) -> Document:
         """Delete a person and everything of theirs; the receipt, or the job that makes it."""
-        return dict(self.write("DELETE", f"/v1/users/{quote(user_id, safe='')}"))
+        return dict(self.write("DELETE", _user(user_id)))
 
     def get(self, user_id: str, app_id: str, key: str, default: Any = MISSING) -> Json:
         """A value.
@@ -159,15 +211,20 @@ class Server(_Calls):
         """Delete a value."""
         self.write("DELETE", _value(user_id, app_id, key))
 
+    def patch(self, user_id: str, app_id: str, key: str, patch: Json) -> Document:
+        """Change parts of a value by a JSON Merge Patch: its envelope."""
+        return dict(self.write("PATCH", _value(user_id, app_id, key), patch, _MERGE))
+
     def batch(
         self, user_id: str, app_id: str, writes: Sequence[Document], *, atomic: bool = False
     ) -> list[Document]:
         """Up to 200 writes, each with its own outcome, or all or nothing; each gets a `mutationId`
-        if it has none."""
-        body = {
-            "atomic": atomic,
-            "writes": [{"mutationId": str(uuid.uuid4()), **write} for write in writes],
-        }
+        if it has none.
+
+        Raises:
+            Unstorable: there are more.
+        """
+        body = _batch(writes, atomic=atomic)
         return list(self.write("POST", f"{_app(user_id, app_id)}/batch", body)["results"])
 
     def values(self, user_id: str, app_id: str, prefix: str = "") -> Iterator[Document]:
@@ -238,6 +295,54 @@ class AsyncServer(_Calls):
         """Make a user, with profile and preferences."""
         return dict(await self.write("POST", "/v1/users", fields))
 
+    def users(self, **filters: str) -> AsyncIterator[Document]:
+        """The users that fit."""
+        return self.pages("/v1/users", limit="200", **filters)
+
+    async def user(self, user_id: str) -> Document:
+        """A user."""
+        return dict(await self.read(_user(user_id)))
+
+    async def find_user(self, email: str) -> Document | None:
+        """The user with this email, None where there is none."""
+        found = (await self.read("/v1/users", email=email))["items"]
+        return dict(found[0]) if found else None
+
+    async def update_user(self, user_id: str, patch: Mapping[str, Any]) -> Document:
+        """Change fields of a user by a JSON Merge Patch."""
+        return dict(await self.write("PATCH", _user(user_id), dict(patch), _MERGE))
+
+    async def delete_user(self, user_id: str) -> Document:
+        """Delete a person and everything of theirs; the receipt, or the job that makes it."""
+        return dict(await self.write("DELETE", _user(user_id)))
+
+    async def import_people(
+        self, people: Iterable[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> AsyncIterator[Document]:
+        """Bring people in; what became of each, in their order."""
+        for lines in lines_of(people):
+            reply = await self.run(self.send_flow(lines.call(dry_run=dry_run)))
+            for told in lines.results(reply.content):
+                yield told
+
+    async def export(self, user_id: str) -> AsyncIterator[Document]:
+        """Everything that hangs off a person; `Unreachable` where it broke off."""
+        export, path = Export(), f"{_user(user_id)}/export"
+        try:
+            async with self._http.stream("GET", path, timeout=_SECONDS) as answer:
+                if answer.status_code >= 400:
+                    await answer.aread()
+                    raise problem_of(answer)
+                async for line in answer.aiter_lines():
+                    yield export.read(line)
+        except httpx2.TransportError as error:
+            raise Unreachable("the server cannot be reached") from error
+        export.end()
+
+    async def apps(self, user_id: str) -> list[Document]:
+        """Which apps keep anything of a person."""
+        return list((await self.read(f"{_user(user_id)}/apps"))["items"])
+
     async def get(self, user_id: str, app_id: str, key: str, default: Any = MISSING) -> Json:
         """A value; `NotFound` where there is none and no `default`."""
         return await self.run(self.get_flow(user_id, app_id, key, default))
@@ -252,13 +357,47 @@ class AsyncServer(_Calls):
         """Delete a value."""
         await self.write("DELETE", _value(user_id, app_id, key))
 
+    async def patch(self, user_id: str, app_id: str, key: str, patch: Json) -> Document:
+        """Change parts of a value by a JSON Merge Patch: its envelope."""
+        return dict(await self.write("PATCH", _value(user_id, app_id, key), patch, _MERGE))
+
+    async def batch(
+        self, user_id: str, app_id: str, writes: Sequence[Document], *, atomic: bool = False
+    ) -> list[Document]:
+        """Up to 200 writes, each with its own outcome, or all or nothing."""
+        body = _batch(writes, atomic=atomic)
+        return list((await self.write("POST", f"{_app(user_id, app_id)}/batch", body))["results"])
+
+    async def changes(
+        self, user_id: str, app_id: str, since: str | None = None
+    ) -> AsyncIterator[tuple[list[Document], str]]:
+        """What has changed since a cursor, page by page, each with the cursor behind it."""
+        more = True
+        while more:
+            asked = {} if since is None else {"since": since}
+            page = await self.read(f"{_app(user_id, app_id)}/changes", **asked)
+            since, more = page["cursor"], page["more"]
+            yield page["changes"], str(since)
+
     def values(self, user_id: str, app_id: str, prefix: str = "") -> AsyncIterator[Document]:
         """The live values of an app in their envelopes, in the order of their keys."""
         return self.pages(f"{_app(user_id, app_id)}/data", prefix=prefix, limit="200")
 
 
+def _user(user_id: str) -> str:
+    return f"/v1/users/{quote(user_id, safe='')}"
+
+
+def _batch(writes: Sequence[Document], *, atomic: bool) -> Document:
+    if len(writes) > MOST_BATCH:
+        detail = f"a batch has at most {MOST_BATCH} writes, this one {len(writes)}"
+        raise Unstorable("invalid", [{"pointer": "/writes", "code": "too_many", "detail": detail}])
+    named = [{"mutationId": str(uuid.uuid4()), **write} for write in writes]
+    return {"atomic": atomic, "writes": named}
+
+
 def _app(user_id: str, app_id: str) -> str:
-    return f"/v1/users/{quote(user_id, safe='')}/apps/{quote(app_id, safe='')}"
+    return f"{_user(user_id)}/apps/{quote(app_id, safe='')}"
 
 
 def _value(user_id: str, app_id: str, key: str) -> str:

@@ -13,7 +13,6 @@ from satchel_client.values import MISSING, Json, Missing
 
 MOST_BYTES: Final = 512 * 1024
 MOST_BATCH: Final = 200
-MOST_BODY: Final = 1024 * 1024
 QUOTA_HEADER: Final = "satchel-quota"
 _MOST_LEVELS: Final = 64
 _SHORT: Final = (",", ":")

@@ -4,6 +4,7 @@ import { sizeOf, type Json, type JsonObject } from "./json.js";
 import { alone, Bell, Pauses } from "./locks.js";
 import { databases, placeOf } from "./places.js";
 
+/** What `Analytics` is to know. */
 export interface AnalyticsOptions {
   /** A key with the scope `events:write` and an app: all it can do is add events, so pages may show it. */
   writeKey: string;

@@ -1,24 +1,36 @@
 /** What a server says is wrong with one field. */
 export interface FieldError {
+  /** Where it is, a JSON Pointer (RFC 6901). */
   pointer: string;
+  /** What is wrong, from a list that only grows. */
   code: string;
+  /** A sentence for a person. */
   detail: string;
 }
 
 /** A problem as the server tells it (RFC 9457). */
 export interface Problem {
+  /** HTTP status. */
   status: number;
+  /** What is wrong, from a list that only grows. */
   code: string;
+  /** What kind of problem it is, in words. */
   title?: string;
+  /** A sentence for a person. */
   detail?: string;
+  /** What is wrong with which field. */
   errors?: FieldError[];
+  /** By which the server's log knows the request. */
   requestId?: string;
 }
 
 /** The server refused. Go by `code`, which never changes its meaning; `docs/errors.md` lists them. */
 export class SatchelError extends Error {
+  /** HTTP status. */
   readonly status: number;
+  /** What is wrong, from a list that only grows. */
   readonly code: string;
+  /** The whole answer. */
   readonly problem: Problem;
   /** Seconds after which another try may do, where the server said so. */
   readonly retryAfter: number | null;

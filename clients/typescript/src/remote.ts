@@ -15,15 +15,21 @@ export type Written =
 
 /** A value as it is stored. */
 export interface Live {
+  /** Under which key. */
   dataKey: string;
+  /** It grows with each change of the key. */
   version: number;
+  /** Any JSON. */
   value: Json;
 }
 
 /** One page of what changed, and where to go on. */
 export interface Changes {
+  /** Values, and keys that are gone. */
   changes: (Live | { dataKey: string; version: number; deleted: true })[];
+  /** What the next question goes on from. */
   cursor: string;
+  /** Whether to ask on at once. */
   more: boolean;
 }
 

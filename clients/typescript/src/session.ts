@@ -4,6 +4,7 @@ import { alone, channel } from "./locks.js";
 import { inMemory, placeOf, type TokenStorage } from "./places.js";
 import type { components, paths } from "./schema.js";
 
+/** What `Session` may be told. */
 export interface SessionOptions {
   /**
    * Where tokens are kept: `local` over restarts of the browser, `session` for this tab, `memory` for this page, or a
@@ -39,6 +40,7 @@ interface Kept {
  * requests with them.
  */
 export class Session {
+  /** Of the Satchel, without a slash at its end. */
   readonly url: string;
   /** The typed API, by paths of `/openapi.json`. */
   readonly api: Client<paths>;

@@ -148,6 +148,7 @@ export class Store {
     return await this.#cache.pending();
   }
 
+  /** How things are with the server. */
   get status(): Status {
     return this.#status;
   }

@@ -3,7 +3,9 @@ import type { Json } from "./json.js";
 
 /** One value as the app sees it. */
 export interface Entry {
+  /** Under which key. */
   key: string;
+  /** What the app sees: its own changes, or else what is stored. */
   value: Json;
   /** The version that is stored; 0 where it was never. */
   version: number;
@@ -13,9 +15,11 @@ export interface Entry {
 
 /** A change that the server will never take; it is gone from the outbox, and here for the last time. */
 export interface Refusal {
+  /** Under which key. */
   key: string;
   /** What was to be stored; `undefined` to delete. */
   value: Json | undefined;
+  /** Why, as the server says it. */
   errors: FieldError[];
 }
 
@@ -37,10 +41,13 @@ export type OnConflict = (
 /** `offline`: the server was not reached; `syncing`; `live`: in step, and told of changes as they come; `signedOut`. */
 export type Status = "offline" | "syncing" | "live" | "signedOut";
 
+/** What `openStore` is to know. */
 export interface StoreOptions {
   /** There is no answer that suits every app, so there is none by default: `mergeFields` is one that suits many. */
   onConflict: OnConflict;
+  /** Is told of changes that the server will never take. */
   onRefused?: (refusal: Refusal) => void;
+  /** Is told how things are with the server, whenever that changes. */
   onStatus?: (status: Status) => void;
   /** `indexeddb` where there is one, else `memory`. */
   cache?: "indexeddb" | "memory";
