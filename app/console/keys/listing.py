@@ -16,12 +16,16 @@ _NUMBERS: Final = ("eventsPerSecond", "eventsPerDay")
 
 @page.get()
 async def keys(desk: Desk) -> Values:
-    """The newest first."""
+    """The newest first; the one that is asked for, where one is."""
     return await _shown(desk)
 
 
 async def _shown(desk: Desk) -> Values:
-    found = await desk.api.get("/v1/api-keys", **desk.paging)
+    if key_id := desk.query("id"):
+        one = await desk.api.get(path_of("/v1/api-keys/{}", key_id))
+        found = {"items": [one], "nextCursor": None}
+    else:
+        found = await desk.api.get("/v1/api-keys", **desk.paging)
     own = str(desk.principal.id) if desk.principal.kind == "key" else ""
     return {"found": found, "scopes": SCOPES, "own": own}
 

@@ -18,6 +18,7 @@ FIELDS: Final = {
     "prefix": "Beginning of the name",
     "valuUserId": "Valu id",
     "merkosUserId": "Merkos id",
+    "external": "Id in an app, as app:id",
 }
 """What the API finds people by, and how that is called."""
 _FILTERS: Final = ("role", "accountId", "from", "to")
@@ -29,6 +30,11 @@ async def search(desk: Desk) -> Values | Response:
     text, by = desk.query("q"), desk.query("by")
     if parse_id(text) is not None:
         return RedirectResponse(path_of("/console/people/{}", text), 303)
+    if by == "external" and text:
+        app_id, _, external_id = text.partition(":")
+        place = path_of("/v1/apps/{}/external-ids/{}", app_id, external_id)
+        known = await desk.api.get(place)
+        return RedirectResponse(path_of("/console/people/{}", known["userId"]), 303)
     field = (by if by in FIELDS else guessed(text)) if text else None
     sought = {field: text} if field else {}
     filters = {name: desk.query(name) for name in _FILTERS}

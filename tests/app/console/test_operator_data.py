@@ -45,10 +45,10 @@ def test_a_customer_says_that_her_notes_are_gone(
         httpx2.delete(f"{operated.served.url}{notes}/{key}", headers=operated.served.headers)
     visitor = visit()
     visitor.open(f"/console/people/{notes.split('/')[3]}")
-    visitor.page.get_by_role("link", name="App data").last.click()
+    visitor.follow(visitor.page.get_by_role("link", name="App data").last)
     visitor.page.get_by_label("App", exact=True).fill("kept")
     visitor.press("Show")
-    visitor.page.get_by_role("link", name="Deleted and expired").click()
+    visitor.follow(visitor.page.get_by_role("link", name="Deleted and expired"))
     assert visitor.faults() == []
     for key in ("note:1", "note:2"):
         visitor.page.get_by_role("checkbox", name=key).check()
@@ -63,7 +63,7 @@ def test_one_former_version_is_looked_at_and_restored(
 ) -> None:
     visitor = visit()
     visitor.open(page_of(notes))
-    visitor.page.get_by_role("link", name="1", exact=True).click()
+    visitor.follow(visitor.page.get_by_role("link", name="1", exact=True))
     assert visitor.page.get_by_role("heading", name="Version 1").is_visible()
     assert visitor.faults() == []
     visitor.unfold("Restore this version")

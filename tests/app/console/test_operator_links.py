@@ -47,7 +47,7 @@ def test_a_webhooks_secret_is_shown_once(visit: Visit, operated: Operated) -> No
     visitor.press("Make another secret")
     secret = visitor.page.locator("[data-key]").inner_text()
     assert secret.startswith("whsec_")
-    visitor.page.get_by_role("link", name="I have it").click()
+    visitor.follow(visitor.page.get_by_role("link", name="I have it"))
     assert secret not in visitor.page.content()
 
 
@@ -76,7 +76,7 @@ def test_a_connection_is_synced_and_says_what_needs_doing(visit: Visit, operated
     found = {"_id": ObjectId(operated.planted["connectionId"])}
     visitor = visit()
     visitor.open("/console/connections?status=connected")
-    visitor.page.locator("tbody th a").first.click()
+    visitor.follow(visitor.page.locator("tbody th a").first)
     visitor.unfold("Sync now")
     visitor.press("Sync it now")
     assert "Sandbox checking" in visitor.text
@@ -85,7 +85,7 @@ def test_a_connection_is_synced_and_says_what_needs_doing(visit: Visit, operated
     visitor.open("/console/connections?status=connected")
     assert "There is none." in visitor.text
     visitor.open(f"/console/connections?user={operated.planted['userId']}")
-    visitor.page.locator("tbody th a").first.click()
+    visitor.follow(visitor.page.locator("tbody th a").first)
     assert "signs in to their bank anew" in visitor.text
     assert before is not None
     connections.replace_one(found, before)

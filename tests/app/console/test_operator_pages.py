@@ -74,11 +74,11 @@ def test_lists_are_read_page_by_page(visit: Callable[..., Visitor], operated: Op
     lists += ("/console/keys", "/console/operation/audit", "/console/operation/indexes")
     for path in lists:
         visitor.open(path.format(**operated.planted))
-        visitor.page.get_by_role("link", name="Next page").click()
+        visitor.follow(visitor.page.get_by_role("link", name="Next page"))
         visitor.page.get_by_role("link", name="First page").wait_for()
         assert "cursor=" in visitor.page.url
         assert visitor.page.locator("tbody tr, .timeline li").count() > 1
-        visitor.page.get_by_role("link", name="First page").click()
+        visitor.follow(visitor.page.get_by_role("link", name="First page"))
         assert visitor.page.get_by_role("link", name="Next page").is_visible()
 
 

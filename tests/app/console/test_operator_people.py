@@ -91,7 +91,7 @@ def test_a_session_is_ended_and_the_trail_says_by_whom(visit: Visit, operated: O
     pair = signed_in(operated, "lost-phone@example.com").json()
     visitor = visit()
     visitor.open("/console/people?q=lost-phone@example.com")
-    visitor.page.get_by_role("link", name="Sessions and sign-in").click()
+    visitor.follow(visitor.page.get_by_role("link", name="Sessions and sign-in"))
     assert "lost-phone@example.com" in visitor.text
     visitor.unfold("End", "tbody")
     visitor.press("End this session")
@@ -179,6 +179,11 @@ def test_people_are_found_by_name_phone_id_and_role(visit: Visit, operated: Oper
     for query in ("q=zebed", f"q={made['id']}", "q=valu-77&by=valuUserId", "q=Zebed&role=creator"):
         visitor.open(f"/console/people?{query}")
         assert visitor.page.get_by_role("heading", name="Zebedee Q.").is_visible(), query
+    place = f"{operated.served.url}/v1/apps/shop/external-ids/customer-9"
+    linked = {"userId": made["id"]}
+    assert httpx2.put(place, json=linked, headers=operated.served.headers).is_success
+    visitor.open("/console/people?q=shop:customer-9&by=external")
+    assert visitor.page.get_by_role("heading", name="Zebedee Q.").is_visible()
     visitor.open("/console/people?q=Zebed&role=brand")
     assert "Nobody is found." in visitor.text
     visitor.open("/console/people?role=creator&from=2020-01-01&to=2021-01-01")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 AXE = (Path(__file__).parents[2] / "vendor" / "axe.js").read_text()
 
@@ -23,7 +23,7 @@ class Visitor:
     def sign_in(self, key: str) -> None:
         self.page.goto(f"{self.url}/console")
         self.page.get_by_label("API key").fill(key)
-        self.page.get_by_role("button", name="Sign in", exact=True).click()
+        self.press("Sign in")
 
     def open(self, path: str) -> int:
         """Open a page; its status."""
@@ -32,7 +32,13 @@ class Visitor:
         return answer.status
 
     def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=True).click()
+        """Press a button, and wait for the page that it leads to."""
+        self.follow(self.page.get_by_role("button", name=name, exact=True))
+
+    def follow(self, link: Locator) -> None:
+        """Click, and wait for the page that it leads to."""
+        with self.page.expect_navigation():
+            link.click()
 
     def unfold(self, name: str, within: str = "body") -> None:
         """Open what asks for an action."""
