@@ -121,6 +121,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             "GET /v1/users?role=, page by page",
             {"partialFilterExpression": {"role": {"$gt": ""}}},
         ),
+        Index({"status": 1, "_id": -1}, "GET /v1/users?status=, page by page"),
     ],
     App: [Index({"queriesChangedAt": 1}, "App.find_changed_queries", SPARSE)],
     ApiKey: [

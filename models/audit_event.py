@@ -25,6 +25,7 @@ AuditKind = Literal[
     "key_rotated",
     "key_revoked",
     "people_imported",
+    "status_changed",
     "person_exported",
 ]
 

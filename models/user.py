@@ -19,6 +19,8 @@ Grant = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 AuthMethod = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Role = Literal["creator", "agency", "brand", "gifter", "admin"]
 NextStep = Literal["chooseRole"]
+Status = Literal["active", "inactive"]
+INACTIVE: Final = "inactive"
 ADMIN: Final = "admin"
 BY_LETTER: Final = Collation("en", strength=1)
 """Compares letters alone: `Zoë` and `zoe` are one."""
@@ -44,6 +46,9 @@ class UserContent(Fields):
     roles: list[Grant] = Field(default_factory=lambda: ["user"], max_length=64)
     permissions: list[Grant] = Field(default_factory=list, max_length=256)
     role: Role | None = None
+    status: Annotated[
+        Status, Field(description="An inactive person keeps everything and can do nothing.")
+    ] = "active"
 
 
 class User(UserContent, Stored):
@@ -182,7 +187,7 @@ class User(UserContent, Stored):
     @classmethod
     async def standing_of(cls, ids: Collection[ObjectId]) -> list[Raw]:
         """What the rights of these users hang on, of those who are there: one query."""
-        fields = {"accountId": 1, "role": 1, "roles": 1, "sessionsEndedAt": 1}
+        fields = {"accountId": 1, "role": 1, "roles": 1, "sessionsEndedAt": 1, "status": 1}
         return await cls.raw().find({"_id": {"$in": list(ids)}}, fields).to_list()
 
     async def update_last_login(self, *, session: Session = None) -> Self:

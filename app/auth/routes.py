@@ -16,6 +16,7 @@ from app.identity.access import ADMIN, PUBLIC, keys
 from app.identity.authenticator import authenticator
 from app.identity.caller import Caller
 from app.identity.principal import authorize
+from app.identity.standing import AT_REST
 from app.identity.tokens import server_sid
 from app.relations.guards import check_references
 from app.users.changes import find_user
@@ -29,6 +30,7 @@ from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
 from models.base import Fields, now, parse_id
 from models.clock import CLOCK
+from models.user import INACTIVE
 
 router = Router()
 _WITHIN_ACCOUNT: Final = frozenset({"accounts:read", "accounts:write"})
@@ -184,6 +186,8 @@ async def create_session(
     user = await find_user(user_id)
     if user.is_admin and not caller.is_admin:
         raise Forbidden("only an admin asks for the token of an admin")
+    if user.status == INACTIVE:
+        raise Forbidden(AT_REST)
     session_id = await _new_session(claim)
     token, lifetime = authenticator(request.scope).tokens.mint(
         user_id,

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from bson import ObjectId
 from fastapi import Request, Response
 
+from app.apps.registry import app_registry
 from app.auth.challenges import challenge_view
 from app.auth.codes.budgets import client_of
 from app.auth.codes.otp import email_recipient, phone_recipient
@@ -27,13 +28,14 @@ from app.errors import Unauthenticated
 from app.identity.access import PUBLIC
 from app.identity.authenticator import authenticator
 from app.identity.caller import authenticate, live
+from app.identity.standing import AT_REST
 from app.users.changes import find_user
 from app.web.openapi.answers import problems
 from app.web.routing import Router
 from models.clock import CLOCK
 from models.phone_otp import PhoneOtp
 from models.refresh_token import RefreshToken
-from models.user import User
+from models.user import INACTIVE, User
 
 router = Router(prefix="/v1/auth", tags=["Sign-in"])
 _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -74,14 +76,14 @@ async def verify_code(
 ) -> TokenPair:
     """The first sign-in makes the user. A code is good once; 401 says no more than that it is not
     good."""
-    parts = sign_in_of(request.scope)
+    parts, device = sign_in_of(request.scope), await _device(body, request)
     try:
         async with turn(PhoneOtp, body.challenge_id):
             challenge = await parts.codes.check(body.challenge_id, body.code, "sign_in")
             if challenge is None:
                 raise Unauthenticated(CODE_REFUSED)
             evidence = evidence_of(challenge)
-            done = await sign_in(parts.settings, parts.sessions, evidence, _device(body), challenge)
+            done = await sign_in(parts.settings, parts.sessions, evidence, device, challenge)
     except Unauthenticated as error:
         raise await parts.refuse(client_of(request), "code", error) from None
     await parts.codes.settle(challenge)
@@ -99,10 +101,10 @@ async def sign_in_by_id_token(
     provider: str, body: Annotated[OidcRequest, OIDC], request: Request, response: Response
 ) -> TokenPair:
     """Of Google, Facebook, or any other OpenID Connect provider that is configured."""
-    parts = sign_in_of(request.scope)
+    parts, device = sign_in_of(request.scope), await _device(body, request)
     try:
         evidence = await parts.oidc.verify(provider, body.id_token, body.nonce)
-        done = await sign_in(parts.settings, parts.sessions, evidence, _device(body))
+        done = await sign_in(parts.settings, parts.sessions, evidence, device)
     except Unauthenticated as error:
         raise await parts.refuse(client_of(request), provider, error) from None
     return _signed_in(done, request, response)
@@ -122,7 +124,10 @@ async def refresh(
     session."""
     parts = sign_in_of(request.scope)
     session, token = await parts.sessions.refresh(body.refresh_token)
-    return _pair(session, token, await find_user(session.user_id), request, response)
+    user = await find_user(session.user_id)
+    if user.status == INACTIVE:  # the session stays: once they are active again, the token is good
+        raise Unauthenticated(AT_REST)
+    return _pair(session, token, user, request, response)
 
 
 @router.post(
@@ -144,7 +149,14 @@ async def log_out(request: Request, body: Annotated[LogoutRequest | None, LOGOUT
     await RefreshToken.end(caller.session_id, caller.id)
 
 
-def _device(body: OnDevice) -> Device:
+async def _device(body: OnDevice, request: Request) -> Device:
+    """The device, whose app is looked up before anything is used up.
+
+    Raises:
+        AppNotRegistered: this deployment knows registered apps alone, and its is none.
+    """
+    if body.app_id is not None:
+        await app_registry(request.scope).settings_of(body.app_id)
     return Device(body.device_info, body.app_id)
 
 

@@ -13,6 +13,7 @@ from app.identity.access import Access, Rules
 from app.identity.authenticator import authenticator
 from app.identity.principal import Principal, check_scope, keep_to_app
 from app.identity.standing import (
+    AT_REST,
     ENDED,
     SPARED,
     has_ended,
@@ -23,7 +24,7 @@ from app.identity.standing import (
 )
 from models.base import parse_id
 from models.living import is_living
-from models.user import ADMIN, User, administers
+from models.user import ADMIN, INACTIVE, User, administers
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _WRITES_USERS: Final = frozenset({"users:write", None})
@@ -45,15 +46,18 @@ async def live(principal: Principal, *, admins_only: bool = False) -> Principal:
             one query.
 
     Raises:
-        Unauthenticated: the session has ended.
+        Unauthenticated: the session has ended, or the person is inactive.
     """
     if principal.kind != "user":
         return principal
     user = await User.raw().find_one(
-        {"_id": principal.id}, {"role": 1, "roles": 1, "sessionsEndedAt": 1, "accountId": 1}
+        {"_id": principal.id},
+        {"role": 1, "roles": 1, "sessionsEndedAt": 1, "accountId": 1, "status": 1},
     )
     if user is None:
         return replace(principal, scopes=frozenset())
+    if user.get("status") == INACTIVE:
+        raise Unauthenticated(AT_REST)
     entitled = principal.app_id is None and (principal.session_id is not None or principal.by_admin)
     is_admin = entitled and administers(user)
     if admins_only and not is_admin:

@@ -10,7 +10,7 @@ from models.api_key import ApiKey
 from models.base import Raw
 from models.living import only_living
 from models.refresh_token import RefreshToken
-from models.user import User, administers
+from models.user import INACTIVE, User, administers
 
 Listener = tuple[Principal, ObjectId | None]
 """Who listens, and whose data it is about; None for nobody's."""
@@ -55,6 +55,8 @@ def _stands(
 ) -> bool:
     """Whether a user may go on listening."""
     if row is None or (about not in (None, who.id) and not administers(row)):
+        return False
+    if row.get("status") == INACTIVE:
         return False
     if who.session_id is not None:
         return who.session_id in living

@@ -13,9 +13,10 @@ from app.errors import Forbidden, Unauthenticated
 from models.api_key import ApiKey
 from models.base import Raw, Session, Stored, now
 from models.refresh_token import RefreshToken
-from models.user import ADMIN, ADMINS, User, administers
+from models.user import ADMIN, ADMINS, INACTIVE, User, administers
 
 ENDED: Final = "the session of this access token has ended"
+AT_REST: Final = "this person is inactive: what is theirs is kept, and they can do nothing"
 SPARED: Final = "only an admin changes or deletes an admin"
 _TOUCH: Final = {"$inc": {"guard": 1}}
 
@@ -73,16 +74,20 @@ async def _keeps_session(
     user_id: ObjectId, session_id: ObjectId, session: AsyncClientSession
 ) -> None:
     where = {"_id": session_id, "userId": user_id, "expiresAt": {"$gt": now()}}
-    if await touch(RefreshToken, where, session, {"_id": 1}) is not None:
-        return
-    if await User.raw().find_one({"_id": user_id}, {"_id": 1}, session=session) is not None:
+    lives = await touch(RefreshToken, where, session, {"_id": 1}) is not None
+    user = await User.raw().find_one({"_id": user_id}, {"status": 1}, session=session)
+    if user is not None and user.get("status") == INACTIVE:
+        raise Unauthenticated(AT_REST)  # whoever made them so has touched the session, too
+    if user is not None and not lives:
         raise Unauthenticated(ENDED)  # of a user who is gone the write itself tells
 
 
 async def _keeps_token(
     user_id: ObjectId, issued_at: float, key_id: ObjectId | None, session: AsyncClientSession
 ) -> None:
-    row = await touch(User, {"_id": user_id}, session, {"sessionsEndedAt": 1})
+    row = await touch(User, {"_id": user_id}, session, {"sessionsEndedAt": 1, "status": 1})
+    if row is not None and row.get("status") == INACTIVE:
+        raise Unauthenticated(AT_REST)
     if row is not None and await has_ended(row, None, issued_at, key_id, session):
         raise Unauthenticated(ENDED)
 

@@ -23,7 +23,7 @@ from models.base import Fields, Happened, Raw, Stored, now
 from models.nobody import is_nobody
 from models.preferences import PreferencesContent
 from models.profile import ProfileContent
-from models.user import Email, ForeignId, Grant, Name, Role
+from models.user import Email, ForeignId, Grant, Name, Role, Status
 from models.values import Json, SmallObject, UnstorableValue, dump_checked, has_long_number
 
 MOST_LINES: Final = 1000
@@ -59,6 +59,9 @@ class ImportedUser(Fields):
         list[Grant] | None, Field(max_length=256, description="Granted by admins alone.")
     ] = None
     role: Annotated[Role | None, Field(description="Granted by admins alone.")] = None
+    status: Annotated[
+        Status | None, Field(description="An inactive person keeps everything and can do nothing.")
+    ] = None
 
 
 class ImportedIdentity(Fields):

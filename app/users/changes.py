@@ -27,6 +27,7 @@ from models.living import is_living
 from models.precondition import Expected
 from models.preferences import Preferences
 from models.profile import Profile
+from models.refresh_token import RefreshToken
 from models.user import User, UserContent
 from models.values import Json
 
@@ -172,15 +173,33 @@ async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User
         )
         if changed is not None and "accountId" in fields:
             await check_move(user, fields["accountId"], session)
+        if changed is not None and "status" in fields:
+            await _note_status(user, fields["status"], caller, session)
         if changed is not None and granted:
             await trail.record(
                 "grant", caller.name, user_id=user.id, detail=granted, session=session
             )
         return changed
 
-    if granted or email is not None or "accountId" in fields:
+    if granted or email is not None or {"accountId", "status"} & fields.keys():
         return await transaction(work)
     return await User.change({"_id": user.id}, fields, expected=user.version, session=joined())
+
+
+async def _note_status(
+    user: User, status: str, caller: Principal, session: AsyncClientSession
+) -> None:
+    """Record that a person is inactive, or active again.
+
+    Their sessions stay, and are touched: a write that is under way by one of them is looked at
+    anew.
+    """
+    of_user = {"userId": user.id}
+    await RefreshToken.raw().update_many(of_user, {"$inc": {"guard": 1}}, session=session)
+    detail = {"status": {"from": user.status, "to": status}}
+    await trail.record(
+        "status_changed", caller.name, user_id=user.id, detail=detail, session=session
+    )
 
 
 def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> dict[str, Any]:
@@ -229,18 +248,34 @@ async def log_in(
     """
 
     async def work(session: AsyncClientSession, activity_id: ObjectId) -> None:
-        try:
-            await User(id=user_id).update_last_login(session=session)
-        except LookupError:
-            raise NotFound("there is no such user") from None
-        activity = ActivityContent(app_id=app_id, event_type="login", session_id=session_id)
-        await Activity(id=activity_id, user_id=user_id, **activity.model_dump(by_alias=False)).add(
-            session
-        )
-        event = AnalyticsContent(
-            app_id=app_id, event_name="login", event_category="engagement", session_id=session_id
-        )
-        await Analytics.create_analytics(event, user_id, session=session)
+        await note_login(user_id, app_id, session, session_id=session_id, activity_id=activity_id)
 
     async with turn(User, user_id):
         return await once(claim, 201, work)
+
+
+async def note_login(
+    user_id: ObjectId,
+    app_id: str,
+    session: AsyncClientSession,
+    *,
+    session_id: str | None = None,
+    activity_id: ObjectId | None = None,
+) -> None:
+    """lastLogin, an activity and an event, in a transaction: the user is written in it, which
+    conflicts with their deletion.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    try:
+        await User(id=user_id).update_last_login(session=session)
+    except LookupError:
+        raise NotFound("there is no such user") from None
+    told = ActivityContent(app_id=app_id, event_type="login", session_id=session_id)
+    activity = Activity(id=activity_id, user_id=user_id, **told.model_dump(by_alias=False))
+    await activity.add(session)
+    event = AnalyticsContent(
+        app_id=app_id, event_name="login", event_category="engagement", session_id=session_id
+    )
+    await Analytics.create_analytics(event, user_id, session=session)

@@ -13,7 +13,7 @@ from app.web.paging import newest, page
 from models.auth_identity import PHONE, AuthIdentity
 from models.base import Raw
 from models.living import only_living
-from models.user import User
+from models.user import INACTIVE, User
 
 _ASTRAY: Final = timedelta(days=1)
 """How far the clock by which an id was made may be from the database's."""
@@ -31,6 +31,7 @@ class Sought:
         account_id: whose users they are.
         since: when they were made at the earliest.
         until: before when they were made.
+        status: `active` or `inactive`.
     """
 
     keys: Mapping[str, str]
@@ -40,6 +41,7 @@ class Sought:
     account_id: ObjectId | None = None
     since: datetime | None = None
     until: datetime | None = None
+    status: str | None = None
 
     @property
     def is_one(self) -> bool:
@@ -51,6 +53,7 @@ class Sought:
         name = (row.get("name") or "").casefold()
         return (
             all(row.get(field) == value for field, value in self._alike.items())
+            and (self.status is None or row.get("status", "active") == self.status)
             and (self.prefix is None or name.startswith(self.prefix.casefold()))
             and (self.since is None or row["createdAt"] >= self.since)
             and (self.until is None or row["createdAt"] < self.until)
@@ -59,6 +62,8 @@ class Sought:
     @property
     def _alike(self) -> Raw:
         told = {"role": self.role, "accountId": self.account_id}
+        if self.status == INACTIVE:
+            told["status"] = self.status
         return {**self.keys, **{name: each for name, each in told.items() if each is not None}}
 
     @property
@@ -71,7 +76,8 @@ class Sought:
         if self.until is not None:
             made["$lt"], ids["$lt"] = self.until, _id_at(self.until + _ASTRAY)
         spans = {"createdAt": made, "_id": ids} if made else {}
-        return {**self._alike, **spans}
+        active = {"status": {"$in": ["active", None]}} if self.status == "active" else {}
+        return {**self._alike, **spans, **active}
 
 
 def _id_at(moment: datetime) -> ObjectId:

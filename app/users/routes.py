@@ -36,7 +36,7 @@ from models.app import AppId
 from models.base import Fields, Timestamp, parse_id
 from models.deletion import Deletion
 from models.phone import SoughtPhone
-from models.user import Role, SoughtEmail, User, UserContent
+from models.user import Role, SoughtEmail, Status, User, UserContent
 
 router = Router(prefix="/v1/users", tags=["Users"])
 
@@ -105,6 +105,7 @@ async def list_users(
         ),
     ] = None,
     role: Annotated[Role | None, Query()] = None,
+    status: Annotated[Status | None, Query()] = None,
     account_id: Annotated[str | None, Query(alias="accountId", max_length=64)] = None,
     start: Annotated[
         Timestamp | None, Query(alias="from", description="When they were made; inclusive.")
@@ -118,7 +119,7 @@ async def list_users(
     told = {"email": email, "valuUserId": valu_user_id, "merkosUserId": merkos_user_id}
     check_span(start, end)
     known = {name: each for name, each in told.items() if each is not None}
-    sought = Sought(known, phone, prefix, role, _account_of(account_id), start, end)
+    sought = Sought(known, phone, prefix, role, _account_of(account_id), start, end, status)
     rows, following = await find_users(sought, limit, cursor)
     return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)
 

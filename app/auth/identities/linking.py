@@ -15,10 +15,20 @@ from app.auth.identities.taking import own_email, take_email
 from app.auth.sessions import Device, Sessions
 from app.database import transaction
 from app.database.turns import turn
-from app.errors import Duplicate, Invalid, LastIdentity, NotFound, Unauthenticated, Unavailable
+from app.errors import (
+    Duplicate,
+    Forbidden,
+    Invalid,
+    LastIdentity,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from app.identity import trail
+from app.identity.standing import AT_REST
 from app.relations.guards import check_references
 from app.settings import Settings
+from app.users.changes import note_login
 from app.web.idempotency import Claim, check_repeat, make_claim, note_outcome
 from models.audit_event import AuditKind
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
@@ -28,7 +38,7 @@ from models.phone_otp import PhoneOtp
 from models.preferences import Preferences
 from models.profile import Avatar, Profile
 from models.refresh_token import RefreshToken
-from models.user import User
+from models.user import INACTIVE, User
 
 T = TypeVar("T")
 CODE_REFUSED: Final = "the code is wrong, was used, has expired, or was tried too often"
@@ -59,7 +69,11 @@ async def sign_in(
     device: Device,
     challenge: PhoneOtp | None = None,
 ) -> SignedIn:
-    """Consume the challenge, find or make the user, begin a session: all in one transaction.
+    """Consume the challenge, find or make the user, begin a session, and note the login: all in one
+    transaction.
+
+    With an app it is the login flow (required: User Activity Tracking Flow): an activity and an
+    event of it, beside `lastLogin`.
 
     Raises:
         Unauthenticated: the challenge was consumed by somebody else.
@@ -72,12 +86,16 @@ async def sign_in(
             raise Unauthenticated("the ID token was used before")
         user_id, created = await _user_of(settings, evidence, session)
         begun, token = await sessions.begin(user_id, device, evidence.provider, session)
-        await User.raw().update_one(
-            {"_id": user_id}, {"$max": {"lastLogin": now()}}, session=session
-        )
+        if device.app_id is None:
+            moment = {"lastLogin": now()}
+            await User.raw().update_one({"_id": user_id}, {"$max": moment}, session=session)
+        else:
+            await note_login(user_id, device.app_id, session)
         row = await User.raw().find_one({"_id": user_id}, session=session)
         if row is None:
             raise Unavailable("the user was deleted meanwhile")
+        if row.get("status") == INACTIVE:
+            raise Forbidden(AT_REST)
         return SignedIn(begun, token, User.from_stored(row), created)
 
     return await _in_turn(evidence, work)
