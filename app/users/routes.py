@@ -20,6 +20,7 @@ from app.relations.receipts import (
 )
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
+from app.users.expanding import ExpandedUser, ExpandUsers, expand_users
 from app.users.finding import Sought, find_users
 from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
 from app.web.etags import etag
@@ -113,7 +114,8 @@ async def list_users(
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Page[UserView]:
+    expand: ExpandUsers = None,
+) -> Page[ExpandedUser]:
     """Those who have all that is told, the newest first."""
     authorize(caller, "users:read")
     told = {"email": email, "valuUserId": valu_user_id, "merkosUserId": merkos_user_id}
@@ -121,7 +123,8 @@ async def list_users(
     known = {name: each for name, each in told.items() if each is not None}
     sought = Sought(known, phone, prefix, role, _account_of(account_id), start, end, status)
     rows, following = await find_users(sought, limit, cursor)
-    return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)
+    users = [user_view(User.from_stored(row)) for row in rows]
+    return Page(items=await expand_users(users, expand), next_cursor=following)
 
 
 def _account_of(text: str | None) -> ObjectId | None:
@@ -136,13 +139,21 @@ def _account_of(text: str | None) -> ObjectId | None:
     operation_id="getUser",
     summary="Get a user",
     responses=problems() | NOT_MODIFIED | answers(USER_SHOWN),
-    response_model=UserView,
+    response_model=ExpandedUser,
 )
-async def get(userId: str, caller: Caller, request: Request, response: Response) -> Any:
+async def get(
+    userId: str,
+    caller: Caller,
+    request: Request,
+    response: Response,
+    expand: ExpandUsers = None,
+) -> Any:
     """A user; `me` is the caller's own."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:read", user_id=user_id)
     user = await find_user(user_id)
+    if expand:
+        return (await expand_users([user_view(user)], expand))[0]
     return conditional(request, response, user.version, user_view(user))
 
 

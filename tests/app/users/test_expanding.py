@@ -1,0 +1,48 @@
+"""Users with their profiles and preferences, by one query each, however many they are."""
+
+from typing import Any
+
+import pytest
+from pymongo.monitoring import CommandStartedEvent
+
+from tests.cast import Cast
+from tests.harness import Api, RequestRecorder
+
+
+async def test_profiles_and_preferences_come_with_any_number_of_users(
+    cast: Cast, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await cast.admin.post("/v1/users", json={"name": f"P{number}"})
+    sent: list[str] = []
+
+    def noted(self: Any, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            sent.append(event.command["find"])
+
+    monkeypatch.setattr(RequestRecorder, "started", noted)
+    query = {"expand": "profile,preferences", "prefix": "p"}
+    items = (await cast.reader.get("/v1/users", params=query)).json()["items"]
+    assert [each["profile"]["displayName"] for each in items] == [f"P{n}" for n in range(5)]
+    assert {each["preferences"]["userId"] == each["id"] for each in items} == {True}
+    assert sorted(name for name in sent if name != "apikeys") == [
+        "preferences",
+        "profiles",
+        "users",
+    ]
+
+
+async def test_one_user_is_expanded_without_an_etag(cast: Cast) -> None:
+    plain = await cast.owner.get("/v1/users/me")
+    assert "profile" not in plain.json() and "etag" in plain.headers
+    expanded = await cast.owner.get("/v1/users/me", params={"expand": "profile"})
+    assert expanded.json() == plain.json() | {"profile": expanded.json()["profile"]}
+    assert "etag" not in expanded.headers
+    assert expanded.json()["profile"]["userId"] == cast.owner.id
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/users/me"])
+async def test_what_nobody_knows_is_not_expanded(cast: Cast, path: str) -> None:
+    caller = cast.owner if path.endswith("me") else cast.reader
+    refused = await caller.get(path, params={"expand": "profile,secrets"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?expand")
