@@ -14,7 +14,7 @@ from models.living import is_living
 from models.user import User
 
 
-class EventView(Fields):
+class RawEvent(Fields):
     """An event as it is kept."""
 
     id: str
@@ -37,7 +37,7 @@ async def event_page(
     end: datetime | None,
     limit: int,
     cursor: str | None,
-) -> tuple[list[EventView], str | None]:
+) -> tuple[list[RawEvent], str | None]:
     """A page of the events of a person, the newest first, and the cursor of the next one.
 
     Raises:
@@ -60,7 +60,7 @@ async def event_page(
     return [_view(Analytics.from_stored(row)) for row in rows], following
 
 
-def _view(event: Analytics) -> EventView:
-    shown = event.model_dump(include=set(EventView.model_fields) - {"id"})
+def _view(event: Analytics) -> RawEvent:
+    shown = event.model_dump(include=set(RawEvent.model_fields) - {"id"})
     name = event.long_event_name or event.event_name
-    return EventView(**shown | {"id": str(event.id), "event_name": name})
+    return RawEvent(**shown | {"id": str(event.id), "event_name": name})

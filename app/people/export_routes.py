@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize
-from app.people.events import EventView, event_page
+from app.people.events import RawEvent, event_page
 from app.people.out.exporting import Export, Exports, Place, line_of
 from app.people.out.zipped import zip_of
 from app.people.streaming import NDJSON
@@ -117,7 +117,7 @@ async def list_events(
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Page[EventView]:
+) -> Page[RawEvent]:
     """As they came in, the newest first. Those that are archived are in the export alone."""
     user_id = caller.resolve(userId)
     bound = app_id or caller.app_id
