@@ -70,6 +70,10 @@ def needed(path: Path) -> Path:
     return path
 
 
+STREAMED = {"POST /v1/users/import", "GET /v1/users/{userId}/export"}
+"""What is sent in lines: this generator knows no such body."""
+
+
 def test_typescript(workshop: Path, server: Served) -> None:
     """openapi-typescript, `tsc --strict`, and openapi-fetch in Node."""
     (workshop / "node_modules").symlink_to(needed(NODE_MODULES))
@@ -89,10 +93,10 @@ def test_openapi_python_client(workshop: Path, server: Served) -> None:
     )
     said = run(workshop, server, *generate, "--meta", "none", "--output-path", "satchel_api")
     warnings = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
-    assert all(line.startswith("WARNING parsing PATCH ") for line in warnings), (
-        said
-    )  # JSON Patch, see app.web.openapi.patch_bodies
-    assert said.count("Invalid content type") == len(warnings)
+    patches = [line for line in warnings if line.startswith("WARNING parsing PATCH ")]
+    others = {" ".join(line.split()[2:4]) for line in warnings if line not in patches}
+    assert others == STREAMED, said
+    assert said.count("Invalid content type") == len(patches)  # see app.web.openapi.patch_bodies
     mypy = (
         sys.executable,
         "-m",
