@@ -139,21 +139,13 @@ def _account_of(text: str | None) -> ObjectId | None:
     operation_id="getUser",
     summary="Get a user",
     responses=problems() | NOT_MODIFIED | answers(USER_SHOWN),
-    response_model=ExpandedUser,
+    response_model=UserView,
 )
-async def get(
-    userId: str,
-    caller: Caller,
-    request: Request,
-    response: Response,
-    expand: ExpandUsers = None,
-) -> Any:
+async def get(userId: str, caller: Caller, request: Request, response: Response) -> Any:
     """A user; `me` is the caller's own."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:read", user_id=user_id)
     user = await find_user(user_id)
-    if expand:
-        return (await expand_users([user_view(user)], expand))[0]
     return conditional(request, response, user.version, user_view(user))
 
 
