@@ -12,7 +12,7 @@ RUN /opt/satchel/bin/pip install --no-cache-dir --disable-pip-version-check -c c
     && /opt/satchel/bin/pip uninstall --yes satchel
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home satchel
+RUN useradd --system --uid 10001 --no-create-home satchel && install -d -m 700 -o satchel /ledger
 WORKDIR /srv/satchel
 COPY --from=build /opt/satchel /opt/satchel
 # The source as it is in the repository: templates and static files stand beside the modules.

@@ -28,6 +28,7 @@ from app.jobs import Handler, ensure_periodic, keep_jobs
 from app.jobs.bell import Bell
 from app.jobs.dispatch import JOBS, Dispatcher
 from app.jobs.watching import Watch, Watched
+from app.ledger import jobs as ledger
 from app.relations import jobs as relations
 from app.relations.hooks import Hooks
 from app.repositories import deletion as repositories_deletion
@@ -40,7 +41,7 @@ from models.job import Job
 DOMAINS: Final = (app_data, sync, auth, analytics, cards, connections, repositories)
 """The domains with jobs. Another is one more name here."""
 
-MODULES: Final = (relations, *DOMAINS)
+MODULES: Final = (relations, ledger, *DOMAINS)
 """Every module with jobs."""
 
 HOOKS: Final = Hooks.together(
@@ -75,7 +76,7 @@ PLACES: Final[dict[str, int]] = {
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
-    found = relations.handlers(settings, HOOKS)
+    found = relations.handlers(settings, HOOKS) | ledger.handlers(settings)
     for domain in DOMAINS:
         found |= domain.handlers(settings)
     return found

@@ -22,6 +22,7 @@ from models import (
     IdempotencyKey,
     Invitation,
     Job,
+    LedgerNote,
     OutsideLink,
     PhoneOtp,
     Preferences,
@@ -249,6 +250,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"expireAfterSeconds": THIRTY_DAYS},
         ),
     ],
+    LedgerNote: [Index({"of": 1}, "LedgerNote.waited_for: whether a receipt can be final")],
     OutsideLink: [
         Index({"kind": 1, "nextAttemptAt": 1}, "OutsideLink.claim: links to remove outside"),
         Index({"ownerId": 1}, "OutsideLink.count_of: what a receipt says of a user or project"),

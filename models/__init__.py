@@ -29,6 +29,7 @@ from models.integrity import IntegrityScan
 from models.invitation import Invitation
 from models.job import Job
 from models.key_usage import KeyUsage
+from models.ledger_note import LedgerNote
 from models.migration import Migration
 from models.outside_link import OutsideLink
 from models.person import IdentityJoin, Person, PersonMerge
@@ -86,6 +87,7 @@ DOCUMENTS: Final[tuple[type[Stored], ...]] = (
     AuditEvent,
     IntegrityScan,
     Deployment,
+    LedgerNote,
     Migration,
     Account,
     Card,
@@ -135,6 +137,7 @@ __all__ = [
     "Invitation",
     "Job",
     "KeyUsage",
+    "LedgerNote",
     "Migration",
     "OutsideLink",
     "PeopleDay",

@@ -12,6 +12,7 @@ from pymongo import UpdateOne
 
 from models import aside
 from models.base import Session, Stored, Timestamp, now
+from models.ledger_note import LedgerNote, of_deletions
 
 _ANEW: Final = ("of", "stage", "final", "nextSweepAt", "updatedAt")
 
@@ -79,11 +80,21 @@ class Deletion(Stored):
     @classmethod
     async def enter(cls, entries: list["Deletion"], *, session: Session) -> None:
         """Write entries. One that is there already, since a restored backup brought its document
-        back, is to be swept again."""
+        back, is to be swept again. Each is to be noted outside."""
         if not entries:
             return
+        await LedgerNote.enter(of_deletions(entry.stored() for entry in entries), session)
         writes = [UpdateOne({"_id": entry.id}, _entered(entry), upsert=True) for entry in entries]
         await cls.raw().bulk_write(writes, ordered=False, session=session)
+
+    @classmethod
+    async def keep(cls, entries: list["Deletion"]) -> None:
+        """Write entries that the ledger outside has, those left out that are there."""
+        rows = [entry.stored() for entry in entries]
+        writes = [
+            UpdateOne({"_id": row.pop("_id")}, {"$setOnInsert": row}, upsert=True) for row in rows
+        ]
+        await cls.raw().bulk_write(writes, ordered=False)
 
     @classmethod
     async def find_due(cls, moment: datetime, limit: int) -> list["Deletion"]:

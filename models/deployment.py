@@ -24,6 +24,7 @@ class Deployment(Stored):
     id: str = Field(default=_ONLY, alias="_id")  # type: ignore[assignment]
     epoch_name: str
     epoch_number: int = 1
+    ledger_at: int = 0
 
     class Settings:
         name = "deployments"
@@ -65,13 +66,37 @@ class Deployment(Stored):
         await cls.raw().delete_many({"_id": {"$ne": cls.MARK}})
 
     @classmethod
-    async def begin_epoch(cls, least: int = 2) -> int:
-        """Begin another epoch, and end the restore. Its number is one more, or at least that."""
+    async def position(cls) -> tuple[int, int]:
+        """The number of the epoch, and of the last note in the ledger of deletions outside."""
+        await cls.epoch()
+        row: Raw = await cls.raw().find_one({"_id": _ONLY}) or {}
+        return int(row.get("epochNumber", 1)), int(row.get("ledgerAt", 0))
+
+    @classmethod
+    async def next_number(cls) -> tuple[int, int]:
+        """The same, once the number of the next note was taken."""
+        await cls.epoch()
+        row: Raw | None = await cls.raw().find_one_and_update(
+            {"_id": _ONLY},
+            {"$inc": {"ledgerAt": 1}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return int((row or {}).get("epochNumber", 1)), int((row or {})["ledgerAt"])
+
+    @classmethod
+    async def begin_epoch(cls, least: int = 2, ledger_at: int = 0) -> int:
+        """Begin another epoch, and end the restore.
+
+        Args:
+            least: the epoch's number is one more than that of the last, or at least this.
+            ledger_at: the number of the last note in the ledger outside.
+        """
         await cls.epoch()  # where a backup of an empty database has none
         number = {"$max": [{"$add": [{"$ifNull": ["$epochNumber", 1]}, 1]}, least]}
         fields: Raw = {
             "epochName": secrets.token_hex(8),
             "epochNumber": number,
+            "ledgerAt": {"$max": ["$ledgerAt", ledger_at]},
             "version": {"$add": ["$version", 1]},
             "updatedAt": now(),
         }

@@ -77,19 +77,20 @@ async def _restore(settings: Settings, uri: str, target: str, replace: bool) -> 
             f"{manifest.documents:,} documents restored, {mib(manifest.bytes)}, as they were at"
             f" {manifest.at}."
         )
-        return await _finish()
+        return await _finish(settings)
 
 
 async def _restored(settings: Settings, uri: str) -> bool:
     async with opened(settings, uri=uri):
-        return await _finish()
+        return await _finish(settings)
 
 
-async def _finish() -> bool:
+async def _finish(settings: Settings) -> bool:
     from app.recovery.restored import finish_restore  # noqa: PLC0415
+    from app.work import HOOKS  # noqa: PLC0415
 
     with Console(stderr=True).status("") as status:
-        report = await finish_restore(status.update)
+        report = await finish_restore(settings, HOOKS, status.update)
     _tell(report)
     return report.is_sound
 

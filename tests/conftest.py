@@ -4,6 +4,7 @@ callers."""
 import gc
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -120,6 +121,7 @@ async def database(
 ) -> AsyncDatabase[Raw]:
     """A database with every index and no document, bound to the document classes."""
     await reuse.clear(_indexed)
+    shutil.rmtree(base_settings.data_dir / "ledger", ignore_errors=True)  # it knows of what was
     return await bind(client, base_settings)
 
 

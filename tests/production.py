@@ -7,6 +7,7 @@ PRODUCTION: dict[str, Any] = {
     "token_key_file": "/token-key",
     "secret_key_file": "/secret-key",
     "webhook_key_file": "/webhook-key",
+    "ledger": "/ledger",
     "sender_url": "https://sender.test",
     "sender_secret": "0123456789abcdef",
 }

@@ -47,7 +47,7 @@ LAYERS = [
     | {"app.web.patches", "app.sync.hub", "app.web.streams.signals"},
     {"app.identity", "app.outside", "app.storage"},
     {"app.web", "app.web.admission.pauses"},
-    {"app.relations"},
+    {"app.ledger", "app.relations"},
     {"app.migrations"},
     {f"app.{domain}" for domain in DOMAINS} | {"app.recovery"},
     {"app.main", "app.work"},

@@ -17,13 +17,16 @@ from bson import Timestamp as ClusterTime
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.jobs import Claim as Hold
+from app.ledger import waited_for
 from app.relations.leases import Lease
+from app.settings import Settings
 from app.web.idempotency import Claim, once
 from models.app_data import AppData
 from models.app_data_clearing import BATCH, Clearing, bury, forget_activity
-from models.base import now
+from models.base import Raw, now
 from models.deletion import Deletion, Stage
 from models.job import Job
+from models.ledger_note import LedgerNote
 
 CLEAR_JOB: Final = "clear-app-data"
 _TAKEN_OVER: Final = timedelta(
@@ -32,14 +35,14 @@ _TAKEN_OVER: Final = timedelta(
 _UNKNOWN: Final = ClusterTime(0, 0)
 
 
-async def clear(what: Clearing, lease: Lease, claim: Claim | None, seconds: float) -> Deletion:
+async def clear(what: Clearing, lease: Lease, claim: Claim | None, settings: Settings) -> Deletion:
     """Clear what is there now.
 
     Args:
         what: is to be cleared; `at` and `until` are filled in.
         lease: on the person.
         claim: of the request.
-        seconds: how long to clear at once before the rest is left to a job.
+        settings: how long to clear at once before the rest is left to a job; the ledger.
 
     Returns:
         The ledger's entry. Where it is not `swept`, a job of the same id goes on.
@@ -63,14 +66,16 @@ async def clear(what: Clearing, lease: Lease, claim: Claim | None, seconds: floa
         await entry.add(session)
         told: Any = session.cluster_time
         begun = replace(what, at=moment, until=told["clusterTime"])
+        if what.forget:
+            await LedgerNote.enter([_told(begun, deletion_id)], session)
         await Job(
             id=deletion_id, kind=CLEAR_JOB, run_at=moment + _TAKEN_OVER, progress=_noted(begun)
         ).add(session)
 
     done = await once(claim, 200, commit)
     if not done.repeated:
-        deadline = time.monotonic() + seconds
-        async for _ in _clear(begun, done.resource_id, ""):
+        deadline = time.monotonic() + settings.deletion_inline_seconds
+        async for _ in _clear(begun, done.resource_id, "", settings):
             if time.monotonic() > deadline:
                 await Job.raw().update_one(_unclaimed(done.resource_id), {"$set": {"runAt": now()}})
                 break
@@ -81,18 +86,20 @@ async def clear(what: Clearing, lease: Lease, claim: Claim | None, seconds: floa
     return ledger
 
 
-async def go_on(hold: Hold) -> None:
+async def go_on(hold: Hold, settings: Settings) -> None:
     """Go on with a clearing that took too long, or whose process was killed."""
     deletion_id, noted = ObjectId(hold.job.id), hold.job.progress
     ledger = await Deletion.find_by_id(deletion_id)
     if ledger is None:
         return
-    async for after in _clear(_read(noted, ledger), deletion_id, noted.get("after", "")):
+    async for after in _clear(_read(noted, ledger), deletion_id, noted.get("after", ""), settings):
         await hold.renew(after=after)
     await hold.renew(prefix="", after="")  # keys may tell of a person
 
 
-async def _clear(what: Clearing, deletion_id: ObjectId, after: str) -> AsyncIterator[str]:
+async def _clear(
+    what: Clearing, deletion_id: ObjectId, after: str, settings: Settings
+) -> AsyncIterator[str]:
     """Clear batch by batch; gives the key that it has come to after each, and notes in the ledger
     that it is done."""
     following: str | None = after
@@ -107,7 +114,10 @@ async def _clear(what: Clearing, deletion_id: ObjectId, after: str) -> AsyncIter
         if count < BATCH:
             break
         yield "\x7f"
-    done = {"stage": Stage.DONE.value, "final": True, "updatedAt": now()}
+    final = not await waited_for(settings, [deletion_id])
+    done: Raw = {"stage": Stage.DONE.value, "final": final, "updatedAt": now()}
+    if not final:
+        done["nextSweepAt"] = now() + timedelta(seconds=settings.deletion_fence_seconds)
     await Deletion.raw().update_one({"_id": deletion_id}, {"$set": done})
 
 
@@ -118,6 +128,13 @@ async def _count(deletion_id: ObjectId, name: str, count: int) -> None:
 
 def _unclaimed(deletion_id: ObjectId) -> dict[str, Any]:
     return {"_id": deletion_id, "fence": 0}  # a worker that has the job by now ends it, too
+
+
+def _told(what: Clearing, deletion_id: ObjectId) -> dict[str, Any]:
+    """The note of it for the ledger outside."""
+    until = [what.until.time, what.until.inc]
+    place = {"subject": what.user_id, "app": what.app_id, "of": deletion_id}
+    return {"kind": "cleared", **place, "until": until}
 
 
 def _noted(what: Clearing) -> dict[str, Any]:

@@ -198,7 +198,7 @@ async def _clear(
     )
     lease = Lease(leases(request.scope), User, user_id)
     await lease.hold()
-    ledger = await clear(what, lease, claim, request.app.state.settings.deletion_inline_seconds)
+    ledger = await clear(what, lease, claim, request.app.state.settings)
     rooms_of(request.scope).forget(user_id, app_id)
     if ledger.swept:
         return await receipt_of(ledger)

@@ -36,7 +36,7 @@ def handlers(settings: Settings) -> dict[str, Handler]:
     async def clear(claim: Claim) -> None:
         """Go on with a deletion of many values that was too large to be done while its caller
         waited."""
-        await go_on(claim)
+        await go_on(claim, settings)
 
     async def build(claim: Claim) -> datetime | None:
         """Give what is stored its place in the queries that apps have declared since."""

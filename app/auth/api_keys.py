@@ -16,6 +16,7 @@ from app.web.preconditions import mismatch
 from models.api_key import ApiKey, Scope
 from models.app import AppId
 from models.base import Timestamp
+from models.ledger_note import LedgerNote
 from models.precondition import Expected
 
 
@@ -64,6 +65,8 @@ async def revoke_key(key_id: ObjectId | None, expected: Expected | None, by: str
         result = await ApiKey.raw().delete_one(where, session=session)
         if result.deleted_count == 0:
             raise mismatch(expected, current(await find_key(key_id)))
+        if key_id is not None:
+            await LedgerNote.revoke(key_id, session)
         await trail.record("key_revoked", by, detail={"keyId": str(key_id)}, session=session)
 
     await transaction(work)

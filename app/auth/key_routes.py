@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
+from bson import ObjectId
 from fastapi import Request, Response
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -21,6 +22,7 @@ from app.web.openapi.answers import problems
 from app.web.routing import Router
 from models.api_key import ApiKey
 from models.base import parse_id
+from models.ledger_note import LedgerNote
 
 router = Router(prefix="/v1/api-keys", tags=["API keys"])
 
@@ -53,6 +55,7 @@ async def rotate_key(
         rotated = None if key_id is None else await ApiKey.rotate(key_id, overlap, session=session)
         if rotated is None:
             raise NotFound("there is no such key")
+        await LedgerNote.revoke(ObjectId(rotated[0].id), session, below=rotated[0].version)
         await trail.record("key_rotated", caller.name, detail={"keyId": keyId}, session=session)
         return rotated
 

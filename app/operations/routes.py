@@ -1,5 +1,6 @@
 """Routes of operation: is it alive, is it ready, what does it measure; and what only admins see."""
 
+import time
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from app.identity.access import ADMIN, PUBLIC, Access
 from app.identity.caller import Caller
 from app.identity.principal import Principal, authorize
 from app.jobs import UNREADABLE
+from app.ledger import DamagedLedgerError, is_behind
 from app.operations.examples import JOB_SHOWN, RELATION_SHOWN, SCAN_SHOWN
 from app.operations.views import (
     IndexReport,
@@ -25,7 +27,7 @@ from app.operations.views import (
 )
 from app.relations.receipts import Receipt, receipt_of
 from app.web.etags import load_epoch
-from app.web.observability import metrics
+from app.web.observability import log, metrics
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import RECEIPT_SHOWN, answers
 from app.web.routing import Router
@@ -43,6 +45,7 @@ _READY: Final = {
     "pendingSteps": [],
     "clockAheadSeconds": 0.003,
 }
+_GOOD_SECONDS: Final = 30
 _UNFINISHED: Final = (
     "a backup is being restored, or was: `python -m scripts restore` or `restored` is to come to"
     " its end"
@@ -76,10 +79,10 @@ async def readyz(request: Request) -> dict[str, Any]:
     """Pings the primary within a second; says which indexes are missing and which steps of
     `migrate` are pending.
 
-    503 where any of these is amiss, and `restored_unfinished` while a backup is being restored.
-    `clockAheadSeconds` is how far the machine's clock is ahead of
-    the database's. Satchel goes by the database's: a difference is a reason to set the machine's,
-    and none to send requests elsewhere.
+    503 where any of these is amiss, and `restored_unfinished` while a backup is being restored, and
+    where the database is older than its ledger of deletions. `clockAheadSeconds` is how far the
+    machine's clock is ahead of the database's. Satchel goes by the database's: a difference is a
+    reason to set the machine's, and none to send requests elsewhere.
     """
     if getattr(request.app.state, "is_leaving", False):
         raise Unavailable("this server is about to stop")
@@ -88,14 +91,15 @@ async def readyz(request: Request) -> dict[str, Any]:
         with pymongo.timeout(1):
             await client().admin.command("ping")
             restoring = await Deployment.is_restoring()
-            if not restoring:
-                await load_epoch()
             missing = await sync.missing(database, lean=request.app.state.settings.lean_indexes)
             steps = (
                 []
                 if getattr(request.app.state, "steps_taken", False)
                 else await migrations.pending()
             )
+        restoring = restoring or await _is_old(request)
+        if not restoring:
+            await load_epoch()
     except PyMongoError:
         raise Unavailable("the database cannot be reached") from None
     if restoring:
@@ -111,6 +115,23 @@ async def readyz(request: Request) -> dict[str, Any]:
         True  # none is ever taken back, and a new version is another process
     )
     return {"status": "ready", **found, "clockAheadSeconds": round(CLOCK.ahead(), 3)}
+
+
+async def _is_old(request: Request) -> bool:
+    """Whether the database is older than its ledger of deletions, as far as that can be read.
+
+    What was found good is looked at again after half a minute.
+    """
+    state = request.app.state
+    if time.monotonic() < getattr(state, "ledger_good_until", 0):
+        return False
+    try:
+        if await is_behind(state.settings):
+            return True
+    except (DamagedLedgerError, OSError) as error:
+        log.error("the ledger of deletions cannot be read", error=str(error))
+    state.ledger_good_until = time.monotonic() + _GOOD_SECONDS
+    return False
 
 
 @router.get(

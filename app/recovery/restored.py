@@ -1,17 +1,23 @@
 """What is to be done once a database was restored, before anybody may use it.
 
-What people hold from before means something else now: versions, ETags, cursors, sessions, codes. So
-versions are raised beyond any that was given out, sessions and codes end, and the epoch is a new
-one, which makes every ETag and cursor new. Each step can be taken again: one that was killed begins
-anew. The epoch comes last, and with it the database is ready.
+What was deleted or revoked after the backup is there again: the ledger outside says what, and it
+goes (`app.recovery.replay`). What people hold from before means something else now: versions,
+ETags, cursors, sessions, codes. So versions are raised beyond any that was given out, sessions and
+codes end, and the epoch is a new one, which makes every ETag and cursor new. Each step can be taken
+again: one that was killed begins anew. The epoch comes last, and with it the database is ready.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.ledger import Ledger, Position
+from app.recovery.replay import replay
 from app.relations import audit
+from app.relations.hooks import Hooks
 from app.relations.living_roots import check_living
+from app.settings import Settings
 from models import (
     Account,
     ApiKey,
@@ -70,16 +76,25 @@ class Report:
         return not any(each.orphans or each.mismatches or each.living for each in self.scans)
 
 
-async def finish_restore(tell: Tell = lambda _: None) -> Report:
-    """Take every step, and let servers use the database."""
-    counts: dict[str, int] = {}
+async def finish_restore(settings: Settings, hooks: Hooks, tell: Tell = lambda _: None) -> Report:
+    """Take every step, and let servers use the database.
+
+    Raises:
+        DamagedLedgerError, OSError: the ledger of deletions cannot be read. Nothing is ready.
+    """
+    ledger = Ledger.of(settings)
+    position = await asyncio.to_thread(ledger.position)
+    await Deployment.mark_restoring("")
+    counts = dict(await replay(settings, hooks, tell))
     tell("ending sessions and codes")
     counts |= await _end_sessions()
     tell("raising versions")
     counts["documents whose version was raised"] = await _raise_versions()
     tell("checking every relation")
     scans = [*await audit.check(restart=True), await check_living()]
-    return Report(counts, await Deployment.begin_epoch(), scans)
+    epoch = await Deployment.begin_epoch(position.epoch + 1, position.number)
+    await asyncio.to_thread(ledger.mark, Position(*await Deployment.position()))
+    return Report(counts, epoch, scans)
 
 
 async def _end_sessions() -> dict[str, int]:

@@ -17,6 +17,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import transaction
 from app.errors import NotFound
+from app.ledger import waited_for
 from app.relations.blockers import find_blockers, refuse
 from app.relations.hooks import Hooks
 from app.relations.plan import collect
@@ -39,6 +40,7 @@ from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
 from models.guard import Guard
 from models.job import Job
+from models.ledger_note import LedgerNote, of_deletions
 from models.living import is_living
 from models.precondition import Expected
 from models.relations import RELATIONS, Relations
@@ -65,6 +67,7 @@ async def delete_root(
     shown: Callable[[D], Mapping[str, Any]] = lambda document: {"version": document.version},
     allowed: Callable[[Raw, AsyncClientSession], Awaitable[None]] | None = None,
     relations: Relations = RELATIONS,
+    forced: bool = False,
 ) -> Deletion:
     """Delete a document and all that hangs off it.
 
@@ -79,6 +82,7 @@ async def delete_root(
         shown: the root as `GET` sends it, for the problem's `current`.
         allowed: raises, within the transaction, where the root as it is stored then is not to go.
         relations: the table.
+        forced: whatever forbids it loses its reference instead: it was deleted before.
 
     Returns:
         The ledger's entry. Where it is not `swept`, a job of the same id goes on.
@@ -103,10 +107,10 @@ async def delete_root(
             raise mismatch(expected, shown(root.from_stored(found)), root_id)
         return found
 
-    ledger = await _commit(root, root_id, take_root, by, settings, hooks, relations)
+    ledger = await _commit(root, root_id, take_root, by, settings, hooks, relations, forced=forced)
     unclaimed: Raw = {"_id": root_id, "fence": 0}  # a worker that has the job by now ends it, too
     deadline = time.monotonic() + settings.deletion_inline_seconds
-    await sweep(ledger, hooks, deadline=deadline, relations=relations)
+    await sweep(ledger, hooks, deadline=deadline, relations=relations, forced=forced)
     if ledger.swept:
         await Job.raw().delete_one(unclaimed)
     else:
@@ -122,6 +126,8 @@ async def _commit(
     settings: Settings,
     hooks: Hooks,
     relations: Relations,
+    *,
+    forced: bool,
 ) -> Deletion:
     """The commit point: the root goes and the ledger's entry comes in one transaction, a small tree
     with them.
@@ -144,9 +150,11 @@ async def _commit(
         ledger = _entry(root, root_id, by, settings)
         tree = _Tree(ledger, session, hooks, relations)
         await tree.take(root, whole=plan.complete and attempts <= _ATTEMPTS_AT_ONCE)
-        refuse(root, await find_blockers(root, root_id, session=session, relations=relations))
-        if tree.whole:
+        if not forced:
+            refuse(root, await find_blockers(root, root_id, session=session, relations=relations))
+        if tree.whole and not forced:
             await tree.release()
+        await LedgerNote.enter(of_deletions([ledger.stored()]), session)
         job = Job(id=root_id, kind=SWEEP_JOB, run_at=ledger.at + _TAKEN_OVER)
         for begun in (ledger, job):  # of one that a restored backup brought back they are there
             row = begun.stored()
@@ -233,11 +241,13 @@ class _Tree:
 
 
 class Found(Enum):
-    """What a later sweep found of a deleted document: late arrivals, or the document itself."""
+    """What a later sweep found of a deleted document: late arrivals, the document itself, or that
+    the ledger outside does not have it."""
 
     NOTHING = "nothing"
     LATE = "late"
     ALIVE = "alive"
+    UNNOTED = "unnoted"
 
 
 async def sweep_again(
@@ -266,6 +276,7 @@ async def sweep_again(
     removed = await late.run(Stage.CASCADE)
     removed += await late.run(Stage.RELEASE)
     LATE_SWEPT.inc(removed)
+    unnoted = await waited_for(settings, [ledger.credited for ledger in ledgers])
 
     async def note(session: AsyncClientSession) -> None:
         if hold is not None:
@@ -273,6 +284,7 @@ async def sweep_again(
         for ledger in ledgers:
             found = Found.LATE if ledger.id in late.late else Found.NOTHING
             found = Found.ALIVE if ledger.id in late.spared else found
+            found = Found.UNNOTED if ledger.credited in unnoted else found
             await _schedule(ledger, moment, settings, session, found)
 
     await transaction(note)

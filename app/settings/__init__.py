@@ -272,6 +272,15 @@ class Settings(
             faults.append("SATCHEL_POOL_MIN_SIZE is larger than SATCHEL_POOL_MAX_SIZE")
         return faults
 
+    @property
+    def ledger_place(self) -> str:
+        """Where the ledger of deletions is, see `ledger`."""
+        if self.ledger is not None:
+            return self.ledger
+        if self.analytics_archive is not None:
+            return f"{self.analytics_archive.rstrip('/')}/ledger"
+        return str(self.data_dir / "ledger")
+
     def _production_faults(self) -> list[str]:
         """Production has its own secrets, seals with a ring of its own, and speaks to outside
         systems over TLS."""
@@ -286,6 +295,8 @@ class Settings(
         ]
         if self.keyring is None and self.keyring_file is None:
             faults.append("production needs SATCHEL_KEYRING_FILE or SATCHEL_KEYRING")
+        if self.ledger is None and self.analytics_archive is None:
+            faults.append("production needs SATCHEL_LEDGER or SATCHEL_ANALYTICS_ARCHIVE")
         for name in ("teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"):
             if not getattr(self, name).startswith("https://"):
                 faults.append(f"in production {variable(name)} begins with https://")

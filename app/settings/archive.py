@@ -47,7 +47,17 @@ class ArchiveSettings(BaseSettings):
         ),
     )
 
+    ledger: str | None = Field(
+        default=None,
+        description=(
+            "Where deletions and revoked keys are noted, ids only, so that a restored backup can"
+            " lose them again: a folder, or `s3://bucket/prefix`, that servers and workers share."
+            " Unset: `ledger` in the archive, else in the data folder."
+        ),
+    )
+
     @field_validator(
+        "ledger",
         "analytics_archive",
         "analytics_archive_endpoint",
         "analytics_archive_region",
@@ -63,6 +73,8 @@ class ArchiveSettings(BaseSettings):
         """What does not go together, a line each."""
         faults = []
         target = self.analytics_archive
+        if self.ledger is not None and "://" in self.ledger and not _BUCKET.fullmatch(self.ledger):
+            faults.append("SATCHEL_LEDGER: is a folder or s3://bucket/prefix")
         if target is not None and "://" in target and not _BUCKET.fullmatch(target):
             faults.append("SATCHEL_ANALYTICS_ARCHIVE: is a folder or s3://bucket/prefix")
         if (self.analytics_archive_access_key_id is None) != (

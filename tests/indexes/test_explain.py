@@ -47,6 +47,7 @@ from tests.filled import NOW, USERS, event
 from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
 from tests.indexes.function_operations import FUNCTIONS
+from tests.indexes.ledger_operations import LEDGER_OPERATIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
 from tests.indexes.query_operations import QUERY_OPERATIONS
 from tests.indexes.recording import Recorded, recording
@@ -246,6 +247,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "Deployment.is_restoring": [Deployment.is_restoring],
     "Deployment.mark_restoring": [lambda: Deployment.mark_restoring("a backup")],
     "Deployment.begin_epoch": [Deployment.begin_epoch],
+    **LEDGER_OPERATIONS,
     "Deployment.drop_all_but_mark": [Deployment.drop_all_but_mark],
     "Migration.find_applied": [Migration.find_applied],
     "Migration.note": [lambda: Migration.note("0001", 1)],

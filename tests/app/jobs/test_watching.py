@@ -26,6 +26,7 @@ from models.card_queue import CardQueue
 from models.connection import Connection
 from models.deletion import Deletion
 from models.job import Job
+from models.ledger_note import LedgerNote
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import LOST, WebhookEvent
@@ -150,6 +151,12 @@ async def link() -> None:
 
 
 there: Final = PydanticObjectId()
+
+
+async def note_for_the_ledger() -> None:
+    await LedgerNote.revoke(there, None)
+
+
 WRITES: Final[dict[Callable[[], Awaitable[None]], tuple[set[str], bool]]] = {
     job: ({JOBS}, True),
     job_at_another_time: ({JOBS}, True),
@@ -164,6 +171,7 @@ WRITES: Final[dict[Callable[[], Awaitable[None]], tuple[set[str], bool]]] = {
     deletion: ({"late-sweeps"}, True),
     connection: ({"sync-connections"}, True),
     repository: ({"check-repositories"}, True),
+    note_for_the_ledger: ({"note-deletions"}, False),
     link: ({"remove-bank-links", "remove-webhooks"}, True),
 }
 """What writes something to do -> the names that are rung, and whether for the time that was

@@ -10,6 +10,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app.recovery.restored import RAISE, RAISED, finish_restore
+from app.work import HOOKS
 from models import AppData, RefreshToken
 from models.deployment import Deployment
 from tests.app.recovery.conftest import Command
@@ -37,7 +38,7 @@ async def test_versions_etags_cursors_and_sessions_are_void(api: Api, cast: Cast
     cursor = (await cast.owner.get(CHANGES)).json()["cursor"]
     await AppData.raw().update_one({}, {"$set": {"value": "backed up", "version": 1}})
     await RefreshToken.raw().insert_one({"userId": 1})
-    report = await finish_restore()
+    report = await finish_restore(api.settings, HOOKS)
     assert (report.is_sound, report.epoch) == (True, 2)
     assert await RefreshToken.raw().count_documents({}) == 0
     answer = await cast.owner.merge("/v1/users/me", {"name": "Ann"})
@@ -59,11 +60,11 @@ async def test_versions_etags_cursors_and_sessions_are_void(api: Api, cast: Cast
     assert version_of(new) > RAISE, "a key that was made and lost has had versions, too"
 
 
-async def test_no_server_is_ready_until_it_is_through(cast: Cast) -> None:
+async def test_no_server_is_ready_until_it_is_through(api: Api, cast: Cast) -> None:
     await Deployment.mark_restoring("a backup")
     answer = await cast.nobody.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "restored_unfinished")
-    await finish_restore()
+    await finish_restore(api.settings, HOOKS)
     assert (await cast.nobody.get("/readyz")).json().get("code") != "restored_unfinished"
 
 

@@ -1,0 +1,104 @@
+"""The replay: what the ledger says was deleted or revoked goes from a restored database again."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from beanie import PydanticObjectId
+from bson import ObjectId
+from bson import Timestamp as ClusterTime
+
+from app.errors import NotFound
+from app.ledger import Ledger
+from app.relations.delete import delete_root
+from app.relations.hooks import Hooks
+from app.relations.sweep import collection_of
+from app.settings import Settings
+from models import ApiKey
+from models.app_data_clearing import BATCH, Clearing, bury, forget_activity
+from models.base import Raw, now
+from models.deletion import Deletion, Stage
+
+BY: Final = "restored"
+_NO_HURRY: Final = 1e9
+
+
+async def replay(
+    settings: Settings, hooks: Hooks, progress: Callable[[str], object]
+) -> Counter[str]:
+    """Do again what the ledger says, each file of it; a repeat finds nothing to do.
+
+    Returns:
+        How many of each kind there still were.
+
+    Raises:
+        DamagedLedgerError: a file of the ledger is not what was written.
+        OSError: it could not be read.
+    """
+    patient = settings.model_copy(update={"deletion_inline_seconds": _NO_HURRY})
+    files, counts = Ledger.of(settings).notes(), Counter[str]()
+    seen = 0
+    while notes := await asyncio.to_thread(next, files, None):
+        seen += len(notes)
+        progress(f"going through the ledger of deletions: {seen:,}")
+        counts += await _replay(notes, patient, hooks)
+    return counts
+
+
+async def _replay(notes: list[Raw], settings: Settings, hooks: Hooks) -> Counter[str]:
+    counts = Counter[str]()
+    deleted: defaultdict[str, list[Raw]] = defaultdict(list)
+    for note in notes:
+        if note["kind"] == "deleted":
+            deleted[note["root"]].append(note)
+        elif note["kind"] == "revoked":
+            where = {"_id": note["subject"], "version": {"$lt": note["below"]}}
+            gone = await ApiKey.raw().delete_many(where)
+            counts["keys revoked again"] += gone.deleted_count
+        elif note["kind"] == "cleared":
+            counts["values of apps deleted again"] += await _clear(note)
+    for root, found in deleted.items():
+        counts["documents deleted again"] += await _delete(root, found, settings, hooks)
+    return counts
+
+
+async def _delete(root: str, notes: list[Raw], settings: Settings, hooks: Hooks) -> int:
+    """Delete those that are there, with all that hangs off them, and have an entry of each."""
+    document, times = collection_of(root), {note["subject"]: note["at"] for note in notes}
+    alive = await document.fetch(times, fields=["_id"])
+    gone = 0
+    for each in alive:
+        try:
+            await delete_root(document, each, BY, settings, hooks, forced=True)
+        except NotFound:  # it goes with another
+            continue
+        gone += 1
+    await Deletion.keep([_entry(each, root, at) for each, at in times.items()])
+    return gone
+
+
+def _entry(key: ObjectId, root: str, at: datetime) -> Deletion:
+    """The entry of a deletion whose receipt was lost: what comes late is swept."""
+    return Deletion(
+        id=PydanticObjectId(key),
+        root=root,
+        by=BY,
+        at=at,
+        stage=Stage.DONE,
+        next_sweep_at=now(),
+    )
+
+
+async def _clear(note: Raw) -> int:
+    until = ClusterTime(*note["until"])
+    what = Clearing(note["subject"], note["app"], "", True, BY, note["at"], until)
+    total, after = 0, ""
+    following: Any = after
+    while following is not None:
+        count, following = await bury(what, following)
+        total += count
+    while (count := await forget_activity(what)) == BATCH:
+        total += count
+    return total + count
