@@ -1,5 +1,6 @@
 """What the operator's pages show in tests: every name, key and value is hostile text."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,77 +14,99 @@ HOSTILE = (
 )
 
 
+@dataclass(frozen=True)
+class _Hands:
+    """A Satchel by one connection, which spares most of the time."""
+
+    client: httpx2.Client
+    database: Any
+
+    def post(self, path: str, body: Any) -> Any:
+        return self._made(self.client.post(path, json=body))
+
+    def put(self, path: str, value: Any) -> Any:
+        return self._made(self.client.put(path, json=value))
+
+    def _made(self, answer: httpx2.Response) -> Any:
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
 def plant(satchel: Served) -> dict[str, str]:
     """Make something for every page; the ids, by parameter of a path."""
-    put(satchel, "/v1/apps/kept", {"name": HOSTILE, "history": 5, "quota": {"keys": 90}})
-    person = _person(satchel)
-    _values(satchel, person)
-    _jobs(satchel)
+    with httpx2.Client(base_url=satchel.url, headers=satchel.headers, timeout=60) as client:
+        return _planted(_Hands(client, satchel.database))
+
+
+def _planted(hands: _Hands) -> dict[str, str]:
+    hands.put("/v1/apps/kept", {"name": HOSTILE, "history": 5, "quota": {"keys": 90}})
+    person = _person(hands)
+    _values(hands, person)
+    _jobs(hands)
     for number in range(52):
         body = {"name": f"{number} {HOSTILE}", "scopes": ["users:read"]}
-        satchel.post("/v1/api-keys", body)
+        hands.post("/v1/api-keys", body)
     of_values = {"appId": "kept", "dataKey": "note:1"}
-    links = {"connectionId": _connection(satchel, person), "projectId": _project(satchel)}
+    links = {"connectionId": _connection(hands, person), "projectId": _project(hands)}
     known = {"userId": person, "kind": "activities", "jobId": "hostile"}
-    return {**known, **of_values, **links, "accountId": _account(satchel)}
+    return {**known, **of_values, **links, "accountId": _account(hands)}
 
 
-def _person(satchel: Served) -> str:
+def _person(hands: _Hands) -> str:
     body = {"email": "ann@example.com", "name": f"Ann {HOSTILE}", "valuUserId": HOSTILE}
-    ann = satchel.post("/v1/users", body)
+    ann = hands.post("/v1/users", body)
     place = f"/v1/users/{ann['id']}"
     for number in range(60):
         said = {"appId": "notes", "eventType": "opened", "eventData": {HOSTILE: [number, HOSTILE]}}
-        satchel.post(f"{place}/activity", said)
+        hands.post(f"{place}/activity", said)
     event = {"appId": "notes", "eventName": HOSTILE, "eventCategory": "custom", "userId": ann["id"]}
-    satchel.post("/v1/analytics/events", [event])
+    hands.post("/v1/analytics/events", [event])
     for number in range(55):
-        satchel.post("/v1/users", {"email": f"p{number}@example.com", "name": HOSTILE})
+        hands.post("/v1/users", {"email": f"p{number}@example.com", "name": HOSTILE})
     return str(ann["id"])
 
 
-def _values(satchel: Served, person: str) -> None:
+def _values(hands: _Hands, person: str) -> None:
     place = f"/v1/users/{person}/apps/kept/data"
     for number in range(55):
-        put(satchel, f"{place}/note:{number}", {"title": HOSTILE, HOSTILE: number})
-    put(satchel, f"{place}/note:1", [HOSTILE])
+        hands.put(f"{place}/note:{number}", {"title": HOSTILE, HOSTILE: number})
+    hands.put(f"{place}/note:1", [HOSTILE])
     for number in (2, 3):
-        headers = satchel.headers
-        assert httpx2.delete(f"{satchel.url}{place}/note:{number}", headers=headers).is_success
+        assert hands.client.delete(f"{place}/note:{number}").is_success
 
 
-def _jobs(satchel: Served) -> None:
+def _jobs(hands: _Hands) -> None:
     """A job that fails, as a worker notes it."""
     moment = datetime.now(UTC) + timedelta(days=1)
     job = {"kind": HOSTILE, "state": "due", "runAt": moment, "attempts": 3, "fence": 1}
     told = {"lastError": HOSTILE, "progress": {HOSTILE: 1}, "version": 1}
-    satchel.database["jobs"].insert_one({"_id": "hostile", **job, **told})
+    hands.database["jobs"].insert_one({"_id": "hostile", **job, **told})
 
 
-def _account(satchel: Served) -> str:
+def _account(hands: _Hands) -> str:
     body = {"name": f"Acme {HOSTILE}", "webhookUrl": "https://hooks.example.com/cards"}
-    account = str(satchel.post("/v1/accounts", body)["id"])
+    account = str(hands.post("/v1/accounts", body)["id"])
     place = f"/v1/accounts/{account}"
-    holder = satchel.post(f"{place}/users", {"email": "holder@example.com", "name": HOSTILE})["id"]
+    holder = hands.post(f"{place}/users", {"email": "holder@example.com", "name": HOSTILE})["id"]
     limits = {"name": HOSTILE, "limits": {"MONTHLY": 500_000}}
-    profile = satchel.post(f"{place}/spending-profiles", limits)["id"]
+    profile = hands.post(f"{place}/spending-profiles", limits)["id"]
     card = {"userId": holder, "lastFour": "4242", "spendingProfileId": profile}
-    satchel.post(f"{place}/cards", card)
+    hands.post(f"{place}/cards", card)
     given_up = {"$set": {"state": "dead", "attempts": 12, "lastError": HOSTILE}}
-    satchel.database["cardevents"].update_many({}, given_up)
+    hands.database["cardevents"].update_many({}, given_up)
     return account
 
 
-def _connection(satchel: Served, person: str) -> str:
+def _connection(hands: _Hands, person: str) -> str:
     body = {"provider": "sandbox", "institution": HOSTILE, "label": HOSTILE}
-    made = satchel.post(f"/v1/users/{person}/connections", {**body, "accessToken": "any"})
-    satchel.post(f"/v1/connections/{made['id']}/sync", None)
+    made = hands.post(f"/v1/users/{person}/connections", {**body, "accessToken": "any"})
+    hands.post(f"/v1/connections/{made['id']}/sync", None)
     return str(made["id"])
 
 
-def _project(satchel: Served) -> str:
+def _project(hands: _Hands) -> str:
     """With a repository as it is stored, since no host is there to be asked."""
-    project = str(satchel.post("/v1/projects", {"name": f"Site {HOSTILE}"})["id"])
+    project = str(hands.post("/v1/projects", {"name": f"Site {HOSTILE}"})["id"])
     moment, sealed = datetime.now(UTC), {"v": 1, "k": "0", "n": b"0", "c": b"secret"}
     row = {
         "projectId": ObjectId(project),
@@ -96,7 +119,7 @@ def _project(satchel: Served) -> str:
         "updatedAt": moment,
         "version": 1,
     }
-    repository = satchel.database["repositoryconnections"].insert_one(row).inserted_id
+    repository = hands.database["repositoryconnections"].insert_one(row).inserted_id
     delivery = {
         "connectionId": repository,
         "event": HOSTILE,
@@ -109,7 +132,7 @@ def _project(satchel: Served) -> str:
         "version": 1,
     }
     rows = [{**delivery, "deliveryId": f"d-{number}"} for number in range(52)]
-    satchel.database["webhookevents"].insert_many(rows)
+    hands.database["webhookevents"].insert_many(rows)
     return project
 
 
