@@ -19,19 +19,16 @@ MAY_IMPORT = {
     "app": {"app", "indexes", "models"},
     "scripts": {"app", "indexes", "models", "scripts"},
 }
-DOMAINS = (
-    "apps",
-    "users",
-    "app_data",
-    "activity",
-    "analytics",
-    "auth",
-    "operations",
-    "console",
-    "accounts",
-    "cards",
+NO_DOMAINS = {"database", "errors", "identity", "jobs", "migrations", "outside", "relations"}
+NO_DOMAINS |= {"settings", "web", "storage", "recovery"}
+DOMAINS = tuple(
+    sorted(
+        folder.name
+        for folder in (ROOT / "app").iterdir()
+        if (folder / "__init__.py").is_file() and folder.name not in NO_DOMAINS
+    )
 )
-DOMAINS += ("connections", "repositories", "sync", "people")
+"""Every other folder of `app/` is one."""
 LAYERS = [
     {"app.settings"},
     {"app.errors"},
