@@ -51,7 +51,7 @@ LAYERS = [
 ]  # fmt: skip
 """The floors, the lowest first. A module stands where the longest of its names does that stands
 here."""
-LONGEST = 560
+LONGEST = 400
 
 
 SOURCES = sources()
