@@ -196,6 +196,7 @@ EXEMPT: Final[dict[tuple[str, str], str]] = {
     ("activities", "app_id"): "an app needs no registration",
     ("activities", "session_id"): "a label of the client's own",
     ("appdata", "app_id"): "an app needs no registration",
+    ("deletions", "app_id"): "an app needs no registration",
     ("appusage", "app_id"): "an app needs no registration",
     ("analytics", "app_id"): "an app needs no registration",
     ("analytics", "session_id"): "a label of the client's own",
