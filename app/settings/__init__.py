@@ -296,7 +296,7 @@ class Settings(
         if self.keyring is None and self.keyring_file is None:
             faults.append("production needs SATCHEL_KEYRING_FILE or SATCHEL_KEYRING")
         if self.ledger is None and self.analytics_archive is None:
-            faults.append("production needs SATCHEL_LEDGER or SATCHEL_ANALYTICS_ARCHIVE")
+            faults.append("production needs SATCHEL_LEDGER; such as SATCHEL_LEDGER=/var/lib/ledger")
         for name in ("teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"):
             if not getattr(self, name).startswith("https://"):
                 faults.append(f"in production {variable(name)} begins with https://")

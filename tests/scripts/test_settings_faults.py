@@ -77,6 +77,7 @@ def test_a_command_says_all_faults_in_lines_without_values(name: str, tmp_path: 
         "production needs SATCHEL_SECRET_KEY_FILE",
         "production needs SATCHEL_WEBHOOK_KEY_FILE",
         "production needs SATCHEL_SENDER_URL",
+        "production needs SATCHEL_LEDGER",
     ]
     assert all("such as SATCHEL_" in line for line in lines)
     assert [secret for secret in SECRETS if secret in done.stdout + done.stderr] == []

@@ -13,6 +13,7 @@ from tests.conftest import MakeApi
 
 WHOLE = {
     "environment": "production",
+    "ledger": "/ledger",
     "mongodb_uri": "mongodb://x",
     "token_key_file": "/k",
     "secret_key_file": "/s",
