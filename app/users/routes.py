@@ -20,7 +20,6 @@ from app.relations.receipts import (
 )
 from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
-from app.users.expanding import ExpandedUser, ExpandUsers, expand_users
 from app.users.finding import Sought, find_users
 from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
 from app.web.etags import etag
@@ -114,8 +113,7 @@ async def list_users(
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-    expand: ExpandUsers = None,
-) -> Page[ExpandedUser]:
+) -> Page[UserView]:
     """Those who have all that is told, the newest first."""
     authorize(caller, "users:read")
     told = {"email": email, "valuUserId": valu_user_id, "merkosUserId": merkos_user_id}
@@ -123,8 +121,7 @@ async def list_users(
     known = {name: each for name, each in told.items() if each is not None}
     sought = Sought(known, phone, prefix, role, _account_of(account_id), start, end, status)
     rows, following = await find_users(sought, limit, cursor)
-    users = [user_view(User.from_stored(row)) for row in rows]
-    return Page(items=await expand_users(users, expand), next_cursor=following)
+    return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)
 
 
 def _account_of(text: str | None) -> ObjectId | None:
