@@ -200,3 +200,15 @@ def test_everything_of_a_person_is_exported_as_lines_and_as_an_archive(
         with visitor.page.expect_download() as waiting:
             visitor.page.get_by_role("link", name=name).click()
         assert waiting.value.path().read_bytes().startswith(begins)
+
+
+def test_a_person_is_made_inactive_and_active_again(visit: Visit, operated: Operated) -> None:
+    user = operated.served.post("/v1/users", {"email": "paused@example.com", "name": "Paused"})
+    visitor = visit()
+    visitor.open(f"/console/people/{user['id']}")
+    for state in ("inactive", "active"):
+        visitor.unfold(f"Make them {state}")
+        visitor.press(f"Make this person {state}")
+        assert visitor.note == f"The person is {state}."
+        assert operated.served.get(f"/v1/users/{user['id']}")["status"] == state
+        assert visitor.faults() == []
