@@ -49,7 +49,7 @@ _DATABASE: Final = "missed"
 _BOTH: Final = (0, 1)
 _CARELESS: Final = 2
 _FOLLOWERS: Final = {"changes": _BOTH, "wait": _BOTH, "events": _BOTH, CARELESS: (_CARELESS,)}
-_SLOW: Final = 2
+_SLOW: Final = 4
 _QUIET_SECONDS: Final = 60.0
 
 
@@ -165,6 +165,8 @@ class Run:
             tasks = [asyncio.create_task(poller.run()) for poller in pollers]
             await self._written(town, seconds, failovers, kills)
             found = await self._settled(rows, pollers)
+            if any(task.done() for task in tasks):
+                raise BenchError("a poller has ended by itself")
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)

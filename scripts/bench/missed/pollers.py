@@ -3,7 +3,8 @@ tells clients to do (docs/sync.md), over connections that are cut."""
 
 import asyncio
 import random
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -127,18 +128,20 @@ class Poller:
         connection."""
         self._patience *= 2
         seconds = self._random.uniform(*_CUT_SECONDS) * self._patience / 2
-        async with asyncio.timeout(seconds) as cut:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
+        async with asyncio.timeout_at(ends) as cut:
             reader, writer = await self._open_stream()
             self._patience = 1.0
             try:
                 if self.picture.cursor is None:
                     await self._pass_by_itself()
-                while True:
+                while loop.time() < ends:
                     await reader.readuntil(b"event: changed")
                     self.told += 1
                     cut.reschedule(None)  # what was told is asked for, come what may
                     await self._pass_by_itself()
-                    cut.reschedule(asyncio.get_running_loop().time() + self._random.random())
+                    cut.reschedule(ends)
             finally:
                 self.cuts += 1
                 writer.close()
@@ -166,10 +169,14 @@ class Poller:
                     return
             await asyncio.sleep(0.1)
 
-    def _connection(self) -> "_Cut":
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[httpx2.AsyncClient]:
         """One that is cut; after one without an answer the next one lasts twice as long."""
         self._patience *= 2
-        return _Cut(self, self._random.uniform(*_CUT_SECONDS) * self._patience / 2)
+        seconds = self._random.uniform(*_CUT_SECONDS) * self._patience / 2
+        self.cuts += 1
+        async with asyncio.timeout(seconds), httpx2.AsyncClient(timeout=_READ_SECONDS) as client:
+            yield client
 
     async def _pass(self, client: httpx2.AsyncClient) -> None:
         """Ask until there is no more. Whatever was acknowledged before must be there then."""
@@ -222,20 +229,3 @@ class Poller:
     def _begin_anew(self) -> None:
         self.anew += 1
         self.picture.cursor, self.picture.listed = None, None
-
-
-class _Cut:
-    """A connection that is cut after some time, whatever is under way."""
-
-    def __init__(self, poller: Poller, seconds: float) -> None:
-        self._poller, self._timeout = poller, asyncio.timeout(seconds)
-        self._client = httpx2.AsyncClient(timeout=_READ_SECONDS)
-
-    async def __aenter__(self) -> httpx2.AsyncClient:
-        await self._timeout.__aenter__()
-        return await self._client.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        self._poller.cuts += 1
-        await self._client.__aexit__(*error)
-        await self._timeout.__aexit__(*error)
