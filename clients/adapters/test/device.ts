@@ -1,6 +1,7 @@
 // One device with a bad network: a session, and whatever database an adapter keeps in step.
 import { Session, UnsentWork, type Json, type TokenStorage } from "satchel-client";
 import type { World } from "../../typescript/test/scenarios.js";
+import { Streams } from "../../typescript/test/streams.js";
 
 /** What a story does to a database. */
 export interface Kit {
@@ -32,7 +33,15 @@ export type Open = (place: Place) => Promise<Kit>;
 export class Network {
   isOffline = false;
   losing = 0;
+  /** How many batches a proxy answers, and how many answers tell of conflicts without values. */
+  proxyPages = 0;
+  stripping = 0;
+  /** Whether the network goes with the next answer that is lost. */
+  goesToo = false;
   hasOldCursor = false;
+  /** The cursor was too old then: what was deleted before is told no more. */
+  #forgottenAt: string | null = null;
+  readonly streams = new Streams();
   /** How often changes were asked for, and the last question that was answered. */
   asked = 0;
   answered = 0;
@@ -44,20 +53,40 @@ export class Network {
     const url = new URL(request.url);
     const isBatch = url.pathname.endsWith("/batch");
     if (isBatch) this.batches.push((await request.clone().json()) as Network["batches"][number]);
+    if (isBatch && this.proxyPages > 0) {
+      this.proxyPages -= 1;
+      return new Response("<p>?</p>", { status: 400, headers: { "Content-Type": "text/html" } });
+    }
     const question = url.pathname.endsWith("/changes") ? ++this.asked : null;
     if (question !== null && this.hasOldCursor && url.searchParams.has("since")) {
       this.hasOldCursor = false;
       url.searchParams.set("since", await cursorOfAnotherFilter(request));
       request = new Request(url, request);
     }
-    const answer = await fetch(request);
+    const answer = this.streams.opened(await fetch(request));
     if (this.losing > 0 && isBatch) {
       this.losing -= 1;
+      this.isOffline = this.goesToo;
       await answer.arrayBuffer();
       throw new TypeError("the answer was lost");
     }
-    if (question !== null && answer.ok) this.answered = Math.max(this.answered, question);
-    return answer;
+    if (isBatch && this.stripping > 0) {
+      this.stripping -= 1;
+      const told = (await answer.json()) as { results: { current?: { value?: Json } | null }[] };
+      for (const result of told.results) delete result.current?.value;
+      return Response.json(told);
+    }
+    if (question === null) return answer;
+    if (answer.status === 410) this.#forgottenAt = new Date().toISOString();
+    if (answer.ok) this.answered = Math.max(this.answered, question);
+    return this.#forgottenAt === null || !answer.ok ? answer : await this.#purged(answer, this.#forgottenAt);
+  }
+
+  /** Without the tombstones that a server would have purged by then; a young one is told for two minutes. */
+  async #purged(answer: Response, before: string): Promise<Response> {
+    const page = (await answer.json()) as { changes: { deleted?: boolean; updatedAt: string }[] };
+    const changes = page.changes.filter((change) => change.deleted !== true || change.updatedAt > before);
+    return Response.json({ ...page, changes });
   }
 
   /** Until changes were asked for anew, and the answer came. */
@@ -75,8 +104,9 @@ export class Device {
   readonly conflicts: string[] = [];
   readonly refused: string[] = [];
   readonly network = new Network();
+  renewedFrom: string | null = null;
   readonly #name = crypto.randomUUID();
-  readonly #tokens = inMemory();
+  readonly tokens = inMemory();
   #kit: Kit | null = null;
   #session: Session;
 
@@ -84,6 +114,7 @@ export class Device {
     readonly world: World,
     readonly openKit: Open,
     readonly isPersistent: boolean,
+    readonly appId: string,
   ) {
     this.#session = this.#newSession();
   }
@@ -109,7 +140,7 @@ export class Device {
       name: this.#name,
       isPersistent: this.isPersistent,
       session: this.#session,
-      appId: this.world.appId,
+      appId: this.appId,
       network: this.network,
       onConflict: (key) => this.conflicts.push(key),
       onRefused: (key) => this.refused.push(key),
@@ -139,8 +170,8 @@ export class Device {
   }
 
   endToken(): void {
-    const kept = JSON.parse(this.#tokens.get() ?? "{}") as { access: string };
-    this.#tokens.set(JSON.stringify({ ...kept, access: `${kept.access.slice(0, -8)}AAAAAAAA` }));
+    const kept = JSON.parse(this.tokens.get() ?? "{}") as { access: string };
+    this.tokens.set(JSON.stringify({ ...kept, access: `${kept.access.slice(0, -8)}AAAAAAAA` }));
   }
 
   async close(): Promise<void> {
@@ -149,7 +180,7 @@ export class Device {
 
   #newSession(): Session {
     const sent = (request: unknown): Promise<Response> => this.network.fetch(request as Request);
-    return new Session(this.world.url, { tokens: this.#tokens, fetch: sent });
+    return new Session(this.world.url, { tokens: this.tokens, fetch: sent });
   }
 }
 

@@ -3,24 +3,22 @@ import { equal, type Json } from "satchel-client";
 import type { Scenario, World } from "../../typescript/test/scenarios.js";
 import { Device, type Open } from "./device.js";
 
-/** A story; of an app of its own where it says so. */
-export type Story = Scenario & { app?: string };
-
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 type Step = Scenario["steps"][number];
 type People = Record<string, string>;
 type Action = (device: Device, given: never, people: People) => unknown;
 
 /** Run one story; an error says which step failed, and how. */
-export async function run(scenario: Story, world: World, open: Open): Promise<void> {
+export async function run(scenario: Scenario, world: World, open: Open): Promise<void> {
   const salt = crypto.randomUUID().slice(0, 8);
   const people: People = { first: `first.${salt}@example.com`, another: `another.${salt}@example.com` };
   const devices = new Map<string, Device>();
   const clock = Date.now;
   try {
     for (const name of ["a", "b"]) {
-      const device = new Device(world, open, scenario.persistent === true && name === "a");
+      const appId = scenario.app === undefined ? world.appId : `${world.appId}.${scenario.app}`;
+      const device = new Device(world, open, scenario.persistent === true && name === "a", appId);
       devices.set(name, device);
       await (name === "a" ? device.signIn(people["first"] as string) : device.enter(people["first"] as string));
     }
@@ -66,6 +64,15 @@ const ACTIONS: Record<string, Action> = {
   loseAnswers: (device, count: number) => {
     device.network.losing = count;
   },
+  withoutValues: (device, count: number) => {
+    device.network.stripping = count;
+  },
+  proxyPages: (device, count: number) => {
+    device.network.proxyPages = count;
+  },
+  loseAnswerAndNetwork: (device) => {
+    Object.assign(device.network, { losing: 1, goesToo: true });
+  },
   oldCursor: (device) => {
     device.network.hasOldCursor = true;
   },
@@ -92,6 +99,17 @@ const ACTIONS: Record<string, Action> = {
     const version = await device.kit.version(key);
     if (version < 1 || version > most) throw new Error(`version ${version}, not 1 to ${most}`);
   },
+  noStreams: (device, given: boolean) => {
+    device.network.streams.getThrough = !given;
+  },
+  cutStream: (device) => device.network.streams.cut(),
+  endStream: (device, reason: string) => {
+    device.renewedFrom = device.tokens.get();
+    device.network.streams.cut(reason);
+  },
+  restartServer: (device) => device.world.restart(),
+  awaitStreams: (device, count: number) => eventually(async () => see(device.network.streams.count >= count, true)),
+  awaitRenewed: (device) => eventually(async () => see(device.tokens.get() !== device.renewedFrom, true)),
   expectUnsentAtSignOut: async (device, count: number) => see(await device.unsentAtSignOut(), count),
 };
 

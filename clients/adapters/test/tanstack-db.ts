@@ -1,6 +1,6 @@
 // TanStack DB as a device of the stories keeps it.
 import { createCollection } from "@tanstack/db";
-import { equal, mergeFields, mergePatched, type Json, type JsonObject } from "satchel-client";
+import { equal, mergeFields, mergePatched, Unstorable, type Json, type JsonObject } from "satchel-client";
 import { openSatchel, Refused } from "../src/tanstack-db.js";
 import type { Kit, Place } from "./device.js";
 
@@ -16,14 +16,13 @@ export async function open({ name, isPersistent, session, appId, onConflict, onR
   });
   const notes = createCollection(satchel.collection<Note>({ key: "key", id: name + crypto.randomUUID() }));
   await notes.preload();
-  const note = (error: unknown): void => {
-    if (error instanceof Refused) onRefused(error.key);
-  };
-  const watched = ({ isPersisted }: { isPersisted: { promise: Promise<unknown> } }): void => {
-    isPersisted.promise.catch(note);
+  const watched = (key: string, { isPersisted }: { isPersisted: { promise: Promise<unknown> } }): void => {
+    // what the store knows to be refused is not sent
+    isPersisted.promise.catch((error) => (error instanceof Refused || error instanceof Unstorable) && onRefused(key));
   };
   const replace = (key: string, value: Json): void =>
     watched(
+      key,
       notes.update(key, (draft) => {
         const row = draft as JsonObject;
         for (const field of Object.keys(row)) if (field !== "key" && !(field in (value as JsonObject))) delete row[field];
@@ -40,10 +39,10 @@ export async function open({ name, isPersistent, session, appId, onConflict, onR
   return {
     put: async (key, value) => {
       if (notes.has(key)) replace(key, value);
-      else watched(notes.insert({ ...(value as JsonObject), key } as Note));
+      else watched(key, notes.insert({ ...(value as JsonObject), key } as Note));
     },
     patch: async (key, patch) => replace(key, mergePatched(value(key), patch)),
-    delete: async (key) => watched(notes.delete(key)),
+    delete: async (key) => watched(key, notes.delete(key)),
     contents: async () => contents(),
     version: async (key) => (await satchel.store.list(key))[0]?.version ?? 0,
     pending: () => satchel.store.pending(),

@@ -121,7 +121,8 @@ function parserOf(heard: Heard, poke: () => void): EventSourceParser {
   });
 }
 
-async function rest(milliseconds: number, signal: AbortSignal): Promise<void> {
+/** Wait, or until there is a network again. */
+export async function rest(milliseconds: number, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     const done = (): void => {
       clearTimeout(timer);

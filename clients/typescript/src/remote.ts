@@ -1,6 +1,6 @@
 import { errorOf, SatchelError, SignedOut, Unreachable, type FieldError } from "./errors.js";
 import { sizeOf, type Json } from "./json.js";
-import { follow, NoStream } from "./live.js";
+import { follow, NoStream, rest } from "./live.js";
 import type { Told } from "./row.js";
 import type { Session } from "./session.js";
 
@@ -46,7 +46,9 @@ const MOST = 100;
 const MOST_BYTES = 768 * 1024;
 const TRIES = 3;
 const POLL = 60_000;
-const POLL_WITHOUT_STREAM = 10_000;
+const POLL_WITHOUT_STREAM = 5_000;
+/** So many times, and then a stream is tried again. */
+const QUESTIONS = 60;
 
 /**
  * One app's data of the person who is signed in, as the server has it: for databases that keep and queue by themselves.
@@ -105,15 +107,21 @@ export class Remote {
   async follow(poke: () => void, signal: AbortSignal): Promise<void> {
     poke();
     globalThis.addEventListener?.("online", poke, { signal });
-    let timer = setInterval(poke, POLL);
-    signal.addEventListener("abort", () => clearInterval(timer));
-    try {
-      const place = { state: () => Promise.resolve({ cursor: null }) }; // it is not known here
-      await follow({ session: this.#session, path: this.#path, place, signal, poke });
-    } catch (error) {
-      if (!(error instanceof NoStream)) throw error;
-      clearInterval(timer);
-      if (!signal.aborted) timer = setInterval(poke, POLL_WITHOUT_STREAM);
+    const place = { state: () => Promise.resolve({ cursor: null }) }; // it is not known here
+    while (!signal.aborted) {
+      const timer = setInterval(poke, POLL);
+      try {
+        await follow({ session: this.#session, path: this.#path, place, signal, poke });
+      } catch (error) {
+        if (!(error instanceof NoStream)) throw error;
+      } finally {
+        clearInterval(timer);
+      }
+      // no stream gets through: ask more often, and after a while try one again
+      for (let left = QUESTIONS; left > 0 && !signal.aborted; left--) {
+        await rest(POLL_WITHOUT_STREAM, signal);
+        if (!signal.aborted) poke();
+      }
     }
   }
 
@@ -125,7 +133,9 @@ export class Remote {
     });
     if (answer.ok) return ((await answer.json()) as { results: Result[] }).results;
     const error = await errorOf(answer);
-    if (error.isPassing || [401, 403, 404, 409, 410].includes(error.status)) throw error;
+    // a page of somebody in between is no word of the server's on these values
+    const isWord = error.code !== "unknown" || error.status === 413;
+    if (error.isPassing || !isWord || [401, 403, 404, 409, 410].includes(error.status)) throw error;
     return await this.#apart(writes, error);
   }
 
