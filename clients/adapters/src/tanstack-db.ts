@@ -9,6 +9,7 @@ import type { CollectionConfig, PendingMutation, SyncConfig } from "@tanstack/db
 import {
   equal,
   openStore,
+  Unstorable,
   type Entry,
   type FieldError,
   type Json,
@@ -34,7 +35,7 @@ export interface CollectionOptions<T extends object> {
   until?: "stored" | "kept";
 }
 
-/** The server will never take it; the transaction was rolled back. */
+/** The server will never take it, as it said or as is known before; the transaction was rolled back. */
 export class Refused extends Error {
   override name = "Refused";
   readonly key: string;
@@ -197,6 +198,7 @@ class Rows<T extends object> {
         });
         return;
       } catch (error) {
+        if (error instanceof Unstorable) throw new Refused({ key, value: mine, errors: error.errors });
         if (!(error instanceof Overtaken)) throw error;
       }
       mine = await this.onConflict(base, mine, now, key);
