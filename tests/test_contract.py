@@ -1,6 +1,7 @@
 """The API keeps its contract: Schemathesis against a server that runs as in production, with what
 OpenAPI says."""
 
+import json
 import os
 import secrets
 import socket
@@ -109,6 +110,15 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
         except httpx2.TransportError:
             continue
     raise AssertionError(f"the server did not become ready (code {server.poll()})")
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines_of(_: Any, value: Any) -> bytes:
+    """Bodies of one JSON text a line."""
+    if isinstance(value, bytes | str):
+        return value if isinstance(value, bytes) else value.encode()
+    rows = value if isinstance(value, list) else [value]
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 @schema.parametrize()

@@ -27,6 +27,10 @@ from models.base import Timestamp
 
 router = Router(prefix="/v1/users/{userId}", tags=["Import and export"])
 ZIP: Final = "application/zip"
+_LINES: Final = (
+    '{"kind":"users","document":{"id":"691f0c0ffee691f0c0ffee69","name":"Ann"}}\n'
+    '{"kind":"end","document":{"at":"2026-11-28T18:30:00.000Z","documents":{"users":1}}}\n'
+)
 _SENT: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": (
@@ -34,7 +38,7 @@ _SENT: Final[dict[int | str, dict[str, Any]]] = {
             " last line has the kind `end`. Or, by `Accept`, an archive with a file for each kind"
         ),
         "content": {
-            NDJSON: {"schema": {"type": "string"}},
+            NDJSON: {"schema": {"type": "string"}, "example": _LINES},
             ZIP: {"schema": {"type": "string", "contentMediaType": ZIP}},
         },
     }

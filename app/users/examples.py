@@ -34,6 +34,7 @@ USER_SHOWN: Final[dict[str, Any]] = {
     "roles": ["user"],
     "permissions": [],
     "role": "creator",
+    "status": "active",
     "nextSteps": [],
     **DATES,
 }

@@ -274,7 +274,7 @@ def test_a_browser_that_keeps_nothing(browser: Browser, satchel: Served, site: s
         assert kept["value"]["title"] == "milk"
 
 
-SIGNS_OUT = """async ([url, appId, pair]) => {
+SIGNS_OUT = """async ([url, appId, pair, userId]) => {
   const { Session, openStore } = await import("/satchel-client.min.js");
   let release, asked;
   const [held, isAsked] = [new Promise((go) => (release = go)), new Promise((go) => (asked = go))];
@@ -292,7 +292,7 @@ SIGNS_OUT = """async ([url, appId, pair]) => {
   release();
   await new Promise((resolve) => setTimeout(resolve, 300));
   const names = (await indexedDB.databases()).map(({ name }) => name);
-  return [session.userId, names.filter((name) => name.includes(appId))];
+  return [session.userId, names.filter((name) => name.includes(userId))];
 }"""
 
 
@@ -306,7 +306,7 @@ def test_signing_out_while_an_answer_is_awaited_leaves_nothing(
     satchel.post(
         f"/v1/users/{user['id']}/apps/{APP}/batch", {"writes": [{"dataKey": "n0", "value": 1}]}
     )
-    world = [satchel.url, APP, token_for(satchel, email)]
+    world = [satchel.url, APP, token_for(satchel, email), user["id"]]
     assert scenarios_page.evaluate(SIGNS_OUT, world) == [None, []]
 
 

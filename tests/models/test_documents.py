@@ -64,7 +64,7 @@ async def test_a_user_comes_back_as_created() -> None:
     row = await User.raw().find_one({"_id": made.id})
     assert row is not None
     assert set(row) == {
-        *("_id", "email", "valuUserId", "authMethods", "roles", "permissions"),
+        *("_id", "email", "valuUserId", "authMethods", "roles", "permissions", "status"),
         *("guard", "version", "createdAt", "updatedAt"),
     }
 

@@ -4,13 +4,13 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvicorn
 
 from app.settings import Settings
 from app.web.admission.pauses import PatientProtocol
+from scripts import processes
 from scripts import serve as command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,12 +31,12 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(soft: int) -> None:
 
 
 def test_it_serves_with_patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    run: dict[str, Any] = {}
-    monkeypatch.setattr(uvicorn, "run", lambda _, **options: run.update(options))
+    configs: list[uvicorn.Config] = []
+    monkeypatch.setattr(processes, "serve_alone", lambda config, _: configs.append(config))
     monkeypatch.setattr(command, "raise_file_limit", lambda: None)
     monkeypatch.setattr(command, "load_settings", lambda: Settings(_env_file=None))
     command.serve()
-    config = uvicorn.Config(command.FACTORY, **run)
+    (config,) = configs
     config.load_app = lambda: lambda: None  # type: ignore[method-assign]
     config.load()
     assert config.http_protocol_class is PatientProtocol

@@ -26,9 +26,12 @@ ACCESS = declared_rules()
 BEYOND = sorted(
     name
     for name, access in ACCESS.items()
-    if not access.public and access.scope not in APP_SCOPES and "/auth/sessions" not in name
+    if not access.public
+    and access.scope not in APP_SCOPES
+    and "/auth/sessions" not in name
+    and name != "GET /v1/deletions/{deletionId}"
 )
-"""Every operation that is about more than one app's data."""
+"""Every operation that is about more than one app's data; of deletions it is shown its own."""
 
 
 async def minted(cast: Cast, api: Api) -> Caller:

@@ -18,6 +18,7 @@ from app.recovery.manifest import NAME, Manifest, NoBackupError
 from app.recovery.pieces import DamagedBackupError
 from app.recovery.restore import NotEmptyError, restore
 from app.storage import FolderStore
+from indexes import sync
 from models.deployment import Deployment
 
 Raw = dict[str, Any]
@@ -39,7 +40,8 @@ async def filled(database: AsyncDatabase[Raw], monkeypatch: pytest.MonkeyPatch) 
     ]
     await database["appdata"].insert_many(rows)
     await database["users"].insert_one({"_id": bson.ObjectId(), "name": "Ann", "version": 3})
-    return database
+    yield database
+    await sync.apply(database, await sync.plan(database))  # others go on with it
 
 
 async def content(database: AsyncDatabase[Raw]) -> Raw:

@@ -142,6 +142,7 @@ async def test_internals_are_not_shown(cast: Cast) -> None:
             "roles",
             "permissions",
             "role",
+            "status",
             "accountId",
             "lastLogin",
             "emailVerifiedAt",

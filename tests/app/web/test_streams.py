@@ -211,7 +211,7 @@ async def test_there_are_so_many_of_a_user_and_so_many_at_all() -> None:
         assert 5 <= int(refused.value.headers["Retry-After"]) <= 30
     with streams.admit(SOMEBODY, me), streams.admit(SOMEBODY, me):
         assert len(streams) == 2
-    assert streams._of == {}
+    assert streams._room._of == {}
 
 
 async def test_streams_end_within_seconds_of_what_they_hang_on(
