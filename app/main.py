@@ -148,6 +148,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.database = None  # until it answers
+    app.state.is_leaving = False  # until the process is told to stop
     app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.sign_in = SignIn(settings)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 APPLICATION = "app.main"
 FACTORY = "scripts.serve:application"
 HTTP = "app.web.admission.pauses:PatientProtocol"
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _KNOCK_MS = 500
 _READY_SECONDS = 60
 _FILES = 65_536
@@ -78,12 +79,15 @@ def shared_metrics() -> Iterator[None]:
 
     To be entered before anything that measures is imported.
     """
-    if "SATCHEL_PROCESSES" not in os.environ or load_settings().processes == 1:
+    if load_settings().processes == 1:
         yield
         return
     with TemporaryDirectory(prefix="satchel-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        yield
+        os.environ[_METRICS] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_METRICS]
 
 
 def application() -> "FastAPI":

@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -28,6 +28,9 @@ from tests.explain import offences
 from tests.filled import fill
 from tests.harness import Api, RequestRecorder, serve
 from tests.order import spread
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Raw = dict[str, Any]
 NOWHERE = "http://127.0.0.1:9"  # so that no test reaches for the internet
@@ -196,3 +199,16 @@ async def cast(api: Api) -> Cast:
 async def programme(api: Api, cast: Cast) -> Programme:
     """Two accounts, their users, spending profiles and a card."""
     return await programme_of(api, cast.admin)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Debian's chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()

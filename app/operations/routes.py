@@ -84,7 +84,7 @@ async def readyz(request: Request) -> dict[str, Any]:
     machine's clock is ahead of the database's. Satchel goes by the database's: a difference is a
     reason to set the machine's, and none to send requests elsewhere.
     """
-    if getattr(request.app.state, "is_leaving", False):
+    if request.app.state.is_leaving:
         raise Unavailable("this server is about to stop")
     database = request.app.state.database
     try:

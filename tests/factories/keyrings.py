@@ -13,9 +13,22 @@ from models.base import now
 from models.connection import Connection
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
+from models.sealed import Sealed
 from scripts.cli import app
 
 COUNT = 30
+
+
+def a_connection(row: dict[str, Any], sealed: Sealed) -> Connection:
+    """A connection of this `_id` and user, with a sealed token."""
+    return Connection(
+        id=row["_id"],
+        user_id=row["userId"],
+        provider="teller",
+        institution="B",
+        label="l",
+        access_token=sealed,
+    )
 
 
 async def furnish(ring: KeyRing) -> None:
@@ -23,15 +36,7 @@ async def furnish(ring: KeyRing) -> None:
     for number in range(COUNT):
         row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
         sealed = ring.seal(SecretStr(f"token {number}"), Connection.place_in(row, "access_token"))
-        made = Connection(
-            id=row["_id"],
-            user_id=row["userId"],
-            provider="teller",
-            institution="B",
-            label="l",
-            access_token=sealed,
-        )
-        await transaction(made.add)
+        await transaction(a_connection(row, sealed).add)
     row = {"_id": PydanticObjectId(), "projectId": PydanticObjectId()}
     secrets: dict[str, Any] = {
         field: ring.seal(SecretStr(field), RepositoryConnection.place_in(row, field))

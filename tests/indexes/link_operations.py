@@ -20,6 +20,7 @@ from models.ring_key import RingKey
 from models.sealed import Sealed
 from models.transaction import Transaction, TransactionContent
 from models.webhook_event import WebhookEvent
+from tests.factories.keyrings import a_connection
 from tests.filled_links import ACCOUNTS, CONNECTIONS, PROJECTS, REPOSITORIES, SEALED
 
 Operation = Callable[[], Awaitable[Any]]
@@ -118,17 +119,11 @@ async def kept_secret() -> None:
     """A sealed value stored, and stored anew, under a key that the database does not know yet."""
     row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
     sealed = Sealed({**SEALED, "k": str(ObjectId())})
-    made = Connection(
-        id=row["_id"],
-        user_id=row["userId"],
-        provider="teller",
-        institution="B",
-        label="l",
-        access_token=sealed,
-    )
-    await transaction(made.add)
+    await transaction(a_connection(row, sealed).add)
     fields = {"accessToken": sealed.stored()}
-    await transaction(lambda session: Connection.change({"_id": made.id}, fields, session=session))
+    await transaction(
+        lambda session: Connection.change({"_id": row["_id"]}, fields, session=session)
+    )
 
 
 async def claimed() -> OutsideLink:

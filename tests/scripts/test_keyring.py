@@ -20,7 +20,7 @@ from models.connection import Connection
 from models.outside_link import OutsideLink
 from models.sealed import Sealed
 from scripts import keyring as command
-from tests.factories.keyrings import COUNT, furnish, in_thread, run
+from tests.factories.keyrings import COUNT, a_connection, furnish, in_thread, run
 
 
 @pytest.fixture
@@ -191,15 +191,7 @@ async def stored_with(ring: KeyRing, session: Any) -> None:
     """Store a value that the ring has sealed."""
     row = {"_id": PydanticObjectId(), "userId": PydanticObjectId()}
     sealed = ring.seal(SecretStr("late"), Connection.place_in(row, "access_token"))
-    made = Connection(
-        id=row["_id"],
-        user_id=row["userId"],
-        provider="teller",
-        institution="B",
-        label="l",
-        access_token=sealed,
-    )
-    await made.add(session)
+    await a_connection(row, sealed).add(session)
 
 
 async def two_keys(folder: Path, ring_of_server: list[KeyRing]) -> str:

@@ -1,5 +1,6 @@
 """What `python -m scripts serve` arranges before it listens."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -40,6 +41,22 @@ def test_it_serves_with_patient_connections(monkeypatch: pytest.MonkeyPatch) -> 
     config.load_app = lambda: lambda: None  # type: ignore[method-assign]
     config.load()
     assert config.http_protocol_class is PatientProtocol
+
+
+@pytest.mark.parametrize(("processes", "together"), [(1, False), (2, True)])
+def test_several_processes_measure_together_wherever_that_is_set(
+    processes: int, together: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(f"SATCHEL_PROCESSES={processes}\n")
+    monkeypatch.chdir(tmp_path)
+    command.load_settings.cache_clear()
+    try:
+        with command.shared_metrics():
+            folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+            assert (folder is not None and Path(folder).is_dir()) == together
+        assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+    finally:
+        command.load_settings.cache_clear()
 
 
 def test_what_the_start_made_is_not_searched_for_cycles_again() -> None:

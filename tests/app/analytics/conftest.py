@@ -1,4 +1,4 @@
-"""The archive's two places, and events that are old enough for it."""
+"""The archive's two places, events that are old enough for it, and rollups that are or are not."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,11 +18,14 @@ from app.analytics.archive import entry as archive_entry
 from app.analytics.archive import seal_days as archive
 from app.analytics.archive import target as archive_target
 from app.analytics.archive.target import Bucket
+from app.analytics.rollup.advance import advance
 from app.settings import Settings
 from models.base import Raw, now
+from models.rollup_state import RollupState
 from models.seal import ArchivedDay
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
+from tests.factories.asking import START
 from tests.factories.events import happen, roll_up
 from tests.harness import Api
 
@@ -132,3 +135,16 @@ def folder(tmp_path: Path) -> Place:
 async def settings(make_api: MakeApi, folder: Place) -> Settings:
     """Of a Satchel with an archive in `folder`."""
     return (await make_api(**folder.settings, analytics_retention_days=30)).settings
+
+
+@pytest.fixture(params=["rolled up", "raw"])
+async def settle(request: pytest.FixtureRequest) -> Any:
+    """Every query is asked of rollups, and of unrolled events alone: the answers are the same."""
+
+    async def roll_up() -> None:
+        if request.param == "rolled up":
+            while await advance(timedelta(milliseconds=-5)):
+                continue
+            assert (await RollupState.read()).as_of > START
+
+    return roll_up

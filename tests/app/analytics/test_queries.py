@@ -2,28 +2,12 @@
 retention, live."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from app.analytics.rollup.advance import advance
-from models.rollup_state import RollupState
 from tests.cast import Cast
-from tests.factories.asking import START, ask, at, happen
-
-
-@pytest.fixture(params=["rolled up", "raw"])
-async def settle(request: pytest.FixtureRequest) -> Any:
-    """Every query is asked of rollups, and of unrolled events alone: the answers are the same."""
-
-    async def roll_up() -> None:
-        if request.param == "rolled up":
-            while await advance(timedelta(milliseconds=-5)):
-                continue
-            assert (await RollupState.read()).as_of > START
-
-    return roll_up
+from tests.factories.asking import ask, at, happen
 
 
 async def test_days_of_a_timezone_are_whole_and_filled(cast: Cast, settle: Any) -> None:

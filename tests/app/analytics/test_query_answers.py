@@ -11,22 +11,8 @@ import pytest
 from app.analytics.rollup.advance import advance
 from models.analytics import Analytics
 from models.base import now
-from models.rollup_state import RollupState
 from tests.cast import Cast
-from tests.factories.asking import START, at, happen
-
-
-@pytest.fixture(params=["rolled up", "raw"])
-async def settle(request: pytest.FixtureRequest) -> Any:
-    """Every query is asked of rollups, and of unrolled events alone: the answers are the same."""
-
-    async def roll_up() -> None:
-        if request.param == "rolled up":
-            while await advance(timedelta(milliseconds=-5)):
-                continue
-            assert (await RollupState.read()).as_of > START
-
-    return roll_up
+from tests.factories.asking import at, happen
 
 
 async def test_csv_always_has_its_header_and_no_formulas(cast: Cast) -> None:

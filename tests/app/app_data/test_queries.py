@@ -28,15 +28,6 @@ from tests.factories.queries import (
 BATCH: Final = "/v1/users/me/apps/notes/batch"
 
 
-@pytest.fixture
-async def built(cast: Cast, base_settings: Settings) -> Cast:
-    """The queries are declared and built, and there are tasks."""
-    await declare(cast)
-    await build(base_settings)
-    await fill(cast.owner)
-    return cast
-
-
 async def test_values_come_in_the_order_of_the_query(built: Cast) -> None:
     owner = built.owner
     await fill(owner, {"other": {"due": "2026-01-01", "prio": 3}})

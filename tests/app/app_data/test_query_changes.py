@@ -33,15 +33,6 @@ from tests.factories.queries import (
 )
 
 
-@pytest.fixture
-async def built(cast: Cast, base_settings: Settings) -> Cast:
-    """The queries are declared and built, and there are tasks."""
-    await declare(cast)
-    await build(base_settings)
-    await fill(cast.owner)
-    return cast
-
-
 async def test_a_process_that_goes_by_former_settings_leaves_no_value_out(
     cast: Cast, base_settings: Settings, make_api: MakeApi
 ) -> None:

@@ -9,6 +9,7 @@ from app.settings.sign_in import OidcProvider
 from models import AuditEvent
 from tests.app.auth.conftest import PHONE, World
 from tests.conftest import MakeApi
+from tests.factories.emails import put_email
 from tests.harness import Caller, version_of
 from tests.outside.sign_in import NONCE
 
@@ -17,13 +18,7 @@ ANN = "ann@example.com"
 
 async def confirmed(world: World, caller: Caller, address: str) -> Any:
     await world.may_ask_again()
-    asked = await caller.post("/v1/users/me/email", json={"email": address})
-    assert asked.status_code == 202, asked.text
-    answer = {
-        "challengeId": asked.json()["challengeId"],
-        "code": world.mailbox.messages[-1]["code"],
-    }
-    return await caller.put("/v1/users/me/email", json=answer)
+    return await put_email(world, caller, address)
 
 
 async def test_a_verified_email_joins_who_holds_the_same_verified(world: World) -> None:

@@ -1,13 +1,12 @@
 """One served Satchel for all tests of the operator's pages, filled with hostile text, and a browser
 for each module."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.app.console.planted import plant
 from tests.app.console.visitor import Visitor
@@ -29,16 +28,6 @@ def operated(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         mongodb_uri, tmp_path_factory.mktemp("operated"), deletion_fence_seconds="1"
     ) as found:
         yield Operated(found, plant(found))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from app.analytics.query.periods import floor
 from models.base import rfc3339
@@ -62,16 +62,6 @@ def told() -> Iterator[dict[str, Any]]:
                 moment - timedelta(minutes=chance.triangular(0, 60 * 24 * 14, 60))
             ),
         }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 class Console:

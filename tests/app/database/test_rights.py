@@ -11,8 +11,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app.main import declared_rules
-from app.repositories import connect
-from models import ApiKey, AuthIdentity, Invitation, PhoneOtp, RefreshToken, User
+from models import ApiKey, AuthIdentity, Invitation, RefreshToken, User
 from models.api_key import hash_key
 from models.base import now
 from models.repository_connection import RepositoryConnection
@@ -71,28 +70,7 @@ OTHERS = ("/users/me/invitations/{projectId}",)
 """Where the project is somebody else's."""
 
 
-@pytest.fixture(autouse=True)
-def no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither Git hosts nor codes are asked: it is about what comes after."""
-
-    async def found(_: Any, repository: Any, *__: Any) -> connect._Place:
-        return connect._Place(repository, None)
-
-    async def same(connection: Any, *_: Any) -> Any:
-        return connection
-
-    async def challenge(*_: Any) -> PhoneOtp:
-        fields = {
-            "recipient": "new@example.com",
-            "purpose": "link",
-            "codeHash": "x",
-            "expiresAt": now(),
-        }
-        return PhoneOtp.model_construct(**fields, id="x", phone_number="+14155550124")
-
-    monkeypatch.setattr("app.repositories.connect._probe", found)
-    monkeypatch.setattr("app.repositories.connect.register", same)
-    monkeypatch.setattr("app.auth.identity_routes._checked", challenge)
+pytestmark = pytest.mark.usefixtures("no_hosts")
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import pytest
 from bson import ObjectId
 
 from app.database.rights import collecting, confirm, held, hold, settle
-from app.repositories import connect
-from models import ApiKey, PhoneOtp, RefreshToken, User
+from models import ApiKey, RefreshToken, User
 from models.api_key import hash_key
 from models.base import now
 from tests.app.withdrawn import at_the_last_moment
@@ -17,29 +16,7 @@ from tests.cast import Cast
 from tests.factories.grants import signed_in
 from tests.harness import Api
 
-
-@pytest.fixture(autouse=True)
-def no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither Git hosts nor codes are asked: it is about what comes after."""
-
-    async def found(_: Any, repository: Any, *__: Any) -> connect._Place:
-        return connect._Place(repository, None)
-
-    async def same(connection: Any, *_: Any) -> Any:
-        return connection
-
-    async def challenge(*_: Any) -> PhoneOtp:
-        fields = {
-            "recipient": "new@example.com",
-            "purpose": "link",
-            "codeHash": "x",
-            "expiresAt": now(),
-        }
-        return PhoneOtp.model_construct(**fields, id="x", phone_number="+14155550124")
-
-    monkeypatch.setattr("app.repositories.connect._probe", found)
-    monkeypatch.setattr("app.repositories.connect.register", same)
-    monkeypatch.setattr("app.auth.identity_routes._checked", challenge)
+pytestmark = pytest.mark.usefixtures("no_hosts")
 
 
 async def test_a_key_changes_nobody_who_becomes_an_admin_meanwhile(
