@@ -8,11 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-import obstore
-
 from app.settings import Settings
 from app.settings.private_files import sync_folder
-from app.storage.bucket import S3, open_bucket, scratch, told
+from app.storage.bucket import S3, Objects, scratch
 
 _HALF: Final = ".half-"
 
@@ -108,45 +106,19 @@ class FolderStore:
             half.unlink(missing_ok=True)
 
 
-class BucketStore:
-    """Objects below a prefix of a bucket. An object appears whole; its service checks its SHA-256
-    as well."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._store = open_bucket(settings, url)
+class BucketStore(Objects):
+    """Files that are objects of a bucket."""
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """See `Store`."""
         with scratch() as file:
             yield file
-            file.seek(0)
-            with told():
-                obstore.put(self._store, name, file)
+            self.put(name, file)
 
-    @contextmanager
-    def reading(self, name: str) -> Iterator[BinaryIO]:
+    def reading(self, name: str) -> AbstractContextManager[BinaryIO]:
         """See `Store`."""
-        with scratch() as file:
-            with told():
-                for part in obstore.get(self._store, name):
-                    file.write(part)
-            file.seek(0)
-            yield file
-
-    def names(self) -> list[str]:
-        """See `Store`."""
-        with told():
-            found = [each["path"] for batch in obstore.list(self._store) for each in batch]
-        return sorted(map(str, found))
-
-    def remove(self, name: str) -> None:
-        """See `Store`."""
-        with told():
-            try:
-                obstore.delete(self._store, name)
-            except FileNotFoundError:
-                return
+        return self.fetched(name)
 
 
 def write(store: Store, name: str, content: bytes) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
@@ -49,6 +50,63 @@ def open_bucket(settings: Settings, url: str) -> S3Store:
         client_options=options,
         retry_config=_TRIES,
     )
+
+
+class Objects:
+    """Objects below a prefix of a bucket. One appears whole; its service checks its SHA-256 as
+    well."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._store = open_bucket(settings, url)
+
+    def put(self, name: str, file: BinaryIO) -> None:
+        """Have an object with the content of a file.
+
+        Raises:
+            FileNotFoundError: there is no such bucket.
+            ArchiveUnavailableError: it could not be written.
+        """
+        file.seek(0)
+        with told():
+            obstore.put(self._store, name, file)
+
+    @contextmanager
+    def fetched(self, name: str) -> Iterator[BinaryIO]:
+        """An object as a file, at its beginning.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            ArchiveUnavailableError: it could not be read.
+        """
+        with scratch() as file:
+            with told():
+                for part in obstore.get(self._store, name):
+                    file.write(part)
+            file.seek(0)
+            yield file
+
+    def names(self) -> list[str]:
+        """The names of all objects, in their order.
+
+        Raises:
+            FileNotFoundError: there is no such bucket.
+            ArchiveUnavailableError: they could not be listed.
+        """
+        with told():
+            found = [each["path"] for batch in obstore.list(self._store) for each in batch]
+        return sorted(map(str, found))
+
+    def remove(self, name: str) -> None:
+        """Remove an object, if it is there.
+
+        Raises:
+            ArchiveUnavailableError: it could not be removed.
+        """
+        with told():
+            try:
+                obstore.delete(self._store, name)
+            except FileNotFoundError:
+                return
 
 
 def scratch() -> BinaryIO:

@@ -5,18 +5,16 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeVar
 
-import obstore
-
 from app.analytics.archive.files import SUFFIX, DamagedArchiveError, Packing, Written, checksum
 from app.settings import Settings
 from app.settings.private_files import sync_folder
-from app.storage.bucket import S3, open_bucket, scratch, told
+from app.storage.bucket import S3, Objects, scratch
 from models.base import Raw
 
 _DEAD: Final = timedelta(days=1)
@@ -148,44 +146,17 @@ class _HalfFile:
         self.half.unlink(missing_ok=True)
 
 
-class Bucket:
-    """Objects below a prefix of a bucket. An object appears whole; its service checks its SHA-256
-    as well."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._store = open_bucket(settings, url)
+class Bucket(Objects):
+    """Files that are objects of a bucket."""
 
     def begin(self, name: str) -> Writing:
         """See `Target`."""
         return _Upload(self, name)
 
-    def put(self, name: str, file: BinaryIO) -> None:
-        """Have an object with the content of a file."""
-        file.seek(0)
-        with told():
-            obstore.put(self._store, name, file)
-
-    @contextmanager
-    def fetched(self, name: str) -> Iterator[BinaryIO]:
-        """An object as a file."""
-        with scratch() as file:
-            with told():
-                for part in obstore.get(self._store, name):
-                    file.write(part)
-            yield file
-
     def read(self, name: str, sha256: str, unpack: Unpack[T]) -> Iterator[T]:
         """See `Target`."""
         with self.fetched(name) as file:
             yield from unpack(file, name, sha256)
-
-    def remove(self, name: str) -> None:
-        """See `Target`."""
-        with told():
-            try:
-                obstore.delete(self._store, name)
-            except FileNotFoundError:
-                return
 
 
 class _Upload:

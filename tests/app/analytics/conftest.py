@@ -1,6 +1,5 @@
 """The archive's two places, events that are old enough for it, and rollups that are or are not."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +8,6 @@ from typing import Any
 import httpx2
 import obstore
 import pytest
-from bson import ObjectId
-from moto.server import ThreadedMotoServer
-from pydantic import SecretStr
 
 from app.analytics.archive import days as archive_days
 from app.analytics.archive import entry as archive_entry
@@ -26,11 +22,11 @@ from models.seal import ArchivedDay
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
 from tests.factories.asking import START
+from tests.factories.buckets import bucket, new_bucket
 from tests.factories.events import happen, roll_up
 from tests.harness import Api
 
 OLD = timedelta(days=40)
-SECRET = "s3-secret-that-nobody-sees"
 
 
 @dataclass
@@ -62,31 +58,11 @@ class Place:
             obstore.put(target._store, name, content)
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def bucket(endpoint: str, name: str) -> dict[str, Any]:
-    return {
-        "analytics_archive": f"s3://{name}/raw",
-        "analytics_archive_endpoint": endpoint,
-        "analytics_archive_region": "eu-central-1",
-        "analytics_archive_access_key_id": "key",
-        "analytics_archive_secret_access_key": SecretStr(SECRET),
-    }
-
-
 @pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, s3: str) -> Place:
     if request.param == "folder":
         return Place({"analytics_archive": str(tmp_path)}, folder=tmp_path)
-    name = f"archive-{ObjectId()}"
-    assert httpx2.put(f"{s3}/{name}").status_code == 200
+    name = new_bucket(s3)
     return Place(bucket(s3, name), url=f"{s3}/{name}")
 
 

@@ -28,9 +28,7 @@ from models.rollup_state import BEGINNING, RollupState
 from models.seal import ArchivedDay, Seal
 from tests.app.analytics.conftest import (
     OLD,
-    SECRET,
     Place,
-    bucket,
     file_of,
     opened,
     seal_and_archive,
@@ -39,6 +37,7 @@ from tests.app.analytics.conftest import (
 from tests.app.analytics.large_days import event
 from tests.cast import enrol
 from tests.conftest import MakeApi
+from tests.factories.buckets import SECRET, bucket
 from tests.factories.events import counts, happen, roll_up
 
 

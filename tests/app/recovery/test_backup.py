@@ -17,9 +17,11 @@ from app.recovery.backup import BackupRefusedError, back_up
 from app.recovery.manifest import NAME, Manifest, NoBackupError
 from app.recovery.pieces import DamagedBackupError
 from app.recovery.restore import NotEmptyError, restore
-from app.storage import FolderStore
+from app.settings import Settings
+from app.storage import FolderStore, store_at
 from indexes import sync
 from models.deployment import Deployment
+from tests.factories.buckets import bucket, new_bucket
 
 Raw = dict[str, Any]
 MANY = 1500
@@ -65,6 +67,27 @@ async def test_what_is_restored_is_what_was_there(
         assert await content(filled) == before
         assert await filled["users"].index_information() == wanted
         assert (await Deployment.epoch(), await Deployment.is_restoring()) == (epoch, True)
+    finally:
+        await Deployment.raw().delete_many({})
+
+
+async def test_a_bucket_keeps_a_backup_as_well(
+    filled: AsyncDatabase[Raw],
+    client: AsyncMongoClient[Raw],
+    s3: str,
+    base_settings: Settings,
+) -> None:
+    name = new_bucket(s3)
+    settings = base_settings.model_copy(update=bucket(s3, name))
+    store = store_at(settings, f"s3://{name}/backups/1")
+    before = await content(filled)
+    await back_up(filled, store, "test")
+    with pytest.raises(BackupRefusedError, match="another place"):
+        await back_up(filled, store, "test")
+    await client.drop_database(filled.name)
+    try:
+        await restore(filled, store, Manifest.of(store))
+        assert await content(filled) == before
     finally:
         await Deployment.raw().delete_many({})
 

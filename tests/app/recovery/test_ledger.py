@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.ledger import DamagedLedgerError, Ledger, LedgerAheadError, Position, write_out
 from app.recovery.restored import finish_restore
 from app.relations.delete import sweep_again
+from app.settings import Settings
 from app.work import HOOKS
 from models import Account, ApiKey, AppData, Card, Deletion, LedgerNote, User
 from models.api_key import ApiKeyContent
@@ -21,6 +22,7 @@ from models.deployment import Deployment
 from tests.app.recovery.conftest import Command
 from tests.cast import Cast, Programme
 from tests.conftest import MakeApi
+from tests.factories.buckets import bucket, new_bucket
 from tests.factories.deletions import ledger_of, orphans_of
 from tests.harness import Api
 
@@ -227,3 +229,15 @@ async def test_a_killed_replay_is_begun_anew(
     assert await Deletion.raw().count_documents({"_id": {"$in": gone}}) == 5
     assert not await Deployment.is_restoring()
     assert now() > people[0]["createdAt"]
+
+
+async def test_a_bucket_keeps_the_ledger_as_well(s3: str, base_settings: Settings) -> None:
+    name = new_bucket(s3)
+    place = {"ledger": f"s3://{name}/ledger"}
+    ledger = Ledger.of(base_settings.model_copy(update=bucket(s3, name) | place))
+    assert ledger.position() == Position()
+    ledger.add(1, [{"of": ObjectId("6" * 24)}])
+    ledger.add(2, [{"of": 2}, {"of": 3}])
+    ledger.mark(Position(3, 2))
+    assert ledger.position() == Position(3, 2)
+    assert [note["of"] for notes in ledger.notes() for note in notes] == [ObjectId("6" * 24), 2, 3]
