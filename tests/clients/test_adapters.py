@@ -2,17 +2,17 @@
 package."""
 
 import json
-import os
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.openapi import document
+from tests.clients import tools
 from tests.clients.desk import APP, desk, register
 from tests.serving import ROOT, served
 
@@ -35,26 +35,12 @@ declare function render(rows: unknown): void;
 declare function adapterOf(schema: unknown): import("@nozbe/watermelondb").DatabaseAdapter;
 """
 """What the pages' examples leave to who reads them."""
-_SECONDS = 300
+
+run = partial(tools.run, folder=PACKAGE)
 
 pytestmark = pytest.mark.skipif(
     shutil.which("npm") is None, reason="npm is not on PATH (make test installs it)"
 )
-
-
-def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str:
-    """What a command says; it must succeed."""
-    made = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    assert made.returncode == 0, (made.stdout + made.stderr)[-4000:]
-    return made.stdout
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@ package."""
 
 import gzip
 import json
-import os
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from scripts.openapi import document
+from tests.clients import tools
 from tests.clients.desk import APP, code_for, desk, register, token_for
 from tests.clients.pages import pages
 from tests.serving import ROOT, Served, served
@@ -26,7 +26,8 @@ SCENARIOS: list[dict[str, Any]] = json.loads((ROOT / "clients" / "scenarios.json
 NAMES = [scenario["name"] for scenario in SCENARIOS]
 MOST_BYTES = 20 * 1024
 MOST_LINES = 100
-_SECONDS = 300
+
+run = partial(tools.run, folder=PACKAGE)
 
 pytestmark = [
     pytest.mark.skipif(
@@ -36,21 +37,6 @@ pytestmark = [
 in_chromium = pytest.mark.skipif(
     shutil.which("chromium") is None, reason="chromium is not on PATH (make test does)"
 )
-
-
-def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str:
-    """What a command says; it must succeed."""
-    made = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    assert made.returncode == 0, (made.stdout + made.stderr)[-4000:]
-    return made.stdout
 
 
 @pytest.fixture(scope="module", autouse=True)

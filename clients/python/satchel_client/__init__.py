@@ -1,6 +1,7 @@
 """Satchel for Python: a person's data offline and in step (`Session`, `Store`), people and data by
 a key (`Server`)."""
 
+from satchel_client.async_server import AsyncServer
 from satchel_client.errors import (
     Busy,
     Conflict,
@@ -18,7 +19,7 @@ from satchel_client.errors import (
     Unstorable,
 )
 from satchel_client.keeping import Entry, Refusal
-from satchel_client.server import AsyncServer, Server
+from satchel_client.server import Server
 from satchel_client.session import AsyncSession, InFile, InMemory, Session, TokenStorage
 from satchel_client.store import AsyncStore, Store
 from satchel_client.values import (

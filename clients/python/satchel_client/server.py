@@ -1,72 +1,22 @@
 """The server's side: people and their data by an API key, with retries that are safe."""
 
-import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import httpx2
 
-from satchel_client.errors import NotFound, Unreachable, Unstorable
+from satchel_client.calls import MERGE, SECONDS, Calls, T, app_path, batch_of, user_path, value_path
+from satchel_client.errors import Unreachable
 from satchel_client.exchange import (
-    Call,
     Flow,
-    Reply,
     carry_out,
-    carry_out_async,
-    patient,
     problem_of,
 )
 from satchel_client.people import Document, Export, lines_of
-from satchel_client.storable import MOST_BATCH
 from satchel_client.values import MISSING, Json
 
-T = TypeVar("T")
-_SECONDS = 120.0
-_MERGE = {"Content-Type": "application/merge-patch+json"}
 
-
-class _Calls:
-    """The requests, whoever sends them."""
-
-    def send_flow(self, call: Call) -> Flow[Reply]:
-        reply = yield from patient(call)
-        return reply.checked()
-
-    def write_flow(
-        self, method: str, path: str, body: Any, headers: Mapping[str, str]
-    ) -> Flow[Any]:
-        """A write that happens once, however often it is sent: each has an `Idempotency-Key` of its
-        own."""
-        call = Call(
-            method, path, body=body, headers={"Idempotency-Key": str(uuid.uuid4()), **headers}
-        )
-        reply = yield from self.send_flow(call)
-        return reply.json() if reply.content else None
-
-    def read_flow(self, path: str, params: Mapping[str, str]) -> Flow[Any]:
-        reply = yield from self.send_flow(Call("GET", path, params))
-        return reply.json()
-
-    def get_flow(self, user_id: str, app_id: str, key: str, default: Any) -> Flow[Json]:
-        try:
-            return (yield from self.read_flow(_value(user_id, app_id, key), {}))
-        except NotFound:
-            if default is MISSING:
-                raise
-        yield from self.read_flow(_user(user_id), {})  # there is no value; is there the user?
-        return default
-
-    def put_flow(
-        self, user_id: str, app_id: str, key: str, value: Json, version: int | None
-    ) -> Flow[Document]:
-        document = yield from self.write_flow(
-            "PUT", _value(user_id, app_id, key), value, _precondition(version)
-        )
-        return dict(document)
-
-
-class Server(_Calls):
+class Server(Calls):
     """One Satchel, by an API key, for programs that wait.
 
     Args:
@@ -151,7 +101,9 @@ class Server(_Calls):
         """
         export = Export()
         try:
-            with self._http.stream("GET", f"{_user(user_id)}/export", timeout=_SECONDS) as answer:
+            with self._http.stream(
+                "GET", f"{user_path(user_id)}/export", timeout=SECONDS
+            ) as answer:
                 if answer.status_code >= 400:
                     answer.read()
                     raise problem_of(answer)
@@ -163,11 +115,11 @@ class Server(_Calls):
 
     def apps(self, user_id: str) -> list[Document]:
         """Which apps keep anything of a person: `appId`, `keys`, `bytes`, `changedAt`."""
-        return list(self.read(f"{_user(user_id)}/apps")["items"])
+        return list(self.read(f"{user_path(user_id)}/apps")["items"])
 
     def user(self, user_id: str) -> Document:
         """A user."""
-        return dict(self.read(_user(user_id)))
+        return dict(self.read(user_path(user_id)))
 
     def find_user(self, email: str) -> Document | None:
         """The user with this email, None where there is none."""
@@ -176,11 +128,11 @@ class Server(_Calls):
 
     def update_user(self, user_id: str, patch: Mapping[str, Any]) -> Document:
         """Change fields of a user by a JSON Merge Patch."""
-        return dict(self.write("PATCH", _user(user_id), dict(patch), _MERGE))
+        return dict(self.write("PATCH", user_path(user_id), dict(patch), MERGE))
 
     def delete_user(self, user_id: str) -> Document:
         """Delete a person and everything of theirs; the receipt, or the job that makes it."""
-        return dict(self.write("DELETE", _user(user_id)))
+        return dict(self.write("DELETE", user_path(user_id)))
 
     def get(self, user_id: str, app_id: str, key: str, default: Any = MISSING) -> Json:
         """A value.
@@ -209,11 +161,11 @@ class Server(_Calls):
 
     def delete(self, user_id: str, app_id: str, key: str) -> None:
         """Delete a value."""
-        self.write("DELETE", _value(user_id, app_id, key))
+        self.write("DELETE", value_path(user_id, app_id, key))
 
     def patch(self, user_id: str, app_id: str, key: str, patch: Json) -> Document:
         """Change parts of a value by a JSON Merge Patch: its envelope."""
-        return dict(self.write("PATCH", _value(user_id, app_id, key), patch, _MERGE))
+        return dict(self.write("PATCH", value_path(user_id, app_id, key), patch, MERGE))
 
     def batch(
         self, user_id: str, app_id: str, writes: Sequence[Document], *, atomic: bool = False
@@ -224,12 +176,12 @@ class Server(_Calls):
         Raises:
             Unstorable: there are more.
         """
-        body = _batch(writes, atomic=atomic)
-        return list(self.write("POST", f"{_app(user_id, app_id)}/batch", body)["results"])
+        body = batch_of(writes, atomic=atomic)
+        return list(self.write("POST", f"{app_path(user_id, app_id)}/batch", body)["results"])
 
     def values(self, user_id: str, app_id: str, prefix: str = "") -> Iterator[Document]:
         """The live values of an app in their envelopes, in the order of their keys."""
-        return self.pages(f"{_app(user_id, app_id)}/data", prefix=prefix, limit="200")
+        return self.pages(f"{app_path(user_id, app_id)}/data", prefix=prefix, limit="200")
 
     def changes(
         self, user_id: str, app_id: str, since: str | None = None
@@ -239,172 +191,8 @@ class Server(_Calls):
         more = True
         while more:
             page = self.read(
-                f"{_app(user_id, app_id)}/changes", **({} if since is None else {"since": since})
+                f"{app_path(user_id, app_id)}/changes",
+                **({} if since is None else {"since": since}),
             )
             since, more = page["cursor"], page["more"]
             yield page["changes"], str(since)
-
-
-class AsyncServer(_Calls):
-    """The same for programs that await."""
-
-    def __init__(
-        self, url: str, key: str, *, transport: httpx2.AsyncBaseTransport | None = None
-    ) -> None:
-        headers = {"Authorization": f"Bearer {key}"}
-        self._http = httpx2.AsyncClient(
-            base_url=url.rstrip("/"), headers=headers, transport=transport
-        )
-
-    async def close(self) -> None:
-        """Close connections."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> "AsyncServer":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def run(self, flow: Flow[T]) -> T:
-        """Carry out a flow."""
-        return await carry_out_async(self._http, flow)
-
-    async def read(self, path: str, **params: str) -> Any:
-        """`GET` of any path below `/v1`."""
-        return await self.run(self.read_flow(path, params))
-
-    async def write(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Any:
-        """A write to any path below `/v1`, safe to be sent again."""
-        return await self.run(self.write_flow(method, path, body, headers or {}))
-
-    async def pages(self, path: str, **params: str) -> AsyncIterator[Document]:
-        """The items of a list, page by page as they are asked for."""
-        cursor: str | None = None
-        while True:
-            page = await self.read(path, **params, **({} if cursor is None else {"cursor": cursor}))
-            for item in page["items"]:
-                yield item
-            cursor = page["nextCursor"]
-            if cursor is None:
-                return
-
-    async def create_user(self, **fields: Any) -> Document:
-        """Make a user, with profile and preferences."""
-        return dict(await self.write("POST", "/v1/users", fields))
-
-    def users(self, **filters: str) -> AsyncIterator[Document]:
-        """The users that fit."""
-        return self.pages("/v1/users", limit="200", **filters)
-
-    async def user(self, user_id: str) -> Document:
-        """A user."""
-        return dict(await self.read(_user(user_id)))
-
-    async def find_user(self, email: str) -> Document | None:
-        """The user with this email, None where there is none."""
-        found = (await self.read("/v1/users", email=email))["items"]
-        return dict(found[0]) if found else None
-
-    async def update_user(self, user_id: str, patch: Mapping[str, Any]) -> Document:
-        """Change fields of a user by a JSON Merge Patch."""
-        return dict(await self.write("PATCH", _user(user_id), dict(patch), _MERGE))
-
-    async def delete_user(self, user_id: str) -> Document:
-        """Delete a person and everything of theirs; the receipt, or the job that makes it."""
-        return dict(await self.write("DELETE", _user(user_id)))
-
-    async def import_people(
-        self, people: Iterable[Mapping[str, Any]], *, dry_run: bool = False
-    ) -> AsyncIterator[Document]:
-        """Bring people in; what became of each, in their order."""
-        for lines in lines_of(people):
-            reply = await self.run(self.send_flow(lines.call(dry_run=dry_run)))
-            for told in lines.results(reply.content):
-                yield told
-
-    async def export(self, user_id: str) -> AsyncIterator[Document]:
-        """Everything that hangs off a person; `Unreachable` where it broke off."""
-        export, path = Export(), f"{_user(user_id)}/export"
-        try:
-            async with self._http.stream("GET", path, timeout=_SECONDS) as answer:
-                if answer.status_code >= 400:
-                    await answer.aread()
-                    raise problem_of(answer)
-                async for line in answer.aiter_lines():
-                    yield export.read(line)
-        except httpx2.TransportError as error:
-            raise Unreachable("the server cannot be reached") from error
-        export.end()
-
-    async def apps(self, user_id: str) -> list[Document]:
-        """Which apps keep anything of a person."""
-        return list((await self.read(f"{_user(user_id)}/apps"))["items"])
-
-    async def get(self, user_id: str, app_id: str, key: str, default: Any = MISSING) -> Json:
-        """A value; `NotFound` where there is none and no `default`."""
-        return await self.run(self.get_flow(user_id, app_id, key, default))
-
-    async def put(
-        self, user_id: str, app_id: str, key: str, value: Json, *, version: int | None = None
-    ) -> Document:
-        """Store a value: its `version` and times."""
-        return await self.run(self.put_flow(user_id, app_id, key, value, version))
-
-    async def delete(self, user_id: str, app_id: str, key: str) -> None:
-        """Delete a value."""
-        await self.write("DELETE", _value(user_id, app_id, key))
-
-    async def patch(self, user_id: str, app_id: str, key: str, patch: Json) -> Document:
-        """Change parts of a value by a JSON Merge Patch: its envelope."""
-        return dict(await self.write("PATCH", _value(user_id, app_id, key), patch, _MERGE))
-
-    async def batch(
-        self, user_id: str, app_id: str, writes: Sequence[Document], *, atomic: bool = False
-    ) -> list[Document]:
-        """Up to 200 writes, each with its own outcome, or all or nothing."""
-        body = _batch(writes, atomic=atomic)
-        return list((await self.write("POST", f"{_app(user_id, app_id)}/batch", body))["results"])
-
-    async def changes(
-        self, user_id: str, app_id: str, since: str | None = None
-    ) -> AsyncIterator[tuple[list[Document], str]]:
-        """What has changed since a cursor, page by page, each with the cursor behind it."""
-        more = True
-        while more:
-            asked = {} if since is None else {"since": since}
-            page = await self.read(f"{_app(user_id, app_id)}/changes", **asked)
-            since, more = page["cursor"], page["more"]
-            yield page["changes"], str(since)
-
-    def values(self, user_id: str, app_id: str, prefix: str = "") -> AsyncIterator[Document]:
-        """The live values of an app in their envelopes, in the order of their keys."""
-        return self.pages(f"{_app(user_id, app_id)}/data", prefix=prefix, limit="200")
-
-
-def _user(user_id: str) -> str:
-    return f"/v1/users/{quote(user_id, safe='')}"
-
-
-def _batch(writes: Sequence[Document], *, atomic: bool) -> Document:
-    if len(writes) > MOST_BATCH:
-        detail = f"a batch has at most {MOST_BATCH} writes, this one {len(writes)}"
-        raise Unstorable("invalid", [{"pointer": "/writes", "code": "too_many", "detail": detail}])
-    named = [{"mutationId": str(uuid.uuid4()), **write} for write in writes]
-    return {"atomic": atomic, "writes": named}
-
-
-def _app(user_id: str, app_id: str) -> str:
-    return f"{_user(user_id)}/apps/{quote(app_id, safe='')}"
-
-
-def _value(user_id: str, app_id: str, key: str) -> str:
-    return f"{_app(user_id, app_id)}/data/{quote(key, safe='')}"
-
-
-def _precondition(version: int | None) -> dict[str, str]:
-    if version is None:
-        return {}
-    return {"If-None-Match": "*"} if version == 0 else {"If-Match": f'"{version}"'}
