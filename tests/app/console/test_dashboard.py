@@ -287,7 +287,7 @@ def test_the_page_says_that_nothing_matches_and_that_nothing_came_yet(
 
 def test_the_page_is_readable_without_script(make_console: Any) -> None:
     console = make_console(java_script_enabled=False)
-    assert console.page.locator("[data-panel=top] tbody tr[data-event]").count() >= 5
+    console.page.locator("[data-panel=top] tbody tr[data-event]").nth(4).wait_for()
     assert console.page.locator("canvas").first.is_hidden()
     console.page.locator("summary", has_text="Table").first.click()
     assert console.page.locator("[data-panel=category-counts] tbody tr").count() > 5

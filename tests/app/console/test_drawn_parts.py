@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from models.base import rfc3339
-from tests.app.console.test_dashboard import Console, browser, drawn  # noqa: F401  # the fixture
+from tests.app.console.test_dashboard import Console, drawn
 from tests.serving import Served, served
 
 KATHMANDU = ZoneInfo("Asia/Kathmandu")  # 5:45 ahead of UTC: no clock is mistaken for the other
@@ -33,7 +33,7 @@ def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture
-def console(browser: Browser, satchel: Served) -> Iterator[Console]:  # noqa: F811
+def console(browser: Browser, satchel: Served) -> Iterator[Console]:
     context = browser.new_context(timezone_id="America/New_York")  # neither UTC nor the page's
     console = Console(context.new_page(), satchel)
     console.sign_in(satchel.key("analytics:read"))

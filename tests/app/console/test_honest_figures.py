@@ -10,7 +10,6 @@ from bson import ObjectId
 
 from app.console.session import COOKIE
 from models.base import now, rfc3339
-from tests.app.console.test_dashboard import Console, browser, drawn  # noqa: F401  # the fixture
 from tests.cast import Cast
 from tests.factories.events import roll_up
 from tests.harness import Api

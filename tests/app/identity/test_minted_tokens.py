@@ -10,7 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.main import declared_rules
 from models import ApiKey, User
 from models.api_key import APP_SCOPES, hash_key
-from tests.app.database.test_rights import asked, by_id, everything, no_hosts, person, places
+from tests.app.database.test_rights import asked, by_id, everything, person, places
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.factories.grants import GRANTS, REFUSED
@@ -19,7 +19,8 @@ from tests.harness import Api, Caller
 
 ACCESS = declared_rules()
 
-FIXTURES = (no_hosts, person, places)
+FIXTURES = (person, places)
+pytestmark = pytest.mark.usefixtures("no_hosts")
 WRITES = sorted(
     name
     for name, access in ACCESS.items()

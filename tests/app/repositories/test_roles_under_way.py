@@ -15,7 +15,7 @@ from models.base import now
 from models.project import Project
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
-from tests.app.database.test_rights import BODIES, REPOSITORY, by_id, everything, no_hosts
+from tests.app.database.test_rights import BODIES, REPOSITORY, by_id, everything
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
 from tests.factories.operations import MERGE
@@ -31,7 +31,7 @@ ROUTES = sorted(
     and not name.startswith("GET ")
 )
 BODIES = {**BODIES, "PUT /v1/projects/{projectId}/members/{userId}": {"role": "member"}}
-assert no_hosts  # a fixture of these tests, too
+pytestmark = pytest.mark.usefixtures("no_hosts")
 
 
 async def project_of(cast: Cast, api: Api, *admins: str) -> str:
