@@ -3,24 +3,29 @@ package."""
 
 import json
 import shutil
-import tarfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.openapi import document
-from tests.clients import tools
 from tests.clients.desk import APP, desk, register
-from tests.serving import ROOT, served
+from tests.clients.tools import (
+    ADAPTERS,
+    CLIENT,
+    SCENARIOS,
+    bundled,
+    compiled,
+    installed,
+    outcomes_of,
+    run,
+    typed,
+)
+from tests.serving import served
 
-CLIENT, PACKAGE = ROOT / "clients" / "typescript", ROOT / "clients" / "adapters"
-TOOLS = PACKAGE / "node_modules" / ".bin"
-FILES = (ROOT / "clients" / "scenarios.json", PACKAGE / "test" / "stories.json")
+FILES = (SCENARIOS, ADAPTERS / "test" / "stories.json")
 STORIES: list[dict[str, Any]] = [story for file in FILES for story in json.loads(file.read_text())]
-ADAPTERS = ("rxdb", "watermelondb", "tanstack-db")
+NAMES = ("rxdb", "watermelondb", "tanstack-db")
 LEFT_OUT = {
     "what the server would refuse is refused before it is kept or sent": "the databases keep what"
     " they are given, as rows of fields, before an adapter sees it; it is refused when it is sent",
@@ -35,8 +40,6 @@ declare function render(rows: unknown): void;
 declare function adapterOf(schema: unknown): import("@nozbe/watermelondb").DatabaseAdapter;
 """
 """What the pages' examples leave to who reads them."""
-
-run = partial(tools.run, folder=PACKAGE)
 
 pytestmark = pytest.mark.skipif(
     shutil.which("npm") is None, reason="npm is not on PATH (make test installs it)"
@@ -64,37 +67,33 @@ def outcomes(
 ) -> dict[tuple[str, str], str | None]:
     """What failed in each story, by adapter and name; None where it held."""
     folder = tmp_path_factory.mktemp("bundles")
-    told, files = {}, ":".join(map(str, FILES))
-    for adapter in ADAPTERS:  # one after another: a story restarts the server
-        said = run("node", bundled(adapter, folder), folder=folder, SCENARIOS=files, **world)
-        for line in filter(lambda line: line.startswith('{"name"'), said.splitlines()):
-            outcome = json.loads(line)
-            told[adapter, outcome["name"]] = outcome["failed"]
-    return told
+    return {
+        (adapter, name): failed
+        for adapter in NAMES  # one after another: a story restarts the server
+        for name, failed in outcomes_of(
+            runner(adapter, folder), *FILES, folder=folder, world=world
+        ).items()
+    }
 
 
-def bundled(adapter: str, folder: Path) -> Path:
+def runner(adapter: str, folder: Path) -> Path:
     """The stories' runner with one adapter, and the client as it is in this tree."""
-    target = folder / f"{adapter}.cjs"
-    run(
-        TOOLS / "esbuild",
+    return bundled(
+        ADAPTERS,
         "test/node.ts",
-        "--bundle",
+        folder / f"{adapter}.cjs",
         "--platform=node",
         "--format=cjs",
-        "--target=es2022",
         "--main-fields=module,main",
         f"--alias:satchel-client={CLIENT / 'src' / 'index.ts'}",
         f"--alias:adapter-under-test=./test/{adapter}.ts",
-        f"--outfile={target}",
         "--log-level=error",
     )
-    return target
 
 
 CASES = [
     (adapter, story["name"])
-    for adapter in ADAPTERS
+    for adapter in NAMES
     for story in STORIES
     if story["name"] not in LEFT_OUT
 ]
@@ -113,40 +112,34 @@ def test_what_is_left_out_is_a_story() -> None:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both packages as they are in this tree, with the types of its document."""
     folder = tmp_path_factory.mktemp("packages")
-    for source in (CLIENT, PACKAGE):
+    for source in (CLIENT, ADAPTERS):
         target = folder / source.name
         ignored = shutil.ignore_patterns("node_modules", "dist", ".build", "*.tgz")
         shutil.copytree(source, target, ignore=ignored)
         (target / "node_modules").symlink_to(source / "node_modules")
-    (folder / "openapi.json").write_text(document())
-    generator = CLIENT / "node_modules" / ".bin" / "openapi-typescript"
-    run(generator, folder / "openapi.json", "-o", folder / "typescript" / "src" / "schema.d.ts")
-    run(TOOLS / "tsc", "-p", ".", folder=folder / "typescript")
+    typed(folder / "typescript", folder)
+    compiled(folder / "typescript", ".")
     run("node", "copy-types.mjs", folder=folder / "typescript")
     return folder / "adapters"
 
 
 def test_they_and_their_pages_compile_strictly(tree: Path) -> None:
-    for adapter in ADAPTERS:
+    for adapter in NAMES:
         example = (tree / f"{adapter}.md").read_text().partition("```ts\n")[2].partition("```")[0]
         assert "satchel-adapters/" in example
         (tree / "test" / f"page-of-{adapter}.ts").write_text(example + _OF_THE_READER)
-    run(TOOLS / "tsc", "-p", "test", folder=tree)
+    compiled(tree, "test")
 
 
 def test_the_package_works_in_an_empty_project(tree: Path) -> None:
     """Packed as it would be published, unpacked as npm does, beside what it is for."""
     run("npm", "run", "--silent", "build", folder=tree)
-    packed = run("npm", "pack", "--silent", "--ignore-scripts", folder=tree).strip()
     modules = tree.parent / "project" / "node_modules"
-    modules.mkdir(parents=True)
-    for each in (PACKAGE / "node_modules").iterdir():
+    installed(tree, modules, "satchel-adapters")
+    for each in (ADAPTERS / "node_modules").iterdir():
         (modules / each.name).symlink_to(each)
     (modules / "satchel-client").symlink_to(tree.parent / "typescript")
-    with tarfile.open(tree / packed) as archive:
-        archive.extractall(modules, filter="data")
-    (modules / "package").rename(modules / "satchel-adapters")
-    for adapter in ADAPTERS:
+    for adapter in NAMES:
         smoke = f'import * as adapter from "satchel-adapters/{adapter}";\nconsole.log(adapter);\n'
         (modules.parent / "smoke.mjs").write_text(smoke)
         assert "atchel" in run("node", "smoke.mjs", folder=modules.parent)

@@ -4,30 +4,32 @@ package."""
 import gzip
 import json
 import shutil
-import tarfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from scripts.openapi import document
-from tests.clients import tools
 from tests.clients.desk import APP, code_for, desk, register, token_for
 from tests.clients.pages import pages
+from tests.clients.tools import (
+    CLIENT,
+    SCENARIOS,
+    bundled,
+    compiled,
+    installed,
+    outcomes_of,
+    run,
+    typed,
+)
 from tests.serving import ROOT, Served, served
 
-PACKAGE = ROOT / "clients" / "typescript"
-TOOLS = PACKAGE / "node_modules" / ".bin"
 TODO = ROOT / "clients" / "examples" / "todo"
-SCENARIOS: list[dict[str, Any]] = json.loads((ROOT / "clients" / "scenarios.json").read_text())
-NAMES = [scenario["name"] for scenario in SCENARIOS]
+STORIES: list[dict[str, Any]] = json.loads(SCENARIOS.read_text())
+NAMES = [story["name"] for story in STORIES]
 MOST_BYTES = 20 * 1024
 MOST_LINES = 100
-
-run = partial(tools.run, folder=PACKAGE)
 
 pytestmark = [
     pytest.mark.skipif(
@@ -41,15 +43,7 @@ in_chromium = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The types, made of this tree's document: they are not kept, so they are never those of
-    another one."""
-    source, target = (
-        tmp_path_factory.mktemp("document") / "openapi.json",
-        PACKAGE / "src" / "schema.d.ts",
-    )
-    source.write_text(document())
-    run(TOOLS / "openapi-typescript", source, "-o", target)
-    return target
+    return typed(CLIENT, tmp_path_factory.mktemp("document"))
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +66,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The to-do app with the client's bundle, and the scenarios' page."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(TODO, folder, dirs_exist_ok=True)
-    bundled("src/index.ts", folder / "satchel-client.min.js", "--minify")
-    bundled("test/browser.ts", folder / "scenarios.js")
+    bundle(folder / "satchel-client.min.js")
+    bundled(CLIENT, "test/browser.ts", folder / "scenarios.js", "--format=esm")
     (folder / "scenarios.html").write_text(
         '<!doctype html><script type="module" src="scenarios.js"></script>'
     )
@@ -81,17 +75,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def bundled(source: str, target: Path, *options: str) -> Path:
-    run(
-        TOOLS / "esbuild",
-        source,
-        "--bundle",
-        "--format=esm",
-        "--target=es2022",
-        f"--outfile={target}",
-        *options,
-    )
-    return target
+def bundle(target: Path) -> Path:
+    """The client as a page has it."""
+    return bundled(CLIENT, "src/index.ts", target, "--format=esm", "--minify")
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +85,10 @@ def outcomes(
     satchel: Served, at_desk: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str | None]:
     """What failed in each scenario in Node, by its name; None where it held."""
-    script = bundled(
-        "test/node.ts", tmp_path_factory.mktemp("node") / "node.mjs", "--platform=node"
-    )
+    folder = tmp_path_factory.mktemp("node")
+    script = bundled(CLIENT, "test/node.ts", folder / "node.mjs", "--platform=node", "--format=esm")
     world = {"SATCHEL_URL": satchel.url, "SATCHEL_APP": APP, "DESK_URL": at_desk}
-    said = run("node", script, SCENARIOS=str(ROOT / "clients" / "scenarios.json"), **world)
-    return {told["name"]: told["failed"] for told in map(json.loads, said.splitlines())}
+    return outcomes_of(script, SCENARIOS, folder=folder, world=world)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -122,7 +106,7 @@ def scenarios_page(browser: Browser, site: str) -> Iterator[Page]:
 
 
 @in_chromium
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=NAMES)
+@pytest.mark.parametrize("scenario", STORIES, ids=NAMES)
 def test_a_scenario_in_chromium(
     scenarios_page: Page, satchel: Served, at_desk: str, scenario: dict[str, Any]
 ) -> None:
@@ -298,34 +282,28 @@ def test_the_to_do_app_is_short() -> None:
 
 def test_it_compiles_strictly_with_the_types_of_this_tree(schema: Path) -> None:
     assert "/v1/users/{userId}/apps/{appId}/batch" in schema.read_text()
-    run(TOOLS / "tsc", "-p", "test")
+    compiled(CLIENT, "test")
 
 
 def test_all_that_is_public_says_what_it_is() -> None:
-    assert run("node", "documented.mjs").strip() == ""
+    assert run("node", "documented.mjs", folder=CLIENT).strip() == ""
 
 
 def test_the_bundle_is_small(tmp_path: Path) -> None:
-    size = len(
-        gzip.compress(bundled("src/index.ts", tmp_path / "client.js", "--minify").read_bytes())
-    )
+    size = len(gzip.compress(bundle(tmp_path / "client.js").read_bytes()))
     assert size < MOST_BYTES
 
 
 def test_the_package_works_in_an_empty_project(tmp_path: Path) -> None:
     """Packed as it would be published, unpacked as npm does, beside what it depends on."""
     package = tmp_path / "package"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    (package / "node_modules").symlink_to(PACKAGE / "node_modules")
+    shutil.copytree(CLIENT, package, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    (package / "node_modules").symlink_to(CLIENT / "node_modules")
     run("npm", "run", "--silent", "build", folder=package)
-    packed = run("npm", "pack", "--silent", "--ignore-scripts", folder=package).strip()
     project = tmp_path / "project" / "node_modules"
-    project.mkdir(parents=True)
-    with tarfile.open(package / packed) as archive:
-        archive.extractall(project, filter="data")
-    (project / "package").rename(project / "satchel-client")
-    for name in json.loads((PACKAGE / "package.json").read_text())["dependencies"]:
-        (project / name).symlink_to(PACKAGE / "node_modules" / name)
+    installed(package, project, "satchel-client")
+    for name in json.loads((CLIENT / "package.json").read_text())["dependencies"]:
+        (project / name).symlink_to(CLIENT / "node_modules" / name)
     told = json.loads(run("npm", "pack", "--dry-run", "--json", "--ignore-scripts", folder=package))
     assert {
         "dist/index.js",

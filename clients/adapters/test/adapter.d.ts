@@ -1,4 +1,4 @@
 declare module "adapter-under-test" {
-  import type { Kit, Place } from "./device.js";
+  import type { Kit, Place } from "../../typescript/test/device.js";
   export function open(place: Place): Promise<Kit>;
 }

@@ -5,7 +5,7 @@ import { getRxStorageMemory } from "rxdb/plugins/storage-memory";
 import { firstValueFrom } from "rxjs";
 import { mergeFields, mergePatched, type Json, type JsonObject } from "satchel-client";
 import { pending, replicateSatchel, satchelCollection } from "../src/rxdb.js";
-import type { Kit, Place } from "./device.js";
+import type { Kit, Place } from "../../typescript/test/device.js";
 
 const schema: RxJsonSchema<JsonObject> = {
   version: 0,

@@ -2,7 +2,7 @@
 import { createCollection } from "@tanstack/db";
 import { equal, mergeFields, mergePatched, Unstorable, type Json, type JsonObject } from "satchel-client";
 import { openSatchel, Refused } from "../src/tanstack-db.js";
-import type { Kit, Place } from "./device.js";
+import type { Kit, Place } from "../../typescript/test/device.js";
 
 type Note = { key: string } & JsonObject;
 

@@ -3,7 +3,7 @@ import { appSchema, Database, Model, tableSchema } from "@nozbe/watermelondb";
 import lokijs from "@nozbe/watermelondb/adapters/lokijs/index.js";
 import { mergeFields, mergePatched, type Json, type JsonObject } from "satchel-client";
 import { SATCHEL_COLUMNS, syncSatchel } from "../src/watermelondb.js";
-import type { Kit, Place } from "./device.js";
+import type { Kit, Place } from "../../typescript/test/device.js";
 
 const LokiJSAdapter = lokijs.default;
 

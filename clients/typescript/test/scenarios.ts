@@ -1,16 +1,7 @@
-// Runs `clients/scenarios.json` against a real server, in Node or in a browser.
-import {
-  equal,
-  mergeFields,
-  openStore,
-  Session,
-  Unstorable,
-  UnsentWork,
-  type Json,
-  type Store,
-  type TokenStorage,
-} from "../src/index.js";
-import { Streams } from "./streams.js";
+// Runs the scenarios, `clients/scenarios.json` and those of the adapters, against a real server, in Node or in a browser.
+import { equal, Unstorable, type Json } from "../src/index.js";
+import { Device, type Open } from "./device.js";
+import type { World } from "./world.js";
 
 export interface Scenario {
   name: string;
@@ -21,19 +12,10 @@ export interface Scenario {
 }
 
 type Step = { on?: string } & Record<string, unknown>;
+type People = Record<string, string>;
+type Action = (device: Device, given: never, people: People) => unknown;
 
-/** What the harness gives: the server, an app of its own, and the code that was sent to a mailbox. */
-export interface World {
-  url: string;
-  appId: string;
-  code(email: string): Promise<string>;
-  /** A token that a server of the app got for the person: a second device asks for no second code within a minute. */
-  token(email: string): Promise<{ accessToken: string; userId: string }>;
-  /** Another server in the place of the one that runs. */
-  restart(): Promise<void>;
-}
-
-const PATIENCE = 30_000;
+const clock = Date.now;
 
 function deep(levels: number): Json {
   return levels > 1 ? [deep(levels - 1)] : [];
@@ -50,135 +32,19 @@ const VALUES: Record<string, Json> = {
   small: 1,
 };
 
-/** One device: a session and a store whose network can be bad. */
-class Device {
-  readonly conflicts: string[] = [];
-  readonly refused: string[] = [];
-  isOffline = false;
-  losing = 0;
-  proxyPages = 0;
-  stripping = 0;
-  hasOldCursor = false;
-  readonly streams = new Streams();
-  readonly tokens: TokenStorage = inMemory();
-  renewedFrom: string | null = null;
-  #store: Store | null = null;
-  #session: Session;
-
-  constructor(
-    readonly world: World,
-    readonly isPersistent: boolean,
-    readonly appId: string,
-  ) {
-    this.#session = this.#newSession();
-  }
-
-  get store(): Store {
-    if (this.#store === null) throw new Error("nobody is signed in on this device");
-    return this.#store;
-  }
-
-  async signIn(email: string): Promise<void> {
-    const { challengeId } = await this.#session.requestCode({ email });
-    await this.#session.signIn(challengeId, await this.world.code(email));
-    this.open();
-  }
-
-  async enter(email: string): Promise<void> {
-    this.#session.use(await this.world.token(email));
-    this.open();
-  }
-
-  open(): void {
-    this.#store = openStore(this.#session, this.appId, {
-      cache: this.isPersistent ? "indexeddb" : "memory",
-      onConflict: (base, mine, theirs, key) => {
-        this.conflicts.push(key);
-        return mergeFields(base, mine, theirs);
-      },
-      onRefused: ({ key }) => this.refused.push(key),
-    });
-  }
-
-  restart(): void {
-    this.store.close();
-    this.#session = this.#newSession();
-    this.open();
-  }
-
-  async signOut(): Promise<void> {
-    await this.#session.signOut();
-    this.#store = null;
-  }
-
-  async unsentAtSignOut(): Promise<number> {
-    try {
-      await this.#session.signOut();
-    } catch (error) {
-      if (error instanceof UnsentWork) return error.count;
-      throw error;
-    }
-    return 0;
-  }
-
-  endToken(): void {
-    const kept = JSON.parse(this.tokens.get() ?? "{}") as { access: string };
-    this.tokens.set(JSON.stringify({ ...kept, access: `${kept.access.slice(0, -8)}AAAAAAAA` }));
-  }
-
-  close(): void {
-    this.#store?.close();
-  }
-
-  #newSession(): Session {
-    return new Session(this.world.url, { tokens: this.tokens, fetch: (request) => this.#fetch(request as Request) });
-  }
-
-  async #fetch(request: Request): Promise<Response> {
-    if (this.isOffline) throw new TypeError("offline");
-    const url = new URL(request.url);
-    if (this.proxyPages > 0 && url.pathname.endsWith("/batch")) {
-      this.proxyPages -= 1;
-      return new Response("<p>?</p>", { status: 400, headers: { "Content-Type": "text/html" } });
-    }
-    if (this.hasOldCursor && url.pathname.endsWith("/changes") && url.searchParams.has("since")) {
-      this.hasOldCursor = false;
-      url.searchParams.set("since", await this.#cursorOfAnotherFilter(request));
-      request = new Request(url, request);
-    }
-    const answer = await fetch(request);
-    if (this.losing > 0 && url.pathname.endsWith("/batch")) {
-      this.losing -= 1;
-      await answer.arrayBuffer();
-      throw new TypeError("the answer was lost");
-    }
-    if (this.stripping > 0 && url.pathname.endsWith("/batch")) {
-      this.stripping -= 1;
-      const told = (await answer.json()) as { results: { current?: { value?: Json } | null }[] };
-      for (const result of told.results) delete result.current?.value;
-      return Response.json(told);
-    }
-    return this.streams.opened(answer);
-  }
-
-  async #cursorOfAnotherFilter(request: Request): Promise<string> {
-    const url = new URL(request.url);
-    url.search = "?prefix=nothing-begins-so";
-    const answer = await fetch(url, { headers: { Authorization: request.headers.get("Authorization") ?? "" } });
-    return ((await answer.json()) as { cursor: string }).cursor;
-  }
-}
-
-/** Run one scenario; an error says which step failed, and how. */
-export async function run(scenario: Scenario, world: World): Promise<void> {
+/**
+ * Run one scenario; an error says which step failed, and how.
+ *
+ * @param patience milliseconds: a device that was told to go online takes a moment to try again.
+ */
+export async function run(scenario: Scenario, world: World, open: Open, patience = 30_000): Promise<void> {
   const salt = crypto.randomUUID().slice(0, 8);
-  const people: Record<string, string> = { first: `first.${salt}@example.com`, another: `another.${salt}@example.com` };
+  const people: People = { first: `first.${salt}@example.com`, another: `another.${salt}@example.com` };
   const devices = new Map<string, Device>();
-  const clock = Date.now;
   try {
     for (const name of ["a", "b"]) {
       const appId = scenario.app === undefined ? world.appId : `${world.appId}.${scenario.app}`;
-      const device = new Device(world, scenario.persistent === true && name === "a", appId);
+      const device = new Device(world, open, patience, scenario.persistent === true && name === "a", appId);
       devices.set(name, device);
       await (name === "a" ? device.signIn(people["first"] as string) : device.enter(people["first"] as string));
     }
@@ -191,93 +57,99 @@ export async function run(scenario: Scenario, world: World): Promise<void> {
     }
   } finally {
     Date.now = clock;
-    for (const device of devices.values()) device.close();
+    for (const device of devices.values()) await device.close();
   }
 }
 
-async function take(step: Step, devices: Map<string, Device>, people: Record<string, string>): Promise<void> {
+async function take(step: Step, devices: Map<string, Device>, people: People): Promise<void> {
   if (Array.isArray(step["sync"])) {
     for (const name of step["sync"] as string[]) await inStep(devices.get(name) as Device);
     return;
   }
   const device = devices.get(step.on ?? "") as Device;
   for (const [what, given] of Object.entries(step)) {
-    if (what !== "on") await ACTIONS[what]?.(device, given as never, people);
-    if (what !== "on" && ACTIONS[what] === undefined) throw new Error(`there is no step ${what}`);
+    if (what === "on") continue;
+    if (ACTIONS[what] === undefined) throw new Error(`there is no step ${what}`);
+    await ACTIONS[what](device, given as never, people);
   }
 }
 
-type Action = (device: Device, given: never, people: Record<string, string>) => unknown;
-
 const ACTIONS: Record<string, Action> = {
-  put: (device, [key, value]: [string, Json]) => device.store.put(key, value),
-  patch: (device, [key, value]: [string, Json]) => device.store.patch(key, value),
-  delete: (device, key: string) => device.store.delete(key),
+  put: (device, [key, value]: [string, Json]) => device.kit.put(key, value),
+  patch: (device, [key, value]: [string, Json]) => device.kit.patch(key, value),
+  delete: (device, key: string) => device.kit.delete(key),
   edits: async (device, [key, count]: [string, number]) => {
-    for (let edit = 1; edit <= count; edit++) await device.store.put(key, { edit });
+    for (let edit = 1; edit <= count; edit++) await device.kit.put(key, { edit });
   },
   fill: async (device, count: number) => {
-    for (let place = 0; place < count; place++) await device.store.put(`k${place}`, { place });
-  },
-  withoutValues: (device, count: number) => {
-    device.stripping = count;
-  },
-  proxyPages: (device, count: number) => {
-    device.proxyPages = count;
+    for (let place = 0; place < count; place++) await device.kit.put(`k${place}`, { place });
   },
   offline: (device, given: boolean) => {
-    device.isOffline = given;
+    device.network.isOffline = given;
   },
   loseAnswers: (device, count: number) => {
-    device.losing = count;
+    device.network.losing = count;
+  },
+  withoutValues: (device, count: number) => {
+    device.network.stripping = count;
+  },
+  proxyPages: (device, count: number) => {
+    device.network.proxyPages = count;
+  },
+  loseAnswerAndNetwork: (device) => {
+    Object.assign(device.network, { losing: 1, goesToo: true });
   },
   oldCursor: (device) => {
-    device.hasOldCursor = true;
+    device.network.hasOldCursor = true;
   },
   clock: (_, seconds: number) => {
     const real = performance.timeOrigin;
-    Date.now = () => real + performance.now() + seconds * 1000;
+    Date.now = () => Math.floor(real + performance.now()) + seconds * 1000;
   },
   restart: (device) => device.restart(),
   endToken: (device) => device.endToken(),
-  trySync: (device) => device.store.flush().catch(() => null),
+  trySync: (device) => device.kit.flush().catch(() => null),
   signOut: (device) => device.signOut(),
   signIn: (device, who: string, people) => device.signIn(people[who] as string),
-  expect: async (device, wanted: Record<string, Json>) => see(await contents(device), wanted),
-  await: (device, wanted: Record<string, Json>) => eventually(async () => see(await contents(device), wanted)),
-  expectPending: async (device, count: number) => see(await device.store.pending(), count),
-  expectCount: async (device, count: number) => see((await device.store.list()).length, count),
+  expect: async (device, wanted: Record<string, Json>) => see(await device.kit.contents(), wanted),
+  await: (device, wanted: Record<string, Json>) => eventually(device, async () => see(await device.kit.contents(), wanted)),
+  expectPending: async (device, count: number) => see(await device.kit.pending(), count),
+  expectCount: async (device, count: number) => see(Object.keys(await device.kit.contents()).length, count),
   expectConflicts: (device, keys: string[]) => see([...new Set(device.conflicts)], keys),
+  expectMutations: (device, [key, count]: [string, number]) => {
+    const writes = device.network.batches.flatMap((batch) => batch.writes).filter((write) => write.dataKey === key);
+    see(new Set(writes.map((write) => write.mutationId)).size, count);
+  },
   expectRefused: (device, keys: string[]) => see(device.refused, keys),
   expectVersionAtMost: async (device, [key, most]: [string, number]) => {
-    const version = (await device.store.list(key))[0]?.version ?? 0;
+    const version = await device.kit.version(key);
     if (version < 1 || version > most) throw new Error(`version ${version}, not 1 to ${most}`);
   },
   noStreams: (device, given: boolean) => {
-    device.streams.getThrough = !given;
+    device.network.streams.getThrough = !given;
   },
-  cutStream: (device) => device.streams.cut(),
+  cutStream: (device) => device.network.streams.cut(),
   endStream: (device, reason: string) => {
     device.renewedFrom = device.tokens.get();
-    device.streams.cut(reason);
+    device.network.streams.cut(reason);
   },
   restartServer: (device) => device.world.restart(),
-  awaitStreams: (device, count: number) => eventually(async () => see(device.streams.count >= count, true)),
-  awaitRenewed: (device) => eventually(async () => see(device.tokens.get() !== device.renewedFrom, true)),
+  awaitStreams: (device, count: number) => eventually(device, async () => see(device.network.streams.count >= count, true)),
+  awaitRenewed: (device) => eventually(device, async () => see(device.tokens.get() !== device.renewedFrom, true)),
   expectUnstorable: async (device, [key, value, code]: [string, string, string]) => {
-    const refused: unknown = await device.store.put(key, VALUES[value] as Json).catch((error: unknown) => error);
+    const refused: unknown = await device.kit.put(key, VALUES[value] as Json).catch((error: unknown) => error);
     see(refused instanceof Unstorable ? (refused.errors[0]?.code ?? null) : "it was taken", code);
   },
   expectUnsentAtSignOut: async (device, count: number) => see(await device.unsentAtSignOut(), count),
 };
 
-/** Until everything is sent and fetched; a device that was told to go online takes a moment to try again. */
+/** Until everything is sent and fetched. */
 async function inStep(device: Device): Promise<void> {
-  await eventually(() => device.store.flush());
+  await eventually(device, () => device.kit.flush());
 }
 
-async function eventually(look: () => Promise<void>): Promise<void> {
-  for (const end = performance.now() + PATIENCE; ; ) {
+async function eventually({ patience }: Device, look: () => Promise<void>): Promise<void> {
+  for (const end = performance.now() + patience; ; ) {
     try {
       return await look();
     } catch (error) {
@@ -287,20 +159,6 @@ async function eventually(look: () => Promise<void>): Promise<void> {
   }
 }
 
-async function contents(device: Device): Promise<Record<string, Json>> {
-  return Object.fromEntries((await device.store.list()).map((entry) => [entry.key, entry.value]));
-}
-
 function see(found: Json, wanted: Json): void {
   if (!equal(found, wanted)) throw new Error(`found ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
-}
-
-function inMemory(): TokenStorage {
-  let kept: string | null = null;
-  return {
-    get: () => kept,
-    set: (text) => {
-      kept = text;
-    },
-  };
 }

@@ -1,9 +1,9 @@
-// One device with a bad network: a session, and whatever database an adapter keeps in step.
-import { Session, UnsentWork, type Json, type TokenStorage } from "satchel-client";
-import type { World } from "../../typescript/test/scenarios.js";
-import { Streams } from "../../typescript/test/streams.js";
+// One device with a bad network: a session, and the store or the database that it keeps in step.
+import { Session, UnsentWork, type Json, type TokenStorage } from "../src/index.js";
+import { Streams } from "./streams.js";
+import type { World } from "./world.js";
 
-/** What a story does to a database. */
+/** What a scenario does to a store or a database. */
 export interface Kit {
   put(key: string, value: Json): Promise<void>;
   patch(key: string, patch: Json): Promise<void>;
@@ -113,6 +113,7 @@ export class Device {
   constructor(
     readonly world: World,
     readonly openKit: Open,
+    readonly patience: number,
     readonly isPersistent: boolean,
     readonly appId: string,
   ) {
