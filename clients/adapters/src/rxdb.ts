@@ -26,7 +26,6 @@ import { firstValueFrom, Subject } from "rxjs";
 import {
   equal,
   Remote,
-  SatchelError,
   type Changes,
   type Json,
   type JsonObject,
@@ -37,6 +36,9 @@ import {
   type Write,
   type Written,
 } from "satchel-client";
+import { AnotherPerson, fieldsOf, pageAfter, type Change } from "./shared.js";
+
+export { AnotherPerson };
 
 addRxPlugin(RxDBLocalDocumentsPlugin);
 
@@ -58,11 +60,6 @@ export interface ReplicateOptions<T> {
   retryTime?: number;
   /** Whether only one of several tabs replicates; yes if not said. */
   waitForLeadership?: boolean;
-}
-
-/** The collection keeps the data of somebody else. Remove it, or name the database after the person. */
-export class AnotherPerson extends Error {
-  override name = "AnotherPerson";
 }
 
 type Doc = WithDeleted<JsonObject & Versioned>;
@@ -222,7 +219,7 @@ class Replication {
     const found = new Map<string, Doc>();
     let cursor = this.#resume(checkpoint ?? null);
     for (let more = true; more && found.size < PAGE; ) {
-      const page = await this.#changes(cursor);
+      const page = await pageAfter(this.#remote, cursor, PAGE);
       if (page === null) {
         cursor = null;
         found.clear();
@@ -246,16 +243,6 @@ class Replication {
       return null;
     }
     return this.#ahead?.from === checkpoint.cursor ? this.#ahead.cursor : checkpoint.cursor;
-  }
-
-  /** A page; null where the cursor is too old. */
-  async #changes(cursor: string | null): Promise<Changes | null> {
-    try {
-      return await this.#remote.changes(cursor, PAGE);
-    } catch (error) {
-      if (error instanceof SatchelError && error.status === 410 && cursor !== null) return null;
-      throw error;
-    }
   }
 
   async #read({ changes }: Changes, found: Map<string, Doc>): Promise<void> {
@@ -447,9 +434,8 @@ function isDoc(item: Doc | "again" | null): item is Doc {
   return item !== null && item !== "again";
 }
 
-/** Documents are objects; what else another client stored under a key is none. */
-function isDocument(change: Changes["changes"][number]): change is Live & { value: JsonObject } {
-  return "value" in change && typeof change.value === "object" && change.value !== null && !Array.isArray(change.value);
+function isDocument(change: Change): change is Live & { value: JsonObject } {
+  return fieldsOf(change) !== undefined;
 }
 
 function versioned(version: number | undefined): Versioned {

@@ -20,6 +20,7 @@ import {
   type Store,
   type StoreOptions,
 } from "satchel-client";
+import { isObject } from "./shared.js";
 
 export interface CollectionOptions<T extends object> {
   /** The field that has the key: `"id"`. */
@@ -218,9 +219,4 @@ class Rows<T extends object> {
   #bare(key: string): string {
     return key.slice(this.#prefix.length);
   }
-}
-
-/** Rows are objects; what else another client stored under a key is none. */
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

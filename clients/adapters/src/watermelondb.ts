@@ -13,17 +13,18 @@ import { hasUnsyncedChanges, synchronize, type SyncPushArgs, type SyncPushResult
 import {
   equal,
   Remote,
-  SatchelError,
   type Changes,
   type Json,
   type JsonObject,
-  type Live,
   type OnConflict,
   type Refusal,
   type Session,
   type Write,
   type Written,
 } from "satchel-client";
+import { AnotherPerson, fieldsOf, isObject, pageAfter } from "./shared.js";
+
+export { AnotherPerson };
 
 /** What the schema of each table has besides the app's own columns. */
 export const SATCHEL_COLUMNS = [
@@ -59,11 +60,6 @@ export interface SatchelSync {
   /** How many records have changes that are not known to be stored. */
   pending(): Promise<number>;
   close(): void;
-}
-
-/** The database keeps the data of somebody else. Reset it, or name it after the person. */
-export class AnotherPerson extends Error {
-  override name = "AnotherPerson";
 }
 
 /** One record: what is seen, and what it was made of. `undefined` is no value; a deletion that waits is a value less. */
@@ -224,7 +220,7 @@ class Sync implements SatchelSync {
     let cursor = (await localStorage.get<string>(CURSOR as never)) ?? null;
     let listed: Set<string> | null = cursor === null ? new Set() : null;
     for (let more = true; more; ) {
-      const page = await this.#changes(cursor);
+      const page = await pageAfter(this.#remote, cursor);
       if (page === null) {
         cursor = null;
         listed = new Set();
@@ -239,20 +235,10 @@ class Sync implements SatchelSync {
     }
   }
 
-  /** A page; null where the cursor is too old. */
-  async #changes(cursor: string | null): Promise<Changes | null> {
-    try {
-      return await this.#remote.changes(cursor);
-    } catch (error) {
-      if (error instanceof SatchelError && error.status === 410 && cursor !== null) return null;
-      throw error;
-    }
-  }
-
   async #hear({ changes }: Changes): Promise<void> {
     const told = changes.flatMap((change) => {
       const place = this.#place(change.dataKey);
-      return place === null ? [] : [{ place, value: valueOf(change), version: change.version }];
+      return place === null ? [] : [{ place, value: fieldsOf(change), version: change.version }];
     });
     await this.#tell(told.map(({ place, value, version }) => [place, (row) => heard(row, value, version)]));
   }
@@ -312,7 +298,7 @@ class Sync implements SatchelSync {
 
   #answer({ write }: Sent, result: Written): Step {
     if (result.status === "stored") return (row) => settled(row, contentOf(write), result.version);
-    const theirs = result.current === null ? undefined : valueOf(result.current);
+    const theirs = result.current === null ? undefined : fieldsOf(result.current);
     const version = result.current?.version ?? 0;
     if (result.status === "conflict") return (row) => rebased(row, theirs, version);
     return (row) => refused(row, contentOf(write), theirs, version);
@@ -513,15 +499,6 @@ function writeOf(dataKey: string, { value, base, version }: Row): Write {
 
 function contentOf(write: Write): Json | undefined {
   return "value" in write ? write.value : undefined;
-}
-
-/** Records are objects; what else another client stored under a key is none. */
-function valueOf(change: Changes["changes"][number] | Live): Json | undefined {
-  return "value" in change && isObject(change.value) ? change.value : undefined;
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function withoutNulls(columns: JsonObject): JsonObject {

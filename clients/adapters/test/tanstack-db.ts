@@ -1,6 +1,6 @@
 // TanStack DB as a device of the stories keeps it.
 import { createCollection } from "@tanstack/db";
-import { equal, mergeFields, mergePatched, Unstorable, type Json, type JsonObject } from "satchel-client";
+import { equal, mergeFields, mergePatched, type Json, type JsonObject } from "satchel-client";
 import { openSatchel, Refused } from "../src/tanstack-db.js";
 import type { Kit, Place } from "../../typescript/test/device.js";
 
@@ -17,8 +17,7 @@ export async function open({ name, isPersistent, session, appId, onConflict, onR
   const notes = createCollection(satchel.collection<Note>({ key: "key", id: name + crypto.randomUUID() }));
   await notes.preload();
   const watched = (key: string, { isPersisted }: { isPersisted: { promise: Promise<unknown> } }): void => {
-    // what the store knows to be refused is not sent
-    isPersisted.promise.catch((error) => (error instanceof Refused || error instanceof Unstorable) && onRefused(key));
+    isPersisted.promise.catch((error) => error instanceof Refused && onRefused(key));
   };
   const replace = (key: string, value: Json): void =>
     watched(
