@@ -3,6 +3,7 @@ package."""
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,11 @@ STORIES: list[dict[str, Any]] = json.loads(SCENARIOS.read_text())
 NAMES = [story["name"] for story in STORIES]
 MOST_BYTES = 20 * 1024
 MOST_LINES = 100
+_OF_THE_READER = """
+declare function render(rows: unknown): void;
+declare const userId: string;
+"""
+"""What the page's examples leave to who reads them."""
 
 pytestmark = [
     pytest.mark.skipif(
@@ -283,6 +289,25 @@ def test_the_to_do_app_is_short() -> None:
 def test_it_compiles_strictly_with_the_types_of_this_tree(schema: Path) -> None:
     assert "/v1/users/{userId}/apps/{appId}/batch" in schema.read_text()
     compiled(CLIENT, "test")
+
+
+def test_the_examples_of_its_page_compile_strictly(tmp_path: Path) -> None:
+    page = (CLIENT / "README.md").read_text()
+    examples = re.findall(r"```ts\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for place, example in enumerate(examples):
+        (tmp_path / f"example-{place}.mts").write_text(example + _OF_THE_READER)
+    paths = {"satchel-client": [str(CLIENT / "src" / "index.ts")]}
+    options = {
+        "noEmit": True,
+        "noUnusedLocals": False,
+        "declaration": False,
+        "rootDir": "/",
+        "paths": paths,
+    }
+    project = {"extends": str(CLIENT / "tsconfig.json"), "compilerOptions": options}
+    (tmp_path / "tsconfig.json").write_text(json.dumps({**project, "include": ["*.mts"]}))
+    compiled(CLIENT, str(tmp_path))
 
 
 def test_all_that_is_public_says_what_it_is() -> None:
