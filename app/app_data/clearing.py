@@ -29,9 +29,8 @@ from models.job import Job
 from models.ledger_note import LedgerNote
 
 CLEAR_JOB: Final = "clear-app-data"
-_TAKEN_OVER: Final = timedelta(
-    seconds=30
-)  # by a worker, where the process that clears does not get to the end
+_TAKEN_OVER: Final = timedelta(seconds=30)
+"""By a worker, where the process that clears does not get to the end."""
 _UNKNOWN: Final = ClusterTime(0, 0)
 
 

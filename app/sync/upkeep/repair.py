@@ -4,7 +4,7 @@
 The overlap holds for every transaction, as the database ends them in time. It would not hold where
 a clock was put forward between a stamp and its commit. So whatever committed more than half an
 overlap after its stamp gets another: then it lies before nobody's cursor. The changes are read from
-    where the last run stopped, off the oplog.
+where the last run stopped, off the oplog.
 """
 
 from typing import Any, Final

@@ -6,12 +6,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from satchel_client.errors import NotFound, Unstorable
-from satchel_client.exchange import (
-    Call,
-    Flow,
-    Reply,
-    patient,
-)
+from satchel_client.exchange import Call, Flow, Reply, patient
 from satchel_client.people import Document
 from satchel_client.storable import MOST_BATCH
 from satchel_client.values import MISSING, Json

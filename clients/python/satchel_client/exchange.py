@@ -118,9 +118,8 @@ def patient(call: Call) -> Flow[Reply]:
     reached."""
     for attempt in range(_TRIES):
         last = attempt == _TRIES - 1
-        wait = min(8.0, 0.25 * 2**attempt) * random.uniform(
-            0.5, 1.0
-        )  # so that clients do not march
+        by_lot = random.uniform(0.5, 1.0)  # so that clients do not march
+        wait = min(8.0, 0.25 * 2**attempt) * by_lot
         try:
             reply: Reply = yield call
         except Unreachable:
