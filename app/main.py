@@ -33,6 +33,7 @@ from app.app_data.clearing_routes import router as app_data_clearing
 from app.app_data.history_routes import router as app_data_history
 from app.app_data.openapi import value_operations
 from app.app_data.quotas import Rooms
+from app.app_data.swaps import Swaps
 from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
 from app.auth import identity_routes, key_routes, session_routes, sign_in_routes
@@ -157,6 +158,7 @@ def create_app(
     app.state.rooms = Rooms()
     app.state.exports = Exports()
     app.state.values = Loader(load_values, settings.request_timeout_ms / 1000)
+    app.state.swaps = Swaps(app.state.leases, settings.request_timeout_ms / 1000)
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)
     app.state.hub = Hub()

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.app_data.values import Place, store_value
+from app.app_data.place import Place
+from app.app_data.values import store_value
 from app.app_data.writes import WriteOptions
 from app.errors import Invalid, NotFound
 from app.identity.principal import Principal

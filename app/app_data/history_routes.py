@@ -6,8 +6,10 @@ from fastapi import Body, Path, Request, Response
 
 from app.app_data.history import Restore, VersionView, list_versions, read_version, restore_version
 from app.app_data.openapi import ENVELOPE, VERSION_RESPONSE, VERSION_SHOWN
+from app.app_data.place import Place
 from app.app_data.quotas import rooms_of
-from app.app_data.values import Place, value_again
+from app.app_data.swaps import swaps_of
+from app.app_data.values import value_again
 from app.app_data.writes import write_options
 from app.apps.registry import app_registry
 from app.errors import Invalid
@@ -125,7 +127,8 @@ def _place(
     authorize(caller, scope, user_id=user_id, app_id=app_id)
     lease = Lease(leases(request.scope), User, user_id)
     may_read = may(caller, "data:read", user_id=user_id)
-    return Place(user_id, app_id, data_key, caller.name, lease, rooms_of(request.scope), may_read)
+    rooms, swaps = rooms_of(request.scope), swaps_of(request.scope)
+    return Place(user_id, app_id, data_key, caller.name, lease, rooms, swaps, may_read)
 
 
 def _below(cursor: str | None) -> int | None:

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
+from app.app_data.place import Place, loader_of
 from app.app_data.queries import find_query, query_page, span_of
 from app.app_data.quotas import rooms_of
+from app.app_data.swaps import swaps_of
 from app.app_data.values import (
-    Place,
     delete_value,
-    loader_of,
     patch_value,
     put_value,
     read_value,
@@ -150,6 +150,7 @@ async def _place(request: HotRequest) -> Place:
         principal.name,
         lease,
         rooms_of(request.scope),
+        swaps_of(request.scope),
         may_read,
     )
     place.check()

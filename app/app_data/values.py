@@ -2,22 +2,20 @@
 past."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
-from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from app.app_data.quotas import Rooms
+from app.app_data.place import Place, Values
+from app.app_data.swaps import Put
 from app.app_data.writes import WriteOptions
 from app.apps.json_schemas import schemas_of
 from app.database import client, transaction
-from app.database.loader import Loader
 from app.database.turns import is_taken, turn
-from app.errors import Invalid, NotFound, ResultGone, VersionMismatch
-from app.relations.leases import Lease
+from app.errors import NotFound, ResultGone, VersionMismatch
 from app.web.body import check_storable, dump_json, parse_json, value_size
 from app.web.etags import tag_of
 from app.web.idempotency import check_repeat, make_claim
@@ -25,50 +23,15 @@ from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import holds, mismatch
 from app.web.routing import GONE
 from models.activity import Activity, ActivityContent
-from models.app import NAME_RULE, is_name
 from models.app_data import AppData
 from models.app_data_queries import queries_of, query_keys
 from models.app_data_updates import Expiry
 from models.app_data_written import StaleVersion, Written
-from models.base import Raw
+from models.base import Raw, now
 from models.precondition import Expected
 from models.values import Json
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value is, who asks for it, and the leave to do so while the user exists."""
-
-    user_id: ObjectId
-    app_id: str
-    data_key: str
-    by: str
-    lease: Lease
-    rooms: Rooms
-    may_read: bool = True
-
-    @property
-    def key(self) -> tuple[ObjectId, str, str]:
-        """User, app and key."""
-        return self.user_id, self.app_id, self.data_key
-
-    def check(self) -> None:
-        """Raises Invalid where app id or key are not of the allowed characters, or too long."""
-        for name, value in (("appId", self.app_id), ("dataKey", self.data_key)):
-            if not is_name(value):
-                raise Invalid.field(f"path:{name}", "malformed", f"{name} has {NAME_RULE}")
-
-
-Values = Loader[tuple[ObjectId, str, str], Raw]
-"""Loads values by user, app and key."""
-
-
-def loader_of(scope: Any) -> Values:
-    """The loader of the application that serves this request."""
-    found: Values = scope["app"].state.values
-    return found
 
 
 async def read_value(place: Place, values: Values) -> Raw:
@@ -119,8 +82,7 @@ async def store_value(
         VersionMismatch: the precondition does not hold.
     """
     try:
-        expected = await _of_place(place, options.expected)
-        written = await _write(place, value, size, expected, options.expires_at, options)
+        written = await _write(place, value, size, options.expected, options.expires_at, options)
     except StaleVersion:
         raise await too_late(place, options.expected) from None
     with_value = place.may_read and options.wants_value(default=with_value)
@@ -289,7 +251,7 @@ async def _write(
             value,
             size=size,
             by=place.by,
-            expected=expected,
+            expected=await _of_place(place, expected),
             expires_at=expires_at,
             history=options.app.history,
             query_keys=keys,
@@ -300,26 +262,45 @@ async def _write(
         await make_claim(options.claim, 201 if written.created else 200, session)
         return written
 
+    async def send() -> Written:
+        if options.app.history or (expected is not None and expected.absent):
+            return await client().lane.run(put)
+        sets = (value, size, place.by, expires_at, now())
+        wanted = Put(place.key, expected, sets, keys)
+        return await place.swaps.put(wanted, lambda: client().lane.run(put))
+
     if options.app.quota is None:
-        return await _do(place, put, options)
+        return await _do(place, put, options, send)
     async with place.rooms.taking(place.key, size, options.app.quota) as taken:
-        return taken.written(await _do(place, put, options))
+        return taken.written(await _do(place, put, options, send))
 
 
-async def _do(place: Place, write: Callable[..., Awaitable[T]], options: WriteOptions) -> T:
+async def _do(
+    place: Place,
+    write: Callable[..., Awaitable[T]],
+    options: WriteOptions,
+    send: Callable[[], Awaitable[T]] | None = None,
+) -> T:
     """Do a write as one operation, or in a transaction and in turn where it is more than that.
 
     A single operation waits within the database, with its connection, for a transaction that writes
     the same value. So it waits for its turn instead while there is one.
 
+    Args:
+        place: where.
+        write: does it, by the session of a transaction if there is one.
+        options: of the write.
+        send: does it as one operation; None where `write` alone can.
+
     Raises:
         Repeated: a racing request with the same Idempotency-Key was faster.
     """
     if not options.needs_transaction:
+        send = send or partial(client().lane.run, write)
         if not is_taken(AppData, *place.key):
-            return await client().lane.run(write)
+            return await send()
         async with turn(AppData, *place.key):
-            return await client().lane.run(write)
+            return await send()
     async with turn(AppData, *place.key) as patience:
         while True:
             try:

@@ -21,6 +21,7 @@ from models.app_data_history import find_version
 from models.app_data_history import find_versions as find_history
 from models.app_data_purge import Old, find_old, next_app, remove
 from models.app_data_scan import scan_app
+from models.app_data_swap import Swap, read_versions, write_each
 from models.app_data_usage import find_size, usage_of
 from models.app_data_values import load_values
 from models.base import now
@@ -55,6 +56,12 @@ async def write() -> None:
     await write_pinned(
         PLACE, [Pinned(key, rows.get(key), live=key in rows, moment=now(), value=1) for key in KEYS]
     )
+
+
+async def swap() -> None:
+    rows = await read_versions([(ME, APP, key) for key in KEYS])
+    sets = (1, 1, "x", None, now())
+    await write_each([Swap(place, row["version"], sets, None) for place, row in rows.items()])
 
 
 async def scan() -> None:
@@ -103,6 +110,8 @@ FUNCTIONS: Final[dict[str, list[Operation]]] = {
     "app_data_purge.find_old": [lambda: find_old(APP, Timestamp(2**31, 1), 5)],
     "app_data_purge.remove": [lambda: remove(Old(APP, LONG_AGO, [], {}), [ObjectId()])],
     "app_data_scan.scan_app": [scan],
+    "app_data_swap.read_versions": [swap, lambda: read_versions([(ME, APP, "key1")])],
+    "app_data_swap.write_each": [swap],
     "app_data_usage.find_size": [lambda: find_size(ME, APP, "key1")],
     "app_data_usage.usage_of": [lambda: usage_of(ME), lambda: usage_of(ME, APP)],
     "app_data_values.load_values": [load, lambda: load_values([(ME, APP, "key1")])],
