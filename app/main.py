@@ -87,7 +87,8 @@ from app.web.cross_origin import CrossOrigin
 from app.web.head import Heads
 from app.web.hosts import Hosts
 from app.web.hot import HotEndpoint, HotRoutes
-from app.web.observability import CommandTimes, Observed, PoolSizes, configure_logging, log
+from app.web.observability import Observed, configure_logging, log
+from app.web.observability.driver import CommandTimes, PoolSizes
 from app.web.openapi import document as openapi
 from app.web.routing import Router
 from app.web.streams.open_streams import streams_of, waiting_room

@@ -19,7 +19,8 @@ from app.jobs.backoff import Backoff
 from app.jobs.bell import Bell
 from app.outside.places import Place
 from app.settings import Settings
-from app.web.observability import CARD_EVENTS, CARD_FAILURES, log
+from app.web.observability import log
+from app.web.observability.measures import CARD_EVENTS, CARD_FAILURES
 from models.base import now
 from models.card_event import CardEvent, EventState
 from models.card_queue import LEASE, CardQueue

@@ -7,7 +7,8 @@ from typing import Final
 
 from app.jobs.bell import Bell
 from app.settings import Settings
-from app.web.observability import CARD_BACKLOG, CARD_OLDEST, log
+from app.web.observability import log
+from app.web.observability.measures import CARD_BACKLOG, CARD_OLDEST
 from models.base import now
 from models.card_event import CardEvent, EventState
 

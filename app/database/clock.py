@@ -12,7 +12,8 @@ from pymongo.monitoring import (
     ServerHeartbeatSucceededEvent,
 )
 
-from app.web.observability import CLOCK_AHEAD, log
+from app.web.observability import log
+from app.web.observability.measures import CLOCK_AHEAD
 from models.base import Raw
 from models.clock import CLOCK, steady
 

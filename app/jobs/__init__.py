@@ -18,7 +18,8 @@ from app.errors.sentences import sentence_of
 from app.jobs.backoff import Backoff
 from app.jobs.bell import Bell
 from app.settings import Settings
-from app.web.observability import JOBS, log
+from app.web.observability import log
+from app.web.observability.measures import JOBS
 from models.aside import ROW_FAULTS, counted, tell
 from models.base import Raw, now
 from models.job import Job

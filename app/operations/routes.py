@@ -27,7 +27,8 @@ from app.operations.views import (
 )
 from app.relations.receipts import Receipt, receipt_of
 from app.web.etags import load_epoch
-from app.web.observability import log, metrics
+from app.web.observability import log
+from app.web.observability.measures import metrics
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import RECEIPT_SHOWN, answers
 from app.web.routing import Router

@@ -34,7 +34,7 @@ from app.relations.take import (
 )
 from app.settings import Settings
 from app.web.etags import tag_of
-from app.web.observability import LATE_SWEPT
+from app.web.observability.measures import LATE_SWEPT
 from app.web.preconditions import mismatch
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage

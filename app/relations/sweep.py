@@ -17,7 +17,8 @@ from app.database import transaction
 from app.relations.guards import values_at
 from app.relations.hooks import Hooks
 from app.relations.take import cascades, freed, is_parent, projection, release, releases, take
-from app.web.observability import LIVING_ROOTS, log
+from app.web.observability import log
+from app.web.observability.measures import LIVING_ROOTS
 from models import DOCUMENTS
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage

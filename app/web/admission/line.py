@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import Unavailable
 from app.settings import Settings
-from app.web.observability import REFUSED, WAITING
+from app.web.observability.measures import REFUSED, WAITING
 
 _SHORTEST: Final = 0.8
 """Part of the longest wait that the shortest is: else those who came at one moment would be refused

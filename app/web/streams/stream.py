@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Send
 
 from app.identity.principal import Principal
 from app.web.admission.gate import LEAVE_PLACE
-from app.web.observability import IN_FLIGHT
+from app.web.observability.measures import IN_FLIGHT
 from app.web.streams.signals import ABORT, Wake
 
 _STREAM: Final = "satchel.stream"

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from app.cards.delivery import LostQueue, deliver, deliver_due, empty
 from app.cards.webhooks import DeliveryFailed
-from app.web.observability import CARD_FAILURES
+from app.web.observability.measures import CARD_FAILURES
 from models.base import now
 from models.card_event import CardEvent
 from models.card_queue import CardQueue

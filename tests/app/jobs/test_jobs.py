@@ -11,7 +11,7 @@ from app.errors import Unavailable
 from app.errors.sentences import sentence_of
 from app.jobs import UNREADABLE, Claim, claim, run_one
 from app.operations.routes import _shown
-from app.web.observability import JOBS
+from app.web.observability.measures import JOBS
 from indexes.definitions import INDEXES
 from models.base import now
 from models.job import Job

@@ -22,7 +22,8 @@ from app.errors import Problem
 from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
 from app.repositories import registration
-from app.web.observability import configure_logging, metrics
+from app.web.observability import configure_logging
+from app.web.observability.measures import metrics
 from models import DOCUMENTS
 from models.connection import Connection
 from models.repository_connection import RepositoryConnection

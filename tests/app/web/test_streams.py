@@ -18,7 +18,7 @@ from app.identity.lapses import look
 from app.identity.principal import Principal
 from app.web.admission.gate import LEAVE_PLACE
 from app.web.admission.pauses import PatientProtocol
-from app.web.observability import IN_FLIGHT
+from app.web.observability.measures import IN_FLIGHT
 from app.web.streams import open_streams, stream
 from app.web.streams.open_streams import OpenStreams
 from app.web.streams.stream import End, Stream

@@ -1,5 +1,4 @@
-"""Logs, metrics and the request id: one plain ASGI layer around everything, and listeners on the
-driver."""
+"""Logs and the request id: one plain ASGI layer around everything."""
 
 import asyncio
 import itertools
@@ -14,22 +13,12 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.values import MutexValue, ValueClass
-from pymongo import monitoring
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Internal, Problem
 from app.settings import Settings
 from app.web.body import dump_json
+from app.web.observability.measures import IN_FLIGHT, REQUESTS
 
 _PROCESS: Final = secrets.token_hex(4)
 _NUMBERS: Final = itertools.count(1)
@@ -38,79 +27,6 @@ _PRIVATE: Final = (
     "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
 )
 _NO_STORE: Final = (b"cache-control", b"no-store")
-_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-_LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
-
-REQUESTS: Final = Histogram(
-    "satchel_request_seconds",
-    "Time to answer, by route template",
-    ["method", "route", "status"],
-    buckets=_BUCKETS,
-)
-CLOCK_AHEAD: Final = Gauge(
-    "satchel_clock_ahead_seconds",
-    "How far the machine's clock is ahead of the database's, by which Satchel goes",
-    multiprocess_mode="livemax",
-)
-IN_FLIGHT: Final = Gauge(
-    "satchel_requests_in_flight",
-    "Requests being worked on, or waiting for a place",
-    multiprocess_mode="livesum",
-)
-WAITING: Final = Gauge(
-    "satchel_requests_waiting", "Requests waiting for a place", multiprocess_mode="livesum"
-)
-REFUSED: Final = Counter(
-    "satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait"
-)
-COMMANDS: Final = Histogram(
-    "satchel_mongodb_command_seconds",
-    "Time of a MongoDB command",
-    ["command", "outcome"],
-    buckets=_BUCKETS,
-)
-POOL: Final = Gauge(
-    "satchel_mongodb_pool_connections",
-    "Connections to MongoDB",
-    ["state"],
-    multiprocess_mode="livesum",
-)
-JOBS: Final = Histogram(
-    "satchel_job_seconds",
-    "Time of a worker's job, by what came of it",
-    ["kind", "outcome"],
-    buckets=_LONG_BUCKETS,
-)
-CARD_EVENTS: Final = Counter(
-    "satchel_card_events",
-    "Attempts to deliver an event to an account's webhook, by what came of it",
-    ["outcome"],
-)
-CARD_FAILURES: Final = Counter(
-    "satchel_card_event_failures",
-    "Attempts that an account's webhook did not take, by why",
-    ["reason"],
-)
-CARD_BACKLOG: Final = Gauge(
-    "satchel_card_event_backlog",
-    "Card events that wait, or were given up",
-    ["state"],
-    multiprocess_mode="mostrecent",
-)
-CARD_OLDEST: Final = Gauge(
-    "satchel_card_event_oldest_seconds",
-    "How long ago the first of them happened",
-    ["state"],
-    multiprocess_mode="mostrecent",
-)
-LATE_SWEPT: Final = Counter(
-    "satchel_late_swept_documents", "Documents found of a root after its deletion was swept"
-)
-LIVING_ROOTS: Final = Counter(
-    "satchel_living_roots",
-    "Times that a sweep met a document that is there though it was deleted, and stopped",
-    ["collection"],
-)
 
 REFUSED_HERE: Final = "satchel.refused"
 """The key in the scope of a request that was refused for want of a place: the server may treat it
@@ -145,16 +61,6 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=False,
     )
-
-
-def metrics() -> tuple[bytes, str]:
-    """Everything that is measured, in Prometheus' text format, and its media type; of all server
-    processes where there are several."""
-    if ValueClass is MutexValue:
-        return generate_latest(), CONTENT_TYPE_LATEST
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 def route_template(scope: Scope) -> str:
@@ -285,75 +191,3 @@ async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-class CommandTimes(monitoring.CommandListener):
-    """Measures every command that the driver sends."""
-
-    def __init__(self) -> None:
-        self._children: dict[tuple[str, str], Any] = {}
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        """Nothing to note yet."""
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Note the time of a command that went well."""
-        self._observe(event.command_name, "ok", event.duration_micros)
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        """Note the time of a command that failed."""
-        self._observe(event.command_name, "failed", event.duration_micros)
-
-    def _observe(self, command: str, outcome: str, micros: int) -> None:
-        child = self._children.get((command, outcome))
-        if child is None:
-            child = self._children[command, outcome] = COMMANDS.labels(command, outcome)
-        child.observe(micros / 1e6)
-
-
-class PoolSizes(monitoring.ConnectionPoolListener):
-    """Counts the connections that are open and in use."""
-
-    def __init__(self) -> None:
-        self._open, self._used = POOL.labels("open"), POOL.labels("in_use")
-        self._open.set(0)
-        self._used.set(0)
-
-    def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
-        """One more is open."""
-        self._open.inc()
-
-    def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
-        """One less is open."""
-        self._open.dec()
-
-    def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
-        """One more is in use."""
-        self._used.inc()
-
-    def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
-        """One less is in use."""
-        self._used.dec()
-
-    def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None:
-        """Not counted."""
-
-    def connection_check_out_started(
-        self, event: monitoring.ConnectionCheckOutStartedEvent
-    ) -> None:
-        """Not counted."""
-
-    def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:
-        """Not counted."""
-
-    def pool_created(self, event: monitoring.PoolCreatedEvent) -> None:
-        """Not counted."""
-
-    def pool_ready(self, event: monitoring.PoolReadyEvent) -> None:
-        """Not counted."""
-
-    def pool_cleared(self, event: monitoring.PoolClearedEvent) -> None:
-        """Not counted."""
-
-    def pool_closed(self, event: monitoring.PoolClosedEvent) -> None:
-        """Not counted."""

@@ -1,0 +1,102 @@
+"""Everything that is measured, by the names that Prometheus knows it by.
+
+A label has few values, which are known beforehand: none is named by a caller. What comes from the
+database is measured by a worker now and then, never when it is asked.
+"""
+
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MutexValue, ValueClass
+
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_LONG_BUCKETS: Final = (0.01, 0.1, 1, 10, 60, 600)
+
+REQUESTS: Final = Histogram(
+    "satchel_request_seconds",
+    "Time to answer, by route template",
+    ["method", "route", "status"],
+    buckets=_BUCKETS,
+)
+CLOCK_AHEAD: Final = Gauge(
+    "satchel_clock_ahead_seconds",
+    "How far the machine's clock is ahead of the database's, by which Satchel goes",
+    multiprocess_mode="livemax",
+)
+IN_FLIGHT: Final = Gauge(
+    "satchel_requests_in_flight",
+    "Requests being worked on, or waiting for a place",
+    multiprocess_mode="livesum",
+)
+WAITING: Final = Gauge(
+    "satchel_requests_waiting", "Requests waiting for a place", multiprocess_mode="livesum"
+)
+REFUSED: Final = Counter(
+    "satchel_requests_refused", "Requests refused for want of a place, or of room or time to wait"
+)
+COMMANDS: Final = Histogram(
+    "satchel_mongodb_command_seconds",
+    "Time of a MongoDB command",
+    ["command", "outcome"],
+    buckets=_BUCKETS,
+)
+POOL: Final = Gauge(
+    "satchel_mongodb_pool_connections",
+    "Connections to MongoDB",
+    ["state"],
+    multiprocess_mode="livesum",
+)
+JOBS: Final = Histogram(
+    "satchel_job_seconds",
+    "Time of a worker's job, by what came of it",
+    ["kind", "outcome"],
+    buckets=_LONG_BUCKETS,
+)
+CARD_EVENTS: Final = Counter(
+    "satchel_card_events",
+    "Attempts to deliver an event to an account's webhook, by what came of it",
+    ["outcome"],
+)
+CARD_FAILURES: Final = Counter(
+    "satchel_card_event_failures",
+    "Attempts that an account's webhook did not take, by why",
+    ["reason"],
+)
+CARD_BACKLOG: Final = Gauge(
+    "satchel_card_event_backlog",
+    "Card events that wait, or were given up",
+    ["state"],
+    multiprocess_mode="mostrecent",
+)
+CARD_OLDEST: Final = Gauge(
+    "satchel_card_event_oldest_seconds",
+    "How long ago the first of them happened",
+    ["state"],
+    multiprocess_mode="mostrecent",
+)
+LATE_SWEPT: Final = Counter(
+    "satchel_late_swept_documents", "Documents found of a root after its deletion was swept"
+)
+LIVING_ROOTS: Final = Counter(
+    "satchel_living_roots",
+    "Times that a sweep met a document that is there though it was deleted, and stopped",
+    ["collection"],
+)
+
+
+def metrics() -> tuple[bytes, str]:
+    """Everything that is measured, in Prometheus' text format, and its media type; of all server
+    processes where there are several."""
+    if ValueClass is MutexValue:
+        return generate_latest(), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
