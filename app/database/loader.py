@@ -40,6 +40,8 @@ class Loader(Generic[K, V]):
         seconds: how long the wait and the query together may take.
         most: keys of a query at most.
         queries: how many may be under way at once.
+        weigh: what a key weighs, at least 1, and what the keys of a query may weigh together; one
+            that weighs more goes alone. None where the count is all that matters.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Loader(Generic[K, V]):
         *,
         most: int = 32,
         queries: int = 2,
+        weigh: tuple[Callable[[K], int], int] | None = None,
     ) -> None:
         self._find = find
         self._seconds = seconds
         self._most = most
         self._free = queries
+        self._weigh, self._room = weigh or (lambda _: 0, 0)
         self._waiting: dict[K, _Asked[V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -95,8 +99,12 @@ class Loader(Generic[K, V]):
         """The first who wait, without those who have gone or whose time is over."""
         moment = asyncio.get_running_loop().time()
         batch: dict[K, _Asked[V]] = {}
+        room = self._room
         while self._waiting and len(batch) < self._most:
             key = next(iter(self._waiting))
+            room -= self._weigh(key)
+            if batch and room < 0:
+                break
             asked = self._waiting.pop(key)
             if asked.ends <= moment:
                 _fail(asked, Unavailable("the database did not answer in time"))

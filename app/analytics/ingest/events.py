@@ -3,7 +3,6 @@ cannot be counted."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from bson import ObjectId
@@ -13,12 +12,12 @@ from app.analytics.ingest.incoming import Incoming, checked, first_of_each, rows
 from app.analytics.ingest.inserts import UserGone
 from app.analytics.ingest.intake import Intake
 from app.analytics.ingest.quarantine import Bad, set_aside
-from app.database import transaction
+from app.database.rights import held
 from app.errors import Invalid, NotFound, Unavailable
 from app.identity.principal import Principal, authorize
 from app.web.validation.errors import validation_problem
 from models.analytics import AnalyticsContent, DuplicateMessages
-from models.base import now, parse_id
+from models.base import Raw, now, parse_id
 from models.deletion import Deletion
 from models.user import User
 from models.values import Json
@@ -116,17 +115,22 @@ async def _store(
             return 0, 0
         users = {event.user for event in good if event.user is not None}
         new = first_of_each(rows)
-        work = partial(intake.inserts.insert_new, new, users, look=attempt > 0)
         try:
-            stored = (
-                await intake.inserts.insert_single(rows[0], users)
-                if len(rows) == 1
-                else await transaction(work)
-            )
-            return stored, len(rows)
+            return await _insert(new, users, intake, attempt), len(rows)
         except (DuplicateMessages, UserGone):
             continue  # the transaction is gone: look what is stored, and who is there, in a new one
     raise Unavailable("the same events are being stored by other requests")
+
+
+async def _insert(rows: list[Raw], users: set[ObjectId], intake: Intake, attempt: int) -> int:
+    """Insert new events, all or none; how many. The first time in company, unless the caller's
+    rights are to be looked at in their own transaction."""
+    inserts = intake.inserts
+    if len(rows) == 1:
+        return await inserts.insert_single(rows[0], users)
+    if attempt == 0 and len(rows) <= inserts.most_in_company and not held():
+        return await inserts.insert_batch(rows, users)
+    return await inserts.insert_alone(rows, users, look=attempt > 0)
 
 
 def _default_app(principal: Principal, events: Sequence[Any]) -> None:

@@ -1,22 +1,30 @@
-"""Putting events in: one alone goes with others that come in the same turn, several go in a
-transaction of their own."""
+"""Putting events in: one that is alone in its request goes with others by one command, those of a
+batch go with other batches in one transaction."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
 
+from app.database import transaction
 from app.database.loader import Loader
-from app.errors import Unavailable
+from app.errors import Problem, Unavailable
 from app.relations.leases import Leases
 from models.analytics import Analytics, DuplicateMessages
 from models.base import Raw, now
 from models.user import User
 
 _TOGETHER: Final = 64
+_BATCHES: Final = 16
+_LARGE_AT_ONCE: Final = 6  # of a pool's ten connections: each has one when it commits, too
+_EVENTS: Final = 400
+"""Of the batches of one transaction together."""
 _IN_TIME: Final = timedelta(seconds=5)
 _TOO_LATE: Final = "the same events are being stored by other requests"
 
@@ -33,18 +41,38 @@ class _Single:
     users: frozenset[ObjectId]
 
 
+@dataclass(eq=False, frozen=True, slots=True)
+class _Batch:
+    """The new events of a request, and the users that they name."""
+
+    rows: Sequence[Raw]
+    users: frozenset[ObjectId]
+
+
 class Inserts:
     """Puts rows of events in, for the requests of one process.
 
     Args:
         leases: of the process.
         seconds: how long a single event may take.
+
+    Attributes:
+        most_in_company: of more events a transaction is large enough, and others only wait for it.
     """
+
+    most_in_company: Final = _EVENTS // 2
 
     def __init__(self, leases: Leases, seconds: float) -> None:
         self._leases = leases
         self._singles: Loader[_Single, Exception | int] = Loader(
             self._insert_singles, seconds, most=_TOGETHER
+        )
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._batches: Loader[_Batch, Exception | int] = Loader(
+            self._insert_batches,
+            seconds,
+            most=_BATCHES,
+            weigh=(lambda batch: len(batch.rows), _EVENTS),
         )
 
     async def insert_single(self, row: Raw, users: Collection[ObjectId]) -> int:
@@ -62,7 +90,42 @@ class Inserts:
             raise outcome
         return 1
 
-    async def insert_new(
+    async def insert_batch(self, rows: Sequence[Raw], users: Collection[ObjectId]) -> int:
+        """Insert the events of a request, all or none, together with those of others; how many.
+
+        Raises:
+            DuplicateMessages: one of these or of the others is stored already, and nothing is done.
+            UserGone: one of the users is not there.
+            Unavailable: as above.
+            pymongo.errors.PyMongoError: the transaction failed.
+        """
+        outcome = await self._batches.get(_Batch(rows, frozenset(users)))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return len(rows)
+
+    async def insert_alone(
+        self, rows: Sequence[Raw], users: Collection[ObjectId], *, look: bool
+    ) -> int:
+        """Insert the events of a request that are not stored yet, all or none; how many that is.
+
+        Args:
+            rows: of the request.
+            users: that they name.
+            look: which are stored already. The first try does not, since events are seldom sent
+                twice.
+
+        Raises:
+            DuplicateMessages: one is stored, and nothing is done.
+            UserGone, Unavailable, pymongo.errors.PyMongoError: as above.
+        """
+        work = partial(self._insert_new, rows, users, look=look)
+        if len(rows) <= self.most_in_company:
+            return await transaction(work)
+        async with self._large:
+            return await transaction(work)
+
+    async def _insert_new(
         self,
         rows: Sequence[Raw],
         users: Collection[ObjectId],
@@ -70,19 +133,6 @@ class Inserts:
         *,
         look: bool,
     ) -> int:
-        """Insert what is not stored; how many that is.
-
-        Args:
-            rows: of a request.
-            users: that they name.
-            session: of the transaction.
-            look: which are stored already. The first try does not, since events are seldom sent
-                twice.
-
-        Raises:
-            DuplicateMessages: one is stored, and the transaction is over.
-            UserGone, Unavailable: as above.
-        """
         new = await Analytics.without_stored(rows, session=session) if look else rows
         if new:
             if await self._leases.hold_many(User, users):
@@ -99,14 +149,30 @@ class Inserts:
         gone = await self._gone({user for single in singles for user in single.users})
         outcomes: dict[_Single, Exception | int] = {}
         for single in singles:
-            if gone & single.users:
-                outcomes[single] = UserGone()
-            elif not _is_in_time(single.row):
-                outcomes[single] = Unavailable(_TOO_LATE)
+            if hindrance := _hindrance(single.row, single.users & gone):
+                outcomes[single] = hindrance
         leased = [single for single in singles if single not in outcomes]
         errors = await Analytics.insert_each([single.row for single in leased])
         stored = zip(leased, errors, strict=True)
         return outcomes | {single: 1 if error is None else error for single, error in stored}
+
+    async def _insert_batches(self, batches: Sequence[_Batch]) -> Mapping[_Batch, Exception | int]:
+        """Insert those that may be in one transaction: why each was not stored, or 1."""
+        outcomes: dict[_Batch, Exception | int] = {}
+
+        async def insert(session: AsyncClientSession) -> None:
+            gone = await self._gone({user for batch in batches for user in batch.users})
+            for batch in batches:
+                outcomes[batch] = _hindrance(batch.rows[0], batch.users & gone) or 1
+            rows = [row for batch in batches if outcomes[batch] == 1 for row in batch.rows]
+            if rows:
+                await Analytics.insert_rows(rows, session=session)
+
+        try:
+            await transaction(insert)
+        except (DuplicateMessages, PyMongoError, Problem) as error:
+            return dict.fromkeys(batches, error)
+        return outcomes
 
     async def _gone(self, users: set[ObjectId]) -> set[ObjectId]:
         """Those who are not there; the leases of the others are held now."""
@@ -114,6 +180,13 @@ class Inserts:
         while more := await self._leases.hold_many(User, users - gone):
             gone |= more
         return gone
+
+
+def _hindrance(row: Raw, gone: Collection[ObjectId]) -> Exception | None:
+    """Why the events that begin with this row cannot be stored now."""
+    if gone:
+        return UserGone()
+    return None if _is_in_time(row) else Unavailable(_TOO_LATE)
 
 
 def _is_in_time(row: Raw) -> bool:

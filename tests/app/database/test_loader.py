@@ -75,6 +75,14 @@ async def test_two_queries_are_under_way_at_most_and_the_others_go_together() ->
     assert sorted(map(len, rows.queries)) == [1, 1, 2, 3]
 
 
+async def test_keys_of_a_query_weigh_no_more_than_they_may_unless_one_does_alone() -> None:
+    rows = Rows()
+    loader = Loader(rows.find, LONG, queries=1, weigh=(len, 4))
+    asked = ["a", "bb", "c", "dddddd", "e", "ff"]
+    assert await asyncio.gather(*map(loader.get, asked)) == [f"value of {key}" for key in asked]
+    assert rows.queries == [["a", "bb", "c"], ["dddddd"], ["e", "ff"]]
+
+
 async def test_a_query_that_is_under_way_serves_nobody_who_comes_later() -> None:
     rows = Rows(held=True)
     loader = Loader(rows.find, LONG, queries=1)
