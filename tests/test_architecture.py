@@ -271,7 +271,7 @@ def test_every_file_says_what_it_is_for() -> None:
 
 
 HOT_WRITES = {"AppData.put", "Activity.create_activity", "Analytics.insert_rows"}
-HOT_WRITES |= {"Analytics.insert_each", "Analytics.create_analytics"}
+HOT_WRITES |= {"Analytics.insert_each", "Analytics.create_analytics", "write_each"}
 GUARDED_OTHERWISE = {
     "app.users.changes": "writes the user in the same transaction, which conflicts with a deletion"
 }

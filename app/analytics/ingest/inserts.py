@@ -164,9 +164,9 @@ class Inserts:
             gone = await self._gone({user for batch in batches for user in batch.users})
             for batch in batches:
                 outcomes[batch] = _hindrance(batch.rows[0], batch.users & gone) or 1
-            rows = [row for batch in batches if outcomes[batch] == 1 for row in batch.rows]
-            if rows:
-                await Analytics.insert_rows(rows, session=session)
+            leased = [row for batch in batches if outcomes[batch] == 1 for row in batch.rows]
+            if leased:
+                await Analytics.insert_rows(leased, session=session)
 
         try:
             await transaction(insert)
