@@ -294,7 +294,7 @@ def test_hot_inserts_show_their_lease_where_they_are_sent() -> None:
     assert wrong == []
 
 
-MACHINES_CLOCK = {"models.clock", "app.web.observability", "app.analytics.archive.target"}
+MACHINES_CLOCK = {"models.clock", "app.web.observability", "app.storage.folder"}
 """Who may ask the machine for the time: the clock itself, log lines, and what compares with its own
 files."""
 

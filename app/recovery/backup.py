@@ -16,7 +16,7 @@ from pymongo.errors import OperationFailure
 from app.errors.sentences import Telling
 from app.recovery.manifest import NAME, SUFFIX, Manifest, Part, stamp
 from app.recovery.pieces import Writing
-from app.storage import FolderStore, Store
+from app.storage import Store
 from models.base import Raw, now
 
 PIECE_BYTES: Final = 64 * 1024 * 1024
@@ -67,8 +67,7 @@ async def _clear(store: Store, names: list[str]) -> None:
     for name in names:
         if name.endswith(SUFFIX):
             await asyncio.to_thread(store.remove, name)
-    if isinstance(store, FolderStore):
-        await asyncio.to_thread(store.sweep)
+    await asyncio.to_thread(store.sweep)
 
 
 async def _too_long(database: AsyncDatabase[Raw]) -> str:

@@ -9,7 +9,7 @@ from bson.raw_bson import RawBSONDocument
 
 from app.errors.sentences import Telling
 from app.recovery.manifest import Piece
-from app.storage import Store
+from app.storage import Store, checksum
 
 _LEVEL: Final = 3
 _CHUNK: Final = 1 << 20
@@ -26,8 +26,8 @@ class Writing:
 
     def __init__(self, store: Store, name: str) -> None:
         self.name, self.documents, self.bytes = name, 0, 0
-        self._context = store.writing(name)
-        self._file = _Hashed(self._context.__enter__())
+        self._half = store.begin(name)
+        self._file = _Hashed(self._half.file)
         packer = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
         self._packed = packer.stream_writer(self._file, closefd=False)  # type: ignore[arg-type]
 
@@ -41,16 +41,12 @@ class Writing:
         """Have the piece in the store."""
         self._packed.close()  # type: ignore[no-untyped-call]
         digest = self._file.digest.hexdigest()
-        self._context.__exit__(None, None, None)
+        self._half.keep()
         return Piece(self.name, self.documents, self.bytes, self._file.size, digest)
 
     def abandon(self) -> None:
-        """Leave nothing of it."""
-        error = InterruptedError("the backup was broken off")
-        try:
-            self._context.__exit__(InterruptedError, error, None)
-        except InterruptedError:
-            return
+        """Leave nothing of it; nothing for one that is finished."""
+        self._half.abandon()
 
 
 class _Hashed:
@@ -84,7 +80,7 @@ def documents_of(store: Store, piece: Piece, most: int) -> Iterator[list[RawBSON
         FileNotFoundError: it is not there.
     """
     with store.reading(piece.name) as file:
-        if _sha256(file) != piece.sha256:
+        if checksum(file) != piece.sha256:
             raise DamagedBackupError(
                 f"{piece.name} was changed or damaged: its checksum is not the one that was noted"
             )
@@ -118,10 +114,3 @@ def _whole(rest: bytes, place: int, name: str) -> int | None:
     if not _LENGTH < length <= _LONGEST:
         raise DamagedBackupError(f"{name} holds what is no document")
     return length if place + length <= len(rest) else None
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while part := file.read(_CHUNK):
-        digest.update(part)
-    return digest.hexdigest()

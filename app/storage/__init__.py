@@ -1,29 +1,47 @@
-"""Where files are kept outside the database: a folder, or a bucket of a service that speaks S3 (by
-obstore). All of it blocks."""
+"""Where files are kept outside the database: a folder, or a bucket of a service that speaks S3. All
+of it blocks."""
 
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import hashlib
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from app.settings import Settings
-from app.settings.private_files import sync_folder
-from app.storage.bucket import S3, Objects, scratch
+from app.storage.bucket import S3, BucketStore
+from app.storage.folder import FolderStore
 
-_HALF: Final = ".half-"
+_CHUNK: Final = 1 << 20
+
+
+class Half(Protocol):
+    """A file that is being written: it is in the store once it is kept, whole, or not at all.
+
+    Attributes:
+        file: to be written to, and read again.
+    """
+
+    file: BinaryIO
+
+    def keep(self) -> None:
+        """Have it in the store, for good.
+
+        Raises:
+            OSError: it could not be written.
+        """
+
+    def abandon(self) -> None:
+        """Leave nothing of a file that is not kept; nothing for one that is."""
 
 
 class Store(Protocol):
     """Files by name, such as `notes/1.json`. One is there whole, or not at all."""
 
-    def writing(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """A context in which a file is written: it is in the store, for good, once that has ended
-        without an error.
+    def begin(self, name: str) -> Half:
+        """Begin a file.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it could not be begun.
         """
 
     def reading(self, name: str) -> AbstractContextManager[BinaryIO]:
@@ -42,7 +60,18 @@ class Store(Protocol):
         """
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there.
+        """Remove a file, if it is there, and what is left of writing it.
+
+        Raises:
+            OSError: it could not be removed.
+        """
+
+    def sweep(self, below: str = "", older: timedelta = timedelta()) -> None:
+        """Remove what is left of files whose writers were killed.
+
+        Args:
+            below: only in this folder and what is in it.
+            older: only of what was begun so long ago.
 
         Raises:
             OSError: it could not be removed.
@@ -59,72 +88,14 @@ def store_at(settings: Settings, where: str) -> Store:
     return BucketStore(settings, where) if where.startswith(S3) else FolderStore(Path(where))
 
 
-class FolderStore:
-    """Files below a folder, for their owner's eyes only."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @contextmanager
-    def writing(self, name: str) -> Iterator[BinaryIO]:
-        """See `Store`."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        half = target.with_name(f"{_HALF}{secrets.token_hex(4)}-{target.name}")
-        descriptor = os.open(half, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w+b") as file:
-                yield file
-                file.flush()
-                os.fsync(descriptor)
-            half.replace(target)
-            sync_folder(target.parent)
-        finally:
-            half.unlink(missing_ok=True)
-
-    @contextmanager
-    def reading(self, name: str) -> Iterator[BinaryIO]:
-        """See `Store`."""
-        with (self.path / name).open("rb") as file:
-            yield file
-
-    def names(self) -> list[str]:
-        """See `Store`."""
-        return sorted(
-            str(each.relative_to(self.path))
-            for each in self.path.rglob("*")
-            if each.is_file() and not each.name.startswith(_HALF)
-        )
-
-    def remove(self, name: str) -> None:
-        """See `Store`."""
-        (self.path / name).unlink(missing_ok=True)
-
-    def sweep(self) -> None:
-        """Remove what is left of files whose writers were killed."""
-        for half in self.path.rglob(f"{_HALF}*"):
-            half.unlink(missing_ok=True)
-
-
-class BucketStore(Objects):
-    """Files that are objects of a bucket."""
-
-    @contextmanager
-    def writing(self, name: str) -> Iterator[BinaryIO]:
-        """See `Store`."""
-        with scratch() as file:
-            yield file
-            self.put(name, file)
-
-    def reading(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """See `Store`."""
-        return self.fetched(name)
-
-
 def write(store: Store, name: str, content: bytes) -> None:
     """Have a small file in a store."""
-    with store.writing(name) as file:
-        file.write(content)
+    half = store.begin(name)
+    try:
+        half.file.write(content)
+        half.keep()
+    finally:
+        half.abandon()
 
 
 def read(store: Store, name: str) -> bytes:
@@ -135,3 +106,12 @@ def read(store: Store, name: str) -> bytes:
     """
     with store.reading(name) as file:
         return file.read()
+
+
+def checksum(file: BinaryIO) -> str:
+    """SHA-256 of a whole file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while part := file.read(_CHUNK):
+        digest.update(part)
+    return digest.hexdigest()

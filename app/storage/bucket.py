@@ -1,7 +1,7 @@
-"""A bucket of a service that speaks S3, as the settings of the archive say that it is reached."""
+"""A bucket of a service that speaks S3 (by obstore), reached as the settings of the archive say."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -21,11 +21,65 @@ _TRIES: Final["RetryConfig"] = {"max_retries": 4, "retry_timeout": timedelta(sec
 _LONGEST: Final = timedelta(minutes=5)
 
 
-class ArchiveUnavailableError(OSError):
+class BucketUnavailableError(OSError):
     """The service that keeps the files did not do what it was asked."""
 
 
-def open_bucket(settings: Settings, url: str) -> S3Store:
+class BucketStore:
+    """Objects below a prefix of a bucket, see `app.storage.Store`. An object appears whole; its
+    service checks its SHA-256 as well."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._bucket = _open(settings, url)
+
+    def begin(self, name: str) -> "_Upload":
+        """See `Store`."""
+        return _Upload(self._bucket, name)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[BinaryIO]:
+        """See `Store`."""
+        with _scratch() as file:
+            with _translated():
+                for part in obstore.get(self._bucket, name):
+                    file.write(part)
+            file.seek(0)
+            yield file
+
+    def names(self) -> list[str]:
+        """See `Store`."""
+        with _translated():
+            found = [each["path"] for batch in obstore.list(self._bucket) for each in batch]
+        return sorted(map(str, found))
+
+    def remove(self, name: str) -> None:
+        """See `Store`."""
+        with _translated(), suppress(FileNotFoundError):
+            obstore.delete(self._bucket, name)
+
+    def sweep(self, below: str = "", older: timedelta = timedelta()) -> None:
+        """See `Store`; there is nothing of an object before it is whole."""
+
+
+class _Upload:
+    """See `app.storage.Half`."""
+
+    def __init__(self, bucket: S3Store, name: str) -> None:
+        self._bucket, self._name = bucket, name
+        self.file = _scratch()
+
+    def keep(self) -> None:
+        """See `Half`."""
+        self.file.seek(0)
+        with _translated():
+            obstore.put(self._bucket, self._name, self.file)
+
+    def abandon(self) -> None:
+        """See `Half`."""
+        self.file.close()
+
+
+def _open(settings: Settings, url: str) -> S3Store:
     """The bucket and prefix that a URL such as `s3://bucket/prefix` names."""
     bucket, _, prefix = url.removeprefix(S3).partition("/")
     endpoint = settings.analytics_archive_endpoint
@@ -52,75 +106,18 @@ def open_bucket(settings: Settings, url: str) -> S3Store:
     )
 
 
-class Objects:
-    """Objects below a prefix of a bucket. One appears whole; its service checks its SHA-256 as
-    well."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._store = open_bucket(settings, url)
-
-    def put(self, name: str, file: BinaryIO) -> None:
-        """Have an object with the content of a file.
-
-        Raises:
-            FileNotFoundError: there is no such bucket.
-            ArchiveUnavailableError: it could not be written.
-        """
-        file.seek(0)
-        with told():
-            obstore.put(self._store, name, file)
-
-    @contextmanager
-    def fetched(self, name: str) -> Iterator[BinaryIO]:
-        """An object as a file, at its beginning.
-
-        Raises:
-            FileNotFoundError: it is not there.
-            ArchiveUnavailableError: it could not be read.
-        """
-        with scratch() as file:
-            with told():
-                for part in obstore.get(self._store, name):
-                    file.write(part)
-            file.seek(0)
-            yield file
-
-    def names(self) -> list[str]:
-        """The names of all objects, in their order.
-
-        Raises:
-            FileNotFoundError: there is no such bucket.
-            ArchiveUnavailableError: they could not be listed.
-        """
-        with told():
-            found = [each["path"] for batch in obstore.list(self._store) for each in batch]
-        return sorted(map(str, found))
-
-    def remove(self, name: str) -> None:
-        """Remove an object, if it is there.
-
-        Raises:
-            ArchiveUnavailableError: it could not be removed.
-        """
-        with told():
-            try:
-                obstore.delete(self._store, name)
-            except FileNotFoundError:
-                return
-
-
-def scratch() -> BinaryIO:
+def _scratch() -> BinaryIO:
     """A file of our own, in memory while it is small."""
     return cast(BinaryIO, SpooledTemporaryFile(max_size=_IN_MEMORY))
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     """The library's faults as ours; of what the service says the first line, which holds no
     credentials."""
     try:
         yield
     except BaseError as error:
-        raise ArchiveUnavailableError(
-            f"the archive did not answer as it should: {str(error).split(chr(10))[0][:300]}"
+        raise BucketUnavailableError(
+            f"the bucket did not answer as it should: {str(error).split(chr(10))[0][:300]}"
         ) from None

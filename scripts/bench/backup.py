@@ -35,7 +35,7 @@ async def _run(uri: str, folder: Path, documents: int, size: int, rounds: int) -
     from app.recovery.backup import back_up  # noqa: PLC0415  # slow imports
     from app.recovery.manifest import Manifest  # noqa: PLC0415
     from app.recovery.restore import restore  # noqa: PLC0415
-    from app.storage import FolderStore  # noqa: PLC0415
+    from app.storage.folder import FolderStore  # noqa: PLC0415
 
     settings = Settings(data_dir=folder, database="bench")
     async with opened(settings, uri=uri) as database:

@@ -11,6 +11,7 @@ from bson import ObjectId, json_util
 from bson.codec_options import DatetimeConversion
 
 from app.errors.sentences import Telling
+from app.storage import checksum
 from models.base import Raw
 
 SUFFIX: Final = ".ndjson.zst"
@@ -122,12 +123,3 @@ def _plain(file: BinaryIO) -> Iterator[bytes]:
     with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as plain:
         while chunk := plain.read(_CHUNK):
             yield chunk
-
-
-def checksum(file: BinaryIO) -> str:
-    """SHA-256 of a whole file."""
-    file.seek(0)
-    digest = hashlib.sha256()
-    while part := file.read(_CHUNK):
-        digest.update(part)
-    return digest.hexdigest()

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import obstore
 import pytest
 
 from app.analytics.archive import days as archive_days
 from app.analytics.archive import entry as archive_entry
 from app.analytics.archive import seal_days as archive
-from app.analytics.archive import target as archive_target
-from app.analytics.archive.target import Bucket
 from app.analytics.rollup.advance import advance
 from app.settings import Settings
+from app.storage import store_at, write
 from models.base import Raw, now
 from models.rollup_state import RollupState
 from models.seal import ArchivedDay
@@ -53,9 +51,8 @@ class Place:
         if self.folder is not None:
             (self.folder / name).write_bytes(content)
         else:
-            target = archive_target.archive_target(Settings(**self.settings))
-            assert isinstance(target, Bucket)
-            obstore.put(target._store, name, content)
+            settings = Settings(**self.settings)
+            write(store_at(settings, self.settings["analytics_archive"]), name, content)
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -16,11 +16,11 @@ from app.analytics.archive import target as archive_target
 from app.analytics.archive.days import no_beat
 from app.analytics.archive.entry import step
 from app.analytics.archive.files import DamagedArchiveError, Packing
-from app.analytics.archive.target import Bucket, Folder
 from app.analytics.rollup import advance
 from app.analytics.rollup.joins import carry_out_joins
 from app.settings import Settings
-from app.storage.bucket import ArchiveUnavailableError
+from app.storage.bucket import BucketStore, BucketUnavailableError
+from app.storage.folder import FolderStore
 from models.analytics import Analytics
 from models.base import Raw, now, rfc3339
 from models.erasure import Erasure
@@ -133,7 +133,7 @@ async def test_what_cannot_be_written_removes_nothing(
     api, _ = await opened(make_api, Place(settings))
     with pytest.raises(OSError) as caught:
         await seal_and_archive(api.settings)
-    assert isinstance(caught.value, ArchiveUnavailableError) == (kind == "no service")
+    assert isinstance(caught.value, BucketUnavailableError) == (kind == "no service")
     assert SECRET not in str(caught.value)
     assert await Analytics.raw().count_documents({}) == 5
     assert await states() == ["writing"]
@@ -149,7 +149,7 @@ async def test_a_rewriting_that_died_leaves_no_file_of_the_erased(
     def die(*_: Any) -> None:
         raise OSError("no connection")
 
-    kind = Folder if place.folder is not None else Bucket
+    kind = FolderStore if place.folder is not None else BucketStore
     with monkeypatch.context() as patch:
         patch.setattr(kind, "remove", die)
         with pytest.raises(OSError, match="no connection"):

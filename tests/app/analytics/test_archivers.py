@@ -16,7 +16,6 @@ from app.analytics.archive import restore
 from app.analytics.archive import seal_days as archive
 from app.analytics.archive import target as archive_target
 from app.analytics.archive.files import DamagedArchiveError
-from app.analytics.archive.target import Folder
 from app.analytics.rollup.recount import recount_day
 from models.analytics import Analytics
 from models.base import now, rfc3339
@@ -88,15 +87,14 @@ async def test_an_archiving_that_died_leaves_no_file(
     """Killed between the file and its entry: the next run goes on; with nothing left to archive it
     cleans up."""
     api, cast = await opened(make_api, place)
-    kind = archive_target._HalfFile if place.folder is not None else archive_target._Upload
-    finish = kind.finish
+    finish = archive_target.Writing.finish
 
     def die(self: Any) -> None:
         finish(self)
         raise MemoryError("killed here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "finish", die)
+        patch.setattr(archive_target.Writing, "finish", die)
         for _ in range(2):
             with pytest.raises(MemoryError):
                 await seal_and_archive(api.settings)
@@ -169,7 +167,7 @@ async def test_half_files_are_swept(make_api: MakeApi, tmp_path: Path) -> None:
     api, _ = await opened(make_api, place)
     assert await seal_and_archive(api.settings) == 1
     (entry,) = await ArchivedDay.raw().find({}).to_list()
-    target, folder = Folder(tmp_path), (tmp_path / file_of(entry)).parent
+    target, folder = archive_target.archive_target(api.settings), (tmp_path / file_of(entry)).parent
     dead, living, of_a_leftover = (
         folder / f".{name}.ndjson.zst.0a1b2c3d" for name in ("dead", "living", "leftover")
     )

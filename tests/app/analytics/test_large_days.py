@@ -11,7 +11,6 @@ from bson import DBRef, ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from app.analytics.archive import days as archive_days
-from app.analytics.archive import entry as archive_entry
 from app.analytics.archive import restore
 from app.analytics.archive import seal_days as archive
 from app.analytics.archive.files import DamagedArchiveError, Packing
@@ -106,7 +105,6 @@ async def test_no_more_events_are_held_than_a_batch_has(
 
         return noted
 
-    monkeypatch.setattr(archive_entry.Writing, "add", None, raising=False)
     for module, name, place in (
         (archive_days, "_remove", 1),
         (restore, "_restore", 1),

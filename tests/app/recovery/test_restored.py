@@ -93,7 +93,7 @@ async def test_killed_backup_and_restore_are_begun_anew(
     assert list((tmp_path / "backup").iterdir()), "something is left of it"
     assert "no manifest" in command("restore", target, database=name, code=1)
     command("backup", target, database=database.name)
-    assert not list((tmp_path / "backup").glob(".half*")), "nothing is left of the killed one"
+    assert not list((tmp_path / "backup").glob(".*")), "nothing is left of the killed one"
     try:
         command("restore", target, database=name, killed_at=("app.recovery.restore:_insert", 1))
         own = client[name]
