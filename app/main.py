@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
+from app import VERSION
 from app.accounts.routes import router as accounts
 from app.accounts.webhook_keys import load_webhook_keys
 from app.activity.routes import router as activity
@@ -89,6 +90,7 @@ from app.web.hosts import Hosts
 from app.web.hot import HotEndpoint, HotRoutes
 from app.web.observability import Observed, configure_logging, log
 from app.web.observability.driver import CommandTimes, PoolSizes
+from app.web.observability.measures import begin_at_nothing, note_build
 from app.web.openapi import document as openapi
 from app.web.routing import Router
 from app.web.streams.open_streams import streams_of, waiting_room
@@ -114,7 +116,6 @@ ROUTERS += (quarantine, joins)
 ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, invitations, repositories)
-VERSION = "0.1.0"
 
 
 def create_app(
@@ -138,6 +139,8 @@ def create_app(
         )
     table.check()
     configure_logging(settings)
+    note_build(VERSION)
+    begin_at_nothing()
     app = FastAPI(
         title="Satchel",
         version=VERSION,

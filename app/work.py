@@ -16,17 +16,19 @@ from typing import Final
 
 from app.analytics import deletion as analytics_deletion
 from app.analytics import jobs as analytics
+from app.analytics.rollup import lag
 from app.app_data import jobs as app_data
 from app.auth import jobs as auth
 from app.cards import deletion as cards_deletion
+from app.cards import gauges as card_gauges
 from app.cards import jobs as cards
 from app.cards.delivery import QUEUES, deliver
-from app.cards.gauges import keep_gauges
 from app.connections import deletion as connections_deletion
 from app.connections import jobs as connections
 from app.jobs import Handler, ensure_periodic, keep_jobs
 from app.jobs.bell import Bell
 from app.jobs.dispatch import JOBS, Dispatcher
+from app.jobs.gauges import EVERY_SECONDS, job_backlog, keep
 from app.jobs.watching import Watch, Watched
 from app.ledger import jobs as ledger
 from app.relations import jobs as relations
@@ -49,6 +51,13 @@ HOOKS: Final = Hooks.together(
     for each in (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
 )
 """What the domains note about deletions. Another domain is one more name here."""
+
+
+async def keep_gauges(settings: Settings, stop: asyncio.Event, _: Bell | None = None) -> None:
+    """Measure what is in the database, once a minute, until `stop` is set."""
+    measured = [job_backlog(handlers(settings).keys()), lag.MEASURED, card_gauges.MEASURED]
+    await keep(measured, stop, EVERY_SECONDS)
+
 
 LOOPS: Final[tuple[Callable[[Settings, asyncio.Event, Bell], Awaitable[None]], ...]] = (
     deliver,

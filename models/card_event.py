@@ -22,6 +22,7 @@ EventType = Literal[
     "spending_profile.deleted",
 ]
 EventState = Literal["waiting", "delivered", "skipped", "dead"]
+_MOST_COUNTED: Final = 100_000
 KEPT: Final = timedelta(days=30)
 NOBODY: Final = PydanticObjectId("0" * 24)
 """Where a fan-out begins: before every card."""
@@ -141,11 +142,12 @@ class CardEvent(Stored):
 
     @classmethod
     async def backlog(cls, state: EventState) -> tuple[int, datetime | None]:
-        """How many events are in this state, and when the first of them happened."""
+        """How many events are in this state, 100,000 at most, and when the first of them
+        happened."""
         where = {"state": state}
         first = await cls.raw().find_one(where, {"createdAt": 1}, sort=[("_id", 1)])
         happened = None if first is None else first.get("createdAt")
-        return await cls.raw().count_documents(where), (
+        return await cls.raw().count_documents(where, limit=_MOST_COUNTED), (
             happened if isinstance(happened, datetime) else None
         )
 

@@ -1,12 +1,15 @@
 """Jobs: background work that one worker at a time has claimed, and that any worker can take
 over."""
 
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
 
 from beanie import PydanticObjectId
 from pydantic import Field
 
-from models.base import Stored, Timestamp
+from models.base import Raw, Stored, Timestamp
+
+_MOST_COUNTED: Final = 10_000
 
 
 class Job(Stored):
@@ -37,3 +40,16 @@ class Job(Stored):
 
     class Settings:
         name = "jobs"
+
+    @classmethod
+    async def overdue(cls, moment: datetime) -> list[Raw]:
+        """The jobs that are due at a moment and that no worker has, 10,000 at most: rows `{"_id":
+        kind, "count", "oldest"}`."""
+        due: Raw = {"state": "due", "runAt": {"$lte": moment}}
+        pipeline: list[Raw] = [
+            {"$match": {**due, "leasedUntil": {"$not": {"$gt": moment}}}},
+            {"$sort": {"runAt": 1}},
+            {"$limit": _MOST_COUNTED},
+            {"$group": {"_id": "$kind", "count": {"$sum": 1}, "oldest": {"$min": "$runAt"}}},
+        ]
+        return await (await cls.raw().aggregate(pipeline)).to_list()

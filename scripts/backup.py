@@ -50,7 +50,7 @@ def backup(
 
 
 async def _backup(settings: Settings, uri: str, target: str) -> None:
-    from app.main import VERSION  # noqa: PLC0415  # slow imports
+    from app import VERSION  # noqa: PLC0415
     from app.recovery.backup import LARGE_BYTES, back_up  # noqa: PLC0415
     from app.storage import store_at  # noqa: PLC0415
 

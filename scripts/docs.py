@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import typer
+from prometheus_client import REGISTRY
+from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -48,7 +50,7 @@ def docs(
         bool, typer.Option("--check", help="Write nothing; exit 1 where a page is out of date.")
     ] = False,
 ) -> None:
-    """Write the pages on settings, errors and indexes, and the diagram of the relations."""
+    """Write the pages on settings, errors, metrics and indexes, and the two diagrams."""
     late = {
         path: text
         for path, text in pages().items()
@@ -71,6 +73,7 @@ def pages() -> dict[Path, str]:
         "settings.md": settings_page,
         "errors.md": errors_page,
         "indexes.md": indexes_page,
+        "metrics.md": metrics_page,
         "architecture.md": architecture_page,
     }
     return {DOCS / name: write() for name, write in writers.items()}
@@ -123,6 +126,30 @@ def errors_page() -> str:
     parts = [codes, told_of_fields, _table(("code", "what it says"), fields)]
     body = "\n\n".join(parts)
     return _page("Errors", told, body)
+
+
+def metrics_page() -> str:
+    """Everything that is measured: name, type, labels, meaning."""
+    rows = [
+        (f"`{name}`", str(each._type), ", ".join(f"`{label}`" for label in each._labelnames), said)
+        for name, each in sorted(measures().items())
+        if (said := each._documentation)
+    ]
+    told = (
+        "What servers answer at `/metrics`, and workers at `SATCHEL_WORKER_METRICS_PORT`; a"
+        " histogram has `_bucket`, `_sum` and `_count` after its name."
+        " [observability.md](observability.md) tells what to look at."
+    )
+    return _page("Metrics", told, _table(("metric", "type", "labels", "what it is"), rows))
+
+
+def measures() -> dict[str, MetricWrapperBase]:
+    """What server and worker measure, by the name that Prometheus has for it."""
+    importlib.import_module("app.main")
+    found = {each for each in REGISTRY._collector_to_names if isinstance(each, MetricWrapperBase)}
+    return {
+        f"{each._name}_total" if each._type == "counter" else each._name: each for each in found
+    }
 
 
 def indexes_page() -> str:

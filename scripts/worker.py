@@ -7,17 +7,21 @@ from typing import Any
 
 from prometheus_client import start_http_server
 
+from app import VERSION
 from app.database import bind_in_time, connect
 from app.database.driver import Client
 from app.relations import table
 from app.settings import Settings, load_settings
 from app.web.observability import configure_logging, log
+from app.web.observability.driver import CommandTimes, PoolSizes
+from app.web.observability.measures import note_build
 from app.work import ensure_jobs, work
 from scripts.target import resolve_uri
 
 
 async def _run(settings: Settings) -> None:
-    client = connect(settings, resolve_uri(settings), bounded=False)
+    listeners = (CommandTimes(), PoolSizes())
+    client = connect(settings, resolve_uri(settings), bounded=False, listeners=listeners)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -59,6 +63,7 @@ def main() -> None:
     table.check()
     settings = load_settings()
     configure_logging(settings)
+    note_build(VERSION)
     if settings.worker_metrics_port is not None:
         _show_metrics(settings.worker_metrics_port, settings.host)
     asyncio.run(_run(settings))

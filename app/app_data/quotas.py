@@ -17,6 +17,7 @@ from bson import ObjectId
 from cachetools import LRUCache
 
 from app.errors import QuotaExceeded
+from app.web.observability.measures import QUOTA_REFUSALS
 from models.app import Quota
 from models.app_data_usage import find_size, usage_of
 from models.app_data_written import Written
@@ -156,6 +157,7 @@ class Rooms:
             before = await find_size(*key)
             growth = Growth(1, size) if before is None else Growth(0, size - before)
             if not room.admits(growth, quota):
+                QUOTA_REFUSALS.inc()
                 raise QuotaExceeded(
                     _told(room.used), _allowed(quota), {HEADER: header_of(room, quota)}
                 )

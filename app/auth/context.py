@@ -1,18 +1,21 @@
 """What sign-in works with, made once per process: codes, sessions, providers, budgets."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from app.auth.codes.budgets import Budgets
 from app.auth.codes.otp import Codes
 from app.auth.codes.requesters import DeviceTokens
 from app.auth.codes.senders import make_sender
-from app.auth.identities.oidc import Oidc
+from app.auth.identities.oidc import REPLAYED, Oidc
 from app.auth.secret import load_secret
 from app.auth.sessions import Sessions
-from app.errors import Unauthenticated
+from app.errors import Forbidden, TooManyRequests, Unauthenticated
 from app.identity import trail
 from app.outside.client import new_client
 from app.settings import Settings
+from app.web.observability.measures import SIGN_INS_FAILED
 
 _FETCH_SECONDS: Final = 5.0
 
@@ -48,15 +51,31 @@ class SignIn:
         await self._to_sender.aclose()
         await self._to_providers.aclose()
 
-    async def refuse(self, client: str, provider: str, error: Unauthenticated) -> Unauthenticated:
-        """Count and record a sign-in that failed, and give the error back to be raised.
+    @asynccontextmanager
+    async def refusing(self, client: str, method: str) -> AsyncIterator[None]:
+        """Measure, count and record where the block refuses a sign-in by this method: `code`, or a
+        provider that is configured.
 
         Raises:
             TooManyRequests: this client address fails too often; then it is not recorded.
         """
-        await self.budgets.spend_failure(client)
-        await trail.record("sign_in_failed", "anonymous", detail={"provider": provider})
-        return error
+        try:
+            yield
+        except Unauthenticated as error:
+            await self._refuse(client, method, "replayed" if error.detail == REPLAYED else "wrong")
+            raise error from None
+        except Forbidden:
+            SIGN_INS_FAILED.labels(method, "inactive").inc()
+            raise
+
+    async def _refuse(self, client: str, method: str, reason: str) -> None:
+        try:
+            await self.budgets.spend_failure(client)
+        except TooManyRequests:
+            SIGN_INS_FAILED.labels(method, "too_often").inc()
+            raise
+        SIGN_INS_FAILED.labels(method, reason).inc()
+        await trail.record("sign_in_failed", "anonymous", detail={"provider": method})
 
 
 def sign_in_of(scope: Any) -> SignIn:

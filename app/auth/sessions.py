@@ -24,6 +24,7 @@ from app.errors import Unauthenticated
 from app.identity import trail
 from app.relations.guards import check_references
 from app.settings import Settings
+from app.web.observability.measures import REFRESHES_REFUSED
 from models.base import now
 from models.refresh_token import RefreshToken
 from models.user import User
@@ -123,11 +124,11 @@ class Sessions:
             return rotated, successor
         stored = await RefreshToken.find_living(token.family)
         if stored is None:
-            raise Unauthenticated(_REFUSED)
+            raise _refused("not_valid")
         if stored.generation == token.generation + 1:
             return stored, successor
         await self._breach(stored, token)
-        raise Unauthenticated(_REFUSED)
+        raise _refused("reused")
 
     async def end_by_token(self, text: str) -> None:
         """End the session that a refresh token, also one that was rotated away, belongs to.
@@ -164,10 +165,10 @@ class Sessions:
         except ValueError:
             raw = b""
         if len(raw) != _LENGTH:
-            raise Unauthenticated(_REFUSED)
+            raise _refused("not_valid")
         token = Token(ObjectId(raw[:12]), int.from_bytes(raw[12:16], "big"), raw[16:32])
         if not hmac.compare_digest(self._spell(token).encode(), text.encode("utf-8", "replace")):
-            raise Unauthenticated(_REFUSED)
+            raise _refused("not_valid")
         return token
 
     async def _breach(self, stored: RefreshToken, token: Token) -> None:
@@ -198,3 +199,9 @@ class Sessions:
 
     def _hash(self, text: str) -> str:
         return keyed_hash(self._hashing, text).hex()
+
+
+def _refused(reason: str) -> Unauthenticated:
+    """The one answer to every token that is not good; why is measured alone."""
+    REFRESHES_REFUSED.labels(reason).inc()
+    return Unauthenticated(_REFUSED)

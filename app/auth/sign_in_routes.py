@@ -30,6 +30,7 @@ from app.identity.authenticator import authenticator
 from app.identity.caller import authenticate, live
 from app.identity.standing import AT_REST
 from app.users.changes import find_user
+from app.web.observability.measures import REFRESHES_REFUSED, SIGN_INS
 from app.web.openapi.answers import problems
 from app.web.routing import Router
 from models.clock import CLOCK
@@ -77,16 +78,14 @@ async def verify_code(
     """The first sign-in makes the user. A code is good once; 401 says no more than that it is not
     good."""
     parts, device = sign_in_of(request.scope), await _device(body, request)
-    try:
-        async with turn(PhoneOtp, body.challenge_id):
-            challenge = await parts.codes.check(body.challenge_id, body.code, "sign_in")
-            if challenge is None:
-                raise Unauthenticated(CODE_REFUSED)
-            evidence = evidence_of(challenge)
-            done = await sign_in(parts.settings, parts.sessions, evidence, device, challenge)
-    except Unauthenticated as error:
-        raise await parts.refuse(client_of(request), "code", error) from None
+    async with parts.refusing(client_of(request), "code"), turn(PhoneOtp, body.challenge_id):
+        challenge = await parts.codes.check(body.challenge_id, body.code, "sign_in")
+        if challenge is None:
+            raise Unauthenticated(CODE_REFUSED)
+        evidence = evidence_of(challenge)
+        done = await sign_in(parts.settings, parts.sessions, evidence, device, challenge)
     await parts.codes.settle(challenge)
+    SIGN_INS.labels("code").inc()
     return _signed_in(done, request, response)
 
 
@@ -102,11 +101,10 @@ async def sign_in_by_id_token(
 ) -> TokenPair:
     """Of Google, Facebook, or any other OpenID Connect provider that is configured."""
     parts, device = sign_in_of(request.scope), await _device(body, request)
-    try:
+    async with parts.refusing(client_of(request), provider):
         evidence = await parts.oidc.verify(provider, body.id_token, body.nonce)
         done = await sign_in(parts.settings, parts.sessions, evidence, device)
-    except Unauthenticated as error:
-        raise await parts.refuse(client_of(request), provider, error) from None
+    SIGN_INS.labels(provider).inc()
     return _signed_in(done, request, response)
 
 
@@ -126,6 +124,7 @@ async def refresh(
     session, token = await parts.sessions.refresh(body.refresh_token)
     user = await find_user(session.user_id)
     if user.status == INACTIVE:  # the session stays: once they are active again, the token is good
+        REFRESHES_REFUSED.labels("inactive").inc()
         raise Unauthenticated(AT_REST)
     return _pair(session, token, user, request, response)
 

@@ -9,6 +9,7 @@ from app.apps.json_schemas import schemas_of
 from app.apps.registry import AppRegistry
 from app.errors import AppNotRegistered, Problem
 from app.people.lines import Told
+from app.web.observability.measures import QUOTA_REFUSALS
 from models.app import AppContent
 from models.app_data_queries import Query, queries_of
 
@@ -86,6 +87,7 @@ class Apps:
             quota = self.of(app_id).quota
             room = Room() if user_id is None else await self._rooms.room(user_id, app_id)
             if quota is not None and not room.admits(more, quota):
+                QUOTA_REFUSALS.inc()
                 told.refuse("/appData", "quota_exceeded", f"{app_id} keeps as much as it may")
 
     def forget_rooms(self, told: Told, user_id: ObjectId) -> None:

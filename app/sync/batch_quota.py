@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from app.app_data.quotas import Growth, Rooms
 from app.sync.batch_decisions import Decision, Status
+from app.web.observability.measures import QUOTA_REFUSALS
 from models.app import Quota
 from models.app_data_batch import Pinned, Place
 
@@ -30,6 +31,7 @@ async def hold_to_quota(
             made += growth
             held.append(decision)
         else:
+            QUOTA_REFUSALS.inc()
             error = {"pointer": decision.item.pointer, "code": "quota_exceeded", "detail": _DETAIL}
             held.append(Decision(decision.item, Status.INVALID, errors=[error]))
     return held

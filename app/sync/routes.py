@@ -20,6 +20,7 @@ from app.sync.overlap import overlap_in
 from app.sync.source import source_of
 from app.web.admission.gate import without_place
 from app.web.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer
+from app.web.observability.measures import CHANGE_POLLS
 from app.web.streams.open_streams import waiting_polls
 from app.web.streams.signals import Wake
 from app.web.streams.stream import stopping
@@ -54,6 +55,8 @@ async def _changes(request: HotRequest) -> Answer:
     )
     question = _Question(source, cursor, limit, wait)
     page = await _waited(request, question) if wait else await _read(request, question)
+    kind, outcome = "waited" if wait else "at_once", "changes" if page.changes else "nothing"
+    CHANGE_POLLS.labels(kind, outcome).inc()
     body = {"changes": page.changes, "cursor": encode(page.cursor, source), "more": page.more}
     return json_answer(
         200, body, await _quota(request, source, is_quiet=bool(wait) and not page.changes)

@@ -1,4 +1,4 @@
-"""What integrity scans send."""
+"""What integrity scans send, and what is measured of jobs."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -6,6 +6,8 @@ from typing import Any, Final
 from bson import ObjectId
 
 from models.integrity import IntegrityScan
+from models.job import Job
+from tests.filled import NOW
 
 Operation = Callable[[], Awaitable[Any]]
 LABEL: Final = "appdata.userId"
@@ -28,4 +30,5 @@ SCAN_OPERATIONS: Final[dict[str, list[Operation]]] = {
     "IntegrityScan.advance": [advance],
     "IntegrityScan.finish": [finish],
     "IntegrityScan.find_all_scans": [IntegrityScan.find_all_scans],
+    "Job.overdue": [lambda: Job.overdue(NOW)],
 }

@@ -20,6 +20,7 @@ from app.auth.secret import keyed_hash
 from app.errors import TooManyRequests
 from app.settings import Settings
 from app.web.observability import log
+from app.web.observability.measures import CODES_REFUSED
 from models.base import now
 from models.budget import Budget
 
@@ -45,7 +46,7 @@ class Budgets:
             TooManyRequests: they asked for too many.
         """
         name = f"{requester.kind}:{self._hash(requester.kind, requester.name)}"
-        await self._pace(name, self._settings.otp_per_client_per_hour, undo)
+        await self._pace(name, self._settings.otp_per_client_per_hour, "requester", undo)
 
     async def begin(
         self, requester: Requester, recipient: Recipient, matter: str, undo: AsyncExitStack
@@ -64,6 +65,7 @@ class Budgets:
             name, timedelta(seconds=self._settings.otp_resend_seconds)
         )
         if not counted:
+            CODES_REFUSED.labels("resend").inc()
             raise TooManyRequests(
                 "a code was sent just now; wait before asking for another", _seconds(until)
             )
@@ -110,7 +112,8 @@ class Budgets:
         Raises:
             TooManyRequests: too many were sent.
         """
-        await self._pace(f"service:{self._hash(pool)}", self._settings.otp_per_hour, undo)
+        name = f"service:{self._hash(pool)}"
+        await self._pace(name, self._settings.otp_per_hour, "service", undo)
 
     async def settle(self, counter: str | None, asked: str | None, tries: int) -> None:
         """Give back what a challenge whose code was right did not need: its tries, and the wait for
@@ -149,10 +152,12 @@ class Budgets:
             undo.push_async_callback(Budget.give_back, name, 1)
         return taken
 
-    async def _pace(self, name: str, per_hour: int, undo: AsyncExitStack) -> None:
-        """Count one of so many an hour, all of which may come at once."""
+    async def _pace(self, name: str, per_hour: int, whose: str, undo: AsyncExitStack) -> None:
+        """Count one of so many an hour, all of which may come at once; whose they are is
+        measured."""
         counted, until = await Budget.pace(name, _HOUR / per_hour, per_hour)
         if not counted:
+            CODES_REFUSED.labels(whose).inc()
             raise _too_often(until)
         undo.push_async_callback(Budget.pay_back, name, _HOUR / per_hour, until)
 

@@ -20,6 +20,7 @@ from app.database import transaction
 from app.errors import Invalid, Unavailable
 from app.relations.guards import check_references
 from app.settings import Settings
+from app.web.observability.measures import CODES_REFUSED, CODES_SENT
 from models.base import now
 from models.email import canonical_email, is_own_spelling
 from models.phone import canonical_phone
@@ -149,9 +150,14 @@ class Codes:
         try:
             await self._sender.send(message)
         except MaybeSent:
+            CODES_REFUSED.labels("sender").inc()
             undo.pop_all()
             await challenge.remove()
             raise Unavailable(FAILED) from None
+        except Unavailable:
+            CODES_REFUSED.labels("sender").inc()
+            raise
+        CODES_SENT.labels(message.recipient.channel, message.purpose).inc()
 
     async def check(
         self, challenge_id: str, code: str, purpose: Purpose, user_id: ObjectId | None = None

@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from app.auth.identities.oidc import Evidence
+from app.auth.identities.oidc import REPLAYED, Evidence
 from app.auth.identities.taking import own_email, take_email
 from app.auth.sessions import Device, Sessions
 from app.database import transaction
@@ -83,7 +83,7 @@ async def sign_in(
         if challenge is not None and not await challenge.consume(session=session):
             raise Unauthenticated(CODE_REFUSED)
         if not await evidence.consume(session):
-            raise Unauthenticated("the ID token was used before")
+            raise Unauthenticated(REPLAYED)
         user_id, created = await _user_of(settings, evidence, session)
         begun, token = await sessions.begin(user_id, device, evidence.provider, session)
         if device.app_id is None:

@@ -49,6 +49,7 @@ _GOOGLE: Final = "google"
 _GOOGLE_ISSUERS: Final = ("https://accounts.google.com", "accounts.google.com")
 _GMAIL: Final = "@gmail.com"
 _REFUSED: Final = "the ID token is not valid"
+REPLAYED: Final = "the ID token was used before"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PRIVATE: Final = (
     "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
 )
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 REFUSED_HERE: Final = "satchel.refused"
@@ -122,8 +123,9 @@ class Observed:
         if child is None:
             if len(self._children) > 5000:
                 self._children.clear()
+            method = key[0] if key[0] in _METHODS else "other"
             child = self._children[key] = REQUESTS.labels(
-                key[0] if route != "unmatched" else "any", route, status
+                method if route != "unmatched" else "any", route, status
             )
         child.observe(seconds)
         if REFUSED_HERE in scope:

@@ -10,9 +10,9 @@ from bson import ObjectId
 from prometheus_client import REGISTRY
 from pymongo import AsyncMongoClient
 
-from app.cards import gauges
-from app.cards.gauges import keep_gauges, measure_backlog
-from app.work import LOOPS
+from app import work
+from app.cards.gauges import measure_backlog
+from app.work import LOOPS, keep_gauges
 from models.base import now
 from models.card_event import CardEvent
 from tests.app.faults import failing
@@ -49,7 +49,7 @@ async def test_what_waits_and_what_was_given_up_is_counted_and_how_old_it_is(
 async def test_a_worker_measures_again_and_again_and_shows_nothing_that_it_does_not_know(
     api: Api, listened: Programme, client: AsyncMongoClient[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gauges, "_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(work, "EVERY_SECONDS", 0.01)
     stop = asyncio.Event()
 
     async def until(count: dict[str, float | None]) -> None:

@@ -19,6 +19,7 @@ from models import (
 )
 from models.app_data import AppData as Values
 from models.base import now, rfc3339
+from tests.app.measured import counted
 from tests.app.people.conftest import Send, ndjson
 from tests.cast import Cast
 from tests.harness import Api, Caller
@@ -251,6 +252,7 @@ async def test_values_are_held_against_schemas_and_quotas(send: Send, cast: Cast
     value = {"appId": "notes", "dataKey": "list", "value": {}}
     (wrong,) = await send(person(1, appData=[value]))
     assert (wrong["status"], wrong["errors"][0]["pointer"]) == ("invalid", "/appData/0/value")
+    before = counted("satchel_quota_refusals_total")
     many = [{"appId": "notes", "dataKey": f"k{each}", "value": 1} for each in range(3)]
     (wrong,) = await send(person(1, appData=many))
     assert wrong["errors"][0]["code"] == "quota_exceeded"
@@ -258,6 +260,7 @@ async def test_values_are_held_against_schemas_and_quotas(send: Send, cast: Cast
     assert right["status"] == "created"
     (full,) = await send(person(1, appData=many[2:]))
     assert (full["status"], full["errors"][0]["code"]) == ("invalid", "quota_exceeded")
+    assert counted("satchel_quota_refusals_total") - before == 2
     (same,) = await send(person(1, appData=[many[0] | {"value": 2}]))
     assert same["status"] == "updated"
 
