@@ -89,7 +89,7 @@ from app.web.head import Heads
 from app.web.hosts import Hosts
 from app.web.hot import HotEndpoint, HotRoutes
 from app.web.observability import Observed, configure_logging, log
-from app.web.observability.driver import CommandTimes, PoolSizes
+from app.web.observability.driver import listeners_of
 from app.web.observability.measures import begin_at_nothing, note_build
 from app.web.openapi import document as openapi
 from app.web.routing import Router
@@ -154,7 +154,7 @@ def create_app(
     app.state.settings = settings
     app.state.database = None  # until it answers
     app.state.is_leaving = False  # until the process is told to stop
-    app.state.listeners = (CommandTimes(), PoolSizes(), *listeners)
+    app.state.listeners = (*listeners_of(settings), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
     app.state.sign_in = SignIn(settings)
     app.state.leases = Leases(settings.lease_seconds)

@@ -13,14 +13,14 @@ from app.database.driver import Client
 from app.relations import table
 from app.settings import Settings, load_settings
 from app.web.observability import configure_logging, log
-from app.web.observability.driver import CommandTimes, PoolSizes
+from app.web.observability.driver import listeners_of
 from app.web.observability.measures import note_build
 from app.work import ensure_jobs, work
 from scripts.target import resolve_uri
 
 
 async def _run(settings: Settings) -> None:
-    listeners = (CommandTimes(), PoolSizes())
+    listeners = listeners_of(settings)
     client = connect(settings, resolve_uri(settings), bounded=False, listeners=listeners)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -95,6 +95,7 @@ async def bind_in_time(client: Client, settings: Settings) -> AsyncDatabase[Raw]
     Raises:
         pymongo.errors.PyMongoError: it answers, and lets us not in.
     """
+    is_told = False
     while True:
         try:
             database = await bind(client, settings)
@@ -102,8 +103,12 @@ async def bind_in_time(client: Client, settings: Settings) -> AsyncDatabase[Raw]
         except PyMongoError as error:
             if not isinstance(from_driver(error), Unavailable):
                 raise
-            log.warning("the database does not answer", error=type(error).__name__)
+            if not is_told:
+                log.warning("the database does not answer", error=type(error).__name__)
+            is_told = True
         else:
+            if is_told:
+                log.warning("the database answers")
             return database
         await asyncio.sleep(_AGAIN_SECONDS)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from opentelemetry.trace import StatusCode
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -20,6 +21,7 @@ from app.jobs.bell import Bell
 from app.settings import Settings
 from app.web.observability import log
 from app.web.observability.measures import JOBS
+from app.web.observability.spans import job_span
 from models.aside import ROW_FAULTS, counted, tell
 from models.base import Raw, now
 from models.job import Job
@@ -220,11 +222,8 @@ async def _held(row: Raw) -> Claim | None:
         await _set_aside(row, error)
         return None
     if (former := held.job.taken_from) is not None:
-        log.warning(
-            "a job was taken over: its worker let its claim run out",
-            job=str(held.job.id),
-            worker=former,
-        )
+        told = "a job was taken over: its worker let its claim run out"
+        log.warning(told, job=str(held.job.id), worker=former)
     return held
 
 
@@ -327,16 +326,24 @@ async def run_one(handlers: Mapping[str, Handler]) -> bool:
 
 
 async def perform(held: Claim, handler: Handler) -> None:
-    """Do a claimed job, and note what became of it."""
-    started, outcome = time.perf_counter(), "done"
+    """Do a claimed job, within a span of its own, and note what became of it."""
+    started, kind = time.perf_counter(), held.job.kind
+    with job_span(kind) as span:
+        outcome = await _outcome(held, handler)
+        if outcome == "failed":
+            span.set_status(StatusCode.ERROR)
+    JOBS.labels(kind, outcome).observe(time.perf_counter() - started)
+
+
+async def _outcome(held: Claim, handler: Handler) -> str:
     try:
         await held.finish(await handler(held))
     except LostClaim:
-        outcome = "taken_over"
         log.warning("job taken over", kind=held.job.kind, job=str(held.job.id))
+        return "taken_over"
     except Exception as error:
-        outcome = "failed"
         log.error("job failed", kind=held.job.kind, job=str(held.job.id), exc_info=error)
         with suppress(LostClaim):  # whoever took it over will see for themselves
             await held.fail(error)
-    JOBS.labels(held.job.kind, outcome).observe(time.perf_counter() - started)
+        return "failed"
+    return "done"

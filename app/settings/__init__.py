@@ -29,6 +29,7 @@ from app.settings.faults import (
     variable,
 )
 from app.settings.load import LoadSettings
+from app.settings.logs import LogSettings
 from app.settings.outside import OutsideSettings
 from app.settings.sign_in import SignInSettings
 from app.settings.streams import StreamSettings
@@ -56,6 +57,7 @@ class Settings(
     ArchiveSettings,
     StreamSettings,
     LoadSettings,
+    LogSettings,
     OutsideSettings,
 ):
     """One deployment's configuration. No secret has a default; production refuses to start without
@@ -207,13 +209,6 @@ class Settings(
             "JSON list of further origins whose pages may send events with a write key, by the"
             " routes of Segment's and RudderStack's libraries alone; `*` for any."
         ),
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged."
-    )
-    log_requests: bool = Field(default=True, description="Write one structured line per request.")
-    log_format: Literal["json", "console"] = Field(
-        default="json", description="`json` lines, or `console` for people."
     )
     public_url: str | None = Field(
         default=None,

@@ -13,11 +13,13 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Internal, Problem
 from app.settings import Settings
 from app.web.body import dump_json
+from app.web.observability.callers import caller_kind, client_shown, trace_id
 from app.web.observability.measures import IN_FLIGHT, REQUESTS
 
 _PROCESS: Final = secrets.token_hex(4)
@@ -27,6 +29,8 @@ _PRIVATE: Final = (
     "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
 )
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REDACTED: Final = "REDACTED"
+"""What stands in spans for queries, which name people, keys and cursors."""
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 REFUSED_HERE: Final = "satchel.refused"
@@ -80,6 +84,7 @@ class Observed:
         self.app = app
         self._log_requests = settings.log_requests and settings.log_level in ("debug", "info")
         self._log_lines = settings.log_format == "json"
+        self._log_clients = settings.log_clients
         self._children: dict[tuple[str, str, int], Any] = {}
         self._refused = 0
 
@@ -91,6 +96,8 @@ class Observed:
         started = time.perf_counter()
         request_id = _request_id(scope)
         scope["satchel.request_id"] = request_id
+        if "fastapi.telemetry" in scope and scope["query_string"]:
+            trace.get_current_span().set_attribute("url.query", _REDACTED)
         header = (b"x-request-id", request_id.encode())
         private = scope["path"].startswith(_PRIVATE)
         status, answered = 0, False
@@ -137,7 +144,10 @@ class Observed:
                 route=route,
                 status=status,
                 ms=round(seconds * 1000, 2),
-                caller=scope.get("satchel.caller"),
+                caller=(caller := scope.get("satchel.caller")),
+                kind=caller_kind(caller),
+                client=client_shown(scope, self._log_clients),
+                traceId=trace_id(scope),
             )
 
     def _note_refusal(self) -> None:

@@ -1,10 +1,21 @@
-"""Listeners on the driver: how long commands take, how many connections there are."""
+"""Listeners on the driver: how long commands take, how many connections there are, and whether
+there is a database."""
 
+import time
 from typing import Any
 
 from pymongo import monitoring
 
-from app.web.observability.measures import COMMANDS, POOL
+from app.settings import Settings
+from app.web.observability import log
+from app.web.observability.measures import COMMANDS, DATABASE_UP, POOL
+from app.web.observability.spans import CommandSpans
+
+
+def listeners_of(settings: Settings) -> tuple[monitoring._EventListener, ...]:
+    """Those of a server or a worker, made anew for each client."""
+    spans = (CommandSpans(),) if settings.trace_database else ()
+    return (CommandTimes(), PoolSizes(), Reachability(), *spans)
 
 
 class CommandTimes(monitoring.CommandListener):
@@ -77,3 +88,33 @@ class PoolSizes(monitoring.ConnectionPoolListener):
 
     def pool_closed(self, event: monitoring.PoolClosedEvent) -> None:
         """Not counted."""
+
+
+class Reachability(monitoring.TopologyListener):
+    """Says when the database goes, and when it comes back: once each, whoever asks meanwhile.
+
+    It is gone while there is no primary that takes writes.
+    """
+
+    def __init__(self) -> None:
+        self._was_there, self._gone_at = False, 0.0
+
+    def opened(self, event: monitoring.TopologyOpenedEvent) -> None:
+        """Nothing is known yet."""
+
+    def description_changed(self, event: monitoring.TopologyDescriptionChangedEvent) -> None:
+        """See whether there is a primary now, where there was none, or the other way round."""
+        if not event.new_description.server_descriptions():
+            return  # the client has been closed
+        is_there = event.new_description.has_writable_server()
+        DATABASE_UP.set(is_there)
+        if self._was_there and not is_there:
+            self._gone_at = time.monotonic()
+            log.error("the database has gone")
+        elif is_there and self._gone_at:
+            seconds, self._gone_at = time.monotonic() - self._gone_at, 0.0
+            log.warning("the database is back", seconds=round(seconds, 1))
+        self._was_there = is_there
+
+    def closed(self, event: monitoring.TopologyClosedEvent) -> None:
+        """The process ends."""

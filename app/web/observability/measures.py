@@ -55,6 +55,11 @@ COMMANDS: Final = Histogram(
     ["command", "outcome"],
     buckets=_BUCKETS,
 )
+DATABASE_UP: Final = Gauge(
+    "satchel_mongodb_up",
+    "Whether there is a primary that takes writes, as far as the driver knows",
+    multiprocess_mode="livemin",
+)
 POOL: Final = Gauge(
     "satchel_mongodb_pool_connections",
     "Connections to MongoDB",

@@ -21,6 +21,10 @@ PLANTED = [
     "hunter2-in-a-header",
     "sk_planted" + "x" * 33,
 ]
+SIGN_IN = {
+    name: f"hunter2-as-{name}"
+    for name in ("code", "challenge", "refresh", "device", "id-token", "nonce", "cookie", "trace")
+}
 BASIC = "Basic aHVudGVyMjo="
 
 
@@ -52,8 +56,28 @@ async def misuse(caller: Caller) -> list[int]:
         await caller.get("/v1/users/me", headers={"Authorization": f"Bearer {PLANTED[-1]}"}),
         await caller.get("/v1/users/me", headers={"Authorization": f"Bearer {caller.credential}x"}),
         await caller.get("/v1/users/me", headers={"X-Request-Id": f"{header} {header}"}),
+        *[await each for each in signing_in(caller)],
     ]
     return [answer.status_code for answer in answers]
+
+
+def signing_in(caller: Caller) -> list[Any]:
+    """Requests that carry what signs people in, in bodies, cookies, queries and headers."""
+    code = {"challengeId": SIGN_IN["challenge"], "code": SIGN_IN["code"]}
+    token = {"idToken": SIGN_IN["id-token"], "nonce": SIGN_IN["nonce"]}
+    asks = {"email": "a@example.com", "deviceToken": SIGN_IN["device"]}
+    cookies = {"Cookie": f"satchel_session={SIGN_IN['cookie']}; other={SIGN_IN['cookie']}"}
+    headers = {"traceparent": SIGN_IN["trace"], "X-Forwarded-For": SIGN_IN["trace"]}
+    return [
+        caller.post("/v1/auth/otp", json={**asks, "email": SIGN_IN["device"]}),
+        caller.post("/v1/auth/otp/verify", json=code),
+        caller.post("/v1/auth/refresh", json={"refreshToken": SIGN_IN["refresh"]}),
+        caller.post("/v1/auth/logout", json={"refreshToken": SIGN_IN["refresh"]}),
+        caller.post("/v1/auth/oidc/google", json=token),
+        caller.post(f"/v1/auth/oidc/{SIGN_IN['id-token']}", json=token),
+        caller.get("/console/people", headers=cookies, params={"code": SIGN_IN["code"]}),
+        caller.get("/v1/users/me", headers=headers, params={"token": SIGN_IN["refresh"]}),
+    ]
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -91,10 +115,12 @@ async def test_no_log_line_holds_a_secret(
         ).status_code == 500
 
     lines = said.getvalue().decode()
+    assert ("/v1/auth/otp/verify" in lines, "traceId" in lines) == (True, True)
     assert lines.count("request") > len(callers) * 10
     assert "ZeroDivisionError" in lines
     assert "OperationFailure" in lines
-    secrets = [caller.credential for caller in callers if caller.credential] + [*PLANTED, BASIC]
+    secrets = [caller.credential for caller in callers if caller.credential]
+    secrets += [*PLANTED, *SIGN_IN.values(), BASIC]
     hashes = [hash_key(secret) for secret in secrets]
     assert [secret for secret in [*secrets, *hashes] if secret in lines] == []
     assert [
