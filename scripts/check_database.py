@@ -1,40 +1,77 @@
 """`python -m scripts check-database`: does the database answer, and is it what Satchel needs?"""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from pymongo.errors import PyMongoError
 
-from app.settings import load_settings
+from app.settings import Settings, load_settings
+from scripts.database_role import has_more, lacking
 from scripts.target import NoTargetError, opened, reason, resolve_uri, without_password
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.database import AsyncDatabase
+
+_LACKING: Final = "the user lacks rights (`database-user`): {}"
+_MORE: Final = (
+    "The user of SATCHEL_MONGODB_URI may do more than Satchel needs:"
+    " `python -m scripts database-user` makes one that may not."
+)
 
 
 def check_database() -> None:
-    """Ping the database and count its users. Exits 1, with the reason, where that fails or there is
-    no replica set."""
+    """Ping the database, count its users, and name what it lacks: rights, indexes, steps.
+
+    Exits 1, with the reason, where it lacks something, does not answer, or is no replica set.
+    """
     settings = load_settings()
     try:
         uri = resolve_uri(settings)
-        asyncio.run(_check(uri))
+        faults = asyncio.run(_check(settings, uri))
     except NoTargetError as error:
         _fail(str(error))
     except PyMongoError as error:
         _fail(f"{without_password(uri)}: {reason(error)}")
+    if faults:
+        _fail("; ".join(faults))
 
 
-async def _check(uri: str) -> None:
-    from models.user import User  # noqa: PLC0415
+async def _check(settings: Settings, uri: str) -> list[str]:
+    """Say what the database is. What it lacks."""
+    from models.user import User  # noqa: PLC0415  # slow imports, here and below
 
-    async with opened(uri=uri) as database:
+    async with opened(settings, uri=uri) as database:
         await database.command("ping")
         version = (await database.client.server_info())["version"]
         state = _replica_set(await database.command("hello"))
         users = await User.raw().estimated_document_count()
-    typer.echo(
-        f"MongoDB {version} at {without_password(uri)}: {state}, {users:,} users in"
-        f" `{database.name}`"
-    )
+        typer.echo(
+            f"MongoDB {version} at {without_password(uri)}: {state}, {users:,} users in"
+            f" `{database.name}`"
+        )
+        status = await database.command("connectionStatus", showPrivileges=True)
+        if has_more(status, database.name):
+            typer.echo(_MORE)
+        faults = (
+            [_LACKING.format(", ".join(rights))]
+            if (rights := lacking(status, database.name))
+            else []
+        )
+        return faults + await _unready(settings, database)
+
+
+async def _unready(settings: Settings, database: "AsyncDatabase[Any]") -> list[str]:
+    """What `/readyz` would say is pending."""
+    from app import migrations  # noqa: PLC0415
+    from indexes import sync  # noqa: PLC0415
+
+    faults = []
+    if missing := await sync.missing(database, lean=settings.lean_indexes):
+        faults.append(f"indexes are missing (`indexes apply`): {', '.join(missing)}")
+    if steps := await migrations.pending():
+        faults.append(f"steps are to be taken (`migrate`): {', '.join(steps)}")
+    return faults
 
 
 def _replica_set(hello: dict[str, Any]) -> str:

@@ -16,7 +16,11 @@ COMMANDS: Final = {
     "worker": ("scripts.worker:main", "Start the worker alone: expiry, sweeps and other jobs."),
     "check-database": (
         "scripts.check_database:check_database",
-        "Say whether the database answers; exit 1 if not.",
+        "Say whether the database is what Satchel needs; exit 1 if not.",
+    ),
+    "database-user": (
+        "scripts.database_user:database_user",
+        "Make Satchel's own user of the database, with the rights that it needs.",
     ),
     "admin-key": ("scripts.admin_key:admin_key", "Make an admin API key and print it, this once."),
     "keyring": (

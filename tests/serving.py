@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,16 +124,22 @@ def prepare(environment: dict[str, str], root: Path = ROOT) -> None:
 
 @contextmanager
 def served(
-    mongodb_uri: str, folder: Path, *, root: Path = ROOT, **settings: str
+    mongodb_uri: str,
+    folder: Path,
+    *,
+    root: Path = ROOT,
+    as_user: Callable[[str], str] | None = None,
+    **settings: str,
 ) -> Iterator[Served]:
     """A running server with a database, an admin key and a data folder of its own; its packages are
-    in `root`."""
+    in `root`. `as_user` makes a user for a database, as whom it is to come: the connection string.
+    """
     name = f"served_{secrets.token_hex(4)}"
     port = _free_port()
     admin = f"sk_{secrets.token_urlsafe(32)}"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("SATCHEL_")},
-        "SATCHEL_MONGODB_URI": mongodb_uri,
+        "SATCHEL_MONGODB_URI": mongodb_uri if as_user is None else as_user(name),
         "SATCHEL_DATABASE": name,
         "SATCHEL_DATA_DIR": str(folder),
         "SATCHEL_PORT": str(port),

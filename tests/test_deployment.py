@@ -28,13 +28,30 @@ def test_mongodb_is_a_version_8_replica_set_with_a_key() -> None:
     assert "replSetInitiate" in mongo["healthcheck"]["test"][-1]
 
 
-@pytest.mark.parametrize("name", ["indexes", "migrate", "app", "worker"])
+@pytest.mark.parametrize("name", ["rights", "indexes", "migrate", "app", "worker"])
 def test_our_containers_run_without_root_and_without_a_writable_root(name: str) -> None:
     service = SERVICES[name]
     assert service["user"] == "10001:10001"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["environment"]["SATCHEL_ENVIRONMENT"] == "production"
+    expected = "development" if name == "rights" else "production"  # it needs no secret of ours
+    assert service["environment"]["SATCHEL_ENVIRONMENT"] == expected
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_has_a_limit_of_memory(name: str) -> None:
+    assert re.fullmatch(r"(\$\{\w+:-)?\d+[mg]\}?", SERVICES[name]["mem_limit"])
+
+
+def test_only_the_database_and_the_rights_have_the_administrators_password() -> None:
+    """Satchel comes as a user of its own, made before anything of it starts."""
+    knowing = {name for name, service in SERVICES.items() if "ROOT_PASSWORD" in str(service)}
+    assert knowing == {"mongo", "rights"}
+    uris = {SERVICES[name]["environment"]["SATCHEL_MONGODB_URI"] for name in ("rights", "app")}
+    assert [uri.partition("://")[2].partition(":")[0] for uri in uris] == ["satchel"]
+    ended = {"condition": "service_completed_successfully"}
+    assert SERVICES["indexes"]["depends_on"]["rights"] == ended
+    assert "database-user --admin-uri-from-stdin" in SERVICES["rights"]["command"][-1]
 
 
 @pytest.mark.parametrize("name", ["mongo", "worker", "proxy"])
@@ -66,7 +83,7 @@ def variables() -> dict[str, str]:
 def test_no_secret_has_a_default() -> None:
     """Without its password MongoDB refuses to start; keys are files that are not there."""
     found = variables()
-    assert found["MONGO_PASSWORD"] == ""
+    assert found["MONGO_PASSWORD"] == found["MONGO_ROOT_PASSWORD"] == ""
     assert not (ROOT / found["MONGO_KEYFILE"]).exists()
     assert not (ROOT / found["TOKEN_KEY_FILE"]).exists()
     assert not (ROOT / found["SECRET_KEY_FILE"]).exists()
@@ -79,8 +96,10 @@ def test_the_example_names_every_variable_and_gives_no_secret() -> None:
         for line in (ROOT / ".env.example").read_text().splitlines()
         if not line.startswith("#") and line
     )
-    assert variables().keys() - {"SATCHEL_IMAGE"} <= example.keys()
-    assert example["MONGO_PASSWORD"] == example["SENDER_SECRET"] == ""
+    of_size = {"SATCHEL_IMAGE", "MONGO_ROOT_USERNAME", "MONGO_MEMORY", "SATCHEL_MEMORY"}
+    assert variables().keys() - of_size <= example.keys()
+    secrets = ("MONGO_ROOT_PASSWORD", "MONGO_PASSWORD", "SENDER_SECRET")
+    assert [example[name] for name in secrets] == ["", "", ""]
 
 
 def test_the_image_is_not_root_checks_itself_and_is_pinned() -> None:

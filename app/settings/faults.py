@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 PREFIX: Final = "SATCHEL_"
 _NOT_OURS: Final = (
     "SATCHEL_IMAGE",
+    "SATCHEL_MEMORY",
     "SATCHEL_SITE",
     "SATCHEL_TEST_ROUNDS",
 )  # of Compose, Caddy and the tests
