@@ -273,7 +273,7 @@ def test_every_file_says_what_it_is_for() -> None:
 HOT_WRITES = {"AppData.put", "Activity.create_activity", "Analytics.insert_rows"}
 HOT_WRITES |= {"Analytics.insert_each", "Analytics.create_analytics", "write_each"}
 GUARDED_OTHERWISE = {
-    "app.users.changes": "writes the user in the same transaction, which conflicts with a deletion"
+    "app.users.service": "writes the user in the same transaction, which conflicts with a deletion"
 }
 
 
@@ -346,8 +346,6 @@ def test_state_is_found(source: str, names: set[str]) -> None:
 SHARED = {"routes", "service", "schemas", "jobs", "deletion", "examples", "openapi"}
 """What a domain's modules of these names hold is in docs/architecture.md; no other name says it."""
 NOT_SHARED = {"views", "handlers", "controllers", "utils", "helpers", "common", "types", "misc"}
-NOT_YET = {"app.users.views", "app.operations.views"}
-"""Modules that are still named otherwise."""
 
 
 def modules_of_domains() -> dict[str, ast.Module]:
@@ -358,7 +356,7 @@ def modules_of_domains() -> dict[str, ast.Module]:
 def test_every_domain_names_its_modules_alike() -> None:
     modules = modules_of_domains()
     called = {name for name in modules if name.split(".")[-1] in NOT_SHARED}
-    assert called == NOT_YET
+    assert called == set()
 
 
 def test_routers_are_made_in_modules_of_routes() -> None:

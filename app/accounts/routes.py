@@ -28,9 +28,9 @@ from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.relations.deletable import Operation, Target, deletable
-from app.users.changes import check_grants, find_user
 from app.users.examples import USER, USER_SHOWN
-from app.users.views import UserView, user_view
+from app.users.schemas import UserView, user_view
+from app.users.service import check_grants, find_user
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.users.views import View
+from app.users.schemas import View
 from models.account import Account, AccountContent, AccountStatus
 from models.base import Fields
 

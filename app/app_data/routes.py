@@ -26,7 +26,7 @@ from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize, may
 from app.relations.leases import Lease, leases
-from app.users.views import expand_user
+from app.users.service import expand_user
 from app.web.body import dump_json
 from app.web.cursors import decode_cursor, encode_cursor
 from app.web.etags import etag, list_etag, tag_of

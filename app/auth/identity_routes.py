@@ -33,8 +33,8 @@ from app.errors import Invalid, NotFound, Unauthenticated
 from app.identity.access import SELF
 from app.identity.caller import Caller
 from app.identity.principal import authorize
-from app.users.changes import find_user
-from app.users.views import UserView, user_view
+from app.users.schemas import UserView, user_view
+from app.users.service import find_user
 from app.web.etags import etag
 from app.web.idempotency import (
     Claim,

@@ -19,7 +19,7 @@ from app.identity.principal import authorize
 from app.identity.standing import AT_REST
 from app.identity.tokens import server_sid
 from app.relations.guards import check_references
-from app.users.changes import find_user
+from app.users.service import find_user
 from app.web.idempotency import Claim, IdempotencyClaim, once
 from app.web.openapi.answers import NOT_MODIFIED, problems
 from app.web.openapi.examples import answers, page_of

@@ -29,7 +29,7 @@ from app.identity.access import PUBLIC
 from app.identity.authenticator import authenticator
 from app.identity.caller import authenticate, live
 from app.identity.standing import AT_REST
-from app.users.changes import find_user
+from app.users.service import find_user
 from app.web.observability.measures import REFRESHES_REFUSED, SIGN_INS
 from app.web.openapi.answers import problems
 from app.web.routing import Router

@@ -12,7 +12,7 @@ from app.cards.outbox import NewCardEvent, begin, note
 from app.cards.schemas import SpendingProfileView, profile_view
 from app.database import transaction
 from app.errors import NotFound
-from app.users.views import current
+from app.users.schemas import current
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, patched
 from app.web.preconditions import require

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from beanie import PydanticObjectId
 from pydantic import Field
 
-from app.users.views import Embedded, View, user_view
+from app.users.schemas import Embedded, View, user_view
 from models.base import Fields, Raw
 from models.card import Card, CardLimit, CardStatus
 from models.spending_profile import Cents, Duration, SpendingProfile, SpendingProfileContent

@@ -14,7 +14,7 @@ from app.cards.schemas import CardView
 from app.database import transaction
 from app.errors import BadTransition, NotFound
 from app.relations.guards import check_references
-from app.users.views import current
+from app.users.schemas import current
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, apply_patch, patched
 from app.web.preconditions import require

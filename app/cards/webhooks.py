@@ -18,7 +18,7 @@ from app.outside.client import new_client
 from app.outside.places import Turns
 from app.outside.signatures import standard_webhook
 from app.settings import Settings
-from app.users.views import current
+from app.users.schemas import current
 from app.web.body import dump_json
 from models.account import Account
 from models.base import now

@@ -17,7 +17,7 @@ from app.identity.principal import Principal, authorize
 from app.jobs import UNREADABLE
 from app.ledger import DamagedLedgerError, is_behind
 from app.operations.examples import JOB_SHOWN, RELATION_SHOWN, SCAN_SHOWN
-from app.operations.views import (
+from app.operations.schemas import (
     IndexReport,
     IntegrityReport,
     JobView,

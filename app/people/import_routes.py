@@ -15,9 +15,9 @@ from app.people.apps import Apps
 from app.people.importing import Importer, Outcome
 from app.people.lines import Key, PersonLine, Told, told_by
 from app.people.streaming import NDJSON, answer_of, import_stream
-from app.users.changes import find_user
 from app.users.examples import USER_SHOWN
-from app.users.views import UserView, user_view
+from app.users.schemas import UserView, user_view
+from app.users.service import find_user
 from app.web.etags import etag
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers

@@ -39,7 +39,7 @@ from app.repositories.schemas import (
     RepositoryConnectionInfo,
     Taken,
 )
-from app.users.views import current
+from app.users.schemas import current
 from app.web.cursors import decode_cursor
 from app.web.etags import etag
 from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming

@@ -18,7 +18,8 @@ from app.users.examples import (
     PROFILE_EXAMPLE,
     PROFILE_SHOWN,
 )
-from app.users.views import UserView, expand_user
+from app.users.schemas import UserView
+from app.users.service import expand_user
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, patch_once, write_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, Expand, problems

@@ -11,7 +11,7 @@ from app.database import joined, transaction
 from app.database.turns import turn
 from app.errors import NotFound
 from app.relations.guards import check_references
-from app.users.views import PreferencesView, ProfileView, View, current
+from app.users.schemas import PreferencesView, ProfileView, View, current
 from app.web.body import dump_json
 from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import require

@@ -18,10 +18,10 @@ from app.relations.receipts import (
     Receipt,
     receipt_of,
 )
-from app.users.changes import check_grants, create_user, find_user, log_in, patch_user
 from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
 from app.users.finding import Sought, find_users
-from app.users.views import CompleteView, Embedded, UserChange, UserView, complete, user_view
+from app.users.schemas import CompleteView, Embedded, UserChange, UserView, user_view
+from app.users.service import check_grants, complete, create_user, find_user, log_in, patch_user
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, patch_once
 from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems

@@ -28,7 +28,7 @@ from app.identity import trail
 from app.identity.standing import AT_REST
 from app.relations.guards import check_references
 from app.settings import Settings
-from app.users.changes import note_login
+from app.users.service import note_login
 from app.web.idempotency import Claim, check_repeat, make_claim, note_outcome
 from models.audit_event import AuditKind
 from models.auth_identity import EMAIL, PHONE, AuthIdentity

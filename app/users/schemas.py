@@ -1,16 +1,13 @@
-"""How users, profiles and preferences are sent."""
+"""What goes in and out of users, profiles and preferences."""
 
 from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
-from bson import ObjectId
 from pydantic import ConfigDict, Field, create_model
 
-from app.errors import NotFound
-from models.base import Fields, Reference, Stored, Timestamp
-from models.living import is_living
-from models.preferences import Preferences, PreferencesContent
-from models.profile import Profile, ProfileContent
+from models.base import Fields, Reference, Timestamp
+from models.preferences import PreferencesContent
+from models.profile import ProfileContent
 from models.user import NextStep, User, UserContent
 
 
@@ -84,46 +81,3 @@ def user_view(user: User) -> UserView:
 def current(view: Fields) -> dict[str, Any]:
     """A document as the `current` of a 412 carries it."""
     return view.model_dump(mode="json", by_alias=True)
-
-
-async def expand_user(user_id: ObjectId) -> dict[str, Any]:
-    """The user as `expand=user` embeds it.
-
-    Raises:
-        NotFound: the user is gone.
-    """
-    row = await User.raw().find_one({"_id": user_id})
-    if row is None or not await is_living(User, row):
-        raise NotFound("there is no such user")
-    return current(user_view(User.from_stored(row)))
-
-
-async def complete(user_id: ObjectId) -> CompleteView:
-    """User, profile and preferences by one query.
-
-    Raises:
-        NotFound: there is no such user.
-    """
-    pipeline: list[dict[str, Any]] = [
-        {"$match": {"_id": user_id}},
-        _lookup(Profile),
-        _lookup(Preferences),
-    ]
-    rows = await (await User.raw().aggregate(pipeline)).to_list()
-    if not rows or not await is_living(User, rows[0]):
-        raise NotFound("there is no such user")
-    profiles, preferences = rows[0]["profiles"], rows[0]["preferences"]
-    return CompleteView(
-        user=user_view(User.from_stored(rows[0])),
-        profile=ProfileView.model_validate(Profile.from_stored(profiles[0])) if profiles else None,
-        preferences=(
-            PreferencesView.model_validate(Preferences.from_stored(preferences[0]))
-            if preferences
-            else None
-        ),
-    )
-
-
-def _lookup(child: type[Stored]) -> dict[str, Any]:
-    name = child.collection_name()
-    return {"$lookup": {"from": name, "localField": "_id", "foreignField": "userId", "as": name}}

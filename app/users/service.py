@@ -16,13 +16,14 @@ from app.identity.caller import refuse_admin
 from app.identity.principal import Principal
 from app.users.accounts import account_of, check_move
 from app.users.emails import free_email
-from app.users.views import current, user_view
+from app.users.schemas import CompleteView, PreferencesView, ProfileView, current, user_view
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import require
 from app.web.validation.errors import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
+from models.base import Stored
 from models.living import is_living
 from models.precondition import Expected
 from models.preferences import Preferences
@@ -124,6 +125,49 @@ async def find_user(user_id: ObjectId) -> User:
     if row is None or not await is_living(User, row):
         raise NotFound("there is no such user")
     return User.from_stored(row)
+
+
+async def expand_user(user_id: ObjectId) -> dict[str, Any]:
+    """The user as `expand=user` embeds it.
+
+    Raises:
+        NotFound: the user is gone.
+    """
+    row = await User.raw().find_one({"_id": user_id})
+    if row is None or not await is_living(User, row):
+        raise NotFound("there is no such user")
+    return current(user_view(User.from_stored(row)))
+
+
+async def complete(user_id: ObjectId) -> CompleteView:
+    """User, profile and preferences by one query.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"_id": user_id}},
+        _lookup(Profile),
+        _lookup(Preferences),
+    ]
+    rows = await (await User.raw().aggregate(pipeline)).to_list()
+    if not rows or not await is_living(User, rows[0]):
+        raise NotFound("there is no such user")
+    profiles, preferences = rows[0]["profiles"], rows[0]["preferences"]
+    return CompleteView(
+        user=user_view(User.from_stored(rows[0])),
+        profile=ProfileView.model_validate(Profile.from_stored(profiles[0])) if profiles else None,
+        preferences=(
+            PreferencesView.model_validate(Preferences.from_stored(preferences[0]))
+            if preferences
+            else None
+        ),
+    )
+
+
+def _lookup(child: type[Stored]) -> dict[str, Any]:
+    name = child.collection_name()
+    return {"$lookup": {"from": name, "localField": "_id", "foreignField": "userId", "as": name}}
 
 
 async def patch_user(
