@@ -37,6 +37,7 @@ from tests.clients.devices import SCENARIOS, VALUES, AsyncDevice, Device, run
 from tests.serving import ROOT, Served, served
 
 PACKAGE = ROOT / "clients" / "python" / "satchel_client"
+PAGE = PACKAGE.parent / "README.md"
 NOTES = ROOT / "clients" / "examples" / "notes" / "notes.py"
 MOST_LINES = 60
 
@@ -86,6 +87,42 @@ def test_the_client_asks_no_clock() -> None:
     clock = re.compile(r"\b(?:time\.(?:time|time_ns|localtime|gmtime)|datetime|date\.today)\b")
     asked = [path.name for path in PACKAGE.glob("*.py") if clock.search(path.read_text())]
     assert asked == []
+
+
+def test_the_examples_of_its_page_run(
+    satchel: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(examples) == 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("builtins.input", lambda _: code_for(satchel, "ann@example.com"))
+    printed: list[tuple[Any, ...]] = []
+    for example in examples:
+        text = example.replace("http://127.0.0.1:8000", satchel.url).replace("sk_…", satchel.admin)
+        exec(text, {"print": lambda *shown: printed.append(shown)})
+    assert [(entry.key, entry.value) for entry in printed[0][0]] == [
+        ("note.1", {"title": "Milk", "done": True})
+    ]
+    assert printed[1] == ("note.1", 1)
+    assert [shown[1] for shown in printed if shown[0] == 1] == ["created"]
+    lines = [shown[1] for shown in printed if shown[0] == "appdata"]
+    assert [line["value"] for line in lines] == [{"title": "Milk"}]
+
+
+@pytest.mark.parametrize("kind", [Device, AsyncDevice], ids=["waits", "awaits"])
+async def test_a_store_that_is_closed_is_in_no_sign_out_s_way(
+    satchel: Served, kind: type[Device]
+) -> None:
+    device = kind(satchel, None)
+    email = f"{uuid4().hex}@example.com"
+    satchel.post("/v1/users", {"email": email})
+    device.session.begin(token_for(satchel, email))
+    device.open()
+    for _ in range(2):
+        await device.done(device.store.close())
+    await device.done(device.session.sign_out())
+    assert device.session.user_id is None
+    await device.done(device.session.close())
 
 
 def test_notes_on_the_command_line(satchel: Served, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a store does with a person's data of one app, step by step, whoever sends its requests."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -287,6 +288,12 @@ class Keeping:
     def leave(self) -> None:
         """Forget the person's data."""
         self._cache.drop()
+
+    def _closed(self) -> None:
+        """Close what is kept; who signs out asks it no more."""
+        with suppress(ValueError):  # it was closed before
+            self._identity.guests.remove(self)
+        self._cache.close()
 
     def _wake(self) -> None:
         """There is something to send."""

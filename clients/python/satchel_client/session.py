@@ -146,7 +146,7 @@ class Identity:
     def sign_out_flow(self, *, discard_unsent: bool) -> Flow[None]:
         """End the session, here and at the server."""
         if not discard_unsent:
-            for guest in self.guests:
+            for guest in [*self.guests]:
                 with suppress(Unreachable, SignedOut, SatchelError):
                     yield from guest.flush_flow()
             if count := sum(guest.pending for guest in self.guests):

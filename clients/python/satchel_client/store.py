@@ -60,7 +60,7 @@ class Store(Keeping):
         """Stop keeping in step. What was not sent stays, for the next time."""
         self._end()
         with self._turn:
-            self._cache.close()
+            self._closed()
 
     def leave(self) -> None:
         """Forget the person's data."""
@@ -143,7 +143,7 @@ class AsyncStore(Keeping):
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        self._cache.close()
+        self._closed()
 
     def leave(self) -> None:
         """Forget the person's data."""
