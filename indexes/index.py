@@ -22,5 +22,7 @@ class Index:
         return "_".join(f"{name}_{direction}" for name, direction in self.keys.items())
 
 
+SHARD_INDEX: Final = "shard_key"
+"""The name of an index that is there for a shard key alone: `indexes apply` leaves it alone."""
 UNIQUE: Final = {"unique": True}
 SPARSE: Final = {"sparse": True}

@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 from indexes.definitions import INDEXES
 from indexes.duplicates import DuplicatesFound, find_duplicates
 from indexes.findings import STAND_IN, Existing, Finding, Kind, Plan
-from indexes.index import Index
+from indexes.index import SHARD_INDEX, Index
 from indexes.lease import alone
 from indexes.stats import redundant
 from models import DOCUMENTS
@@ -90,7 +90,7 @@ def compare(
         if wanted and not fits:
             yield _misfit(collection, index, there)
     for old in existing:
-        if old.name not in known:
+        if old.name not in known and old.name != SHARD_INDEX:
             yield Finding(Kind.UNKNOWN, collection, old.name, existing=(old,))
 
 

@@ -75,11 +75,13 @@ async def _unready(settings: Settings, database: "AsyncDatabase[Any]") -> list[s
 
 
 def _replica_set(hello: dict[str, Any]) -> str:
-    """The state of the replica set.
+    """The state of the replica set, or that it is a cluster's router.
 
     Raises:
         typer.Exit: there is none, so no transaction would work (code 1).
     """
+    if hello.get("msg") == "isdbgrid":
+        return "a router of a sharded cluster"
     if "setName" not in hello:
         _fail(
             "This MongoDB is not a replica set: transactions and change streams need one"

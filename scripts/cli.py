@@ -31,6 +31,10 @@ COMMANDS: Final = {
         "scripts.index_commands:cli",
         "Plan, apply and verify indexes, and see how they are used.",
     ),
+    "shard": (
+        "scripts.shard:cli",
+        "Spread collections over the shards of a cluster, and see whether they are.",
+    ),
     "integrity": (
         "scripts.integrity:cli",
         "Look for orphans and references across tenants, and mend them.",

@@ -10,8 +10,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.database import bind, connect
 from app.settings import Settings
 from indexes import sync
+from indexes.definitions import INDEXES
+from indexes.duplicates import find_duplicates
 from models.base import Raw
 from tests.filled import fill
+from tests.indexes.function_operations import FUNCTIONS
+from tests.indexes.operations import OPERATIONS
 from tests.indexes.recording import Recorded, recording
 
 
@@ -49,3 +53,17 @@ async def recorded(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded
     """The filled database, and a recorder of what the test sends."""
     async with recording(filled, mongodb_uri) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+async def everything(mongodb_uri: str, filled: Settings) -> AsyncIterator[Recorded]:
+    """The filled database, and all that the documents' operations send."""
+    async with recording(filled, mongodb_uri) as (database, recorder):
+        for ways in [*OPERATIONS.values(), *FUNCTIONS.values()]:
+            for operation in ways:
+                await operation()
+        for document, table in INDEXES.items():
+            for index in table:
+                if index.options.get("unique"):
+                    await find_duplicates(database, document.collection_name(), index)
+        yield database, recorder
