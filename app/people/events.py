@@ -46,8 +46,7 @@ async def event_page(
     row = await User.raw().find_one({"_id": user_id}, {"accountId": 1})
     if row is None or not await is_living(User, row):
         raise NotFound("there is no such user")
-    after: Any = decode_cursor(cursor, datetime, str)
-    passed = None if after is None else (after[0], int(after[1]))
+    passed: Any = decode_cursor(cursor, datetime, int)
     found = await Analytics.page_of_user(user_id, where, start, end, limit + 1, passed)
     rows = found[:limit]
     following = None

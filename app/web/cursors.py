@@ -23,6 +23,7 @@ from models.base import parse_id
 SHOWS_ONLY: Final = frozenset({"cursor", "limit", "expand", "fields", "payload", "count"})
 """Parameters that say how much of a list is shown, not which list it is."""
 _DIGEST: Final = 12
+_DIGITS: Final = 18
 _bound: ContextVar[str] = ContextVar("cursor")
 
 
@@ -58,7 +59,7 @@ def decode_cursor(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
 
     Args:
         cursor: from the client.
-        kinds: the key's parts: str, datetime or ObjectId.
+        kinds: the key's parts: str, datetime, ObjectId, or int from 0 on.
 
     Raises:
         Invalid: the cursor is none that this list gave, to this caller and for this filter.
@@ -84,4 +85,8 @@ def _part(kind: type, text: Any) -> Any:
         if (found := parse_id(text)) is None:
             raise ValueError("not an id")
         return found
+    if kind is int:
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+            raise ValueError("not a number")
+        return int(text)
     return text

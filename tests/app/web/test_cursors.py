@@ -1,9 +1,11 @@
 """A cursor is good for the list, the filter and the caller that it was given for, and for nothing
 else."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextvars import Context
 from typing import Any
 
+import orjson
 import pytest
 
 from app.web.cursors import encode_cursor
@@ -66,6 +68,18 @@ async def test_a_cursor_of_another_caller_is_refused(cast: Cast) -> None:
     assert await refused(cast.admin, named, cursor)
     assert not await refused(cast.owner, named, cursor)
     assert not await refused(cast.owner, DATA, cursor)  # `me` is the same list
+
+
+@pytest.mark.parametrize("number", ["many", "-1", "٣", "9" * 19, 1, None])
+async def test_a_number_that_no_list_gave_is_refused(cast: Cast, number: Any) -> None:
+    """What a cursor is bound to can be read in it, and the rest be written by whoever has it."""
+    event = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
+    await cast.admin.post("/v1/analytics/events", json=[{**event, "userId": cast.owner.id}] * 2)
+    path = f"/v1/users/{cast.owner.id}/events"
+    given = await cursor_of(cast.owner, path)
+    *kept, _ = orjson.loads(urlsafe_b64decode(given + "=" * (-len(given) % 4)))
+    forged = urlsafe_b64encode(orjson.dumps([*kept, number])).decode()
+    assert await refused(cast.owner, path, forged)
 
 
 async def test_what_a_page_looks_like_may_change_on_the_way(cast: Cast) -> None:
