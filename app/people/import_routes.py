@@ -7,13 +7,13 @@ from fastapi.params import Body
 
 from app.app_data.quotas import rooms_of
 from app.apps.registry import app_registry
-from app.errors import Duplicate, Forbidden, Invalid, NotFound
+from app.errors import Duplicate, Forbidden, Invalid, NotFound, Problem
 from app.identity.access import keys
 from app.identity.caller import Caller
 from app.identity.principal import Principal, authorize
 from app.people.apps import Apps
-from app.people.importing import Importer, Outcome
-from app.people.lines import Key, PersonLine, Told, told_by
+from app.people.importing import Importer, Outcome, Result
+from app.people.lines import Key, PersonLine, Told, told_of
 from app.people.streaming import NDJSON, answer_of, import_stream
 from app.users.examples import USER_SHOWN
 from app.users.schemas import UserView, user_view
@@ -110,19 +110,20 @@ async def put_user_by(
     told = _with_key(line, field, value, key)
     importer = importer_of(request, caller, only=key)
     (result,) = await importer.write([told])
-    if result.outcome is Outcome.INVALID:
-        forbidden = all(each["code"] == "forbidden" for each in result.errors)
-        raise (Forbidden if forbidden else Invalid)(
-            result.errors[0]["detail"], errors=result.errors
-        )
-    if result.outcome is Outcome.CONFLICT or result.user_id is None:
-        if any(each["code"] == "forbidden" for each in result.errors):
-            raise Forbidden(result.errors[0]["detail"], errors=result.errors)
-        raise Duplicate(result.errors[0]["detail"], errors=result.errors)
+    if result.errors or result.user_id is None:
+        raise _problem(result)
     user = await find_user(result.user_id)
     response.status_code = 201 if result.outcome is Outcome.CREATED else 200
     response.headers["ETag"] = etag(user.version, user.id)
     return user_view(user)
+
+
+def _problem(result: Result) -> Problem:
+    """Why a line was not written, as a route says it."""
+    kind: type[Problem] = Invalid if result.outcome is Outcome.INVALID else Duplicate
+    if all(each["code"] == "forbidden" for each in result.errors):
+        kind = Forbidden
+    return kind(result.errors[0]["detail"], errors=list(result.errors))
 
 
 def importer_of(
@@ -155,16 +156,19 @@ def _key_of(field: By, value: str, app_id: str | None) -> Key:
 
 
 def _with_key(line: PersonLine, field: By, value: str, key: Key) -> Told:
-    """What the body tells, with what the path names where the body leaves it out."""
+    """What the body tells, with what the path names where the body leaves it out.
+
+    Raises:
+        Invalid: the path names nothing that a line could.
+    """
     content = line.model_dump(by_alias=True, exclude_unset=True)
     user = content.setdefault("user", {})
-    spelled = user.get("email")
     if field == "externalId":
         content.setdefault("externalIds", [])
         if key[1:] not in {(each["appId"], each["externalId"]) for each in content["externalIds"]}:
             content["externalIds"].append({"appId": key.first, "externalId": key.second})
     elif user.get(field) is None:
-        user[field] = spelled = value
-    told = told_by(PersonLine.model_validate(content), spelled if field == "email" else None)
+        user[field] = value
+    told = told_of(content)
     told.keys.setdefault(key, "")
     return told

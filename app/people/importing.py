@@ -207,11 +207,11 @@ class _Batch:
     def _in_the_way(self, told: Told, found: Found) -> list[Error]:
         """Why a line cannot be written: its keys find several people, or one who is spared."""
         whom, only = found.of(told), self.importer.only
-        if len(whom) > 1 or (only is not None and whom and found.by_key.get(only) not in whom):
+        if len(whom) > 1 or (only is not None and not whom <= found.by_key.get(only, set())):
             return [
-                _error(pointer, "duplicate", _TAKEN.format(found.by_key[key]))
+                _error(pointer, "duplicate", _TAKEN.format(", ".join(map(str, sorted(owners)))))
                 for key, pointer in told.keys.items()
-                if key in found.by_key and key != only
+                if (owners := found.by_key.get(key)) and (key != only or len(owners) > 1)
             ]
         if whom & found.going:
             return [_error("", "duplicate", _GOING)]

@@ -27,15 +27,18 @@ _KEPT: Final = timedelta(minutes=10)
 
 @dataclass(slots=True)
 class Found:
-    """Whom keys find, and the stored users; `going` are those whose deletion is under way."""
+    """Whom keys find, and the stored users; `going` are those whose deletion is under way.
 
-    by_key: dict[Key, ObjectId] = field(default_factory=dict)
+    A `valuUserId` or `merkosUserId` may find several: it has no unique index.
+    """
+
+    by_key: defaultdict[Key, set[ObjectId]] = field(default_factory=lambda: defaultdict(set))
     users: dict[ObjectId, Raw] = field(default_factory=dict)
     going: set[ObjectId] = field(default_factory=set)
 
     def of(self, told: Told) -> set[ObjectId]:
         """Everybody whom the keys of a line find."""
-        return {self.by_key[key] for key in told.keys if key in self.by_key}
+        return {each for key in told.keys if key in self.by_key for each in self.by_key[key]}
 
 
 async def find_people(people: Sequence[Told], session: AsyncClientSession) -> Found:
@@ -46,24 +49,25 @@ async def find_people(people: Sequence[Told], session: AsyncClientSession) -> Fo
             rows = await User.raw().find({kind: {"$in": values}}, session=session).to_list()
             for row in rows:
                 found.users[row["_id"]] = row
-                found.by_key[Key(kind, row[kind])] = row["_id"]
+                found.by_key[Key(kind, row[kind])].add(row["_id"])
     ids = [ObjectId(value) for value in wanted.get(("id", ""), ())]
     for user_id, row in (await User.fetch(ids, session) if ids else {}).items():
         found.users[user_id] = row
-        found.by_key[Key("id", str(user_id))] = user_id
+        found.by_key[Key("id", str(user_id))].add(user_id)
     for (kind, first), values in wanted.items():
         if kind == "identity":
             where: Raw = {"provider": first, "providerId": {"$in": values}}
             for row in await AuthIdentity.raw().find(where, session=session).to_list():
-                found.by_key[Key(kind, first, row["providerId"])] = row["userId"]
+                found.by_key[Key(kind, first, row["providerId"])].add(row["userId"])
         elif kind == "externalId":
             where = {"appId": first, "externalId": {"$in": values}}
             for row in await ExternalId.raw().find(where, session=session).to_list():
-                found.by_key[Key(kind, first, row["externalId"])] = row["userId"]
-    missing = set(found.by_key.values()) - found.users.keys()
+                found.by_key[Key(kind, first, row["externalId"])].add(row["userId"])
+    everybody = set[ObjectId]().union(*found.by_key.values())
+    missing = everybody - found.users.keys()
     found.users |= await User.fetch(missing, session) if missing else {}
     living = {row["_id"] for row in await only_living(User, list(found.users.values()))}
-    found.going = set(found.by_key.values()) - living
+    found.going = everybody - living
     return found
 
 

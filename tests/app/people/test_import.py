@@ -276,6 +276,22 @@ async def test_keys_of_two_people_are_a_conflict_that_says_which(send: Send) -> 
     assert all(each["code"] == "duplicate" for each in result["errors"])
 
 
+async def test_an_id_that_two_people_have_is_a_conflict(
+    send: Send, importer: Caller, cast: Cast
+) -> None:
+    """`valuUserId` has no unique index: nobody says which of them is meant."""
+    ids = []
+    for email in ("a@example.com", "b@example.com"):
+        made = await cast.admin.post("/v1/users", json={"email": email, "valuUserId": "v-1"})
+        ids.append(made.json()["id"])
+    (result,) = await send({"user": {"valuUserId": "v-1", "name": "Changed"}})
+    assert (result["status"], result["errors"][0]["pointer"]) == ("conflict", "/user/valuUserId")
+    assert all(user_id in result["errors"][0]["detail"] for user_id in ids)
+    put = await importer.put("/v1/users/by/valuUserId/v-1", json={"user": {"name": "Changed"}})
+    assert (put.status_code, put.json()["errors"][0]["pointer"]) == (409, "/user/valuUserId")
+    assert await User.raw().count_documents({"name": "Changed"}) == 0
+
+
 async def test_lines_about_one_person_follow_one_another(send: Send) -> None:
     """Within a request, by the same key or by others."""
     results = await send(
@@ -369,3 +385,20 @@ async def test_one_person_is_put_by_what_they_are_known_by(importer: Caller, cas
     assert external.status_code == 201
     refused = await importer.put(path, json={"user": {"roles": ["x"]}})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (403, "/user/roles")
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("valuUserId/null", "/user/valuUserId"),
+        ("merkosUserId/" + "x" * 500, "/user/merkosUserId"),
+        ("externalId/null?appId=crm", "/externalIds/0/externalId"),
+        ("externalId/7?appId=%20", "/externalIds/0/appId"),
+    ],
+)
+async def test_a_path_that_can_name_nobody_is_refused(
+    importer: Caller, path: str, pointer: str
+) -> None:
+    answer = await importer.put(f"/v1/users/by/{path}", json={"user": {"name": "Nobody"}})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert await User.raw().count_documents({}) == 0
