@@ -79,11 +79,9 @@ class Export:
     user_id: ObjectId
     archived: bool = False
     counts: Counter[str] = field(default_factory=Counter)
-    user: Raw = field(default_factory=dict)
-    session: AsyncClientSession | None = None
 
     async def open(self, by: str) -> None:
-        """Begin the snapshot, see that the person is there, and note who asks.
+        """See that the person is there, and note who asks.
 
         Args:
             by: who.

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any, Final
 
 import orjson
@@ -43,13 +44,13 @@ class _Sink(io.RawIOBase):
 async def zip_of(lines: AsyncIterator[Line]) -> AsyncIterator[bytes]:
     """The archive of an export, part by part."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive, ExitStack() as opened:
         archive.writestr("README.txt", _READ_ME)
         file, current = None, ""
         async for kind, document in lines:
             if kind != current and file is not None:
                 file.write(b"\n]\n")
-                file.close()
+                opened.close()
                 file = None
             if kind == END:
                 archive.writestr(
@@ -57,7 +58,8 @@ async def zip_of(lines: AsyncIterator[Line]) -> AsyncIterator[bytes]:
                 )
             else:
                 if file is None:
-                    file = archive.open(f"{kind}.json", "w", force_zip64=True)
+                    member = archive.open(f"{kind}.json", "w", force_zip64=True)
+                    file = opened.enter_context(member)
                 file.write((b",\n" if kind == current else b"[\n") + dump_json(document))
             current = kind
             if part := sink.take():

@@ -4,7 +4,9 @@ elsewhere as the same person."""
 import csv
 import io
 import json
+import secrets
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.people.out import exporting
 from app.people.out.exported import LEFT_OUT, parts_of, unreached
+from app.people.out.zipped import zip_of
 from app.people.restoring import EVENTS, NOT_TAKEN, TAKEN
 from app.people.tables import columns_of, line_of
 from models import AuditEvent, User
@@ -155,6 +158,21 @@ async def test_an_export_is_noted_and_may_be_an_archive(cast: Cast) -> None:
     assert counts["appdata"] == 1
     row = await AuditEvent.raw().find_one({"kind": "person_exported"})
     assert row is not None and (str(row["userId"]), row["by"][:4]) == (cast.owner.id, "key:")
+
+
+async def test_an_archive_whose_lines_break_off_says_why() -> None:
+    async def lines() -> AsyncIterator[exporting.Line]:
+        for _ in range(3):
+            yield "users", {"id": secrets.token_hex(100_000)}
+        raise TimeoutError("the snapshot is too old")
+
+    with pytest.raises(TimeoutError):
+        _ = [part async for part in zip_of(lines())]
+    left = zip_of(lines())
+    sent = [await anext(left), await anext(left)]
+    await left.aclose()  # type: ignore[attr-defined]  # who downloads it has gone away
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(b"".join(sent)))
 
 
 async def test_exports_that_are_under_way_are_counted_and_give_their_place_back(
