@@ -118,6 +118,13 @@ class RefreshToken(Stored):
         return (await cls.raw().delete_many(where, session=session)).deleted_count
 
     @classmethod
+    async def touch(cls, user_ids: Collection[ObjectId], *, session: Session = None) -> None:
+        """Conflict with every write that is under way by a session of these users: it is looked at
+        anew."""
+        where = {"userId": {"$in": list(user_ids)}}
+        await cls.raw().update_many(where, {"$inc": {"guard": 1}}, session=session)
+
+    @classmethod
     async def remove_expired(cls, moment: datetime) -> int:
         """Remove what TTL would (required: `cleanupExpiredTokens`)."""
         return (await cls.raw().delete_many({"expiresAt": {"$lte": moment}})).deleted_count

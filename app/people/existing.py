@@ -35,10 +35,12 @@ from models.base import Raw, Stored
 from models.external_id import ExternalId
 from models.preferences import Preferences
 from models.profile import Profile
-from models.user import User
+from models.user import User, UserContent
 from models.values import escape_row, unescape_refs, unescape_row
 
 GRANTED: Final = ("roles", "permissions", "role")
+_BEFORE: Final[Raw] = {"status": UserContent().status}
+"""What a user is who was stored before there was such a field."""
 _VALUE: Final = dict.fromkeys(
     ("userId", "appId", "dataKey", "version", "deleted", "expiresAt", "escaped", "bytes"), 1
 ) | {"createdAt": 1, "mutations": 1}
@@ -54,13 +56,10 @@ class Stock:
     values: dict[tuple[ObjectId, str, str], Raw] = field(default_factory=dict)
     activity: set[ObjectId] = field(default_factory=set)
 
-    def kept(self, user_id: ObjectId, moment: datetime) -> dict[tuple[str, str], int]:
-        """Bytes of the values of a person that live, by app and key."""
-        return {
-            (app_id, data_key): row["bytes"]
-            for (owner, app_id, data_key), row in self.values.items()
-            if owner == user_id and is_live(row, moment)
-        }
+    def kept(self, user_id: ObjectId, told: Told, moment: datetime) -> dict[tuple[str, str], int]:
+        """Bytes of the values that a line tells and that live already, by app and key."""
+        rows = {value.place: self.values.get((user_id, *value.place)) for value in told.values}
+        return {place: row["bytes"] for place, row in rows.items() if row and is_live(row, moment)}
 
 
 def is_live(row: Raw, moment: datetime) -> bool:
@@ -147,7 +146,9 @@ class Change:
     def _user_fields(self, own: Writes) -> Raw:
         """The fields of the user that change, the ways of signing in among them."""
         fields: Raw = {
-            name: value for name, value in self.told.fields.items() if self.user.get(name) != value
+            name: value
+            for name, value in self.told.fields.items()
+            if self.user.get(name, _BEFORE.get(name)) != value
         }
         if self.told.email is not None:
             if self.user.get("email") != self.told.email:
@@ -172,6 +173,10 @@ class Change:
         }
         if granted:
             self._record(own, "grant", granted)
+        if "status" in fields:
+            own.touched.add(self.user["_id"])
+            changed = {"from": self.user.get("status", _BEFORE["status"]), "to": fields["status"]}
+            self._record(own, "status_changed", {"status": changed})
         return fields
 
     def _record(self, own: Writes, kind: AuditKind, detail: Raw) -> None:
@@ -269,6 +274,7 @@ def _join(writes: Writes, own: Writes) -> None:
     for document, updates in own.updates.items():
         if updates:
             writes.updates[document] += updates
+    writes.touched |= own.touched
 
 
 def differing(people: Sequence[Told], found: Found) -> dict[ObjectId, Told]:

@@ -235,7 +235,7 @@ class _Batch:
         for user_id, number in numbers.items():
             outcome, told = Outcome.UNCHANGED, self.people[number]
             if stock is not None and user_id in wanted:
-                kept = stock.kept(user_id, self.moment)
+                kept = stock.kept(user_id, told, self.moment)
                 await self.importer.apps.hold_to_quotas(told, user_id, kept)
                 if told.errors:
                     outcome = Outcome.INVALID

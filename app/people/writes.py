@@ -5,22 +5,26 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from models.app_data_batch import DUPLICATE_KEY
 from models.base import WRITE_CONFLICT, Overtaken, Raw, Stored
+from models.refresh_token import RefreshToken
 
 
 @dataclass(slots=True)
 class Writes:
-    """Documents to insert and updates to make, by collection."""
+    """Documents to insert and updates to make, by collection; `touched` are those whose sessions
+    are looked at anew."""
 
     inserts: defaultdict[type[Stored], list[Raw]] = field(default_factory=lambda: defaultdict(list))
     updates: defaultdict[type[Stored], list[UpdateOne]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    touched: set[ObjectId] = field(default_factory=set)
 
     async def send(self, session: AsyncClientSession) -> None:
         """Do all of it in the transaction of a session.
@@ -36,6 +40,8 @@ class Writes:
                 done = await document.raw().bulk_write(updates, ordered=False, session=session)
                 if done.matched_count + done.upserted_count < len(updates):
                     raise Overtaken
+            if self.touched:
+                await RefreshToken.touch(self.touched, session=session)
         except BulkWriteError as error:
             raise _told(error) from None
 

@@ -238,8 +238,7 @@ async def _note_status(
     Their sessions stay, and are touched: a write that is under way by one of them is looked at
     anew.
     """
-    of_user = {"userId": user.id}
-    await RefreshToken.raw().update_many(of_user, {"$inc": {"guard": 1}}, session=session)
+    await RefreshToken.touch([ObjectId(user.id)], session=session)
     detail = {"status": {"from": user.status, "to": status}}
     await trail.record(
         "status_changed", caller.name, user_id=user.id, detail=detail, session=session

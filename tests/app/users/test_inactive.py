@@ -90,3 +90,23 @@ async def test_an_app_that_is_not_known_uses_no_code_up(world: World) -> None:
     refused = await world.nobody.post("/v1/auth/otp/verify", json={**body, "appId": "notes"})
     assert (refused.status_code, refused.json()["code"]) == (404, "app_not_registered")
     assert (await world.nobody.post("/v1/auth/otp/verify", json=body)).status_code == 200
+
+
+async def test_an_import_makes_somebody_inactive_as_a_patch_does(world: World) -> None:
+    """On the trail, and their sessions are looked at anew by what is under way."""
+    me, _, key = await settled(world)
+    importer = await world.api.key("users:import")
+    before = await RefreshToken.raw().find_one({"userId": ObjectId(me.id)})
+    line = {"user": {"phone": PHONE, "status": "active"}, "verified": ["phone"]}
+    await importer.post("/v1/users/import", json=line)
+    assert await AuditEvent.raw().count_documents({"kind": "status_changed"}) == 0
+    line["user"]["status"] = "inactive"  # type: ignore[index]
+    done = await importer.post("/v1/users/import", json=line)
+    assert (done.json()["status"], done.json()["id"]) == ("updated", me.id)
+    assert (await me.merge("/v1/users/me", {"name": "Ann"})).status_code == 401
+    row = await AuditEvent.raw().find_one({"kind": "status_changed"})
+    assert row is not None and str(row["userId"]) == me.id
+    assert row["detail"] == {"status": {"from": "active", "to": "inactive"}}
+    after = await RefreshToken.raw().find_one({"userId": ObjectId(me.id)})
+    assert before is not None and after is not None and after["guard"] == before["guard"] + 1
+    assert (await key.get(f"/v1/users/{me.id}")).json()["status"] == "inactive"
