@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OUTCOMES: Final = ("created", "updated", "unchanged", "conflict", "invalid")
 _TOGETHER: Final = 500
 _LINE: Final = 4 * 1024 * 1024
+"""Bytes of a cell at most, and of the lines that are written together."""
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Bring people in.")
 
@@ -63,7 +64,7 @@ def import_file(
     try:
         source = _Source(file, _pairs(mapping or []), verified)
         done = asyncio.run(_import(settings, source, _Progress.of(file, again or dry_run), dry_run))
-    except (NoTargetError, PyMongoError, AlwaysOvertaken, ValueError) as error:
+    except (NoTargetError, PyMongoError, AlwaysOvertaken, ValueError, csv.Error) as error:
         typer.echo(reason(error), err=True)
         raise typer.Exit(1) from None
     if as_json:
@@ -107,6 +108,7 @@ class _Source:
     def _rows(self) -> Iterator[tuple[int, bytes, int]]:
         from app.people.tables import columns_of, line_of  # noqa: PLC0415  # slow imports
 
+        csv.field_size_limit(_LINE)  # by itself it takes 128 KiB, a value has up to 512
         with self.file.open("r", newline="", encoding="utf-8-sig") as stream:
             raw: Any = stream.buffer
             table = csv.DictReader(iter(stream.readline, ""))

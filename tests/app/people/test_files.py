@@ -133,6 +133,18 @@ async def test_a_run_that_was_stopped_goes_on_where_it_was(
     assert counted(changed)["unchanged"] == 24
 
 
+async def test_a_cell_may_be_as_large_as_a_value(run: Run, tmp_path: Path, off_loop: Any) -> None:
+    path, text = tmp_path / "people.csv", "x" * 500_000
+    path.write_text(f"email,appData:notes:all\na@example.com,{text}\n")
+    done = await off_loop(run, str(path), "--json")
+    assert (done.exit_code, counted(done)["created"]) == (0, 1)
+    row = await AppData.raw().find_one({"dataKey": "all"})
+    assert row is not None and row["value"] == text
+    path.write_text(f"email,appData:notes:all\na@example.com,{text * 9}\n")
+    larger = await off_loop(run, str(path))
+    assert larger.exit_code == 1 and "field larger than field limit" in larger.output
+
+
 async def test_a_mapping_that_fits_nothing_is_told(run: Run, tmp_path: Path, off_loop: Any) -> None:
     path = table(tmp_path / "people.csv", 2)
     wrong = await off_loop(run, str(path), "--map", "Mail=shoes")
