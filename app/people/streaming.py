@@ -20,6 +20,8 @@ from app.web.body import dump_json
 NDJSON: Final = "application/x-ndjson"
 _TOGETHER_BYTES: Final = 4 * 1024 * 1024
 _GATHERED_BYTES: Final = 2 * 1024 * 1024
+_MOST_TOLD: Final = 2 * MOST_LINES
+"""Lines of a request that are answered for; those behind them are not read."""
 _TOO_MANY: Final = f"a request has at most {MOST_LINES} lines: send this one by the next"
 
 
@@ -121,7 +123,8 @@ async def import_stream(
         parts: of NDJSON; blank lines are passed over.
 
     Yields:
-        What became of each line, in their order; `line` is its number, the first is 1.
+        What became of each line, in their order; `line` is its number, the first is 1. Lines beyond
+        those that a request may have are told to be too many, as many again of them.
     """
     reading, number, lines = Reading(await Gatherer.make()), 0, 0
     async for line in split_lines(parts):
@@ -129,6 +132,8 @@ async def import_stream(
         if not line.strip():
             continue
         lines += 1
+        if lines > _MOST_TOLD:
+            break
         if lines > MOST_LINES:
             reading.refuse(number, "too_many", _TOO_MANY)
         else:

@@ -363,6 +363,14 @@ async def test_more_lines_than_a_request_may_have_are_left_for_the_next(send: Se
     assert [each["errors"][0]["code"] for each in results[1000:]] == ["too_many"] * 2
 
 
+async def test_an_answer_is_bounded_however_many_lines_there_are(importer: Caller) -> None:
+    answer = await importer.post("/v1/users/import", content=b"1\n" * 50_000)
+    results = [json.loads(line) for line in answer.text.splitlines()]
+    assert [each["line"] for each in results] == list(range(1, 2001))
+    assert {each["status"] for each in results} == {"invalid"}
+    assert {each["errors"][0]["code"] for each in results[1000:]} == {"too_many"}
+
+
 async def test_one_person_is_put_by_what_they_are_known_by(importer: Caller, cast: Cast) -> None:
     path = "/v1/users/by/valuUserId/v-9"
     made = await importer.put(path, json={"user": {"name": "Nine"}})
