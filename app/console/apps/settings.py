@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import Response
 
 from app.console.frame.calls import Refused, path_of
-from app.console.frame.forms import Form
+from app.console.frame.forms import Form, whole_number
 from app.console.frame.pages import Desk, Page, Values
 from app.errors import Invalid, Problem
 from app.web.body import parse_json
@@ -62,7 +62,7 @@ async def check(desk: Desk) -> Response:
         checked = (await desk.api.send("POST", place, body, query=query)).value
     except (Refused, Problem) as refused:
         return await _again(desk, refused)
-    seen = int(desk.form["seen"] or 0) if desk.form["seen"].isdecimal() else 0
+    seen = whole_number(desk.form["seen"]) or 0
     told = {"checked": checked, "seen": seen + checked["checked"], "form": desk.form}
     return desk.show({**await _shown(desk), **told})
 
@@ -98,10 +98,9 @@ def read_settings(form: Form) -> dict[str, Any]:
 
 
 def _number(form: Form, name: str) -> int:
-    text = form[name]
-    if not text.isascii() or not text.isdecimal() or len(text) > 16:
+    if (number := whole_number(form[name])) is None:
         raise Invalid.field(f"/{name}", "wrong_type", f"{name} is a whole number")
-    return int(text)
+    return number
 
 
 def _document(form: Form, name: str) -> Any:

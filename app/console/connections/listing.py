@@ -3,16 +3,16 @@
 from typing import Any, Final, get_args
 
 from app.console.frame.calls import path_of
-from app.console.frame.pages import PER_PAGE, Desk, Page, Values
+from app.console.frame.pages import Desk, Page, Values
+from app.console.frame.paging import LOOKED_AT, sifted
 from app.identity.principal import authorize
-from models.base import Raw, parse_id
+from models.base import parse_id
 from models.connection import Connection, Status
 
 page = Page(
     __name__, "Connections", "/console/connections", group="Connections", scope="connections:read"
 )
 STATES: Final[tuple[str, ...]] = get_args(Status)
-_LOOKED_AT: Final = 1000
 _SHOWN: Final = dict.fromkeys(
     (
         *("userId", "provider", "institution", "label", "status", "statusReason"),
@@ -31,18 +31,14 @@ async def connections(desk: Desk) -> Values:
         place = path_of("/v1/users/{}/connections", user)
         found = await desk.api.get(place, **desk.paging)
         return {**shown, "rows": found["items"], "following": found["nextCursor"]}
-    rows, following = await _of_everybody(desk, status)
-    return {**shown, "rows": rows, "following": following}
+    return {**shown, **await _of_everybody(desk, status)}
 
 
-async def _of_everybody(desk: Desk, status: str) -> tuple[list[Raw], str | None]:
+async def _of_everybody(desk: Desk, status: str) -> Values:
     """A page of all connections, for admins; a thousand are looked at for it at most."""
     authorize(desk.principal, "admin")
     before = parse_id(desk.query("cursor"))
     where: dict[str, Any] = {"_id": {"$lt": before}} if before else {}
-    query = Connection.raw().find(where, _SHOWN).sort("_id", -1).limit(_LOOKED_AT)
+    query = Connection.raw().find(where, _SHOWN).sort("_id", -1).limit(LOOKED_AT)
     rows = [{**row, "id": row["_id"]} async for row in query]
-    fit = [row for row in rows if not status or row["status"] == status]
-    if len(fit) > PER_PAGE:
-        return fit[:PER_PAGE], str(fit[PER_PAGE - 1]["_id"])
-    return fit, str(rows[-1]["_id"]) if len(rows) == _LOOKED_AT else None
+    return sifted(rows, lambda row: not status or row["status"] == status)

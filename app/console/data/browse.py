@@ -8,9 +8,8 @@ from fastapi import Response
 from app.console.data.places import deleted_values, person_sought, value_page, values_of_app
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
 from app.web.body import dump_json
-from models.base import parse_id
 
 page = Page(__name__, "App data", "/console/data", group="App data", scope="data:read")
 _PREVIEW: Final = 90
@@ -27,16 +26,10 @@ async def browse(desk: Desk) -> Values:
         if asked["user"]:
             return {**shown, **await _of_person(desk, asked)}
         if asked["app"]:
-            return {**shown, **await _of_app(desk, asked)}
+            return {**shown, **await values_of_app(desk, asked["app"], asked["prefix"])}
     except NotFound as problem:
         return {**shown, "complaint": problem.detail}
     return shown
-
-
-async def _of_app(desk: Desk, asked: dict[str, str]) -> Values:
-    before = parse_id(desk.query("cursor"))
-    rows, following = await values_of_app(desk, asked["app"], asked["prefix"], before)
-    return {"rows": rows, "following": following}
 
 
 async def _of_person(desk: Desk, asked: dict[str, str]) -> Values:
@@ -49,7 +42,8 @@ async def _of_person(desk: Desk, asked: dict[str, str]) -> Values:
     settings = await desk.api.try_get(path_of("/v1/apps/{}", asked["app"]))
     found = {"person": person, "used": used, "quota": (settings or {}).get("quota") or {}}
     if desk.query("gone"):
-        return {**found, **await _gone(desk, person["id"], asked["app"])}
+        gone = await deleted_values(desk, person["id"], asked["app"])
+        return {**found, "gone": gone["rows"], "following": gone["following"]}
     values = await desk.api.get(
         path_of("/v1/users/{}/apps/{}/data", person["id"], asked["app"]),
         prefix=asked["prefix"],
@@ -65,20 +59,11 @@ def _weighed(value: Any) -> dict[str, Any]:
     return {"bytes": len(text), "preview": text[:_PREVIEW].decode("utf-8", "ignore")}
 
 
-async def _gone(desk: Desk, user_id: str, app_id: str) -> Values:
-    text = desk.query("cursor")
-    skipped = int(text) if text.isdecimal() and len(text) < 6 else 0
-    rows = await deleted_values(desk, user_id, app_id, skipped)
-    return {"gone": rows[:50], "following": str(skipped + 50) if len(rows) > 50 else None}
-
-
 @page.post("/console/data/{userId}/{appId}/clear")
 async def clear(desk: Desk) -> Response:
     """Delete all that an app keeps of a person, if the app's id is typed."""
     if desk.form["confirm"] != desk["appId"]:
-        return desk.show(
-            {"detail": _NOT_TYPED, "errors": []}, status=422, template="frame/refused.html"
-        )
+        raise Invalid(_NOT_TYPED)
     place = path_of("/v1/users/{}/apps/{}", desk["userId"], desk["appId"])
     answer = await desk.api.send("DELETE", place, headers=desk.once())
     gone = sum((answer.value.get("deleted") or {}).values())

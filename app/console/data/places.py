@@ -3,18 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bson import ObjectId
-
 from app.console.frame.calls import path_of
-from app.console.frame.pages import Desk
+from app.console.frame.pages import PER_PAGE, Desk, Values
+from app.console.frame.paging import LOOKED_AT, first_of, sifted, skipped
 from app.errors import NotFound
 from app.identity.principal import authorize
 from models.app_data import AppData
 from models.base import Raw, parse_id
 
 _SHOWN: Final = {"userId": 1, "appId": 1, "dataKey": 1, "version": 1, "changedAt": 1, "bytes": 1}
-_LOOKED_AT: Final = 1000
-_MOST_SKIPPED: Final = 10_000
 
 
 def value_page(user_id: str, app_id: str, data_key: str) -> str:
@@ -44,32 +41,29 @@ async def person_sought(desk: Desk, text: str) -> Mapping[str, Any]:
     return dict(users[0])
 
 
-async def deleted_values(desk: Desk, user_id: str, app_id: str, skipped: int) -> list[Raw]:
-    """What was deleted or has expired of an app's data of a person, the latest first, and one more
-    than a page of it."""
+async def deleted_values(desk: Desk, user_id: str, app_id: str) -> Values:
+    """A page of what was deleted or has expired of an app's data of a person, the latest first."""
     found = parse_id(user_id)
     authorize(desk.principal, "data:read", user_id=found, app_id=app_id)
     where = {"userId": found, "appId": app_id, "deleted": True}
     query = AppData.raw().find(where, _SHOWN).sort([("changedAt", -1), ("_id", -1)])
-    rows = await query.skip(min(skipped, _MOST_SKIPPED)).limit(51).to_list()
-    return [_dated(row) for row in rows]
+    before = skipped(desk)
+    rows = await query.skip(before).limit(PER_PAGE + 1).to_list()
+    return first_of([_dated(row) for row in rows], PER_PAGE, before)
 
 
-async def values_of_app(
-    desk: Desk, app_id: str, prefix: str, before: ObjectId | None
-) -> tuple[list[Raw], str | None]:
-    """An app's live values, of whomever, those first that were made last, and where to go on.
+async def values_of_app(desk: Desk, app_id: str, prefix: str) -> Values:
+    """A page of an app's live values, of whomever, those first that were made last.
 
-    At most a thousand are looked at for a page, however few of their keys begin as they are to.
+    At most a thousand are looked at for it, however few of their keys begin as they are to.
     """
     authorize(desk.principal, "admin")
+    before = parse_id(desk.query("cursor"))
     where: Raw = {"appId": app_id} | ({"_id": {"$lt": before}} if before else {})
     fields = {**_SHOWN, "deleted": 1}
-    rows = await AppData.raw().find(where, fields).sort("_id", -1).limit(_LOOKED_AT).to_list()
-    fit = [_dated(row) for row in rows if not row["deleted"] and row["dataKey"].startswith(prefix)]
-    if len(fit) > 50:
-        return fit[:50], str(fit[49]["_id"])
-    return fit, str(rows[-1]["_id"]) if len(rows) == _LOOKED_AT else None
+    rows = await AppData.raw().find(where, fields).sort("_id", -1).limit(LOOKED_AT).to_list()
+    shown = sifted(rows, lambda row: not row["deleted"] and row["dataKey"].startswith(prefix))
+    return {**shown, "rows": [_dated(row) for row in shown["rows"]]}
 
 
 def _dated(row: Raw) -> Raw:

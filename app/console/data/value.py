@@ -1,11 +1,10 @@
 """One value: seen, edited under its version, its history, and how a former version comes back."""
 
-from typing import Any
-
 from fastapi import Response
 
 from app.console.data.places import value_page, value_path
 from app.console.frame.calls import Refused, path_of
+from app.console.frame.forms import whole_number
 from app.console.frame.pages import Desk, Page, Values
 from app.errors import Problem
 from app.web.body import parse_json
@@ -69,7 +68,7 @@ async def edit(desk: Desk) -> Response:
 async def restore(desk: Desk) -> Response:
     """Make a former version the newest, if the value still is as it was shown."""
     text = desk.form["restored"]
-    body: dict[str, Any] = {"version": int(text) if text.isdecimal() and len(text) < 16 else 0}
+    body = {"version": whole_number(text) or 0}
     headers = {**_if_version(desk), **desk.once()}
     await desk.api.send("POST", f"{value_path(desk)}/restore", body, headers=headers)
     return desk.done(_here(desk), f"Version {text} is restored.")
@@ -85,7 +84,7 @@ async def delete(desk: Desk) -> Response:
 def _if_version(desk: Desk) -> dict[str, str]:
     """The precondition of what was shown; none for what is no value now."""
     version = desk.form["version"]
-    return {"If-Match": f'"{version}"'} if version.isdecimal() else {}
+    return {"If-Match": f'"{version}"'} if whole_number(version) is not None else {}
 
 
 def _here(desk: Desk) -> str:

@@ -35,6 +35,12 @@ def refuse_other_sites(request: Request) -> None:
         raise Forbidden("this form is posted from another site")
 
 
+def whole_number(text: str, digits: int = 15) -> int | None:
+    """The number from 0 on that a text spells, None where it spells none or has more digits."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= digits
+    return int(text) if is_number else None
+
+
 class Form:
     """The fields of a form; one that is not there is empty."""
 

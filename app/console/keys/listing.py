@@ -5,7 +5,7 @@ from typing import Any, Final, get_args
 from fastapi import Response
 
 from app.console.frame.calls import Refused, path_of
-from app.console.frame.forms import Form
+from app.console.frame.forms import Form, whole_number
 from app.console.frame.pages import Desk, Page, Values
 from models.api_key import Scope
 
@@ -46,8 +46,8 @@ async def make(desk: Desk) -> Response:
 @page.post("/console/keys/{keyId}/rotate")
 async def rotate(desk: Desk) -> Response:
     """Put another key in its place, and show it this once."""
-    hours = desk.form["overlapHours"]
-    body = {"overlapHours": int(hours)} if hours.isdecimal() and len(hours) < 6 else {}
+    hours = whole_number(desk.form["overlapHours"])
+    body = {} if hours is None else {"overlapHours": hours}
     place = path_of("/v1/api-keys/{}/rotate", desk["keyId"])
     made = await desk.api.send("POST", place, body, headers=desk.once())
     return desk.show({"made": made.value}, template="keys/made.html")
@@ -66,6 +66,8 @@ def read_key(form: Form) -> dict[str, Any]:
     told |= {name: form[name] for name in ("appId", "accountId") if form[name]}
     if form["expires"]:
         told["expiresAt"] = f"{form['expires']}T00:00:00Z"
-    numbers = {name: form[name] for name in _NUMBERS if form[name]}
-    told |= {name: int(text) if text.isdecimal() else text for name, text in numbers.items()}
+    for name in _NUMBERS:
+        if text := form[name]:
+            number = whole_number(text)
+            told[name] = text if number is None else number
     return told

@@ -8,12 +8,11 @@ from fastapi.responses import RedirectResponse
 
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
-from app.console.operation.state import slice_of
+from app.console.frame.paging import LOOKED_AT, slice_of
 from models.deletion import Deletion
 
 PATH: Final = "/console/operation/deletions"
 page = Page(__name__, "Deletions", PATH, group="Operation", scope="admin")
-_LOOKED_AT: Final = 1000
 
 
 @page.get()
@@ -23,7 +22,7 @@ async def deletions(desk: Desk) -> Values | Response:
     if sought := desk.query("q"):
         return RedirectResponse(path_of(f"{PATH}/{{}}", sought), 303)
     where = {"nextSweepAt": {"$gt": datetime.fromtimestamp(0, UTC)}}
-    query = Deletion.raw().find(where).sort("nextSweepAt", 1).limit(_LOOKED_AT)
+    query = Deletion.raw().find(where).sort("nextSweepAt", 1).limit(LOOKED_AT)
     roots: list[dict[str, Any]] = [row async for row in query if "of" not in row]
     return slice_of(desk, roots)
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Final
 
 from app.console.frame.pages import Desk, Page, Values
-from app.console.operation.state import slice_of
+from app.console.frame.paging import slice_of
 from indexes.stats import usage
 
 page = Page(__name__, "Indexes", "/console/operation/indexes", group="Operation", scope="admin")

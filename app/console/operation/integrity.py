@@ -1,7 +1,7 @@
 """What the last integrity audit found, and the table of relations."""
 
 from app.console.frame.pages import Desk, Page, Values
-from app.console.operation.state import slice_of
+from app.console.frame.paging import slice_of
 
 page = Page(__name__, "Integrity", "/console/operation/integrity", group="Operation", scope="admin")
 

@@ -2,7 +2,7 @@
 
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
-from app.console.operation.state import slice_of
+from app.console.frame.paging import slice_of
 
 page = Page(__name__, "Jobs", "/console/operation/jobs", group="Operation", scope="admin")
 

@@ -6,7 +6,7 @@ from typing import Any
 from pymongo.errors import OperationFailure
 
 from app.console.frame.pages import Desk, Page, Values
-from app.console.operation.state import slice_of
+from app.console.frame.paging import slice_of
 from indexes.stats import slow_operations
 
 page = Page(

@@ -1,7 +1,5 @@
 """Whether requests can be served, and what the deployment is."""
 
-from typing import Any
-
 from app.console.frame.calls import Refused
 from app.console.frame.pages import Desk, Page, Values
 
@@ -26,11 +24,3 @@ async def state(desk: Desk) -> Values:
         "failing": [job for job in jobs if job["lastError"]],
         "due": len(jobs),
     }
-
-
-def slice_of(desk: Desk, items: list[Any], size: int = 50) -> Values:
-    """A page of a list that is short enough to be there whole."""
-    text = desk.query("cursor")
-    start = int(text) if text.isdecimal() and len(text) < 6 else 0
-    following = str(start + size) if len(items) > start + size else None
-    return {"rows": items[start : start + size], "following": following, "total": len(items)}

@@ -17,7 +17,6 @@ from models.values import unescape_row
 
 MOST_COUNTED: Final = 1000
 _TIMES: Final = ("timestamp", "_id")
-_MOST_SKIPPED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +66,13 @@ async def rows_of(relation: Relation, user_id: ObjectId, skipped: int, limit: in
     Args:
         relation: of which kind.
         user_id: off whom.
-        skipped: how many come before, 10,000 at most.
+        skipped: how many come before.
         limit: how many at most.
     """
     query = relation.child.raw().find({relation.stored: user_id})
     if order := _order(relation):
         query = query.sort(order)
-    rows = await query.skip(min(skipped, _MOST_SKIPPED)).limit(limit).to_list()
+    rows = await query.skip(skipped).limit(limit).to_list()
     return [shown(relation.child, row) for row in rows]
 
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
+from app.console.frame.paging import first_of, skipped
 from app.console.people.hanging import relation_named, rows_of
 from app.errors import NotFound
 from app.identity.principal import authorize
@@ -21,7 +22,6 @@ async def rows(desk: Desk) -> Values:
     if user_id is None:
         raise NotFound("there is no such user")
     user = await desk.api.get(path_of("/v1/users/{}", desk["userId"]))
-    before = int(text) if (text := desk.query("cursor")).isdecimal() and len(text) < 6 else 0
+    before = skipped(desk)
     found = await rows_of(relation, user_id, before, _PER_PAGE + 1)
-    following = str(before + _PER_PAGE) if len(found) > _PER_PAGE else None
-    return {"user": user, "kind": desk["kind"], "rows": found[:_PER_PAGE], "following": following}
+    return {"user": user, "kind": desk["kind"], **first_of(found, _PER_PAGE, before)}

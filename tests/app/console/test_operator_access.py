@@ -1,15 +1,18 @@
 """Who may do what at the console: no page for who has not signed in or lacks the scope, nothing by
 GET, nothing from other sites."""
 
+import html
 import re
 from typing import Any
 
 import httpx2
 import pytest
 
+from app.console.apps.settings import JSON, LISTS, NUMBERS, QUOTA
 from app.console.navigation import ROUTERS
 from app.console.people.hanging import secrets_of, shown
 from app.console.session import COOKIE
+from models.app import AppContent, Quota
 from models.auth_identity import AuthIdentity
 from models.connection import Connection
 from models.refresh_token import RefreshToken
@@ -127,6 +130,51 @@ async def test_malformed_addresses_are_pages_that_say_so(api: Api, cast: Cast) -
         assert answer.status_code == 422
     long = await look(api, cast.admin.secret, "/console/people", params={"q": "@" * 3000})
     assert long.status_code == 422
+
+
+async def test_numbers_of_any_length_are_refused_or_passed_over(api: Api, cast: Cast) -> None:
+    long, admin = "9" * 5000, cast.admin.secret
+    place = f"/console/data/{cast.owner.id}/notes/n"
+    await cast.admin.put(f"/v1/users/{cast.owner.id}/apps/notes/data/n", json=1)
+    await cast.admin.put("/v1/apps/notes", json={})
+    key = {"name": "Desk", "scope": "users:read", "eventsPerSecond": long}
+    for path, form, status in (
+        ("/console/keys", key, 422),
+        (f"{place}/restore", {"restored": long, "version": "1"}, 422),
+        ("/console/apps/notes", {"history": long}, 422),
+        ("/console/apps/notes/check", {"seen": long}, 200),
+    ):
+        answer = await look(api, admin, path, method="POST", data=form)
+        assert answer.status_code == status, path
+    for path in (
+        f"/console/data?user={cast.owner.id}&app=notes&gone=1",
+        f"/console/people/{cast.owner.id}/rows/activities?",
+        "/console/operation/indexes?",
+    ):
+        for cursor in (long, "-1", "٣", "x"):
+            answer = await look(api, admin, f"{path}&cursor={cursor}")
+            assert answer.status_code == 200, path
+
+
+async def test_lists_are_paged_by_how_many_came_before_up_to_a_bound(api: Api, cast: Cast) -> None:
+    for number in range(25):
+        did = {"appId": "notes", "eventType": f"did-{number:02}"}
+        await cast.owner.post("/v1/users/me/activity", json=did)
+    place = f"/console/people/{cast.owner.id}/rows/activities"
+    first = await look(api, cast.admin.secret, place)
+    second = await look(api, cast.admin.secret, f"{place}?cursor=20")
+    seen = [
+        re.findall(r'"eventType": "(did-\d\d)"', html.unescape(one.text)) for one in (first, second)
+    ]
+    assert [len(each) for each in seen] == [20, 5] and len({*seen[0], *seen[1]}) == 25
+    assert "cursor=20" in first.text and "Last page" in second.text
+
+
+def test_every_setting_of_an_app_is_in_the_form() -> None:
+    """Storing replaces all of them: one that is missing would be reset."""
+    names = {field.alias for field in AppContent.model_fields.values()}
+    assert names == {"name", "requireVersion", "quota", *NUMBERS, *LISTS, *JSON}
+    assert {field.alias for field in Quota.model_fields.values()} == QUOTA.keys()
 
 
 def test_secrets_are_known_by_how_they_are_declared() -> None:
