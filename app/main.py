@@ -82,6 +82,7 @@ from app.sync.overlap import lifetime_to_overlap, overlap_of
 from app.users.belonging_routes import router as belongings
 from app.users.routes import router as users
 from app.web.admission.gate import Admission
+from app.web.admission.proxies import Proxied
 from app.web.body import dump_json
 from app.web.compression import Compressed
 from app.web.cross_origin import CrossOrigin
@@ -239,7 +240,8 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
                 hot, settings, lambda: app.state.database is not None, (*large_paths(), IMPORT_PATH)
             )
         )
-        return Observed(Hosts(CrossOrigin(inner, settings, endpoints)), settings)
+        hosts = Hosts(CrossOrigin(inner, settings, endpoints))
+        return Observed(Proxied(hosts, settings), settings)
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
 

@@ -64,6 +64,7 @@ def _serve(settings: Settings) -> None:
         http=HTTP,
         access_log=False,  # the application logs its requests itself, with more in them
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
         workers=settings.processes,
         timeout_worker_healthcheck=_READY_SECONDS,

@@ -96,7 +96,13 @@ def test_the_example_names_every_variable_and_gives_no_secret() -> None:
         for line in (ROOT / ".env.example").read_text().splitlines()
         if not line.startswith("#") and line
     )
-    of_size = {"SATCHEL_IMAGE", "MONGO_ROOT_USERNAME", "MONGO_MEMORY", "SATCHEL_MEMORY"}
+    of_size = {
+        "SATCHEL_IMAGE",
+        "CADDY_TRUSTED_PROXIES",
+        "MONGO_ROOT_USERNAME",
+        "MONGO_MEMORY",
+        "SATCHEL_MEMORY",
+    }
     assert variables().keys() - of_size <= example.keys()
     secrets = ("MONGO_ROOT_PASSWORD", "MONGO_PASSWORD", "SENDER_SECRET")
     assert [example[name] for name in secrets] == ["", "", ""]

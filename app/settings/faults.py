@@ -23,6 +23,7 @@ _EXAMPLES: Final = {
     "keyring": '{"current":"1","keys":{"1":"<base64 of 32 bytes>"}}',
     "cors_origins": '["https://app.example.com"]',
     "write_key_origins": '["https://shop.example.com"]',
+    "trusted_proxies": '["10.0.0.0/8"]',
     "repository_hosts": '["GitLab=git.example.com"]',
     "selectable_roles": '["creator"]',
     "oidc_providers": (

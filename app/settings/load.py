@@ -1,12 +1,21 @@
 """The settings of how much is done at once: connections to the database, and requests in line."""
 
-from pydantic import Field
+from ipaddress import ip_network
+
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 
 class LoadSettings(BaseSettings):
     """Part of `app.settings.Settings`."""
 
+    trusted_proxies: list[str] = Field(
+        default=["127.0.0.1", "::1"],
+        description=(
+            "JSON list of addresses and networks of the proxies whose `X-Forwarded-For` is taken"
+            " for a client's address, which limits go by; `*` for whoever reaches the server."
+        ),
+    )
     pool_max_size: int = Field(
         default=10, ge=1, description="Most connections to MongoDB per process."
     )
@@ -57,3 +66,14 @@ class LoadSettings(BaseSettings):
         gt=0,
         description="Longest that a request's body may take to arrive; then it is answered 408.",
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: list[str]) -> list[str]:
+        for each in proxies:
+            if each != "*":
+                try:
+                    ip_network(each)
+                except ValueError:
+                    raise ValueError("lists addresses and networks, or `*`") from None
+        return proxies
