@@ -14,7 +14,12 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def test_only_the_proxy_publishes_ports() -> None:
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy"}
+    """What only an operator is to see is published to the machine itself, and not by default."""
+    published = {name for name, service in SERVICES.items() if "ports" in service}
+    observing = {name for name, service in SERVICES.items() if service.get("profiles")}
+    assert (published, observing) == ({"proxy", *observing}, {"prometheus", "grafana"})
+    for name in observing:
+        assert all(port.startswith("127.0.0.1:") for port in SERVICES[name]["ports"])
 
 
 def test_the_proxy_cannot_reach_the_database() -> None:
