@@ -146,7 +146,7 @@ def worker_text(url: str) -> str:
             text = httpx2.get(url).text
         except httpx2.TransportError:
             text = ""
-        done = ("satchel_card_event_backlog{", "satchel_jobs_due{", "satchel_job_seconds_count{")
+        done = ('oldest_seconds{state="dead"}', "satchel_jobs_due{", "satchel_job_seconds_count{")
         if all(each in text for each in done):
             return text
         time.sleep(0.1)
