@@ -2,24 +2,14 @@
 forgotten."""
 
 import ast
-import importlib
-import inspect
-import pkgutil
 from pathlib import Path
 
 import pytest
 
-import models
 from app.settings import Settings
-from indexes.definitions import INDEXES
-from models import DOCUMENTS
-from models.base import Stored
-from models.day import DayOfApp
-from models.owned import OneToOne, OwnedByUser
-from models.relations import EXEMPT, RELATIONS, Insert
 from scripts.rooms import imports_of, reached, room_graph, sources
 from tests.order import LONG
-from tests.state import EXCEPTIONS, all_state, changed_names
+from tests.state import EXCEPTIONS, all_state
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("app", "indexes", "models", "scripts")
@@ -175,68 +165,6 @@ def test_no_domain_imports_another_domains_routes() -> None:
     assert wrong == []
 
 
-def test_every_document_class_is_in_documents() -> None:
-    modules = [
-        importlib.import_module(f"models.{info.name}")
-        for info in pkgutil.iter_modules(models.__path__)
-    ]
-    classes = {
-        value
-        for module in modules
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Stored)
-    }
-    assert {each.__name__ for each in classes - {Stored, OwnedByUser, OneToOne, DayOfApp}} == {
-        each.__name__ for each in DOCUMENTS
-    }
-
-
-def test_every_reference_has_a_relation_or_a_reason() -> None:
-    fields = {
-        (document.collection_name(), name)
-        for document in DOCUMENTS
-        for name in document.model_fields
-        if name.endswith("_id") and name != "revision_id"
-    }
-    related = {
-        (relation.child.collection_name(), relation.field)
-        for relation in RELATIONS
-        if "." not in relation.field
-    }
-    assert fields == related | EXEMPT.keys()
-    assert related & EXEMPT.keys() == set()
-    assert all(reason for reason in EXEMPT.values())
-
-
-def test_every_relation_names_a_field_and_has_an_index_to_find_children_by() -> None:
-    for relation in RELATIONS:
-        assert relation.field.split(".")[0] in relation.child.model_fields
-        leading = [
-            next(iter(index.keys))
-            for index in INDEXES[relation.child]
-            if "partialFilterExpression" not in index.options
-        ]
-        assert relation.stored in leading, (
-            f"{relation.child.__name__}.{relation.field} has no index"
-        )
-
-
-def test_one_to_one_relations_are_unique() -> None:
-    for relation in RELATIONS:
-        unique = any(
-            dict(i.keys) == {relation.stored: 1} and i.options.get("unique")
-            for i in INDEXES[relation.child]
-        )
-        assert unique == relation.one_to_one
-
-
-def test_hot_inserts_are_those_of_the_design() -> None:
-    hot = {
-        relation.child.collection_name() for relation in RELATIONS if relation.insert is Insert.HOT
-    }
-    assert hot == {"activities", "appdata", "analytics"}
-
-
 def test_every_setting_is_described_and_documented() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     for name, field in Settings.model_fields.items():
@@ -314,6 +242,38 @@ def test_the_time_is_the_databases() -> None:
     assert asking == MACHINES_CLOCK
 
 
+def test_no_test_imports_another() -> None:
+    """What several need stands in `tests/factories`, in a `conftest.py`, or in a module named after
+    what it holds."""
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {node.module}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and is_a_test(node)
+    ]
+    assert wrong == []
+
+
+def is_a_test(node: ast.ImportFrom) -> bool:
+    """Whether a module of tests is imported, or imported from."""
+    names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+    return any(name.startswith("test_") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ("from tests.app.sync.test_batch import put", True),
+        ("from tests.app.sync import test_batch", True),
+        ("from tests.factories.batches import put", False),
+    ],
+)
+def test_imports_of_tests_are_found(source: str, wrong: bool) -> None:
+    (node,) = ast.parse(source).body
+    assert isinstance(node, ast.ImportFrom)
+    assert is_a_test(node) == wrong
+
+
 def test_the_long_files_of_tests_are_there() -> None:
     """Else one that was renamed is given out last, and the others' cores wait for it."""
     assert [name for name in LONG if not (ROOT / name).is_file()] == []
@@ -321,26 +281,6 @@ def test_the_long_files_of_tests_are_there() -> None:
 
 def test_no_module_keeps_state() -> None:
     assert all_state() == EXCEPTIONS.keys()
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("KNOWN = {}\n", {"KNOWN"}),
-        ("PLACES: Final[Mapping[str, int]] = {}\n", set()),
-        ("NUMBERS: Final = itertools.count(1)\n", {"NUMBERS"}),
-        ("NAMES = ['a']\ndef add(name): NAMES.append(name)\n", {"NAMES"}),
-        ("SIZES = {'a': 1}\ndef grow():\n    SIZES['a'] += 1\n", {"SIZES"}),
-        ("AT = 0\ndef move():\n    global AT\n    AT = 1\n", {"AT"}),
-        ("from models import Doc\ndef bind():\n    Doc.kept = 1\n", {"Doc"}),
-        ("from models import aside\naside.LISTENERS.append(print)\n", {"aside"}),
-        ("SIZES = {'a': 1}\ndef own():\n    SIZES = {}\n    SIZES['a'] = 1\n", set()),
-        ("SIZES = {'a': 1}\ndef read(): return SIZES['a']\n", set()),
-        ("PAGES = Pages()\nPAGES.filters['a'] = str\n", set()),
-    ],
-)
-def test_state_is_found(source: str, names: set[str]) -> None:
-    assert changed_names(ast.parse(source)) == names
 
 
 SHARED = {"routes", "service", "schemas", "jobs", "deletion", "examples", "openapi"}

@@ -11,12 +11,14 @@ import pytest
 from app.analytics.archive import days as archive_days
 from app.analytics.archive import entry as archive_entry
 from app.analytics.archive import seal_days as archive
+from app.analytics.rollup import advance as rollup
 from app.analytics.rollup.advance import advance
 from app.settings import Settings
 from app.storage import store_at, write
 from models.base import Raw, now
 from models.rollup_state import RollupState
 from models.seal import ArchivedDay
+from tests.app.analytics.histories import Clock
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
 from tests.factories.asking import START
@@ -121,3 +123,11 @@ async def settle(request: pytest.FixtureRequest) -> Any:
             assert (await RollupState.read()).as_of > START
 
     return roll_up
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that the worker goes by."""
+    clock = Clock()
+    monkeypatch.setattr(rollup, "now", clock)
+    return clock

@@ -18,20 +18,18 @@ from models.analytics import Analytics
 from models.base import Raw
 from models.day import CountDay
 from models.rollup_state import RollupState
-from tests.app.analytics.test_rollups import (
+from tests.app.analytics.histories import (
     DAY,
     NAMES,
     NOTHING,
     Clock,
     clear,
-    clock,
     insert,
     recount_all,
     row_of,
 )
 from tests.app.analytics.truth import differences
 
-__all__ = ["clock"]  # a fixture
 MILLISECOND = timedelta(milliseconds=1)
 
 

@@ -19,16 +19,7 @@ from models.base import Raw, now
 from models.day import CountDay, PeopleDay, SessionDay
 from models.rollup_state import RollupState
 from models.session import VisitSession
-from tests.app.analytics.test_rollups import (
-    DAY,
-    NAMES,
-    NOTHING,
-    PEOPLE,
-    clear,
-    erase,
-    insert,
-    row_of,
-)
+from tests.app.analytics.histories import DAY, NAMES, NOTHING, PEOPLE, clear, erase, insert, row_of
 from tests.app.analytics.truth import differences
 
 NUMBER = (DAY - datetime(1970, 1, 1, tzinfo=UTC)).days

@@ -5,9 +5,9 @@ from typing import Any
 from app.auth.codes.senders import FAILED
 from models.user import User
 from tests.app.auth.conftest import PHONE, World
-from tests.app.auth.test_otp import wrong
 from tests.app.measured import counted
 from tests.conftest import MakeApi
+from tests.factories.codes import wrong
 
 SENT: Any = ("satchel_codes_sent_total", {"channel": "phone", "purpose": "sign_in"})
 DONE = "satchel_sign_ins_total"

@@ -9,10 +9,7 @@ from models import AuditEvent, Budget, PhoneOtp, User
 from models.base import now
 from tests.app.auth.conftest import PHONE, World
 from tests.conftest import MakeApi
-
-
-def wrong(code: str) -> str:
-    return f"{(int(code) + 1) % 10**6:06}"
+from tests.factories.codes import wrong
 
 
 async def verify(world: World, challenge: str, code: str) -> Any:

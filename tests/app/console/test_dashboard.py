@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Page
 
 from app.analytics.query.periods import floor
 from models.base import rfc3339
+from tests.app.console.dashboard import Console, drawn
 from tests.serving import Served, served
 
-AXE = (Path(__file__).parents[2] / "vendor" / "axe.js").read_text()
 NAMES = [
     ("page_viewed", "engagement", 10),
     ("signup", "conversion", 3),
@@ -64,48 +64,6 @@ def told() -> Iterator[dict[str, Any]]:
         }
 
 
-class Console:
-    """A page that is signed in, and what its browser complained of."""
-
-    def __init__(self, page: Page, satchel: Served) -> None:
-        self.page = page
-        self.satchel = satchel
-        self.complaints: list[str] = []
-        page.on(
-            "console",
-            lambda said: self.complaints.append(said.text) if said.type == "error" else None,
-        )
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def sign_in(self, key: str) -> None:
-        self.page.goto(f"{self.satchel.url}/console")
-        self.page.get_by_label("API key").fill(key)
-        self.page.get_by_role("button", name="Sign in").click()
-
-    def open(self, query: str = "") -> None:
-        self.page.goto(f"{self.satchel.url}/console{query}")
-
-    def serious(self) -> list[str]:
-        """What axe-core finds serious or critical."""
-        self.page.evaluate(AXE)
-        found = self.page.evaluate("axe.run()")
-        return [
-            f"{one['id']}: {[node['html'] for node in one['nodes']]}"
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
-
-    @property
-    def span(self) -> dict[str, str]:
-        data = self.page.evaluate("({...document.body.dataset})")
-        return {
-            "from": data["from"],
-            "to": data["to"],
-            "tz": data["tz"],
-            "interval": data["interval"],
-        }
-
-
 @pytest.fixture
 def make_console(browser: Browser, satchel: Served) -> Iterator[Any]:
     contexts = []
@@ -119,10 +77,6 @@ def make_console(browser: Browser, satchel: Served) -> Iterator[Any]:
     yield make
     for context in contexts:
         context.close()
-
-
-def drawn(page: Page) -> None:
-    page.locator("canvas[data-drawn]").nth(2).wait_for()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from models.base import rfc3339
-from tests.app.console.test_dashboard import Console, drawn
+from tests.app.console.dashboard import Console, drawn
 from tests.serving import Served, served
 
 KATHMANDU = ZoneInfo("Asia/Kathmandu")  # 5:45 ahead of UTC: no clock is mistaken for the other

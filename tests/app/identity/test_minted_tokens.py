@@ -10,16 +10,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.main import declared_rules
 from models import ApiKey, User
 from models.api_key import APP_SCOPES, hash_key
-from tests.app.database.test_rights import asked, by_id, everything, person, places
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
+from tests.factories.changing import asked, by_id, everything
 from tests.factories.grants import GRANTS, REFUSED
 from tests.factories.operations import LASTING
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()
 
-FIXTURES = (person, places)
 pytestmark = pytest.mark.usefixtures("no_hosts")
 WRITES = sorted(
     name

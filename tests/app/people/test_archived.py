@@ -5,8 +5,8 @@ from pathlib import Path
 from app.analytics.archive import restore
 from models.seal import SOME, ArchivedDay
 from tests.app.analytics.conftest import Place, opened, seal_and_archive
-from tests.app.people.test_export import lines_of
 from tests.conftest import MakeApi
+from tests.factories.exports import lines_of
 
 
 async def test_archived_events_are_exported_where_they_are_asked_for(

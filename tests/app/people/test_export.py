@@ -27,15 +27,10 @@ from tests import reuse
 from tests.app.auth.conftest import World, _outside, outside, world
 from tests.app.people.conftest import Send
 from tests.cast import Cast
+from tests.factories.exports import lines_of
 from tests.harness import Api, Caller
 
 __all__ = ["_outside", "outside", "world"]
-
-
-def lines_of(answer: Any) -> list[tuple[str, dict[str, Any]]]:
-    assert answer.status_code == 200, answer.text
-    found = [json.loads(line) for line in answer.text.splitlines()]
-    return [(each["kind"], each["document"]) for each in found]
 
 
 def is_text(field: Any) -> bool:

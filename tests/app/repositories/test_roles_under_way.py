@@ -15,9 +15,9 @@ from models.base import now
 from models.project import Project
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
-from tests.app.database.test_rights import BODIES, REPOSITORY, by_id, everything
 from tests.app.withdrawn import at_the_last_moment
 from tests.cast import Cast
+from tests.factories.changing import BODIES, REPOSITORY, by_id, everything
 from tests.factories.operations import MERGE
 from tests.harness import Api, Caller
 

@@ -9,8 +9,8 @@ import pytest
 from app.errors import Invalid, MalformedJson
 from app.sync.batch_body import parse_batch
 from models.app_data import AppData
-from tests.app.sync.test_batch import APP
 from tests.cast import Cast
+from tests.factories.batches import APP
 
 FINE = b'{"dataKey": "fine", "value": 1}'
 WHOLES: list[tuple[bytes, str, str]] = [

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.app.sync.test_batch import APP, DATA, batch
 from tests.cast import Cast
+from tests.factories.batches import APP, DATA, batch
 
 COPIES = [{"op": "copy", "from": "/a", "path": f"/b{number}"} for number in range(15)]
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from models.app_data import AppData
-from tests.app.sync.test_batch import APP, DATA, batch, delete, put, step
 from tests.cast import Cast
+from tests.factories.batches import APP, DATA, batch, delete, put, step
 
 
 async def allow(cast: Cast, **quota: int) -> None:

@@ -14,8 +14,8 @@ import pytest
 from app.database.turns import Patience, turns
 from app.sync import batch as batches
 from models.app_data import AppData
-from tests.app.sync.test_batch import APP, DATA, batch, delete, put, said, step
 from tests.cast import Cast
+from tests.factories.batches import APP, DATA, batch, delete, put, said, step
 
 KEYS = [f"k{number}" for number in range(4)]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from models.app_data import AppData
 from models.idempotency import IdempotencyKey
-from tests.app.sync.test_batch import APP, DATA, put, step
 from tests.cast import Cast
+from tests.factories.batches import APP, DATA, put, step
 
 KEY = {"Idempotency-Key": "one"}
 PATH = f"{APP}/batch"

@@ -15,8 +15,8 @@ from app.sync.horizon import DAY, TOMBSTONE_DAYS
 from app.web import etags
 from models.app_data_changes import Source
 from models.base import now
-from tests.app.sync.test_changes import CHANGES, follow, put
 from tests.cast import Cast
+from tests.factories.changes import CHANGES, follow, put
 
 ANNA, BEN = ObjectId(), ObjectId()
 NOTES = Source(ANNA, "notes")

@@ -8,8 +8,8 @@ from pymongo import AsyncMongoClient
 
 from models.app_data import AppData
 from tests.app.faults import TRANSIENT, failing
-from tests.app.sync.test_batch import APP, DATA, batch, delete, put, said, step
 from tests.cast import Cast
+from tests.factories.batches import APP, DATA, batch, delete, put, said, step
 
 Client = AsyncMongoClient[Any]
 WRITES = [

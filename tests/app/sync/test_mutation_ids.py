@@ -6,8 +6,8 @@ import pytest
 
 from models.app_data import AppData
 from models.app_data_expiry import expire_due
-from tests.app.sync.test_batch import APP, DATA, batch, delete, put, said, step
 from tests.cast import Cast
+from tests.factories.batches import APP, DATA, batch, delete, put, said, step
 
 WRITES: list[dict[str, Any]] = [
     put("k", {"n": 5}, mutationId="m"),

@@ -17,9 +17,9 @@ from app.sync.upkeep.purge import _wait_for_writes, purge
 from app.sync.upkeep.repair import repair
 from models.app_data_changes import Source
 from models.base import Raw, now
-from tests.app.sync.test_changes import CHANGES, follow, put, told
 from tests.cast import Cast
 from tests.factories.app_data import DATA
+from tests.factories.changes import CHANGES, follow, put, told
 from tests.harness import Api
 
 

@@ -1,0 +1,84 @@
+"""What somebody has, and a request to each route that would change something of it."""
+
+import re
+from typing import Any
+
+import httpx2
+from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.factories.operations import MERGE
+from tests.harness import Caller
+
+CONNECTION = {
+    "provider": "sandbox",
+    "institution": "B",
+    "label": "l",
+    "accessToken": "sandbox-token-1",
+}
+REPOSITORY = {
+    "repositoryUrl": "https://github.com/acme/notes",
+    "serviceType": "GitHub",
+    "accessToken": "t",
+}
+CODE = {"challengeId": "x", "code": "123456"}
+BODIES: dict[str, Any] = {
+    "PATCH /v1/users/{userId}": {"name": "Eve"},
+    "PUT /v1/users/{userId}/profile": {"bio": "x"},
+    "PATCH /v1/users/{userId}/profile": {"bio": "x"},
+    "PUT /v1/users/{userId}/preferences": {"theme": "dark"},
+    "PATCH /v1/users/{userId}/preferences": {"theme": "dark"},
+    "POST /v1/users/{userId}/connections": CONNECTION | {"accessToken": "sandbox-token-2"},
+    "PATCH /v1/connections/{connectionId}": {"label": "x"},
+    "POST /v1/connections/{connectionId}/decisions": {"providerId": "acc_1", "bankAccountId": None},
+    "POST /v1/projects": {"name": "x"},
+    "PATCH /v1/projects/{projectId}": {"name": "x"},
+    "PUT /v1/projects/{projectId}/members/{userId}": {"role": "admin"},
+    "PUT /v1/projects/{projectId}/repository": REPOSITORY | {"accessToken": "u"},
+    "PATCH /v1/projects/{projectId}/repository": {"isActive": False},
+    "PUT /v1/users/me/role": {"role": "creator"},
+    "POST /v1/users/me/email": {"email": "new@example.com"},
+    "PUT /v1/users/me/email": CODE,
+    "POST /v1/users/me/identities": {"provider": "phone", **CODE},
+    "POST /v1/users/me/identities/challenges": {"phoneNumber": "+14155550124"},
+    "PUT /v1/apps/{appId}": {},
+    "POST /v1/admin/card-events/redeliver": {},
+    "POST /v1/api-keys": {"name": "x", "scopes": ["data:read"]},
+}
+OTHERS = ("/users/me/invitations/{projectId}",)
+"""Where the project is somebody else's."""
+
+
+async def made(caller: Caller, path: str, body: Any) -> str:
+    answer = await caller.post(path, json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def asked(caller: Caller, route: str, places: dict[str, str]) -> httpx2.Response:
+    """A request that would change something."""
+    method, template = route.split(" ")
+    template = re.sub(r"^/v1/users/\{userId\}", "/v1/users/me", template)
+    theirs = any(part in template for part in OTHERS)
+    given = {"appId": "notes", "keyId": "f" * 24, **places} | (
+        {"projectId": places["theirs"]} if theirs else {}
+    )
+    options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
+    if route in BODIES:
+        options["json"] = BODIES[route]
+    return await caller.request(method, template.format(**given), **options)
+
+
+async def everything(database: AsyncDatabase[Any]) -> dict[str, Any]:
+    """All that is stored but counters of requests and guards, which tell nobody anything."""
+    names = set(await database.list_collection_names()) - {"budgets", "guards"}
+    return {
+        name: await database[name].find({}, {"guard": 0, "lastUsedAt": 0}).to_list()
+        for name in names
+    }
+
+
+def by_id(rows: list[Any]) -> list[Any]:
+    return sorted(
+        ({k: v for k, v in row.items() if k != "guard"} for row in rows),
+        key=lambda row: str(row["_id"]),
+    )
