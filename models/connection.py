@@ -1,7 +1,7 @@
 """Connections: a person's login at a bank, by the token that the provider gave for it."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -37,6 +37,31 @@ class SetAside(Fields):
     provider_id: str
     reason: str
     seen_in: Annotated[str, Field(description="The pass of a sync that has last met it.")]
+
+
+def set_aside_anew(
+    aside: Iterable[SetAside],
+    account_id: str,
+    fresh: Mapping[str, str],
+    met: Collection[str],
+    pass_id: str,
+) -> list[SetAside]:
+    """What is set aside once a pass has met more of an account.
+
+    Args:
+        aside: what was so before.
+        account_id: the provider's.
+        fresh: what cannot be read now, by the provider's id, with the reason.
+        met: what was met now, readable or not.
+        pass_id: of the sync.
+    """
+    told = {*met, *fresh}
+    kept = [each for each in aside if each.account_id != account_id or each.provider_id not in told]
+    added = [
+        SetAside(account_id=account_id, provider_id=name, reason=reason, seen_in=pass_id)
+        for name, reason in fresh.items()
+    ]
+    return [*kept, *added]
 
 
 class Named(Fields):

@@ -45,7 +45,7 @@ LAYERS = [
 ]  # fmt: skip
 """The floors, the lowest first. A module stands where the longest of its names does that stands
 here."""
-LONGEST = 400
+LONGEST = 350
 
 
 SOURCES = sources()

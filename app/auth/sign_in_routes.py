@@ -11,7 +11,8 @@ from app.auth.codes.budgets import client_of
 from app.auth.codes.otp import email_recipient, phone_recipient
 from app.auth.context import sign_in_of
 from app.auth.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
-from app.auth.identities.linking import CODE_REFUSED, SignedIn, evidence_of, sign_in
+from app.auth.identities.linking import CODE_REFUSED, evidence_of
+from app.auth.identities.signing_in import SignedIn, sign_in
 from app.auth.schemas import (
     Challenge,
     CodeRequest,

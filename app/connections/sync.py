@@ -33,7 +33,7 @@ from app.relations.guards import check_references
 from app.settings import Settings
 from models.bank_account import BankAccount
 from models.base import Raw, now, rfc3339
-from models.connection import Connection, Named, SetAside, Undecided
+from models.connection import Connection, Named, Undecided, set_aside_anew
 from models.transaction import Transaction, TransactionContent
 
 LEASE: Final = timedelta(seconds=60)
@@ -193,16 +193,8 @@ class Pass:
         """Note what of an account cannot be read, and forget what was so before of what is met
         now."""
         fresh = {each.provider_id: each.reason for each in odd}
-        kept = [
-            each
-            for each in self._aside
-            if each.account_id != account_id or each.provider_id not in {*met, *fresh}
-        ]
-        added = [
-            SetAside(account_id=account_id, provider_id=name, reason=reason, seen_in=pass_id)
-            for name, reason in fresh.items()
-        ]
-        self._aside = [*kept, *added][:_MOST_ASIDE]
+        kept = set_aside_anew(self._aside, account_id, fresh, met, pass_id)
+        self._aside = kept[:_MOST_ASIDE]
 
     async def _store(
         self, account: BankAccount, page: Sequence[TransactionContent | Unreadable], cursor: Cursor

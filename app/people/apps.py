@@ -8,7 +8,7 @@ from app.app_data.quotas import Growth, Room, Rooms
 from app.apps.json_schemas import schemas_of
 from app.apps.registry import AppRegistry
 from app.errors import AppNotRegistered, Problem
-from app.people.lines import Told
+from app.people.lines.told import Told
 from app.web.observability.measures import QUOTA_REFUSALS
 from models.app import AppContent
 from models.app_data_queries import Query, queries_of

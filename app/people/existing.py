@@ -12,7 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.identity import trail
 from app.people.apps import Apps
-from app.people.lines import Key, Told, Value
+from app.people.lines.told import Key, Told, Value
 from app.people.matching import Found
 from app.people.rows import (
     activity_rows,

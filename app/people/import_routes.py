@@ -13,7 +13,8 @@ from app.identity.caller import Caller
 from app.identity.principal import Principal, authorize
 from app.people.apps import Apps
 from app.people.importing import Importer, Outcome, Result
-from app.people.lines import Key, PersonLine, Told, told_of
+from app.people.lines import PersonLine
+from app.people.lines.told import Key, Told, told_of
 from app.people.streaming import NDJSON, answer_of, import_stream
 from app.users.examples import USER_SHOWN
 from app.users.schemas import UserView, user_view

@@ -20,7 +20,7 @@ from app.database.turns import Patience
 from app.identity.standing import SPARED
 from app.people.apps import Apps
 from app.people.existing import GRANTED, Change, audit_row, differing, known_rows, read_stock
-from app.people.lines import Error, Key, Told
+from app.people.lines.told import Error, Key, Told
 from app.people.matching import Found, find_people, stand_alone
 from app.people.rows import (
     activity_rows,

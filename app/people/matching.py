@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.people.lines import Key, Told
+from app.people.lines.told import Key, Told
 from models.auth_identity import AuthIdentity
 from models.base import Raw, now
 from models.budget import Budget

@@ -13,11 +13,9 @@ from app.people.lines import (
     ImportedIdentity,
     ImportedUser,
     ImportedValue,
-    Key,
     PersonLine,
-    Told,
-    told_by,
 )
+from app.people.lines.told import Key, Told, told_by
 from app.people.out.exporting import END
 from app.people.rows import FORMER
 from app.web.validation.errors import validation_problem

@@ -10,7 +10,7 @@ from typing import Any, Final
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
 
-from app.people.lines import Identity, Told, Value
+from app.people.lines.told import Identity, Told, Value
 from app.web.body import dump_json
 from models.activity import KEPT, ActivityContent
 from models.app_data_queries import Query, query_keys

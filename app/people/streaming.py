@@ -5,15 +5,8 @@ from typing import Any, Final
 
 from app.errors import Problem
 from app.people.importing import MOST_TOGETHER, Importer, Outcome, Result
-from app.people.lines import (
-    MOST_LINE_BYTES,
-    MOST_LINES,
-    Told,
-    digest_of,
-    parse_line,
-    refused,
-    told_of,
-)
+from app.people.lines import MOST_LINE_BYTES, MOST_LINES, parse_line
+from app.people.lines.told import Told, digest_of, refused, told_of
 from app.people.restoring import NOT_TAKEN, Gatherer, is_exported
 from app.web.body import dump_json
 

@@ -20,6 +20,7 @@ from pydantic_settings import SettingsConfigDict
 
 from app.settings.analytics import AnalyticsSettings
 from app.settings.archive import ArchiveSettings
+from app.settings.deletion import DeletionSettings
 from app.settings.faults import (
     SettingsError,
     example,
@@ -55,6 +56,7 @@ class Settings(
     SignInSettings,
     AnalyticsSettings,
     ArchiveSettings,
+    DeletionSettings,
     StreamSettings,
     LoadSettings,
     LogSettings,
@@ -127,31 +129,6 @@ class Settings(
         default=20, ge=1, description="On a stop, requests in flight get this long to finish."
     )
 
-    lease_seconds: float = Field(
-        default=5.0,
-        gt=0,
-        le=30,
-        description="How long a process may insert for a parent that it has seen to exist.",
-    )
-    deletion_fence_seconds: int = Field(
-        default=120,
-        ge=0,
-        description=(
-            "A finished deletion is swept again after this long; then its receipt is final."
-        ),
-    )
-    deletion_inline_seconds: float = Field(
-        default=1.0,
-        ge=0,
-        description=(
-            "A DELETE sweeps for this long before it answers 202 and leaves the rest to the worker."
-        ),
-    )
-    deletion_small_tree: int = Field(
-        default=500,
-        ge=1,
-        description="A tree of at most this many documents goes in the one committing transaction.",
-    )
     lean_indexes: bool = Field(
         default=False,
         description="Do without the indexes that are a prefix of another (`indexes apply --lean`).",

@@ -2,9 +2,8 @@
 by the command.
 
 The sizes follow one another, each in a database of its own. Meanwhile events come in, and the
-worker that archives
-rolls them up as well: how far it falls behind, and the most memory that each process took, is what
-    is measured.
+worker that archives rolls them up as well: how far it falls behind, and the most memory that each
+process took, is what is measured.
 """
 
 import asyncio
@@ -12,7 +11,6 @@ import json
 import multiprocessing
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +22,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import typer
-from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 from rich.console import Console
@@ -35,6 +32,7 @@ from app.analytics.rollup.advance import advance
 from app.settings import Settings
 from models.base import Raw
 from scripts.bench.data import sizes_of
+from scripts.bench.large_day import APP, CHUNK, Live, midnight, plant
 from scripts.bench.processes import (
     BenchError,
     end_at_sigterm,
@@ -48,13 +46,8 @@ from scripts.mongod import MongodError, start_mongod
 from scripts.target import opened
 
 SIZES: Final = "100000,1000000"
-APP: Final = "bench"
 _GOAL_MB, _GOAL_LAG, _GOAL_GROWTH = 300.0, 30.0, 1.25
-_CHUNK: Final = 20_000
 _WINDOW: Final = 20_000
-_NAMES, _PEOPLE, _VISIT = 20, 20_000, 20
-_LIVE: Final = 5  # events at once, so many times a second
-_EVERY: Final = 0.2
 _TRAIL: Final = Settings.model_fields["analytics_trail_seconds"].default
 _JOB: Final = "archive-analytics"
 
@@ -141,7 +134,7 @@ class _Bench:
         self.uri, self.settings = mongod.uri, Settings.model_validate(chosen)
         client = stack.enter_context(MongoClient[Raw](self.uri, tz_aware=True))
         self.database: Database[Raw] = client[self.settings.database]
-        self.day = _midnight() - timedelta(days=10)
+        self.day = midnight() - timedelta(days=10)
         self.stack = stack
 
     def prepare(self, size: int) -> None:
@@ -150,9 +143,9 @@ class _Bench:
         task = self.progress.add_task(name, total=size)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-            starts = range(0, size, _CHUNK)
+            starts = range(0, size, CHUNK)
             for written in pool.map(
-                _plant,
+                plant,
                 *zip(
                     *((self.uri, self.database.name, self.day, size, s) for s in starts),
                     strict=True,
@@ -167,7 +160,7 @@ class _Bench:
         long_ago = datetime.now(UTC) - timedelta(hours=1)
         common = {"createdAt": long_ago, "updatedAt": long_ago, "version": 1}
         self.database.analyticsseals.insert_one(
-            {"_id": APP, "sealedTo": _midnight() - timedelta(days=5), **common}
+            {"_id": APP, "sealedTo": midnight() - timedelta(days=5), **common}
         )
         job = {
             "_id": _JOB,
@@ -190,7 +183,7 @@ class _Bench:
         worker = self.stack.enter_context(
             _process("worker", variables=self.variables, folder=self.folder)
         )
-        live = self.stack.enter_context(_Live(self.database))
+        live = self.stack.enter_context(Live(self.database))
         self._wait("starting", lambda: live.rolled_up, worker)
         self.run.idle = memory_of(worker.pid) or 0.0
         live.lag = 0.0
@@ -242,35 +235,6 @@ class _Bench:
         self.progress.remove_task(task)
 
 
-class _Live(threading.Thread):
-    """Whoever sends events all the while, and looks how far the rollups are; a context manager that
-    stops it."""
-
-    def __init__(self, database: Database[Raw]) -> None:
-        super().__init__(daemon=True)
-        self.database, self.ended = database, threading.Event()
-        self.lag, self.rolled_up = 0.0, False
-
-    def run(self) -> None:
-        while not self.ended.wait(_EVERY):
-            moment = datetime.now(UTC)
-            self.database.analytics.insert_many([_event(moment, number) for number in range(_LIVE)])
-            state = self.database.rollupstate.find_one({}) or {}
-            behind = (datetime.now(UTC) - state["asOf"]).total_seconds()
-            self.lag = max(self.lag, behind)
-            self.rolled_up = (
-                self.rolled_up or self.database.countdays.count_documents({"day": _midnight()}) > 0
-            )
-
-    def __enter__(self) -> "_Live":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self.join()
-
-
 @contextmanager
 def _process(
     name: str, *arguments: Any, variables: dict[str, str], folder: Path
@@ -283,39 +247,8 @@ def _process(
         stop(process)
 
 
-def _midnight() -> datetime:
-    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 def _far() -> datetime:
     return datetime.now(UTC) + timedelta(minutes=9)  # nearer than what a worker pulls in
-
-
-def _plant(uri: str, database: str, day: datetime, size: int, start: int) -> int:
-    step = timedelta(days=1) / size
-    rows = [
-        _event(day + number * step, number) for number in range(start, min(size, start + _CHUNK))
-    ]
-    with MongoClient[Raw](uri) as client:
-        client[database].analytics.insert_many(rows, ordered=False)
-    return len(rows)
-
-
-def _event(moment: datetime, number: int) -> Raw:
-    """An event of some 400 bytes."""
-    person = number * 7919 % _PEOPLE
-    return {
-        "_id": ObjectId(),
-        "appId": APP,
-        "eventName": f"event_{number % _NAMES}",
-        "eventCategory": "conversion",
-        "eventData": {"path": f"/places/{number % 1000}", "plan": "team", "total": number},
-        "externalId": f"person-{person}",
-        "sessionId": f"{moment:%H}-{number // _VISIT}",
-        "messageId": f"{moment.timestamp()}-{number}",
-        **dict.fromkeys(("timestamp", "receivedAt", "createdAt", "updatedAt"), moment),
-        "version": 1,
-    }
 
 
 def _goals(runs: list[Run]) -> Iterator[tuple[str, bool]]:

@@ -1,8 +1,6 @@
-"""Identities: whom somebody signs in as, linking further ways of signing in to a user, and
-unlinking them."""
+"""Identities: linking further ways of signing in to a user, and unlinking them."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from beanie import PydanticObjectId
@@ -10,49 +8,29 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
-from app.auth.identities.oidc import REPLAYED, Evidence
-from app.auth.identities.taking import own_email, take_email
-from app.auth.sessions import Device, Sessions
+from app.auth.identities.oidc import Evidence
+from app.auth.identities.taking import take_email
 from app.database import transaction
 from app.database.turns import turn
 from app.errors import (
     Duplicate,
-    Forbidden,
     Invalid,
     LastIdentity,
     NotFound,
-    Unauthenticated,
-    Unavailable,
 )
 from app.identity import trail
-from app.identity.standing import AT_REST
 from app.relations.guards import check_references
 from app.settings import Settings
-from app.users.service import note_login
 from app.web.idempotency import Claim, check_repeat, make_claim, note_outcome
 from models.audit_event import AuditKind
 from models.auth_identity import EMAIL, PHONE, AuthIdentity
 from models.base import now
-from models.living import is_living, living
+from models.living import living
 from models.phone_otp import PhoneOtp
-from models.preferences import Preferences
-from models.profile import Avatar, Profile
-from models.refresh_token import RefreshToken
-from models.user import INACTIVE, User
+from models.user import User
 
 T = TypeVar("T")
 CODE_REFUSED: Final = "the code is wrong, was used, has expired, or was tried too often"
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A session that has begun, its refresh token, its user, and whether the user was made by
-    it."""
-
-    session: RefreshToken
-    refresh_token: str
-    user: User
-    created: bool
 
 
 def evidence_of(challenge: PhoneOtp) -> Evidence:
@@ -60,45 +38,6 @@ def evidence_of(challenge: PhoneOtp) -> Evidence:
     if challenge.phone_number is not None:
         return Evidence(PHONE, challenge.phone_number)
     return Evidence(EMAIL, challenge.recipient, email=challenge.recipient, verified=True)
-
-
-async def sign_in(
-    settings: Settings,
-    sessions: Sessions,
-    evidence: Evidence,
-    device: Device,
-    challenge: PhoneOtp | None = None,
-) -> SignedIn:
-    """Consume the challenge, find or make the user, begin a session, and note the login: all in one
-    transaction.
-
-    With an app it is the login flow (required: User Activity Tracking Flow): an activity and an
-    event of it, beside `lastLogin`.
-
-    Raises:
-        Unauthenticated: the challenge was consumed by somebody else.
-    """
-
-    async def work(session: AsyncClientSession) -> SignedIn:
-        if challenge is not None and not await challenge.consume(session=session):
-            raise Unauthenticated(CODE_REFUSED)
-        if not await evidence.consume(session):
-            raise Unauthenticated(REPLAYED)
-        user_id, created = await _user_of(settings, evidence, session)
-        begun, token = await sessions.begin(user_id, device, evidence.provider, session)
-        if device.app_id is None:
-            moment = {"lastLogin": now()}
-            await User.raw().update_one({"_id": user_id}, {"$max": moment}, session=session)
-        else:
-            await note_login(user_id, device.app_id, session)
-        row = await User.raw().find_one({"_id": user_id}, session=session)
-        if row is None:
-            raise Unavailable("the user was deleted meanwhile")
-        if row.get("status") == INACTIVE:
-            raise Forbidden(AT_REST)
-        return SignedIn(begun, token, User.from_stored(row), created)
-
-    return await _in_turn(evidence, work)
 
 
 async def find_identity(user_id: ObjectId, identity_id: ObjectId | None) -> AuthIdentity:
@@ -138,16 +77,16 @@ async def link(
             raise Invalid.field("/code", "refused", CODE_REFUSED)
         if not await evidence.consume(session):
             raise Invalid.field("/idToken", "refused", "the ID token was used before")
-        known = await _known(evidence.provider, evidence.provider_id, session)
+        known = await known_identity(evidence.provider, evidence.provider_id, session)
         if known is not None:
             if known.user_id != user_id:
                 raise Duplicate("another user signs in in this way")
             return known
         identity = await add_identity(user_id, evidence, session)
-        await _record("identity_linked", user_id, identity, session)
+        await record_identity("identity_linked", user_id, identity, session)
         return identity
 
-    return await _in_turn(evidence, work, claim)
+    return await in_turn(evidence, work, claim)
 
 
 async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -> None:
@@ -178,7 +117,7 @@ async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -
         vouched = any(_vouches(settings, each, email) for each in left)
         unverified = gone.provider == EMAIL or (gone.email == email and not vouched)
         await keep_methods(user_id, session, {"emailVerifiedAt": None} if unverified else {})
-        await _record("identity_unlinked", user_id, gone, session)
+        await record_identity("identity_unlinked", user_id, gone, session)
 
     await transaction(work)
 
@@ -209,7 +148,7 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
     async def work(session: AsyncClientSession) -> User:
         if not await challenge.consume(session=session):
             raise Invalid.field("/code", "refused", CODE_REFUSED)
-        known = await _known(EMAIL, address, session)
+        known = await known_identity(EMAIL, address, session)
         if known is not None and known.user_id != user_id:
             raise Duplicate("another user signs in by this email")
         if not await take_email(address, user_id, session):
@@ -269,44 +208,7 @@ async def keep_methods(
     return changed
 
 
-async def _user_of(
-    settings: Settings, evidence: Evidence, session: AsyncClientSession
-) -> tuple[ObjectId, bool]:
-    """The user whom the evidence is of, and whether they were made now.
-
-    An email that the evidence proves is theirs from now on, unless somebody else has verified it,
-    or they have another.
-    """
-    trusted = (
-        evidence.verified
-        and evidence.email is not None
-        and evidence.provider in settings.joining_providers
-    )
-    known = await _known(evidence.provider, evidence.provider_id, session)
-    if known is not None:
-        said = (evidence.email, evidence.verified)
-        if evidence.email is not None and said != (known.email, known.email_verified):
-            fields = {"email": evidence.email, "emailVerified": evidence.verified}
-            await AuthIdentity.change({"_id": known.id}, fields, session=session)
-        if trusted:
-            await own_email(known.user_id, evidence.email or "", session)
-        return known.user_id, False
-    holder = (
-        await User.raw().find_one({"email": evidence.email}, session=session) if trusted else None
-    )
-    verified = holder is not None and holder.get("emailVerifiedAt") is not None
-    if holder is not None and verified and await is_living(User, holder, session=session):
-        user_id = holder["_id"]
-        identity = await add_identity(user_id, evidence, session)
-        await _record("identity_linked", user_id, identity, session)
-        return user_id, False
-    user_id = PydanticObjectId()
-    with_email = trusted and await take_email(evidence.email or "", user_id, session)
-    await _make_user(user_id, evidence, session, with_email=with_email)
-    return user_id, True
-
-
-async def _known(
+async def known_identity(
     provider: str, provider_id: str, session: AsyncClientSession
 ) -> AuthIdentity | None:
     """The identity of somebody who is here; that of a user whose deletion is not swept yet goes
@@ -318,21 +220,7 @@ async def _known(
     return None
 
 
-async def _make_user(
-    user_id: PydanticObjectId, evidence: Evidence, session: AsyncClientSession, *, with_email: bool
-) -> None:
-    """User, profile, preferences and identity (required: User Creation Flow)."""
-    user = User(id=user_id, name=evidence.name)
-    if with_email:
-        user.email, user.email_verified_at = evidence.email, now()
-    await user.add(session)
-    avatar = Avatar(url=evidence.picture)
-    await Profile(user_id=user_id, display_name=evidence.name, avatar=avatar).add(session)
-    await Preferences(user_id=user_id).add(session)
-    await add_identity(user_id, evidence, session)
-
-
-async def _in_turn(
+async def in_turn(
     evidence: Evidence,
     work: Callable[[AsyncClientSession], Awaitable[T]],
     claim: Claim | None = None,
@@ -347,8 +235,9 @@ async def _in_turn(
                 await patience.again()
 
 
-async def _record(
+async def record_identity(
     kind: AuditKind, user_id: ObjectId, identity: AuthIdentity, session: AsyncClientSession
 ) -> None:
+    """Note on the trail what became of an identity."""
     detail = {"provider": identity.provider, "identityId": str(identity.id)}
     await trail.record(kind, f"user:{user_id}", user_id=user_id, detail=detail, session=session)

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from app.web.observability.callers import client_shown, trace_id
-from tests.app.web.test_logs import Kept
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
+from tests.factories.log_lines import Kept
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

@@ -12,6 +12,7 @@ from models.api_key import ApiKey, hash_key
 from tests.app.faults import failing
 from tests.cast import enrol
 from tests.conftest import MakeApi
+from tests.factories.log_lines import Kept
 from tests.harness import Caller
 
 PLANTED = [
@@ -26,13 +27,6 @@ SIGN_IN = {
     for name in ("code", "challenge", "refresh", "device", "id-token", "nonce", "cookie", "trace")
 }
 BASIC = "Basic aHVudGVyMjo="
-
-
-class Kept(io.BytesIO):
-    """Stays open: the application logs its stop after the test."""
-
-    def close(self) -> None:
-        pass
 
 
 async def misuse(caller: Caller) -> list[int]:
