@@ -4,7 +4,6 @@ nobody."""
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from uuid import uuid4
 import httpx2
 import pytest
 from satchel_client import (
-    MISSING,
     AsyncServer,
     InFile,
     Json,
@@ -28,15 +26,14 @@ from satchel_client import (
     SignedOut,
     Store,
     Unstorable,
-    merge_fields,
 )
-from satchel_client.storable import check_key, check_value
+from satchel_client.storable import check_value
 
 from tests.clients.desk import APP, code_for, register, token_for
 from tests.clients.devices import SCENARIOS, VALUES, AsyncDevice, Device, run
+from tests.clients.tools import PACKAGE
 from tests.serving import ROOT, Served, served
 
-PACKAGE = ROOT / "clients" / "python" / "satchel_client"
 PAGE = PACKAGE.parent / "README.md"
 NOTES = ROOT / "clients" / "examples" / "notes" / "notes.py"
 MOST_LINES = 60
@@ -79,14 +76,6 @@ async def test_what_waits_is_sent_once_the_person_is_signed_in_again(
         await device.pause()
     assert device.store.pending == 0
     await device.close()
-
-
-def test_the_client_asks_no_clock() -> None:
-    """So a clock that is wrong changes nothing: what it waits for, it waits by a monotonic
-    clock."""
-    clock = re.compile(r"\b(?:time\.(?:time|time_ns|localtime|gmtime)|datetime|date\.today)\b")
-    asked = [path.name for path in PACKAGE.glob("*.py") if clock.search(path.read_text())]
-    assert asked == []
 
 
 def test_the_examples_of_its_page_run(
@@ -160,33 +149,6 @@ def test_notes_on_the_command_line(satchel: Served, tmp_path: Path) -> None:
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
     notes("sign-out")
     assert list(tmp_path.glob("*")) == []
-
-
-def test_the_wheel_works_by_itself(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    shutil.copytree(PACKAGE.parent, source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run(
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source],
-        check=True,
-        timeout=120,
-    )
-    (wheel,) = tmp_path.glob("satchel_client-*.whl")
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--target", tmp_path / "there", wheel],
-        check=True,
-        timeout=120,
-    )
-    assert (tmp_path / "there" / "satchel_client" / "py.typed").exists()
-    smoke = (
-        "import satchel_client as s; print(s.merge_fields({'a': 1}, {'a': 2}, {'a': 1, 'b': 3}),"
-        " s.__file__)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "there")}
-    said = subprocess.run(
-        [sys.executable, "-c", smoke], env=environment, capture_output=True, text=True, check=True
-    )
-    assert said.stdout.startswith("{'a': 2, 'b': 3} ") and str(tmp_path) in said.stdout
 
 
 async def test_the_server_s_side(satchel: Served) -> None:
@@ -266,14 +228,6 @@ async def test_people_in_and_out_again(satchel: Served) -> None:
         assert kinds == [each["kind"] for each in exported]
 
 
-@pytest.mark.parametrize("key", ["", ".", "..", "a b", "ä", "x" * 257, "a/b", "a\n"])
-def test_a_key_that_no_server_takes_is_refused_at_once(key: str) -> None:
-    with pytest.raises(Unstorable) as refused:
-        check_key(key)
-    assert refused.value.code == "invalid"
-    assert [error["code"] for error in refused.value.errors] == ["malformed"]
-
-
 @pytest.mark.parametrize("name", sorted(VALUES))
 def test_a_value_is_refused_as_the_server_refuses_it(satchel: Served, name: str) -> None:
     writes = [{"dataKey": "n1", "value": VALUES[name]}, {"dataKey": "n2", "value": 1}]
@@ -293,19 +247,6 @@ def test_a_value_is_refused_as_the_server_refuses_it(satchel: Served, name: str)
     except Unstorable as error:
         found = error.errors[0]["code"]
     assert found == told
-
-
-def test_what_is_no_json_is_refused_and_what_is_given_is_copied() -> None:
-    holds_itself: list[Any] = []
-    holds_itself.append(holds_itself)
-    for value in ({1, 2}, b"bytes", holds_itself):
-        with pytest.raises(Unstorable):
-            check_value(value)
-    given = {"a": [1]}
-    assert check_value(given) == given and check_value(given) is not given
-    check_value("x" * (512 * 1024 - 2))
-    with pytest.raises(Unstorable, match="too_large"):
-        check_value("x" * (512 * 1024 - 1))
 
 
 async def test_an_error_of_the_app_s_own_ends_nothing(satchel: Served) -> None:
@@ -360,27 +301,3 @@ class Failing(Device):
             self.has_failed = True
             raise RuntimeError("the app's own")
         return super().decide(base, mine, theirs, key)
-
-
-@pytest.mark.parametrize(
-    ("base", "mine", "theirs", "merged"),
-    [
-        ({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}),
-        ({"a": 1}, {"a": 2}, {"a": 3}, {"a": 3}),
-        ({"a": 1}, MISSING, {"a": 2}, {"a": 2}),
-        ({"a": 1}, {"a": 2}, MISSING, {"a": 2}),
-        ({"a": 1}, MISSING, {"a": 1}, MISSING),
-        ({"a": 1}, {}, {"a": 1, "b": 1}, {"b": 1}),
-        (
-            {"a": {"x": 1, "y": 1}},
-            {"a": {"x": 2, "y": 1}},
-            {"a": {"x": 1, "y": 2}},
-            {"a": {"x": 2, "y": 2}},
-        ),
-        (MISSING, {"a": 1}, {"b": 1}, {"b": 1, "a": 1}),
-        ([1], [1, 2], [1, 3], [1, 3]),
-        (True, 1, True, 1),
-    ],
-)
-def test_the_merge_by_field(base: Any, mine: Any, theirs: Any, merged: Any) -> None:
-    assert merge_fields(base, mine, theirs) == merged

@@ -12,6 +12,7 @@ from tests.serving import ROOT
 
 CLIENT, ADAPTERS = ROOT / "clients" / "typescript", ROOT / "clients" / "adapters"
 SCENARIOS = ROOT / "clients" / "scenarios.json"
+PACKAGE = ROOT / "clients" / "python" / "satchel_client"
 _TOOLS = Path("node_modules") / ".bin"
 _SECONDS = 300
 
