@@ -64,6 +64,10 @@ COMMANDS: Final = {
         "Write the document of the API, as /openapi.json has it.",
     ),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
+    "bench-growth": (
+        "scripts.bench.growth:main",
+        "Measure requests beside ever more that is stored.",
+    ),
     "bench-deletion": (
         "scripts.bench.deletion:main",
         "Delete a user of a million documents among other requests.",

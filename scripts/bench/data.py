@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
 import typer
+from bson import ObjectId
 from bson import Timestamp as ClusterTime
 
 from app.database import bind, connect
@@ -15,7 +17,7 @@ from app.settings import Settings
 from indexes import sync
 from models.api_key import ApiKey, ApiKeyContent
 from models.app_data import AppData
-from models.base import Raw
+from models.base import Raw, now
 from models.user import User
 from scripts.bench import bare
 from scripts.bench.traffic import APP, OWNED_APP, OWNED_KEYS, value
@@ -99,6 +101,25 @@ def _row(user: User, app_id: str, data_key: str, number: int) -> dict[str, Any]:
         changed_by="bench",
     )
     return document.stored()
+
+
+def value_row(user_id: ObjectId, app_id: str, data_key: str, number: int) -> Raw:
+    """A value as it is stored, made without a document in between: millions are."""
+    moment, content = now(), value(number)
+    return {
+        "userId": user_id,
+        "appId": app_id,
+        "dataKey": data_key,
+        "value": content,
+        "escaped": False,
+        "deleted": False,
+        "version": 1,
+        "changedAt": ClusterTime(int(moment.timestamp()), number + 1),
+        "changedBy": "bench",
+        "bytes": len(orjson.dumps(content)),
+        "createdAt": moment,
+        "updatedAt": moment,
+    }
 
 
 def sizes_of(text: str) -> list[int]:

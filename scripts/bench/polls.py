@@ -13,13 +13,13 @@ from statistics import median
 from typing import Any, Final
 
 import httpx2
-import orjson
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
 from models.base import Raw, now
+from scripts.bench.data import value_row
 from scripts.bench.load import WrongAnswerError, play
 from scripts.bench.processes import BenchError, Server, cpu_seconds
 from scripts.bench.traffic import Player, value
@@ -202,24 +202,10 @@ def _fill(rows: Any, count: int, whose: Callable[[int], ObjectId]) -> None:
 
 
 def _values(count: int, whose: Callable[[int], ObjectId]) -> Iterator[Raw]:
-    moment = now()
-    stamp = int(moment.timestamp()) - _KEPT
-    times = {"createdAt": moment, "updatedAt": moment}
+    stamp = int(now().timestamp()) - _KEPT
     for number in range(count):
-        content = value(number)
-        yield {
-            "userId": whose(number),
-            "appId": _APP,
-            "dataKey": f"key{number:06}",
-            "value": content,
-            "escaped": False,
-            "deleted": False,
-            "version": 1,
-            "changedAt": ClusterTime(stamp, number + 1),
-            "changedBy": "bench",
-            "bytes": len(orjson.dumps(content)),
-            **times,
-        }
+        row = value_row(whose(number), _APP, f"key{number:06}", number)
+        yield row | {"changedAt": ClusterTime(stamp, number + 1)}
 
 
 def _cursor(server: Server, user: User) -> str:
