@@ -48,6 +48,9 @@ def main(
     connections: Annotated[
         int, typer.Option(min=1, max=64, help="Requests under way at any time.")
     ] = 32,
+    pool: Annotated[
+        int | None, typer.Option(min=1, max=500, help="SATCHEL_POOL_MAX_SIZE, if not its default.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a Satchel, as `make run` starts it, against a bare handler with one index and with
@@ -59,7 +62,7 @@ def main(
         )
     end_at_sigterm()
     try:
-        where, comparisons = _measure(names, seconds, rounds, connections)
+        where, comparisons = _measure(names, seconds, rounds, connections, pool)
     except (BenchError, MongodError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -109,12 +112,12 @@ class Bench:
 
 
 def _measure(
-    names: list[str], seconds: float, rounds: int, connections: int
+    names: list[str], seconds: float, rounds: int, connections: int, pool: int | None
 ) -> tuple[dict[str, Any], list[Comparison]]:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         task = progress.add_task("Starting ...", total=len(names) * rounds)
-        bench, where = _start(stack, connections)
+        bench, where = _start(stack, connections, pool)
         comparisons = []
         for name in names:
             progress.update(task, description=WORKLOADS[name].title)
@@ -133,7 +136,7 @@ def _rounds(bench: Bench, name: str, seconds: float, rounds: int) -> Iterator[Ro
         yield bench.rounds(name, seconds, first=number % len(bench.servers))
 
 
-def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
+def _start(stack: ExitStack, connections: int, pool: int | None) -> tuple[Bench, dict[str, Any]]:
     """Bring up database, data, servers, worker and load generator; the stack stops and removes
     them."""
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
@@ -148,6 +151,7 @@ def _start(stack: ExitStack, connections: int) -> tuple[Bench, dict[str, Any]]:
         "log_format": "json",
         "write_key_events_per_second": 100_000_000,
     }
+    chosen |= {} if pool is None else {"pool_max_size": pool}
     settings = Settings.model_validate(chosen)
     plan, mongodb = asyncio.run(fill(settings, mongod.uri, connections))
     where = machine(mongodb)
