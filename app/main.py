@@ -62,6 +62,7 @@ from app.outside.keyring import load_keyring
 from app.people.export_routes import router as people_out
 from app.people.import_routes import IMPORT_PATH
 from app.people.import_routes import router as people_in
+from app.people.merge_routes import router as people_merge
 from app.people.out.exporting import Exports
 from app.relations import table
 from app.relations.leases import Leases
@@ -103,6 +104,7 @@ CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
 ROUTERS: tuple[APIRouter, ...] = (
     people_in,
     people_out,
+    people_merge,
     users,
     belongings,
     activity,

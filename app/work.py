@@ -17,6 +17,7 @@ from typing import Final
 from app.analytics import deletion as analytics_deletion
 from app.analytics import jobs as analytics
 from app.analytics.rollup import lag
+from app.app_data import deletion as app_data_deletion
 from app.app_data import jobs as app_data
 from app.auth import jobs as auth
 from app.cards import deletion as cards_deletion
@@ -48,7 +49,13 @@ MODULES: Final = (relations, ledger, *DOMAINS)
 
 HOOKS: Final = Hooks.together(
     each.HOOKS
-    for each in (analytics_deletion, cards_deletion, connections_deletion, repositories_deletion)
+    for each in (
+        analytics_deletion,
+        app_data_deletion,
+        cards_deletion,
+        connections_deletion,
+        repositories_deletion,
+    )
 )
 """What the domains note about deletions. Another domain is one more name here."""
 

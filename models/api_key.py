@@ -19,6 +19,7 @@ Scope = Literal[
     "users:read",
     "users:write",
     "users:import",
+    "users:merge",
     "sessions:write",
     "data:read",
     "data:write",

@@ -27,6 +27,7 @@ AuditKind = Literal[
     "people_imported",
     "status_changed",
     "person_exported",
+    "people_merged",
 ]
 
 

@@ -3,7 +3,7 @@ person."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -14,7 +14,11 @@ from models import aside
 from models.base import Session, Stored, Timestamp, now
 from models.ledger_note import LedgerNote, of_deletions
 
-_ANEW: Final = ("of", "stage", "final", "nextSweepAt", "updatedAt")
+_ANEW: Final = ("of", "into", "chosen", "stage", "final", "nextSweepAt", "updatedAt")
+
+
+Side = Literal["target", "source"]
+"""Of a merge: who stays, and who is merged into them."""
 
 
 class Stage(StrEnum):
@@ -32,7 +36,8 @@ class Deletion(Stored):
     Those that others hang off have an entry each, so that they are swept again later: `of` is the
     root of the deletion that took them, absent for the root itself, whose entry has the counts.
     `final` is set once a sweep after the fence found nothing; `next_sweep_at` is when the sweep
-    comes by again, until 30 days have passed.
+    comes by again, until 30 days have passed. Of a user who was merged, `into` is who they are now;
+    what hangs off them is moved there instead.
     """
 
     id: PydanticObjectId = Field(alias="_id")
@@ -49,6 +54,16 @@ class Deletion(Stored):
     nulled: Annotated[
         dict[str, int], Field(description="Documents that lost a reference, per collection.")
     ] = Field(default_factory=dict)
+    into: Annotated[
+        PydanticObjectId | None, Field(description="The user whom this one was merged into.")
+    ] = None
+    chosen: Annotated[
+        dict[str, Side] | None, Field(description="Whose is kept where both have something.")
+    ] = None
+    moved: Annotated[
+        dict[str, int] | None,
+        Field(description="Of a merge: documents that became the other's, per collection."),
+    ] = None
     stage: Stage = Stage.CASCADE
     final: bool = False
     next_sweep_at: Timestamp | None = None
@@ -118,6 +133,19 @@ class Deletion(Stored):
         stays there."""
         where = {"_id": {"$in": ids}, "stage": before.value}
         await cls.raw().update_many(where, {"$set": {"stage": after.value, "updatedAt": now()}})
+
+    @classmethod
+    async def merged_into(cls, user_id: ObjectId, session: Session = None) -> ObjectId | None:
+        """Who somebody is now who was merged, mergers of mergers followed; None of anybody else."""
+        found, seen = None, {user_id}
+        while (
+            row := await cls.raw().find_one({"_id": user_id}, {"into": 1}, session=session)
+        ) and (following := row.get("into")):
+            if following in seen:
+                break
+            seen.add(following)
+            found = user_id = following
+        return found
 
     @classmethod
     async def begin_again(cls, entry_id: ObjectId) -> None:

@@ -17,7 +17,7 @@ FOR_GOOD: Final = 2**53
 
 
 class LedgerNote(Stored):
-    """A deletion, a revoked or rotated key, or an app's data of a person that was deleted.
+    """A deletion, a merge, a revoked or rotated key, or an app's data of a person that was deleted.
 
     Attributes:
         kind: which of these.
@@ -26,15 +26,18 @@ class LedgerNote(Stored):
         of: the deletion whose receipt waits for the note.
         app: whose data of the person was deleted.
         until: the cluster time of then; what is younger stays.
+        into: whom a person was merged into, and `chosen` with what choice.
         below: the key is void where its version is less than this.
     """
 
-    kind: Literal["deleted", "revoked", "cleared"]
+    kind: Literal["deleted", "revoked", "cleared", "merged"]
     subject: PydanticObjectId
     root: str | None = None
     of: PydanticObjectId | None = None
     app: str | None = None
     until: list[int] | None = None
+    into: PydanticObjectId | None = None
+    chosen: dict[str, str] | None = None
     below: int | None = None
     at: Timestamp
 
@@ -75,10 +78,11 @@ def of_deletions(rows: Iterable[Raw]) -> list[Raw]:
     """The notes of stored entries of the ledger of deletions."""
     return [
         {
-            "kind": "deleted",
+            "kind": "merged" if row.get("into") else "deleted",
             "subject": row["_id"],
             "root": row["root"],
             "of": row.get("of") or row["_id"],
+            **{name: row[name] for name in ("into", "chosen") if name in row},
         }
         for row in rows
     ]

@@ -64,6 +64,20 @@ class Insert(Enum):
     HOT = "hot"
 
 
+class OnMerge(Enum):
+    """What happens to a child when its parent is merged into another one (docs/merging.md).
+
+    MOVE: it becomes the other's, in batches after the commit. AT_ONCE: in the commit. FIELDS: the
+    other has one, too, and what this one says is filled into it, in the commit. DROP: it goes with
+    the one who is merged, as sessions do.
+    """
+
+    MOVE = "MOVE"
+    AT_ONCE = "AT_ONCE"
+    FIELDS = "FIELDS"
+    DROP = "DROP"
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """`child.field` refers to the id of a `parent`.
@@ -86,6 +100,7 @@ class Relation:
             is 404.
         at_once: a credential: it goes in the transaction that deletes the parent, however large the
             rest is.
+        merge: what a merge does to the child; None: MOVE, and AT_ONCE of a credential.
     """
 
     child: type[Stored]
@@ -99,6 +114,12 @@ class Relation:
     companion: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     refused: str | None = None
     at_once: bool = False
+    merge: OnMerge | None = None
+
+    @property
+    def on_merge(self) -> OnMerge:
+        """What happens to the child when the parent is merged into another."""
+        return self.merge or (OnMerge.AT_ONCE if self.at_once else OnMerge.MOVE)
 
     @property
     def stored(self) -> str:
@@ -124,22 +145,23 @@ CASCADE, RESTRICT, SET_NULL, PULL = (
     OnDelete.PULL,
 )
 HOT, STRIPED = Insert.HOT, Insert.STRIPED
+AT_ONCE, FIELDS, DROP = OnMerge.AT_ONCE, OnMerge.FIELDS, OnMerge.DROP
 
 RELATIONS: Final[Relations] = (
-    Relation(Profile, "user_id", User, CASCADE, one_to_one=True),
-    Relation(Preferences, "user_id", User, CASCADE, one_to_one=True),
+    Relation(Profile, "user_id", User, CASCADE, one_to_one=True, merge=FIELDS),
+    Relation(Preferences, "user_id", User, CASCADE, one_to_one=True, merge=FIELDS),
     Relation(Activity, "user_id", User, CASCADE, HOT),
     Relation(AppData, "user_id", User, CASCADE, HOT),
     Relation(Analytics, "user_id", User, CASCADE, HOT),
-    Relation(AppUsage, "user_id", User, CASCADE),
+    Relation(AppUsage, "user_id", User, CASCADE, merge=DROP),
     # After the events, whose deletion hook asks for the person's numbers.
-    Relation(Person, "user_id", User, CASCADE),
+    Relation(Person, "user_id", User, CASCADE, merge=AT_ONCE),
     Relation(IdentityJoin, "user_id", User, CASCADE),
     Relation(ExternalId, "user_id", User, CASCADE),
     Relation(QuarantinedEvent, "user_id", User, CASCADE),
     Relation(AuthIdentity, "user_id", User, CASCADE, at_once=True),
-    Relation(RefreshToken, "user_id", User, CASCADE, at_once=True),
-    Relation(PhoneOtp, "user_id", User, CASCADE, at_once=True),
+    Relation(RefreshToken, "user_id", User, CASCADE, at_once=True, merge=DROP),
+    Relation(PhoneOtp, "user_id", User, CASCADE, at_once=True, merge=DROP),
     # The card programme. Queues stand before events: an event needs its queue.
     Relation(User, "account_id", Account, CASCADE, STRIPED),
     Relation(Card, "account_id", Account, CASCADE, STRIPED),
@@ -153,6 +175,7 @@ RELATIONS: Final[Relations] = (
         when={"status": {"$in": list(ACTIVE)}},
         companion={"status": "orphaned"},
         refused="User does not belong to this account",
+        merge=AT_ONCE,
     ),
     Relation(
         Card,
@@ -178,7 +201,7 @@ RELATIONS: Final[Relations] = (
     Relation(BankAccount, "user_id", User, CASCADE),
     Relation(Transaction, "bank_account_id", BankAccount, CASCADE, tenant="user_id"),
     Relation(Transaction, "user_id", User, CASCADE),
-    Relation(Project, "members.user_id", User, PULL),
+    Relation(Project, "members.user_id", User, PULL, merge=AT_ONCE),
     Relation(
         Project, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account"
     ),

@@ -6,12 +6,14 @@ import inspect
 import pkgutil
 
 import models
+from app.work import HOOKS
 from indexes.definitions import INDEXES
 from models import DOCUMENTS
 from models.base import Stored
 from models.day import DayOfApp
 from models.owned import OneToOne, OwnedByUser
-from models.relations import EXEMPT, RELATIONS, Insert
+from models.relations import EXEMPT, RELATIONS, Insert, OnMerge
+from models.user import User
 
 
 def test_every_document_class_is_in_documents() -> None:
@@ -67,6 +69,22 @@ def test_one_to_one_relations_are_unique() -> None:
             for i in INDEXES[relation.child]
         )
         assert unique == relation.one_to_one
+
+
+def test_what_two_people_cannot_both_have_says_how_a_merge_makes_it_one() -> None:
+    """Of a reference that is part of a unique index: moved, it could meet the target's own."""
+    silent = [
+        relation.label
+        for relation in RELATIONS
+        if relation.parent is User
+        and relation.merge not in (OnMerge.DROP, OnMerge.FIELDS)
+        and relation.child not in HOOKS.moving
+        and any(
+            relation.stored in index.keys and index.options.get("unique")
+            for index in INDEXES[relation.child]
+        )
+    ]
+    assert silent == [], "`merge=` in models/relations.py, or `moving` in a deletion.py"
 
 
 def test_hot_inserts_are_those_of_the_design() -> None:

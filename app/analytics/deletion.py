@@ -13,6 +13,7 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
 
+from app.analytics.merging import move_joins, move_people
 from app.analytics.rollup.advance import delta_of
 from app.analytics.rollup.apply import add_counts, add_session_days, remove_people, write_visits
 from app.analytics.rollup.delta import Delta, SessionChanges, replace_visit, stored_visit
@@ -21,7 +22,7 @@ from app.analytics.rollup.recount_visits import archived_in_part, visits_of
 from app.relations.hooks import Hooks
 from models.analytics import Analytics
 from models.app import App
-from models.base import Raw, now
+from models.base import Raw, now, parse_id
 from models.erasure import ErasedMessage, Erasure, digest_of, message_digest
 from models.external_id import ExternalId
 from models.person import IdentityJoin, Person, PersonMerge, person_key
@@ -68,6 +69,9 @@ async def note_numbers(rows: Sequence[Raw], session: AsyncClientSession) -> None
         kind = row["_id"]
         digest = [] if kind.startswith("u:") else [digest_of(kind)]
         await _note(row["userId"], [row["number"]], digest, session)
+        if kind.startswith("u:") and (former := parse_id(kind[2:])) not in (None, row["userId"]):
+            # one who was merged into them, by whose id archived events know them
+            await _note(former, [row["number"]], [], session)
 
 
 async def note_joined_keys(rows: Sequence[Raw], session: AsyncClientSession) -> None:
@@ -177,5 +181,6 @@ HOOKS: Final = Hooks(
         Person: note_numbers,
         IdentityJoin: note_joined_keys,
         ExternalId: note_external_ids,
-    }
+    },
+    moving={Person: move_people, IdentityJoin: move_joins},
 )

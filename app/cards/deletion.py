@@ -7,9 +7,9 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.cards.outbox import NewCardEvent, note
-from app.relations.hooks import Hooks
+from app.relations.hooks import Carried, Hooks, Merge
 from models.account import Account
-from models.base import Raw, Stored
+from models.base import Raw, Stored, now
 from models.card import Card
 from models.spending_profile import SpendingProfile
 from models.user import User
@@ -58,4 +58,24 @@ async def _there(
     return {row["_id"] for row in found}
 
 
-HOOKS: Final = Hooks(going={SpendingProfile: profiles_go}, released={Card: cards_lose_a_reference})
+async def move_cards(rows: Sequence[Raw], merge: Merge, session: AsyncClientSession) -> Carried:
+    """Cards become the target's, who is of the same account; the webhook is told."""
+    where = {"_id": {"$in": [row["_id"] for row in rows]}, "userId": merge.source}
+    cards = await Card.raw().find(where, {"status": 1}, session=session).to_list()
+    update = {
+        "$set": {"userId": merge.target, "updatedAt": now()},
+        "$inc": {"version": 1},
+    }
+    await Card.raw().update_many(where, update, session=session)
+    await note(
+        [NewCardEvent(row["_id"], "card.updated", ("userId",), row["status"]) for row in cards],
+        session,
+    )
+    return Carried(moved=len(cards))
+
+
+HOOKS: Final = Hooks(
+    going={SpendingProfile: profiles_go},
+    released={Card: cards_lose_a_reference},
+    moving={Card: move_cards},
+)

@@ -142,6 +142,19 @@ class CursorExpired(Problem):
     status, code = 410, Code.CURSOR_EXPIRED
 
 
+class Merged(Problem):
+    """The person is another one by now, whom `into` names; who may not know is told 404."""
+
+    status, code = 410, Code.MERGED
+
+
+class MergeConflict(Problem):
+    """Both people have something of which one can have one: `conflicts` names each, `keep`
+    chooses."""
+
+    status, code = 409, Code.MERGE_CONFLICT
+
+
 class IndexBuilding(Problem):
     """A declared query whose index is not there yet: what was stored before it was declared is
     being gone through."""

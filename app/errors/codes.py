@@ -48,6 +48,8 @@ class Code(StrEnum):
     QUOTA_EXCEEDED = "quota_exceeded"
     INDEX_BUILDING = "index_building"
     RESTORED_UNFINISHED = "restored_unfinished"
+    MERGED = "merged"
+    MERGE_CONFLICT = "merge_conflict"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {

@@ -12,6 +12,7 @@ from bson import Timestamp as ClusterTime
 
 from app.errors import NotFound
 from app.ledger import Ledger
+from app.recovery.merges import BY, Merges
 from app.relations.delete import delete_root
 from app.relations.hooks import Hooks
 from app.relations.sweep import collection_of
@@ -20,8 +21,8 @@ from models import ApiKey
 from models.app_data_clearing import BATCH, Clearing, bury, forget_activity
 from models.base import Raw, now
 from models.deletion import Deletion, Stage
+from models.user import User
 
-BY: Final = "restored"
 _NO_HURRY: Final = 1e9
 
 
@@ -39,15 +40,18 @@ async def replay(
     """
     patient = settings.model_copy(update={"deletion_inline_seconds": _NO_HURRY})
     files, counts = Ledger.of(settings).notes(), Counter[str]()
+    merges = Merges(patient, hooks)
     seen = 0
     while notes := await asyncio.to_thread(next, files, None):
         seen += len(notes)
         progress(f"going through the ledger of deletions: {seen:,}")
-        counts += await _replay(notes, patient, hooks)
+        counts += await _replay(notes, patient, hooks, merges)
     return counts
 
 
-async def _replay(notes: list[Raw], settings: Settings, hooks: Hooks) -> Counter[str]:
+async def _replay(
+    notes: list[Raw], settings: Settings, hooks: Hooks, merges: Merges
+) -> Counter[str]:
     counts = Counter[str]()
     deleted: defaultdict[str, list[Raw]] = defaultdict(list)
     for note in notes:
@@ -59,6 +63,10 @@ async def _replay(notes: list[Raw], settings: Settings, hooks: Hooks) -> Counter
             counts["keys revoked again"] += gone.deleted_count
         elif note["kind"] == "cleared":
             counts["values of apps deleted again"] += await _clear(note)
+        elif note["kind"] == "merged":  # in their order, and before the target may go
+            counts["people merged again"] += await merges.again(note)
+    for note in list(deleted.get(User.collection_name(), [])):
+        deleted[note["root"]] += merges.left_by(note)
     for root, found in deleted.items():
         counts["documents deleted again"] += await _delete(root, found, settings, hooks)
     return counts

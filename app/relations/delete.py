@@ -20,6 +20,7 @@ from app.errors import NotFound
 from app.ledger import waited_for
 from app.relations.blockers import find_blockers, refuse
 from app.relations.hooks import Hooks
+from app.relations.merging.carry import carry_over
 from app.relations.plan import collect
 from app.relations.sweep import Pass, collection_of, sweep
 from app.relations.take import (
@@ -108,14 +109,26 @@ async def delete_root(
         return found
 
     ledger = await _commit(root, root_id, take_root, by, settings, hooks, relations, forced=forced)
-    unclaimed: Raw = {"_id": root_id, "fence": 0}  # a worker that has the job by now ends it, too
+    await go_on(ledger, settings, hooks, relations, forced=forced)
+    return ledger
+
+
+async def go_on(
+    ledger: Deletion,
+    settings: Settings,
+    hooks: Hooks,
+    relations: Relations = RELATIONS,
+    *,
+    forced: bool = False,
+) -> None:
+    """Sweep for as long as the caller waits; a job does the rest."""
+    unclaimed: Raw = {"_id": ledger.id, "fence": 0}  # a worker that has the job by now ends it, too
     deadline = time.monotonic() + settings.deletion_inline_seconds
     await sweep(ledger, hooks, deadline=deadline, relations=relations, forced=forced)
     if ledger.swept:
         await Job.raw().delete_one(unclaimed)
     else:
         await Job.raw().update_one(unclaimed, {"$set": {"runAt": now()}})
-    return ledger
 
 
 async def _commit(
@@ -147,25 +160,32 @@ async def _commit(
             await hook([row], session)
         if closes_stripes(root, relations):
             await Guard.close(root_id, session=session)
-        ledger = _entry(root, root_id, by, settings)
+        ledger = entry_of(root, root_id, by, settings)
         tree = _Tree(ledger, session, hooks, relations)
         await tree.take(root, whole=plan.complete and attempts <= _ATTEMPTS_AT_ONCE)
         if not forced:
             refuse(root, await find_blockers(root, root_id, session=session, relations=relations))
         if tree.whole and not forced:
             await tree.release()
-        await LedgerNote.enter(of_deletions([ledger.stored()]), session)
-        job = Job(id=root_id, kind=SWEEP_JOB, run_at=ledger.at + _TAKEN_OVER)
-        for begun in (ledger, job):  # of one that a restored backup brought back they are there
-            row = begun.stored()
-            await begun.raw().replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
+        await begin(ledger, session)
         return ledger
 
     committed: Deletion = await transaction(commit)
     return committed
 
 
-def _entry(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
+async def begin(ledger: Deletion, session: AsyncClientSession) -> None:
+    """Write an entry, what is to be noted of it outside, and the job that ends it, in the
+    transaction of the commit."""
+    await LedgerNote.enter(of_deletions([ledger.stored()]), session)
+    job = Job(id=ledger.id, kind=SWEEP_JOB, run_at=ledger.at + _TAKEN_OVER)
+    for begun in (ledger, job):  # of one that a restored backup brought back they are there
+        row = begun.stored()
+        await begun.raw().replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
+
+
+def entry_of(root: type[Stored], root_id: ObjectId, by: str, settings: Settings) -> Deletion:
+    """The ledger's entry of a document that goes now."""
     moment = now()
     return Deletion(
         id=PydanticObjectId(root_id),
@@ -272,9 +292,15 @@ async def sweep_again(
         How many late arrivals were removed or released.
     """
     moment = now()
-    late = Pass(collection_of(ledgers[0].root, relations), ledgers, hooks, relations)
+    merged = [ledger for ledger in ledgers if ledger.into is not None]
+    plain = [ledger for ledger in ledgers if ledger.into is None]
+    late = Pass(collection_of(ledgers[0].root, relations), plain, hooks, relations)
     removed = await late.run(Stage.CASCADE)
     removed += await late.run(Stage.RELEASE)
+    for ledger in merged:
+        found = await carry_over(ledger, hooks, relations=relations)
+        removed += found
+        late.late |= {ledger.id} if found or ledger.into is None else set()
     LATE_SWEPT.inc(removed)
     unnoted = await waited_for(settings, [ledger.credited for ledger in ledgers])
 

@@ -37,7 +37,8 @@ def handlers(settings: Settings, hooks: Hooks) -> dict[str, Handler]:
             await sweep(ledger, hooks, deadline=time.monotonic() + 5)
             ledger = await Deletion.find_by_id(ledger.id)
             if ledger is not None:
-                await claim.renew(deleted=ledger.deleted, nulled=ledger.nulled)
+                moved = {} if ledger.moved is None else {"moved": ledger.moved}
+                await claim.renew(deleted=ledger.deleted, nulled=ledger.nulled, **moved)
 
     async def late_sweeps(claim: Claim) -> datetime | None:
         """Sweep again after what was deleted, for what was under way at the time."""

@@ -51,6 +51,20 @@ class Receipt(Fields):
     id: PydanticObjectId
     deleted: dict[str, int]
     nulled: dict[str, int]
+    into: Annotated[
+        PydanticObjectId | None,
+        Field(
+            exclude_if=lambda into: into is None,
+            description="Of a merge: the user whom this one was merged into.",
+        ),
+    ] = None
+    moved: Annotated[
+        dict[str, int],
+        Field(
+            exclude_if=lambda moved: not moved,
+            description="Of a merge: documents that became the other's.",
+        ),
+    ] = Field(default_factory=dict)
     at: Timestamp
     final: bool
     outside_links: Annotated[
@@ -89,6 +103,8 @@ async def receipt_of(ledger: Deletion) -> Receipt:
         id=ledger.id,
         deleted=ledger.deleted,
         nulled=ledger.nulled,
+        into=ledger.into,
+        moved=ledger.moved or {},
         at=ledger.at,
         final=ledger.final,
         outside_links=await OutsideLink.count_of(ledger.id),

@@ -16,6 +16,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.relations.guards import values_at
 from app.relations.hooks import Hooks
+from app.relations.merging.carry import carry_over
 from app.relations.take import cascades, freed, is_parent, projection, release, releases, take
 from app.web.observability import log
 from app.web.observability.measures import LIVING_ROOTS
@@ -69,6 +70,10 @@ async def sweep(
         How many documents were removed or released.
     """
     total = 0
+    if ledger.into is not None:
+        total = await carry_over(ledger, hooks, deadline=deadline, relations=relations)
+        if ledger.into is not None:
+            return total
     for stage, follows in ((Stage.CASCADE, Stage.RELEASE), (Stage.RELEASE, Stage.DONE)):
         while group := await _next_group(ledger, stage):
             parent = collection_of(group[0].root, relations)

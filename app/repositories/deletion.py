@@ -8,9 +8,9 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.relations.hooks import Hooks
+from app.relations.hooks import Carried, Hooks, Merge
 from app.repositories.links import links_of
-from models.base import Raw
+from models.base import Raw, now
 from models.living import living
 from models.outside_link import OutsideLink
 from models.project import Project
@@ -70,4 +70,43 @@ async def _living(users: Iterable[ObjectId], session: AsyncClientSession) -> set
     return found
 
 
-HOOKS: Final = Hooks(going={RepositoryConnection: keep_links}, released={Project: keep_an_admin})
+async def move_places(rows: Sequence[Raw], merge: Merge, session: AsyncClientSession) -> Carried:
+    """The source's place in each project becomes the target's, who has one at most.
+
+    Where both have one and nothing was chosen it is the admin's; a project that would be left
+    without an admin has one in them.
+    """
+    where = {"_id": {"$in": [row["_id"] for row in rows]}, "members.userId": merge.source}
+    found = await Project.raw().find(where, session=session).to_list()
+    for row in found:
+        fields = {"members": _with_one_place(row["members"], merge), "updatedAt": now()}
+        update = {"$set": fields, "$inc": {"version": 1}}
+        await Project.raw().update_one({"_id": row["_id"]}, update, session=session)
+    return Carried(moved=len(found))
+
+
+def _with_one_place(members: list[Raw], merge: Merge) -> list[Raw]:
+    roles = {each["userId"]: each["role"] for each in members}
+    mine, theirs = roles[merge.source], roles.get(merge.target)
+    kept = {"target": theirs, "source": mine, None: "admin"}[merge.keep.get("projects")]
+    role = mine if theirs in (None, mine) else kept
+    if not any(each["role"] == "admin" for each in _others(members, merge)):
+        role = "admin" if "admin" in (mine, theirs) else role
+    at = next(number for number, each in enumerate(members) if each["userId"] in _both(merge))
+    before, after = _others(members[:at], merge), _others(members[at:], merge)
+    return [*before, {**members[at], "userId": merge.target, "role": role}, *after]
+
+
+def _both(merge: Merge) -> tuple[ObjectId, ObjectId]:
+    return (merge.source, merge.target)
+
+
+def _others(members: list[Raw], merge: Merge) -> list[Raw]:
+    return [each for each in members if each["userId"] not in _both(merge)]
+
+
+HOOKS: Final = Hooks(
+    going={RepositoryConnection: keep_links},
+    released={Project: keep_an_admin},
+    moving={Project: move_places},
+)

@@ -14,10 +14,8 @@ from app.identity.caller import Caller
 from app.identity.principal import authorize, may
 from app.relations.deletable import Operation, Target, deletable
 from app.relations.leases import leases
-from app.relations.receipts import (
-    Receipt,
-    receipt_of,
-)
+from app.relations.merging.commit import missing
+from app.relations.receipts import Receipt, receipt_of
 from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
 from app.users.finding import Sought, find_users
 from app.users.schemas import CompleteView, Embedded, UserChange, UserView, user_view
@@ -135,14 +133,19 @@ def _account_of(text: str | None) -> ObjectId | None:
     access=owner_or("users:read"),
     operation_id="getUser",
     summary="Get a user",
-    responses=problems() | NOT_MODIFIED | answers(USER_SHOWN),
+    responses=problems(410) | NOT_MODIFIED | answers(USER_SHOWN),
     response_model=UserView,
 )
 async def get(userId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """A user; `me` is the caller's own."""
+    """A user; `me` is the caller's own. Servers and admins are told 410 `merged` of somebody who
+    was merged, and `into` whom."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:read", user_id=user_id)
-    user = await find_user(user_id)
+    try:
+        user = await find_user(user_id)
+    except NotFound:
+        told = caller.kind == "key" or caller.is_admin
+        raise (await missing(user_id) if told else NotFound("there is no such user")) from None
     return conditional(request, response, user.version, user_view(user))
 
 

@@ -83,6 +83,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/users/{userId}/profile": {},
     "PUT /v1/users/{userId}/preferences": {},
     "PATCH /v1/users/{userId}/preferences": {},
+    "POST /v1/users/{userId}/merge": {"into": "691f0c0ffee691f0c0ffee69"},
     "POST /v1/users/{userId}/logins": {"appId": "notes"},
     "POST /v1/users/{userId}/sessions": {},
     "POST /v1/users/{userId}/activity": {"appId": "notes", "eventType": "e"},

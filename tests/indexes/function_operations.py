@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from bson import ObjectId, Timestamp
 
+from app.database import transaction
+from models.app_data import AppData
 from models.app_data_batch import Pinned, Place, read_envelopes, read_rows, write_pinned
 from models.app_data_changes import (
     Source,
@@ -19,6 +21,7 @@ from models.app_data_clearing import Clearing, bury, count_kept, forget_activity
 from models.app_data_expiry import expire_due, next_expiry, version_stats
 from models.app_data_history import find_version
 from models.app_data_history import find_versions as find_history
+from models.app_data_merge import carry, find_conflicts
 from models.app_data_purge import Old, find_old, next_app, remove
 from models.app_data_scan import scan_app
 from models.app_data_swap import Swap, read_versions, write_each
@@ -69,6 +72,13 @@ async def scan() -> None:
         pass
 
 
+async def carry_some() -> None:
+    """A key of mine that the other has, too, and one that nobody has any more."""
+    rows = AppData.raw().find({"userId": ME, "appId": APP, "dataKey": {"$in": KEYS}}, {"_id": 1})
+    ids = [row["_id"] async for row in rows]
+    await transaction(lambda session: carry(ids, ME, USERS[8], {}, session))
+
+
 async def load() -> None:
     """Values of several people and apps at once."""
     await load_values([*((ME, APP, key) for key in KEYS), (ObjectId(), "app2", "k")])
@@ -106,6 +116,8 @@ FUNCTIONS: Final[dict[str, list[Operation]]] = {
     "app_data_expiry.version_stats": [version_stats],
     "app_data_history.find_versions": [lambda: find_history(ME, APP, "key1")],
     "app_data_history.find_version": [lambda: find_version(ME, APP, "key1", 1)],
+    "app_data_merge.find_conflicts": [lambda: find_conflicts(ME, USERS[8], 5)],
+    "app_data_merge.carry": [carry_some],
     "app_data_purge.next_app": [lambda: next_app(""), lambda: next_app(APP)],
     "app_data_purge.find_old": [lambda: find_old(APP, Timestamp(2**31, 1), 5)],
     "app_data_purge.remove": [lambda: remove(Old(APP, LONG_AGO, [], {}), [ObjectId()])],

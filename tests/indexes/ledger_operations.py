@@ -11,6 +11,7 @@ ID = ObjectId()
 LEDGER_OPERATIONS: dict[str, list[Any]] = {
     "Deployment.position": [Deployment.position],
     "Deployment.next_number": [Deployment.next_number],
+    "Deletion.merged_into": [lambda: Deletion.merged_into(ID)],
     "Deletion.keep": [lambda: Deletion.keep([Deletion(id=ID, root="users", by="x", at=now())])],
     "LedgerNote.enter": [lambda: LedgerNote.enter([{"kind": "deleted", "subject": ID}], None)],
     "LedgerNote.revoke": [lambda: LedgerNote.revoke(ID, None)],

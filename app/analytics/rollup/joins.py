@@ -77,9 +77,9 @@ async def _join_numbers(join: IdentityJoin, session: AsyncClientSession, most: i
     if number is None:
         number = await RollupState.take_number(session)
     for key in (join.id, join.target):
-        await _number(key, number, user_id, session)
+        await give_number(key, number, user_id, session)
     if "number" in source and source["number"] != number:
-        await _merge(source["number"], number, session)
+        await merge_numbers(source["number"], number, session)
     if user_id is not None:
         everybody = {"number": number, "userId": None}
         await Person.raw().update_many(everybody, {"$set": {"userId": user_id}}, session=session)
@@ -104,7 +104,8 @@ async def _is_due(join: IdentityJoin, session: AsyncClientSession) -> bool:
     return await IdentityJoin.raw().find_one(join.as_read, {"_id": 1}, session=session) is not None
 
 
-async def _number(key: str, number: int, user_id: object, session: AsyncClientSession) -> None:
+async def give_number(key: str, number: int, user_id: object, session: AsyncClientSession) -> None:
+    """Have a key known by a number, as a user's where one is told."""
     moment = now()
     fields: Raw = {"number": number, "updatedAt": moment} | (
         {"userId": user_id} if user_id is not None else {}
@@ -115,7 +116,7 @@ async def _number(key: str, number: int, user_id: object, session: AsyncClientSe
     )
 
 
-async def _merge(former: int, number: int, session: AsyncClientSession) -> None:
+async def merge_numbers(former: int, number: int, session: AsyncClientSession) -> None:
     """Count everybody who has a former number as this one from now on, in the bitmaps too."""
     await Person.raw().update_many(
         {"number": former}, {"$set": {"number": number}}, session=session

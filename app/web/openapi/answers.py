@@ -76,7 +76,10 @@ _SAYS: Final[Mapping[int, str]] = {
     406: "No media type that the client accepts can be sent",
     408: "The body did not arrive in time",
     409: "A unique value is taken, or the request is in conflict with what is stored",
-    410: "The cursor is too old, or of another filter or epoch: ask anew without one",
+    410: (
+        "The cursor is too old, or of another filter or epoch: ask anew without one. Of a person:"
+        " merged into another, whom `into` names"
+    ),
     412: "The precondition does not hold; `current` is what is stored",
     413: "The body is too large",
     415: "The body is of a type that is not taken here",

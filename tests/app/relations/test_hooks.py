@@ -14,7 +14,7 @@ async def note(*_: object) -> None:
     """Notes nothing."""
 
 
-@pytest.mark.parametrize("kind", ["going", "released"])
+@pytest.mark.parametrize("kind", ["going", "released", "moving"])
 def test_a_collection_has_one_hook(kind: str) -> None:
     domain = Hooks(**{kind: {User: note}})
     with pytest.raises(RuntimeError, match="User has a deletion hook already"):
@@ -26,6 +26,6 @@ def test_every_domains_hooks_are_the_applications() -> None:
     modules.remove("app.console.people.deletion")  # a page
     hooks: list[Hooks] = [importlib.import_module(name).HOOKS for name in modules]
     assert len(hooks) > 1
-    for kind in ("going", "released"):
+    for kind in ("going", "released", "moving"):
         own = [item for each in hooks for item in getattr(each, kind).items()]
         assert dict(own) == getattr(HOOKS, kind)

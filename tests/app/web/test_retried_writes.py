@@ -57,6 +57,7 @@ REPEATABLE: dict[str, str] = {
         for each in ("accept", "refuse", "undo")
     },
     **dict.fromkeys(WRITE_KEYS, BY_MESSAGE),
+    "POST /v1/users/{userId}/merge": "who was merged is gone: a repeat is 410 and says into whom",
     "POST /v1/users/import": "a line that comes again changes nothing",
     "PUT /v1/users/by/{field}/{value}": "what is told already is not written again",
     "POST /v1/apps/{appId}/schemas/check": "a dry run, which writes nothing",
