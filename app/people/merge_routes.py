@@ -16,7 +16,7 @@ from app.relations.leases import leases
 from app.relations.merging.commit import merge_people
 from app.relations.merging.conflicts import KINDS, Keep, Kind
 from app.relations.merging.plan import plan_merge
-from app.relations.receipts import Receipt, Started, deleted, receipt_of
+from app.relations.receipts import Receipt, Started, receipt_of
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import ID, RECEIPT_SHOWN, answers
 from app.web.routing import Router
@@ -119,7 +119,9 @@ async def plan(
     access=keys("users:merge"),
     operation_id="mergeUser",
     summary="Merge a user into another",
-    responses=deleted("moves the rest", SHOWN) | problems(400, 409, 410),
+    responses=problems(400, 409, 410)
+    | {202: {"description": "Merged; a job moves the rest", "model": Started}}
+    | answers(SHOWN),
     response_model=Receipt | Started,
 )
 async def merge(
