@@ -57,6 +57,12 @@ MISSING = (
 )
 """Paths to what is not there when it is asked for; 404 is then told to whoever may ask."""
 
+NAMES_ANOTHER = {
+    "POST /v1/users/{userId}/merge": 400,
+    "GET /v1/users/{userId}/merge-plan": 422,
+}
+"""Routes that name somebody else besides, who is not there; tests/app/people/test_merge.py."""
+
 ALL_SCOPES += [
     "analytics:read",
     "accounts:read",
@@ -64,7 +70,7 @@ ALL_SCOPES += [
     "projects:read",
     "projects:write",
 ]
-ALL_SCOPES += ["connections:read", "connections:write", "users:import"]
+ALL_SCOPES += ["connections:read", "connections:write", "users:import", "users:merge"]
 
 
 @pytest.fixture
@@ -240,6 +246,8 @@ async def test_whom_an_operation_is_for_is_let_pass(
             )  # events of a Segment client come with a write key, and no person's token
         elif caller is admin_user and (route in OWN or route == "POST /v1/analytics/events"):
             assert answer.status_code in ADMINS_OWN.get(route, {200, 202, 204})
+        elif route in NAMES_ANOTHER:
+            assert answer.status_code == NAMES_ANOTHER[route]
         else:
             assert answer.is_success or (answer.status_code == 404 and route.endswith(MISSING))
     if rule.scope is None:
