@@ -12,7 +12,8 @@ from pymongo.errors import DuplicateKeyError
 
 from app.database import transaction
 from app.relations.hooks import Carried, Hooks, Merge
-from app.web.observability import LIVING_ROOTS, log
+from app.web.observability import log
+from app.web.observability.measures import LIVING_ROOTS
 from models.base import Raw, Stored, now
 from models.deletion import Deletion, Stage
 from models.living import is_living
