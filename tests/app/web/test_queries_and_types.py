@@ -42,7 +42,8 @@ async def test_json_is_parsed_whatever_its_type_is_called(cast: Cast, route: str
         is_undecided = (
             "/joins/" in route and answer.json().get("code") == "not_found"
         )  # read, and nothing waits
-        assert answer.is_success or is_undecided, (headers, answer.text)
+        is_read = route.endswith("/merge") and answer.json().get("code") == "bad_reference"
+        assert answer.is_success or is_undecided or is_read, (headers, answer.text)
         broken = await cast.admin.request(method, path, content=b"{", headers=headers)
         assert (broken.status_code, broken.json()["code"]) == (422, "malformed_json")
 
