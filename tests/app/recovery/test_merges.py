@@ -1,5 +1,6 @@
 """Merges that are cut short, and merges that a restored backup knows nothing of."""
 
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -38,6 +39,8 @@ async def test_a_killed_merge_is_gone_on_with(
     await add_activities(ObjectId(source), 250)
     assert (await merge(admin, source, target)).status_code == 202
     await Job.raw().update_one({"_id": ObjectId(source)}, {"$set": {"runAt": now()}})
+    later = {"$set": {"nextSweepAt": now() + timedelta(hours=1)}}  # or it is at work, too
+    await Deletion.raw().update_one({"_id": ObjectId(source)}, later)
     killed = ("app.relations.merging.carry:_batch", 5)  # of activities the third
     command("worker", database=database.name, killed_at=killed)
     half = await Activity.raw().count_documents({"userId": ObjectId(target)})
