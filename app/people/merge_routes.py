@@ -26,10 +26,16 @@ from models.user import administers
 
 router = Router(prefix="/v1/users/{userId}", tags=["Users"])
 _OTHER: Final = "691f0c0ffee691f0c0ffee70"
+_CHOSEN: Final = {
+    "appData": "source",
+    "email": "target",
+    "profile": "target",
+    "user": "target",
+}
 _BODY: Final = Body(
     openapi_examples={
-        "ask": {"value": {"into": ID}},
-        "decided": {"value": {"into": ID, "keep": {"appData": "source", "profile": "target"}}},
+        "all": {"value": {"into": ID, "keep": "target"}},
+        "byKind": {"value": {"into": ID, "keep": _CHOSEN}},
     }
 )
 _MOVED: Final = {"appdata": 12, "authidentities": 1}

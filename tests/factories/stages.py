@@ -201,6 +201,8 @@ class Stage:
             "n-1": NONCE,
         }
         replaced["65a0c0ffee65a0c0ffee65a0"] = self.cast.owner.id
+        if path.endswith("/merge"):
+            replaced["691f0c0ffee691f0c0ffee69"] = self.cast.stranger.id
         text = orjson.dumps(body).decode()
         if "mJ2x0Yq8" in text:
             challenge, code = await self.challenge(path)

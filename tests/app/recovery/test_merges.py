@@ -41,7 +41,7 @@ async def test_a_killed_merge_is_gone_on_with(
     await Job.raw().update_one({"_id": ObjectId(source)}, {"$set": {"runAt": now()}})
     later = {"$set": {"nextSweepAt": now() + timedelta(hours=1)}}  # or it is at work, too
     await Deletion.raw().update_one({"_id": ObjectId(source)}, later)
-    killed = ("app.relations.merging.carry:_batch", 5)  # of activities the third
+    killed = ("app.relations.merging.carry:_batch", 4)  # of activities the third
     command("worker", database=database.name, killed_at=killed)
     half = await Activity.raw().count_documents({"userId": ObjectId(target)})
     assert half == 200
