@@ -5,7 +5,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticKnownError
 
 from models.base import Fields, Raw, Stored, Timestamp
 
@@ -29,6 +30,18 @@ QueryName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 KeyPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~:-]{0,255}(?:\*|[A-Za-z0-9._~:-])$")]
 """A key, or the beginning of keys and `*`."""
 _NAME: Final = re.compile(NAME_PATTERN)
+
+
+def _schema(value: Any) -> dict[str, Any] | bool:
+    """An object, true or false: one error where it is none, as it is one thing."""
+    if isinstance(value, dict | bool):
+        return value
+    raise PydanticKnownError("dict_type")
+
+
+JsonSchema = Annotated[
+    dict[str, Any] | bool, PlainValidator(_schema, json_schema_input_type=dict[str, Any] | bool)
+]
 
 
 def is_name(text: str) -> bool:
@@ -121,7 +134,7 @@ class AppContent(Fields):
         ),
     ] = 0
     schemas: Annotated[
-        dict[KeyPattern, dict[str, Any] | bool],
+        dict[KeyPattern, JsonSchema],
         Field(
             max_length=50,
             description=(

@@ -11,7 +11,7 @@ from pydantic import Field
 from app.apps.json_schemas import Schemas
 from app.apps.settings import find_app
 from app.web.cursors import decode_cursor, encode_cursor
-from models.app import KeyPattern
+from models.app import JsonSchema, KeyPattern
 from models.app_data_scan import scan_app
 from models.base import Fields, Raw
 
@@ -37,7 +37,7 @@ CHECKED_SHOWN: Final[dict[str, Any]] = {
 class SchemaCheck(Fields):
     """The schemas to try; those of the app where they are left out."""
 
-    schemas: Annotated[dict[KeyPattern, dict[str, Any] | bool] | None, Field(max_length=50)] = None
+    schemas: Annotated[dict[KeyPattern, JsonSchema] | None, Field(max_length=50)] = None
 
 
 class SchemaFault(Fields):

@@ -15,8 +15,9 @@ from typing import Any, Final
 import jsonschema_rs as js
 from cachetools import LRUCache, cached
 
+from app.apps.schema_looks import MOST_DEEP, MOST_LOOKS, TooDeep, at, looks_of
 from app.errors import Invalid
-from app.web.body import dump_json
+from app.web.body import MAX_VALUE_BYTES, dump_json
 from models.app import App, AppContent
 from models.values import Json
 
@@ -31,6 +32,10 @@ _CACHED: Final = 64
 _MOST_TOLD: Final = 20
 _MOST_MICROSECONDS: Final = 50_000
 _EXPANDED: Final = 5000
+_MOST_LOOKS_IN_ALL: Final = 20_000_000
+"""At all places of a value, a third of a second in all."""
+_FEW_LOOKS: Final = _MOST_LOOKS_IN_ALL // (MAX_VALUE_BYTES // 2)
+"""At one place: no value has so many that they would be too many."""
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
 _NAMES: Final = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
@@ -79,6 +84,7 @@ class Schema:
         self.pattern = pattern
         place = f"/schemas/{_part(pattern)}"
         _check_bounds(schema, place)
+        self._looks = _looks(schema, place)
         try:
             self._validator = js.Draft202012Validator(
                 schema, pattern_options=_REGEX, validate_formats=True, offline=True, mask="it"
@@ -93,7 +99,13 @@ class Schema:
     def faults(self, value: Json) -> list[Fault]:
         """What of a value does not fit: `{pointer, code, detail}` each, 20 at most; none where it
         fits."""
+        if self._looks > _FEW_LOOKS and self._looks * _count(value) > _MOST_LOOKS_IN_ALL:
+            return [{"pointer": "", "code": "too_long", "detail": self._too_much}]
         return [] if self._validator.is_valid(value) else self._told(value)
+
+    @property
+    def _too_much(self) -> str:
+        return f"it has too many members to be checked by the schema of {self.pattern}"
 
     def _told(self, value: Json) -> list[Fault]:
         text = dump_json(value)
@@ -148,7 +160,7 @@ class _Shape:
             if target in above or not (target == "#" or target.startswith("#/")):
                 self.nodes = math.inf
             else:
-                self._expand(_at(self._root, target), (*above, target))
+                self._expand(at(self._root, target), (*above, target))
         for _, part in _subschemas(schema):
             self._expand(part, above)
 
@@ -221,6 +233,10 @@ def _check_bounds(schema: Any, place: str) -> None:
             raise Invalid.field(
                 f"{pointer}/$schema", "not_allowed", "schemas are of JSON Schema 2020-12"
             )
+        if isinstance(part.get("$id"), str) and pointer != place:
+            raise Invalid.field(
+                f"{pointer}/$id", "not_allowed", "within a schema references are to its own parts"
+            )
         if isinstance(options := part.get("enum"), list) and len(options) > _MOST_OPTIONS:
             raise Invalid.field(
                 f"{pointer}/enum", "too_many", f"an enum has at most {_MOST_OPTIONS} values"
@@ -231,6 +247,34 @@ def _check_bounds(schema: Any, place: str) -> None:
         raise Invalid.field(
             place, "too_many", f"a schema has at most {_MOST_PATTERNS} regular expressions"
         )
+
+
+def _looks(schema: Any, place: str) -> int:
+    """How often a schema has the library look at one place of a value."""
+    try:
+        looks = looks_of(schema).most
+    except TooDeep:
+        raise Invalid.field(
+            place, "too_deep", f"schemas lie at most {MOST_DEEP} deep within each other"
+        ) from None
+    if looks > MOST_LOOKS:
+        raise Invalid.field(
+            place, "too_many", f"at most {MOST_LOOKS} schemas apply to one place of a value"
+        )
+    return looks
+
+
+def _count(value: Json) -> int:
+    """How many places a value has."""
+    count, waiting = 0, [value]
+    while waiting:
+        part = waiting.pop()
+        count += 1
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return count
 
 
 def _walk(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -258,19 +302,6 @@ def _subschemas(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             )
         elif isinstance(value, dict):
             yield name, value
-
-
-def _at(root: Any, target: str) -> Any:
-    """What a pointer such as `#/$defs/task` names; None where there is nothing, of which the
-    library tells."""
-    found = root
-    for part in target.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list):
-            found = found[int(name)] if name.isdigit() and int(name) < len(found) else None
-        else:
-            found = found.get(name) if isinstance(found, dict) else None
-    return found
 
 
 def _fault(error: js.ValidationError) -> Fault:

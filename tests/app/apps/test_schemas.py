@@ -162,12 +162,13 @@ async def test_schemas_come_back_as_they_were_sent(cast: Cast) -> None:
         ({"a": {"pattern": "a{1,1000}{1,1000}"}}, "/schemas/a/pattern", "malformed"),
         (
             {"a": {"patternProperties": {"(?!x)": True}}},
-            "/schemas/a/patternProperties",
+            "/schemas/a/patternProperties/(?!x)",
             "malformed",
         ),
         ({"a": {"enum": [*range(1001)]}}, "/schemas/a/enum", "too_many"),
         ({"a": {"allOf": [{"pattern": "a"}] * 101}}, "/schemas/a", "too_many"),
         ({"a": {"description": "x" * 70_000}}, "/schemas", "too_long"),
+        ({"a": {"allOf": [{"$id": "urn:b"}]}}, "/schemas/a/allOf/0/$id", "not_allowed"),
         ({"a": 5}, "/schemas/a", "wrong_type"),
         ({"a": [True]}, "/schemas/a", "wrong_type"),
         ([], "/schemas", "wrong_type"),
@@ -181,8 +182,7 @@ async def test_what_is_no_schema_is_refused_where_it_is_wrong(
     answer = await register(cast, schemas)
     assert answer.status_code == 422, answer.text
     error = answer.json()["errors"][0]
-    assert error["pointer"].startswith(pointer)
-    assert error["code"] == code
+    assert (error["pointer"], error["code"]) == (pointer, code)
     assert await App.raw().count_documents({}) == 0
 
 
@@ -201,59 +201,6 @@ async def test_a_ref_in_data_is_data(cast: Cast) -> None:
     assert (
         await cast.owner.put(f"{DATA}/k", json={"$ref": "https://example.com"})
     ).status_code == 201
-
-
-BRANCH = {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#"}}}
-TREE = {"anyOf": [{"type": "string"}, BRANCH, BRANCH | {"minProperties": 1}]}
-
-
-def nested(depth: int, leaf: Any) -> Any:
-    for _ in range(depth):
-        leaf = {"a": leaf}
-    return leaf
-
-
-HUGE = 256 * 1024 - 1
-
-
-@pytest.mark.parametrize(
-    ("schema", "value", "pointer"),
-    [
-        (TREE, nested(60, 1), ""),  # two ways at each of 60 levels
-        ({"anyOf": [{"items": {"type": "string"}}, {"items": {"type": "null"}}]}, [0] * HUGE, ""),
-        ({"items": {"type": "string"}}, [0] * HUGE, "/0"),
-        ({"items": {"enum": [str(number) for number in range(1000)]}}, ["x"] * (HUGE // 2), "/0"),
-        (
-            {"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "null"}}},
-            [None] * 50_000 + [1],
-            "/50000",
-        ),
-        ({"type": "object"}, [0] * HUGE, ""),
-        ({"pattern": "^(a+)+$"}, "a" * 400_000 + "b", ""),
-        ({"uniqueItems": True}, [*range(70_000), 7], ""),
-        ({"$ref": "#"} | {"type": "null"}, 1, ""),
-        (
-            {"properties": {"a": {"$ref": "#"}}, "additionalProperties": False},
-            nested(50, {"b": 1}),
-            "/a" * 50 + "/b",
-        ),
-    ],
-    ids=[
-        "tree",
-        "branches",
-        "large",
-        "options",
-        "refs",
-        "type",
-        "regex",
-        "unique",
-        "itself",
-        "deep",
-    ],
-)
-def test_no_value_takes_long_to_be_refused(schema: Any, value: Any, pointer: str) -> None:
-    """Each took from seconds to for ever where the library was asked for all that is wrong."""
-    assert [fault["pointer"] for fault in Schema("k", schema).faults(value)][:1] == [pointer]
 
 
 def test_twenty_faults_are_told_at_most() -> None:
