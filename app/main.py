@@ -39,6 +39,7 @@ from app.apps.registry import AppRegistry
 from app.apps.routes import router as apps
 from app.auth import identity_routes, key_routes, session_routes, sign_in_routes
 from app.auth.context import SignIn
+from app.auth.identities import guest_routes
 from app.auth.routes import router as auth
 from app.cards.event_routes import router as card_events
 from app.cards.profile_routes import router as spending_profiles
@@ -116,7 +117,13 @@ ROUTERS: tuple[APIRouter, ...] = (
 ROUTERS += (app_data_history, app_data_clearing)
 ROUTERS += (operations, console, dashboard, console_sign_in, *navigation.ROUTERS)
 ROUTERS += (quarantine, joins)
-ROUTERS += (sign_in_routes.router, session_routes.router, identity_routes.router, key_routes.router)
+ROUTERS += (
+    guest_routes.router,
+    sign_in_routes.router,
+    session_routes.router,
+    identity_routes.router,
+    key_routes.router,
+)
 ROUTERS += CARD_PROGRAMME
 ROUTERS += (connections, projects, invitations, repositories)
 

@@ -123,6 +123,7 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             {"partialFilterExpression": {"role": {"$gt": ""}}},
         ),
         Index({"status": 1, "_id": -1}, "GET /v1/users?status=, page by page"),
+        Index({"guestUntil": 1}, "guests who did not come back", SPARSE),
     ],
     App: [Index({"queriesChangedAt": 1}, "App.find_changed_queries", SPARSE)],
     ApiKey: [

@@ -10,6 +10,7 @@ from models.base import Session, Stored
 
 PHONE: Final = "phone"
 EMAIL: Final = "email"
+GUEST: Final = "guest"
 
 
 class AuthIdentity(Stored):

@@ -10,6 +10,7 @@ from pydantic import Field
 from pymongo import ReturnDocument
 
 from models.app import AppId
+from models.auth_identity import GUEST
 from models.base import Session, Stored, Timestamp, now
 
 DeviceInfo = Annotated[str, Field(min_length=1, max_length=255)]
@@ -72,7 +73,13 @@ class RefreshToken(Stored):
             "lastUsedAt": moment,
             "updatedAt": moment,
             "version": {"$add": ["$version", 1]},
-            "expiresAt": {"$min": ["$endsAt", moment + idle]},
+            "expiresAt": {
+                "$cond": [  # a guest has no other way back, and lives while they come
+                    {"$eq": ["$authMethod", GUEST]},
+                    moment + idle,
+                    {"$min": ["$endsAt", moment + idle]},
+                ]
+            },
         }
         row = await cls.raw().find_one_and_update(
             {"_id": family, "tokenHash": token_hash, "expiresAt": {"$gt": moment}},
@@ -80,6 +87,16 @@ class RefreshToken(Stored):
             return_document=ReturnDocument.AFTER,
         )
         return None if row is None else cls.from_stored(row)
+
+    @classmethod
+    async def leave_guest(cls, user_id: ObjectId, method: str, *, session: Session = None) -> None:
+        """Have the sessions of somebody who was a guest go on as a person's, begun now."""
+        moment = now()
+        longest = {"$add": [moment, {"$subtract": ["$endsAt", "$createdAt"]}]}
+        fields = {"authMethod": method, "endsAt": longest, "updatedAt": moment}
+        await cls.raw().update_many(
+            {"userId": user_id, "authMethod": GUEST}, [{"$set": fields}], session=session
+        )
 
     @classmethod
     async def find_living(cls, family: ObjectId, *, user_id: ObjectId | None = None) -> Self | None:

@@ -1,6 +1,7 @@
 """The user: the root document that everything else hangs off."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from beanie import PydanticObjectId
@@ -69,6 +70,10 @@ class User(UserContent, Stored):
     email_verified_at: Timestamp | None = None
     claimed_email: str | None = None
     sessions_ended_at: Timestamp | None = None
+    guest_until: Annotated[
+        Timestamp | None,
+        Field(description="Of a guest: when it is looked whether they have come back."),
+    ] = None
     version_floor: Annotated[
         int | None,
         Field(
@@ -189,6 +194,12 @@ class User(UserContent, Stored):
         """What the rights of these users hang on, of those who are there: one query."""
         fields = {"accountId": 1, "role": 1, "roles": 1, "sessionsEndedAt": 1, "status": 1}
         return await cls.raw().find({"_id": {"$in": list(ids)}}, fields).to_list()
+
+    @classmethod
+    async def find_lapsed_guests(cls, moment: datetime, limit: int) -> list[Raw]:
+        """Stored guests who are to be looked after by then, those that wait longest first."""
+        due = {"guestUntil": {"$gt": datetime.fromtimestamp(0, UTC), "$lte": moment}}
+        return await cls.raw().find(due).sort("guestUntil", 1).limit(limit).to_list()
 
     async def update_last_login(self, *, session: Session = None) -> Self:
         """Note a login (required: `updateLastLogin`). `lastLogin` only ever moves forward and moves

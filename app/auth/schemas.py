@@ -1,6 +1,6 @@
 """Bodies of sign-in: what is asked, and what is answered."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from beanie import PydanticObjectId
 from pydantic import ConfigDict, Field, model_validator
@@ -112,11 +112,20 @@ class OnDevice(Fields):
     ] = None
 
 
-class VerifyRequest(ChallengeAnswer, OnDevice):
+class WithGuest(OnDevice):
+    """What is said of who was a guest on the device before."""
+
+    guest_token: Annotated[
+        RefreshTokenText | None,
+        Field(repr=False, description="The guest's refresh token: what they have comes along."),
+    ] = None
+
+
+class VerifyRequest(ChallengeAnswer, WithGuest):
     """A code, and the device that it signs in."""
 
 
-class OidcRequest(OnDevice):
+class OidcRequest(WithGuest):
     """An ID token, and the device that it signs in."""
 
     id_token: Annotated[IdToken, Field(repr=False)]
@@ -133,6 +142,18 @@ class LogoutRequest(Fields):
     """The session to end, by its refresh token; without one, the session of the access token."""
 
     refresh_token: Annotated[RefreshTokenText | None, Field(repr=False)] = None
+
+
+class GuestOutcome(Fields):
+    """What became of the guest who signed in.
+
+    `became`: they are this person, under their id. `merged`: what they had is this person's.
+    `kept`: both have something (`conflicts`), so the guest is there as before:
+    `POST /v1/users/me/guests` decides. `gone`: the token is no guest's, or was taken before.
+    """
+
+    state: Literal["became", "merged", "kept", "gone"]
+    conflicts: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class TokenPair(Fields):
@@ -154,6 +175,10 @@ class TokenPair(Fields):
     created: Annotated[bool, Field(description="Whether the user was made by this sign-in.")] = (
         False
     )
+    guest: Annotated[
+        GuestOutcome | None,
+        Field(exclude_if=lambda guest: guest is None, description="With `guestToken`."),
+    ] = None
 
 
 class LinkRequest(Fields):

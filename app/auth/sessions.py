@@ -138,6 +138,13 @@ class Sessions:
         """
         await RefreshToken.raw().delete_one({"_id": self.read(text).family})
 
+    def family_of(self, text: str) -> ObjectId | None:
+        """The session that a refresh token belongs to, None where it is none of ours."""
+        try:
+            return self.read(text).family
+        except Unauthenticated:
+            return None
+
     async def end_others(self, user_id: ObjectId, kept: ObjectId | None) -> None:
         """End every session of a user but one, and what servers minted before now, in one
         transaction."""

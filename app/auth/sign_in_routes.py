@@ -1,6 +1,6 @@
 """Routes by which a person signs in and out, and keeps signed in."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from bson import ObjectId
 from fastapi import Request, Response
@@ -11,36 +11,39 @@ from app.auth.codes.budgets import client_of
 from app.auth.codes.otp import email_recipient, phone_recipient
 from app.auth.context import sign_in_of
 from app.auth.examples import LOGOUT, OIDC, OTP, OTP_VERIFY, REFRESH
+from app.auth.identities.guests import allow_guest, guest_of
 from app.auth.identities.linking import CODE_REFUSED, evidence_of
+from app.auth.identities.pairs import pair_of
 from app.auth.identities.signing_in import SignedIn, sign_in
 from app.auth.schemas import (
     Challenge,
     CodeRequest,
+    GuestOutcome,
     LogoutRequest,
     OidcRequest,
     OnDevice,
     RefreshRequest,
     TokenPair,
     VerifyRequest,
+    WithGuest,
 )
 from app.auth.sessions import Device
 from app.database.turns import turn
-from app.errors import Unauthenticated
+from app.errors import MergeConflict, Problem, Unauthenticated
 from app.identity.access import PUBLIC
-from app.identity.authenticator import authenticator
 from app.identity.caller import authenticate, live
 from app.identity.standing import AT_REST
+from app.relations.leases import leases
+from app.relations.merging.commit import merge_people
 from app.users.service import find_user
 from app.web.observability.measures import REFRESHES_REFUSED, SIGN_INS
 from app.web.openapi.answers import problems
 from app.web.routing import Router
-from models.clock import CLOCK
 from models.phone_otp import PhoneOtp
 from models.refresh_token import RefreshToken
-from models.user import INACTIVE, User
+from models.user import INACTIVE
 
 router = Router(prefix="/v1/auth", tags=["Sign-in"])
-_PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 @router.post(
@@ -84,10 +87,13 @@ async def verify_code(
         if challenge is None:
             raise Unauthenticated(CODE_REFUSED)
         evidence = evidence_of(challenge)
-        done = await sign_in(parts.settings, parts.sessions, evidence, device, challenge)
+        guest = await guest_of(parts.sessions, body.guest_token)
+        done = await sign_in(
+            parts.settings, parts.sessions, evidence, device, challenge, guest=guest
+        )
     await parts.codes.settle(challenge)
     SIGN_INS.labels("code").inc()
-    return _signed_in(done, request, response)
+    return await _with_guest(done, body, guest, request, response)
 
 
 @router.post(
@@ -104,9 +110,10 @@ async def sign_in_by_id_token(
     parts, device = sign_in_of(request.scope), await _device(body, request)
     async with parts.refusing(client_of(request), provider):
         evidence = await parts.oidc.verify(provider, body.id_token, body.nonce)
-        done = await sign_in(parts.settings, parts.sessions, evidence, device)
+        guest = await guest_of(parts.sessions, body.guest_token)
+        done = await sign_in(parts.settings, parts.sessions, evidence, device, guest=guest)
     SIGN_INS.labels(provider).inc()
-    return _signed_in(done, request, response)
+    return await _with_guest(done, body, guest, request, response)
 
 
 @router.post(
@@ -127,7 +134,7 @@ async def refresh(
     if user.status == INACTIVE:  # the session stays: once they are active again, the token is good
         REFRESHES_REFUSED.labels("inactive").inc()
         raise Unauthenticated(AT_REST)
-    return _pair(session, token, user, request, response)
+    return pair_of(session, token, user, request, response)
 
 
 @router.post(
@@ -160,28 +167,37 @@ async def _device(body: OnDevice, request: Request) -> Device:
     return Device(body.device_info, body.app_id)
 
 
-def _signed_in(done: SignedIn, request: Request, response: Response) -> TokenPair:
-    pair = _pair(done.session, done.refresh_token, done.user, request, response)
-    return pair.model_copy(update={"created": done.created})
-
-
-def _pair(
-    session: RefreshToken, token: str, user: User, request: Request, response: Response
+async def _with_guest(
+    done: SignedIn, body: WithGuest, guest: ObjectId | None, request: Request, response: Response
 ) -> TokenPair:
-    """Both tokens; the access token says the roles that the user has now."""
-    response.headers.update(_PRIVATE)
-    access, lifetime = authenticator(request.scope).tokens.mint(
-        session.user_id,
-        issued_at=CLOCK.time(),
-        app_id=session.app_id,
-        roles=user.token_roles,
-        session_id=session.id,
-    )
-    return TokenPair(
-        access_token=access,
-        refresh_token=token,
-        device_token=sign_in_of(request.scope).devices.issue(session.user_id, ObjectId(session.id)),
-        expires_in=lifetime,
-        session_id=str(session.id),
-        user_id=str(session.user_id),
-    )
+    """The tokens, with what became of the guest who signed in, if one did.
+
+    Whoever signs in as somebody who is there has the guest merged into them, unless both have
+    something: then the guest stays, and nothing is lost.
+    """
+    pair = _signed_in(done, request, response)
+    if body.guest_token is None:
+        return pair
+    return pair.model_copy(update={"guest": await _outcome(done, guest, request)})
+
+
+async def _outcome(done: SignedIn, guest: ObjectId | None, request: Request) -> GuestOutcome:
+    if guest is None:
+        return GuestOutcome(state="gone")
+    user_id, state = ObjectId(done.user.id), request.app.state
+    if guest == user_id:
+        return GuestOutcome(state="became")
+    by = f"user:{user_id}"
+    try:
+        await merge_people(guest, user_id, {}, by, state.settings, state.hooks, allowed=allow_guest)
+    except MergeConflict as error:
+        return GuestOutcome(state="kept", conflicts=error.extra["conflicts"])
+    except Problem:
+        return GuestOutcome(state="kept")
+    leases(request.scope).drop(guest)
+    return GuestOutcome(state="merged")
+
+
+def _signed_in(done: SignedIn, request: Request, response: Response) -> TokenPair:
+    pair = pair_of(done.session, done.refresh_token, done.user, request, response)
+    return pair.model_copy(update={"created": done.created})

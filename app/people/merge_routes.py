@@ -14,7 +14,7 @@ from app.identity.caller import Caller, refuse_admin
 from app.identity.principal import Principal, authorize
 from app.relations.leases import leases
 from app.relations.merging.commit import merge_people
-from app.relations.merging.conflicts import KINDS, Keep, Kind
+from app.relations.merging.conflicts import Keep, Kind, chosen_by
 from app.relations.merging.plan import plan_merge
 from app.relations.receipts import Receipt, Started, receipt_of
 from app.web.openapi.answers import problems
@@ -142,14 +142,8 @@ async def merge(
     `merge_conflict` names all that both have, and nothing was changed: send `keep`."""
     authorize(caller, "users:merge")
     return await merge_and_answer(
-        caller.resolve(userId), ObjectId(body.into), _keep_of(body.keep), caller, request, response
+        caller.resolve(userId), ObjectId(body.into), chosen_by(body.keep), caller, request, response
     )
-
-
-def _keep_of(keep: Side | dict[Kind, Side]) -> Keep:
-    if isinstance(keep, dict):
-        return {str(kind): side for kind, side in keep.items()}
-    return dict.fromkeys(KINDS, keep)
 
 
 async def merge_and_answer(

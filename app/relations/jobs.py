@@ -12,17 +12,20 @@ from app.jobs import Claim, Handler
 from app.jobs.watching import Watched
 from app.relations.delete import SWEEP_JOB, sweep_again
 from app.relations.hooks import Hooks
+from app.relations.merging.guests import look_after
 from app.relations.sweep import sweep
 from app.settings import Settings
 from app.web.observability import log
 from models.aside import ROW_FAULTS, put_off
 from models.base import now
 from models.deletion import Deletion
+from models.user import User
 
 _LATE_SWEEPS: Final = "late-sweeps"
 _BATCH: Final = 500
 _GROUP: Final = 100
-PERIODIC: Final = {_LATE_SWEEPS: 300.0}
+_GUESTS: Final = "expire-guests"
+PERIODIC: Final = {_LATE_SWEEPS: 300.0, _GUESTS: 3600.0}
 WOKEN: Final = {_LATE_SWEEPS: (Watched(Deletion, "nextSweepAt"),)}
 PLACES: Final = {SWEEP_JOB: 2}
 
@@ -52,7 +55,14 @@ def handlers(settings: Settings, hooks: Hooks) -> dict[str, Handler]:
                     )
         return await Deletion.earliest("nextSweepAt")
 
-    return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps}
+    async def guests(claim: Claim) -> None:
+        """Delete guests who have not come back."""
+        while due := await User.find_lapsed_guests(now(), _GROUP):
+            for row in due:
+                await look_after(row, settings, hooks)
+                await claim.renew()
+
+    return {SWEEP_JOB: sweep_deletion, _LATE_SWEEPS: late_sweeps, _GUESTS: guests}
 
 
 async def _sweep_again(

@@ -101,6 +101,21 @@ class SignInSettings(BaseSettings):
         le=100,
         description="Sessions (devices) of one user; another one ends the oldest.",
     )
+    guests: bool | None = Field(
+        default=None,
+        description="Whether there are guests, who have not signed in. Unset: not in production.",
+    )
+    guest_days: int = Field(
+        default=30,
+        ge=1,
+        le=400,
+        description="A guest who has not come back for this long is deleted.",
+    )
+    guests_per_client_per_hour: int = Field(
+        default=60,
+        ge=1,
+        description="Guests that a client address (IPv6: a /64) may begin as per hour.",
+    )
     selectable_roles: list[Literal["creator", "agency", "brand", "gifter"]] = Field(
         default=["creator", "agency", "brand", "gifter"],
         description="JSON list of the roles that people may choose for themselves.",

@@ -104,6 +104,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/auth/otp": {"phoneNumber": "+14155550123"},
     "POST /v1/auth/otp/verify": _CODE,
     "POST /v1/auth/oidc/{provider}": {"idToken": "a.b.c"},
+    "POST /v1/auth/guests": {},
+    "POST /v1/users/me/guests": {"guestToken": "rt_x"},
     "POST /v1/auth/refresh": {"refreshToken": "rt_x"},
     "POST /v1/auth/logout": {"refreshToken": "rt_x"},
     "PUT /v1/users/me/role": {"role": "creator"},

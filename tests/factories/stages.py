@@ -204,6 +204,9 @@ class Stage:
         if path.endswith("/merge"):
             replaced["691f0c0ffee691f0c0ffee69"] = self.cast.stranger.id
         text = orjson.dumps(body).decode()
+        if "rt_GUEST" in text:
+            begun = await self.api.caller(None).post("/v1/auth/guests", json={})
+            replaced["rt_GUEST"] = begun.json()["refreshToken"]
         if "mJ2x0Yq8" in text:
             challenge, code = await self.challenge(path)
             replaced |= {"mJ2x0Yq8": challenge, "123456": code}

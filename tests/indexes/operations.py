@@ -124,6 +124,7 @@ OPERATIONS: dict[str, list[Operation]] = {
         lambda: User.page_by_name("use", {}, 5),
         lambda: User.page_by_name("use", {"role": "creator"}, 5, ("User 3", USERS[3])),
     ],
+    "User.find_lapsed_guests": [lambda: User.find_lapsed_guests(NOW, 5)],
     "User.is_claimed": [lambda: User.is_claimed(ME, "user3@example.com")],
     "User.find_version_floor": [lambda: User.find_version_floor(ME)],
     "User.find_by_email": [lambda: User.find_by_email("USER3@example.com")],

@@ -48,6 +48,15 @@ class Budgets:
         name = f"{requester.kind}:{self._hash(requester.kind, requester.name)}"
         await self._pace(name, self._settings.otp_per_client_per_hour, "requester", undo)
 
+    async def spend_guest(self, client: str, undo: AsyncExitStack) -> None:
+        """Count a guest of a client address.
+
+        Raises:
+            TooManyRequests: too many were made there.
+        """
+        name = f"guest:{self._hash('guest', client)}"
+        await self._pace(name, self._settings.guests_per_client_per_hour, "guests", undo)
+
     async def begin(
         self, requester: Requester, recipient: Recipient, matter: str, undo: AsyncExitStack
     ) -> str:

@@ -23,10 +23,11 @@ from app.relations.guards import check_references
 from app.settings import Settings
 from app.web.idempotency import Claim, check_repeat, make_claim, note_outcome
 from models.audit_event import AuditKind
-from models.auth_identity import EMAIL, PHONE, AuthIdentity
+from models.auth_identity import EMAIL, GUEST, PHONE, AuthIdentity
 from models.base import now
 from models.living import living
 from models.phone_otp import PhoneOtp
+from models.refresh_token import RefreshToken
 from models.user import User
 
 T = TypeVar("T")
@@ -187,8 +188,21 @@ async def add_identity(
     )
     await check_references(AuthIdentity, identity.stored(), session)
     await identity.add(session)
-    await keep_methods(user_id, session)
+    left = {} if evidence.provider == GUEST else await _leave_guest(user_id, evidence, session)
+    await keep_methods(user_id, session, left)
     return identity
+
+
+async def _leave_guest(
+    user_id: ObjectId, evidence: Evidence, session: AsyncClientSession
+) -> dict[str, object]:
+    """Of a guest: their sessions are this person's from now on, and live as long as others do.
+    What else changes of the user."""
+    as_guest = {"userId": user_id, "provider": GUEST}
+    if not (await AuthIdentity.raw().delete_one(as_guest, session=session)).deleted_count:
+        return {}
+    await RefreshToken.leave_guest(user_id, evidence.provider, session=session)
+    return {"guestUntil": None}
 
 
 async def keep_methods(

@@ -6,6 +6,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
+from app.auth.identities.guests import become_person
 from app.auth.identities.linking import (
     CODE_REFUSED,
     add_identity,
@@ -51,6 +52,7 @@ async def sign_in(
     evidence: Evidence,
     device: Device,
     challenge: PhoneOtp | None = None,
+    guest: ObjectId | None = None,
 ) -> SignedIn:
     """Consume the challenge, find or make the user, begin a session, and note the login: all in one
     transaction.
@@ -67,7 +69,7 @@ async def sign_in(
             raise Unauthenticated(CODE_REFUSED)
         if not await evidence.consume(session):
             raise Unauthenticated(REPLAYED)
-        user_id, created = await _user_of(settings, evidence, session)
+        user_id, created = await _user_of(settings, evidence, session, guest)
         begun, token = await sessions.begin(user_id, device, evidence.provider, session)
         if device.app_id is None:
             moment = {"lastLogin": now()}
@@ -85,7 +87,10 @@ async def sign_in(
 
 
 async def _user_of(
-    settings: Settings, evidence: Evidence, session: AsyncClientSession
+    settings: Settings,
+    evidence: Evidence,
+    session: AsyncClientSession,
+    guest: ObjectId | None = None,
 ) -> tuple[ObjectId, bool]:
     """The user whom the evidence is of, and whether they were made now.
 
@@ -115,6 +120,8 @@ async def _user_of(
         identity = await add_identity(user_id, evidence, session)
         await record_identity("identity_linked", user_id, identity, session)
         return user_id, False
+    if guest is not None and await become_person(guest, evidence, session, trusted=trusted):
+        return guest, False
     user_id = PydanticObjectId()
     with_email = trusted and await take_email(evidence.email or "", user_id, session)
     await _make_user(user_id, evidence, session, with_email=with_email)

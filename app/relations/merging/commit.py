@@ -26,7 +26,7 @@ from app.relations.merging.conflicts import (
 )
 from app.settings import Settings
 from models.app_data_merge import KIND
-from models.auth_identity import AuthIdentity
+from models.auth_identity import GUEST, AuthIdentity
 from models.base import Raw
 from models.deletion import Deletion
 from models.living import is_living
@@ -143,6 +143,8 @@ async def _carry_at_once(
 
 
 async def _write(found: Joined, source: Raw, target: Raw, session: AsyncClientSession) -> None:
+    was_guest = {"userId": target["_id"], "provider": GUEST, "providerId": str(source["_id"])}
+    await AuthIdentity.raw().delete_one(was_guest, session=session)
     extra: Raw = {"authMethods": await AuthIdentity.methods_of(target["_id"], session=session)}
     highest = {name: source.get(name) for name in ("lastLogin", "versionFloor")}
     await write(found, target, extra, highest, session)

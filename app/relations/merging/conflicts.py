@@ -76,6 +76,13 @@ class Joined:
             )
 
 
+def chosen_by(keep: Side | Mapping[Kind, Side]) -> Keep:
+    """Whose is kept by kind, of what a body says: for all, or by kind."""
+    if isinstance(keep, str):
+        return dict.fromkeys(KINDS, keep)
+    return {str(kind): side for kind, side in keep.items()}
+
+
 async def joined(
     source: Raw, target: Raw, keep: Keep, session: AsyncClientSession | None = None
 ) -> Joined:

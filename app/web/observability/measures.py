@@ -137,6 +137,9 @@ CARD_OLDEST: Final = Gauge(
 LATE_SWEPT: Final = Counter(
     "satchel_late_swept_documents", "Documents found of a root after its deletion was swept"
 )
+GUESTS_EXPIRED: Final = Counter(
+    "satchel_guests_expired", "Guests who were deleted since they did not come back"
+)
 LIVING_ROOTS: Final = Counter(
     "satchel_living_roots",
     "Times that a sweep met a document that is there though it was deleted, and stopped",

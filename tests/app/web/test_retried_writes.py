@@ -57,6 +57,8 @@ REPEATABLE: dict[str, str] = {
         for each in ("accept", "refuse", "undo")
     },
     **dict.fromkeys(WRITE_KEYS, BY_MESSAGE),
+    "POST /v1/auth/guests": "another guest, who has nothing and is deleted in time",
+    "POST /v1/users/me/guests": "a guest who was merged is gone: a repeat is 422",
     "POST /v1/users/{userId}/merge": "who was merged is gone: a repeat is 410 and says into whom",
     "POST /v1/users/import": "a line that comes again changes nothing",
     "PUT /v1/users/by/{field}/{value}": "what is told already is not written again",
