@@ -76,7 +76,9 @@ async def places(cast: Cast, person: Caller) -> dict[str, str]:
     device = RefreshToken(
         user_id=user_id, token_hash="h", auth_method="google", ends_at=until, expires_at=until
     )
+    guest = (await cast.nobody.post("/v1/auth/guests")).json()
     return {
+        "guestToken": guest["refreshToken"],
         "projectId": project,
         "theirs": str(theirs),
         "userId": cast.owner.id,

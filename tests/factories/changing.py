@@ -65,6 +65,8 @@ async def asked(caller: Caller, route: str, places: dict[str, str]) -> httpx2.Re
     options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
     if route in BODIES:
         options["json"] = BODIES[route]
+    if route == "POST /v1/users/me/guests":
+        options["json"] = {"guestToken": given["guestToken"], "keep": "target"}
     return await caller.request(method, template.format(**given), **options)
 
 

@@ -281,6 +281,7 @@ ADMINS_OWN = {
     "PUT /v1/users/me/email": {422},
     "POST /v1/users/me/identities": {422},
     "DELETE /v1/users/me/identities/{identityId}": {404},
+    "POST /v1/users/me/guests": {422},
     "DELETE /v1/auth/sessions/{sessionId}": {404},
     "POST /v1/users/me/invitations/{projectId}/accept": {404},
     "DELETE /v1/users/me/invitations/{projectId}": {404},
