@@ -57,6 +57,12 @@ MISSING = (
 )
 """Paths to what is not there when it is asked for; 404 is then told to whoever may ask."""
 
+REFUSED = (
+    "PUT /v1/users/me/email",
+    "POST /v1/users/me/identities",
+    "POST /v1/users/me/guests",
+)
+"""Routes that take a code or a token, which is made up here."""
 NAMES_ANOTHER = {
     "POST /v1/users/{userId}/merge": 400,
     "GET /v1/users/{userId}/merge-plan": 422,
@@ -263,7 +269,7 @@ async def test_whom_an_operation_is_for_is_let_pass(
     answer = await asked(cast.owner, route, "me", **settled)
     if not rule.owner:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    elif route in ("PUT /v1/users/me/email", "POST /v1/users/me/identities"):
+    elif route in REFUSED:
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (
             422,
             "refused",
