@@ -292,11 +292,6 @@ class Settings(
         return self.require_registered_apps
 
     @property
-    def takes_guests(self) -> bool:
-        """Whether somebody may begin without signing in."""
-        return self.environment != "production" if self.guests is None else self.guests
-
-    @property
     def url(self) -> str:
         """How this server is reached, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")

@@ -11,7 +11,7 @@ from pydantic import Field
 from app.apps.registry import app_registry
 from app.auth.codes.budgets import client_of
 from app.auth.context import sign_in_of
-from app.auth.identities.guests import GONE, allow_guest, guest_of, make_guest
+from app.auth.identities.guests import GONE, allow_guest, guest_of, make_guest, takes_guests
 from app.auth.identities.pairs import pair_of
 from app.auth.schemas import OnDevice, RefreshTokenText, TokenPair
 from app.auth.sessions import Device
@@ -61,7 +61,7 @@ async def begin_as_guest(
     """A user whom nobody knows, with a session. Send the refresh token as `guestToken` when they
     sign in, and what they have goes with them. 404 where this deployment takes no guests."""
     parts = sign_in_of(request.scope)
-    if not parts.settings.takes_guests:
+    if not takes_guests(parts.settings):
         raise NotFound("this deployment takes no guests")
     told = body or OnDevice()
     if told.app_id is not None:

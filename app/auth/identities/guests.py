@@ -14,6 +14,7 @@ from app.auth.identities.taking import take_email
 from app.auth.sessions import Device, Sessions
 from app.database import transaction
 from app.errors import Invalid
+from app.settings import Settings
 from app.users.service import note_login
 from models.auth_identity import GUEST
 from models.base import Raw, now
@@ -25,6 +26,11 @@ from models.user import User
 GONE: Final = "this is no refresh token of a guest, or they are a guest no more"
 Begun = tuple[User, RefreshToken, str]
 """A user, their session, and its first refresh token."""
+
+
+def takes_guests(settings: Settings) -> bool:
+    """Whether somebody may begin without signing in; unless it is set, not in production."""
+    return settings.environment != "production" if settings.guests is None else settings.guests
 
 
 async def make_guest(sessions: Sessions, device: Device, days: int) -> Begun:

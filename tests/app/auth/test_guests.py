@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from app.auth.identities.guests import takes_guests
 from app.relations.merging.guests import look_after
 from app.work import HOOKS
 from models import AuthIdentity, RefreshToken
@@ -114,8 +115,8 @@ async def test_there_are_none_in_production_unless_it_is_set(make_api: MakeApi) 
     api = await make_api(guests=False)
     assert (await api.caller(None).post("/v1/auth/guests")).status_code == 404
     settings = api.settings.model_copy(update={"environment": "production", "guests": None})
-    assert not settings.takes_guests
-    assert settings.model_copy(update={"guests": True}).takes_guests
+    assert not takes_guests(settings)
+    assert takes_guests(settings.model_copy(update={"guests": True}))
 
 
 async def test_an_address_begins_so_often_and_no_more(make_api: MakeApi) -> None:
