@@ -40,6 +40,7 @@ from scripts.mongod import MongodError, start_mongod
 SIZES: Final = "100000,1000000"
 _GOAL_GROWTH, _GOAL_MS = 1.2, 50.0
 _AT_A_TIME: Final = 20
+_FAR: Final = "Asia/Kolkata"  # its days begin in the middle of an hour of UTC
 _WIDTH: Final = 120
 Query = tuple[str, str, Raw, Callable[[], Awaitable[list[Raw]]]]
 
@@ -258,7 +259,10 @@ def _queries(raw: AsyncCollection[Raw], end: datetime, tz: str) -> Iterator[Quer
     match = {
         "$match": {"appId": APP, "timestamp": {"$gte": end - timedelta(days=DAYS), "$lt": end}}
     }
-    day = {"$dateTrunc": {"date": "$timestamp", "unit": "day", "timezone": tz}}
+    day, far = (
+        {"$dateTrunc": {"date": "$timestamp", "unit": "day", "timezone": zone}}
+        for zone in (tz, _FAR)
+    )
 
     def plain(*stages: Raw) -> Callable[[], Awaitable[list[Raw]]]:
         async def run() -> list[Raw]:
@@ -267,8 +271,13 @@ def _queries(raw: AsyncCollection[Raw], end: datetime, tz: str) -> Iterator[Quer
 
         return run
 
-    by_day = {"$group": {"_id": {"day": day, "name": "$eventName"}, "count": {"$sum": 1}}}
+    by_day, by_far = (
+        {"$group": {"_id": {"day": each, "name": "$eventName"}, "count": {"$sum": 1}}}
+        for each in (day, far)
+    )
     yield "event counts by day", "event-counts", {"interval": "day"}, plain(by_day)
+    there = {"interval": "day", "tz": _FAR}
+    yield f"event counts by day in {_FAR}", "event-counts", there, plain(by_far)
     people = {"$group": {"_id": {"day": day, "user": "$externalId"}}}
     users = {"$group": {"_id": "$_id.day", "activeUsers": {"$sum": 1}}}
     yield "active users by day", "active-users", {"interval": "day"}, plain(people, users)
