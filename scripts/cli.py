@@ -64,6 +64,10 @@ COMMANDS: Final = {
         "Write the document of the API, as /openapi.json has it.",
     ),
     "docs": ("scripts.docs:docs", "Write the pages of docs/ that follow from the code."),
+    "bench-processes": (
+        "scripts.bench.several:main",
+        "Measure several server processes beside one.",
+    ),
     "bench-growth": (
         "scripts.bench.growth:main",
         "Measure requests beside ever more that is stored.",
