@@ -16,7 +16,7 @@ const schema: RxJsonSchema<JsonObject> = {
 
 export async function open({ name, isPersistent, session, appId, network, onConflict, onRefused }: Place): Promise<Kit> {
   const storage = (isPersistent ? getRxStorageDexie() : getRxStorageMemory()) as RxStorage<unknown, unknown>;
-  const database = await createRxDatabase({ name: `d${name.replaceAll("-", "")}`, storage, multiInstance: false });
+  const database = await createRxDatabase({ name: `d${name.replaceAll("-", "")}`, storage, multiInstance: "document" in globalThis });
   const { notes } = await database.addCollections<{ notes: never }>({
     notes: satchelCollection({ schema }, (base, mine, theirs, key) => {
       onConflict(key);
