@@ -1,6 +1,6 @@
 """The account: the tenant that users, cards and spending profiles belong to."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,8 @@ class Account(AccountContent, Stored):
     (`app.cards.secrets`): nothing here gives it away. Until `webhook_previous_until`, deliveries
     are signed by the secret before it, too.
     """
+
+    GUARDED: ClassVar[bool] = True
 
     status: AccountStatus = "active"
     webhook_rotation: int = 1

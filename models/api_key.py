@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -69,6 +69,8 @@ class ApiKey(ApiKeyContent, Stored):
 
     After a rotation the secret before it (`previous_hash`) is honoured until `previous_until`.
     """
+
+    GUARDED: ClassVar[bool] = True
 
     hash: Annotated[str, Field(repr=False)]
     previous_hash: Annotated[str | None, Field(repr=False)] = None

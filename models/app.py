@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticKnownError
@@ -178,6 +178,8 @@ class AppContent(Fields):
 
 class App(AppContent, Stored):
     """A registered client app; `_id` is the app id that its data carries."""
+
+    GUARDED: ClassVar[bool] = True
 
     id: AppId = Field(alias="_id")  # type: ignore[assignment]
     queries_ready: Annotated[

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
@@ -45,6 +45,8 @@ _RACES: Final = 5
 class AppData(OwnedByUser):
     """One value. Deleting leaves a tombstone (`deleted`): the key goes on counting, and no version
     comes twice."""
+
+    GUARDED: ClassVar[bool] = True
 
     app_id: AppId
     data_key: DataKey

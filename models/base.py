@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from beanie import Document, PydanticObjectId
 from bson import ObjectId
@@ -190,6 +190,8 @@ class Stored(Document):
         extra="ignore",
         arbitrary_types_allowed=True,
     )
+    GUARDED: ClassVar[bool] = False
+    """Whether clients send its version back to guard a write: a restore raises it."""
 
     created_at: Timestamp = Field(default_factory=now)
     updated_at: Timestamp = Field(default_factory=now)

@@ -1,6 +1,6 @@
 """The card: held by a user of an account, limited by a spending profile or by itself."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from pydantic import Field, model_validator
@@ -62,6 +62,8 @@ class CardContent(CardLimit):
 
 class Card(CardLimit, Stored):
     """A card of an account. Only deleting the user of a closed card takes its `user_id` away."""
+
+    GUARDED: ClassVar[bool] = True
 
     account_id: PydanticObjectId
     user_id: PydanticObjectId | None = None

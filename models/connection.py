@@ -99,6 +99,7 @@ class Connection(HoldsSecrets, OwnedByUser):
     may be ones of before, after a new login; the person says.
     """
 
+    GUARDED: ClassVar[bool] = True
     SEALED: ClassVar[tuple[str, ...]] = ("access_token",)
 
     user_id: PydanticObjectId

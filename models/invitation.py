@@ -1,7 +1,7 @@
 """Invitations: a user is asked into a project, and is a member once they accept."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -20,6 +20,8 @@ class Invitation(Stored):
     is: they see it, and without them it is what one of an id that was never anybody's is, until it
         is over.
     """
+
+    GUARDED: ClassVar[bool] = True
 
     project_id: PydanticObjectId
     invited: PydanticObjectId

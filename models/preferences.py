@@ -1,6 +1,6 @@
 """The preferences: how a user wants things; one document to each user."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import langcodes
 from bson import ObjectId
@@ -59,6 +59,8 @@ class PreferencesContent(Fields):
 
 class Preferences(PreferencesContent, OneToOne):
     """One user's preferences."""
+
+    GUARDED: ClassVar[bool] = True
 
     class Settings:
         name = "preferences"

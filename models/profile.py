@@ -1,6 +1,6 @@
 """The profile: what a user shows of themselves; one to each user."""
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from bson import ObjectId
 from pydantic import Field
@@ -30,6 +30,8 @@ class ProfileContent(Fields):
 
 class Profile(ProfileContent, OneToOne):
     """One user's profile."""
+
+    GUARDED: ClassVar[bool] = True
 
     class Settings:
         name = "profiles"

@@ -1,6 +1,6 @@
 """Projects: what a repository connection belongs to, with members and their roles."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -21,6 +21,8 @@ class Member(Fields):
 
 class Project(Stored):
     """A project. Each user is at most once among its members."""
+
+    GUARDED: ClassVar[bool] = True
 
     name: ProjectName
     account_id: PydanticObjectId | None = None

@@ -30,6 +30,7 @@ class RepositoryConnection(HoldsSecrets, Stored):
     the check writes names it, so that one whose claim ran out writes no more.
     """
 
+    GUARDED: ClassVar[bool] = True
     SEALED: ClassVar[tuple[str, ...]] = ("access_token", "webhook_secret", "previous_secret")
     OWNER: ClassVar[str] = "project_id"
 

@@ -1,7 +1,7 @@
 """The spending profile: limits and merchant categories that any number of an account's cards
 share."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from beanie import PydanticObjectId
 from pydantic import (
@@ -81,6 +81,8 @@ class SpendingProfileContent(Fields):
 
 class SpendingProfile(SpendingProfileContent, Stored):
     """The spending profile of an account."""
+
+    GUARDED: ClassVar[bool] = True
 
     account_id: PydanticObjectId
     guard: int = 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -63,6 +63,8 @@ class User(UserContent, Stored):
     `claimed_email` is what their account says their email is; others may say so too, elsewhere, and
     one may have it.
     """
+
+    GUARDED: ClassVar[bool] = True
 
     email: str | None = None  # as it is stored: what is no address by a later rule is still read
     account_id: PydanticObjectId | None = None

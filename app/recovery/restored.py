@@ -18,42 +18,12 @@ from app.relations import audit
 from app.relations.hooks import Hooks
 from app.relations.living_roots import check_living
 from app.settings import Settings
-from models import (
-    Account,
-    ApiKey,
-    App,
-    AppData,
-    Card,
-    Connection,
-    Invitation,
-    PhoneOtp,
-    Preferences,
-    Profile,
-    Project,
-    RefreshToken,
-    RepositoryConnection,
-    SpendingProfile,
-    User,
-)
-from models.base import Stored, now
+from models import DOCUMENTS, PhoneOtp, RefreshToken, User
+from models.base import now
 from models.deployment import Deployment
 from models.integrity import IntegrityScan
 
-RAISED: Final[tuple[type[Stored], ...]] = (
-    User,
-    Profile,
-    Preferences,
-    AppData,
-    App,
-    ApiKey,
-    Account,
-    Card,
-    SpendingProfile,
-    Connection,
-    Project,
-    Invitation,
-    RepositoryConnection,
-)
+RAISED: Final = tuple(document for document in DOCUMENTS if document.GUARDED)
 """The collections whose versions clients send back to guard a write."""
 RAISE: Final = 1_000_000
 """More than any document is changed between a backup and the day that it is needed."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, get_args
 
 from beanie import PydanticObjectId
 from bson import ObjectId
@@ -51,11 +51,12 @@ from app.web.patches import patch_kind, patched
 from app.web.preconditions import conditional, request_precondition, require
 from app.web.routing import Router
 from models.base import parse_id
-from models.repository_connection import RepositoryConnection
+from models.repository_connection import RepositoryConnection, ServiceType
 from models.webhook_event import EventStatus, WebhookEvent
 
 router = Router(tags=["Repositories"])
 _PATH = "/v1/projects/{projectId}/repository"
+_HOSTS: Final = " and ".join([", ".join(get_args(ServiceType)[:-1]), get_args(ServiceType)[-1]])
 _MISMATCH = mismatch_of(answer_component("RepositoryConnectionCurrent", CurrentInfo))
 
 
@@ -277,7 +278,7 @@ def _event_view(event: WebhookEvent, payload: bool) -> EventView:
     access=SIGNED,
     status_code=202,
     operation_id="takeWebhook",
-    summary="Webhooks of GitHub, GitLab and Bitbucket",
+    summary=f"Webhooks of {_HOSTS}",
     responses=problems(),
     openapi_extra=GIT_WEBHOOK,
 )

@@ -269,10 +269,12 @@ class Settings(
             faults.append("production needs SATCHEL_KEYRING_FILE or SATCHEL_KEYRING")
         if self.ledger is None and self.analytics_archive is None:
             faults.append("production needs SATCHEL_LEDGER; such as SATCHEL_LEDGER=/var/lib/ledger")
-        for name in ("teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"):
-            if not getattr(self, name).startswith("https://"):
-                faults.append(f"in production {variable(name)} begins with https://")
-        return faults
+        return faults + [
+            f"in production {variable(name)} begins with https://"
+            for name, field in OutsideSettings.model_fields.items()
+            if str(field.default).startswith("https://")
+            and not getattr(self, name).startswith("https://")
+        ]
 
     @property
     def sandbox_offered(self) -> bool:
