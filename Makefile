@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run demo test test-quick lint bench clients lock clean help
+.PHONY: run demo test test-quick lint bench clients lock audit sbom clean help
 
 run: .venv/run.stamp ## start Satchel on 127.0.0.1:8000, with a MongoDB of its own (Ctrl-C stops both)
 	@$(PYTHON) -m scripts run --end-with-caller $(ARGS)
@@ -87,8 +87,28 @@ lock: ## resolve pyproject.toml anew and write constraints.txt
 	@rm -rf .venv-lock
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
+# The embedded database is a wheel of its own, for development alone.
+audit: .venv-audit/bin/python ## look the pinned dependencies up among the known vulnerabilities
+	@mkdir -p build
+	@grep -v '^fiftyone' constraints.txt > build/audited.txt
+	@.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement build/audited.txt
+	@for folder in clients/typescript clients/adapters; do npm audit --omit dev --prefix $$folder || exit 1; done
+
+sbom: .venv-audit/bin/python ## write the bill of materials of what Satchel runs with, build/sbom.json
+	@mkdir -p build
+	@$(PYTHON) -m venv --clear build/shipped
+	@build/shipped/bin/python -m pip --quiet --disable-pip-version-check install -c constraints.txt .
+	@.venv-audit/bin/cyclonedx-py environment build/shipped --pyproject pyproject.toml --output-file build/sbom.json
+	@rm -rf build/shipped
+	@echo "build/sbom.json: $$(grep -c '"bom-ref"' build/sbom.json) components"
+
+.venv-audit/bin/python: .venv/bin/python
+	@echo "Installing the tools of audits (once) ..."
+	@$(PYTHON) -m venv --clear .venv-audit
+	@.venv-audit/bin/python -m pip --quiet --disable-pip-version-check install pip-audit==2.10.1 cyclonedx-bom==7.5.0
+
 clean: ## remove the environment and caches; data in .satchel stays
-	rm -rf .venv .venv-lock .venv-clients tests/clients/node_modules clients/typescript/node_modules clients/typescript/dist clients/adapters/node_modules clients/adapters/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
+	rm -rf .venv .venv-lock .venv-clients .venv-audit tests/clients/node_modules clients/typescript/node_modules clients/typescript/dist clients/adapters/node_modules clients/adapters/dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:
