@@ -34,9 +34,10 @@ HERE = Path(__file__).parent
 ANSWERS = "answers.json"
 NOT_KEPT = re.compile(
     r"/(v1/analytics/.*|metrics|livez|readyz|console.*|docs.*|openapi.json|\.well-known.*|v1/admin/.*"
-    r"|.*/(events|changes|export|stream))"
+    r"|.*/(activity.*|events|changes|export|stream))"
 )
-"""What has no answer of its own, one of every process, or one that never ends; and analytics, whose
+"""What has no answer of its own, one of every process, one that never ends, or one of the
+last days; and analytics, whose
 rows are made of texts here that no rollup would write."""
 Raw = dict[str, Any]
 
