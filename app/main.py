@@ -48,6 +48,7 @@ from app.connections.routes import router as connections
 from app.console import feed as console_feed
 from app.console import navigation
 from app.console.dashboard import router as dashboard
+from app.console.frame.problems import ProblemPages
 from app.console.routes import router as console
 from app.console.sign_in import router as console_sign_in
 from app.database import bind_in_time, connect
@@ -250,7 +251,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
             )
         )
         hosts = Hosts(CrossOrigin(inner, settings, endpoints))
-        return Observed(Proxied(hosts, settings), settings)
+        return ProblemPages(Observed(Proxied(hosts, settings), settings))
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
 
