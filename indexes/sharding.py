@@ -93,6 +93,7 @@ SHARD_KEYS: Final[dict[type[Stored], ShardKey]] = {
             "find expiresAt, setAsideUntil": _JOB,
             "update many _id, expiresAt": _JOB,
             "update one _id, version": _JOB,
+            "update many _id": "a merge of two people, which a cluster refuses",
             "find appId, changedAt, deleted": _PURGE,
             "delete many _id, changedAt, deleted": _PURGE,
             "update many _id, changedAt, deleted": _PURGE,
@@ -153,6 +154,11 @@ SHARD_KEYS: Final[dict[type[Stored], ShardKey]] = {
     ),
 }
 """Every other collection stays together, on the shard that its database was made on."""
+
+REFUSED: Final = {
+    ("appdata", "update many _id"): "a merge of two people: values become another person's",
+}
+"""Writes that a cluster refuses, by collection and shape, and what cannot be done there so."""
 
 TOGETHER: Final[dict[type[Stored], str]] = {
     User: "an email is one person's among all, which only an index of one shard can hold",

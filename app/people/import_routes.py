@@ -92,7 +92,9 @@ async def import_users(
     access=keys("users:import"),
     operation_id="putUserBy",
     summary="Create or update whom an email, a phone or an id finds",
-    responses=problems(409) | answers(USER_SHOWN),
+    responses=problems(409)
+    | answers(USER_SHOWN)
+    | {201: {"model": UserView, "description": "Created"}},
 )
 async def put_user_by(
     field: Annotated[By, Path(examples=["valuUserId"])],

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bson import ObjectId
 
-from app.errors import Invalid
 from app.web.cursors import decode_cursor
 from app.web.paging import newest, page
 from models.auth_identity import PHONE, AuthIdentity
@@ -15,6 +14,8 @@ from models.base import Raw
 from models.living import only_living
 from models.user import INACTIVE, User
 
+_FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
+_LAST: Final = datetime(2106, 1, 1, tzinfo=UTC)
 _ASTRAY: Final = timedelta(days=1)
 """How far the clock by which an id was made may be from the database's."""
 
@@ -72,20 +73,18 @@ class Sought:
         made: Raw = {}
         ids: Raw = {}
         if self.since is not None:
-            made["$gte"], ids["$gte"] = self.since, _id_at(self.since - _ASTRAY)
+            made["$gte"], ids["$gte"] = self.since, _id_at(self.since, -_ASTRAY)
         if self.until is not None:
-            made["$lt"], ids["$lt"] = self.until, _id_at(self.until + _ASTRAY)
+            made["$lt"], ids["$lt"] = self.until, _id_at(self.until, _ASTRAY)
         spans = {"createdAt": made, "_id": ids} if made else {}
         active = {"status": {"$in": ["active", None]}} if self.status == "active" else {}
         return {**self._alike, **spans, **active}
 
 
-def _id_at(moment: datetime) -> ObjectId:
-    try:
-        return ObjectId.from_datetime(moment)
-    except (ValueError, OverflowError):
-        detail = "the time is outside of those that anybody was made at"
-        raise Invalid.field("?from", "out_of_range", detail) from None
+def _id_at(moment: datetime, by: timedelta) -> ObjectId:
+    """The first id of a second, which ids have 32 bits for: of times before and after, of the first
+    or the last."""
+    return ObjectId.from_datetime(min(max(moment, _FIRST), _LAST) + by)
 
 
 async def find_users(

@@ -217,6 +217,7 @@ OPERATIONS: dict[str, list[Operation]] = {
         lambda: RefreshToken.end_others(ME, None),
         lambda: RefreshToken.end_others(ME, ME),
     ],
+    "RefreshToken.touch": [lambda: RefreshToken.touch([ME])],
     "RefreshToken.remove_expired": [lambda: RefreshToken.remove_expired(AGO)],
     **SIGN_IN_OPERATIONS,
     "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x", timedelta(days=1))],

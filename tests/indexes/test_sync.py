@@ -104,7 +104,7 @@ async def test_progress_is_told_before_each_step_and_at_the_end(
     planned = await sync.plan(empty_database)
     await sync.apply(empty_database, planned, progress=lambda *step: steps.append(step))
     total = len(planned.drift)
-    assert steps[0] == (0, total, "building 13 of users")
+    assert steps[0] == (0, total, "building 14 of users")
     assert steps[-1] == (total, total, "done")
     assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
 

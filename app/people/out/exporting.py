@@ -13,7 +13,7 @@ from app.analytics.archive.entry import read_part
 from app.analytics.archive.files import unpack_rows
 from app.analytics.archive.target import archive_target
 from app.database import client
-from app.errors import NotFound, Unavailable
+from app.errors import Invalid, NotFound, Unavailable
 from app.identity import trail
 from app.people.out.exported import Part, parts_of, projection, shown
 from app.settings import Settings
@@ -88,10 +88,13 @@ class Export:
 
         Raises:
             NotFound: there is no such user.
+            Invalid: events are archived, and this server is not told where.
         """
         row = await User.raw().find_one({"_id": self.user_id})
         if row is None or not await is_living(User, row):
             raise NotFound("there is no such user")
+        if self.archived and self.settings.analytics_archive is None:
+            await _see_that_nothing_is_archived()
         await trail.record("person_exported", by, user_id=self.user_id)
 
     async def lines(self) -> AsyncIterator[Line]:
@@ -129,6 +132,8 @@ class Export:
 
     async def _archived(self, session: AsyncClientSession) -> AsyncIterator[Raw]:
         """Their events in the files of the archive, but those that are in the database as well."""
+        if self.settings.analytics_archive is None:
+            return
         archive = archive_target(self.settings)
         days = ArchivedDay.raw().find({"_id": {"$gt": ""}}, session=session)
         async for day in days:
@@ -140,6 +145,12 @@ class Export:
                     for row in await _not_stored(own, session):
                         kept = {name: row[name] for name in row.keys() & projection(Analytics)}
                         yield shown(Analytics, kept, self.user_id)
+
+
+async def _see_that_nothing_is_archived() -> None:
+    if await ArchivedDay.raw().find_one({"_id": {"$gt": ""}}, {"_id": 1}) is not None:
+        detail = "this server does not know the archive: SATCHEL_ANALYTICS_ARCHIVE is not set"
+        raise Invalid.field("?archived", "not_allowed", detail)
 
 
 async def _not_stored(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from app.analytics.archive import restore
 from models.seal import SOME, ArchivedDay
 from tests.app.analytics.conftest import Place, opened, seal_and_archive
+from tests.cast import Cast
 from tests.conftest import MakeApi
 from tests.factories.exports import lines_of
 
@@ -30,3 +31,11 @@ async def test_archived_events_are_exported_where_they_are_asked_for(
     await ArchivedDay.raw().update_one({}, {"$set": {"parts.0.stored": SOME}})
     again = lines_of(await cast.owner.get(path, params=asked))
     assert [kind for kind, _ in again].count("analytics") == 3
+    api.app.state.settings = api.settings.model_copy(update={"analytics_archive": None})
+    refused = await cast.owner.get(path, params=asked)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "?archived")
+
+
+async def test_without_an_archive_nothing_is_archived(cast: Cast) -> None:
+    answer = await cast.owner.get("/v1/users/me/export", params={"archived": "true"})
+    assert lines_of(answer)[-1][0] == "end"

@@ -106,6 +106,9 @@ async def test_a_role_an_account_and_a_span_are_listed_the_newest_first(
     assert await names(cast.reader, to=until) == ["Old"]
     assert await names(cast.reader, **{"from": rfc3339(moment), "to": until}) == ["Old"]
     assert "Old" not in await names(cast.reader, **{"from": until})
+    far = {"from": "0001-01-01T00:00:00Z", "to": "5833-01-21T05:47:20Z"}
+    assert await names(cast.reader, **far) == await names(cast.reader)
+    assert await names(cast.reader, **{"from": far["to"]}) == []
 
 
 @pytest.mark.parametrize("query", ["phone=12", "accountId=x", "role=boss", "prefix=", "status=x"])
