@@ -1,7 +1,7 @@
 """One account: its state, its cards, people and spending profiles, and the secret of its
 webhook."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Response
 
@@ -52,7 +52,20 @@ async def account(desk: Desk) -> Values:
         "cards": await desk.api.get(f"{place}/cards", status=status, expand="user", **desk.paging),
         "people": await desk.api.get(f"{place}/users", limit=20),
         "profiles": await desk.api.get(f"{place}/spending-profiles", limit=20),
+        "unsent": await _unsent(desk),
     }
+
+
+async def _unsent(desk: Desk) -> list[Any] | None:
+    """The latest events that the webhook was not sent, with why; None for who may not know."""
+    rows: list[Any] = []
+    for state in ("dead", "waiting"):
+        asked = {"state": state, "accountId": desk["accountId"], "limit": 5}
+        found = await desk.api.try_get("/v1/admin/card-events", **asked)
+        if found is None:
+            return None
+        rows += found["items"]
+    return rows
 
 
 @page.post(PATH + "/status")

@@ -14,9 +14,10 @@ _MOST: Final = 50
 
 @page.post("/console/data/{userId}/{appId}/restore")
 async def restore(desk: Desk) -> Response:
-    """Each of those that are ticked, by a write of its own; what is there again stays as it is."""
+    """Each of those that are ticked, or all that the page shows, by a write of its own; what is
+    there again stays as it is."""
     place = path_of("/v1/users/{}/apps/{}/data", desk["userId"], desk["appId"])
-    ticked = desk.form.all("key")[:_MOST]
+    ticked = desk.form.all("shown" if desk.form["all"] else "key")[:_MOST]
     done = [await _restored(desk.api, place, key) for key in ticked]
     back = urlencode({"user": desk["userId"], "app": desk["appId"], "gone": 1})
     lost = f", of {done.count(False)} no value is kept" if False in done else ""

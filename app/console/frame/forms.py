@@ -10,7 +10,7 @@ from app.errors import Forbidden, TooLarge
 
 SMALL: Final = 8192
 LARGE: Final = 1024 * 1024
-_FIELDS: Final = {SMALL: 10, LARGE: 100}
+_FIELDS: Final = {SMALL: 10, LARGE: 128}
 
 
 def refuse_other_sites(request: Request) -> None:

@@ -7,10 +7,15 @@ from fastapi import Response
 from app.console.frame.calls import Refused, path_of
 from app.console.frame.forms import Form, whole_number
 from app.console.frame.pages import Desk, Page, Values
-from models.api_key import Scope
+from app.identity.principal import authorize
+from models.api_key import ApiKey, Scope
 
 page = Page(__name__, "API keys", "/console/keys", group="Apps and keys", scope="admin")
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
+_UNKNOWN: Final = (
+    "No key has this text: it was revoked, rotated longer ago than it is honoured, or it is not of"
+    " this Satchel. Nobody gets in by it."
+)
 _NUMBERS: Final = ("eventsPerSecond", "eventsPerDay")
 
 
@@ -41,6 +46,18 @@ async def make(desk: Desk) -> Response:
         shown = {**await _shown(desk), **told, "form": desk.form}
         return desk.show(shown, status=refused.status)
     return desk.show({"made": made.value}, status=201, template="keys/made.html")
+
+
+@page.post("/console/keys/find")
+async def find(desk: Desk) -> Response:
+    """Say which key a leaked text is; it is sent by a form, so that no address or log has it."""
+    authorize(desk.principal, "admin")
+    key = await ApiKey.find_by_secret(desk.form["key"])
+    if key is None:
+        told = {"complaint": _UNKNOWN, "form": Form()}
+        return desk.show({**await _shown(desk), **told}, status=404)
+    place = path_of("/console/keys?id={}", str(key.id))
+    return desk.done(place, f"It is the key “{key.name}”. Revoke it, or rotate it.")
 
 
 @page.post("/console/keys/{keyId}/rotate")

@@ -105,6 +105,23 @@ def test_a_key_is_made_shown_once_rotated_and_revoked(visit: Visit, operated: Op
     assert visitor.page.locator("tbody tr").count() == 1
 
 
+def test_a_leaked_key_is_found_by_itself_and_revoked(visit: Visit, operated: Operated) -> None:
+    made = operated.served.post("/v1/api-keys", {"name": "Shop", "scopes": ["users:read"]})
+    visitor = visit()
+    visitor.open("/console/keys")
+    visitor.page.get_by_label("The key, as it was found").fill(made["key"])
+    visitor.press("Find whose it is")
+    assert "“Shop”" in visitor.note and visitor.page.locator("tbody tr").count() == 1
+    assert made["key"] not in visitor.page.content() + visitor.page.url
+    assert visitor.faults() == []
+    visitor.unfold("Revoke", "tbody")
+    visitor.press("Revoke the key")
+    visitor.page.get_by_label("The key, as it was found").fill(made["key"])
+    visitor.press("Find whose it is")
+    assert "No key has this text" in visitor.text
+    assert made["key"] not in visitor.page.content()
+
+
 def test_a_key_that_asks_for_too_much_is_refused_with_what_was_typed(visit: Visit) -> None:
     visitor = visit()
     visitor.open("/console/keys")

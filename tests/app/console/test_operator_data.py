@@ -58,6 +58,22 @@ def test_a_customer_says_that_her_notes_are_gone(
     assert stored(operated, notes, "note:2") == {"title": HOSTILE}
 
 
+def test_all_of_a_page_are_restored_without_ticking_each(
+    visit: Visit, operated: Operated, notes: str
+) -> None:
+    keys = [f"note:{number}" for number in range(1, 51)]
+    for key in keys:
+        put(operated.served, f"{notes}/{key}", {"title": key})
+        httpx2.delete(f"{operated.served.url}{notes}/{key}", headers=operated.served.headers)
+    visitor = visit()
+    visitor.open(f"/console/data?user={notes.split('/')[3]}&app=kept&gone=1")
+    for box in visitor.page.get_by_role("checkbox").all():
+        box.check()  # the form has as many fields as it can have
+    visitor.press("Restore all 50 of this page")
+    assert visitor.note == "50 values are restored."
+    assert {stored(operated, notes, key)["title"] for key in keys} == {*keys}
+
+
 def test_one_former_version_is_looked_at_and_restored(
     visit: Visit, operated: Operated, notes: str
 ) -> None:

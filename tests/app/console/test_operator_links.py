@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 
 from tests.app.console.conftest import Operated
+from tests.app.console.planted import HOSTILE
 from tests.app.console.visitor import Visitor
 
 pytestmark = pytest.mark.skipif(
@@ -69,6 +70,26 @@ def test_events_that_were_given_up_are_sent_again_one_or_all(
     visitor.press(f"Send {count - 1} again")
     assert f"sent again: {count - 1}." in visitor.note
     assert events.count_documents({"state": "dead"}) == 0
+
+
+def test_an_account_says_what_its_webhook_was_not_sent_and_why(
+    visit: Visit, operated: Operated
+) -> None:
+    events = operated.served.database["cardevents"]
+    account = operated.planted["accountId"]
+    events.update_many({}, {"$set": {"state": "waiting", "attempts": 3, "lastError": HOSTILE}})
+    visitor = visit()
+    visitor.open(f"/console/accounts/{account}")
+    said = visitor.page.locator("section", has_text="was not sent yet").inner_text()
+    assert "waits after 3 tries" in said and HOSTILE in said
+    assert visitor.faults() == []
+    visitor.follow(visitor.page.get_by_role("link", name="given up"))
+    assert "There is none." in visitor.text
+    visitor.follow(visitor.page.get_by_role("link", name="waiting"))
+    assert HOSTILE in visitor.text
+    events.update_many({}, {"$set": {"state": "delivered"}})
+    visitor.open(f"/console/accounts/{account}")
+    assert "Nothing: all was taken" in visitor.text
 
 
 def test_a_connection_is_synced_and_says_what_needs_doing(visit: Visit, operated: Operated) -> None:
