@@ -206,7 +206,11 @@ def test_everything_that_is_measured_is_on_the_dashboard(shown: Shown) -> None:
         for selector in selectors(promql.parse(expression))
     }
     ours = {name for name in measures() if not any(each.startswith(name) for each in asked)}
-    assert ours == {"satchel_change_feed_changes_total", "satchel_change_feed_open"}
+    assert ours == {
+        "satchel_change_feed_changes_total",
+        "satchel_change_feed_open",
+        "satchel_guests_expired_total",
+    }
     assert set(measures()) <= {name.removesuffix("_count") for name in shown.labels}
 
 

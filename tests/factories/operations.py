@@ -4,14 +4,14 @@ import functools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bson import ObjectId
 
 from app.main import create_app, declared_rules
 from app.settings import Settings
 from models import User
-from models.api_key import APP_SCOPES
+from models.api_key import APP_SCOPES, Scope
 from models.relations import children_of
 from tests.app.cards.rules import ACCOUNT_RULES
 from tests.factories import bank_operations as bank
@@ -139,14 +139,8 @@ it."""
 
 WRITE_KEYS = {"POST /v1/batch", *(f"POST /v1/{kind}" for kind in KINDS)}
 
-ALL_SCOPES = [
-    "users:read",
-    "users:write",
-    "sessions:write",
-    "data:read",
-    "data:write",
-    "events:write",
-]
+ALL_SCOPES = [scope for scope in get_args(Scope) if scope != "admin"]
+"""Every scope but the one that is all of them."""
 
 
 def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str, Any]]:

@@ -70,15 +70,6 @@ NAMES_ANOTHER = {
 }
 """Routes that name somebody else besides, who is not there; tests/app/people/test_merge.py."""
 
-ALL_SCOPES += [
-    "analytics:read",
-    "accounts:read",
-    "accounts:write",
-    "projects:read",
-    "projects:write",
-]
-ALL_SCOPES += ["connections:read", "connections:write", "users:import", "users:merge"]
-
 
 @pytest.fixture
 async def settled(cast: Cast) -> dict[str, str]:
