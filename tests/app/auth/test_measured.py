@@ -45,11 +45,14 @@ async def test_codes_that_go_out_and_those_that_are_refused_are_counted(
     assert grown(before) == {"sender": 1}
     world.mailbox.down = False
     for setting, reason in (("otp_per_client_per_hour", "requester"), ("otp_per_hour", "service")):
-        world.api, before = await make_api(**{**world.settings, setting: 1}), seen()
-        body = {"email": f"{reason}@example.com"}
-        while (await world.nobody.post("/v1/auth/otp", json=body)).status_code == 202:
-            body["email"] = f"x{body['email']}"
-        assert grown(before)[reason] == 1
+        roomy = {"otp_per_client_per_hour": 1000}  # others may have asked from here
+        settings = {**world.settings, **roomy, setting: 1}
+        world.api, before = await make_api(**settings), seen()
+        for number in range(60):  # a code that the mailbox was too slow to take is none
+            body = {"email": f"{reason}{number}@example.com"}
+            if (await world.nobody.post("/v1/auth/otp", json=body)).status_code == 429:
+                break
+        assert {reason: 1}.items() <= grown(before).items()
 
 
 async def test_sign_ins_that_fail_are_counted_by_method_and_reason(
