@@ -7,9 +7,9 @@ who comes while both commands are under way goes out with all the others who did
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from bson import ObjectId
 from cachetools import TTLCache
 from pymongo.errors import PyMongoError
 
@@ -19,12 +19,13 @@ from app.relations.leases import Leases
 from app.web.etags import tag_of
 from app.web.preconditions import holds
 from models.app_data_swap import Swap, read_versions, write_each
-from models.app_data_updates import NEVER, QueryKeys, Sets
+from models.app_data_updates import NEVER, Expiry, QueryKeys
 from models.app_data_values import Place
 from models.app_data_written import StaleVersion, Written, written
-from models.base import Raw
+from models.base import Raw, now
 from models.precondition import Expected
 from models.user import User
+from models.values import Json
 
 LARGEST: Final = 16 * 1024
 """Bytes of JSON of a value that goes in company."""
@@ -40,14 +41,27 @@ class Put:
     Attributes:
         place: user, app and key.
         expected: the precondition, None to write whatever is there.
-        sets: what is set.
+        value: what.
+        size: bytes of its JSON.
+        by: who writes.
+        expires_at: when it ends; None for never.
         query_keys: what the row keeps for the app's queries.
     """
 
     place: Place
     expected: Expected | None
-    sets: Sets
+    value: Json
+    size: int
+    by: str
+    expires_at: datetime | Expiry | None
     query_keys: QueryKeys
+
+    def swap(self, row: Raw, moment: datetime) -> Swap:
+        """What replaces the row that was read: it is not older than that, however long its turn
+        took."""
+        changed = max(moment, row["updatedAt"])
+        sets = (self.value, self.size, self.by, self.expires_at, changed)
+        return Swap(self.place, row["version"], sets, self.query_keys)
 
 
 _Outcome = Written | Exception | None
@@ -79,7 +93,7 @@ class Swaps:
             StaleVersion: the precondition does not hold.
             NotFound: the user is not there.
         """
-        if self._alone and put.place not in self._apart and put.sets[1] <= LARGEST:
+        if self._alone and put.place not in self._apart and put.size <= LARGEST:
             outcome = await self._company.get(put)
             if isinstance(outcome, Written):
                 return outcome
@@ -93,29 +107,22 @@ class Swaps:
 
     async def _store(self, puts: Sequence[Put]) -> Mapping[Put, _Outcome]:
         """Read what there is, decide on each, and write those that may be by one command."""
-        rows = await read_versions([put.place for put in puts])
+        stored, moment = await read_versions([put.place for put in puts]), now()
+        rows = {place: row for place, row in stored.items() if _is_live(row, moment)}
         outcomes: dict[Put, _Outcome] = {put: _refusal(put, rows.get(put.place)) for put in puts}
-        live = [put for put in puts if _is_live(rows.get(put.place), put)]
-        ready = [put for put in live if outcomes[put] is None]
-        gone = await self._gone({put.place[0] for put in ready})
+        ready = [put for put in puts if put.place in rows and outcomes[put] is None]
+        gone = await self._leases.hold_living(User, {put.place[0] for put in ready})
         outcomes |= {put: NotFound(_NO_USER) for put in ready if put.place[0] in gone}
         leased = [put for put in ready if put.place[0] not in gone]
-        errors = await write_each([_swap(put, rows[put.place]) for put in leased])
-        for put, error in zip(leased, errors, strict=True):
-            outcomes[put] = self._outcome(put, rows[put.place], error)
+        swaps = [put.swap(rows[put.place], moment) for put in leased]
+        errors = await write_each(swaps)
+        for put, swap, error in zip(leased, swaps, errors, strict=True):
+            outcomes[put] = self._outcome(put, swap, rows[put.place], error)
         return outcomes
 
-    async def _gone(self, users: set[ObjectId]) -> set[ObjectId]:
-        """Those who are not there; the leases of the others are held now."""
-        gone: set[ObjectId] = set()
-        while more := await self._leases.hold_many(User, users - gone):
-            gone |= more
-        return gone
-
-    def _outcome(self, put: Put, row: Raw, error: Exception | None) -> _Outcome:
+    def _outcome(self, put: Put, swap: Swap, row: Raw, error: Exception | None) -> _Outcome:
         if error is None:
-            _, size, _, expires_at, moment = put.sets
-            return written(row, moment, expires_at, row["_id"], size, 0)
+            return written(row, swap.sets[-1], put.expires_at, row["_id"], put.size, 0)
         if isinstance(error, StaleVersion):
             return error if put.expected is not None else None
         if isinstance(error, PyMongoError) and error.timeout:
@@ -124,22 +131,17 @@ class Swaps:
 
 
 def _refusal(put: Put, row: Raw | None) -> StaleVersion | None:
-    """Why a put with a precondition is not done where this row is."""
+    """Why a put with a precondition is not done where this live row is, or none."""
     if put.expected is None or (
         row is not None
-        and _is_live(row, put)
         and holds(put.expected, row["version"], tag_of(row["_id"]), row["updatedAt"])
     ):
         return None
     return StaleVersion()
 
 
-def _is_live(row: Raw | None, put: Put) -> bool:
-    return row is not None and not row["deleted"] and row.get("expiresAt", NEVER) > put.sets[-1]
-
-
-def _swap(put: Put, row: Raw) -> Swap:
-    return Swap(put.place, row["version"], put.sets, put.query_keys)
+def _is_live(row: Raw, moment: datetime) -> bool:
+    return not row["deleted"] and row.get("expiresAt", NEVER) > moment
 
 
 def swaps_of(scope: Any) -> Swaps:

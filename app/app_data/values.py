@@ -27,7 +27,7 @@ from models.app_data import AppData
 from models.app_data_queries import queries_of, query_keys
 from models.app_data_updates import Expiry
 from models.app_data_written import StaleVersion, Written
-from models.base import Raw, now
+from models.base import Raw
 from models.precondition import Expected
 from models.values import Json
 
@@ -265,8 +265,7 @@ async def _write(
     async def send() -> Written:
         if options.app.history or (expected is not None and expected.absent):
             return await client().lane.run(put)
-        sets = (value, size, place.by, expires_at, now())
-        wanted = Put(place.key, expected, sets, keys)
+        wanted = Put(place.key, expected, value, size, place.by, expires_at, keys)
         return await place.swaps.put(wanted, lambda: client().lane.run(put))
 
     if options.app.quota is None:

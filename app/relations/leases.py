@@ -76,6 +76,20 @@ class Leases:
                 return gone
         return set()
 
+    async def hold_living(
+        self, parent: type[Stored], parent_ids: Collection[ObjectId]
+    ) -> set[ObjectId]:
+        """Hold leases on those parents that are there; to be called right before the insert is
+        sent.
+
+        Returns:
+            The ids that name no parent; the leases on all others are held now.
+        """
+        gone: set[ObjectId] = set()
+        while more := await self.hold_many(parent, set(parent_ids) - gone):
+            gone |= more
+        return gone
+
     def floor_of(self, parent_id: ObjectId) -> int:
         """The floor of versions of a parent whose lease is held, as it was when the lease was
         taken."""

@@ -185,10 +185,8 @@ async def _of_living(
 ) -> list[Incoming]:
     """Those whose user is there or who name none; the others are bad. Right before the insert, for
     the lease's sake."""
-    missing: set[ObjectId] = set()
     users = {event.user for event in good if event.user is not None}
-    while gone := await intake.leases.hold_many(User, users - missing):
-        missing |= gone
+    missing = await intake.leases.hold_living(User, users)
     if not missing:
         return good
     erased = await _erased(missing) if lenient else missing

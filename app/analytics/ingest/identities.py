@@ -150,9 +150,7 @@ async def _users(told: Sequence[Identity], process: Intake) -> list[ObjectId | N
     """Our users whom identities name; None for an id of the client's own, and for a user who is not
     there."""
     ours = {user for identity in told if (user := parse_id(identity.user_id)) is not None}
-    gone: set[ObjectId] = set()
-    while missing := await process.leases.hold_many(User, ours - gone):
-        gone |= missing
+    gone = await process.leases.hold_living(User, ours)
     linked: dict[str, dict[str, ObjectId]] = {}
     for app_id in {identity.app_id for identity in told}:
         external = {identity.user_id for identity in told if identity.app_id == app_id}

@@ -146,7 +146,8 @@ class Inserts:
         self, singles: Sequence[_Single]
     ) -> Mapping[_Single, Exception | int]:
         """Insert those that may be, by one command: why each was not stored, or 1."""
-        gone = await self._gone({user for single in singles for user in single.users})
+        users = {user for single in singles for user in single.users}
+        gone = await self._leases.hold_living(User, users)
         outcomes: dict[_Single, Exception | int] = {}
         for single in singles:
             if hindrance := _hindrance(single.row, single.users & gone):
@@ -158,10 +159,11 @@ class Inserts:
 
     async def _insert_batches(self, batches: Sequence[_Batch]) -> Mapping[_Batch, Exception | int]:
         """Insert those that may be in one transaction: why each was not stored, or 1."""
+        users = {user for batch in batches for user in batch.users}
         outcomes: dict[_Batch, Exception | int] = {}
 
         async def insert(session: AsyncClientSession) -> None:
-            gone = await self._gone({user for batch in batches for user in batch.users})
+            gone = await self._leases.hold_living(User, users)
             for batch in batches:
                 outcomes[batch] = _hindrance(batch.rows[0], batch.users & gone) or 1
             leased = [row for batch in batches if outcomes[batch] == 1 for row in batch.rows]
@@ -173,13 +175,6 @@ class Inserts:
         except (DuplicateMessages, PyMongoError, Problem) as error:
             return dict.fromkeys(batches, error)
         return outcomes
-
-    async def _gone(self, users: set[ObjectId]) -> set[ObjectId]:
-        """Those who are not there; the leases of the others are held now."""
-        gone: set[ObjectId] = set()
-        while more := await self._leases.hold_many(User, users - gone):
-            gone |= more
-        return gone
 
 
 def _hindrance(row: Raw, gone: Collection[ObjectId]) -> Exception | None:

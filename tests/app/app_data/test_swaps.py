@@ -35,8 +35,9 @@ class Company:
         self.alone: list[str] = []
 
     def put_of(self, key: str, value: Any, expected: Expected | None, **other: Any) -> Put:
-        sets = (value, other.get("size", 1), "test", other.get("expires_at"), now())
-        return Put((other.get("user", self.user_id), "notes", key), expected, sets, None)
+        place = (other.get("user", self.user_id), "notes", key)
+        size, ends = other.get("size", 1), other.get("expires_at")
+        return Put(place, expected, value, size, "test", ends, None)
 
     async def put(
         self, key: str, value: Any, expected: Expected | None = None, **other: Any
@@ -155,6 +156,18 @@ async def test_what_is_over_is_not_there(company: Company) -> None:
     row = await AppData.find_envelope(company.user_id, "notes", "b")
     assert row is not None
     assert "expiresAt" not in row
+
+
+async def test_what_is_written_is_not_older_than_what_was_there(company: Company) -> None:
+    """Else `If-Unmodified-Since` would hold for who has not seen it."""
+    ahead = now() + timedelta(seconds=2)
+    await company.store(a=1)
+    await AppData.raw().update_one({"dataKey": "a"}, {"$set": {"updatedAt": ahead}})
+    done = await company.put("a", 2, Expected((1,)))
+    row = await AppData.find_envelope(company.user_id, "notes", "a")
+    assert isinstance(done, Written)
+    assert row is not None
+    assert done.updated_at == row["updatedAt"] == ahead
 
 
 async def test_nothing_is_written_of_a_user_who_is_gone(company: Company) -> None:

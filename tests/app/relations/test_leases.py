@@ -133,4 +133,6 @@ async def test_many_are_held_by_one_read(
     assert len(reads) == 1
     gone = ObjectId()
     assert await leases.hold_many(User, [*users, gone]) == {gone}
+    assert await leases.hold_living(User, [*users, gone]) == {gone}
+    assert all(map(leases.is_held, users))
     assert not leases.is_held(gone)
