@@ -68,6 +68,10 @@ COMMANDS: Final = {
         "scripts.bench.several:main",
         "Measure several server processes beside one.",
     ),
+    "bench-writes": (
+        "scripts.bench.writes:main",
+        "Measure what a compare-and-set costs by the operation that it is sent as.",
+    ),
     "bench-growth": (
         "scripts.bench.growth:main",
         "Measure requests beside ever more that is stored.",
