@@ -10,6 +10,7 @@ from bson import ObjectId, encode
 
 from models.app import App
 from models.app_data import AppData
+from models.app_data_queries import of_another
 from models.app_data_updates import NEVER, kept, key_of, unexpired
 from models.base import Raw, Session, now
 from models.user import User
@@ -106,7 +107,7 @@ async def _move(ids: list[ObjectId], target: ObjectId, session: Session) -> None
     floor = int((user or {}).get("versionFloor") or 0)
     version = {"$add": [{"$max": ["$version", floor]}, 1]}
     fields: Raw = {"userId": target, "version": version, "updatedAt": now()}
-    fields["changedAt"] = "$$CLUSTER_TIME"
+    fields |= {"changedAt": "$$CLUSTER_TIME", "queryKeys": of_another(target)}
     await AppData.raw().update_many({"_id": {"$in": ids}}, [{"$set": fields}], session=session)
 
 
@@ -127,6 +128,7 @@ async def _settle(
     if taken:
         history = (await App.find_histories([mine["appId"]])).get(mine["appId"], 0)
         update = kept({**_content(mine), **fields}, history)
+        update.append({"$set": {"queryKeys": of_another(theirs["userId"])}})
     else:
         update = [{"$set": fields}]
     if taken or theirs["version"] <= mine["version"]:

@@ -33,6 +33,7 @@ _BUILT: Final = {
     "queryKeys": 1,
 }
 _READ_AT_ONCE: Final = 20
+_ID_LENGTH: Final = 24  # of a user's id as it is spelled
 INDEX: Final = "queryKeys.$**_1"
 LONGEST_TEXT: Final = 256
 """Bytes of a string that have part in the order."""
@@ -117,6 +118,16 @@ def query_keys(
     """What the row of a value keeps, by the id of the query; None where it has no part in any."""
     taking = (query for query in queries if data_key.startswith(query.prefix))
     return {query.id: query.key_of(user_id, data_key, value) for query in taking} or None
+
+
+def of_another(user_id: ObjectId) -> Raw:
+    """What a row keeps for queries once its value is this user's, as an update by a pipeline sets
+    it: each text begins with whose it is."""
+    rest = {"$substrCP": ["$$each.v", _ID_LENGTH, {"$strLenCP": "$$each.v"}]}
+    text = {"k": "$$each.k", "v": {"$concat": [str(user_id), rest]}}
+    texts = {"$map": {"input": {"$objectToArray": "$queryKeys"}, "as": "each", "in": text}}
+    has_any = {"$eq": [{"$type": "$queryKeys"}, "object"]}
+    return {"$cond": [has_any, {"$arrayToObject": texts}, "$$REMOVE"]}
 
 
 async def page_by_query(

@@ -6,6 +6,7 @@ import pytest
 from bson import ObjectId
 
 from app.relations.sweep import sweep
+from app.settings import Settings
 from app.work import HOOKS
 from models import AuthIdentity, Deletion, Project, RefreshToken
 from models.audit_event import AuditEvent
@@ -15,6 +16,7 @@ from tests.app.people.conftest import Send
 from tests.cast import Cast
 from tests.conftest import MakeApi
 from tests.factories.deletions import add_activities, ledger_of, orphans_of
+from tests.factories.queries import IN_ORDER, asked, build, declare, fill
 from tests.harness import Api, Caller
 
 NOTES = "/v1/users/me/apps/notes/data"
@@ -311,3 +313,20 @@ async def test_a_large_merge_is_ended_by_a_job(make_api: MakeApi) -> None:
     assert await orphans_of(ObjectId(people[0])) == {}
     receipt = (await admin.get(started.headers["location"])).json()
     assert receipt["moved"] == {"activities": 250}
+
+
+async def test_moved_values_are_found_by_declared_queries(
+    cast: Cast, merger: Caller, base_settings: Settings
+) -> None:
+    """What a row keeps for queries begins with its person: under a key that the target never had,
+    under one that they deleted, and under one that both have."""
+    await declare(cast)
+    await build(base_settings)
+    await fill(cast.owner)
+    await fill(cast.stranger, {"task:a": {"due": "2026-01-09"}, "task:d": {"due": "2026-01-09"}})
+    assert (await cast.stranger.delete(f"{NOTES}/task:d")).status_code == 204
+    await merged(merger, cast.owner.id, cast.stranger.id, keep="source")
+    assert await asked(cast.stranger) == IN_ORDER
+    by_prio = await asked(cast.stranger, "byPrio", limit=100)
+    await fill(cast.stranger)  # each is written anew
+    assert await asked(cast.stranger, "byPrio", limit=100) == by_prio
