@@ -138,12 +138,16 @@ class Sessions:
         """
         await RefreshToken.raw().delete_one({"_id": self.read(text).family})
 
-    def family_of(self, text: str) -> ObjectId | None:
-        """The session that a refresh token belongs to, None where it is none of ours."""
+    async def session_of(self, text: str) -> RefreshToken | None:
+        """The session that a refresh token would refresh: its last one, or the one before, whose
+        answer may have been lost; None for any other."""
         try:
-            return self.read(text).family
+            token = self.read(text)
         except Unauthenticated:
             return None
+        found = await RefreshToken.find_living(token.family)
+        is_good = found is not None and found.generation - token.generation in (0, 1)
+        return found if is_good else None
 
     async def end_others(self, user_id: ObjectId, kept: ObjectId | None) -> None:
         """End every session of a user but one, and what servers minted before now, in one

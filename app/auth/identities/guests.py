@@ -54,8 +54,7 @@ async def make_guest(sessions: Sessions, device: Device, days: int) -> Begun:
 
 async def guest_of(sessions: Sessions, token: str | None) -> ObjectId | None:
     """Whose session a refresh token is, where it is a guest's and has not ended; else None."""
-    family = None if token is None else sessions.family_of(token)
-    found = None if family is None else await RefreshToken.find_living(family)
+    found = None if token is None else await sessions.session_of(token)
     return ObjectId(found.user_id) if found is not None and found.auth_method == GUEST else None
 
 

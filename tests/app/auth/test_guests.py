@@ -111,6 +111,24 @@ async def test_a_token_of_a_person_is_no_guests(world: World) -> None:
     assert await row_of(ann.json()["userId"]) is not None
 
 
+async def test_a_token_that_was_rotated_away_is_no_guests(world: World) -> None:
+    """A stolen one does not outlive what it was stolen from; that before the last does, since its
+    answer may have been lost."""
+    caller, told = await guest(world)
+    await caller.put(f"{NOTES}/k", json="theirs")
+    tokens = [told["refreshToken"]]
+    for _ in range(2):
+        tokens.append((await world.refresh(tokens[-1])).json()["refreshToken"])
+    ann = await world.by_phone(guestToken=tokens[0])
+    assert ann.json()["guest"]["state"] == "gone"
+    person = world.person(ann)
+    body = {"guestToken": tokens[0], "keep": "source"}
+    assert (await person.post("/v1/users/me/guests", json=body)).status_code == 422
+    body = {"guestToken": tokens[1], "keep": "source"}
+    assert (await person.post("/v1/users/me/guests", json=body)).status_code == 200
+    assert (await person.get(f"{NOTES}/k")).json() == "theirs"
+
+
 async def test_there_are_none_in_production_unless_it_is_set(make_api: MakeApi) -> None:
     api = await make_api(guests=False)
     assert (await api.caller(None).post("/v1/auth/guests")).status_code == 404
