@@ -28,6 +28,7 @@ SECRET_ANSWERS: Final = frozenset(
         "POST /v1/api-keys",
         "POST /v1/api-keys/{keyId}/rotate",
         "POST /v1/auth/oidc/{provider}",
+        "POST /v1/auth/guests",
         "POST /v1/auth/otp/verify",
         "POST /v1/auth/refresh",
         "POST /v1/users/{userId}/sessions",
