@@ -17,7 +17,7 @@ from cachetools import LRUCache, cached
 
 from app.apps.schema_looks import MOST_DEEP, MOST_LOOKS, TooDeep, at, looks_of
 from app.errors import Invalid
-from app.web.body import MAX_VALUE_BYTES, dump_json
+from app.web.body import MAX_VALUE_BYTES, dump_json, parse_json
 from models.app import App, AppContent
 from models.values import Json
 
@@ -82,6 +82,7 @@ class Schema:
 
     def __init__(self, pattern: str, schema: Any) -> None:
         self.pattern = pattern
+        schema = _plain(schema)
         place = f"/schemas/{_part(pattern)}"
         _check_bounds(schema, place)
         self._looks = _looks(schema, place)
@@ -101,7 +102,11 @@ class Schema:
         fits."""
         if self._looks > _FEW_LOOKS and self._looks * _count(value) > _MOST_LOOKS_IN_ALL:
             return [{"pointer": "", "code": "too_long", "detail": self._too_much}]
-        return [] if self._validator.is_valid(value) else self._told(value)
+        try:
+            return [] if self._validator.is_valid(value) else self._told(value)
+        except ValueError:  # of an integer as the driver reads those of 64 bits
+            plain = _plain(value)
+            return [] if self._validator.is_valid(plain) else self._told(plain)
 
     @property
     def _too_much(self) -> str:
@@ -126,6 +131,12 @@ class Schema:
                 "detail": f"it does not fit the schema of {self.pattern}",
             }
         ]
+
+
+def _plain(value: Any) -> Any:
+    """A value or schema without the driver's integers of 64 bits, which the library knows nothing
+    of."""
+    return parse_json(dump_json(value))
 
 
 class _Shape:

@@ -290,3 +290,27 @@ async def test_a_dry_run_is_for_admins_of_an_app_that_is_there(cast: Cast) -> No
 
 def test_all_schemas_together_are_bounded() -> None:
     assert Schemas({"k": {"description": "x" * 60_000}}).of_key("k") is not None
+
+
+async def test_large_integers_that_come_from_the_database_are_integers(cast: Cast) -> None:
+    """The driver has a kind of its own for those of 64 bits, which the library knows nothing of: a
+    moment in milliseconds is one."""
+    late = 1_800_000_000_000
+    moment = {"properties": {"at": {"type": "integer", "minimum": late}}, "required": ["at"]}
+    assert (await register(cast, {"n:*": moment}, history=5)).is_success
+    path = f"{DATA}/n:1"
+    for number in (late, late + 1):
+        stored = await cast.owner.put(path, json={"at": number, "parts": [number]})
+        assert stored.is_success, stored.text
+    assert (await cast.owner.merge(path, {"done": True})).status_code == 200
+    appended = [{"op": "add", "path": "/parts/-", "value": 1}]
+    assert (await cast.owner.patch(path, appended)).status_code == 200
+    assert (await cast.owner.post(f"{path}/restore", json={"version": 1})).status_code == 200
+    write = {"dataKey": "n:1", "mergePatch": {"done": False}}
+    batch = await cast.owner.post("/v1/users/me/apps/notes/batch", json={"writes": [write]})
+    assert batch.json()["results"][0]["status"] == "stored", batch.text
+    assert (await check(cast.admin, {}))["misfits"] == []
+    later = {"n:*": {"properties": {"at": {"type": "integer", "minimum": late + 1}}}}
+    (misfit,) = (await check(cast.admin, {"schemas": later}))["misfits"]
+    assert misfit["errors"][0]["pointer"] == "/at"
+    assert told(await cast.owner.merge(path, {"at": late - 1})) == [("/at", "out_of_range")]
