@@ -176,9 +176,9 @@ def _kinds(growing: Growing, requests: int) -> dict[str, Callable[[], None]]:
     versions = iter(range(1, 1_000_000))
     leaving = iter(gone)
 
-    def asked(method: str, path: str, status: int = 200, **options: Any) -> None:
+    def asked(method: str, path: str, **options: Any) -> None:
         answer = growing.http.request(method, path, **options)
-        if answer.status_code != status:
+        if not answer.is_success:  # a deletion on a busy machine is 202, and a job goes on
             raise BenchError(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
 
     def swap() -> None:

@@ -16,6 +16,7 @@ def test_every_figure_is_measured() -> None:
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode in (0, 1), done.stderr  # so short, goals say nothing
+    assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     assert found["grew"].keys() == KINDS
     assert [stage["values"] for stage in found["stages"]] == [100, 1000]

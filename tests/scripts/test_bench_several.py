@@ -15,6 +15,7 @@ def test_every_figure_is_measured() -> None:
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode in (0, 1), done.stderr  # so short, goals say nothing
+    assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     assert found["workloads"].keys() == {"read", "mix"}
     for told in found["workloads"].values():

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.auth.codes.senders import FAILED
+from models.budget import Budget
 from models.user import User
 from tests.app.auth.conftest import PHONE, World
 from tests.app.measured import counted
@@ -45,14 +46,13 @@ async def test_codes_that_go_out_and_those_that_are_refused_are_counted(
     assert grown(before) == {"sender": 1}
     world.mailbox.down = False
     for setting, reason in (("otp_per_client_per_hour", "requester"), ("otp_per_hour", "service")):
-        roomy = {"otp_per_client_per_hour": 1000}  # others may have asked from here
-        settings = {**world.settings, **roomy, setting: 1}
-        world.api, before = await make_api(**settings), seen()
+        await Budget.raw().delete_many({})  # what was counted by other limits is owed for an hour
+        world.api, before = await make_api(**{**world.settings, setting: 1}), seen()
         for number in range(60):  # a code that the mailbox was too slow to take is none
             body = {"email": f"{reason}{number}@example.com"}
             if (await world.nobody.post("/v1/auth/otp", json=body)).status_code == 429:
                 break
-        assert {reason: 1}.items() <= grown(before).items()
+        assert grown(before)[reason] == 1
 
 
 async def test_sign_ins_that_fail_are_counted_by_method_and_reason(
