@@ -121,6 +121,7 @@ SHARD_KEYS: Final[dict[type[Stored], ShardKey]] = {
             "aggregate timestamp, userId": _COUNTS,
             "aggregate eventCategory, timestamp": _COUNTS,
             "aggregate eventName, timestamp": _COUNTS,
+            "find _id": "which of a command's events are stored, where it was held up",
             "find receivedAt": "the rollups' next window: each shard gives its part in order",
             "find userId": "the events of one person, page by page",
         },

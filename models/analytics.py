@@ -193,6 +193,12 @@ class Analytics(OwnedByUser):
             raise DuplicateMessages from None
 
     @classmethod
+    async def stored_ids(cls, ids: Sequence[ObjectId]) -> set[ObjectId]:
+        """Those of these rows that are stored."""
+        found = cls.raw().find({"_id": {"$in": list(ids)}}, {"_id": 1})
+        return {row["_id"] async for row in found}
+
+    @classmethod
     async def without_stored(cls, rows: Sequence[Raw], *, session: Session = None) -> list[Raw]:
         """The rows but those whose `messageId` their app has already."""
         wanted: dict[str, list[str]] = {}

@@ -193,6 +193,7 @@ OPERATIONS: dict[str, list[Operation]] = {
             [{**event(1), "_id": ObjectId(), "messageId": str(ObjectId())}]
         )
     ],
+    "Analytics.stored_ids": [lambda: Analytics.stored_ids([ME])],
     "Analytics.without_stored": [lambda: Analytics.without_stored([event(1), event(3)])],
     "Analytics.get_event_counts": counts(Analytics.get_event_counts),
     "Analytics.get_category_counts": counts(Analytics.get_category_counts),

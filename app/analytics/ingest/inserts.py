@@ -2,22 +2,25 @@
 batch go with other batches in one transaction."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+import pymongo
 from bson import ObjectId
+from cachetools import TTLCache
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from app.database import transaction
 from app.database.loader import Loader
 from app.errors import Problem, Unavailable
 from app.relations.leases import Leases
 from models.analytics import Analytics, DuplicateMessages
-from models.base import Raw, now
+from models.base import WRITE_CONFLICT, Raw, now
 from models.user import User
 
 _TOGETHER: Final = 64
@@ -27,6 +30,14 @@ _EVENTS: Final = 400
 """Of the batches of one transaction together."""
 _IN_TIME: Final = timedelta(seconds=5)
 _TOO_LATE: Final = "the same events are being stored by other requests"
+_COMPANY_SECONDS: Final = 1.0
+"""After which a command of many events is taken for held up by one of them."""
+_APART_SECONDS: Final = 60  # in which the database ends a transaction whose process was killed
+_MOST_APART: Final = 10_000
+
+
+_Message = tuple[str, str | None]
+"""An event's app and `messageId`."""
 
 
 class UserGone(Exception):
@@ -64,9 +75,13 @@ class Inserts:
 
     def __init__(self, leases: Leases, seconds: float) -> None:
         self._leases = leases
-        self._singles: Loader[_Single, Exception | int] = Loader(
-            self._insert_singles, seconds, most=_TOGETHER
+        self._singles: Loader[_Single, Exception | int | None] = Loader(
+            self._insert_company, seconds, most=_TOGETHER
         )
+        self._alone: Loader[_Single, Exception | int | None] = Loader(
+            self._insert_singles, seconds, most=1
+        )
+        self._apart: TTLCache[_Message, bool] = TTLCache(_MOST_APART, _APART_SECONDS)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._batches: Loader[_Batch, Exception | int] = Loader(
             self._insert_batches,
@@ -77,15 +92,18 @@ class Inserts:
 
     async def insert_single(self, row: Raw, users: Collection[ObjectId]) -> int:
         """Insert one event, each by its own luck where several go together; 1, or 0 where it is
-        stored already.
+        stored already. One that holds others up goes alone, and those go again without it.
 
         Raises:
             UserGone: one of the users is not there.
             Unavailable: the rollups, which go by `receivedAt`, might have passed.
         """
-        outcome = await self._singles.get(_Single(row, frozenset(users)))
+        single, outcome = _Single(row, frozenset(users)), None
+        ways, is_again = (self._singles, self._alone), False
+        while (outcome := await ways[_message(row) in self._apart].get(single)) is None:
+            is_again = True
         if isinstance(outcome, DuplicateMessages):
-            return 0
+            return len(await Analytics.stored_ids([row["_id"]])) if is_again else 0
         if isinstance(outcome, Exception):
             raise outcome
         return 1
@@ -94,7 +112,8 @@ class Inserts:
         """Insert the events of a request, all or none, together with those of others; how many.
 
         Raises:
-            DuplicateMessages: one of these or of the others is stored already, and nothing is done.
+            DuplicateMessages: one of these or of the others is stored already, or being stored, and
+                nothing is done.
             UserGone: one of the users is not there.
             Unavailable: as above.
             pymongo.errors.PyMongoError: the transaction failed.
@@ -142,6 +161,23 @@ class Inserts:
             await Analytics.insert_rows(new, session=session)
         return len(new)
 
+    async def _insert_company(
+        self, singles: Sequence[_Single]
+    ) -> Mapping[_Single, Exception | int | None]:
+        """Insert those that may be; None of those that have to come again, since the database did
+        not get to them: the first is taken for who held it up, by a `messageId` that a transaction
+        has whose process was killed, and is let go in company no more."""
+        if len(singles) == 1:
+            return await self._insert_singles(singles)
+        with pymongo.timeout(_COMPANY_SECONDS):
+            outcomes = await self._insert_singles(singles)
+        late = [single for single, outcome in outcomes.items() if _is_late(outcome)]
+        stored = await Analytics.stored_ids([single.row["_id"] for single in late]) if late else ()
+        left = [single for single in late if single.row["_id"] not in stored]
+        named = [single for single in left if "messageId" in single.row]
+        self._apart.update((_message(single.row), True) for single in named[:1])
+        return {**outcomes, **dict.fromkeys(late, 1), **dict.fromkeys(left, None)}
+
     async def _insert_singles(
         self, singles: Sequence[_Single]
     ) -> Mapping[_Single, Exception | int]:
@@ -168,13 +204,34 @@ class Inserts:
                 outcomes[batch] = _hindrance(batch.rows[0], batch.users & gone) or 1
             leased = [row for batch in batches if outcomes[batch] == 1 for row in batch.rows]
             if leased:
-                await Analytics.insert_rows(leased, session=session)
+                with _held_is_stored():
+                    await Analytics.insert_rows(leased, session=session)
 
         try:
             await transaction(insert)
         except (DuplicateMessages, PyMongoError, Problem) as error:
             return dict.fromkeys(batches, error)
         return outcomes
+
+
+@contextmanager
+def _held_is_stored() -> Iterator[None]:
+    """What another transaction is storing goes for stored: its own request waits for it alone, and
+    not its company."""
+    try:
+        yield
+    except OperationFailure as error:
+        if error.code != WRITE_CONFLICT:
+            raise
+        raise DuplicateMessages from None
+
+
+def _message(row: Raw) -> _Message:
+    return row["appId"], row.get("messageId")
+
+
+def _is_late(outcome: Exception | int) -> bool:
+    return isinstance(outcome, PyMongoError) and outcome.timeout
 
 
 def _hindrance(row: Raw, gone: Collection[ObjectId]) -> Exception | None:

@@ -1,7 +1,8 @@
 """Single events of many requests go in together, and each is answered by its own outcome."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.analytics.ingest.inserts import Inserts, UserGone
 from app.errors import Unavailable
 from app.relations.leases import Leases
 from models import Analytics, User
-from models.analytics import AnalyticsContent
+from models.analytics import AnalyticsContent, DuplicateMessages
 from models.base import Raw, now
 from models.user import UserContent
 from tests.cast import Cast
@@ -95,6 +96,65 @@ async def test_none_is_sent_again_where_it_is_not_known_what_is_stored(
     )
     assert outcomes == [error] * 5
     assert sum(sent) == 5
+
+
+Insert = Callable[[Inserts, str], Coroutine[Any, Any, int]]
+
+
+async def as_single(inserts: Inserts, message: str) -> int:
+    return await inserts.insert_single(row(message, message), [])
+
+
+async def as_batch(inserts: Inserts, message: str) -> int:
+    """As a request does: what fails with its company is sent alone."""
+    rows = [row(message, message)]
+    try:
+        return await inserts.insert_batch(rows, [])
+    except DuplicateMessages:
+        return await inserts.insert_alone(rows, [], look=True)
+
+
+@asynccontextmanager
+async def held_by_a_killed_process(message: str) -> AsyncIterator[None]:
+    async with Analytics.raw().database.client.start_session() as session:
+        await session.start_transaction()
+        await Analytics.raw().insert_one(row(message, message), session=session)
+        try:
+            yield
+        finally:
+            await session.abort_transaction()
+
+
+@pytest.mark.parametrize("insert", [as_single, as_batch])
+async def test_others_go_before_one_whose_message_a_killed_transaction_holds(
+    monkeypatch: pytest.MonkeyPatch, insert: Insert
+) -> None:
+    monkeypatch.setattr("app.analytics.ingest.inserts._COMPANY_SECONDS", 0.3)
+    monkeypatch.setattr("app.analytics.ingest.inserts._IN_TIME", timedelta(minutes=1))
+    inserts = Inserts(Leases(60), 60)
+    async with held_by_a_killed_process("held"):
+        wanted = ["a", "b", "held", "c", "d"]
+        tasks = {name: asyncio.ensure_future(insert(inserts, name)) for name in wanted}
+        held = tasks.pop("held")
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(*tasks.values()) == [1] * 4
+            assert await insert(inserts, "e") == 1
+        assert not held.done()
+    assert await held == 1
+    assert await names() == ["a", "b", "c", "d", "e", "held"]
+
+
+async def test_each_of_several_that_are_held_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.analytics.ingest.inserts._COMPANY_SECONDS", 0.3)
+    monkeypatch.setattr("app.analytics.ingest.inserts._IN_TIME", timedelta(minutes=1))
+    inserts = Inserts(Leases(60), 60)
+    async with held_by_a_killed_process("h1"), held_by_a_killed_process("h2"):
+        held = [asyncio.ensure_future(as_single(inserts, name)) for name in ("h1", "h2", "h2")]
+        others = [as_single(inserts, name) for name in "abcd"]
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(*others) == [1] * 4
+    assert sorted(await asyncio.gather(*held)) == [0, 1, 1]
+    assert await names() == ["a", "b", "c", "d", "h1", "h2"]
 
 
 async def test_requests_of_many_are_few_commands(cast: Cast, commands: list[int]) -> None:
