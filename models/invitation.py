@@ -85,10 +85,11 @@ class Invitation(Stored):
     @classmethod
     async def withdraw(
         cls, project_id: ObjectId, invited: ObjectId, *, session: Session = None
-    ) -> bool:
-        """Offer an id nothing any more; False where nothing was offered."""
+    ) -> Self | None:
+        """Offer an id nothing any more; what was offered, if anything was."""
         where = {**cls.open_in(project_id), "invited": invited}
-        return await cls.raw().find_one_and_delete(where, {"_id": 1}, session=session) is not None
+        row = await cls.raw().find_one_and_delete(where, session=session)
+        return None if row is None else cls.from_stored(row)
 
     @classmethod
     async def count_of(cls, project_id: ObjectId, *, session: Session = None) -> int:

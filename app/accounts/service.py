@@ -24,6 +24,7 @@ from app.web.preconditions import require
 from models.account import TRANSITIONS, Account, AccountContent, AccountStatus
 from models.base import Raw, Session, now
 from models.guard import Guard
+from models.ledger_note import LedgerNote
 from models.precondition import Expected
 from models.user import User, UserContent
 from models.values import Json
@@ -122,10 +123,21 @@ async def patch_account(
         if "webhookUrl" in fields:
             check_webhook_url(content.webhook_url, settings)
         if "status" in fields:
-            await _move(account, content.status, session)
-        return await _changed(account, fields, session) if fields else account
+            await move_account(account, content.status, session)
+        if not fields:
+            return account
+        changed = await _changed(account, fields, session)
+        await _note_taken(account, changed, session)
+        return changed
 
     return await transaction(work)
+
+
+async def _note_taken(before: Account, after: Account, session: AsyncClientSession) -> None:
+    if before.webhook_url and before.webhook_url != after.webhook_url:
+        await LedgerNote.take("endpoint", after, session)
+    if before.status != after.status != "active":
+        await LedgerNote.take("account", after, session, status=after.status)
 
 
 async def rotate_webhook_secret(account_id: ObjectId) -> Account:
@@ -141,7 +153,9 @@ async def rotate_webhook_secret(account_id: ObjectId) -> Account:
             "webhookRotation": account.webhook_rotation + 1,
             "webhookPreviousUntil": now() + BOTH_SIGN,
         }
-        return await _changed(account, fields, session)
+        changed = await _changed(account, fields, session)
+        await LedgerNote.take("secret", changed, session, rotation=changed.webhook_rotation)
+        return changed
 
     return await transaction(work)
 
@@ -155,8 +169,14 @@ async def _changed(account: Account, fields: Raw, session: AsyncClientSession) -
     return changed
 
 
-async def _move(account: Account, status: AccountStatus, session: AsyncClientSession) -> None:
-    """Open or close the account's guard, as its new status demands."""
+async def move_account(
+    account: Account, status: AccountStatus, session: AsyncClientSession
+) -> None:
+    """Open or close the account's guard, as its new status demands.
+
+    Raises:
+        BadTransition: the status does not change that way.
+    """
     if status not in TRANSITIONS[account.status]:
         raise BadTransition(f"an account that is {account.status} does not become {status}")
     account_id = ObjectId(str(account.id))

@@ -19,6 +19,7 @@ from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, apply_patch, patched
 from app.web.preconditions import require
 from models.card import TRANSITIONS, Card, CardChange, CardContent
+from models.ledger_note import LedgerNote
 from models.precondition import Expected
 from models.values import Json
 
@@ -75,6 +76,8 @@ async def patch_card(
         changed = await Card.change(where, fields, expected=card.version, session=session)
         if changed is None:
             raise NotFound("there is no such card")
+        if fields.get("status") in ("paused", "closed"):
+            await LedgerNote.take("card", changed, session, status=changed.status)
         event = NewCardEvent(card_id, "card.updated", changed=tuple(fields), status=changed.status)
         await note([event], session)
         return await read_card(where, session=session)

@@ -29,6 +29,7 @@ from app.web.validation.errors import validation_problem
 from models.bank_account import BankAccount
 from models.base import Raw, Session, now
 from models.connection import Connection, Label, Provider
+from models.ledger_note import LedgerNote
 from models.living import is_living
 from models.outside_link import OutsideLink
 from models.precondition import Expected
@@ -236,7 +237,12 @@ async def _apply(connection: Connection, fields: Raw) -> Connection | None:
         if ended or replaced:
             await OutsideLink.add_all(links_of([row]), session)
         changes = disconnected("by_user") | fields if ended else fields
-        return await Connection.change(where, changes, expected=connection.version, session=session)
+        changed = await Connection.change(
+            where, changes, expected=connection.version, session=session
+        )
+        if changed is not None and (ended or replaced):
+            await LedgerNote.take("access", changed, session)
+        return changed
 
     return await transaction(work)
 

@@ -33,6 +33,7 @@ from models.audit_event import AuditEvent, AuditKind
 from models.auth_identity import AuthIdentity
 from models.base import Raw, Stored
 from models.external_id import ExternalId
+from models.ledger_note import LedgerNote, noted, taken_of_user
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User, UserContent
@@ -184,6 +185,8 @@ class Change:
 
     def _update_user(self, own: Writes, fields: Raw) -> None:
         """Set fields; in any case the user is written, which conflicts with their deletion."""
+        after = {**self.user, **fields, "version": self.user["version"] + 1}
+        own.inserts[LedgerNote] += noted(taken_of_user(self.user, after), self.moment)
         update = set_fields(fields, self.moment) if set(fields) - {"importedAs"} else {}
         if not update and fields:
             update = {"$set": fields}

@@ -1,4 +1,5 @@
-"""The replay: what the ledger says was deleted or revoked goes from a restored database again."""
+"""The replay: what the ledger says was deleted, revoked or taken goes from a restored database
+again."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -13,6 +14,7 @@ from bson import Timestamp as ClusterTime
 from app.errors import NotFound
 from app.ledger import Ledger
 from app.recovery.merges import BY, Merges
+from app.recovery.takings import label_of, take_again
 from app.relations.delete import delete_root
 from app.relations.hooks import Hooks
 from app.relations.sweep import collection_of
@@ -63,6 +65,8 @@ async def _replay(
             counts["keys revoked again"] += gone.deleted_count
         elif note["kind"] == "cleared":
             counts["values of apps deleted again"] += await _clear(note)
+        elif note["kind"] == "taken":
+            counts[label_of(note)] += await take_again(note, settings)
         elif note["kind"] == "merged":  # in their order, and before the target may go
             counts["people merged again"] += await merges.again(note)
     for note in list(deleted.get(User.collection_name(), [])):

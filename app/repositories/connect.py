@@ -1,5 +1,5 @@
-"""The rules of a project's repository connection: connect, replace, rotate the secret, deactivate,
-activate again.
+"""The rules of a project's repository connection: connect, replace, rotate the secret, activate
+again.
 
 What is stored comes first, in one transaction; the host is told of the webhook after it, and again
 by the health check
@@ -34,7 +34,7 @@ from app.repositories.hosts.host import (
 )
 from app.repositories.hosts.urls import Repository, host_id, parse_repository, renamed
 from app.repositories.links import links_of, opened, row_of
-from app.repositories.moves import DEACTIVATED, clear_name
+from app.repositories.moves import clear_name
 from app.repositories.registration import register
 from app.repositories.schemas import CurrentInfo, NewRepository
 from app.settings import Settings
@@ -43,6 +43,7 @@ from app.web.idempotency import Claim, claiming
 from app.web.observability import log
 from app.web.preconditions import mismatch, require
 from models.base import Raw, now
+from models.ledger_note import LedgerNote
 from models.outside_link import OutsideLink
 from models.precondition import Expected
 from models.repository_connection import RepositoryConnection
@@ -242,6 +243,7 @@ async def _replace(
     changed = await RepositoryConnection.change({"_id": before.id}, fields, session=session)
     if changed is None:
         raise NotFound("the project has no repository")
+    await LedgerNote.take("repository", changed, session)
     return changed
 
 
@@ -299,41 +301,29 @@ async def rotate_secret(
         raise Inactive("the repository connection is deactivated")
     fields = _secrets(connection, None, SecretStr(secrets.token_urlsafe(_SECRET_BYTES)), keyring)
     changed = await claiming(
-        claim, partial(_change, connection, fields | {"nextHealthCheckAt": now()})
+        claim, partial(_change, connection, fields | {"nextHealthCheckAt": now()}, takes=True)
     )
     if changed is None:
         raise Unavailable("other writers of this repository connection were faster")
     return await register(changed, settings, keyring)
 
 
-async def _change(connection: RepositoryConnection, fields: Raw) -> RepositoryConnection | None:
-    """Set fields of a connection that is still as read; None where it is not."""
+async def _change(
+    connection: RepositoryConnection, fields: Raw, *, takes: bool = False
+) -> RepositoryConnection | None:
+    """Set fields of a connection that is still as read; None where it is not. `takes`: what it was
+    is not to come back."""
 
     async def work(session: AsyncClientSession) -> RepositoryConnection | None:
         where = {"_id": connection.id}
-        return await RepositoryConnection.change(
+        changed = await RepositoryConnection.change(
             where, fields, expected=connection.version, session=session
         )
+        if takes and changed is not None:
+            await LedgerNote.take("repository", changed, session)
+        return changed
 
     return await transaction(work)
-
-
-async def deactivate(
-    connection: RepositoryConnection, claim: Claim | None = None
-) -> RepositoryConnection | None:
-    """Take no more deliveries; a job removes the webhook, the token stays. None where it was
-    changed meanwhile."""
-
-    async def work(session: AsyncClientSession) -> RepositoryConnection | None:
-        row = await RepositoryConnection.raw().find_one({"_id": connection.id}, session=session)
-        if row is None:
-            return None
-        await OutsideLink.add_all(links_of([row]), session)
-        return await RepositoryConnection.change(
-            {"_id": connection.id}, DEACTIVATED, expected=connection.version, session=session
-        )
-
-    return await claiming(claim, lambda: transaction(work))
 
 
 async def activate(

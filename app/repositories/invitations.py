@@ -19,6 +19,7 @@ from app.repositories.projects import NotMember, add_member, put_member
 from app.web.routing import GONE
 from models.base import now
 from models.invitation import Invitation
+from models.ledger_note import LedgerNote
 from models.living import is_living
 from models.project import Member, Project, ProjectRole
 from models.user import User
@@ -154,9 +155,16 @@ async def decline(user_id: ObjectId, project_id: ObjectId | None) -> Invitation:
     Raises:
         NotFound: nothing is offered (any more).
     """
-    taken = (
-        None if project_id is None else await Invitation.take(project_id, user_id, session=joined())
-    )
-    if taken is None:
+
+    async def work(session: AsyncClientSession) -> Invitation | None:
+        if project_id is None:
+            return None
+        gone = await Invitation.take(project_id, user_id, session=session)
+        if gone is not None:
+            await LedgerNote.take("invitation", gone, session)
+        return gone
+
+    declined = await transaction(work)
+    if declined is None:
         raise NotFound(_GONE)
-    return taken
+    return declined

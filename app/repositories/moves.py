@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.database import transaction
 from app.outside.client import TryLater
+from app.repositories.deactivation import DEACTIVATED
 from app.repositories.hosts.host import Identity, Refused
 from app.repositories.hosts.urls import Repository, parked_url, renamed
 from app.repositories.links import links_of
@@ -143,14 +144,3 @@ async def give_way(connection: RepositoryConnection, remote_id: str | None) -> N
 
     if await transaction(work) is None:
         raise Changed
-
-
-DEACTIVATED: Raw = {
-    "isActive": False,
-    "webhookId": None,
-    "webhookStale": True,
-    "nextHealthCheckAt": None,
-    "previousSecret": None,
-    "previousSecretUntil": None,
-}
-"""The fields of a connection that takes no deliveries."""

@@ -19,8 +19,9 @@ from app.users.schemas import current
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, patched
 from app.web.preconditions import require
-from models.base import Overtaken
+from models.base import Overtaken, Raw
 from models.invitation import Invitation
+from models.ledger_note import LedgerNote, taken
 from models.living import is_living
 from models.precondition import Expected
 from models.project import Member, Project, ProjectRole
@@ -201,7 +202,7 @@ async def remove_member(project: Project, user_id: ObjectId) -> Project:
     async with turn(Project, project.id) as patience:
         while True:
             if project.role_of(user_id) is None:
-                if await Invitation.withdraw(ObjectId(project.id), user_id, session=joined()):
+                if await withdraw(ObjectId(project.id), user_id):
                     return project
                 raise NotFound("there is no such member")
             members = [each for each in project.members if each.user_id != user_id]
@@ -211,6 +212,18 @@ async def remove_member(project: Project, user_id: ObjectId) -> Project:
                 return changed
             project = await _again(project)
             await patience.again()
+
+
+async def withdraw(project_id: ObjectId, invited: ObjectId) -> Invitation | None:
+    """Offer an id nothing any more; what was offered."""
+
+    async def work(session: AsyncClientSession) -> Invitation | None:
+        gone = await Invitation.withdraw(project_id, invited, session=session)
+        if gone is not None:
+            await LedgerNote.take("invitation", gone, session)
+        return gone
+
+    return await transaction(work)
 
 
 def _check_members(members: list[Member]) -> None:
@@ -256,11 +269,24 @@ async def _set_members(
                 Project, {"_id": project.id, "members": [{"userId": new}]}, session
             )
             await Invitation.withdraw(ObjectId(project.id), new, session=session)
-        return await Project.change(
+        changed = await Project.change(
             {"_id": project.id}, {"members": rows}, expected=project.version, session=session
         )
+        if changed is not None:
+            await LedgerNote.enter(_taken(project, changed), session)
+        return changed
 
     return await transaction(work)
+
+
+def _taken(before: Project, after: Project) -> list[Raw]:
+    """The notes of the members who are none any more, or no admins."""
+    return [
+        taken("member", after.id, after.version, who=each.user_id, role=role or "none")
+        for each in before.members
+        if (role := after.role_of(each.user_id)) != each.role
+        and (role is None or each.role == "admin")
+    ]
 
 
 async def _again(project: Project) -> Project:

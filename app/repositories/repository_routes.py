@@ -16,11 +16,11 @@ from app.outside.signatures import Signed
 from app.relations.deletable import Operation, Target, deletable
 from app.repositories.connect import (
     activate,
-    deactivate,
     find_repository,
     put_repository,
     rotate_secret,
 )
+from app.repositories.deactivation import deactivate
 from app.repositories.deliveries.inbox import process_again, receive
 from app.repositories.examples import (
     EVENT_SHOWN,

@@ -24,6 +24,7 @@ from app.web.validation.errors import validation_problem
 from models.activity import Activity, ActivityContent
 from models.analytics import Analytics, AnalyticsContent
 from models.base import Stored
+from models.ledger_note import LedgerNote, taken_of_user
 from models.living import is_living
 from models.precondition import Expected
 from models.preferences import Preferences
@@ -217,6 +218,8 @@ async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User
         )
         if changed is not None and "accountId" in fields:
             await check_move(user, fields["accountId"], session)
+        if changed is not None:
+            await LedgerNote.enter(taken_of_user(user.stored(), changed.stored()), session)
         if changed is not None and "status" in fields:
             await _note_status(user, fields["status"], caller, session)
         if changed is not None and granted:

@@ -25,6 +25,7 @@ from app.web.idempotency import Claim, check_repeat, make_claim, note_outcome
 from models.audit_event import AuditKind
 from models.auth_identity import EMAIL, GUEST, PHONE, AuthIdentity
 from models.base import now
+from models.ledger_note import LedgerNote
 from models.living import living
 from models.phone_otp import PhoneOtp
 from models.refresh_token import RefreshToken
@@ -111,16 +112,33 @@ async def unlink(settings: Settings, user_id: ObjectId, identity_id: ObjectId) -
             raise LastIdentity(
                 "this is the only way in which this user signs in; link another one first"
             )
-        await AuthIdentity.raw().delete_one({"_id": identity_id}, session=session)
-        left = [each for each in identities if each.id != identity_id]
-        row = await User.raw().find_one({"_id": user_id}, {"email": 1}, session=session)
-        email = row.get("email") if row else None
-        vouched = any(_vouches(settings, each, email) for each in left)
-        unverified = gone.provider == EMAIL or (gone.email == email and not vouched)
-        await keep_methods(user_id, session, {"emailVerifiedAt": None} if unverified else {})
+        await take_identity(settings, user_id, gone, identities, session)
+        await LedgerNote.take("identity", gone, session, who=user_id)
         await record_identity("identity_unlinked", user_id, gone, session)
 
     await transaction(work)
+
+
+async def take_identity(
+    settings: Settings,
+    user_id: ObjectId,
+    gone: AuthIdentity,
+    identities: list[AuthIdentity],
+    session: AsyncClientSession,
+) -> None:
+    """Delete one of a user's identities; their email is verified no longer where no other vouches
+    for it.
+
+    Raises:
+        NotFound: the user is gone.
+    """
+    await AuthIdentity.raw().delete_one({"_id": gone.id}, session=session)
+    left = [each for each in identities if each.id != gone.id]
+    row = await User.raw().find_one({"_id": user_id}, {"email": 1}, session=session)
+    email = row.get("email") if row else None
+    vouched = any(_vouches(settings, each, email) for each in left)
+    unverified = gone.provider == EMAIL or (gone.email == email and not vouched)
+    await keep_methods(user_id, session, {"emailVerifiedAt": None} if unverified else {})
 
 
 def _vouches(settings: Settings, identity: AuthIdentity, email: str | None) -> bool:
@@ -154,9 +172,7 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
             raise Duplicate("another user signs in by this email")
         if not await take_email(address, user_id, session):
             raise Duplicate("another user has this email")
-        await AuthIdentity.raw().delete_many(
-            {"userId": user_id, "provider": EMAIL}, session=session
-        )
+        await _leave_mailboxes(user_id, session)
         await add_identity(user_id, evidence_of(challenge), session)
         fields = {"email": address, "emailVerifiedAt": now(), "claimedEmail": None}
         changed = await keep_methods(user_id, session, fields)
@@ -167,6 +183,14 @@ async def change_email(user_id: ObjectId, challenge: PhoneOtp) -> User:
         return await transaction(work)
     except DuplicateKeyError:
         raise Duplicate("another user has this email") from None
+
+
+async def _leave_mailboxes(user_id: ObjectId, session: AsyncClientSession) -> None:
+    """Have a user sign in by no email of before."""
+    for gone in await AuthIdentity.of_user(user_id, session=session):
+        if gone.provider == EMAIL:
+            await AuthIdentity.raw().delete_one({"_id": gone.id}, session=session)
+            await LedgerNote.take("identity", gone, session, who=user_id)
 
 
 async def add_identity(

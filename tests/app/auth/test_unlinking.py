@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from models import AuditEvent, AuthIdentity, User
+from models import AuditEvent, AuthIdentity, LedgerNote, User
 from tests.app.auth.conftest import PHONE, World
 from tests.harness import Caller
 from tests.outside.sign_in import NONCE
@@ -145,6 +145,17 @@ async def test_an_email_whose_confirmation_comes_again_is_confirmed_and_changed_
     assert wrong.status_code == 422
     again = await ann.put("/v1/users/me/email", json=body, headers={"Idempotency-Key": "k-2"})
     assert again.json()["errors"][0]["pointer"] == "/code"
+
+
+async def test_a_mailbox_that_was_left_is_noted_for_a_restore(world: World) -> None:
+    ann = world.person(await world.by_email(ANN))
+    left = (await ann.get("/v1/users/me/identities")).json()["items"][0]["id"]
+    await world.may_ask_again()
+    asked = await ann.post("/v1/users/me/email", json={"email": "new@example.com"})
+    body = {"challengeId": asked.json()["challengeId"], "code": world.mailbox.messages[-1]["code"]}
+    assert (await ann.put("/v1/users/me/email", json=body)).status_code == 200
+    [note] = await LedgerNote.raw().find({"what": "identity"}).to_list()
+    assert (str(note["subject"]), str(note["who"])) == (left, ann.id)
 
 
 async def test_an_identity_whose_linking_comes_again_is_the_one_that_was_linked(

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, on the database of a test."""
+"""Commands in processes of their own, on the database of a test, and what a backup of it has."""
 
 import os
 import signal
@@ -6,13 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo.asynchronous.database import AsyncDatabase
 
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., str]
+Raw = dict[str, Any]
 
 
 @pytest.fixture
@@ -45,3 +48,21 @@ def command(base_settings: Settings, mongodb_uri: str) -> Command:
         return done.stdout + done.stderr
 
     return run
+
+
+class Snapshot:
+    """What a backup of the database has."""
+
+    def __init__(self, database: AsyncDatabase[Raw]) -> None:
+        self._database, self._rows = database, dict[str, list[Raw]]()
+
+    async def take(self) -> "Snapshot":
+        for name in await self._database.list_collection_names():
+            self._rows[name] = await self._database[name].find({}).to_list()
+        return self
+
+    async def put_back(self) -> None:
+        for name in await self._database.list_collection_names():
+            await self._database[name].delete_many({})
+            if rows := self._rows.get(name):
+                await self._database[name].insert_many(rows)

@@ -19,7 +19,7 @@ from models import Account, ApiKey, AppData, Card, Deletion, LedgerNote, User
 from models.api_key import ApiKeyContent
 from models.base import now
 from models.deployment import Deployment
-from tests.app.recovery.conftest import Command
+from tests.app.recovery.conftest import Command, Snapshot
 from tests.cast import Cast, Programme
 from tests.conftest import MakeApi
 from tests.factories.buckets import bucket, new_bucket
@@ -28,24 +28,6 @@ from tests.harness import Api
 
 Raw = dict[str, Any]
 DATA = "/v1/users/me/apps/notes/data"
-
-
-class Snapshot:
-    """What a backup of the database has."""
-
-    def __init__(self, database: AsyncDatabase[Raw]) -> None:
-        self._database, self._rows = database, dict[str, list[Raw]]()
-
-    async def take(self) -> "Snapshot":
-        for name in await self._database.list_collection_names():
-            self._rows[name] = await self._database[name].find({}).to_list()
-        return self
-
-    async def put_back(self) -> None:
-        for name in await self._database.list_collection_names():
-            await self._database[name].delete_many({})
-            if rows := self._rows.get(name):
-                await self._database[name].insert_many(rows)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from app.outside.keyring import load_keyring
 from app.repositories import health, registration
 from app.repositories.hosts.host import Refused
 from models.base import now
+from models.ledger_note import LedgerNote
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from tests.app.repositories.conftest import KINDS, PATHS, TOKEN, URLS, Forge
@@ -50,6 +51,7 @@ async def test_connecting_again_replaces_the_token_and_keeps_one_webhook(
     before = [forge.hosts[kind].secret(hook) for hook in repo.hooks.values()]
     second = await forge.connect(kind, accessToken="git_token_second")
     assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])
+    assert await LedgerNote.raw().count_documents({"what": "repository"}) == 1
     after = [forge.hosts[kind].secret(hook) for hook in repo.hooks.values()]
     assert len(after) == 1
     assert after != before

@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 
 from models.base import now
+from models.ledger_note import LedgerNote
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.app.repositories.conftest import KINDS, PATHS, Forge
@@ -156,6 +157,9 @@ async def test_rotating_the_secret_accepts_both_for_a_while(forge: Forge, kind: 
     rotated = await forge.cast.owner.post(f"{forge.project}/repository/rotate-secret")
     assert rotated.status_code == 200
     assert rotated.json()["previousSecretUntil"] is not None
+    assert await LedgerNote.raw().count_documents({"what": "repository"}) == 1, (
+        "no restore undoes it"
+    )
     assert (await forge.deliver(kind, host.payload(repo, number=9))).status_code == 202
     path, body, headers = old[0]
     assert (await forge.cast.nobody.post(path, content=body, headers=headers)).status_code == 202
