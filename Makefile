@@ -50,6 +50,7 @@ clients: .venv/test.stamp ## build the clients: types from this tree, build/clie
 	@$(call system_package,chromium,chromium)
 	@$(call system_package,faketime,faketime)
 	@$(call system_package,npm,nodejs npm)
+	@$(call debian_program,promtool,prometheus)
 	@echo "Installing the generators of clients that the tests run (once) ..."
 	@if command -v npm >/dev/null; then for folder in tests/clients clients/typescript clients/adapters; do npm ci --prefix $$folder --no-audit --no-fund --loglevel error >/dev/null || exit 1; done; fi
 	@$(PYTHON) -m venv --clear .venv-clients
@@ -63,6 +64,15 @@ command -v $(1) >/dev/null || { \
     echo "Installing $(2) (once) ..."; \
     apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y $(2) >/dev/null; \
   else echo "$(1) is missing: the tests that need it will say so (apt-get install $(2))"; fi; }
+endef
+
+# $(call debian_program,program,package): take one program out of a Debian package, without installing
+# what the package would start.
+define debian_program
+command -v $(1) >/dev/null || test -x .venv/bin/$(1) || { \
+  folder=$$(mktemp -d) && (cd $$folder && apt-get -qq download $(2) && dpkg-deb -x $(2)_*.deb .) >/dev/null 2>&1 \
+  && cp $$folder/usr/bin/$(1) .venv/bin/ || echo "$(1) is missing: the tests that need it will say so"; \
+  rm -rf "$$folder"; }
 endef
 
 define find_python

@@ -31,6 +31,7 @@ from app.jobs.bell import Bell
 from app.jobs.dispatch import JOBS, Dispatcher
 from app.jobs.gauges import EVERY_SECONDS, job_backlog, keep
 from app.jobs.watching import Watch, Watched
+from app.ledger import gauges as ledger_gauges
 from app.ledger import jobs as ledger
 from app.relations import jobs as relations
 from app.relations.hooks import Hooks
@@ -63,6 +64,7 @@ HOOKS: Final = Hooks.together(
 async def keep_gauges(settings: Settings, stop: asyncio.Event, _: Bell | None = None) -> None:
     """Measure what is in the database, once a minute, until `stop` is set."""
     measured = [job_backlog(handlers(settings).keys()), lag.MEASURED, card_gauges.MEASURED]
+    measured.append(ledger_gauges.measured(settings))
     await keep(measured, stop, EVERY_SECONDS)
 
 

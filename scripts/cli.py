@@ -54,6 +54,7 @@ COMMANDS: Final = {
         "scripts.restore:restored",
         "Finish a restore, by whatever it was done: sessions, versions, ETags, cursors.",
     ),
+    "ledger": ("scripts.ledger:cli", "Compact the ledger of what was deleted and taken away."),
     "archive": (
         "scripts.archive:cli",
         "Archive raw events to files, restore them, list what is archived.",

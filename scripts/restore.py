@@ -21,6 +21,14 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Drop whatever the database holds. No way back.")
     ] = False,
+    forgotten: Annotated[
+        bool,
+        typer.Option(
+            "--forgotten",
+            help="Also a backup that is older than what the ledger remembers: some of what was"
+            " deleted comes back.",
+        ),
+    ] = False,
 ) -> None:
     """Restore a backup into an empty database, and do what `restored` does. Stop servers and
     workers before.
@@ -28,7 +36,7 @@ def restore(
     One that was killed is begun anew by the same command. Exits 1 where it did not come to its end,
     or where the integrity check finds faults.
     """
-    _run(lambda settings, uri: _restore(settings, uri, target, replace))
+    _run(lambda settings, uri: _restore(settings, uri, target, replace, forgotten))
 
 
 def restored() -> None:
@@ -56,13 +64,18 @@ def _run(work: Any) -> None:
         raise typer.Exit(1)
 
 
-async def _restore(settings: Settings, uri: str, target: str, replace: bool) -> bool:
+async def _restore(
+    settings: Settings, uri: str, target: str, replace: bool, forgotten: bool
+) -> bool:
     from app.recovery.manifest import Manifest  # noqa: PLC0415  # slow imports
     from app.recovery.restore import restore as put_back  # noqa: PLC0415
+    from app.recovery.restored import check_ledger  # noqa: PLC0415
     from app.storage import store_at  # noqa: PLC0415
 
     store = store_at(settings, target)
     manifest = Manifest.of(store)
+    if not forgotten:
+        await asyncio.to_thread(check_ledger, settings, manifest)
     async with opened(settings, uri=uri) as database:
         with bar() as progress:
             task = progress.add_task("restoring", total=manifest.bytes)

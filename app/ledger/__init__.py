@@ -2,9 +2,9 @@
 database had come.
 
 A restored backup knows nothing of what was deleted after it, so this is kept elsewhere: in a folder
-or a bucket. Each file is there whole or not at all, and never changes; a number is taken in the
-database before its file is written. So a database whose number is less than the ledger's is older
-than it: it was restored.
+or a bucket. Each file is there whole or not at all, and never changes (`compaction` puts one in the
+place of several); a number is taken in the database before its file is written. So a database whose
+number is less than the ledger's is older than it: it was restored.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from bson import json_util
@@ -26,6 +27,7 @@ from models.deployment import Deployment
 from models.ledger_note import LedgerNote
 
 _POSITION: Final = "position.json"
+_COMPACTED: Final = "compacted.json"
 _NOTES: Final = "notes/"
 _BATCH: Final = 10_000
 _PATIENCE_SECONDS: Final = 2
@@ -99,9 +101,54 @@ class Ledger:
             DamagedLedgerError: a file is not what was written.
             OSError: it could not be read.
         """
-        for name in self._store.names():
-            if name.startswith(self._at + _NOTES):
-                yield self._read(name)
+        for name in self.files():
+            yield self.notes_in(name)
+
+    def files(self) -> list[str]:
+        """The names of all files of notes, in their order.
+
+        Raises:
+            OSError: they could not be listed.
+        """
+        return [name for name in self._store.names() if name.startswith(self._at + _NOTES)]
+
+    def notes_in(self, name: str) -> list[Raw]:
+        """The notes of one file.
+
+        Raises:
+            DamagedLedgerError: it is not what was written.
+            OSError: it could not be read.
+        """
+        found: list[Raw] = self._read(name)
+        return found
+
+    def remove(self, name: str) -> None:
+        """Remove a file of notes.
+
+        Raises:
+            OSError: it could not be removed.
+        """
+        self._store.remove(name)
+
+    def remembers_from(self) -> datetime | None:
+        """Since when it has everything; None where it was never compacted, and has all.
+
+        Raises:
+            OSError: it could not be read.
+        """
+        try:
+            found: datetime = self._read(self._at + _COMPACTED)["before"]
+        except FileNotFoundError:
+            return None
+        return found
+
+    def forget_before(self, moment: datetime) -> None:
+        """Say that what is older may go, before it goes.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self._write(_COMPACTED, {"before": moment})
 
     def _write(self, name: str, told: Any) -> None:
         text = json_util.dumps(told, json_options=_JSON)

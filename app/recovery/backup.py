@@ -40,8 +40,8 @@ async def back_up(
     """Make a backup in a place that has none; what is left there of one that was killed goes first.
 
     Raises:
-        BackupRefusedError: there is one already, or the database does not keep a snapshot for as
-            long as it takes.
+        BackupRefusedError: there is one already, the database holds nothing, or it does not keep a
+            snapshot for as long as it takes.
         OSError: a file could not be written.
     """
     names = await asyncio.to_thread(store.names)
@@ -86,6 +86,8 @@ async def _snapshot(
     async with database.client.start_session(snapshot=True) as session:
         parts = [await _part(database, info, store, session, progress) for info in found]
         at: Any = session._snapshot_time  # which nothing else tells
+    if at is None:  # nothing was read
+        raise BackupRefusedError(f"`{database.name}` holds nothing: is it the right database?")
     return Manifest(database.name, release, stamp(moment), (at.time, at.inc), parts)
 
 

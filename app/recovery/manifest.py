@@ -85,6 +85,11 @@ class Manifest:
         """How many the files have."""
         return sum(piece.packed for piece in self.pieces)
 
+    @property
+    def moment(self) -> datetime:
+        """When the database was so."""
+        return datetime.fromisoformat(self.at)
+
     def digest(self) -> str:
         """What tells this backup from every other."""
         return _digest(asdict(self))

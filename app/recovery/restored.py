@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.errors.sentences import Telling
 from app.ledger import Ledger, Position
+from app.recovery.manifest import Manifest, stamp
 from app.recovery.replay import replay
 from app.relations import audit
 from app.relations.hooks import Hooks
@@ -44,6 +46,26 @@ class Report:
     def is_sound(self) -> bool:
         """Whether the integrity check found no fault."""
         return not any(each.orphans or each.mismatches or each.living for each in self.scans)
+
+
+class ForgottenError(Telling):
+    """The ledger has forgotten what was deleted after a backup."""
+
+
+def check_ledger(settings: Settings, manifest: Manifest) -> None:
+    """See that the ledger remembers all that came after a backup. Blocks.
+
+    Raises:
+        ForgottenError: it was compacted, and the backup is older than the oldest that was kept.
+        OSError: the ledger could not be read.
+    """
+    known_from = Ledger.of(settings).remembers_from()
+    if known_from is not None and manifest.moment < known_from:
+        raise ForgottenError(
+            f"the backup is of {manifest.at}, and the ledger was compacted to what came after"
+            f" {stamp(known_from)}: what was deleted between would be back (--forgotten restores it"
+            " all the same)"
+        )
 
 
 async def finish_restore(settings: Settings, hooks: Hooks, tell: Tell = lambda _: None) -> Report:

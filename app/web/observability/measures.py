@@ -89,6 +89,20 @@ ROLLUP_LAG: Final = Gauge(
     "How long ago the first event came in that the rollups do not contain; 0 where there is none",
     multiprocess_mode="mostrecent",
 )
+LEDGER_WAITING: Final = Gauge(
+    "satchel_ledger_waiting_seconds",
+    "How long ago the first thing was deleted or taken away that the ledger does not have; 0 where"
+    " there is none",
+    multiprocess_mode="mostrecent",
+)
+LEDGER_FILES: Final = Gauge(
+    "satchel_ledger_files", "Files of the ledger of deletions", multiprocess_mode="mostrecent"
+)
+LEDGER_OLDEST: Final = Gauge(
+    "satchel_ledger_oldest_seconds",
+    "How old the first note in the ledger of deletions is; 0 where there is none",
+    multiprocess_mode="mostrecent",
+)
 CODES_SENT: Final = Counter(
     "satchel_codes_sent", "One-time codes that the sender took", ["channel", "purpose"]
 )
