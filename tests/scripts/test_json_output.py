@@ -28,6 +28,7 @@ CASES = {
     "indexes verify": 1,
     "indexes stats": 0,
     "data stats": 0,
+    "ledger compact": 0,
 }
 """Each command, and how it exits where something is amiss."""
 ELSEWHERE = {"bench", "bench-analytics", "bench-archive", "bench-overload", "bench-soak"}
