@@ -7,46 +7,33 @@
  */
 import {
   addRxPlugin,
-  getAssumedMasterState,
-  getChangedDocumentsSince,
-  getLastCheckpointDoc,
-  getPrimaryFieldOfPrimaryKey,
-  writeDocToDocState,
   type ReplicationPullHandlerResult,
   type RxCollection,
-  type RxCollectionCreator,
-  type RxConflictHandler,
-  type RxJsonSchema,
   type RxReplicationWriteToMasterRow,
-  type WithDeleted,
 } from "rxdb/plugins/core";
 import { RxDBLocalDocumentsPlugin } from "rxdb/plugins/local-documents";
 import { replicateRxCollection, type RxReplicationState } from "rxdb/plugins/replication";
 import { firstValueFrom, Subject } from "rxjs";
 import {
-  equal,
   Remote,
   type Changes,
-  type Json,
   type JsonObject,
   type Live,
-  type OnConflict,
   type Refusal,
   type Session,
   type Write,
   type Written,
 } from "satchel-client";
-import { AnotherPerson, fieldsOf, pageAfter, type Change } from "./shared.js";
+import { TOLD, type Told } from "./rxdb/collection.js";
+import { bare, isDocument, same, versioned, type Doc } from "./rxdb/documents.js";
+import { pending, type Checkpoint } from "./rxdb/pending.js";
+import { AnotherPerson, pageAfter } from "./shared.js";
 
-export { AnotherPerson };
+export { satchelCollection } from "./rxdb/collection.js";
+export type { Versioned } from "./rxdb/documents.js";
+export { AnotherPerson, pending };
 
 addRxPlugin(RxDBLocalDocumentsPlugin);
-
-/** What a document has besides the app's own fields. */
-export interface Versioned {
-  /** The version at the server that the document was made of; set by the replication. */
-  satchelVersion?: number;
-}
 
 export interface ReplicateOptions<T> {
   /** Made with `satchelCollection`. */
@@ -62,7 +49,6 @@ export interface ReplicateOptions<T> {
   waitForLeadership?: boolean;
 }
 
-type Doc = WithDeleted<JsonObject & Versioned>;
 type Row = RxReplicationWriteToMasterRow<Doc>;
 
 /** What was sent of one document, and the version it was stored under; none while the answer is not known. */
@@ -82,61 +68,9 @@ interface Sending {
   sent: Sent;
 }
 
-interface Checkpoint {
-  cursor: string;
-  /** Of a listing of everything that is under way, after a 410. */
-  listing: string | null;
-}
-
-/** What the conflict handler, made with the collection, is told by its replication. */
-interface Told {
-  refused: Set<string>;
-  bases: Map<string, Doc>;
-}
-
-const TOLD = new WeakMap<object, Told>();
 const PAGE = 100;
 const KEPT = "satchel";
 const PATIENCE = 10_000;
-
-/**
- * What `addCollections` is given for a collection that is to be replicated.
- *
- * @param creator as RxDB has it; the field `satchelVersion` is added to its schema.
- * @param onConflict decides what becomes of a document that was changed here and elsewhere; `mergeFields` suits many.
- */
-export function satchelCollection<T>(
-  creator: RxCollectionCreator<T>,
-  onConflict: OnConflict,
-): RxCollectionCreator<T & Versioned> {
-  const schema = creator.schema as unknown as RxJsonSchema<Versioned>;
-  const properties = { ...schema.properties, satchelVersion: { type: "integer" } };
-  const primary = getPrimaryFieldOfPrimaryKey(schema.primaryKey) as string;
-  return {
-    ...creator,
-    schema: { ...schema, properties } as unknown as RxJsonSchema<T & Versioned>,
-    localDocuments: true,
-    conflictHandler: deciding(primary, onConflict) as unknown as RxConflictHandler<T & Versioned>,
-  };
-}
-
-function deciding(primary: string, onConflict: OnConflict): RxConflictHandler<Doc> {
-  const told: Told = { refused: new Set(), bases: new Map() };
-  const valueOf = (doc?: Doc): Json | undefined => (doc === undefined || doc._deleted ? undefined : bare(doc, primary));
-  const handler: RxConflictHandler<Doc> = {
-    isEqual: (one, other) => one.satchelVersion === other.satchelVersion && same(one, other),
-    resolve: async ({ newDocumentState: mine, assumedMasterState, realMasterState: theirs }) => {
-      const key = mine[primary] as string;
-      if (told.refused.delete(key)) return theirs; // else it would be sent for ever
-      const base = told.bases.get(key) ?? assumedMasterState;
-      const value = await onConflict(valueOf(base), valueOf(mine), valueOf(theirs), key);
-      if (value === undefined) return { ...theirs, _deleted: true };
-      return { ...(value as JsonObject), [primary]: key, ...versioned(theirs.satchelVersion), _deleted: false };
-    },
-  };
-  TOLD.set(handler, told);
-  return handler;
-}
 
 /**
  * Keep a collection in step with the person's data of an app: RxDB's own replication, started.
@@ -400,44 +334,6 @@ class Replication {
   }
 }
 
-/** How many documents have changes that are not known to be stored. */
-export async function pending(replication: RxReplicationState<never, never> | RxReplicationState<Doc, Checkpoint>): Promise<number> {
-  const state = (replication as RxReplicationState<Doc, Checkpoint>).internalReplicationState;
-  if (state === undefined) return 0;
-  const { forkInstance, conflictHandler } = state.input;
-  let checkpoint = await getLastCheckpointDoc<Doc, never>(state as never, "up");
-  for (let count = 0; ; ) {
-    const { documents, checkpoint: next } = await getChangedDocumentsSince<Doc, never>(forkInstance as never, PAGE, checkpoint);
-    if (documents.length === 0) return count;
-    checkpoint = next as never;
-    const known = await getAssumedMasterState(state, documents.map((doc) => doc[state.primaryPath] as string));
-    for (const doc of documents) {
-      const assumed = known[doc[state.primaryPath] as string]?.docData;
-      const now = writeDocToDocState(doc, state.hasAttachments, false) as Doc;
-      if (assumed === undefined || !conflictHandler.isEqual(assumed, now, "satchel-pending")) count += 1;
-    }
-  }
-}
-
-/** What is stored of a document: its fields, but for its key and what RxDB and this file add. */
-function bare(doc: Doc, primary: string): JsonObject {
-  const { [primary]: _key, satchelVersion: _version, _deleted, _attachments, ...value } = doc;
-  return value as JsonObject;
-}
-
-function same(one: Doc, other: Doc | undefined): boolean {
-  if (other === undefined || one._deleted !== other._deleted) return false;
-  return one._deleted || equal(bare(one, ""), bare(other, ""));
-}
-
 function isDoc(item: Doc | "again" | null): item is Doc {
   return item !== null && item !== "again";
-}
-
-function isDocument(change: Change): change is Live & { value: JsonObject } {
-  return fieldsOf(change) !== undefined;
-}
-
-function versioned(version: number | undefined): Versioned {
-  return version === undefined ? {} : { satchelVersion: version };
 }

@@ -19,7 +19,7 @@ export interface Place {
 export class NoStream extends Error {}
 
 /** What is known of the streams of one store. */
-interface Following {
+export interface Following {
   session: Session;
   path: string;
   place: Place;

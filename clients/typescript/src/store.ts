@@ -1,20 +1,17 @@
-import { SignedOut, Unstorable, type SatchelError } from "./errors.js";
+import { SignedOut, Unstorable } from "./errors.js";
+import { hear } from "./hearing.js";
 import { mergePatched, type Json } from "./json.js";
 import { alone, Bell, channel, Pauses } from "./locks.js";
 import { KeptCache } from "./kept-cache.js";
-import { follow, NoStream } from "./live.js";
 import { Outbox } from "./outbox.js";
 import { pull } from "./pull.js";
 import { seen, type Row } from "./row.js";
 import type { Session } from "./session.js";
 import { checkKey, storable } from "./storable.js";
 import type { Entry, Status, StoreOptions } from "./types.js";
+import { Watchers } from "./watchers.js";
 
 const POLL = 60_000;
-/** Seconds. */
-const LONG_POLL = 25;
-/** So many questions that wait, and then a stream is tried again. */
-const QUESTIONS = 20;
 
 /**
  * A person's data of one app: read from what is kept here, written through an outbox, kept in step with the server.
@@ -29,7 +26,7 @@ export class Store {
   readonly #cache: KeptCache;
   readonly #outbox: Outbox;
   readonly #channel: BroadcastChannel | null;
-  readonly #watchers = new Set<Watcher>();
+  readonly #watchers = new Watchers((prefix) => this.list(prefix));
   readonly #bell = new Bell();
   readonly #pauses = new Pauses();
   readonly #end = new AbortController();
@@ -112,23 +109,8 @@ export class Store {
    * @throws SignedOut where the store was closed before; what waits is kept.
    */
   async settled(key: string): Promise<void> {
-    const end = this.#end.signal;
-    await new Promise<void>((resolve, reject) => {
-      const done = (how: () => void): void => {
-        this.#watchers.delete(watcher);
-        end.removeEventListener("abort", closed);
-        how();
-      };
-      const closed = (): void => done(() => reject(new SignedOut("this store was closed; what waits is kept")));
-      const look = (): void => {
-        void this.#cache.get(key).then((row) => row?.draft == null && done(resolve), () => end.aborted);
-      };
-      const watcher = { prefix: key, listener: look };
-      this.#watchers.add(watcher);
-      end.addEventListener("abort", closed);
-      if (end.aborted) closed();
-      else look();
-    });
+    const isSent = async (): Promise<boolean> => (await this.#cache.get(key))?.draft == null;
+    await this.#watchers.until(key, isSent, this.#end.signal);
   }
 
   /**
@@ -137,10 +119,7 @@ export class Store {
    * @returns to be called to be given no more.
    */
   watch(prefix: string, listener: (entries: Entry[]) => void): () => void {
-    const watcher = { prefix, listener };
-    this.#watchers.add(watcher);
-    this.#show(watcher);
-    return () => this.#watchers.delete(watcher);
+    return this.#watchers.add(prefix, listener);
   }
 
   /** How many values have changes that are not known to be stored. */
@@ -180,7 +159,7 @@ export class Store {
       if (error instanceof Unstorable && error.code === "quota_exceeded") this.#refresh(); // there may be room by now
       throw error;
     });
-    this.#changed([key]);
+    this.#watchers.changed([key]);
     this.#channel?.postMessage({ edited: [key] } satisfies Message);
     this.#wake();
   }
@@ -190,7 +169,7 @@ export class Store {
   async #lead(): Promise<void> {
     const lead = async (): Promise<void> => {
       this.#leads = true;
-      await Promise.all([this.#loop(), this.#follow()]);
+      await Promise.all([this.#loop(), this.#hear()]);
     };
     try {
       // what is kept in memory is this store's alone, and so is its sending
@@ -235,45 +214,31 @@ export class Store {
 
   async #pull(): Promise<void> {
     try {
-      await pull(this.#session, this.#path, this.#cache, this.#end.signal, (keys) => this.#told(keys));
+      await this.#fetch();
     } catch (error) {
       this.#stale = true;
       throw error;
     }
   }
 
-  /** Hear of changes by a stream; where none gets through, by questions that wait for an answer, for a while. */
-  async #follow(): Promise<void> {
-    const following = {
+  /** Everything that is new; with seconds, what changes within them. */
+  async #fetch(seconds?: number): Promise<void> {
+    await pull(this.#session, this.#path, this.#cache, this.#end.signal, (keys) => this.#told(keys), seconds);
+  }
+
+  async #hear(): Promise<void> {
+    await hear({
       session: this.#session,
       path: this.#path,
       place: this.#cache,
       signal: this.#end.signal,
+      stream: this.#options.stream !== false,
       poke: () => {
         this.#stale = true;
         this.#wake();
       },
-    };
-    while (!this.#end.signal.aborted) {
-      if (this.#options.stream !== false) await follow(following).catch(unlessNoStream);
-      await this.#ask();
-    }
-  }
-
-  async #ask(): Promise<void> {
-    const pauses = new Pauses();
-    for (let left = QUESTIONS; left > 0 && !this.#end.signal.aborted; left--) {
-      try {
-        const signal = this.#end.signal;
-        const isNew = (await this.#cache.state()).cursor === null;
-        if (!isNew) await pull(this.#session, this.#path, this.#cache, signal, (keys) => this.#told(keys), LONG_POLL);
-        pauses.reset();
-        if (isNew) await new Promise((resolve) => setTimeout(resolve, 200));
-      } catch (error) {
-        if (this.#end.signal.aborted) return;
-        await new Promise((resolve) => setTimeout(resolve, pauses.next((error as SatchelError).retryAfter ?? null)));
-      }
-    }
+      ask: (seconds) => this.#fetch(seconds),
+    });
   }
 
   #failed(error: unknown): number {
@@ -311,30 +276,16 @@ export class Store {
 
   #told(keys: string[]): void {
     if (keys.length === 0) return;
-    this.#changed(keys);
+    this.#watchers.changed(keys);
     this.#channel?.postMessage({ changed: keys } satisfies Message);
   }
 
   #heard(message: Message): void {
-    this.#changed(message.edited ?? message.changed ?? []);
+    this.#watchers.changed(message.edited ?? message.changed ?? []);
     if (message.isStale === true) this.#stale = true;
     if (message.edited !== undefined || message.isStale === true) this.#wake();
     if (message.status !== undefined) this.#become(message.status);
     if (message.asks === true && this.#leads) this.#channel?.postMessage({ status: this.#status } satisfies Message);
-  }
-
-  #changed(keys: string[]): void {
-    for (const watcher of this.#watchers) {
-      if (!keys.some((key) => key.startsWith(watcher.prefix))) continue;
-      this.#show(watcher);
-    }
-  }
-
-  #show(watcher: Watcher): void {
-    this.list(watcher.prefix).then(
-      (entries) => this.#watchers.has(watcher) && watcher.listener(entries),
-      () => null, // it is closed, or nothing can be read: the next change asks again
-    );
   }
 
   async #unsent(): Promise<number> {
@@ -352,11 +303,6 @@ export class Store {
     globalThis.addEventListener(event, listener);
     this.#forget.push(() => globalThis.removeEventListener(event, listener));
   }
-}
-
-interface Watcher {
-  prefix: string;
-  listener: (entries: Entry[]) => void;
 }
 
 interface Message {
@@ -387,8 +333,4 @@ function entryOf(row: Row): Entry[] {
   const content = seen(row);
   if (content === null) return [];
   return [{ key: row.key, value: content.value, version: row.version, pending: row.draft !== null }];
-}
-
-function unlessNoStream(error: unknown): void {
-  if (!(error instanceof NoStream)) throw error;
 }
