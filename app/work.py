@@ -26,10 +26,11 @@ from app.cards import jobs as cards
 from app.cards.delivery import QUEUES, deliver
 from app.connections import deletion as connections_deletion
 from app.connections import jobs as connections
-from app.jobs import Handler, ensure_periodic, keep_jobs
+from app.jobs import Handler
 from app.jobs.bell import Bell
 from app.jobs.dispatch import JOBS, Dispatcher
 from app.jobs.gauges import EVERY_SECONDS, job_backlog, keep
+from app.jobs.periodic import ensure_periodic, keep_jobs
 from app.jobs.watching import Watch, Watched
 from app.ledger import gauges as ledger_gauges
 from app.ledger import jobs as ledger

@@ -12,7 +12,8 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 
 from app import migrations
-from app.jobs import Claim, LostClaim, claim_now, ensure_periodic
+from app.jobs import Claim, LostClaim, claim_now
+from app.jobs.periodic import ensure_periodic
 from app.migrations.step import StepRefused
 from models.base import Raw, now
 from models.job import Job

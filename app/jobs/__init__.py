@@ -12,13 +12,11 @@ from typing import Any, Final
 from opentelemetry.trace import StatusCode
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from app.database.turns import AlwaysOvertaken
 from app.errors.sentences import sentence_of
 from app.jobs.backoff import Backoff
-from app.jobs.bell import Bell
-from app.settings import Settings
 from app.web.observability import log
 from app.web.observability.measures import JOBS
 from app.web.observability.spans import job_span
@@ -29,13 +27,9 @@ from models.job import Job
 CLAIM: Final = timedelta(seconds=30)
 UNREADABLE: Final = "this version of Satchel cannot read the job's row"
 _UNREADABLE_WAIT: Final = timedelta(minutes=1)
-_RETRY: Final = Backoff(20.0, 600.0)
+RETRY: Final = Backoff(20.0, 600.0)
 _SOON: Final = timedelta(seconds=3)
-_PULLED_IN_EVERY: Final = 60.0
-
 _SOONEST: Final = timedelta(seconds=1)
-_AHEAD: Final = 200
-_AHEAD_OF_KIND: Final = 20
 
 Handler = Callable[["Claim"], Awaitable[datetime | None]]
 """Does a job. Of a periodic one it may say when there is next something to do, as far as it
@@ -136,7 +130,7 @@ class Claim:
         """
         moment = now()
         overtaken = isinstance(error, AlwaysOvertaken)
-        self.due_again = moment + (_SOON if overtaken else _RETRY.after(self.job.attempts))
+        self.due_again = moment + (_SOON if overtaken else RETRY.after(self.job.attempts))
         fields = {"lastError": sentence_of(error), "runAt": self.due_again, "updatedAt": moment}
         await self._write({"$set": fields, "$unset": {"leasedUntil": "", "leasedBy": ""}})
 
@@ -144,52 +138,6 @@ class Claim:
         result = await Job.raw().update_one({"_id": self.job.id, "fence": self.job.fence}, update)
         if result.matched_count == 0:
             raise LostClaim
-
-
-async def ensure_periodic(name: str, kind: str, every_seconds: float) -> None:
-    """Have a job that runs again and again, whoever is first to ask for it."""
-    job = Job(id=name, kind=kind, run_at=now(), every_seconds=every_seconds).stored()
-    identity, fresh = {"_id": job.pop("_id")}, job
-    del fresh["everySeconds"]
-    update = {"$setOnInsert": fresh, "$set": {"everySeconds": every_seconds}}
-    with suppress(DuplicateKeyError):  # another worker was first
-        await Job.raw().update_one(identity, update, upsert=True)
-
-
-async def pull_in() -> None:
-    """Make periodic jobs due that lie further ahead than their period: a clock that was wrong has
-    put them there."""
-    moment = now()
-    beyond = {
-        "state": "due",
-        "runAt": {"$gt": moment + timedelta(seconds=_RETRY.longest)},
-        "everySeconds": {"$ne": None},
-    }
-    async for row in Job.raw().find(beyond, {"runAt": 1, "everySeconds": 1}):
-        with suppress(TypeError, ValueError, OverflowError):  # whoever claims it sets it aside
-            period = timedelta(seconds=row["everySeconds"])
-            await _pull_in(row, moment, period)
-
-
-async def _pull_in(row: Raw, moment: datetime, period: timedelta) -> None:
-    if row["runAt"] > moment + period:
-        log.warning(
-            "a job lay further ahead than its period", job=str(row["_id"]), runAt=row["runAt"]
-        )
-        update = {"$set": {"runAt": moment, "updatedAt": moment}}
-        await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
-
-
-async def keep_jobs(_: Settings, stop: asyncio.Event, __: Bell | None = None) -> None:
-    """Pull jobs in, once a minute, until `stop` is set."""
-    while not stop.is_set():
-        try:
-            await pull_in()
-        except Exception as error:  # the next one is in time
-            log.error("jobs could not be looked at", error=type(error).__name__)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PULLED_IN_EVERY):
-                await stop.wait()
 
 
 async def claim(kinds: Collection[str]) -> Claim | None:
@@ -250,54 +198,6 @@ async def _claim_row(which: Raw) -> Raw | None:
         return_document=ReturnDocument.AFTER,
     )
     return row
-
-
-async def upcoming(kinds: Collection[str]) -> tuple[list[tuple[datetime, str]], frozenset[str]]:
-    """When the jobs that are due next can be claimed, and of which kind they are; the first ones,
-    earliest first.
-
-    Where there are many, they are asked for kind by kind: those of one kind must not hide those of
-    the others.
-
-    Args:
-        kinds: that are done here.
-
-    Returns:
-        The jobs, and the kinds of which there are more.
-    """
-    rows = await _due_rows({}, _AHEAD)
-    more: set[str] = set()
-    if len(rows) == _AHEAD:
-        rows = []
-        for kind in kinds:
-            of_kind = await _due_rows({"kind": kind}, _AHEAD_OF_KIND)
-            if len(of_kind) == _AHEAD_OF_KIND:
-                more.add(kind)
-            rows += of_kind
-    moment = now()
-    return sorted(found for row in rows if (found := _planned(row, moment)) is not None), frozenset(
-        more
-    )
-
-
-async def _due_rows(which: Raw, limit: int) -> list[Raw]:
-    fields = {"kind": 1, "runAt": 1, "leasedUntil": 1}
-    return (
-        await Job.raw()
-        .find({"state": "due", **which}, fields)
-        .sort("runAt", 1)
-        .limit(limit)
-        .to_list()
-    )
-
-
-def _planned(row: Raw, moment: datetime) -> tuple[datetime, str] | None:
-    due, until = row.get("runAt"), row.get("leasedUntil")
-    if not isinstance(due, datetime):
-        return None
-    if isinstance(until, datetime) and moment < until <= moment + 2 * CLAIM:
-        due = max(due, until)
-    return due, str(row.get("kind"))
 
 
 async def _set_aside(row: Raw, error: Exception) -> None:

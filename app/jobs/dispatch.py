@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from app.jobs import Claim, Handler, claim, claim_now, perform, upcoming
+from app.jobs import Claim, Handler, claim, claim_now, perform
 from app.jobs.bell import Bell
+from app.jobs.upcoming import upcoming
 from app.web.observability import log
 from models.base import now
 

@@ -7,7 +7,6 @@ where that fails: `webhook_stale` stands until the host knows the secret that is
 """
 
 import secrets
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -18,21 +17,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from app.database import transaction
-from app.errors import Duplicate, Invalid, NotFound, Problem, ProviderUnavailable, Unavailable
+from app.errors import Duplicate, NotFound, Problem, Unavailable
 from app.errors.codes import Code
-from app.outside.client import TryLater
 from app.outside.keyring import KeyRing, SealedError
 from app.relations.guards import check_references
-from app.repositories.hosts.at_host import git_host, locate
-from app.repositories.hosts.host import (
-    MOVED,
-    NOT_PERMITTED,
-    TOKEN_REFUSED,
-    GitHost,
-    Identity,
-    Refused,
-)
-from app.repositories.hosts.urls import Repository, host_id, parse_repository, renamed
+from app.repositories.hosts.probing import Place, probe
+from app.repositories.hosts.urls import parse_repository
 from app.repositories.links import links_of, opened, row_of
 from app.repositories.moves import clear_name
 from app.repositories.registration import register
@@ -93,7 +83,7 @@ async def put_repository(
     repository = parse_repository(content.repository_url, content.service_type, settings)
     before = await RepositoryConnection.find_by_project(project_id)
     same = before is not None and before.repository_url == repository.url
-    place = await _probe(
+    place = await probe(
         settings, repository, content.access_token, before.remote_id if before and same else None
     )
     fresh, secret = ObjectId(), SecretStr(secrets.token_urlsafe(_SECRET_BYTES))
@@ -140,63 +130,10 @@ def _check(expected: Expected | None, row: Raw | None) -> None:
         require(expected, current(CurrentInfo.model_validate(found)), found.updated_at)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A repository by the name that it has now, and by the host's id of it, where the host tells
-    one."""
-
-    repository: Repository
-    remote_id: str | None
-
-
-async def _probe(
-    settings: Settings, repository: Repository, token: SecretStr, known: str | None
-) -> _Place:
-    """See that the token reaches the repository and its webhooks.
-
-    Args:
-        settings: which hosts there are.
-        repository: as it was named.
-        token: the token.
-        known: the id of the repository that the project has by this name, if there is one.
-    """
-    try:
-        async with git_host(settings, repository, token.get_secret_value()) as host:
-            found = await _found(host, host_id(known))
-            await host.webhooks()
-    except Refused as error:
-        raise _refusal(repository, error.reason) from None
-    except TryLater as error:
-        wait = int(error.retry_after or 0) or 30
-        detail = f"{repository.service} does not answer: {error.reason}"
-        raise ProviderUnavailable(detail, retry_after=wait) from None
-    return _Place(renamed(repository, found.path, settings), repository.remote(found.id))
-
-
-async def _found(host: GitHost, known: str | None) -> Identity:
-    """The repository that was named; where the name is another one's now, that is the one."""
-    try:
-        return await locate(host, None)
-    except Refused as error:
-        if known is None or error.reason != MOVED:
-            raise
-    return await locate(host, known)
-
-
-def _refusal(repository: Repository, reason: str) -> Invalid:
-    """What a client is told whose repository or token the host refuses, for good."""
-    if reason in (TOKEN_REFUSED, NOT_PERMITTED):
-        return Invalid.field("/accessToken", "refused", f"{repository.service} refuses: {reason}")
-    detail = f"{repository.service} refuses: {reason}"
-    if reason == MOVED:
-        detail += ", the repository has another name now"
-    return Invalid.field("/repositoryUrl", "refused", detail)
-
-
 def _new(
     connection_id: ObjectId,
     project_id: ObjectId,
-    place: _Place,
+    place: Place,
     token: SecretStr,
     secret: SecretStr,
     keyring: KeyRing,
@@ -218,7 +155,7 @@ def _new(
 
 async def _replace(
     row: Raw,
-    place: _Place,
+    place: Place,
     token: SecretStr,
     secret: SecretStr,
     keyring: KeyRing,
@@ -247,7 +184,7 @@ async def _replace(
     return changed
 
 
-def _is_same(before: RepositoryConnection, place: _Place) -> bool:
+def _is_same(before: RepositoryConnection, place: Place) -> bool:
     """Whether a project is connected to this repository already: by the id, and by the name where
     no id is known."""
     if before.remote_id is not None and place.remote_id is not None:

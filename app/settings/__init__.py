@@ -32,6 +32,7 @@ from app.settings.faults import (
 from app.settings.load import LoadSettings
 from app.settings.logs import LogSettings
 from app.settings.outside import OutsideSettings
+from app.settings.server import ServerSettings
 from app.settings.sign_in import SignInSettings
 from app.settings.streams import StreamSettings
 
@@ -41,7 +42,6 @@ DEVELOPMENT_KEYRING = "keyring.json"
 DEVELOPMENT_SECRET_KEY = "secret-key"  # noqa: S105  # a file name
 _PROVIDER = re.compile(r"[a-z0-9_-]{1,32}")
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[^/?#@\s:\[\]]+)(:[0-9]{1,5})?")
 _PRODUCTION_NEEDS = (
     "mongodb_uri",
     "token_key_file",
@@ -53,6 +53,7 @@ _PRODUCTION_NEEDS = (
 
 
 class Settings(
+    ServerSettings,
     SignInSettings,
     AnalyticsSettings,
     ArchiveSettings,
@@ -74,8 +75,6 @@ class Settings(
         hide_input_in_errors=True,
     )
 
-    host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
-    port: int = Field(default=8000, ge=1, le=65535, description="Port that the server listens on.")
     environment: Literal["development", "production"] = Field(
         default="development",
         description="`production` refuses embedded databases and generated keys.",
@@ -108,27 +107,6 @@ class Settings(
         ge=100,
         description="Longest that the database work of one operation of a request may take.",
     )
-    processes: int = Field(
-        default=1,
-        ge=1,
-        le=64,
-        description=(
-            "Server processes on the one port; limits on requests under way and pools are of each."
-        ),
-    )
-    shutdown_delay_seconds: float = Field(
-        default=0,
-        ge=0,
-        le=300,
-        description=(
-            "On a stop, `/readyz` answers 503 for so long before connections are taken no more:"
-            " longer than the load balancer takes to notice."
-        ),
-    )
-    shutdown_grace_seconds: int = Field(
-        default=20, ge=1, description="On a stop, requests in flight get this long to finish."
-    )
-
     lean_indexes: bool = Field(
         default=False,
         description="Do without the indexes that are a prefix of another (`indexes apply --lean`).",
@@ -176,25 +154,6 @@ class Settings(
         description="Refuse app ids without `PUT /v1/apps/{appId}`. Unset: in production only.",
     )
 
-    cors_origins: list[str] = Field(
-        default_factory=list,
-        description="JSON list of browser origins that may call the API; `*` for any.",
-    )
-    write_key_origins: list[str] = Field(
-        default=["*"],
-        description=(
-            "JSON list of further origins whose pages may send events with a write key, by the"
-            " routes of Segment's and RudderStack's libraries alone; `*` for any."
-        ),
-    )
-    public_url: str | None = Field(
-        default=None,
-        description=(
-            "How the outside world reaches this server; in OpenAPI and in links. Unset: by host and"
-            " port."
-        ),
-    )
-
     @field_validator("*", mode="before")
     @classmethod
     def _decoded(cls, value: Any, info: ValidationInfo) -> Any:
@@ -206,16 +165,6 @@ class Settings(
             return json.loads(value)
         except ValueError:
             raise ValueError("is a list or an object in JSON") from None
-
-    @field_validator("cors_origins", "write_key_origins")
-    @classmethod
-    def _origins_are_bare(cls, origins: list[str]) -> list[str]:
-        if any(not _ORIGIN.fullmatch(origin) for origin in origins if origin != "*"):
-            raise ValueError(
-                "an origin is scheme://host or scheme://host:port, without a path or a slash at"
-                " its end"
-            )
-        return origins
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -292,11 +241,6 @@ class Settings(
         if self.require_registered_apps is None:
             return self.environment == "production"
         return self.require_registered_apps
-
-    @property
-    def url(self) -> str:
-        """How this server is reached, without a slash at the end."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def token_key_path(self) -> Path:

@@ -37,7 +37,7 @@ def no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         return PhoneOtp.model_construct(**fields, id="x", phone_number="+14155550124")
 
-    monkeypatch.setattr("app.repositories.connect._probe", found)
+    monkeypatch.setattr("app.repositories.connect.probe", found)
     monkeypatch.setattr("app.repositories.connect.register", same)
     monkeypatch.setattr("app.auth.identity_routes._checked", challenge)
 

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from app.app_data.jobs import handlers
 from app.app_data.query_building import BUILD_JOB
-from app.jobs import claim_now, ensure_periodic, perform
+from app.jobs import claim_now, perform
+from app.jobs.periodic import ensure_periodic
 from app.settings import Settings
 from models.app import App
 from models.base import now

@@ -9,7 +9,8 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app import migrations
-from app.jobs import claim, ensure_periodic
+from app.jobs import claim
+from app.jobs.periodic import ensure_periodic
 from app.migrations import STEPS, name_of
 from app.migrations.step import StepRefused
 from models import Activity, Deletion, Migration, User

@@ -14,7 +14,8 @@ from app.analytics.jobs import recount_lately
 from app.analytics.rollup import property_values
 from app.analytics.rollup.property_days import cap_days
 from app.analytics.rollup.slots import EPOCH
-from app.jobs import claim, ensure_periodic
+from app.jobs import claim
+from app.jobs.periodic import ensure_periodic
 from app.migrations import s0005_frequent_values as step
 from models.analytics import Analytics
 from models.app import App

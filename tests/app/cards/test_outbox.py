@@ -8,7 +8,8 @@ from bson import ObjectId
 from pymongo import AsyncMongoClient
 
 from app.cards.jobs import PERIODIC, handlers, tell_batch
-from app.jobs import ensure_periodic, run_one
+from app.jobs import run_one
+from app.jobs.periodic import ensure_periodic
 from models.base import now
 from models.card import Card
 from models.card_event import CardEvent

@@ -20,7 +20,8 @@ from pymongo.monitoring import ServerHeartbeatStartedEvent, ServerHeartbeatSucce
 
 from app.database import connect
 from app.database.clock import DatabaseClock
-from app.jobs import claim, pull_in
+from app.jobs import claim
+from app.jobs.periodic import pull_in
 from app.settings import Settings
 from models.base import now
 from models.clock import Clock, steady

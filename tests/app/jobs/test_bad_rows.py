@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from app.jobs import Claim, claim, ensure_periodic, pull_in, run_one
+from app.jobs import Claim, claim, run_one
+from app.jobs.periodic import ensure_periodic, pull_in
 from models.app_data import AppData
 from models.app_data_expiry import expire_due, next_expiry
 from models.aside import SET_ASIDE

@@ -12,9 +12,10 @@ from app.cards import delivery
 from app.cards import jobs as cards
 from app.cards.jobs import tell_batch
 from app.connections import jobs as connections
-from app.jobs import dispatch, keep_jobs, run_one
+from app.jobs import dispatch, run_one
 from app.jobs.bell import Bell
 from app.jobs.dispatch import Dispatcher
+from app.jobs.periodic import keep_jobs
 from app.relations import jobs as relations
 from app.relations.unreadable import READ_BY_JOBS, check_rows
 from app.repositories import jobs as repositories
@@ -154,7 +155,7 @@ async def test_the_loop_that_pulls_jobs_in_outlives_whatever_it_meets(
         stop.set()
         raise TypeError("odd")
 
-    monkeypatch.setattr("app.jobs.pull_in", fails)
+    monkeypatch.setattr("app.jobs.periodic.pull_in", fails)
     await keep_jobs(base_settings, stop)
     assert stop.is_set()
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.jobs import Claim, Handler, claim, dispatch, ensure_periodic
+from app.jobs import Claim, Handler, claim, dispatch
 from app.jobs.bell import Bell
 from app.jobs.dispatch import JOBS, Dispatcher
+from app.jobs.periodic import ensure_periodic
 from models.base import Raw, now
 from models.job import Job
 

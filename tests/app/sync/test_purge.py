@@ -9,7 +9,8 @@ from bson import ObjectId
 from bson import Timestamp as ClusterTime
 from pymongo.asynchronous.database import AsyncDatabase
 
-from app.jobs import Claim, claim, ensure_periodic
+from app.jobs import Claim, claim
+from app.jobs.periodic import ensure_periodic
 from app.relations.leases import leases
 from app.settings import Settings
 from app.sync.cursor import Cursor, decode, encode
