@@ -39,7 +39,8 @@ class Finding:
     """One difference: what the table has under this name, if anything, and what the database has in
     its place.
 
-    `covered_by` names the longer index that does the work of a redundant one.
+    `covered_by` names the longer index that does the work of a redundant one; None where no
+    operation needs it.
     """
 
     kind: Kind
@@ -54,6 +55,12 @@ class Finding:
         """Whether this was left by a replacement that was interrupted."""
         return self.kind is Kind.UNKNOWN and self.name.startswith(STAND_IN)
 
+    @property
+    def _why_redundant(self) -> str:
+        return (
+            f"is a prefix of {self.covered_by}" if self.covered_by else "is needed by no operation"
+        )
+
     def __str__(self) -> str:
         there = " and ".join(
             f"{old.name} {describe(dict(old.keys), old.options)}" for old in self.existing
@@ -67,9 +74,7 @@ class Finding:
                 f"is in no table{', left by an interrupted --replace' if self.stand_in else ''}:"
                 f" {there}"
             ),
-            Kind.REDUNDANT: (
-                f"is a prefix of {self.covered_by}{'' if self.existing else ', and not there'}"
-            ),
+            Kind.REDUNDANT: self._why_redundant + ("" if self.existing else ", and not there"),
         }
         return f"{self.collection}.{self.name} {detail[self.kind]}"
 

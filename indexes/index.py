@@ -9,12 +9,20 @@ Keys = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index: its keys in order (1 ascending, -1 descending), its options, and the query that it
-    is for."""
+    """One index.
+
+    Attributes:
+        keys: in order, 1 ascending, -1 descending.
+        serves: the query that it is for.
+        options: as MongoDB has them.
+        spare: whether no operation of Satchel's needs it: the requirements list it for those who
+            query the database themselves.
+    """
 
     keys: Keys
     serves: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    spare: bool = False
 
     @property
     def name(self) -> str:

@@ -33,6 +33,7 @@ class Usage:
         since: when the count began: the start of the server, or the making of the index.
         bytes: its size on disk.
         covered_by: the longer index of the table that does its work as well, if one does.
+        spare: whether no operation needs it.
         serves: the query that it is for; empty where the table does not have it.
     """
 
@@ -42,6 +43,7 @@ class Usage:
     since: datetime
     bytes: int
     covered_by: str | None
+    spare: bool
     serves: str
 
 
@@ -112,6 +114,13 @@ async def builds(database: AsyncDatabase[Raw]) -> list[Build]:
         )
         async for row in cursor
     ]
+
+
+def dispensable(table: Sequence[Index]) -> dict[str, str | None]:
+    """The indexes that a lean database does without: name -> name of the one that does the work as
+    well, None where no operation needs it."""
+    spare: dict[str, str | None] = {index.name: None for index in table if index.spare}
+    return spare | {name: cover for name, cover in redundant(table).items() if name not in spare}
 
 
 def redundant(table: Sequence[Index]) -> dict[str, str]:
@@ -292,6 +301,7 @@ def _described(
 ) -> list[Usage]:
     serves = {"_id_": "find a document by its id"} | {index.name: index.serves for index in table}
     order, covers = list(serves), redundant(table)
+    spare = {index.name for index in table if index.spare}
     uses = [
         Usage(
             collection=collection,
@@ -300,6 +310,7 @@ def _described(
             since=row["accesses"]["since"],
             bytes=int(sizes.get(row["name"], 0)),
             covered_by=covers.get(row["name"]),
+            spare=row["name"] in spare,
             serves=serves.get(row["name"], ""),
         )
         for row in rows

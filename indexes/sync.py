@@ -19,7 +19,7 @@ from indexes.duplicates import DuplicatesFound, find_duplicates
 from indexes.findings import STAND_IN, Existing, Finding, Kind, Plan
 from indexes.index import SHARD_INDEX, Index
 from indexes.lease import alone
-from indexes.stats import redundant
+from indexes.stats import dispensable
 from models import DOCUMENTS
 from models.base import Raw
 
@@ -39,8 +39,8 @@ async def plan(database: AsyncDatabase[Raw], *, lean: bool = False) -> Plan:
 
     Args:
         database: a collection that it does not have counts as one without indexes.
-        lean: do without indexes that are a prefix of another; those that are there are redundant,
-            not unknown.
+        lean: do without indexes that no operation of ours needs, among them those that are a prefix
+            of another; those that are there are redundant, not unknown.
     """
     listings = await asyncio.gather(
         *(_existing(database, document.collection_name()) for document in DOCUMENTS)
@@ -71,7 +71,7 @@ def compare(
 ) -> Iterator[Finding]:
     """The findings of one collection, those of the table first."""
     names = {index.name for index in table}
-    covers = redundant(table)
+    covers = dispensable(table)
     known = {"_id_"}
     for index in table:
         same_name = [old for old in existing if old.name == index.name]
@@ -81,11 +81,11 @@ def compare(
             if old.keys == tuple(index.keys.items()) and old.name not in names
         ]
         fits = any(old.does(index) and not old.building for old in same_name)
-        cover = covers.get(index.name)
-        wanted = cover is None or not lean
+        wanted = index.name not in covers or not lean
         there = tuple(same_name if fits else same_name + same_keys if wanted else [])
         known.update(old.name for old in there)
-        if cover and (there or not lean):
+        if index.name in covers and (there or not lean):
+            cover = covers[index.name]
             yield Finding(Kind.REDUNDANT, collection, index.name, index, there, cover)
         if wanted and not fits:
             yield _misfit(collection, index, there)

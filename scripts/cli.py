@@ -69,6 +69,10 @@ COMMANDS: Final = {
         "scripts.bench.several:main",
         "Measure several server processes beside one.",
     ),
+    "bench-ingest": (
+        "scripts.bench.ingest:main",
+        "Measure the events that come in through one connection.",
+    ),
     "bench-writes": (
         "scripts.bench.writes:main",
         "Measure what a compare-and-set costs by the operation that it is sent as.",

@@ -30,6 +30,7 @@ _DIAGRAMS: Final = ("rooms", "relations")
 """What `docs/architecture.md` holds between markers, `<!-- rooms:begin -->` and `<!-- rooms:end
 -->`."""
 _WRITTEN_BY: Final = "Written by `python -m scripts docs`; change the code, not this page."
+_SPARE: Final = "; no operation needs it"
 _INDEX_HEAD: Final = ("index", "options", "list", "serves")
 _KINDS: Final = {
     str: "text",
@@ -278,7 +279,7 @@ def _index_rows(document: type[Stored]) -> Iterator[tuple[str, str, str, str]]:
     for name, table in _TABLES:
         for index in table.get(document, []):
             keys = ", ".join(f"{key} {direction}" for key, direction in index.keys.items())
-            yield f"`{keys}`", _options(index), name, index.serves
+            yield f"`{keys}`", _options(index), name, index.serves + _SPARE * index.spare
 
 
 def _options(index: Index) -> str:

@@ -34,7 +34,7 @@ Lean = Annotated[
     typer.Option(
         "--lean",
         envvar="SATCHEL_LEAN_INDEXES",
-        help="Do without indexes that are a prefix of another.",
+        help="Do without indexes that no operation needs.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -249,14 +249,18 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
+def _note(use: usage_stats.Usage) -> str:
+    if use.spare:
+        return f"{use.serves} (no operation needs it)"
+    if use.covered_by:
+        return f"{use.serves} (prefix of {use.covered_by})"
+    return use.serves or "in no table"
+
+
 def _usage_table(uses: Sequence[usage_stats.Usage]) -> Table:
     table = _table("Use of indexes", "collection", "index", "uses", "since", "KiB", "serves")
     for use in uses:
-        note = (
-            f"{use.serves} (prefix of {use.covered_by})"
-            if use.covered_by
-            else use.serves or "in no table"
-        )
+        note = _note(use)
         since = f"{use.since:%Y-%m-%d %H:%M}"
         table.add_row(
             use.collection, use.name, f"{use.uses:,}", since, f"{use.bytes / 1024:,.0f}", note

@@ -157,9 +157,11 @@ async def recorder(base_settings: Settings, mongodb_uri: str) -> AsyncIterator[R
         await sync.apply(database, await sync.plan(database))
         await fill(database)
         found = await offences(database, recorder)
+        await sync.apply(database, await sync.plan(database, lean=True), prune=True)
+        found += [f"lean: {offence}" for offence in await offences(database, recorder)]
         await client.drop_database(database.name)
     assert recorder.commands
-    assert found == []
+    assert found == [], "\n".join(found)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What the worker does for analytics: rollups go forward, joins are carried out, days recounted,
 old ones archived."""
 
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,6 +30,11 @@ _ARCHIVE: Final = "archive-analytics"
 _SINCE: Final = timedelta(hours=26)  # a night and what the one before may have missed
 _LEDGER: Final = timedelta(days=40)
 _TRIES: Final = 5
+_FULL: Final = 4  # of a window, since one is smaller where properties are declared
+_REST: Final = 4.0
+"""How many times as long as it worked a worker that keeps up lets requests go first: what a pass
+costs depends on the days and names that it touches, hardly on its events."""
+_LONGEST_REST: Final = 5.0
 _SHOWN: Final = 100
 PERIODIC: Final = {_ROLL_UP: 60.0, _RECOUNT: 86_400.0, _FORGET: 3_600.0, _ARCHIVE: 3_600.0}
 WOKEN: Final[Mapping[str, tuple[Watched, ...]]] = {}
@@ -46,13 +52,13 @@ def handlers(settings: Settings) -> dict[str, Handler]:
             joined = await carry_out_joins(most=settings.analytics_most_joined_ids)
             if not joined and (following := await due_next(trail)) > now():
                 return following
+            began = time.perf_counter()
             added = await _advance(trail)
             total += added
             await claim.renew(added=total)
-            if (
-                added < WINDOW // 10 and not joined
-            ):  # a window is smaller where properties are declared
-                return await due_next(trail)
+            if added < WINDOW // _FULL and not joined:
+                rest = min(_REST * (time.perf_counter() - began), _LONGEST_REST)
+                return max(await due_next(trail), now() + timedelta(seconds=rest))
 
     async def recount(claim: Claim) -> None:
         """Count the days anew that got events lately, and say what differed; settle who turned out

@@ -16,7 +16,7 @@ _EXPIRY: Final = "expire-app-data"
 _BATCH: Final = 1000
 PERIODIC: Final = {_EXPIRY: 300.0, BUILD_JOB: 300.0}
 WOKEN: Final = {
-    _EXPIRY: (Watched(AppData, "expiresAt"),),
+    _EXPIRY: (Watched(AppData, "expiresAt", in_crowd=True),),
     BUILD_JOB: (Watched(App, "queriesChangedAt"),),
 }
 PLACES: Final = {CLEAR_JOB: 2}

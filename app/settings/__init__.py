@@ -109,7 +109,7 @@ class Settings(
     )
     lean_indexes: bool = Field(
         default=False,
-        description="Do without the indexes that are a prefix of another (`indexes apply --lean`).",
+        description="Do without the indexes that no operation needs (`indexes apply --lean`).",
     )
     worker_metrics_port: int | None = Field(
         default=None,

@@ -51,7 +51,7 @@ async def fill(settings: Settings, uri: str, connections: int) -> tuple[Plan, st
     """
     async with connect(settings, uri, bounded=False) as client:
         database = await bind(client, settings)
-        await sync.apply(database, await sync.plan(database))
+        await sync.apply(database, await sync.plan(database, lean=settings.lean_indexes))
         users = await _users()
         await AppData.raw().insert_many(_values(users, connections))
         await bare.fill(client, database)

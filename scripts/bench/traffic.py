@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -22,6 +23,7 @@ LARGE_BATCH: Final = 500
 _SAMPLE: Final = 20_000
 _WRITES: Final = 0.05
 _SKEW: Final = 0.99
+_NOW: Final = datetime.now(UTC)  # events are of the last hour, as clients send them
 _FRESH: Final = b"0" * 16
 _VERSION: Final = re.compile(rb'"version":(\d+)')
 
@@ -206,7 +208,7 @@ def _event(user_id: str, number: int, place: int) -> dict[str, Any]:
         },
         "userId": user_id,
         "sessionId": f"session-{number % 100}",
-        "timestamp": f"2026-10-{1 + number % 28:02}T08:{number % 60:02}:{place % 60:02}.250Z",
+        "timestamp": (_NOW - timedelta(minutes=number % 60, seconds=place % 60)).isoformat(),
         "messageId": f"{_FRESH.decode()}-{place:02}",
     }
 

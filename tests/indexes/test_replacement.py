@@ -142,6 +142,12 @@ REDUNDANT = {
     ("cards", "accountId_1_userId_1", "accountId_1_userId_1__id_-1"),
     ("cards", "accountId_1_status_1", "accountId_1_status_1__id_-1"),
     ("spendingprofiles", "accountId_1", "accountId_1__id_-1"),
+    ("activities", "appId_1_timestamp_-1", None),
+    ("activities", "sessionId_1_timestamp_-1", None),
+    ("activities", "eventType_1_timestamp_-1", None),
+    ("analytics", "eventCategory_1_timestamp_-1", None),
+    ("analytics", "eventName_1_timestamp_-1", None),
+    ("analytics", "sessionId_1_timestamp_-1", None),
 }
 
 

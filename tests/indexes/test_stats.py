@@ -71,6 +71,12 @@ async def test_use_counts_the_operations_of_each_index_of_the_table(
     assert "find_by_email" in email.serves
     (shorter,) = [use for use in uses if (use.collection, use.name) == ("analytics", "userId_1")]
     assert shorter.covered_by == "userId_1_timestamp_-1"
+    assert not shorter.spare
+    assert {use.name for use in uses if use.collection == "analytics" and use.spare} == {
+        "eventCategory_1_timestamp_-1",
+        "eventName_1_timestamp_-1",
+        "sessionId_1_timestamp_-1",
+    }
 
 
 async def test_use_tells_of_unknown_indexes_last_and_of_no_collection_nothing(
