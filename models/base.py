@@ -14,16 +14,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from models.clock import CLOCK
+from models.strict_types import strictly
 from models.values import UnstorableValue, escape_row, unescape_row
 
 Session = AsyncClientSession | None
@@ -146,6 +149,13 @@ class Fields(BaseModel):
         extra="forbid",
         json_schema_serialization_defaults_required=True,
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """What pydantic makes, but that numbers and booleans are not taken from texts."""
+        return strictly(handler(source))
 
     if not TYPE_CHECKING:
 

@@ -1,16 +1,18 @@
 """People as analytics counts them: each known by keys, each with a number that is never used
 again."""
 
-from collections.abc import Collection
-from typing import Annotated, Literal, Self
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
 from models.app import AppId
+from models.aside import tell
 from models.base import Raw, Session, Stored
 
+MOST_NUMBER: Final = 2**32 - 1
 JoinState = Literal["aside", "refused", "joined", "undoing", "undone"]
 
 
@@ -142,14 +144,29 @@ class PersonMerge(Stored):
     @classmethod
     async def pending(cls, session: Session = None) -> dict[int, int]:
         """Number -> the number that it is to be counted as, chains followed to their end."""
-        direct: dict[int, int] = {
-            row["_id"]: row["into"]
-            async for row in cls.raw().find({"_id": {"$gte": 0}}, session=session)
-        }
-        ends: dict[int, int] = {}
-        for number in direct:
-            end = number
-            while end in direct:
-                end = direct[end]
-            ends[number] = end
-        return ends
+        direct: dict[int, int] = {}
+        async for row in cls.raw().find({"_id": {"$gte": 0}}, session=session):
+            if is_number(row["_id"]) and is_number(row.get("into")):
+                direct[row["_id"]] = row["into"]
+            else:
+                tell(cls, row["_id"], TypeError())
+        return ends_of(direct)
+
+
+def is_number(value: Any) -> bool:
+    """Whether this may be the number of a person."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_NUMBER
+
+
+def ends_of(direct: Mapping[int, int]) -> dict[int, int]:
+    """Number -> the end of its chain; without those of chains that end in a circle, which no merge
+    makes and nobody can be counted as."""
+    ends: dict[int, int | None] = {}
+    for number in direct:
+        passed = dict[int, None]()
+        end = number
+        while end in direct and end not in passed and end not in ends:
+            passed[end] = None
+            end = direct[end]
+        ends |= dict.fromkeys(passed, None if end in passed else ends.get(end, end))
+    return {number: end for number, end in ends.items() if end is not None}

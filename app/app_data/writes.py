@@ -8,6 +8,7 @@ from typing import Final
 
 from app.errors import Invalid, VersionRequired
 from app.web.idempotency import Claim
+from app.web.validation.spellings import integer
 from models.app import AppContent
 from models.app_data_updates import Expiry
 from models.base import now
@@ -80,11 +81,11 @@ def write_options(
 def _expiry(ttl: str | None) -> datetime | None:
     if ttl is None:
         return None
-    if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 10 or not 1 <= int(ttl) <= LONGEST_TTL:
+    if (seconds := integer(ttl, 1, LONGEST_TTL)) is None:
         raise Invalid.field(
             "?ttl", "out_of_range", f"ttl is a number of seconds from 1 to {LONGEST_TTL}"
         )
-    return now() + timedelta(seconds=int(ttl))
+    return now() + timedelta(seconds=seconds)
 
 
 def _activity(event_type: str | None) -> str | None:

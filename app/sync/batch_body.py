@@ -243,6 +243,8 @@ def _read_mutation_id(item: Item, sent: Any) -> None:
 
 
 def _integer(item: Item, name: str, sent: Any, least: int, most: int) -> int | None:
+    if isinstance(sent, float) and sent.is_integer():
+        sent = int(sent)  # an integer to JSON Schema
     if not isinstance(sent, int) or isinstance(sent, bool):
         item.refuse(f"/{name}", "wrong_type", f"{name} is an integer")
     elif not least <= sent <= most:

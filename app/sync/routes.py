@@ -24,6 +24,7 @@ from app.web.observability.measures import CHANGE_POLLS
 from app.web.streams.open_streams import waiting_polls
 from app.web.streams.signals import Wake
 from app.web.streams.stream import stopping
+from app.web.validation.spellings import integer
 from models.app_data_changes import Source
 from models.user import User
 
@@ -80,11 +81,11 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int, most:
     text = query.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 4 or not least <= int(text) <= most:
+    if (number := integer(text, least, most)) is None:
         raise Invalid.field(
             f"?{name}", "out_of_range", f"{name} is a number from {least} to {most}"
         )
-    return int(text)
+    return number
 
 
 async def _read(request: HotRequest, question: _Question) -> Page:

@@ -16,6 +16,7 @@ from app.identity.caller import asks_for_caller, authenticate
 from app.web.body import parse_json, refuse_packed
 from app.web.cursors import bind_cursors
 from app.web.validation.queries import check_query, query_names
+from app.web.validation.spellings import check_spellings, spellings
 
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -51,6 +52,7 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
         takes_json = self.body_field is not None
         names, lists = query_names(self.dependant)
+        spelled = spellings(self.dependant)
         known = None if self.any_query else names
         is_list = "cursor" in names
         has_caller = asks_for_caller(self.dependant)
@@ -72,6 +74,10 @@ class StrictRoute(APIRoute):
                 await authenticate(scope)
             if known is not None and scope["query_string"]:
                 check_query((name for name, _ in request.query_params.multi_items()), known, lists)
+            if spelled:
+                check_spellings(
+                    spelled, (*request.path_params.items(), *request.query_params.multi_items())
+                )
             if request.method in _WITH_BODY:
                 refuse_packed(request.headers.get("content-encoding"))
             if is_list:

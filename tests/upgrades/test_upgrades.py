@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient, IndexModel
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from app import VERSION
 from app.database import bind
 from app.recovery.manifest import Manifest
-from app.recovery.pieces import documents_of
 from app.relations import audit
 from app.settings import Settings
 from app.storage import FolderStore
@@ -22,33 +21,14 @@ from models import DOCUMENTS
 from scripts.migrate import take_steps
 from tests.harness import serve
 from tests.upgrades.making import ANSWERS, HERE
-
-Raw = dict[str, Any]
-RELEASES = sorted(each.parent.name for each in HERE.glob(f"*/{ANSWERS}"))
-MEGABYTE = 1 << 20
-
-
-async def open_release(database: AsyncDatabase[Raw], folder: Path) -> None:
-    """Put a release's documents and indexes there, as it left them."""
-    store = FolderStore(folder)
-    for part in Manifest.of(store).parts:
-        collection = await database.create_collection(part.name, **part.options)
-        for piece in part.pieces:
-            for batch in documents_of(store, piece, MEGABYTE):
-                await collection.insert_many(batch)  # type: ignore[arg-type]
-        models = [
-            IndexModel(list(each["key"].items()), **{n: v for n, v in each.items() if n != "key"})
-            for each in part.indexes
-        ]
-        if models:
-            await collection.create_indexes(models)
+from tests.upgrades.opening import RELEASES, open_release
 
 
 @pytest.fixture(params=RELEASES)
 async def release(
     request: pytest.FixtureRequest,
-    empty_database: AsyncDatabase[Raw],
-    client: AsyncMongoClient[Raw],
+    empty_database: AsyncDatabase[Any],
+    client: AsyncMongoClient[Any],
     base_settings: Settings,
 ) -> AsyncIterator[tuple[Path, Settings]]:
     """The folder of a release, and settings of a database that it has filled, as it is now."""

@@ -1,5 +1,6 @@
 """pydantic's complaints as a problem that names the fields."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -8,8 +9,11 @@ from app.web.validation.sentences import sentence
 from models.values import UnstorableValue
 
 _MOST: Final = 100
-_HIDDEN = {"function-after", "function-before", "function-plain", "function-wrap"}
-
+_HIDDEN: Final = re.compile(
+    r"function-(?:after|before|plain|wrap)|(?:literal|dict|list|constrained-\w+)\[.*\]"
+)
+"""What pydantic puts into the place of an error besides names: its own terms for the choices of a
+union."""
 
 _CODES: Final = {
     "missing": "missing",
@@ -46,7 +50,7 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
     if [error["type"] for error in complaints] == ["json_invalid"]:
         return MalformedJson("the body is not valid JSON")
     for error in complaints[:_MOST]:
-        location = [str(part) for part in error["loc"] if str(part) not in _HIDDEN]
+        location = [str(part) for part in error["loc"] if not _HIDDEN.fullmatch(str(part))]
         place = _pointer(location if root is None else ["body", *location])
         cause = (error.get("ctx") or {}).get("error")
         if isinstance(cause, UnstorableValue):
