@@ -22,6 +22,7 @@ from app.repositories.connect import (
 )
 from app.repositories.deactivation import deactivate
 from app.repositories.deliveries.inbox import process_again, receive
+from app.repositories.deliveries.reading import neighbourhood
 from app.repositories.examples import (
     EVENT_SHOWN,
     GIT_WEBHOOK,
@@ -288,7 +289,8 @@ async def take_webhook(
     """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is
     answered."""
     room, keyring = request.app.state.delivery_room, keyring_of(request.scope)
+    source = neighbourhood(request.client.host if request.client else None)
     stored = await receive(
-        service, parse_id(connectionId), request.headers, request.stream(), keyring, room
+        service, parse_id(connectionId), request.headers, request.stream(), keyring, room, source
     )
     return Taken(id=PydanticObjectId(stored.id), duplicate=stored.duplicate)

@@ -53,6 +53,7 @@ async def receive(
     stream: AsyncIterator[bytes],
     keyring: KeyRing,
     room: Room,
+    source: str | None = None,
 ) -> Stored:
     """Verify a delivery while it comes, and store it.
 
@@ -63,6 +64,7 @@ async def receive(
         stream: the body as it is sent, since that is what is signed.
         keyring: opens the secrets.
         room: for large ones.
+        source: the neighbourhood that it comes from.
 
     Raises:
         BadSignature: it is not signed with a secret of such a connection that is active.
@@ -79,8 +81,9 @@ async def receive(
     sent = host.secret_sent(headers)
     may_be_ours = is_open and (sent is None or is_token(sent, secrets))
     needed = room_needed(headers.get("content-length")) if may_be_ours else 0
-    async with room.hold(needed, connection_id, is_verified=sent is not None) as claim:
-        delivery = await read(stream, signing, keep=claim.has_room and needed > 0)
+    is_known = sent is not None
+    async with room.hold(needed, connection_id, source=source, is_verified=is_known) as claim:
+        delivery = await read(stream, signing, claim)
         if (
             kind is None
             or found is None
@@ -96,7 +99,7 @@ async def receive(
             event=_header(headers, host.EVENT_HEADER),
             payload={},
         )
-        if delivery.parts is None:
+        if delivery.parts is None or claim.is_given_up:
             await _lose(event)
             raise refusal("too many large deliveries at once")
         event.payload = await _payload(delivery, room)

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import orjson
 import pytest
 from bson import ObjectId
@@ -175,73 +176,25 @@ async def test_small_ones_need_no_room(forge: Forge) -> None:
     assert (await lose_one(forge, large(forge, "GitHub", 900_000))).status_code == 202
 
 
-async def test_room_is_handed_on_to_whoever_waits_and_no_more_than_some_wait() -> None:
-    room, order = Room(10), list[str]()
-
-    async def one(name: str, size: int) -> None:
-        async with room.hold(size, name, 5.0) as claim:
-            order.append(f"{name} {claim.has_room}")
-            await asyncio.sleep(0)
-
-    async with room.hold(10, "first") as claim:
-        assert claim.has_room
-        waiting = [asyncio.create_task(one(str(number), 5)) for number in range(8)]
-        await asyncio.sleep(0)
-        await one("too many", 5)
-        gone = waiting.pop()
-        gone.cancel()
-        await asyncio.gather(gone, return_exceptions=True)
-    await asyncio.gather(*waiting)
-    assert order[0] == "too many False"
-    assert sorted(order[1:]) == [f"{number} True" for number in range(7)]
-    assert room.free == 10
-
-
-async def test_one_owner_has_half_of_the_room_and_another_finds_some() -> None:
-    room = Room(20)
-    async with (
-        room.hold(6, "one") as first,
-        room.hold(4, "one") as second,
-        room.hold(1, "one", 0.01) as third,
-    ):
-        assert (first.has_room, second.has_room, third.has_room) == (True, True, False)
-        async with room.hold(10, "another") as theirs:
-            assert theirs.has_room
-    async with room.hold(15, "one") as alone:
-        assert alone.has_room
-    assert (room.free, room._held) == (20, {})
-
-
-async def test_the_unverified_of_one_owner_share_the_room_of_one_delivery() -> None:
-    room, most = Room(4 * MAX_DELIVERY_BYTES), MAX_DELIVERY_BYTES
-    async with room.hold(most, "one", is_verified=False) as first:
-        async with (
-            room.hold(2, "one", 0.01, is_verified=False) as second,
-            room.hold(2, "one", 0.01) as third,
-        ):
-            assert (first.has_room, second.has_room, third.has_room) == (True, False, True)
-        async with room.hold(most, "another", 0.01, is_verified=False) as theirs:
-            assert theirs.has_room
-        await room.verified(second)
-        await room.verified(first)
-        async with room.hold(most, "one", 0.01, is_verified=False) as next_one:
-            assert next_one.has_room
-    assert (room.free, room._held, room._unverified) == (4 * most, {}, {})
-
-
 class Stranger:
-    """Announces a body of the hosts' own limit, unsigned, and sends the first byte of it."""
+    """Announces a body of the hosts' own limit, unsigned, and sends the first byte of it; or
+    whatever body they are given."""
 
-    def __init__(self, forge: Forge, path: str) -> None:
+    def __init__(
+        self, forge: Forge, path: str, body: bytes = b"x", headers: Any = None, address: str = ""
+    ) -> None:
         self._came, self._end = asyncio.Event(), asyncio.Event()
-        headers = {"Content-Length": str(MAX_DELIVERY_BYTES), "Content-Type": "application/json"}
-        sent = forge.cast.nobody.post(path, content=self._body(), headers=headers)
+        made = {"Content-Length": str(MAX_DELIVERY_BYTES), "Content-Type": "application/json"}
+        transport = httpx2.ASGITransport(app=forge.api.app, client=(address or "127.0.0.1", 1))
+        client = httpx2.AsyncClient(transport=transport, base_url="http://satchel.test")
+        sent = client.post(path, content=self._body(body), headers={**made, **(headers or {})})
         self._answer = asyncio.create_task(sent)
 
-    async def _body(self) -> AsyncIterator[bytes]:
-        yield b"x"
+    async def _body(self, body: bytes) -> AsyncIterator[bytes]:
+        yield body[:1]
         self._came.set()
         await self._end.wait()
+        yield body[1:]
 
     async def came(self) -> None:
         async with asyncio.timeout(30):
@@ -298,3 +251,44 @@ async def test_slow_strangers_at_one_connection_keep_no_signed_push_to_another_o
     assert [(await stranger.answer()).status_code for stranger in strangers] == [401] * 3
     assert room_of(forge).free == 64 * 1024 * 1024
     assert await WebhookEvent.raw().count_documents({}) == 1
+
+
+async def test_strangers_at_every_connection_keep_no_signed_push_out(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are at the one that is pushed to, too, and from many addresses."""
+    monkeypatch.setattr("app.repositories.deliveries.reading._SECONDS", 0.05)
+    await forge.connect()
+    github = forge.hosts["GitHub"]
+    other = github.add("acme/other", TOKEN)
+    assert (await forge.other("acme/other"))[1].status_code == 201
+    assert (await forge.deliver("GitHub")).status_code == 202
+    paths = [github.delivery(repo, {})[0] for repo in (github.repos[PATHS["GitHub"]], other)]
+    strangers = [
+        Stranger(forge, paths[number % 2], address=f"203.0.{16 * number}.1") for number in range(6)
+    ]
+    for stranger in strangers:
+        await stranger.came()
+    assert room_of(forge).free < MAX_DELIVERY_BYTES
+    for size in (MAX_DELIVERY_BYTES, 15_000_000):
+        assert (await forge.deliver("GitHub", large(forge, "GitHub", size))).status_code == 202
+    assert [(await stranger.answer()).status_code for stranger in strangers] == [401] * 6
+    assert room_of(forge).free == 64 * 1024 * 1024
+
+
+async def test_what_gave_its_room_up_and_was_genuine_is_told_as_lost(forge: Forge) -> None:
+    """Its address is a stranger's until something genuine has come from there."""
+    await forge.connect()
+    room, github = room_of(forge), forge.hosts["GitHub"]
+    payload = large(forge, "GitHub", 20_000_000)
+    path, body, headers = github.delivery(github.repos[PATHS["GitHub"]], payload)
+    headers |= {"Content-Length": str(len(body)), "X-GitHub-Delivery": "one"}
+    genuine = Stranger(forge, path, body, headers, "203.0.113.1")
+    await genuine.came()
+    async with room.hold(room.free + 1, "known", 0) as claim:
+        assert claim.has_room
+        answer = await genuine.answer()
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    (event,) = await forge.events()
+    assert (event["status"], event["error"]) == ("failed", "lost")
+    assert room.free == 64 * 1024 * 1024
