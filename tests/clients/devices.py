@@ -17,6 +17,7 @@ from satchel_client import (
     AsyncStore,
     InMemory,
     Json,
+    MergeConflict,
     Missing,
     Refusal,
     Session,
@@ -27,7 +28,7 @@ from satchel_client import (
     merge_fields,
 )
 
-from tests.clients.desk import APP, SMALL, code_for, restart, token_for
+from tests.clients.desk import APP, SMALL, code_for, invite, restart, token_for
 from tests.clients.wires import AsyncWire, Network, Wire
 from tests.serving import ROOT, Served
 
@@ -96,6 +97,20 @@ class Device:
         await self.done(self.session.sign_in(challenge, code_for(self.served, email)))
         self.open()
 
+    async def begin_as_guest(self) -> None:
+        await self.done(self.session.begin_as_guest())
+        self.open()
+
+    async def sign_in_as_guest(self, email: str) -> str | None:
+        """Sign in as whom the guest is or becomes, without sending what waits; what has become of
+        them."""
+        user_id = self.session.user_id
+        challenge = await self.done(self.session.request_code(email=email))
+        signed_in = await self.done(self.session.sign_in(challenge, code_for(self.served, email)))
+        if signed_in.user_id != user_id:
+            self.open()
+        return signed_in.guest and str(signed_in.guest.state)
+
     def enter(self, email: str) -> None:
         self.session.begin(token_for(self.served, email))
         self.open()
@@ -128,7 +143,8 @@ class Device:
         return {entry.key: entry.value for entry in self.store.list()}
 
     async def close(self) -> None:
-        await self.done(self.store.close())
+        if hasattr(self, "store"):
+            await self.done(self.store.close())
         await self.done(self.session.close())
 
 
@@ -156,8 +172,7 @@ async def run(
     persistent = folder if scenario.get("persistent") else None
     app_id = SMALL if scenario.get("app") == "small" else APP
     devices = {"a": make(served, persistent, app_id), "b": make(served, None, app_id)}
-    await devices["a"].sign_in(people["first"])
-    devices["b"].enter(people["first"])
+    await _begin(devices, people["first"], scenario.get("guest"))
     try:
         for place, step in enumerate(scenario["steps"]):
             try:
@@ -167,6 +182,17 @@ async def run(
     finally:
         for device in devices.values():
             await device.close()
+
+
+async def _begin(devices: Mapping[str, Device], email: str, guest: str | None) -> None:
+    if guest is None:
+        await devices["a"].sign_in(email)
+    else:
+        await devices["a"].begin_as_guest()
+    if guest == "known":
+        invite(devices["b"].served, email)
+    if guest != "new":
+        devices["b"].enter(email)
 
 
 async def _take(
@@ -182,6 +208,9 @@ async def _take(
 
 
 async def _do(device: Device, what: str, given: Any, people: Mapping[str, str]) -> None:
+    if what == "enter":  # nobody had a store until now
+        device.enter(people[given])
+        return
     store, network = device.store, device.network
     match what:
         case "put" | "patch":
@@ -226,6 +255,10 @@ async def _do(device: Device, what: str, given: Any, people: Mapping[str, str]) 
             await device.done(device.session.sign_out())
         case "signIn":
             await device.sign_in(people[given])
+        case "signInAsGuest":
+            assert await device.sign_in_as_guest(people[given[0]]) == given[1]
+        case "mergeGuest":
+            await device.done(device.session.merge_guest(given))
         case _:
             await _see(device, what, given)
 
@@ -243,6 +276,10 @@ async def _see(device: Device, what: str, given: Any) -> None:
             assert len(store.list()) == given
         case "expectConflicts":
             assert sorted(set(device.conflicts)) == given
+        case "expectMergeConflict":
+            with pytest.raises(MergeConflict) as conflict:
+                await device.done(device.session.merge_guest())
+            assert conflict.value.conflicts
         case "expectRefused":
             assert device.refused == given
         case "expectVersionAtMost":

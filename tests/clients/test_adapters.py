@@ -33,6 +33,13 @@ LEFT_OUT = {
     " same, and its values are no rows; the adapters have a story of their own of a quota",
     "a page of a proxy is no word of the server's: nothing is refused by it": "its value is no row;"
     " the adapters have the same story with one",
+    **dict.fromkeys(
+        (
+            "what a guest has not sent is sent by whom they are then",
+            "what a guest has not sent survives the sign-in and a restart",
+        ),
+        "a database that keeps what was not sent by itself has it sent before a guest signs in",
+    ),
 }
 """By story, why no adapter can tell it."""
 _OF_THE_READER = """

@@ -18,6 +18,7 @@ from satchel_client import (
     InFile,
     Json,
     Missing,
+    NoGuest,
     NotFound,
     PreconditionFailed,
     SatchelError,
@@ -29,7 +30,7 @@ from satchel_client import (
 )
 from satchel_client.storable import check_value
 
-from tests.clients.desk import APP, code_for, register, token_for
+from tests.clients.desk import APP, code_for, invite, register, token_for
 from tests.clients.devices import SCENARIOS, VALUES, AsyncDevice, Device, run
 from tests.clients.tools import PACKAGE
 from tests.serving import ROOT, Served, served
@@ -41,7 +42,8 @@ MOST_LINES = 60
 
 @pytest.fixture(scope="module")
 def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(mongodb_uri, tmp_path_factory.mktemp("python client")) as found:
+    folder = tmp_path_factory.mktemp("python client")
+    with served(mongodb_uri, folder, otp_per_client_per_hour="1000") as found:
         register(found)
         yield found
 
@@ -78,21 +80,52 @@ async def test_what_waits_is_sent_once_the_person_is_signed_in_again(
     await device.close()
 
 
+@pytest.mark.parametrize("kind", [Device, AsyncDevice], ids=["waits", "awaits"])
+async def test_a_guest_whom_a_sign_in_has_kept_is_forgotten_when_it_is_said(
+    satchel: Served, kind: type[Device]
+) -> None:
+    email = f"{uuid4().hex}@example.com"
+    invite(satchel, email)
+    device, other = kind(satchel, None), kind(satchel, None)
+    for each, act in ((other, other.enter), (device, None)):
+        await device.begin_as_guest() if act is None else act(email)
+        each.store.put("n1", "the person's" if each is other else "the guest's")
+        await each.done(each.store.flush())
+    guest = device.session.user_id
+    assert await device.done(device.session.begin_as_guest()) == guest
+    assert device.session.is_guest
+    assert await device.sign_in_as_guest(email) == "kept"
+    assert (device.session.is_guest, device.session.guest_id) == (False, guest)
+    token = json.loads(device.tokens.get() or "{}")["guest"]["refresh"]
+    await device.done(device.session.forget_guest())
+    assert device.session.guest_id is None
+    with pytest.raises(NoGuest):
+        await device.done(device.session.merge_guest("source"))
+    refused = httpx2.post(f"{satchel.url}/v1/auth/refresh", json={"refreshToken": token})
+    assert refused.status_code == 401
+    await device.close()
+    await other.close()
+
+
 def test_the_examples_of_its_page_run(
     satchel: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("builtins.input", lambda _: code_for(satchel, "ann@example.com"))
     printed: list[tuple[Any, ...]] = []
-    for example in examples:
+    names: dict[str, Any] = {"print": lambda *shown: printed.append(shown)}
+    for example, email in zip(examples, ("ann", "cleo", ""), strict=True):
+        monkeypatch.setattr(
+            "builtins.input", lambda _, to=email: code_for(satchel, f"{to}@example.com")
+        )
         text = example.replace("http://127.0.0.1:8000", satchel.url).replace("sk_…", satchel.admin)
-        exec(text, {"print": lambda *shown: printed.append(shown)})
+        exec(text, names)
     assert [(entry.key, entry.value) for entry in printed[0][0]] == [
         ("note.1", {"title": "Milk", "done": True})
     ]
-    assert printed[1] == ("note.1", 1)
+    assert printed[1][0] == "became"
+    assert printed[2] == ("note.1", 1)
     assert [shown[1] for shown in printed if shown[0] == 1] == ["created"]
     lines = [shown[1] for shown in printed if shown[0] == "appdata"]
     assert [line["value"] for line in lines] == [{"title": "Milk"}]

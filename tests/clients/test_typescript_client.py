@@ -55,7 +55,10 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def satchel(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(
-        mongodb_uri, tmp_path_factory.mktemp("typescript client"), cors_origins='["*"]'
+        mongodb_uri,
+        tmp_path_factory.mktemp("typescript client"),
+        cors_origins='["*"]',
+        otp_per_client_per_hour="1000",
     ) as found:
         register(found)
         yield found
@@ -276,6 +279,65 @@ def test_signing_out_while_an_answer_is_awaited_leaves_nothing(
     assert scenarios_page.evaluate(SIGNS_OUT, world) == [None, []]
 
 
+SHOWS = """async ([url, appId, cache]) => {
+  const { Session, openStore } = await import("/satchel-client.min.js");
+  window.session = new Session(url);
+  window.store = openStore(session, appId, { cache, onConflict: () => undefined });
+  store.watch("", (entries) => (window.shown = entries.map(({ key }) => key)));
+  await store.flush();
+}"""
+SIGNS_IN = """async ([url, pair]) => {
+  const { Session } = await import("/satchel-client.min.js");
+  window.session = new Session(url);
+  session.use(pair);
+}"""
+READS = """async () => [
+  await store.get("n0").then(String, ({ name }) => name),
+  await store.list().then(String, ({ name }) => name),
+  store.status,
+]"""
+
+
+@in_chromium
+@pytest.mark.parametrize("cache", ["indexeddb", "memory"])
+def test_signing_out_in_one_tab_takes_the_data_off_another(
+    browser: Browser, satchel: Served, site: str, cache: str
+) -> None:
+    """Without the app of that tab doing anything."""
+    email = f"dora.{cache}@example.com"
+    user = satchel.post("/v1/users", {"email": email})
+    writes = {"writes": [{"dataKey": "n0", "value": 1}]}
+    satchel.post(f"/v1/users/{user['id']}/apps/{APP}/batch", writes)
+    with browser.new_context() as context:
+        one, other = context.new_page(), context.new_page()
+        for page in (one, other):
+            page.goto(f"{site}/scenarios.html")
+        one.evaluate(SIGNS_IN, [satchel.url, token_for(satchel, email)])
+        other.evaluate(SHOWS, [satchel.url, APP, cache])
+        other.wait_for_function("window.shown?.[0] === 'n0'")
+        one.evaluate("session.signOut()")
+        other.wait_for_function("window.shown.length === 0")
+        assert other.evaluate(READS) == ["SignedOut", "SignedOut", "signedOut"]
+
+
+BEGINS = """async ([url]) => {
+  const { Session, NoGuest } = await import("/satchel-client.min.js");
+  const session = new Session(url);
+  const none = await session.mergeGuest().catch((error) => error instanceof NoGuest);
+  const [one, other] = await Promise.all([session.beginAsGuest(), new Session(url).beginAsGuest()]);
+  return [none, one.userId === other.userId, session.isGuest, session.guestId];
+}"""
+
+
+@in_chromium
+def test_a_browser_begins_as_one_guest(browser: Browser, satchel: Served, site: str) -> None:
+    """In however many tabs at once."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{site}/scenarios.html")
+        assert page.evaluate(BEGINS, [satchel.url]) == [True, True, True, None]
+
+
 def test_the_to_do_app_is_short() -> None:
     script = (
         (TODO / "index.html")
@@ -294,7 +356,7 @@ def test_it_compiles_strictly_with_the_types_of_this_tree(schema: Path) -> None:
 def test_the_examples_of_its_page_compile_strictly(tmp_path: Path) -> None:
     page = (CLIENT / "README.md").read_text()
     examples = re.findall(r"```ts\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for place, example in enumerate(examples):
         (tmp_path / f"example-{place}.mts").write_text(example + _OF_THE_READER)
     paths = {"satchel-client": [str(CLIENT / "src" / "index.ts")]}

@@ -79,7 +79,7 @@ export async function open({ name, isPersistent, session, appId, onConflict, onR
     },
     close: async () => {
       satchel.close();
-      if (isPersistent) await saved(adapter);
+      await saved(adapter);
     },
   };
 }

@@ -8,6 +8,8 @@ from satchel_client.errors import (
     Forbidden,
     Gone,
     InvalidInput,
+    MergeConflict,
+    NoGuest,
     NotFound,
     PreconditionFailed,
     QuotaExceeded,
@@ -18,10 +20,12 @@ from satchel_client.errors import (
     UnsentWork,
     Unstorable,
 )
+from satchel_client.guests import GuestOutcome, SignedIn
 from satchel_client.keeping import Entry, Refusal
 from satchel_client.server import Server
-from satchel_client.session import AsyncSession, InFile, InMemory, Session, TokenStorage
+from satchel_client.session import AsyncSession, Session
 from satchel_client.store import AsyncStore, Store
+from satchel_client.tokens import InFile, InMemory, TokenStorage
 from satchel_client.values import (
     MISSING,
     Json,
@@ -43,11 +47,14 @@ __all__ = [
     "Entry",
     "Forbidden",
     "Gone",
+    "GuestOutcome",
     "InFile",
     "InMemory",
     "InvalidInput",
     "Json",
+    "MergeConflict",
     "Missing",
+    "NoGuest",
     "NotFound",
     "OnConflict",
     "PreconditionFailed",
@@ -56,6 +63,7 @@ __all__ = [
     "SatchelError",
     "Server",
     "Session",
+    "SignedIn",
     "SignedOut",
     "Store",
     "TokenStorage",

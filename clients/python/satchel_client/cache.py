@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from satchel_client.rows import Draft, Row, Sent, edited, heard, marked, unlisted
+from satchel_client.rows import Draft, Row, Sent, adopted, edited, heard, marked, unlisted
 from satchel_client.storable import Growth, Quota, growth
 from satchel_client.values import MISSING, Json, Missing
 
@@ -98,10 +98,26 @@ class Cache:
             row = self.get(key) or Row(key)
             content = change(row.seen)
             self._see_room(row, content)
-            (place,) = self._db.execute(
-                "update state set next_place = next_place + 1 returning next_place"
-            ).fetchone()
-            self._put(edited(row, content, place))
+            self._put(edited(row, content, self._place()))
+
+    def _place(self) -> int:
+        """The next place in line."""
+        (place,) = self._db.execute(
+            "update state set next_place = next_place + 1 returning next_place"
+        ).fetchone()
+        return int(place)
+
+    def drafts(self) -> Rows:
+        """The rows with a draft, those that wait longest first."""
+        return self._select("where place is not null order by place")
+
+    def adopt(self, key: str, draft: Draft) -> bool:
+        """Take a draft over from a guest who is this person now; False where the key has one."""
+        with self._writing():
+            row = adopted(self.get(key) or Row(key), draft, self._place())
+            if row is not None:
+                self._put(row)
+        return row is not None
 
     def _see_room(self, row: Row, content: Json | Missing) -> None:
         told = self._db.execute("select header from quota").fetchone()

@@ -50,6 +50,20 @@ class Conflict(SatchelError):
     """409: what is there is in the way."""
 
 
+class MergeConflict(Conflict):
+    """409 `merge_conflict`: guest and person both have something, and it was not said whose is
+    kept. `conflicts` names what: `kind`, and `appId` and `dataKey`, `field` or `projectId`."""
+
+    @property
+    def conflicts(self) -> list[dict[str, Any]]:
+        """What both have."""
+        return list(self.problem.get("conflicts") or [])
+
+
+class NoGuest(Exception):
+    """There is no guest on this device whose data could be merged."""
+
+
 class Gone(SatchelError):
     """410: it was there: a cursor that is too old, a user who was deleted."""
 
@@ -108,6 +122,9 @@ class UnsentWork(Exception):
             " discard_unsent=True"
         )
 
+
+CODES: Final[Mapping[str, type[SatchelError]]] = {"merge_conflict": MergeConflict}
+"""Kinds that are narrower than their status."""
 
 KINDS: Final[Mapping[int, type[SatchelError]]] = {
     401: Unauthenticated,

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import httpx2
 
-from satchel_client.errors import KINDS, SatchelError, Unreachable
+from satchel_client.errors import CODES, KINDS, SatchelError, Unreachable
 from satchel_client.storable import dumped
 
 T = TypeVar("T")
@@ -84,12 +84,9 @@ class Reply:
         except ValueError:  # a proxy's page
             problem = {}
         after = self.headers.get("retry-after", "")
-        kind = KINDS.get(self.status, SatchelError)
-        return kind(
-            self.status,
-            problem if isinstance(problem, dict) else {},
-            float(after) if after.isdigit() else None,
-        )
+        problem = problem if isinstance(problem, dict) else {}
+        kind = CODES.get(str(problem.get("code"))) or KINDS.get(self.status, SatchelError)
+        return kind(self.status, problem, float(after) if after.isdigit() else None)
 
 
 @dataclass(frozen=True, slots=True)

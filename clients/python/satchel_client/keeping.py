@@ -10,15 +10,16 @@ from urllib.parse import quote
 from satchel_client.cache import Cache
 from satchel_client.errors import Gone, SignedOut, Unstorable
 from satchel_client.exchange import Ask, Call, Flow, Reply
+from satchel_client.guests import Legacy, path_of
+from satchel_client.identity import Identity
 from satchel_client.live import Listening, follow_flow
-from satchel_client.rows import Row, decided, heard, refused, settled
-from satchel_client.session import Identity
-from satchel_client.storable import QUOTA_HEADER, check_key, check_value, size_of
+from satchel_client.outgoing import fitting, is_own, learnt, write
+from satchel_client.rows import Row, decided, refused, settled
+from satchel_client.storable import QUOTA_HEADER, check_key, check_value
 from satchel_client.values import MISSING, Json, Missing, OnConflict, merge_patched
 
 _PAGE: Final = 200
 _MOST: Final = 100
-_MOST_BYTES: Final = 768 * 1024
 _KEPT_BACK: Final = frozenset({401, 403, 404, 409, 410})
 """Refusals that say nothing of the values: they are kept until somebody has seen to it."""
 
@@ -75,11 +76,14 @@ class Keeping:
         self._stream = stream
         self.stale = True
         """Whether there may be news at the server."""
-        if folder is not None:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        name = f"{user_id}.{app_id}.sqlite3"
-        self._cache = Cache(None if folder is None else Path(folder) / name)
-        identity.guests.append(self)
+        place = None if folder is None else Path(folder)
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
+        self._name, self._path_of_cache = (user_id, app_id), path_of(place, user_id, app_id)
+        self._cache = Cache(self._path_of_cache)
+        self._legacy = Legacy(identity, app_id, place, self._cache)
+        self._legacy.take()
+        identity.keepers.append(self)
 
     def get(self, key: str, default: Any = None) -> Json:
         """The value under a key, `default` where there is none."""
@@ -143,6 +147,7 @@ class Keeping:
     def round_flow(self) -> Flow[None]:
         """Fetch where there may be news, and send what waits, until nothing is left to do."""
         while self.stale or self._cache.pending():
+            self._changed(self._legacy.take())
             if self.stale:
                 yield from self.pull_flow()
             if self._cache.pending():
@@ -183,12 +188,12 @@ class Keeping:
 
     def push_flow(self) -> Flow[None]:
         """Send the drafts that wait longest, each with the version that it was made of."""
-        rows = _fitting(self._cache.take(_MOST))
+        rows = fitting(self._cache.take(_MOST))
         if rows:
             yield from self._send_flow(rows)
 
     def _send_flow(self, rows: Rows) -> Flow[None]:
-        body = {"writes": [_write(row) for row in rows]}
+        body = {"writes": [write(row) for row in rows]}
         reply: Reply = yield from self._identity.send_flow(
             Call("POST", f"{self._path}/batch", body=body)
         )
@@ -220,7 +225,7 @@ class Keeping:
             )
         current = yield from self._whole_flow(result.get("current"))
         if status in ("conflict", "invalid") and "current" in result:
-            self._cache.update(row.key, lambda now: _learnt(now, current))
+            self._cache.update(row.key, lambda now: learnt(now, current))
         if status == "conflict":
             yield from self._decide_flow(row.key, sent.mutation_id, current)
         if status == "invalid":
@@ -258,7 +263,9 @@ class Keeping:
             ):
                 return
             draft = row.draft
-            mine = yield Ask(self._on_conflict, (draft.base, draft.content, theirs, key))
+            mine: Any = draft.content
+            if not is_own(draft, theirs):
+                mine = yield Ask(self._on_conflict, (draft.base, draft.content, theirs, key))
             done: Flags = []
 
             def decide(
@@ -289,11 +296,28 @@ class Keeping:
         """Forget the person's data."""
         self._cache.drop()
 
+    def part(self) -> None:
+        """Be done with a guest: what was not sent is left to whom they are now."""
+        self._end()
+        if self._path_of_cache is None:
+            self._identity.left[self._name] = self._cache
+            self._identity.keepers.remove(self)
+        else:
+            self._closed()
+
+    def join(self) -> None:
+        """A guest was merged: take over what they left."""
+        self.stale = True
+        self._wake()
+
     def _closed(self) -> None:
         """Close what is kept; who signs out asks it no more."""
         with suppress(ValueError):  # it was closed before
-            self._identity.guests.remove(self)
+            self._identity.keepers.remove(self)
         self._cache.close()
+
+    def _end(self) -> None:
+        """Stop keeping in step."""
 
     def _wake(self) -> None:
         """There is something to send."""
@@ -302,35 +326,3 @@ class Keeping:
         for prefix, watcher in [*self._watchers.values()]:
             if any(key.startswith(prefix) for key in keys):
                 watcher(self.list(prefix))
-
-
-def _learnt(row: Row, current: Mapping[str, Any] | None) -> Row:
-    """The row with what is stored; None where there is no live value."""
-    if current is None:
-        return Row(row.key, MISSING, row.version, row.listing, row.draft)
-    return heard(row, current, row.listing)
-
-
-def _write(row: Row) -> dict[str, Any]:
-    assert row.draft is not None and row.draft.sent is not None  # it was taken
-    sent = row.draft.sent
-    what = {"delete": True} if sent.content is MISSING else {"value": sent.content}
-    return {
-        "dataKey": row.key,
-        "ifVersion": row.draft.base_version,
-        "mutationId": sent.mutation_id,
-        **what,
-    }
-
-
-def _fitting(rows: Rows) -> Rows:
-    """As many as one request takes; the first in any case."""
-    room = _MOST_BYTES
-    fitting: Rows = []
-    for row in rows:
-        sent = row.draft.sent if row.draft else None
-        room -= 512 + (0 if sent is None else size_of(sent.content))
-        if room < 0 and fitting:
-            break
-        fitting.append(row)
-    return fitting

@@ -14,7 +14,7 @@ import httpx2
 from satchel_client.cache import Cache
 from satchel_client.errors import SatchelError, SignedOut, Unreachable
 from satchel_client.exchange import Call, Flow, Pause, Reply
-from satchel_client.session import Identity
+from satchel_client.identity import Identity
 
 _SILENT: Final = 40.0
 """The server says something every 25 seconds: a stream that is silent for longer is dead."""

@@ -70,6 +70,12 @@ def heard(row: Row, told: Mapping[str, Any], listing: int) -> Row:
     return replace(row, stored=stored, version=told["version"], listing=listing)
 
 
+def adopted(row: Row, draft: Draft, order: int) -> Row | None:
+    """The row with a draft of a guest who is this person now; None where it has one of its own,
+    which comes first."""
+    return replace(row, draft=replace(draft, order=order)) if row.draft is None else None
+
+
 def marked(row: Row) -> Row:
     """The row with its draft marked as sent, unless one is already under way."""
     draft = row.draft

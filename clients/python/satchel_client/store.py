@@ -147,9 +147,12 @@ class AsyncStore(Keeping):
 
     def leave(self) -> None:
         """Forget the person's data."""
+        self._end()
+        self._cache.drop()
+
+    def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
-        self._cache.drop()
 
     def _wake(self) -> None:
         self._bell.set()

@@ -1,4 +1,4 @@
-import { seen, type Content, type Row, type State, type Told } from "./row.js";
+import { seen, type Content, type Draft, type Row, type State, type Told } from "./row.js";
 import { growth, type Growth } from "./storable.js";
 
 /** What a client keeps of one person's data of one app. Each call is one transaction. */
@@ -11,6 +11,8 @@ export interface Cache {
   edit(key: string, change: (before: Content) => Content): Promise<void>;
   /** One row, by what it was. */
   update(key: string, change: (before: Row) => Row): Promise<void>;
+  /** Take a draft over from a guest who is this person now; false where the key has one already. */
+  adopt(key: string, draft: Draft): Promise<boolean>;
   /** A page of changes and the cursor behind it; the keys that look different now. */
   apply(changes: Told[], cursor: string, more: boolean): Promise<string[]>;
   /** Keep what the server told of the quota. */

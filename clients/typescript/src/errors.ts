@@ -87,6 +87,37 @@ export class UnsentWork extends Error {
   }
 }
 
+/** There is no guest on this device whose data could be merged. */
+export class NoGuest extends Error {
+  override name = "NoGuest";
+}
+
+/** What a guest and a person both have, of which there can be one. */
+export interface GuestConflict {
+  /** `appData`, `user`, `email`, `profile`, `preferences`, `projects`, `account`. */
+  kind: string;
+  /** Which app's value. */
+  appId?: string;
+  /** Under which key. */
+  dataKey?: string;
+  /** Which field of the user, the profile or the preferences. */
+  field?: string;
+  /** Which project's role. */
+  projectId?: string;
+}
+
+/** Guest and person both have something, and it was not said whose is kept: `merge_conflict`. */
+export class MergeConflict extends SatchelError {
+  /** What both have. */
+  readonly conflicts: GuestConflict[];
+
+  constructor(problem: Problem) {
+    super(problem);
+    this.name = "MergeConflict";
+    this.conflicts = (problem as Problem & { conflicts?: GuestConflict[] }).conflicts ?? [];
+  }
+}
+
 /** The error that an answer tells. */
 export async function errorOf(response: Response): Promise<SatchelError> {
   const wait = Number(response.headers.get("Retry-After") ?? Number.NaN);
@@ -96,5 +127,6 @@ export async function errorOf(response: Response): Promise<SatchelError> {
   } catch {
     // a proxy's page is no problem of ours
   }
+  if (problem.code === "merge_conflict") return new MergeConflict(problem);
   return new SatchelError(problem, Number.isFinite(wait) ? wait : null);
 }

@@ -4,11 +4,24 @@
  * @packageDocumentation
  */
 export { Analytics, type AnalyticsOptions, type Traits } from "./analytics.js";
-export { SatchelError, SignedOut, Unreachable, UnsentWork, Unstorable, type FieldError, type Problem } from "./errors.js";
+export {
+  MergeConflict,
+  NoGuest,
+  SatchelError,
+  SignedOut,
+  Unreachable,
+  UnsentWork,
+  Unstorable,
+  type FieldError,
+  type GuestConflict,
+  type Problem,
+} from "./errors.js";
+export type { GuestOutcome, Keep, SignedIn } from "./guest.js";
 export { equal, mergeFields, mergePatched, type Json, type JsonObject } from "./json.js";
 export { Remote, type Changes, type Live, type Write, type Written } from "./remote.js";
 export type { TokenStorage } from "./places.js";
-export { Session, type Guest, type SessionOptions } from "./session.js";
+export type { Keeper } from "./keepers.js";
+export { Session, type SessionOptions } from "./session.js";
 export { openStore, type Store } from "./store.js";
 export type { Entry, OnConflict, Refusal, Status, StoreOptions } from "./types.js";
 export type { components, paths } from "./schema.js";

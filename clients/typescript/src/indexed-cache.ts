@@ -1,7 +1,20 @@
 import { deleteDB, openDB, type DBSchema, type IDBPDatabase, type IDBPTransaction } from "idb";
 import { grows, relisted, unlisted, waiting, type Cache } from "./cache.js";
 import { SignedOut } from "./errors.js";
-import { edited, emptyRow, FRESH, heard, marked, seen, type Content, type Row, type State, type Told } from "./row.js";
+import {
+  adopted,
+  edited,
+  emptyRow,
+  FRESH,
+  heard,
+  marked,
+  seen,
+  type Content,
+  type Draft,
+  type Row,
+  type State,
+  type Told,
+} from "./row.js";
 import { checkQuota, growth } from "./storable.js";
 
 type StoredRow = Row & { order?: number };
@@ -51,6 +64,17 @@ export class IndexedCache implements Cache {
   async update(key: string, change: (before: Row) => Row): Promise<void> {
     await this.#write(async (tx) => {
       await put(tx, change((await tx.objectStore("rows").get(key)) ?? emptyRow(key)));
+    });
+  }
+
+  async adopt(key: string, draft: Draft): Promise<boolean> {
+    return await this.#write(async (tx) => {
+      const state = await stateOf(tx);
+      const row = adopted((await tx.objectStore("rows").get(key)) ?? emptyRow(key), draft, state.nextOrder);
+      if (row === null) return false;
+      await put(tx, row);
+      await tx.objectStore("state").put({ ...state, nextOrder: state.nextOrder + 1 }, "state");
+      return true;
     });
   }
 

@@ -2,7 +2,7 @@ import type { Cache } from "./cache.js";
 import { IndexedCache } from "./indexed-cache.js";
 import { MemoryCache } from "./memory-cache.js";
 import { databases } from "./places.js";
-import type { Content, Row, State, Told } from "./row.js";
+import type { Content, Draft, Row, State, Told } from "./row.js";
 
 /** A cache in IndexedDB; where the browser lets nothing be kept, as in some private windows, in memory. */
 export class KeptCache implements Cache {
@@ -33,6 +33,10 @@ export class KeptCache implements Cache {
 
   async update(key: string, change: (before: Row) => Row): Promise<void> {
     await (await this.#chosen).update(key, change);
+  }
+
+  async adopt(key: string, draft: Draft): Promise<boolean> {
+    return await (await this.#chosen).adopt(key, draft);
   }
 
   async apply(changes: Told[], cursor: string, more: boolean): Promise<string[]> {

@@ -33,6 +33,13 @@ export function channel(name: string): BroadcastChannel | null {
   return typeof BroadcastChannel === "undefined" || globalThis.window === undefined ? null : new BroadcastChannel(name);
 }
 
+/** Be told when there is a network again. Call what is answered to be told no more. */
+export function onOnline(listener: () => void): () => void {
+  if (typeof globalThis.addEventListener !== "function") return () => undefined;
+  globalThis.addEventListener("online", listener);
+  return () => globalThis.removeEventListener("online", listener);
+}
+
 /** What wakes a loop: rung before it is waited for, it does not wait at all. */
 export class Bell {
   #rung = false;

@@ -1,5 +1,18 @@
 import { grows, relisted, unlisted, waiting, type Cache } from "./cache.js";
-import { edited, emptyRow, FRESH, heard, marked, seen, type Content, type Row, type State, type Told } from "./row.js";
+import {
+  adopted,
+  edited,
+  emptyRow,
+  FRESH,
+  heard,
+  marked,
+  seen,
+  type Content,
+  type Draft,
+  type Row,
+  type State,
+  type Told,
+} from "./row.js";
 import { checkQuota, growth } from "./storable.js";
 
 /** A cache that lasts as long as the page or process, where there is no IndexedDB. */
@@ -37,6 +50,15 @@ export class MemoryCache implements Cache {
   update(key: string, change: (before: Row) => Row): Promise<void> {
     this.#rows.set(key, change(this.#rows.get(key) ?? emptyRow(key)));
     return Promise.resolve();
+  }
+
+  adopt(key: string, draft: Draft): Promise<boolean> {
+    const row = adopted(this.#rows.get(key) ?? emptyRow(key), draft, this.#state.nextOrder);
+    if (row !== null) {
+      this.#rows.set(key, row);
+      this.#state = { ...this.#state, nextOrder: this.#state.nextOrder + 1 };
+    }
+    return Promise.resolve(row !== null);
   }
 
   apply(changes: Told[], cursor: string, more: boolean): Promise<string[]> {

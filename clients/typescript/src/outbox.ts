@@ -1,7 +1,7 @@
 import type { Cache } from "./cache.js";
 import { errorOf, type FieldError, SatchelError } from "./errors.js";
-import { sizeOf, type Json } from "./json.js";
-import { decided, heard, refused, settled, type Content, type Row, type Told } from "./row.js";
+import { equal, sizeOf, type Json } from "./json.js";
+import { decided, heard, refused, settled, type Content, type Draft, type Row, type Told } from "./row.js";
 import type { Session } from "./session.js";
 import { QUOTA } from "./storable.js";
 import type { StoreOptions } from "./types.js";
@@ -109,8 +109,7 @@ export class Outbox {
     for (;;) {
       const draft = (await this.cache.get(key))?.draft;
       if (draft === undefined || draft === null || draft.sent?.mutationId !== mutationId) return [];
-      const made = await this.options.onConflict(draft.base?.value, draft.content?.value, theirs?.value, key);
-      const mine: Content = made === undefined ? null : { value: made };
+      const mine = isOwn(draft, theirs) ? draft.content : await this.#asked(draft, theirs, key);
       let isDone = false;
       await this.cache.update(key, (now) => {
         isDone = now.draft?.mutationId === draft.mutationId;
@@ -119,6 +118,19 @@ export class Outbox {
       if (isDone) return [key];
     }
   }
+
+  async #asked(draft: Draft, theirs: Content, key: string): Promise<Content> {
+    const made = await this.options.onConflict(draft.base?.value, draft.content?.value, theirs?.value, key);
+    return made === undefined ? null : { value: made };
+  }
+}
+
+/**
+ * Whether what is stored is what this client began with, or what it sent, under another version: so it is with what was
+ * a guest's. Then there is nothing to decide.
+ */
+function isOwn({ base, sent }: Draft, theirs: Content): boolean {
+  return theirs !== null && [base, sent?.content].some((each) => each != null && equal(each.value, theirs.value));
 }
 
 function asWrite(row: Row): Record<string, unknown> {

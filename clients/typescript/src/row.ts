@@ -79,6 +79,11 @@ export function heard(row: Row, told: Told, listing: number): Row {
   return { ...row, stored, version: told.version, updatedAt: told.updatedAt ?? null, listing };
 }
 
+/** The row with a draft of a guest who is this person now; null where it has one of its own, which comes first. */
+export function adopted(row: Row, draft: Draft, order: number): Row | null {
+  return row.draft === null ? { ...row, draft: { ...draft, order } } : null;
+}
+
 /** The row with its draft marked as sent, unless one is already under way. */
 export function marked(row: Row): Row {
   const draft = row.draft;

@@ -1,7 +1,11 @@
 import createClient, { type Client } from "openapi-fetch";
-import { errorOf, SatchelError, SignedOut, Unreachable, UnsentWork, type Problem } from "./errors.js";
+import { errorOf, NoGuest, SignedOut, Unreachable } from "./errors.js";
+import { entered, forgetAll, joined, renewed, type Keep, type Kept, type SignedIn } from "./guest.js";
+import { seeThatAllIsSent, type Keeper } from "./keepers.js";
+import type { KeptCache } from "./kept-cache.js";
 import { alone, channel } from "./locks.js";
 import { inMemory, placeOf, type TokenStorage } from "./places.js";
+import { inTime, refusal, withToken } from "./requests.js";
 import type { components, paths } from "./schema.js";
 
 /** What `Session` may be told. */
@@ -17,22 +21,10 @@ export interface SessionOptions {
   deviceInfo?: string;
 }
 
-/** Who is to be asked before a person signs out, and told after it. */
-export interface Guest {
-  /** How many changes were not sent yet, once it was tried to send them. */
-  unsent(): Promise<number>;
-  /** Forget the person's data. */
-  leave(): Promise<void>;
-}
-
-/** Milliseconds that an answer may take. */
-const LONGEST = 60_000;
-
 type Pair = components["schemas"]["TokenPair"];
-interface Kept {
-  access: string;
-  refresh: string;
-  userId: string;
+interface Answer {
+  data?: Pair;
+  error?: unknown;
 }
 
 /**
@@ -49,7 +41,9 @@ export class Session {
   readonly #device: TokenStorage;
   readonly #channel: BroadcastChannel | null;
   readonly #listeners = new Set<(userId: string | null) => void>();
-  readonly #guests = new Set<Guest>();
+  readonly #keepers = new Set<Keeper>();
+  /** @internal What stores in memory have of guests whose sign-in has closed them, by name. */
+  readonly left = new Map<string, KeptCache>();
   #told: string | null;
   #renewing: Promise<Kept> | null = null;
 
@@ -62,6 +56,8 @@ export class Session {
     this.#channel?.addEventListener("message", () => this.#tell());
     // the other tab's word may come before what it wrote can be read here: this one comes after it
     globalThis.window?.addEventListener("storage", () => this.#tell());
+    // a page that comes back from the browser's cache has heard nothing meanwhile
+    globalThis.window?.addEventListener("pageshow", () => this.#tell());
     this.#told = this.userId;
     this.api = createClient<paths>({ baseUrl: this.url, fetch: (request) => this.#send(request) });
   }
@@ -71,60 +67,117 @@ export class Session {
     return this.#kept()?.userId ?? null;
   }
 
+  /** Whether who is signed in is a guest, as far as is known here. */
+  get isGuest(): boolean {
+    return this.#kept()?.isGuest === true;
+  }
+
+  /** The id of a guest whom a sign-in has kept beside the person: see `mergeGuest`; null where there is none. */
+  get guestId(): string | null {
+    return this.#kept()?.guest?.userId ?? null;
+  }
+
+  /** @internal The guests who are this person now. */
+  get merged(): string[] {
+    return this.#kept()?.merged ?? [];
+  }
+
+  /**
+   * Begin without signing in: as a user whom nobody knows, who has no way back but what is kept here. Whoever is
+   * signed in already, in another tab too, stays.
+   *
+   * @throws SatchelError with status 404 where the Satchel takes no guests.
+   */
+  async beginAsGuest(): Promise<{ userId: string }> {
+    return await this.#alone(async () => {
+      const kept = this.#kept();
+      if (kept !== null) return { userId: kept.userId };
+      const { data, error } = await this.#open().POST("/v1/auth/guests", { body: this.#onDevice() });
+      if (data === undefined) throw refusal(error);
+      this.#begin(data, { ...entered(null, data), isGuest: true });
+      return { userId: data.userId };
+    });
+  }
+
   /** Have a code sent to a mailbox or phone; what is answered goes into `signIn`. */
   async requestCode(recipient: { email: string } | { phoneNumber: string }): Promise<{ challengeId: string }> {
     const deviceToken = this.#device.get();
     const { data, error } = await this.#open().POST("/v1/auth/otp", {
       body: { ...recipient, ...(deviceToken === null ? {} : { deviceToken }) },
     });
-    if (data === undefined) throw new SatchelError(error as Problem);
+    if (data === undefined) throw refusal(error);
     return data;
   }
 
-  /** Sign in by the code that came. */
-  async signIn(challengeId: string, code: string): Promise<{ userId: string; created: boolean }> {
-    const deviceInfo = this.#options.deviceInfo;
-    const { data, error } = await this.#open().POST("/v1/auth/otp/verify", {
-      body: { challengeId, code, ...(deviceInfo === undefined ? {} : { deviceInfo }) },
-    });
-    if (data === undefined) throw new SatchelError(error as Problem);
-    return this.#begin(data);
+  /**
+   * Sign in by the code that came. What a guest has comes along, sent or not: `guest` says how.
+   *
+   * @throws UnsentWork where a database that keeps a guest's data by itself could not send it before.
+   */
+  async signIn(challengeId: string, code: string): Promise<SignedIn> {
+    return await this.#enter((guest) =>
+      this.#open().POST("/v1/auth/otp/verify", { body: { challengeId, code, ...this.#onDevice(), ...guest } }),
+    );
   }
 
-  /** Sign in by the ID token of an OpenID Connect provider. */
-  async signInWith(provider: string, idToken: string): Promise<{ userId: string; created: boolean }> {
-    const { data, error } = await this.#open().POST("/v1/auth/oidc/{provider}", {
-      params: { path: { provider } },
-      body: { idToken },
+  /** Sign in by the ID token of an OpenID Connect provider. As `signIn`. */
+  async signInWith(provider: string, idToken: string): Promise<SignedIn> {
+    const params = { path: { provider } };
+    return await this.#enter((guest) =>
+      this.#open().POST("/v1/auth/oidc/{provider}", { params, body: { idToken, ...this.#onDevice(), ...guest } }),
+    );
+  }
+
+  /**
+   * Take over what the guest has whom a sign-in has `kept`.
+   *
+   * @param keep whose is kept where both have something: `target` is mine, `source` the guest's; or by kind.
+   * @throws NoGuest where none was kept; MergeConflict where it is to be said of more whose is kept.
+   */
+  async mergeGuest(keep: Keep = {}): Promise<void> {
+    await this.#alone(async () => {
+      const guest = this.#kept()?.guest;
+      if (guest === undefined) throw new NoGuest("no guest was kept on this device");
+      await this.#merge(guest.refresh, keep);
+      const kept = this.#kept();
+      if (kept !== null) this.#keep(joined(kept));
     });
-    if (data === undefined) throw new SatchelError(error as Problem);
-    return this.#begin(data);
+    for (const keeper of this.#keepers) keeper.join?.();
+  }
+
+  /** Forget the guest whom a sign-in has `kept`, here and at the server, with what they have. */
+  async forgetGuest(): Promise<void> {
+    const { guest, ...kept } = this.#kept() ?? {};
+    if (guest === undefined) return;
+    const body = { refreshToken: guest.refresh };
+    await this.#open().POST("/v1/auth/logout", { body }).catch(() => null); // it ends by itself
+    for (const name of this.left.keys()) if (name.includes(`:${guest.userId}:`)) this.left.delete(name);
+    await forgetAll(this.url, guest.userId);
+    this.#keep(kept as Kept);
   }
 
   /**
    * Take tokens that a server of one's own got: `POST /v1/users/{id}/sessions`, or a sign-in elsewhere.
    */
   use(pair: Pick<Pair, "accessToken" | "userId"> & { refreshToken?: string }): void {
-    this.#keep({ access: pair.accessToken, refresh: pair.refreshToken ?? "", userId: pair.userId });
+    this.#keep(entered(this.#kept(), pair));
   }
 
   /**
-   * End the session here and at the server, and clear what is kept of the person's data.
+   * End the session here and at the server, and clear what is kept of the person's data. A guest has no way back.
    *
    * @throws UnsentWork where changes could not be sent, unless they are to be discarded.
    */
   async signOut(options: { discardUnsent?: boolean } = {}): Promise<void> {
-    const guests = [...this.#guests]; // they go by themselves as soon as the session is over
+    const keepers = [...this.#keepers]; // they go by themselves as soon as the session is over
     if (options.discardUnsent !== true) {
-      const counts = await Promise.all(guests.map((guest) => guest.unsent()));
-      const count = counts.reduce((sum, each) => sum + each, 0);
-      if (count > 0) throw new UnsentWork(count);
+      await seeThatAllIsSent(keepers);
     }
     if (this.userId !== null) {
       // a session that cannot be ended at the server ends by itself
       await this.request("/v1/auth/logout", { method: "POST" }).catch(() => null);
     }
-    await Promise.all(guests.map((guest) => guest.leave()));
+    await Promise.all(keepers.map((keeper) => keeper.leave()));
     this.#keep(null);
   }
 
@@ -135,9 +188,9 @@ export class Session {
   }
 
   /** Have whoever keeps the person's data be asked before a sign-out, and told of it. `Store`s are by themselves. */
-  welcome(guest: Guest): () => void {
-    this.#guests.add(guest);
-    return () => this.#guests.delete(guest);
+  welcome(keeper: Keeper): () => void {
+    this.#keepers.add(keeper);
+    return () => this.#keepers.delete(keeper);
   }
 
   /**
@@ -157,7 +210,7 @@ export class Session {
 
   async #send(request: Request): Promise<Response> {
     const kept = this.#kept();
-    if (kept === null) throw new SignedOut("nobody is signed in");
+    if (kept === null) return this.#out();
     const again = request.clone();
     const answer = await this.#fetch(withToken(request, kept));
     if (answer.status !== 401) return answer;
@@ -182,7 +235,7 @@ export class Session {
   }
 
   async #renewed(old: Kept): Promise<Kept> {
-    this.#renewing ??= alone(`satchel:${this.url}:refresh`, null, () => this.#renew(old)).finally(() => {
+    this.#renewing ??= this.#alone(() => this.#renew(old)).finally(() => {
       this.#renewing = null;
     });
     return await this.#renewing;
@@ -193,11 +246,8 @@ export class Session {
     if (now !== null && now.access !== old.access) return now; // another tab has
     if (now === null || old.refresh === "") return this.#over(old);
     const { data, error, response } = await this.#open().POST("/v1/auth/refresh", { body: { refreshToken: old.refresh } });
-    if (data !== undefined) {
-      this.#begin(data);
-      return { access: data.accessToken, refresh: data.refreshToken, userId: data.userId };
-    }
-    if (response.status !== 401) throw new SatchelError(error as Problem);
+    if (data !== undefined) return this.#begin(data, renewed(now, data));
+    if (response.status !== 401) throw refusal(error);
     return this.#over(old);
   }
 
@@ -206,10 +256,54 @@ export class Session {
     throw new SignedOut("the session has ended");
   }
 
-  #begin(pair: Pair): { userId: string; created: boolean } {
+  /** One at a time in all tabs, whatever changes the tokens. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    return await alone(`satchel:${this.url}:refresh`, null, work);
+  }
+
+  /** Sign in, with the guest of this device where there is one: their token is not to be renewed meanwhile. */
+  async #enter(send: (guest: { guestToken?: string }) => Promise<Answer>): Promise<SignedIn> {
+    const others = [...this.#keepers].filter((keeper) => keeper.join === undefined);
+    if (this.isGuest) await seeThatAllIsSent(others);
+    return await this.#alone(async () => {
+      const before = this.#kept();
+      const guest = before?.isGuest === true && before.refresh !== "" ? before : null;
+      const { data, error } = await send(guest === null ? {} : { guestToken: guest.refresh });
+      if (data === undefined) throw refusal(error);
+      const isAnother = guest !== null && guest.userId !== data.userId;
+      if (isAnother) await Promise.all(others.map((keeper) => keeper.leave()));
+      this.#begin(data, entered(before, data));
+      return { userId: data.userId, created: data.created, guest: (data.guest as SignedIn["guest"] | undefined) ?? null };
+    });
+  }
+
+  async #merge(guestToken: string, keep: Keep): Promise<void> {
+    const old = this.#kept() ?? this.#out();
+    const ask = async (kept: Kept): Promise<Response> => await this.#fetch(withToken(this.#asMerge(guestToken, keep), kept));
+    let answer = await ask(old);
+    if (answer.status === 401) answer = await ask(await this.#renew(old)); // this one holds the lock already
+    if (!answer.ok) throw await errorOf(answer);
+  }
+
+  #asMerge(guestToken: string, keep: Keep): Request {
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify({ guestToken, keep });
+    return new Request(`${this.url}/v1/users/me/guests`, { method: "POST", headers, body });
+  }
+
+  #out(): never {
+    throw new SignedOut("nobody is signed in");
+  }
+
+  #onDevice(): { deviceInfo?: string } {
+    const { deviceInfo } = this.#options;
+    return deviceInfo === undefined ? {} : { deviceInfo };
+  }
+
+  #begin(pair: Pair, kept: Kept): Kept {
     this.#device.set(pair.deviceToken);
-    this.#keep({ access: pair.accessToken, refresh: pair.refreshToken, userId: pair.userId });
-    return { userId: pair.userId, created: pair.created };
+    this.#keep(kept);
+    return kept;
   }
 
   #kept(): Kept | null {
@@ -229,24 +323,6 @@ export class Session {
     this.#told = userId;
     for (const listener of this.#listeners) listener(userId);
   }
-}
-
-/** @internal What the server refused, thrown. */
-export async function checked(answer: Promise<Response>): Promise<Response> {
-  const response = await answer;
-  if (!response.ok) throw await errorOf(response);
-  return response;
-}
-
-/** A server that hangs would hold up all that waits for it. A stream has its own time. */
-function inTime(request: Request): Request {
-  if (request.headers.get("Accept") === "text/event-stream") return request;
-  return new Request(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(LONGEST)]) });
-}
-
-function withToken(request: Request, kept: Kept): Request {
-  request.headers.set("Authorization", `Bearer ${kept.access}`);
-  return request;
 }
 
 function storageOf(wanted: SessionOptions["tokens"], name: string): TokenStorage {

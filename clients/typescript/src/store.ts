@@ -1,8 +1,10 @@
 import { SignedOut, Unstorable } from "./errors.js";
+import { Legacy, nameOf } from "./guest.js";
 import { hear } from "./hearing.js";
 import { mergePatched, type Json } from "./json.js";
-import { alone, Bell, channel, Pauses } from "./locks.js";
+import { alone, Bell, channel, onOnline, Pauses } from "./locks.js";
 import { KeptCache } from "./kept-cache.js";
+import type { Message } from "./messages.js";
 import { Outbox } from "./outbox.js";
 import { pull } from "./pull.js";
 import { seen, type Row } from "./row.js";
@@ -25,6 +27,7 @@ export class Store {
   readonly #path: string;
   readonly #cache: KeptCache;
   readonly #outbox: Outbox;
+  readonly #legacy: Legacy;
   readonly #channel: BroadcastChannel | null;
   readonly #watchers = new Watchers((prefix) => this.list(prefix));
   readonly #bell = new Bell();
@@ -42,27 +45,31 @@ export class Store {
     this.#options = options;
     // by their id: were somebody else signed in by now, `me` would be them
     this.#path = `/v1/users/${userId}/apps/${encodeURIComponent(appId)}`;
-    this.#name = `satchel:${session.url}:${userId}:${appId}`;
+    this.#name = nameOf(session.url, userId, appId);
     const kind = options.cache ?? "indexeddb";
     this.#cache = new KeptCache(this.#name, kind);
     this.#outbox = new Outbox(session, this.#path, this.#cache, options);
+    this.#legacy = new Legacy(session, appId, this.#cache);
     this.#channel = kind === "indexeddb" ? channel(this.#name) : null;
     this.#channel?.addEventListener("message", (event) => this.#heard(event.data as Message));
     this.#channel?.postMessage({ asks: true } satisfies Message);
-    this.#forget.push(session.welcome({ unsent: () => this.#unsent(), leave: () => this.#leave() }));
-    this.#forget.push(session.onChange((now) => now !== userId && this.close()));
-    this.#listen("online", () => this.#wake());
+    const join = (): void => this.#refresh();
+    this.#forget.push(session.welcome({ unsent: () => this.#unsent(), leave: () => this.#leave(), join }));
+    this.#forget.push(session.onChange((now) => now !== userId && this.#part(userId)));
+    this.#forget.push(onOnline(() => this.#wake()));
     void this.#lead();
   }
 
   /** The value under a key, `undefined` where there is none. */
   async get(key: string): Promise<Json | undefined> {
+    this.#checkOpen();
     const row = await this.#cache.get(key);
     return row === undefined ? undefined : seen(row)?.value;
   }
 
   /** The values whose keys begin so, in the order of their keys. */
   async list(prefix = ""): Promise<Entry[]> {
+    this.#checkOpen();
     return (await this.#cache.list(prefix)).flatMap(entryOf);
   }
 
@@ -114,7 +121,8 @@ export class Store {
   }
 
   /**
-   * Be given the values whose keys begin so: now, and again whenever one of them is different.
+   * Be given the values whose keys begin so: now, and again whenever one of them is different; none when the person is
+   * signed in no more, whichever tab it was done in.
    *
    * @returns to be called to be given no more.
    */
@@ -152,8 +160,12 @@ export class Store {
     this.#cache.close();
   }
 
-  async #edit(key: string, change: (before: Row["stored"]) => Row["stored"]): Promise<void> {
+  #checkOpen(): void {
     if (this.#end.signal.aborted) throw new SignedOut("this store was closed");
+  }
+
+  async #edit(key: string, change: (before: Row["stored"]) => Row["stored"]): Promise<void> {
+    this.#checkOpen();
     checkKey(key);
     await this.#cache.edit(key, change).catch((error: unknown) => {
       if (error instanceof Unstorable && error.code === "quota_exceeded") this.#refresh(); // there may be room by now
@@ -203,6 +215,7 @@ export class Store {
   async #once(): Promise<void> {
     this.#tell(this.#status === "live" ? "live" : "syncing");
     do {
+      this.#told(await this.#legacy.take());
       if (this.#stale) {
         this.#stale = false;
         await this.#pull();
@@ -295,27 +308,23 @@ export class Store {
 
   async #leave(): Promise<void> {
     this.close(); // a round that goes on, as while a person decides, can keep nothing from here on
+    this.#hide();
     await this.#cache.drop();
   }
 
-  #listen(event: "online", listener: () => void): void {
-    if (typeof globalThis.addEventListener !== "function") return;
-    globalThis.addEventListener(event, listener);
-    this.#forget.push(() => globalThis.removeEventListener(event, listener));
+  /** The session is the person's no more; what a guest has not sent is left to the person whom they are now. */
+  #part(userId: string): void {
+    const { guestId, merged } = this.#session;
+    if (guestId === userId || merged.includes(userId)) this.#session.left.set(this.#name, this.#cache);
+    this.close();
+    this.#hide();
   }
-}
 
-interface Message {
-  /** Keys that were changed in another tab, and are to be sent. */
-  edited?: string[];
-  /** Keys that are different now. */
-  changed?: string[];
-  /** There may be news at the server. */
-  isStale?: boolean;
-  /** How the tab that leads finds things to be. */
-  status?: Status;
-  /** A tab that has just come wants to know. */
-  asks?: boolean;
+  /** Nothing of the person's is shown any more, in whichever tab they have signed out. */
+  #hide(): void {
+    this.#become("signedOut");
+    this.#watchers.end();
+  }
 }
 
 /**

@@ -30,6 +30,13 @@ export class Watchers {
     }
   }
 
+  /** Tell everybody of no values, for the last time. */
+  end(): void {
+    const watchers = [...this.#watchers];
+    this.#watchers.clear();
+    for (const { listener } of watchers) listener([]);
+  }
+
   /**
    * Be done when it holds: looked at now, and whenever the key is different.
    *

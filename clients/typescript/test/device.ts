@@ -1,5 +1,5 @@
 // One device with a bad network: a session, and the store or the database that it keeps in step.
-import { Session, UnsentWork, type Json, type TokenStorage } from "../src/index.js";
+import { MergeConflict, Session, UnsentWork, type Json, type TokenStorage } from "../src/index.js";
 import { Streams } from "./streams.js";
 import type { World } from "./world.js";
 
@@ -129,6 +129,34 @@ export class Device {
     const { challengeId } = await this.#session.requestCode({ email });
     await this.#session.signIn(challengeId, await this.world.code(email));
     await this.open();
+  }
+
+  async beginAsGuest(): Promise<void> {
+    await this.#session.beginAsGuest();
+    await this.open();
+  }
+
+  /** Sign in as whom the guest is or becomes, without sending what waits; what has become of them. */
+  async signInAsGuest(email: string): Promise<string | undefined> {
+    const { userId } = this.#session;
+    const { challengeId } = await this.#session.requestCode({ email });
+    const signedIn = await this.#session.signIn(challengeId, await this.world.code(email));
+    if (signedIn.userId !== userId) {
+      await this.kit.close();
+      await this.open();
+    }
+    return signedIn.guest?.state;
+  }
+
+  /** Whether it took to be said whose is kept. */
+  async mergeGuest(keep: "target" | "source" | null): Promise<boolean> {
+    try {
+      await this.#session.mergeGuest(keep ?? {});
+      return false;
+    } catch (error) {
+      if (error instanceof MergeConflict) return error.conflicts.length > 0;
+      throw error;
+    }
   }
 
   async enter(email: string): Promise<void> {

@@ -6,6 +6,8 @@ import type { World } from "./world.js";
 export interface Scenario {
   name: string;
   persistent?: boolean;
+  /** Device a begins as a guest, and the person is to come, or is there on device b. */
+  guest?: "new" | "known";
   /** Another app than the usual one: the one with a quota. */
   app?: string;
   steps: Step[];
@@ -46,7 +48,7 @@ export async function run(scenario: Scenario, world: World, open: Open, patience
       const appId = scenario.app === undefined ? world.appId : `${world.appId}.${scenario.app}`;
       const device = new Device(world, open, patience, scenario.persistent === true && name === "a", appId);
       devices.set(name, device);
-      await (name === "a" ? device.signIn(people["first"] as string) : device.enter(people["first"] as string));
+      await begin(device, name, scenario, people["first"] as string);
     }
     for (const [place, step] of scenario.steps.entries()) {
       try {
@@ -59,6 +61,12 @@ export async function run(scenario: Scenario, world: World, open: Open, patience
     Date.now = clock;
     for (const device of devices.values()) await device.close();
   }
+}
+
+async function begin(device: Device, name: string, { guest }: Scenario, email: string): Promise<void> {
+  if (name === "a") await (guest === undefined ? device.signIn(email) : device.beginAsGuest());
+  else if (guest === "known") await device.world.invite(email);
+  if (name === "b" && guest !== "new") await device.enter(email);
 }
 
 async function take(step: Step, devices: Map<string, Device>, people: People): Promise<void> {
@@ -111,6 +119,11 @@ const ACTIONS: Record<string, Action> = {
   trySync: (device) => device.kit.flush().catch(() => null),
   signOut: (device) => device.signOut(),
   signIn: (device, who: string, people) => device.signIn(people[who] as string),
+  enter: (device, who: string, people) => device.enter(people[who] as string),
+  signInAsGuest: async (device, [who, state]: [string, string], people) =>
+    see((await device.signInAsGuest(people[who] as string)) ?? null, state),
+  mergeGuest: async (device, keep: "target" | "source") => see(await device.mergeGuest(keep), false),
+  expectMergeConflict: async (device) => see(await device.mergeGuest(null), true),
   expect: async (device, wanted: Record<string, Json>) => see(await device.kit.contents(), wanted),
   await: (device, wanted: Record<string, Json>) => eventually(device, async () => see(await device.kit.contents(), wanted)),
   expectPending: async (device, count: number) => see(await device.kit.pending(), count),

@@ -7,6 +7,8 @@ export interface World {
   code(email: string): Promise<string>;
   /** A token that a server of the app got for the person: a second device asks for no second code within a minute. */
   token(email: string): Promise<{ accessToken: string; userId: string }>;
+  /** Make somebody whose mailbox is vouched for. */
+  invite(email: string): Promise<void>;
   /** Another server in the place of the one that runs. */
   restart(): Promise<void>;
 }
@@ -19,6 +21,9 @@ export function worldOf(url: string, appId: string, desk: string): World {
     url,
     appId,
     code: async (email) => await (await ask("code", email)).text(),
+    invite: async (email) => {
+      await (await ask("invite", email)).text();
+    },
     restart: async () => {
       await (await fetch(`${desk}/restart`)).text();
     },
