@@ -13,6 +13,7 @@ from tests.serving import ROOT
 CLIENT, ADAPTERS = ROOT / "clients" / "typescript", ROOT / "clients" / "adapters"
 SCENARIOS = ROOT / "clients" / "scenarios.json"
 PACKAGE = ROOT / "clients" / "python" / "satchel_client"
+TODO = ROOT / "clients" / "examples" / "todo"
 _TOOLS = Path("node_modules") / ".bin"
 _SECONDS = 300
 
@@ -52,6 +53,11 @@ def bundled(package: Path, source: str, target: Path, *options: str) -> Path:
     options = ("--bundle", "--target=es2022", f"--outfile={target}", *options)
     run(esbuild, source, *options, folder=package)
     return target
+
+
+def bundle(target: Path) -> Path:
+    """The client as a page has it."""
+    return bundled(CLIENT, "src/index.ts", target, "--format=esm", "--minify")
 
 
 def outcomes_of(
