@@ -83,6 +83,7 @@ from app.sync.live.feed import Feed
 from app.sync.openapi import changes_operations, events_operations
 from app.sync.overlap import lifetime_to_overlap, overlap_of
 from app.users.belonging_routes import router as belongings
+from app.users.belongings import loaders
 from app.users.routes import router as users
 from app.web.admission.gate import Admission
 from app.web.admission.proxies import Proxied
@@ -173,6 +174,7 @@ def create_app(
     app.state.rooms = Rooms()
     app.state.exports = Exports()
     app.state.values = Loader(load_values, settings.request_timeout_ms / 1000)
+    app.state.belongings = loaders(settings.request_timeout_ms / 1000)
     app.state.swaps = Swaps(app.state.leases, settings.request_timeout_ms / 1000)
     app.state.keyring = load_keyring(settings)
     app.state.apps = AppRegistry(settings)

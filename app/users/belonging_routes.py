@@ -52,7 +52,8 @@ def _routes(
     ) -> Any:
         user_id = caller.resolve(userId)
         authorize(caller, "users:read", user_id=user_id)
-        view = await belonging.find(user_id)
+        loader = request.app.state.belongings[belonging.document]
+        view = await belonging.find(user_id, loader)
         if expand:
             return view.model_copy(
                 update={"user": UserView.model_validate(await expand_user(user_id))}

@@ -1,13 +1,15 @@
 """The rules of what is one to one with a user: profile and preferences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from bson import ObjectId
 from pydantic import BaseModel, ValidationError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.database import joined, transaction
+from app.database.loader import Loader
 from app.database.turns import turn
 from app.errors import NotFound
 from app.relations.guards import check_references
@@ -18,13 +20,17 @@ from app.web.preconditions import require
 from app.web.read_only import ReadOnlyOfUser, refuse_changes, told, writable
 from app.web.validation.errors import validation_problem
 from models.base import Fields, Raw
-from models.living import is_living
+from models.living import only_living
 from models.owned import OneToOne
 from models.precondition import Expected
 from models.preferences import Preferences, PreferencesContent
 from models.profile import Profile, ProfileContent
 from models.values import Json
 
+Loaded = tuple[Raw, bool]
+"""A document as it is stored, and whether it lives: what is still to be swept does not."""
+Belongings = Loader[ObjectId, Loaded]
+"""Loads the one document of each of these users."""
 V = TypeVar("V", bound=View)
 C = TypeVar("C", bound=Fields)
 
@@ -39,16 +45,32 @@ class Belonging(Generic[V, C]):
     view: type[V]
     replacement: type[BaseModel]
 
-    async def find(self, user_id: ObjectId) -> V:
+    async def load(self, user_ids: Sequence[ObjectId]) -> dict[ObjectId, Loaded]:
+        """The documents of users by one query, and whether each lives by another."""
+        wanted: Any = user_ids[0] if len(user_ids) == 1 else {"$in": list(user_ids)}
+        rows = await self.document.raw().find({"userId": wanted}, session=joined()).to_list()
+        alive = {row["_id"] for row in await only_living(self.document, rows)}
+        return {row["userId"]: (row, row["_id"] in alive) for row in rows}
+
+    async def find(self, user_id: ObjectId, loader: "Belongings | None" = None) -> V:
         """The user's document; made with defaults where a script made the user without.
+
+        Args:
+            user_id: whose.
+            loader: finds it in company with those that others ask for; None for alone.
 
         Raises:
             NotFound: there is no such user.
         """
-        row = await self.document.raw().find_one({"userId": user_id}, session=joined())
-        if row is None:
+        found = (
+            (await self.load([user_id])).get(user_id)
+            if loader is None
+            else await loader.get(user_id)
+        )
+        if found is None:
             return await self._make(user_id)
-        if not await is_living(self.document, row):
+        row, lives = found
+        if not lives:
             raise NotFound("there is no such user")
         return self.view.model_validate(self.document.from_stored(row))
 
@@ -151,3 +173,12 @@ PROFILE: Final = Belonging(Profile, ProfileContent, ProfileView, ProfileReplacem
 PREFERENCES: Final = Belonging(
     Preferences, PreferencesContent, PreferencesView, PreferencesReplacement
 )
+
+
+def loaders(seconds: float) -> dict[type[OneToOne], Belongings]:
+    """A loader of each kind, for the requests of one process.
+
+    Args:
+        seconds: how long a lookup may take.
+    """
+    return {each.document: Loader(each.load, seconds) for each in (PROFILE, PREFERENCES)}

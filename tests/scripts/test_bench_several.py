@@ -18,8 +18,10 @@ def test_every_figure_is_measured() -> None:
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     assert found["workloads"].keys() == {"read", "mix"}
-    for told in found["workloads"].values():
-        assert all(each > 0 for name in told for each in _numbers(told[name]))
+    for both in found["workloads"].values():
+        assert both.keys() == {"satchel", "bare"}
+        for told in both.values():
+            assert all(each > 0 for name in told for each in _numbers(told[name]))
 
 
 def _numbers(figure: float | list[float]) -> list[float]:
