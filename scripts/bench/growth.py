@@ -1,16 +1,18 @@
 """`python -m scripts bench-growth`: what requests cost beside ever more that is stored.
 
-One connection asks, kind by kind in turn, before anything else is stored and at each size; a
-request that asks no database tells how noisy the machine was meanwhile.
+Each size is a database of its own with a server and a worker. One connection asks them in turn,
+kind by kind; a request that asks no database tells how noisy the machine was meanwhile.
 """
 
 import asyncio
 import json
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
@@ -51,12 +53,13 @@ _APP: Final = "growth"
 _KEYS: Final = 10
 _ACTIVITIES: Final = 10
 _TOGETHER: Final = 500
+_CHUNK: Final = 5_000
 _WARM_UP: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Growing:
-    """What is asked, and where what is stored is put.
+    """What is asked beside one size, and where what is stored is put.
 
     Attributes:
         http: asks the server.
@@ -95,42 +98,30 @@ def main(
 def _measure(sizes: list[int], requests: int) -> dict[str, Any]:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
-        task = progress.add_task("Starting ...", total=len(sizes))
-        growing, where = _start(stack)
-        stages: list[dict[str, Any]] = []
-        stored = 0
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
+        mongod = stack.enter_context(start_mongod(folder))
+        places, version = {}, ""
         for size in sizes:
-            progress.update(task, description=f"{size:,} values")
-            _fill(growing.rows, (size - stored) // _KEYS)
-            stored = size
-            stages.append(_stage(growing, requests) | {"values": size, "people": size // _KEYS})
-            progress.advance(task)
-        return {"machine": where, "stages": stages, "grew": _grew(stages)}
+            settings = _settings(mongod.uri, folder, size)
+            _fill(settings, mongod.uri, size // _KEYS, progress)
+            key, version = asyncio.run(_prepare(settings, mongod.uri))
+            places[size] = _serve(stack, settings, folder, key)
+        found = _rounds(places, requests, progress)
+        stages = [
+            {"values": size, "people": size // _KEYS, **_told(places[size], found[size])}
+            for size in sizes
+        ]
+        return {"machine": machine(version), "stages": stages, "grew": _grew(stages)}
 
 
-def _start(stack: ExitStack) -> tuple[Growing, dict[str, Any]]:
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
-    mongod = stack.enter_context(start_mongod(folder))
-    chosen: dict[str, Any] = {"mongodb_uri": mongod.uri, "data_dir": folder, "log_requests": False}
-    settings = Settings.model_validate(chosen)
-    key, version = asyncio.run(_prepare(settings, mongod.uri))
-    variables = environment(list(chosen.items()))
-    server = stack.enter_context(
-        Server.start("satchel", FACTORY, environment=variables, folder=folder, http=HTTP)
-    )
-    output = stack.enter_context((folder / "worker.log").open("ab"))
-    worker = start_module("scripts", "worker", output=output, environment=variables)
-    stack.callback(stop, worker)
-    client = stack.enter_context(MongoClient[Raw](mongod.uri))
-    http = stack.enter_context(
-        httpx2.Client(
-            base_url=f"http://127.0.0.1:{server.port}",
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=60,
-        )
-    )
-    rows = client[settings.database]
-    return Growing(http, rows, server.process.pid, worker.pid), machine(version)
+def _settings(uri: str, folder: Path, size: int) -> Settings:
+    chosen: dict[str, Any] = {
+        "mongodb_uri": uri,
+        "data_dir": folder,
+        "log_requests": False,
+        "database": f"growth_{size}",
+    }
+    return Settings.model_validate(chosen)
 
 
 async def _prepare(settings: Settings, uri: str) -> tuple[str, str]:
@@ -143,19 +134,52 @@ async def _prepare(settings: Settings, uri: str) -> tuple[str, str]:
         return secret, (await client.server_info())["version"]
 
 
-def _stage(growing: Growing, requests: int) -> dict[str, Any]:
-    """The figures at one size: milliseconds of each kind, memory in MiB, bytes of a document and of
-    its indexes."""
-    kinds = _kinds(growing, requests)
-    for ask in kinds.values():
+def _serve(stack: ExitStack, settings: Settings, folder: Path, key: str) -> Growing:
+    """A server and a worker of one of the databases."""
+    assert settings.mongodb_uri is not None
+    uri = settings.mongodb_uri.get_secret_value()
+    told = [(name, getattr(settings, name)) for name in ("data_dir", "log_requests", "database")]
+    variables = environment([("mongodb_uri", uri), *told])
+    server = stack.enter_context(
+        Server.start(settings.database, FACTORY, environment=variables, folder=folder, http=HTTP)
+    )
+    output = stack.enter_context((folder / f"{settings.database}-worker.log").open("ab"))
+    worker = start_module("scripts", "worker", output=output, environment=variables)
+    stack.callback(stop, worker)
+    client = stack.enter_context(MongoClient[Raw](uri))
+    http = stack.enter_context(
+        httpx2.Client(
+            base_url=f"http://127.0.0.1:{server.port}",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=60,
+        )
+    )
+    return Growing(http, client[settings.database], server.process.pid, worker.pid)
+
+
+Taken = dict[str, list[float]]
+"""Milliseconds of each kind of request."""
+
+
+def _rounds(places: dict[int, Growing], requests: int, progress: Progress) -> dict[int, Taken]:
+    """Ask beside each size in turn, so that what drifts favours none."""
+    kinds = {size: _kinds(growing, requests) for size, growing in places.items()}
+    for ask in (ask for asks in kinds.values() for ask in asks.values()):
         for _ in range(_WARM_UP):
             ask()
-    taken: dict[str, list[float]] = {name: [] for name in kinds}
-    for _ in range(requests):
-        for name, ask in kinds.items():
-            began = time.perf_counter()
-            ask()
-            taken[name].append((time.perf_counter() - began) * 1000)
+    found = {size: Taken({name: [] for name in asks}) for size, asks in kinds.items()}
+    for _ in progress.track(range(requests), description="Asking"):
+        for size, asks in kinds.items():
+            for name, ask in asks.items():
+                began = time.perf_counter()
+                ask()
+                found[size][name].append((time.perf_counter() - began) * 1000)
+    return found
+
+
+def _told(growing: Growing, taken: Taken) -> dict[str, Any]:
+    """The figures at one size: milliseconds of each kind, memory in MiB, bytes of a document and of
+    its indexes."""
     return {
         "milliseconds": {name: _spread(each) for name, each in taken.items()},
         "memoryMiB": {
@@ -203,10 +227,35 @@ def _people(rows: Any, count: int) -> list[ObjectId]:
     return users
 
 
-def _fill(rows: Any, people: int) -> None:
-    made = iter(ObjectId() for _ in range(people))
-    while users := list(islice(made, _TOGETHER)):
-        _store(rows, users)
+def _fill(settings: Settings, uri: str, people: int, progress: Progress) -> None:
+    """Store so many people by several processes, before there are indexes."""
+    task = progress.add_task(f"{people:,} people", total=people)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        os.cpu_count(), mp_context=context, initializer=_bind, initargs=(settings, uri)
+    ) as pool:
+        chunks = [
+            pool.submit(_chunk, uri, settings.database, min(_CHUNK, people - first))
+            for first in range(0, people, _CHUNK)
+        ]
+        for chunk in as_completed(chunks):
+            progress.advance(task, chunk.result())
+    progress.update(task, description=f"{people:,} people: building indexes", total=None)
+
+
+def _bind(settings: Settings, uri: str) -> None:
+    """Let documents be made in this process."""
+
+    async def once() -> None:
+        async with connect(settings, uri, bounded=False) as client:
+            await bind(client, settings)
+
+    asyncio.run(once())
+
+
+def _chunk(uri: str, database: str, people: int) -> int:
+    with MongoClient[Raw](uri) as client:
+        return len(_people(client[database], people))
 
 
 def _store(rows: Any, users: list[ObjectId]) -> None:
