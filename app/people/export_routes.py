@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -11,9 +12,11 @@ from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.people.events import RawEvent, event_page
-from app.people.out.exporting import Export, Exports, Place, line_of
+from app.people.out.exporting import Export, Exports, Line, Place, line_of
+from app.people.out.spool import spooled
 from app.people.out.zipped import zip_of
 from app.people.streaming import NDJSON
+from app.settings import Settings
 from app.web.admission.gate import LEAVE_PLACE
 from app.web.body import dump_json
 from app.web.openapi.answers import problems
@@ -35,7 +38,8 @@ _SENT: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": (
             "A line for each document, `kind` (its collection) and `document`, the user first; the"
-            " last line has the kind `end`. Or, by `Accept`, an archive with a file for each kind"
+            " last line has the kind `end`, or `incomplete` where it broke off. Or, by `Accept`, an"
+            " archive with a file for each kind"
         ),
         "content": {
             NDJSON: {"schema": {"type": "string"}, "example": _LINES},
@@ -80,28 +84,44 @@ async def export_user(
     await export.open(caller.name)
     request.scope.get(LEAVE_PLACE, lambda: None)()
     zipped = ZIP in request.headers.get("accept", "").lower()
-    parts = zip_of(export.lines()) if zipped else _ndjson(export)
+    settings: Settings = request.app.state.settings
+    lines = spooled(ndjson_of(export), settings.export_spool_mb << 20)
+    parts = zip_of(_read(lines)) if zipped else lines
     name = f"{user_id}.{'zip' if zipped else 'ndjson'}"
     return StreamingResponse(
-        _held(place, parts),
+        _held(place, parts, lines),
         media_type=ZIP if zipped else NDJSON,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
-async def _held(place: Place, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The parts of an answer, whose place is given back when it ends, however it does."""
+async def _held(
+    place: Place, parts: AsyncIterator[bytes], lines: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """The parts of an answer, whose place is given back when it ends, however it does; with it the
+    reading of the lines that they are made of."""
     try:
-        async with aclosing(parts) as open_parts:  # type: ignore[type-var]
-            async for part in open_parts:
+        async with aclosing(lines), aclosing(parts):  # type: ignore[type-var]
+            async for part in parts:
                 yield part
     finally:
         place.leave()
 
 
-async def _ndjson(export: Export) -> AsyncIterator[bytes]:
+async def ndjson_of(export: Export) -> AsyncIterator[bytes]:
+    """An export as lines of JSON."""
     async for kind, document in export.lines():
         yield dump_json(line_of(kind, document)) + b"\n"
+
+
+async def _read(parts: AsyncIterator[bytes]) -> AsyncIterator[Line]:
+    """The lines again, once they can be taken slowly."""
+    rest = b""
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            told = orjson.loads(line)
+            yield told["kind"], told["document"]
 
 
 @router.get(

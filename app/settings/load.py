@@ -35,6 +35,14 @@ class LoadSettings(BaseSettings):
         ge=1,
         description="Requests worked on at once per process; more wait in line for a place.",
     )
+    export_spool_mb: int = Field(
+        default=32,
+        ge=0,
+        description=(
+            "Megabytes, compressed, of a temporary file (in `TMPDIR`) in which each export that is"
+            " read slowly waits; there are eight at most."
+        ),
+    )
     max_waiting: int = Field(
         default=3000,
         ge=0,

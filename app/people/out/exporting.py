@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import OperationFailure
 
 from app.analytics.archive.entry import parts_of as files_of
 from app.analytics.archive.entry import read_part
 from app.analytics.archive.files import unpack_rows
 from app.analytics.archive.target import archive_target
+from app.analytics.rollup.slots import DAY_MS, milliseconds
 from app.database import client
 from app.errors import Invalid, NotFound, Unavailable
 from app.identity import trail
@@ -25,9 +27,15 @@ from models.user import User
 
 BATCH: Final = 100
 _AT_ONCE: Final = 8
+_ATTEMPTS: Final = 3
 END: Final = "end"
+BROKEN: Final = "incomplete"
+"""The kind of the last line of an export that broke off."""
+_TOO_OLD: Final = (239, 246)
 Line = tuple[str, Raw]
 """Kind and document."""
+Day = tuple[str, int]
+"""An app and a day, counted since 1970."""
 
 
 class Exports:
@@ -79,6 +87,10 @@ class Export:
     user_id: ObjectId
     archived: bool = False
     counts: Counter[str] = field(default_factory=Counter)
+    days: dict[Day, str] = field(default_factory=dict)
+    """Days whose events are archived and no more in the database, all of them at least."""
+    sent: set[ObjectId] = field(default_factory=set)
+    """The events of such days that were sent."""
 
     async def open(self, by: str) -> None:
         """See that the person is there, and note who asks.
@@ -100,20 +112,29 @@ class Export:
     async def lines(self) -> AsyncIterator[Line]:
         """Kind and document, the user first; in the end `end`, with how many of each there were.
 
-        Without that last one an export is not whole.
+        Without that last one an export is not whole. Where it breaks off, the last one is
+        `incomplete`, which says why.
         """
+        try:
+            async for line in self._lines():
+                yield line
+        except Exception as error:
+            yield BROKEN, {"at": rfc3339(now()), "reason": _reason(error)}
+            raise
+
+    async def _lines(self) -> AsyncIterator[Line]:
         async with client().start_session(snapshot=True) as session:
             where = {"_id": self.user_id}
             row = await User.raw().find_one(where, projection(User), session=session)
             if row is None:  # deleted just now: an export without its end
                 return
             yield self._line("users", shown(User, row, self.user_id))
+            await self._note_days(session)
             for part in parts_of():
                 async for document in self._documents(part, session):
                     yield self._line(part.kind, document)
-            if self.archived:
-                async for document in self._archived(session):
-                    yield self._line(Analytics.collection_name(), document)
+        async for document in self._archived():  # what is archived does not change with time
+            yield self._line(Analytics.collection_name(), document)
         yield END, {"at": rfc3339(now()), "documents": dict(self.counts)}
 
     def _line(self, kind: str, document: Raw) -> Line:
@@ -128,23 +149,48 @@ class Export:
             batch_size=BATCH,
         )
         async for row in found:
+            if self.days and part.document is Analytics and _day_of(row) in self.days:
+                self.sent.add(row["_id"])
             yield part.shown(row, self.user_id)
 
-    async def _archived(self, session: AsyncClientSession) -> AsyncIterator[Raw]:
-        """Their events in the files of the archive, but those that are in the database as well."""
-        if self.settings.analytics_archive is None:
+    async def _note_days(self, session: AsyncClientSession) -> None:
+        """Which days to look for in the archive, as of the snapshot."""
+        if not self.archived or self.settings.analytics_archive is None:
             return
+        async for day in ArchivedDay.raw().find({"_id": {"$gt": ""}}, session=session):
+            is_gone = any(part["stored"] != ALL for part in files_of(day))
+            if is_gone and day.get("state") != WRITING:
+                self.days[day["appId"], milliseconds(day["day"]) // DAY_MS] = day["_id"]
+
+    async def _archived(self) -> AsyncIterator[Raw]:
+        """Their events in the files of the archive, but those that were sent."""
+        for name in self.days.values():
+            async for row in self._of_day(name):
+                self.sent.add(row["_id"])
+                kept = {name: row[name] for name in row.keys() & projection(Analytics)}
+                yield shown(Analytics, kept, self.user_id)
+
+    async def _of_day(self, name: str) -> AsyncIterator[Raw]:
+        """Their events of a day that were not sent, from its files as they are by now: with what
+        others had in it erased, it has others."""
+        for left in reversed(range(_ATTEMPTS)):
+            day = await ArchivedDay.raw().find_one({"_id": name}) or {}
+            try:
+                async for row in self._of_files(files_of(day)):
+                    yield row
+            except FileNotFoundError:
+                if not left:
+                    raise
+            else:
+                return
+
+    async def _of_files(self, files: list[Raw]) -> AsyncIterator[Raw]:
         archive = archive_target(self.settings)
-        days = ArchivedDay.raw().find({"_id": {"$gt": ""}}, session=session)
-        async for day in days:
-            for part in files_of(day) if day.get("state") != WRITING else ():
-                if part["stored"] == ALL:
-                    continue
-                async for rows in read_part(archive, part, unpack_rows):
-                    own = [row for row in rows if row.get("userId") == self.user_id]
-                    for row in await _not_stored(own, session):
-                        kept = {name: row[name] for name in row.keys() & projection(Analytics)}
-                        yield shown(Analytics, kept, self.user_id)
+        for part in files:
+            async for rows in read_part(archive, part, unpack_rows):
+                for row in rows:
+                    if row.get("userId") == self.user_id and row["_id"] not in self.sent:
+                        yield row
 
 
 async def _see_that_nothing_is_archived() -> None:
@@ -153,11 +199,14 @@ async def _see_that_nothing_is_archived() -> None:
         raise Invalid.field("?archived", "not_allowed", detail)
 
 
-async def _not_stored(rows: list[Raw], session: AsyncClientSession) -> list[Raw]:
-    if not rows:
-        return []
-    found = await Analytics.fetch([row["_id"] for row in rows], session, ("_id",))
-    return [row for row in rows if row["_id"] not in found]
+def _day_of(row: Raw) -> Day:
+    return row["appId"], milliseconds(row["timestamp"]) // DAY_MS
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OperationFailure) and error.code in _TOO_OLD:
+        return "it was read for longer than the database shows one moment: ask again"
+    return "something went wrong on the way: ask again"
 
 
 def line_of(kind: str, document: Raw) -> dict[str, Any]:
