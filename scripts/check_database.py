@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
 _LACKING: Final = "the user lacks rights (`database-user`): {}"
+_NAMED: Final = 5
 _MORE: Final = (
     "The user of SATCHEL_MONGODB_URI may do more than Satchel needs:"
     " `python -m scripts database-user` makes one that may not."
@@ -68,7 +69,9 @@ async def _unready(settings: Settings, database: "AsyncDatabase[Any]") -> list[s
 
     faults = []
     if missing := await sync.missing(database, lean=settings.lean_indexes):
-        faults.append(f"indexes are missing (`indexes apply`): {', '.join(missing)}")
+        rest = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        named = ", ".join(missing[:_NAMED])
+        faults.append(f"indexes are missing (`indexes apply`): {named}{rest}")
     if steps := await migrations.pending():
         faults.append(f"steps are to be taken (`migrate`): {', '.join(steps)}")
     return faults

@@ -101,6 +101,10 @@ COMMANDS: Final = {
         "scripts.bench.backup:main",
         "Back up and restore, against a bare loop over the same documents.",
     ),
+    "bench-recovery": (
+        "scripts.bench.recovery:main",
+        "Kill a backup, a restore and a replay at random moments, and compare.",
+    ),
     "bench-archive": (
         "scripts.bench.archive:main",
         "Archive and restore a large day while events come in.",

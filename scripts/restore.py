@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from app.database.turns import AlwaysOvertaken
 from app.settings import Settings, load_settings
 from scripts.anywhere import somewhere
 from scripts.backup import FAULTS, bar, mib
@@ -56,7 +57,7 @@ def _run(work: Any) -> None:
     try:
         with somewhere(settings, alone=True) as uri:
             sound = asyncio.run(work(settings, uri))
-    except FAULTS as error:
+    except (*FAULTS, AlwaysOvertaken) as error:
         typer.echo(reason(error), err=True)
         raise typer.Exit(1) from None
     if not sound:
@@ -111,4 +112,7 @@ async def _finish(settings: Settings) -> bool:
 def _tell(report: "Report") -> None:
     for what, count in report.counts.items():
         typer.echo(f"{count:,} {what}")
-    typer.echo(f"Epoch {report.epoch} has begun: every ETag and cursor from before is void.")
+    typer.echo(
+        f"Epoch {report.epoch} has begun: every ETag, and every cursor of changes, from before"
+        " is void."
+    )

@@ -54,8 +54,9 @@ def without_password(uri: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What a driver's error says, without the state of the whole topology behind it."""
-    return str(error).partition(" (configured timeouts")[0]
+    """What a driver's error says, without the state of the whole topology or the answer behind
+    it."""
+    return str(error).partition(" (configured timeouts")[0].partition(", full error: ")[0]
 
 
 @asynccontextmanager

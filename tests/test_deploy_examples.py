@@ -1,7 +1,9 @@
 """The examples of `deploy/`: what runs them takes them, and they say what compose says."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import yaml
 
 from app.settings import Settings
 from app.settings.faults import PREFIX
+from tests.factories.productions import production
 
 ROOT = Path(__file__).parent.parent
 MANIFESTS = [
@@ -132,3 +135,24 @@ def test_units_wait_for_what_prepares_the_database() -> None:
         if unit.name != "satchel-prepare.service":
             assert "Requires=satchel-prepare.service" in unit.read_text()
             assert "MemoryMax=" in unit.read_text()
+
+
+def test_the_example_of_an_environment_is_all_that_a_production_needs(tmp_path: Path) -> None:
+    """With its secrets made, and read as systemd reads it."""
+    text = (ROOT / "deploy/systemd/environment.example").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    told = {PREFIX + name.upper(): value for name, value in production(tmp_path).items()}
+    given = dict(line.split("=", 1) for line in lines)
+    assert set(told) <= set(given), "what a production does not start without"
+    fields = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert set(given) <= fields
+    made = {name: told.get(name, value) for name, value in given.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", "from app.settings import load_settings; load_settings()"],
+        env={"PATH": os.environ["PATH"], **made},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -2,15 +2,18 @@
 again."""
 
 import asyncio
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
 
+from app.database.turns import AlwaysOvertaken
 from app.errors import NotFound
 from app.ledger import Ledger
 from app.recovery.merges import BY, Merges
@@ -26,6 +29,10 @@ from models.deletion import Deletion, Stage
 from models.user import User
 
 _NO_HURRY: Final = 1e9
+_KILLED_FOR: Final = 180.0
+"""Seconds for which a transaction of a killed process may be in the way: the database ends it after
+a minute, unless its `transactionLifetimeLimitSeconds` says otherwise."""
+T = TypeVar("T")
 
 
 async def replay(
@@ -66,9 +73,10 @@ async def _replay(
         elif note["kind"] == "cleared":
             counts["values of apps deleted again"] += await _clear(note)
         elif note["kind"] == "taken":
-            counts[label_of(note)] += await take_again(note, settings)
+            taking = partial(take_again, note, settings)
+            counts[label_of(note)] += await _patiently(taking)
         elif note["kind"] == "merged":  # in their order, and before the target may go
-            counts["people merged again"] += await merges.again(note)
+            counts["people merged again"] += await _patiently(partial(merges.again, note))
     for note in list(deleted.get(User.collection_name(), [])):
         deleted[note["root"]] += merges.left_by(note)
     for root, found in deleted.items():
@@ -83,12 +91,27 @@ async def _delete(root: str, notes: list[Raw], settings: Settings, hooks: Hooks)
     gone = 0
     for each in alive:
         try:
-            await delete_root(document, each, BY, settings, hooks, forced=True)
+            await _patiently(partial(delete_root, document, each, BY, settings, hooks, forced=True))
         except NotFound:  # it goes with another
             continue
         gone += 1
     await Deletion.keep([_entry(each, root, at) for each, at in times.items()])
     return gone
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do something, however long what a killed replay was at is in the way.
+
+    Raises:
+        AlwaysOvertaken: somebody else is: a server or a worker uses the database.
+    """
+    until = time.monotonic() + _KILLED_FOR
+    while True:
+        try:
+            return await work()
+        except AlwaysOvertaken:
+            if time.monotonic() > until:
+                raise
 
 
 def _entry(key: ObjectId, root: str, at: datetime) -> Deletion:

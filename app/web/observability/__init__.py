@@ -29,6 +29,8 @@ _PRIVATE: Final = (
     "/v1/"  # all that is public is elsewhere: keys of tokens, the OpenAPI document, pages
 )
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_OK: Final = 200
 _REDACTED: Final = "REDACTED"
 """What stands in spans for queries, which name people, keys and cursors."""
 _NO_STORE: Final = (b"cache-control", b"no-store")
@@ -137,7 +139,7 @@ class Observed:
         child.observe(seconds)
         if REFUSED_HERE in scope:
             self._note_refusal()
-        elif self._log_requests:
+        elif self._log_requests and not (route in _PROBES and status == _OK):
             self._log(
                 requestId=request_id,
                 method=key[0],

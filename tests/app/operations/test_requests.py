@@ -1,7 +1,10 @@
 """Requests: their ids, their log lines, their metrics."""
 
 import asyncio
+import io
+import json
 import re
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +13,7 @@ from app.operations.examples import RELATION_SHOWN
 from app.relations import audit
 from tests.cast import Cast
 from tests.conftest import MakeApi
+from tests.factories.log_lines import Kept
 from tests.harness import Api
 
 
@@ -187,3 +191,17 @@ async def test_admins_see_the_last_integrity_check(cast: Cast) -> None:
     scans = (await cast.admin.get("/v1/admin/integrity")).json()["scans"]
     shown = {scan["id"]: (scan["state"], scan["scanned"], scan["orphans"]) for scan in scans}
     assert shown["profiles.userId"] == ("done", 2, 0)
+
+
+async def test_who_only_asks_whether_a_server_lives_fills_no_log(
+    make_api: MakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = Kept()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(said, write_through=True))
+    api = await make_api(log_level="info", log_format="json")
+    caller = api.caller(None)
+    for path in ("/livez", "/readyz", "/metrics", "/v1/users"):
+        await caller.get(path)
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    told = [(line["route"], line["status"]) for line in lines if line["event"] == "request"]
+    assert told == [("/readyz", 503), ("/v1/users", 401)], "no step of `migrate` was taken here"

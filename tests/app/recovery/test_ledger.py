@@ -10,7 +10,9 @@ from bson import ObjectId
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from app.database.turns import AlwaysOvertaken
 from app.ledger import DamagedLedgerError, Ledger, LedgerAheadError, Position, write_out
+from app.recovery import replay
 from app.recovery.restored import finish_restore
 from app.relations.delete import sweep_again
 from app.settings import Settings
@@ -223,3 +225,29 @@ async def test_a_bucket_keeps_the_ledger_as_well(s3: str, base_settings: Setting
     ledger.mark(Position(3, 2))
     assert ledger.position() == Position(3, 2)
     assert [note["of"] for notes in ledger.notes() for note in notes] == [ObjectId("6" * 24), 2, 3]
+
+
+async def test_a_transaction_of_a_killed_replay_is_waited_for(
+    api: Api, cast: Cast, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the way until the database ends it, longer than any writer waits otherwise."""
+    await cast.owner.delete("/v1/users/me")
+    await write_out(api.settings)
+    await snapshot.put_back()
+    in_the_way, real = 3, replay.delete_root
+
+    async def overtaken(*args: Any, **options: Any) -> Any:
+        nonlocal in_the_way
+        in_the_way -= 1
+        if in_the_way >= 0:
+            raise AlwaysOvertaken("others were faster")
+        return await real(*args, **options)
+
+    monkeypatch.setattr(replay, "delete_root", overtaken)
+    report = await finish_restore(api.settings, HOOKS)
+    assert (report.counts["documents deleted again"], in_the_way) == (1, -1)
+    await snapshot.put_back()
+    in_the_way = 10**9
+    monkeypatch.setattr(replay, "_KILLED_FOR", 0.0)
+    with pytest.raises(AlwaysOvertaken):
+        await finish_restore(api.settings, HOOKS)
