@@ -267,9 +267,8 @@ def _without_plain_errors(stack: ASGIApp) -> ASGIApp:
 def _handle_errors(app: FastAPI) -> None:
     async def problem(request: Request, error: Exception) -> Response:
         found = _as_problem(error, request.url.path)
-        if isinstance(found, Internal) and isinstance(
-            error, PyMongoError
-        ):  # others are logged by the outermost layer
+        # others are logged by the outermost layer
+        if isinstance(found, Internal) and isinstance(error, PyMongoError):
             log.error(
                 "unexpected", requestId=request.scope.get("satchel.request_id"), exc_info=error
             )

@@ -101,10 +101,8 @@ async def find_changed(
     """
     stamped: Raw = {"changedAt": {"$gt": since}}
     if after is not None:
-        before = {
-            "changedAt": after[0],
-            "_id": {"$lte": after[1]},
-        }  # one range: of two the planner sorts in memory
+        # one range: of two the planner sorts in memory
+        before = {"changedAt": after[0], "_id": {"$lte": after[1]}}
         stamped = {"changedAt": {"$gte": after[0]}, "$nor": [before]}
     where = source.where() | stamped | source.begins()
     whole = {"$and": [{"$gt": ["$changedAt", fresh]}, {"$lte": ["$bytes", share]}]}

@@ -43,10 +43,8 @@ async def find_version(user_id: ObjectId, app_id: str, data_key: str, version: i
     wanted = {**_STATE, "value": 1, "escaped": 1}
     if row := await AppData.raw().find_one({**place, "version": version}, wanted):
         return _readable(_as_version(row, now()))
-    former = {
-        "_id": 0,
-        "history": {"$elemMatch": {"version": version}},
-    }  # else it has become one by now
+    # else it has become one by now
+    former = {"_id": 0, "history": {"$elemMatch": {"version": version}}}
     row = await AppData.raw().find_one(place, former)
     return _readable(row["history"][0]) if row and "history" in row else None
 

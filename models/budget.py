@@ -91,9 +91,8 @@ class Budget(Stored):
                 if row is not None and row["expiresAt"] > moment + room:
                     return Paced(counted=False, until=row["expiresAt"] - room)
             else:
-                return Paced(
-                    counted=True, until=row["expiresAt"]
-                )  # else two were first at once, or TTL took it
+                # else two were first at once, or TTL took it
+                return Paced(counted=True, until=row["expiresAt"])
 
     @classmethod
     async def pay_back(cls, name: str, interval: timedelta, until: datetime) -> None:

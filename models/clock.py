@@ -8,9 +8,8 @@ clock and counts on from there by a clock of its own that nobody sets.
 import time
 from typing import Final
 
-_STEADY: Final = getattr(
-    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC
-)  # goes on while the machine sleeps, too
+# goes on while the machine sleeps, too
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _RESOLUTION: Final = 0.001  # of what the database tells
 
 

@@ -1,7 +1,7 @@
 """Whether a document lives: it is there, and so is all that it goes with. What is still to be swept
 does not."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -24,9 +24,8 @@ async def is_living(
         parent_id = row.get(relation.stored)
         if parent_id is None:
             continue
-        below = frozenset(
-            {row["_id"]}
-        )  # which may be on its way out: a cycle of references comes back to it
+        # which may be on its way out: a cycle of references comes back to it
+        below = frozenset({row["_id"]})
         if parent_id not in await living(
             relation.parent, [parent_id], session=session, relations=relations, below=below
         ):
@@ -71,18 +70,8 @@ async def living(
         below: ids on the way here, which a cycle of references comes back to.
         noted: by stored field, what is filled with that field of the documents that have it, by id.
     """
-    wanted = list(ids)
     above = _above(document, relations)
-    collection = (
-        document.raw() if concern is None else document.raw().with_options(read_concern=concern)
-    )
-    fields = {
-        "_id": 1,
-        **{relation.stored: 1 for relation in above},
-        **dict.fromkeys(noted or (), 1),
-    }
-    where: dict[str, Any] = {"_id": wanted[0] if len(wanted) == 1 else {"$in": wanted}}
-    rows = await collection.find(where, fields, session=session).to_list()
+    rows = await _rows(document, list(ids), above, noted or (), session, concern)
     for name, values in (noted or {}).items():
         values |= {row["_id"]: row[name] for row in rows if name in row}
     for relation in above:
@@ -101,6 +90,21 @@ async def living(
             known = there | below | {None}
             rows = [row for row in rows if row.get(relation.stored) in known]
     return {row["_id"] for row in rows}
+
+
+async def _rows(
+    document: type[Stored],
+    ids: list[ObjectId],
+    above: Iterable[Relation],
+    noted: Iterable[str],
+    session: Session,
+    concern: ReadConcern | None,
+) -> list[Raw]:
+    """What is there of these ids, with what it goes with and what is noted."""
+    fields = {"_id": 1, **{each.stored: 1 for each in above}, **dict.fromkeys(noted, 1)}
+    where: Raw = {"_id": ids[0] if len(ids) == 1 else {"$in": ids}}
+    raw = document.raw() if concern is None else document.raw().with_options(read_concern=concern)
+    return await raw.find(where, fields, session=session).to_list()
 
 
 def _above(document: type[Stored], relations: Relations) -> list[Relation]:

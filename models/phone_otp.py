@@ -12,9 +12,8 @@ from models.base import Session, Stored, Timestamp, now
 from models.budget import Budget
 
 Purpose = Literal["sign_in", "link", "change_email"]
-_USED: Final = timedelta(
-    hours=3
-)  # longer than the hour of a shared code and the longest life of a challenge
+# longer than the hour of a shared code and the longest life of a challenge
+_USED: Final = timedelta(hours=3)
 
 
 class PhoneOtp(Stored):

@@ -205,9 +205,8 @@ RELATIONS: Final[Relations] = (
     Relation(
         Project, "account_id", Account, CASCADE, STRIPED, refused="There is no such active account"
     ),
-    Relation(
-        Invitation, "user_id", User, SET_NULL
-    ),  # it stays as one of an id that was never anybody's
+    # it stays as one of an id that was never anybody's
+    Relation(Invitation, "user_id", User, SET_NULL),
     Relation(Invitation, "project_id", Project, CASCADE),
     Relation(RepositoryConnection, "project_id", Project, CASCADE, at_once=True),
     Relation(WebhookEvent, "connection_id", RepositoryConnection, CASCADE),

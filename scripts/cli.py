@@ -182,9 +182,8 @@ def _told(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OperationFailure) and error.code in _NOT_LET_IN:
         return "The database refuses the user or password of SATCHEL_MONGODB_URI."
-    if isinstance(
-        error, (ConfigurationError, InvalidURI)
-    ):  # its message may quote the string, and a password
+    # its message may quote the string, and a password
+    if isinstance(error, (ConfigurationError, InvalidURI)):
         return (
             "SATCHEL_MONGODB_URI is malformed: such as"
             " mongodb://user:password@db.example.com/?replicaSet=rs0, user name and password"

@@ -100,6 +100,19 @@ def _by_part(fields: Mapping[str, FieldInfo]) -> list[tuple[str, FieldInfo]]:
     return sorted(fields.items(), key=lambda field: order.index(field[0]))
 
 
+_OF_ERRORS: Final = (
+    "Each error is `application/problem+json` (RFC 9457) with one of these as its `code`;"
+    " `errors` names the fields that are wrong, `requestId` the request in the logs. A code"
+    " never changes its meaning, and more may be added: where one is new to you, go by"
+    " `status`."
+)
+_OF_FIELDS: Final = (
+    "## Fields\n\nEach of `errors` is `{pointer, code, detail}`: `pointer` names the field in"
+    " the body (RFC 6901), or as `?name` in the query, `path:name` or `header:Name`; `code` is"
+    " one of these, never with another meaning."
+)
+
+
 def errors_page() -> str:
     """Every problem that a client may be sent: code, status, meaning."""
     problems = sorted(_problems(), key=lambda problem: (problem.status, problem.code.value))
@@ -111,22 +124,11 @@ def errors_page() -> str:
         )
         for problem in problems
     ]
-    told = (
-        "Each error is `application/problem+json` (RFC 9457) with one of these as its `code`;"
-        " `errors` names the fields that are wrong, `requestId` the request in the logs. A code"
-        " never changes its meaning, and more may be added: where one is new to you, go by"
-        " `status`."
-    )
     fields = [(f"`{code}`", meaning) for code, meaning in sorted(FIELD_CODES.items())]
-    told_of_fields = (
-        "## Fields\n\nEach of `errors` is `{pointer, code, detail}`: `pointer` names the field in"
-        " the body (RFC 6901), or as `?name` in the query, `path:name` or `header:Name`; `code` is"
-        " one of these, never with another meaning."
-    )
     codes = _table(("code", "status", "when"), rows)
-    parts = [codes, told_of_fields, _table(("code", "what it says"), fields)]
+    parts = [codes, _OF_FIELDS, _table(("code", "what it says"), fields)]
     body = "\n\n".join(parts)
-    return _page("Errors", told, body)
+    return _page("Errors", _OF_ERRORS, body)
 
 
 def metrics_page() -> str:

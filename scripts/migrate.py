@@ -112,9 +112,8 @@ async def take_steps(
 
 async def _hold() -> Claim:
     await ensure_periodic(_KIND, _KIND, every_seconds=0)
-    held = await claim_now(
-        _KIND
-    )  # a measurement may put the clock back: a fresh job lies ahead of it by an instant
+    # a measurement may put the clock back: a fresh job lies ahead of it by an instant
+    held = await claim_now(_KIND)
     if held is None:
         row = await Job.raw().find_one({"_id": _KIND}) or {}
         raise Busy(_waits_for(row))

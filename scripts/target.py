@@ -30,9 +30,8 @@ def resolve_uri(settings: Settings) -> str:
     """
     if settings.mongodb_uri is not None:
         uri = settings.mongodb_uri.get_secret_value()
-        if (
-            _SHOWABLE.fullmatch(uri) is None
-        ):  # what is left of a password may pass for a host, and be shown
+        # what is left of a password may pass for a host, and be shown
+        if _SHOWABLE.fullmatch(uri) is None:
             raise NoTargetError(
                 "SATCHEL_MONGODB_URI is malformed: it begins with mongodb:// or mongodb+srv://, "
                 "and user name and password are percent-encoded."

@@ -114,21 +114,21 @@ async def list_activity(
         authorize(caller, "users:read", user_id=user_id)
     await leases(request.scope).hold(User, user_id)
     equal = {"appId": app_id, "eventType": event_type, "sessionId": session_id}
+    where = {name: value for name, value in equal.items() if value is not None}
     after: Any = decode_cursor(cursor, datetime, ObjectId)
     activities = await Activity.find_by_user_id(
-        user_id,
-        limit + 1,
-        where={name: value for name, value in equal.items() if value is not None},
-        start=_later(start, hours),
-        end=end,
-        after=after,
+        user_id, limit + 1, where=where, start=_later(start, hours), end=end, after=after
     )
     items, following = page(activities, limit, lambda item: (item.timestamp, item.id))
     views = [ActivityView.model_validate(item) for item in items]
     if expand and views:
-        user = UserView.model_validate(await expand_user(user_id))
-        views = [view.model_copy(update={"user": user}) for view in views]
+        views = await _with_user(views, user_id)
     return Page(items=views, next_cursor=following)
+
+
+async def _with_user(views: list[ActivityView], user_id: ObjectId) -> list[ActivityView]:
+    user = UserView.model_validate(await expand_user(user_id))
+    return [view.model_copy(update={"user": user}) for view in views]
 
 
 def _later(start: datetime | None, hours: float | None) -> datetime | None:

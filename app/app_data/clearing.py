@@ -54,32 +54,11 @@ async def clear(what: Clearing, lease: Lease, claim: Claim | None, settings: Set
     async def commit(session: AsyncClientSession, deletion_id: ObjectId) -> None:
         nonlocal begun
         await lease.hold()
-        moment = now()
-        entry = Deletion(
-            id=PydanticObjectId(deletion_id),
-            root=AppData.collection_name(),
-            by=what.by,
-            app_id=what.app_id,
-            at=moment,
-        )
-        await entry.add(session)
-        told: Any = session.cluster_time
-        begun = replace(what, at=moment, until=told["clusterTime"])
-        if what.forget:
-            await LedgerNote.enter([_told(begun, deletion_id)], session)
-        await Job(
-            id=deletion_id, kind=CLEAR_JOB, run_at=moment + _TAKEN_OVER, progress=_noted(begun)
-        ).add(session)
+        begun = await _begin(what, deletion_id, session)
 
     done = await once(claim, 200, commit)
     if not done.repeated:
-        deadline = time.monotonic() + settings.deletion_inline_seconds
-        async for _ in _clear(begun, done.resource_id, "", settings):
-            if time.monotonic() > deadline:
-                await Job.raw().update_one(_unclaimed(done.resource_id), {"$set": {"runAt": now()}})
-                break
-        else:
-            await Job.raw().delete_one(_unclaimed(done.resource_id))
+        await _clear_for_a_while(begun, done.resource_id, settings)
     ledger = await Deletion.find_by_id(done.resource_id)
     assert ledger is not None  # receipts are kept
     return ledger
@@ -94,6 +73,36 @@ async def go_on(hold: Hold, settings: Settings) -> None:
     async for after in _clear(_read(noted, ledger), deletion_id, noted.get("after", ""), settings):
         await hold.renew(after=after)
     await hold.renew(prefix="", after="")  # keys may tell of a person
+
+
+async def _begin(what: Clearing, deletion_id: ObjectId, session: AsyncClientSession) -> Clearing:
+    """Enter the ledger, and have a job that goes on with it; what is to be cleared, filled in."""
+    moment = now()
+    entry = Deletion(
+        id=PydanticObjectId(deletion_id),
+        root=AppData.collection_name(),
+        by=what.by,
+        app_id=what.app_id,
+        at=moment,
+    )
+    await entry.add(session)
+    told: Any = session.cluster_time
+    begun = replace(what, at=moment, until=told["clusterTime"])
+    if what.forget:
+        await LedgerNote.enter([_told(begun, deletion_id)], session)
+    due, progress = moment + _TAKEN_OVER, _noted(begun)
+    await Job(id=deletion_id, kind=CLEAR_JOB, run_at=due, progress=progress).add(session)
+    return begun
+
+
+async def _clear_for_a_while(what: Clearing, deletion_id: ObjectId, settings: Settings) -> None:
+    """Clear as long as a caller waits; the rest is the job's, which is due now."""
+    deadline = time.monotonic() + settings.deletion_inline_seconds
+    async for _ in _clear(what, deletion_id, "", settings):
+        if time.monotonic() > deadline:
+            await Job.raw().update_one(_unclaimed(deletion_id), {"$set": {"runAt": now()}})
+            return
+    await Job.raw().delete_one(_unclaimed(deletion_id))
 
 
 async def _clear(

@@ -25,14 +25,6 @@ PLACES: Final = {CLEAR_JOB: 2}
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
 
-    async def expire(claim: Claim) -> datetime | None:
-        """Turn app data whose time is over into tombstones, so that devices learn of it."""
-        total = 0
-        while expired := await expire_due(_BATCH):
-            total += expired
-            await claim.renew(expired=total)
-        return await next_expiry()
-
     async def clear(claim: Claim) -> None:
         """Go on with a deletion of many values that was too large to be done while its caller
         waited."""
@@ -42,4 +34,13 @@ def handlers(settings: Settings) -> dict[str, Handler]:
         """Give what is stored its place in the queries that apps have declared since."""
         return await build_due(claim, timedelta(seconds=settings.credential_cache_seconds))
 
-    return {_EXPIRY: expire, CLEAR_JOB: clear, BUILD_JOB: build}
+    return {_EXPIRY: _expire, CLEAR_JOB: clear, BUILD_JOB: build}
+
+
+async def _expire(claim: Claim) -> datetime | None:
+    """Turn app data whose time is over into tombstones, so that devices learn of it."""
+    total = 0
+    while expired := await expire_due(_BATCH):
+        total += expired
+        await claim.renew(expired=total)
+    return await next_expiry()

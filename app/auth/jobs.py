@@ -5,6 +5,7 @@ taken.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from bson import ObjectId
@@ -28,26 +29,24 @@ PLACES: Final = {TELL: 4}  # a sender that hangs holds up its own messages alone
 
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
+    return {_CLEANUP: _clean, TELL: partial(_tell, settings)}
 
-    async def clean(claim: Claim) -> None:
-        """Clean up, and note what went."""
-        await claim.renew(**await clean_up())
 
-    async def tell(claim: Claim) -> None:
-        """Tell the former holder; it is tried again for a day."""
-        user_id = ObjectId(claim.job.progress["userId"])
-        async with new_client(
-            settings, timeout=settings.sender_timeout_seconds, private_hosts=None
-        ) as client:
-            try:
-                told = await tell_former_holder(
-                    user_id, str(claim.job.id), make_sender(settings, client)
-                )
-            except Unavailable:
-                if now() - claim.job.created_at < TOLD_WITHIN:
-                    raise
-                log.error("the former holder of an email was not told", user=str(user_id))
-                told = None
-        await claim.renew(told=told is not None)
+async def _clean(claim: Claim) -> None:
+    """Clean up, and note what went."""
+    await claim.renew(**await clean_up())
 
-    return {_CLEANUP: clean, TELL: tell}
+
+async def _tell(settings: Settings, claim: Claim) -> None:
+    """Tell the former holder; it is tried again for a day."""
+    user_id, timeout = ObjectId(claim.job.progress["userId"]), settings.sender_timeout_seconds
+    async with new_client(settings, timeout=timeout, private_hosts=None) as client:
+        sender = make_sender(settings, client)
+        try:
+            told = await tell_former_holder(user_id, str(claim.job.id), sender)
+        except Unavailable:
+            if now() - claim.job.created_at < TOLD_WITHIN:
+                raise
+            log.error("the former holder of an email was not told", user=str(user_id))
+            told = None
+    await claim.renew(told=told is not None)

@@ -1,6 +1,7 @@
 """Routes of a key's life: rotation."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from bson import ObjectId
@@ -16,7 +17,7 @@ from app.identity import trail
 from app.identity.access import ADMIN
 from app.identity.authenticator import authenticator
 from app.identity.caller import Caller
-from app.identity.principal import authorize
+from app.identity.principal import Principal, authorize
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
 from app.web.openapi.answers import problems
 from app.web.routing import Router
@@ -51,13 +52,7 @@ async def rotate_key(
         hours=request.app.state.settings.key_overlap_hours if hours is None else hours
     )
 
-    async def work(session: AsyncClientSession) -> tuple[ApiKey, str]:
-        rotated = None if key_id is None else await ApiKey.rotate(key_id, overlap, session=session)
-        if rotated is None:
-            raise NotFound("there is no such key")
-        await LedgerNote.revoke(ObjectId(rotated[0].id), session, below=rotated[0].version)
-        await trail.record("key_rotated", caller.name, detail={"keyId": keyId}, session=session)
-        return rotated
+    work = partial(_rotate, key_id, overlap, caller)
 
     async def again(_: Repeated) -> tuple[ApiKey, str]:
         raise AlreadyDone("the key was rotated and shown before", extra={"id": keyId})
@@ -67,3 +62,14 @@ async def rotate_key(
         authenticator(request.scope).forget(key.id)
     response.headers["Cache-Control"] = "no-store"
     return IssuedKey(**ApiKeyView.model_validate(key).model_dump(), key=secret)
+
+
+async def _rotate(
+    key_id: ObjectId | None, overlap: timedelta, caller: Principal, session: AsyncClientSession
+) -> tuple[ApiKey, str]:
+    rotated = None if key_id is None else await ApiKey.rotate(key_id, overlap, session=session)
+    if rotated is None:
+        raise NotFound("there is no such key")
+    await LedgerNote.revoke(ObjectId(rotated[0].id), session, below=rotated[0].version)
+    await trail.record("key_rotated", caller.name, detail={"keyId": str(key_id)}, session=session)
+    return rotated

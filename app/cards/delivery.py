@@ -134,26 +134,9 @@ async def empty(queue: CardQueue, each: Sender, place: Place | None = None) -> N
             raise LostQueue  # nearly: another worker could send the same event beside us
         if place is not None:
             place.goes_on()
-        began = time.monotonic()
-        try:
-            state: EventState = "delivered" if await each.send(event) else "skipped"
-            error = None
-            each.turns.went_well(queue.account_id)
-        except DeliveryFailed as failure:
-            error = str(failure)
-            CARD_FAILURES.labels(failure.reason).inc()
-            each.turns.failed(queue.account_id, time.monotonic() - began)
-            if event.attempts + 1 < each.settings.webhook_max_attempts:
-                await _retry_later(queue, event, error, each.settings)
-                CARD_EVENTS.labels("retried").inc()
-                return
-            state = "dead"
-            log.error(
-                "card event given up",
-                event_id=str(event.id),
-                account=str(event.account_id),
-                error=error,
-            )
+        state, error = await _tried(queue, event, each)
+        if state is None:
+            return
         held_until = time.monotonic() + LEASE.total_seconds()
         last = await _settle(queue, event, state, error)
         CARD_EVENTS.labels(state).inc()
@@ -161,6 +144,35 @@ async def empty(queue: CardQueue, each: Sender, place: Place | None = None) -> N
             return
     waits = queue.waiting > 0  # without an event: its account is going
     await queue.release(now() + (_NOTHING_THERE if waits else timedelta()))
+
+
+async def _tried(
+    queue: CardQueue, event: CardEvent, each: Sender
+) -> tuple[EventState | None, str | None]:
+    """Send an event: what became of it, and why it failed; None where it is to be tried again."""
+    began = time.monotonic()
+    try:
+        state: EventState = "delivered" if await each.send(event) else "skipped"
+    except DeliveryFailed as failure:
+        CARD_FAILURES.labels(failure.reason).inc()
+        each.turns.failed(queue.account_id, time.monotonic() - began)
+        return await _failed(queue, event, str(failure), each.settings), str(failure)
+    each.turns.went_well(queue.account_id)
+    return state, None
+
+
+async def _failed(
+    queue: CardQueue, event: CardEvent, error: str, settings: Settings
+) -> EventState | None:
+    """Have an event tried again, or give it up."""
+    if event.attempts + 1 < settings.webhook_max_attempts:
+        await _retry_later(queue, event, error, settings)
+        CARD_EVENTS.labels("retried").inc()
+        return None
+    log.error(
+        "card event given up", event_id=str(event.id), account=str(event.account_id), error=error
+    )
+    return "dead"
 
 
 async def _settle(queue: CardQueue, event: CardEvent, state: EventState, error: str | None) -> bool:

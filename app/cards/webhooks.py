@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.users.schemas import current
 from app.web.body import dump_json
 from models.account import Account
-from models.base import now
+from models.base import Raw, now
 from models.card_event import CardEvent
 from models.spending_profile import SpendingProfile
 
@@ -106,26 +106,30 @@ async def sender(settings: Settings) -> AsyncIterator[Sender]:
         yield Sender(client, load_webhook_keys(settings), settings)
 
 
+async def _of_card(event: CardEvent, where: Raw) -> Raw:
+    cards = await read_cards(where, limit=1)
+    shown = current(cards[0]) if cards else None
+    return {"cardId": event.subject, "status": event.status, "card": shown}
+
+
+async def _of_profile(event: CardEvent, where: Raw) -> Raw:
+    row = await SpendingProfile.raw().find_one(where)
+    profile = current(profile_view(SpendingProfile.from_stored(row))) if row else None
+    data: Raw = {"spendingProfileId": event.subject, "spendingProfile": profile}
+    if event.affected_cards is not None:
+        data["affectedCards"] = event.affected_cards
+    return data
+
+
 async def payload(event: CardEvent) -> dict[str, Any]:
     """The body: what happened, and the card or the spending profile as it is now, null where it is
     gone."""
-    data: dict[str, Any] = {
+    where = {"_id": event.subject, "accountId": event.account_id}
+    is_card = event.type.startswith(_CARD)
+    data = {
         "accountId": event.account_id,
         "sequence": event.sequence,
         "changed": event.changed,
+        **(await _of_card(event, where) if is_card else await _of_profile(event, where)),
     }
-    where = {"_id": event.subject, "accountId": event.account_id}
-    if event.type.startswith(_CARD):
-        cards = await read_cards(where, limit=1)
-        data |= {
-            "cardId": event.subject,
-            "status": event.status,
-            "card": current(cards[0]) if cards else None,
-        }
-    else:
-        row = await SpendingProfile.raw().find_one(where)
-        profile = current(profile_view(SpendingProfile.from_stored(row))) if row else None
-        data |= {"spendingProfileId": event.subject, "spendingProfile": profile}
-        if event.affected_cards is not None:
-            data["affectedCards"] = event.affected_cards
     return {"type": event.type, "timestamp": event.created_at, "data": data}

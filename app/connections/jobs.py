@@ -3,6 +3,7 @@ that went."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from bson import ObjectId
@@ -13,7 +14,7 @@ from app.connections.syncs import JOB_SECONDS, begin_due, sync
 from app.jobs import Claim, Handler
 from app.jobs.watching import Watched
 from app.outside.client import TryLater
-from app.outside.keyring import load_keyring
+from app.outside.keyring import KeyRing, load_keyring
 from app.outside.links import remove_due
 from app.outside.places import LeftOut, Taken, work_off
 from app.settings import Settings
@@ -37,44 +38,49 @@ PLACES: Final[Mapping[str, int]] = {}
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
     keyring = load_keyring(settings)
+    return {
+        _SYNC: partial(_sync_connections, settings, keyring),
+        _UNLINK: partial(_remove_links, settings, keyring),
+    }
 
-    async def sync_connections(claim: Claim) -> datetime | None:
-        """Sync the connections that are due, a few at a time."""
 
-        async def take(left_out: LeftOut) -> Taken | None:
-            while due := await Connection.find_due(
-                now(), 1, left_out.tenants, healthy=left_out.failed
-            ):
-                if (begun := await _begin(due[0])) is not None:
-                    return Taken(_sync(begun), begun.user_id, begun.failures > 0)
-            return None
+async def _sync_connections(settings: Settings, keyring: KeyRing, claim: Claim) -> datetime | None:
+    """Sync the connections that are due, a few at a time."""
 
-        await work_off(_AT_ONCE, take, lambda done: claim.renew(synced=done))
-        return await Connection.earliest("nextAttemptAt")
+    async def take(left_out: LeftOut) -> Taken | None:
+        while due := await Connection.find_due(now(), 1, left_out.tenants, healthy=left_out.failed):
+            if (begun := await _begin(due[0])) is not None:
+                work = _sync(begun, settings, keyring)
+                return Taken(work, begun.user_id, begun.failures > 0)
+        return None
 
-    async def _sync(connection: Connection) -> None:
+    await work_off(_AT_ONCE, take, lambda done: claim.renew(synced=done))
+    return await Connection.earliest("nextAttemptAt")
+
+
+async def _sync(connection: Connection, settings: Settings, keyring: KeyRing) -> None:
+    try:
+        await sync(connection, settings, keyring, JOB_SECONDS)
+    except Exception as error:
+        log.error("sync failed", connection=str(connection.id), exc_info=error)
+        if isinstance(error, ROW_FAULTS):
+            await _put_off(ObjectId(connection.id), error)
+
+
+async def _remove_links(settings: Settings, keyring: KeyRing, claim: Claim) -> datetime | None:
+    """Give up the access to banks whose connections went or were disconnected."""
+    await remove_due("bank", partial(_remove, settings), keyring, claim)
+    return await OutsideLink.earliest("nextAttemptAt", {"kind": "bank"})
+
+
+async def _remove(settings: Settings, link: OutsideLink, token: str) -> None:
+    if await _is_shared(link):
+        return
+    async with provider_of(settings, link.details["provider"], token) as provider:
         try:
-            await sync(connection, settings, keyring, JOB_SECONDS)
-        except Exception as error:
-            log.error("sync failed", connection=str(connection.id), exc_info=error)
-            if isinstance(error, ROW_FAULTS):
-                await _put_off(ObjectId(connection.id), error)
-
-    async def remove_links(claim: Claim) -> datetime | None:
-        """Give up the access to banks whose connections went or were disconnected."""
-        await remove_due("bank", remove, keyring, claim)
-        return await OutsideLink.earliest("nextAttemptAt", {"kind": "bank"})
-
-    async def remove(link: OutsideLink, token: str) -> None:
-        if await _is_shared(link):
-            return
-        async with provider_of(settings, link.details["provider"], token) as provider:
-            try:
-                await provider.disconnect()
-            except (LoginNeeded, Revoked) as error:
-                raise TryLater(error.reason) from None
-
-    return {_SYNC: sync_connections, _UNLINK: remove_links}
+            await provider.disconnect()
+        except (LoginNeeded, Revoked) as error:
+            raise TryLater(error.reason) from None
 
 
 async def _begin(connection_id: ObjectId) -> Connection | None:

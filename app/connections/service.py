@@ -1,5 +1,6 @@
 """The rules of connections: making one, changing it, giving it a new token, disconnecting."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -111,23 +112,34 @@ async def connect(
     moment = now()
 
     async def work(session: AsyncClientSession, connection_id: ObjectId) -> None:
-        place = Connection.place_in({"_id": connection_id, "userId": user_id}, "access_token")
-        connection = Connection(
-            id=PydanticObjectId(connection_id),
-            user_id=PydanticObjectId(user_id),
-            provider=content.provider,
-            institution=content.institution,
-            label=content.label,
-            access_token=keyring.seal(content.access_token, place),
-            enrollment_id=enrollment,
-            authenticated_at=moment,
-            next_attempt_at=moment,
-        )
+        connection = _new(connection_id, user_id, content, enrollment, moment, keyring)
         await check_references(Connection, connection.stored(), session)
         await _refuse_known_login(connection, enrollment, session)
         await connection.add(session)
 
     return await once(claim, 201, work)
+
+
+def _new(
+    connection_id: ObjectId,
+    user_id: ObjectId,
+    content: NewConnection,
+    enrollment: str | None,
+    moment: datetime,
+    keyring: KeyRing,
+) -> Connection:
+    place = Connection.place_in({"_id": connection_id, "userId": user_id}, "access_token")
+    return Connection(
+        id=PydanticObjectId(connection_id),
+        user_id=PydanticObjectId(user_id),
+        provider=content.provider,
+        institution=content.institution,
+        label=content.label,
+        access_token=keyring.seal(content.access_token, place),
+        enrollment_id=enrollment,
+        authenticated_at=moment,
+        next_attempt_at=moment,
+    )
 
 
 async def _refuse_known_login(

@@ -27,7 +27,7 @@ from app.connections.providers.api import (
     UnreadableAmount,
     is_identified,
 )
-from app.connections.questions import SUPERSEDED, ask, since, superseded
+from app.connections.transactions import SUPERSEDED, ask, remove, settle, since, superseded
 from app.database import transaction
 from app.relations.guards import check_references
 from app.settings import Settings
@@ -214,11 +214,7 @@ class Pass:
             await check_references(
                 Transaction, {"bankAccountId": account_id, "userId": self._user_id}, session
             )
-            changed = await Transaction.store(account, read, cursor.pass_id, session)
-            if odd:
-                await Transaction.keep(
-                    account_id, [each.provider_id for each in odd], cursor.pass_id, session
-                )
+            changed = await settle(account, read, odd, cursor.pass_id, session)
             await self._note(cursor, changed, session)
 
         await transaction(work)
@@ -239,27 +235,12 @@ class Pass:
             account.provider_id, odd, {each.provider_id for each in found}, cursor.pass_id
         )
         if done and cursor.full:
-            name = account.provider_id
-            self._aside = [
-                each
-                for each in self._aside
-                if each.account_id != name or each.seen_in == cursor.pass_id
-            ]
+            self._forget_aside(account, cursor)
         answered = [each for each in self._named_of(account) if done or each.provider_id in asked]
 
         async def work(session: AsyncClientSession) -> None:
-            changed = len(gone) + len(old)
-            if found:
-                changed += await Transaction.store(account, found, cursor.pass_id, session)
-            if odd:
-                await Transaction.keep(
-                    account_id, [each.provider_id for each in odd], cursor.pass_id, session
-                )
-            if gone:
-                where = {"bankAccountId": account_id, "providerId": {"$in": gone}}
-                await Transaction.raw().delete_many(where, session=session)
-            if old:
-                await Transaction.raw().delete_many({"_id": {"$in": old}}, session=session)
+            changed = await settle(account, found, odd, cursor.pass_id, session)
+            changed += await remove(account_id, gone, old, session)
             if done and cursor.begun is not None:
                 synced: Raw = {"$set": {"syncedAt": datetime.fromisoformat(cursor.begun)}}
                 await BankAccount.raw().update_one({"_id": account_id}, synced, session=session)
@@ -268,6 +249,13 @@ class Pass:
         await transaction(work)
         self._named = [each for each in self._named if each not in answered]
         return following
+
+    def _forget_aside(self, account: BankAccount, cursor: Cursor) -> None:
+        """Forget what was set aside of an account and was not met in a pass over all of it."""
+        name, met = account.provider_id, cursor.pass_id
+        self._aside = [
+            each for each in self._aside if each.account_id != name or each.seen_in == met
+        ]
 
     def _named_of(self, account: BankAccount) -> list[Named]:
         """What the provider named of an account before this sync."""

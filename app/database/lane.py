@@ -30,9 +30,8 @@ class Lane:
     def __init__(self, places: int, seconds: float) -> None:
         self.free = places
         self._seconds = seconds
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = (
-            deque()
-        )  # by the end of their time
+        # by the end of their time
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -31,6 +31,12 @@ class _Asked(Generic[V]):
     ends: float
     answers: list["asyncio.Future[V | None]"] = field(default_factory=list)
 
+    def answer(self, value: V | None) -> None:
+        """Tell those who still wait."""
+        for answer in self.answers:
+            if not answer.done():
+                answer.set_result(value)
+
 
 class Loader(Generic[K, V]):
     """Gathers lookups by exact keys.
@@ -132,10 +138,7 @@ class Loader(Generic[K, V]):
             raise
         else:
             for key, asked in batch.items():
-                value = found.get(key)
-                for answer in asked.answers:
-                    if not answer.done():
-                        answer.set_result(value)
+                asked.answer(found.get(key))
 
 
 def _is_everybodys(error: Exception) -> bool:

@@ -180,18 +180,16 @@ async def _claim_row(which: Raw) -> Raw | None:
     fields = {
         "leasedUntil": moment + CLAIM,
         "leasedBy": {"$literal": _worker_name()},
-        "takenFrom": {
-            "$ifNull": ["$leasedBy", "$$REMOVE"]
-        },  # whoever ends its job takes its name away
+        # whoever ends its job takes its name away
+        "takenFrom": {"$ifNull": ["$leasedBy", "$$REMOVE"]},
         "runAt": {"$min": ["$runAt", moment]},
     }
     row: Raw | None = await Job.raw().find_one_and_update(
         {
             "state": "due",
             **which,
-            "leasedUntil": {
-                "$not": {"$gt": moment, "$lte": moment + 2 * CLAIM}
-            },  # no claim lasts longer
+            # no claim lasts longer
+            "leasedUntil": {"$not": {"$gt": moment, "$lte": moment + 2 * CLAIM}},
         },
         [{"$set": {**fields, "fence": counted("fence"), "attempts": counted("attempts")}}],
         sort=[("runAt", 1)],

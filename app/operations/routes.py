@@ -93,11 +93,8 @@ async def readyz(request: Request) -> dict[str, Any]:
             await client().admin.command("ping")
             restoring = await Deployment.is_restoring()
             missing = await sync.missing(database, lean=request.app.state.settings.lean_indexes)
-            steps = (
-                []
-                if getattr(request.app.state, "steps_taken", False)
-                else await migrations.pending()
-            )
+            taken = getattr(request.app.state, "steps_taken", False)
+            steps = [] if taken else await migrations.pending()
         restoring = restoring or await _is_old(request)
         if not restoring:
             await load_epoch()
@@ -106,16 +103,18 @@ async def readyz(request: Request) -> dict[str, Any]:
     if restoring:
         raise RestoredUnfinished(_UNFINISHED, 5)
     found = {"missingIndexes": missing, "pendingSteps": steps}
-    if missing:
+    _require_up_to_date(found)
+    request.app.state.steps_taken = True  # for good: a new version is another process
+    return {"status": "ready", **found, "clockAheadSeconds": round(CLOCK.ahead(), 3)}
+
+
+def _require_up_to_date(found: dict[str, Any]) -> None:
+    if found["missingIndexes"]:
         raise Unavailable("indexes are missing: python -m scripts indexes apply", extra=found)
-    if steps:
+    if found["pendingSteps"]:
         raise Unavailable(
             "the data is of an earlier version: python -m scripts migrate", extra=found
         )
-    request.app.state.steps_taken = (
-        True  # none is ever taken back, and a new version is another process
-    )
-    return {"status": "ready", **found, "clockAheadSeconds": round(CLOCK.ahead(), 3)}
 
 
 async def _is_old(request: Request) -> bool:

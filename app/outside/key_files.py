@@ -29,9 +29,8 @@ class Watched(Generic[T]):
     def __init__(self, path: Path, read: Callable[[Path], T]) -> None:
         self._path = path
         self._read = read
-        self._stamp = _stamp(
-            path
-        )  # before it is read: a file that is replaced meanwhile is read again
+        # before it is read: a file that is replaced meanwhile is read again
+        self._stamp = _stamp(path)
         self._known = read(path)
         self._looked_at = time.monotonic()
 

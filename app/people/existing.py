@@ -151,22 +151,7 @@ class Change:
             for name, value in self.told.fields.items()
             if self.user.get(name, _BEFORE.get(name)) != value
         }
-        if self.told.email is not None:
-            if self.user.get("email") != self.told.email:
-                fields |= {"email": self.told.email, "claimedEmail": None, "emailVerifiedAt": None}
-            if self.told.vouched and ("email" in fields or "emailVerifiedAt" not in self.user):
-                fields["emailVerifiedAt"] = self.moment
-        known = self.stock.identities[self.user["_id"]]
-        have = {(each["provider"], each["providerId"]) for each in known}
-        fresh = [each for each in self.told.identities if tuple(each[:2]) not in have]
-        rows = [identity_row(each, self.user["_id"], self.moment) for each in fresh]
-        own.inserts[AuthIdentity] += rows
-        for row in rows:
-            detail = {"provider": row["provider"], "identityId": str(row["_id"])}
-            self._record(own, "identity_linked", detail)
-        if fresh:
-            methods = [each["provider"] for each in (*known, *rows)]
-            fields["authMethods"] = list(dict.fromkeys(methods))
+        fields |= self._email_fields() | self._methods(own)
         granted: Raw = {
             name: {"from": self.user.get(name), "to": fields[name]}
             for name in GRANTED
@@ -179,6 +164,32 @@ class Change:
             changed = {"from": self.user.get("status", _BEFORE["status"]), "to": fields["status"]}
             self._record(own, "status_changed", {"status": changed})
         return fields
+
+    def _email_fields(self) -> Raw:
+        fields: Raw = {}
+        if self.told.email is None:
+            return fields
+        if self.user.get("email") != self.told.email:
+            fields = {"email": self.told.email, "claimedEmail": None, "emailVerifiedAt": None}
+        if self.told.vouched and (fields or "emailVerifiedAt" not in self.user):
+            fields["emailVerifiedAt"] = self.moment
+        return fields
+
+    def _methods(self, own: Writes) -> Raw:
+        """Link the identities that the user does not have yet; the field of ways of signing in
+        where there are any."""
+        known = self.stock.identities[self.user["_id"]]
+        have = {(each["provider"], each["providerId"]) for each in known}
+        fresh = [each for each in self.told.identities if tuple(each[:2]) not in have]
+        rows = [identity_row(each, self.user["_id"], self.moment) for each in fresh]
+        own.inserts[AuthIdentity] += rows
+        for row in rows:
+            detail = {"provider": row["provider"], "identityId": str(row["_id"])}
+            self._record(own, "identity_linked", detail)
+        if not fresh:
+            return {}
+        methods = [each["provider"] for each in (*known, *rows)]
+        return {"authMethods": list(dict.fromkeys(methods))}
 
     def _record(self, own: Writes, kind: AuditKind, detail: Raw) -> None:
         own.inserts[AuditEvent].append(audit_row(kind, self.by, detail, self.user["_id"]))

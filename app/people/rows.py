@@ -98,18 +98,10 @@ def former_id(former: ObjectId | None, user_id: ObjectId, moment: datetime) -> R
     return external_row(FORMER, str(former), user_id, moment)
 
 
-def value_row(
-    value: Value,
-    user_id: ObjectId,
-    by: str,
-    moment: datetime,
-    floor: int,
-    queries: tuple[Query, ...],
-) -> Raw:
-    """A value under a key that the person has not had, which begins after the floor of versions."""
+def _as_was(value: Value, user_id: ObjectId, by: str, moment: datetime) -> Raw:
+    """A value as it is told, with what is told of its past."""
     escaped = has_refs(value.value)
-    version = max(value.was.get("version", 1), floor + 1)
-    row: Raw = {
+    return {
         "_id": ObjectId(),
         "userId": user_id,
         "appId": value.app_id,
@@ -123,8 +115,20 @@ def value_row(
         "changedBy": by,
         "bytes": value.size,
         **value.was,
-        "version": version,
     }
+
+
+def value_row(
+    value: Value,
+    user_id: ObjectId,
+    by: str,
+    moment: datetime,
+    floor: int,
+    queries: tuple[Query, ...],
+) -> Raw:
+    """A value under a key that the person has not had, which begins after the floor of versions."""
+    row = _as_was(value, user_id, by, moment)
+    row["version"] = max(value.was.get("version", 1), floor + 1)
     if row["deleted"]:
         del row["value"]
         return {**row, "bytes": 0}

@@ -136,9 +136,8 @@ class Leases:
         dropped."""
         soon = moment + self._seconds / 2
         ending = []
-        for parent_id, deadline in list(
-            islice(self._deadlines.items(), _TOGETHER)
-        ):  # the oldest stand first
+        # the oldest stand first
+        for parent_id, deadline in list(islice(self._deadlines.items(), _TOGETHER)):
             if deadline > soon:
                 break
             if parent_id in self._used:

@@ -52,14 +52,7 @@ async def check(connection: RepositoryConnection, settings: Settings, keyring: K
         status = "failed" if status == "failed" else "degraded"
         reasons = [error.reason, *reasons]
         wait = min(wait, OUTSIDE.after(failures, error.retry_after))
-    moment = now()
-    fields: Raw = {
-        "healthStatus": status,
-        "healthReasons": reasons,
-        "lastHealthCheckAt": moment,
-        "nextHealthCheckAt": moment + wait,
-        "failures": failures,
-    }
+    fields = _noted(status, reasons, wait, failures)
     await RepositoryConnection.raw().update_one(is_as_read(connection) | held, {"$set": fields})
 
 
@@ -84,3 +77,14 @@ async def _recent(connection: RepositoryConnection) -> tuple[Health, list[str]]:
     is_lost = any(event.error == LOST for event in failed)
     reasons = ["deliveries_failed", *(["deliveries_lost"] if is_lost else [])]
     return "failed" if len(failed) == len(settled) >= _FAILED_FROM else "degraded", reasons
+
+
+def _noted(status: str, reasons: list[str], wait: timedelta, failures: int) -> Raw:
+    moment = now()
+    return {
+        "healthStatus": status,
+        "healthReasons": reasons,
+        "lastHealthCheckAt": moment,
+        "nextHealthCheckAt": moment + wait,
+        "failures": failures,
+    }

@@ -3,11 +3,12 @@ webhooks."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from app.jobs import Claim, Handler
 from app.jobs.watching import Watched
-from app.outside.keyring import load_keyring
+from app.outside.keyring import KeyRing, load_keyring
 from app.outside.links import remove_due
 from app.outside.places import LeftOut, Taken, work_off
 from app.repositories.deliveries.inbox import process
@@ -39,56 +40,61 @@ PLACES: Final[Mapping[str, int]] = {}
 def handlers(settings: Settings) -> dict[str, Handler]:
     """What is to be done for each kind of job."""
     keyring = load_keyring(settings)
+    return {
+        _EVENTS: partial(_process_events, settings),
+        _HEALTH: partial(_check_repositories, settings, keyring),
+        _UNLINK: partial(_remove_webhooks, settings, keyring),
+    }
 
-    async def process_events(claim: Claim) -> None:
-        """Process what was delivered."""
-        total = 0
-        while waiting := await WebhookEvent.find_waiting(_BATCH):
-            done = [await _process(event, settings) for event in waiting]
-            total += len(waiting)
-            await claim.renew(processed=total)
-            if not any(done):
-                return  # of connections that are gone; the sweep removes them
 
-    async def check_repositories(claim: Claim) -> datetime | None:
-        """Look at the health of the connections that are due, several at a time: a host may
-        hang."""
+async def _process_events(settings: Settings, claim: Claim) -> None:
+    """Process what was delivered."""
+    total = 0
+    while waiting := await WebhookEvent.find_waiting(_BATCH):
+        done = [await _process(event, settings) for event in waiting]
+        total += len(waiting)
+        await claim.renew(processed=total)
+        if not any(done):
+            return  # of connections that are gone; the sweep removes them
 
-        async def take(left_out: LeftOut) -> Taken | None:
-            connection = await RepositoryConnection.claim_due(healthy=left_out.failed)
-            return (
-                None
-                if connection is None
-                else Taken(look_at(connection), None, connection.failures > 0)
-            )
 
-        async def look_at(connection: RepositoryConnection) -> None:
-            try:
-                await check(connection, settings, keyring)
-            except ROW_FAULTS as error:
-                await aside.put_off(connection, "nextHealthCheckAt", error)
+async def _check_repositories(
+    settings: Settings, keyring: KeyRing, claim: Claim
+) -> datetime | None:
+    """Look at the health of the connections that are due, several at a time: a host may hang."""
 
-        await work_off(_AT_ONCE, take, lambda done: claim.renew(checked=done))
-        return await RepositoryConnection.earliest("nextHealthCheckAt")
+    async def take(left_out: LeftOut) -> Taken | None:
+        connection = await RepositoryConnection.claim_due(healthy=left_out.failed)
+        if connection is None:
+            return None
+        return Taken(_look_at(connection, settings, keyring), None, connection.failures > 0)
 
-    async def remove_webhooks(claim: Claim) -> datetime | None:
-        """Remove the webhooks of connections that went, were deactivated, or have another
-        repository now."""
-        await remove_due("repository", remove, keyring, claim)
-        return await OutsideLink.earliest("nextAttemptAt", {"kind": "repository"})
+    await work_off(_AT_ONCE, take, lambda done: claim.renew(checked=done))
+    return await RepositoryConnection.earliest("nextHealthCheckAt")
 
-    async def remove(link: OutsideLink, token: str) -> None:
-        details = link.details
-        repository = stored_repository(details["repositoryUrl"], details["serviceType"], settings)
-        if repository is None or await _is_active_again(link):
-            return
-        url = delivery_url(settings, details["serviceType"], link.origin_id)
-        async with git_host(settings, repository, token) as host:
-            await remove_webhook(
-                host, host_id(details.get("remoteId")), url, details.get("webhookId")
-            )
 
-    return {_EVENTS: process_events, _HEALTH: check_repositories, _UNLINK: remove_webhooks}
+async def _look_at(connection: RepositoryConnection, settings: Settings, keyring: KeyRing) -> None:
+    try:
+        await check(connection, settings, keyring)
+    except ROW_FAULTS as error:
+        await aside.put_off(connection, "nextHealthCheckAt", error)
+
+
+async def _remove_webhooks(settings: Settings, keyring: KeyRing, claim: Claim) -> datetime | None:
+    """Remove the webhooks of connections that went, were deactivated, or have another repository
+    now."""
+    await remove_due("repository", partial(_remove, settings), keyring, claim)
+    return await OutsideLink.earliest("nextAttemptAt", {"kind": "repository"})
+
+
+async def _remove(settings: Settings, link: OutsideLink, token: str) -> None:
+    details = link.details
+    repository = stored_repository(details["repositoryUrl"], details["serviceType"], settings)
+    if repository is None or await _is_active_again(link):
+        return
+    url = delivery_url(settings, details["serviceType"], link.origin_id)
+    async with git_host(settings, repository, token) as host:
+        await remove_webhook(host, host_id(details.get("remoteId")), url, details.get("webhookId"))
 
 
 async def _process(event: WebhookEvent, settings: Settings) -> bool:

@@ -11,12 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
 PREFIX: Final = "SATCHEL_"
-_NOT_OURS: Final = (
-    "SATCHEL_IMAGE",
-    "SATCHEL_MEMORY",
-    "SATCHEL_SITE",
-    "SATCHEL_TEST_ROUNDS",
-)  # of Compose, Caddy and the tests
+# of Compose, Caddy and the tests
+_NOT_OURS: Final = ("SATCHEL_IMAGE", "SATCHEL_MEMORY", "SATCHEL_SITE", "SATCHEL_TEST_ROUNDS")
 _EXAMPLES: Final = {
     "mongodb_uri": "mongodb://user:password@db.example.com/?replicaSet=rs0",
     "sender_url": "https://sender.example.com/codes",

@@ -79,28 +79,33 @@ class _Upload:
         self.file.close()
 
 
-def _open(settings: Settings, url: str) -> S3Store:
-    """The bucket and prefix that a URL such as `s3://bucket/prefix` names."""
-    bucket, _, prefix = url.removeprefix(S3).partition("/")
-    endpoint = settings.analytics_archive_endpoint
+def _config(settings: Settings) -> "S3Config":
+    """Where the service is, and whose key it is, as far as the settings tell."""
     config: S3Config = {
         "checksum_algorithm": "SHA256",
         "virtual_hosted_style_request": not settings.analytics_archive_path_style,
     }
-    if endpoint is not None:
-        config["endpoint"] = endpoint.rstrip("/")
+    if settings.analytics_archive_endpoint is not None:
+        config["endpoint"] = settings.analytics_archive_endpoint.rstrip("/")
     if settings.analytics_archive_region is not None:
         config["region"] = settings.analytics_archive_region
     secret = settings.analytics_archive_secret_access_key
     if settings.analytics_archive_access_key_id is not None and secret is not None:
         config["access_key_id"] = settings.analytics_archive_access_key_id
         config["secret_access_key"] = secret.get_secret_value()
+    return config
+
+
+def _open(settings: Settings, url: str) -> S3Store:
+    """The bucket and prefix that a URL such as `s3://bucket/prefix` names."""
+    bucket, _, prefix = url.removeprefix(S3).partition("/")
+    endpoint = settings.analytics_archive_endpoint
     plain = endpoint is not None and endpoint.startswith("http://")
     options: ClientConfig = {"allow_http": plain, "timeout": _LONGEST}
     return S3Store(
         bucket,
         prefix=prefix.strip("/") or None,
-        config=config,
+        config=_config(settings),
         client_options=options,
         retry_config=_TRIES,
     )

@@ -64,6 +64,12 @@ _DESCRIPTION: Final = (
 )
 
 
+_QUOTA: Final = (
+    "How much of the app's quota is used, where it has one:"
+    " `keys=12;allowed=5000, bytes=4096` (RFC 9651)."
+)
+
+
 def changes_operations() -> dict[str, Any]:
     """The path item of an app's changes."""
     parameters = [
@@ -82,30 +88,31 @@ def changes_operations() -> dict[str, Any]:
         ),
         query_parameter("prefix", {"type": "string", "maxLength": 256}, "Only keys that start so."),
     ]
-    found = {
-        "description": "One page",
-        "headers": {
-            "Satchel-Quota": {
-                "description": (
-                    "How much of the app's quota is used, where it has one:"
-                    " `keys=12;allowed=5000, bytes=4096` (RFC 9651)."
-                ),
-                "schema": {"type": "string"},
-            }
-        },
-        "content": {"application/json": {"schema": _PAGE, "example": _EXAMPLE}},
-    }
+    headers = {"Satchel-Quota": {"description": _QUOTA, "schema": {"type": "string"}}}
+    content = {"application/json": {"schema": _PAGE, "example": _EXAMPLE}}
+    found = {"description": "One page", "headers": headers, "content": content}
+    said = ("listAppDataChanges", "Follow an app's data", _DESCRIPTION)
+    return _get(*said, parameters, found)
+
+
+def _get(
+    name: str,
+    summary: str,
+    description: str,
+    parameters: list[dict[str, Any]],
+    found: dict[str, Any],
+) -> dict[str, Any]:
+    """A path item of one operation, answered 410 where the cursor is too old."""
+    answers = {200: found} | problems(410)
     return {
         "get": {
-            "operationId": "listAppDataChanges",
-            "summary": "Follow an app's data",
-            "description": _DESCRIPTION,
+            "operationId": name,
+            "summary": summary,
+            "description": description,
             "tags": ["Sync"],
             "security": [{"HTTPBearer": []}],
             "parameters": parameters,
-            "responses": {
-                str(status): what for status, what in ({200: found} | problems(410)).items()
-            },
+            "responses": {str(status): what for status, what in answers.items()},
         }
     }
 
@@ -149,16 +156,5 @@ def events_operations() -> dict[str, Any]:
     ]
     content = {"text/event-stream": {"schema": _EVENTS, "example": _EVENTS_EXAMPLE}}
     found = {"description": "Events, until either side ends the stream", "content": content}
-    return {
-        "get": {
-            "operationId": "streamAppDataEvents",
-            "summary": "Be told of changes",
-            "description": _EVENTS_DESCRIPTION,
-            "tags": ["Sync"],
-            "security": [{"HTTPBearer": []}],
-            "parameters": parameters,
-            "responses": {
-                str(status): what for status, what in ({200: found} | problems(410)).items()
-            },
-        }
-    }
+    said = ("streamAppDataEvents", "Be told of changes", _EVENTS_DESCRIPTION)
+    return _get(*said, parameters, found)

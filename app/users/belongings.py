@@ -132,9 +132,8 @@ class Belonging(Generic[V, C]):
             name: before.pop(name) for name in list(before) if name not in self._content_names()
         }
         after = apply_patch(kind, patch, before | fixed)
-        if isinstance(
-            after, dict
-        ):  # sent back unchanged they are welcome; changed they are refused as unknown fields
+        # sent back unchanged they are welcome; changed they are refused as unknown fields
+        if isinstance(after, dict):
             after = {
                 name: value
                 for name, value in after.items()
@@ -145,9 +144,8 @@ class Belonging(Generic[V, C]):
         except ValidationError as error:
             raise validation_problem(error.errors(), "") from None
         shown = content.model_dump(mode="json", by_alias=True)
-        same = dump_json(shown) == dump_json(
-            {name: before.get(name) for name in shown}
-        )  # 1 is not true here
+        # 1 is not true here
+        same = dump_json(shown) == dump_json({name: before.get(name) for name in shown})
         return {} if same else content.model_dump(by_alias=True)
 
     def _content_names(self) -> set[str]:

@@ -199,16 +199,34 @@ async def patch_user(
             await patience.again()
 
 
+async def _follow_up(
+    caller: Principal,
+    user: User,
+    changed: User,
+    fields: dict[str, Any],
+    session: AsyncClientSession,
+) -> None:
+    """What a change of account or status brings with it."""
+    if "accountId" in fields:
+        await check_move(user, fields["accountId"], session)
+    await LedgerNote.enter(taken_of_user(user.stored(), changed.stored()), session)
+    if "status" in fields:
+        await _note_status(user, fields["status"], caller, session)
+
+
+def _grants(user: User, fields: dict[str, Any]) -> dict[str, Any]:
+    """What of the fields is granted, from what it was to what it is to be."""
+    before = user.model_dump(by_alias=True, include=set(_AUDITED))
+    return {name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields}
+
+
 async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User | None:
     """Set fields of a user who is still as read, None otherwise.
 
     A grant is recorded, an email freed, and another account referred to, in the same transaction.
     """
     email: str | None = fields.get("email")
-    before = user.model_dump(by_alias=True, include=set(_AUDITED))
-    granted: dict[str, Any] = {
-        name: {"from": before[name], "to": fields[name]} for name in _AUDITED if name in fields
-    }
+    granted = _grants(user, fields)
 
     async def work(session: AsyncClientSession) -> User | None:
         if email is not None:
@@ -216,16 +234,12 @@ async def _change(caller: Principal, user: User, fields: dict[str, Any]) -> User
         changed = await User.change(
             {"_id": user.id}, fields, expected=user.version, session=session
         )
-        if changed is not None and "accountId" in fields:
-            await check_move(user, fields["accountId"], session)
         if changed is not None:
-            await LedgerNote.enter(taken_of_user(user.stored(), changed.stored()), session)
-        if changed is not None and "status" in fields:
-            await _note_status(user, fields["status"], caller, session)
-        if changed is not None and granted:
-            await trail.record(
-                "grant", caller.name, user_id=user.id, detail=granted, session=session
-            )
+            await _follow_up(caller, user, changed, fields, session)
+            if granted:
+                await trail.record(
+                    "grant", caller.name, user_id=user.id, detail=granted, session=session
+                )
         return changed
 
     if granted or email is not None or {"accountId", "status"} & fields.keys():

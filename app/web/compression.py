@@ -67,10 +67,8 @@ class Compressed:
             if message["type"] == "http.response.start":
                 is_secret = f"{scope['method']} {route_template(scope)}" in SECRET_ANSWERS
                 out = send if is_secret else responder.send_with_compression
-                message = {
-                    **message,
-                    "headers": [*message["headers"]],
-                }  # they are changed where they stand
+                # they are changed where they stand
+                message = {**message, "headers": [*message["headers"]]}
             await out(message)
 
         await self.app(scope, receive, sent)
@@ -92,10 +90,8 @@ def choose(accepted: bytes) -> tuple[str | None, int]:
 
 def _choice(accepted: bytes) -> tuple[str | None, int]:
     weights = _weights(accepted)
-    liked = {
-        "zstd": weights.get("zstd", 0),
-        "gzip": weights.get("gzip", weights.get("*", 0)),
-    }  # everybody knows gzip
+    # everybody knows gzip
+    liked = {"zstd": weights.get("zstd", 0), "gzip": weights.get("gzip", weights.get("*", 0))}
     best = max(CODINGS, key=liked.__getitem__)  # the first of equals
     if liked[best] == 0 or liked[best] < weights.get(_IDENTITY, 0):
         return None, MINIMUM

@@ -14,9 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.settings import Settings
 from app.web.hot import HotEndpoint
 
-_ANY_HEADER: Final = (
-    "*",
-)  # tracers and SDKs add their own; without cookies the origin alone decides who may call
+# tracers and SDKs add their own; without cookies the origin alone decides who may call
+_ANY_HEADER: Final = ("*",)
 _SENT_HEADERS: Final = (
     *(
         "ETag",

@@ -20,10 +20,8 @@ class Heads:
         return self.app(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        as_get = {
-            **scope,
-            "method": "GET",
-        }  # a copy: the server takes the method of its own for what it sends
+        # a copy: the server takes the method of its own for what it sends
+        as_get = {**scope, "method": "GET"}
         as_get.pop(ABORT, None)  # so that a stream listens to `received`
         started = False
 
@@ -42,6 +40,5 @@ class Heads:
         try:
             await self.app(as_get, received, headers_only)
         finally:
-            scope.update(
-                {**as_get, "method": "HEAD"}
-            )  # the route and the caller, for metrics and logs
+            # the route and the caller, for metrics and logs
+            scope.update({**as_get, "method": "HEAD"})

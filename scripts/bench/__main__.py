@@ -7,29 +7,25 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from app.settings import Settings
 from scripts.bench.data import fill
+from scripts.bench.ground import Ground, faults_told
 from scripts.bench.processes import (
-    BenchError,
     LoadGenerator,
     Server,
     cpu_seconds,
     end_at_sigterm,
-    environment,
     start_module,
     stop,
 )
 from scripts.bench.report import Comparison, Measured, machine, tables
 from scripts.bench.traffic import WORKLOADS
-from scripts.mongod import Embedded, MongodError, start_mongod
-from scripts.serve import FACTORY, HTTP
+from scripts.mongod import Embedded
 
 _WARM_UP: Final = 0.25
 _BARE = "scripts.bench.bare"
@@ -61,11 +57,8 @@ def main(
             f"there is no workload {', '.join(sorted(unknown))}", param_hint="--only"
         )
     end_at_sigterm()
-    try:
+    with faults_told():
         where, comparisons = _measure(names, seconds, rounds, connections, pool)
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
     if as_json:
         rows = [one.row() for one in comparisons]
         typer.echo(json.dumps({"machine": where, "workloads": rows}, indent=2))
@@ -139,11 +132,7 @@ def _rounds(bench: Bench, name: str, seconds: float, rounds: int) -> Iterator[Ro
 def _start(stack: ExitStack, connections: int, pool: int | None) -> tuple[Bench, dict[str, Any]]:
     """Bring up database, data, servers, worker and load generator; the stack stops and removes
     them."""
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
-    mongod = stack.enter_context(start_mongod(folder))
     chosen: dict[str, Any] = {
-        "mongodb_uri": mongod.uri,
-        "data_dir": folder,
         "environment": "development",
         "token_lifetime_seconds": 3600,
         "log_requests": True,
@@ -151,26 +140,16 @@ def _start(stack: ExitStack, connections: int, pool: int | None) -> tuple[Bench,
         "log_format": "json",
         "write_key_events_per_second": 100_000_000,
     }
-    chosen |= {} if pool is None else {"pool_max_size": pool}
-    settings = Settings.model_validate(chosen)
-    plan, mongodb = asyncio.run(fill(settings, mongod.uri, connections))
+    ground = Ground.lay(stack, **chosen, **({} if pool is None else {"pool_max_size": pool}))
+    plan, mongodb = asyncio.run(fill(ground.settings, ground.mongod.uri, connections))
     where = machine(mongodb)
-    variables = environment(list(chosen.items()))
-    applications = {"satchel": FACTORY, "bare": f"{_BARE}:lean", "indexed": f"{_BARE}:indexed"}
-    servers = tuple(
-        stack.enter_context(
-            Server.start(
-                name,
-                factory,
-                environment=variables,
-                folder=folder,
-                http=HTTP if name == "satchel" else "auto",
-            )
-        )
-        for name, factory in applications.items()
+    servers = (
+        ground.serve(),
+        ground.serve("bare", f"{_BARE}:lean", "auto"),
+        ground.serve("indexed", f"{_BARE}:indexed", "auto"),
     )
-    _start_worker(stack, variables, folder)
-    return Bench(servers, stack.enter_context(LoadGenerator.start(plan)), mongod), where
+    _start_worker(stack, ground.variables, ground.folder)
+    return Bench(servers, ground.load(plan), ground.mongod), where
 
 
 def _start_worker(stack: ExitStack, variables: dict[str, str], folder: Path) -> None:

@@ -32,6 +32,7 @@ from app.analytics.rollup.advance import advance
 from app.settings import Settings
 from models.base import Raw
 from scripts.bench.data import sizes_of
+from scripts.bench.ground import faults_told
 from scripts.bench.large_day import APP, CHUNK, Live, midnight, plant
 from scripts.bench.processes import (
     BenchError,
@@ -42,7 +43,7 @@ from scripts.bench.processes import (
     stop,
 )
 from scripts.bench.report import machine
-from scripts.mongod import MongodError, start_mongod
+from scripts.mongod import start_mongod
 from scripts.target import opened
 
 SIZES: Final = "100000,1000000"
@@ -92,13 +93,9 @@ def main(
     """Archive and restore a large day while events come in. Exits 1 where a goal is missed."""
     asked = sizes_of(sizes)
     end_at_sigterm()
-    try:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            where = machine("embedded")
-            runs = [_measure(size, progress) for size in asked]
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    with faults_told(), Progress(console=Console(stderr=True), transient=True) as progress:
+        where = machine("embedded")
+        runs = [_measure(size, progress) for size in asked]
     if as_json:
         typer.echo(json.dumps({"machine": where, "runs": [run.row() for run in runs]}, indent=2))
     else:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import httpx2
 import typer
@@ -30,17 +29,15 @@ from models.analytics import AnalyticsContent
 from models.api_key import ApiKey, ApiKeyContent
 from models.base import Raw, now
 from scripts.bench.data import fill
+from scripts.bench.ground import Ground
 from scripts.bench.processes import (
     BenchError,
     LoadGenerator,
     Server,
-    environment,
     memory_of,
     start_module,
     stop,
 )
-from scripts.mongod import start_mongod
-from scripts.serve import FACTORY
 
 _WORKLOAD: Final = "mix"
 _CHUNK: Final = 10_000
@@ -112,59 +109,84 @@ def main(
 ) -> None:
     """Delete a user of any size among other people's requests. Exits 1 where something is lost or
     left."""
-    console = Console(stderr=True)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-deletion-")))
-        mongod = stack.enter_context(start_mongod(folder))
-        chosen: dict[str, Any] = {
-            "mongodb_uri": mongod.uri,
-            "data_dir": folder,
-            "token_lifetime_seconds": 3600,
-            "deletion_fence_seconds": 5,
-        }
-        settings = Settings.model_validate(chosen)
-        plan, _ = asyncio.run(fill(settings, mongod.uri, connections))
-        with Progress(console=console, transient=True) as bar:
-            user_id, key = asyncio.run(_crowd(settings, mongod.uri, documents, bar))
-        variables = environment(list(chosen.items()))
-        server = stack.enter_context(
-            Server.start("satchel", FACTORY, environment=variables, folder=folder)
-        )
-        load = stack.enter_context(LoadGenerator.start(plan))
-        worker = Worker(variables, folder / "worker.log")
-        stack.callback(worker.end)
-        worker.start()
-        load.play(server, _WORKLOAD, 1.0)
-        quiet = [load.play(server, _WORKLOAD, seconds).p99 for _ in range(10)]
-        worker.settle()
-        started = time.monotonic()
-        asked = httpx2.delete(
-            f"http://127.0.0.1:{server.port}/v1/users/{user_id}",
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=60,
-        )
-        run = Run(worker, server, load, settings, mongod.uri, user_id)
-        busy = list(run.until_swept(kills, seconds)) if asked.status_code == 202 else []
-        took = time.monotonic() - started
-        worker.end()
-        left, counted = asyncio.run(_outcome(settings, mongod.uri, user_id))
-    growth = max(worker.peaks) - worker.idle
-    ratio = statistics.median(busy) / statistics.median(quiet) if busy else float("nan")
+        found = _measure(stack, documents, kills, connections, seconds)
+    found.tell(documents)
     half = documents // 2
-    print(
-        f"documents of the user   {documents:,}; DELETE answered {asked.status_code}; swept after"
-        f" {took:.1f} s"
-    )
-    print(f"kills of the worker     {len(worker.peaks) - 1}")
-    print(f"left of the user        {left}; counted by the receipt: {counted}")
-    print(f"worker's memory         {worker.idle:.0f} MiB idle, {growth:+.0f} MiB at most")
-    quiet_p99 = statistics.median(quiet)
-    print(
-        f"p99 of others           {ratio:.2f} of the quiet one ({quiet_p99:.1f} ms), medians of"
-        " rounds"
-    )
-    if left or (counted.get("activities"), counted.get("analytics")) != (half, documents - half):
+    counted = (found.counted.get("activities"), found.counted.get("analytics"))
+    if found.left or counted != (half, documents - half):
         raise typer.Exit(1)
+
+
+def _measure(
+    stack: ExitStack, documents: int, kills: int, connections: int, seconds: float
+) -> "Found":
+    ground = Ground.lay(stack, token_lifetime_seconds=3600, deletion_fence_seconds=5)
+    settings, uri = ground.settings, ground.mongod.uri
+    plan, _ = asyncio.run(fill(settings, uri, connections))
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        user_id, key = asyncio.run(_crowd(settings, uri, documents, bar))
+    server, load = ground.serve(http="auto"), ground.load(plan)
+    worker = Worker(ground.variables, ground.folder / "worker.log")
+    stack.callback(worker.end)
+    worker.start()
+    load.play(server, _WORKLOAD, 1.0)
+    quiet = [load.play(server, _WORKLOAD, seconds).p99 for _ in range(10)]
+    worker.settle()
+    started = time.monotonic()
+    status = _ask(server, user_id, key)
+    run = Run(worker, server, load, settings, uri, user_id)
+    busy = list(run.until_swept(kills, seconds)) if status == 202 else []
+    took = time.monotonic() - started
+    worker.end()
+    return Found(status, took, worker, quiet, busy, *asyncio.run(_outcome(settings, uri, user_id)))
+
+
+def _ask(server: Server, user_id: ObjectId, key: str) -> int:
+    """Have the user deleted; how that was answered."""
+    url = f"http://127.0.0.1:{server.port}/v1/users/{user_id}"
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx2.delete(url, headers=headers, timeout=60).status_code
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of the deletion, and what others noticed of it.
+
+    Attributes:
+        status: that it was answered with.
+        took: seconds until it was swept.
+        worker: that swept.
+        quiet: p99 of the rounds before, in milliseconds.
+        busy: and of those meanwhile.
+        left: documents of the user.
+        counted: by the receipt.
+    """
+
+    status: int
+    took: float
+    worker: Worker
+    quiet: list[float]
+    busy: list[float]
+    left: int
+    counted: Raw
+
+    def tell(self, documents: int) -> None:
+        """Print it."""
+        growth = max(self.worker.peaks) - self.worker.idle
+        quiet = statistics.median(self.quiet)
+        ratio = statistics.median(self.busy) / quiet if self.busy else float("nan")
+        print(
+            f"documents of the user   {documents:,}; DELETE answered {self.status}; swept after"
+            f" {self.took:.1f} s"
+        )
+        print(f"kills of the worker     {len(self.worker.peaks) - 1}")
+        print(f"left of the user        {self.left}; counted by the receipt: {self.counted}")
+        print(f"worker's memory         {self.worker.idle:.0f} MiB idle, {growth:+.0f} MiB at most")
+        print(
+            f"p99 of others           {ratio:.2f} of the quiet one ({quiet:.1f} ms), medians of"
+            " rounds"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import quantiles
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import typer
@@ -28,19 +27,17 @@ from app.settings import Settings
 from indexes.sync import apply, plan
 from models.base import Raw, now
 from models.job import Job
+from scripts.bench.ground import Ground, faults_told
 from scripts.bench.processes import (
     BenchError,
-    Server,
     cpu_seconds,
     end_at_sigterm,
-    environment,
     stop,
 )
 from scripts.bench.report import machine
 from scripts.children import Child
 from scripts.migrate import take_steps
-from scripts.mongod import Embedded, MongodError, start_mongod
-from scripts.serve import FACTORY
+from scripts.mongod import Embedded
 
 GOALS: Final = {"operationsPerSecond": 1.0, "lateP95": 1.0}
 _SETTLE: Final = 25.0
@@ -63,11 +60,8 @@ def main(
     """Count operations and CPU of an idle Satchel, then how late jobs begin. Exits 1 where a goal
     is missed."""
     end_at_sigterm()
-    try:
+    with faults_told():
         found = _measure(seconds, workers, jobs)
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
     typer.echo(json.dumps(found, indent=2))
     if any(found[name] >= goal for name, goal in found["goals"].items()):
         raise typer.Exit(1)
@@ -77,37 +71,22 @@ def _measure(seconds: float, workers: int, jobs: int) -> dict[str, Any]:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         task = progress.add_task("Starting ...", total=None)
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
-        mongod = stack.enter_context(start_mongod(folder))
-        chosen: dict[str, Any] = {
-            "mongodb_uri": mongod.uri,
-            "data_dir": folder,
-            "environment": "development",
-        }
-        settings = Settings.model_validate(chosen)
-        asyncio.run(_prepare(settings, mongod.uri))
-        variables = environment(list(chosen.items()))
-        server = stack.enter_context(
-            Server.start("satchel", FACTORY, environment=variables, folder=folder)
-        )
-        pids = {"server": server.process.pid, "mongod": mongod.process.pid}
+        ground = Ground.lay(stack, environment="development")
+        asyncio.run(_prepare(ground.settings, ground.mongod.uri))
+        pids = {"server": ground.serve(http="auto").process.pid}
+        pids["mongod"] = ground.mongod.process.pid
         for number in range(workers):
-            pids[f"worker{number}"] = _worker(stack, number, variables, folder).process.pid
+            child = _worker(stack, number, ground.variables, ground.folder)
+            pids[f"worker{number}"] = child.process.pid
         where = machine("")
         progress.update(task, description="Settling ...")
         time.sleep(_SETTLE)
         progress.update(task, description="Counting ...")
-        counted = _count(mongod, pids, seconds)
+        counted = _count(ground.mongod, pids, seconds)
         progress.update(task, description="Making jobs ...")
-        late = asyncio.run(_lateness(settings, mongod.uri, jobs))
-        return {
-            "machine": where,
-            "workers": workers,
-            "seconds": seconds,
-            **counted,
-            **late,
-            "goals": _goals(workers),
-        }
+        late = asyncio.run(_lateness(ground.settings, ground.mongod.uri, jobs))
+        told = {"machine": where, "workers": workers, "seconds": seconds}
+        return {**told, **counted, **late, "goals": _goals(workers)}
 
 
 def _goals(workers: int) -> dict[str, float]:

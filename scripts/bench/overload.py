@@ -10,9 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import typer
@@ -23,11 +21,11 @@ from rich.table import Table
 from app.settings import Settings
 from scripts.bench.crowd import Told
 from scripts.bench.data import Plan, fill
-from scripts.bench.processes import BenchError, LoadGenerator, Server, end_at_sigterm, environment
+from scripts.bench.ground import Ground, faults_told
+from scripts.bench.processes import LoadGenerator, Server, end_at_sigterm
 from scripts.bench.report import machine
 from scripts.bench.watch import Watch, memory, seconds_until_healthy
-from scripts.mongod import MongodError, start_mongod
-from scripts.serve import FACTORY, HTTP, raise_file_limit
+from scripts.serve import raise_file_limit
 
 _WARM_UP: Final = (64, 3.0)
 """Connections and seconds before the first round, so that pools, caches and routes are made."""
@@ -139,11 +137,8 @@ def main(
     raise_file_limit()
     many = 10 * Settings.model_fields["max_in_flight"].default
     asked = _parsed(crowds or f"read:{many},write:{many},read:{2 * many}")
-    try:
+    with faults_told():
         where, cases = _measure(asked, seconds, rounds)
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
     if as_json:
         typer.echo(
             json.dumps({"machine": where, "crowds": [case.row() for case in cases]}, indent=2)
@@ -215,32 +210,49 @@ class Bench:
 
 def _start(stack: ExitStack) -> tuple[Bench, dict[str, Any]]:
     """Bring up database, data, servers and crowd; the stack stops and removes them."""
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
-    mongod = stack.enter_context(start_mongod(folder))
-    chosen: dict[str, Any] = {
-        "mongodb_uri": mongod.uri,
-        "data_dir": folder,
-        "environment": "development",
-        "token_lifetime_seconds": 3600,
-        "log_requests": True,
-        "log_level": "info",
-        "log_format": "json",
-    }
-    settings = Settings.model_validate(chosen)
-    plan, mongodb = asyncio.run(fill(settings, mongod.uri, 1))
+    ground = Ground.lay(
+        stack,
+        environment="development",
+        token_lifetime_seconds=3600,
+        log_requests=True,
+        log_level="info",
+        log_format="json",
+    )
+    plan, mongodb = asyncio.run(fill(ground.settings, ground.mongod.uri, 1))
     where = machine(mongodb)
-    variables = environment(list(chosen.items()))
-
-    satchel = Server.start("satchel", FACTORY, environment=variables, folder=folder, http=HTTP)
-    stack.enter_context(satchel)
-    bare = stack.enter_context(
-        Server.start("bare", "scripts.bench.bare:lean", environment=variables, folder=folder)
-    )
-    bench = Bench(
-        satchel, bare, stack.enter_context(LoadGenerator.start(plan, "scripts.bench.crowd")), plan
-    )
+    satchel = ground.serve()
+    bare = ground.serve("bare", "scripts.bench.bare:lean", "auto")
+    bench = Bench(satchel, bare, ground.load(plan, "scripts.bench.crowd"), plan)
     bench.warm_up()
     return bench, where
+
+
+_COLUMNS: Final = {
+    "good/s": "good",
+    "p50 ms": "p50",
+    "p99 ms": "p99",
+    "/livez s": "livez",
+    "MiB": "grown",
+    "again": "again",
+    "kept": "kept",
+    "healthy s": "healthy",
+}
+"""By what stands above it, the figure of a column."""
+
+
+def _table(title: str, row: dict[str, Any]) -> Table:
+    """Both servers under one crowd."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("")
+    for name in _COLUMNS:
+        table.add_column(name, justify="right")
+    table.add_column("statuses")
+    for name in ("satchel", "bare"):
+        found = row[name]
+        figures = [str(found[each]) for each in _COLUMNS.values()]
+        statuses = [f"{count:,} x {status}" for status, count in found["statuses"].items()]
+        table.add_row(name, *figures, ", ".join(statuses))
+    return table
 
 
 def _print(cases: Sequence[Case], where: dict[str, Any]) -> None:
@@ -249,35 +261,8 @@ def _print(cases: Sequence[Case], where: dict[str, Any]) -> None:
         row = case.row()
         reached = "green" if row["ratio"] >= GOALS["goodput"] else "red"
         crowd = f"{case.size:,} connections that {case.kind}"
-        table = Table(
-            title=f"{crowd}: [{reached}]{row['ratio']:.2f}[/] of bare {row['ratios']}",
-            title_justify="left",
-            title_style="bold",
-        )
-        for name in (
-            "",
-            "good/s",
-            "p50 ms",
-            "p99 ms",
-            "/livez s",
-            "MiB",
-            "again",
-            "kept",
-            "healthy s",
-            "statuses",
-        ):
-            table.add_column(name, justify="left" if name in ("", "statuses") else "right")
-        for name in ("satchel", "bare"):
-            found = row[name]
-            figures = [
-                found[each]
-                for each in ("good", "p50", "p99", "livez", "grown", "again", "kept", "healthy")
-            ]
-            statuses = ", ".join(
-                f"{count:,} x {status}" for status, count in found["statuses"].items()
-            )
-            table.add_row(name, *map(str, figures), statuses)
-        console.print(table)
+        title = f"{crowd}: [{reached}]{row['ratio']:.2f}[/] of bare {row['ratios']}"
+        console.print(_table(title, row))
     console.print(f"{where['processor']}, {where['cores']} cores, load before {where['load']}")
     console.print(
         f"Goals: {', '.join(f'{name} {goal:g}' for name, goal in GOALS.items())}. Goodput: medians;"

@@ -3,8 +3,6 @@
 import asyncio
 import json
 from contextlib import ExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,11 +14,11 @@ from app.settings import Settings
 from indexes.sync import apply, plan
 from models.api_key import ApiKey, ApiKeyContent
 from scripts.bench import batches, live, polls, stamps
-from scripts.bench.processes import BenchError, Server, end_at_sigterm, environment
+from scripts.bench.ground import Ground, faults_told
+from scripts.bench.processes import end_at_sigterm
 from scripts.bench.report import machine
 from scripts.migrate import take_steps
-from scripts.mongod import MongodError, start_mongod
-from scripts.serve import FACTORY, HTTP, raise_file_limit
+from scripts.serve import raise_file_limit
 
 GOALS: Final = {"kibPerStream": 15.0, "lateP95Ms": 100.0}
 
@@ -44,11 +42,8 @@ def main(
     Exits 1 where a goal is missed."""
     end_at_sigterm()
     raise_file_limit()
-    try:
+    with faults_told():
         found = _measure(streams, writes, rounds, documents)
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
     typer.echo(json.dumps(found, indent=2))
     if not _reached(found):
         raise typer.Exit(1)
@@ -69,31 +64,22 @@ def _measure(streams: int, writes: int, rounds: int, documents: int) -> dict[str
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         progress.add_task("Measuring ...", total=None)
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
-        mongod = stack.enter_context(start_mongod(folder))
-        chosen: dict[str, Any] = {
-            "mongodb_uri": mongod.uri,
-            "data_dir": folder,
-            "log_requests": False,
-        }
-        chosen |= {"event_streams": streams + 100, "event_streams_per_user": 100}
-        settings = Settings.model_validate(chosen)
-        admin, version = asyncio.run(_prepare(settings, mongod.uri))
-        variables = environment(list(chosen.items()))
-        first, second = (
-            stack.enter_context(
-                Server.start(name, FACTORY, environment=variables, folder=folder, http=HTTP)
-            )
-            for name in ("satchel", "another")
+        ground = Ground.lay(
+            stack,
+            log_requests=False,
+            event_streams=streams + 100,
+            event_streams_per_user=100,
         )
-        bench = live.Bench((first, second), settings.database, mongod.uri, admin)
+        uri, pid, database = ground.mongod.uri, ground.mongod.process.pid, ground.settings.database
+        admin, version = asyncio.run(_prepare(ground.settings, uri))
+        first, second = ground.serve("satchel"), ground.serve("another")
+        bench = live.Bench((first, second), database, uri, admin)
         users = asyncio.run(_people(bench, batches.CONNECTIONS))
-        pid = mongod.process.pid
-        crowd = polls.Bench(first, pid, mongod.uri, settings.database, documents)
+        crowd = polls.Bench(first, pid, uri, database, documents)
         return {
             "machine": machine(version),
             "batches": batches.measure(first, pid, users, rounds),
-            "stamps": asyncio.run(stamps.measure(mongod.uri, pid, rounds)),
+            "stamps": asyncio.run(stamps.measure(uri, pid, rounds)),
             "live": asyncio.run(live.measure(bench, streams, writes)),
             "polls": polls.measure(crowd, users, rounds),  # last: it fills the database
             "goals": GOALS,

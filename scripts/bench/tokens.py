@@ -5,9 +5,7 @@ import asyncio
 import json
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,16 +14,13 @@ from app.identity.authenticator import Authenticator
 from app.identity.tokens import load_tokens
 from app.settings import Settings
 from scripts.bench.data import Plan, fill
+from scripts.bench.ground import Ground, faults_told
 from scripts.bench.processes import (
-    BenchError,
     LoadGenerator,
     Server,
     cpu_seconds,
     end_at_sigterm,
-    environment,
 )
-from scripts.mongod import MongodError, start_mongod
-from scripts.serve import FACTORY
 
 GOAL: Final = 0.05
 _CALLS: Final = 50_000
@@ -37,11 +32,8 @@ def main(
 ) -> None:
     """Measure both in one run, and print the ratio. Exits 1 where it is 5 % or more."""
     end_at_sigterm()
-    try:
+    with faults_told():
         found = _measure(seconds, rounds)
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
     typer.echo(json.dumps(found, indent=2))
     if found["ratio"] >= GOAL:
         raise typer.Exit(1)
@@ -49,24 +41,12 @@ def main(
 
 def _measure(seconds: float, rounds: int) -> dict[str, Any]:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="satchel-bench-")))
-        mongod = stack.enter_context(start_mongod(folder))
-        chosen: dict[str, Any] = {
-            "mongodb_uri": mongod.uri,
-            "data_dir": folder,
-            "environment": "development",
-            "token_lifetime_seconds": 600,
-        }
-        settings = Settings.model_validate(chosen)
-        plan, _ = asyncio.run(fill(settings, mongod.uri, 16))
-        variables = environment(list(chosen.items()))
-        server = stack.enter_context(
-            Server.start("satchel", FACTORY, environment=variables, folder=folder)
-        )
-        load = stack.enter_context(LoadGenerator.start(plan))
+        ground = Ground.lay(stack, environment="development", token_lifetime_seconds=600)
+        plan, _ = asyncio.run(fill(ground.settings, ground.mongod.uri, 16))
+        server, load = ground.serve(http="auto"), ground.load(plan)
         load.play(server, "read", seconds)
         reads = [_microseconds_of_a_read(load, server, seconds) for _ in range(rounds)]
-        known, first = asyncio.run(_microseconds_of_a_caller(settings, plan))
+        known, first = asyncio.run(_microseconds_of_a_caller(ground.settings, plan))
     return _figures(
         median(read for read, _ in reads),
         median(rate for _, rate in reads),

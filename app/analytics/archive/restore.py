@@ -54,9 +54,8 @@ async def restore_day(
     try:
         total = await _put_back(archive_target(settings), row["_id"], restored, progress)
     except BaseException:
-        if not row.get("held") and not sum(
-            restored
-        ):  # else an earlier restore holds it, or the next goes on
+        # else an earlier restore holds it, or the next goes on
+        if not row.get("held") and not sum(restored):
             await ArchivedDay.raw().update_one({"_id": row["_id"]}, _RELEASE)
         raise
     return sum(restored), total - sum(restored)

@@ -74,37 +74,30 @@ class WriteKeyLimits:
         """Tell the database what this process took, and learn what all took together."""
         unsent, same_day = (meter.unsent, meter.day == _day(moment)) if meter else (0, False)
         if meter is not None:
-            meter.unsent, meter.synced_at = (
-                0,
-                moment,
-            )  # those who come meanwhile go on with what is known
+            # those who come meanwhile go on with what is known
+            meter.unsent, meter.synced_at = 0, moment
+        day = datetime.fromtimestamp(moment, UTC).date()
         try:
-            used = await KeyUsage.add_events(
-                key_id, datetime.fromtimestamp(moment, UTC).date(), unsent if same_day else 0
-            )
-            row = (
-                await ApiKey.raw().find_one(
-                    {"_id": key_id}, {"eventsPerSecond": 1, "eventsPerDay": 1}
-                )
-                or {}
-            )
+            used = await KeyUsage.add_events(key_id, day, unsent if same_day else 0)
+            rate, quota = await self._limits(key_id)
         except Exception:
             if meter is not None:
                 meter.unsent += unsent
             raise
-        rate = row.get("eventsPerSecond") or self._settings.write_key_events_per_second
-        quota = row.get("eventsPerDay") or self._settings.write_key_events_per_day
         if meter is None or not same_day:
             meter = self._meters[key_id] = _Meter(
                 rate, quota, float(rate), moment, _day(moment), used
             )
-        meter.per_second, meter.per_day, meter.used, meter.synced_at = (
-            rate,
-            quota,
-            used + meter.unsent,
-            moment,
-        )
+        meter.per_second, meter.per_day = rate, quota
+        meter.used, meter.synced_at = used + meter.unsent, moment
         return meter
+
+    async def _limits(self, key_id: ObjectId) -> tuple[int, int]:
+        """How many events a second, and a day, are taken of a key."""
+        wanted = {"eventsPerSecond": 1, "eventsPerDay": 1}
+        row = await ApiKey.raw().find_one({"_id": key_id}, wanted) or {}
+        rate = row.get("eventsPerSecond") or self._settings.write_key_events_per_second
+        return rate, row.get("eventsPerDay") or self._settings.write_key_events_per_day
 
 
 def _take_tokens(meter: _Meter, events: int, moment: float) -> None:

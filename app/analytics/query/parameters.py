@@ -78,9 +78,8 @@ async def parameters(
     app_id = app_id or (None if caller.is_admin else caller.app_id)
     authorize(caller, "analytics:read", user_id=user, app_id=app_id)
     period = span(start, end, interval, tz)
-    if (
-        user is not None
-    ):  # a deleted user's events are not there, though it takes a while to sweep them
+    # a deleted user's events are not there, though it takes a while to sweep them
+    if user is not None:
         await leases(request.scope).hold(User, user)
     which = Filter(app_id, user, event_name, event_category)
     return Parameters(period, which, known_sets(request.scope))

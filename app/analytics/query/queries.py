@@ -257,9 +257,8 @@ async def top_values(
     Raises:
         Invalid: no app in question declares the property.
     """
-    period = Period.of(
-        period.start, period.end, None, period.zone
-    )  # rows have no time: one sum for each name will do
+    # rows have no time: one sum for each name will do
+    period = Period.of(period.start, period.end, None, period.zone)
     async with opened_view(known) as view:
         if name is not None:
             counts, errors = await property_counts(view, period, which, name)

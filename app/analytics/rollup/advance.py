@@ -70,9 +70,8 @@ async def advance(trail: timedelta, window: int = WINDOW) -> int:
 
     async def work(session: AsyncClientSession) -> int:
         state = await RollupState.read(session)
-        most = window // (
-            1 + max(map(len, declared.values()), default=0) // 2
-        )  # each property may cost as much again
+        # each property may cost as much again
+        most = window // (1 + max(map(len, declared.values()), default=0) // 2)
         rows, as_of = await _window(state.as_of, now() - trail, max(1, most), declared, session)
         if as_of <= state.as_of:
             return 0

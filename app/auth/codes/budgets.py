@@ -96,9 +96,8 @@ class Budgets:
         hashed = self._hash("tries", requester.pool, recipient.address)
         for step in KNOWN if requester.pool == "known" else STRANGERS:
             name = f"tries:{hashed}:{step.digits}:{begin:%Y-%m-%d}"
-            if await Budget.take(
-                name, count, step.tries, end + _HOUR
-            ):  # a challenge may outlive its day
+            # a challenge may outlive its day
+            if await Budget.take(name, count, step.tries, end + _HOUR):
                 undo.push_async_callback(Budget.give_back, name, count)
                 return step.digits, name
         return LONGEST, None

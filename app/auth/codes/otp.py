@@ -121,19 +121,7 @@ class Codes:
             code = await self._code(
                 recipient, f"{purpose}:{requester.pool}", requester.pool, digits, undo
             )
-            challenge_id = secrets.token_urlsafe(16)
-            challenge = PhoneOtp(
-                id=challenge_id,
-                purpose=purpose,
-                phone_number=recipient.address if recipient.channel == "phone" else None,
-                email=recipient.address if recipient.channel == "email" else None,
-                user_id=user_id,
-                code_hash=self._hash(challenge_id, recipient.address, purpose, code.text),
-                shared=code.shared,
-                tries_of=tries_of,
-                asked=asked,
-                expires_at=now() + self._lifetime,
-            )
+            challenge = self._challenge(recipient, purpose, user_id, code, tries_of, asked)
             await self._store(challenge)
             undo.push_async_callback(challenge.remove)
             if code.to_be_sent:
@@ -142,7 +130,31 @@ class Codes:
                 )
                 await self._send(message, challenge, undo)
             undo.pop_all()
-        return Sent(challenge_id, digits, code.to_be_sent)
+        return Sent(str(challenge.id), digits, code.to_be_sent)
+
+    def _challenge(
+        self,
+        recipient: Recipient,
+        purpose: Purpose,
+        user_id: ObjectId | None,
+        code: _Code,
+        tries_of: str | None,
+        asked: str,
+    ) -> PhoneOtp:
+        """What is stored of a code, under an id that only its requester is told."""
+        challenge_id = secrets.token_urlsafe(16)
+        return PhoneOtp(
+            id=challenge_id,
+            purpose=purpose,
+            phone_number=recipient.address if recipient.channel == "phone" else None,
+            email=recipient.address if recipient.channel == "email" else None,
+            user_id=user_id,
+            code_hash=self._hash(challenge_id, recipient.address, purpose, code.text),
+            shared=code.shared,
+            tries_of=tries_of,
+            asked=asked,
+            expires_at=now() + self._lifetime,
+        )
 
     async def _send(self, message: Message, challenge: PhoneOtp, undo: AsyncExitStack) -> None:
         """Send a message. Where nobody knows whether it was, it counts as sent: else the recipient

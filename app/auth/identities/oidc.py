@@ -101,9 +101,8 @@ class ProviderKeys:
         """
         age = time.monotonic() - self._fetched_at
         known = kid in self._keys
-        if not known or (
-            age > self._keep and not self._fetching.locked()
-        ):  # what is known need not wait
+        # what is known need not wait
+        if not known or (age > self._keep and not self._fetching.locked()):
             await self._fetch(kid)
         if not self._keys or time.monotonic() - self._fetched_at > self._keep + _LONGEST_STALE:
             raise Unavailable(
@@ -173,23 +172,13 @@ class Oidc:
         key = await self._keys[name].find(_key_id(token))
         if key is None:
             raise Unauthenticated(_REFUSED)
-        try:
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[key.algorithm_name],
-                issuer=provider.issuers,
-                audience=provider.client_ids,
-                options=by_our_clock(_REQUIRED),
-            )
-            ends, in_force = float(claims["exp"]), is_in_force(claims, _LEEWAY)
-        except Exception:  # whatever a forged token provokes in the parsers, it is not valid
-            raise Unauthenticated(_REFUSED) from None
+        claims = _decoded(token, key, provider)
+        ends = float(claims["exp"])
         if not (
             _is_for_us(claims, provider) and self._nonce_holds(provider, claims.get("nonce"), nonce)
         ):
             raise Unauthenticated(_REFUSED)
-        if not in_force or ends - CLOCK.time() > _LONGEST_LIFE + _LEEWAY:
+        if ends - CLOCK.time() > _LONGEST_LIFE + _LEEWAY:
             raise Unauthenticated(_REFUSED)
         signed = sha256(token.rpartition(".")[0].encode()).hexdigest()
         return replace(
@@ -215,6 +204,24 @@ def _key_id(token: str) -> str:
     if not isinstance(kid, str):
         raise Unauthenticated(_REFUSED)
     return kid
+
+
+def _decoded(token: str, key: jwt.PyJWK, provider: OidcProvider) -> dict[str, Any]:
+    """The claims of a token that the provider has signed, for us, and that is in force."""
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[key.algorithm_name],
+            issuer=provider.issuers,
+            audience=provider.client_ids,
+            options=by_our_clock(_REQUIRED),
+        )
+        if is_in_force(claims, _LEEWAY):
+            return claims
+    except Exception:  # whatever a forged token provokes in the parsers, it is not valid
+        raise Unauthenticated(_REFUSED) from None
+    raise Unauthenticated(_REFUSED)
 
 
 def _is_for_us(claims: Mapping[str, Any], provider: OidcProvider) -> bool:

@@ -104,28 +104,37 @@ async def _user_of(
     )
     known = await known_identity(evidence.provider, evidence.provider_id, session)
     if known is not None:
-        said = (evidence.email, evidence.verified)
-        if evidence.email is not None and said != (known.email, known.email_verified):
-            fields = {"email": evidence.email, "emailVerified": evidence.verified}
-            await AuthIdentity.change({"_id": known.id}, fields, session=session)
+        await _note_email(known, evidence, session)
         if trusted:
             await own_email(known.user_id, evidence.email or "", session)
         return known.user_id, False
-    holder = (
-        await User.raw().find_one({"email": evidence.email}, session=session) if trusted else None
-    )
-    verified = holder is not None and holder.get("emailVerifiedAt") is not None
-    if holder is not None and verified and await is_living(User, holder, session=session):
-        user_id = holder["_id"]
-        identity = await add_identity(user_id, evidence, session)
-        await record_identity("identity_linked", user_id, identity, session)
-        return user_id, False
+    holder = await _verified_holder(evidence.email, session) if trusted else None
+    if holder is not None:
+        identity = await add_identity(holder, evidence, session)
+        await record_identity("identity_linked", holder, identity, session)
+        return holder, False
     if guest is not None and await become_person(guest, evidence, session, trusted=trusted):
         return guest, False
     user_id = PydanticObjectId()
     with_email = trusted and await take_email(evidence.email or "", user_id, session)
     await _make_user(user_id, evidence, session, with_email=with_email)
     return user_id, True
+
+
+async def _note_email(known: AuthIdentity, evidence: Evidence, session: AsyncClientSession) -> None:
+    """Keep the email that the provider tells now with the identity."""
+    said = (evidence.email, evidence.verified)
+    if evidence.email is not None and said != (known.email, known.email_verified):
+        fields = {"email": evidence.email, "emailVerified": evidence.verified}
+        await AuthIdentity.change({"_id": known.id}, fields, session=session)
+
+
+async def _verified_holder(email: str | None, session: AsyncClientSession) -> ObjectId | None:
+    """Who has verified an email, and lives."""
+    holder = await User.raw().find_one({"email": email}, session=session)
+    if holder is None or holder.get("emailVerifiedAt") is None:
+        return None
+    return holder["_id"] if await is_living(User, holder, session=session) else None
 
 
 async def _make_user(

@@ -6,6 +6,7 @@ The token `sandbox_login` needs a new login, `sandbox_revoked` is revoked, every
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
+from functools import partial
 from hashlib import sha256
 from itertools import dropwhile, islice
 from typing import Final
@@ -97,25 +98,16 @@ def _ledger(account_id: str) -> list[TransactionContent]:
 def _day(account_id: str, day: date, age: int) -> list[TransactionContent]:
     status: TransactionStatus = "pending" if age < _PENDING_DAYS else "posted"
     digest = sha256(f"{account_id} {day}".encode()).digest()
+    told = partial(TransactionContent, date=day.isoformat(), status=status)
     spent = [
-        TransactionContent(
+        told(
             provider_id=f"txn_{digest.hex()[:16]}_{number}",
             amount=-(100 + int.from_bytes(digest[number * 2 : number * 2 + 2], "big") % 9900),
-            date=day.isoformat(),
             description=_SHOPS[digest[number] % len(_SHOPS)],
-            status=status,
         )
         for number in range(digest[31] % 4)
     ]
     if day.day == 1:
         wages = f"txn_{digest.hex()[:16]}_wages"
-        spent.append(
-            TransactionContent(
-                provider_id=wages,
-                amount=420_000,
-                date=day.isoformat(),
-                description="Wages",
-                status=status,
-            )
-        )
+        spent.append(told(provider_id=wages, amount=420_000, description="Wages"))
     return spent

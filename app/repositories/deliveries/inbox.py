@@ -72,39 +72,68 @@ async def receive(
         Unavailable: it is large, and there was no room to keep it: its connection tells that one
             was lost.
     """
-    kind = service_named(service)
-    host = HOSTS[kind] if kind else GitHost
-    found = await RepositoryConnection.find_by_id(connection_id) if kind and connection_id else None
-    is_open = found is not None and found.service_type == kind and found.is_active
-    secrets = _secrets(found, keyring) if found is not None and is_open else []
-    signing = Signing(secrets)
-    sent = host.secret_sent(headers)
-    may_be_ours = is_open and (sent is None or is_token(sent, secrets))
-    needed = room_needed(headers.get("content-length")) if may_be_ours else 0
-    is_known = sent is not None
+    asked = await _asked_of(service, connection_id, headers, keyring)
+    signing, is_known = Signing(asked.secrets), asked.sends_secret
+    needed = room_needed(headers.get("content-length")) if asked.connection else 0
     async with room.hold(needed, connection_id, source=source, is_verified=is_known) as claim:
         delivery = await read(stream, signing, claim)
-        if (
-            kind is None
-            or found is None
-            or not may_be_ours
-            or not _is_signed(host, headers, signing)
-        ):
+        if asked.connection is None or not _is_signed(asked.host, headers, signing):
             raise BadSignature
         await room.verified(claim)
-        event = WebhookEvent(
-            connection_id=PydanticObjectId(found.id),
-            delivery_id=_delivery_id(host, headers, delivery.digest),
-            digest=delivery.digest if host.SIGNATURE_HEADER else None,
-            event=_header(headers, host.EVENT_HEADER),
-            payload={},
-        )
+        event = _event(asked.connection, asked.host, headers, delivery)
         if delivery.parts is None or claim.is_given_up:
             await _lose(event)
             raise refusal("too many large deliveries at once")
         event.payload = await _payload(delivery, room)
         event.bytes_cut = delivery.size if delivery.is_large else None
     return await _store(event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whom a delivery is for, as far as its head tells.
+
+    Attributes:
+        host: how it is read.
+        connection: None where it cannot be one of ours, whatever it is signed with.
+        secrets: that it may be signed with.
+        sends_secret: its host sends the secret itself.
+    """
+
+    host: type[GitHost]
+    connection: RepositoryConnection | None
+    secrets: list[str]
+    sends_secret: bool
+
+
+async def _asked_of(
+    service: str, connection_id: ObjectId | None, headers: Mapping[str, str], keyring: KeyRing
+) -> _Asked:
+    kind = service_named(service)
+    host = HOSTS[kind] if kind else GitHost
+    sent = host.secret_sent(headers)
+    found = await RepositoryConnection.find_by_id(connection_id) if kind and connection_id else None
+    if found is None or found.service_type != kind or not found.is_active:
+        return _Asked(host, None, [], sends_secret=sent is not None)
+    secrets = _secrets(found, keyring)
+    may_be_ours = sent is None or is_token(sent, secrets)
+    return _Asked(host, found if may_be_ours else None, secrets, sends_secret=sent is not None)
+
+
+def _event(
+    connection: RepositoryConnection,
+    host: type[GitHost],
+    headers: Mapping[str, str],
+    delivery: Delivery,
+) -> WebhookEvent:
+    """A delivery as it is listed, still without its payload."""
+    return WebhookEvent(
+        connection_id=PydanticObjectId(connection.id),
+        delivery_id=_delivery_id(host, headers, delivery.digest),
+        digest=delivery.digest if host.SIGNATURE_HEADER else None,
+        event=_header(headers, host.EVENT_HEADER),
+        payload={},
+    )
 
 
 async def _payload(delivery: Delivery, room: Room) -> dict[str, Any]:
@@ -140,17 +169,22 @@ async def _store(event: WebhookEvent) -> Stored:
     try:
         await transaction(work)
     except DuplicateKeyError:
-        if event.error != LOST and (refilled := await event.refill()) is not None:
-            return Stored(ObjectId(refilled.id), duplicate=False)
-        same = {"connectionId": event.connection_id}
-        row = await WebhookEvent.raw().find_one(
-            same | {"deliveryId": event.delivery_id}, {"_id": 1}
-        )
-        row = row or await WebhookEvent.raw().find_one(same | {"digest": event.digest}, {"_id": 1})
-        return Stored(row["_id"] if row else event_id, duplicate=True)
+        return await _stored_before(event, event_id)
     except NotFound:
         raise BadSignature from None
     return Stored(event_id, duplicate=False)
+
+
+async def _stored_before(event: WebhookEvent, event_id: ObjectId) -> Stored:
+    """What there is of a delivery that came before; one that was lost is filled."""
+    if event.error != LOST and (refilled := await event.refill()) is not None:
+        return Stored(ObjectId(refilled.id), duplicate=False)
+    same = {"connectionId": event.connection_id}
+    for name, value in (("deliveryId", event.delivery_id), ("digest", event.digest)):
+        row = await WebhookEvent.raw().find_one({**same, name: value}, {"_id": 1})
+        if row:
+            return Stored(row["_id"], duplicate=True)
+    return Stored(event_id, duplicate=True)
 
 
 def _secrets(connection: RepositoryConnection, keyring: KeyRing) -> list[str]:

@@ -90,10 +90,8 @@ class Admission:
             await self.app(scope, visit.receive, send)
         finally:
             visit.leave()
-            del (
-                scope[LEAVE_PLACE],
-                scope[_VISIT],
-            )  # a cycle, which would be there until cycles are searched for
+            # a cycle, which would be there until cycles are searched for
+            del (scope[LEAVE_PLACE], scope[_VISIT])
 
     def begin_body(self) -> None:
         """Take a place among the bodies that are under way.

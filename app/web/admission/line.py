@@ -100,9 +100,8 @@ class Line:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self.free = bounds.places
-        self._newcomers: _Queue = (
-            OrderedDict()
-        )  # not a deque, since whoever goes away leaves from the middle
+        # not a deque, since whoever goes away leaves from the middle
+        self._newcomers: _Queue = OrderedDict()
         self._returning: _Queue = OrderedDict()
         self._ends: list[tuple[float, int, _Waiter]] = []  # a heap of when their time is over
         self._numbers = count()

@@ -45,6 +45,19 @@ Header = tuple[bytes, bytes]
 log = structlog.get_logger("satchel")
 
 
+def _form(log_format: str) -> tuple[list[Any], Any]:
+    """How lines end up: the last processors, and what writes them."""
+    if log_format == "json":
+        last = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(orjson.dumps),
+        ]
+        return last, structlog.BytesLoggerFactory(sys.stderr.buffer)
+    # Not rich's tracebacks: they show the values of variables, secrets among them.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return [plain], structlog.PrintLoggerFactory(sys.stderr)
+
+
 def configure_logging(settings: Settings) -> None:
     """Structured lines on stderr: JSON, or readable ones."""
     level = getattr(logging, settings.log_level.upper())
@@ -52,16 +65,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if settings.log_format == "json":
-        last: list[Any] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(orjson.dumps),
-        ]
-        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
-    else:
-        # Not rich's tracebacks: they show the values of variables, secrets among them.
-        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        last, factory = [plain], structlog.PrintLoggerFactory(sys.stderr)
+    last, factory = _form(settings.log_format)
     structlog.configure(
         processors=shared + last,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -125,24 +129,28 @@ class Observed:
             IN_FLIGHT.dec()
             self._record(scope, request_id, status, time.perf_counter() - started)
 
-    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        route = route_template(scope)
-        key = (scope["method"], route, status)
+    def _child(self, method: str, route: str, status: int) -> Any:
+        """The measure of such answers, looked up once."""
+        key = (method, route, status)
         child = self._children.get(key)
         if child is None:
             if len(self._children) > 5000:
                 self._children.clear()
-            method = key[0] if key[0] in _METHODS else "other"
+            known = method if method in _METHODS else "other"
             child = self._children[key] = REQUESTS.labels(
-                method if route != "unmatched" else "any", route, status
+                known if route != "unmatched" else "any", route, status
             )
-        child.observe(seconds)
+        return child
+
+    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        method, route = scope["method"], route_template(scope)
+        self._child(method, route, status).observe(seconds)
         if REFUSED_HERE in scope:
             self._note_refusal()
         elif self._log_requests and not (route in _PROBES and status == _OK):
             self._log(
                 requestId=request_id,
-                method=key[0],
+                method=method,
                 route=route,
                 status=status,
                 ms=round(seconds * 1000, 2),

@@ -80,9 +80,8 @@ def _problem_schema(schemas: dict[str, Any]) -> dict[str, Any]:
     definitions = schema.pop("$defs")
     schemas |= {"FieldError": definitions["FieldError"], "ProblemCode": definitions["Code"]}
     schema["properties"]["code"]["$ref"] = REF + "ProblemCode"
-    del schema[
-        "additionalProperties"
-    ]  # it is open still, but said aloud `current` would be unknown in TypeScript
+    # it is open still, but said aloud `current` would be unknown in TypeScript
+    del schema["additionalProperties"]
     return {**schema, "example": _EXAMPLE}
 
 
@@ -94,9 +93,8 @@ def _mend(document: dict[str, Any]) -> None:
         if path in _OPEN:
             answers["422"] = problems()[422]  # for a query parameter, of which they take none
         if "304" in answers:
-            if (
-                "headers" not in answers["200"]
-            ):  # a list says of its ETag itself, and has no other precondition
+            # a list says of its ETag itself, and has no other precondition
+            if "headers" not in answers["200"]:
                 answers |= {"412": mismatch_of({})[412]}
             _add_parameter(operation, KNOWN)
         if not _has_mismatch(answers):

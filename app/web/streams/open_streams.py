@@ -155,9 +155,8 @@ class OpenStreams:
     async def _keep_looking(self) -> None:
         while self._open:
             await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(
-                PyMongoError
-            ):  # then nobody can be told anything, and the next look is soon
+            # then nobody can be told anything, and the next look is soon
+            with suppress(PyMongoError):
                 await self._look()
 
     async def _look(self) -> None:

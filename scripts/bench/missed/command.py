@@ -23,6 +23,7 @@ from pymongo.errors import PyMongoError
 
 from models.api_key import hash_key
 from models.base import Raw
+from scripts.bench.ground import faults_told
 from scripts.bench.missed import scaled
 from scripts.bench.missed.journal import Journal
 from scripts.bench.missed.members import Members, replica_set
@@ -39,7 +40,6 @@ from scripts.bench.processes import (
     stop,
 )
 from scripts.bench.soak.program import prepare
-from scripts.mongod import MongodError
 
 _WRITERS: Final = 16
 _PEOPLE: Final = 4
@@ -65,11 +65,8 @@ def main(
     end_at_sigterm()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     typer.echo(f"seed {seed}", err=True)
-    try:
+    with faults_told():
         found = look(seconds, failovers=failovers, kills=kills, seed=seed)
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
     typer.echo(json.dumps(found.shown(), indent=2))
     if not (found.is_sound and found.is_real):
         raise typer.Exit(1)

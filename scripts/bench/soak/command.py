@@ -26,6 +26,7 @@ from app.database import bind, connect
 from app.relations.unreadable import check_rows
 from app.settings import Settings
 from models.api_key import hash_key
+from scripts.bench.ground import faults_told
 from scripts.bench.processes import BenchError, end_at_sigterm, environment, free_port
 from scripts.bench.soak import checks
 from scripts.bench.soak.checks import Finding
@@ -36,7 +37,7 @@ from scripts.bench.soak.plant import Planted
 from scripts.bench.soak.program import FAKETIME, Fleet, fleet, prepare
 from scripts.bench.soak.receiver import Receiver
 from scripts.bench.soak.watch import Watch
-from scripts.mongod import MongodError, start_mongod
+from scripts.mongod import start_mongod
 
 T = TypeVar("T")
 _SETTINGS: Final[dict[str, Any]] = {
@@ -70,14 +71,10 @@ def main(
     end_at_sigterm()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     typer.echo(f"seed {seed}", err=True)
-    try:
-        with ExitStack() as stack:
-            folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="satchel-soak-")))
-            folder.mkdir(parents=True, exist_ok=True)
-            findings, told = Soak(folder, seed, minutes * 60, stack).run()
-    except (BenchError, MongodError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    with faults_told(), ExitStack() as stack:
+        folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="satchel-soak-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        findings, told = Soak(folder, seed, minutes * 60, stack).run()
     if as_json:
         typer.echo(
             json.dumps(

@@ -217,9 +217,8 @@ class Load:
         self._passing.append(user)
         if len(self._passing) > 2:
             gone = self._passing.pop(0)
-            self._expect(
-                await self._client.ask("DELETE", f"/v1/users/{gone}"), 200, 202, 404
-            )  # 404: to a repeat
+            # 404: to a repeat
+            self._expect(await self._client.ask("DELETE", f"/v1/users/{gone}"), 200, 202, 404)
             self.journal.deleted.append(gone)
 
     def _expect(self, answer: Any, *statuses: int) -> Any:

@@ -1,10 +1,11 @@
-"""What a sync wants to know of one account: of the provider, and of what is stored."""
+"""The transactions of one account in a sync: what is asked of them, stored and removed."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.connections.cursor import Cursor
 from app.connections.providers.api import BankProvider, Unreadable
@@ -48,3 +49,35 @@ async def superseded(account: BankAccount, cursor: Cursor) -> list[ObjectId]:
     if not account.link or cursor.oldest is None:
         return []
     return await Transaction.find_superseded(account, cursor.oldest, SUPERSEDED)
+
+
+async def settle(
+    account: BankAccount,
+    read: Sequence[TransactionContent],
+    odd: Sequence[Unreadable],
+    pass_id: str,
+    session: AsyncClientSession,
+) -> int:
+    """Store what was read of an account, and keep what cannot be read as it is; how many are new or
+    changed."""
+    changed = await Transaction.store(account, read, pass_id, session) if read else 0
+    if odd:
+        names = [each.provider_id for each in odd]
+        await Transaction.keep(ObjectId(account.id), names, pass_id, session)
+    return changed
+
+
+async def remove(
+    account_id: ObjectId,
+    gone: Sequence[str],
+    old: Sequence[ObjectId],
+    session: AsyncClientSession,
+) -> int:
+    """Remove what the provider does not have any more, and what took another's place; how many that
+    was."""
+    if gone:
+        where = {"bankAccountId": account_id, "providerId": {"$in": gone}}
+        await Transaction.raw().delete_many(where, session=session)
+    if old:
+        await Transaction.raw().delete_many({"_id": {"$in": old}}, session=session)
+    return len(gone) + len(old)
