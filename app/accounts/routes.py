@@ -1,7 +1,7 @@
 """Routes of accounts, and of the users of an account."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Request, Response
 
@@ -31,13 +31,13 @@ from app.relations.deletable import Operation, Target, deletable
 from app.users.examples import USER, USER_SHOWN
 from app.users.schemas import UserView, user_view
 from app.users.service import check_grants, find_user
+from app.web.documents import Change, Shown, by_patch, changeable, readable
 from app.web.etags import etag
-from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.idempotency import IdempotencyClaim, Repeated, write_once
+from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
-from app.web.preconditions import conditional
 from app.web.routing import Router
 from models.account import Account, AccountContent
 from models.user import User, UserContent
@@ -93,47 +93,45 @@ async def list_accounts(
     )
 
 
-@router.get(
+@readable(
+    router,
     "/{accountId}",
+    AccountView,
     access=MEMBERS,
     operation_id="getAccount",
     summary="Get an account",
-    responses=problems() | NOT_MODIFIED | answers(ACCOUNT_SHOWN),
-    response_model=AccountView,
+    shown=ACCOUNT_SHOWN,
 )
-async def get(accountId: str, caller: Caller, request: Request, response: Response) -> Any:
+async def _get(accountId: str, caller: Caller) -> Shown:
     """By keys, and by the account's users, who see no `webhookUrl`."""
     reached = await reach(caller, READ, accountId, by_users=True)
     view = account_view(reached.account)
-    if reached.holder is not None:
-        view.webhook_url = None
-    return conditional(
-        request, response, view.version, view, "" if reached.holder is None else "holder"
-    )
+    if reached.holder is None:
+        return Shown(view, view.version)
+    view.webhook_url = None
+    return Shown(view, view.version, kind="holder")
 
 
-@router.patch(
+@changeable(
+    router,
     "/{accountId}",
+    AccountView,
+    account_view,
     access=keys("accounts:write"),
     operation_id="patchAccount",
     summary="Change an account",
-    responses=PATCHED,
-    openapi_extra=patches(
+    patches=patches(
         AccountChange,
         {"status": "paused"},
         [{"op": "replace", "path": "/status", "value": "paused"}],
     ),
 )
-async def patch(
-    accountId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
-) -> AccountView:
+async def _patch(accountId: str, caller: Caller, request: Request) -> Change:
     """By JSON Merge Patch or JSON Patch. Paused, it takes nothing new; closed, it does so for
     good."""
     reached = await reach(caller, WRITE, accountId)
-    work = partial(patch_account, reached.account_id, settings=request.app.state.settings)
-    account = await patch_once(claim, request, work)
-    response.headers["ETag"] = etag(account.version, account.id)
-    return account_view(account)
+    settings = request.app.state.settings
+    return by_patch(partial(patch_account, reached.account_id, settings=settings))
 
 
 async def _to_delete(accountId: str, caller: Caller) -> Target:

@@ -1,7 +1,7 @@
 """Routes of client apps: their settings."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Request, Response
 
@@ -14,31 +14,33 @@ from app.apps.settings import find_app, put_app
 from app.identity.access import ADMIN
 from app.identity.caller import Caller
 from app.identity.principal import authorize
+from app.web.documents import Shown, readable
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim, Repeated, write_once
-from app.web.openapi.answers import NOT_MODIFIED, problems
+from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers
 from app.web.paging import Cursor, Limit
-from app.web.preconditions import conditional, request_precondition
+from app.web.preconditions import request_precondition
 from app.web.routing import Router
 from models.app import AppId
 
 router = Router(prefix="/v1/apps", tags=["Apps"])
 
 
-@router.get(
+@readable(
+    router,
     "/{appId}",
+    AppView,
     access=ADMIN,
     operation_id="getApp",
     summary="Get an app's settings",
-    responses=problems() | NOT_MODIFIED | answers(APP_SHOWN),
-    response_model=AppView,
+    shown=APP_SHOWN,
 )
-async def get_app(appId: AppId, caller: Caller, request: Request, response: Response) -> Any:
+async def _get(appId: AppId, caller: Caller) -> Shown:
     """The settings of a registered app."""
     authorize(caller, "admin", app_id=appId)
     view = await find_app(appId)
-    return conditional(request, response, view.version, view)
+    return Shown(view, view.version)
 
 
 @router.put(

@@ -20,11 +20,12 @@ from app.identity.standing import AT_REST
 from app.identity.tokens import server_sid
 from app.relations.guards import check_references
 from app.users.service import find_user
+from app.web.documents import Shown, readable
 from app.web.idempotency import Claim, IdempotencyClaim, once
-from app.web.openapi.answers import NOT_MODIFIED, problems
+from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
-from app.web.preconditions import conditional, request_precondition
+from app.web.preconditions import request_precondition
 from app.web.routing import Router
 from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
@@ -124,20 +125,21 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
     )
 
 
-@router.get(
+@readable(
+    router,
     "/v1/api-keys/{keyId}",
+    ApiKeyView,
     access=ADMIN,
     operation_id="getApiKey",
     summary="Get an API key",
-    responses=problems() | NOT_MODIFIED | answers(API_KEY_SHOWN),
-    response_model=ApiKeyView,
+    shown=API_KEY_SHOWN,
     tags=["API keys"],
 )
-async def get_key(keyId: str, caller: Caller, request: Request, response: Response) -> Any:
+async def _get_key(keyId: str, caller: Caller) -> Shown:
     """What the key may do, without the key itself."""
     authorize(caller, "admin")
     view = await find_key(parse_id(keyId))
-    return conditional(request, response, view.version, view)
+    return Shown(view, view.version)
 
 
 @router.delete(

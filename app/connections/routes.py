@@ -44,14 +44,15 @@ from app.relations.deletable import Operation, Target, deletable
 from app.users.schemas import UserView
 from app.users.service import expand_user
 from app.web.cursors import decode_cursor
+from app.web.documents import Change, Shown, changeable, readable
 from app.web.etags import etag
-from app.web.idempotency import IdempotencyClaim, Repeated, at_most_once
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, Expand, problems
+from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once
+from app.web.openapi.answers import Expand, problems
 from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest, page
 from app.web.patches import patch_kind
-from app.web.preconditions import conditional, request_precondition
+from app.web.preconditions import request_precondition
 from app.web.routing import Router
 from app.web.validation.queries import check_span
 from models.bank_account import BankAccount
@@ -123,40 +124,44 @@ async def list_connections(
     return Page(items=views, next_cursor=following)
 
 
-@router.get(
+@readable(
+    router,
     "/v1/connections/{connectionId}",
+    ConnectionView,
     access=owner_or("connections:read"),
     operation_id="getConnection",
     summary="Get a bank connection",
-    responses=problems() | answers(CONNECTION_SHOWN) | NOT_MODIFIED,
-    response_model=ConnectionView,
+    shown=CONNECTION_SHOWN,
 )
-async def get(connectionId: str, caller: Caller, request: Request, response: Response) -> Any:
+async def _get(connectionId: str, caller: Caller) -> Shown:
     """Its state and why, when it was synced and when it will be."""
     connection = await find_connection(caller, "connections:read", parse_id(connectionId))
-    return conditional(
-        request, response, connection.version, ConnectionView.model_validate(connection)
-    )
+    return Shown(ConnectionView.model_validate(connection), connection.version)
 
 
-@router.patch(
+@changeable(
+    router,
     "/v1/connections/{connectionId}",
+    ConnectionView,
+    ConnectionView.model_validate,
     access=owner_or("connections:write"),
     operation_id="patchConnection",
     summary="Change a bank connection",
-    responses=PATCHED | answers(CONNECTION_SHOWN),
-    openapi_extra=patches(
+    patches=patches(
         ConnectionChange,
         {"label": "Business"},
         [{"op": "replace", "path": "/label", "value": "Business"}],
     ),
+    responses=answers(CONNECTION_SHOWN),
 )
-async def patch(
-    connectionId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
-) -> ConnectionView:
+async def _patch(connectionId: str, caller: Caller) -> Change:
     """Names; `accessToken` after a new login, tried first; `status: disconnected`, which erases the
     token at once."""
     connection = await find_connection(caller, "connections:write", parse_id(connectionId))
+    return partial(_changed, connection)
+
+
+async def _changed(connection: Connection, claim: Claim | None, request: Request) -> Connection:
     kind, expected = patch_kind(request.headers.get("content-type")), request_precondition(request)
     settings, body = request.app.state.settings, await request.json()
     keyring = keyring_of(request.scope)
@@ -165,9 +170,7 @@ async def patch(
         return connection
 
     work = partial(patch_connection, connection, kind, body, expected, settings, keyring, claim)
-    changed = await at_most_once(claim, work, again)
-    response.headers["ETag"] = etag(changed.version, changed.id)
-    return ConnectionView.model_validate(changed)
+    return await at_most_once(claim, work, again)
 
 
 async def _to_delete(connectionId: str, caller: Caller) -> Target:

@@ -42,14 +42,15 @@ from app.repositories.schemas import (
 )
 from app.users.schemas import current
 from app.web.cursors import decode_cursor
+from app.web.documents import Change, Shown, changeable, readable
 from app.web.etags import etag
 from app.web.idempotency import Claim, IdempotencyClaim, Repeated, at_most_once, claiming
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, mismatch_of, problems
+from app.web.openapi.answers import mismatch_of, problems
 from app.web.openapi.examples import RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import answer_component, patches
 from app.web.paging import Cursor, Limit, Page, page
 from app.web.patches import patch_kind, patched
-from app.web.preconditions import conditional, request_precondition, require
+from app.web.preconditions import request_precondition, require
 from app.web.routing import Router
 from models.base import parse_id
 from models.repository_connection import RepositoryConnection, ServiceType
@@ -68,19 +69,20 @@ async def _find(
     return await find_repository(ObjectId(found.id))
 
 
-@router.get(
+@readable(
+    router,
     _PATH,
+    RepositoryConnectionInfo,
     access=PROJECT_MEMBERS,
     operation_id="getRepository",
     summary="Get a project's repository connection",
-    responses=problems() | answers(REPOSITORY_SHOWN) | NOT_MODIFIED,
-    response_model=RepositoryConnectionInfo,
+    shown=REPOSITORY_SHOWN,
 )
-async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
+async def _get(projectId: str, caller: Caller) -> Shown:
     """What the public may see of it; token and secret never."""
     found = await _find(caller, "projects:read", projectId)
-    shown = RepositoryConnectionInfo.model_validate(found)
-    return conditional(request, response, found.version, shown, changed=found.updated_at)
+    view = RepositoryConnectionInfo.model_validate(found)
+    return Shown(view, found.version, changed=found.updated_at)
 
 
 @router.put(
@@ -118,32 +120,36 @@ async def put(
     return RepositoryConnectionInfo.model_validate(made)
 
 
-@router.patch(
+@changeable(
+    router,
     _PATH,
+    RepositoryConnectionInfo,
+    RepositoryConnectionInfo.model_validate,
     access=PROJECT_ADMINS,
     operation_id="patchRepository",
     summary="Deactivate a repository connection, or activate it again",
-    responses=PATCHED | _MISMATCH | answers(REPOSITORY_SHOWN),
-    openapi_extra=patches(
+    patches=patches(
         RepositoryChange,
         {"isActive": False},
         [{"op": "replace", "path": "/isActive", "value": False}],
     ),
+    responses=_MISMATCH | answers(REPOSITORY_SHOWN),
 )
-async def patch(
-    projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
-) -> RepositoryConnectionInfo:
+async def _patch(projectId: str, caller: Caller) -> Change:
     """By `isActive`. A deactivated one takes no deliveries, and its webhook is removed; it keeps
     its token."""
-    found = await _find(caller, "projects:write", projectId, write=True)
+    return partial(_changed, await _find(caller, "projects:write", projectId, write=True))
+
+
+async def _changed(
+    found: RepositoryConnection, claim: Claim | None, request: Request
+) -> RepositoryConnection:
     patch_kind(request.headers.get("content-type"))
 
     async def again(_: Repeated) -> RepositoryConnection:
         return found
 
-    changed = await at_most_once(claim, partial(_patched, found, claim, request), again)
-    response.headers["ETag"] = etag(changed.version, changed.id)
-    return RepositoryConnectionInfo.model_validate(changed)
+    return await at_most_once(claim, partial(_patched, found, claim, request), again)
 
 
 async def _patched(

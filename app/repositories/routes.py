@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
-from fastapi import Request, Response
+from fastapi import Response
 
 from app.errors import NotFound
 from app.identity.access import PROJECT_ADMINS, PROJECT_MEMBERS, Access
@@ -28,13 +28,13 @@ from app.repositories.schemas import (
     ProjectView,
     RoleInProject,
 )
+from app.web.documents import Change, Shown, by_patch, changeable, readable
 from app.web.etags import etag
-from app.web.idempotency import IdempotencyClaim, Repeated, patch_once, write_once
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.idempotency import IdempotencyClaim, Repeated, write_once
+from app.web.openapi.answers import problems
 from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
-from app.web.preconditions import conditional
 from app.web.routing import Router
 from models.base import parse_id
 from models.living import only_living
@@ -87,38 +87,38 @@ async def list_projects(
     )
 
 
-@router.get(
+@readable(
+    router,
     "/{projectId}",
+    ProjectView,
     access=PROJECT_MEMBERS,
     operation_id="getProject",
     summary="Get a project",
-    responses=problems() | answers(PROJECT_SHOWN) | NOT_MODIFIED,
-    response_model=ProjectView,
+    shown=PROJECT_SHOWN,
 )
-async def get(projectId: str, caller: Caller, request: Request, response: Response) -> Any:
+async def _get(projectId: str, caller: Caller) -> Shown:
     """With its members."""
     project = await find_project(caller, "projects:read", parse_id(projectId))
-    return conditional(request, response, project.version, ProjectView.model_validate(project))
+    return Shown(ProjectView.model_validate(project), project.version)
 
 
-@router.patch(
+@changeable(
+    router,
     "/{projectId}",
+    ProjectView,
+    ProjectView.model_validate,
     access=PROJECT_ADMINS,
     operation_id="patchProject",
     summary="Change a project",
-    responses=PATCHED | answers(PROJECT_SHOWN),
-    openapi_extra=patches(
+    patches=patches(
         ProjectChange, {"name": "Notes 2"}, [{"op": "replace", "path": "/name", "value": "Notes 2"}]
     ),
+    responses=answers(PROJECT_SHOWN),
 )
-async def patch(
-    projectId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
-) -> ProjectView:
+async def _patch(projectId: str, caller: Caller) -> Change:
     """Its name; for the project's admins."""
     project = await find_project(caller, "projects:write", parse_id(projectId), write=True)
-    changed = await patch_once(claim, request, partial(patch_project, project))
-    response.headers["ETag"] = etag(changed.version, changed.id)
-    return ProjectView.model_validate(changed)
+    return by_patch(partial(patch_project, project))
 
 
 async def _to_delete(projectId: str, caller: Caller) -> Target:
