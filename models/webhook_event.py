@@ -64,18 +64,8 @@ class WebhookEvent(Stored):
         after: tuple[datetime, ObjectId] | None = None,
     ) -> list["WebhookEvent"]:
         """A connection's events since a moment, newest first."""
-        span: Raw = {"$gte": since}
-        where: Raw = {
-            "connectionId": connection_id,
-            "receivedAt": span,
-            **({"status": status} if status else {}),
-        }
-        if after is not None:
-            span["$lte"] = after[0]
-            where["$or"] = [
-                {"receivedAt": {"$lt": after[0]}},
-                {"receivedAt": after[0], "_id": {"$lt": after[1]}},
-            ]
+        where = {"connectionId": connection_id, **_received(since, after)}
+        where |= {"status": status} if status else {}
         cursor = cls.raw().find(where).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
         return [cls.from_stored(row) async for row in cursor]
 
@@ -104,3 +94,13 @@ class WebhookEvent(Stored):
         return await WebhookEvent.change(
             {"_id": self.id}, fields, expected=self.version, session=session
         )
+
+
+def _received(since: datetime, after: tuple[datetime, ObjectId] | None) -> Raw:
+    """Those since a moment that come after a place in a list of the newest first."""
+    if after is None:
+        return {"receivedAt": {"$gte": since}}
+    moment, event_id = after
+    same = {"receivedAt": moment, "_id": {"$lt": event_id}}
+    later = [{"receivedAt": {"$lt": moment}}, same]
+    return {"receivedAt": {"$gte": since, "$lte": moment}, "$or": later}

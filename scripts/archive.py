@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -165,15 +166,13 @@ async def _restore(settings: Settings, app_id: str, first: str, last: str) -> No
     rows = await ArchivedDay.raw().find(where, {"rows": 1}).sort("_id", 1).to_list()
     if not rows:
         raise KeyError(f"{app_id} has no archive of {first} to {last}")
-    restored = left = 0
+    done: list[tuple[int, int]] = []
     with _bar() as bar:
         task = bar.add_task("restoring", total=sum(row["rows"] for row in rows))
         for row in rows:
             day = row["_id"].rpartition("/")[2]
-            put_back, left_out = await restore_day(
-                settings, app_id, day, lambda events: bar.advance(task, events)
-            )
-            restored, left = restored + put_back, left + left_out
+            done.append(await restore_day(settings, app_id, day, partial(bar.advance, task)))
+    restored, left = map(sum, zip(*done, strict=True))
     typer.echo(
         f"{restored} events of {len(rows)} days restored, {left} left out (there already, or"
         " erased)."

@@ -54,11 +54,8 @@ async def _check(settings: Settings, uri: str) -> list[str]:
         status = await database.command("connectionStatus", showPrivileges=True)
         if has_more(status, database.name):
             typer.echo(_MORE)
-        faults = (
-            [_LACKING.format(", ".join(rights))]
-            if (rights := lacking(status, database.name))
-            else []
-        )
+        rights = lacking(status, database.name)
+        faults = [_LACKING.format(", ".join(rights))] if rights else []
         return faults + await _unready(settings, database)
 
 

@@ -122,6 +122,11 @@ async def _clear(
         if count < BATCH:
             break
         yield "\x7f"
+    await _finish(deletion_id, settings)
+
+
+async def _finish(deletion_id: ObjectId, settings: Settings) -> None:
+    """Note in the ledger that it is done, for good where nobody may still write."""
     final = not await waited_for(settings, [deletion_id])
     done: Raw = {"stage": Stage.DONE.value, "final": final, "updatedAt": now()}
     if not final:

@@ -163,6 +163,12 @@ async def send_link_code(
     )
 
 
+def _refuse_email(provider: str) -> None:
+    if provider == EMAIL:
+        detail = "an email is linked by PUT /v1/users/me/email"
+        raise Invalid.field("/provider", "conflicting", detail)
+
+
 @router.post(
     "/identities",
     access=SELF,
@@ -181,10 +187,7 @@ async def link_identity(
     """A phone by its code, others by an ID token; an email address is linked by `PUT
     /v1/users/me/email`."""
     authorize(caller, "users:write", user_id=caller.id)
-    if body.provider == EMAIL:
-        raise Invalid.field(
-            "/provider", "conflicting", "an email is linked by PUT /v1/users/me/email"
-        )
+    _refuse_email(body.provider)
 
     async def again(done: Repeated) -> AuthIdentity:
         return await find_identity(caller.id, done.resource_id)

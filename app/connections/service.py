@@ -273,6 +273,20 @@ def links_of(rows: list[Raw]) -> list[OutsideLink]:
     ]
 
 
+def _check_status(changed: Raw) -> None:
+    """A patch disconnects, or connects by a new token."""
+    if "status" not in changed:
+        return
+    if changed["status"] != "disconnected":
+        raise Invalid.field(
+            "/status", "not_applicable", "a patch can disconnect; a new accessToken connects again"
+        )
+    if "accessToken" in changed:
+        raise Invalid.field(
+            "/accessToken", "conflicting", "a patch connects or disconnects, not both"
+        )
+
+
 def _changed(before: dict[str, Any], after: Json) -> Raw:
     """The fields that a patch changes, checked."""
     if not isinstance(after, dict):
@@ -286,14 +300,7 @@ def _changed(before: dict[str, Any], after: Json) -> Raw:
         if name not in _CHANGEABLE:
             code = "read_only" if name in before else "unknown"
             raise Invalid.field(f"/{name}", code, f"{name[:64]} does not change by a patch")
-    if "status" in changed and changed["status"] != "disconnected":
-        raise Invalid.field(
-            "/status", "not_applicable", "a patch can disconnect; a new accessToken connects again"
-        )
-    if "status" in changed and "accessToken" in changed:
-        raise Invalid.field(
-            "/accessToken", "conflicting", "a patch connects or disconnects, not both"
-        )
+    _check_status(changed)
     fields: Raw = {
         name: _validated(name, value) for name, value in changed.items() if name != "status"
     }

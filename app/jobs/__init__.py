@@ -103,24 +103,21 @@ class Claim:
                 period at the latest.
         """
         moment = now()
-        fields: dict[str, Any] = {
-            "lastRunAt": moment,
-            "updatedAt": moment,
-            "attempts": 0,
-            "state": "done",
-        }
-        if self.job.every_seconds is not None:
-            latest = moment + timedelta(seconds=self.job.every_seconds)
-            self.due_again = (
-                latest if following is None else min(max(following, moment + _SOONEST), latest)
-            )
+        fields: dict[str, Any] = {"lastRunAt": moment, "updatedAt": moment, "attempts": 0}
+        self.due_again = self._following(following, moment)
+        if self.due_again is None:
+            fields["state"] = "done"
+        else:
             fields |= {"state": "due", "runAt": self.due_again}
-        await self._write(
-            {
-                "$set": fields,
-                "$unset": {"leasedUntil": "", "leasedBy": "", "takenFrom": "", "lastError": ""},
-            }
-        )
+        gone = {"leasedUntil": "", "leasedBy": "", "takenFrom": "", "lastError": ""}
+        await self._write({"$set": fields, "$unset": gone})
+
+    def _following(self, following: datetime | None, moment: datetime) -> datetime | None:
+        """When the job is due again, None where it is over."""
+        if self.job.every_seconds is None:
+            return None
+        latest = moment + timedelta(seconds=self.job.every_seconds)
+        return latest if following is None else min(max(following, moment + _SOONEST), latest)
 
     async def fail(self, error: Exception) -> None:
         """Leave the job to be tried again, after a time that grows with each failure.

@@ -68,6 +68,19 @@ def is_live(row: Raw, moment: datetime) -> bool:
     return not row["deleted"] and bool(row.get("expiresAt", NEVER) > moment)
 
 
+async def _values(
+    people: Mapping[ObjectId, Told], session: AsyncClientSession
+) -> dict[tuple[ObjectId, str, str], Raw]:
+    """The values that are stored under the keys that they are told with, by user, app and key."""
+    places = _places(people)
+    if not places:
+        return {}
+    sizes = sorted({value.size for told in people.values() for value in told.values})
+    alike = {"$cond": [{"$in": ["$bytes", sizes]}, "$value", "$$REMOVE"]}  # it may be the same
+    rows = AppData.raw().find({"$or": places}, {**_VALUE, "value": alike}, session=session)
+    return {(row["userId"], row["appId"], row["dataKey"]): row async for row in rows}
+
+
 async def read_stock(
     people: Mapping[ObjectId, Told], session: AsyncClientSession, moment: datetime
 ) -> Stock:
@@ -80,12 +93,7 @@ async def read_stock(
         }
     async for row in AuthIdentity.raw().find({"userId": ids}, session=session).sort("_id", 1):
         stock.identities[row["userId"]].append(row)
-    if places := _places(people):
-        sizes = sorted({value.size for told in people.values() for value in told.values})
-        alike = {"$cond": [{"$in": ["$bytes", sizes]}, "$value", "$$REMOVE"]}  # it may be the same
-        wanted = {**_VALUE, "value": alike}
-        rows = AppData.raw().find({"$or": places}, wanted, session=session)
-        stock.values = {(row["userId"], row["appId"], row["dataKey"]): row async for row in rows}
+    stock.values = await _values(people, session)
     told = [name for user_id in people for name in activity_rows(people[user_id], user_id, moment)]
     stock.activity = set(await Activity.fetch(told, session, ("_id",))) if told else set()
     return stock
@@ -237,15 +245,8 @@ class Change:
             return
         queries = self.apps.queries(value.app_id)
         where = Place(place[0], value.app_id, self.by, app.history, queries)
-        pinned = Pinned(
-            value.data_key,
-            row,
-            live,
-            self.moment,
-            value=value.value,
-            size=value.size,
-            expires_at=value.expires_at,
-        )
+        told: Raw = {"value": value.value, "size": value.size, "expires_at": value.expires_at}
+        pinned = Pinned(value.data_key, row, live, self.moment, **told)
         own.updates[AppData].append(pinned.statement(where))
 
 

@@ -19,7 +19,7 @@ from app.database import transaction
 from app.database.turns import Patience
 from app.identity.standing import SPARED
 from app.people.apps import Apps
-from app.people.existing import GRANTED, Change, audit_row, differing, known_rows, read_stock
+from app.people.existing import GRANTED, Change, Stock, audit_row, differing, known_rows, read_stock
 from app.people.lines.told import Error, Key, Told
 from app.people.matching import Found, find_people, stand_alone
 from app.people.rows import (
@@ -235,15 +235,18 @@ class _Batch:
         for user_id, number in numbers.items():
             outcome, told = Outcome.UNCHANGED, self.people[number]
             if stock is not None and user_id in wanted:
-                kept = stock.kept(user_id, told, self.moment)
-                await self.importer.apps.hold_to_quotas(told, user_id, kept)
-                if told.errors:
-                    outcome = Outcome.INVALID
-                else:
-                    user = found.users[user_id]
-                    change = Change(told, user, stock, self.known, *self._told_by)
-                    outcome = Outcome.UPDATED if change.write(writes, found) else outcome
+                outcome = await self._change_one(told, user_id, stock, found, writes)
             self.results[number] = Result(outcome, user_id, told.errors)
+
+    async def _change_one(
+        self, told: Told, user_id: ObjectId, stock: Stock, found: Found, writes: Writes
+    ) -> Outcome:
+        kept = stock.kept(user_id, told, self.moment)
+        await self.importer.apps.hold_to_quotas(told, user_id, kept)
+        if told.errors:
+            return Outcome.INVALID
+        change = Change(told, found.users[user_id], stock, self.known, *self._told_by)
+        return Outcome.UPDATED if change.write(writes, found) else Outcome.UNCHANGED
 
     @property
     def _told_by(self) -> tuple[Apps, str, datetime]:

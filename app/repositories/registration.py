@@ -8,7 +8,7 @@ at the host after that, since a webhook may come to be there until then.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from app.outside.client import TryLater
@@ -120,13 +120,8 @@ async def _begin(connection: RepositoryConnection, seconds: float) -> None:
         raise Changed
 
 
-async def _note_registered(
-    connection: RepositoryConnection, webhook_id: str, settings: Settings, held: Raw
-) -> RepositoryConnection:
-    """Note that the host knows the secret, unless another one was stored meanwhile. The old one's
-    time begins."""
-    moment = now()
-    fields: Raw = {
+def _registered(webhook_id: str, moment: datetime, settings: Settings) -> Raw:
+    return {
         "webhookId": webhook_id,
         "webhookStale": False,
         "registeringUntil": None,
@@ -136,6 +131,15 @@ async def _note_registered(
         "failures": 0,
         "nextHealthCheckAt": moment + timedelta(seconds=settings.repository_check_seconds),
     }
+
+
+async def _note_registered(
+    connection: RepositoryConnection, webhook_id: str, settings: Settings, held: Raw
+) -> RepositoryConnection:
+    """Note that the host knows the secret, unless another one was stored meanwhile. The old one's
+    time begins."""
+    moment = now()
+    fields = _registered(webhook_id, moment, settings)
     if connection.previous_secret is not None and connection.webhook_stale:
         fields["previousSecretUntil"] = moment + timedelta(seconds=settings.webhook_overlap_seconds)
     changed = await RepositoryConnection.change(is_as_read(connection) | held, fields)

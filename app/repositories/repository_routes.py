@@ -152,6 +152,10 @@ async def _changed(
     return await at_most_once(claim, partial(_patched, found, claim, request), again)
 
 
+async def _left(found: RepositoryConnection) -> RepositoryConnection:
+    return found
+
+
 async def _patched(
     found: RepositoryConnection, claim: Claim | None, request: Request
 ) -> RepositoryConnection:
@@ -160,12 +164,8 @@ async def _patched(
     before = RepositoryConnectionInfo.model_validate(found).model_dump(mode="json", by_alias=True)
     content, fields = patched(before, kind, await request.json(), RepositoryChange)
     settings, keyring = request.app.state.settings, keyring_of(request.scope)
-
-    async def leave() -> RepositoryConnection:
-        return found
-
     if not fields:
-        return await claiming(claim, leave)
+        return await claiming(claim, partial(_left, found))
     if content.is_active:
         changed = await activate(found, settings, keyring, claim)
     else:

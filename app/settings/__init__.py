@@ -218,7 +218,10 @@ class Settings(
             faults.append("production needs SATCHEL_KEYRING_FILE or SATCHEL_KEYRING")
         if self.ledger is None and self.analytics_archive is None:
             faults.append("production needs SATCHEL_LEDGER; such as SATCHEL_LEDGER=/var/lib/ledger")
-        return faults + [
+        return [*faults, *self._plain_places()]
+
+    def _plain_places(self) -> list[str]:
+        return [
             f"in production {variable(name)} begins with https://"
             for name, field in OutsideSettings.model_fields.items()
             if str(field.default).startswith("https://")

@@ -35,6 +35,16 @@ V = TypeVar("V", bound=View)
 C = TypeVar("C", bound=Fields)
 
 
+def _without(fixed: Raw, after: Json) -> Json:
+    """A patched document without its read-only fields: sent back unchanged they are welcome;
+    changed they are refused as unknown fields."""
+    if not isinstance(after, dict):
+        return after
+    return {
+        name: value for name, value in after.items() if name not in fixed or fixed[name] != value
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Belonging(Generic[V, C]):
     """One kind of document that each user has one of: its class, its content, how it is sent, what
@@ -128,17 +138,9 @@ class Belonging(Generic[V, C]):
     def _patched(self, now: V, kind: PatchKind, patch: Json) -> Raw:
         """The new fields by stored name; none where the patch changes nothing."""
         before = current(now)
-        fixed = {
-            name: before.pop(name) for name in list(before) if name not in self._content_names()
-        }
-        after = apply_patch(kind, patch, before | fixed)
-        # sent back unchanged they are welcome; changed they are refused as unknown fields
-        if isinstance(after, dict):
-            after = {
-                name: value
-                for name, value in after.items()
-                if name not in fixed or fixed[name] != value
-            }
+        names = self._content_names()
+        fixed = {name: before.pop(name) for name in list(before) if name not in names}
+        after = _without(fixed, apply_patch(kind, patch, before | fixed))
         try:
             content = self.content.model_validate(after)
         except ValidationError as error:

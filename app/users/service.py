@@ -262,6 +262,13 @@ async def _note_status(
     )
 
 
+def _allowed(caller: Principal, before: dict[str, Any]) -> frozenset[str]:
+    """The fields that a caller may change."""
+    if caller.is_admin:
+        return frozenset(before)
+    return _OWNERS if caller.kind == "user" else frozenset(before) - _GRANTED
+
+
 def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> dict[str, Any]:
     if not isinstance(after, dict):
         raise Invalid.field("", "malformed", "a user is an object")
@@ -269,10 +276,7 @@ def _changed_fields(caller: Principal, before: dict[str, Any], after: Json) -> d
     moves = {"accountId"} if caller.is_admin else set()
     if fixed := sorted((changed & _READ_ONLY) - moves):
         raise Invalid.field(f"/{fixed[0]}", "read_only", f"{fixed[0]} does not change by a patch")
-    allowed = frozenset(before)
-    if not caller.is_admin:
-        allowed = _OWNERS if caller.kind == "user" else allowed - _GRANTED
-    if refused := sorted(changed & before.keys() - allowed):
+    if refused := sorted(changed & before.keys() - _allowed(caller, before)):
         _refuse(refused)
     try:
         content = UserContent.model_validate(

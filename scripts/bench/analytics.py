@@ -317,6 +317,12 @@ def _print(found: Found, where: Raw) -> None:
             ]
             table.add_row(f"{size:,}", timed.name, *figures, f"{row['plain'] / row['p50']:.1f}")
     console.print(table)
+    _print_growth(console, found)
+    console.print(f"{where['processor']}, {where['cores']} cores, load before {where['load']}")
+
+
+def _print_growth(console: Console, found: Found) -> None:
+    """By query, against its goals."""
     for name, growth in _growth(found).items():
         slowest = max(
             timed.p95 for timings in found.values() for timed in timings if timed.name == name
@@ -328,4 +334,3 @@ def _print(found: Found, where: Raw) -> None:
             f" {_GOAL_MS:.0f})"
         )
         console.print(f"{name}: [{colour}]{said}[/]")
-    console.print(f"{where['processor']}, {where['cores']} cores, load before {where['load']}")

@@ -136,14 +136,8 @@ async def _written(
         written = await asyncio.to_thread(writing.finish)
     finally:
         await asyncio.to_thread(writing.abandon)
-    part = {
-        "file": name,
-        "rows": written.rows,
-        "bytes": written.bytes,
-        "sha256": written.sha256,
-        "stored": ALL,
-    }
-    return part, last
+    told = {"rows": written.rows, "bytes": written.bytes, "sha256": written.sha256}
+    return {"file": name, **told, "stored": ALL}, last
 
 
 async def read_part(

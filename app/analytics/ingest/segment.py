@@ -100,15 +100,15 @@ def _event(
     original = _moment(item.get("timestamp") or item.get("originalTimestamp"))
     moment = _corrected(original, sent, received)
     body: Item = {"appId": app_id, "eventName": name, "eventCategory": category, "eventData": data}
-    told = {
-        "userId": _id(item.get("userId")),
-        "anonymousId": _id(item.get("anonymousId")),
-        "messageId": _id(item.get("messageId")),
-        "sessionId": _id(_inner(item, "context").get("sessionId")),
-        "timestamp": moment,
-    }
+    told = _ids(item) | {"timestamp": moment}
     body |= {field: value for field, value in told.items() if value is not None}
     return body, original if original != moment else None
+
+
+def _ids(item: Item) -> Item:
+    """Whose event it is, and in which session; None where it does not say."""
+    ids = {name: _id(item.get(name)) for name in ("userId", "anonymousId", "messageId")}
+    return {**ids, "sessionId": _id(_inner(item, "context").get("sessionId"))}
 
 
 def _corrected(

@@ -1,6 +1,6 @@
 """The last minutes: their figures, and the events themselves as they come in."""
 
-from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, timedelta
 from typing import Any, Final
 
@@ -34,27 +34,9 @@ async def live_rows(which: Filter, minutes: int) -> Rows:
     async with opened_view() as view:
         end = now().replace(second=0, microsecond=0) + _MINUTE
         period = Period.of(end - minutes * _MINUTE, end, "minute", UTC)
-        events, errors = [0] * minutes, [0] * minutes
-        people: dict[int, set[int | str]] = defaultdict(set)
         raw = await view.all_rows(period, which, "?minutes")
         persons = await persons_of(raw, view.session)
-        for row in raw:
-            number = period.bucket_at(milliseconds(row["timestamp"]))
-            if number is None:
-                continue
-            events[number] += 1
-            errors[number] += row["eventCategory"] == "error"
-            if (key := person_key(row)) is not None:
-                people[number].add(persons[key])
-        rows: list[Raw] = [
-            {
-                "time": bucket.time,
-                "events": events[number],
-                "errors": errors[number],
-                "users": len(people[number]),
-            }
-            for number, bucket in enumerate(period.buckets)
-        ]
+        rows = _by_minute(period, raw, persons)
         return Rows(rows, _COLUMNS, view.exact)
 
 
@@ -74,3 +56,17 @@ async def latest_events(
         .sort("receivedAt", -1)
     )
     return await cursor.limit(limit).to_list()
+
+
+def _by_minute(period: Period, raw: list[Raw], persons: Mapping[str, int | str]) -> list[Raw]:
+    rows: list[Raw] = [{"time": each.time, "events": 0, "errors": 0} for each in period.buckets]
+    people: list[set[int | str]] = [set() for _ in rows]
+    for row in raw:
+        number = period.bucket_at(milliseconds(row["timestamp"]))
+        if number is None:
+            continue
+        rows[number]["events"] += 1
+        rows[number]["errors"] += row["eventCategory"] == "error"
+        if (key := person_key(row)) is not None:
+            people[number].add(persons[key])
+    return [{**row, "users": len(found)} for row, found in zip(rows, people, strict=True)]

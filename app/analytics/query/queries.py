@@ -195,6 +195,16 @@ def _error_rate(figures: Figures, number: int) -> Raw:
     }
 
 
+def _row_of_people(
+    period: Period, number: int, people: list[BitMap], before: list[BitMap] | None
+) -> Raw:
+    row: Raw = {"time": period.buckets[number].time} if period.interval else {}
+    row["activeUsers"] = len(people[number])
+    if before is not None:
+        row["previous"] = len(before[number]) if number < len(before) else 0
+    return row
+
+
 async def active_users(
     period: Period,
     which: Filter,
@@ -208,13 +218,9 @@ async def active_users(
     async with opened_view(known) as view:
         people = await bucket_people(view, period, which)
         before = await bucket_people(view, period.previous(), which) if previous else None
-        rows: list[Raw] = []
-        for number, bucket in enumerate(period.buckets):
-            row: Raw = {"time": bucket.time} if period.interval else {}
-            row["activeUsers"] = len(people[number])
-            if before is not None:
-                row["previous"] = len(before[number]) if number < len(before) else 0
-            rows.append(row)
+        rows = [
+            _row_of_people(period, number, people, before) for number in range(len(period.buckets))
+        ]
         columns = ["activeUsers", *(["previous"] if previous else [])]
         if rolling:
             for name, days in (("weekly", 7), ("monthly", 30)):

@@ -107,6 +107,18 @@ async def _recount_visits(app_id: str, day: int, names: list[str]) -> Mended:
     return await part(app_id, day, work)
 
 
+def _change_of(app_id: str, day: int, fields: dict[str, bytes], *, is_there: bool) -> Any:
+    """What makes the sums that are stored those that are true."""
+    name = session_id(day, app_id)
+    packed = {field: Binary(each) for field, each in fields.items()}
+    if not fields:
+        return DeleteOne({"_id": name})
+    if is_there:
+        return set_fields(name, packed, now())
+    row = {"_id": name, "appId": app_id, "day": day_start(day), **packed, **fresh(now())}
+    return InsertOne(row)
+
+
 async def _recount_sums(app_id: str, day: int) -> Mended:
     """Compare the sums of a day with its sessions, and put them right."""
     name = session_id(day, app_id)
@@ -117,14 +129,7 @@ async def _recount_sums(app_id: str, day: int) -> Mended:
         known = {field: before[field] for field in SESSION_FIELDS} if before else {}
         if known == fields:
             return {}, state.next_number
-        packed = {field: Binary(each) for field, each in fields.items()}
-        if not fields:
-            change: Any = DeleteOne({"_id": name})
-        elif before is None:
-            row = {"_id": name, "appId": app_id, "day": day_start(day), **packed, **fresh(now())}
-            change = InsertOne(row)
-        else:
-            change = set_fields(name, packed, now())
+        change = _change_of(app_id, day, fields, is_there=before is not None)
         await write(SessionDay, [change], session)
         return {SessionDay.collection_name(): {name}}, state.next_number
 

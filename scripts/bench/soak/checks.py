@@ -269,8 +269,8 @@ def _growth(life: Life) -> float | None:
     return life.memory[-1][1] - warm
 
 
-def check_logs(fleet: Fleet, planted: Planted) -> list[Finding]:
-    """Nothing was set aside but what was planted, and nobody ended by themselves."""
+def _told_by_logs(fleet: Fleet) -> tuple[set[tuple[str, str]], list[str]]:
+    """What was set aside, by collection and row, and what recounts found to differ."""
     told_aside, differed = set[tuple[str, str]](), []
     for program in fleet.programs:
         for line in program.log.read_bytes().splitlines():
@@ -279,6 +279,12 @@ def check_logs(fleet: Fleet, planted: Planted) -> list[Finding]:
                 told_aside.add((row["collection"], row["row"]))
             elif _DIFFERED in line:
                 differed.append(line.decode(errors="replace")[:300])
+    return told_aside, differed
+
+
+def check_logs(fleet: Fleet, planted: Planted) -> list[Finding]:
+    """Nothing was set aside but what was planted, and nobody ended by themselves."""
+    told_aside, differed = _told_by_logs(fleet)
     strange = [f"{name} {row_id}" for name, row_id in told_aside - planted.rows]
     unseen = [f"{name} {row_id} was not" for name, row_id in planted.rows - told_aside]
     ended = [

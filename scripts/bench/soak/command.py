@@ -87,8 +87,7 @@ def main(
         raise typer.Exit(1)
 
 
-def _print(seed: int, told: dict[str, Any], findings: list[Finding]) -> None:
-    console = Console()
+def _table(seed: int, told: dict[str, Any], findings: list[Finding]) -> Table:
     table = Table(
         title=(
             f"Soak of {told['minutes']:g} minutes, seed {seed}, quiet after"
@@ -100,7 +99,12 @@ def _print(seed: int, told: dict[str, Any], findings: list[Finding]) -> None:
     table.add_column("found", overflow="fold")
     for each in findings:
         table.add_row({True: "yes", False: "NO", None: "-"}[each.holds], each.name, each.told)
-    console.print(table)
+    return table
+
+
+def _print(seed: int, told: dict[str, Any], findings: list[Finding]) -> None:
+    console = Console()
+    console.print(_table(seed, told, findings))
     console.print(
         "Faults: " + ", ".join(f"{count} {name}" for name, count in told["faults"].items())
     )
