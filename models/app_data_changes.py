@@ -154,6 +154,18 @@ def _with_values(whole: Raw) -> Raw:
     return dict.fromkeys(_FIELDS, 1) | {"escaped": 1, "value": value, "whole": whole}
 
 
+def _command(where: Raw, fields: Raw, sort: Raw | None, limit: int, at: ClusterTime | None) -> Raw:
+    concern: Raw = {"level": "snapshot"} | ({} if at is None else {"atClusterTime": at})
+    command: Raw = {
+        "find": AppData.collection_name(),
+        "filter": where,
+        "projection": fields,
+        "readConcern": concern,
+    }
+    command |= {"sort": sort} if sort else {}
+    return command | ({"limit": limit, "batchSize": limit} if limit else {"batchSize": 1_000_000})
+
+
 async def _find(
     where: Raw, fields: Raw, sort: Raw | None, limit: int, at: ClusterTime | None
 ) -> Found:
@@ -162,17 +174,7 @@ async def _find(
 
     What the driver retries for its own reads is tried once more here.
     """
-    concern: Raw = (
-        {"level": "snapshot"} if at is None else {"level": "snapshot", "atClusterTime": at}
-    )
-    command: Raw = {
-        "find": AppData.collection_name(),
-        "filter": where,
-        "projection": fields,
-        "readConcern": concern,
-    }
-    command |= {"sort": sort} if sort else {}
-    command |= {"limit": limit, "batchSize": limit} if limit else {"batchSize": 1_000_000}
+    command = _command(where, fields, sort, limit, at)
     try:
         cursor = await _asked(command)
     except OperationFailure as error:

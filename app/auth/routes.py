@@ -1,5 +1,6 @@
 """Routes of credentials: API keys, access tokens for users, and the key set that verifies them."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
@@ -15,7 +16,7 @@ from app.identity import trail
 from app.identity.access import ADMIN, PUBLIC, keys
 from app.identity.authenticator import authenticator
 from app.identity.caller import Caller
-from app.identity.principal import authorize
+from app.identity.principal import Principal, authorize
 from app.identity.standing import AT_REST
 from app.identity.tokens import server_sid
 from app.relations.guards import check_references
@@ -73,20 +74,20 @@ async def create_key(
     authorize(caller, "admin")
     _check(content)
     key, secret = ApiKey.issue(content)
-
-    async def work(session: AsyncClientSession, key_id: ObjectId) -> None:
-        key.id = PydanticObjectId(key_id)
-        await check_references(ApiKey, {**key.stored(), "_id": key_id}, session)
-        await key.add(session)
-        await trail.record(
-            "key_created", caller.name, detail={"keyId": str(key_id)}, session=session
-        )
-
-    done = await once(claim, 201, work)
+    done = await once(claim, 201, partial(_add_key, key, caller))
     if done.repeated:
         raise AlreadyDone("the key was made and shown before", extra={"id": str(done.resource_id)})
     response.headers["Location"] = f"/v1/api-keys/{key.id}"
     return IssuedKey(**ApiKeyView.model_validate(key).model_dump(), key=secret)
+
+
+async def _add_key(
+    key: ApiKey, caller: Principal, session: AsyncClientSession, key_id: ObjectId
+) -> None:
+    key.id = PydanticObjectId(key_id)
+    await check_references(ApiKey, {**key.stored(), "_id": key_id}, session)
+    await key.add(session)
+    await trail.record("key_created", caller.name, detail={"keyId": str(key_id)}, session=session)
 
 
 def _check(content: ApiKeyContent) -> None:

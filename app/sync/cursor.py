@@ -102,6 +102,10 @@ def decode(text: str, user_id: ObjectId, app_id: str, prefix: str = "") -> Curso
         raise Invalid.field("?since", "malformed", _FOREIGN) from None
 
 
+def _digests(text: bytes, count: int) -> list[bytes]:
+    return [text[start : start + _DIGEST] for start in range(0, count * _DIGEST, _DIGEST)]
+
+
 def _opened(text: str, source: Source) -> Cursor:
     if len(text) > _LONGEST:
         raise ValueError("too long")
@@ -116,10 +120,7 @@ def _opened(text: str, source: Source) -> Cursor:
         raise CursorExpired(f"the cursor is of another prefix: {ANEW}")
     at, ends = ClusterTime(times[0], times[1]), ClusterTime(times[2], times[3])
     rest = body[_HEAD.size :]
-    digests = [
-        rest[size + start : size + start + _DIGEST]
-        for start in range(0, (sent + passed) * _DIGEST, _DIGEST)
-    ]
+    digests = _digests(rest[size:], sent + passed)
     return Cursor(
         at=None if flags & _EVERYTHING else at,
         ends=ends if ends != _NO_TIME else None,

@@ -146,23 +146,16 @@ async def complete(user_id: ObjectId) -> CompleteView:
     Raises:
         NotFound: there is no such user.
     """
-    pipeline: list[dict[str, Any]] = [
-        {"$match": {"_id": user_id}},
-        _lookup(Profile),
-        _lookup(Preferences),
-    ]
+    pipeline = [{"$match": {"_id": user_id}}, _lookup(Profile), _lookup(Preferences)]
     rows = await (await User.raw().aggregate(pipeline)).to_list()
     if not rows or not await is_living(User, rows[0]):
         raise NotFound("there is no such user")
-    profiles, preferences = rows[0]["profiles"], rows[0]["preferences"]
+    profiles = [Profile.from_stored(row) for row in rows[0]["profiles"]]
+    preferences = [Preferences.from_stored(row) for row in rows[0]["preferences"]]
     return CompleteView(
         user=user_view(User.from_stored(rows[0])),
-        profile=ProfileView.model_validate(Profile.from_stored(profiles[0])) if profiles else None,
-        preferences=(
-            PreferencesView.model_validate(Preferences.from_stored(preferences[0]))
-            if preferences
-            else None
-        ),
+        profile=ProfileView.model_validate(profiles[0]) if profiles else None,
+        preferences=PreferencesView.model_validate(preferences[0]) if preferences else None,
     )
 
 

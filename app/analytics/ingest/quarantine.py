@@ -78,7 +78,6 @@ async def _set_aside_of(user_id: ObjectId, rows: list[Raw]) -> None:
 
 def _row(bad: Bad, principal: Principal, settings: Settings) -> Raw:
     moment = now()
-    event = _bounded(bad.event)
     app_id = bad.app_id or _app_of(bad.event) or principal.app_id
     content = orjson.dumps([app_id, bad.code, str(principal.id), repr(bad.event)[:65536]])
     row: Raw = {
@@ -86,7 +85,6 @@ def _row(bad: Bad, principal: Principal, settings: Settings) -> Raw:
         "pointer": bad.pointer[:256],
         "code": bad.code,
         "detail": bad.detail[:512],
-        "event": event,
         "sentBy": principal.name,
         "receivedAt": moment,
         "createdAt": moment,
@@ -96,11 +94,15 @@ def _row(bad: Bad, principal: Principal, settings: Settings) -> Raw:
     }
     if app_id is not None:
         row["appId"] = app_id
-    if bad.code != "unknown_user" and (user_id := _user_of(bad.event, principal)) is not None:
-        row["userId"] = user_id
-    elif bad.code == "unknown_user":
-        del row["event"]
-    return row
+    return row | _about(bad, principal)
+
+
+def _about(bad: Bad, principal: Principal) -> Raw:
+    """The event, and whose it is; nothing of a person who is not known here."""
+    if bad.code == "unknown_user":
+        return {}
+    event, user_id = _bounded(bad.event), _user_of(bad.event, principal)
+    return {"event": event} | ({} if user_id is None else {"userId": user_id})
 
 
 def _user_of(event: Any, principal: Principal) -> ObjectId | None:

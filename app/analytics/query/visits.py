@@ -1,5 +1,6 @@
 """Sessions: how many began when, how long they were, of how many events."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -49,6 +50,17 @@ async def sessions(period: Period, which: Filter, *, previous: bool = False) -> 
         return Rows(rows, columns_of(period, *names), view.freshness)
 
 
+_SUMS: Final = ("sessions", "duration", "events", "bounces")
+
+
+def _slots_of(row: Raw) -> Iterator[tuple[int, list[int]]]:
+    """The slots of a day that have sessions, by their number, with their sums."""
+    day = day_number(row["day"])
+    for slot, sums in enumerate(zip(*(unpack(row[name], "Q") for name in _SUMS), strict=True)):
+        if sums[0]:
+            yield day * SLOTS + slot, list(sums)
+
+
 async def _session_figures(view: View, period: Period, which: Filter) -> list[list[int]]:
     figures = [[0, 0, 0, 0] for _ in period.buckets]
     if which.user_id is not None:
@@ -56,20 +68,9 @@ async def _session_figures(view: View, period: Period, which: Filter) -> list[li
     start, end = moment_of(period.buckets[0].start), moment_of(period.buckets[-1].end)
     first, last = milliseconds(start) // SLOT_MS, -(-milliseconds(end) // SLOT_MS)
     days = day_moments(first // SLOTS, -(-last // SLOTS))
-    names = ("sessions", "duration", "events", "bounces")
-    for row in await SessionDay.span(*days, which.app, ("day", *names), view.session):
-        day = day_number(row["day"])
-        arrays = [unpack(row[name], "Q") for name in names]
-        for slot in range(SLOTS):
-            if arrays[0][slot]:
-                _add_sessions(
-                    figures,
-                    period,
-                    day * SLOTS + slot,
-                    [array[slot] for array in arrays],
-                    first,
-                    last,
-                )
+    for row in await SessionDay.span(*days, which.app, ("day", *_SUMS), view.session):
+        for slot, sums in _slots_of(row):
+            _add_sessions(figures, period, slot, sums, first, last)
     for (day, _), slots in (await _tail_visits(view, which)).items():
         for slot, change in slots.items():
             _add_sessions(figures, period, day * SLOTS + slot, change, first, last)

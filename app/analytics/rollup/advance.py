@@ -133,17 +133,12 @@ async def _window(
     fields: Raw = {**FIELDS, "receivedAt": 1, **({"eventData": 1} if declared else {})}
     events = quick_events()
     where: Raw = {"receivedAt": {"$gte": start, "$lt": end}}
-    rows = (
-        await events.find(where, fields, session=session)
-        .sort("receivedAt", 1)
-        .limit(most)
-        .to_list()
-    )
+    found = events.find(where, fields, session=session).sort("receivedAt", 1).limit(most)
+    rows = await found.to_list()
     if len(rows) < most:
         # With nothing to add, the state need not move at each look: nothing is unrolled either way.
-        return rows, (
-            end if rows or end - start > timedelta(seconds=5) or start == BEGINNING else start
-        )
+        moves = rows or end - start > timedelta(seconds=5) or start == BEGINNING
+        return rows, end if moves else start
     last = moment_of(milliseconds(rows[-1]["receivedAt"]))
     where = {"receivedAt": {"$gte": last, "$lt": min(end, last + _TICK)}}
     whole = [row for row in rows if milliseconds(row["receivedAt"]) < milliseconds(last)]
