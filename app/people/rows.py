@@ -1,7 +1,6 @@
 """The documents of a person who is new: made as the models would make them, at a tenth of the
 cost."""
 
-from copy import deepcopy
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -33,8 +32,16 @@ def _template(document: type[Stored]) -> Raw:
 
 
 def _made(document: type[Stored], moment: datetime, **fields: Any) -> Raw:
-    made = deepcopy(_template(document))  # type: ignore[arg-type]  # a class is hashable
+    made = _copied(_template(document))  # type: ignore[arg-type]  # a class is hashable
     return {**made, "createdAt": moment, "updatedAt": moment, **fields}
+
+
+def _copied(value: Any) -> Any:
+    """Objects and lists anew; what they hold is never changed. `deepcopy` takes ten times as
+    long, which was a third of what an import cost."""
+    if isinstance(value, dict):
+        return {name: _copied(each) for name, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
 def user_row(told: Told, user_id: ObjectId, moment: datetime) -> Raw:

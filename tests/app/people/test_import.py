@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from app.people.rows import _made
 from models import (
     Activity,
     AppData,
@@ -18,6 +19,7 @@ from models import (
     User,
 )
 from models.app_data import AppData as Values
+from models.base import now
 from tests.app.people.conftest import Send, ndjson
 from tests.cast import Cast
 from tests.factories.people import ANN, counts, person
@@ -267,3 +269,11 @@ async def test_an_answer_is_bounded_however_many_lines_there_are(importer: Calle
     assert [each["line"] for each in results] == list(range(1, 2001))
     assert {each["status"] for each in results} == {"invalid"}
     assert {each["errors"][0]["code"] for each in results[1000:]} == {"too_many"}
+
+
+def test_the_documents_of_two_people_have_nothing_in_common() -> None:
+    one, other = (_made(Preferences, now()) for _ in range(2))
+    one["notifications"]["email"] = False
+    one["dashboard"]["favoriteApps"].append("notes")
+    assert other["notifications"]["email"] is True
+    assert other["dashboard"]["favoriteApps"] == []
