@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.outside.signatures import Signing, signature
-from app.repositories.deliveries.reading import read, room_needed
+from app.repositories.deliveries.reading import Claim, read, room_needed
 from app.web.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
 from tests.app.repositories.conftest import PATHS, Forge
 
@@ -20,7 +20,8 @@ async def test_what_is_not_kept_is_hashed_and_signed_all_the_same() -> None:
     body = [b"a" * 700_000] * 3
     for keep in (True, False):
         signing = Signing(["one", "two", ""])
-        delivery = await read(parts(*body), signing, keep=keep)
+        claim = Claim(2_100_000, "one", None, is_verified=True, is_strange=False, has_room=keep)
+        delivery = await read(parts(*body), signing, claim)
         assert (delivery.size, delivery.is_large, delivery.parts) == (
             2_100_000,
             True,
