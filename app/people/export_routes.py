@@ -80,7 +80,7 @@ async def export_user(
     authorize(caller, "users:read", user_id=user_id)
     export = Export(request.app.state.settings, user_id, archived)
     exports: Exports = request.app.state.exports
-    place = exports.begin()
+    place = exports.begin(user_id)
     await export.open(caller.name)
     request.scope.get(LEAVE_PLACE, lambda: None)()
     zipped = ZIP in request.headers.get("accept", "").lower()

@@ -27,6 +27,8 @@ from models.user import User
 
 BATCH: Final = 100
 _AT_ONCE: Final = 8
+_OF_ONE: Final = 2
+"""Whoever takes theirs slowly, or not at all, leaves places for others."""
 _ATTEMPTS: Final = 3
 END: Final = "end"
 BROKEN: Final = "incomplete"
@@ -43,30 +45,34 @@ class Exports:
 
     def __init__(self) -> None:
         self.free = _AT_ONCE
+        self.of: Counter[ObjectId] = Counter()
 
-    def begin(self) -> "Place":
-        """Take a place.
+    def begin(self, user_id: ObjectId) -> "Place":
+        """Take a place for an export of a person.
 
         Raises:
             Unavailable: there is none.
         """
-        if not self.free:
+        if not self.free or self.of[user_id] >= _OF_ONE:
             raise Unavailable("as many exports as there may be are under way: ask again", 10)
         self.free -= 1
-        return Place(self)
+        self.of[user_id] += 1
+        return Place(self, user_id)
 
 
 class Place:
     """A place among the exports; given back once, at the latest when nobody has it any more: an
     answer that never began has nothing that could end."""
 
-    def __init__(self, exports: Exports) -> None:
+    def __init__(self, exports: Exports, user_id: ObjectId) -> None:
         self._exports: Exports | None = exports
+        self._user_id = user_id
 
     def leave(self) -> None:
         """Give it back."""
         if self._exports is not None:
             self._exports.free += 1
+            self._exports.of -= Counter({self._user_id: 1})  # without those who have none
             self._exports = None
 
     __del__ = leave

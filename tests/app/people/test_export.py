@@ -177,11 +177,13 @@ async def test_exports_that_are_under_way_are_counted_and_give_their_place_back(
         assert (await cast.owner.get("/v1/users/me/export")).status_code == 200
     assert (await cast.reader.get(f"/v1/users/{'f' * 24}/export")).status_code == 404
     exports = api.app.state.exports
-    places = [exports.begin() for _ in range(exports.free)]
-    busy = await cast.owner.get("/v1/users/me/export")
-    assert (busy.status_code, busy.json()["code"]) == (503, "unavailable")
-    places.clear()
+    for whose in ([cast.owner.id] * 2, [secrets.token_hex(12) for _ in range(8)]):
+        places = [exports.begin(ObjectId(each)) for each in whose]
+        busy = await cast.owner.get("/v1/users/me/export")
+        assert (busy.status_code, busy.json()["code"]) == (503, "unavailable")
+        places.clear()
     assert (await cast.owner.get("/v1/users/me/export")).status_code == 200
+    assert (exports.free, exports.of) == (8, {})
 
 
 async def test_an_export_shows_one_moment(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
