@@ -4,7 +4,6 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from beanie import PydanticObjectId
-from bson import ObjectId
 from pydantic import Field
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -81,9 +80,7 @@ class IntegrityScan(Stored):
             await cls.raw().replace_one({"_id": label}, row, upsert=True)
         return fresh
 
-    async def advance(
-        self, after: ObjectId | str, counts: dict[str, int], faults: list[Raw]
-    ) -> None:
+    async def advance(self, after: Any, counts: dict[str, int], faults: list[Raw]) -> None:
         """Note a batch: how far it came, and what it found.
 
         Raises:

@@ -5,9 +5,10 @@ The three SQL checks that the card programme requires are rows of it:
 cards against users and profiles of another account, and orphaned cards.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from bson import ObjectId
@@ -19,8 +20,11 @@ from app.relations.hooks import Hooks
 from app.relations.sweep import sweep
 from app.relations.table import is_nullable
 from app.relations.take import release
+from app.web.observability import log
+from models.aside import ROW_FAULTS
 from models.base import Raw, now
 from models.deletion import Deletion
+from models.in_order import in_order
 from models.integrity import IntegrityScan
 from models.relations import RELATIONS, OnDelete, Relation, Relations
 
@@ -30,11 +34,21 @@ Progress = Callable[[Relation, int], None]
 
 
 class Kind(StrEnum):
-    """What is wrong with a reference; PENDING is nothing wrong: a sweep will come by."""
+    """What is wrong with a reference; PENDING is nothing wrong: a sweep will come by. MALFORMED is
+    an orphan by what is no id: nobody can say whose it is, and it is left to you."""
 
     ORPHAN = "orphan"
     MISMATCH = "mismatch"
     PENDING = "pending"
+    MALFORMED = "malformed"
+
+
+_COUNTED: Final = {
+    "orphans": (Kind.ORPHAN, Kind.MALFORMED),
+    "mismatches": (Kind.MISMATCH,),
+    "pending": (Kind.PENDING,),
+}
+"""Field of a scan -> the kinds that it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class Fault:
     relation: Relation
     kind: Kind
     child_id: Any
-    parent_id: ObjectId
+    parent_id: Any
     tenant: Any = None
 
 
@@ -73,12 +87,8 @@ async def check(
         scan = await IntegrityScan.begin(relation.label, restart=restart)
         async for rows, faults in _batches(relation, scan.after):
             counts = {"scanned": len(rows)}
-            for field, kind in (
-                ("orphans", Kind.ORPHAN),
-                ("mismatches", Kind.MISMATCH),
-                ("pending", Kind.PENDING),
-            ):
-                counts[field] = sum(fault.kind is kind for fault in faults)
+            for field, kinds in _COUNTED.items():
+                counts[field] = sum(fault.kind in kinds for fault in faults)
             named = [_named(fault) for fault in faults if fault.kind is not Kind.PENDING]
             await scan.advance(rows[-1]["_id"], counts, named)
             progress(relation, len(rows))
@@ -97,6 +107,8 @@ async def faults_of(relation: Relation) -> AsyncIterator[list[Fault]]:
 def remedy(fault: Fault) -> str:
     """What `repair` does about a fault, in words; empty where the policy does not say."""
     relation = fault.relation
+    if fault.kind is Kind.MALFORMED:
+        return ""
     if fault.kind is Kind.ORPHAN and relation.on_delete is OnDelete.CASCADE:
         return "delete it and what hangs off it"
     if relation.on_delete is OnDelete.PULL:
@@ -139,11 +151,28 @@ async def repair(
         )
         await Deletion.enter([entry], session=None)
         await Deletion.begin_again(ObjectId(entry.id))
-        mended += await sweep(entry, hooks, relations=relations, forced=True)
-    mismatched = [fault for fault in mendable if fault.kind is Kind.MISMATCH]
-    if mismatched:
-        mended += await transaction(lambda session: _release(mismatched, hooks, session))
+        mended += await _where_it_can(
+            partial(sweep, entry, hooks, relations=relations, forced=True)
+        )
+    for fault in mendable:
+        if fault.kind is Kind.MISMATCH:
+            mended += await _where_it_can(partial(_released, fault, hooks))
     return mended
+
+
+async def _where_it_can(mend: Callable[[], Awaitable[int]]) -> int:
+    """How many documents were mended; 0 where one of them is too damaged to be changed."""
+    try:
+        return await mend()
+    except ROW_FAULTS as error:
+        log.error(
+            "a damaged document cannot be mended: see to it by hand", error=type(error).__name__
+        )
+        return 0
+
+
+async def _released(fault: Fault, hooks: Hooks) -> int:
+    return await transaction(lambda session: _release([fault], hooks, session))
 
 
 async def _release(faults: list[Fault], hooks: Hooks, session: AsyncClientSession) -> int:
@@ -176,20 +205,21 @@ async def _batches(relation: Relation, after: Any) -> AsyncIterator[tuple[list[R
     fields = {"_id": 1, relation.stored: 1}
     if relation.stored_tenant is not None:
         fields[relation.stored_tenant] = 1
-    while True:
-        where = {} if after is None else {"_id": {"$gt": after}}
-        rows = await relation.child.raw().find(where, fields).sort("_id", 1).limit(BATCH).to_list()
-        if not rows:
-            return
+    async for rows in in_order(relation.child, fields, after, BATCH):
         yield rows, await _faults(relation, rows)
-        after = rows[-1]["_id"]
 
 
 async def _faults(relation: Relation, rows: list[Raw]) -> list[Fault]:
     references = [(row, parent_id) for row in rows for parent_id in values_at(row, relation.stored)]
+    odd = [
+        Fault(relation, Kind.MALFORMED, row["_id"], parent_id)
+        for row, parent_id in references
+        if not isinstance(parent_id, ObjectId)
+    ]
+    references = [pair for pair in references if isinstance(pair[1], ObjectId)]
     wanted = list({parent_id for _, parent_id in references})
     if not wanted:
-        return []
+        return odd
     tenant = relation.stored_tenant
     fields = {"_id": 1} if tenant is None else {"_id": 1, tenant: 1}
     there = {
@@ -203,7 +233,7 @@ async def _faults(relation: Relation, rows: list[Raw]) -> list[Fault]:
         if gone
         else set()
     )
-    found = []
+    found = odd
     for row, parent_id in references:
         own = None if tenant is None else row.get(tenant)
         if parent_id not in there:

@@ -59,6 +59,8 @@ def refusal(relation: Relation) -> Problem:
 
 def values_at(row: Mapping[str, Any], path: str) -> list[ObjectId]:
     """The ids that a document has at a stored path, through a list where there is one."""
+    if not isinstance(row, Mapping):  # an item that is no document
+        return []
     first, _, rest = path.partition(".")
     value = row.get(first)
     if not rest:

@@ -6,12 +6,16 @@ restored the backup decides: an ordinary deletion takes them again.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
+from bson import ObjectId
+
 from app.relations.sweep import collection_of
+from models import DOCUMENTS
 from models.base import Raw
 from models.deletion import Deletion
+from models.in_order import in_order
 from models.integrity import IntegrityScan
 from models.relations import RELATIONS, Relations
 
@@ -30,7 +34,7 @@ async def check_living(
         LostScan: another check has taken over.
     """
     scan = await IntegrityScan.begin(LABEL, restart=True)
-    async for rows in _entries():
+    async for rows in in_order(Deletion, {"root": 1}, None, _BATCH):
         alive = await _alive(rows, relations)
         named: list[Raw] = [
             {"kind": "living", "id": str(each), "root": alive[each]} for each in alive
@@ -40,22 +44,14 @@ async def check_living(
     return await scan.finish()
 
 
-async def _entries() -> AsyncIterator[list[Raw]]:
-    """The ledger in the order of its ids, batch by batch."""
-    where: Raw = {}
-    while True:
-        found = Deletion.raw().find(where, {"root": 1}).sort("_id", 1).limit(_BATCH)
-        if not (rows := await found.to_list()):
-            return
-        yield rows
-        where = {"_id": {"$gt": rows[-1]["_id"]}}
-
-
 async def _alive(rows: list[Raw], relations: Relations) -> dict[Any, str]:
     """Those of these deleted documents that are there, with their collections."""
     by_root: defaultdict[str, list[Any]] = defaultdict(list)
+    known = {each.collection_name() for each in DOCUMENTS}
     for row in rows:
-        by_root[str(row.get("root"))].append(row["_id"])
+        root = str(row.get("root"))
+        if root in known and isinstance(row["_id"], ObjectId | str):  # else it is damaged
+            by_root[root].append(row["_id"])
     return {
         each: root
         for root, ids in by_root.items()
