@@ -20,9 +20,10 @@ from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.relations.deletable import Operation, Target, deletable
+from app.web.documents import Change, by_patch, changeable
 from app.web.etags import etag
-from app.web.idempotency import IdempotencyClaim, patch_once
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.idempotency import IdempotencyClaim
+from app.web.openapi.answers import NOT_MODIFIED, problems
 from app.web.openapi.examples import answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
@@ -99,34 +100,24 @@ async def get(
     return conditional(request, response, profile.version, profile)
 
 
-@router.patch(
+@changeable(
+    router,
     "/{profileId}",
+    SpendingProfileView,
     access=keys("accounts:write"),
     operation_id="patchSpendingProfile",
     summary="Change a spending profile",
-    responses=PATCHED,
-    openapi_extra=patches(
+    patches=patches(
         SpendingProfileContent,
         {"limits": {"MONTHLY": 250000}},
         [{"op": "add", "path": "/limits/MONTHLY", "value": 250000}],
     ),
 )
-async def patch(
-    accountId: str,
-    profileId: str,
-    caller: Caller,
-    claim: IdempotencyClaim,
-    request: Request,
-    response: Response,
-) -> SpendingProfileView:
+async def _patch(accountId: str, profileId: str, caller: Caller) -> Change:
     """By JSON Merge Patch or JSON Patch. `affectedCards` counts the cards whose limits this
     changes."""
     reached = await reach(caller, WRITE, accountId)
-    profile = await patch_once(
-        claim, request, partial(patch_profile, reached.account_id, _id_of(profileId))
-    )
-    response.headers["ETag"] = etag(profile.version, profile.id)
-    return profile
+    return by_patch(partial(patch_profile, reached.account_id, _id_of(profileId)))
 
 
 async def _to_delete(accountId: str, profileId: str, caller: Caller) -> Target:

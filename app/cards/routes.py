@@ -16,9 +16,10 @@ from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.web.cursors import decode_cursor
+from app.web.documents import Change, by_patch, changeable
 from app.web.etags import etag
-from app.web.idempotency import IdempotencyClaim, patch_once
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.idempotency import IdempotencyClaim
+from app.web.openapi.answers import NOT_MODIFIED, problems
 from app.web.openapi.examples import answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, page
@@ -116,30 +117,23 @@ async def get(
     return conditional(request, response, card.version, card)
 
 
-@router.patch(
+@changeable(
+    router,
     "/{cardId}",
+    CardView,
     access=keys("accounts:write"),
     operation_id="patchCard",
     summary="Change a card, or move its status",
-    responses=PATCHED | problems(400, 409, 412, 415),
-    openapi_extra=patches(
+    patches=patches(
         CardChange, {"status": "open"}, [{"op": "replace", "path": "/status", "value": "open"}]
     ),
+    responses=problems(400, 409, 412, 415),
 )
-async def patch(
-    accountId: str,
-    cardId: str,
-    caller: Caller,
-    claim: IdempotencyClaim,
-    request: Request,
-    response: Response,
-) -> CardView:
+async def _patch(accountId: str, cardId: str, caller: Caller) -> Change:
     """By JSON Merge Patch or JSON Patch. pending becomes open, open and paused each other; closed
     is final."""
     reached = await reach(caller, WRITE, accountId)
-    card = await patch_once(claim, request, partial(patch_card, reached.account_id, _id_of(cardId)))
-    response.headers["ETag"] = etag(card.version, card.id)
-    return card
+    return by_patch(partial(patch_card, reached.account_id, _id_of(cardId)))
 
 
 def _id_of(card: str) -> ObjectId:

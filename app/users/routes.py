@@ -20,9 +20,10 @@ from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
 from app.users.finding import Sought, find_users
 from app.users.schemas import CompleteView, Embedded, UserChange, UserView, user_view
 from app.users.service import check_grants, complete, create_user, find_user, log_in, patch_user
+from app.web.documents import Change, by_patch, changeable
 from app.web.etags import etag
-from app.web.idempotency import IdempotencyClaim, patch_once
-from app.web.openapi.answers import NOT_MODIFIED, PATCHED, problems
+from app.web.idempotency import IdempotencyClaim
+from app.web.openapi.answers import NOT_MODIFIED, problems
 from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page
@@ -149,26 +150,25 @@ async def get(userId: str, caller: Caller, request: Request, response: Response)
     return conditional(request, response, user.version, user_view(user))
 
 
-@router.patch(
+@changeable(
+    router,
     "/{userId}",
+    UserView,
+    user_view,
     access=owner_or("users:write", live=True),
     operation_id="patchUser",
     summary="Change a user",
-    responses=PATCHED | problems(400),
-    openapi_extra=patches(
+    patches=patches(
         UserChange, {"name": "Ann B."}, [{"op": "replace", "path": "/name", "value": "Ann B."}]
     ),
+    responses=problems(400),
 )
-async def patch(
-    userId: str, caller: Caller, claim: IdempotencyClaim, request: Request, response: Response
-) -> UserView:
+async def _patch(userId: str, caller: Caller) -> Change:
     """By JSON Merge Patch or JSON Patch. Owners change their name, keys what identifies a person,
     admins grants."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:write", user_id=user_id)
-    user = await patch_once(claim, request, partial(patch_user, caller, user_id))
-    response.headers["ETag"] = etag(user.version, user.id)
-    return user_view(user)
+    return by_patch(partial(patch_user, caller, user_id))
 
 
 async def _to_delete(userId: str, caller: Caller) -> Target:
