@@ -2,7 +2,7 @@
 `docs/architecture.md`."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +54,10 @@ def rooms_diagram() -> str:
     return "\n".join([*lines, "```"])
 
 
+def _knows_callers(modules: Iterable[str]) -> bool:
+    return any(name.startswith("app.identity") for name in modules)
+
+
 def room_graph() -> dict[str, set[str]]:
     """Room -> the rooms that its modules import. A room is a folder of `app/`, or one of the other
     top folders."""
@@ -63,11 +67,11 @@ def room_graph() -> dict[str, set[str]]:
         for module, tree in found.items()
     }
     rooms = {module: room_of(module) for module in imports}
-    for module, room in rooms.items():
-        if room == "app.web" and not any(
-            name.startswith("app.identity") for name in reached(imports, module)
-        ):
-            rooms[module] = _GROUND
+    rooms |= {
+        module: _GROUND
+        for module, room in rooms.items()
+        if room == "app.web" and not _knows_callers(reached(imports, module))
+    }
     graph: dict[str, set[str]] = {}
     for module, named in imports.items():
         graph.setdefault(rooms[module], set()).update(

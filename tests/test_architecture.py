@@ -45,8 +45,6 @@ LAYERS = [
 ]  # fmt: skip
 """The floors, the lowest first. A module stands where the longest of its names does that stands
 here."""
-LONGEST = 350
-
 
 SOURCES = sources()
 
@@ -180,26 +178,6 @@ def test_only_the_settings_read_the_environment() -> None:
         module for module, tree in SOURCES.items() if any(read in ast.dump(tree) for read in reads)
     }
     assert {module for module in readers if not module.startswith("scripts")} == set()
-
-
-def test_no_file_is_two_things() -> None:
-    files = [path for room in (*ROOMS, "tests") for path in (ROOT / room).rglob("*.py")]
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
-        for path in (*files, *clients())
-    }
-    assert {path: length for path, length in lengths.items() if length > LONGEST} == {}
-
-
-def clients() -> list[Path]:
-    """The clients' own sources, in whichever language."""
-    return [
-        path
-        for path in (ROOT / "clients").rglob("*")
-        if path.suffix in {".py", ".ts", ".mjs"}
-        and not {"node_modules", "dist"} & set(path.parts)
-        and path.name != "schema.d.ts"
-    ]
 
 
 def test_every_file_says_what_it_is_for() -> None:

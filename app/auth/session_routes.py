@@ -85,6 +85,17 @@ async def end_session(sessionId: str, caller: Caller) -> None:
     await transaction(work)
 
 
+def _sought(user_id: str | None, kind: AuditKind | None) -> dict[str, Any]:
+    where: dict[str, Any] = {}
+    if user_id is not None:
+        if (subject := parse_id(user_id)) is None:
+            raise Invalid.field("?userId", "malformed", "not a user's id")
+        where["userId"] = subject
+    if kind is not None:
+        where["kind"] = kind
+    return where
+
+
 @router.get(
     "/admin/audit",
     access=ADMIN,
@@ -102,14 +113,7 @@ async def list_audit_events(
 ) -> Page[AuditView]:
     """The newest first, kept for as long as `SATCHEL_AUDIT_DAYS` says."""
     authorize(caller, "admin")
-    where: dict[str, Any] = {}
-    if user_id is not None:
-        if (subject := parse_id(user_id)) is None:
-            raise Invalid.field("?userId", "malformed", "not a user's id")
-        where["userId"] = subject
-    if kind is not None:
-        where["kind"] = kind
-    rows, following = await newest(AuditEvent, where, limit, cursor)
+    rows, following = await newest(AuditEvent, _sought(user_id, kind), limit, cursor)
     return Page(
         items=[AuditView.model_validate(AuditEvent.from_stored(row)) for row in rows],
         next_cursor=following,

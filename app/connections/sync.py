@@ -287,6 +287,13 @@ class Pass:
         ):
             raise LostSync
 
+    async def _is_new(self, enrollment: str, session: AsyncClientSession) -> bool:
+        """Whether a login is another than the connection's, and no other connection's."""
+        if enrollment == self._connection.enrollment_id:
+            return False
+        other = {"userId": self._user_id, "enrollmentId": enrollment}
+        return await Connection.raw().find_one(other, {"_id": 1}, session=session) is None
+
     async def _note_login(
         self, enrollment: str | None, session: AsyncClientSession, undecided: Sequence[Undecided]
     ) -> None:
@@ -302,10 +309,8 @@ class Pass:
                 "authenticatedAt": now(),
                 "nextAttemptAt": now(),
             }
-        if enrollment is not None and enrollment != self._connection.enrollment_id:
-            other = {"userId": self._user_id, "enrollmentId": enrollment}
-            if await Connection.raw().find_one(other, {"_id": 1}, session=session) is None:
-                fields["enrollmentId"] = enrollment
+        if enrollment is not None and await self._is_new(enrollment, session):
+            fields["enrollmentId"] = enrollment
         if fields:
             await Connection.change({"_id": self._id}, fields, session=session)
 

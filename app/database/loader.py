@@ -125,11 +125,10 @@ class Loader(Generic[K, V]):
             with pymongo.timeout(max(left, _SHORTEST)):
                 found = await self._find(list(batch))
         except Exception as error:
-            if len(batch) == 1 or _is_everybodys(error):
-                for asked in batch.values():
+            for key, asked in batch.items():
+                if len(batch) == 1 or _is_everybodys(error):
                     _fail(asked, error)
-            else:
-                for key, asked in batch.items():
+                else:
                     await self._answer({key: asked})
         except BaseException:
             for asked in batch.values():

@@ -265,9 +265,8 @@ async def _set_members(
 
     async def work(session: AsyncClientSession) -> Project | None:
         if new is not None:
-            await check_references(
-                Project, {"_id": project.id, "members": [{"userId": new}]}, session
-            )
+            row = {"_id": project.id, "members": [{"userId": new}]}
+            await check_references(Project, row, session)
             await Invitation.withdraw(ObjectId(project.id), new, session=session)
         changed = await Project.change(
             {"_id": project.id}, {"members": rows}, expected=project.version, session=session

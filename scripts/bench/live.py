@@ -102,19 +102,15 @@ async def _idle(
     asked = [person for person in people for _ in range(_OF_ONE)][:streams]
     opened: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     for start in range(0, len(asked), _TOGETHER):
-        opened += await asyncio.gather(
-            *(person.listen() for person in asked[start : start + _TOGETHER])
-        )
+        some = asked[start : start + _TOGETHER]
+        opened += await asyncio.gather(*(person.listen() for person in some))
     await asyncio.sleep(_QUIET_SECONDS)
     after, used, began = memory_of(pid) or float("nan"), cpu_seconds(pid), time.monotonic()
     await asyncio.sleep(30)
     share = 100 * (cpu_seconds(pid) - used) / (time.monotonic() - began)
     kib = 1024 * (after - before) / len(opened)
-    return {
-        "streams": len(opened),
-        "kibPerStream": round(kib, 1),
-        "idleCpuPercent": round(share, 2),
-    }, opened
+    told = {"kibPerStream": round(kib, 1), "idleCpuPercent": round(share, 2)}
+    return {"streams": len(opened), **told}, opened
 
 
 async def _pokes(bench: Bench, users: Sequence[ObjectId], opened: Streams) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def history(who: Person, days: int, until: datetime) -> History:
     random = Random(f"{who.seed}:{who.number}:visits")
     told = History(f"demo-{who.seed}-{who.number}")
     stops = random.uniform(0, days) if random.random() < 0.2 else -1.0
+    seed = f"{who.seed}:{who.number}"
     for ago in range(min(int(who.joined), days - 1), -1, -1):
         if ago < stops:
             break
@@ -74,15 +75,8 @@ def history(who: Person, days: int, until: datetime) -> History:
         for app in _apps_of_day(random, who, ago, until, certain=first):
             start = _start(random, until, ago, who.utc_offset)
             if start is not None and start > until - timedelta(days=days):
-                _visit(
-                    random,
-                    told,
-                    app,
-                    start,
-                    ago,
-                    joined=first and not told.events,
-                    seed=f"{who.seed}:{who.number}",
-                )
+                joined = first and not told.events
+                _visit(random, told, app, start, ago, joined=joined, seed=seed)
     return told
 
 

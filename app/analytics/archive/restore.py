@@ -121,9 +121,8 @@ async def _restore(app_id: str, rows: list[Raw]) -> int:
     their deletion."""
 
     async def work(session: AsyncClientSession) -> int:
-        fresh = await _living(
-            app_id, await _unerased(await _absent(app_id, rows, session), session), session
-        )
+        unerased = await _unerased(await _absent(app_id, rows, session), session)
+        fresh = await _living(app_id, unerased, session)
         if fresh:
             await Analytics.raw().insert_many(fresh, ordered=False, session=session)
         return len(fresh)
@@ -131,9 +130,8 @@ async def _restore(app_id: str, rows: list[Raw]) -> int:
     for attempt in range(_TRIES):
         try:
             return await transaction(work)
-        except (
-            BulkWriteError
-        ) as error:  # an event with one of their `messageId` was stored meanwhile
+        except BulkWriteError as error:
+            # an event with one of their `messageId` was stored meanwhile
             codes = {each["code"] for each in error.details["writeErrors"]}
             if codes != {_DUPLICATE_KEY} or attempt == _TRIES - 1:
                 raise

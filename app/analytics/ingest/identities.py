@@ -153,21 +153,17 @@ async def _users(told: Sequence[Identity], process: Intake) -> list[ObjectId | N
     gone = await process.leases.hold_living(User, ours)
     linked: dict[str, dict[str, ObjectId]] = {}
     for app_id in {identity.app_id for identity in told}:
-        external = {identity.user_id for identity in told if identity.app_id == app_id}
-        linked[app_id] = await process.linked(
-            app_id, {each for each in external if parse_id(each) is None}
-        )
-    found: list[ObjectId | None] = []
-    for identity in told:
+        named = {identity.user_id for identity in told if identity.app_id == app_id}
+        external = {each for each in named if parse_id(each) is None}
+        linked[app_id] = await process.linked(app_id, external)
+
+    def user_of(identity: Identity) -> ObjectId | None:
         user = parse_id(identity.user_id)
-        found.append(
-            linked[identity.app_id].get(identity.user_id)
-            if user is None
-            else None
-            if user in gone
-            else user
-        )
-    return found
+        if user is None:
+            return linked[identity.app_id].get(identity.user_id)
+        return None if user in gone else user
+
+    return [user_of(identity) for identity in told]
 
 
 def _sources(identity: Identity, principal: Principal) -> list[str]:

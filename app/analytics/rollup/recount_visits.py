@@ -99,10 +99,8 @@ async def _recount_visits(app_id: str, day: int, names: list[str]) -> Mended:
         await write_visits(wrong, stored, session)
         await add_session_days(changes, session)
         sums = {session_id(*key) for key in changes}
-        return {
-            VisitSession.collection_name(): set(wrong),
-            SessionDay.collection_name(): sums,
-        }, state.next_number
+        mended = {VisitSession.collection_name(): set(wrong), SessionDay.collection_name(): sums}
+        return mended, state.next_number
 
     return await part(app_id, day, work)
 

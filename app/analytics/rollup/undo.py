@@ -99,21 +99,12 @@ async def _take_back(join: IdentityJoin, key: str, session: AsyncClientSession) 
     if await IdentityJoin.raw().find_one(join.as_read, {"_id": 1}, session=session) is None:
         return False
     own = key_rows(join.app_id, key)
-    if (
-        key == join.id
-        and "anonymousId" in own
-        and await _update(
-            {**own, "given": "externalId"},
-            {"$unset": {"externalId": "", "userId": "", "given": ""}},
-            session,
-        )
-    ):
-        return True
-    by_user = (
-        {**own, "given": "userId"}
-        if "externalId" in own
-        else {**own, "externalId": None, "given": "userId"}
-    )
+    if key == join.id and "anonymousId" in own:
+        by_id = {**own, "given": "externalId"}
+        taken = {"$unset": {"externalId": "", "userId": "", "given": ""}}
+        if await _update(by_id, taken, session):
+            return True
+    by_user = {"externalId": None, **own, "given": "userId"}
     return await _update(by_user, {"$unset": {"userId": ""}, "$pull": {"given": "userId"}}, session)
 
 

@@ -113,17 +113,13 @@ class WebhookSender:
     async def _post(
         self, message_id: str, kind: str, recipient: Recipient, more: dict[str, Any]
     ) -> None:
-        body = dump_json(
-            {"type": kind, "channel": recipient.channel, "to": recipient.address, **more}
-        )
-        headers = {
-            "content-type": "application/json",
-            **standard_webhook(message_id, body, [self._secret]),
-        }
+        told = {"type": kind, "channel": recipient.channel, "to": recipient.address}
+        body = dump_json({**told, **more})
+        signed = standard_webhook(message_id, body, [self._secret])
+        headers = {"content-type": "application/json", **signed}
+        sending = self._client.stream("POST", self._url, content=body, headers=headers)
         try:
-            async with self._client.stream(
-                "POST", self._url, content=body, headers=headers
-            ) as answer:
+            async with sending as answer:
                 pass  # its body says nothing, and is not read
         except httpx2.HTTPError as error:
             log.error("the sender cannot be reached", error=type(error).__name__)

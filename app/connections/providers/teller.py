@@ -110,14 +110,12 @@ class Teller:
         self, account_id: str, currency: str, *, after: str | None, since: str | None
     ) -> list[TransactionContent | Unreadable]:
         """`GET /accounts/{id}/transactions` with `count`, `from_id` and `start_date`."""
-        query = {"count": str(PAGE)}
-        if after is not None:
-            query["from_id"] = after
-        if since is not None:
-            query["start_date"] = since
-        answer = await self._http.send(
-            "GET", f"/accounts/{_part(account_id)}/transactions", query=query
-        )
+        told = {"from_id": after, "start_date": since}
+        query = {"count": str(PAGE)} | {
+            name: value for name, value in told.items() if value is not None
+        }
+        path = f"/accounts/{_part(account_id)}/transactions"
+        answer = await self._http.send("GET", path, query=query)
         if answer.is_success:
             return [_content(row, currency) for row in _checked(_ROWS, answer)]
         if _error_code(answer).startswith(_DISCONNECTED):

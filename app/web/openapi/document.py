@@ -97,15 +97,19 @@ def _mend(document: dict[str, Any]) -> None:
             if "headers" not in answers["200"]:
                 answers |= {"412": mismatch_of({})[412]}
             _add_parameter(operation, KNOWN)
-        if not _has_mismatch(answers):
-            continue
-        _add_parameter(operation, IF_MATCH)
-        _add_parameter(operation, IF_UNMODIFIED_SINCE)
-        if method == "put":
-            _add_parameter(operation, IF_NONE_MATCH)
-        if method != "delete":
-            for status in {"200", "201", "304"} & answers.keys():
-                answers[status].setdefault("headers", {}).update(ETAG)
+        if _has_mismatch(answers):
+            _tell_of_preconditions(method, operation)
+
+
+def _tell_of_preconditions(method: str, operation: dict[str, Any]) -> None:
+    answers = operation["responses"]
+    _add_parameter(operation, IF_MATCH)
+    _add_parameter(operation, IF_UNMODIFIED_SINCE)
+    if method == "put":
+        _add_parameter(operation, IF_NONE_MATCH)
+    if method != "delete":
+        for status in {"200", "201", "304"} & answers.keys():
+            answers[status].setdefault("headers", {}).update(ETAG)
 
 
 def _has_mismatch(answers: dict[str, Any]) -> bool:

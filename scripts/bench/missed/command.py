@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import secrets
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,14 +163,7 @@ class Run:
             tasks = [asyncio.create_task(poller.run()) for poller in pollers]
             await self._written(town, seconds, failovers, kills)
             found = await self._settled(rows, pollers)
-            if any(task.done() for task in tasks):
-                raise BenchError("a poller has ended by itself")
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            for task in tasks:
-                if not task.cancelled() and (error := task.exception()):
-                    raise error
+            await _end(tasks)
             return judge(town.journal, pollers, found)
 
     def _pollers(self, town: Town) -> list[Poller]:
@@ -240,3 +234,15 @@ class Run:
                     return found
             await asyncio.sleep(0.5)
         return found
+
+
+async def _end(pollers: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel the pollers, none of which may have ended before."""
+    if any(task.done() for task in pollers):
+        raise BenchError("a poller has ended by itself")
+    for task in pollers:
+        task.cancel()
+    await asyncio.wait(pollers)
+    for task in pollers:
+        if not task.cancelled() and (error := task.exception()):
+            raise error
