@@ -8,6 +8,7 @@ from bson import ObjectId
 from pydantic import AfterValidator, Field
 
 from models.app import AppId
+from models.aside import read_all
 from models.base import Fields, Happened, Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
 from models.values import SmallObject, UnstorableValue
@@ -86,7 +87,7 @@ class Activity(ActivityContent, OwnedByUser):
                 {"timestamp": after[0], "_id": {"$lt": after[1]}},
             ]
         cursor = cls.raw().find(query).sort([("timestamp", -1), ("_id", -1)]).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return read_all(cls, await cursor.to_list())
 
     @classmethod
     async def get_recent_activity(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticKnownError
 
+from models.aside import read_all
 from models.base import Fields, Raw, Stored, Timestamp
 
 NAME_PATTERN: Final = r"^(?:\.{0,2}[A-Za-z0-9_~:-]|\.{3})[A-Za-z0-9._~:-]{0,255}$"
@@ -225,7 +226,7 @@ class App(AppContent, Stored):
         longest first."""
         where = {"queriesChangedAt": {"$gt": datetime.fromtimestamp(0, UTC)}}
         rows = await cls.raw().find(where).sort("queriesChangedAt", 1).limit(limit).to_list()
-        return [cls.from_stored(row) for row in rows]
+        return read_all(cls, rows)
 
     async def note_queries(self, ready: Collection[str], *, again: bool) -> None:
         """Note which queries are built, unless the settings were put anew meanwhile; `again` leaves

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final
 
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
@@ -199,7 +199,8 @@ class AppData(OwnedByUser):
         page: list[Raw] = []
         room, last = most_bytes, None
         for row in found[:limit]:
-            size, whole = row.pop("bytes", 0), row.pop("whole")
+            size, whole = size_of(row), row.pop("whole")
+            row.pop("bytes", None)
             if page and size > room:
                 return page, last
             last = row["dataKey"]
@@ -313,13 +314,18 @@ class AppData(OwnedByUser):
         return int(before["version"]) + 1
 
     @classmethod
-    def from_stored(cls, row: Mapping[str, Any]) -> Self:
-        """The document that a stored row holds, its value as it was sent."""
+    def plain(cls, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A stored row, its value as it was sent."""
         plain = dict(row)
         if plain.pop("escaped", False):
             plain["value"] = unescape_refs(plain["value"])
-        document: Self = cls.model_validate(plain)
-        return document
+        return plain
+
+
+def size_of(row: Raw) -> int:
+    """Bytes of a row's value, as they were counted; none where no number says so."""
+    size = row.get("bytes", 0)
+    return size if isinstance(size, int) else 0
 
 
 def live(row: Raw | None) -> Raw | None:

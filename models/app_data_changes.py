@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from bson import ObjectId
 from bson import Timestamp as ClusterTime
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from models.app_data import AppData
 from models.app_data_updates import unexpired
 from models.base import Raw, now
 
-_DECODED: Final = CodecOptions[Raw](tz_aware=True)
+_DECODED: Final = CodecOptions[Raw](
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 _FIELDS: Final = (
     "dataKey",
     "version",

@@ -11,18 +11,12 @@ from pymongo import UpdateOne
 from pymongo.errors import WriteError
 
 from models.base import Raw, Stored, now
+from models.unreadable import FAULTS, Unreadable
 
 AGAIN_AFTER: Final = timedelta(minutes=1)
 """How long a row that was set aside is left alone."""
-ROW_FAULTS: Final = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    WriteError,
-)
-"""What reading or changing a row that is amiss may raise; pydantic's errors are ValueErrors."""
+ROW_FAULTS: Final = (*FAULTS, WriteError)
+"""What reading or changing a row that is amiss may raise."""
 
 D = TypeVar("D", bound=Stored)
 SET_ASIDE: Final = Counter(
@@ -35,10 +29,19 @@ _log = structlog.get_logger("satchel")
 
 def tell(document: type[Stored], row_id: Any, error: Exception) -> None:
     """Log that a row is set aside, and count it."""
-    collection = document.collection_name()
+    tell_of(document.collection_name(), row_id, type(error.__cause__ or error).__name__)
+
+
+def tell_of(collection: str, row_id: Any, fault: str) -> None:
+    """Log that a row of a collection cannot be read, and count it."""
     SET_ASIDE.labels(collection).inc()
-    fault = type(error).__name__
     _log.error("a row was set aside", collection=collection, row=str(row_id), error=fault)
+
+
+def told(error: Unreadable) -> str:
+    """Log that a row cannot be read that was asked for, and count it; a sentence about it."""
+    tell_of(error.collection, error.row_id, type(error.__cause__ or error).__name__)
+    return f"what is stored in {error.collection} as {error.row_id} cannot be read"
 
 
 def is_readable(document: type[Stored], row: Raw) -> bool:
@@ -47,7 +50,7 @@ def is_readable(document: type[Stored], row: Raw) -> bool:
         document.from_stored(row)
     except ROW_FAULTS:
         return False
-    return True
+    return document.is_sound(row)
 
 
 def readable(document: type[D], rows: Iterable[Raw]) -> tuple[list[D], list[Any]]:
@@ -61,6 +64,21 @@ def readable(document: type[D], rows: Iterable[Raw]) -> tuple[list[D], list[Any]
             tell(document, row["_id"], error)
             odd.append(row["_id"])
     return found, odd
+
+
+class Read(list[D]):
+    """Documents that were read, and how many rows were stepped over."""
+
+    def __init__(self, found: Iterable[D], skipped: int) -> None:
+        super().__init__(found)
+        self.skipped = skipped
+
+
+def read_all(document: type[D], rows: Iterable[Raw]) -> Read[D]:
+    """The documents that rows hold, in their order, without those that cannot be read, which are
+    told."""
+    found, odd = readable(document, rows)
+    return Read(found, len(odd))
 
 
 async def documents(document: type[D], rows: Iterable[Raw], fields: Mapping[str, Any]) -> list[D]:

@@ -6,6 +6,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
+from models.aside import read_all
 from models.base import Session, Stored
 
 PHONE: Final = "phone"
@@ -45,7 +46,7 @@ class AuthIdentity(Stored):
     async def of_user(cls, user_id: ObjectId, *, session: Session = None) -> list[Self]:
         """A user's identities, the first one first."""
         rows = await cls.raw().find({"userId": user_id}, session=session).sort("_id", 1).to_list()
-        return [cls.from_stored(row) for row in rows]
+        return read_all(cls, rows)
 
     @classmethod
     async def methods_of(cls, user_id: ObjectId, *, session: Session = None) -> list[str]:

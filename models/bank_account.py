@@ -6,6 +6,7 @@ from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
+from models.aside import read_all
 from models.base import Session, Timestamp
 from models.owned import OwnedByUser
 
@@ -47,4 +48,4 @@ class BankAccount(OwnedByUser):
     ) -> list["BankAccount"]:
         """Every account of a connection, in no order."""
         cursor = cls.raw().find({"connectionId": connection_id}, session=session)
-        return [cls.from_stored(row) async for row in cursor]
+        return read_all(cls, await cursor.to_list())

@@ -27,6 +27,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from models.clock import CLOCK
 from models.strict_types import strictly
+from models.unreadable import FAULTS, Unreadable
 from models.values import UnstorableValue, escape_row, unescape_row
 
 Session = AsyncClientSession | None
@@ -230,9 +231,27 @@ class Stored(Document):
 
     @classmethod
     def from_stored(cls, row: Mapping[str, Any]) -> Self:
-        """The document that a stored row holds."""
-        document: Self = cls.model_validate(unescape_row(row))
+        """The document that a stored row holds.
+
+        Raises:
+            Unreadable: it holds none.
+        """
+        try:
+            document: Self = cls.model_validate(cls.plain(row))
+        except FAULTS as error:
+            raise Unreadable(cls.collection_name(), row.get("_id")) from error
         return document
+
+    @classmethod
+    def plain(cls, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A stored row, with what was escaped as it was sent."""
+        return unescape_row(row)
+
+    @classmethod
+    def is_sound(cls, row: Raw, fields: Iterable[str] | None = None) -> bool:
+        """Whether a row whose fields are of the right types may be worked with; as far as these
+        fields go, None for all of them."""
+        return True
 
     @classmethod
     async def find_by_id(cls, document_id: Any, session: Session = None) -> Self | None:

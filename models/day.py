@@ -5,23 +5,36 @@ Counts are arrays of little-endian integers, people are Roaring bitmaps of perso
 writer is a transaction that has read the document before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final
 
 from beanie import PydanticObjectId
 from pydantic import Field
 
 from models.app import AppId
-from models.base import Raw, Session, Stored, Timestamp
+from models.base import Raw, Session, Timestamp
+from models.checked import (
+    Check,
+    Checked,
+    are_counts,
+    are_sets,
+    are_slots,
+    is_count,
+    is_stamp,
+    is_text,
+    is_time,
+    packs,
+)
 
 SLOTS: Final = 96
+_OF_DAY: Final[Mapping[str, Check]] = {"appId": is_text, "day": is_time}
 LEVELS: Final = (1, 4, 24, 96)
 """How many slots one set of people covers, by level: a quarter of an hour, an hour, six hours, the
 day."""
 
 
-class DayOfApp(Stored):
+class DayOfApp(Checked):
     """A day of an app. `_id` begins with the day, so that days are found by ranges of it."""
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
@@ -40,15 +53,22 @@ class DayOfApp(Stored):
         """Documents of the days from `start` up to but not including `end`, with these fields
         only."""
         query: Raw = {**where, "day": {"$gte": start, "$lt": end}}
+        names = list(fields)
         cursor = cls.raw().find(
-            query, {"_id": 0, **dict.fromkeys(fields, 1)}, session=session, batch_size=5000
+            query, {"_id": 0, **dict.fromkeys(names, 1)}, session=session, batch_size=5000
         )
-        return await cursor.to_list()
+        return cls.sound(await cursor.to_list(), names)
 
 
 class CountDay(DayOfApp):
     """How often one event happened in one category: `counts` has a 32-bit integer a slot."""
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        **_OF_DAY,
+        "eventName": is_text,
+        "eventCategory": is_text,
+        "counts": packs(SLOTS),
+    }
     event_name: str
     event_category: str
     counts: bytes
@@ -65,6 +85,13 @@ class PeopleDay(DayOfApp):
     stamps has none, and is read each time.
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        **_OF_DAY,
+        "scope": is_text,
+        "level": lambda level: is_count(level) and level < len(LEVELS),
+        "sets": are_sets,
+        "stamp": is_stamp,
+    }
     scope: str
     level: int
     sets: dict[str, bytes]
@@ -80,7 +107,8 @@ class PeopleDay(DayOfApp):
         """`appId`, `day`, `scope`, `stamp` of documents of one level, read from the index alone."""
         query: Raw = {**where, "day": {"$gte": start, "$lt": end}}
         fields = {"_id": 0, "appId": 1, "day": 1, "scope": 1, "stamp": 1}
-        return await cls.raw().find(query, fields, session=session, batch_size=5000).to_list()
+        rows = await cls.raw().find(query, fields, session=session, batch_size=5000).to_list()
+        return cls.sound(rows, fields)
 
 
 class PropertyDay(DayOfApp):
@@ -93,6 +121,18 @@ class PropertyDay(DayOfApp):
     to be counted anew.
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        **_OF_DAY,
+        "eventName": is_text,
+        "eventCategory": is_text,
+        "property": is_text,
+        "values": lambda values: isinstance(values, list) and all(map(is_text, values)),
+        "totals": are_counts,
+        "slots": lambda slots: isinstance(slots, list) and all(map(are_slots, slots)),
+        "counts": packs(SLOTS),
+        "outside": is_count,
+        "bound": is_count,
+    }
     event_name: str
     event_category: str
     property: str
@@ -108,11 +148,29 @@ class PropertyDay(DayOfApp):
     class Settings:
         name = "propertydays"
 
+    @classmethod
+    def is_sound(cls, row: Raw, fields: Iterable[str] | None = None) -> bool:
+        """There is a total, and slots where they are read, for each value besides."""
+        if not super().is_sound(row, fields):
+            return False
+        values, totals, slots = (row.get(name) for name in ("values", "totals", "slots"))
+        if values is None:
+            return True
+        return (totals is None or len(totals) == 8 * len(values)) and (
+            slots is None or len(slots) == len(values)
+        )
+
 
 class PropertyValue(DayOfApp):
     """How often one value came that is not among the most frequent of its property day; `group`
     names that day."""
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        "group": is_text,
+        "value": is_text,
+        "total": is_count,
+        "slots": are_slots,
+    }
     group: str
     value: str
     total: int
@@ -126,10 +184,9 @@ class PropertyValue(DayOfApp):
         """The most frequent values of a property day that are not listed there; equally frequent
         ones by their text."""
         order = [("total", -1), ("value", 1)]
-        cursor = cls.raw().find(
-            {"group": group}, {"value": 1, "total": 1, "slots": 1}, session=session
-        )
-        return await cursor.sort(order).limit(limit).to_list()
+        fields = {"value": 1, "total": 1, "slots": 1}
+        cursor = cls.raw().find({"group": group}, fields, session=session)
+        return cls.sound(await cursor.sort(order).limit(limit).to_list(), fields)
 
 
 class SessionDay(DayOfApp):
@@ -139,6 +196,10 @@ class SessionDay(DayOfApp):
     Arrays of 64-bit integers.
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        **_OF_DAY,
+        **dict.fromkeys(("sessions", "duration", "events", "bounces"), packs(SLOTS, "Q")),
+    }
     sessions: bytes
     duration: bytes
     events: bytes

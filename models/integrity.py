@@ -8,6 +8,7 @@ from pydantic import Field
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from models.aside import read_all
 from models.base import Raw, Stored, Timestamp, now
 
 NAMED = 20
@@ -114,7 +115,4 @@ class IntegrityScan(Stored):
     @classmethod
     async def find_all_scans(cls) -> list["IntegrityScan"]:
         """The last scan of each relation."""
-        return [
-            cls.from_stored(row)
-            async for row in cls.raw().find({"_id": {"$gt": ""}}).sort("_id", 1)
-        ]
+        return read_all(cls, await cls.raw().find({"_id": {"$gt": ""}}).sort("_id", 1).to_list())

@@ -2,13 +2,15 @@
 does not."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 from pymongo.read_concern import ReadConcern
 
 from models.base import Raw, Session, Stored
 from models.relations import RELATIONS, OnDelete, Relation, Relations, references_of
+
+_NOBODY: Final = ObjectId("0" * 24)
 
 
 async def is_living(
@@ -21,7 +23,7 @@ async def is_living(
     without.
     """
     for relation in _above(document, relations):
-        parent_id = row.get(relation.stored)
+        parent_id = _parent(row, relation)
         if parent_id is None:
             continue
         # which may be on its way out: a cycle of references comes back to it
@@ -33,6 +35,12 @@ async def is_living(
     return True
 
 
+def _parent(row: Raw, relation: Relation) -> Any:
+    """Whose id a row has in a field; what is no id is nobody's, so that the row does not live."""
+    found = row.get(relation.stored)
+    return found if found is None or isinstance(found, (ObjectId, str)) else _NOBODY
+
+
 async def only_living(
     document: type[Stored], rows: Sequence[Raw], *, relations: Relations = RELATIONS
 ) -> list[Raw]:
@@ -40,11 +48,13 @@ async def only_living(
     go with."""
     kept = list(rows)
     for relation in _above(document, relations):
-        parents = {row[relation.stored] for row in kept if row.get(relation.stored) is not None}
+        parents = {
+            parent for row in kept if (parent := _parent(row, relation)) not in (None, _NOBODY)
+        }
         there = {None} | (
             await living(relation.parent, parents, relations=relations) if parents else set()
         )
-        kept = [row for row in kept if row.get(relation.stored) in there]
+        kept = [row for row in kept if _parent(row, relation) in there]
     return kept
 
 

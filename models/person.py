@@ -2,15 +2,16 @@
 again."""
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from beanie import PydanticObjectId
 from bson import ObjectId
 from pydantic import Field
 
 from models.app import AppId
-from models.aside import tell
+from models.aside import read_all, tell
 from models.base import Raw, Session, Stored
+from models.checked import Check, Checked, is_stamp
 
 MOST_NUMBER: Final = 2**32 - 1
 JoinState = Literal["aside", "refused", "joined", "undoing", "undone"]
@@ -38,13 +39,19 @@ def key_rows(app_id: str, key: str) -> Raw:
     return {"appId": app_id, "externalId" if kind == "e" else "anonymousId": value}
 
 
-class Person(Stored):
+def is_number(value: Any) -> bool:
+    """Whether this may be the number of a person."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_NUMBER
+
+
+class Person(Checked):
     """One key of a person and the person's number. Bitmaps hold numbers; without this document they
     identify nobody.
 
     `user_id` is the user whose key it is, or whom an anonymous or external id turned out to be.
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {"number": is_number, "userId": is_stamp}
     id: str = Field(alias="_id")  # type: ignore[assignment]
     number: int
     user_id: PydanticObjectId | None = None
@@ -64,7 +71,8 @@ class Person(Stored):
         """User -> the numbers that stand for them."""
         found: dict[ObjectId, set[int]] = {}
         async for row in cls.raw().find({"userId": {"$in": list(user_ids)}}, session=session):
-            found.setdefault(row["userId"], set()).add(row["number"])
+            if cls.is_sound(row):
+                found.setdefault(row["userId"], set()).add(row["number"])
         return found
 
 
@@ -105,9 +113,7 @@ class IdentityJoin(Stored):
             "state": state,
             **({"_id": {"$gt": after}} if after is not None else {}),
         }
-        return [
-            cls.from_stored(row) async for row in cls.raw().find(where).sort("_id", 1).limit(limit)
-        ]
+        return read_all(cls, await cls.raw().find(where).sort("_id", 1).limit(limit).to_list())
 
     @property
     def target(self) -> str:
@@ -151,11 +157,6 @@ class PersonMerge(Stored):
             else:
                 tell(cls, row["_id"], TypeError())
         return ends_of(direct)
-
-
-def is_number(value: Any) -> bool:
-    """Whether this may be the number of a person."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_NUMBER
 
 
 def ends_of(direct: Mapping[int, int]) -> dict[int, int]:

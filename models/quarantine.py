@@ -9,6 +9,7 @@ from pydantic import Field
 from pymongo.errors import BulkWriteError
 
 from models.app import AppId
+from models.aside import read_all
 from models.base import Raw, Session, Stored, Timestamp, now
 from models.values import escape_refs
 
@@ -63,4 +64,4 @@ class QuarantinedEvent(Stored):
                 {"receivedAt": after[0], "_id": {"$lt": after[1]}},
             ]
         cursor = cls.raw().find(query).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return read_all(cls, await cursor.to_list())

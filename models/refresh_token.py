@@ -10,6 +10,7 @@ from pydantic import Field
 from pymongo import ReturnDocument
 
 from models.app import AppId
+from models.aside import read_all
 from models.auth_identity import GUEST
 from models.base import Session, Stored, Timestamp, now
 
@@ -116,7 +117,7 @@ class RefreshToken(Stored):
         """A user's living sessions, the oldest first."""
         where = {"userId": user_id, "expiresAt": {"$gt": now()}}
         rows = await cls.raw().find(where, session=session).sort("_id", 1).to_list()
-        return [cls.from_stored(row) for row in rows]
+        return read_all(cls, rows)
 
     @classmethod
     async def end(cls, family: ObjectId, user_id: ObjectId, *, session: Session = None) -> bool:

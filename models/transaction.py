@@ -8,6 +8,7 @@ from bson import ObjectId
 from pydantic import Field
 from pymongo import UpdateOne
 
+from models.aside import read_all
 from models.bank_account import BankAccount
 from models.base import Fields, Raw, Session, now
 from models.owned import OwnedByUser
@@ -72,7 +73,7 @@ class Transaction(TransactionContent, OwnedByUser):
         if span:
             where["date"] = span
         cursor = cls.raw().find(where).sort([("date", -1), ("_id", -1)]).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return read_all(cls, await cursor.to_list())
 
     @classmethod
     async def oldest_pending(cls, account: BankAccount) -> str | None:
@@ -180,7 +181,7 @@ class Transaction(TransactionContent, OwnedByUser):
         if since is not None:
             where["date"] = {"$gte": since}
         cursor = cls.raw().find(where).sort([("date", -1), ("_id", -1)]).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return read_all(cls, await cursor.to_list())
 
 
 def _changes(row: Raw, content: TransactionContent) -> Raw:

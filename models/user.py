@@ -9,6 +9,7 @@ from bson import ObjectId
 from pydantic import AfterValidator, Field
 from pymongo.collation import Collation
 
+from models.aside import read_all
 from models.base import Fields, Raw, Session, Stored, Timestamp, now
 from models.email import canonical_email, sought_email
 
@@ -182,7 +183,7 @@ class User(UserContent, Stored):
     async def find_by_ids(cls, ids: Sequence[ObjectId], *, session: Session = None) -> list[Self]:
         """The users among these ids, in no order, by one query."""
         cursor = cls.raw().find({"_id": {"$in": list(ids)}}, session=session)
-        return [cls.from_stored(row) async for row in cursor]
+        return read_all(cls, await cursor.to_list())
 
     @classmethod
     async def find_version_floor(cls, user_id: ObjectId) -> int:

@@ -9,6 +9,7 @@ from pydantic import Field
 from pymongo.errors import DuplicateKeyError
 
 from models import aside
+from models.aside import read_all
 from models.base import Raw, Session, Stored, Timestamp, now
 
 UNREADABLE: Final = "unreadable"
@@ -67,7 +68,7 @@ class WebhookEvent(Stored):
         where = {"connectionId": connection_id, **_received(since, after)}
         where |= {"status": status} if status else {}
         cursor = cls.raw().find(where).sort([("receivedAt", -1), ("_id", -1)]).limit(limit)
-        return [cls.from_stored(row) async for row in cursor]
+        return read_all(cls, await cursor.to_list())
 
     async def refill(self) -> "WebhookEvent | None":
         """Put this delivery into the place of the lost one with its id; None where there is

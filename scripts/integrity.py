@@ -15,7 +15,7 @@ from rich.table import Table
 from app.relations import audit
 from app.relations.audit import Fault
 from app.relations.living_roots import LABEL, check_living
-from app.relations.unreadable import READ_BY_JOBS, check_rows
+from app.relations.unreadable import READ, check_rows
 from app.work import HOOKS
 from models.deletion import Deletion
 from models.integrity import IntegrityScan, LostScan
@@ -89,7 +89,7 @@ async def _check(restart: bool) -> list[IntegrityScan]:
                 done = scan["scanned"] if scan and scan["state"] == "running" else 0
                 tasks[relation.label] = bar.add_task(relation.label, total=total, completed=done)
 
-            for document in READ_BY_JOBS:
+            for document in READ:
                 total = await document.raw().estimated_document_count()
                 tasks[document.collection_name()] = bar.add_task(
                     document.collection_name(), total=total

@@ -28,6 +28,22 @@ class RequestRecorder(QueryRecorder):
             super().started(event)
 
 
+class Reads(QueryRecorder):
+    """Which collections a request reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if in_request.get():
+            named = [event.command.get(event.command_name)]
+            for stage in event.command.get("pipeline", ()):
+                named += [step.get("from") or step.get("coll") for step in stage.values()
+                          if isinstance(step, dict)]  # fmt: skip
+            self.names |= {name for name in named if isinstance(name, str)}
+
+
 def version_of(answer: httpx2.Response) -> int:
     """The version that an answer's ETag names; it must name its document besides."""
     found = re.fullmatch(r'"(\d+)\.[\w-]{12}(\.zstd|\.gzip)?"', answer.headers["etag"])

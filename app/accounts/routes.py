@@ -40,6 +40,7 @@ from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
 from models.account import Account, AccountContent
+from models.aside import read_all
 from models.user import User, UserContent
 
 router = Router(prefix="/v1/accounts", tags=["Accounts"])
@@ -89,7 +90,7 @@ async def list_accounts(
     where = {} if caller.account_id is None else {"_id": {"$eq": caller.account_id}}
     rows, following = await newest(Account, where, limit, cursor)
     return Page(
-        items=[account_view(Account.from_stored(row)) for row in rows], next_cursor=following
+        items=[account_view(each) for each in read_all(Account, rows)], next_cursor=following
     )
 
 
@@ -232,4 +233,4 @@ async def list_users(
     """The newest first."""
     reached = await reach(caller, READ, accountId)
     rows, following = await newest(User, {"accountId": reached.account_id}, limit, cursor)
-    return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)
+    return Page(items=[user_view(each) for each in read_all(User, rows)], next_cursor=following)

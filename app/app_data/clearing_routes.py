@@ -1,5 +1,6 @@
 """Routes of what an app keeps of a person as a whole: which apps, how much, and all of it gone."""
 
+from math import isfinite
 from typing import Annotated, Any, Final
 
 from beanie import PydanticObjectId
@@ -209,6 +210,5 @@ async def _clear(
 
 def _shown(row: Raw) -> AppUsage:
     changed_at = row["changedAt"].as_datetime()
-    return AppUsage(
-        app_id=row["appId"], keys=row["keys"], bytes=row["bytes"], changed_at=changed_at
-    )
+    size = int(row["bytes"]) if isfinite(row["bytes"]) else 0
+    return AppUsage(app_id=row["appId"], keys=row["keys"], bytes=size, changed_at=changed_at)

@@ -30,6 +30,7 @@ from app.web.preconditions import request_precondition
 from app.web.routing import Router
 from models.api_key import APP_SCOPES, ApiKey, ApiKeyContent
 from models.app import AppId
+from models.aside import read_all
 from models.base import Fields, now, parse_id
 from models.clock import CLOCK
 from models.user import INACTIVE
@@ -121,7 +122,7 @@ async def list_keys(caller: Caller, limit: Limit = 50, cursor: Cursor = None) ->
     authorize(caller, "admin")
     rows, following = await newest(ApiKey, {}, limit, cursor)
     return Page(
-        items=[ApiKeyView.model_validate(ApiKey.from_stored(row)) for row in rows],
+        items=[ApiKeyView.model_validate(each) for each in read_all(ApiKey, rows)],
         next_cursor=following,
     )
 

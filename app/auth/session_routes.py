@@ -18,6 +18,7 @@ from app.web.openapi.answers import problems
 from app.web.openapi.examples import page_of
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
+from models.aside import read_all
 from models.audit_event import AuditEvent, AuditKind
 from models.base import parse_id
 from models.refresh_token import RefreshToken
@@ -115,6 +116,6 @@ async def list_audit_events(
     authorize(caller, "admin")
     rows, following = await newest(AuditEvent, _sought(user_id, kind), limit, cursor)
     return Page(
-        items=[AuditView.model_validate(AuditEvent.from_stored(row)) for row in rows],
+        items=[AuditView.model_validate(each) for each in read_all(AuditEvent, rows)],
         next_cursor=following,
     )

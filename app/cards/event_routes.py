@@ -33,6 +33,7 @@ from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
+from models.aside import read_all
 from models.base import Timestamp
 from models.card_event import CardEvent, EventState, EventType
 from models.card_queue import CardQueue
@@ -103,9 +104,7 @@ async def list_events(
     authorize(caller, "admin")
     where = {**({"accountId": account} if account else {}), "state": state}
     rows, following = await newest(CardEvent, where, limit, cursor)
-    return Page(
-        items=await _views([CardEvent.from_stored(row) for row in rows]), next_cursor=following
-    )
+    return Page(items=await _views(read_all(CardEvent, rows)), next_cursor=following)
 
 
 @router.get(

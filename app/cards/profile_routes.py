@@ -29,6 +29,7 @@ from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.preconditions import conditional
 from app.web.routing import Router
+from models.aside import read_all
 from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 
@@ -78,7 +79,7 @@ async def list_profiles(
         where["_id"] = {"$in": await profiles_held(reached.account_id, reached.holder)}
     rows, following = await newest(SpendingProfile, where, limit, cursor)
     return Page(
-        items=[profile_view(SpendingProfile.from_stored(row)) for row in rows],
+        items=[profile_view(each) for each in read_all(SpendingProfile, rows)],
         next_cursor=following,
     )
 

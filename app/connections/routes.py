@@ -55,6 +55,7 @@ from app.web.patches import patch_kind
 from app.web.preconditions import request_precondition
 from app.web.routing import Router
 from app.web.validation.queries import check_span
+from models.aside import read_all
 from models.bank_account import BankAccount
 from models.base import parse_id
 from models.connection import Connection
@@ -118,7 +119,7 @@ async def list_connections(
         authorize(caller, "users:read", user_id=user_id)
     user = UserView.model_validate(await expand_user(user_id))
     rows, following = await newest(Connection, {"userId": user_id}, limit, cursor)
-    views = [ConnectionView.model_validate(Connection.from_stored(row)) for row in rows]
+    views = [ConnectionView.model_validate(each) for each in read_all(Connection, rows)]
     if expand:
         views = [view.model_copy(update={"user": user}) for view in views]
     return Page(items=views, next_cursor=following)
@@ -238,7 +239,7 @@ async def list_accounts(
     """The newest first; closed ones are kept."""
     connection = await find_connection(caller, "connections:read", parse_id(connectionId))
     rows, following = await newest(BankAccount, {"connectionId": connection.id}, limit, cursor)
-    views = [BankAccountView.model_validate(BankAccount.from_stored(row)) for row in rows]
+    views = [BankAccountView.model_validate(each) for each in read_all(BankAccount, rows)]
     return Page(items=views, next_cursor=following)
 
 

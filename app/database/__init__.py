@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 import pymongo
 from beanie import init_beanie
 from bson import ObjectId
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -36,6 +36,11 @@ T = TypeVar("T")
 
 DURABLE: Final = WriteConcern(w="majority", j=True)
 MAJORITY: Final = ReadConcern("majority")
+_DECODED: Final[CodecOptions[Raw]] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+"""Times beyond the year 9999 as the driver's own kind of them: else one row that has any fails the
+whole query."""
 _AGAIN_SECONDS: Final = 0.5
 _RING_SECONDS: Final = 5  # by then a process has read the ring again
 _TIMEOUTS: Final = (
@@ -83,7 +88,7 @@ async def bind(client: Client, settings: Settings) -> AsyncDatabase[Raw]:
     Creates no index: that is `python -m scripts indexes apply`.
     """
     await measure(client)
-    database = client.get_database(settings.database, codec_options=CodecOptions(tz_aware=True))
+    database = client.get_database(settings.database, codec_options=_DECODED)
     await init_beanie(database=database, document_models=list(DOCUMENTS), skip_indexes=True)
     return database
 

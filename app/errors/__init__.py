@@ -294,6 +294,13 @@ class Internal(Problem):
     """A fault of ours."""
 
 
+class UnreadableRow(Problem):
+    """What is stored cannot be read: a row was damaged outside of Satchel. `python -m scripts
+    integrity check` names it."""
+
+    code = Code.UNREADABLE
+
+
 class Unavailable(Problem):
     """The server or its database cannot take the request now; the same request may pass later."""
 

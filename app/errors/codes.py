@@ -50,6 +50,7 @@ class Code(StrEnum):
     RESTORED_UNFINISHED = "restored_unfinished"
     MERGED = "merged"
     MERGE_CONFLICT = "merge_conflict"
+    UNREADABLE = "unreadable"
 
 
 FIELD_CODES: Final[Mapping[str, str]] = {

@@ -9,6 +9,7 @@ from bson import ObjectId
 from app.errors import NotFound
 from app.web.cursors import decode_cursor, encode_cursor
 from models.analytics import Analytics, EventCategory
+from models.aside import read_all
 from models.base import Fields, Timestamp
 from models.living import is_living
 from models.user import User
@@ -56,7 +57,7 @@ async def event_page(
         if passed is not None and passed[0] == moment:
             count += passed[1]
         following = encode_cursor(moment, str(count))
-    return [_view(Analytics.from_stored(row)) for row in rows], following
+    return [_view(each) for each in read_all(Analytics, rows)], following
 
 
 def _view(event: Analytics) -> RawEvent:

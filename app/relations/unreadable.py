@@ -1,34 +1,21 @@
-"""The rows that the worker goes by, read one by one: those that it has to step over are found and
-named."""
+"""Stored rows, read one by one: those that cannot be read, which queries and the worker have to
+step over, are found and named."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
+from models import DOCUMENTS
+from models.analytics import Analytics
 from models.app_data import AppData
 from models.aside import is_readable
 from models.base import Raw, Stored
-from models.card_event import CardEvent
-from models.card_queue import CardQueue
-from models.connection import Connection
-from models.deletion import Deletion
 from models.integrity import IntegrityScan
-from models.job import Job
-from models.outside_link import OutsideLink
-from models.repository_connection import RepositoryConnection
-from models.webhook_event import WebhookEvent
 
-READ_BY_JOBS: Final[tuple[type[Stored], ...]] = (
-    AppData,
-    CardEvent,
-    CardQueue,
-    Connection,
-    Deletion,
-    Job,
-    OutsideLink,
-    RepositoryConnection,
-    WebhookEvent,
+READ: Final[tuple[type[Stored], ...]] = tuple(
+    document for document in DOCUMENTS if document not in (Analytics, IntegrityScan)
 )
-"""The collections of whose rows a loop of the worker makes documents."""
+"""The collections whose rows are read one by one: all but events, of which there may be very many
+(who counts them tells of those that cannot be), and the scans themselves."""
 _BATCH: Final = 1000
 _WITHOUT: Final[dict[type[Stored], Raw]] = {
     AppData: {"value": 0, "escaped": 0, "history": 0, "queryKeys": 0}
@@ -44,7 +31,7 @@ async def check_rows(progress: Progress = lambda _label, _seen: None) -> list[In
     Raises:
         LostScan: another check has taken over.
     """
-    return [await _check(document, progress) for document in READ_BY_JOBS]
+    return [await _check(document, progress) for document in READ]
 
 
 async def _check(document: type[Stored], progress: Progress) -> IntegrityScan:

@@ -19,6 +19,7 @@ from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers, page_of
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
+from models.aside import read_all
 from models.base import Raw, parse_id
 from models.invitation import Invitation
 from models.living import only_living
@@ -116,5 +117,5 @@ async def list_of_project(
     rows, following = await newest(
         Invitation, Invitation.open_in(ObjectId(project.id)), limit, cursor
     )
-    views = [OpenInvitation.model_validate(Invitation.from_stored(row)) for row in rows]
+    views = [OpenInvitation.model_validate(each) for each in read_all(Invitation, rows)]
     return Page(items=views, next_cursor=following)

@@ -36,6 +36,7 @@ from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
 from app.web.routing import Router
+from models.aside import read_all
 from models.base import parse_id
 from models.living import only_living
 from models.project import Member, Project
@@ -82,7 +83,7 @@ async def list_projects(
     rows, following = await newest(Project, where, limit, cursor)
     living = await only_living(Project, rows)
     return Page(
-        items=[ProjectView.model_validate(Project.from_stored(row)) for row in living],
+        items=[ProjectView.model_validate(each) for each in read_all(Project, living)],
         next_cursor=following,
     )
 

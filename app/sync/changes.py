@@ -15,6 +15,7 @@ from bson import Timestamp as ClusterTime
 
 from app.sync.cursor import MOST_SENT, Cursor, digest
 from app.sync.overlap import before
+from models.app_data import size_of
 from models.app_data_changes import (
     Found,
     SnapshotGone,
@@ -65,7 +66,7 @@ async def read_page(source: Source, cursor: Cursor, limit: int, overlap: int) ->
     young = {
         digest(row["_id"], row["version"])
         for row in seen
-        if row["changedAt"] > before(ends, overlap)
+        if isinstance(row["changedAt"], ClusterTime) and row["changedAt"] > before(ends, overlap)
     }
     return Page(
         [_change(row) for row in changes], _moved(cursor, ends, seen, young, more=more), more
@@ -127,10 +128,10 @@ def _cut(found: Found, known: Known, limit: int) -> tuple[list[Raw], list[Raw], 
     for number, row in enumerate(found.rows):
         if known(row):
             continue
-        if len(page) == limit or (page and row.get("bytes", 0) > room):
+        if len(page) == limit or (page and size_of(row) > room):
             return page, found.rows[:number], True
         page.append(row)
-        room -= row.get("bytes", 0)
+        room -= size_of(row)
     return page, found.rows, found.is_cut
 
 

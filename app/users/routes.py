@@ -32,6 +32,7 @@ from app.web.routing import Router
 from app.web.validation.queries import check_span
 from models.activity import SessionId
 from models.app import AppId
+from models.aside import read_all
 from models.base import Fields, Timestamp, parse_id
 from models.deletion import Deletion
 from models.phone import SoughtPhone
@@ -120,7 +121,7 @@ async def list_users(
     known = {name: each for name, each in told.items() if each is not None}
     sought = Sought(known, phone, prefix, role, _account_of(account_id), start, end, status)
     rows, following = await find_users(sought, limit, cursor)
-    return Page(items=[user_view(User.from_stored(row)) for row in rows], next_cursor=following)
+    return Page(items=[user_view(each) for each in read_all(User, rows)], next_cursor=following)
 
 
 def _account_of(text: str | None) -> ObjectId | None:

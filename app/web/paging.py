@@ -8,6 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.web.cursors import decode_cursor, encode_cursor
+from models.aside import Read
 from models.base import Raw, Stored
 
 T = TypeVar("T")
@@ -36,8 +37,9 @@ def page(
     items: list[T], limit: int, key: Callable[[T], tuple[Any, ...]]
 ) -> tuple[list[T], str | None]:
     """Cut a list that was asked for with one more than `limit` to its page, and the cursor of the
-    next."""
-    if len(items) <= limit:
+    next. Rows that were stepped over are no items, and there are further ones all the same."""
+    skipped = items.skipped if isinstance(items, Read) else 0
+    if not items or len(items) + skipped <= limit:
         return items, None
     kept = items[:limit]
     return kept, encode_cursor(*key(kept[-1]))
@@ -50,4 +52,8 @@ async def newest(
     (`decode_cursor`)."""
     before = decode_cursor(cursor, ObjectId)
     rows = await document.list_newest(where, limit + 1, before[0] if before else None)
-    return page(rows, limit, lambda row: (row["_id"],))
+    return page([row for row in rows if isinstance(row["_id"], ObjectId)], limit, _id)
+
+
+def _id(row: Raw) -> tuple[Any]:
+    return (row["_id"],)

@@ -3,7 +3,7 @@ came in since."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pyroaring import BitMap
@@ -14,11 +14,14 @@ from app.analytics.rollup.delta import scopes_of
 from app.analytics.rollup.joins import merged
 from app.analytics.rollup.people import known_people
 from app.analytics.rollup.slots import milliseconds, nodes, people_id
+from models.aside import tell
 from models.base import Raw
 from models.day import LEVELS, SLOTS, PeopleDay
 from models.person import PersonMerge, person_key
+from models.unreadable import FAULTS
 
 _UNKNOWN: Final = 2**32 - 1
+_FIRST_DAY: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LONG: Final = timedelta(days=400)
 _CATEGORIES: Final = ("engagement", "conversion", "error", "custom")
 
@@ -122,11 +125,15 @@ async def _read_unknown(
         await PeopleDay.fetch(unknown, view.session, [*sorted(fields), "stamp"])
     ).items():
         scope, groups = unknown[name]
-        packed = row.get("sets", {})
-        read = view.known.keep(
-            name, row.get("stamp"), {group: packed.get(str(group), b"") for group in groups}
-        )
-        _add_groups(sets[scopes[scope]], groups, read)
+        try:
+            packed = row.get("sets", {})
+            read = view.known.keep(
+                name, row.get("stamp"), {group: packed.get(str(group), b"") for group in groups}
+            )
+        except FAULTS as error:
+            tell(PeopleDay, name, error)
+        else:
+            _add_groups(sets[scopes[scope]], groups, read)
 
 
 def _add_groups(
@@ -158,7 +165,7 @@ async def _earliest(view: View, period: Period) -> int:
     """The first slot of which there may be people, looked up where a period is long."""
     if period.end - period.start < _LONG:
         return 0
-    where = {"scope": "*", "level": len(LEVELS) - 1}
+    where = {"scope": "*", "level": len(LEVELS) - 1, "day": {"$gte": _FIRST_DAY}}
     row = await PeopleDay.raw().find_one(where, {"day": 1}, sort=[("day", 1)], session=view.session)
     return day_number(row["day"]) * SLOTS if row else 0
 

@@ -20,6 +20,7 @@ from app.analytics.query.periods import Period
 from app.analytics.rollup.advance import quick_events
 from app.analytics.rollup.delta import FIELDS
 from app.analytics.rollup.slots import EPOCH, day_start, milliseconds
+from app.analytics.rollup.sound import countable
 from app.database import client
 from app.errors import Invalid
 from models.analytics import Analytics
@@ -187,7 +188,7 @@ class View:
         self.raw_read += len(rows)
         if self.raw_read > MOST_RAW:
             raise _too_many(parameter)
-        return rows
+        return countable(rows, fields)
 
     async def all_unrolled(self, which: Filter, *, data: bool = False) -> list[Raw]:
         """Every event that came in since `asOf`, of whatever time."""
@@ -208,10 +209,10 @@ class View:
                 .find(where, fields, session=self.session, hint=index)
                 .limit(MOST_UNROLLED + 1)
             )
-            self._unrolled[key] = await cursor.to_list()
-        if len(self._unrolled[key]) > MOST_UNROLLED:
-            self.complete = False  # the worker is far behind: the answer says so
-            return []
+            rows = await cursor.to_list()
+            if len(rows) > MOST_UNROLLED:
+                self.complete, rows = False, []  # the worker is far behind: the answer says so
+            self._unrolled[key] = countable(rows, fields)
         return self._unrolled[key]
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bson import Binary, ObjectId
-from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
 
@@ -25,7 +25,7 @@ from models.base import Raw, Stored, now
 from models.day import LEVELS, CountDay, PeopleDay, SessionDay
 from models.session import VisitSession
 
-Operation = InsertOne[Raw] | UpdateOne | DeleteOne
+Operation = ReplaceOne[Raw] | UpdateOne | DeleteOne
 SESSION_FIELDS: Final = ("sessions", "duration", "events", "bounces")
 NOTHING: Final = b"\0"
 
@@ -50,7 +50,7 @@ async def add_counts(delta: Delta, session: AsyncClientSession, sign: int = 1) -
             emptied += [people_id(day, app, level, scope) for level in range(len(LEVELS))]
         elif before is None:
             row = {"_id": name, **event_fields(key), "counts": Binary(counts), **fresh(moment)}
-            operations.append(InsertOne(row))
+            operations.append(put_row(row))
         else:
             operations.append(set_fields(name, {"counts": Binary(counts)}, moment))
     await write(CountDay, operations, session)
@@ -82,7 +82,7 @@ async def add_people(delta: Delta, numbers: Mapping[str, int], session: AsyncCli
                     "level": level,
                 }
                 operations.append(
-                    InsertOne({**row, "sets": changed, "stamp": ObjectId(), **fresh(moment)})
+                    put_row({**row, "sets": changed, "stamp": ObjectId(), **fresh(moment)})
                 )
             elif changed:
                 operations.append(set_people(name, changed, moment))
@@ -155,14 +155,17 @@ def grouped(slots: Mapping[int, BitMap], width: int) -> dict[int, BitMap]:
 async def _sets(wanted: Wanted, session: AsyncClientSession) -> dict[str, Raw]:
     """The stored documents, with the sets that are wanted only."""
     groups = {group for *_, sets in wanted.values() for group in sets}
-    fields = dict.fromkeys((f"sets.{group}" for group in groups), 1)
+    fields: Raw = dict.fromkeys((f"sets.{group}" for group in groups), 1)
+    fields["kind"] = {"$type": "$sets"}
     found: dict[str, Raw] = {}
     ids = list(wanted)
     for start in range(0, len(ids), 2000):
         where = {"_id": {"$in": ids[start : start + 2000]}}
         async for row in PeopleDay.raw().find(where, fields, session=session):
-            row.setdefault("sets", {})
-            found[row["_id"]] = row
+            if row.pop("kind") == "object":  # else what is wanted of it is left out
+                row.setdefault("sets", {})
+            if PeopleDay.sound([row], ("sets",)):
+                found[row["_id"]] = row
     return found
 
 
@@ -198,9 +201,7 @@ async def write_visits(
         if name in stored:
             operations.append(set_fields(name, fields, moment))
         else:
-            operations.append(
-                InsertOne({"_id": name, "appId": visit.app, **fields, **fresh(moment)})
-            )
+            operations.append(put_row({"_id": name, "appId": visit.app, **fields, **fresh(moment)}))
     await write(VisitSession, operations, session)
 
 
@@ -218,7 +219,7 @@ async def add_session_days(changes: SessionChanges, session: AsyncClientSession)
             fields[field] = Binary(added(before[field] if before else None, by_slot, "Q"))
         if before is None:
             row = {"_id": name, "appId": key[1], "day": day_start(key[0])}
-            operations.append(InsertOne({**row, **fields, **fresh(moment)}))
+            operations.append(put_row({**row, **fields, **fresh(moment)}))
         elif not fields["sessions"].strip(NOTHING):
             operations.append(DeleteOne({"_id": name}))
         else:
@@ -235,6 +236,11 @@ def event_fields(key: CountKey) -> Raw:
 def fresh(moment: datetime) -> Raw:
     """The times and the version of a document that is inserted."""
     return {"createdAt": moment, "updatedAt": moment, "version": 1}
+
+
+def put_row(row: Raw) -> ReplaceOne[Raw]:
+    """Put in a document that is not there, or in the place of one that cannot be counted with."""
+    return ReplaceOne({"_id": row["_id"]}, row, upsert=True)
 
 
 def set_fields(name: str, fields: Mapping[str, Any], moment: datetime) -> UpdateOne:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.analytics.rollup.slots import SLOT_MS, milliseconds
+from app.analytics.rollup.sound import is_countable
 from models.base import Raw
 from models.day import SLOTS
 from models.person import person_key
@@ -58,9 +59,9 @@ class Delta:
         Raises:
             models.aside.ROW_FAULTS: it cannot be read.
         """
-        app = row["appId"]
         if not is_countable(row):
-            raise TypeError("what happened where is no text")
+            raise TypeError("it does not say what happened where and when")
+        app = row["appId"]
         moment = milliseconds(row["timestamp"])
         day, slot = divmod(moment // SLOT_MS, SLOTS)
         key = (day, app, row["eventCategory"], row["eventName"])
@@ -83,7 +84,7 @@ class Delta:
     def add_properties(self, row: Raw, declared: Iterable[str]) -> None:
         """Take in what `add` would of the values of properties, and nothing else."""
         if not is_countable(row):
-            raise TypeError("what happened where is no text")
+            raise TypeError("it does not say what happened where and when")
         day, slot = divmod(milliseconds(row["timestamp"]) // SLOT_MS, SLOTS)
         for name in declared:
             self._value(
@@ -112,15 +113,6 @@ class Delta:
             for persons in sets.values()
             for person in persons
         }
-
-
-def is_countable(row: Raw) -> bool:
-    """Whether an event says what happened where, as every event does that came in by the API."""
-    return (
-        isinstance(row["appId"], str)
-        and isinstance(row["eventCategory"], str)
-        and isinstance(row["eventName"], str)
-    )
 
 
 def property_value(data: Any, name: str) -> str | None:

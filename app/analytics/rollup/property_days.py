@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from pymongo import DeleteOne, InsertOne, ReplaceOne
+from pymongo import DeleteOne, ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.analytics.rollup.delta import CountKey, Delta
@@ -17,7 +17,7 @@ from app.analytics.rollup.slots import DAY_MS, day_start, milliseconds, pack, pr
 from models.base import Raw, Stored, now
 from models.day import PropertyDay, PropertyValue
 
-Operation = InsertOne[Raw] | ReplaceOne[Raw] | DeleteOne
+Operation = ReplaceOne[Raw] | DeleteOne
 _TIMES: Final = ("createdAt", "updatedAt", "version")
 _NOTHING: Final = b"\0"
 _AT_ONCE: Final = 1000
@@ -88,9 +88,7 @@ async def add_properties(delta: Delta, session: AsyncClientSession, sign: int = 
         if not day.after.counts.strip(_NOTHING):
             heads.append(DeleteOne({"_id": day.name}))
         elif day.before is None:
-            heads.append(
-                InsertOne({**head_row(day.key, day.declared, day.after), **_fresh(moment)})
-            )
+            heads.append(put_row({**head_row(day.key, day.declared, day.after), **_fresh(moment)}))
         else:
             row = {**head_row(day.key, day.declared, day.after), **_following(day.before, moment)}
             heads.append(ReplaceOne({"_id": day.name}, row))
@@ -109,9 +107,7 @@ def _value_operations(day: ChangedDay, moment: datetime) -> list[Operation]:
             operations.append(DeleteOne({"_id": name}))
         else:
             row = {**value_row(day.key, group, value, counted), **_fresh(moment)}
-            operations.append(
-                ReplaceOne({"_id": name}, row) if value in day.near else InsertOne(row)
-            )
+            operations.append(ReplaceOne({"_id": name}, row) if value in day.near else put_row(row))
     return operations
 
 
@@ -151,7 +147,7 @@ async def _mend_heads(
     for name, each in true.items():
         before, row = stored.get(name), head_row(each.key, each.declared, each.after)
         if before is None:
-            operations.append(InsertOne({**row, **_fresh(moment)}))
+            operations.append(put_row({**row, **_fresh(moment)}))
         elif {field: value for field, value in before.items() if field not in _TIMES} != row:
             operations.append(ReplaceOne({"_id": name}, {**row, **_following(before, moment)}))
     await _write(PropertyDay, operations, session)
@@ -164,10 +160,14 @@ async def _mend_values(group: str, true: ChangedDay | None, session: AsyncClient
     moment = now()
     left = dict(true.apart) if true else {}
     operations: list[Operation] = []
+    odd = list[Any]()
     fields = {"value": 1, "total": 1, "slots": 1}
     async for row in PropertyValue.raw().find(
         {"group": group}, fields, session=session, batch_size=5000
     ):
+        if not PropertyValue.is_sound(row, fields):
+            odd.append(row["_id"])
+            continue
         counted = left.pop(row["value"], None)
         if true is None or counted is None:
             operations.append(DeleteOne({"_id": row["_id"]}))
@@ -177,10 +177,12 @@ async def _mend_values(group: str, true: ChangedDay | None, session: AsyncClient
     if true is not None:
         told = ((value, counted) for value, counted in left.items() if counted is not None)
         operations += [
-            InsertOne({**value_row(true.key, group, *each), **_fresh(moment)}) for each in told
+            put_row({**value_row(true.key, group, *each), **_fresh(moment)}) for each in told
         ]
+    if odd:  # before what is put in their place
+        await PropertyValue.raw().delete_many({"_id": {"$in": odd}}, session=session)
     await _write(PropertyValue, operations, session)
-    return len(operations)
+    return len(operations) + len(odd)
 
 
 async def due_days() -> set[tuple[str, int]]:
@@ -264,6 +266,11 @@ def _digest(text: str) -> str:
 
 def _counted(row: Raw) -> Counted:
     return Counted(row["total"], row["slots"])
+
+
+def put_row(row: Raw) -> ReplaceOne[Raw]:
+    """Put in a document that is not there, or in the place of one that cannot be counted with."""
+    return ReplaceOne({"_id": row["_id"]}, row, upsert=True)
 
 
 def _fresh(moment: datetime) -> Raw:

@@ -9,6 +9,7 @@ large the day is.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -26,9 +27,14 @@ from app.analytics.rollup.recount_scan import (
 )
 from app.analytics.rollup.recount_slots import PART, plan, recount_levels, recount_slots, span_of
 from app.analytics.rollup.recount_visits import join, recount_visits_of, recount_visits_with
-from app.analytics.rollup.slots import DAY_MS, day_start, milliseconds
+from app.analytics.rollup.slots import DAY_MS, day_name, day_start, milliseconds, session_id
+from models.aside import tell
 from models.base import Raw
+from models.checked import Checked
+from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.rollup_state import RollupState
+
+_BY_DAY: Final[tuple[type[Checked], ...]] = (CountDay, PeopleDay, PropertyDay, SessionDay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,36 @@ async def recount_day(app_id: str, day: int, most: int = PART) -> Found:
     declared = (await declared_properties()).get(app_id, [])
     await RollupState.ensure()
     try:
+        unsound = await _drop_unsound(app_id, day)
         events, mended = await _recount_parts(app_id, day, most)
+        join(mended, unsound)
         join(mended, await _recount_properties(app_id, day, declared))
         join(mended, await recount_levels(app_id, day))
         join(mended, await recount_visits_of(app_id, day))
     except DayArchivedError:
         return Found(app_id, day, 0, {})
     return Found(app_id, day, events, {name: len(ids) for name, ids in mended.items() if ids})
+
+
+async def _drop_unsound(app_id: str, day: int) -> Mended:
+    """Delete the documents of a day that cannot be counted with, or that say that they are of
+    another; they are told. By their ids, since any field may be amiss."""
+    begins = f"{day_name(day)}/{app_id}/"
+    ids: Raw = {"$gte": begins, "$lt": begins[:-1] + "0"}  # the character after the slash
+    of_day = {"appId": app_id, "day": day_start(day)}
+    mended = Mended()
+    for document in _BY_DAY:
+        where = {"_id": session_id(day, app_id) if document is SessionDay else ids}
+        odd = [
+            row["_id"]
+            async for row in document.raw().find(where)
+            if not document.is_sound(row) or any(row[each] != of_day[each] for each in of_day)
+        ]
+        for name in odd:
+            tell(document, name, TypeError())
+        await document.raw().delete_many({"_id": {"$in": odd}})
+        mended[document.collection_name()] = set(odd)
+    return mended
 
 
 async def _recount_parts(app_id: str, day: int, most: int) -> tuple[int, Mended]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bson import Binary, ObjectId
-from pymongo import DeleteOne, InsertOne
+from pymongo import DeleteOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pyroaring import BitMap
 
@@ -22,6 +22,7 @@ from app.analytics.rollup.apply import (
     fresh,
     grouped,
     packed_set,
+    put_row,
     set_fields,
     set_people,
     sets_by_level,
@@ -126,7 +127,7 @@ async def _recount_counts(
                 "counts": Binary(counts),
                 **fresh(moment),
             }
-            changes[name] = InsertOne(row)
+            changes[name] = put_row(row)
         else:
             changes[name] = set_fields(name, {"counts": Binary(counts)}, moment)
     await write(CountDay, list(changes.values()), session)
@@ -185,7 +186,7 @@ def _changed(
     if not packed:
         return None
     if before is None:
-        return InsertOne({**row, "sets": packed, "stamp": ObjectId(), **fresh(moment)})
+        return put_row({**row, "sets": packed, "stamp": ObjectId(), **fresh(moment)})
     return set_people(name, packed, moment)
 
 

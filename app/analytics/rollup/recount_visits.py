@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from bson import Binary
-from pymongo import DeleteOne, InsertOne
+from pymongo import DeleteOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.analytics.rollup.advance import quick_events
@@ -15,6 +15,7 @@ from app.analytics.rollup.apply import (
     SESSION_FIELDS,
     add_session_days,
     fresh,
+    put_row,
     set_fields,
     write,
     write_visits,
@@ -22,12 +23,12 @@ from app.analytics.rollup.apply import (
 from app.analytics.rollup.delta import (
     SessionChanges,
     Visit,
-    is_countable,
     replace_visit,
     stored_visit,
 )
 from app.analytics.rollup.recount_scan import Mended, part
 from app.analytics.rollup.slots import DAY_MS, SLOT_MS, day_start, milliseconds, pack, session_id
+from app.analytics.rollup.sound import is_countable
 from models.aside import ROW_FAULTS
 from models.base import Raw, now
 from models.day import SLOTS, SessionDay
@@ -79,6 +80,9 @@ def join(mended: Mended, more: Mended) -> Mended:
     return mended
 
 
+_COUNTED: Final = {"$gte": 0, "$lte": 2**53}
+
+
 def _begun(app_id: str, day: int) -> Raw:
     return {"appId": app_id, "start": {"$gte": day_start(day), "$lt": day_start(day + 1)}}
 
@@ -114,7 +118,7 @@ def _change_of(app_id: str, day: int, fields: dict[str, bytes], *, is_there: boo
     if is_there:
         return set_fields(name, packed, now())
     row = {"_id": name, "appId": app_id, "day": day_start(day), **packed, **fresh(now())}
-    return InsertOne(row)
+    return put_row(row)
 
 
 async def _recount_sums(app_id: str, day: int) -> Mended:
@@ -124,7 +128,7 @@ async def _recount_sums(app_id: str, day: int) -> Mended:
     async def work(state: RollupState, session: AsyncClientSession) -> tuple[Mended, int]:
         before = await SessionDay.raw().find_one({"_id": name}, session=session)
         fields = await _sums(app_id, day, session)
-        known = {field: before[field] for field in SESSION_FIELDS} if before else {}
+        known = {field: before.get(field) for field in SESSION_FIELDS} if before else {}
         if known == fields:
             return {}, state.next_number
         change = _change_of(app_id, day, fields, is_there=before is not None)
@@ -140,7 +144,7 @@ async def _sums(app_id: str, day: int, session: AsyncClientSession) -> dict[str,
     arrays = {field: array("Q", bytes(SLOTS * 8)) for field in SESSION_FIELDS}
     start = day_start(day)
     pipeline: list[Raw] = [
-        {"$match": _begun(app_id, day)},
+        {"$match": {**_begun(app_id, day), "end": {"$type": "date"}, "events": _COUNTED}},
         {
             "$group": {
                 "_id": {"$floor": {"$divide": [{"$subtract": ["$start", start]}, SLOT_MS]}},

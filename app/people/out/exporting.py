@@ -19,10 +19,13 @@ from app.errors import Invalid, NotFound, Unavailable
 from app.identity import trail
 from app.people.out.exported import Part, parts_of, projection, shown
 from app.settings import Settings
+from app.web.body import dump_json
 from models.analytics import Analytics
+from models.aside import tell
 from models.base import Raw, now, rfc3339
 from models.living import is_living
 from models.seal import ALL, WRITING, ArchivedDay
+from models.unreadable import FAULTS
 from models.user import User
 
 BATCH: Final = 100
@@ -155,9 +158,20 @@ class Export:
             batch_size=BATCH,
         )
         async for row in found:
-            if self.days and part.document is Analytics and _day_of(row) in self.days:
+            try:
+                document = part.shown(row, self.user_id)
+                dump_json(document)
+                is_sought = part.document is Analytics and self._is_sought(row)
+            except FAULTS as error:  # the others are whole
+                tell(part.document, row["_id"], error)
+                continue
+            if is_sought:
                 self.sent.add(row["_id"])
-            yield part.shown(row, self.user_id)
+            yield document
+
+    def _is_sought(self, row: Raw) -> bool:
+        """Whether an event's day is looked for in the archive, too."""
+        return bool(self.days) and _day_of(row) in self.days
 
     async def _note_days(self, session: AsyncClientSession) -> None:
         """Which days to look for in the archive, as of the snapshot."""

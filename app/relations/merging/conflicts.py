@@ -83,6 +83,13 @@ def chosen_by(keep: Side | Mapping[Kind, Side]) -> Keep:
     return {str(kind): side for kind, side in keep.items()}
 
 
+def _texts(row: Raw, name: str) -> list[str]:
+    """The texts of a list; none of what is no list of texts."""
+    found = row.get(name, [])
+    is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)
+    return found if is_list else []
+
+
 async def joined(
     source: Raw, target: Raw, keep: Keep, session: AsyncClientSession | None = None
 ) -> Joined:
@@ -91,7 +98,7 @@ async def joined(
     found.user |= found.fill("user", _TOLD, source, target, {})
     found.user |= _address(found, source, target)
     found.user |= {
-        name: [*dict.fromkeys([*target.get(name, []), *source.get(name, [])])][: _LIMITS[name]]
+        name: [*dict.fromkeys([*_texts(target, name), *_texts(source, name)])][: _LIMITS[name]]
         for name in _UNION
     }
     mine, theirs = source.get("accountId"), target.get("accountId")

@@ -14,13 +14,17 @@ from typing import Any, Final
 import orjson
 import structlog
 from opentelemetry import trace
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Internal, Problem
+from app.errors import Internal, Problem, UnreadableRow
 from app.settings import Settings
 from app.web.body import dump_json
 from app.web.observability.callers import caller_kind, client_shown, trace_id
 from app.web.observability.measures import IN_FLIGHT, REQUESTS
+from models.aside import told
+from models.unreadable import Unreadable
 
 _PROCESS: Final = secrets.token_hex(4)
 _NUMBERS: Final = itertools.count(1)
@@ -82,6 +86,10 @@ def route_template(scope: Scope) -> str:
     return str(template)
 
 
+_OF_ANSWERS: Final = (ValidationError, PydanticSerializationError, orjson.JSONEncodeError)
+"""Raised while an answer is made of what is stored; what was sent is told as a problem."""
+
+
 class Observed:
     """Gives each request an id, measures and logs it, and turns what nobody caught into a
     problem."""
@@ -119,12 +127,12 @@ class Observed:
         IN_FLIGHT.inc()
         try:
             await self.app(scope, receive, observed)
-        except Exception:
-            log.exception("unexpected", requestId=request_id, route=route_template(scope))
+        except Exception as error:
+            problem = _problem_of(error, request_id, route_template(scope))
             if status and not answered:
                 raise  # in the middle of an answer: the client must see that it is cut off
             if not status:
-                await send_problem(Internal(), scope, observed)
+                await send_problem(problem, scope, observed)
         finally:
             IN_FLIGHT.dec()
             self._record(scope, request_id, status, time.perf_counter() - started)
@@ -213,3 +221,14 @@ async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _problem_of(error: Exception, request_id: str, route: str) -> Problem:
+    """What is told of an error that nobody expected, which is logged; a row that cannot be read is
+    named instead."""
+    if isinstance(error, Unreadable):
+        return UnreadableRow(told(error))
+    log.exception("unexpected", requestId=request_id, route=route)
+    if isinstance(error, _OF_ANSWERS):
+        return UnreadableRow("what is stored here is nothing that could be answered")
+    return Internal()

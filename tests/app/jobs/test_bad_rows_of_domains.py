@@ -17,7 +17,7 @@ from app.jobs.bell import Bell
 from app.jobs.dispatch import Dispatcher
 from app.jobs.periodic import keep_jobs
 from app.relations import jobs as relations
-from app.relations.unreadable import READ_BY_JOBS, check_rows
+from app.relations.unreadable import READ, check_rows
 from app.repositories import jobs as repositories
 from app.settings import Settings
 from app.work import HOOKS
@@ -137,7 +137,7 @@ async def test_the_check_names_the_rows_that_cannot_be_read() -> None:
     await CardQueue.raw().insert_one(queue)
     await AppData.put(USER, "notes", "k", {"$ref": 1}, size=1, by="x")
     scans = {scan.id: scan for scan in await check_rows()}
-    assert set(scans) == {document.collection_name() for document in READ_BY_JOBS}
+    assert set(scans) == {document.collection_name() for document in READ}
     assert {name: scan.unreadable for name, scan in scans.items() if scan.unreadable} == {
         "jobs": 1,
         "cardqueues": 1,

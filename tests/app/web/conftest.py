@@ -10,7 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.database import bind
 from app.settings import Settings
 from scripts.migrate import take_steps
-from tests.harness import Api, serve
+from tests.harness import Api, Reads, serve
 from tests.upgrades.making import HERE, named
 from tests.upgrades.opening import RELEASES, open_release
 
@@ -29,8 +29,17 @@ PARAMETERS = {
 
 
 @pytest.fixture
+def reads() -> Reads:
+    """What the requests of `opened` read."""
+    return Reads()
+
+
+@pytest.fixture
 async def opened(
-    empty_database: AsyncDatabase[Any], client: AsyncMongoClient[Any], base_settings: Settings
+    empty_database: AsyncDatabase[Any],
+    client: AsyncMongoClient[Any],
+    base_settings: Settings,
+    reads: Reads,
 ) -> AsyncIterator[tuple[Api, dict[str, str]]]:
     """An application over a document of every collection, and what path parameters stand for."""
     await open_release(empty_database, HERE / RELEASES[-1])
@@ -39,5 +48,5 @@ async def opened(
     )
     found = await named(await bind(client, own))
     await take_steps(empty_database)
-    async with serve(own) as api:
+    async with serve(own, reads) as api:
         yield api, {**PARAMETERS, **found, "profileId": found["spendingProfileId"]}
