@@ -21,7 +21,7 @@ from app.relations.hooks import Hooks
 from app.relations.living_roots import check_living
 from app.settings import Settings
 from models import DOCUMENTS, PhoneOtp, RefreshToken, User
-from models.base import now
+from models.base import Raw, now
 from models.deployment import Deployment
 from models.integrity import IntegrityScan
 
@@ -105,8 +105,14 @@ async def _end_sessions() -> dict[str, int]:
 async def _raise_versions() -> int:
     """Raise every version, and the one from which a person's new keys count on."""
     total = 0
-    await User.raw().update_many({}, {"$inc": {"versionFloor": RAISE}})
+    await User.raw().update_many(_countable("versionFloor"), {"$inc": {"versionFloor": RAISE}})
     for document in RAISED:
-        result = await document.raw().update_many({}, {"$inc": {"version": RAISE}})
+        raised = {"$inc": {"version": RAISE}}
+        result = await document.raw().update_many(_countable("version"), raised)
         total += result.modified_count
     return total
+
+
+def _countable(name: str) -> Raw:
+    """The filter of what can be raised: a damaged one is no version that anybody holds."""
+    return {"$or": [{name: {"$type": "number"}}, {name: {"$exists": False}}]}

@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from app.recovery.restored import RAISE, RAISED, finish_restore
 from app.work import HOOKS
-from models import AppData, RefreshToken
+from models import AppData, RefreshToken, User
 from models.deployment import Deployment
 from tests.app.recovery.conftest import Command
 from tests.cast import Cast
@@ -58,6 +58,18 @@ async def test_versions_etags_cursors_and_sessions_are_void(api: Api, cast: Cast
     assert (gone.status_code, gone.json()["code"]) == (410, "cursor_expired")
     new = await put(owner, "made-since", 1)
     assert version_of(new) > RAISE, "a key that was made and lost has had versions, too"
+
+
+async def test_a_damaged_version_keeps_no_database_from_being_restored(
+    api: Api, cast: Cast
+) -> None:
+    damaged = {"_id": ObjectId(), "version": "x", "versionFloor": {}}
+    await User.raw().insert_one(damaged)
+    report = await finish_restore(api.settings, HOOKS)
+    assert report.counts["documents whose version was raised"] > 0
+    row = await User.raw().find_one({"_id": damaged["_id"]})
+    assert row is not None
+    assert (row["version"], row["versionFloor"]) == ("x", {})
 
 
 async def test_no_server_is_ready_until_it_is_through(api: Api, cast: Cast) -> None:
