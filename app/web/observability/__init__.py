@@ -110,8 +110,9 @@ class Observed:
         started = time.perf_counter()
         request_id = _request_id(scope)
         scope["satchel.request_id"] = request_id
-        if "fastapi.telemetry" in scope and scope["query_string"]:
-            trace.get_current_span().set_attribute("url.query", _REDACTED)
+        span = trace.get_current_span() if "fastapi.telemetry" in scope else None
+        if span is not None:
+            _redact(span, scope)
         header = (b"x-request-id", request_id.encode())
         private = scope["path"].startswith(_PRIVATE)
         status, answered = 0, False
@@ -120,6 +121,8 @@ class Observed:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if span is not None:
+                    span.set_attribute("url.path", route_template(scope))
                 message["headers"] = _headed(message["headers"], header, private)
             await send(message)
             answered = message["type"] == "http.response.body" and not message.get("more_body")
@@ -232,3 +235,11 @@ def _problem_of(error: Exception, request_id: str, route: str) -> Problem:
     if isinstance(error, _OF_ANSWERS):
         return UnreadableRow("what is stored here is nothing that could be answered")
     return Internal()
+
+
+def _redact(span: trace.Span, scope: Scope) -> None:
+    """Take out of a request's span what was sent: FastAPI puts its path and query in, with ids of
+    people, keys of their data, tokens."""
+    span.set_attribute("url.path", _REDACTED)  # its route, once it is known
+    if scope["query_string"]:
+        span.set_attribute("url.query", _REDACTED)

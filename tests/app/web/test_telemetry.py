@@ -2,6 +2,10 @@
 is kept out."""
 
 import asyncio
+import io
+import itertools
+import re
+import sys
 from typing import Any
 
 import pytest
@@ -13,12 +17,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 from pymongo import AsyncMongoClient
 
 from app.jobs import Claim, run_one
+from app.web.observability.measures import metrics
 from models import User
 from models.base import now
 from models.job import Job
 from tests.app.faults import failing
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
+from tests.factories.log_lines import Kept
+from tests.factories.operations import operations
 from tests.harness import Api
 
 
@@ -52,15 +59,15 @@ async def test_commands_are_spans_of_their_request_without_a_value(
     path = "/v1/users/me/apps/notes/data/planted-key"
     await cast.owner.put(path, json={"secret": "planted-value"})
     async with failing(client, "find", mode={"times": 1}, errorCode=8000, errorMessage="planted"):
-        await cast.owner.get("/v1/users/me/profile", params={"cursor": "planted-query"})
-        assert (await cast.owner.get("/v1/users/me/profile")).status_code == 500
+        await cast.owner.get("/v1/users/me/activity", params={"cursor": "planted-query"})
+        assert (await cast.owner.get("/v1/users/me/activity")).status_code == 500
     finished = spans.get_finished_spans()
     commands = [span for span in finished if span.kind is SpanKind.CLIENT]
     others = {span.context.span_id for span in finished if span not in commands}
     assert {span.parent.span_id for span in commands if span.parent} <= others
     told = {span.name: dict(span.attributes or {}) for span in commands}
-    assert told["find profiles"]["db.collection.name"] == "profiles"
-    assert told["find profiles"]["db.system.name"] == "mongodb"
+    assert told["find activities"]["db.collection.name"] == "activities"
+    assert told["find activities"]["db.system.name"] == "mongodb"
     failed = [span for span in commands if span.status.status_code is StatusCode.ERROR]
     assert [dict(span.attributes or {})["error.type"] for span in failed] != []
     shown = " ".join(span.to_json() for span in commands)
@@ -95,3 +102,44 @@ async def test_a_job_is_a_span_and_one_that_fails_says_no_more(spans: InMemorySp
         "job b": StatusCode.UNSET,
     }
     assert "planted" not in found["job a"].to_json()
+
+
+PLANTED = {
+    "email": "planted.person@example.com",
+    "key": "planted-data-key",
+    "token": "sk_planted_token",
+    "id": "abcdefabcdefabcdefabcdef",
+}
+
+
+async def test_what_was_sent_is_in_no_span_no_metric_and_no_line_of_the_log(
+    spans: InMemorySpanExporter,
+    make_api: MakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of every route, in its path, its query, its headers and its body, by whoever asks; an id in
+    the log is that of a caller alone."""
+    out = Kept()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(out, write_through=True))
+    api = await make_api(trace_database=True, log_level="info")
+    cast = await enrol(api)
+    spans.clear()
+    headers = {"Idempotency-Key": PLANTED["key"], "User-Agent": PLANTED["email"]}
+    planted = itertools.cycle(PLANTED.values())
+    everything = " ".join(PLANTED.values())
+    for name in operations():
+        method, template = name.split(" ")
+        options: dict[str, Any] = {"headers": headers}
+        if method in ("POST", "PUT", "PATCH"):
+            options["json"] = {"email": PLANTED["email"], "token": PLANTED["token"]}
+        for caller in (cast.admin, cast.owner, api.caller(PLANTED["token"])):
+            path = re.sub(r"{\w+}", next(planted), template)
+            await caller.request(method, path, params={"email": everything}, **options)
+    await cast.nobody.get(f"/{PLANTED['key']}/{PLANTED['email']}", params={"x": everything})
+    finished = spans.get_finished_spans()
+    assert len(finished) > 3 * len(operations())
+    told = [*(span.to_json() for span in finished), metrics()[0].decode(), out.getvalue().decode()]
+    assert out.getvalue().count(b"\n") > len(operations())
+    assert {each for each in PLANTED.values() for text in told if each in text} == set()
+    paths = {dict(span.attributes or {}).get("url.path", "") for span in finished}
+    assert "/v1/users/{userId}" in paths
