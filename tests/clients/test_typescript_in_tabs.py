@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.clients.desk import APP, code_for, token_for
+from tests.clients.desk import APP, code_for, invite, token_for
 from tests.serving import Served
 
 pytestmark = [
@@ -226,3 +226,42 @@ def test_a_browser_begins_as_one_guest(browser: Browser, satchel: Served, site: 
         page = context.new_page()
         page.goto(f"{site}/scenarios.html")
         assert page.evaluate(BEGINS, [satchel.url]) == [True, True, True, None]
+
+
+AS_GUEST = """async ([url, appId, email]) => {
+  const { Session, openStore } = await import("/satchel-client.min.js");
+  window.session = new Session(url);
+  const { userId } = await session.beginAsGuest();
+  const store = openStore(session, appId, { onConflict: () => undefined });
+  await store.put("n1", "the guest's");
+  await store.flush();
+  return [userId, (await session.requestCode({ email })).challengeId];
+}"""
+SIGNS_IN_BY_CODE = """async (answer) => {
+  const { guest } = await session.signIn(...answer);
+  return [guest.state, guest.conflicts[0].dataKey, session.guestId];
+}"""
+FORGETS = """async (userId) => {
+  const names = (await indexedDB.databases()).map(({ name }) => name);
+  await session.forgetGuest();
+  const left = (await indexedDB.databases()).map(({ name }) => name);
+  const holds = (all) => all.some((name) => name.includes(userId));
+  return [holds(names), holds(left), session.guestId];
+}"""
+
+
+def test_a_guest_whom_a_sign_in_has_kept_is_forgotten_when_it_is_said(
+    browser: Browser, satchel: Served, site: str
+) -> None:
+    email = "ezra.kept@example.com"
+    invite(satchel, email)
+    (user,) = satchel.get("/v1/users", email=email)["items"]
+    writes = {"writes": [{"dataKey": "n1", "value": "the person's"}]}
+    satchel.post(f"/v1/users/{user['id']}/apps/{APP}/batch", writes)
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{site}/scenarios.html")
+        guest, challenge = page.evaluate(AS_GUEST, [satchel.url, APP, email])
+        answer = [challenge, code_for(satchel, email)]
+        assert page.evaluate(SIGNS_IN_BY_CODE, answer) == ["kept", "n1", guest]
+        assert page.evaluate(FORGETS, guest) == [True, False, None]
