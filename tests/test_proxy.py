@@ -83,7 +83,7 @@ def test_a_client_cannot_say_whose_address_it_has(
     """Limits are of the address that Caddy sees; what a client claims is replaced."""
     claimed = {"X-Forwarded-For": "203.0.113.7", "X-Request-Id": f"claimed-{time.monotonic_ns()}"}
     for _ in range(6):  # either server
-        httpx2.get(f"{proxy}/livez", headers=claimed, timeout=30)
+        httpx2.get(f"{proxy}/v1/users", headers=claimed, timeout=30)
     said = [
         json.loads(line)
         for server in (first, second)
