@@ -44,6 +44,7 @@ OURS_CARDS: Final[dict[type[Stored], list[Index]]] = {
         Index({"accountId": 1, "_id": -1}, "GET /v1/accounts/{id}/cards, page by page"),
         Index({"accountId": 1, "userId": 1, "_id": -1}, "the same with userId="),
         Index({"accountId": 1, "status": 1, "_id": -1}, "the same with status="),
+        Index({"userId": 1, "_id": -1}, "the newest cards of users, by expand=cards"),
         Index(
             {"accountId": 1, "spendingProfileId": 1, "_id": -1},
             "the same with spendingProfileId=; fan-out of one",

@@ -24,6 +24,7 @@ _CARRIERS: Final = frozenset(
         "outside",
         "relations",
         "settings",
+        "shown",
         "web",
         "work",
     }

@@ -39,6 +39,7 @@ LAYERS = [
     {"app.identity", "app.outside", "app.storage"},
     {"app.web", "app.web.admission.pauses"},
     {"app.ledger", "app.relations"},
+    {"app.shown"},
     {"app.migrations"},
     {f"app.{domain}" for domain in DOMAINS} | {"app.recovery"},
     {"app.main", "app.work"},

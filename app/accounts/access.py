@@ -12,8 +12,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.errors import AccountNotActive, NotFound
 from app.identity.principal import Principal, authorize
 from app.relations.guards import check_references
+from app.shown.expanding import Expansion, expansion
 from models.account import Account
 from models.base import Stored, parse_id
+from models.card import Card
 from models.user import User
 
 READ: Final = "accounts:read"
@@ -26,11 +28,13 @@ class Reach:
 
     Attributes:
         account: the account.
+        caller: who reaches it.
         holder: a user, who sees of the account's cards their own only; None for a key and an admin,
             who see all.
     """
 
     account: Account
+    caller: Principal
     holder: ObjectId | None = None
 
     @property
@@ -42,6 +46,21 @@ class Reach:
         """The filter on cards that the caller reaches, by stored names."""
         held = {} if self.holder is None else {"userId": self.holder}
         return {"accountId": self.account_id, **held, **narrower}
+
+    def expansion(self, expand: str | None, document: type[Stored]) -> Expansion:
+        """What `expand=` names, of what the caller reaches.
+
+        Raises:
+            Forbidden: the caller may not read what is to be embedded.
+        """
+        return expansion(
+            expand,
+            document,
+            self.caller,
+            user_id=self.holder,
+            account_id=self.account_id,
+            within={Card: self.cards()},
+        )
 
 
 async def reach(caller: Principal, scope: str, account: str, *, by_users: bool = False) -> Reach:
@@ -65,7 +84,7 @@ async def reach(caller: Principal, scope: str, account: str, *, by_users: bool =
     found = await Account.find_by_id(account_id)
     if found is None:
         raise NotFound("there is no such account")
-    return Reach(found, user_id)
+    return Reach(found, caller, user_id)
 
 
 async def _belongs(user_id: ObjectId, account_id: ObjectId | None) -> bool:

@@ -13,7 +13,7 @@ from app.accounts.examples import (
     ACCOUNT_SHOWN,
     SECRET_SHOWN,
 )
-from app.accounts.schemas import AccountView, CreatedAccount, WebhookSecret, account_view
+from app.accounts.schemas import CreatedAccount, WebhookSecret, account_view
 from app.accounts.service import (
     AccountChange,
     create_account,
@@ -28,8 +28,9 @@ from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.relations.deletable import Operation, Target, deletable
+from app.shown.documents import AccountView, UserView, user_view
+from app.shown.expanding import expand_query
 from app.users.examples import USER, USER_SHOWN
-from app.users.schemas import UserView, user_view
 from app.users.service import check_grants, find_user
 from app.web.documents import Change, Shown, by_patch, changeable, readable
 from app.web.etags import etag
@@ -228,9 +229,15 @@ async def create_user(
     responses=problems() | page_of(USER_SHOWN),
 )
 async def list_users(
-    accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+    accountId: str,
+    caller: Caller,
+    expand: Annotated[str | None, expand_query(User, UserView)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Page[UserView]:
     """The newest first."""
     reached = await reach(caller, READ, accountId)
+    embedded = reached.expansion(expand, User)
     rows, following = await newest(User, {"accountId": reached.account_id}, limit, cursor)
-    return Page(items=[user_view(each) for each in read_all(User, rows)], next_cursor=following)
+    views = [user_view(each) for each in read_all(User, rows)]
+    return Page(items=await embedded.fill_all(views), next_cursor=following)

@@ -4,16 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.users.schemas import View
-from models.account import Account, AccountContent, AccountStatus
+from app.shown.documents import AccountView
+from models.account import Account
 from models.base import Fields
-
-
-class AccountView(AccountContent, View):
-    """An account. Its users see no `webhookUrl`."""
-
-    status: AccountStatus
-
 
 Secret = Annotated[
     str,

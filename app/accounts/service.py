@@ -16,7 +16,7 @@ from app.database import transaction
 from app.errors import BadTransition, Duplicate, NotFound
 from app.identity.principal import Principal
 from app.settings import Settings
-from app.users.schemas import current
+from app.shown.documents import current
 from app.users.service import add_user
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, patched

@@ -15,7 +15,7 @@ from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize
 from app.relations.leases import Lease, leases
-from app.users.schemas import Embedded, UserView, View
+from app.shown.documents import Embedded, UserView, View
 from app.users.service import expand_user
 from app.web.cursors import decode_cursor
 from app.web.etags import etag

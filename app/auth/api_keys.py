@@ -10,7 +10,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.database import transaction
 from app.errors import NotFound
 from app.identity import trail
-from app.users.schemas import View, current
+from app.shown.documents import View, current
 from app.web.etags import tag_of
 from app.web.preconditions import mismatch
 from models.api_key import ApiKey, Scope

@@ -33,7 +33,7 @@ from app.errors import Invalid, NotFound, Unauthenticated
 from app.identity.access import SELF
 from app.identity.caller import Caller
 from app.identity.principal import authorize
-from app.users.schemas import UserView, user_view
+from app.shown.documents import UserView, user_view
 from app.users.service import find_user
 from app.web.etags import etag
 from app.web.idempotency import (

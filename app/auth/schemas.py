@@ -6,7 +6,7 @@ from beanie import PydanticObjectId
 from pydantic import ConfigDict, Field, model_validator
 
 from app.errors import Invalid
-from app.users.schemas import View
+from app.shown.documents import View
 from models.app import AppId
 from models.audit_event import AuditKind
 from models.base import Fields, Timestamp

@@ -27,7 +27,7 @@ from app.cards.redelivery import (
 from app.identity.access import ADMIN
 from app.identity.caller import Caller
 from app.identity.principal import authorize
-from app.users.schemas import View
+from app.shown.documents import View
 from app.web.idempotency import IdempotencyClaim, Repeated, at_most_once, write_once
 from app.web.openapi.answers import problems
 from app.web.openapi.examples import answers, page_of

@@ -15,11 +15,12 @@ from app.cards.examples import (
 )
 from app.cards.profiles import create_profile, find_profile, patch_profile
 from app.cards.queries import profiles_held
-from app.cards.schemas import SpendingProfileView, profile_view
 from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
 from app.relations.deletable import Operation, Target, deletable
+from app.shown.documents import SpendingProfileView, profile_view
+from app.shown.expanding import expand_query
 from app.web.documents import Change, by_patch, changeable
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim
@@ -34,6 +35,7 @@ from models.base import parse_id
 from models.spending_profile import SpendingProfile, SpendingProfileContent
 
 router = Router(prefix="/v1/accounts/{accountId}/spending-profiles", tags=["Spending profiles"])
+Expand = Annotated[str | None, expand_query(SpendingProfile, SpendingProfileView)]
 
 
 @router.post(
@@ -70,18 +72,21 @@ async def create(
     responses=problems() | page_of(PROFILE_SHOWN),
 )
 async def list_profiles(
-    accountId: str, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+    accountId: str,
+    caller: Caller,
+    expand: Expand = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Page[SpendingProfileView]:
     """The newest first. The account's users see those on their cards."""
     reached = await reach(caller, READ, accountId, by_users=True)
+    embedded = reached.expansion(expand, SpendingProfile)
     where: dict[str, Any] = {"accountId": reached.account_id}
     if reached.holder is not None:
         where["_id"] = {"$in": await profiles_held(reached.account_id, reached.holder)}
     rows, following = await newest(SpendingProfile, where, limit, cursor)
-    return Page(
-        items=[profile_view(each) for each in read_all(SpendingProfile, rows)],
-        next_cursor=following,
-    )
+    views = [profile_view(each) for each in read_all(SpendingProfile, rows)]
+    return Page(items=await embedded.fill_all(views), next_cursor=following)
 
 
 @router.get(
@@ -93,11 +98,19 @@ async def list_profiles(
     response_model=SpendingProfileView,
 )
 async def get(
-    accountId: str, profileId: str, caller: Caller, request: Request, response: Response
+    accountId: str,
+    profileId: str,
+    caller: Caller,
+    request: Request,
+    response: Response,
+    expand: Expand = None,
 ) -> Any:
-    """By keys, and by users who have it on a card."""
+    """By keys, and by users who have it on a card. With `expand` there is no ETag."""
     reached = await reach(caller, READ, accountId, by_users=True)
+    embedded = reached.expansion(expand, SpendingProfile)
     profile = profile_view(await find_profile(await _where(reached, profileId)))
+    if expand:
+        return await embedded.fill_one(profile)
     return conditional(request, response, profile.version, profile)
 
 

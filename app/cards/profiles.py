@@ -9,10 +9,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from app.accounts.access import check_references_within
 from app.cards.outbox import NewCardEvent, begin, note
-from app.cards.schemas import SpendingProfileView, profile_view
 from app.database import transaction
 from app.errors import NotFound
-from app.users.schemas import current
+from app.shown.documents import SpendingProfileView, current, profile_view
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, patched
 from app.web.preconditions import require

@@ -1,45 +1,23 @@
-"""Reading cards: each with its spending profile, and its user where wanted, by one query."""
+"""Reading cards: each with its spending profile, and what else is wanted, by one query."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any
 
 from bson import ObjectId
-from fastapi import Query
 
-from app.cards.schemas import PROFILES, USERS, CardView, card_view
-from app.errors import Invalid, NotFound
+from app.errors import NotFound
+from app.shown.cards import card_view
+from app.shown.documents import CardView
+from app.shown.expanding import LIMITS, Expansion
 from models.base import Raw, Session
 from models.card import Card
-from models.spending_profile import SpendingProfile
-from models.user import User
-
-_EXPANDABLE: Final = ("user", "spendingProfile")
-Expand = Annotated[
-    str | None,
-    Query(
-        pattern="^(user|spendingProfile)(,(user|spendingProfile))?$",
-        description="`user`, `spendingProfile` or both with a comma in between: embeds them.",
-    ),
-]
-
-
-def expanded(expand: str | None) -> frozenset[str]:
-    """What an `expand=` names.
-
-    Raises:
-        Invalid: it names something else.
-    """
-    names = frozenset(expand.split(",")) if expand else frozenset()
-    if not names <= {*_EXPANDABLE}:
-        raise Invalid.field("?expand", "unknown", f"expand takes {' and '.join(_EXPANDABLE)}")
-    return names
 
 
 async def read_cards(
     where: Mapping[str, Any],
     *,
     limit: int,
-    expand: frozenset[str] = frozenset(),
+    expand: Expansion | None = None,
     session: Session = None,
 ) -> list[CardView]:
     """Cards, the newest first, with their limits in force.
@@ -47,19 +25,23 @@ async def read_cards(
     Args:
         where: a filter by stored names.
         limit: how many at most.
-        expand: what to embed: `user`, `spendingProfile`.
+        expand: what to embed; None for nothing.
         session: of a transaction, to see what it wrote.
     """
-    pipeline: list[Raw] = [{"$match": dict(where)}, {"$sort": {"_id": -1}}, {"$limit": limit}]
-    pipeline.append(_lookup(SpendingProfile.collection_name(), "spendingProfileId", PROFILES))
-    if "user" in expand:
-        pipeline.append(_lookup(User.collection_name(), "userId", USERS))
+    stages = [LIMITS, *(expand.stages if expand else [])]
+    pipeline: list[Raw] = [
+        {"$match": dict(where)},
+        {"$sort": {"_id": -1}},
+        {"$limit": limit},
+        *stages,
+    ]
     rows = await (await Card.raw().aggregate(pipeline, session=session)).to_list()
-    return [card_view(row, expand) for row in rows]
+    views = [card_view(row) for row in rows]
+    return [expand.fill(*each) for each in zip(views, rows, strict=True)] if expand else views
 
 
 async def read_card(
-    where: Mapping[str, Any], *, expand: frozenset[str] = frozenset(), session: Session = None
+    where: Mapping[str, Any], *, expand: Expansion | None = None, session: Session = None
 ) -> CardView:
     """The card that a filter names.
 
@@ -78,7 +60,3 @@ async def profiles_held(account_id: ObjectId, user_id: ObjectId) -> list[ObjectI
         "spendingProfileId", {"accountId": account_id, "userId": user_id}
     )
     return [profile_id for profile_id in found if profile_id is not None]
-
-
-def _lookup(collection: str, field: str, name: str) -> Raw:
-    return {"$lookup": {"from": collection, "localField": field, "foreignField": "_id", "as": name}}

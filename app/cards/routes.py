@@ -9,12 +9,13 @@ from fastapi import Query, Request, Response
 
 from app.accounts.access import READ, WRITE, reach
 from app.cards.examples import CARD, CARD_SHOWN
-from app.cards.queries import Expand, expanded, read_card, read_cards
-from app.cards.schemas import CardView
+from app.cards.queries import read_card, read_cards
 from app.cards.service import create_card, patch_card
 from app.errors import NotFound
 from app.identity.access import MEMBERS, keys
 from app.identity.caller import Caller
+from app.shown.documents import CardView
+from app.shown.expanding import expand_query
 from app.web.cursors import decode_cursor
 from app.web.documents import Change, by_patch, changeable
 from app.web.etags import etag
@@ -26,9 +27,10 @@ from app.web.paging import Cursor, Limit, Page, page
 from app.web.preconditions import conditional
 from app.web.routing import Router
 from models.base import parse_id
-from models.card import CardChange, CardContent, CardStatus
+from models.card import Card, CardChange, CardContent, CardStatus
 
 router = Router(prefix="/v1/accounts/{accountId}/cards", tags=["Cards"])
+Expand = Annotated[str | None, expand_query(Card, CardView)]
 
 
 @router.post(
@@ -88,7 +90,8 @@ async def list_cards(
         if reached.holder not in (None, user):
             return Page(items=[])
         where["userId"] = user
-    cards = await read_cards(where, limit=limit + 1, expand=expanded(expand))
+    embedded = reached.expansion(expand, Card)
+    cards = await read_cards(where, limit=limit + 1, expand=embedded)
     items, following = page(cards, limit, lambda card: (ObjectId(card.id),))
     return Page(items=items, next_cursor=following)
 
@@ -111,7 +114,8 @@ async def get(
 ) -> Any:
     """With the limits that are in force. The account's users see their own."""
     reached = await reach(caller, READ, accountId, by_users=True)
-    card = await read_card(reached.cards(_id=_id_of(cardId)), expand=expanded(expand))
+    embedded = reached.expansion(expand, Card)
+    card = await read_card(reached.cards(_id=_id_of(cardId)), expand=embedded)
     if expand:
         return card
     return conditional(request, response, card.version, card)

@@ -10,11 +10,10 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from app.accounts.access import check_references_within
 from app.cards.outbox import NewCardEvent, begin, note
 from app.cards.queries import read_card
-from app.cards.schemas import CardView
 from app.database import transaction
 from app.errors import BadTransition, NotFound
 from app.relations.guards import check_references
-from app.users.schemas import current
+from app.shown.documents import CardView, current
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, apply_patch, patched
 from app.web.preconditions import require

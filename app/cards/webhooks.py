@@ -12,13 +12,12 @@ from bson import ObjectId
 from app.accounts.webhook_keys import WebhookKeys, load_webhook_keys
 from app.accounts.webhook_urls import see_that_it_may_lead
 from app.cards.queries import read_cards
-from app.cards.schemas import profile_view
 from app.outside.addresses import RefusedAddress
 from app.outside.client import new_client
 from app.outside.places import Turns
 from app.outside.signatures import standard_webhook
 from app.settings import Settings
-from app.users.schemas import current
+from app.shown.documents import current, profile_view
 from app.web.body import dump_json
 from models.account import Account
 from models.base import Raw, now

@@ -41,7 +41,7 @@ from app.identity.principal import authorize
 from app.outside.keyring import keyring_of
 from app.outside.signatures import Signed
 from app.relations.deletable import Operation, Target, deletable
-from app.users.schemas import UserView
+from app.shown.documents import UserView
 from app.users.service import expand_user
 from app.web.cursors import decode_cursor
 from app.web.documents import Change, Shown, changeable, readable

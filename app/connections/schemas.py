@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from beanie import PydanticObjectId
 from pydantic import ConfigDict, Field, SecretStr
 
-from app.users.schemas import Embedded, View
+from app.shown.documents import Embedded, View
 from models.bank_account import AccountStatus
 from models.base import Fields, Timestamp
 from models.connection import Label, Provider, Status, Undecided

@@ -22,7 +22,7 @@ from app.outside.client import TryLater
 from app.outside.keyring import KeyRing
 from app.relations.guards import check_references
 from app.settings import Settings
-from app.users.schemas import current
+from app.shown.documents import current
 from app.web.idempotency import Claim, Done, claiming, once
 from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import require

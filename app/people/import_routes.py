@@ -16,8 +16,8 @@ from app.people.importing import Importer, Outcome, Result
 from app.people.lines import PersonLine
 from app.people.lines.told import Key, Told, told_of
 from app.people.streaming import NDJSON, answer_of, import_stream
+from app.shown.documents import UserView, user_view
 from app.users.examples import USER_SHOWN
-from app.users.schemas import UserView, user_view
 from app.users.service import find_user
 from app.web.etags import etag
 from app.web.openapi.answers import problems

@@ -28,7 +28,7 @@ from app.repositories.moves import clear_name
 from app.repositories.registration import register
 from app.repositories.schemas import CurrentInfo, NewRepository
 from app.settings import Settings
-from app.users.schemas import current
+from app.shown.documents import current
 from app.web.idempotency import Claim, claiming
 from app.web.observability import log
 from app.web.preconditions import mismatch, require

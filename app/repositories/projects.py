@@ -15,7 +15,7 @@ from app.identity.principal import Principal, authorize
 from app.identity.standing import touch
 from app.relations.guards import check_references
 from app.repositories.schemas import NewProject, ProjectChange, ProjectView
-from app.users.schemas import current
+from app.shown.documents import current
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, patched
 from app.web.preconditions import require

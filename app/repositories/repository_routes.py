@@ -40,7 +40,7 @@ from app.repositories.schemas import (
     RepositoryConnectionInfo,
     Taken,
 )
-from app.users.schemas import current
+from app.shown.documents import current
 from app.web.cursors import decode_cursor
 from app.web.documents import Change, Shown, changeable, readable
 from app.web.etags import etag

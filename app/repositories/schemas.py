@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from beanie import PydanticObjectId
 from pydantic import ConfigDict, Field, SecretStr, StrictBool
 
-from app.users.schemas import View
+from app.shown.documents import View
 from models.base import Fields, Reference, Timestamp
 from models.project import Member, ProjectName, ProjectRole
 from models.repository_connection import Health, ServiceType

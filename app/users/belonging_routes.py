@@ -10,6 +10,7 @@ from fastapi.params import Body
 from app.identity.access import owner_or
 from app.identity.caller import Caller
 from app.identity.principal import authorize
+from app.shown.documents import UserView
 from app.users.belongings import PREFERENCES, PROFILE, Belonging
 from app.users.examples import (
     PREFERENCES_CHANGES,
@@ -19,7 +20,6 @@ from app.users.examples import (
     PROFILE_EXAMPLE,
     PROFILE_SHOWN,
 )
-from app.users.schemas import UserView
 from app.users.service import expand_user
 from app.web.documents import Change, Shown, by_patch, changeable, readable
 from app.web.etags import etag

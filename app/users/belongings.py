@@ -13,7 +13,7 @@ from app.database.loader import Loader
 from app.database.turns import turn
 from app.errors import NotFound
 from app.relations.guards import check_references
-from app.users.schemas import PreferencesView, ProfileView, View, current
+from app.shown.documents import PreferencesView, ProfileView, View, current
 from app.web.body import dump_json
 from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import require

@@ -16,9 +16,11 @@ from app.relations.deletable import Operation, Target, deletable
 from app.relations.leases import leases
 from app.relations.merging.commit import missing
 from app.relations.receipts import Receipt, receipt_of
+from app.shown.documents import Embedded, UserView, user_view
+from app.shown.expanding import expand_query, expansion
 from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
 from app.users.finding import Sought, find_users
-from app.users.schemas import CompleteView, Embedded, UserChange, UserView, user_view
+from app.users.schemas import CompleteView, UserChange
 from app.users.service import check_grants, complete, create_user, find_user, log_in, patch_user
 from app.web.documents import Change, by_patch, changeable
 from app.web.etags import etag
@@ -39,6 +41,7 @@ from models.phone import SoughtPhone
 from models.user import Role, SoughtEmail, Status, User, UserContent
 
 router = Router(prefix="/v1/users", tags=["Users"])
+Expand = Annotated[str | None, expand_query(User, UserView)]
 
 
 class Login(Fields):
@@ -111,17 +114,20 @@ async def list_users(
         Timestamp | None, Query(alias="from", description="When they were made; inclusive.")
     ] = None,
     end: Annotated[Timestamp | None, Query(alias="to", description="Exclusive.")] = None,
+    expand: Expand = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[UserView]:
     """Those who have all that is told, the newest first."""
     authorize(caller, "users:read")
+    embedded = expansion(expand, User, caller)
     told = {"email": email, "valuUserId": valu_user_id, "merkosUserId": merkos_user_id}
     check_span(start, end)
     known = {name: each for name, each in told.items() if each is not None}
     sought = Sought(known, phone, prefix, role, _account_of(account_id), start, end, status)
     rows, following = await find_users(sought, limit, cursor)
-    return Page(items=[user_view(each) for each in read_all(User, rows)], next_cursor=following)
+    views = [user_view(each) for each in read_all(User, rows)]
+    return Page(items=await embedded.fill_all(views), next_cursor=following)
 
 
 def _account_of(text: str | None) -> ObjectId | None:
@@ -138,16 +144,21 @@ def _account_of(text: str | None) -> ObjectId | None:
     responses=problems(410) | NOT_MODIFIED | answers(USER_SHOWN),
     response_model=UserView,
 )
-async def get(userId: str, caller: Caller, request: Request, response: Response) -> Any:
-    """A user; `me` is the caller's own. Servers and admins are told 410 `merged` of somebody who
-    was merged, and `into` whom."""
+async def get(
+    userId: str, caller: Caller, request: Request, response: Response, expand: Expand = None
+) -> Any:
+    """A user; `me` is the caller's own. With `expand` there is no ETag. Servers and admins are told
+    410 `merged` of somebody who was merged, and `into` whom."""
     user_id = caller.resolve(userId)
     authorize(caller, "users:read", user_id=user_id)
+    embedded = expansion(expand, User, caller, user_id=user_id)
     try:
         user = await find_user(user_id)
     except NotFound:
         told = caller.kind == "key" or caller.is_admin
         raise (await missing(user_id) if told else NotFound("there is no such user")) from None
+    if expand:
+        return await embedded.fill_one(user_view(user))
     return conditional(request, response, user.version, user_view(user))
 
 

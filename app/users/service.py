@@ -14,9 +14,10 @@ from app.errors import Forbidden, Invalid, NotFound
 from app.identity import trail
 from app.identity.caller import refuse_admin
 from app.identity.principal import Principal
+from app.shown.documents import PreferencesView, ProfileView, current, user_view
 from app.users.accounts import account_of, check_move
 from app.users.emails import free_email
-from app.users.schemas import CompleteView, PreferencesView, ProfileView, current, user_view
+from app.users.schemas import CompleteView
 from app.web.idempotency import Claim, Done, once
 from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import require

@@ -267,7 +267,7 @@ async def test_cards_are_listed_newest_first_and_filtered(programme: Programme) 
 
 
 @pytest.mark.parametrize(
-    "query", [{"status": "lost"}, {"userId": "x"}, {"expand": "account"}, {"expand": "user,"}]
+    "query", [{"status": "lost"}, {"userId": "x"}, {"expand": "owner"}, {"expand": "user,"}]
 )
 async def test_a_filter_that_means_nothing_is_refused(programme: Programme, query: Any) -> None:
     refused = await programme.manager.get(cards(programme), params=query)

@@ -1,0 +1,1 @@
+"""How documents are sent that others embed, and what embeds them: `expand=`."""
