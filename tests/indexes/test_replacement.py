@@ -138,6 +138,7 @@ REDUNDANT = {
     ("analytics", "eventName_1", "eventName_1_timestamp_-1"),
     ("analytics", "eventCategory_1", "eventCategory_1_timestamp_-1"),
     ("users", "accountId_1", "accountId_1__id_-1"),
+    ("cards", "userId_1", "userId_1__id_-1"),
     ("cards", "accountId_1", "accountId_1__id_-1"),
     ("cards", "accountId_1_userId_1", "accountId_1_userId_1__id_-1"),
     ("cards", "accountId_1_status_1", "accountId_1_status_1__id_-1"),
