@@ -1,5 +1,6 @@
 """Identities: the ways in which a person signs in (required: `userAuthIdentities`)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Self
 
 from beanie import PydanticObjectId
@@ -47,6 +48,13 @@ class AuthIdentity(Stored):
         """A user's identities, the first one first."""
         rows = await cls.raw().find({"userId": user_id}, session=session).sort("_id", 1).to_list()
         return read_all(cls, rows)
+
+    @classmethod
+    async def phones_of(cls, user_ids: Sequence[ObjectId]) -> list[Self]:
+        """The identities of users that are phone numbers, the first ones first."""
+        where = {"userId": {"$in": list(user_ids)}, "provider": PHONE}
+        rows = await cls.raw().find(where).to_list()
+        return sorted((cls.from_stored(row) for row in rows), key=lambda each: str(each.id))
 
     @classmethod
     async def methods_of(cls, user_id: ObjectId, *, session: Session = None) -> list[str]:

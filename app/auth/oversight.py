@@ -1,5 +1,7 @@
 """What admins see and end of other people's ways in: sessions and identities."""
 
+from collections.abc import Iterable
+
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -22,6 +24,14 @@ async def sessions_of(user_id: ObjectId) -> list[SessionView]:
 async def identities_of(user_id: ObjectId) -> list[IdentityView]:
     """The ways in which a person signs in, the first one first."""
     return [IdentityView.model_validate(each) for each in await AuthIdentity.of_user(user_id)]
+
+
+async def phones_of(user_ids: Iterable[ObjectId | None]) -> dict[str, list[str]]:
+    """The phone numbers by which people sign in, in E.164, by the id of each who has one."""
+    found: dict[str, list[str]] = {}
+    for each in await AuthIdentity.phones_of([one for one in user_ids if one is not None]):
+        found.setdefault(str(each.user_id), []).append(each.provider_id)
+    return found
 
 
 async def end_session_of(user_id: ObjectId, session_id: ObjectId | None, by: str) -> None:

@@ -14,7 +14,17 @@ from app.console.data import browse, restoring, value
 from app.console.frame.pages import Entry, Page
 from app.console.keys import listing as keys
 from app.console.operation import audit, deletions, indexes, integrity, jobs, slow, state
-from app.console.people import activity, deletion, export, person, rows, search, sessions, standing
+from app.console.people import (
+    activity,
+    deletion,
+    export,
+    merging,
+    person,
+    rows,
+    search,
+    sessions,
+    standing,
+)
 from app.console.repositories import listing as projects
 from app.console.repositories import project
 
@@ -25,6 +35,7 @@ PAGES: Final[tuple[Page, ...]] = (
     rows.page,
     activity.page,
     sessions.page,
+    merging.page,
     deletion.page,
     export.page,
     standing.page,

@@ -204,6 +204,7 @@ OPERATIONS: dict[str, list[Operation]] = {
     "ApiKey.forget_previous": [lambda: ApiKey.forget_previous(AGO)],
     "AuthIdentity.find_by_provider": [lambda: AuthIdentity.find_by_provider("google", "g-1")],
     "AuthIdentity.of_user": [lambda: AuthIdentity.of_user(ME)],
+    "AuthIdentity.phones_of": [lambda: AuthIdentity.phones_of([ME])],
     "AuthIdentity.methods_of": [lambda: AuthIdentity.methods_of(ME)],
     "RefreshToken.leave_guest": [lambda: RefreshToken.leave_guest(ME, "phone")],
     "RefreshToken.rotate": [lambda: RefreshToken.rotate(ME, 1, "a", "b", timedelta(days=1))],

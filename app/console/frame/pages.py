@@ -215,7 +215,11 @@ async def _tried(desk: Desk, handler: Handler) -> Response:
         return shown if isinstance(shown, Response) else desk.show(shown)
     except Refused as refused:
         return desk.show(
-            {"detail": refused.detail, "errors": refused.problem.get("errors", [])},
+            {
+                "detail": refused.detail,
+                "errors": refused.problem.get("errors", []),
+                "into": refused.problem.get("into"),
+            },
             status=refused.status,
             template="frame/refused.html",
         )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.auth.oversight import phones_of
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
 from app.console.people.export import can_export
@@ -20,6 +21,7 @@ async def person(desk: Desk) -> Values:
     """Everything at a glance; each part leads to more of it."""
     user_id = desk["userId"]
     place = path_of("/v1/users/{}", user_id)
+    await desk.api.get(place)  # which says whom somebody was merged into
     complete = await desk.api.get(f"{place}/complete")
     complete["etag"] = f'"{complete["user"]["version"]}"'
     found = parse_id(user_id)
@@ -29,6 +31,7 @@ async def person(desk: Desk) -> Values:
         **complete,
         "exported": can_export(desk.request),
         "costs": COSTS,
+        "phones": (await phones_of([found])).get(user_id, []),
         "hanging": await count_hanging(found),
         "apps": await _items(desk, f"{place}/apps"),
         "activity": await _items(desk, f"{place}/activity", limit=_LATEST),

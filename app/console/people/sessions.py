@@ -22,6 +22,7 @@ async def sessions(desk: Desk) -> Values:
         raise NotFound("there is no such user")
     return {
         "user": user,
+        "minutes": -(-desk.request.app.state.settings.token_lifetime_seconds // 60),
         "sessions": await sessions_of(user_id),
         "identities": await identities_of(user_id),
     }

@@ -183,3 +183,28 @@ def test_secrets_are_known_by_how_they_are_declared() -> None:
     assert secrets_of(AuthIdentity) == set()
     row = {"_id": 1, "accessToken": {"c": b"x"}, "label": "Bank", "raw": b"abc"}
     assert shown(Connection, row) == {"_id": 1, "label": "Bank", "raw": "3 bytes"}
+
+
+async def test_a_merge_at_the_console_needs_what_the_route_needs(api: Api, cast: Cast) -> None:
+    source, into = cast.owner.id, cast.stranger.id
+    place = f"/console/people/{source}/merge"
+    reader = (await api.key("users:read")).secret
+    merger = (await api.key("users:merge")).secret
+    assert (await look(api, reader, f"{place}?into={into}")).status_code == 403
+    # Who may merge and not read sees the plan, and nothing of who they are.
+    plan = await look(api, merger, f"{place}?into={into}")
+    assert plan.status_code == 200
+    assert f"<code>{source}</code>" in plan.text and "@example.com" not in plan.text
+    form = {"into": into, "confirm": source, "seen": _seen(plan.text), "keep-email": "target"}
+    refused = await look(api, reader, place, method="POST", data=form)
+    assert refused.status_code == 403
+    for kind in re.findall(r'name="keep-(\w+)"', plan.text):
+        form[f"keep-{kind}"] = "target"
+    done = await look(api, merger, place, method="POST", data=form)
+    assert done.status_code == 303, done.text
+    assert (await cast.admin.get(f"/v1/users/{source}")).status_code == 410
+
+
+def _seen(page: str) -> str:
+    (found,) = re.findall(r'name="seen" value="(\w+)"', page)
+    return str(found)

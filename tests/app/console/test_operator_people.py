@@ -212,3 +212,33 @@ def test_a_person_is_made_inactive_and_active_again(visit: Visit, operated: Oper
         assert visitor.note == f"The person is {state}."
         assert operated.served.get(f"/v1/users/{user['id']}")["status"] == state
         assert visitor.faults() == []
+
+
+def test_phone_numbers_are_in_the_list_and_on_the_page(visit: Visit, operated: Operated) -> None:
+    number = "+14155550188"
+    made = httpx2.put(
+        f"{operated.served.url}/v1/users/by/phone/{number.replace('+', '%2B')}",
+        json={"user": {"name": "Phoney Q."}, "verified": ["phone"]},
+        headers=operated.served.headers,
+    )
+    assert made.is_success, made.text
+    visitor = visit()
+    visitor.open("/console/people?by=prefix&q=Pho&role=")
+    assert number in visitor.text  # one who is found alone is opened
+    visitor.open("/console/people")
+    assert number in visitor.page.get_by_role("row").filter(has_text="Phoney Q.").inner_text()
+
+
+def test_tokens_of_servers_are_ended_where_there_is_no_session(
+    visit: Visit, operated: Operated
+) -> None:
+    user = operated.served.post("/v1/users", {"email": "minted@example.com"})
+    operated.served.post(f"/v1/users/{user['id']}/sessions", {})
+    visitor = visit()
+    visitor.open(f"/console/people/{user['id']}/sessions")
+    assert "No device has a session." in visitor.text
+    assert "A token that an app's server asked for is no session" in visitor.text
+    visitor.unfold("End all sessions")
+    visitor.press("End every session of theirs")
+    row = operated.served.database["users"].find_one({"email": "minted@example.com"})
+    assert row is not None and row["sessionsEndedAt"] is not None
