@@ -149,6 +149,13 @@ class PropertyDay(DayOfApp):
         name = "propertydays"
 
     @classmethod
+    async def properties(cls) -> list[str]:
+        """Every property by which there is a day, declared or not any more."""
+        named = {"$match": {"property": {"$gt": ""}}}
+        cursor = await cls.raw().aggregate([named, {"$group": {"_id": "$property"}}])
+        return sorted([row["_id"] async for row in cursor])
+
+    @classmethod
     def is_sound(cls, row: Raw, fields: Iterable[str] | None = None) -> bool:
         """There is a total, and slots where they are read, for each value besides."""
         if not super().is_sound(row, fields):

@@ -21,8 +21,8 @@ from app.analytics.rollup.property_days import add_properties
 from app.analytics.rollup.recount_visits import archived_in_part, visits_of
 from app.relations.hooks import Hooks
 from models.analytics import Analytics
-from models.app import App
 from models.base import Raw, now, parse_id
+from models.day import PropertyDay
 from models.erasure import ErasedMessage, Erasure, digest_of, message_digest
 from models.external_id import ExternalId
 from models.person import IdentityJoin, Person, PersonMerge, person_key
@@ -50,10 +50,8 @@ async def subtract_events(rows: Sequence[Raw], session: AsyncClientSession) -> N
     await _note_messages(rows, session)
     if not counted:
         return
-    declared = await _declared(
-        {row["appId"] for row in counted if isinstance(row.get("appId"), str)}, session
-    )
-    delta = delta_of(counted, declared)
+    apps = {row["appId"] for row in counted if isinstance(row.get("appId"), str)}
+    delta = delta_of(counted, await _broken_down_by(apps))
     await remove_people(delta, numbers, session)
     await add_counts(delta, session, -1)
     await add_properties(delta, session, -1)
@@ -150,11 +148,11 @@ async def _note(
     await Erasure.raw().update_one({"_id": user}, update, upsert=True, session=session)
 
 
-async def _declared(apps: set[str], session: AsyncClientSession) -> dict[str, list[str]]:
-    cursor = App.raw().find(
-        {"_id": {"$in": list(apps)}}, {"analyticsProperties": 1}, session=session
-    )
-    return {row["_id"]: row.get("analyticsProperties", []) async for row in cursor}
+async def _broken_down_by(apps: set[str]) -> dict[str, list[str]]:
+    """By which properties there are figures: those that are declared, and those that were, since
+    their days stay until a recount goes over them."""
+    names = await PropertyDay.properties()
+    return dict.fromkeys(apps, names)
 
 
 async def _shorten_visits(

@@ -18,6 +18,7 @@ from models import (
     PeopleDay,
     Person,
     PersonMerge,
+    PropertyDay,
     PropertyValue,
     QuarantinedEvent,
     RollupState,
@@ -74,6 +75,7 @@ ANALYTICS_OPERATIONS: dict[str, list[Operation]] = {
     "Erasure.erased_keys": [lambda: Erasure.erased_keys(["app1/a:1", "app1/e:2"])],
     "Person.numbers_of": [lambda: Person.numbers_of([ME])],
     "PersonMerge.pending": [PersonMerge.pending],
+    "PropertyDay.properties": [PropertyDay.properties],
     "PropertyValue.most_frequent": [lambda: PropertyValue.most_frequent("group-1", 10)],
     "QuarantinedEvent.add_all": [quarantine],
     "QuarantinedEvent.newest": [

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
 
 from app.analytics.rollup.joins import carry_out_joins
 from models.analytics import Analytics
-from models.base import now
-from models.day import CountDay, PeopleDay
+from models.base import Raw, now
+from models.day import CountDay, PeopleDay, PropertyDay
 from models.person import IdentityJoin, Person
 from models.quarantine import QuarantinedEvent
 from tests.app.analytics.truth import differences
@@ -88,3 +89,23 @@ async def test_what_was_set_aside_of_a_person_goes_too(cast: Cast) -> None:
     assert await QuarantinedEvent.raw().count_documents({}) == 1
     await cast.owner.delete("/v1/users/me")
     assert await QuarantinedEvent.raw().count_documents({}) == 0
+
+
+async def test_values_of_properties_that_are_declared_no_more_go_with_a_person(
+    cast: Cast, database: AsyncDatabase[Raw]
+) -> None:
+    """Their days stay until a recount goes over them, which may be never."""
+    await cast.admin.put("/v1/apps/notes", json={"analyticsProperties": ["city"]})
+    await happen(cast.owner, "opened", eventData={"city": "a secret place"})
+    await happen(cast.stranger, "opened", eventData={"city": "Bruges"})
+    await roll_up()
+    assert (await cast.admin.put("/v1/apps/notes", json={})).status_code == 200
+    assert "a secret place" in str(await PropertyDay.raw().find({}).to_list())
+    await cast.owner.delete("/v1/users/me")
+    (after,) = await PropertyDay.raw().find({}).to_list()
+    assert after["values"] == ["Bruges"]
+    group = {"$group": {"_id": "$property"}}
+    asked = {"pipeline": [{"$match": {"property": {"$gt": ""}}}, group], "cursor": {}}
+    explain = {"aggregate": "propertydays", **asked}
+    plan = await database.command("explain", explain, verbosity="queryPlanner")
+    assert "DISTINCT_SCAN" in str(plan), "however many days there are"
