@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from bson import ObjectId
-from fastapi import Request, Response
+from fastapi import Response
 
 from app.accounts.access import READ, WRITE, Reach, reach
 from app.cards.examples import (
@@ -21,14 +21,13 @@ from app.identity.caller import Caller
 from app.relations.deletable import Operation, Target, deletable
 from app.shown.documents import SpendingProfileView, profile_view
 from app.shown.expanding import expand_query
-from app.web.documents import Change, by_patch, changeable
+from app.web.documents import Change, Shown, by_patch, changeable, readable
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim
-from app.web.openapi.answers import NOT_MODIFIED, problems
-from app.web.openapi.examples import answers, page_of
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, newest
-from app.web.preconditions import conditional
 from app.web.routing import Router
 from models.aside import read_all
 from models.base import parse_id
@@ -89,29 +88,23 @@ async def list_profiles(
     return Page(items=await embedded.fill_all(views), next_cursor=following)
 
 
-@router.get(
+@readable(
+    router,
     "/{profileId}",
+    SpendingProfileView,
     access=MEMBERS,
     operation_id="getSpendingProfile",
     summary="Get a spending profile",
-    responses=problems() | NOT_MODIFIED | answers(PROFILE_SHOWN),
-    response_model=SpendingProfileView,
+    shown=PROFILE_SHOWN,
 )
-async def get(
-    accountId: str,
-    profileId: str,
-    caller: Caller,
-    request: Request,
-    response: Response,
-    expand: Expand = None,
-) -> Any:
+async def _get(accountId: str, profileId: str, caller: Caller, expand: Expand = None) -> Shown:
     """By keys, and by users who have it on a card. With `expand` there is no ETag."""
     reached = await reach(caller, READ, accountId, by_users=True)
     embedded = reached.expansion(expand, SpendingProfile)
     profile = profile_view(await find_profile(await _where(reached, profileId)))
-    if expand:
-        return await embedded.fill_one(profile)
-    return conditional(request, response, profile.version, profile)
+    if not expand:
+        return Shown(profile, profile.version)
+    return Shown(await embedded.fill_one(profile), profile.version, is_whole=False)
 
 
 @changeable(

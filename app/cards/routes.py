@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from beanie import PydanticObjectId
 from bson import ObjectId
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
 from app.accounts.access import READ, WRITE, reach
 from app.cards.examples import CARD, CARD_SHOWN
@@ -17,14 +17,13 @@ from app.identity.caller import Caller
 from app.shown.documents import CardView
 from app.shown.expanding import expand_query
 from app.web.cursors import decode_cursor
-from app.web.documents import Change, by_patch, changeable
+from app.web.documents import Change, Shown, by_patch, changeable, readable
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim
-from app.web.openapi.answers import NOT_MODIFIED, problems
-from app.web.openapi.examples import answers, page_of
+from app.web.openapi.answers import problems
+from app.web.openapi.examples import page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page, page
-from app.web.preconditions import conditional
 from app.web.routing import Router
 from models.base import parse_id
 from models.card import Card, CardChange, CardContent, CardStatus
@@ -96,29 +95,21 @@ async def list_cards(
     return Page(items=items, next_cursor=following)
 
 
-@router.get(
+@readable(
+    router,
     "/{cardId}",
+    CardView,
     access=MEMBERS,
     operation_id="getCard",
     summary="Get a card",
-    responses=problems() | NOT_MODIFIED | answers(CARD_SHOWN),
-    response_model=CardView,
+    shown=CARD_SHOWN,
 )
-async def get(
-    accountId: str,
-    cardId: str,
-    caller: Caller,
-    request: Request,
-    response: Response,
-    expand: Expand = None,
-) -> Any:
+async def _get(accountId: str, cardId: str, caller: Caller, expand: Expand = None) -> Shown:
     """With the limits that are in force. The account's users see their own."""
     reached = await reach(caller, READ, accountId, by_users=True)
     embedded = reached.expansion(expand, Card)
     card = await read_card(reached.cards(_id=_id_of(cardId)), expand=embedded)
-    if expand:
-        return card
-    return conditional(request, response, card.version, card)
+    return Shown(card, card.version, is_whole=not expand)
 
 
 @changeable(

@@ -1,7 +1,7 @@
 """Routes of users, their logins, and their deletion."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from bson import ObjectId
 from fastapi import Query, Request, Response
@@ -22,14 +22,13 @@ from app.users.examples import COMPLETE_SHOWN, LOGIN, USER, USER_SHOWN
 from app.users.finding import Sought, find_users
 from app.users.schemas import CompleteView, UserChange
 from app.users.service import check_grants, complete, create_user, find_user, log_in, patch_user
-from app.web.documents import Change, by_patch, changeable
+from app.web.documents import Change, Shown, by_patch, changeable, readable
 from app.web.etags import etag
 from app.web.idempotency import IdempotencyClaim
-from app.web.openapi.answers import NOT_MODIFIED, problems
+from app.web.openapi.answers import problems
 from app.web.openapi.examples import PLAN_SHOWN, RECEIPT_SHOWN, answers, page_of
 from app.web.openapi.patch_bodies import patches
 from app.web.paging import Cursor, Limit, Page
-from app.web.preconditions import conditional
 from app.web.routing import Router
 from app.web.validation.queries import check_span
 from models.activity import SessionId
@@ -136,17 +135,17 @@ def _account_of(text: str | None) -> ObjectId | None:
     return None if text is None else parse_id(text)
 
 
-@router.get(
+@readable(
+    router,
     "/{userId}",
+    UserView,
     access=owner_or("users:read"),
     operation_id="getUser",
     summary="Get a user",
-    responses=problems(410) | NOT_MODIFIED | answers(USER_SHOWN),
-    response_model=UserView,
+    shown=USER_SHOWN,
+    refused=(410,),
 )
-async def get(
-    userId: str, caller: Caller, request: Request, response: Response, expand: Expand = None
-) -> Any:
+async def _get(userId: str, caller: Caller, expand: Expand = None) -> Shown:
     """A user; `me` is the caller's own. With `expand` there is no ETag. Servers and admins are told
     410 `merged` of somebody who was merged, and `into` whom."""
     user_id = caller.resolve(userId)
@@ -157,9 +156,9 @@ async def get(
     except NotFound:
         told = caller.kind == "key" or caller.is_admin
         raise (await missing(user_id) if told else NotFound("there is no such user")) from None
-    if expand:
-        return await embedded.fill_one(user_view(user))
-    return conditional(request, response, user.version, user_view(user))
+    if not expand:
+        return Shown(user_view(user), user.version)
+    return Shown(await embedded.fill_one(user_view(user)), user.version, is_whole=False)
 
 
 @changeable(
