@@ -242,3 +242,23 @@ def test_tokens_of_servers_are_ended_where_there_is_no_session(
     visitor.press("End every session of theirs")
     row = operated.served.database["users"].find_one({"email": "minted@example.com"})
     assert row is not None and row["sessionsEndedAt"] is not None
+
+
+def test_who_cannot_be_deleted_for_their_cards_is_led_to_their_account(
+    visit: Visit, operated: Operated
+) -> None:
+    account = operated.planted["accountId"]
+    (holder,) = operated.served.get(f"/v1/accounts/{account}/users")["items"]
+    visitor = visit()
+    visitor.open(f"/console/people/{holder['id']}/delete")
+    assert "It is forbidden" in visitor.text
+    visitor.follow(visitor.page.get_by_role("link", name="their account"))
+    assert visitor.page.url.endswith(account)
+
+
+def test_an_email_that_only_an_account_has_told_is_said_to_find_nobody(
+    visit: Visit,
+) -> None:
+    visitor = visit()
+    visitor.open("/console/people?q=holder@example.com")
+    assert "seek by the name" in visitor.text

@@ -6,6 +6,11 @@ from playwright.sync_api import Locator, Page
 
 AXE = (Path(__file__).parents[2] / "vendor" / "axe.js").read_text()
 
+SQUEEZED = """[...document.querySelectorAll("tbody td, tbody th")]
+    .map(cell => [cell.innerText.trim().slice(0, 60), cell.clientWidth])
+    .filter(([text, width]) => text.length > 8 && width > 0 && width < 48)"""
+"""Cells of a table whose text is broken into letters."""
+
 
 class Visitor:
     """A page of the console, open in a browser."""
@@ -64,6 +69,8 @@ class Visitor:
         wide, room = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         if wide > room:
             wrong.append(f"{wide} pixels do not fit into {room}")
+        squeezed = self.page.evaluate(SQUEEZED)
+        wrong += [f"{width} pixels for: {text}" for text, width in squeezed]
         planted = "document.querySelectorAll('[onerror], [onload], script:not([src]):not([type])')"
         if self.page.evaluate(f"{planted}.length") or self.page.title() == "owned":
             wrong.append("what somebody stored is a part of the page")
