@@ -22,8 +22,8 @@ from tests.harness import Api, Caller
 def no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither Git hosts nor codes are asked: it is about what comes after."""
 
-    async def found(_: Any, repository: Any, *__: Any) -> connect._Place:
-        return connect._Place(repository, None)
+    async def found(_: Any, repository: Any, *__: Any) -> connect.Place:
+        return connect.Place(repository, None)
 
     async def same(connection: Any, *_: Any) -> Any:
         return connection

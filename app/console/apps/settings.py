@@ -21,7 +21,10 @@ LISTS: Final = {
     "analyticsProperties": "Properties by whose values events are broken down, one a line",
     "identifyTraits": "Traits that identify writes into the profile, one a line",
 }
-JSON: Final = {"schemas": "Schemas, by key, or by the beginning of keys and *, as note:*", "queries": "Queries, by name"}
+JSON: Final = {
+    "schemas": "Schemas, by key, or by the beginning of keys and *, as note:*",
+    "queries": "Queries, by name",
+}
 QUOTA: Final = {"keys": "Values", "bytes": "Bytes"}
 
 
