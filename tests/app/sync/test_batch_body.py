@@ -91,7 +91,7 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
         (b'"value": 1, "mutationId": "%s"' % (b"x" * 65), "/mutationId", "malformed"),
         (b'"value": 1, "ifVersion": true', "/ifVersion", "wrong_type"),
         (b'"value": 1, "ifVersion": null', "/ifVersion", "wrong_type"),
-        (b'"value": 1, "ifVersion": 1.0', "/ifVersion", "wrong_type"),
+        (b'"value": 1, "ifVersion": 1.5', "/ifVersion", "wrong_type"),
         (b'"value": 1, "ifVersion": -1', "/ifVersion", "out_of_range"),
         (b'"value": 1, "ifVersion": 9223372036854775808', "/ifVersion", "out_of_range"),
         (b'"value": 1, "ttl": 316224001', "/ttl", "out_of_range"),
