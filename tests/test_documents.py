@@ -10,10 +10,13 @@ from app.work import HOOKS
 from indexes.definitions import INDEXES
 from models import DOCUMENTS
 from models.base import Stored
+from models.checked import Checked
 from models.day import DayOfApp
 from models.owned import OneToOne, OwnedByUser
 from models.relations import EXEMPT, RELATIONS, Insert, OnMerge
 from models.user import User
+
+_BASES = {Stored, OwnedByUser, OneToOne, DayOfApp, Checked}
 
 
 def test_every_document_class_is_in_documents() -> None:
@@ -27,9 +30,7 @@ def test_every_document_class_is_in_documents() -> None:
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Stored)
     }
-    assert {each.__name__ for each in classes - {Stored, OwnedByUser, OneToOne, DayOfApp}} == {
-        each.__name__ for each in DOCUMENTS
-    }
+    assert {each.__name__ for each in classes - _BASES} == {each.__name__ for each in DOCUMENTS}
 
 
 def test_every_reference_has_a_relation_or_a_reason() -> None:
