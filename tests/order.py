@@ -22,6 +22,14 @@ LONG: Final = (
     "tests/scripts/test_keyring.py",
     "tests/scripts/test_serve.py",
     "tests/scripts/test_mongod.py",
+    "tests/test_rolling_upgrade.py",
+    "tests/scripts/test_bench_recovery.py",
+    "tests/scripts/test_bench_several.py",
+    "tests/scripts/test_bench_ingest.py",
+    "tests/scripts/test_bench_sync.py",
+    "tests/scripts/test_bench_growth.py",
+    "tests/scripts/test_embedded_backups.py",
+    "tests/app/web/test_damaged_rows.py",
 )
 """Files of few tests that take long, mostly by waiting for processes of their own."""
 
