@@ -91,7 +91,7 @@ async def test_every_cohort_is_whole(cast: Cast, reader: Reader, query: str) -> 
     whole = [row["users"] for row in rows if row["period"] == 0]
     shown = [int(found) for found in re.findall(r'data-cohort="(\d+)"', page)]
     assert shown == whole[-len(shown) :]
-    assert len(shown) >= 2
+    assert len(shown) >= (1 if "24h" in query else 2)  # the last 24 hours may be of one day
     assert f"new in a {interval} and came back" in page
 
 
