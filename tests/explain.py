@@ -158,7 +158,7 @@ async def offences(
         allowed: offences to leave out.
     """
     found: dict[str, None] = {}
-    for recorded in tuple(recorder.commands.values()):  # what an earlier test left running may go on
+    for recorded in tuple(recorder.commands.values()):  # others may go on recording
         for command in (recorded, *_joined(recorded.get("pipeline", []))):
             for problem in await _problems(database, command):
                 found[f"{_collection(command)}: {problem}: {_described(command)}"] = None
