@@ -102,7 +102,13 @@ class Analytics(OwnedByUser):
         name = "analytics"
 
     @classmethod
-    def row(cls, content: AnalyticsContent, user_id: ObjectId | None, received_at: datetime) -> Raw:
+    def row(
+        cls,
+        content: AnalyticsContent,
+        user_id: ObjectId | None,
+        received_at: datetime,
+        row_id: ObjectId | None = None,
+    ) -> Raw:
         """The stored form of an event, made without a document in between: ingest is a hot path.
 
         Args:
@@ -111,10 +117,11 @@ class Analytics(OwnedByUser):
                 `longEventName` is the whole.
             user_id: the user whom the event is of.
             received_at: when the request came in; the event's time where it tells none.
+            row_id: a new one if absent.
         """
         data = content.event_data
         row: Raw = {
-            "_id": ObjectId(),
+            "_id": row_id or ObjectId(),
             "appId": content.app_id,
             "eventName": content.event_name[:LONGEST_NAME],
             "eventCategory": content.event_category,

@@ -31,7 +31,7 @@ from models.unreadable import FAULTS, Unreadable
 from models.values import UnstorableValue, escape_row, unescape_row
 
 Session = AsyncClientSession | None
-_AHEAD = timedelta(days=1)
+_AHEAD = timedelta(days=1).total_seconds()
 _IDS_AT_ONCE: Final = 5000  # in one query
 MOMENT: Final = "it must be a time such as 2026-11-20T08:30:00Z"
 WRITE_CONFLICT: Final = 112
@@ -96,7 +96,7 @@ def _written_out(value: object) -> object:
     """A time as text must have its date written out: of bare digits pydantic makes seconds since
     1970."""
     if isinstance(value, str):
-        if _BEFORE_OFFSET.fullmatch(value):
+        if " " in value and _BEFORE_OFFSET.fullmatch(value):
             raise UnstorableValue(
                 "", "malformed", f"{MOMENT}; the plus of an offset is written %2B in a query"
             )
@@ -127,7 +127,7 @@ def not_ahead(moment: datetime) -> datetime:
     Raises:
         UnstorableValue: it is more than a day in the future.
     """
-    if moment > now() + _AHEAD:
+    if moment.timestamp() > CLOCK.time() + _AHEAD:
         raise UnstorableValue("", "out_of_range", "the time is more than a day in the future")
     return moment
 

@@ -18,6 +18,7 @@ MAX_EVENT_BYTES = 32 * 1024
 LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER = b"0" * 19
+_CONTAINERS = frozenset({dict, list})  # as parsers make them
 _REF = "$ref"
 _ESCAPE = "\x1b"
 
@@ -108,16 +109,13 @@ def is_too_deep(value: Json, text: bytes) -> bool:
     for _ in range(MAX_DEPTH):
         if not level:
             return False
-        level = _containers(chain.from_iterable(map(_items, level)))
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = _containers(chain.from_iterable(parts))
     return bool(level)
 
 
 def _containers(values: Iterable[Json]) -> list[dict[str, Any] | list[Any]]:
-    return [value for value in values if isinstance(value, (dict, list))]
-
-
-def _items(container: dict[str, Any] | list[Any]) -> Iterable[Json]:
-    return container.values() if isinstance(container, dict) else container
+    return [value for value in values if type(value) in _CONTAINERS]  # type: ignore[misc]
 
 
 def _fault(value: Json, depth: int) -> _Fault | None:

@@ -110,7 +110,7 @@ async def _store(
     """
     for attempt in range(_RACES):
         good = await _of_unerased(await _of_living(good, bad, intake, lenient=lenient), bad, intake)
-        rows = rows_of(good, received)
+        rows = rows_of(good, received, intake.ids)
         if not rows:
             return 0, 0
         users = {event.user for event in good if event.user is not None}

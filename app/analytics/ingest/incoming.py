@@ -10,6 +10,7 @@ from typing import Any
 from bson import ObjectId
 from pydantic import TypeAdapter, ValidationError
 
+from app.analytics.ingest.ids import EventIds
 from app.analytics.ingest.quarantine import Bad
 from app.web.validation.errors import validation_problem
 from models.analytics import Analytics, AnalyticsContent
@@ -65,9 +66,9 @@ class Incoming:
         self.is_refused = True
         return Bad(self.sent, pointer, code, detail, self.content.app_id)
 
-    def row(self, received: datetime) -> Raw:
+    def row(self, received: datetime, row_id: ObjectId) -> Raw:
         """The event as it is stored."""
-        row = Analytics.row(self.content, self.user, received)
+        row = Analytics.row(self.content, self.user, received, row_id)
         if self.original is not None:
             row["originalTimestamp"] = self.original
         return row
@@ -103,16 +104,10 @@ def split(found: Sequence[Incoming | Bad]) -> tuple[list[Incoming], list[Bad]]:
     return good, [each for each in found if isinstance(each, Bad)]
 
 
-def rows_of(good: list[Incoming], received: datetime) -> list[Raw]:
-    """The rows of a request; their `_id`s ascend in the order in which the events were sent.
-
-    Those of the driver do so but where its counter of three bytes begins anew, or the clock is set
-    back.
-    """
-    rows = [event.row(received) for event in good]
-    for row, ascending in zip(rows, sorted(row["_id"] for row in rows), strict=True):
-        row["_id"] = ascending
-    return rows
+def rows_of(good: list[Incoming], received: datetime, ids: EventIds) -> list[Raw]:
+    """The rows of a request; their `_id`s ascend in the order in which the events were sent."""
+    ascending = ids.ascending(len(good))
+    return [event.row(received, row_id) for event, row_id in zip(good, ascending, strict=True)]
 
 
 def first_of_each(rows: list[Raw]) -> list[Raw]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from app.analytics.ingest.ids import EventIds
 from app.analytics.ingest.inserts import Inserts
 from app.analytics.ingest.lookups import SharedLookups
 from app.analytics.ingest.write_keys import WriteKeyLimits
@@ -30,6 +31,7 @@ class Intake:
         self.leases = leases
         self.apps = apps
         self.inserts = Inserts(leases, settings.request_timeout_ms / 1000)
+        self.ids = EventIds()
         self.limits = WriteKeyLimits(settings)
         self._seals: dict[str, datetime] = {}
         self._seals_until = 0.0

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from bson import ObjectId
 
+from app.analytics.ingest.ids import EventIds
 from app.analytics.ingest.incoming import checked, rows_of, split
 from app.analytics.query.reader import View
-from models.base import rfc3339
+from models.base import now, rfc3339
 from tests.app.analytics.truth import plainly
 from tests.cast import Cast
 from tests.harness import Api, Caller
@@ -97,13 +97,21 @@ async def test_a_millisecond_is_one_however_its_time_is_spelt(
     assert await reached(cast.admin, "alpha", "zeta") == [1, 0]
 
 
-def test_the_drivers_counter_may_begin_anew_within_a_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ObjectId, "_inc", 0xFFFFFF)
+@pytest.mark.parametrize("first", [0, 0xFFFFFD, 0xFFFFFE, 0xFFFFFF, 0x1000000])
+def test_the_counter_may_begin_anew_within_a_request(first: int) -> None:
+    ids = EventIds(first)
     good, _ = split(checked([event("b"), event("a"), event("c")]))
-    rows = rows_of(good, AT)
+    rows = rows_of(good, AT, ids)
     assert [row["eventName"] for row in sorted(rows, key=lambda row: row["_id"])] == ["b", "a", "c"]
+    assert not {row["_id"] for row in rows} & {*ids.ascending(3)}
+
+
+def test_ids_of_events_are_no_other_process_s_and_tell_when_they_were_made() -> None:
+    before = now() - timedelta(seconds=1)
+    one, other = EventIds(7).ascending(2), EventIds(7).ascending(2)
+    assert one[0].binary[-3:] == other[0].binary[-3:]
+    assert not {*one} & {*other}
+    assert all(before <= each.generation_time <= now() for each in one + other)
 
 
 @pytest.mark.parametrize("seed", range(3))
