@@ -69,7 +69,7 @@ from app.people.out.exporting import Exports
 from app.relations import table
 from app.relations.leases import Leases
 from app.repositories.deliveries.reading import Room
-from app.repositories.hosts.registry import large_paths
+from app.repositories.hosts.registry import check_hosts, large_paths
 from app.repositories.invitation_routes import router as invitations
 from app.repositories.repository_routes import router as repositories
 from app.repositories.routes import router as projects
@@ -143,6 +143,7 @@ def create_app(
         RuntimeError: there is no MongoDB to connect to.
         RelationError: the table of relations cannot be kept.
         AccessError: a route has no access rule.
+        SettingsError: a Git host of one's own is of a kind that has none.
     """
     settings = settings or load_settings()
     if settings.mongodb_uri is None:
@@ -150,6 +151,7 @@ def create_app(
             "SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it"
         )
     table.check()
+    check_hosts(settings)
     configure_logging(settings)
     note_build(VERSION)
     begin_at_nothing()

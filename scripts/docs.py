@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from app.errors import Problem
 from app.errors.codes import FIELD_CODES
+from app.repositories.hosts.registry import HOSTS, api_setting
 from app.settings import Settings
 from indexes.cards import REQUIRED_CARDS
 from indexes.definitions import INDEXES, REQUIRED, TABLES
@@ -85,7 +86,7 @@ def settings_page() -> str:
     prefix = Settings.model_config["env_prefix"]
     rows = [
         (f"`{prefix}{name.upper()}`", _type(setting), _default(setting), setting.description or "")
-        for name, setting in _by_part(Settings.model_fields)
+        for name, setting in [*_by_part(Settings.model_fields), *_of_hosts()]
     ]
     told = (
         "Read from the environment, or from `.env` in the working directory. No secret has a"
@@ -98,6 +99,21 @@ def _by_part(fields: Mapping[str, FieldInfo]) -> list[tuple[str, FieldInfo]]:
     """The settings of every deployment first, then those of one part after the other."""
     order = [name for part in Settings.__mro__ for name in vars(part).get("__annotations__", ())]
     return sorted(fields.items(), key=lambda field: order.index(field[0]))
+
+
+def _of_hosts() -> list[tuple[str, FieldInfo]]:
+    """The settings that each Git host has."""
+    return [
+        (
+            api_setting(service),
+            FieldInfo(
+                annotation=str,
+                default=host.API,
+                description=f"{service}'s API, for {host.DOMAIN}.",
+            ),
+        )
+        for service, host in HOSTS.items()
+    ]
 
 
 _OF_ERRORS: Final = (

@@ -11,6 +11,7 @@ from app import VERSION
 from app.database import bind_in_time, connect
 from app.database.driver import Client
 from app.relations import table
+from app.repositories.hosts.registry import check_hosts
 from app.settings import Settings, load_settings
 from app.web.observability import configure_logging, log
 from app.web.observability.driver import listeners_of
@@ -62,6 +63,7 @@ def main() -> None:
     """Run jobs until SIGINT or SIGTERM; the one in hand is finished."""
     table.check()
     settings = load_settings()
+    check_hosts(settings)
     configure_logging(settings)
     note_build(VERSION)
     if settings.worker_metrics_port is not None:

@@ -39,7 +39,6 @@ def test_a_git_host_is_its_file_and_its_name() -> None:
     assert found == {
         f"app.repositories.hosts.{youngest.lower()}",
         "models.repository_connection",
-        "app.settings.outside",  # a setting for its API
     }
 
 

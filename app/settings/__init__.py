@@ -29,6 +29,7 @@ from app.settings.faults import (
     unknown_variables,
     variable,
 )
+from app.settings.git_hosts import GitHostSettings
 from app.settings.load import LoadSettings
 from app.settings.logs import LogSettings
 from app.settings.outside import OutsideSettings
@@ -41,6 +42,7 @@ DEVELOPMENT_TOKEN_KEY = "token-key.pem"  # noqa: S105  # a file name
 DEVELOPMENT_KEYRING = "keyring.json"
 DEVELOPMENT_SECRET_KEY = "secret-key"  # noqa: S105  # a file name
 _PROVIDER = re.compile(r"[a-z0-9_-]{1,32}")
+_KIND = re.compile(r"[A-Za-z]+")
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _PRODUCTION_NEEDS = (
     "mongodb_uri",
@@ -62,6 +64,7 @@ class Settings(
     LoadSettings,
     LogSettings,
     OutsideSettings,
+    GitHostSettings,
 ):
     """One deployment's configuration. No secret has a default; production refuses to start without
     its secrets."""
@@ -69,7 +72,7 @@ class Settings(
     model_config = SettingsConfigDict(
         env_prefix="SATCHEL_",
         env_file=".env",
-        extra="ignore",
+        extra="allow",
         frozen=True,
         enable_decoding=False,
         hide_input_in_errors=True,
@@ -175,11 +178,8 @@ class Settings(
     def _outside_faults(self) -> list[str]:
         faults = []
         hosts = [entry.partition("=") for entry in self.repository_hosts]
-        if any(
-            service not in ("GitHub", "GitLab") or not _HOST.fullmatch(host)
-            for service, _, host in hosts
-        ):
-            faults.append("SATCHEL_REPOSITORY_HOSTS lists hosts as GitHub=host or GitLab=host")
+        if any(not _KIND.fullmatch(kind) or not _HOST.fullmatch(host) for kind, _, host in hosts):
+            faults.append("SATCHEL_REPOSITORY_HOSTS lists hosts by their kind: GitLab=host")
         if self.sender_url is not None and self.sender_secret is None:
             faults.append("SATCHEL_SENDER_URL needs SATCHEL_SENDER_SECRET: 16 characters or more")
         if any(
@@ -221,11 +221,15 @@ class Settings(
         return [*faults, *self._plain_places()]
 
     def _plain_places(self) -> list[str]:
-        return [
-            f"in production {variable(name)} begins with https://"
+        places = {
+            name: str(getattr(self, name))
             for name, field in OutsideSettings.model_fields.items()
             if str(field.default).startswith("https://")
-            and not getattr(self, name).startswith("https://")
+        }
+        return [
+            f"in production {variable(name)} begins with https://"
+            for name, place in {**places, **self.host_settings}.items()
+            if not place.startswith("https://")
         ]
 
     @property

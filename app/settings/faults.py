@@ -10,6 +10,8 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
+from app.settings.git_hosts import is_host_setting
+
 PREFIX: Final = "SATCHEL_"
 # of Compose, Caddy and the tests
 _NOT_OURS: Final = ("SATCHEL_IMAGE", "SATCHEL_MEMORY", "SATCHEL_SITE", "SATCHEL_TEST_ROUNDS")
@@ -100,7 +102,11 @@ def unknown_variables(model: type[BaseSettings]) -> list[str]:
         for name in (*EnvSettingsSource(model).env_vars, *DotEnvSettingsSource(model).env_vars)
     }
     odd = sorted(
-        name for name in names if name.startswith(PREFIX) and name not in (*known, *_NOT_OURS)
+        name
+        for name in names
+        if name.startswith(PREFIX)
+        and name not in (*known, *_NOT_OURS)
+        and not is_host_setting(name.removeprefix(PREFIX).lower())
     )
     return [f"{name} is no setting{_nearest(name, known)}" for name in odd]
 

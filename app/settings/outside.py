@@ -104,20 +104,11 @@ class OutsideSettings(BaseSettings):
     sync_full_days: int = Field(
         default=7, ge=1, description="A sync reads everything when this long has passed."
     )
-    github_api_url: str = Field(
-        default="https://api.github.com", description="GitHub's API, for github.com."
-    )
-    gitlab_api_url: str = Field(
-        default="https://gitlab.com/api/v4", description="GitLab's API, for gitlab.com."
-    )
-    bitbucket_api_url: str = Field(
-        default="https://api.bitbucket.org/2.0", description="Bitbucket's API, for bitbucket.org."
-    )
     repository_hosts: list[str] = Field(
         default_factory=list,
         description=(
-            "JSON list of self-hosted Git hosts, such as `GitLab=git.example.com`; GitHub or"
-            " GitLab."
+            "JSON list of self-hosted Git hosts, such as `GitLab=git.example.com`; of the kinds"
+            " that one can have oneself."
         ),
     )
     repository_check_seconds: int = Field(

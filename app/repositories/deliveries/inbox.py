@@ -34,7 +34,6 @@ from models.base import now
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import LOST, EventStatus, WebhookEvent
 
-_PREFIX: Final = "sha256="
 _LONGEST: Final = 256
 
 
@@ -205,10 +204,7 @@ def _secrets(connection: RepositoryConnection, keyring: KeyRing) -> list[str]:
 def _is_signed(host: type[GitHost], headers: Mapping[str, str], signing: Signing) -> bool:
     """Whether a delivery is signed as its host signs; one that sends the secret has been seen to
     know it."""
-    if host.SIGNATURE_HEADER is None:
-        return True
-    given = headers.get(host.SIGNATURE_HEADER, "")
-    return given.startswith(_PREFIX) and signing.gave(given.removeprefix(_PREFIX))
+    return host.SIGNATURE_HEADER is None or signing.gave(host.signature_sent(headers) or "")
 
 
 def _delivery_id(host: type[GitHost], headers: Mapping[str, str], digest: str) -> str:

@@ -56,11 +56,12 @@ class GitHost:
     """One repository at its host. Each host is a subclass in a file of its own, listed in
     `registry.py`.
 
-    Calls raise Refused or TryLater where they cannot be done. Its webhooks are a resource below the
-    repository.
+    Calls raise Refused or TryLater where they cannot be done. Its webhooks are a resource, below
+    the repository or where `hooks_path` says.
 
     Attributes:
-        DOMAIN: where its repositories are, and SSH_443 where it speaks ssh on the port of https.
+        DOMAIN: where its repositories are, and SSH_443 where it speaks ssh on the port of https,
+            None where it does not.
         DEEPEST: how many parts the path of a repository has at most.
         API: where its API is, if no setting `<service>_api_url` says otherwise; SELF_HOSTED_API
             that of a host of one's own, below its name, None where there are none.
@@ -71,14 +72,14 @@ class GitHost:
         CHANGE: the method that changes a webhook.
         DELIVERY_HEADER: the id of an event, the same however often it is delivered; EVENT_HEADER
             its name.
-        SIGNATURE_HEADER: the HMAC-SHA256 of a delivery's body, None where it sends the secret
-            itself.
+        SIGNATURE_HEADER: the HMAC-SHA256 of a delivery's body, hexadecimal, after
+            SIGNATURE_PREFIX; None where it sends the secret itself.
         CHANGES: events after which the repository may be called something else.
         IS_LARGE: whether deliveries may be larger than other requests.
     """
 
     DOMAIN: ClassVar[str]
-    SSH_443: ClassVar[str]
+    SSH_443: ClassVar[str | None] = None
     DEEPEST: ClassVar[int] = 2
     API: ClassVar[str]
     SELF_HOSTED_API: ClassVar[str | None] = None
@@ -92,6 +93,7 @@ class GitHost:
     DELIVERY_HEADER: ClassVar[str]
     EVENT_HEADER: ClassVar[str]
     SIGNATURE_HEADER: ClassVar[str | None] = None
+    SIGNATURE_PREFIX: ClassVar[str] = "sha256="
     CHANGES: ClassVar[frozenset[str]]
     IS_LARGE: ClassVar[bool] = False
 
@@ -111,29 +113,34 @@ class GitHost:
         path = told.get(self.PATH)
         return Identity(id_told(told.get(self.ID)), path if isinstance(path, str) else None)
 
+    def hooks_path(self) -> str:
+        """Where the repository's webhooks are: below it, however it is called. A host that has
+        them by name alone keeps the path that `identify` finds."""
+        return f"{self._path}/hooks"
+
     async def webhooks(self) -> dict[str, str]:
         """`GET …/hooks`."""
-        answer = await self._http.send("GET", f"{self._path}/hooks", query={self.PAGE: _PER_PAGE})
+        answer = await self._http.send("GET", self.hooks_path(), query={self.PAGE: _PER_PAGE})
         return self.listed(_checked(answer, NOT_PERMITTED).json())
 
     async def create_webhook(self, url: str, secret: str) -> str:
         """`POST …/hooks`."""
         answer = _checked(
-            await self._http.send("POST", f"{self._path}/hooks", json=self.hook(url, secret)),
+            await self._http.send("POST", self.hooks_path(), json=self.hook(url, secret)),
             NOT_PERMITTED,
         )
         return self._id_of(answer)
 
     async def change_webhook(self, webhook_id: str, url: str, secret: str) -> None:
         """`PATCH` or `PUT …/hooks/{id}`."""
-        path = f"{self._path}/hooks/{quoted(webhook_id)}"
+        path = f"{self.hooks_path()}/{quoted(webhook_id)}"
         _checked(
             await self._http.send(self.CHANGE, path, json=self.hook(url, secret)), NOT_PERMITTED
         )
 
     async def delete_webhook(self, webhook_id: str) -> None:
         """`DELETE …/hooks/{id}`."""
-        answer = await self._http.send("DELETE", f"{self._path}/hooks/{quoted(webhook_id)}")
+        answer = await self._http.send("DELETE", f"{self.hooks_path()}/{quoted(webhook_id)}")
         if answer.status not in (404, 410):
             _checked(answer, NOT_FOUND)
 
@@ -177,6 +184,14 @@ class GitHost:
             digest: SHA-256 of the body, hexadecimal.
         """
         return headers.get(cls.DELIVERY_HEADER)
+
+    @classmethod
+    def signature_sent(cls, headers: Mapping[str, str]) -> str | None:
+        """The signature that a delivery is sent with, hexadecimal; None where it has none of this
+        host's form."""
+        given = headers.get(cls.SIGNATURE_HEADER or "", "")
+        is_ours = given.startswith(cls.SIGNATURE_PREFIX)
+        return given.removeprefix(cls.SIGNATURE_PREFIX) if is_ours else None
 
     @classmethod
     def secret_sent(cls, headers: Mapping[str, str]) -> str | None:

@@ -1,10 +1,12 @@
 """The Git hosts that there are: each is a file beside this one, named like its service."""
 
+import sys
 from importlib import import_module
 from typing import Final, get_args
 
 from app.repositories.hosts.host import GitHost, Payload, Told
 from app.settings import Settings
+from app.settings.faults import SettingsError, variable
 from models.repository_connection import ServiceType
 
 
@@ -24,10 +26,15 @@ def service_named(name: str) -> ServiceType | None:
     return next((service for service in HOSTS if service.lower() == name), None)
 
 
+def api_setting(service: ServiceType) -> str:
+    """The setting by which a host's API is found elsewhere than its file says."""
+    return f"{service.lower()}_api_url"
+
+
 def known_hosts(settings: Settings) -> dict[str, tuple[ServiceType, str]]:
     """Domain -> its service, and where its API is."""
     known = {
-        host.DOMAIN: (service, str(getattr(settings, f"{service.lower()}_api_url", host.API)))
+        host.DOMAIN: (service, settings.host_settings.get(api_setting(service), host.API))
         for service, host in HOSTS.items()
     }
     for entry in settings.repository_hosts:
@@ -36,6 +43,21 @@ def known_hosts(settings: Settings) -> dict[str, tuple[ServiceType, str]]:
             if service == name and host.SELF_HOSTED_API is not None:
                 known[domain.lower()] = (service, f"https://{domain}{host.SELF_HOSTED_API}")
     return known
+
+
+def check_hosts(settings: Settings) -> None:
+    """Look whether what the settings say of Git hosts is of hosts that there are. A setting
+    `<host>_api_url` of none is warned of.
+
+    Raises:
+        SettingsError: one of `repository_hosts` is of a kind that one cannot have oneself.
+    """
+    for name in settings.host_settings.keys() - {api_setting(service) for service in HOSTS}:
+        sys.stderr.write(f"warning: {variable(name)} is no setting\n")
+    kinds = [service for service, host in HOSTS.items() if host.SELF_HOSTED_API is not None]
+    if any(entry.partition("=")[0] not in kinds for entry in settings.repository_hosts):
+        forms = " or ".join(f"{kind}=host" for kind in kinds)
+        raise SettingsError([f"SATCHEL_REPOSITORY_HOSTS lists hosts as {forms}"])
 
 
 def told_by(service: ServiceType, event: str, payload: Payload) -> Told:

@@ -16,7 +16,7 @@ _SSH_USER: Final = re.compile(r"git|org-[0-9]+")
 """Who one is over ssh: GitHub shows `org-1234@` where an organisation has certificates of its
 own."""
 _SCP: Final = re.compile(rf"(?:{_SSH_USER.pattern})@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^:]+)")
-_SSH_443: Final = {host.SSH_443: host.DOMAIN for host in HOSTS.values()}
+_SSH_443: Final = {host.SSH_443: host.DOMAIN for host in HOSTS.values() if host.SSH_443}
 """Where the hosts speak ssh on the port of https, for networks that let nothing else out."""
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,38}")
 _TOKEN: Final = re.compile(

@@ -24,6 +24,7 @@ from app.outside.keyring import (
     parse_keys,
     read_keys,
 )
+from app.repositories.hosts.registry import HOSTS, api_setting
 from app.settings import Settings
 from app.settings.private_files import replace
 from models.base import now
@@ -213,9 +214,7 @@ def test_production_refuses_to_start_without_a_ring(tmp_path: Path) -> None:
     assert ring.key_ids() == [ring.current]
 
 
-@pytest.mark.parametrize(
-    "name", ["teller_url", "github_api_url", "gitlab_api_url", "bitbucket_api_url"]
-)
+@pytest.mark.parametrize("name", ["teller_url", *(api_setting(service) for service in HOSTS)])
 def test_production_speaks_to_the_outside_over_tls_alone(tmp_path: Path, name: str) -> None:
     live = {**PRODUCTION, "keyring": new_keys().dump()}
     with pytest.raises(ValidationError, match="https://"):

@@ -1,5 +1,6 @@
 """Repository URLs: every spelling of one repository is one, and what is none is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,8 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import Invalid
+from app.repositories.hosts.registry import HOSTS, check_hosts, known_hosts
 from app.repositories.hosts.urls import parse_repository
 from app.settings import Settings
+from app.settings.faults import SettingsError, unknown_variables
+from models.repository_connection import ServiceType
 
 SETTINGS = Settings(
     _env_file=None, repository_hosts=["GitLab=git.example.com", "GitHub=ghe.example.com"]
@@ -194,11 +198,41 @@ def test_what_is_no_repository_of_the_service_is_refused_and_not_repeated(url: s
 
 @pytest.mark.parametrize(
     "entry",
-    ["git.example.com", "Gitea=git.example.com", "GitLab=https://x", "GitLab=", "GitHub=a b"],
+    ["git.example.com", "=git.example.com", "GitLab=https://x", "GitLab=", "GitHub=a b"],
 )
 def test_a_malformed_host_in_the_settings_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="SATCHEL_REPOSITORY_HOSTS"):
         Settings(_env_file=None, repository_hosts=[entry])
+
+
+@pytest.mark.parametrize("kind", ["Bitbucket", "Sourcehut", "gitlab"])
+def test_a_host_of_ones_own_is_of_a_kind_that_one_can_have(kind: str) -> None:
+    check_hosts(SETTINGS)
+    with pytest.raises(SettingsError, match=r"SATCHEL_REPOSITORY_HOSTS.* GitHub=host or GitLab="):
+        check_hosts(Settings(_env_file=None, repository_hosts=[f"{kind}=git.example.com"]))
+
+
+@pytest.mark.parametrize("service", HOSTS)
+def test_a_hosts_api_is_where_its_file_says_or_its_variable(
+    service: ServiceType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    host, name = HOSTS[service], f"SATCHEL_{service.upper()}_API_URL"
+    assert known_hosts(Settings(_env_file=None))[host.DOMAIN] == (service, host.API)
+    (tmp_path / ".env").write_text(f"{name}=https://file.example\nSATCHEL_NO_FIELD=x\n")
+    from_file = Settings(_env_file=tmp_path / ".env")
+    assert known_hosts(from_file)[host.DOMAIN] == (service, "https://file.example")
+    assert from_file.host_settings.keys() == {f"{service.lower()}_api_url"}
+    monkeypatch.setenv(name, "https://variable.example")
+    from_both = Settings(_env_file=tmp_path / ".env")
+    assert known_hosts(from_both)[host.DOMAIN] == (service, "https://variable.example")
+    assert unknown_variables(Settings) == []
+
+
+def test_a_setting_of_a_host_that_there_is_not_is_warned_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check_hosts(Settings(_env_file=None, githb_api_url="https://x.example"))
+    assert capsys.readouterr().err == "warning: SATCHEL_GITHB_API_URL is no setting\n"
 
 
 @pytest.mark.parametrize("begin", ["glpat-", "gldt-", "GLPAT-", "ATBB", "ATCTT3x", "ghs_", "gho_"])
