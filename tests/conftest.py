@@ -28,6 +28,7 @@ from tests.explain import offences
 from tests.filled import fill
 from tests.harness import Api, RequestRecorder, serve
 from tests.order import spread
+from tests.outside import hosts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -96,9 +97,7 @@ def base_settings(mongodb_uri: str, data_dir: Path) -> Settings:
         deletion_fence_seconds=0,
         event_stream_seconds=0.2,
         teller_url=NOWHERE,
-        github_api_url=NOWHERE,
-        gitlab_api_url=NOWHERE,
-        bitbucket_api_url=NOWHERE,
+        **hosts.at(NOWHERE),
         log_level="error",
         log_requests=True,
     )

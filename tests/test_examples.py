@@ -18,7 +18,7 @@ from tests.conftest import MakeApi
 from tests.described import DOCUMENT, OPERATIONS, examples_of
 from tests.factories.stages import GIT_TOKEN, TELLER_SECRET, Stage, parameter_examples
 from tests.harness import version_of
-from tests.outside.git_hosts import GitHubServer
+from tests.outside.hosts.github import GitHubServer
 from tests.outside.sign_in import SENDER_SECRET, Issuer, Mailbox, serving
 
 Example = tuple[str, str | None, Any]

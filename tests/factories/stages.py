@@ -16,7 +16,7 @@ from models.person import IdentityJoin
 from tests.cast import Cast, Programme, programme_of
 from tests.described import OPERATIONS, examples_of
 from tests.harness import Api, Caller
-from tests.outside.git_hosts import GitHubServer
+from tests.outside.hosts.github import GitHubServer
 from tests.outside.sign_in import NONCE, Issuer, Mailbox
 from tests.outside.teller import signed
 

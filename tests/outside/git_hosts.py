@@ -1,5 +1,5 @@
-"""The APIs of GitHub, GitLab and Bitbucket as published, as far as webhooks go, and the deliveries
-that they send."""
+"""What stands for a Git host: its API as far as webhooks go, and the deliveries that it sends. Each
+is a file in `tests/outside/hosts`, named like its service."""
 
 import hmac
 import itertools
@@ -27,9 +27,18 @@ class Repo:
 
 class GitHostServer:
     """A host of one kind; `repos` by path in lower case, and under the names of before those that
-    were renamed."""
+    were renamed.
+
+    `cloned` is a URL that it shows for cloning the repository at `path`, which tests call `renamed`
+    or `transferred` later. `proof` is the header of a delivery's signature or secret.
+    """
 
     kind = ""
+    cloned = ""
+    proof = ""
+    path = "acme/notes"
+    renamed = "acme/sketches"
+    transferred = "other/notes"
     missing = Told(404, {"message": "Not Found"})
     denied = Told(403, {"message": "Resource not accessible by personal access token"})
 
@@ -126,6 +135,10 @@ class GitHostServer:
     def url(self, hook: dict[str, Any]) -> str:
         return str(hook["url"])
 
+    def with_url(self, hook: dict[str, Any], url: str) -> dict[str, Any]:
+        """A webhook like this one that delivers elsewhere."""
+        return {**hook, "url": url}
+
     def delivery(
         self, repo: Repo, payload: Any, **changes: str
     ) -> tuple[str, bytes, dict[str, str]]:
@@ -150,166 +163,3 @@ class GitHostServer:
 
 def sha256_of(secret: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), body, sha256).hexdigest()
-
-
-class GitHubServer(GitHostServer):
-    """https://docs.github.com/rest/repos/webhooks, and what its best practices say of redirects."""
-
-    kind = "GitHub"
-
-    def split(self, parts: list[str]) -> tuple[str, list[str]]:
-        if parts[0] == "repositories":
-            return parts[1], parts[2:]
-        return "/".join(parts[1:3]), parts[3:]
-
-    def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
-        url = "/".join([self.server.url, "repositories", repo.id, *rest])
-        status = 301 if asked.method == "GET" else 307
-        return Told(status, {"message": "Moved Permanently", "url": url}, {"Location": url})
-
-    def refuses(self, repo: Repo, hook: dict[str, Any]) -> bool:
-        return self.url(hook) in [self.url(other) for other in repo.hooks.values()]
-
-    def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
-        (owner, name), new_owner = before.split("/"), repo.path.split("/")[0]
-        payload = {"repository": {"id": int(repo.id), "full_name": repo.path}, "action": "renamed"}
-        payload["changes"] = {"repository": {"name": {"from": name}}}
-        if owner != new_owner:
-            payload |= {
-                "action": "transferred",
-                "changes": {"owner": {"from": {"organization": {"login": owner}}}},
-            }
-        return payload, {"X-GitHub-Event": "repository"}
-
-    def show(self, repo: Repo) -> Any:
-        return {"id": int(repo.id), "full_name": repo.path, "permissions": {"admin": True}}
-
-    def shown(self, key: str, hook: dict[str, Any]) -> Any:
-        config = {**hook["config"], "secret": "********"}
-        return {
-            "id": int(key),
-            "type": "Repository",
-            "name": "web",
-            "active": True,
-            "config": config,
-        }
-
-    def secret(self, hook: dict[str, Any]) -> str:
-        return str(hook["config"]["secret"])
-
-    def url(self, hook: dict[str, Any]) -> str:
-        return str(hook["config"]["url"])
-
-    def headers(self, hook: dict[str, Any], body: bytes, delivery_id: str) -> dict[str, str]:
-        signature = sha256_of(self.secret(hook), body)
-        return {
-            "X-GitHub-Event": "push",
-            "X-GitHub-Delivery": delivery_id,
-            "X-Hub-Signature-256": signature,
-        }
-
-    def payload(self, repo: Repo, **more: Any) -> Any:
-        return {
-            "ref": "refs/heads/main",
-            "repository": {"id": int(repo.id), "full_name": repo.path},
-            **more,
-        }
-
-
-class GitLabServer(GitHostServer):
-    """https://docs.gitlab.com/api/project_webhooks."""
-
-    kind = "GitLab"
-
-    def split(self, parts: list[str]) -> tuple[str, list[str]]:
-        return parts[1], parts[2:]
-
-    def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
-        if asked.method != "GET":
-            return Told(405, {"message": "405 Non GET methods are not allowed for moved projects"})
-        return Told(
-            301, headers={"Location": "/".join([self.server.url, "projects", repo.id, *rest])}
-        )
-
-    def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
-        payload = {
-            "event_name": "project_rename",
-            "project_id": int(repo.id),
-            "path_with_namespace": repo.path,
-            "old_path_with_namespace": before,
-        }
-        return payload, {"X-Gitlab-Event": "System Hook"}
-
-    def show(self, repo: Repo) -> Any:
-        return {"id": int(repo.id), "path_with_namespace": repo.path}
-
-    def shown(self, key: str, hook: dict[str, Any]) -> Any:
-        return {"id": int(key), "url": hook["url"], "push_events": hook["push_events"]}
-
-    def secret(self, hook: dict[str, Any]) -> str:
-        return str(hook["token"])
-
-    def headers(self, hook: dict[str, Any], body: bytes, delivery_id: str) -> dict[str, str]:
-        token = self.secret(hook)
-        return {
-            "X-Gitlab-Event": "Push Hook",
-            "X-Gitlab-Token": token,
-            "Idempotency-Key": delivery_id,
-        }
-
-    def payload(self, repo: Repo, **more: Any) -> Any:
-        return {
-            "object_kind": "push",
-            "project": {"id": int(repo.id), "path_with_namespace": repo.path},
-            **more,
-        }
-
-
-class BitbucketServer(GitHostServer):
-    """https://developer.atlassian.com/cloud/bitbucket/rest/api-group-repositories."""
-
-    kind = "Bitbucket"
-
-    def split(self, parts: list[str]) -> tuple[str, list[str]]:
-        if parts[1] == "{}":
-            return parts[2], parts[3:]
-        return "/".join(parts[1:3]), parts[3:]
-
-    def repo_id(self, number: int) -> str:
-        return f"{{6ba7b810-9dad-11d1-80b4-{number:012}}}"
-
-    def redirect(self, asked: Asked, repo: Repo, rest: list[str]) -> Told:
-        return Told(
-            302, headers={"Location": "/".join([self.server.url, "repositories", repo.path, *rest])}
-        )
-
-    def renaming(self, repo: Repo, before: str) -> tuple[Any, dict[str, str]]:
-        payload = {
-            "repository": {"uuid": repo.id, "full_name": repo.path},
-            "changes": {"full_name": {"new": repo.path, "old": before}},
-        }
-        return payload, {"X-Event-Key": "repo:updated"}
-
-    def show(self, repo: Repo) -> Any:
-        return {"uuid": repo.id, "full_name": repo.path}
-
-    def shown(self, key: str, hook: dict[str, Any]) -> Any:
-        return {"uuid": key, "url": hook["url"], "secret_set": True, "active": True}
-
-    def list(self, rows: list[Any]) -> Any:
-        return {"pagelen": 100, "size": len(rows), "page": 1, "values": rows}
-
-    def new_id(self, number: int) -> str:
-        return f"{{hook-{number}}}"
-
-    def headers(self, hook: dict[str, Any], body: bytes, delivery_id: str) -> dict[str, str]:
-        signature = sha256_of(self.secret(hook), body)
-        return {
-            "X-Event-Key": "repo:push",
-            "X-Request-UUID": delivery_id,
-            "X-Hub-Signature": signature,
-        }
-
-    def payload(self, repo: Repo, **more: Any) -> Any:
-        repository = {"type": "repository", "uuid": repo.id, "full_name": repo.path}
-        return {"push": {"changes": []}, "repository": repository, **more}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.outside import hosts
+
 _BODY = (
     b'{"message": "Bad credentials", "error": {"code": "unauthorized", "message": "who are you"}}'
 )
@@ -37,7 +39,7 @@ def strangers() -> Iterator[dict[str, str]]:
     try:
         yield {
             f"SATCHEL_{name}": url
-            for name in ("TELLER_URL", "GITHUB_API_URL", "GITLAB_API_URL", "BITBUCKET_API_URL")
+            for name in ("TELLER_URL", *(name.upper() for name in hosts.at(url)))
         }
     finally:
         server.shutdown()

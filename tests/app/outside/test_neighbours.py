@@ -28,7 +28,7 @@ from tests.app.cards.receiver import Delivery, Receiver, receiving
 from tests.cast import enrol
 from tests.conftest import MakeApi
 from tests.harness import Api, Caller
-from tests.outside.git_hosts import GitHubServer
+from tests.outside.hosts.github import GitHubServer
 from tests.outside.server import Asked, Told
 
 HUNG, DEAD, CARDS = 20, 10, 5

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.jobs import run_one
+from app.repositories.hosts.registry import HOSTS, api_setting
 from app.work import ensure_jobs, handlers
 from models.base import now
 from models.job import Job
@@ -15,17 +16,14 @@ from models.repository_connection import RepositoryConnection
 from tests.cast import Cast, enrol
 from tests.conftest import MakeApi
 from tests.harness import Api, Caller
-from tests.outside.git_hosts import BitbucketServer, GitHostServer, GitHubServer, GitLabServer, Repo
+from tests.outside.git_hosts import GitHostServer, Repo
+from tests.outside.hosts import SERVERS
 
 TOKEN = "git_token_planted"
-KINDS = ("GitHub", "GitLab", "Bitbucket")
-URLS = {
-    "GitHub": "https://github.com/Acme/Notes",
-    "GitLab": "https://gitlab.com/acme/apps/notes.git",
-    "Bitbucket": "git@bitbucket.org:acme/notes.git",
-}
-HOSTS = {"GitHub": "github.com", "GitLab": "gitlab.com", "Bitbucket": "bitbucket.org"}
-PATHS = {"GitHub": "acme/notes", "GitLab": "acme/apps/notes", "Bitbucket": "acme/notes"}
+KINDS = tuple(SERVERS)
+URLS = {kind: server.cloned for kind, server in SERVERS.items()}
+DOMAINS = {kind: host.DOMAIN for kind, host in HOSTS.items()}
+PATHS = {kind: server.path for kind, server in SERVERS.items()}
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Forge:
         made = await self.cast.owner.post("/v1/projects", json={"name": "Other"})
         project = f"/v1/projects/{made.json()['id']}"
         body = {
-            "repositoryUrl": f"https://{HOSTS[kind]}/{path}",
+            "repositoryUrl": f"https://{DOMAINS[kind]}/{path}",
             "serviceType": kind,
             "accessToken": token,
         }
@@ -117,11 +115,7 @@ class Forge:
 
 @pytest.fixture
 async def hosts() -> AsyncIterator[dict[str, GitHostServer]]:
-    made: dict[str, GitHostServer] = {
-        "GitHub": GitHubServer(),
-        "GitLab": GitLabServer(),
-        "Bitbucket": BitbucketServer(),
-    }
+    made = {kind: server() for kind, server in SERVERS.items()}
     async with AsyncExitStack() as stack:
         for kind, host in made.items():
             host.add(PATHS[kind], TOKEN)
@@ -133,9 +127,7 @@ async def hosts() -> AsyncIterator[dict[str, GitHostServer]]:
 @pytest.fixture
 async def forge(make_api: MakeApi, hosts: dict[str, GitHostServer]) -> Forge:
     api = await make_api(
-        github_api_url=hosts["GitHub"].server.url,
-        gitlab_api_url=hosts["GitLab"].server.url,
-        bitbucket_api_url=hosts["Bitbucket"].server.url,
+        **{api_setting(kind): host.server.url for kind, host in hosts.items()},
         outgoing_timeout_seconds=2.0,
         public_url="https://satchel.example",
     )

@@ -12,12 +12,13 @@ from bson import ObjectId
 
 from app.outside.signatures import signature
 from app.repositories.deliveries.reading import Room
+from app.repositories.hosts.registry import HOSTS
 from app.web.body import MAX_BODY_BYTES, MAX_DELIVERY_BYTES
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.app.repositories.conftest import PATHS, TOKEN, Forge
 
-LARGE = ("GitHub", "GitLab")
+LARGE = [kind for kind, host in HOSTS.items() if host.IS_LARGE]
 
 
 def large(forge: Forge, kind: str, size: int, **more: Any) -> Any:
@@ -46,7 +47,7 @@ async def test_one_of_the_hosts_own_limit_is_taken_and_processed(forge: Forge, k
     again = await forge.deliver(
         kind, large(forge, kind, MAX_DELIVERY_BYTES), **{"Idempotency-Key": "x"}
     )
-    assert again.json()["duplicate"] is (kind == "GitHub")
+    assert again.json()["duplicate"] is (HOSTS[kind].SIGNATURE_HEADER is not None)
 
 
 @pytest.mark.parametrize("kind", LARGE)
@@ -80,7 +81,7 @@ async def test_a_forged_one_is_read_to_its_end_and_neither_parsed_nor_stored(
     forge: Forge, kind: str
 ) -> None:
     await forge.connect(kind)
-    header = {"GitHub": "X-Hub-Signature-256", "GitLab": "X-Gitlab-Token"}[kind]
+    header = forge.hosts[kind].proof
     answer = await forge.deliver(
         kind, large(forge, kind, 3_000_000), **{header: "sha256=" + "0" * 64}
     )

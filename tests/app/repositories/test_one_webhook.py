@@ -32,12 +32,8 @@ async def stored() -> RepositoryConnection:
 def copied(forge: Forge, kind: str, url: str) -> None:
     """A second webhook stands at the repository, like ours but with this URL."""
     (hook,) = repo_of(forge, kind).hooks.values()
-    other = (
-        {**hook, "config": {**hook["config"], "url": url}}
-        if kind == "GitHub"
-        else {**hook, "url": url}
-    )
-    repo_of(forge, kind).hooks["{hook-0}" if kind == "Bitbucket" else "99999"] = other
+    host = forge.hosts[kind]
+    repo_of(forge, kind).hooks[host.new_id(99_999)] = host.with_url(hook, url)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,12 +9,12 @@ import pytest
 from app.repositories.deliveries.inbox import process
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
-from tests.app.repositories.conftest import HOSTS, KINDS, PATHS, TOKEN, Forge
+from tests.app.repositories.conftest import DOMAINS, KINDS, PATHS, TOKEN, Forge
 from tests.outside.git_hosts import Repo
 
 
 def address(kind: str, path: str) -> str:
-    return f"https://{HOSTS[kind]}/{path}"
+    return f"https://{DOMAINS[kind]}/{path}"
 
 
 async def test_what_is_disconnected_while_its_rename_is_looked_at_stays_gone(forge: Forge) -> None:

@@ -8,15 +8,16 @@ import pytest
 from models.outside_link import OutsideLink
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
-from tests.app.repositories.conftest import HOSTS, KINDS, PATHS, TOKEN, Forge
+from tests.app.repositories.conftest import DOMAINS, KINDS, PATHS, TOKEN, Forge
+from tests.outside.hosts import SERVERS
 from tests.outside.server import Told
 
-NEW = {"GitHub": "acme/sketches", "GitLab": "acme/apps/sketches", "Bitbucket": "acme/sketches"}
-MOVED = {"GitHub": "other/notes", "GitLab": "other/notes", "Bitbucket": "other/notes"}
+NEW = {kind: server.renamed for kind, server in SERVERS.items()}
+MOVED = {kind: server.transferred for kind, server in SERVERS.items()}
 
 
 def address(kind: str, path: str) -> str:
-    return f"https://{HOSTS[kind]}/{path}"
+    return f"https://{DOMAINS[kind]}/{path}"
 
 
 async def statuses(forge: Forge) -> list[tuple[str, str | None]]:
@@ -298,9 +299,8 @@ async def test_the_webhook_of_what_was_disconnected_is_removed_under_the_new_nam
     await forge.cast.owner.delete(f"{forge.project}/repository")
     repo = await forge.rename(kind, PATHS[kind], NEW[kind], told=False)
     taker = forge.hosts[kind].add(PATHS[kind], TOKEN)
-    taker.hooks |= {
-        "1": {"url": "https://elsewhere.example", "config": {"url": "x"}, "push_events": True}
-    }
+    (hook,) = repo.hooks.values()
+    taker.hooks["1"] = forge.hosts[kind].with_url(hook, "https://elsewhere.example")
     await forge.run_jobs()
     assert (repo.hooks, len(taker.hooks)) == ({}, 1)
     assert await OutsideLink.raw().count_documents({}) == 0

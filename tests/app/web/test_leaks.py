@@ -31,7 +31,7 @@ from tests.app.connections.conftest import TOKEN, World, banks, world
 from tests.app.repositories.conftest import PATHS, URLS
 from tests.factories.bank_jobs import run_jobs
 from tests.factories.operations import WRITE_KEYS
-from tests.outside.git_hosts import GitHubServer
+from tests.outside.hosts.github import GitHubServer
 from tests.outside.server import Told
 from tests.outside.teller import MFA, REVOKED, signed
 
