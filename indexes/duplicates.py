@@ -44,6 +44,26 @@ class DuplicatesFound(Exception):
         super().__init__("\n".join(map(str, duplicates)) or gone)
 
 
+def selected(index: Index) -> Raw:
+    """The filter of the documents that an index has, empty where it has all."""
+    if index.options.get("sparse"):
+        return {"$or": [{name: {"$exists": True}} for name in index.keys]}
+    return dict(index.options.get("partialFilterExpression", {}))
+
+
+def looking(index: Index) -> list[Raw]:
+    """The pipeline that groups the documents of a unique index by what it refuses to store
+    twice."""
+    values = {f"k{place}": {"$ifNull": [f"${name}", None]} for place, name in enumerate(index.keys)}
+    ids = {"$firstN": {"input": "$_id", "n": IDS_SHOWN}}
+    return [
+        {"$match": selected(index)},
+        {"$group": {"_id": values, "count": {"$sum": 1}, "ids": ids}},
+        {"$match": {"count": {"$gt": 1}}},
+        {"$limit": GROUPS_SHOWN + 1},
+    ]
+
+
 async def find_duplicates(
     database: AsyncDatabase[Raw], collection: str, index: Index
 ) -> Duplicates | None:
@@ -52,17 +72,6 @@ async def find_duplicates(
 
     Fields are taken as the table has them: scalars, an absent one being equal to null.
     """
-    selected: Raw = dict(index.options.get("partialFilterExpression", {}))
-    if index.options.get("sparse"):
-        selected = {"$or": [{name: {"$exists": True}} for name in index.keys]}
-    values = {f"k{place}": {"$ifNull": [f"${name}", None]} for place, name in enumerate(index.keys)}
-    ids = {"$firstN": {"input": "$_id", "n": IDS_SHOWN}}
-    pipeline: list[Raw] = [
-        {"$match": selected},
-        {"$group": {"_id": values, "count": {"$sum": 1}, "ids": ids}},
-        {"$match": {"count": {"$gt": 1}}},
-        {"$limit": GROUPS_SHOWN + 1},
-    ]
-    cursor = await database[collection].aggregate(pipeline, allowDiskUse=True)
+    cursor = await database[collection].aggregate(looking(index), allowDiskUse=True)
     groups = tuple([(row["count"], tuple(row["ids"])) async for row in cursor])
     return Duplicates(collection, tuple(index.keys), groups) if groups else None

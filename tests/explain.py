@@ -3,7 +3,7 @@ guarantee 7)?"""
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bson import ObjectId
@@ -17,8 +17,30 @@ from pymongo.monitoring import (
     CommandSucceededEvent,
 )
 
+from indexes.definitions import INDEXES
+from indexes.duplicates import looking, selected
+from indexes.index import Index
 from indexes.stats import shape
 from models.base import Raw
+
+
+def _shape(command: Raw) -> str:
+    return shape({"op": "command", "command": command})
+
+
+def _look(index: Index) -> Raw:
+    return {"aggregate": "", "pipeline": looking(index)}
+
+
+def _served(index: Index, table: Sequence[Index]) -> bool:
+    """Whether an index begins with what selects the documents of a unique one, and has them all."""
+    wanted = selected(index)
+    return any(
+        next(iter(other.keys)) in wanted
+        and ("sparse" in other.options or selected(other).items() <= wanted.items())
+        for other in table
+    )
+
 
 ALLOWED: Final[dict[str, str]] = {
     "appdata: COLLSCAN: aggregate [$group, $sort {bytes: -1}]": (
@@ -26,38 +48,13 @@ ALLOWED: Final[dict[str, str]] = {
         " on purpose"
     ),
     **{
-        f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, "
-        f"$match {{count: {{$gt: ?}}}}, $limit]": (
+        f"{document.collection_name()}: COLLSCAN: {_shape(_look(index))}": (
             "indexes.duplicates.find_duplicates: before a unique index is built, its documents are"
             " all looked at"
         )
-        for collection, selected in {
-            "users": "{claimedEmail: {$gt: ?}}",
-            "profiles": "{}",
-            "preferences": "{}",
-            "appdata": "{}",
-            "appusage": "{}",
-            "apikeys": "{}",
-            "authidentities": "{}",
-            "refreshtokens": "{}",
-            "cardevents": "{}",
-            "analytics": "{messageId: {$gt: ?}}",
-            "externalids": "{}",
-        }.items()
-    },
-    **{
-        f"{collection}: COLLSCAN: aggregate [$match {selected}, $group, "
-        f"$match {{count: {{$gt: ?}}}}, $limit]": (
-            "indexes.duplicates.find_duplicates, of the connections' collections"
-        )
-        for collection, selected in (
-            ("bankaccounts", "{}"),
-            ("transactions", "{}"),
-            ("invitations", "{}"),
-            ("repositoryconnections", "{}"),
-            ("webhookevents", "{}"),
-            ("webhookevents", "{digest: {$gt: ?}}"),
-        )
+        for document, table in INDEXES.items()
+        for index in table
+        if index.options.get("unique") and not _served(index, table)
     },
 }
 """Offences that are meant, each with its reason."""
@@ -279,4 +276,4 @@ def _collection(command: Raw) -> str:
 def _described(command: Raw) -> str:
     name = next(iter(command))
     statement = (command.get("updates") or command.get("deletes") or [{}])[0]
-    return shape({"op": "command", "command": {name: "", **command, **statement}})
+    return _shape({name: "", **command, **statement})
