@@ -43,6 +43,8 @@ def serve(
         if uri_from_stdin:
             _import_and_wait_for_uri()
         settings = load_settings()
+        if settings.repository_hosts:  # before there are processes that are started again
+            importlib.import_module("app.repositories.hosts.registry").check_hosts(settings)
         if settings.mongodb_uri is not None and not uri_from_stdin:
             asyncio.run(_knock(settings.mongodb_uri.get_secret_value()))
         raise_file_limit()
