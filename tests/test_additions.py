@@ -43,8 +43,8 @@ def test_a_git_host_is_its_file_and_its_name() -> None:
 
 
 def test_a_collection_is_known_to_its_domain_and_four_tables() -> None:
-    """With its three files there (routes, schemas, examples), the router in `app.main`, its test
-    and the bodies that tests send, these are ten."""
+    """With its three files there (routes, schemas, examples), the router in `app.main` and its
+    test, these are nine."""
     outside = {
         name for name in naming(Invitation.__name__) if not name.startswith("app.repositories.")
     }

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.factories import bodies
 from tests.factories.operations import MERGE
 from tests.harness import Caller
 
@@ -20,30 +21,14 @@ REPOSITORY = {
     "serviceType": "GitHub",
     "accessToken": "t",
 }
-CODE = {"challengeId": "x", "code": "123456"}
 BODIES: dict[str, Any] = {
-    "PATCH /v1/users/{userId}": {"name": "Eve"},
-    "PUT /v1/users/{userId}/profile": {"bio": "x"},
-    "PATCH /v1/users/{userId}/profile": {"bio": "x"},
-    "PUT /v1/users/{userId}/preferences": {"theme": "dark"},
-    "PATCH /v1/users/{userId}/preferences": {"theme": "dark"},
+    **bodies.BODIES,
     "POST /v1/users/{userId}/connections": CONNECTION | {"accessToken": "sandbox-token-2"},
-    "PATCH /v1/connections/{connectionId}": {"label": "x"},
     "POST /v1/connections/{connectionId}/decisions": {"providerId": "acc_1", "bankAccountId": None},
-    "POST /v1/projects": {"name": "x"},
-    "PATCH /v1/projects/{projectId}": {"name": "x"},
     "PUT /v1/projects/{projectId}/members/{userId}": {"role": "admin"},
     "PUT /v1/projects/{projectId}/repository": REPOSITORY | {"accessToken": "u"},
-    "PATCH /v1/projects/{projectId}/repository": {"isActive": False},
-    "PUT /v1/users/me/role": {"role": "creator"},
-    "POST /v1/users/me/email": {"email": "new@example.com"},
-    "PUT /v1/users/me/email": CODE,
-    "POST /v1/users/me/identities": {"provider": "phone", **CODE},
-    "POST /v1/users/me/identities/challenges": {"phoneNumber": "+14155550124"},
-    "PUT /v1/apps/{appId}": {},
-    "POST /v1/admin/card-events/redeliver": {},
-    "POST /v1/api-keys": {"name": "x", "scopes": ["data:read"]},
 }
+"""The examples, but where what is there (`places`, tests/app/conftest.py) is another."""
 OTHERS = ("/users/me/invitations/{projectId}",)
 """Where the project is somebody else's."""
 

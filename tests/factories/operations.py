@@ -16,6 +16,7 @@ from models.relations import children_of
 from tests.app.cards.rules import ACCOUNT_RULES
 from tests.factories import bank_operations as bank
 from tests.factories import git_operations as git
+from tests.factories.bodies import BODIES
 from tests.harness import Caller
 
 ACCESS = declared_rules()
@@ -67,54 +68,7 @@ def declared(name: str, operation: dict[str, Any]) -> Rule:
     )
 
 
-_EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
-
-_CODE = {"challengeId": "x", "code": "123456"}
-
 KINDS = ("track", "identify", "page", "screen", "group", "alias")
-
-BODIES: dict[str, Any] = {
-    "POST /v1/admin/card-events/redeliver": {},
-    "POST /v1/users": {},
-    "PATCH /v1/users/{userId}": {},
-    "POST /v1/users/import": {},
-    "PUT /v1/users/by/{field}/{value}": {},
-    "PUT /v1/users/{userId}/profile": {},
-    "PATCH /v1/users/{userId}/profile": {},
-    "PUT /v1/users/{userId}/preferences": {},
-    "PATCH /v1/users/{userId}/preferences": {},
-    "POST /v1/users/{userId}/merge": {"into": "691f0c0ffee691f0c0ffee69"},
-    "POST /v1/users/{userId}/logins": {"appId": "notes"},
-    "POST /v1/users/{userId}/sessions": {},
-    "POST /v1/users/{userId}/activity": {"appId": "notes", "eventType": "e"},
-    "PUT /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
-    "PATCH /v1/users/{userId}/apps/{appId}/data/{dataKey}": {},
-    "POST /v1/users/{userId}/apps/{appId}/data/{dataKey}/restore": {"version": 1},
-    "POST /v1/users/{userId}/apps/{appId}/batch": {"writes": [{"dataKey": "settings", "value": 1}]},
-    "POST /v1/analytics/events": _EVENT,
-    "POST /v1/batch": {"batch": []},
-    **{f"POST /v1/{kind}": {"event": "e", "groupId": "g"} for kind in KINDS},
-    **{
-        f"POST /v1/analytics/joins/{each}": {"appId": "notes", "anonymousId": "a"}
-        for each in ("accept", "refuse", "undo")
-    },
-    "PUT /v1/apps/{appId}": {},
-    "POST /v1/apps/{appId}/schemas/check": {"schemas": {}},
-    "POST /v1/api-keys": {"name": "x", "scopes": ["data:read"]},
-    "POST /v1/auth/otp": {"phoneNumber": "+14155550123"},
-    "POST /v1/auth/otp/verify": _CODE,
-    "POST /v1/auth/oidc/{provider}": {"idToken": "a.b.c"},
-    "POST /v1/auth/guests": {},
-    "POST /v1/users/me/guests": {"guestToken": "rt_x"},
-    "POST /v1/auth/refresh": {"refreshToken": "rt_x"},
-    "POST /v1/auth/logout": {"refreshToken": "rt_x"},
-    "PUT /v1/users/me/role": {"role": "creator"},
-    "POST /v1/users/me/email": {"email": "new@example.com"},
-    "PUT /v1/users/me/email": _CODE,
-    "POST /v1/users/me/identities": {"provider": "phone", **_CODE},
-    "POST /v1/users/me/identities/challenges": {"phoneNumber": "+14155550124"},
-}
-"""A body that each operation accepts, or refuses for what it says rather than for its form."""
 
 DECLARED = {
     name: declared(name, operation)
