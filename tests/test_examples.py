@@ -16,6 +16,7 @@ from app.web.openapi.patch_bodies import MERGE_PATCH, REF
 from tests.cast import enrol
 from tests.conftest import MakeApi
 from tests.described import DOCUMENT, OPERATIONS, examples_of
+from tests.factories.bodies import CANNOT_SERVE, EXAMPLES
 from tests.factories.stages import GIT_TOKEN, TELLER_SECRET, Stage, parameter_examples
 from tests.harness import version_of
 from tests.outside.hosts.github import GitHubServer
@@ -80,7 +81,13 @@ async def test_an_example_is_accepted_by_its_own_route(
 
 def test_every_body_is_among_the_examples() -> None:
     sent = {param.values[0] for param in examples()}
-    assert {name for name, operation in OPERATIONS.items() if "requestBody" in operation} <= sent
+    bodies = {name for name, operation in OPERATIONS.items() if "requestBody" in operation}
+    assert bodies - sent == set(), "give each an example in the `examples.py` of its domain"
+
+
+def test_what_is_sent_in_place_of_an_example_is_another_body_of_a_route_that_there_is() -> None:
+    useless = {name for name, body in CANNOT_SERVE.items() if EXAMPLES.get(name, body) == body}
+    assert useless == set(), "take each out of `CANNOT_SERVE` (tests/factories/bodies.py)"
 
 
 MERGED = [name for name in OPERATIONS if name.startswith("PATCH ") and "{dataKey}" not in name]

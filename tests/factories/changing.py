@@ -23,12 +23,11 @@ REPOSITORY = {
 }
 BODIES: dict[str, Any] = {
     **bodies.BODIES,
-    "POST /v1/users/{userId}/connections": CONNECTION | {"accessToken": "sandbox-token-2"},
-    "POST /v1/connections/{connectionId}/decisions": {"providerId": "acc_1", "bankAccountId": None},
+    # The person whom it is about is a member already.
     "PUT /v1/projects/{projectId}/members/{userId}": {"role": "admin"},
-    "PUT /v1/projects/{projectId}/repository": REPOSITORY | {"accessToken": "u"},
 }
-"""The examples, but where what is there (`places`, tests/app/conftest.py) is another."""
+"""The examples, but where one would leave what is there (`places`, tests/app/conftest.py) as it
+is."""
 OTHERS = ("/users/me/invitations/{projectId}",)
 """Where the project is somebody else's."""
 

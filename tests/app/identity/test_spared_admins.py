@@ -32,6 +32,11 @@ OWN_WRITES = sorted(
     for route, access in ACCESS.items()
     if access.owner and not route.startswith("GET ") and (access.scope in ("users:write", None))
 )
+UNSERVED = (
+    "have `person` (this file) store what the route is about, `CANNOT_SERVE`"
+    " (tests/factories/bodies.py) give it another body, or `WRITES` (this file) leave it out, with"
+    " a test of its own"
+)
 
 
 async def person(cast: Cast, **grant: Any) -> str:
@@ -43,13 +48,6 @@ async def person(cast: Cast, **grant: Any) -> str:
 async def every_scope(api: Api) -> Caller:
     """A key that has every scope but `admin`."""
     return await api.key(*ALL_SCOPES)
-
-
-async def send(caller: Caller, route: str, user_id: str) -> Any:
-    """A request that would change something."""
-    if route == "PATCH /v1/users/{userId}":
-        return await caller.merge(f"/v1/users/{user_id}", {"name": "Eve"})
-    return await asked(caller, route, user_id)
 
 
 def test_the_routes_that_write_users_are_among_them() -> None:
@@ -73,15 +71,16 @@ async def test_a_key_that_writes_users_leaves_admins_alone(
     key = await every_scope(api)
     admin = Caller(api.client, None, await person(cast, **grant))
     before = await everything_of(admin)
-    refused = await send(key, route, admin.id)
+    refused = await asked(key, route, admin.id)
     assert (refused.status_code, refused.json()["code"], refused.json()["detail"]) == (
         403,
         "forbidden",
         REFUSED,
     )
     assert await everything_of(admin) == before
-    assert (await send(key, route, await person(cast, roles=["user", "editor"]))).is_success
-    assert (await send(cast.admin, route, admin.id)).is_success
+    done = await asked(key, route, await person(cast, roles=["user", "editor"]))
+    assert done.is_success, f"{done.text}: {UNSERVED}"
+    assert (await asked(cast.admin, route, admin.id)).is_success
 
 
 @pytest.mark.parametrize(
@@ -105,8 +104,8 @@ async def test_what_an_admin_is_said_to_be_is_decided_by_admins_alone(
 async def test_admins_change_themselves_and_each_other(cast: Cast, api: Api, route: str) -> None:
     ann = await signed_in(api, cast)
     await User.raw().update_one({"_id": ObjectId(ann.id)}, {"$set": {"role": "admin"}})
-    assert (await send(ann, route, await person(cast, role="admin"))).is_success
-    assert (await send(ann, route, ann.id)).is_success
+    assert (await asked(ann, route, await person(cast, role="admin"))).is_success
+    assert (await asked(ann, route, ann.id)).is_success
 
 
 @pytest.mark.parametrize("route", OWN_WRITES)
@@ -137,7 +136,7 @@ async def test_who_becomes_an_admin_while_the_request_is_under_way_is_spared(
         await User.raw().update_one({"_id": user_id}, {"$set": {"role": "admin"}})
 
     monkeypatch.setattr(caller_module, "spare_admins", and_then_granted)
-    refused = await send(await every_scope(api), route, str(user_id))
+    refused = await asked(await every_scope(api), route, str(user_id))
     assert (refused.status_code, refused.json()["detail"]) == (403, REFUSED)
     row = await User.raw().find_one({"_id": user_id})
     assert row is not None
@@ -147,7 +146,7 @@ async def test_who_becomes_an_admin_while_the_request_is_under_way_is_spared(
 async def test_a_stranger_is_not_told_who_is_an_admin(cast: Cast, api: Api) -> None:
     admin = await person(cast, role="admin")
     ann = await signed_in(api, cast)
-    answers = [await send(ann, WRITES[0], each) for each in (admin, await person(cast), "f" * 24)]
+    answers = [await asked(ann, WRITES[0], each) for each in (admin, await person(cast), "f" * 24)]
     assert {(each.status_code, each.json()["detail"]) for each in answers} == {
         (404, "there is no such user")
     }
