@@ -8,7 +8,6 @@ from bson import ObjectId
 
 from models import CardEvent, CardQueue
 from models.base import Raw
-from models.guard import Guard
 from tests.filled import NOW
 
 Operation = Callable[[], Awaitable[Any]]
@@ -48,21 +47,11 @@ async def find_dead() -> None:
 
 
 CARD_OPERATIONS: dict[str, list[Operation]] = {
-    "Guard.open": [lambda: Guard.open(ObjectId(), session=None)],
-    "Guard.close": [lambda: Guard.close(ObjectId(), session=None)],
-    "Guard.ask_to_close": [lambda: Guard.ask_to_close(ObjectId())],
-    "Guard.stay_open": [lambda: Guard.stay_open(ObjectId())],
-    "Guard.count_up": [lambda: Guard.count_up(ObjectId(), ObjectId(), session=None)],
-    "CardQueue.next_sequences": [
-        lambda: CardQueue.next_sequences([ObjectId(), ObjectId()], session=None)
-    ],
     "CardQueue.reserve": [lambda: CardQueue.reserve({ObjectId(): 2}, session=None)],
     "CardQueue.claim": [CardQueue.claim, lambda: CardQueue.claim([ObjectId()])],
-    "CardQueue.next_due": [CardQueue.next_due],
     "CardQueue.step": [lambda: then(lambda found: found.step(session=None))],
     "CardQueue.release": [lambda: then(lambda found: found.release(NOW))],
     "CardQueue.remove": [lambda: then(lambda found: found.remove(session=None))],
-    "CardEvent.next_of": [lambda: CardEvent.next_of(ObjectId(), 1)],
     "CardEvent.find_fan_out": [CardEvent.find_fan_out],
     "CardEvent.fan_out_to": [fan_out_and_put_back],
     "CardEvent.put_back": [fan_out_and_put_back],
@@ -70,7 +59,6 @@ CARD_OPERATIONS: dict[str, list[Operation]] = {
     "CardEvent.find_dead": [find_dead],
     "CardEvent.count_dead": [lambda: CardEvent.count_dead(DEAD), lambda: CardEvent.count_dead({})],
     "CardEvent.backlog": [lambda: CardEvent.backlog("waiting")],
-    "CardEvent.tried": [lambda: CardEvent.tried(ObjectId(), "timeout", session=None)],
     "CardEvent.settle": [
         lambda: CardEvent.settle(ObjectId(), "dead", "timeout", NOW, session=None)
     ],

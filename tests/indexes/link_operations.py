@@ -16,7 +16,6 @@ from models.invitation import Invitation
 from models.outside_link import OutsideLink
 from models.project import Project
 from models.repository_connection import RepositoryConnection
-from models.ring_key import RingKey
 from models.sealed import Sealed
 from models.transaction import Transaction, TransactionContent
 from models.webhook_event import WebhookEvent
@@ -163,7 +162,6 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: Connection.find_due(now(), 5),
         lambda: Connection.find_due(now(), 1, [ObjectId()], healthy=True),
     ],
-    "Connection.begin_sync": [lambda: Connection.begin_sync(CONNECTIONS[1], SOON)],
     "Connection.renew": [renewed],
     "Connection.note_progress": [page],
     "Connection.take_hint": [hint_taken],
@@ -171,7 +169,6 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "Connection.hint": [
         lambda: Connection.hint({CONNECTIONS[5]: [Named(account_id="a", provider_id="t")]})
     ],
-    "BankAccount.all_of": [lambda: BankAccount.all_of(CONNECTIONS[0])],
     "Transaction.list_of": [listed],
     "Transaction.oldest_pending": [
         lambda: Transaction.oldest_pending(account(0)),
@@ -179,7 +176,6 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     ],
     "Transaction.store": [page],
     "Transaction.keep": [page],
-    "Transaction.met": [lambda: Transaction.met(ACCOUNTS[0], ["txn1", "txn2"], "p2")],
     "Transaction.find_unseen": [
         lambda: Transaction.find_unseen(account(3), None, "p2", 5),
         lambda: Transaction.find_unseen(account(3), "2026-11-01", "p2", 5),
@@ -189,25 +185,16 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
         lambda: Transaction.find_superseded(account(3, 2), "2026-11-01", 5)
     ],
     "RingKey.use": [kept_secret],
-    "RingKey.retire": [lambda: RingKey.retire("k")],
     "Invitation.offer": [
         lambda: Invitation.offer(PROJECTS[0], ObjectId(), None, "member", SOON, session=None),
         lambda: Invitation.offer(
             PROJECTS[0], PROJECTS[1], PROJECTS[1], "admin", SOON, session=None
         ),
     ],
-    "Invitation.take": [lambda: Invitation.take(PROJECTS[0], ObjectId())],
-    "Invitation.find_open": [lambda: Invitation.find_open(PROJECTS[0], ObjectId())],
-    "Invitation.withdraw": [lambda: Invitation.withdraw(PROJECTS[0], ObjectId())],
-    "Invitation.count_of": [lambda: Invitation.count_of(PROJECTS[0])],
-    "RepositoryConnection.find_by_project": [
-        lambda: RepositoryConnection.find_by_project(PROJECTS[0])
-    ],
     "RepositoryConnection.claim_due": [
         RepositoryConnection.claim_due,
         lambda: RepositoryConnection.claim_due(healthy=True),
     ],
-    "WebhookEvent.find_waiting": [lambda: WebhookEvent.find_waiting(5)],
     "WebhookEvent.list_of": [events],
     "WebhookEvent.settle": [settled],
     "WebhookEvent.refill": [settled],
@@ -221,5 +208,4 @@ LINK_OPERATIONS: dict[str, list[Operation]] = {
     "OutsideLink.credit": [
         lambda: transaction(lambda session: OutsideLink.credit(ObjectId(), [ObjectId()], session))
     ],
-    "OutsideLink.count_of": [lambda: OutsideLink.count_of(ObjectId())],
 }

@@ -11,13 +11,10 @@ from models import (
     Activity,
     Analytics,
     ApiKey,
-    App,
     AppData,
     AuditEvent,
-    AuthIdentity,
     Deletion,
     Deployment,
-    Migration,
     Preferences,
     Profile,
     RefreshToken,
@@ -36,6 +33,7 @@ from tests.indexes.analytics_operations import ANALYTICS_OPERATIONS
 from tests.indexes.card_operations import CARD_OPERATIONS
 from tests.indexes.ledger_operations import LEDGER_OPERATIONS
 from tests.indexes.link_operations import LINK_OPERATIONS
+from tests.indexes.plain import plain_operations
 from tests.indexes.query_operations import QUERY_OPERATIONS
 from tests.indexes.scan_operations import SCAN_OPERATIONS
 from tests.indexes.sign_in_operations import SIGN_IN_OPERATIONS
@@ -103,6 +101,7 @@ def counts(count: Callable[..., Awaitable[Any]]) -> list[Operation]:
 
 
 OPERATIONS: dict[str, list[Operation]] = {
+    **plain_operations(),
     **ANALYTICS_OPERATIONS,
     **CARD_OPERATIONS,
     "Stored.add": [lambda: Activity(user_id=ME, app_id=APP, event_type="x").add()],
@@ -124,12 +123,6 @@ OPERATIONS: dict[str, list[Operation]] = {
         lambda: User.page_by_name("use", {}, 5),
         lambda: User.page_by_name("use", {"role": "creator"}, 5, ("User 3", USERS[3])),
     ],
-    "User.find_lapsed_guests": [lambda: User.find_lapsed_guests(NOW, 5)],
-    "User.is_claimed": [lambda: User.is_claimed(ME, "user3@example.com")],
-    "User.find_version_floor": [lambda: User.find_version_floor(ME)],
-    "User.find_by_email": [lambda: User.find_by_email("USER3@example.com")],
-    "User.find_by_ids": [lambda: User.find_by_ids(USERS[:3])],
-    "User.standing_of": [lambda: User.standing_of(USERS[:3])],
     "User.update_last_login": [log_in],
     "OneToOne.find_by_user_id": [
         lambda: Profile.find_by_user_id(ME),
@@ -138,10 +131,6 @@ OPERATIONS: dict[str, list[Operation]] = {
     "OneToOne.find_or_create": [
         lambda: Profile.find_or_create(ME),
         lambda: Preferences.find_or_create(ME),
-    ],
-    "Profile.find_or_create_profile": [lambda: Profile.find_or_create_profile(ObjectId())],
-    "Preferences.find_or_create_preferences": [
-        lambda: Preferences.find_or_create_preferences(ObjectId())
     ],
     "Activity.create_activity": [lambda: Activity.create_activity(ME, content())],
     "Activity.find_by_user_id": [
@@ -155,11 +144,6 @@ OPERATIONS: dict[str, list[Operation]] = {
         lambda: page(where={"appId": APP, "sessionId": "session7"}),
     ],
     "Activity.get_recent_activity": [lambda: Activity.get_recent_activity(ME, 24)],
-    "App.find_histories": [lambda: App.find_histories([APP])],
-    "AppData.find_by_user_app_and_key": [
-        lambda: AppData.find_by_user_app_and_key(ME, APP, "key00007")
-    ],
-    "AppData.find_id": [lambda: AppData.find_id(ME, APP, "key00007")],
     "AppData.find_envelope": [lambda: AppData.find_envelope(ME, APP, "key00007")],
     "AppData.page_by_user_and_app": [
         lambda: AppData.page_by_user_and_app(ME, APP, limit=5, most_bytes=1)
@@ -193,56 +177,32 @@ OPERATIONS: dict[str, list[Operation]] = {
             [{**event(1), "_id": ObjectId(), "messageId": str(ObjectId())}]
         )
     ],
-    "Analytics.stored_ids": [lambda: Analytics.stored_ids([ME])],
     "Analytics.without_stored": [lambda: Analytics.without_stored([event(1), event(3)])],
     "Analytics.get_event_counts": counts(Analytics.get_event_counts),
     "Analytics.get_category_counts": counts(Analytics.get_category_counts),
-    "ApiKey.find_by_secret": [lambda: ApiKey.find_by_secret("sk_x")],
-    "ApiKey.held_among": [lambda: ApiKey.held_among([ME])],
-    "ApiKey.rotate": [lambda: ApiKey.rotate(ME, timedelta(hours=1))],
     "ApiKey.note_use": [lambda: ApiKey(id=ME, name="x", scopes=["admin"], hash="h").note_use()],
-    "ApiKey.forget_previous": [lambda: ApiKey.forget_previous(AGO)],
-    "AuthIdentity.find_by_provider": [lambda: AuthIdentity.find_by_provider("google", "g-1")],
-    "AuthIdentity.of_user": [lambda: AuthIdentity.of_user(ME)],
-    "AuthIdentity.phones_of": [lambda: AuthIdentity.phones_of([ME])],
-    "AuthIdentity.methods_of": [lambda: AuthIdentity.methods_of(ME)],
-    "RefreshToken.leave_guest": [lambda: RefreshToken.leave_guest(ME, "phone")],
-    "RefreshToken.rotate": [lambda: RefreshToken.rotate(ME, 1, "a", "b", timedelta(days=1))],
     "RefreshToken.find_living": [
         lambda: RefreshToken.find_living(ME),
         lambda: RefreshToken.find_living(ME, user_id=ME),
     ],
-    "RefreshToken.living_among": [lambda: RefreshToken.living_among([ME])],
-    "RefreshToken.of_user": [lambda: RefreshToken.of_user(ME)],
-    "RefreshToken.end": [lambda: RefreshToken.end(ME, ME)],
     "RefreshToken.end_others": [
         lambda: RefreshToken.end_others(ME, None),
         lambda: RefreshToken.end_others(ME, ME),
     ],
-    "RefreshToken.touch": [lambda: RefreshToken.touch([ME])],
-    "RefreshToken.remove_expired": [lambda: RefreshToken.remove_expired(AGO)],
     **SIGN_IN_OPERATIONS,
     "AuditEvent.record": [lambda: AuditEvent.record("grant", "key:x", timedelta(days=1))],
-    "Deletion.find_due": [lambda: Deletion.find_due(NOW, 10)],
     "Deletion.find_pending": [lambda: Deletion.find_pending(ME, Stage.CASCADE, 10)],
     "Deletion.move_on": [lambda: Deletion.move_on([ME], Stage.RELEASE, Stage.DONE)],
-    "Deletion.begin_again": [lambda: Deletion.begin_again(ME)],
-    "Deletion.has_unsettled": [lambda: Deletion.has_unsettled(ME)],
     "Deletion.enter": [
         lambda: Deletion.enter(
             [Deletion(id=ObjectId(), root="users", by="x", at=NOW)], session=None
         )
     ],
     **SCAN_OPERATIONS,
-    "Deployment.epoch": [Deployment.epoch],
-    "Deployment.is_restoring": [Deployment.is_restoring],
-    "Deployment.mark_restoring": [lambda: Deployment.mark_restoring("a backup")],
     "Deployment.begin_epoch": [Deployment.begin_epoch],
     **LEDGER_OPERATIONS,
     "Deployment.drop_all_but_mark": [Deployment.drop_all_but_mark],
-    "Migration.find_applied": [Migration.find_applied],
-    "Migration.note": [lambda: Migration.note("0001", 1)],
 }
 OPERATIONS |= LINK_OPERATIONS | QUERY_OPERATIONS
 """Every asynchronous operation of the documents, by the class that defines it, with each way in
-which it is called."""
+which it is called: what its signature does not say enough of, and what follows from it."""

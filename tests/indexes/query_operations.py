@@ -31,13 +31,10 @@ def asked(turned: bool, after: str | None) -> Operation:
 
 
 QUERY_OPERATIONS: Final[dict[str, list[Operation]]] = {
-    "App.find_changed_queries": [lambda: App.find_changed_queries(5)],
     "App.note_queries": [
         lambda: changed().note_queries(["q1"], again=True),
         lambda: changed().note_queries(["q1"], again=False),
     ],
-    "App.find_tombstone_days": [lambda: App.find_tombstone_days([APP, "other"])],
-    "AppUsage.find_horizon": [lambda: AppUsage.find_horizon(ME, APP)],
     "AppUsage.raise_floor": [
         lambda: AppUsage.raise_floor(ME, APP, 3, Timestamp(1, 1), session=None)
     ],

@@ -6,8 +6,6 @@ from typing import Any, Final
 from bson import ObjectId
 
 from models.integrity import IntegrityScan
-from models.job import Job
-from tests.filled import NOW
 
 Operation = Callable[[], Awaitable[Any]]
 LABEL: Final = "appdata.userId"
@@ -29,6 +27,4 @@ SCAN_OPERATIONS: Final[dict[str, list[Operation]]] = {
     ],
     "IntegrityScan.advance": [advance],
     "IntegrityScan.finish": [finish],
-    "IntegrityScan.find_all_scans": [IntegrityScan.find_all_scans],
-    "Job.overdue": [lambda: Job.overdue(NOW)],
 }

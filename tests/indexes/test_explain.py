@@ -7,14 +7,10 @@ import pkgutil
 
 import models
 from indexes import sync
-from models import (
-    DOCUMENTS,
-)
-from models.base import Stored
-from models.owned import OneToOne, OwnedByUser
 from tests.explain import ALLOWED, offences
 from tests.indexes.function_operations import FUNCTIONS
 from tests.indexes.operations import OPERATIONS
+from tests.indexes.plain import methods
 from tests.indexes.recording import Recorded
 
 
@@ -36,15 +32,13 @@ def test_every_function_beside_app_data_is_listed() -> None:
 
 
 def test_every_operation_of_every_document_is_listed() -> None:
-    classes: set[type[Stored]] = {Stored, OwnedByUser, OneToOne, *DOCUMENTS}
-    defined = {
-        f"{cls.__name__}.{name}"
-        for cls in classes
-        for name, member in vars(cls).items()
-        if not name.startswith("_")
-        and inspect.iscoroutinefunction(getattr(member, "__func__", member))
-    }
-    assert defined == OPERATIONS.keys()
+    missing, gone = methods().keys() - OPERATIONS.keys(), OPERATIONS.keys() - methods().keys()
+    assert missing == set(), (
+        "their signatures do not say how they are called: add each, with every way in which it is"
+        " called, to `OPERATIONS` in tests/indexes/operations.py, or to the file beside it of its"
+        " domain"
+    )
+    assert gone == set(), "take these out of the operations in tests/indexes: no class has them"
 
 
 async def test_no_operation_scans_a_collection_or_sorts_in_memory(everything: Recorded) -> None:
