@@ -5,7 +5,9 @@ import ast
 import importlib
 import inspect
 import re
-from typing import get_args
+from typing import Any, cast, get_args
+
+import pytest
 
 from app.analytics import routes as analytics_routes
 from indexes.definitions import INDEXES
@@ -14,6 +16,7 @@ from models.relations import RELATIONS
 from models.repository_connection import ServiceType
 from scripts.rooms import sources
 from tests.described import OPERATIONS
+from tests.factories import parameters
 
 CODE = {
     name: ast.unparse(tree)
@@ -113,3 +116,22 @@ def test_an_analytics_query_is_in_its_file_and_in_the_routes() -> None:
         wrong |= {name: found} if found != {"app.analytics.routes"} else {}
     assert {"funnel", "retention", "top_values"} <= QUERIES.keys()
     assert wrong == {}
+
+
+async def test_a_new_parameter_of_a_path_is_told_to_one_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A placeholder follows from its schema; whoever needs more says what is missing, and where."""
+    monkeypatch.setitem(parameters.SCHEMAS, "widgetId", {"type": "string"})
+    path, told = "/v1/widgets/{widgetId}", '^tests/factories/parameters.py: .*"widgetId" has to say'
+    assert parameters.absent("widgetId", "") == "f" * 24
+    with pytest.raises(parameters.NotToldError, match=f"{told} `made`"):
+        await parameters.made("widgetId", cast("Any", None), path)
+    with pytest.raises(parameters.NotToldError, match=f"{told} `made`, or `owned=False`"):
+        parameters.placed(path, {}, "")
+    with pytest.raises(parameters.NotToldError, match=f"{told} `kept=None`"):
+        parameters.kept_as("widgetId", {"userId": ""})
+
+
+def test_every_told_parameter_is_in_a_path() -> None:
+    assert parameters.PARAMETERS.keys() <= parameters.SCHEMAS.keys()

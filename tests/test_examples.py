@@ -17,7 +17,8 @@ from tests.cast import enrol
 from tests.conftest import MakeApi
 from tests.described import DOCUMENT, OPERATIONS, examples_of
 from tests.factories.bodies import CANNOT_SERVE, EXAMPLES
-from tests.factories.stages import GIT_TOKEN, TELLER_SECRET, Stage, parameter_examples
+from tests.factories.scenes import GIT_TOKEN
+from tests.factories.stages import TELLER_SECRET, Stage, parameter_examples
 from tests.harness import version_of
 from tests.outside.hosts.github import GitHubServer
 from tests.outside.sign_in import SENDER_SECRET, Issuer, Mailbox, serving

@@ -8,6 +8,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.factories import bodies
 from tests.factories.operations import MERGE
+from tests.factories.parameters import placed
 from tests.harness import Caller
 
 CONNECTION = {
@@ -43,15 +44,15 @@ async def asked(caller: Caller, route: str, places: dict[str, str]) -> httpx2.Re
     method, template = route.split(" ")
     template = re.sub(r"^/v1/users/\{userId\}", "/v1/users/me", template)
     theirs = any(part in template for part in OTHERS)
-    given = {"appId": "notes", "keyId": "f" * 24, **places} | (
-        {"projectId": places["theirs"]} if theirs else {}
-    )
+    given = dict(places) | ({"projectId": places["theirs"]} if theirs else {})
     options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
     if route in BODIES:
         options["json"] = BODIES[route]
     if route == "POST /v1/users/me/guests":
         options["json"] = {"guestToken": given["guestToken"], "keep": "target"}
-    return await caller.request(method, template.format(**given), **options)
+    return await caller.request(
+        method, template.format(**placed(template, given, caller.id)), **options
+    )
 
 
 async def everything(database: AsyncDatabase[Any]) -> dict[str, Any]:

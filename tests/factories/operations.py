@@ -17,6 +17,7 @@ from tests.app.cards.rules import ACCOUNT_RULES
 from tests.factories import bank_operations as bank
 from tests.factories import git_operations as git
 from tests.factories.bodies import BODIES
+from tests.factories.parameters import absent, names_in
 from tests.harness import Caller
 
 ACCESS = declared_rules()
@@ -100,23 +101,8 @@ ALL_SCOPES = [scope for scope in get_args(Scope) if scope != "admin"]
 def request_of(route: str, user_id: str, **ids: str) -> tuple[str, str, dict[str, Any]]:
     """Method, path and options of an acceptable request that is about this user."""
     method, template = route.split(" ")
-    given = {
-        "keyId": "f" * 24,
-        "jobId": "x",
-        "eventId": "f" * 24,
-        "deletionId": "x",
-        "sessionId": "f" * 24,
-        "identityId": "f" * 24,
-        "projectId": "f" * 24,
-        "provider": "nobody",
-        "writeKey": "sk_web",
-        "version": "1",
-        "externalId": f"crm-{user_id}-7",
-        "field": "valuUserId",
-        "value": f"v-{user_id}",
-        **ids,
-    }
-    path = template.format(userId=user_id, appId="notes", dataKey="k", **given)
+    given = {name: absent(name, user_id) for name in names_in(template)}
+    path = template.format(**given | {"userId": user_id} | ids)
     options: dict[str, Any] = {"headers": MERGE if method == "PATCH" else {}}
     if route in BODIES:
         options["json"] = BODIES[route]

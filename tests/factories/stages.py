@@ -1,8 +1,7 @@
 """A stage on which every operation of the OpenAPI document can be played."""
 
-import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -13,16 +12,15 @@ from bson import ObjectId
 from models.bank_account import BankAccount
 from models.connection import Connection
 from models.person import IdentityJoin
-from tests.cast import Cast, Programme, programme_of
 from tests.described import OPERATIONS, examples_of
-from tests.harness import Api, Caller
+from tests.factories.parameters import made, names_in
+from tests.factories.scenes import Scene
+from tests.harness import Caller
 from tests.outside.hosts.github import GitHubServer
 from tests.outside.sign_in import NONCE, Issuer, Mailbox
 from tests.outside.teller import signed
 
 TELLER_SECRET = "teller's secret"
-
-GIT_TOKEN = "github_pat_example"
 
 
 def parameter_examples(operation: dict[str, Any]) -> dict[tuple[str, str], Any]:
@@ -36,91 +34,26 @@ def parameter_examples(operation: dict[str, Any]) -> dict[tuple[str, str], Any]:
 
 
 @dataclass
-class Stage:
+class Stage(Scene):
     """An application with all that the examples' routes are about, made as far as it is asked
     for."""
 
-    api: Api
-    cast: Cast
     issuer: Issuer
     mailbox: Mailbox
     host: GitHubServer
-    made: dict[str, str] = field(default_factory=dict)
-    programme: Programme | None = None
 
     async def place(self, path: str, shown: dict[tuple[str, str], Any]) -> str:
         """The path with a value for each of its parameters: its example, or the id of what is
         there."""
         if "{service}" in path:
             return await self.webhook_place()
-        for name in re.findall(r"\{(\w+)\}", path):
-            value = shown.get(("path", name)) or await getattr(self, f"make_{name}")(path)
+        for name in names_in(path):
+            value = shown.get(("path", name)) or await made(name, self, path)
             path = path.replace(f"{{{name}}}", value)
         return path
 
-    async def make(self, caller: Caller, path: str, body: Any, name: str = "id") -> str:
-        """What is posted, once for each path; its id."""
-        if path not in self.made:
-            answer = await caller.post(path, json=body)
-            assert answer.status_code in (201, 202), answer.text
-            self.made[path] = str(answer.json()[name])
-        return self.made[path]
-
-    async def make_userId(self, path: str) -> str:  # noqa: N802
-        return self.cast.stranger.id if "/members/" in path else self.cast.owner.id
-
-    async def make_appId(self, _: str) -> str:  # noqa: N802
-        return "notes"
-
-    async def make_externalId(self, _: str) -> str:  # noqa: N802
-        return "crm-1"
-
-    async def make_dataKey(self, _: str) -> str:  # noqa: N802
-        return "settings"
-
-    async def make_provider(self, _: str) -> str:
-        return "google"
-
-    async def make_keyId(self, _: str) -> str:  # noqa: N802
-        return await self.make(
-            self.cast.admin, "/v1/api-keys", {"name": "k", "scopes": ["data:read"]}
-        )
-
-    async def make_accountId(self, _: str) -> str:  # noqa: N802
-        return (await self.cards()).account
-
-    async def make_cardId(self, _: str) -> str:  # noqa: N802
-        return (await self.cards()).card
-
-    async def make_profileId(self, _: str) -> str:  # noqa: N802
-        return (await self.cards()).profile
-
-    async def make_connectionId(self, _: str) -> str:  # noqa: N802
-        body = {
-            "provider": "sandbox",
-            "institution": "B",
-            "label": "L",
-            "accessToken": "sandbox_bob",
-        }
-        return await self.make(self.cast.owner, "/v1/users/me/connections", body)
-
-    async def make_projectId(self, path: str) -> str:  # noqa: N802
-        project = await self.make(self.cast.owner, "/v1/projects", {"name": "P"})
-        if path.endswith("/repository"):
-            await self.connect(project)
-        return project
-
-    async def connect(self, project: str) -> None:
-        body = {
-            "repositoryUrl": "https://github.com/example/notes",
-            "serviceType": "GitHub",
-            "accessToken": GIT_TOKEN,
-        }
-        answer = await self.cast.owner.put(f"/v1/projects/{project}/repository", json=body)
-        assert answer.status_code in (200, 201), answer.text
-
     async def webhook_place(self) -> str:
-        await self.connect(await self.make_projectId(""))
+        await made("projectId", self, "/repository")
         return self.host.delivery(self.host.repos["example/notes"], {})[0]
 
     async def store(self, path: str, place: str) -> None:
@@ -156,11 +89,6 @@ class Stage:
         await BankAccount(id=account, provider_id="acc_of_before", **before).add()
         asked = {**told, "providerId": "acc_oiin624kqjrg2mp2ea000", "candidates": [account]}
         await Connection.change({"_id": ObjectId(connection)}, {"undecided": [asked]})
-
-    async def cards(self) -> Programme:
-        if self.programme is None:
-            self.programme = await programme_of(self.api, self.cast.admin)
-        return self.programme
 
     async def send(
         self, method: str, path: str, media: str, body: Any, shown: dict[tuple[str, str], Any]

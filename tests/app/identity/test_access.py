@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.console.navigation import ROUTERS as PAGES
 from app.main import create_app
 from app.settings import Settings
-from models import AuthIdentity, Budget, Invitation, RefreshToken
+from models import Budget, Invitation
 from models.api_key import APP_SCOPES
 from models.base import now
 from scripts.migrate import take_steps
@@ -32,6 +32,8 @@ from tests.factories.operations import (
     everything_of,
     operations,
 )
+from tests.factories.parameters import owned
+from tests.factories.scenes import Scene
 from tests.harness import Api, Caller
 
 OWN = [name for name, rule in DECLARED.items() if rule.owner and rule.scope is None]
@@ -72,19 +74,16 @@ NAMES_ANOTHER = {
 
 
 @pytest.fixture
-async def settled(cast: Cast) -> dict[str, str]:
+async def settled(cast: Cast, api: Api) -> dict[str, str]:
     """The owner with a value, a session, an identity and an invitation; the ids of these."""
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     user_id: Any = ObjectId(cast.owner.id)
-    identity = await AuthIdentity(user_id=user_id, provider="google", provider_id="g-1").add()
-    until = now() + timedelta(days=1)
-    device = RefreshToken(
-        user_id=user_id, token_hash="h", auth_method="google", ends_at=until, expires_at=until
-    )
     project = ObjectId((await cast.admin.post("/v1/projects", json={"name": "x"})).json()["id"])
-    await Invitation.offer(project, user_id, user_id, "admin", until, session=None)
-    settled = {"sessionId": str((await device.add()).id), "identityId": str(identity.id)}
-    return {**settled, "projectId": str(project)}
+    await Invitation.offer(
+        project, user_id, user_id, "admin", now() + timedelta(days=1), session=None
+    )
+    own = await owned(Scene(api, cast), [each.split(" ")[1] for each in RULES if RULES[each].owner])
+    return {**own, "projectId": str(project)}
 
 
 @pytest.fixture

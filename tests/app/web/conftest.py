@@ -10,22 +10,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from app.database import bind
 from app.settings import Settings
 from scripts.migrate import take_steps
+from tests.factories.parameters import kept
 from tests.harness import Api, Reads, serve
 from tests.upgrades.making import HERE, named
 from tests.upgrades.opening import RELEASES, open_release
-
-PARAMETERS = {
-    "version": "1",
-    "eventId": "f" * 24,
-    "externalId": "x",
-    "field": "valuUserId",
-    "value": "x",
-    "writeKey": "x",
-    "provider": "x",
-    "sessionId": "f" * 24,
-    "identityId": "f" * 24,
-}
-"""What nothing stored stands for."""
 
 
 @pytest.fixture
@@ -49,4 +37,4 @@ async def opened(
     found = await named(await bind(client, own))
     await take_steps(empty_database)
     async with serve(own, reads) as api:
-        yield api, {**PARAMETERS, **found, "profileId": found["spendingProfileId"]}
+        yield api, {**found, **kept(found)}
