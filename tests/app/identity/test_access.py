@@ -33,6 +33,7 @@ from tests.factories.operations import (
     operations,
 )
 from tests.factories.parameters import owned
+from tests.factories.posted import there
 from tests.factories.scenes import Scene
 from tests.harness import Api, Caller
 
@@ -47,8 +48,6 @@ MISSING = (
     "apps/{appId}",
     "apps/{appId}/queries",
     "{externalId}",
-    "{keyId}",
-    "{keyId}/rotate",
     "{jobId}",
     "{eventId}/redeliver",
     "{deletionId}",
@@ -188,6 +187,7 @@ async def test_whom_an_operation_is_not_for_is_told_nothing_and_changes_nothing(
     """None, stranger, colleague, key without the scope, key of another app, token of one app, ended
     session."""
     rule = RULES[route]
+    settled |= await there(cast.admin, route, cast.owner.id, **settled)
     await cast.owner.post("/v1/users/me/activity", json={"appId": "notes", "eventType": "e"})
     before = await everything_of(cast.owner)
 
@@ -238,7 +238,8 @@ async def test_whom_an_operation_is_for_is_let_pass(
     callers = [] if rule.scope is None else [await api.key(rule.scope), cast.admin]
     for caller in (*callers, admin_user):
         somebody = (await cast.admin.post("/v1/users", json={})).json()["id"]
-        answer = await asked(caller, route, somebody)
+        ids = await there(cast.admin, route, somebody)
+        answer = await asked(caller, route, somebody, **ids)
         if caller is admin_user and route in WRITE_KEYS:
             assert (
                 answer.status_code == 403
@@ -256,6 +257,7 @@ async def test_whom_an_operation_is_for_is_let_pass(
 
     if route == "POST /v1/users/me/identities/challenges" or route == "POST /v1/users/me/email":
         await Budget.raw().delete_many({"_id": {"$regex": "^asked:"}})
+    settled |= await there(cast.admin, route, cast.owner.id, **settled)
     answer = await asked(cast.owner, route, "me", **settled)
     if not rule.owner:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")

@@ -15,6 +15,7 @@ from models.person import IdentityJoin
 from tests.cast import Cast
 from tests.factories.grants import GRANTS, REFUSED, signed_in
 from tests.factories.operations import ALL_SCOPES, asked, everything_of
+from tests.factories.posted import there
 from tests.harness import Api, Caller
 
 ACCESS = declared_rules()
@@ -33,7 +34,7 @@ OWN_WRITES = sorted(
     if access.owner and not route.startswith("GET ") and (access.scope in ("users:write", None))
 )
 UNSERVED = (
-    "have `person` (this file) store what the route is about, `CANNOT_SERVE`"
+    "have `person` (this file) store what no POST to the path before makes, `CANNOT_SERVE`"
     " (tests/factories/bodies.py) give it another body, or `WRITES` (this file) leave it out, with"
     " a test of its own"
 )
@@ -70,17 +71,19 @@ async def test_a_key_that_writes_users_leaves_admins_alone(
 ) -> None:
     key = await every_scope(api)
     admin = Caller(api.client, None, await person(cast, **grant))
+    ids = await there(cast.admin, route, admin.id)
     before = await everything_of(admin)
-    refused = await asked(key, route, admin.id)
+    refused = await asked(key, route, admin.id, **ids)
     assert (refused.status_code, refused.json()["code"], refused.json()["detail"]) == (
         403,
         "forbidden",
         REFUSED,
     )
     assert await everything_of(admin) == before
-    done = await asked(key, route, await person(cast, roles=["user", "editor"]))
+    other = await person(cast, roles=["user", "editor"])
+    done = await asked(key, route, other, **await there(cast.admin, route, other))
     assert done.is_success, f"{done.text}: {UNSERVED}"
-    assert (await asked(cast.admin, route, admin.id)).is_success
+    assert (await asked(cast.admin, route, admin.id, **ids)).is_success
 
 
 @pytest.mark.parametrize(
@@ -104,8 +107,9 @@ async def test_what_an_admin_is_said_to_be_is_decided_by_admins_alone(
 async def test_admins_change_themselves_and_each_other(cast: Cast, api: Api, route: str) -> None:
     ann = await signed_in(api, cast)
     await User.raw().update_one({"_id": ObjectId(ann.id)}, {"$set": {"role": "admin"}})
-    assert (await asked(ann, route, await person(cast, role="admin"))).is_success
-    assert (await asked(ann, route, ann.id)).is_success
+    for user_id in (await person(cast, role="admin"), ann.id):
+        ids = await there(cast.admin, route, user_id)
+        assert (await asked(ann, route, user_id, **ids)).is_success
 
 
 @pytest.mark.parametrize("route", OWN_WRITES)

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from app.web.routing import StrictRoute
 from tests.cast import Cast
 from tests.factories.operations import LIBRARIES, PUBLIC, RULES, WRITE_KEYS, request_of
+from tests.factories.posted import there
 from tests.harness import Api, version_of
 
 LINES = {"POST /v1/users/import"}
@@ -31,8 +32,8 @@ TYPES: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("route", WITH_BODY)
 async def test_json_is_parsed_whatever_its_type_is_called(cast: Cast, route: str) -> None:
-    made = await cast.admin.post("/v1/api-keys", json={"name": "k", "scopes": ["data:read"]})
-    method, path, options = request_of(route, cast.owner.id, keyId=made.json()["id"])
+    ids = await there(cast.admin, route, cast.owner.id)
+    method, path, options = request_of(route, cast.owner.id, **ids)
     await cast.owner.put("/v1/users/me/apps/notes/data/k", json={})
     await cast.admin.put("/v1/apps/notes", json={"history": 10})
     for headers in TYPES:
