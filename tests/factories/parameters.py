@@ -15,6 +15,7 @@ from models.base import now
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.described import OPERATIONS
+from tests.factories.posted import MAKERS, makers_of, posted
 from tests.factories.scenes import Scene
 
 HERE = "tests/factories/parameters.py"
@@ -41,11 +42,6 @@ class Parameter:
 
 async def user(scene: Scene, path: str) -> str:
     return scene.cast.stranger.id if "/members/" in path else scene.person.id
-
-
-async def key(scene: Scene, _: str) -> str:
-    body = {"name": "k", "scopes": ["data:read"]}
-    return await scene.make(scene.cast.admin, "/v1/api-keys", body)
 
 
 async def account(scene: Scene, _: str) -> str:
@@ -104,7 +100,7 @@ PARAMETERS = {
     "value": Parameter(absent="v-{userId}", owned=False, kept=None),
     "writeKey": Parameter(owned=False, kept=None),
     "provider": Parameter("google", owned=False, kept=None),
-    "keyId": Parameter(key, owned=False),
+    "keyId": Parameter(owned=False),
     "accountId": Parameter(account, owned=False),
     "cardId": Parameter(card, owned=False),
     "profileId": Parameter(profile, owned=False, kept="spendingProfileId"),
@@ -159,9 +155,23 @@ def absent(name: str, user_id: str) -> str:
 async def made(name: str, scene: Scene, path: str = "") -> str:
     """One that exists, for a path."""
     maker = PARAMETERS.get(name, Parameter()).made
+    if maker is None and name in makers_of(path):
+        return await posted_for(name, scene)
     if maker is None:
         raise NotToldError(name, f"`made`, how one is made for {path}")
     return maker if isinstance(maker, str) else await maker(scene, path)
+
+
+async def posted_for(name: str, scene: Scene) -> str:
+    """One by the example of the `POST` that makes it, of the person where people may; else of an
+    admin."""
+    place = MAKERS[name]
+    given = {each: await made(each, scene, place) for each in names_in(place)}
+    path = place.format(**given)
+    if path not in scene.made:
+        own = OPERATIONS[f"POST {place}"]["x-satchel-access"]["owner"]
+        scene.made[path] = await posted(scene.person if own else scene.cast.admin, place, path)
+    return scene.made[path]
 
 
 def is_owned(name: str) -> bool:
