@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from bson import json_util
@@ -86,13 +87,21 @@ class Ledger:
         """
         self._write(_POSITION, {"epoch": position.epoch, "number": position.number})
 
-    def add(self, number: int, notes: list[Raw]) -> None:
+    def add(self, number: int, notes: list[Raw], after: str | None = None) -> None:
         """Note these, for good.
+
+        Args:
+            number: where they stand among all.
+            notes: what is noted.
+            after: a file with this number that the new one is to come after.
 
         Raises:
             OSError: they could not be written.
         """
-        self._write(f"{_NOTES}{number:012}-{secrets.token_hex(4)}.json", notes)
+        mark = secrets.token_hex(4)
+        if after is not None:  # longer is later: a full stop is less than any digit
+            mark = PurePosixPath(after).stem.partition("-")[2] + secrets.token_hex(1)
+        self._write(f"{_NOTES}{number:012}-{mark}.json", notes)
 
     def notes(self) -> Iterator[list[Raw]]:
         """All that was noted, file by file.

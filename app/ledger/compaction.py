@@ -115,7 +115,7 @@ def _settle(ledger: Ledger, group: _Group, done: Compacted, dry: bool) -> None:
     if dry or group.is_as_stored:
         return
     if group.notes:
-        ledger.add(number_of(group.names[-1]), group.notes)
+        ledger.add(number_of(group.names[-1]), group.notes, after=group.names[-1])
     for name in reversed(group.names):  # what a kill leaves stands in its order before the new one
         ledger.remove(name)
 

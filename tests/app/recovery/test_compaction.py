@@ -122,6 +122,14 @@ def test_killed_anywhere_nothing_is_lost_and_the_next_one_comes_to_the_end(
     assert list(subjects(ledger)) == wanted, "in their order, and once"
 
 
+def test_what_is_in_the_place_of_others_comes_after_the_last_of_them(ledger: Ledger) -> None:
+    """Else chance says whether what a kill leaves stands before it or after it."""
+    for _ in range(20):
+        old = ledger.files()[-1]
+        ledger.add(100, [note(now())], after=old)
+        assert ledger.files()[-2] == old
+
+
 def test_a_damaged_file_stops_it_and_stays(ledger: Ledger, store: KilledStore) -> None:
     name = ledger.files()[50]
     (store.path / name).write_text("{}")
