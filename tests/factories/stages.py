@@ -47,10 +47,11 @@ class Stage(Scene):
         there."""
         if "{service}" in path:
             return await self.webhook_place()
-        for name in names_in(path):
-            value = shown.get(("path", name)) or await made(name, self, path)
-            path = path.replace(f"{{{name}}}", value)
-        return path
+        found = {
+            name: shown.get(("path", name)) or await made(name, self, path)
+            for name in names_in(path)
+        }
+        return path.format(**found)
 
     async def webhook_place(self) -> str:
         await made("projectId", self, "/repository")
