@@ -91,7 +91,7 @@ async def test_a_fault_at_any_command_leaves_all_or_nothing(
     small_tree: int,
 ) -> None:
     """From the n-th command on every command fails, for n from the first to the last."""
-    api = await make_api(deletion_inline_seconds=5, deletion_small_tree=small_tree)
+    api = await make_api(deletion_inline_seconds=30, deletion_small_tree=small_tree)
     admin = api.caller(cast.admin.credential)
     outcomes: list[bool] = []
     status = 0
