@@ -15,7 +15,7 @@ from models.base import now
 from models.repository_connection import RepositoryConnection
 from models.webhook_event import WebhookEvent
 from tests.described import OPERATIONS
-from tests.factories.posted import MAKERS, makers_of, posted
+from tests.factories.posted import MAKERS, makers_of, names_in, posted
 from tests.factories.scenes import Scene
 
 HERE = "tests/factories/parameters.py"
@@ -126,10 +126,6 @@ class NotToldError(LookupError):
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(f'{HERE}: in PARAMETERS, "{name}" has to say {what}')
-
-
-def names_in(path: str) -> list[str]:
-    return re.findall(r"\{(\w+)\}", path)
 
 
 def made_up(name: str, schema: dict[str, Any]) -> str:

@@ -26,12 +26,16 @@ MAKERS = {
 """A parameter -> the path to which a `POST` makes what it names: `keyId` -> `/v1/api-keys`."""
 
 
+def names_in(path: str) -> list[str]:
+    """The parameters of a path, in their order."""
+    return re.findall(r"\{(\w+)\}", path)
+
+
 def makers_of(path: str) -> dict[str, str]:
     """The makers of what a path names, the outermost first."""
-    names = re.findall(r"\{(\w+)\}", path)
     return {
         name: place
-        for name in names
+        for name in names_in(path)
         if (place := MAKERS.get(name)) and path.startswith(f"{place}/")
     }
 
