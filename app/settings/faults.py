@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
-from app.settings.git_hosts import is_host_setting
+from app.settings.git_hosts import host_setting_like, is_host_setting
 
 PREFIX: Final = "SATCHEL_"
 # of Compose, Caddy and the tests
@@ -108,10 +108,17 @@ def unknown_variables(model: type[BaseSettings]) -> list[str]:
         and name not in (*known, *_NOT_OURS)
         and not is_host_setting(name.removeprefix(PREFIX).lower())
     )
-    return [f"{name} is no setting{_nearest(name, known)}" for name in odd]
+    return [no_setting(name, [*known, *_host_variable_like(name)]) for name in odd]
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def _host_variable_like(name: str) -> list[str]:
+    found = host_setting_like(name.removeprefix(PREFIX).lower())
+    return [] if found is None else [variable(found)]
+
+
+def no_setting(name: str, known: Iterable[str]) -> str:
+    """What is told of a variable that looks like a setting and is none: with the nearest of those
+    known, if one is near."""
     flat = {told.replace("_", ""): told for told in known}
     near = difflib.get_close_matches(name.replace("_", ""), flat, 1)
-    return f"; did you mean {flat[near[0]]}?" if near else ""
+    return f"{name} is no setting" + (f"; did you mean {flat[near[0]]}?" if near else "")

@@ -12,11 +12,19 @@ from pydantic_settings import (
 )
 
 _API: Final = re.compile(r"[a-z0-9]+_api_url")
+_LIKE_API: Final = re.compile(r"([a-z0-9_]+?)_?api_?ur[li]?s?")
 
 
 def is_host_setting(name: str) -> bool:
     """Whether a setting of this name says where a Git host's API is: `github_api_url`."""
     return _API.fullmatch(name) is not None
+
+
+def host_setting_like(name: str) -> str | None:
+    """The setting of a Git host that a mistyped name may have been meant for; which hosts there
+    are, is not known here: `git_hub_apiurl` gives `github_api_url`."""
+    found = _LIKE_API.fullmatch(name)
+    return None if found is None else f"{found[1].replace('_', '')}_api_url"
 
 
 class _HostVariables(EnvSettingsSource):

@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from app.repositories.hosts.host import GitHost, Payload, Told
 from app.settings import Settings
-from app.settings.faults import SettingsError, variable
+from app.settings.faults import SettingsError, no_setting, variable
 from models.repository_connection import ServiceType
 
 
@@ -47,13 +47,15 @@ def known_hosts(settings: Settings) -> dict[str, tuple[ServiceType, str]]:
 
 def check_hosts(settings: Settings) -> None:
     """Look whether what the settings say of Git hosts is of hosts that there are. A setting
-    `<host>_api_url` of none is warned of.
+    `<host>_api_url` of none is warned of, with the nearest setting that there is.
 
     Raises:
         SettingsError: one of `repository_hosts` is of a kind that one cannot have oneself.
     """
-    for name in settings.host_settings.keys() - {api_setting(service) for service in HOSTS}:
-        sys.stderr.write(f"warning: {variable(name)} is no setting\n")
+    of_hosts = [api_setting(service) for service in HOSTS]
+    known = [variable(name) for name in (*of_hosts, *type(settings).model_fields)]
+    for name in sorted(settings.host_settings.keys() - set(of_hosts)):
+        sys.stderr.write(f"warning: {no_setting(variable(name), known)}\n")
     kinds = [service for service, host in HOSTS.items() if host.SELF_HOSTED_API is not None]
     if any(entry.partition("=")[0] not in kinds for entry in settings.repository_hosts):
         forms = " or ".join(f"{kind}=host" for kind in kinds)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.errors import Invalid
 from app.repositories.hosts.registry import HOSTS, check_hosts, known_hosts
 from app.repositories.hosts.urls import parse_repository
-from app.settings import Settings
+from app.settings import Settings, load_settings
 from app.settings.faults import SettingsError, unknown_variables
 from models.repository_connection import ServiceType
 
@@ -228,11 +228,36 @@ def test_a_hosts_api_is_where_its_file_says_or_its_variable(
     assert unknown_variables(Settings) == []
 
 
-def test_a_setting_of_a_host_that_there_is_not_is_warned_of(
+@pytest.mark.parametrize("service", HOSTS)
+@pytest.mark.parametrize("form", ["{0}{0[0]}_API_URL", "{0}_APIURL", "{1}_{2}_API_URL"])
+def test_a_mistyped_setting_of_a_host_is_warned_of_with_the_one_that_there_is(
+    service: ServiceType,
+    form: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    check_hosts(Settings(_env_file=None, githb_api_url="https://x.example"))
-    assert capsys.readouterr().err == "warning: SATCHEL_GITHB_API_URL is no setting\n"
+    name = service.upper()
+    mistyped = f"SATCHEL_{form.format(name, name[:3], name[3:])}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(mistyped, "https://x.example")
+    load_settings.cache_clear()
+    check_hosts(load_settings())
+    load_settings.cache_clear()
+    meant = f"SATCHEL_{name}_API_URL"
+    told = f"warning: {mistyped} is no setting; did you mean {meant}?"
+    assert told in capsys.readouterr().err.splitlines()
+
+
+def test_a_setting_that_looks_like_a_hosts_is_warned_of_with_the_nearest_of_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = Settings(_env_file=None, sendr_api_url="https://x", githb_api_url="https://y")
+    check_hosts(settings)
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: SATCHEL_GITHB_API_URL is no setting; did you mean SATCHEL_GITHUB_API_URL?",
+        "warning: SATCHEL_SENDR_API_URL is no setting; did you mean SATCHEL_SENDER_URL?",
+    ]
 
 
 @pytest.mark.parametrize("begin", ["glpat-", "gldt-", "GLPAT-", "ATBB", "ATCTT3x", "ghs_", "gho_"])
