@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -63,12 +64,16 @@ def import_file(
     settings = load_settings()
     try:
         source = _Source(file, _pairs(mapping or []), verified)
-        done = asyncio.run(_import(settings, source, _Progress.of(file, again or dry_run), dry_run))
+        done = asyncio.run(_import(settings, source, again, dry_run))
     except (NoTargetError, PyMongoError, AlwaysOvertaken, ValueError, csv.Error) as error:
         typer.echo(reason(error), err=True)
         raise typer.Exit(1) from None
+    if source.left_out:
+        names = ", ".join(map(repr, source.left_out))
+        typer.echo(f"left out, for want of a --map: {names}", err=True)
     if as_json:
-        typer.echo(json.dumps({**done.counts, "dryRun": dry_run}))
+        told = {"dryRun": dry_run, "after": done.begun, "leftOut": source.left_out}
+        typer.echo(json.dumps({**done.counts, **told}))
     else:
         typer.echo(done.summary(file, dry_run))
     if done.refused:
@@ -85,61 +90,99 @@ def _pairs(mapping: list[str]) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What is wrong with a row of a table, which is no line then."""
+
+    detail: str
+
+
+_Line = tuple[int, bytes | _Fault]
+"""Number and text."""
+
+
 class _Source:
-    """The lines of a file, each as NDJSON, with its number and how far into the file it is."""
+    """The lines of a file, each as NDJSON, with its number and how far into the file it is.
+
+    Attributes:
+        left_out: columns of a table that are no field.
+    """
 
     def __init__(self, file: Path, mapping: dict[str, str], verified: str) -> None:
         self.file, self.size = file, file.stat().st_size
+        self.left_out: list[str] = []
         self._mapping = mapping
         self._verified = [name.strip() for name in verified.split(",") if name.strip()]
         if wrong := set(self._verified) - {"email", "phone"}:
             raise typer.BadParameter(f"{', '.join(sorted(wrong))} cannot be vouched for")
 
-    def lines(self) -> Iterator[tuple[int, bytes, int]]:
-        """Number, text, and bytes of the file up to its end."""
+    @property
+    def stamp(self) -> str:
+        """By which the file, read in this way, is known again."""
+        stat, way = self.file.stat(), json.dumps([self._mapping, sorted(self._verified)])
+        return f"{stat.st_size} {stat.st_mtime_ns} {sha256(way.encode()).hexdigest()[:16]}"
+
+    def lines(self) -> Iterator[tuple[_Line, int]]:
+        """Each with the bytes of the file up to its end."""
         return self._rows() if self.file.suffix.lower() == ".csv" else self._ndjson()
 
-    def _ndjson(self) -> Iterator[tuple[int, bytes, int]]:
+    def _ndjson(self) -> Iterator[tuple[_Line, int]]:
         with self.file.open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 if line.strip():
-                    yield number, line.rstrip(b"\r\n"), stream.tell()
+                    yield (number, line.rstrip(b"\r\n")), stream.tell()
 
-    def _rows(self) -> Iterator[tuple[int, bytes, int]]:
+    def _rows(self) -> Iterator[tuple[_Line, int]]:
         from app.people.tables import columns_of, line_of  # noqa: PLC0415  # slow imports
 
         csv.field_size_limit(_LINE)  # by itself it takes 128 KiB, a value has up to 512
         with self.file.open("r", newline="", encoding="utf-8-sig") as stream:
             raw: Any = stream.buffer
             table = csv.DictReader(iter(stream.readline, ""))
-            columns = columns_of(table.fieldnames or [], self._mapping)
+            names = table.fieldnames or []
+            columns = columns_of(names, self._mapping)
             if not columns:
                 raise ValueError(f"no column of {self.file} is a field: name them by --map")
+            self.left_out = [name for name in names if name not in columns]
             for row in table:
-                line = line_of(row, columns, self._verified)
-                yield table.line_num, json.dumps(line).encode(), raw.tell()
+                line = json.dumps(line_of(row, columns, self._verified)).encode()
+                beyond = table.restkey in row  # a separator that is not quoted has shifted the rest
+                yield (table.line_num, _BEYOND if beyond else line), raw.tell()
+
+
+_BEYOND: Final = _Fault("the row has more cells than the table has columns")
 
 
 @dataclass
 class _Progress:
-    """How far a file is imported, beside the file, so that another run goes on from there."""
+    """How far a file is imported, beside the file, so that another run goes on from there.
+
+    Attributes:
+        path: where it is kept; `refusals` likewise of lines that were refused.
+        stamp: of the file, the way in which it is read, and the database.
+        begun: the line behind which this run began.
+        line: up to which it is done.
+    """
 
     path: Path
     refusals: Path
     stamp: str
+    begun: int = 0
     line: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
 
     @classmethod
-    def of(cls, file: Path, anew: bool) -> "_Progress":
-        """What is known of a file; nothing where it has changed since."""
-        stat = file.stat()
+    def of(cls, source: _Source, database: str, anew: bool) -> "_Progress":
+        """What is known of a file; nothing where it has changed since, is read in another way, or
+        is imported into another database."""
+        file = source.file
         path, refusals = [file.with_name(f"{file.name}.{end}") for end in ("progress", "refused")]
-        made = cls(path, refusals, f"{stat.st_size} {stat.st_mtime_ns}")
+        made = cls(path, refusals, f"{source.stamp} {database}")
         if not anew and made.path.exists():
             known = json.loads(made.path.read_text())
-            if known.pop("stamp") == made.stamp:
-                made.line, made.counts = known["line"], known["counts"]
+            if known.get("stamp") == made.stamp:
+                made.begun = made.line = known["line"]
+                made.counts = known["counts"]
         if made.line == 0:
             made.refusals.unlink(missing_ok=True)
         return made
@@ -169,19 +212,21 @@ class _Progress:
         told = ", ".join(f"{self.counts[name]:,} {name}" for name in OUTCOMES)
         where = f"; what is wrong with them is in {self.refusals}" if self.refused else ""
         would = "It would be: " if dry_run else ""
-        return f"{file.name}: {would}{told}{where}."
+        before = f" Up to line {self.begun:,} an earlier run did it." if self.begun else ""
+        return f"{file.name}: {would}{told}{where}.{before}"
 
 
-async def _import(
-    settings: Settings, source: _Source, progress: _Progress, dry_run: bool
-) -> _Progress:
+async def _import(settings: Settings, source: _Source, again: bool, dry_run: bool) -> _Progress:
     from app.app_data.quotas import Rooms  # noqa: PLC0415  # slow imports
     from app.apps.registry import AppRegistry  # noqa: PLC0415
     from app.people.apps import Apps  # noqa: PLC0415
     from app.people.importing import Importer  # noqa: PLC0415
+    from models.deployment import Deployment  # noqa: PLC0415
 
     columns = (TextColumn("importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     async with opened(settings):
+        database = "" if dry_run else await Deployment.epoch()  # it makes one where there is none
+        progress = _Progress.of(source, database, again or dry_run)
         apps = Apps(AppRegistry(settings), Rooms())
         importer = Importer(apps, "script:users-import", may_grant=True, dry=dry_run)
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -192,15 +237,16 @@ async def _import(
     return progress
 
 
-def _batches(source: _Source, after: int) -> Iterator[tuple[list[tuple[int, bytes]], int]]:
+def _batches(source: _Source, after: int) -> Iterator[tuple[list[_Line], int]]:
     """The lines behind a line, some at a time, with how far into the file they are."""
-    lines: list[tuple[int, bytes]] = []
+    lines: list[_Line] = []
     size = place = 0
-    for number, text, place in source.lines():  # the last place is needed below
+    for line, place in source.lines():  # the last place is needed below
+        number, text = line
         if number <= after:
             continue
-        lines.append((number, text))
-        size += len(text)
+        lines.append(line)
+        size += 0 if isinstance(text, _Fault) else len(text)
         if len(lines) == _TOGETHER or size > _LINE:
             yield lines, place
             lines, size = [], 0
@@ -208,11 +254,14 @@ def _batches(source: _Source, after: int) -> Iterator[tuple[list[tuple[int, byte
         yield lines, place
 
 
-async def _written(importer: "Importer", lines: list[tuple[int, bytes]]) -> list[dict[str, Any]]:
+async def _written(importer: "Importer", lines: list[_Line]) -> list[dict[str, Any]]:
     from app.people.restoring import Gatherer  # noqa: PLC0415
     from app.people.streaming import Reading  # noqa: PLC0415
 
     reading = Reading(await Gatherer.make())
     for number, text in lines:
-        reading.add(number, text)
+        if isinstance(text, _Fault):
+            reading.refuse(number, "malformed", text.detail)
+        else:
+            reading.add(number, text)
     return await reading.write(importer)

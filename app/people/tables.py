@@ -1,21 +1,30 @@
 """People in the rows of a table: which column is which part of a line."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
 
+from models.auth_identity import EMAIL, PHONE
 from models.base import Raw
+from models.values import has_long_number
 
-_USER: Final = ("email", "phone", "name", "valuUserId", "merkosUserId", "role")
+_USER: Final = ("email", "phone", "name", "valuUserId", "merkosUserId", "role", "status")
 _LISTS: Final = ("roles", "permissions")
 _SEPARATOR: Final = ";"
-FIELDS: Final = (*_USER, *_LISTS, "profile.…", "preferences.…", "externalId:APP", "appData:APP:KEY")
+_REPEATED: Final = ("externalId:", "identity:")
+"""Several columns may be the same one of these."""
+FIELDS: Final = (
+    *(*_USER, *_LISTS, "profile.…", "preferences.…"),
+    *("identity:PROVIDER", "externalId:APP", "appData:APP:KEY"),
+)
 """What a column may be."""
 
 
 class UnknownFieldError(ValueError):
-    """A mapping names a field that there is not."""
+    """A mapping names a field that there is not, or one twice."""
 
 
 def is_field(name: str) -> bool:
@@ -23,6 +32,8 @@ def is_field(name: str) -> bool:
     head, _, rest = name.partition(":")
     if head == "externalId":
         return bool(rest)
+    if head == "identity":  # mailboxes and phones are columns that are vouched for
+        return bool(rest) and rest not in (EMAIL, PHONE)
     if head == "appData":
         return all(rest.partition(":")[::2])
     part, _, path = name.partition(".")
@@ -33,7 +44,8 @@ def columns_of(names: Iterable[str], mapping: Mapping[str, str]) -> dict[str, st
     """Which columns are which fields: as the mapping says, else those that are named like one.
 
     Raises:
-        UnknownFieldError: the mapping names a field or a column that there is not.
+        UnknownFieldError: the mapping names a field or a column that there is not, or two columns
+            would be one field, or one of them a part of the other.
     """
     names = list(names)
     for column, field in mapping.items():
@@ -42,7 +54,22 @@ def columns_of(names: Iterable[str], mapping: Mapping[str, str]) -> dict[str, st
         if not is_field(field):
             raise UnknownFieldError(f"{field!r} is none of {', '.join(FIELDS)}")
     chosen = {name: mapping.get(name, name) for name in names}
-    return {column: field for column, field in chosen.items() if is_field(field)}
+    columns = {column: field for column, field in chosen.items() if is_field(field)}
+    _see_that_none_meet(names, columns)
+    return columns
+
+
+def _see_that_none_meet(names: list[str], columns: Mapping[str, str]) -> None:
+    """Of two columns that are one field the first would be lost without a word."""
+    for column in columns:
+        if names.count(column) > 1:
+            raise UnknownFieldError(f"two columns of the table are called {column!r}")
+    fields = [each for each in columns.values() if not each.startswith(_REPEATED)]
+    for field, count in Counter(fields).items():
+        if count > 1:
+            raise UnknownFieldError(f"two columns are {field!r}")
+        if "." in field and (whole := [each for each in fields if field.startswith(f"{each}.")]):
+            raise UnknownFieldError(f"{field!r} is a part of {whole[0]!r}, which is a column too")
 
 
 def line_of(row: Mapping[str, str], columns: Mapping[str, str], verified: Iterable[str]) -> Raw:
@@ -64,7 +91,9 @@ def line_of(row: Mapping[str, str], columns: Mapping[str, str], verified: Iterab
 
 def _put(line: Raw, field: str, cell: str) -> None:
     head, _, rest = field.partition(":")
-    if head == "externalId":
+    if head == "identity":
+        line.setdefault("identities", []).append({"provider": rest, "providerId": cell})
+    elif head == "externalId":
         line.setdefault("externalIds", []).append({"appId": rest, "externalId": cell})
     elif head == "appData":
         app_id, _, key = rest.partition(":")
@@ -90,8 +119,9 @@ def _put_path(line: Raw, path: list[str], cell: str) -> None:
 
 
 def _json(cell: str) -> Any:
-    """The JSON value that a cell spells, else its text."""
+    """The JSON value that a cell spells, else its text; integers as they are, so that those that
+    are too large are found out."""
     try:
-        return orjson.loads(cell)
-    except orjson.JSONDecodeError:
+        return json.loads(cell) if has_long_number(cell.encode()) else orjson.loads(cell)
+    except ValueError:
         return cell

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import scripts.users
 from app.people.tables import UnknownFieldError, columns_of, line_of
 from models import AppData, AuthIdentity, ExternalId, Profile, User
+from models.deployment import Deployment
 
 HEADINGS = ("Mail", "name", "valuUserId", "Bio", "Tags", "crm", "Notes", "Shoe size")
 MAPPING = ("Mail=email", "Bio=profile.bio", "Tags=roles", "crm=externalId:crm")
@@ -20,9 +21,10 @@ MAPPING += ("Notes=appData:notes:all",)
 
 
 def test_cells_become_the_parts_of_a_line() -> None:
-    names = ("email", "phone", "roles", "A", "B", "C", "D", "E", "other")
+    names = ("email", "phone", "roles", "A", "B", "C", "D", "E", "F", "status", "other")
     mapping = {"A": "profile.avatar.url", "B": "preferences.notifications.push"}
     mapping |= {"C": "appData:notes:k", "D": "externalId:crm", "E": "profile.bio"}
+    mapping |= {"F": "identity:google"}
     columns = columns_of(names, mapping)
     assert "other" not in columns
     row = {
@@ -32,17 +34,29 @@ def test_cells_become_the_parts_of_a_line() -> None:
         "B": "false",
     }
     row |= {"C": '{"n": 1}', "D": "7", "E": "12", "other": "?", "phone": " "}
+    row |= {"F": "1093", "status": "inactive"}
     assert line_of(row, columns, ("email", "phone")) == {
-        "user": {"email": "a@example.com", "roles": ["user", "editor"]},
+        "user": {"email": "a@example.com", "roles": ["user", "editor"], "status": "inactive"},
+        "identities": [{"provider": "google", "providerId": "1093"}],
         "profile": {"avatar": {"url": "https://x.example"}, "bio": "12"},
         "preferences": {"notifications": {"push": False}},
         "appData": [{"appId": "notes", "dataKey": "k", "value": {"n": 1}}],
         "externalIds": [{"appId": "crm", "externalId": "7"}],
         "verified": ["email"],
     }
-    for wrong in ({"A": "nothing"}, {"Z": "email"}, {"A": "appData:notes"}, {"A": "externalId:"}):
+    unknown = ({"A": "nothing"}, {"Z": "email"}, {"A": "appData:notes"}, {"A": "externalId:"})
+    lost = ({"A": "email"}, {"A": "profile.avatar", "B": "profile.avatar.url"})
+    for wrong in (*unknown, {"A": "identity:phone"}, *lost):
         with pytest.raises(UnknownFieldError):
             columns_of(names, wrong)
+    with pytest.raises(UnknownFieldError, match="called 'email'"):
+        columns_of(["email", "email"], {})
+
+
+def test_a_number_in_a_cell_is_never_rounded() -> None:
+    columns = columns_of(["appData:crm:number"], {})
+    (value,) = line_of({"appData:crm:number": "123456789012345678901"}, columns, ())["appData"]
+    assert value["value"] == 123456789012345678901  # which the import refuses, and names
 
 
 Run = Callable[..., Any]
@@ -100,8 +114,42 @@ async def test_a_table_comes_in_and_its_report_says_what_is_wrong(
     assert value is not None and value["value"] == {"n": 5, "text": "two\nlines"}
     assert await ExternalId.users_of("crm", ["c5"]) == {"c5": user.id}
     assert await AuthIdentity.raw().count_documents({}) == 11
+    assert counted(done)["leftOut"] == ["Shoe size"] and "'Shoe size'" in done.stderr
     again = await off_loop(run, *mapped(path, "--again"))
     assert counted(again)["unchanged"] == 11
+
+
+async def test_a_row_whose_cells_have_shifted_is_refused(
+    run: Run, tmp_path: Path, off_loop: Any
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,name,profile.bio\na@example.com,Ann, the first,Boats\n")
+    done = await off_loop(run, str(path), "--json")
+    assert (done.exit_code, counted(done)["invalid"]) == (1, 1)
+    (refused,) = [json.loads(line) for line in (tmp_path / "people.csv.refused").open()]
+    assert refused["line"] == 2 and "more cells" in refused["errors"][0]["detail"]
+    assert await User.raw().count_documents({}) == 0
+
+
+async def test_what_was_done_in_another_way_or_elsewhere_is_not_done_here(
+    run: Run, tmp_path: Path, off_loop: Any
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,Bio\na@example.com,Boats\n")
+    assert counted(await off_loop(run, str(path), "--json"))["created"] == 1
+    repeated = counted(await off_loop(run, str(path), "--json"))
+    assert (repeated["created"], repeated["after"]) == (1, 2)
+    mapped = counted(await off_loop(run, str(path), "--json", "--map", "Bio=profile.bio"))
+    assert (mapped["created"], mapped["updated"], mapped["after"]) == (0, 1, 0)
+    vouched = counted(await off_loop(run, str(path), "--json", "--verified", "email"))
+    assert (vouched["updated"], vouched["after"]) == (1, 0)
+    await User.raw().delete_many({})
+    await Profile.raw().delete_many({})
+    await AuthIdentity.raw().delete_many({})
+    await Deployment.begin_epoch()  # as another database has another one
+    elsewhere = counted(await off_loop(run, str(path), "--json", "--verified", "email"))
+    assert (elsewhere["created"], elsewhere["after"]) == (1, 0)
+    assert await User.raw().count_documents({}) == 1
 
 
 async def test_a_run_that_was_stopped_goes_on_where_it_was(
