@@ -10,7 +10,7 @@ from app.auth.oversight import phones_of
 from app.console.frame.calls import path_of
 from app.console.frame.pages import Desk, Page, Values
 from models.base import parse_id
-from models.user import Role
+from models.user import Role, Status
 
 page = Page(__name__, "People", "/console/people", group="People", scope="users:read")
 FIELDS: Final = {
@@ -22,7 +22,7 @@ FIELDS: Final = {
     "external": "Id in an app, as app:id",
 }
 """What the API finds people by, and how that is called."""
-_FILTERS: Final = ("role", "accountId", "from", "to")
+_FILTERS: Final = ("role", "status", "accountId", "from", "to")
 
 
 @page.get()
@@ -43,7 +43,8 @@ async def search(desk: Desk) -> Values | Response:
         return RedirectResponse(f"{only}?{urlencode({'q': text})}", 303)
     shown = {"fields": FIELDS, "field": field, "text": text, "by": by, "filters": filters}
     phones = await phones_of(parse_id(user["id"]) for user in found["items"])
-    return {"found": found, "phones": phones, "roles": get_args(Role), **shown}
+    choices = {"role": get_args(Role), "status": get_args(Status)}
+    return {"found": found, "phones": phones, "choices": choices, **shown}
 
 
 async def named(desk: Desk, text: str, by: str) -> str | None:

@@ -106,6 +106,23 @@ def test_a_session_is_ended_and_the_trail_says_by_whom(visit: Visit, operated: O
     assert (told["by"].split(":")[0], told["detail"]) == ("key", {"sessionId": pair["sessionId"]})
 
 
+def test_those_who_are_inactive_are_found_and_marked(visit: Visit, operated: Operated) -> None:
+    names = [("active", "Awake Walker"), ("inactive", "Asleep Walker")]
+    for status, name in names:
+        operated.served.post("/v1/users", {"name": name, "status": status})
+    visitor = visit()
+    visitor.open("/console/people?q=A")
+    visitor.page.get_by_label("Status").select_option("inactive")
+    visitor.page.get_by_label("Sought").fill("As")
+    visitor.press("Find")
+    assert "Asleep Walker" in visitor.text  # found alone, and opened
+    visitor.open("/console/people?status=inactive")
+    assert "Asleep Walker" in visitor.text and "Awake Walker" not in visitor.text
+    assert visitor.page.locator("tbody .flag").all_inner_texts() == ["inactive"]
+    assert visitor.page.get_by_label("Status").input_value() == "inactive"
+    assert visitor.faults() == []
+
+
 def test_a_person_is_deleted_by_typing_who_they_are(visit: Visit, operated: Operated) -> None:
     gone = operated.served.post("/v1/users", {"email": "gone@example.com", "name": "Gone"})
     visitor = visit()
