@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -51,7 +52,7 @@ from app.console.dashboard import router as dashboard
 from app.console.frame.problems import ProblemPages
 from app.console.routes import router as console
 from app.console.sign_in import router as console_sign_in
-from app.database import bind_in_time, connect
+from app.database import UNREACHED, bind_in_time, connect
 from app.database.driver import Client
 from app.database.loader import Loader
 from app.errors import Internal, MethodNotAllowed, NotFound, Problem
@@ -167,6 +168,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.database = None  # until it answers
+    app.state.waits_for = UNREACHED  # None from then on
     app.state.is_leaving = False  # until the process is told to stop
     app.state.listeners = (*listeners_of(settings), *listeners)
     app.state.authenticator = Authenticator(settings, load_tokens(settings))
@@ -233,7 +235,8 @@ async def _ended(task: "asyncio.Task[None]") -> None:
 async def _bind(app: FastAPI, client: Client, settings: Settings) -> None:
     """From then on requests are let through; until then the gate answers 503."""
     try:
-        app.state.database = await bind_in_time(client, settings)
+        waits_for = partial(setattr, app.state, "waits_for")
+        app.state.database = await bind_in_time(client, settings, waits_for)
         app.state.overlap = await overlap_of(client)
     except PyMongoError as error:
         log.error("the database lets us not in", error=type(error).__name__)
@@ -250,9 +253,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         hot = HotRoutes(Compressed(_without_plain_errors(build())), endpoints)
         app.state.api = hot  # the console calls it
         inner: ASGIApp = Heads(
-            Admission(
-                hot, settings, lambda: app.state.database is not None, (*large_paths(), IMPORT_PATH)
-            )
+            Admission(hot, settings, lambda: app.state.waits_for, (*large_paths(), IMPORT_PATH))
         )
         hosts = Hosts(CrossOrigin(inner, settings, endpoints))
         return ProblemPages(Observed(Proxied(hosts, settings), settings))
@@ -261,8 +262,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
 
 def _without_plain_errors(stack: ASGIApp) -> ASGIApp:
-    """FastAPI's stack without the layer that answers unexpected errors as text: `Observed` makes
-    problems of them."""
+    """FastAPI's stack without its plain text for faults: `Observed` makes problems of them."""
     return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
 
 

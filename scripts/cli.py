@@ -158,8 +158,8 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command that the arguments name. Wrong settings and a database that refuses us are
-    told in lines."""
+    """Run the command that the arguments name. Wrong settings, a database that refuses us and a
+    damaged row are told in lines."""
     try:
         app(prog_name="python -m scripts")
     except Exception as error:
@@ -176,10 +176,13 @@ def _told(error: Exception) -> str | None:
     from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure  # noqa: PLC0415
 
     from app.settings.faults import SettingsError  # noqa: PLC0415
+    from models.unreadable import Unreadable  # noqa: PLC0415
     from scripts.target import NoTargetError  # noqa: PLC0415
 
     if isinstance(error, (SettingsError, NoTargetError)):
         return str(error)
+    if isinstance(error, Unreadable):
+        return f"A row was damaged outside of Satchel, and cannot be read: {error}"
     if isinstance(error, OperationFailure) and error.code in _NOT_LET_IN:
         return "The database refuses the user or password of SATCHEL_MONGODB_URI."
     # its message may quote the string, and a password

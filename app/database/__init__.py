@@ -25,12 +25,13 @@ from app.database.turns import Patience, turn
 from app.errors import Unavailable
 from app.errors.driver import from_driver
 from app.settings import Settings
-from app.web.etags import load_epoch
+from app.web.etags import EPOCH_DAMAGED, load_epoch
 from app.web.observability import log
 from models import DOCUMENTS
 from models.base import WRITE_CONFLICT, Overtaken, Raw
 from models.guard import Guard
 from models.ring_key import RetiredKey
+from models.unreadable import Unreadable
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ _DECODED: Final[CodecOptions[Raw]] = CodecOptions(
 )
 """Times beyond the year 9999 as the driver's own kind of them: else one row that has any fails the
 whole query."""
+UNREACHED: Final = "the database cannot be reached"
 _AGAIN_SECONDS: Final = 0.5
 _RING_SECONDS: Final = 5  # by then a process has read the ring again
 _TIMEOUTS: Final = (
@@ -93,29 +95,47 @@ async def bind(client: Client, settings: Settings) -> AsyncDatabase[Raw]:
     return database
 
 
-async def bind_in_time(client: Client, settings: Settings) -> AsyncDatabase[Raw]:
-    """`bind`, tried until the database answers; a server that waits for its database is up before
-    it, not down with it.
+async def bind_in_time(
+    client: Client, settings: Settings, tell: Callable[[str | None], object] = lambda _: None
+) -> AsyncDatabase[Raw]:
+    """`bind`, tried until the database answers, and says its epoch; a server that waits for its
+    database is up before it, not down with it.
+
+    Args:
+        client: of the database.
+        settings: of this process.
+        tell: called with why the database cannot be used yet, where that is another reason than
+            before, and with None once it can.
 
     Raises:
         pymongo.errors.PyMongoError: it answers, and lets us not in.
     """
-    is_told = False
+    told = ""
     while True:
         try:
             database = await bind(client, settings)
             await load_epoch()
-        except PyMongoError as error:
-            if not isinstance(from_driver(error), Unavailable):
-                raise
-            if not is_told:
-                log.warning("the database does not answer", error=type(error).__name__)
-            is_told = True
+        except (PyMongoError, Unreadable) as error:
+            reason = _passing(error)
+            if reason != told:
+                log.warning(reason, error=type(error).__name__)
+                tell(reason)
+            told = reason
         else:
-            if is_told:
+            if told:
                 log.warning("the database answers")
+            tell(None)
             return database
         await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _passing(error: PyMongoError | Unreadable) -> str:
+    """Why the database cannot be used until this error has passed; raises one that stays."""
+    if isinstance(error, Unreadable):
+        return EPOCH_DAMAGED
+    if not isinstance(from_driver(error), Unavailable):
+        raise error
+    return UNREACHED
 
 
 def client() -> Client:

@@ -26,6 +26,7 @@ from app.web.observability import log
 from models.base import Raw
 from models.deployment import Deployment
 from models.ledger_note import LedgerNote
+from models.unreadable import Unreadable
 
 _POSITION: Final = "position.json"
 _COMPACTED: Final = "compacted.json"
@@ -200,7 +201,7 @@ async def waited_for(settings: Settings, deletions: list[Any]) -> set[Any]:
     if waiting := await LedgerNote.waited_for(deletions):
         try:
             await write_out(settings)
-        except (LedgerAheadError, DamagedLedgerError, OSError) as error:
+        except (LedgerAheadError, DamagedLedgerError, OSError, Unreadable) as error:
             log.error("receipts wait for the ledger of deletions", error=str(error))
         else:
             waiting = await LedgerNote.waited_for(deletions)

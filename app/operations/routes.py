@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from pymongo.errors import PyMongoError
 
 from app import migrations
-from app.database import client
+from app.database import UNREACHED, client
 from app.errors import NotFound, RestoredUnfinished, Unavailable
 from app.identity.access import ADMIN, PUBLIC, Access
 from app.identity.caller import Caller
@@ -26,7 +26,7 @@ from app.operations.schemas import (
     relation_views,
 )
 from app.relations.receipts import Receipt, receipt_of
-from app.web.etags import load_epoch
+from app.web.etags import EPOCH_DAMAGED, load_epoch
 from app.web.observability import log
 from app.web.observability.measures import metrics
 from app.web.openapi.answers import problems
@@ -39,6 +39,7 @@ from models.deletion import Deletion
 from models.deployment import Deployment
 from models.integrity import IntegrityScan
 from models.job import Job
+from models.unreadable import Unreadable
 
 _READY: Final = {
     "status": "ready",
@@ -80,8 +81,9 @@ async def readyz(request: Request) -> dict[str, Any]:
     """Pings the primary within a second; says which indexes are missing and which steps of
     `migrate` are pending.
 
-    503 where any of these is amiss, and `restored_unfinished` while a backup is being restored, and
-    where the database is older than its ledger of deletions. `clockAheadSeconds` is how far the
+    503 where any of these is amiss, where the row that has the database's epoch is damaged, and
+    `restored_unfinished` while a backup is being restored, and where the database is older than its
+    ledger of deletions. `clockAheadSeconds` is how far the
     machine's clock is ahead of the database's. Satchel goes by the database's: a difference is a
     reason to set the machine's, and none to send requests elsewhere.
     """
@@ -99,7 +101,10 @@ async def readyz(request: Request) -> dict[str, Any]:
         if not restoring:
             await load_epoch()
     except PyMongoError:
-        raise Unavailable("the database cannot be reached") from None
+        raise Unavailable(UNREACHED) from None
+    except Unreadable as error:
+        log.error(EPOCH_DAMAGED, error=str(error))
+        raise Unavailable(EPOCH_DAMAGED) from None
     if restoring:
         raise RestoredUnfinished(_UNFINISHED, 5)
     found = {"missingIndexes": missing, "pendingSteps": steps}

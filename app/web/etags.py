@@ -14,6 +14,10 @@ from models.deployment import Deployment
 
 CODINGS: Final = ("zstd", "gzip")
 """How answers are packed, the best first."""
+EPOCH_DAMAGED: Final = (
+    "the row `deployment` of `deployments` is damaged: `python -m scripts restored` makes it good,"
+    " with a new epoch"
+)
 _BYTES: Final = 9
 _epoch: Final = {"name": b""}
 
@@ -22,6 +26,9 @@ async def load_epoch() -> None:
     """Take over the epoch of the database that the documents are bound to; made where it has none.
 
     A restore begins another one, and whoever is asked whether it is ready takes it over.
+
+    Raises:
+        Unreadable: the row that says it was damaged (`EPOCH_DAMAGED`).
     """
     name = (await Deployment.epoch()).encode()
     if name != _epoch["name"]:

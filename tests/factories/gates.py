@@ -30,4 +30,4 @@ class Behind:
 
 def gate(behind: Behind, **changes: Any) -> Admission:
     settings = Settings(_env_file=None, **{"max_in_flight": 1, "wait_seconds": 3600, **changes})
-    return Admission(behind, settings, lambda: True)
+    return Admission(behind, settings, lambda: None)

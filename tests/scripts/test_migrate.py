@@ -60,7 +60,7 @@ async def test_a_step_is_refused_while_references_do_not_obey_and_taken_after(
     await Activity(user_id=ObjectId(), app_id="notes", event_type="lost").add()
     with pytest.raises(StepRefused, match="1 references do not obey their policy"):
         await take_steps(database)
-    assert list(await Migration.find_applied()) == ["s0001_ledger_stages"]
+    assert await Migration.find_applied() == ["s0001_ledger_stages"]
     await User(id=(await Activity.raw().find_one({}) or {})["userId"]).add()
     assert await take_steps(database) == [(name_of(step), 0) for step in STEPS[1:]]
 
@@ -94,7 +94,7 @@ async def test_two_processes_do_not_take_steps_at_once(database: AsyncDatabase[A
     assert held is not None
     with pytest.raises(Busy, match=r"if it has died, its lease ends in \d+ s"):
         await take_steps(database)
-    assert await Migration.find_applied() == {}
+    assert await Migration.find_applied() == []
     await held.finish()
     assert len(await take_steps(database)) == len(STEPS)
 
@@ -123,5 +123,5 @@ async def test_a_step_that_was_cut_short_is_taken_again(
     )
     with pytest.raises(KeyboardInterrupt):
         await take_steps(database)
-    assert await Migration.find_applied() == {}
+    assert await Migration.find_applied() == []
     assert await take_steps(database) == [("s9", 7)]

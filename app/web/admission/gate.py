@@ -45,7 +45,8 @@ class Admission:
     Args:
         app: what they are let in to.
         settings: how many places there are, and how long the line.
-        has_database: whether the application has started.
+        waits_for: why what needs the database cannot be served yet; None once the application has
+            started.
         large: beginnings of the paths whose bodies may be as large as a Git host's delivery.
     """
 
@@ -53,12 +54,12 @@ class Admission:
         self,
         app: ASGIApp,
         settings: Settings,
-        has_database: Callable[[], bool],
+        waits_for: Callable[[], str | None],
         large: tuple[str, ...] = (),
     ) -> None:
         self.app = app
         self.large = large
-        self._has_database = has_database
+        self._waits_for = waits_for
         self.body_seconds = settings.body_seconds
         self.line = Line(Bounds.of(settings))
         self._most_bodies, self._bodies = settings.max_bodies_under_way, 0
@@ -68,8 +69,9 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in _ALWAYS:
             await self.app(scope, receive, send)
             return
-        if not self._has_database() and scope["path"].startswith(_NEEDS_DATABASE):
-            await send_problem(Unavailable("the database cannot be reached"), scope, send)
+        reason = self._waits_for()
+        if reason is not None and scope["path"].startswith(_NEEDS_DATABASE):
+            await send_problem(Unavailable(reason), scope, send)
             return
         if scope["path"] == _UNCOUNTED:
             await self.app(scope, receive, send)

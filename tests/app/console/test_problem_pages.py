@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from app.console.session import COOKIE
+from app.database import UNREACHED
 from app.errors import Unavailable
 from app.identity.authenticator import Authenticator
 from models.user import User
@@ -89,7 +90,7 @@ async def test_what_nobody_expected_is_a_page(
 
 
 async def test_the_gate_answers_with_a_page(api: Api) -> None:
-    api.app.state.database = None
+    api.app.state.waits_for = UNREACHED
     answer = await look(api, None, "/console/sign-in/code", method="POST", headers=BROWSER)
     assert answer.status_code == 503
     assert "The database cannot be reached." in answer.text

@@ -87,7 +87,7 @@ async def test_a_worker_waits_for_its_database(
     cable = Cable(mongodb_uri)
     try:
         async with asyncio.timeout(60):
-            while b"does not answer" not in (tmp_path / "log").read_bytes():
+            while b"cannot be reached" not in (tmp_path / "log").read_bytes():
                 assert worker.poll() is None
                 await asyncio.sleep(0.05)
             assert "satchel_late_swept_documents_total 0.0" in await _metrics(metrics_port)

@@ -183,7 +183,7 @@ async def test_a_body_for_which_there_is_no_place_is_refused_and_marked(
             refused.append(scope)
 
     settings = Settings(_env_file=None, **{"max_in_flight": 1, "wait_seconds": 3600, **bound})
-    door = Admission(answering, settings, lambda: True)
+    door = Admission(answering, settings, lambda: None)
     slow = Visitor(door, slow=True)
     await settle()
     second = Visitor(door, b"2", slow="max_bodies_under_way" in bound)
