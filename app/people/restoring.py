@@ -1,12 +1,15 @@
 """Lines of an export, put together to lines of an import: what hangs off one person by one line, as
 far as it is not too much."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
 
 from bson import ObjectId
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from app.app_data.writes import LONGEST_TTL
 from app.errors import Invalid
 from app.people.lines import (
     ImportedExternalId,
@@ -16,16 +19,17 @@ from app.people.lines import (
     PersonLine,
 )
 from app.people.lines.told import Key, Told, told_by
+from app.people.out.exported import fields_of
 from app.people.out.exporting import END
 from app.people.rows import FORMER
 from app.web.validation.errors import validation_problem
 from models.activity import Activity
 from models.analytics import Analytics
-from models.base import Fields, Raw, Stored, Timestamp, now, parse_id
+from models.base import Fields, Happened, Raw, Stored, Timestamp, not_ahead, now, parse_id
 from models.preferences import PreferencesContent
 from models.profile import ProfileContent
 from models.seal import Seal
-from models.user import User
+from models.values import UnstorableValue
 
 TAKEN: Final = ("users", "profiles", "preferences", "authidentities", "externalids", "appdata")
 EVENTS: Final[dict[str, type[Stored]]] = {"activities": Activity, "analytics": Analytics}
@@ -45,7 +49,9 @@ NOT_TAKEN: Final[dict[str, str]] = {
 }
 """Kinds of an export that are left where they are, each with its reason."""
 MOST: Final = 200
-_BORN: Final = ("createdAt", "lastLogin", "emailVerifiedAt")
+_NO_ID: Final = "an id has 24 hex digits"
+_Version = Annotated[int, Field(ge=1, le=2**52)]
+"""Of a document that goes on being written, and restored."""
 
 
 @dataclass(slots=True)
@@ -83,14 +89,28 @@ class Gathered:
         return told
 
 
+def _within_reach(moment: datetime) -> datetime:
+    if moment > now() + timedelta(seconds=LONGEST_TTL):
+        raise UnstorableValue("", "out_of_range", f"a value ends within {LONGEST_TTL} seconds")
+    return moment
+
+
 class _WasValue(Fields):
     """What an export tells of a value besides."""
 
-    version: int
-    created_at: Timestamp
-    updated_at: Timestamp
-    expires_at: Timestamp | None = None
+    version: _Version
+    created_at: Happened
+    updated_at: Happened
+    expires_at: Annotated[Timestamp, AfterValidator(_within_reach)] | None = None
     deleted: bool = False
+
+
+class _Born(Fields):
+    """What an export tells of a user besides."""
+
+    created_at: Happened = Field(default_factory=now)
+    last_login: Happened | None = None
+    email_verified_at: Happened | None = None
 
 
 def is_exported(line: Any) -> bool:
@@ -142,9 +162,10 @@ class Gatherer:
     def _add(self, into: Gathered, kind: str, document: Raw) -> None:
         line = into.line
         if kind == "users":
-            into.was |= _born(document)
+            born = _Born.model_validate(_content(document, _Born))
             told = {each for each in _names(ImportedUser) if document.get(each) is not None}
             line.user = ImportedUser.model_validate({name: document[name] for name in told})
+            into.was |= born.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
         elif kind == "profiles":
             line.profile = ProfileContent.model_validate(_content(document, ProfileContent))
         elif kind == "preferences":
@@ -169,7 +190,9 @@ class Gatherer:
         into.values.append(was.model_dump(by_alias=True))
 
     def _add_event(self, into: Gathered, document: type[Stored], told: Raw) -> None:
-        row = document.model_validate({**told, "_id": told.get("id")}).stored()
+        row = _event_row(document, told)
+        if row["_id"] in {each["_id"] for each in into.rows.get(document, ())}:
+            raise Invalid.field("/document/id", "duplicate", "a line before has this")
         if document is Analytics:
             if row["timestamp"] < self._sealed.get(row["appId"], row["timestamp"]):
                 return
@@ -188,15 +211,28 @@ def _person_of(kind: Any, document: Any) -> str:
     name = "id" if kind == "users" else "userId"
     person = document.get(name)
     if not isinstance(person, str) or parse_id(person) is None:
-        raise Invalid.field(f"/document/{name}", "malformed", "an id has 24 hex digits")
+        raise Invalid.field(f"/document/{name}", "malformed", _NO_ID)
     return person.lower()
 
 
-def _born(document: Raw) -> Raw:
-    """The times of a user that an export tells."""
-    told = {name: document[name] for name in _BORN if name in document}
-    stored = User.model_validate(told).stored()
-    return {name: stored[name] for name in told if name in stored}
+def _event_row(document: type[Stored], told: Raw) -> Raw:
+    """An event as it is stored, of what an export has of one.
+
+    Raises:
+        Invalid: its id or a time of it is none.
+        pydantic.ValidationError: it is of another form.
+    """
+    if not isinstance(told.get("id"), str) or parse_id(told["id"]) is None:
+        raise Invalid.field("/document/id", "malformed", _NO_ID)
+    names: Iterable[str] = fields_of(document)  # type: ignore[arg-type]  # a class is hashable
+    kept = {name: told[name] for name in names if name in told}
+    row: Raw = document.model_validate({**kept, "_id": told["id"], "version": 1}).stored()
+    for name in ("createdAt", "updatedAt", "timestamp"):
+        try:
+            not_ahead(row[name])
+        except UnstorableValue as error:
+            raise Invalid.field(f"/document/{name}", error.code, error.detail) from None
+    return row
 
 
 def _identity(document: Raw) -> Raw:
