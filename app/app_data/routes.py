@@ -4,6 +4,7 @@ route."""
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
+from bson import ObjectId
 from fastapi import Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
@@ -278,7 +279,7 @@ async def list_app_data(
     if expand:
         user = await expand_user(user_id)
         body["items"] = [{**row, "user": user} for row in items]
-    return _listed(request, body, has_tag=not expand)
+    return _listed(request, user_id, body, has_tag=not expand)
 
 
 def _alone(**others: object) -> None:
@@ -288,12 +289,16 @@ def _alone(**others: object) -> None:
             raise Invalid.field(f"?{name}", "conflicting", f"a query goes without {name}")
 
 
-def _listed(request: Request, body: dict[str, Any], *, has_tag: bool) -> Response:
-    """A page with its ETag, or 304 where the client has it."""
+def _listed(
+    request: Request, user_id: ObjectId, body: dict[str, Any], *, has_tag: bool
+) -> Response:
+    """A page with its ETag, or 304 where the client has it. The tag names the person, whom a path
+    with `me` does not."""
     if not has_tag:
         return Response(dump_json(body), media_type="application/json")
     versions = [(row["dataKey"], row["version"]) for row in body["items"]]
-    told = [request.url.path, request.url.query, versions, body["nextCursor"], body.get("count")]
+    whose = [str(user_id), request.url.path, request.url.query]
+    told = [*whose, versions, body["nextCursor"], body.get("count")]
     tag = list_etag(max((version for _, version in versions), default=0), dump_json(told))
     if known := known_as(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers={"ETag": known})

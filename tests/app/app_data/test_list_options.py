@@ -63,6 +63,28 @@ async def test_a_page_that_has_not_changed_is_304(cast: Cast) -> None:
     assert "etag" not in (await cast.owner.get(DATA, params={"expand": "user"})).headers
 
 
+@pytest.mark.parametrize(
+    "page", ["", "?limit=1", "?prefix=a", "?keys=a", "?count=true", "?fields=dataKey"]
+)
+async def test_the_tag_of_one_persons_page_is_never_anothers(cast: Cast, page: str) -> None:
+    for caller in (cast.owner, cast.stranger):
+        await fill(caller, ["a", "b"])
+    mine, theirs = await cast.owner.get(DATA + page), await cast.stranger.get(DATA + page)
+    assert version_of(mine) == version_of(theirs) == 1
+    assert mine.headers["etag"] != theirs.headers["etag"]
+    second = await cast.stranger.get(DATA + page, headers=known(mine))
+    assert (second.status_code, second.content) == (200, theirs.content)
+    assert (await cast.owner.get(DATA + page, headers=known(mine))).status_code == 304
+
+
+async def test_a_page_after_all_was_forgotten_is_another(cast: Cast) -> None:
+    await fill(cast.owner, ["a"])
+    page = await cast.owner.get(DATA)
+    assert (await cast.owner.delete(DATA.removesuffix("/data"))).is_success
+    await fill(cast.owner, ["a"])
+    assert (await cast.owner.get(DATA, headers=known(page))).status_code == 200
+
+
 async def test_any_change_of_a_page_changes_its_tag(cast: Cast) -> None:
     await fill(cast.owner, ["a", "b"])
     tags = set()
