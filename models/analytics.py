@@ -49,20 +49,21 @@ class AnalyticsContent(Fields):
         AfterValidator(somebody),
     ] = None
     anonymous_id: Annotated[PersonId | None, AfterValidator(somebody)] = None
-    session_id: SessionId | None = None
+    session_id: Annotated[SessionId | None, AfterValidator(somebody)] = None
     timestamp: Annotated[
         Happened | None,
         Field(description="When it happened: any time up to a day ahead; now if absent."),
     ] = None
-    message_id: (
+    message_id: Annotated[
         Annotated[
             PersonId,
             Field(
                 description="The client's id of this event: a repeat within one app is stored once."
             ),
         ]
-        | None
-    ) = None
+        | None,
+        AfterValidator(somebody),
+    ] = None
 
 
 class SegmentContent(AnalyticsContent):

@@ -25,11 +25,13 @@ from app.web.preconditions import request_precondition
 from app.web.routing import REPEATS
 from models.base import WRITE_CONFLICT, now
 from models.idempotency import IdempotencyKey
+from models.nobody import is_nobody
 from models.precondition import Expected
 from models.values import Json
 
 T = TypeVar("T")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_KEYS: Final = "a key has 1 to 255 visible characters of ASCII, and is one request's own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,11 @@ def claim_of(caller: Principal, key: str, scope: Any, body: bytes) -> Claim:
         body: of the request.
 
     Raises:
-        Invalid: the key is not of the allowed characters, or too long.
+        Invalid: the key is not of the allowed characters, too long, or a text that stands where one
+            should be (`undefined`): another request with it would be taken for a repeat.
     """
-    if not _KEY.fullmatch(key):
-        raise Invalid.field(
-            "header:Idempotency-Key", "malformed", "a key has 1 to 255 visible characters of ASCII"
-        )
+    if not _KEY.fullmatch(key) or is_nobody(key):
+        raise Invalid.field("header:Idempotency-Key", "malformed", _KEYS)
     identity = sha256(f"{caller.name}\n{key}".encode()).hexdigest()
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     asked = (

@@ -114,3 +114,24 @@ async def test_it_is_no_external_id(cast: Cast, bad: str) -> None:
     )
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "path:externalId")
     assert await IdentityJoin.raw().find({}).to_list() == []
+
+
+@pytest.mark.parametrize("bad", NOBODY, ids=repr)
+async def test_as_a_message_or_a_session_it_is_none_and_every_event_counts(
+    cast: Cast, api: Api, bad: Any
+) -> None:
+    key = await write_key(api)
+    ids: dict[str, Any] = {"messageId": bad, "context": {"sessionId": bad}}
+    await send(key, item("track", 2, anonymousId="a-1", **ids))
+    await send(key, *(item("track", 1, anonymousId=f"a-{number}", **ids) for number in range(3)))
+    rows = await stored()
+    assert (len(rows), {"messageId", "sessionId"} & {name for row in rows for name in row}) == (
+        4,
+        set(),
+    )
+    if not isinstance(bad, str) or not bad:
+        return
+    own = {"appId": "notes", "eventName": "e", "eventCategory": "custom", "messageId": bad}
+    for body in (own, [own, own]):
+        answer = await cast.app_key.post("/v1/analytics/events", json=body)
+        assert answer.json()["duplicates"] == 0

@@ -86,6 +86,7 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
             "integer_too_large",
         ),
         (b'"value": 1, "mutationId": ""', "/mutationId", "malformed"),
+        (b'"value": 1, "mutationId": "undefined"', "/mutationId", "malformed"),
         (b'"value": 1, "mutationId": 7', "/mutationId", "wrong_type"),
         (b'"value": 1, "mutationId": "\\ud800"', "/mutationId", "malformed"),
         (b'"value": 1, "mutationId": "%s"' % (b"x" * 65), "/mutationId", "malformed"),

@@ -166,7 +166,9 @@ async def test_a_repeat_after_the_resource_is_gone_is_no_fault_of_the_server(cas
     assert (await cast.admin.post("/v1/users", json=ANN, headers=KEY)).status_code in (404, 410)
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "\t", "é"])
+@pytest.mark.parametrize(
+    "key", ["", " ", "a b", "x" * 256, "\t", "é", "undefined", "null", "{{$guid}}"]
+)
 async def test_other_keys_are_refused(cast: Cast, key: str) -> None:
     refused = await cast.admin.post("/v1/users", json={}, headers={"Idempotency-Key": key.encode()})
     assert refused.status_code == 422

@@ -68,11 +68,12 @@ async def test_another_write_under_the_same_key_is_refused(cast: Cast) -> None:
         refused = await cast.owner.put(path, json=value, headers=KEY)
         assert (refused.status_code, refused.json()["code"]) == (422, "key_reused")
     assert (await cast.owner.get(LOG)).json() == 1
-    malformed = await cast.owner.put(LOG, json=1, headers={"Idempotency-Key": "k 1"})
-    assert (malformed.status_code, malformed.json()["errors"][0]["pointer"]) == (
-        422,
-        "header:Idempotency-Key",
-    )
+    for bad in ("k 1", "undefined"):
+        malformed = await cast.owner.put(LOG, json=1, headers={"Idempotency-Key": bad})
+        assert (malformed.status_code, malformed.json()["errors"][0]["pointer"]) == (
+            422,
+            "header:Idempotency-Key",
+        )
 
 
 async def test_a_write_that_failed_leaves_no_claim(cast: Cast) -> None:
