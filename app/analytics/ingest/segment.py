@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -16,6 +16,8 @@ from models.nobody import somebody
 KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 _CATEGORIES: Final = frozenset({"engagement", "conversion", "error", "custom"})
 _TIME: Final = TypeAdapter(datetime)
+_TEN_DIGITS: Final = datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+"""From here on seconds since 1970 have ten digits, and milliseconds thirteen."""
 _LONGEST_ID: Final = 256
 MAX_ITEMS: Final = 2500
 """As many as Segment takes; a body has a MiB here, and 500 KB there."""
@@ -191,11 +193,14 @@ def _moment(value: Any) -> datetime | None:
     """A time that a client told: RFC 3339, or seconds or milliseconds since 1970 as a number or as
     text.
 
-    None where it told none, or something else.
+    None where it told none, or something else: a number of fewer digits is no time (`20261107`).
     """
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     try:
-        return to_milliseconds(_TIME.validate_python(value))
+        moment = to_milliseconds(_TIME.validate_python(value))
     except ValueError:
         return None
+    if moment < _TEN_DIGITS and not (isinstance(value, str) and "-" in value[1:]):
+        return None
+    return moment

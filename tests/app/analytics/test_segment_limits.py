@@ -122,7 +122,10 @@ async def test_the_clock_is_corrected_by_numbers_too(api: Api, spell: Any) -> No
     assert row["originalTimestamp"] == sent - timedelta(minutes=10)
 
 
-@pytest.mark.parametrize("odd", [True, 1e300, 10**18, [], {}, "soon"], ids=repr)
+ODD = [True, 1e300, 10**18, [], {}, "soon", 20261107, "20261107", "2026", "12.5", -1]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
 async def test_a_time_that_is_none_is_when_it_came_in(api: Api, odd: Any) -> None:
     before: datetime = now()
     await send(
@@ -130,3 +133,17 @@ async def test_a_time_that_is_none_is_when_it_came_in(api: Api, odd: Any) -> Non
     )
     (row,) = await stored()
     assert before <= row["timestamp"] == row["receivedAt"]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+async def test_by_a_clock_that_tells_no_time_nothing_is_corrected(api: Api, odd: Any) -> None:
+    happened = (now() - timedelta(hours=30)).replace(microsecond=0)
+    item = {"type": "track", "event": "e", "userId": "u", "timestamp": rfc3339(happened)}
+    await send(await write_key(api), item, sentAt=odd)
+    assert [row["timestamp"] for row in await stored()] == [happened]
+
+
+async def test_a_date_before_numbers_count_is_taken(api: Api) -> None:
+    item = {"type": "track", "event": "e", "userId": "u", "timestamp": "1999-12-31"}
+    await send(await write_key(api), item)
+    assert [rfc3339(row["timestamp"]) for row in await stored()] == ["1999-12-31T00:00:00.000Z"]
