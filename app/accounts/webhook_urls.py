@@ -44,6 +44,6 @@ def _parts(url: str, settings: Settings) -> SplitResult:
     if settings.environment == "production":
         if parts.scheme != "https":
             raise RefusedAddress("a webhook is reached by https")
-        if leads_nowhere(host):
+        if leads_nowhere(host, settings.outgoing_private_hosts):
             raise RefusedAddress("the address is not public")
     return parts

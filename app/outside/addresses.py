@@ -27,6 +27,11 @@ _WITHIN: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b:1::/48", "3
 _OWN_NAMES: Final = frozenset(
     {"localhost", "ip6-localhost", "ip6-loopback", "loopback", "broadcasthost"}
 )
+# RFC 2606, 6761, 6762, 7686, 8375, 9476, and ICANN's `internal`: no public name ends so
+_RESERVED: Final = (
+    *(".internal", ".local", ".home.arpa"),
+    *(".test", ".invalid", ".onion", ".alt"),
+)
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -177,14 +182,21 @@ def is_public(address: str) -> bool:
     return _is_open(parsed) and (parsed.sixtofour is None or is_public(str(parsed.sixtofour)))
 
 
-def leads_nowhere(host: str) -> bool:
+def leads_nowhere(host: str, private_hosts: Iterable[str] = ()) -> bool:
     """Whether a host can be known, without asking anybody, to be no public one: an address within,
-    however it is spelled (decimal, octal, hexadecimal, shortened, in other digits), or a name of
-    the machine itself.
+    however it is spelled (decimal, octal, hexadecimal, shortened, in other digits), a name of the
+    machine itself, or one that is reserved for what is not public (`db.internal`).
+
+    Args:
+        host: of a URL.
+        private_hosts: names that are reached all the same, reserved or not.
     """
-    plain = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").rstrip(".").lower()
+    seen = "".join(each for each in unquote(host) if unicodedata.category(each) != "Cf")
+    plain = unicodedata.normalize("NFKC", seen).replace("\u3002", ".").rstrip(".").lower()
     if plain in _OWN_NAMES or plain.endswith((".localhost", ".localdomain")) or not plain:
         return True
+    if plain.endswith(_RESERVED):
+        return plain not in map(str.lower, private_hosts)
     try:
         return not is_public(plain)
     except ValueError:

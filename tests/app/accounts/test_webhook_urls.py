@@ -170,6 +170,14 @@ def test_production_asks_for_a_key_and_makes_none(production: Settings, tmp_path
         "[::127.0.0.1]",
         "10.1",
         "1.2.3.999",
+        "local\u00adhost",  # nobody sees it, and it falls away where a name is looked up
+        "127.0.0.\u200b1",
+        "metadata.google.internal",
+        "printer.local.",
+        "nas.home.arpa",
+        "hooks.test",
+        "hooks.INVALID",
+        "hooks.onion",
     ],
 )
 def test_no_spelling_of_an_address_within_is_taken(production: Settings, host: str) -> None:
@@ -183,3 +191,16 @@ def test_no_spelling_of_an_address_within_is_taken(production: Settings, host: s
 )
 def test_names_that_only_look_alike_are_taken(production: Settings, host: str) -> None:
     assert check_webhook_url(f"https://{host}/hook", production) is None
+
+
+@pytest.mark.parametrize("host", ["hooks.internal", "HOOKS.internal."])
+def test_a_reserved_name_is_taken_where_the_operator_reaches_it(
+    production: Settings, host: str
+) -> None:
+    reached = production.model_copy(
+        update={"outgoing_private_hosts": ["hooks.internal", "a.localhost"]}
+    )
+    assert check_webhook_url(f"https://{host}/hook", reached) is None
+    for other in ("other.internal", "a.hooks.internal", "a.localhost.", "localhost"):
+        with pytest.raises(Invalid):
+            check_webhook_url(f"https://{other}/hook", reached)
