@@ -25,7 +25,9 @@ class IdempotencyKey(Stored):
     results: Annotated[
         list[Raw] | None,
         Field(
-            description="Of a batch: what became of each write (status, version, codes of errors)."
+            description=(
+                "Of app data: what became of each write (status, version, times, codes of errors)."
+            )
         ),
     ] = None
     expires_at: Timestamp

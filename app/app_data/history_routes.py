@@ -110,7 +110,8 @@ async def restore(
         return 201 if written.created else 200, envelope, written.id
 
     async def again(done: Repeated) -> tuple[int, dict[str, Any], Any]:
-        return done.status, *await value_again(place, with_value=options.wants_value(default=True))
+        wanted = options.wants_value(default=True)
+        return done.status, *await value_again(place, done, with_value=wanted)
 
     status, envelope, key = await at_most_once(claim, work, again)
     told = place.rooms.headers(place.user_id, place.app_id, settings.quota)

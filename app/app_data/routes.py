@@ -75,7 +75,7 @@ async def _put(request: HotRequest) -> Answer:
         options = await _options(request, place, await _claim(request, body))
         envelope, written = await put_value(place, body, options)
     except Repeated as done:
-        return await _again(request, place, done.status, with_value=False)
+        return await _again(request, place, done, with_value=False)
     return _envelope_answer(
         201 if written.created else 200, envelope, written, _quota(place, options)
     )
@@ -89,7 +89,7 @@ async def _patch(request: HotRequest) -> Answer:
         options = await _options(request, place, await _claim(request, body))
         envelope, written = await patch_value(place, kind, body, options)
     except Repeated as done:
-        return await _again(request, place, done.status, with_value=True)
+        return await _again(request, place, done, with_value=True)
     return _envelope_answer(200, envelope, written, _quota(place, options))
 
 
@@ -113,12 +113,12 @@ async def _claim(request: HotRequest, body: bytes) -> Claim | None:
     return claim
 
 
-async def _again(request: HotRequest, place: Place, status: int, *, with_value: bool) -> Answer:
-    """The answer to a repeat, of what there is now."""
+async def _again(request: HotRequest, place: Place, done: Repeated, *, with_value: bool) -> Answer:
+    """The answer to a repeat."""
     wish = preference(request.header(b"prefer"))
     wanted = with_value if wish is None else wish == "representation"
-    envelope, key = await value_again(place, with_value=wanted)
-    return json_answer(status, envelope, [(b"etag", etag(envelope["version"], key).encode())])
+    envelope, key = await value_again(place, done, with_value=wanted)
+    return json_answer(done.status, envelope, [(b"etag", etag(envelope["version"], key).encode())])
 
 
 def _envelope_answer(

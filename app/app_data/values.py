@@ -18,7 +18,7 @@ from app.database.turns import is_taken, turn
 from app.errors import NotFound, ResultGone, VersionMismatch
 from app.web.body import check_storable, dump_json, parse_json, value_size
 from app.web.etags import tag_of
-from app.web.idempotency import check_repeat, make_claim
+from app.web.idempotency import Repeated, check_repeat, make_claim
 from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import holds, mismatch
 from app.web.routing import GONE
@@ -143,15 +143,15 @@ async def _leave(
 
     async def note(session: AsyncClientSession) -> None:
         await _record_activity(place, options, session)
-        await make_claim(options.claim, 200, session)
+        await make_claim(options.claim, 200, session, [_told(written)])
 
     found = await AppData.find_envelope(*place.key, with_id=True)
     if found is None or found["version"] != version:
         raise StaleVersion
-    if options.needs_transaction:
-        await _do(place, note, options)
     times = (found["createdAt"], found["updatedAt"], found.get("expiresAt"))
     written = Written(False, version, *times, found["_id"])
+    if options.needs_transaction:
+        await _do(place, note, options)
     with_value = place.may_read and options.wants_value(default=True)
     return _envelope(place, written, found["value"], with_value=with_value), written
 
@@ -188,8 +188,19 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
         ) from None
 
 
-async def value_again(place: Place, *, with_value: bool) -> tuple[dict[str, Any], Any]:
-    """The envelope of what an earlier request wrote, as it is now, and its `_id`.
+async def value_again(
+    place: Place, done: Repeated, *, with_value: bool
+) -> tuple[dict[str, Any], Any]:
+    """The envelope of what an earlier request wrote, and its `_id`: with the value as it is now,
+    else as it was answered.
+
+    The version of what others wrote since goes with their value alone: without, it would have the
+    client guard its next write by what it has never seen.
+
+    Args:
+        place: where.
+        done: the earlier request.
+        with_value: whether the value is wanted.
 
     Raises:
         ResultGone: it is not there any more, or its user is not.
@@ -202,9 +213,10 @@ async def value_again(place: Place, *, with_value: bool) -> tuple[dict[str, Any]
     if found is None:
         raise ResultGone(GONE)
     key = found.pop("_id")
-    if not (with_value and place.may_read):
-        del found["value"]
-    return found, key
+    if with_value and place.may_read:
+        return found, key
+    del found["value"]
+    return ({"dataKey": place.data_key, **done.results[0]} if done.results else found), key
 
 
 async def _of_place(place: Place, expected: Expected | None) -> Expected | None:
@@ -259,7 +271,8 @@ async def _write(
             session=session,
         )
         await _record_activity(place, options, session)
-        await make_claim(options.claim, 201 if written.created else 200, session)
+        status = 201 if written.created else 200
+        await make_claim(options.claim, status, session, [_told(written)])
         return written
 
     async def send() -> Written:
@@ -322,14 +335,15 @@ async def _record_activity(
 
 
 def _envelope(place: Place, written: Written, value: Json, *, with_value: bool) -> dict[str, Any]:
-    envelope: dict[str, Any] = {"dataKey": place.data_key}
-    if with_value:
-        envelope["value"] = value
-    envelope |= {
+    shown = {"value": value} if with_value else {}
+    return {"dataKey": place.data_key, **shown, **_told(written)}
+
+
+def _told(written: Written) -> dict[str, Any]:
+    """What an envelope says of a write, besides key and value."""
+    told: dict[str, Any] = {
         "version": written.version,
         "createdAt": written.created_at,
         "updatedAt": written.updated_at,
     }
-    if written.expires_at is not None:
-        envelope["expiresAt"] = written.expires_at
-    return envelope
+    return told | ({} if written.expires_at is None else {"expiresAt": written.expires_at})

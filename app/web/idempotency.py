@@ -221,7 +221,7 @@ async def at_most_once(
         row = None if claim is None else await _row_of(claim)
         if row is None:
             raise  # of what is written, not of the claim
-        return await again(Repeated(row["status"], row.get("resourceId")))
+        return await again(Repeated(row["status"], row.get("resourceId"), row.get("results")))
 
 
 async def write_once(

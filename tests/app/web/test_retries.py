@@ -54,6 +54,39 @@ async def test_a_put_that_is_repeated_is_answered_as_at_first(
     assert (again.status_code, again.json()["version"]) == (200, 2)
 
 
+MINIMAL = {**KEY, "Prefer": "return=minimal"}
+
+
+@pytest.mark.parametrize("write", ["put", "patch", "idle patch", "restore"])
+async def test_a_repeat_without_the_value_tells_no_version_that_others_made(
+    cast: Cast, write: str
+) -> None:
+    await cast.admin.put("/v1/apps/notes", json={"history": 5})
+    await cast.owner.put(LOG, json=[])
+    path, sent = LOG, {"operations": APPEND if write == "patch" else []}
+    if write == "put":
+        path, sent = f"{LOG}?ttl=600", {"json": ["mine"]}
+    elif write == "restore":
+        path, sent = f"{LOG}/restore", {"json": {"version": 1}}
+    send = getattr(cast.owner, {"idle patch": "patch", "restore": "post"}.get(write, write))
+    first = await send(path, headers=MINIMAL, **sent)
+    await cast.owner.put(LOG, json=["theirs"])
+    repeat = await send(path, headers=MINIMAL, **sent)
+    assert "value" not in first.json()
+    assert (repeat.status_code, repeat.json()) == (first.status_code, first.json())
+    assert repeat.headers["etag"] == first.headers["etag"]
+    blind = await cast.owner.put(LOG, json=1, headers={"If-Match": repeat.headers["etag"]})
+    assert (blind.status_code, blind.json()["current"]["value"]) == (412, ["theirs"])
+
+
+async def test_a_repeat_with_the_value_shows_what_there_is_now(cast: Cast) -> None:
+    whole = {**KEY, "Prefer": "return=representation"}
+    await cast.owner.put(LOG, json=["mine"], headers=whole)
+    theirs = await cast.owner.put(LOG, json=["theirs"])
+    repeat = await cast.owner.put(LOG, json=["mine"], headers=whole)
+    assert (repeat.json()["value"], repeat.headers["etag"]) == (["theirs"], theirs.headers["etag"])
+
+
 async def test_a_delete_that_is_repeated_deletes_nothing_that_came_since(cast: Cast) -> None:
     await cast.owner.put(LOG, json=1)
     assert (await cast.owner.delete(LOG, headers=KEY)).status_code == 204
