@@ -126,8 +126,8 @@ async def sign_in_by_id_token(
 async def refresh(
     body: Annotated[RefreshRequest, REFRESH], request: Request, response: Response
 ) -> TokenPair:
-    """Each use gives another one. A repeat gets the same, however late, while that one was not used;
-    one after its successor was used ends the session."""
+    """Each use gives another one. A repeat gets the same, however late, as long as that one was not
+    used; a token whose successor was used ends the session."""
     parts = sign_in_of(request.scope)
     session, token = await parts.sessions.refresh(body.refresh_token)
     user = await find_user(session.user_id)
