@@ -214,6 +214,6 @@ def kept_as(name: str, found: Mapping[str, str]) -> str:
     value = found.get(told.kept or name)
     if value is None and told.kept is not None:
         raise NotToldError(
-            name, "`kept=None`, unless `named` (tests/upgrades/making.py) finds one in a release"
+            name, "`kept=None`, unless python -m tests.upgrades.making makes the release anew"
         )
     return value or absent(name, found["userId"])

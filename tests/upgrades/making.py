@@ -103,24 +103,23 @@ async def complete(database: AsyncDatabase[Raw]) -> None:
 
 
 async def named(database: AsyncDatabase[Raw]) -> dict[str, str]:
-    """What the parameters of paths stand for: the first document of each collection."""
-
-    async def first(collection: str) -> str:
-        row = await database[collection].find_one({}, sort=[("_id", 1)])
-        assert row is not None, collection
-        return str(row["_id"])
-
+    """What the parameters of paths stand for: `projectId` for the first `Project`, and so on; a
+    release has none of what is younger."""
+    found = {}
+    for document in DOCUMENTS:
+        row = await database[document.collection_name()].find_one({}, sort=[("_id", 1)])
+        if row is not None:
+            found[f"{document.__name__[0].lower()}{document.__name__[1:]}Id"] = str(row["_id"])
     card = await database["cards"].find_one({})
     assert card is not None
-    return {
-        "userId": await first("users"), "accountId": str(card["accountId"]),
-        "cardId": str(card["_id"]), "spendingProfileId": await first("spendingprofiles"),
-        "connectionId": await first("connections"), "bankAccountId": await first("bankaccounts"),
-        "transactionId": await first("transactions"), "projectId": await first("projects"),
-        "invitationId": await first("invitations"), "keyId": await first("apikeys"),
-        "jobId": await first("jobs"), "deletionId": await first("deletions"),
-        "appId": "notes", "dataKey": "a", "service": "GitHub",
-    }  # fmt: skip
+    return found | {
+        "accountId": str(card["accountId"]),
+        "cardId": str(card["_id"]),
+        "keyId": found["apiKeyId"],
+        "appId": "notes",
+        "dataKey": "a",
+        "service": "GitHub",
+    }
 
 
 async def answers_of(api: Api, caller: Caller, values: dict[str, str]) -> dict[str, Any]:
