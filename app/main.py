@@ -4,15 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, FastAPI
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener
-from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from app import VERSION
@@ -55,8 +51,6 @@ from app.console.sign_in import router as console_sign_in
 from app.database import UNREACHED, bind_in_time, connect
 from app.database.driver import Client
 from app.database.loader import Loader
-from app.errors import Internal, MethodNotAllowed, NotFound, Problem
-from app.errors.driver import from_driver
 from app.identity.access import Access, Rules
 from app.identity.authenticator import Authenticator
 from app.identity.tokens import load_tokens
@@ -88,7 +82,6 @@ from app.users.belongings import loaders
 from app.users.routes import router as users
 from app.web.admission.gate import Admission
 from app.web.admission.proxies import Proxied
-from app.web.body import dump_json
 from app.web.compression import Compressed
 from app.web.cross_origin import CrossOrigin
 from app.web.head import Heads
@@ -98,37 +91,28 @@ from app.web.observability import Observed, configure_logging, log
 from app.web.observability.driver import listeners_of
 from app.web.observability.measures import begin_at_nothing, note_build
 from app.web.openapi import document as openapi
+from app.web.problems import handle_errors, without_plain_errors
 from app.web.routing import Router
 from app.web.streams.open_streams import streams_of, waiting_room
-from app.web.validation.errors import validation_problem
 from app.work import HOOKS
 from models.app_data_values import load_values
 
-CARD_PROGRAMME = (accounts, cards, spending_profiles, card_events)
-ROUTERS: tuple[APIRouter, ...] = (
-    people_in,
-    people_out,
-    people_merge,
-    users,
-    belongings,
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    *(people_in, people_out, people_merge),
+    *(users, belongings),
     activity,
-    app_data.router,
-    analytics.router,
-    auth,
+    *(app_data.router, app_data_history, app_data_clearing),
+    *(analytics.router, quarantine, joins),
+    *(auth, guest_routes.router, sign_in_routes.router, session_routes.router),
+    *(identity_routes.router, key_routes.router),
     apps,
+    operations,
+    *(console, dashboard, console_sign_in, *navigation.ROUTERS),
+    *(accounts, cards, spending_profiles, card_events),
+    connections,
+    *(projects, invitations, repositories),
 )
-ROUTERS += (app_data_history, app_data_clearing)
-ROUTERS += (operations, console, dashboard, console_sign_in, *navigation.ROUTERS)
-ROUTERS += (quarantine, joins)
-ROUTERS += (
-    guest_routes.router,
-    sign_in_routes.router,
-    session_routes.router,
-    identity_routes.router,
-    key_routes.router,
-)
-ROUTERS += CARD_PROGRAMME
-ROUTERS += (connections, projects, invitations, repositories)
+"""By domain. Of two routes that take the same path the first is called."""
 
 
 def create_app(
@@ -196,7 +180,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.state.rules = Rules(declared_rules(), _operations())
-    _handle_errors(app)
+    handle_errors(app, ROUTERS)
     _add_layers(app, settings)
     app.openapi = lambda: openapi.describe(app, app.state.rules, _hot_paths(), ingest_schemas())  # type: ignore[method-assign]
     return app
@@ -250,7 +234,7 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
 
     def layered() -> ASGIApp:
         endpoints = _hot_endpoints()
-        hot = HotRoutes(Compressed(_without_plain_errors(build())), endpoints)
+        hot = HotRoutes(Compressed(without_plain_errors(build())), endpoints)
         app.state.api = hot  # the console calls it
         inner: ASGIApp = Heads(
             Admission(hot, settings, lambda: app.state.waits_for, (*large_paths(), IMPORT_PATH))
@@ -259,42 +243,6 @@ def _add_layers(app: FastAPI, settings: Settings) -> None:
         return ProblemPages(Observed(Proxied(hosts, settings), settings))
 
     app.build_middleware_stack = layered  # type: ignore[method-assign]
-
-
-def _without_plain_errors(stack: ASGIApp) -> ASGIApp:
-    """FastAPI's stack without its plain text for faults: `Observed` makes problems of them."""
-    return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
-
-
-def _handle_errors(app: FastAPI) -> None:
-    async def problem(request: Request, error: Exception) -> Response:
-        found = _as_problem(error, request.url.path)
-        # others are logged by the outermost layer
-        if isinstance(found, Internal) and isinstance(error, PyMongoError):
-            log.error(
-                "unexpected", requestId=request.scope.get("satchel.request_id"), exc_info=error
-            )
-        body = dump_json(found.body(request.scope.get("satchel.request_id", "")))
-        return Response(body, found.status, found.headers, media_type="application/problem+json")
-
-    for kind in (Problem, RequestValidationError, HTTPException, PyMongoError, Exception):
-        app.add_exception_handler(kind, problem)
-
-
-def _as_problem(error: Exception, path: str) -> Problem:
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, RequestValidationError):
-        return validation_problem(error.errors())
-    if isinstance(error, PyMongoError):
-        return from_driver(error)
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        return MethodNotAllowed(
-            "the path takes other methods", headers={"Allow": ", ".join(_methods(path))}
-        )
-    if isinstance(error, HTTPException) and error.status_code == 404:
-        return NotFound("there is nothing at this path")
-    return Internal()
 
 
 def _hot_endpoints() -> list[HotEndpoint]:
@@ -339,12 +287,3 @@ def _operations() -> Iterator[str]:
     for endpoint in _hot_endpoints():
         for method in endpoint.methods:
             yield f"{method} {endpoint.template}"
-
-
-def _methods(path: str) -> list[str]:
-    """The methods that a path takes; Starlette names those of the first route alone."""
-    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    methods = {
-        method for route in routes if route.path_regex.match(path) for method in route.methods or ()
-    }
-    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

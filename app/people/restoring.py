@@ -19,20 +19,24 @@ from app.people.lines import (
     PersonLine,
 )
 from app.people.lines.told import Key, Told, told_by
-from app.people.out.exported import fields_of
+from app.people.out.exported import Part, fields_of, parts_of, secrets_of
 from app.people.out.exporting import END
 from app.people.rows import FORMER
 from app.web.validation.errors import validation_problem
+from indexes.definitions import INDEXES
 from models.activity import Activity
 from models.analytics import Analytics
 from models.base import Fields, Happened, Raw, Stored, Timestamp, not_ahead, now, parse_id
 from models.preferences import PreferencesContent
 from models.profile import ProfileContent
+from models.relations import RELATIONS, OnDelete, Relation, Relations, references_of
 from models.seal import Seal
+from models.user import User
 from models.values import UnstorableValue
 
 TAKEN: Final = ("users", "profiles", "preferences", "authidentities", "externalids", "appdata")
 EVENTS: Final[dict[str, type[Stored]]] = {"activities": Activity, "analytics": Analytics}
+"""Kinds that are hot, and stored as they are told."""
 NOT_TAKEN: Final[dict[str, str]] = {
     "appusage": "it tells of tombstones that are gone where they came from",
     "analyticspeople": "people get their numbers where they are counted",
@@ -48,10 +52,30 @@ NOT_TAKEN: Final[dict[str, str]] = {
     END: "it says that the export is whole",
 }
 """Kinds of an export that are left where they are, each with its reason."""
+_OF_NO_RULE: Final = "they are not one person's alone, or can be in each other's way"
 MOST: Final = 200
 _NO_ID: Final = "an id has 24 hex digits"
 _Version = Annotated[int, Field(ge=1, le=2**52)]
 """Of a document that goes on being written, and restored."""
+
+
+def plain_kinds(relations: Relations = RELATIONS) -> dict[str, type[Stored]]:
+    """Kinds of which nothing is said here and whose documents are stored as they are told: they
+    refer to their person alone and go with them, hold no secret, and no unique index has one of
+    them be in another's way."""
+    found = {part.kind: part for part in parts_of(relations) if part.kind not in _SAID}
+    return {kind: part.document for kind, part in found.items() if _is_plain(part, relations)}
+
+
+def _is_plain(part: Part, relations: Relations) -> bool:
+    relation, document = part.relation, part.document
+    return (
+        relation == Relation(document, "user_id", User, OnDelete.CASCADE, merge=relation.merge)
+        and references_of(document, relations) == [relation]
+        and document.model_fields["id"].annotation is not str
+        and not secrets_of(document)
+        and not any(index.options.get("unique") for index in INDEXES.get(document, ()))
+    )
 
 
 @dataclass(slots=True)
@@ -105,12 +129,29 @@ class _WasValue(Fields):
     deleted: bool = False
 
 
+class _Counted(Fields):
+    """How often a document was written."""
+
+    version: _Version = 1
+
+
 class _Born(Fields):
     """What an export tells of a user besides."""
 
     created_at: Happened = Field(default_factory=now)
     last_login: Happened | None = None
     email_verified_at: Happened | None = None
+
+
+_SAID: Final = frozenset((*TAKEN, *EVENTS, *NOT_TAKEN))
+AS_TOLD: Final = EVENTS | plain_kinds()
+
+
+def reason_left(kind: str) -> str | None:
+    """Why documents of a kind are left where they are; None where they are not, or no export has
+    any."""
+    is_of_no_rule = kind not in (*_SAID, *AS_TOLD) and kind in {part.kind for part in parts_of()}
+    return NOT_TAKEN.get(kind, _OF_NO_RULE if is_of_no_rule else None)
 
 
 def is_exported(line: Any) -> bool:
@@ -179,7 +220,7 @@ class Gatherer:
         elif kind == "appdata":
             self._add_value(into, document)
         else:
-            self._add_event(into, EVENTS[kind], document)
+            self._add_row(into, AS_TOLD[kind], document)
 
     def _add_value(self, into: Gathered, document: Raw) -> None:
         value = {name: document.get(name) for name in ("appId", "dataKey", "value")}
@@ -189,8 +230,8 @@ class Gatherer:
         into.line.app_data.append(ImportedValue.model_validate(value))
         into.values.append(was.model_dump(by_alias=True))
 
-    def _add_event(self, into: Gathered, document: type[Stored], told: Raw) -> None:
-        row = _event_row(document, told)
+    def _add_row(self, into: Gathered, document: type[Stored], told: Raw) -> None:
+        row = _row(document, told)
         if row["_id"] in {each["_id"] for each in into.rows.get(document, ())}:
             raise Invalid.field("/document/id", "duplicate", "a line before has this")
         if document is Analytics:
@@ -206,7 +247,7 @@ def _person_of(kind: Any, document: Any) -> str:
     Raises:
         Invalid: it says nobody.
     """
-    if kind not in (*TAKEN, *EVENTS) or not isinstance(document, dict):
+    if kind not in (*TAKEN, *AS_TOLD) or not isinstance(document, dict):
         raise Invalid.field("/kind", "not_allowed", "no kind of document that an export has")
     name = "id" if kind == "users" else "userId"
     person = document.get(name)
@@ -215,8 +256,8 @@ def _person_of(kind: Any, document: Any) -> str:
     return person.lower()
 
 
-def _event_row(document: type[Stored], told: Raw) -> Raw:
-    """An event as it is stored, of what an export has of one.
+def _row(document: type[Stored], told: Raw) -> Raw:
+    """A document as it is stored, of what an export has of one.
 
     Raises:
         Invalid: its id or a time of it is none.
@@ -226,8 +267,10 @@ def _event_row(document: type[Stored], told: Raw) -> Raw:
         raise Invalid.field("/document/id", "malformed", _NO_ID)
     names: Iterable[str] = fields_of(document)  # type: ignore[arg-type]  # a class is hashable
     kept = {name: told[name] for name in names if name in told}
-    row: Raw = document.model_validate({**kept, "_id": told["id"], "version": 1}).stored()
-    for name in ("createdAt", "updatedAt", "timestamp"):
+    was = _Counted() if document in EVENTS.values() else _Counted.model_validate(_content(kept, _Counted))
+    kept |= {"_id": told["id"], "version": was.version}
+    row: Raw = document.model_validate(kept).stored()
+    for name in {"createdAt", "updatedAt", "timestamp"} & row.keys():
         try:
             not_ahead(row[name])
         except UnstorableValue as error:

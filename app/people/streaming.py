@@ -7,7 +7,7 @@ from app.errors import Problem
 from app.people.importing import MOST_TOGETHER, Importer, Outcome, Result
 from app.people.lines import MOST_LINE_BYTES, MOST_LINES, parse_line
 from app.people.lines.told import Told, digest_of, refused, told_of
-from app.people.restoring import NOT_TAKEN, Gatherer, is_exported
+from app.people.restoring import Gatherer, is_exported, reason_left
 from app.web.body import dump_json
 
 NDJSON: Final = "application/x-ndjson"
@@ -70,7 +70,7 @@ class Reading:
         self._people.append(([number], told))
 
     def _gather(self, number: int, line: Any, size: int) -> None:
-        if (reason := NOT_TAKEN.get(str(line["kind"]))) is not None:
+        if (reason := reason_left(str(line["kind"]))) is not None:
             self._left[number] = reason
             return
         if not self._gatherer.belongs(line):

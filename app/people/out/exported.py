@@ -90,13 +90,14 @@ def _is_theirs(relation: Relation, relations: Relations) -> bool:
 @cache
 def fields_of(document: type[Stored]) -> Mapping[str, int]:
     """The stored fields that are read: no secret is, so none can be sent."""
-    sealed = getattr(document, "SEALED", ())
-    kept = [
-        stored_name(field)
-        for field, info in document.model_fields.items()
-        if info.repr is not False and field not in sealed and field not in INTERNAL
-    ]
-    return dict.fromkeys(kept, 1)
+    kept = document.model_fields.keys() - secrets_of(document) - INTERNAL
+    return {stored_name(field): 1 for field in document.model_fields if field in kept}
+
+
+def secrets_of(document: type[Stored]) -> set[str]:
+    """The attributes of a document that no export has: marked as secrets, or sealed."""
+    hidden = {name for name, info in document.model_fields.items() if info.repr is False}
+    return hidden | set(getattr(document, "SEALED", ()))
 
 
 def projection(document: type[Stored]) -> dict[str, int]:
