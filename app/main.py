@@ -82,11 +82,11 @@ from app.users.belongings import loaders
 from app.users.routes import router as users
 from app.web.admission.gate import Admission
 from app.web.admission.proxies import Proxied
-from app.web.compression import Compressed
-from app.web.cross_origin import CrossOrigin
-from app.web.head import Heads
-from app.web.hosts import Hosts
 from app.web.hot import HotEndpoint, HotRoutes
+from app.web.layers.compression import Compressed
+from app.web.layers.cross_origin import CrossOrigin
+from app.web.layers.head import Heads
+from app.web.layers.hosts import Hosts
 from app.web.observability import Observed, configure_logging, log
 from app.web.observability.driver import listeners_of
 from app.web.observability.measures import begin_at_nothing, note_build

@@ -31,7 +31,7 @@ EXCEPTIONS = {
     "app.people.out.exported.fields_of": "which fields of a document are no secret",
     "app.people.rows._template": "what a document's model makes of nothing",
     "app.settings.load_settings": "the environment, read before there is an application",
-    "app.web.compression._remembered": "what a header says stays the same",
+    "app.web.layers.compression._remembered": "what a header says stays the same",
     "app.web.etags.tag_of": "forgotten when another epoch is taken over",
     "app.web.preconditions._http_date": "how a second is spelled",
     "models.email._ascii_domain": "how a domain is spelled in ASCII",

@@ -2,12 +2,14 @@
 forgotten."""
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.settings import Settings
 from scripts.rooms import imports_of, reached, room_graph, sources
+from tests.forgotten import CHECKS
 from tests.order import LONG
 from tests.state import EXCEPTIONS, all_state
 
@@ -33,11 +35,10 @@ LAYERS = [
     | {"app.database.lane", "app.database.loader", "app.jobs.backoff"},
     {"app.web.observability"},
     {"app.database"},
-    {"app.jobs", "app.web.admission", "app.web.compression", "app.web.cursors", "app.web.head",
-    "app.web.hosts"}
+    {"app.jobs", "app.web.admission", "app.web.layers", "app.web.cursors"}
     | {"app.web.patches", "app.sync.hub", "app.web.streams.signals"},
     {"app.identity", "app.outside", "app.storage"},
-    {"app.web", "app.web.admission.pauses"},
+    {"app.web", "app.web.layers.cross_origin", "app.web.admission.pauses"},
     {"app.ledger", "app.relations"},
     {"app.shown"},
     {"app.migrations"},
@@ -267,6 +268,12 @@ def test_imports_of_tests_are_found(source: str, wrong: bool) -> None:
 def test_the_long_files_of_tests_are_there() -> None:
     """Else one that was renamed is given out last, and the others' cores wait for it."""
     assert [name for name in LONG if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_nothing_is_forgotten(check: Callable[[], list[str]]) -> None:
+    """Each sentence names the file that has to be told."""
+    assert check() == []
 
 
 def test_no_module_keeps_state() -> None:

@@ -20,7 +20,7 @@ from app.identity.access import Access, in_force
 from app.identity.caller import authenticate
 from app.identity.principal import Principal
 from app.web.body import dump_json, refuse_packed
-from app.web.compression import Compressed, choose
+from app.web.layers.compression import Compressed, choose
 from app.web.observability import log, send_problem
 from app.web.validation.queries import check_query
 from models.user import ADMIN

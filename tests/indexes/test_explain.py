@@ -10,7 +10,6 @@ from indexes import sync
 from tests.explain import ALLOWED, offences
 from tests.indexes.function_operations import FUNCTIONS
 from tests.indexes.operations import OPERATIONS
-from tests.indexes.plain import methods
 from tests.indexes.recording import Recorded
 
 
@@ -29,16 +28,6 @@ def test_every_function_beside_app_data_is_listed() -> None:
         and not function.startswith("_")
     }
     assert found == FUNCTIONS.keys()
-
-
-def test_every_operation_of_every_document_is_listed() -> None:
-    missing, gone = methods().keys() - OPERATIONS.keys(), OPERATIONS.keys() - methods().keys()
-    assert missing == set(), (
-        "their signatures do not say how they are called: add each, with every way in which it is"
-        " called, to `OPERATIONS` in tests/indexes/operations.py, or to the file beside it of its"
-        " domain"
-    )
-    assert gone == set(), "take these out of the operations in tests/indexes: no class has them"
 
 
 async def test_no_operation_scans_a_collection_or_sorts_in_memory(everything: Recorded) -> None:

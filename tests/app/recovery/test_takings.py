@@ -1,8 +1,5 @@
-"""What was taken away after a backup does not come back with it, kind by kind; and the page on
-backups says of every operation what a restore does to it."""
+"""What was taken away after a backup does not come back with it, kind by kind."""
 
-import re
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -32,17 +29,7 @@ from tests.app.recovery.acts import (
 from tests.app.recovery.conftest import Snapshot
 from tests.cast import Cast, Programme
 from tests.factories.invitations import invite
-from tests.factories.operations import ACCESS
 from tests.harness import Api
-
-TOLD = (Path(__file__).parents[3] / "docs/backups.md").read_text()
-OPERATION = re.compile(r"`((?:DELETE|PATCH|POST|PUT) /v1/[^`]+)`")
-
-
-def test_the_page_says_of_every_operation_what_a_restore_does_to_it() -> None:
-    rows = [line for line in TOLD.splitlines() if line.startswith("| ") and "`" in line]
-    told = [each for line in rows for each in OPERATION.findall(line.split("|")[2])]
-    assert sorted(told) == sorted(name for name in ACCESS if not name.startswith("GET "))
 
 
 def test_every_kind_of_taking_has_a_way_to_be_done_again_and_a_case() -> None:

@@ -9,12 +9,12 @@ import pytest
 import zstandard
 from starlette.types import Message, Receive, Scope, Send
 
-from app.web.compression import (
+from app.web.etags import CODINGS
+from app.web.layers.compression import (
     THREAD_MINIMUM,
     Compressed,
     _ZstdResponder,
 )
-from app.web.etags import CODINGS
 from tests.cast import Cast
 from tests.conftest import MakeApi
 from tests.harness import Api

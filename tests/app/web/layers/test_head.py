@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.web.head import Heads
+from app.web.layers.head import Heads
 from tests.cast import Cast
 from tests.factories.operations import PUBLIC, RULES, request_of
 

@@ -11,12 +11,12 @@ import httpx2
 import pytest
 import zstandard
 
-from app.web.compression import (
+from app.web.etags import CODINGS, coded, plain
+from app.web.layers.compression import (
     MINIMUM,
     SECRET_ANSWERS,
     choose,
 )
-from app.web.etags import CODINGS, coded, plain
 from tests.cast import Cast
 from tests.harness import Api, Caller
 
