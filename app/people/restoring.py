@@ -267,7 +267,8 @@ def _row(document: type[Stored], told: Raw) -> Raw:
         raise Invalid.field("/document/id", "malformed", _NO_ID)
     names: Iterable[str] = fields_of(document)  # type: ignore[arg-type]  # a class is hashable
     kept = {name: told[name] for name in names if name in told}
-    was = _Counted() if document in EVENTS.values() else _Counted.model_validate(_content(kept, _Counted))
+    counted = {} if document in EVENTS.values() else _content(kept, _Counted)
+    was = _Counted.model_validate(counted)
     kept |= {"_id": told["id"], "version": was.version}
     row: Raw = document.model_validate(kept).stored()
     for name in {"createdAt", "updatedAt", "timestamp"} & row.keys():
