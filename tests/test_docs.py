@@ -1,6 +1,7 @@
 """The pages that are made from the code are as the code has them, and leave nothing out."""
 
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from scripts.cli import app
 from scripts.rooms import rooms_diagram
 
 PAGES = docs.pages()
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -82,3 +84,9 @@ def test_an_architecture_page_without_markers_is_left_alone(tmp_path, monkeypatc
     (tmp_path / "architecture.md").write_text("# Ours\n")
     with pytest.raises(ValueError, match="lacks the markers"):
         docs.pages()
+
+
+def test_no_page_has_the_marks_of_a_conflict() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    assert len(pages) > 20
+    assert [page.name for page in pages if "<<<<<<< " in page.read_text()] == []
