@@ -80,12 +80,18 @@ async def _restore(
     async with opened(settings, uri=uri) as database:
         with bar() as progress:
             task = progress.add_task("restoring", total=manifest.bytes)
+            looked = progress.add_task("checking", total=manifest.packed, visible=False)
+
+            def checked(done: int) -> None:
+                progress.update(looked, advance=done, visible=True)
+
             await put_back(
                 database,
                 store,
                 manifest,
                 replace=replace,
                 progress=lambda done: progress.advance(task, done),
+                checked=checked,
             )
         typer.echo(
             f"{manifest.documents:,} documents restored, {mib(manifest.bytes)}, as they were at"

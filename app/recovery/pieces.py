@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 import zstandard
@@ -72,6 +73,28 @@ def _starts(batch: bytes) -> Iterator[int]:
         place += int.from_bytes(batch[place : place + _LENGTH], "little")
 
 
+def check(store: Store, piece: Piece) -> None:
+    """See that a piece is what was written.
+
+    Raises:
+        DamagedBackupError: it is not.
+        FileNotFoundError: it is not there.
+    """
+    with _checked(store, piece):
+        pass
+
+
+@contextmanager
+def _checked(store: Store, piece: Piece) -> Iterator[BinaryIO]:
+    with store.reading(piece.name) as file:
+        if checksum(file) != piece.sha256:
+            raise DamagedBackupError(
+                f"{piece.name} was changed or damaged: its checksum is not the one that was noted"
+            )
+        file.seek(0)
+        yield file
+
+
 def documents_of(store: Store, piece: Piece, most: int) -> Iterator[list[RawBSONDocument]]:
     """The documents of a piece in batches of about so many bytes, once its checksum was right.
 
@@ -79,12 +102,7 @@ def documents_of(store: Store, piece: Piece, most: int) -> Iterator[list[RawBSON
         DamagedBackupError: the file is not what was written.
         FileNotFoundError: it is not there.
     """
-    with store.reading(piece.name) as file:
-        if checksum(file) != piece.sha256:
-            raise DamagedBackupError(
-                f"{piece.name} was changed or damaged: its checksum is not the one that was noted"
-            )
-        file.seek(0)
+    with _checked(store, piece) as file:
         yield from _batches(file, piece.name, most)
 
 

@@ -20,7 +20,7 @@ from pymongo.write_concern import WriteConcern
 
 from app.errors.sentences import Telling
 from app.recovery.manifest import Manifest, Part
-from app.recovery.pieces import DamagedBackupError, documents_of
+from app.recovery.pieces import DamagedBackupError, check, documents_of
 from app.storage import Store
 from models.base import Raw
 from models.deployment import Deployment
@@ -46,6 +46,7 @@ async def restore(
     *,
     replace: bool = False,
     progress: Progress = lambda _: None,
+    checked: Progress = lambda _: None,
 ) -> None:
     """Put what a backup has into the database. It is not to be used before `restored` is through.
 
@@ -53,18 +54,23 @@ async def restore(
         database: an empty one, or one whose restore was killed.
         store: where the backup is.
         manifest: the backup's.
-        replace: first drop whatever there is.
+        replace: first drop whatever there is, once each file was read and is what was written.
         progress: told of what was done.
+        checked: told of the packed bytes of files that were read for that.
 
     Raises:
         NotEmptyError: the database holds something, and is not to be replaced.
-        DamagedBackupError: a file is not what was written. The database is not ready, and empty or
-            half restored: restore anew from another backup.
+        DamagedBackupError: a file is not what was written. Where the database held something, it
+            is as it was; else it is not ready, and half restored: restore anew from another backup.
         OSError: a file could not be read.
     """
     if not await Deployment.is_restoring():
-        if not replace and (holds := await _first_filled(database)):
-            raise NotEmptyError(f"`{database.name}` is not empty: {holds} holds documents")
+        if holds := await _first_filled(database):
+            if not replace:
+                raise NotEmptyError(f"`{database.name}` is not empty: {holds} holds documents")
+            for piece in manifest.pieces:
+                await asyncio.to_thread(check, store, piece)
+                checked(piece.packed)
         await Deployment.mark_restoring(manifest.digest())
     await _empty(database)
     for part in manifest.parts:

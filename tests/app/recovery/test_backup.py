@@ -170,6 +170,19 @@ async def test_what_is_damaged_is_told_and_nothing_of_the_file_is_restored(
     await Deployment.raw().delete_many({})
 
 
+async def test_a_damaged_backup_replaces_nothing(
+    filled: AsyncDatabase[Raw], store: FolderStore
+) -> None:
+    made = await back_up(filled, store, "test")
+    path = store.path / list(made.pieces)[-1].name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    before, seen = await content(filled), list[int]()
+    with pytest.raises(DamagedBackupError, match="changed or damaged"):
+        await restore(filled, store, Manifest.of(store), replace=True, checked=seen.append)
+    assert (await content(filled), await Deployment.is_restoring()) == (before, False)
+    assert seen == [each.packed for each in made.pieces][:-1]
+
+
 @pytest.mark.parametrize("fault", ["gone", "changed", "piece", "text"])
 async def test_a_manifest_that_is_not_whole_is_no_backup(
     filled: AsyncDatabase[Raw], store: FolderStore, fault: str
