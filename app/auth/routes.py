@@ -50,6 +50,7 @@ class SessionRequest(Fields):
 class Session(Fields):
     """An access token, shown this once."""
 
+    user_id: Annotated[str, Field(description="Whose it is.")]
     access_token: Annotated[str, Field(repr=False)]
     token_type: str = "Bearer"  # noqa: S105
     expires_in: Annotated[int, Field(description="Seconds.")]
@@ -202,7 +203,7 @@ async def create_session(
         by_admin=caller.is_admin,
         key_id=caller.id if caller.kind == "key" else None,
     )
-    return Session(access_token=token, expires_in=lifetime)
+    return Session(user_id=str(user_id), access_token=token, expires_in=lifetime)
 
 
 async def _new_session(claim: Claim | None) -> ObjectId:

@@ -47,8 +47,8 @@ def token_for(served: Served, email: str) -> dict[str, str]:
     (user,) = httpx2.get(
         f"{served.url}/v1/users", params={"email": email}, headers=served.headers
     ).json()["items"]
-    pair = served.post(f"/v1/users/{user['id']}/sessions", {})
-    return {"accessToken": pair["accessToken"], "userId": user["id"]}
+    pair: dict[str, str] = served.post(f"/v1/users/{user['id']}/sessions", {})
+    return pair
 
 
 def invite(served: Served, email: str) -> None:

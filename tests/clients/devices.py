@@ -67,7 +67,13 @@ class Device:
         self.connect()
 
     def connect(self) -> None:
-        self.session = Session(self.served.url, self.tokens, transport=Wire(self.network))
+        self.session = Session(
+            self.served.url, self.tokens, renew=self.renew, transport=Wire(self.network)
+        )
+
+    def renew(self) -> Any:
+        """Another token from the app's own server, which most have not."""
+        return None
 
     def open(self) -> None:
         self.store = Store(self.session, self.app_id, **self.options())  # type: ignore[arg-type]
@@ -150,7 +156,9 @@ class Device:
 
 class AsyncDevice(Device):
     def connect(self) -> None:
-        self.session = AsyncSession(self.served.url, self.tokens, transport=AsyncWire(self.network))
+        self.session = AsyncSession(
+            self.served.url, self.tokens, renew=self.renew, transport=AsyncWire(self.network)
+        )
 
     def open(self) -> None:
         self.store = AsyncStore(self.session, self.app_id, **self.options())  # type: ignore[arg-type]

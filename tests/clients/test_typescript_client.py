@@ -89,7 +89,7 @@ def test_it_compiles_strictly_with_the_types_of_this_tree(schema: Path) -> None:
 def test_the_examples_of_its_page_compile_strictly(tmp_path: Path) -> None:
     page = (CLIENT / "README.md").read_text()
     examples = re.findall(r"```ts\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     for place, example in enumerate(examples):
         (tmp_path / f"example-{place}.mts").write_text(example + _OF_THE_READER)
     paths = {"satchel-client": [str(CLIENT / "src" / "index.ts")]}
@@ -112,6 +112,7 @@ def test_all_that_is_public_says_what_it_is() -> None:
 def test_the_bundle_is_small(tmp_path: Path) -> None:
     size = len(gzip.compress(bundle(tmp_path / "client.js").read_bytes()))
     assert size < MOST_BYTES
+    assert f"{size / 1024:.0f} KB gzipped" in (CLIENT / "README.md").read_text()
 
 
 def test_the_package_works_in_an_empty_project(tmp_path: Path) -> None:

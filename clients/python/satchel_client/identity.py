@@ -1,7 +1,7 @@
 """Whose data it is: tokens and what is done with them, whoever sends the requests."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,9 +15,13 @@ from satchel_client.errors import (
     Unreachable,
     UnsentWork,
 )
-from satchel_client.exchange import Call, Flow, Reply
+from satchel_client.exchange import Ask, Call, Flow, Reply
 from satchel_client.guests import Keep, SignedIn
 from satchel_client.tokens import InMemory, Tokens, TokenStorage, entered
+
+Renew = Callable[[], Any]
+"""Gives what `POST /v1/users/{id}/sessions` answered; None where the person is signed in no more.
+It may be a coroutine function where the session is an `AsyncSession`."""
 
 
 class Keeper(Protocol):
@@ -47,13 +51,19 @@ class Identity:
         url: of the Satchel.
         tokens: where tokens are kept; in memory if not said.
         device_info: what the person sees of this device in the list of their sessions.
+        renew: asks a server of one's own for another token.
     """
 
     def __init__(
-        self, url: str, tokens: TokenStorage | None = None, *, device_info: str | None = None
+        self,
+        url: str,
+        tokens: TokenStorage | None = None,
+        *,
+        device_info: str | None = None,
+        renew: Renew | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._storage = tokens or InMemory()
+        self._storage, self._renew = tokens or InMemory(), renew
         self._device_info = device_info
         self._device_token: str | None = None
         self.keepers: list[Keeper] = []
@@ -104,6 +114,11 @@ class Identity:
                     keeper.part()
             self.keep(entered(before, pair))
         return str(pair["userId"])
+
+    def use(self, tokens: Mapping[str, Any]) -> None:
+        """Take tokens that a server of one's own got: what `POST /v1/users/{id}/sessions` answered,
+        or a sign-in elsewhere."""
+        self.begin(tokens)
 
     def begin_as_guest_flow(self) -> Flow[str]:
         """Begin without signing in."""
@@ -195,7 +210,7 @@ class Identity:
     def renew_flow(self) -> Flow[None]:
         """Renew the tokens before they are over, where that can be done."""
         kept = self.kept()
-        if kept is not None and kept.refresh:
+        if kept is not None and (kept.refresh or self._renew is not None):
             yield from self._renewed_flow(kept)
 
     def _renewed_flow(self, old: Tokens) -> Flow[Tokens]:
@@ -203,8 +218,10 @@ class Identity:
         now = self.kept()
         if now is not None and now.access != old.access:
             return now
-        if now is None or not old.refresh:
+        if now is None:
             return self._over(old)
+        if not old.refresh:
+            return (yield from self._another_flow(old))
         reply: Reply = yield Call("POST", "/v1/auth/refresh", body={"refreshToken": old.refresh})
         try:
             pair = reply.checked().json()
@@ -218,6 +235,19 @@ class Identity:
             self._device_token = pair.get("deviceToken", self._device_token)
             self.keep(renewed)
         return renewed
+
+    def _another_flow(self, old: Tokens) -> Flow[Tokens]:
+        """Another token from the app's own server."""
+        tokens = None
+        if self._renew is not None:
+            try:
+                tokens = yield Ask(self._renew, ())
+            except Exception as error:
+                raise Unreachable("no other token could be had") from error
+        if tokens is None:
+            return self._over(old)
+        self.begin(tokens)
+        return entered(self.kept(), tokens)
 
     def _over(self, old: Tokens) -> Tokens:
         kept = self.kept()

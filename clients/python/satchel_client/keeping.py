@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from satchel_client.cache import Cache
-from satchel_client.errors import Gone, SignedOut, Unstorable
+from satchel_client.errors import Gone, NotFound, SignedOut, Unstorable
 from satchel_client.exchange import Ask, Call, Flow, Reply
 from satchel_client.guests import Legacy, path_of
 from satchel_client.identity import Identity
@@ -146,6 +146,14 @@ class Keeping:
 
     def round_flow(self) -> Flow[None]:
         """Fetch where there may be news, and send what waits, until nothing is left to do."""
+        try:
+            yield from self._rounds_flow()
+        except NotFound:
+            # a person who is gone has no session: that is found out now, not when the token is over
+            yield from self._identity.renew_flow()
+            raise
+
+    def _rounds_flow(self) -> Flow[None]:
         while self.stale or self._cache.pending():
             self._changed(self._legacy.take())
             if self.stale:

@@ -7,7 +7,7 @@ import httpx2
 
 from satchel_client.exchange import Call, Flow, carry_out, carry_out_async
 from satchel_client.guests import Keep, SignedIn
-from satchel_client.identity import Identity
+from satchel_client.identity import Identity, Renew
 from satchel_client.tokens import TokenStorage
 
 T = TypeVar("T")
@@ -20,6 +20,8 @@ class Session(Identity):
         url: of the Satchel.
         tokens: where tokens are kept; in memory if not said.
         device_info: what the person sees of this device in the list of their sessions.
+        renew: for people whom a server of one's own signs in: asks it for another token when one is
+            over (`use` takes the first). What it raises counts as a server that cannot be reached.
         transport: instead of the network.
     """
 
@@ -29,9 +31,10 @@ class Session(Identity):
         tokens: TokenStorage | None = None,
         *,
         device_info: str | None = None,
+        renew: Renew | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        super().__init__(url, tokens, device_info=device_info)
+        super().__init__(url, tokens, device_info=device_info, renew=renew)
         self._http = httpx2.Client(base_url=self.url, transport=transport)
 
     def run(self, flow: Flow[T]) -> T:
@@ -103,9 +106,10 @@ class AsyncSession(Identity):
         tokens: TokenStorage | None = None,
         *,
         device_info: str | None = None,
+        renew: Renew | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(url, tokens, device_info=device_info)
+        super().__init__(url, tokens, device_info=device_info, renew=renew)
         self._http = httpx2.AsyncClient(base_url=self.url, transport=transport)
 
     async def run(self, flow: Flow[T]) -> T:

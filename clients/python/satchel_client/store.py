@@ -13,6 +13,8 @@ from satchel_client.live import Listening, Pauses
 from satchel_client.session import AsyncSession, Session
 
 _LOG: Final = logging.getLogger("satchel_client")
+_POLL: Final = 60.0
+"""Seconds after which it is asked though nobody has told of anything."""
 _PASSING: Final = (Unreachable, SatchelError, SignedOut)
 """What may be over in a while: then what waits is sent, without being asked to."""
 
@@ -88,7 +90,8 @@ class Store(Keeping):
                     if not self._ended.is_set():
                         self._session.run(self.round_flow())
                 pauses.reset()
-                self._bell.wait()
+                if not self._bell.wait(_POLL):
+                    self.stale = True
             except Exception as error:
                 if self._ended.is_set():
                     return
@@ -169,7 +172,10 @@ class AsyncStore(Keeping):
                 async with self._turn:
                     await self._session.run(self.round_flow())
                 pauses.reset()
-                await self._bell.wait()
+                try:
+                    await asyncio.wait_for(self._bell.wait(), _POLL)
+                except TimeoutError:
+                    self.stale = True
             except Exception as error:
                 _report(error)
                 await asyncio.sleep(pauses.next(error))

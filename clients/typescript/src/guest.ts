@@ -42,8 +42,17 @@ export interface Kept {
   merged?: string[];
 }
 
-type Pair = Pick<components["schemas"]["TokenPair"], "accessToken" | "userId"> & {
+/** What a person's requests are sent with. */
+export interface Tokens {
+  /** Whose they are. */
+  userId: string;
+  /** For some minutes. */
+  accessToken: string;
+  /** For another pair; a server's token has none. */
   refreshToken?: string;
+}
+
+type Pair = Tokens & {
   guest?: components["schemas"]["GuestOutcome"] | null;
 };
 

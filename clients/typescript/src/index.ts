@@ -16,7 +16,7 @@ export {
   type GuestConflict,
   type Problem,
 } from "./errors.js";
-export type { GuestOutcome, Keep, SignedIn } from "./guest.js";
+export type { GuestOutcome, Keep, SignedIn, Tokens } from "./guest.js";
 export { equal, mergeFields, mergePatched, type Json, type JsonObject } from "./json.js";
 export { Remote, type Changes, type Live, type Write, type Written } from "./remote.js";
 export type { TokenStorage } from "./places.js";

@@ -40,6 +40,17 @@ export function onOnline(listener: () => void): () => void {
   return () => globalThis.removeEventListener("online", listener);
 }
 
+/** Be told when the page is looked at again: while it was not, browsers let timers and connections rest. */
+export function onVisible(listener: () => void): () => void {
+  const page: Document | undefined = globalThis.document;
+  if (page === undefined) return () => undefined;
+  const shown = (): void => {
+    if (page.visibilityState === "visible") listener();
+  };
+  page.addEventListener("visibilitychange", shown);
+  return () => page.removeEventListener("visibilitychange", shown);
+}
+
 /** What wakes a loop: rung before it is waited for, it does not wait at all. */
 export class Bell {
   #rung = false;
@@ -50,8 +61,8 @@ export class Bell {
     this.#waiter?.();
   }
 
-  /** Until it is rung, or so many milliseconds have passed. */
-  async wait(milliseconds: number): Promise<void> {
+  /** Until it is rung, or so many milliseconds have passed; whether it was rung. */
+  async wait(milliseconds: number): Promise<boolean> {
     if (!this.#rung) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, milliseconds);
@@ -62,7 +73,9 @@ export class Bell {
       });
     }
     this.#waiter = null;
+    const wasRung = this.#rung;
     this.#rung = false;
+    return wasRung;
   }
 }
 

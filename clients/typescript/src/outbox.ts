@@ -1,3 +1,4 @@
+import type { Asking } from "./asking.js";
 import type { Cache } from "./cache.js";
 import { errorOf, type FieldError, SatchelError } from "./errors.js";
 import { equal, sizeOf, type Json } from "./json.js";
@@ -25,15 +26,17 @@ export class Outbox {
     private readonly path: string,
     private readonly cache: Cache,
     private readonly options: StoreOptions,
+    private readonly asking: Asking,
   ) {}
 
   /**
-   * Send the drafts that wait longest.
+   * Send the drafts that wait longest, but for those whose conflict is being decided.
    *
    * @returns the keys that look different now.
    */
   async send(signal: AbortSignal): Promise<string[]> {
-    const rows = fitting(await this.cache.take(MOST));
+    const waiting = await this.cache.take(MOST + this.asking.size);
+    const rows = fitting(waiting.filter((row) => !this.asking.has(row.key)).slice(0, MOST));
     return rows.length === 0 ? [] : await this.#send(rows, signal);
   }
 
@@ -79,7 +82,7 @@ export class Outbox {
     }
     const current = await this.#whole(result.current ?? null);
     if (result.current !== undefined) await this.#learn(row.key, current);
-    if (result.status === "conflict") return await this.#decide(row.key, sent.mutationId, current);
+    if (result.status === "conflict") this.asking.begin(row.key, this.#decide(row.key, sent.mutationId, current));
     if (result.status === "invalid") {
       await this.cache.update(row.key, (now) => refused(now, sent.mutationId));
       this.options.onRefused?.({ key: row.key, value: sent.content?.value, errors: result.errors ?? [] });

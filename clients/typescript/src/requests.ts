@@ -1,5 +1,5 @@
-import { SatchelError, type Problem } from "./errors.js";
-import type { Kept } from "./guest.js";
+import { SatchelError, Unreachable, type Problem } from "./errors.js";
+import type { Kept, Tokens } from "./guest.js";
 
 /** Milliseconds that an answer may take. */
 const LONGEST = 60_000;
@@ -13,6 +13,15 @@ export function inTime(request: Request): Request {
 export function withToken(request: Request, kept: Kept): Request {
   request.headers.set("Authorization", `Bearer ${kept.access}`);
   return request;
+}
+
+/** What the app's own server gives, null where there is none; `Unreachable` where it fails. */
+export async function reached(renew: (() => Promise<Tokens | null>) | undefined): Promise<Tokens | null> {
+  try {
+    return (await renew?.()) ?? null;
+  } catch (error) {
+    throw new Unreachable("no other token could be had", { cause: error });
+  }
 }
 
 /** What the server said in the place of an answer. */

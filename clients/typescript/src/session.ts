@@ -1,11 +1,11 @@
 import createClient, { type Client } from "openapi-fetch";
 import { errorOf, NoGuest, SignedOut, Unreachable } from "./errors.js";
-import { entered, forgetAll, joined, renewed, type Keep, type Kept, type SignedIn } from "./guest.js";
+import { entered, forgetAll, joined, renewed, type Keep, type Kept, type SignedIn, type Tokens } from "./guest.js";
 import { seeThatAllIsSent, type Keeper } from "./keepers.js";
 import type { KeptCache } from "./kept-cache.js";
 import { alone, channel } from "./locks.js";
 import { inMemory, placeOf, type TokenStorage } from "./places.js";
-import { inTime, refusal, withToken } from "./requests.js";
+import { inTime, reached, refusal, withToken } from "./requests.js";
 import type { components, paths } from "./schema.js";
 
 /** What `Session` may be told. */
@@ -15,6 +15,11 @@ export interface SessionOptions {
    * place of one's own. `local` where there is a browser, else `memory`.
    */
   tokens?: "local" | "session" | "memory" | TokenStorage;
+  /**
+   * For people whom a server of your own signs in: asks it for another token when one is over (`use` takes the first);
+   * null where the person is signed in no more. What it throws counts as a server that cannot be reached.
+   */
+  renew?: () => Promise<Tokens | null>;
   /** Instead of the global one. */
   fetch?: typeof fetch;
   /** What the person sees of this device in the list of their sessions. */
@@ -157,10 +162,10 @@ export class Session {
   }
 
   /**
-   * Take tokens that a server of one's own got: `POST /v1/users/{id}/sessions`, or a sign-in elsewhere.
+   * Take tokens that a server of one's own got: what `POST /v1/users/{id}/sessions` answered, or a sign-in elsewhere.
    */
-  use(pair: Pick<Pair, "accessToken" | "userId"> & { refreshToken?: string }): void {
-    this.#keep(entered(this.#kept(), pair));
+  use(tokens: Tokens): void {
+    this.#keep(entered(this.#kept(), tokens));
   }
 
   /**
@@ -205,7 +210,7 @@ export class Session {
   /** @internal Renew the tokens before they are over, where that can be done. */
   async renew(): Promise<void> {
     const kept = this.#kept();
-    if (kept !== null && kept.refresh !== "") await this.#renewed(kept);
+    if (kept !== null && (kept.refresh !== "" || this.#options.renew !== undefined)) await this.#renewed(kept);
   }
 
   async #send(request: Request): Promise<Response> {
@@ -244,11 +249,19 @@ export class Session {
   async #renew(old: Kept): Promise<Kept> {
     const now = this.#kept();
     if (now !== null && now.access !== old.access) return now; // another tab has
-    if (now === null || old.refresh === "") return this.#over(old);
+    if (now === null) return this.#over(old);
+    if (old.refresh === "") return await this.#another(old);
     const { data, error, response } = await this.#open().POST("/v1/auth/refresh", { body: { refreshToken: old.refresh } });
     if (data !== undefined) return this.#begin(data, renewed(now, data));
     if (response.status !== 401) throw refusal(error);
     return this.#over(old);
+  }
+
+  /** Another token from the app's own server. */
+  async #another(old: Kept): Promise<Kept> {
+    const tokens = (await reached(this.#options.renew)) ?? this.#over(old);
+    this.use(tokens);
+    return this.#kept() ?? this.#out();
   }
 
   #over(old: Kept): never {

@@ -1,19 +1,19 @@
-import { SignedOut, Unstorable } from "./errors.js";
+import { Asking } from "./asking.js";
+import { type SatchelError, SignedOut, Unstorable } from "./errors.js";
 import { Legacy, nameOf } from "./guest.js";
 import { hear } from "./hearing.js";
 import { mergePatched, type Json } from "./json.js";
-import { alone, Bell, channel, onOnline, Pauses } from "./locks.js";
+import { alone, Bell, channel, onOnline, onVisible } from "./locks.js";
 import { KeptCache } from "./kept-cache.js";
 import type { Message } from "./messages.js";
 import { Outbox } from "./outbox.js";
 import { pull } from "./pull.js";
+import { keepInStep } from "./rounds.js";
 import { seen, type Row } from "./row.js";
 import type { Session } from "./session.js";
 import { checkKey, storable } from "./storable.js";
 import type { Entry, Status, StoreOptions } from "./types.js";
 import { Watchers } from "./watchers.js";
-
-const POLL = 60_000;
 
 /**
  * A person's data of one app: read from what is kept here, written through an outbox, kept in step with the server.
@@ -31,8 +31,11 @@ export class Store {
   readonly #channel: BroadcastChannel | null;
   readonly #watchers = new Watchers((prefix) => this.list(prefix));
   readonly #bell = new Bell();
-  readonly #pauses = new Pauses();
   readonly #end = new AbortController();
+  readonly #asking = new Asking(this.#end.signal, (keys) => {
+    this.#told(keys);
+    this.#wake();
+  });
   readonly #forget: (() => void)[] = [];
   #status: Status = "offline";
   #leads = false;
@@ -46,17 +49,16 @@ export class Store {
     // by their id: were somebody else signed in by now, `me` would be them
     this.#path = `/v1/users/${userId}/apps/${encodeURIComponent(appId)}`;
     this.#name = nameOf(session.url, userId, appId);
-    const kind = options.cache ?? "indexeddb";
-    this.#cache = new KeptCache(this.#name, kind);
-    this.#outbox = new Outbox(session, this.#path, this.#cache, options);
+    this.#cache = new KeptCache(this.#name, options.cache ?? "indexeddb");
+    this.#outbox = new Outbox(session, this.#path, this.#cache, options, this.#asking);
     this.#legacy = new Legacy(session, appId, this.#cache);
-    this.#channel = kind === "indexeddb" ? channel(this.#name) : null;
+    this.#channel = options.cache === "memory" ? null : channel(this.#name);
     this.#channel?.addEventListener("message", (event) => this.#heard(event.data as Message));
     this.#channel?.postMessage({ asks: true } satisfies Message);
     const join = (): void => this.#refresh();
     this.#forget.push(session.welcome({ unsent: () => this.#unsent(), leave: () => this.#leave(), join }));
     this.#forget.push(session.onChange((now) => now !== userId && this.#part(userId)));
-    this.#forget.push(onOnline(() => this.#wake()));
+    this.#forget.push(onOnline(() => this.#wake()), onVisible(() => this.#refresh()));
     void this.#lead();
   }
 
@@ -147,7 +149,7 @@ export class Store {
    */
   async flush(): Promise<void> {
     this.#stale = true;
-    await this.#sync();
+    await this.#finish();
   }
 
   /** Stop keeping in step. What was not sent stays, for the next time. */
@@ -192,16 +194,22 @@ export class Store {
   }
 
   async #loop(): Promise<void> {
-    while (!this.#end.signal.aborted) {
-      let pause = POLL;
-      try {
-        await this.#sync();
-        this.#pauses.reset();
-      } catch (error) {
-        pause = this.#failed(error);
-      }
-      await this.#bell.wait(pause);
-    }
+    const { signal } = this.#end;
+    const stale = (): boolean => (this.#stale = true);
+    const failed = (error: unknown): Promise<void> => this.#failed(error);
+    await keepInStep({ bell: this.#bell, signal, sync: () => this.#sync(), stale, failed });
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    this.#tell(error instanceof SignedOut ? "signedOut" : "offline");
+    // a person who is gone has no session: that is found out now, and not when the token is over
+    if ((error as Partial<SatchelError>).code === "not_found") await this.#session.renew().catch(() => null);
+  }
+
+  /** Until nothing is left to do, conflicts that somebody is asked about included. */
+  async #finish(): Promise<void> {
+    do await this.#sync(); // it may have been under way, and at its end
+    while ((await this.#asking.all()) || (await this.#hasMore()));
   }
 
   /** Fetch and send until neither brings anything. One at a time, however often it is asked for. */
@@ -221,8 +229,12 @@ export class Store {
         await this.#pull();
       }
       this.#told(await this.#outbox.send(this.#end.signal));
-    } while (!this.#end.signal.aborted && (this.#stale || (await this.#cache.pending()) > 0));
+    } while (!this.#end.signal.aborted && (await this.#hasMore()));
     this.#tell("live");
+  }
+
+  async #hasMore(): Promise<boolean> {
+    return this.#stale || (await this.#cache.pending()) > this.#asking.size;
   }
 
   async #pull(): Promise<void> {
@@ -252,13 +264,6 @@ export class Store {
       },
       ask: (seconds) => this.#fetch(seconds),
     });
-  }
-
-  #failed(error: unknown): number {
-    if (this.#end.signal.aborted) return 0;
-    this.#stale = true;
-    this.#tell(error instanceof SignedOut ? "signedOut" : "offline");
-    return this.#pauses.next((error as { retryAfter?: number | null }).retryAfter ?? null);
   }
 
   /** Have the tab that leads ask the server how things are. */
@@ -302,7 +307,7 @@ export class Store {
   }
 
   async #unsent(): Promise<number> {
-    await this.#sync().catch(() => null);
+    await this.#finish().catch(() => null);
     return await this.#cache.pending();
   }
 

@@ -47,6 +47,7 @@ async def minted(cast: Cast, api: Api, **body: Any) -> dict[str, Any]:
 async def test_a_minted_token_names_its_user(cast: Cast, api: Api) -> None:
     session = await minted(cast, api)
     assert (session["tokenType"], session["expiresIn"]) == ("Bearer", 600)
+    assert session["userId"] == cast.owner.id
     me = await api.caller(session["accessToken"]).get(ME)
     assert (me.status_code, me.json()["id"]) == (200, cast.owner.id)
 
@@ -300,7 +301,7 @@ def test_answers_that_hold_secrets_do_not_show_them() -> None:
         "device_token": "the-secret",
     }
     hiding: list[BaseModel] = [
-        Session(access_token="the-secret", expires_in=1),
+        Session(user_id="u", access_token="the-secret", expires_in=1),
         IssuedKey(**view, key="the-secret"),
         TokenPair(**pair, expires_in=1, session_id="s", user_id="u"),
         CreatedAccount(**account, webhook_secret="the-secret"),

@@ -280,6 +280,11 @@ def test_a_key_of_one_app_sees_that_app_alone(
     assert notes.page.locator("[data-quarantined]").get_attribute("data-quarantined") == "0"
 
 
+def test_the_first_page_leads_to_the_clients(satchel: Served) -> None:
+    page = httpx2.get(f"{satchel.url}/console").text
+    assert "make clients" in page and "docs/clients.md" in page
+
+
 def test_only_keys_that_may_read_are_let_in(browser: Browser, satchel: Served) -> None:
     context = browser.new_context()
     console = Console(context.new_page(), satchel)
