@@ -6,12 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from satchel_client import (
     MISSING,
+    InFile,
+    Session,
+    SignedOut,
+    Store,
     Unstorable,
     merge_fields,
 )
@@ -98,3 +103,30 @@ def test_what_is_no_json_is_refused_and_what_is_given_is_copied() -> None:
 )
 def test_the_merge_by_field(base: Any, mine: Any, theirs: Any, merged: Any) -> None:
     assert merge_fields(base, mine, theirs) == merged
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["in a file", "in memory"])
+def test_a_store_that_was_closed_says_so(tmp_path: Path, folder: bool) -> None:
+    session = Session("http://satchel.invalid")
+    session.use({"userId": "ann", "accessToken": "token"})
+    store = Store(session, "notes", on_conflict=merge_fields, folder=tmp_path if folder else None)
+    store.put("n1", 1)
+    store.close()
+    store.close()
+    for act in (lambda: store.get("n1"), store.list, lambda: store.put("n1", 2)):
+        with pytest.raises(SignedOut, match="closed"):
+            act()
+
+
+def test_tokens_in_a_file_are_their_owners_and_may_be_kept_by_two_at_once(tmp_path: Path) -> None:
+    places = [InFile(tmp_path / "tokens") for _ in range(2)]
+
+    def keep(number: int) -> None:
+        places[number % 2].set(f"{number}" * 1000)
+
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(keep, range(200)))
+    kept = places[0].get() or ""
+    assert kept in {f"{number}" * 1000 for number in range(200)}
+    assert [path.name for path in tmp_path.iterdir()] == ["tokens"]
+    assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600

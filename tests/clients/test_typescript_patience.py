@@ -3,6 +3,7 @@ says when to come, a stream that is silent, a session that is over."""
 
 import shutil
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -18,7 +19,7 @@ pytestmark = [
     ),
 ]
 BEGINS = """
-  const { Session, openStore, Unreachable } = await import("/satchel-client.min.js");
+  const { Remote, Session, openStore } = await import("/satchel-client.min.js");
   const at = (kind, request) => new URL(request.url).pathname.endsWith(kind);
   const opened = (answer, onConflict) => {
     const session = new Session(url, { tokens: "memory", fetch: answer });
@@ -30,6 +31,23 @@ BEGINS = """
     const headers = { Authorization: `Bearer ${pair.accessToken}` };
     await fetch(path, { method: "PUT", headers, body: JSON.stringify(value) });
   };
+  const silent = async (request) => {
+    if (!at("/events", request)) return await fetch(request);
+    const word = new TextEncoder().encode(":\\n\\n");
+    const body = new ReadableStream({ start: (to) => to.enqueue(word) });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  };
+  const followed = (answer) => {
+    const session = new Session(url, { tokens: "memory", fetch: answer });
+    session.use(pair);
+    const [end, heard] = [new AbortController(), { pokes: 0, end: () => end.abort() }];
+    void new Remote(session, appId).follow(() => (heard.pokes += 1), end.signal);
+    return heard;
+  };
+  const until = async (holds) => {
+    while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  const looks = () => document.dispatchEvent(new Event("visibilitychange"));
   const shows = (store, key, value) => new Promise((resolve) =>
     store.watch(key, (entries) => entries[0]?.value === value && resolve()));
 """
@@ -41,9 +59,9 @@ def story(script: str) -> str:
 
 
 @pytest.fixture
-def told(scenarios_page: Page, satchel: Served, request: pytest.FixtureRequest) -> Any:
+def told(scenarios_page: Page, satchel: Served) -> Any:
     """What a story comes to."""
-    email = f"{request.node.name.replace('_', '-')}@example.com"
+    email = f"{uuid4().hex}@example.com"
     satchel.post("/v1/users", {"email": email})
 
     def tell(script: str) -> Any:
@@ -129,20 +147,39 @@ def test_a_server_that_says_when_to_come_is_left_alone_until_then(told: Any) -> 
 def test_a_page_that_is_looked_at_again_asks_at_once(told: Any) -> None:
     """Its stream may have died with the sleep of the machine, and nobody has noticed yet."""
     assert told("""
-      const silent = async (request) => {
-        if (!at("/events", request)) return await fetch(request);
-        const word = new TextEncoder().encode(":\\n\\n");
-        const body = new ReadableStream({ start: (to) => to.enqueue(word) });
-        return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
-      };
       const [session, store] = opened(silent, () => undefined);
       await store.flush();
       await elsewhere("n1", "new");
       const isShown = shows(store, "n1", "new");
-      const looks = setInterval(() => document.dispatchEvent(new Event("visibilitychange")), 200);
+      const looking = setInterval(looks, 200);
       await isShown;
-      clearInterval(looks);
+      clearInterval(looking);
       store.close();
+      return true;
+    """)
+
+
+def test_a_database_of_an_adapter_is_poked_when_its_page_is_looked_at_again(told: Any) -> None:
+    assert told("""
+      const heard = followed(silent);
+      await until(() => heard.pokes === 2); // as it began, and as the stream was open
+      looks();
+      const whileOpen = heard.pokes;
+      heard.end();
+      looks();
+      return [whileOpen, heard.pokes];
+    """) == [3, 3]
+
+
+def test_a_stream_whose_cursor_is_too_old_is_reason_to_ask_for_changes(told: Any) -> None:
+    """They say what to do; the stream is not opened before that was done."""
+    assert told("""
+      const refusal = JSON.stringify({ code: "cursor_expired" });
+      const old = async (request) =>
+        at("/events", request) ? new Response(refusal, { status: 410 }) : await fetch(request);
+      const heard = followed(old);
+      await until(() => heard.pokes > 1);
+      heard.end();
       return true;
     """)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from satchel_client.errors import SignedOut
 from satchel_client.rows import Draft, Row, Sent, adopted, edited, heard, marked, unlisted
 from satchel_client.storable import Growth, Quota, growth
 from satchel_client.values import MISSING, Json, Missing
@@ -42,6 +43,16 @@ class State:
     is_listing: bool
 
 
+class _Closed:
+    """In the place of a database that was closed."""
+
+    def execute(self, *_: object) -> NoReturn:
+        raise SignedOut("this store was closed")
+
+    def close(self) -> None:
+        """It is."""
+
+
 class Cache:
     """Rows and cursor in one file, or in memory.
 
@@ -55,12 +66,13 @@ class Cache:
         self._open()
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(
+        db = sqlite3.connect(
             self._path or ":memory:", isolation_level=None, check_same_thread=False
         )
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma busy_timeout = 10000")
-        self._db.executescript(_TABLES)
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma busy_timeout = 10000")
+        db.executescript(_TABLES)
+        self._db: sqlite3.Connection | _Closed = db
 
     def state(self) -> State:
         """Where the client stands."""
@@ -194,14 +206,15 @@ class Cache:
     def drop(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._db.close()
+            self.close()
             for suffix in ("", "-wal", "-shm") if self._path else ():
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file: who reads or writes hereafter is told so by SignedOut."""
         with self._lock:
             self._db.close()
+            self._db = _Closed()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,10 +49,11 @@ class InFile:
         if text is None:
             self._path.unlink(missing_ok=True)
             return
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        # a name of its own: two programs may renew the same tokens at once
+        handle, fresh = tempfile.mkstemp(dir=self._path.parent, prefix=f"{self._path.name}.")
+        with os.fdopen(handle, "w") as file:
             file.write(text)
-        fresh.replace(self._path)
+        Path(fresh).replace(self._path)
 
 
 @dataclass(frozen=True, slots=True)

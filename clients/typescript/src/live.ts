@@ -82,7 +82,7 @@ async function listen(following: Following, heard: Heard): Promise<void> {
       headers: { Accept: "text/event-stream" },
       signal: AbortSignal.any([signal, silence.signal]),
     });
-    const body = await streamOf(answer);
+    const body = await streamOf(answer, poke);
     poke(); // what changed before the stream was open
     const parser = parserOf(heard, poke);
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -102,11 +102,12 @@ async function listen(following: Following, heard: Heard): Promise<void> {
   }
 }
 
-async function streamOf(answer: Response): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+async function streamOf(answer: Response, poke: () => void): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const isStream = answer.headers.get("Content-Type")?.startsWith("text/event-stream") === true;
   if ((answer.ok && !isStream) || answer.body === null || [404, 405, 501].includes(answer.status)) throw new NoStream();
-  if (!answer.ok) throw await errorOf(answer);
-  return answer.body;
+  if (answer.ok) return answer.body;
+  if (answer.status === 410) poke(); // the cursor is too old, and `changes` says what to do
+  throw await errorOf(answer);
 }
 
 function parserOf(heard: Heard, poke: () => void): EventSourceParser {

@@ -1,6 +1,7 @@
 import { errorOf, SatchelError, SignedOut, Unreachable, type FieldError } from "./errors.js";
 import { sizeOf, type Json } from "./json.js";
 import { follow, NoStream, rest } from "./live.js";
+import { onOnline, onVisible } from "./locks.js";
 import type { Told } from "./row.js";
 import type { Session } from "./session.js";
 
@@ -103,10 +104,14 @@ export class Remote {
     return writes.map((write) => told.get(write.dataKey) as Written);
   }
 
-  /** Be poked when to ask for changes: at once, when something changed, and now and then besides; until the signal. */
+  /**
+   * Be poked when to ask for changes: at once, when something changed, when the page is looked at again, and now and
+   * then besides; until the signal.
+   */
   async follow(poke: () => void, signal: AbortSignal): Promise<void> {
     poke();
-    globalThis.addEventListener?.("online", poke, { signal });
+    const forget = [onOnline(poke), onVisible(poke)];
+    signal.addEventListener("abort", () => forget.forEach((each) => each()));
     const place = { state: () => Promise.resolve({ cursor: null }) }; // it is not known here
     while (!signal.aborted) {
       const timer = setInterval(poke, POLL);
