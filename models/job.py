@@ -1,7 +1,7 @@
 """Jobs: background work that one worker at a time has claimed, and that any worker can take
 over."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from beanie import PydanticObjectId
@@ -10,6 +10,8 @@ from pydantic import Field
 from models.base import Raw, Stored, Timestamp
 
 _MOST_COUNTED: Final = 10_000
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Job(Stored):
@@ -40,6 +42,18 @@ class Job(Stored):
 
     class Settings:
         name = "jobs"
+
+    @classmethod
+    async def unclaimable(cls, limit: int) -> list[Raw]:
+        """Rows, as far as `state` and `runAt` go, that nobody can claim: the one is no text, or the
+        other no time."""
+        odd: list[Raw] = [
+            {"state": "due", "runAt": {"$not": {"$gte": _BEGINNING}}},
+            {"state": "due", "runAt": {"$gt": _END}},
+            {"state": {"$not": {"$gte": ""}}},
+        ]  # each by the ends of an index
+        rows = cls.raw().find({"$or": odd}, {"state": 1, "runAt": 1}).limit(limit)
+        return await rows.to_list()
 
     @classmethod
     async def overdue(cls, moment: datetime) -> list[Raw]:

@@ -1,4 +1,5 @@
-"""Jobs that run again and again, and are due no later than after their period."""
+"""Jobs that run again and again, and are due no later than after their period; and jobs that nobody
+could claim."""
 
 import asyncio
 from contextlib import suppress
@@ -15,14 +16,16 @@ from models.base import Raw, now
 from models.job import Job
 
 _PULLED_IN_EVERY: Final = 60.0
+_AT_ONCE: Final = 1000
 
 
 async def ensure_periodic(name: str, kind: str, every_seconds: float) -> None:
     """Have a job that runs again and again, whoever is first to ask for it."""
     job = Job(id=name, kind=kind, run_at=now(), every_seconds=every_seconds).stored()
-    identity, fresh = {"_id": job.pop("_id")}, job
-    del fresh["everySeconds"]
-    update = {"$setOnInsert": fresh, "$set": {"everySeconds": every_seconds}}
+    identity = {"_id": job.pop("_id")}
+    # one that had lost its period was over after its next run
+    always = {name: job.pop(name) for name in ("everySeconds", "state")}
+    update = {"$setOnInsert": job, "$set": always}
     with suppress(DuplicateKeyError):  # another worker was first
         await Job.raw().update_one(identity, update, upsert=True)
 
@@ -51,11 +54,25 @@ async def _pull_in(row: Raw, moment: datetime, period: timedelta) -> None:
         await Job.raw().update_one({"_id": row["_id"], "runAt": row["runAt"]}, update)
 
 
+async def mend() -> None:
+    """Make jobs due now that nobody could claim, since when they are due is no time, or whether
+    they are is not told: a row was damaged."""
+    moment = now()
+    for row in await Job.unclaimable(_AT_ONCE):
+        log.error(
+            "a job that nobody could claim was made due: its row is damaged", job=str(row["_id"])
+        )
+        as_read = {name: {"$eq": row.get(name)} for name in ("state", "runAt")}
+        update = {"$set": {"state": "due", "runAt": moment, "updatedAt": moment}}
+        await Job.raw().update_one({"_id": row["_id"], **as_read}, update)
+
+
 async def keep_jobs(_: Settings, stop: asyncio.Event, __: Bell | None = None) -> None:
-    """Pull jobs in, once a minute, until `stop` is set."""
+    """Pull jobs in and mend them, once a minute, until `stop` is set."""
     while not stop.is_set():
         try:
             await pull_in()
+            await mend()
         except Exception as error:  # the next one is in time
             log.error("jobs could not be looked at", error=type(error).__name__)
         with suppress(TimeoutError):

@@ -8,13 +8,14 @@ import pytest
 from bson import ObjectId
 
 from app.jobs import Claim, claim, run_one
-from app.jobs.periodic import ensure_periodic, pull_in
+from app.jobs.periodic import ensure_periodic, mend, pull_in
 from models.app_data import AppData
 from models.app_data_expiry import expire_due, next_expiry
 from models.aside import SET_ASIDE
 from models.base import Raw, Stored, now
 from models.card_queue import CardQueue
 from models.job import Job
+from tests.factories.damage import DAMAGE, MISSING
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -52,6 +53,37 @@ async def test_an_odd_job_at_the_head_stops_no_other(field: str, odd: str) -> No
     assert odd_row is not None
     assert odd_row["runAt"] > now() or odd_row["state"] == "done", "it is not at the head any more"
     assert "leasedBy" not in odd_row
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("field", ["state", "runAt"])
+async def test_a_job_that_nobody_could_claim_is_made_due(field: str, kind: str) -> None:
+    odd = DAMAGE[kind] if DAMAGE[kind] is not MISSING else ...
+    row = Job(id="odd", kind="k", run_at=now() - PAST, every_seconds=60.0).stored()
+    await Job.raw().insert_one(planted(row, field, odd))
+    await Job.raw().insert_one(Job(id="good", kind="k", run_at=now() + PAST).stored())
+    await mend()
+    held = await claim(["k"])
+    if (field, kind) == ("state", "text"):  # of a later version, perhaps
+        assert held is None
+    else:
+        assert held is not None
+        assert held.job.id == "odd"
+    good = await Job.raw().find_one({"_id": "good"}) or {}
+    assert good["runAt"] > now()
+
+
+async def test_a_periodic_job_that_had_lost_its_period_comes_again() -> None:
+    async def handler(_: Claim) -> None:
+        pass
+
+    await ensure_periodic("a", "k", 60.0)
+    await Job.raw().update_one({"_id": "a"}, {"$unset": {"everySeconds": ""}})
+    await run_one({"k": handler})
+    assert (await Job.raw().find_one({"_id": "a"}) or {})["state"] == "done"
+    await ensure_periodic("a", "k", 60.0)
+    assert await run_one({"k": handler})
+    assert (await Job.raw().find_one({"_id": "a"}) or {})["state"] == "due"
 
 
 async def test_a_job_whose_kind_is_a_list_is_set_aside() -> None:
