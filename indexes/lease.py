@@ -35,7 +35,9 @@ async def alone(database: AsyncDatabase[Raw]) -> AsyncIterator[None]:
 
 async def _claim(leases: AsyncCollection[Raw], holder: ObjectId) -> bool:
     """Take or prolong the lease, by the server's clock; False where another process holds it."""
-    free = {"$or": [{"$in": ["$holder", [None, holder]]}, {"$lt": ["$until", "$$NOW"]}]}
+    longest = {"$add": ["$$NOW", 2 * _SECONDS * 1000]}  # none lasts so long: it is damaged
+    over = [{"$lt": ["$until", "$$NOW"]}, {"$gt": ["$until", longest]}]
+    free = {"$or": [{"$in": ["$holder", [None, holder]]}, *over]}
     taken = {"holder": holder, "until": {"$add": ["$$NOW", _SECONDS * 1000]}}
     result = await leases.update_one({**_LEASE, "$expr": free}, [{"$set": taken}])
     return result.matched_count == 1

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 
 from app import migrations
-from app.jobs import Claim, LostClaim, claim_now
+from app.jobs import UNREADABLE, Claim, LostClaim, claim_now
 from app.jobs.periodic import ensure_periodic
 from app.migrations.step import StepRefused
 from models.base import Raw, now
@@ -25,7 +25,7 @@ _NOTHING: Final = "This database has taken every step."
 
 
 class Busy(Exception):
-    """Another process is taking steps in this database."""
+    """Another process is taking steps in this database, or it cannot be told whether one is."""
 
 
 def migrate(
@@ -121,7 +121,10 @@ async def _hold() -> Claim:
 
 
 def _waits_for(row: Raw) -> str:
-    """Who has the lease, and when it ends where they have died: nobody can know that before."""
+    """Who has the lease, and when it ends where they have died: nobody can know that before. Or
+    that nobody can have it."""
+    if row.get("lastError") == UNREADABLE:
+        return f"the row `{_KIND}` of `jobs` is damaged: remove it, and try again"
     holder, until = row.get("leasedBy", "unknown"), row.get("leasedUntil")
     said = f"another process is taking steps: {holder}"
     if not isinstance(until, datetime):

@@ -15,6 +15,7 @@ from indexes.findings import STAND_IN, Kind
 from indexes.lease import alone
 from models import DOCUMENTS
 from models.base import Raw
+from tests.factories.damage import DAMAGE, damaged
 from tests.factories.indexes import drift, everything, indexes, mend
 
 EMAIL: Raw = {"unique": True, "partialFilterExpression": {"email": {"$gt": ""}}}
@@ -218,6 +219,19 @@ async def test_the_lease_of_a_process_that_died_runs_out(database: AsyncDatabase
     await database.users.create_index({"stray": 1})
     await asyncio.wait_for(mend(database, prune=True), 5)
     assert await sync.verify(database) == []
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("field", ["holder", "until"])
+async def test_a_damaged_lease_keeps_nobody_waiting(
+    field: str, kind: str, database: AsyncDatabase[Raw]
+) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    row = {"_id": "indexes", "holder": ObjectId(), "until": past}
+    await database.leases.insert_one(damaged(row, (field,), kind) or row)
+    async with asyncio.timeout(5), alone(database):
+        held = await database.leases.find_one({"_id": "indexes"}) or {}
+    assert isinstance(held["holder"], ObjectId)
 
 
 async def test_a_lease_that_is_held_is_waited_for_and_prolonged(

@@ -99,6 +99,18 @@ async def test_two_processes_do_not_take_steps_at_once(database: AsyncDatabase[A
     assert len(await take_steps(database)) == len(STEPS)
 
 
+async def test_a_damaged_lease_on_taking_steps_is_told_as_what_it_is(
+    database: AsyncDatabase[Any],
+) -> None:
+    await ensure_periodic("migrate", "migrate", every_seconds=0)
+    await database.jobs.update_one({"_id": "migrate"}, {"$set": {"progress": None}})
+    for _ in range(2):
+        with pytest.raises(Busy, match="the row `migrate` of `jobs` is damaged: remove it"):
+            await take_steps(database)
+    await database.jobs.delete_one({"_id": "migrate"})
+    assert len(await take_steps(database)) == len(STEPS)
+
+
 async def test_steps_are_taken_where_the_clock_was_put_back_since_the_job_was_made(
     database: AsyncDatabase[Any],
 ) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from bson import ObjectId
 from bson import Timestamp as ClusterTime
 from prometheus_client import Counter, Gauge
 from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from app.database import connect
 from app.jobs.backoff import Backoff
@@ -105,7 +106,9 @@ class Feed:
         assert uri is not None
         self._token = None
         async with connect(self._settings, uri.get_secret_value(), bounded=False) as client:
-            rows = client[self._settings.database][AppData.collection_name()]
+            read = AppData.raw()
+            options: Any = read.codec_options
+            rows = client.get_database(self._settings.database, options)[read.name]
             failures = 0
             while not await self._is_over(rows):
                 RESTARTS.inc()
@@ -123,7 +126,7 @@ class Feed:
                 await self._follow(stream)
         except Exception as error:  # whatever it is, the next stream may be sound
             log.warning("the change stream of app data broke", error=type(error).__name__)
-            if isinstance(error, OperationFailure) and not error.has_error_label(_RESUMABLE):
+            if not _is_resumable(error):
                 self._token = None
         return not self._hub.company.is_set()
 
@@ -165,6 +168,17 @@ class Feed:
     def _tell(self, change: Raw) -> None:
         CHANGES.inc()
         self.position = change["clusterTime"]
-        row = change.get("fullDocument") or {}
-        if "userId" in row:  # else it is gone meanwhile
-            self._hub.poke(row["userId"], row["appId"])
+        row = change.get("fullDocument") or {}  # else it is gone meanwhile
+        user_id, app_id = row.get("userId"), row.get("appId")
+        if isinstance(user_id, ObjectId) and isinstance(app_id, str):
+            self._hub.poke(user_id, app_id)
+        elif row:
+            log.error("a change of app data does not tell whose it is: a row is damaged")
+
+
+def _is_resumable(error: Exception) -> bool:
+    """Whether a stream can go on behind what it has told; else it begins anew, since it would meet
+    the same again."""
+    if isinstance(error, OperationFailure):
+        return error.has_error_label(_RESUMABLE)
+    return isinstance(error, PyMongoError | OSError)

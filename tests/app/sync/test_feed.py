@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +20,13 @@ from app.jobs.backoff import Backoff
 from app.settings import Settings
 from app.sync.hub import Hub
 from app.sync.live import feed as module
-from app.sync.live.feed import GAPS, Feed
+from app.sync.live.feed import GAPS, RESTARTS, Feed
 from models.app_data import AppData
 from models.app_data_expiry import expire_due
 from models.base import Raw, now
 from scripts.mongod import start_mongod
 from tests.app.faults import Cable, failing
+from tests.factories.damage import DAMAGE, damaged
 
 ANNA, BEN = ObjectId(), ObjectId()
 SOON: Final = 30
@@ -158,6 +160,38 @@ async def test_a_stream_whose_history_is_lost_begins_anew_and_pokes_everybody(
         async with failing(client, "getMore", mode={"times": 1}, errorCode=HISTORY_LOST):
             await woken(anna)
             await woken(ben)
+        await put()
+        await woken(anna)
+
+
+async def test_a_damaged_row_breaks_no_stream(database: Any, base_settings: Settings) -> None:
+    row = {"userId": ANNA, "appId": "notes", "dataKey": "k", "version": 1, "value": 1}
+    async with listening(base_settings) as (_, _anna, ben):
+        before = RESTARTS._value.get()
+        for kind, field in product(DAMAGE, ("userId", "appId")):
+            if (bad := damaged(row, (field,), kind)) is not None:
+                await AppData.raw().insert_one({**bad, "dataKey": f"{field} {kind}"})
+        await put(BEN)
+        await woken(ben)
+        assert RESTARTS._value.get() == before
+
+
+async def test_a_change_that_cannot_be_told_is_left_behind(
+    database: Any, base_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(base_settings) as (feed, anna, ben):
+        tell, met = feed._tell, list[Raw]()
+
+        def odd(change: Raw) -> None:
+            if not met:
+                met.append(change)
+                raise KeyError("amiss")
+            tell(change)
+
+        monkeypatch.setattr(feed, "_tell", odd)
+        await put()
+        await woken(ben)  # all are, by a stream that begins anew
+        await woken(anna)
         await put()
         await woken(anna)
 
