@@ -13,6 +13,7 @@ from pymongo import UpdateOne
 from models import aside
 from models.base import Session, Stored, Timestamp, now
 from models.ledger_note import LedgerNote, of_deletions
+from models.unreadable import Unreadable
 
 _ANEW: Final = ("of", "into", "chosen", "stage", "final", "nextSweepAt", "updatedAt")
 
@@ -136,13 +137,17 @@ class Deletion(Stored):
 
     @classmethod
     async def merged_into(cls, user_id: ObjectId, session: Session = None) -> ObjectId | None:
-        """Who somebody is now who was merged, mergers of mergers followed; None of anybody else."""
+        """Who somebody is now who was merged, mergers of mergers followed; None of anybody else.
+
+        Raises:
+            Unreadable: they lead in a circle, or to what is no id: a row was damaged.
+        """
         found, seen = None, {user_id}
         while (
             row := await cls.raw().find_one({"_id": user_id}, {"into": 1}, session=session)
-        ) and (following := row.get("into")):
-            if following in seen:
-                break
+        ) and (following := row.get("into")) is not None:
+            if not isinstance(following, ObjectId) or following in seen:
+                raise Unreadable(cls.collection_name(), user_id)
             seen.add(following)
             found = user_id = following
         return found

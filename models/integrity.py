@@ -23,7 +23,8 @@ class IntegrityScan(Stored):
     `cards.userId`.
 
     Of the rows that the worker goes by, it is the collection's name, such as `cardqueues`; of the
-    ledger of deletions, looked through for what lives, `deletions.living`.
+    ledger of deletions, looked through for what lives, `deletions.living`; of merges that were
+    followed to their ends, `deletions.into`.
 
     `after` is the child up to which it has come, so that a scan that was cut short is gone on with.
     `claim` is that of
@@ -44,7 +45,8 @@ class IntegrityScan(Stored):
         int, Field(description="Children of a deleted parent that a sweep has still to come to.")
     ] = 0
     unreadable: Annotated[
-        int, Field(description="Rows that cannot be read, which the worker steps over.")
+        int,
+        Field(description="Rows that cannot be read, or followed, which the worker steps over."),
     ] = 0
     living: Annotated[
         int, Field(description="Documents that are there though they were deleted.")

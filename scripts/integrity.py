@@ -15,6 +15,7 @@ from rich.table import Table
 from app.relations import audit
 from app.relations.audit import Fault
 from app.relations.living_roots import LABEL, check_living
+from app.relations.merging.circles import FOLLOWED, check_merges, label_of
 from app.relations.unreadable import READ, check_rows
 from app.work import HOOKS
 from models.deletion import Deletion
@@ -35,7 +36,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Scan every relation for orphans and references across tenants, read what the worker goes by,
-    and look for what lives though it was deleted.
+    and look for what lives though it was deleted, and for merges that lead nowhere.
 
     Goes on where it was cut short.
 
@@ -89,11 +90,11 @@ async def _check(restart: bool) -> list[IntegrityScan]:
                 done = scan["scanned"] if scan and scan["state"] == "running" else 0
                 tasks[relation.label] = bar.add_task(relation.label, total=total, completed=done)
 
-            for document in READ:
+            labels = {document.collection_name(): document for document in READ}
+            labels |= {label_of(document): document for document, _ in FOLLOWED} | {LABEL: Deletion}
+            for label, document in labels.items():
                 total = await document.raw().estimated_document_count()
-                tasks[document.collection_name()] = bar.add_task(
-                    document.collection_name(), total=total
-                )
+                tasks[label] = bar.add_task(label, total=total)
 
             def seen(relation: Relation, count: int) -> None:
                 bar.advance(tasks[relation.label], count)
@@ -101,10 +102,9 @@ async def _check(restart: bool) -> list[IntegrityScan]:
             def read(label: str, count: int) -> None:
                 bar.advance(tasks[label], count)
 
-            total = await Deletion.raw().estimated_document_count()
-            tasks[LABEL] = bar.add_task(LABEL, total=total)
             relations = await audit.check(restart=restart, progress=seen)
-            return [*relations, *await check_rows(read), await check_living(read)]
+            found = [*relations, *await check_rows(read), await check_living(read)]
+            return [*found, *await check_merges(read)]
 
 
 async def _survey() -> Counter[tuple[str, str, str]]:

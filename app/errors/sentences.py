@@ -4,6 +4,7 @@ may tell of people."""
 from pymongo.errors import PyMongoError
 
 from app.errors import Problem
+from models.unreadable import Unreadable
 
 
 class Telling(Exception):
@@ -20,7 +21,7 @@ def sentence_of(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, Problem):
         return f"{error.detail or error.code.value} ({name})"
-    if isinstance(error, Telling):
+    if isinstance(error, Telling | Unreadable):
         return f"{error} ({name})"
     if isinstance(error, PyMongoError):
         return f"the database did not do what it was asked to ({name})"

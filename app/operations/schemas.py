@@ -64,7 +64,8 @@ class ScanView(Fields):
         Field(
             description=(
                 "The relation, such as `cards.userId`; a collection whose rows were read:"
-                " `cardqueues`; `deletions.living`."
+                " `cardqueues`; `deletions.living`; `deletions.into` and `personmerges.into`:"
+                " merges, followed to their ends."
             )
         ),
     ]
@@ -78,7 +79,13 @@ class ScanView(Fields):
         int, Field(description="Documents of a deleted parent that a sweep will still come to.")
     ]
     unreadable: Annotated[
-        int, Field(description="Rows that this version cannot read: the worker steps over them.")
+        int,
+        Field(
+            description=(
+                "Rows that this version cannot read: the worker steps over them; merges that lead"
+                " in a circle."
+            )
+        ),
     ]
     living: Annotated[int, Field(description="Documents that are there though deleted.")]
     samples: Annotated[

@@ -42,6 +42,9 @@ async def carry_over(
 ) -> int:
     """Move whatever refers to somebody who was merged.
 
+    Where who they are now cannot be told, nothing is moved and nothing goes: rows were damaged, and
+    only whoever mends them knows.
+
     Where the target was deleted meanwhile the entry becomes that of a plain deletion, `into` None:
     what is left goes, as it would have with the target.
 
@@ -53,6 +56,9 @@ async def carry_over(
 
     Returns:
         How many documents were moved, or went.
+
+    Raises:
+        Unreadable: merges lead in a circle (`app.relations.merging.circles`).
     """
     total = 0
     try:

@@ -25,12 +25,15 @@ from app.relations.merging.conflicts import (
     write,
 )
 from app.settings import Settings
+from app.web.observability import log
 from models.app_data_merge import KIND
+from models.aside import told
 from models.auth_identity import GUEST, AuthIdentity
 from models.base import Raw
 from models.deletion import Deletion
 from models.living import is_living
 from models.relations import OnMerge, children_of
+from models.unreadable import Unreadable
 from models.user import User
 
 Allowed = Callable[[Raw, Raw], None]
@@ -117,7 +120,12 @@ async def take_both(
 
 async def missing(user_id: ObjectId, session: AsyncClientSession | None = None) -> Problem:
     """What is said of a user who is not there to whoever may know whom they were merged into."""
-    if (into := await Deletion.merged_into(user_id, session)) is None:
+    try:
+        into = await Deletion.merged_into(user_id, session)
+    except Unreadable as error:
+        into = None
+        log.error(f"nobody can say who somebody is now: {told(error)}")
+    if into is None:
         return NotFound("there is no such user")
     return Merged("this person was merged into another", extra={"into": str(into)})
 
