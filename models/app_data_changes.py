@@ -3,6 +3,8 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
+from types import NoneType
 from typing import Any, Final
 
 from bson import ObjectId
@@ -13,6 +15,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 from models.app_data import AppData
 from models.app_data_updates import unexpired
 from models.base import Raw, now
+from models.checked import is_count
 
 _DECODED: Final = CodecOptions[Raw](
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -31,6 +34,29 @@ _TOO_OLD: Final = frozenset({239, 246})
 """SnapshotTooOld and SnapshotUnavailable: the database keeps its past for five minutes."""
 
 Position = tuple[ClusterTime, ObjectId]
+_SOUND: Final[dict[str, tuple[type, ...]]] = {
+    "_id": (ObjectId,),
+    "dataKey": (str,),
+    "deleted": (bool,),
+    "updatedAt": (datetime,),
+    "createdAt": (datetime,),
+}
+_SOUND_IF_ANY: Final[dict[str, tuple[type, ...]]] = {
+    "changedAt": (ClusterTime,),
+    "expiresAt": (datetime, NoneType),
+    "escaped": (bool,),
+}
+
+
+def is_sound(row: Raw) -> bool:
+    """Whether a row that was found here can be sent, its value apart, and recognised again."""
+    return (
+        is_count(row.get("version"))
+        and all(isinstance(row.get(name), kinds) for name, kinds in _SOUND.items())
+        and all(
+            isinstance(row[name], kinds) for name, kinds in _SOUND_IF_ANY.items() if name in row
+        )
+    )
 
 
 class SnapshotGone(Exception):
@@ -134,7 +160,7 @@ async def find_versions(
     """
     where = source.where() | {"changedAt": {"$gt": since}}
     found = await _find(where, {"version": 1}, {"changedAt": 1, "_id": 1}, 0, at)
-    return {(row["_id"], row["version"]) for row in found.rows}
+    return {(row["_id"], row["version"]) for row in found.rows if is_count(row.get("version"))}
 
 
 async def find_values(ids: Collection[ObjectId], at: ClusterTime | None) -> dict[ObjectId, Raw]:

@@ -4,6 +4,9 @@ stands then.
 A pass brings a client from one moment to another: to the time T of a snapshot that its first page
 reads, and that its last page ends as. Its later pages read the same snapshot, so that a pass shows
 no batch by half.
+
+A row that was damaged outside of Satchel is left out, and told: a client keeps what it has of the
+key, and gets what comes after it (docs/sync.md).
 """
 
 from collections.abc import Callable, Collection
@@ -15,17 +18,22 @@ from bson import Timestamp as ClusterTime
 
 from app.sync.cursor import MOST_SENT, Cursor, digest
 from app.sync.overlap import before
-from models.app_data import size_of
+from app.web.body import dump_json
+from models.app_data import AppData, size_of
 from models.app_data_changes import (
     Found,
+    Position,
     SnapshotGone,
     Source,
     find_changed,
     find_live,
     find_values,
     find_versions,
+    is_sound,
 )
+from models.aside import tell
 from models.base import Raw, now
+from models.unreadable import Unreadable
 from models.values import unescape_refs
 
 MOST_BYTES: Final = 8 * 1024 * 1024
@@ -42,11 +50,22 @@ class Page:
         changes: envelopes and tombstones, each key once, the oldest change first.
         cursor: where the client stands then.
         more: whether the pass goes on.
+        ids: of the rows that the changes are of.
     """
 
     changes: list[Raw]
     cursor: Cursor
     more: bool
+    ids: list[ObjectId]
+
+    def answerable(self) -> "Page":
+        """The page without values that are nothing JSON could say, which are told."""
+        good = [
+            (change, row_id)
+            for change, row_id in zip(self.changes, self.ids, strict=True)
+            if _is_json(change, row_id)
+        ]
+        return replace(self, changes=[each for each, _ in good], ids=[each for _, each in good])
 
 
 async def read_page(source: Source, cursor: Cursor, limit: int, overlap: int) -> Page:
@@ -59,18 +78,40 @@ async def read_page(source: Source, cursor: Cursor, limit: int, overlap: int) ->
         overlap: in seconds.
     """
     known, room = await _known(source, cursor, overlap)
-    found = await _found(source, cursor, limit + 1 + room, overlap, MOST_BYTES // (limit + 1))
+    asked = limit + 1 + room
+    found = await _found(source, cursor, asked, overlap, MOST_BYTES // (limit + 1))
     ends = cursor.ends or max(found.at, cursor.at or found.at)
-    rows, seen, more = _cut(found, known, limit)
-    changes = await _filled(rows, found.at)
+    rows, seen, more = _cut(found, known, limit, asked)
+    changes = [row for row in await _filled(rows, found.at) if _is_told(row, is_whole=True)]
     young = {
         digest(row["_id"], row["version"])
         for row in seen
-        if isinstance(row["changedAt"], ClusterTime) and row["changedAt"] > before(ends, overlap)
+        if _is_young(row, before(ends, overlap)) and is_sound(row)
     }
-    return Page(
-        [_change(row) for row in changes], _moved(cursor, ends, seen, young, more=more), more
-    )
+    moved = _moved(cursor, ends, seen, young, more=more)
+    return Page([_change(row) for row in changes], moved, more, [row["_id"] for row in changes])
+
+
+def _is_young(row: Raw, bound: ClusterTime) -> bool:
+    stamp = row.get("changedAt")
+    return isinstance(stamp, ClusterTime) and stamp > bound
+
+
+def _is_told(row: Raw, *, is_whole: bool = False) -> bool:
+    """Whether a row can be sent; of one that cannot it is told."""
+    is_good = is_sound(row) and (not is_whole or row["deleted"] or "value" in row)
+    if not is_good:
+        tell(AppData, row["_id"], TypeError())
+    return is_good
+
+
+def _is_json(change: Raw, row_id: ObjectId) -> bool:
+    try:
+        dump_json(change)
+    except TypeError as error:
+        tell(AppData, row_id, error)
+        return False
+    return True
 
 
 async def is_behind(source: Source, cursor: Cursor, overlap: int) -> bool:
@@ -121,18 +162,19 @@ async def _found_at(
     )
 
 
-def _cut(found: Found, known: Known, limit: int) -> tuple[list[Raw], list[Raw], bool]:
-    """The rows to send, all rows that are dealt with then, and whether there are more."""
+def _cut(found: Found, known: Known, limit: int, asked: int) -> tuple[list[Raw], list[Raw], bool]:
+    """The rows to send, all rows that are dealt with then, and whether there are more: as many as
+    were asked for come to their end here only where damaged ones are among them."""
     page: list[Raw] = []
     room = MOST_BYTES
     for number, row in enumerate(found.rows):
-        if known(row):
+        if not _is_told(row) or known(row):
             continue
         if len(page) == limit or (page and size_of(row) > room):
             return page, found.rows[:number], True
         page.append(row)
         room -= size_of(row)
-    return page, found.rows, found.is_cut
+    return page, found.rows, found.is_cut or len(found.rows) == asked
 
 
 async def _filled(rows: list[Raw], at: ClusterTime) -> list[Raw]:
@@ -173,6 +215,18 @@ def _change(row: Raw) -> dict[str, Any]:
     return {name: row[name] for name in _SENT if name in row}
 
 
+def _position(rows: list[Raw], *, is_by_key: bool) -> Position | str:
+    """Where the last row stands that can say so; raises Unreadable where none can, since the same
+    would come again and again."""
+    for row in reversed(rows):
+        key, stamp, row_id = row.get("dataKey"), row.get("changedAt"), row["_id"]
+        if is_by_key and isinstance(key, str):
+            return key
+        if not is_by_key and isinstance(stamp, ClusterTime) and isinstance(row_id, ObjectId):
+            return stamp, row_id
+    raise Unreadable(AppData.collection_name(), rows[-1]["_id"])
+
+
 def _moved(
     cursor: Cursor, ends: ClusterTime, seen: list[Raw], young: Collection[bytes], *, more: bool
 ) -> Cursor:
@@ -184,6 +238,5 @@ def _moved(
         return Cursor(at=ends, sent=passed, is_full=is_full)
     after = cursor.after
     if seen:
-        last = seen[-1]
-        after = last["dataKey"] if cursor.at is None else (last["changedAt"], last["_id"])
+        after = _position(seen, is_by_key=cursor.at is None)
     return replace(cursor, ends=ends, after=after, passed=passed, passes_full=is_full)
