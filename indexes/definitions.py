@@ -123,6 +123,14 @@ OURS: Final[dict[type[Stored], list[Index]]] = {
             "GET /v1/users?role=, page by page",
             {"partialFilterExpression": {"role": {"$gt": ""}}},
         ),
+        Index(
+            {"role": 1, "name": 1, "_id": 1},
+            "GET /v1/users?prefix=&role=, where few of those with such names have the role",
+            {
+                "partialFilterExpression": {"role": {"$gt": ""}},
+                "collation": {"locale": "en", "strength": 1},
+            },
+        ),
         Index({"status": 1, "_id": -1}, "GET /v1/users?status=, page by page"),
         Index({"guestUntil": 1}, "guests who did not come back", SPARSE),
     ],

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
 
+from indexes import sync
 from models.auth_identity import AuthIdentity
-from models.base import now, rfc3339
+from models.base import Raw, now, rfc3339
 from models.user import User
 from tests.cast import Cast
 from tests.harness import Caller
@@ -109,6 +111,26 @@ async def test_a_role_an_account_and_a_span_are_listed_the_newest_first(
     far = {"from": "0001-01-01T00:00:00Z", "to": "5833-01-21T05:47:20Z"}
     assert await names(cast.reader, **far) == await names(cast.reader)
     assert await names(cast.reader, **{"from": far["to"]}) == []
+
+
+@pytest.mark.parametrize("where", [{"role": "creator"}, {"role": "creator", "status": "inactive"}])
+async def test_a_list_by_name_and_role_reads_nobody_without_the_role(
+    where: Raw, database: AsyncDatabase[Raw]
+) -> None:
+    await sync.apply(database, await sync.plan(database))
+    fields: Raw = {"createdAt": now(), "updatedAt": now(), "version": 1, "status": "inactive"}
+    roles: list[Raw] = [{"role": "creator"} if each % 40 == 0 else {} for each in range(400)]
+    rows = [{**fields, "name": f"Ann {number}", **role} for number, role in enumerate(roles)]
+    await User.raw().insert_many(
+        [{**row, "email": f"u{n}@e.example"} for n, row in enumerate(rows)]
+    )
+    await database.command({"profile": 2, "filter": {"ns": f"{database.name}.users"}})
+    try:
+        assert len(await User.page_by_name("ann", where, 51)) == 10
+    finally:
+        await database.command({"profile": 0})
+    told = await database["system.profile"].find_one({"command.find": "users"}) or {}
+    assert (told["docsExamined"], told["keysExamined"], "hasSortStage" in told) == (10, 10, False)
 
 
 @pytest.mark.parametrize("query", ["phone=12", "accountId=x", "role=boss", "prefix=", "status=x"])
