@@ -9,10 +9,10 @@ import typer
 from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from app.database.turns import AlwaysOvertaken
 from app.settings import Settings, load_settings
+from scripts.tables import table
 from scripts.target import NoTargetError, opened, reason
 
 if TYPE_CHECKING:
@@ -197,13 +197,11 @@ async def _list(app_id: str | None) -> None:
     if not rows:
         typer.echo("Nothing is archived.")
         return
-    table = Table("app", "day", "files", title="Archive")
-    for heading in ("events", "bytes", "in the database"):
-        table.add_column(heading, justify="right")
+    shown = table("Archive", ["app", "day", "files"], ["events", "bytes", "in the database"])
     for row in rows:
         figures = (f"{row['rows']:,}", f"{row['bytes']:,}", _inside(row))
-        table.add_row(row["appId"], f"{row['day']:%Y-%m-%d}", _files(row), *figures)
-    Console(markup=False).print(table)
+        shown.add_row(row["appId"], f"{row['day']:%Y-%m-%d}", _files(row), *figures)
+    Console(markup=False).print(shown)
 
 
 def _files(row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from models.app_data_expiry import version_stats
 from models.base import Raw
+from scripts.tables import table
 from scripts.target import NoTargetError, opened
 
 cli = typer.Typer(
@@ -47,11 +48,10 @@ async def _stats() -> list[Raw]:
 
 
 def _table(rows: list[Raw]) -> Table:
-    table = Table("app", title="App data")
-    for heading in ("keys", "tombstones", "bytes", "mean version", "largest version"):
-        table.add_column(heading, justify="right")
+    headings = ("keys", "tombstones", "bytes", "mean version", "largest version")
+    shown = table("App data", ["app"], headings)
     for row in rows:
-        table.add_row(
+        shown.add_row(
             row["appId"],
             f"{row['keys']:,}",
             f"{row['tombstones']:,}",
@@ -59,4 +59,4 @@ def _table(rows: list[Raw]) -> Table:
             f"{row['meanVersion']:.2f}",
             f"{row['maxVersion']:,}",
         )
-    return table
+    return shown

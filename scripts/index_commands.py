@@ -21,6 +21,7 @@ from indexes import sync
 from indexes.duplicates import DuplicatesFound
 from indexes.findings import Finding, Kind, Plan
 from models.base import Raw
+from scripts.tables import table
 from scripts.target import NoTargetError, opened
 
 T = TypeVar("T")
@@ -234,19 +235,11 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     if not findings:
         typer.echo(_NO_DRIFT)
         return
-    table = _table("Indexes", "", "index", "serves", "mended by")
+    shown = table("Indexes", ["", "index", "serves", "mended by"])
     for finding in findings:
         serves = finding.index.serves if finding.index else ""
-        table.add_row(finding.kind.value, str(finding), serves, _MENDED_BY[finding.kind])
-    Console(markup=False).print(table)
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A table that folds what is too wide, so that no name is cut off."""
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+        shown.add_row(finding.kind.value, str(finding), serves, _MENDED_BY[finding.kind])
+    Console(markup=False).print(shown)
 
 
 def _note(use: usage_stats.Usage) -> str:
@@ -258,30 +251,23 @@ def _note(use: usage_stats.Usage) -> str:
 
 
 def _usage_table(uses: Sequence[usage_stats.Usage]) -> Table:
-    table = _table("Use of indexes", "collection", "index", "uses", "since", "KiB", "serves")
+    shown = table("Use of indexes", ["collection", "index", "uses", "since", "KiB", "serves"])
     for use in uses:
         note = _note(use)
         since = f"{use.since:%Y-%m-%d %H:%M}"
-        table.add_row(
+        shown.add_row(
             use.collection, use.name, f"{use.uses:,}", since, f"{use.bytes / 1024:,.0f}", note
         )
-    return table
+    return shown
 
 
 def _slow_table(slow: Sequence[usage_stats.SlowOperation]) -> Table:
-    table = _table(
-        "Slow operations",
-        "collection",
-        "operation",
-        "plan",
-        "count",
-        "slowest ms",
-        "examined / returned",
-    )
+    headings = ("collection", "operation", "plan", "count", "slowest ms", "examined / returned")
+    shown = table("Slow operations", headings)
     for row in slow:
         plan_ = f"{row.plan}, sorted in memory" if row.sorted_in_memory else row.plan
         ratio = f"{row.docs_examined:,} / {row.returned:,}"
-        table.add_row(
+        shown.add_row(
             row.collection, row.shape, plan_, f"{row.count:,}", f"{row.slowest_ms:,}", ratio
         )
-    return table
+    return shown

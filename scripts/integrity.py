@@ -21,6 +21,7 @@ from app.work import HOOKS
 from models.deletion import Deletion
 from models.integrity import IntegrityScan, LostScan
 from models.relations import RELATIONS, Relation
+from scripts.tables import table
 from scripts.target import NoTargetError, opened
 
 cli = typer.Typer(
@@ -140,25 +141,17 @@ def _bar() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True))
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _table(scans: list[IntegrityScan]) -> Table:
-    table = Table("relation", title="Integrity")
-    for heading in (
-        "scanned",
-        "orphans",
-        "of another tenant",
-        "to be swept",
-        "unreadable",
-        "alive",
-    ):
-        table.add_column(heading, justify="right")
+    headings = ("scanned", "orphans", "of another tenant", "to be swept", "unreadable", "alive")
+    shown = table("Integrity", ["relation"], headings)
     for scan in scans:
         wrong = (scan.orphans, scan.mismatches, scan.pending, scan.unreadable, scan.living)
         counts = (scan.scanned, *wrong)
-        table.add_row(scan.id, *(f"{count:,}" for count in counts))
-    return table
+        shown.add_row(scan.id, *(f"{count:,}" for count in counts))
+    return shown
 
 
 def _run(work: Any) -> Any:

@@ -11,7 +11,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from app.database import client, transaction
 from app.errors import Unavailable
@@ -30,6 +29,7 @@ from models import DOCUMENTS
 from models.base import Raw, stored_name
 from models.ring_key import RingKey
 from models.sealed import HoldsSecrets, Sealed
+from scripts.tables import table
 from scripts.target import NoTargetError, opened
 
 cli = typer.Typer(
@@ -89,17 +89,16 @@ def status() -> None:
         ring, counts = asyncio.run(_status())
     except (NoTargetError, PyMongoError, KeyRingError) as error:
         raise _failed(error) from None
-    table = Table("sealed with", title="Key ring")
     keys = list(dict.fromkeys([*ring.key_ids(), *(key for key, _ in counts)]))
-    for key in keys:
-        said = " (seals)" if key == ring.current else "" if key in ring.key_ids() else " (MISSING)"
-        table.add_column(f"{key}{said}", justify="right")
+    told = {key: "" if key in ring.key_ids() else " (MISSING)" for key in keys}
+    told[ring.current] = " (seals)"
+    shown = table("Key ring", ["sealed with"], [f"{key}{told[key]}" for key in keys])
     for collection, field in _labels():
-        table.add_row(
+        shown.add_row(
             f"{collection}.{field}",
             *(str(counts.get((key, (collection, field)), 0)) for key in keys),
         )
-    Console(markup=False).print(table)
+    Console(markup=False).print(shown)
 
 
 @cli.command()

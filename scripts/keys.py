@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from app.settings import Settings, load_settings
 from models.base import now
+from scripts.tables import table
 
 if TYPE_CHECKING:
     from app.identity.signing_keys import SigningKey
@@ -45,7 +45,7 @@ def list_keys() -> None:
 
     keys = _read(load_settings())
     verifying = {key.kid for key in living(keys, now())}
-    table = Table("kid", "made", "use", title="Signing keys")
+    shown = table("Signing keys", ["kid", "made", "use"])
     for key in keys:
         use = (
             "signs"
@@ -54,8 +54,8 @@ def list_keys() -> None:
             if key.kid in verifying
             else "none: keys prune removes it"
         )
-        table.add_row(key.kid, key.made.isoformat() if key.made else "-", use)
-    Console(markup=False).print(table)
+        shown.add_row(key.kid, key.made.isoformat() if key.made else "-", use)
+    Console(markup=False).print(shown)
 
 
 @cli.command()

@@ -14,6 +14,8 @@ _HIDDEN: Final = re.compile(
 )
 """What pydantic puts into the place of an error besides names: its own terms for the choices of a
 union."""
+_OF_A_NAME: Final = "[key]"
+"""What it puts behind the name of a member that is itself wrong."""
 
 _CODES: Final = {
     "missing": "missing",
@@ -49,9 +51,11 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
     complaints, found = list(errors), []
     if [error["type"] for error in complaints] == ["json_invalid"]:
         return MalformedJson("the body is not valid JSON")
-    for error in complaints[:_MOST]:
-        location = [str(part) for part in error["loc"] if not _HIDDEN.fullmatch(str(part))]
-        place = _pointer(location if root is None else ["body", *location])
+    placed = [(_place(error, root), error) for error in complaints[:_MOST]]
+    places = [place for place, _ in placed]
+    for place, error in placed:
+        if _is_of_another_choice(place, error, places):
+            continue
         cause = (error.get("ctx") or {}).get("error")
         if isinstance(cause, UnstorableValue):
             found.append(
@@ -69,6 +73,20 @@ def validation_problem(errors: Iterable[Mapping[str, Any]], root: str | None = N
     if len(complaints) > _MOST:
         summary = f"{summary} ({len(complaints)} errors in all, the first {_MOST} are listed)"
     return Invalid(summary, errors=found)
+
+
+def _place(error: Mapping[str, Any], root: str | None) -> str:
+    location = [str(part) for part in error["loc"] if not _HIDDEN.fullmatch(str(part))]
+    if location[-1:] == [_OF_A_NAME]:
+        location.pop()
+    return _pointer(location if root is None else ["body", *location])
+
+
+def _is_of_another_choice(place: str, error: Mapping[str, Any], places: list[str]) -> bool:
+    """Whether a value is refused as a whole by one choice of a union, while another choice takes it
+    for its own and complains of what is in it."""
+    whole = error["type"] == "literal_error" or str(error["type"]).endswith("_type")
+    return whole and any(each.startswith(f"{place}/") for each in places)
 
 
 def _pointer(location: list[str]) -> str:

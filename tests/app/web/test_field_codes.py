@@ -73,6 +73,30 @@ async def test_what_is_wrong_with_a_field_is_said_in_our_words(
     assert (error["pointer"], error["code"]) == (pointer, code)
 
 
+async def test_a_name_that_is_wrong_is_pointed_to_as_a_member_is(cast: Cast) -> None:
+    query = {"prefix": "task:", "by": [{"pointer": "/due"}]}
+    answer = await cast.admin.put("/v1/apps/notes", json={"queries": {"by due!": query}})
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/queries/by due!", "malformed")
+
+
+@pytest.mark.parametrize(
+    ("keep", "found"),
+    [
+        ({"user": "x"}, [("/keep/user", "not_allowed")]),
+        ({"shoes": "target"}, [("/keep/shoes", "not_allowed")]),
+        ("nobody", [("/keep", "not_allowed"), ("/keep", "wrong_type")]),
+    ],
+    ids=repr,
+)
+async def test_of_several_forms_the_one_that_was_meant_is_complained_of(
+    cast: Cast, keep: Any, found: list[tuple[str, str]]
+) -> None:
+    body = {"into": cast.stranger.id, "keep": keep}
+    answer = await cast.admin.post(f"/v1/users/{cast.owner.id}/merge", json=body)
+    assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == found
+
+
 async def test_a_limit_that_is_too_large_is_out_of_range(cast: Cast) -> None:
     error = (await cast.admin.get("/v1/users", params={"limit": 201})).json()["errors"][0]
     assert (error["pointer"], error["code"]) == ("?limit", "out_of_range")
