@@ -4,10 +4,12 @@ on from."""
 import asyncio
 import csv
 import json
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -123,12 +125,20 @@ class _Source:
         return f"{stat.st_size} {stat.st_mtime_ns} {sha256(way.encode()).hexdigest()[:16]}"
 
     def lines(self) -> Iterator[tuple[_Line, int]]:
-        """Each with the bytes of the file up to its end."""
-        return self._rows() if self.file.suffix.lower() == ".csv" else self._ndjson()
+        """Each with the bytes of the file up to its end.
+
+        Raises:
+            ValueError: the file is none that can be read.
+        """
+        try:
+            yield from self._rows() if self.file.suffix.lower() == ".csv" else self._ndjson()
+        except UnicodeDecodeError:
+            raise ValueError(f"{self.file} is not UTF-8: save it as such") from None
 
     def _ndjson(self) -> Iterator[tuple[_Line, int]]:
         with self.file.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
+            for number, text in enumerate(stream, 1):
+                line = text.removeprefix(BOM_UTF8) if number == 1 else text
                 if line.strip():
                     yield (number, line.rstrip(b"\r\n")), stream.tell()
 
@@ -138,7 +148,9 @@ class _Source:
         csv.field_size_limit(_LINE)  # by itself it takes 128 KiB, a value has up to 512
         with self.file.open("r", newline="", encoding="utf-8-sig") as stream:
             raw: Any = stream.buffer
-            table = csv.DictReader(iter(stream.readline, ""))
+            heading = stream.readline()
+            lines = chain([heading], iter(stream.readline, ""))
+            table = csv.DictReader(lines, delimiter=max(_SEPARATORS, key=heading.count))
             names = table.fieldnames or []
             columns = columns_of(names, self._mapping)
             if not columns:
@@ -150,6 +162,8 @@ class _Source:
                 yield (table.line_num, _BEYOND if beyond else line), raw.tell()
 
 
+_SEPARATORS: Final = (",", ";", "\t")
+"""Of a table it is the one that is in its heading."""
 _BEYOND: Final = _Fault("the row has more cells than the table has columns")
 
 

@@ -131,6 +131,38 @@ async def test_a_row_whose_cells_have_shifted_is_refused(
     assert await User.raw().count_documents({}) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("people.csv", "email;name\na@example.com;Ann, the first\n".encode("utf-8-sig")),
+        ("people.csv", b"email\tname\r\na@example.com\tAnn, the first\r\n"),
+        ("people.csv", b'name,email\n"Ann, the first",a@example.com\n'),
+        (
+            "people.ndjson",
+            '{"user":{"email":"a@example.com","name":"Ann, the first"}}\r\n'.encode("utf-8-sig"),
+        ),
+    ],
+    ids=["semicolons", "tabs", "commas", "a mark before NDJSON"],
+)
+async def test_a_file_is_read_as_programs_write_it(
+    run: Run, tmp_path: Path, off_loop: Any, name: str, content: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert counted(await off_loop(run, str(path), "--json"))["created"] == 1
+    user = await User.find_by_email("a@example.com")
+    assert user is not None and user.name == "Ann, the first"
+
+
+async def test_a_file_in_another_encoding_is_said_to_be(
+    run: Run, tmp_path: Path, off_loop: Any
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes("email,name\na@example.com,Jörg\n".encode("latin-1"))
+    done = await off_loop(run, str(path))
+    assert done.exit_code == 1 and "people.csv is not UTF-8" in done.output
+
+
 async def test_what_was_done_in_another_way_or_elsewhere_is_not_done_here(
     run: Run, tmp_path: Path, off_loop: Any
 ) -> None:
