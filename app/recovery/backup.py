@@ -6,6 +6,7 @@ takes longer is for `mongodump --oplog`, or for snapshots of the volume.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ LARGE_BYTES: Final = 10 * 1024**3
 """From here on a backup may take longer than the database keeps a snapshot."""
 _TOO_OLD, _UNAVAILABLE = 239, 246
 _TRIES: Final = 5
+_PIECE: Final = re.compile(rf"[^/\\]+\.[0-9]{{5,}}{re.escape(SUFFIX)}")
 _WINDOW: Final = "minSnapshotHistoryWindowInSeconds"
 
 Progress = Callable[[int], object]
@@ -37,17 +39,14 @@ class BackupRefusedError(Telling):
 async def back_up(
     database: AsyncDatabase[Raw], store: Store, release: str, progress: Progress = lambda _: None
 ) -> Manifest:
-    """Make a backup in a place that has none; what is left there of one that was killed goes first.
+    """Make a backup in a place of its own; what is left there of one that was killed goes first.
 
     Raises:
-        BackupRefusedError: there is one already, the database holds nothing, or it does not keep a
-            snapshot for as long as it takes.
+        BackupRefusedError: there is one already, or something else, the database holds nothing, or
+            it does not keep a snapshot for as long as it takes.
         OSError: a file could not be written.
     """
-    names = await asyncio.to_thread(store.names)
-    if NAME in names:
-        raise BackupRefusedError("there is a backup already: take another place")
-    await _clear(store, names)
+    await _clear(store)
     for attempt in range(_TRIES):
         try:
             manifest = await _snapshot(database, store, release, progress)
@@ -56,17 +55,24 @@ async def back_up(
                 raise BackupRefusedError(await _too_long(database)) from None
             if error.code != _UNAVAILABLE or attempt == _TRIES - 1:
                 raise  # else an index or a collection was made after the snapshot: take another
-            await _clear(store, await asyncio.to_thread(store.names))
+            await _clear(store)
         else:
             await asyncio.to_thread(manifest.keep, store)
             return manifest
     raise AssertionError
 
 
-async def _clear(store: Store, names: list[str]) -> None:
+async def _clear(store: Store) -> None:
+    """Remove what is left of a backup that was killed, where there is nothing else: below a place
+    that was not meant there may be other backups."""
+    names = await asyncio.to_thread(store.names)
+    if NAME in names:
+        raise BackupRefusedError("there is a backup already: take another place")
+    if others := [name for name in names if _PIECE.fullmatch(name) is None]:
+        told = f"{others[0]} and {len(others) - 1} more" if others[1:] else others[0]
+        raise BackupRefusedError(f"there is something else, {told}: take a place for it alone")
     for name in names:
-        if name.endswith(SUFFIX):
-            await asyncio.to_thread(store.remove, name)
+        await asyncio.to_thread(store.remove, name)
     await asyncio.to_thread(store.sweep)
 
 

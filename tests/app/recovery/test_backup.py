@@ -155,6 +155,31 @@ async def test_a_place_has_one_backup(filled: AsyncDatabase[Raw], store: FolderS
         await back_up(filled, store, "test")
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "2026-11-28/manifest.json", "2026-11-28/a.bson.zst"])
+async def test_a_place_that_holds_something_else_is_left_as_it_is(
+    filled: AsyncDatabase[Raw], store: FolderStore, name: str
+) -> None:
+    """Where earlier backups are below it, they had been taken for the rest of one that was
+    killed."""
+    for each in ("users.00000.bson.zst", ".half.0123abcd", name, "2026-11-28/users.00000.bson.zst"):
+        (store.path / each).parent.mkdir(parents=True, exist_ok=True)
+        (store.path / each).write_text("kept")
+    before = sorted(store.path.rglob("*"))
+    with pytest.raises(BackupRefusedError, match=r"2026-11-28.*for it alone"):
+        await back_up(filled, store, "test")
+    assert sorted(store.path.rglob("*")) == before
+
+
+async def test_what_is_left_of_one_that_was_killed_goes(
+    filled: AsyncDatabase[Raw], store: FolderStore
+) -> None:
+    store.path.mkdir()
+    for name in ("gone.00012.bson.zst", ".users.00000.bson.zst.0123abcd"):
+        (store.path / name).write_text("half")
+    made = await back_up(filled, store, "test")
+    assert {each.name for each in store.path.iterdir()} == {NAME, *(p.name for p in made.pieces)}
+
+
 async def test_what_is_damaged_is_told_and_nothing_of_the_file_is_restored(
     filled: AsyncDatabase[Raw], store: FolderStore, client: AsyncMongoClient[Raw]
 ) -> None:
