@@ -8,7 +8,7 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.analytics.ingest.intake import Intake
 from app.analytics.ingest.segment import Identity
@@ -115,12 +115,8 @@ async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake
         NotFound: there is no such user.
         pymongo.errors.DuplicateKeyError: it is another user.
     """
-    if (
-        await ExternalId.raw().find_one(
-            {"appId": app_id, "externalId": external_id, "userId": user_id}
-        )
-        is not None
-    ):
+    linked = {"appId": app_id, "externalId": external_id, "userId": user_id}
+    if await ExternalId.raw().find_one(linked) is not None:
         return False
     row = ExternalId(app_id=app_id, external_id=external_id, user_id=user_id).stored()
     row["_id"] = ObjectId()
@@ -141,7 +137,12 @@ async def link(app_id: str, external_id: str, user_id: ObjectId, process: Intake
         await ExternalId.raw().insert_one(dict(row), session=session)
         await IdentityJoin.raw().replace_one({"_id": key}, wanted, upsert=True, session=session)
 
-    await transaction(work)
+    try:
+        await transaction(work)
+    except DuplicateKeyError:
+        if await ExternalId.raw().find_one(linked) is None:
+            raise
+        return False  # somebody else was just saying the same
     process.forget(app_id, external_id)
     return True
 

@@ -1,6 +1,7 @@
 """Who is who, said by the batch: the first word counts, however many speak at once."""
 
 import asyncio
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -110,3 +111,23 @@ async def test_traits_of_many_are_written_and_an_admins_spared(cast: Cast, api: 
     found = {row["userId"]: row["metadata"] async for row in Profile.raw().find({})}
     assert found[ObjectId(cast.owner.id)] == {"plan": "team", "size": 3}
     assert found[ObjectId(cast.stranger.id)] == {}
+
+
+@pytest.mark.parametrize(("other", "status"), [("owner", 200), ("stranger", 409)])
+async def test_an_id_that_somebody_else_is_just_linking_is_linked_once(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, other: str, status: int
+) -> None:
+    path, check = "/v1/apps/notes/external-ids/crm-7", identities.check_references
+
+    async def after_another(*asked: Any) -> None:
+        monkeypatch.setattr(identities, "check_references", check)
+        linking = cast.admin.put(path, json={"userId": getattr(cast, other).id})
+        first = await asyncio.create_task(linking, context=Context())  # in no transaction of ours
+        assert first.status_code == 201
+        await check(*asked)
+
+    monkeypatch.setattr(identities, "check_references", after_another)
+    answer = await cast.admin.put(path, json={"userId": cast.owner.id})
+    assert answer.status_code == status
+    told = (await cast.admin.get(path)).json()
+    assert told["userId"] == getattr(cast, other).id

@@ -3,7 +3,13 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
+from app.app_data import values
+from app.app_data.place import Place
+from app.errors import VersionMismatch
 from models.app_data import AppData
+from models.precondition import Expected
 from models.user import User
 from tests.cast import Cast
 from tests.factories.app_data import K
@@ -99,6 +105,20 @@ async def test_racing_deleters_have_one_winner(cast: Cast) -> None:
     answers = await asyncio.gather(*(cast.owner.delete(K) for _ in range(50)))
     assert Counter(answer.status_code for answer in answers) == {204: 1, 404: 49}
     assert (await cast.owner.put(K, json=1)).json()["version"] == 3
+
+
+async def test_a_delete_without_a_condition_that_found_nothing_is_404_though_it_was_put_meanwhile(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = values.too_late
+
+    async def after_a_put(place: Place, expected: Expected | None) -> VersionMismatch:
+        await cast.owner.put(K, json=1)
+        return await look(place, expected)
+
+    monkeypatch.setattr(values, "too_late", after_a_put)
+    assert (await cast.owner.delete(K)).status_code == 404
+    assert (await cast.owner.delete(K, headers={"If-Match": '"7"'})).status_code == 412
 
 
 async def test_racing_creators_with_an_activity_record_one_for_each_write(cast: Cast) -> None:
