@@ -97,9 +97,12 @@ def _activity(event_type: str | None) -> str | None:
 
 
 def preference(prefer: str | None) -> str | None:
-    """What `Prefer` says of the answer: `minimal`, `representation`, or None (RFC 7240)."""
-    for part in (prefer or "").split(","):
-        name, _, value = part.strip().partition("=")
-        if name.strip().lower() == "return" and value.strip(' "') in ("minimal", "representation"):
+    """What `Prefer` says of the answer: `minimal`, `representation`, or None (RFC 7240).
+
+    Case does not matter, nor do parameters behind it.
+    """
+    for part in (prefer or "").lower().split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        if name.strip() == "return" and value.strip(' "') in ("minimal", "representation"):
             return value.strip(' "')
     return None

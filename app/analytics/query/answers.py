@@ -35,16 +35,38 @@ def answer(found: Rows, request: Request, asked: str | None = None) -> Response:
 
 
 def _acceptable(accept: str) -> str:
-    """JSON where it may be; the others only where they are asked for."""
-    if "application/json" in accept or "*" in accept:
-        return JSON
-    if "ndjson" in accept:
-        return NDJSON
-    if "text/csv" in accept:
-        return CSV
-    if "json" in accept:
-        return JSON
-    raise NotAcceptable("application/json, text/csv and application/x-ndjson can be sent")
+    """The form that a client likes best (RFC 9110, section 12.5.1): of those that it likes alike
+    one that it names goes before one that a range of its takes in, and JSON before the others.
+
+    Raises:
+        NotAcceptable: it takes none.
+    """
+    ranges = [_range(part) for part in accept.lower().split(",") if part.strip()] or [("*/*", 1.0)]
+
+    def liked(kind: str) -> tuple[float, int]:
+        """How much it likes a form, by the closest of its ranges: the form, `text/*`, `*/*`."""
+        for closeness, name in ((2, kind), (1, f"{kind.partition('/')[0]}/*"), (0, "*/*")):
+            for told, quality in ranges:
+                if told == name:
+                    return quality, closeness
+        return 0.0, 0
+
+    best = max(FORMATS.values(), key=liked)  # the first of equals
+    if liked(best)[0] == 0:
+        raise NotAcceptable("application/json, text/csv and application/x-ndjson can be sent")
+    return best
+
+
+def _range(part: str) -> tuple[str, float]:
+    """A media range and how much it is liked, of 0 to 1; what is malformed is not."""
+    name, *parameters = (piece.strip() for piece in part.split(";"))
+    name = JSON if name.endswith("+json") else NDJSON if name == "application/ndjson" else name
+    told = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+    try:
+        quality = float(told)
+    except ValueError:
+        return name, 0.0
+    return name, quality if 0 <= quality <= 1 else 0.0
 
 
 def _lines(rows: Sequence[Raw]) -> Iterator[bytes]:

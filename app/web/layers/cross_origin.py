@@ -31,6 +31,7 @@ _SENT_HEADERS: Final = (
         "Satchel-Rollup-Lag",
         "Accept-Patch",
         "Allow",
+        "Content-Disposition",
         "Content-Encoding",
         "Date",
         "WWW-Authenticate",

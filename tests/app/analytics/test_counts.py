@@ -119,9 +119,17 @@ async def test_callers_of_one_app_count_that_app(cast: Cast) -> None:
     ("accept", "kind"),
     [
         ("text/csv", "text/csv"),
-        ("text/csv, application/json;q=0.5", "application/json"),
+        ("text/csv, application/json;q=0.5", "text/csv"),
+        ("text/csv;q=0.1, application/json", "application/json"),
+        ("TEXT/CSV", "text/csv"),
+        ("text/*", "text/csv"),
+        ("text/csv, */*", "text/csv"),
+        ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
+        ("application/json;q=0, */*", "text/csv"),
+        ("application/problem+json", "application/json"),
         ("application/json", "application/json"),
         ("*/*", "application/json"),
+        ("", "application/json"),
     ],
 )
 async def test_rows_come_as_json_or_csv(cast: Cast, accept: str, kind: str) -> None:
@@ -135,8 +143,11 @@ async def test_rows_come_as_json_or_csv(cast: Cast, accept: str, kind: str) -> N
         assert answer.json() == [{"eventName": 'say "a,b"', "count": 2}]
 
 
-async def test_other_types_are_406(cast: Cast) -> None:
-    answer = await cast.admin.get(EVENTS, headers={"Accept": "image/png"})
+@pytest.mark.parametrize(
+    "accept", ["image/png", "text/html", "application/json;q=0", "*/*;q=0", "text/csv;q=high"]
+)
+async def test_other_types_are_406(cast: Cast, accept: str) -> None:
+    answer = await cast.admin.get(EVENTS, headers={"Accept": accept})
     assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
 
 

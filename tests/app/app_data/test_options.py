@@ -115,6 +115,7 @@ async def test_expiry_leaves_a_tombstone(cast: Cast) -> None:
         ("return=minimal", False),
         ('return="representation"', True),
         ("wait=10, Return = representation", True),
+        ("RETURN=MINIMAL; why=so", False),
         ("return=other", None),
         ("", None),
     ],

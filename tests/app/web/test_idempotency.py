@@ -14,7 +14,7 @@ from models.idempotency import IdempotencyKey
 from models.user import User
 from tests.app.faults import failing
 from tests.cast import Cast
-from tests.harness import version_of
+from tests.harness import Api, version_of
 
 KEY = {"Idempotency-Key": "k-1"}
 ANN = {"email": "ann@example.com"}
@@ -173,3 +173,14 @@ async def test_other_keys_are_refused(cast: Cast, key: str) -> None:
     refused = await cast.admin.post("/v1/users", json={}, headers={"Idempotency-Key": key.encode()})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["pointer"].lower() == "header:idempotency-key"
+
+
+@pytest.mark.parametrize("path", ["/v1/users/me/profile", "/v1/users/me/apps/notes/data/k"])
+async def test_of_two_keys_neither_counts(api: Api, cast: Cast, path: str) -> None:
+    keys = [("Idempotency-Key", "k-1"), ("Idempotency-Key", "k-2")]
+    headers = [("Authorization", f"Bearer {cast.owner.credential}"), *keys]
+    refused = await api.client.put(path, json={"bio": "x"}, headers=headers)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "header:Idempotency-Key",
+    )

@@ -145,3 +145,40 @@ async def test_whose_pages_may_send_events_may_do_nothing_else(make_api: MakeApi
     api = await make_api(cors_origins=[SHOP], write_key_origins=["https://blog.example"])
     answer = await api.client.get("/v1/users/me", headers={"Origin": "https://blog.example"})
     assert (answer.status_code, let_in(answer)) == (401, None)
+
+
+OF_EVERY_PAGE = {
+    *("cache-control", "content-language", "content-length", "content-type", "expires"),
+    *("last-modified", "pragma", "vary", "transfer-encoding", "x-content-type-options"),
+}
+"""What a browser lets any page read (Fetch, CORS-safelisted response headers), or keeps to
+itself."""
+
+
+async def test_a_page_reads_whatever_header_it_is_answered(make_api: MakeApi) -> None:
+    api = await make_api(cors_origins=[SHOP])
+    admin = await api.key("admin")
+    user = (await admin.post("/v1/users", json={"name": "Ann"})).json()["id"]
+    mine, origin = f"/v1/users/{user}", {"Origin": SHOP}
+    value, patch = f"{mine}/apps/notes/data/k", {**origin, "Content-Type": "text/plain"}
+    await admin.put("/v1/apps/notes", json={"quota": {"keys": 10}})
+    answers = [
+        await admin.put(value, json={"a": "b" * 2000}, headers=origin),
+        await admin.get(value, headers={**origin, "Accept-Encoding": "gzip"}),
+        await admin.put(value, json=1, headers={**origin, "If-Match": '"7"'}),
+        await admin.request("PATCH", value, content=b"{}", headers=patch),
+        await admin.request("PATCH", f"{mine}/complete", headers=origin),
+        await admin.get(f"{mine}/export", headers=origin),
+        await admin.get("/v1/analytics/event-counts", headers=origin),
+        await admin.post("/v1/users", json={}, headers=origin),
+        await admin.delete(mine, headers=origin),
+        await api.client.get(mine, headers=origin),
+    ]
+    assert [answer.status_code for answer in answers] == [
+        *(201, 200, 412, 415, 405, 200, 200, 201, 200, 401)
+    ]
+    for answer in answers:
+        assert let_in(answer) == SHOP
+        told = answer.headers["access-control-expose-headers"].lower().split(", ")
+        kept = {name for name in answer.headers if not name.startswith("access-control-")}
+        assert kept - OF_EVERY_PAGE <= set(told)
