@@ -1,20 +1,16 @@
 """Which MongoDB a script talks to, and the way to open it."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from app.settings import Settings, load_settings
+from app.settings.connection_string import FORM, SHOWABLE, is_sound
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
 
 URI_FILE: Final = "mongodb-uri"
-# An `@` after the hosts may belong to a password that was not escaped: then nothing is shown.
-_SHOWABLE: Final = re.compile(
-    r"(?P<scheme>mongodb(\+srv)?)://([^@/?]*@)?(?P<hosts>[^@/?]+)([/?][^@]*)?"
-)
 
 
 class NoTargetError(Exception):
@@ -31,11 +27,8 @@ def resolve_uri(settings: Settings) -> str:
     if settings.mongodb_uri is not None:
         uri = settings.mongodb_uri.get_secret_value()
         # what is left of a password may pass for a host, and be shown
-        if _SHOWABLE.fullmatch(uri) is None:
-            raise NoTargetError(
-                "SATCHEL_MONGODB_URI is malformed: it begins with mongodb:// or mongodb+srv://, "
-                "and user name and password are percent-encoded."
-            )
+        if not is_sound(uri):
+            raise NoTargetError(f"SATCHEL_MONGODB_URI {FORM}.")
         return uri
     try:
         return (settings.data_dir / URI_FILE).read_text().strip()
@@ -48,7 +41,7 @@ def resolve_uri(settings: Settings) -> str:
 
 def without_password(uri: str) -> str:
     """The connection string as it may be shown: its hosts, without user, password and options."""
-    found = _SHOWABLE.fullmatch(uri)
+    found = SHOWABLE.fullmatch(uri)
     return f"{found['scheme']}://{found['hosts']}" if found else "mongodb://..."
 
 

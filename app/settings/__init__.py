@@ -20,6 +20,7 @@ from pydantic_settings import SettingsConfigDict
 
 from app.settings.analytics import AnalyticsSettings
 from app.settings.archive import ArchiveSettings
+from app.settings.connection_string import FORM, is_sound
 from app.settings.deletion import DeletionSettings
 from app.settings.faults import (
     SettingsError,
@@ -168,6 +169,13 @@ class Settings(
             return json.loads(value)
         except ValueError:
             raise ValueError("is a list or an object in JSON") from None
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _has_its_form(cls, uri: SecretStr | None) -> SecretStr | None:
+        if uri is not None and not is_sound(uri.get_secret_value()):
+            raise ValueError(FORM)
+        return uri
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:

@@ -73,6 +73,10 @@ def example(name: str, field: FieldInfo) -> str:
     """A value of the form that a setting has."""
     if name in _EXAMPLES:
         return _EXAMPLES[name]
+    if is_composite(field):
+        return (
+            '["<32 random characters>"]' if SecretStr in get_args(field.annotation) else '["..."]'
+        )
     kinds = [field.annotation, *get_args(field.annotation)]
     default = field.default
     if isinstance(default, (bool, int, float, str)):
@@ -83,10 +87,7 @@ def example(name: str, field: FieldInfo) -> str:
         bool: "true",
         int: "9000",
     }
-    return next(
-        (form for kind, form in forms.items() if kind in kinds),
-        '["..."]' if is_composite(field) else "<text>",
-    )
+    return next((form for kind, form in forms.items() if kind in kinds), "<text>")
 
 
 def is_composite(field: FieldInfo) -> bool:

@@ -136,3 +136,47 @@ def test_a_refused_password_and_a_malformed_string_are_one_line() -> None:
     assert malformed is not None
     assert malformed.startswith("SATCHEL_MONGODB_URI is malformed: such as mongodb://")
     assert _told(OperationFailure("other", 11000)) is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgres://user:hidden@h",
+        "hidden",
+        "mongodb://user:hidden@h:99999",
+        "mongodb://user:hidden@h:0",
+        "mongodb://user:hidden@h:port",
+        "mongodb://user:hidden@[::1",
+        "mongodb://user:hidden@h,",
+        "mongodb://user:hidden/@h",
+        " mongodb://user:hidden@h",
+        "mongodb+srv://user:hidden@",
+    ],
+)
+def test_a_malformed_connection_string_is_one_line_among_the_others(
+    wrong: pytest.MonkeyPatch, uri: str
+) -> None:
+    wrong.setenv("SATCHEL_MONGODB_URI", uri)
+    wrong.setenv("SATCHEL_TELLER_WEBHOOK_SECRETS", "hidden")
+    told = {line.partition(":")[0]: line for line in faults()}
+    assert told.keys() == {"SATCHEL_MONGODB_URI", "SATCHEL_TELLER_WEBHOOK_SECRETS"}
+    assert "hidden" not in "".join(told.values())
+    assert told["SATCHEL_TELLER_WEBHOOK_SECRETS"].endswith('=["<32 random characters>"]')
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://h",
+        "mongodb://user:p%40ss@a.example:27017,b.example:27018/db?replicaSet=rs0",
+        "mongodb://[::1]:27017,[fe80::1%25eth0]/",
+        "mongodb://%2Ftmp%2Fmongodb-27017.sock",
+        "mongodb+srv://user:p@cluster.example/?retryWrites=true",
+    ],
+)
+def test_a_sound_connection_string_is_taken(wrong: pytest.MonkeyPatch, uri: str) -> None:
+    wrong.setenv("SATCHEL_MONGODB_URI", uri)
+    found = load_settings().mongodb_uri
+    load_settings.cache_clear()
+    assert found is not None
+    assert found.get_secret_value() == uri
