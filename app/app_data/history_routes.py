@@ -8,8 +8,8 @@ from app.app_data.history import Restore, VersionView, list_versions, read_versi
 from app.app_data.openapi import ENVELOPE, VERSION_RESPONSE, VERSION_SHOWN
 from app.app_data.place import Place
 from app.app_data.quotas import rooms_of
-from app.app_data.repeats import value_again
 from app.app_data.swaps import swaps_of
+from app.app_data.values import value_again
 from app.app_data.writes import write_options
 from app.apps.registry import app_registry
 from app.identity.access import owner_or

@@ -11,7 +11,6 @@ from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.place import Place, loader_of
 from app.app_data.queries import find_query, query_page, span_of
 from app.app_data.quotas import rooms_of
-from app.app_data.repeats import value_again
 from app.app_data.swaps import swaps_of
 from app.app_data.values import (
     delete_value,
@@ -19,6 +18,7 @@ from app.app_data.values import (
     put_value,
     read_value,
     too_late,
+    value_again,
 )
 from app.app_data.writes import WriteOptions, preference, write_options
 from app.apps.registry import app_registry

@@ -15,12 +15,13 @@ from app.app_data.writes import WriteOptions
 from app.apps.json_schemas import schemas_of
 from app.database import client, transaction
 from app.database.turns import is_taken, turn
-from app.errors import NotFound, VersionMismatch
+from app.errors import NotFound, ResultGone, VersionMismatch
 from app.web.body import check_storable, dump_json, parse_json, value_size
 from app.web.etags import tag_of
-from app.web.idempotency import check_repeat, make_claim
+from app.web.idempotency import Repeated, check_repeat, make_claim
 from app.web.patches import PatchKind, apply_patch
 from app.web.preconditions import holds, mismatch
+from app.web.routing import GONE
 from models.activity import Activity, ActivityContent
 from models.app_data import AppData
 from models.app_data_queries import queries_of, query_keys
@@ -184,6 +185,37 @@ async def delete_value(place: Place, options: WriteOptions) -> None:
         if options.expected is None or problem.extra["current"] is None:
             raise NotFound("there is no value under this key") from None
         raise problem from None
+
+
+async def value_again(
+    place: Place, done: Repeated, *, with_value: bool
+) -> tuple[dict[str, Any], Any]:
+    """The envelope of what an earlier request wrote, and its `_id`: with the value as it is now,
+    else as it was answered.
+
+    The version of what others wrote since goes with their value alone: without, it would have the
+    client guard its next write by what it has never seen.
+
+    Args:
+        place: where.
+        done: the earlier request.
+        with_value: whether the value is wanted.
+
+    Raises:
+        ResultGone: it is not there any more, or its user is not.
+    """
+    try:
+        await place.lease.hold()
+        found = await AppData.find_envelope(*place.key, with_id=True)
+    except NotFound:
+        found = None
+    if found is None:
+        raise ResultGone(GONE)
+    key = found.pop("_id")
+    if with_value and place.may_read:
+        return found, key
+    del found["value"]
+    return ({"dataKey": place.data_key, **done.results[0]} if done.results else found), key
 
 
 async def _of_place(place: Place, expected: Expected | None) -> Expected | None:
