@@ -15,7 +15,7 @@ from app.analytics.archive.files import unpack_rows
 from app.analytics.archive.target import archive_target
 from app.analytics.rollup.slots import DAY_MS, milliseconds
 from app.database import client
-from app.errors import Invalid, NotFound, Unavailable
+from app.errors import Invalid, NotFound, TooManyRequests, Unavailable
 from app.identity import trail
 from app.people.out.exported import Part, parts_of, projection, shown
 from app.settings import Settings
@@ -54,9 +54,12 @@ class Exports:
         """Take a place for an export of a person.
 
         Raises:
+            TooManyRequests: there are enough of this person.
             Unavailable: there is none.
         """
-        if not self.free or self.of[user_id] >= _OF_ONE:
+        if self.of[user_id] >= _OF_ONE:
+            raise TooManyRequests("exports of this person are under way: ask again", 10)
+        if not self.free:
             raise Unavailable("as many exports as there may be are under way: ask again", 10)
         self.free -= 1
         self.of[user_id] += 1

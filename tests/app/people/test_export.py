@@ -174,10 +174,15 @@ async def test_exports_that_are_under_way_are_counted_and_give_their_place_back(
         assert (await cast.owner.get("/v1/users/me/export")).status_code == 200
     assert (await cast.reader.get(f"/v1/users/{'f' * 24}/export")).status_code == 404
     exports = api.app.state.exports
-    for whose in ([cast.owner.id] * 2, [secrets.token_hex(12) for _ in range(8)]):
+    others = [secrets.token_hex(12) for _ in range(8)]
+    for whose, told in (
+        ([cast.owner.id] * 2, (429, "too_many_requests")),
+        (others, (503, "unavailable")),
+    ):
         places = [exports.begin(ObjectId(each)) for each in whose]
         busy = await cast.owner.get("/v1/users/me/export")
-        assert (busy.status_code, busy.json()["code"]) == (503, "unavailable")
+        assert (busy.status_code, busy.json()["code"]) == told
+        assert busy.headers["retry-after"] == "10"
         places.clear()
     assert (await cast.owner.get("/v1/users/me/export")).status_code == 200
     assert (exports.free, exports.of) == (8, {})
