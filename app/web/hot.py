@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Internal, Invalid, MethodNotAllowed, Problem
 from app.errors.driver import from_driver
-from app.identity.access import Access, in_force
+from app.identity.access import Access, Rules, in_force
 from app.identity.caller import authenticate
 from app.identity.principal import Principal
 from app.web.body import dump_json, refuse_packed
@@ -34,7 +34,7 @@ _PARAMETERS: Final = {
     b"users": "userId",
     b"external-ids": "externalId",
 }
-"""What the segment after one of these stands for."""
+"""What the segment after one of these stands for, where no route is like the path."""
 
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, bytes]
@@ -280,7 +280,7 @@ async def _refuse_slash(scope: Scope, send: Send) -> None:
     place = next(
         number for number, segment in enumerate(segments) if _ENCODED_SLASH.search(segment)
     )
-    name = _PARAMETERS.get(segments[place - 1], "path")
+    name = _parameter(scope["app"].state.rules, segments, place)
     try:
         await authenticate(scope)
         raise Invalid.field(
@@ -288,6 +288,19 @@ async def _refuse_slash(scope: Scope, send: Send) -> None:
         )
     except Problem as problem:
         await send_problem(problem, scope, send)
+
+
+def _parameter(rules: Rules, segments: Sequence[bytes], place: int) -> str:
+    """What a segment of a path stands for, by the first route that is like it."""
+    for operation in rules.by_operation:
+        parts = operation.partition(" ")[2].encode().split(b"/")
+        is_like = len(parts) == len(segments) and all(
+            part == segment or part.startswith(b"{")
+            for part, segment in zip(parts, segments, strict=True)
+        )
+        if is_like and parts[place].startswith(b"{"):
+            return parts[place][1:-1].decode()
+    return _PARAMETERS.get(segments[place - 1], "path")
 
 
 def _translated(error: PyMongoError, scope: Scope) -> Problem:

@@ -63,6 +63,12 @@ async def test_no_body_names_an_app_so_either(cast: Cast, dots: str) -> None:
         ("/v1/users/me/apps/no%2Ftes/data/k", "appId"),
         ("/v1/users/me%2Fx/apps/notes/data/k", "userId"),
         ("/v1/apps/a%2Fb", "appId"),
+        ("/v1/apps/notes/external-ids/a%2Fb", "externalId"),
+        ("/v1/users/by/valuUserId/a%2Fb", "value"),
+        ("/v1/projects/a%2Fb/repository", "projectId"),
+        ("/v1/accounts/x/cards/a%2fb", "cardId"),
+        ("/v1/users/me/apps/no%2Ftes/nothing", "appId"),
+        ("/v1/nothing/a%2Fb", "path"),
     ],
 )
 async def test_an_encoded_slash_is_refused_by_the_parameter_that_holds_it(
