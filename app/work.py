@@ -16,7 +16,7 @@ from typing import Final
 
 from app.analytics import deletion as analytics_deletion
 from app.analytics import jobs as analytics
-from app.analytics.rollup import lag
+from app.analytics import lag
 from app.app_data import deletion as app_data_deletion
 from app.app_data import jobs as app_data
 from app.auth import jobs as auth

@@ -3,10 +3,10 @@ within a session."""
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from pymongo import DeleteOne, ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -18,7 +18,6 @@ from models.base import Raw, Stored, now
 from models.day import PropertyDay, PropertyValue
 
 Operation = ReplaceOne[Raw] | DeleteOne
-_TIMES: Final = ("createdAt", "updatedAt", "version")
 _NOTHING: Final = b"\0"
 _AT_ONCE: Final = 1000
 
@@ -72,11 +71,11 @@ async def _read_near(days: Iterable[ChangedDay], session: AsyncClientSession, si
         wanted |= {value_id(group, value): day for value in day.changes if value not in listed}
         if sign < 0:
             for row in await PropertyValue.most_frequent(group, len(day.changes), session):
-                day.near[row["value"]] = _counted(row)
+                day.near[row["value"]] = stored_value(row)
     for name, row in (
         await PropertyValue.fetch(wanted, session, ("value", "total", "slots"))
     ).items():
-        wanted[name].near[row["value"]] = _counted(row)
+        wanted[name].near[row["value"]] = stored_value(row)
 
 
 async def add_properties(delta: Delta, session: AsyncClientSession, sign: int = 1) -> None:
@@ -88,12 +87,12 @@ async def add_properties(delta: Delta, session: AsyncClientSession, sign: int = 
         if not day.after.counts.strip(_NOTHING):
             heads.append(DeleteOne({"_id": day.name}))
         elif day.before is None:
-            heads.append(put_row({**head_row(day.key, day.declared, day.after), **_fresh(moment)}))
+            heads.append(put_row({**head_row(day.key, day.declared, day.after), **fresh(moment)}))
         else:
-            row = {**head_row(day.key, day.declared, day.after), **_following(day.before, moment)}
+            row = {**head_row(day.key, day.declared, day.after), **following(day.before, moment)}
             heads.append(ReplaceOne({"_id": day.name}, row))
-    await _write(PropertyDay, heads, session)
-    await _write(
+    await write(PropertyDay, heads, session)
+    await write(
         PropertyValue, [each for day in days for each in _value_operations(day, moment)], session
     )
 
@@ -106,83 +105,9 @@ def _value_operations(day: ChangedDay, moment: datetime) -> list[Operation]:
         if counted is None:
             operations.append(DeleteOne({"_id": name}))
         else:
-            row = {**value_row(day.key, group, value, counted), **_fresh(moment)}
+            row = {**value_row(day.key, group, value, counted), **fresh(moment)}
             operations.append(ReplaceOne({"_id": name}, row) if value in day.near else put_row(row))
     return operations
-
-
-async def recount_properties(
-    app_id: str, day: int, which: Any, delta: Delta, session: AsyncClientSession
-) -> dict[str, int]:
-    """Have the property days of an app's day say what all its events say; only what differs is
-    written.
-
-    Args:
-        app_id: the app.
-        day: counted from 1970.
-        which: the property, or a condition on it.
-        delta: what all events of the day say of these properties, and of no others.
-        session: of the transaction.
-
-    Returns:
-        How many documents differed, by collection; collections without any are left out.
-    """
-    true = {
-        property_id(*key, name): ChangedDay(key, name, None, changes, {}, *after(None, {}, changes))
-        for (key, name), changes in delta.properties.items()
-    }
-    query = {"appId": app_id, "day": day_start(day), "property": which}
-    stored = {row["_id"]: row async for row in PropertyDay.raw().find(query, session=session)}
-    mended = {"propertydays": await _mend_heads(stored, true, session), "propertyvalues": 0}
-    for name in stored.keys() | true.keys():
-        mended["propertyvalues"] += await _mend_values(group_of(name), true.get(name), session)
-    return {name: count for name, count in mended.items() if count}
-
-
-async def _mend_heads(
-    stored: Mapping[str, Raw], true: Mapping[str, ChangedDay], session: AsyncClientSession
-) -> int:
-    moment = now()
-    operations: list[Operation] = [DeleteOne({"_id": name}) for name in stored.keys() - true.keys()]
-    for name, each in true.items():
-        before, row = stored.get(name), head_row(each.key, each.declared, each.after)
-        if before is None:
-            operations.append(put_row({**row, **_fresh(moment)}))
-        elif {field: value for field, value in before.items() if field not in _TIMES} != row:
-            operations.append(ReplaceOne({"_id": name}, {**row, **_following(before, moment)}))
-    await _write(PropertyDay, operations, session)
-    return len(operations)
-
-
-async def _mend_values(group: str, true: ChangedDay | None, session: AsyncClientSession) -> int:
-    """Have the values beside a list be those that are true: there may be very many, and few of them
-    differ."""
-    moment = now()
-    left = dict(true.apart) if true else {}
-    operations: list[Operation] = []
-    odd = list[Any]()
-    fields = {"value": 1, "total": 1, "slots": 1}
-    async for row in PropertyValue.raw().find(
-        {"group": group}, fields, session=session, batch_size=5000
-    ):
-        if not PropertyValue.is_sound(row, fields):
-            odd.append(row["_id"])
-            continue
-        counted = left.pop(row["value"], None)
-        if true is None or counted is None:
-            operations.append(DeleteOne({"_id": row["_id"]}))
-        elif counted != _counted(row):
-            known = {**value_row(true.key, group, row["value"], counted), **_fresh(moment)}
-            operations.append(ReplaceOne({"_id": row["_id"]}, known))
-    if true is not None:
-        told = ((value, counted) for value, counted in left.items() if counted is not None)
-        operations += [
-            put_row({**value_row(true.key, group, *each), **_fresh(moment)}) for each in told
-        ]
-    if odd:  # before what is put in their place
-        await PropertyValue.raw().delete_many({"_id": {"$in": odd}}, session=session)
-    await _write(PropertyValue, operations, session)
-    return len(operations) + len(odd)
 
 
 async def due_days() -> set[tuple[str, int]]:
@@ -264,7 +189,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _counted(row: Raw) -> Counted:
+def stored_value(row: Raw) -> Counted:
+    """How often a stored value came."""
     return Counted(row["total"], row["slots"])
 
 
@@ -273,17 +199,20 @@ def put_row(row: Raw) -> ReplaceOne[Raw]:
     return ReplaceOne({"_id": row["_id"]}, row, upsert=True)
 
 
-def _fresh(moment: datetime) -> Raw:
+def fresh(moment: datetime) -> Raw:
+    """The times and the version of a document that is inserted."""
     return {"createdAt": moment, "updatedAt": moment, "version": 1}
 
 
-def _following(before: Raw, moment: datetime) -> Raw:
+def following(before: Raw, moment: datetime) -> Raw:
+    """Those of one that takes the place of another."""
     return {"createdAt": before["createdAt"], "updatedAt": moment, "version": before["version"] + 1}
 
 
-async def _write(
+async def write(
     document: type[Stored], operations: list[Operation], session: AsyncClientSession
 ) -> None:
+    """Do what is to be done to a collection, a thousand at once."""
     for start in range(0, len(operations), _AT_ONCE):
         await document.raw().bulk_write(
             operations[start : start + _AT_ONCE], ordered=False, session=session

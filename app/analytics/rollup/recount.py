@@ -6,16 +6,21 @@ of longer spans, the values of properties, and the sessions. What is in memory i
 large the day is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from app.analytics.rollup.advance import declared_properties, quick_events
+from app.analytics.rollup.advance import MovedOnError, declared_properties, quick_events
 from app.analytics.rollup.delta import Delta
-from app.analytics.rollup.property_days import recount_properties
+from app.analytics.rollup.recount_properties import (
+    TooManyValuesError,
+    cap_heads,
+    recount_properties,
+    write_apart,
+)
 from app.analytics.rollup.recount_scan import (
     DayArchivedError,
     Mended,
@@ -34,6 +39,10 @@ from models.checked import Checked
 from models.day import CountDay, PeopleDay, PropertyDay, SessionDay
 from models.rollup_state import RollupState
 
+_TRIES: Final = 5
+PropertyWork = Callable[[str, int, Any, Delta, AsyncClientSession], Awaitable[Mended]]
+"""Compares, or mends, the properties of an app's day: app, day, which ones, and what all events
+say of them."""
 _BY_DAY: Final[tuple[type[Checked], ...]] = (CountDay, PeopleDay, PropertyDay, SessionDay)
 
 
@@ -119,27 +128,67 @@ async def _recount_properties(app_id: str, day: int, declared: Sequence[str]) ->
     any more go."""
     found, span = Mended(), (day_start(day), day_start(day + 1))
     for name in declared:
-        _, mended = await scanned_part(app_id, day, span, _of_property(day, name), [name])
-        join(found, mended)
 
-    async def gone(state: RollupState, session: AsyncClientSession) -> tuple[Mended, int]:
-        counts = await recount_properties(app_id, day, {"$nin": list(declared)}, Delta(), session)
-        return _numbered(counts, None), state.next_number
+        async def of_property(work: PropertyWork, name: str = name) -> tuple[Delta, Mended]:
+            scan, mended = await scanned_part(app_id, day, span, _scanned(day, name, work), [name])
+            return scan.delta, mended
 
-    return join(found, await part(app_id, day, gone))
+        join(found, await _recounted(app_id, day, name, of_property))
+    others = {"$nin": list(declared)}
+
+    async def of_others(work: PropertyWork) -> tuple[Delta, Mended]:
+        async def gone(state: RollupState, session: AsyncClientSession) -> tuple[Mended, int]:
+            return await work(app_id, day, others, Delta(), session), state.next_number
+
+        return Delta(), await part(app_id, day, gone)
+
+    return join(found, await _recounted(app_id, day, others, of_others))
 
 
-def _of_property(day: int, name: str) -> ScanWork:
-    async def work(
+async def _recounted(
+    app_id: str,
+    day: int,
+    which: Any,
+    within: Callable[[PropertyWork], Awaitable[tuple[Delta, Mended]]],
+) -> Mended:
+    """Recount properties in a transaction; where too much differs for one, in several.
+
+    Args:
+        app_id: the app.
+        day: counted from 1970.
+        which: the property, or a condition on it.
+        within: does something in a transaction, with what all events say of these properties; gives
+            that, and what it mended.
+    """
+    written = 0
+    for _ in range(_TRIES):
+        try:
+            _, mended = await within(_recount)
+            return join(mended, _numbered({"propertyvalues": written}, f"{which} before"))
+        except TooManyValuesError:
+            delta, _ = await within(_cap)
+            written += await write_apart(app_id, day, which, delta)
+    raise MovedOnError
+
+
+async def _recount(*told: Any) -> Mended:
+    return _numbered(await recount_properties(*told), str(told[2]))
+
+
+async def _cap(*told: Any) -> Mended:
+    return _numbered({"propertydays": await cap_heads(*told)}, str(told[2]))
+
+
+def _scanned(day: int, name: str, work: PropertyWork) -> ScanWork:
+    async def scanned(
         scan: Scan, state: RollupState, session: AsyncClientSession
     ) -> tuple[Mended, int]:
-        counts = await recount_properties(scan.app_id, day, name, scan.delta, session)
-        return _numbered(counts, name), state.next_number
+        return await work(scan.app_id, day, name, scan.delta, session), state.next_number
 
-    return work
+    return scanned
 
 
-def _numbered(counts: Mapping[str, int], name: str | None) -> Mended:
+def _numbered(counts: Mapping[str, int], name: str) -> Mended:
     """As many documents that differed, each with something that tells it from others."""
     return {
         collection: {(name, number) for number in range(count)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.analytics.rollup.lag import measure_lag
+from app.analytics.lag import measure_lag
 from app.jobs.gauges import OTHER, job_backlog
 from models.analytics import Analytics
 from models.base import now
