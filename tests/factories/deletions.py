@@ -4,7 +4,12 @@ from pathlib import Path
 
 from bson import ObjectId
 
-from models import Activity, Deletion
+from app.jobs import run_one
+from app.relations.delete import sweep_again
+from app.settings import Settings
+from app.work import HOOKS, handlers
+from models import Activity, Deletion, Job
+from models.base import now
 from models.relations import RELATIONS
 
 ROOT = Path(__file__).parents[2]
@@ -29,3 +34,17 @@ async def add_activities(user_id: ObjectId, count: int) -> None:
         Activity(user_id=user_id, app_id="notes", event_type="bulk").stored() for _ in range(count)
     ]
     await Activity.raw().insert_many(rows)
+
+
+async def finish(settings: Settings, user_id: ObjectId) -> None:
+    """A worker comes by, at once rather than after half a minute: where the caller was answered 202
+    it has the rest to do."""
+    await Job.raw().update_one({"_id": user_id, "state": "due"}, {"$set": {"runAt": now()}})
+    while await run_one(handlers(settings)):
+        pass
+
+
+async def settle(settings: Settings, user_id: ObjectId) -> None:
+    """Until the later sweeps find nothing."""
+    while not (ledger := await ledger_of(user_id)).final:
+        await sweep_again([ledger], settings, HOOKS)
