@@ -138,9 +138,8 @@ def test_a_mismatch_says_of_what_type_its_current_is(name: str) -> None:
     assert null == {"type": "null"}
     assert "version" in resolved(current)["required"]
     if "{dataKey}" not in path:
-        shown = OPERATIONS[f"GET {path}"]["responses"]["200"]["content"]["application/json"][
-            "schema"
-        ]
+        read = OPERATIONS.get(f"GET {path}", OPERATIONS[name])  # what nothing reads it answers
+        shown = read["responses"]["200"]["content"]["application/json"]["schema"]
         assert resolved(current)["properties"].items() >= resolved(shown)["properties"].items()
     if "example" in mismatch:
         assert mismatch["example"]["current"]["version"] == 3

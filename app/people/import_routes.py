@@ -20,13 +20,15 @@ from app.shown.documents import UserView, user_view
 from app.users.examples import USER_SHOWN
 from app.users.service import find_user
 from app.web.etags import etag
-from app.web.openapi.answers import problems
+from app.web.openapi.answers import mismatch_of, problems
 from app.web.openapi.examples import answers
 from app.web.openapi.patch_bodies import REF
+from app.web.preconditions import request_precondition
 from app.web.routing import Router
 from models.auth_identity import PHONE
 from models.email import canonical_email
 from models.phone import canonical_phone
+from models.precondition import Expected
 
 router = Router(prefix="/v1/users", tags=["Import and export"])
 IMPORT_PATH: Final = "/v1/users/import"
@@ -93,6 +95,7 @@ async def import_users(
     operation_id="putUserBy",
     summary="Create or update whom an email, a phone or an id finds",
     responses=problems(409)
+    | mismatch_of({"$ref": f"{REF}UserView"})
     | answers(USER_SHOWN)
     | {201: {"model": UserView, "description": "Created"}},
 )
@@ -107,11 +110,13 @@ async def put_user_by(
         str | None, Query(alias="appId", max_length=256, description="Whose `externalId` it is.")
     ] = None,
 ) -> UserView:
-    """One line of an import. Whom another of its keys finds is no match but a conflict."""
+    """One line of an import. Whom another of its keys finds is no match but a conflict. With
+    `If-None-Match: *` they are created only, with `If-Match` changed only where they have that
+    version."""
     authorize(caller, "users:import")
     key = _key_of(field, value, app_id)
     told = _with_key(line, field, value, key)
-    importer = importer_of(request, caller, only=key)
+    importer = importer_of(request, caller, only=key, expected=request_precondition(request))
     (result,) = await importer.write([told])
     if result.errors or result.user_id is None:
         raise _problem(result)
@@ -130,11 +135,16 @@ def _problem(result: Result) -> Problem:
 
 
 def importer_of(
-    request: Request, caller: Principal, *, dry: bool = False, only: Key | None = None
+    request: Request,
+    caller: Principal,
+    *,
+    dry: bool = False,
+    only: Key | None = None,
+    expected: Expected | None = None,
 ) -> Importer:
     """What writes the lines that a caller sends."""
     apps = Apps(app_registry(request.scope), rooms_of(request.scope))
-    return Importer(apps, caller.name, caller.is_admin, dry, only)
+    return Importer(apps, caller.name, caller.is_admin, dry, only, expected)
 
 
 def _key_of(field: By, value: str, app_id: str | None) -> Key:

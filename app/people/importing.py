@@ -33,6 +33,8 @@ from app.people.rows import (
     value_row,
 )
 from app.people.writes import Writes
+from app.shown.documents import current, user_view
+from app.web.preconditions import mismatch, require
 from models.activity import Activity
 from models.app_data import AppData
 from models.audit_event import AuditEvent
@@ -40,6 +42,7 @@ from models.auth_identity import AuthIdentity
 from models.base import Raw, Stored, now
 from models.deletion import Deletion
 from models.external_id import ExternalId
+from models.precondition import Expected
 from models.preferences import Preferences
 from models.profile import Profile
 from models.user import User, UserContent, administers
@@ -90,6 +93,7 @@ class Importer:
             admins.
         dry: say what would become of the lines, and write nothing.
         only: the one key that finds a person; any other that does is a conflict.
+        expected: what must be stored of that person, or that nobody is.
     """
 
     apps: Apps
@@ -97,12 +101,16 @@ class Importer:
     may_grant: bool = False
     dry: bool = False
     only: Key | None = None
+    expected: Expected | None = None
 
     async def write(self, people: Sequence[Told]) -> list[Result]:
         """Write lines, in their order where they are about the same person.
 
         Returns:
             What became of each.
+
+        Raises:
+            VersionMismatch: what is expected is not what is stored; nothing is written then.
         """
         await self.apps.check(people)
         results: dict[int, Result] = {}
@@ -221,7 +229,18 @@ class _Batch:
         moved = told.email is not None and told.email != user.get("email")
         if user.get("accountId") is not None and moved and not told.vouched:
             return [_error("/user/email", "forbidden", _ACCOUNTS)]
+        self._see_that_it_is_expected(user)
         return []
+
+    def _see_that_it_is_expected(self, user: Raw) -> None:
+        """Raises VersionMismatch where the precondition does not hold for who was found."""
+        expected = self.importer.expected
+        if expected is None:
+            return
+        if user:
+            require(expected, current(user_view(User.from_stored(user))))
+        elif not expected.absent:
+            raise mismatch(expected, None)
 
     async def _change(self, found: Found, writes: Writes, session: AsyncClientSession) -> None:
         """The lines that mean somebody who is there."""

@@ -22,7 +22,7 @@ from app.identity.principal import Principal
 from app.web.body import dump_json, refuse_packed
 from app.web.layers.compression import Compressed, choose
 from app.web.observability import log, send_problem
-from app.web.validation.queries import check_query
+from app.web.validation.queries import check_query, is_utf8
 from models.user import ADMIN
 
 JSON: Final = b"application/json"
@@ -35,6 +35,8 @@ _PARAMETERS: Final = {
     b"external-ids": "externalId",
 }
 """What the segment after one of these stands for, where no route is like the path."""
+_REPLACED: Final = "\ufffd"
+"""What bytes that are no UTF-8 are read as, whatever they are: several names would be one."""
 
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, bytes]
@@ -264,9 +266,10 @@ class HotRoutes:
             if (
                 b"%" in (raw := scope.get("raw_path") or b"")
                 and raw.startswith(b"/v1/")
-                and _ENCODED_SLASH.search(raw)
+                and (_REPLACED in scope["path"] or _ENCODED_SLASH.search(raw))
+                and (refused := _unreadable(scope)) is not None
             ):
-                return _refuse_slash(scope, send)
+                return _refuse_name(refused, scope, send)
             for pattern, endpoint in self._endpoints:
                 if found := pattern.match(scope["path"]):
                     scope["path_params"] = found.groupdict()
@@ -274,18 +277,26 @@ class HotRoutes:
         return self._app(scope, receive, send)
 
 
-async def _refuse_slash(scope: Scope, send: Send) -> None:
-    """Say which parameter holds an encoded slash: decoded, it would be another path."""
+def _unreadable(scope: Scope) -> Invalid | None:
+    """Which parameter of a path cannot be read as it was meant: one with an encoded slash, which
+    would be another path, or in another encoding; None for none."""
     segments: list[bytes] = scope["raw_path"].split(b"/")
-    place = next(
-        number for number, segment in enumerate(segments) if _ENCODED_SLASH.search(segment)
-    )
-    name = _parameter(scope["app"].state.rules, segments, place)
+    for place, segment in enumerate(segments):
+        if _ENCODED_SLASH.search(segment):
+            said = "holds %2F, and no name has a slash"
+        elif not is_utf8(segment):
+            said = "is not UTF-8"
+        else:
+            continue
+        name = _parameter(scope["app"].state.rules, segments, place)
+        return Invalid.field(f"path:{name}", "malformed", f"{name} {said}")
+    return None
+
+
+async def _refuse_name(refused: Invalid, scope: Scope, send: Send) -> None:
     try:
         await authenticate(scope)
-        raise Invalid.field(
-            f"path:{name}", "malformed", f"{name} holds %2F, and no name has a slash"
-        )
+        raise refused
     except Problem as problem:
         await send_problem(problem, scope, send)
 

@@ -15,7 +15,7 @@ from app.identity.access import Access, in_force
 from app.identity.caller import asks_for_caller, authenticate
 from app.web.body import parse_json, refuse_packed
 from app.web.cursors import bind_cursors
-from app.web.validation.queries import check_query, query_names
+from app.web.validation.queries import check_encoding, check_query, query_names
 from app.web.validation.spellings import check_spellings, spellings
 
 _JSON_TYPE: Final = (b"content-type", b"application/json")
@@ -72,6 +72,7 @@ class StrictRoute(APIRoute):
                 ]
             if has_caller:
                 await authenticate(scope)
+            check_encoding(scope["query_string"])
             if known is not None and scope["query_string"]:
                 check_query((name for name, _ in request.query_params.multi_items()), known, lists)
             if spelled:

@@ -68,7 +68,7 @@ class Stage(Scene):
             ).add()
         if path.endswith("/restore"):
             await self.store(*(each.removesuffix("/restore") for each in (path, place)))
-        if path.endswith(("/data/{dataKey}", "/v1/apps/{appId}")):
+        if path.endswith(("/data/{dataKey}", "/v1/apps/{appId}", "/by/{field}/{value}")):
             example = examples_of(
                 OPERATIONS[f"PUT {path}"]["requestBody"]["content"]["application/json"]
             )[0]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, TypeVar, get_args, get_origin
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
@@ -57,6 +58,32 @@ def check_query(sent: Iterable[str], known: Collection[str], lists: Collection[s
         raise _invalid(
             repeated, "too_many", "send it once", "the query parameter comes more than once"
         )
+
+
+def check_encoding(raw: bytes) -> None:
+    """See that what a query says is UTF-8: else several texts would be read as one.
+
+    Args:
+        raw: the query as it was sent.
+
+    Raises:
+        Invalid: a parameter is not; it is named.
+    """
+    if b"%" not in raw:
+        return
+    for pair in raw.split(b"&"):
+        if not is_utf8(pair):
+            name = unquote_plus(pair.partition(b"=")[0].decode("latin-1"))
+            raise Invalid.field(f"?{name}", "malformed", "it is not UTF-8")
+
+
+def is_utf8(encoded: bytes) -> bool:
+    """Whether percent-encoded bytes are UTF-8."""
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _invalid(names: list[str], code: str, detail: str, summary: str) -> Invalid:

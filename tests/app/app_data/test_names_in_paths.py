@@ -55,6 +55,23 @@ async def test_no_body_names_an_app_so_either(cast: Cast, dots: str) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/appId")
 
 
+async def test_a_name_in_another_encoding_is_refused_and_leads_to_nobody(
+    cast: Cast, api: Api
+) -> None:
+    """What is no UTF-8 is read as one and the same mark: an id in Latin-1 had led to whoever has
+    another one of that kind."""
+    key, mark = cast.admin.credential, {"userId": cast.owner.id}
+    own = await cast.admin.put("/v1/apps/crm/external-ids/j%EF%BF%BDrg", json=mark)
+    assert (own.status_code, own.json()["externalId"]) == (201, "j\ufffdrg")
+    status, body = await raw(api, key, "GET", "/v1/apps/crm/external-ids/j%F6rg")
+    assert (status, body["errors"][0]["pointer"]) == (422, "path:externalId")
+    assert (await raw(api, None, "GET", "/v1/apps/crm/external-ids/j%F6rg"))[0] == 401
+    for query in ("valuUserId=j%F6rg", "limit=1&prefix=%E4"):
+        status, body = await raw(api, key, "GET", f"/v1/users?{query}")
+        name = query.split("&")[-1].split("=")[0]
+        assert (status, body["errors"][0]["pointer"]) == (422, f"?{name}")
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [

@@ -46,3 +46,20 @@ async def test_a_path_that_can_name_nobody_is_refused(
     answer = await importer.put(f"/v1/users/by/{path}", json={"user": {"name": "Nobody"}})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
     assert await User.raw().count_documents({}) == 0
+
+
+async def test_a_precondition_holds_for_whom_the_path_finds(importer: Caller) -> None:
+    path, name = "/v1/users/by/valuUserId/v-9", {"user": {"name": "Nine"}}
+    nobody = await importer.put(path, json=name, headers={"If-Match": '"1"'})
+    assert (nobody.status_code, nobody.json().get("current")) == (412, None)
+    fresh = {"If-None-Match": "*"}
+    made = await importer.put(path, json=name, headers=fresh)
+    assert made.status_code == 201
+    again = await importer.put(path, json={"user": {"name": "Other"}}, headers=fresh)
+    assert (again.status_code, again.json()["current"]["name"]) == (412, "Nine")
+    stale = await importer.put(path, json={"user": {"name": "Other"}}, headers={"If-Match": '"7"'})
+    assert (stale.status_code, stale.json()["current"]["version"]) == (412, 1)
+    now = {"If-Match": made.headers["etag"]}
+    changed = await importer.put(path, json={"user": {"name": "Other"}}, headers=now)
+    assert (changed.status_code, changed.json()["name"]) == (200, "Other")
+    assert (await importer.put(path, json=name, headers=now)).status_code == 412
