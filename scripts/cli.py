@@ -175,11 +175,12 @@ def _told(error: Exception) -> str | None:
     # `--help` is quick
     from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure  # noqa: PLC0415
 
+    from app.outside.keyring import KeyRingError  # noqa: PLC0415
     from app.settings.faults import SettingsError  # noqa: PLC0415
     from models.unreadable import Unreadable  # noqa: PLC0415
     from scripts.target import NoTargetError  # noqa: PLC0415
 
-    if isinstance(error, (SettingsError, NoTargetError)):
+    if isinstance(error, (SettingsError, NoTargetError, KeyRingError)):
         return str(error)
     if isinstance(error, Unreadable):
         return f"A row was damaged outside of Satchel, and cannot be read: {error}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.settings import Settings, load_settings
+from scripts.target import NoTargetError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,7 +46,11 @@ def serve(
         settings = load_settings()
         if settings.repository_hosts:  # before there are processes that are started again
             importlib.import_module("app.repositories.hosts.registry").check_hosts(settings)
-        if settings.mongodb_uri is not None and not uri_from_stdin:
+        if settings.mongodb_uri is None:
+            raise NoTargetError(
+                "SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it."
+            )
+        if not uri_from_stdin:
             asyncio.run(_knock(settings.mongodb_uri.get_secret_value()))
         raise_file_limit()
         _serve(settings)

@@ -180,3 +180,22 @@ def test_a_sound_connection_string_is_taken(wrong: pytest.MonkeyPatch, uri: str)
     load_settings.cache_clear()
     assert found is not None
     assert found.get_secret_value() == uri
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, "SATCHEL_MONGODB_URI is not set"),
+        (
+            {"SATCHEL_MONGODB_URI": "mongodb://127.0.0.1:1", "SATCHEL_KEYRING": "hidden"},
+            "SATCHEL_KEYRING is no key ring",
+        ),
+    ],
+)
+def test_what_a_server_cannot_start_without_is_one_line(
+    tmp_path: Path, environment: dict[str, str], told: str
+) -> None:
+    ended = command("serve", {"SATCHEL_PORT": "1", **environment}, tmp_path)
+    lines = (ended.stdout + ended.stderr).splitlines()
+    assert (ended.returncode, len(lines), lines[0].startswith(told)) == (1, 1, True)
+    assert "hidden" not in lines[0]
