@@ -46,11 +46,7 @@ def serve(
         settings = load_settings()
         if settings.repository_hosts:  # before there are processes that are started again
             importlib.import_module("app.repositories.hosts.registry").check_hosts(settings)
-        if settings.mongodb_uri is None:
-            raise NoTargetError(
-                "SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it."
-            )
-        if not uri_from_stdin:
+        if settings.mongodb_uri is not None and not uri_from_stdin:
             asyncio.run(_knock(settings.mongodb_uri.get_secret_value()))
         raise_file_limit()
         _serve(settings)
@@ -104,7 +100,14 @@ def application() -> "FastAPI":
 
     So the collector of cycles is told not to look at it again, and to look seldom: nearly
     everything that a request makes is freed without it.
+
+    Raises:
+        NoTargetError: there is no database to serve.
     """
+    if load_settings().mongodb_uri is None:
+        raise NoTargetError(
+            "SATCHEL_MONGODB_URI is not set: `make run` embeds a database and sets it."
+        )
     from scripts.processes import note_leaving  # noqa: PLC0415  # the factory of a server
 
     app: FastAPI = importlib.import_module(APPLICATION).create_app()
