@@ -17,7 +17,7 @@ export {
   type Problem,
 } from "./errors.js";
 export type { GuestOutcome, Keep, SignedIn, Tokens } from "./guest.js";
-export { equal, mergeFields, mergePatched, type Json, type JsonObject } from "./json.js";
+export { equal, mergeFields, mergePatched, type Json, type JsonObject, type Storable } from "./json.js";
 export { Remote, type Changes, type Live, type Write, type Written } from "./remote.js";
 export type { TokenStorage } from "./places.js";
 export type { Keeper } from "./keepers.js";

@@ -4,6 +4,12 @@ export type Json = null | boolean | number | string | Json[] | { [name: string]:
 /** An object of JSON. */
 export type JsonObject = { [name: string]: Json };
 
+/**
+ * What can be stored: any JSON, and objects of an interface or a class as JSON has them (a member that is `undefined` is
+ * left out, a date is a string).
+ */
+export type Storable = Json | object;
+
 /** Whether a value is an object, neither null nor a list. */
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);

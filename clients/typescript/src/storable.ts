@@ -1,5 +1,5 @@
 import { Unstorable } from "./errors.js";
-import type { Json } from "./json.js";
+import type { Json, Storable } from "./json.js";
 
 const MOST_BYTES = 512 * 1024;
 const MOST_LEVELS = 64;
@@ -24,7 +24,7 @@ export function checkKey(key: string): void {
  *
  * @throws Unstorable where no server would take it.
  */
-export function storable(value: Json): Json {
+export function storable(value: Storable): Json {
   walk(value, "", 0);
   const text: string | undefined = JSON.stringify(value);
   if (text === undefined) throw invalid("", "wrong_type", "this is no JSON value");

@@ -2,7 +2,7 @@ import { Asking } from "./asking.js";
 import { type SatchelError, SignedOut, Unstorable } from "./errors.js";
 import { Legacy, nameOf } from "./guest.js";
 import { hear } from "./hearing.js";
-import { mergePatched, type Json } from "./json.js";
+import { mergePatched, type Json, type Storable } from "./json.js";
 import { alone, Bell, channel, onOnline, onVisible } from "./locks.js";
 import { KeptCache } from "./kept-cache.js";
 import type { Message } from "./messages.js";
@@ -62,17 +62,17 @@ export class Store {
     void this.#lead();
   }
 
-  /** The value under a key, `undefined` where there is none. */
-  async get(key: string): Promise<Json | undefined> {
+  /** The value under a key, `undefined` where there is none. Nothing checks that it is of the type `T`. */
+  async get<T = Json>(key: string): Promise<T | undefined> {
     this.#checkOpen();
     const row = await this.#cache.get(key);
-    return row === undefined ? undefined : seen(row)?.value;
+    return row === undefined ? undefined : (seen(row)?.value as T | undefined);
   }
 
   /** The values whose keys begin so, in the order of their keys. */
-  async list(prefix = ""): Promise<Entry[]> {
+  async list<T = Json>(prefix = ""): Promise<Entry<T>[]> {
     this.#checkOpen();
-    return (await this.#cache.list(prefix)).flatMap(entryOf);
+    return (await this.#cache.list(prefix)).flatMap(entryOf) as Entry<T>[];
   }
 
   /**
@@ -81,7 +81,7 @@ export class Store {
    * @throws Unstorable where the server would refuse it: too large, too deep, a malformed key, no room in the quota.
    * Nothing is kept then.
    */
-  async put(key: string, value: Json): Promise<void> {
+  async put(key: string, value: Storable): Promise<void> {
     const content = { value: storable(value) };
     await this.#edit(key, () => content);
   }
@@ -91,7 +91,7 @@ export class Store {
    *
    * @throws Unstorable as `put`.
    */
-  async patch(key: string, patch: Json): Promise<void> {
+  async patch(key: string, patch: Storable): Promise<void> {
     const parts = storable(patch);
     await this.#edit(key, (before) => ({ value: storable(mergePatched(before?.value, parts)) }));
   }
@@ -105,9 +105,9 @@ export class Store {
    * Change a value by what it is: `undefined` stands for none, before and after. What `change` throws is thrown, and
    * nothing is changed then.
    */
-  async update(key: string, change: (before: Json | undefined) => Json | undefined): Promise<void> {
+  async update<T = Json>(key: string, change: (before: T | undefined) => Storable | undefined): Promise<void> {
     await this.#edit(key, (before) => {
-      const after = change(before?.value);
+      const after = change(before?.value as T | undefined);
       return after === undefined ? null : { value: storable(after) };
     });
   }
@@ -128,8 +128,8 @@ export class Store {
    *
    * @returns to be called to be given no more.
    */
-  watch(prefix: string, listener: (entries: Entry[]) => void): () => void {
-    return this.#watchers.add(prefix, listener);
+  watch<T = Json>(prefix: string, listener: (entries: Entry<T>[]) => void): () => void {
+    return this.#watchers.add(prefix, listener as (entries: Entry[]) => void);
   }
 
   /** How many values have changes that are not known to be stored. */

@@ -1,12 +1,12 @@
 import type { FieldError } from "./errors.js";
 import type { Json } from "./json.js";
 
-/** One value as the app sees it. */
-export interface Entry {
+/** One value as the app sees it; of which type, the app says. */
+export interface Entry<T = Json> {
   /** Under which key. */
   key: string;
   /** What the app sees: its own changes, or else what is stored. */
-  value: Json;
+  value: T;
   /** The version that is stored; 0 where it was never. */
   version: number;
   /** Whether there are changes of it that are not known to be stored. */
