@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 from satchel_client import (
     MISSING,
+    AsyncStore,
     InFile,
     Session,
     SignedOut,
@@ -116,6 +118,14 @@ def test_a_store_that_was_closed_says_so(tmp_path: Path, folder: bool) -> None:
     for act in (lambda: store.get("n1"), store.list, lambda: store.put("n1", 2)):
         with pytest.raises(SignedOut, match="closed"):
             act()
+
+
+@pytest.mark.parametrize("store", [Store, AsyncStore])
+def test_a_store_names_its_options_so_that_a_checker_of_types_knows_them(store: type[Any]) -> None:
+    named = signature(store).parameters.values()
+    assert [each.name for each in named if each.kind is Parameter.VAR_KEYWORD] == []
+    must = [each.name for each in named if each.default is Parameter.empty]
+    assert must == ["session", "app_id", "on_conflict"]
 
 
 def test_tokens_in_a_file_are_their_owners_and_may_be_kept_by_two_at_once(tmp_path: Path) -> None:

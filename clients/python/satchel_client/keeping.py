@@ -16,7 +16,14 @@ from satchel_client.live import Listening, follow_flow
 from satchel_client.outgoing import fitting, is_own, learnt, write
 from satchel_client.rows import Row, decided, refused, settled
 from satchel_client.storable import QUOTA_HEADER, check_key, check_value
-from satchel_client.values import MISSING, Json, Missing, OnConflict, merge_patched
+from satchel_client.values import (
+    MISSING,
+    Json,
+    Missing,
+    OnConflict,
+    OnConflictAwaited,
+    merge_patched,
+)
 
 _PAGE: Final = 200
 _MOST: Final = 100
@@ -60,7 +67,7 @@ class Keeping:
         identity: Identity,
         app_id: str,
         *,
-        on_conflict: OnConflict,
+        on_conflict: OnConflict | OnConflictAwaited,
         on_refused: OnRefused | None = None,
         folder: Path | str | None = None,
         stream: bool = True,

@@ -5,12 +5,14 @@ import asyncio
 import logging
 import threading
 from contextlib import suppress
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 from satchel_client.errors import SatchelError, SignedOut, Unreachable
-from satchel_client.keeping import Keeping
+from satchel_client.keeping import Keeping, OnRefused
 from satchel_client.live import Listening, Pauses
 from satchel_client.session import AsyncSession, Session
+from satchel_client.values import OnConflict, OnConflictAwaited
 
 _LOG: Final = logging.getLogger("satchel_client")
 _POLL: Final = 60.0
@@ -33,8 +35,24 @@ class Store(Keeping):
         stream: False to hear of changes by questions that wait alone, not by the server's stream.
     """
 
-    def __init__(self, session: Session, app_id: str, **options: Any) -> None:
-        super().__init__(session, app_id, **options)
+    def __init__(
+        self,
+        session: Session,
+        app_id: str,
+        *,
+        on_conflict: OnConflict,
+        on_refused: OnRefused | None = None,
+        folder: Path | str | None = None,
+        stream: bool = True,
+    ) -> None:
+        super().__init__(
+            session,
+            app_id,
+            on_conflict=on_conflict,
+            on_refused=on_refused,
+            folder=folder,
+            stream=stream,
+        )
         self._session = session
         self._turn = threading.Lock()
         self._bell, self._ended = threading.Event(), threading.Event()
@@ -119,8 +137,24 @@ class AsyncStore(Keeping):
         stream: as of `Store`.
     """
 
-    def __init__(self, session: AsyncSession, app_id: str, **options: Any) -> None:
-        super().__init__(session, app_id, **options)
+    def __init__(
+        self,
+        session: AsyncSession,
+        app_id: str,
+        *,
+        on_conflict: OnConflict | OnConflictAwaited,
+        on_refused: OnRefused | None = None,
+        folder: Path | str | None = None,
+        stream: bool = True,
+    ) -> None:
+        super().__init__(
+            session,
+            app_id,
+            on_conflict=on_conflict,
+            on_refused=on_refused,
+            folder=folder,
+            stream=stream,
+        )
         self._session = session
         self._turn = asyncio.Lock()
         self._bell = asyncio.Event()

@@ -1,6 +1,6 @@
 """JSON values, how two versions of one are merged, and the value that is none."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 Json = Any
@@ -24,6 +24,10 @@ to what is to be.
 
 Each is `MISSING` where there is, or is to be, no value.
 """
+OnConflictAwaited = Callable[
+    [Json | Missing, Json | Missing, Json | Missing, str], Awaitable[Json | Missing]
+]
+"""The same by a coroutine function."""
 
 
 def equal(one: Json | Missing, other: Json | Missing) -> bool:
