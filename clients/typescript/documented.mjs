@@ -17,6 +17,7 @@ function look(symbol, name) {
   if (symbol.getDocumentationComment(checker).length === 0) bare.push(name);
   const isMade = ts.isClassDeclaration(declaration) || ts.isInterfaceDeclaration(declaration);
   for (const member of isMade ? (symbol.members?.values() ?? []) : []) {
+    if (member.flags & ts.SymbolFlags.TypeParameter) continue; // its `@typeParam` is a tag of the whole
     const isNamed = !["__constructor", "__index", "prototype"].includes(member.name);
     const overrides = member.declarations?.[0]?.modifiers?.some((each) => each.kind === ts.SyntaxKind.OverrideKeyword);
     if (isNamed && !overrides) look(member, `${name}.${member.name}`);

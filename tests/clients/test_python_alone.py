@@ -1,6 +1,7 @@
 """What the Python client does without a server: its wheel, keys and values that it refuses,
 merges."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,9 +12,11 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from satchel_client import (
     MISSING,
+    AsyncSession,
     AsyncStore,
     InFile,
     Session,
@@ -126,6 +129,28 @@ def test_a_store_names_its_options_so_that_a_checker_of_types_knows_them(store: 
     assert [each.name for each in named if each.kind is Parameter.VAR_KEYWORD] == []
     must = [each.name for each in named if each.default is Parameter.empty]
     assert must == ["session", "app_id", "on_conflict"]
+
+
+async def _empty(request: httpx2.Request) -> httpx2.Response:
+    """A server that has nothing, and whose stream is never opened."""
+    if request.url.path.endswith("/events"):
+        await asyncio.Event().wait()
+    return httpx2.Response(200, json={"changes": [], "cursor": "c", "more": False})
+
+
+async def test_a_store_that_is_closed_as_it_is_woken_ends() -> None:
+    """A change wakes what sends it, and the next line closes the store."""
+    session = AsyncSession("http://satchel.invalid", transport=httpx2.MockTransport(_empty))
+    session.use({"userId": "ann", "accessToken": "token"})
+    store = AsyncStore(session, "notes", on_conflict=merge_fields)
+    store.start()
+    while store.stale:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    store.put("n1", 1)
+    async with asyncio.timeout(20):
+        await store.close()
+    await session.close()
 
 
 def test_tokens_in_a_file_are_their_owners_and_may_be_kept_by_two_at_once(tmp_path: Path) -> None:

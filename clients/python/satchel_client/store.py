@@ -207,7 +207,8 @@ class AsyncStore(Keeping):
                     await self._session.run(self.round_flow())
                 pauses.reset()
                 try:
-                    await asyncio.wait_for(self._bell.wait(), _POLL)
+                    async with asyncio.timeout(_POLL):
+                        await self._bell.wait()
                 except TimeoutError:
                     self.stale = True
             except Exception as error:

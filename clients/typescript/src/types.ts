@@ -1,7 +1,11 @@
 import type { FieldError } from "./errors.js";
 import type { Json } from "./json.js";
 
-/** One value as the app sees it; of which type, the app says. */
+/**
+ * One value as the app sees it.
+ *
+ * @typeParam T of the value; the app says so, and nothing checks it.
+ */
 export interface Entry<T = Json> {
   /** Under which key. */
   key: string;
