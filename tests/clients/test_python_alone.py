@@ -148,8 +148,9 @@ async def test_a_store_that_is_closed_as_it_is_woken_ends() -> None:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     store.put("n1", 1)
-    async with asyncio.timeout(20):
-        await store.close()
+    closing = asyncio.create_task(store.close())
+    done, _ = await asyncio.wait({closing}, timeout=20)
+    assert done == {closing}
     await session.close()
 
 
