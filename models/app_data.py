@@ -11,7 +11,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from models.app import AppId, DataKey
-from models.app_data_rows import ENVELOPE, chosen, enveloped, wanted_fields
+from models.app_data_rows import ENVELOPE, chosen, enveloped, is_sound, size_of, wanted_fields
 from models.app_data_updates import (
     Expiry,
     QueryKeys,
@@ -23,9 +23,11 @@ from models.app_data_updates import (
     unexpired,
 )
 from models.app_data_written import StaleVersion, Written, written
+from models.aside import tell
 from models.base import Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
 from models.precondition import Expected
+from models.unreadable import Unreadable
 from models.user import User
 from models.values import Json, unescape_refs
 
@@ -158,6 +160,7 @@ class AppData(OwnedByUser):
         limit: int,
         most_bytes: int,
         fields: Sequence[str] | None = None,
+        is_sent: Callable[[Raw], bool] = lambda _: True,
         **options: Any,
     ) -> tuple[list[Raw], str | None]:
         """`find_by_user_and_app`, bounded by bytes too, and the key after which there is more, None
@@ -173,6 +176,7 @@ class AppData(OwnedByUser):
             limit: how many at most.
             most_bytes: of JSON of all values together; the first value comes in any case.
             fields: as of `find_by_user_and_app`.
+            is_sent: whether an envelope is given.
             options: its `prefix`, `after` and `keys`.
         """
         share = most_bytes // (limit + 1)
@@ -180,8 +184,9 @@ class AppData(OwnedByUser):
             user_id, app_id, limit=limit + 1, share=share, fields=fields, **options
         )
         return await cls.fitted(
-            found, user_id, app_id, limit=limit, most_bytes=most_bytes, fields=fields
-        )
+            *(found, user_id, app_id), limit=limit, most_bytes=most_bytes, fields=fields,
+            is_sent=is_sent,
+        )  # fmt: skip
 
     @classmethod
     async def fitted(
@@ -193,21 +198,30 @@ class AppData(OwnedByUser):
         limit: int,
         most_bytes: int,
         fields: Sequence[str] | None,
+        is_sent: Callable[[Raw], bool] = lambda _: True,
     ) -> tuple[list[Raw], str | None]:
         """The page that `limit` and `most_bytes` leave of rows, which were found with one more; as
-        above."""
+        above. Damaged rows, and those that `is_sent` refuses, are left out, and told."""
         page: list[Raw] = []
         room, last = most_bytes, None
         for row in found[:limit]:
-            size, whole = size_of(row), row.pop("whole")
+            size, row_id, is_good = size_of(row), row.pop("_id"), is_sound(row, fields)
+            whole = row.pop("whole")
             row.pop("bytes", None)
             if page and size > room:
                 return page, last
-            last = row["dataKey"]
-            current = row if whole else await cls.find_envelope(user_id, app_id, last)
-            if current is not None:  # else it is gone meanwhile
-                page.append(current if whole or fields is None else chosen(current, fields))
-                room -= size
+            last = row["dataKey"] if isinstance(row.get("dataKey"), str) else last
+            if is_good:
+                current = row if whole else await cls.find_envelope(user_id, app_id, last or "")
+                if current is None:  # it is gone meanwhile
+                    continue
+                if is_sent(current):
+                    page.append(current if whole or fields is None else chosen(current, fields))
+                    room -= size
+                    continue
+            tell(cls, row_id, TypeError())
+        if len(found) > limit and last is None:
+            raise Unreadable(cls.collection_name(), row_id)
         return page, last if len(found) > limit else None
 
     @classmethod
@@ -320,12 +334,6 @@ class AppData(OwnedByUser):
         if plain.pop("escaped", False):
             plain["value"] = unescape_refs(plain["value"])
         return plain
-
-
-def size_of(row: Raw) -> int:
-    """Bytes of a row's value, as they were counted; none where no number says so."""
-    size = row.get("bytes", 0)
-    return size if isinstance(size, int) else 0
 
 
 def live(row: Raw | None) -> Raw | None:

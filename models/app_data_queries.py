@@ -7,7 +7,7 @@ writes: what a row has is never untrue.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -141,6 +141,7 @@ async def page_by_query(
     limit: int,
     most_bytes: int,
     fields: Sequence[str] | None = None,
+    is_sent: Callable[[Raw], bool] = lambda _: True,
 ) -> tuple[list[Raw], str | None]:
     """A page of a query's live values, and the place after which there is more; None on the last
     one.
@@ -155,6 +156,7 @@ async def page_by_query(
         limit: how many at most.
         most_bytes: of JSON of all values together, as of `AppData.page_by_user_and_app`.
         fields: as of `AppData.find_by_user_and_app`.
+        is_sent: as of `AppData.page_by_user_and_app`.
     """
     field = f"queryKeys.{query.id}"
     texts: list[Raw] = [{field: span.where(query, user_id)}]
@@ -176,10 +178,11 @@ async def page_by_query(
         .limit(limit + 1)
     )
     found = [enveloped(row) async for row in cursor]
-    places = {row["dataKey"]: row.pop("queryKeys")[query.id] for row in found}
+    places = {str(row.get("dataKey")): row.pop("queryKeys")[query.id] for row in found}
     page, last = await AppData.fitted(
-        found, user_id, app_id, limit=limit, most_bytes=most_bytes, fields=fields
-    )
+        *(found, user_id, app_id), limit=limit, most_bytes=most_bytes, fields=fields,
+        is_sent=is_sent,
+    )  # fmt: skip
     return page, None if last is None else places[last].removeprefix(str(user_id))
 
 

@@ -1,9 +1,12 @@
 """How rows of app data are read: what is asked for of each, and the envelope that comes of it."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from types import NoneType
 from typing import Final
 
 from models.base import Raw
+from models.checked import is_count
 from models.values import unescape_refs
 
 _SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
@@ -32,9 +35,13 @@ def _projection(fields: Sequence[str]) -> Raw:
 def _shared(wanted: Raw, share: int) -> Raw:
     """A projection that leaves values of more than `share` bytes out, and says so."""
     if "value" not in wanted:
-        return wanted | {"bytes": {"$literal": 0}, "whole": {"$literal": True}}
-    whole = {"$lte": ["$bytes", share]}
-    return wanted | {"value": {"$cond": [whole, "$value", "$$REMOVE"]}, "bytes": 1, "whole": whole}
+        return wanted | {"_id": 1, "bytes": {"$literal": 0}, "whole": {"$literal": True}}
+    whole = {"$lte": ["$bytes", share]}  # also where no number says how many
+    return (
+        wanted
+        | {"value": {"$cond": [whole, "$value", "$$REMOVE"]}, "_id": 1, "bytes": 1}
+        | {"whole": whole}
+    )
 
 
 def chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
@@ -42,3 +49,21 @@ def chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
     return {
         name: value for name, value in envelope.items() if name in {"dataKey", "version", *fields}
     }
+
+
+def is_sound(row: Raw, fields: Sequence[str] | None) -> bool:
+    """Whether a row that was read by a share can be sent, what is in its value apart."""
+    wanted = {"createdAt", "updatedAt", "value"} & ({*_SENT} if fields is None else {*fields})
+    return (
+        is_count(row.get("version"))
+        and isinstance(row.get("dataKey"), str)
+        and ("value" not in wanted or not row["whole"] or "value" in row)
+        and all(isinstance(row.get(name), datetime) for name in wanted - {"value"})
+        and isinstance(row.get("expiresAt"), (datetime, NoneType))
+    )
+
+
+def size_of(row: Raw) -> int:
+    """Bytes of a row's value, as they were counted; none where no number says so."""
+    size = row.get("bytes", 0)
+    return size if isinstance(size, int) else 0

@@ -1,17 +1,24 @@
-"""The rules of declared queries: what a request asks of one, and whether it is there."""
+"""The rules of declared queries: what a request asks of one, and whether it is there; and pages of
+lists, as they are answered."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
 from bson import ObjectId
+from fastapi import Response
 
 from app.errors import IndexBuilding, Invalid
+from app.web.body import is_json
 from app.web.cursors import decode_cursor, encode_cursor
 from models.app import App
+from models.app_data import AppData
 from models.app_data_queries import Query, Span, page_by_query, queries_of
 from models.base import Raw
 from models.values import Json, UnstorableValue, check_value
 
+Page = tuple[list[Raw], str | None]
+"""Envelopes, and the cursor of the next page; None on the last one."""
 _BUILDING: Final = (
     "the query is being built: try again in a minute, GET /v1/apps/{appId}/queries tells when it is"
     " there"
@@ -52,7 +59,7 @@ async def query_page(
     turned: bool,
     cursor: str | None,
     **shown: Any,
-) -> tuple[list[Raw], str | None]:
+) -> Page:
     """A page of a query's values, and the cursor of the next one; `shown` as of `page_by_query`.
 
     Raises:
@@ -87,3 +94,20 @@ def _bound(place: str, text: str | None) -> tuple[Json, ...]:
     except UnstorableValue as error:
         raise Invalid.field(place, error.code, error.detail) from None
     return (value,)
+
+
+async def key_page(user_id: ObjectId, app_id: str, **shown: Any) -> Page:
+    """A page in the order of keys; `shown` as of `AppData.page_by_user_and_app`."""
+    items, last = await AppData.page_by_user_and_app(user_id, app_id, **shown)
+    return items, None if last is None else encode_cursor(last)
+
+
+async def answered(
+    read: Callable[..., Awaitable[Page]], answer: Callable[[list[Raw], str | None], Response]
+) -> Response:
+    """The answer that a page makes. Where something on it is nothing that JSON could say, which
+    only a row holds that was damaged outside of Satchel, the page is read again without it."""
+    try:
+        return answer(*await read())
+    except TypeError:
+        return answer(*await read(is_sent=is_json))

@@ -2,6 +2,7 @@
 route."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from bson import ObjectId
@@ -9,7 +10,7 @@ from fastapi import Query, Request, Response
 
 from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.place import Place, loader_of
-from app.app_data.queries import find_query, query_page, span_of
+from app.app_data.queries import answered, find_query, key_page, query_page, span_of
 from app.app_data.quotas import rooms_of
 from app.app_data.swaps import swaps_of
 from app.app_data.values import (
@@ -29,7 +30,7 @@ from app.identity.principal import authorize, may
 from app.relations.leases import Lease, leases
 from app.users.service import expand_user
 from app.web.body import dump_json
-from app.web.cursors import decode_cursor, encode_cursor
+from app.web.cursors import decode_cursor
 from app.web.etags import etag, list_etag, tag_of
 from app.web.hot import Answer, Headers, HotEndpoint, HotRequest, json_answer, resolve
 from app.web.idempotency import Claim, Repeated, check_repeat, claim_of
@@ -39,9 +40,9 @@ from app.web.patches import patch_kind
 from app.web.preconditions import holds, http_date, known_as, precondition
 from app.web.routing import Router
 from models.app import NAME_RULE, AppId, is_name
-from models.app_data import AppData
 from models.app_data_changes import Source, count_live
 from models.app_data_written import Written
+from models.base import Raw
 from models.user import User
 
 VALUE_PATH: Final = "/v1/users/{userId}/apps/{appId}/data/{dataKey}"
@@ -252,7 +253,8 @@ async def list_app_data(
     409 `index_building`.
 
     A page has at most 8 MiB of values besides `limit`, or one value: follow `nextCursor` until it
-    is null. Its ETag is another as soon as anything on it has changed; with `expand` it has none.
+    is null, also over an empty page. Its ETag is another as soon as anything on it has changed;
+    with `expand` it has none.
     """
     user_id = caller.resolve(userId)
     authorize(caller, "data:read", user_id=user_id, app_id=appId)
@@ -263,23 +265,24 @@ async def list_app_data(
     if query is not None:
         _alone(prefix=prefix, keys=keys, count=count)
         asked = await find_query(appId, query), span_of(least, below), order == "desc"
-        items, following = await query_page(user_id, appId, *asked, cursor, **shown)
+        read = partial(query_page, user_id, appId, *asked, cursor, **shown)
     elif (least, below, order) == (None, None, None):
         after, named = decode_cursor(cursor, str), _named(keys)
-        start = after[0] if after else None
-        items, last = await AppData.page_by_user_and_app(
-            user_id, appId, prefix=prefix, after=start, keys=named, **shown
-        )
-        following = None if last is None else encode_cursor(last)
+        where = {"prefix": prefix, "after": after[0] if after else None, "keys": named}
+        read = partial(key_page, user_id, appId, **where, **shown)
     else:
         raise Invalid.field("?query", "missing", "from, to and order are of a query")
-    body: dict[str, Any] = {"items": items, "nextCursor": following}
+    more: dict[str, Any] = {}
     if count:
-        body["count"] = await count_live(Source(user_id, appId, prefix), _named(keys))
-    if expand:
-        user = await expand_user(user_id)
-        body["items"] = [{**row, "user": user} for row in items]
-    return _listed(request, user_id, body, has_tag=not expand)
+        more["count"] = await count_live(Source(user_id, appId, prefix), _named(keys))
+    user = {"user": await expand_user(user_id)} if expand else {}
+
+    def answer(items: list[Raw], following: str | None) -> Response:
+        shown = [row | user for row in items] if user else items
+        body = {"items": shown, "nextCursor": following, **more}
+        return _listed(request, user_id, body, has_tag=not expand)
+
+    return await answered(read, answer)
 
 
 def _alone(**others: object) -> None:

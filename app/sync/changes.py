@@ -18,8 +18,8 @@ from bson import Timestamp as ClusterTime
 
 from app.sync.cursor import MOST_SENT, Cursor, digest
 from app.sync.overlap import before
-from app.web.body import dump_json
-from models.app_data import AppData, size_of
+from app.web.body import is_json
+from models.app_data import AppData
 from models.app_data_changes import (
     Found,
     Position,
@@ -31,6 +31,7 @@ from models.app_data_changes import (
     find_versions,
     is_sound,
 )
+from models.app_data_rows import size_of
 from models.aside import tell
 from models.base import Raw, now
 from models.unreadable import Unreadable
@@ -106,12 +107,10 @@ def _is_told(row: Raw, *, is_whole: bool = False) -> bool:
 
 
 def _is_json(change: Raw, row_id: ObjectId) -> bool:
-    try:
-        dump_json(change)
-    except TypeError as error:
-        tell(AppData, row_id, error)
-        return False
-    return True
+    if is_json(change):
+        return True
+    tell(AppData, row_id, TypeError())
+    return False
 
 
 async def is_behind(source: Source, cursor: Cursor, overlap: int) -> bool:

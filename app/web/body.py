@@ -142,3 +142,12 @@ def _with_exact_integers(body: bytes) -> Json:
             "", "integer_too_large", "an integer must fit 64 bits with sign"
         ) from None
     return value
+
+
+def is_json(value: object) -> bool:
+    """Whether a value can be sent."""
+    try:
+        dump_json(value)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,74 @@
+"""A row that was damaged outside of Satchel is left out of lists of values, and told; what is
+before it and behind it comes."""
+
+from typing import Any
+
+import pytest
+from bson import Binary, Decimal128
+
+from app.settings import Settings
+from models.app_data import AppData
+from models.aside import SET_ASIDE
+from models.base import Raw
+from tests.cast import Cast
+from tests.factories.app_data import DATA
+from tests.factories.damage import DAMAGE, damaged, places
+from tests.factories.queries import build, declare
+from tests.harness import Caller
+
+DECLARED = {"queries": {"byN": {"prefix": "", "by": [{"pointer": "/n"}]}}}
+VALUES = {"decimal": Decimal128("1"), "bytes": Binary(b"x", 4), "far": DAMAGE["far"]}
+ELSEWHERE = ("userId", "appId", "deleted", "queryKeys")
+"""Without them no list finds it."""
+
+
+def told() -> float:
+    return float(SET_ASIDE.labels("appdata")._value.get())
+
+
+def kept(row: Raw) -> list[tuple[Raw, str]]:
+    bad = [
+        (found, f"{'.'.join(map(str, path))} {kind}")
+        for path in places(row)
+        if path[0] not in ELSEWHERE
+        for kind in DAMAGE
+        if (found := damaged(row, path, kind)) is not None
+    ]
+    return bad + [({**row, "value": {"n": [odd]}}, kind) for kind, odd in VALUES.items()]
+
+
+async def listed(caller: Caller, **query: Any) -> list[str]:
+    """The keys of all pages."""
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        more = {"cursor": cursor} if cursor else {}
+        answer = await caller.get(DATA, params={**query, **more})
+        assert answer.status_code == 200, answer.text
+        found += [each["dataKey"] for each in answer.json()["items"]]
+        cursor = answer.json()["nextCursor"]
+        assert len(found) < 9
+    return found
+
+
+@pytest.mark.parametrize("query", [{}, {"fields": "version"}, {"query": "byN"}], ids=str)
+@pytest.mark.parametrize("limit", [2, 50])
+async def test_a_list_goes_on_without_it(
+    cast: Cast, base_settings: Settings, query: dict[str, str], limit: int
+) -> None:
+    await declare(cast, DECLARED)
+    await build(base_settings)
+    for number, key in enumerate("abcd"):
+        assert (await cast.owner.put(f"{DATA}/{key}", json={"n": number})).status_code == 201
+    row = await AppData.raw().find_one({"dataKey": "b"}) or {}
+    wrong = []
+    for bad, what in kept(row):
+        await AppData.raw().replace_one({"_id": row["_id"]}, bad)
+        before = told()
+        found = await listed(cast.owner, limit=limit, **query)
+        others = [key for key in found if key != "b"]
+        if others != ["a", "c", "d"] or len(found) > 4:
+            wrong.append((what, found))
+        if what.startswith("version") and (len(found) > 3 or told() == before):
+            wrong.append((what, found, told() - before))
+    assert wrong == []
