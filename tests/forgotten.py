@@ -3,21 +3,26 @@ file. `tests/test_architecture.py` asks all of them; `docs/architecture.md` has 
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from fastapi.routing import APIRoute
+
 import models
 from app import work
 from app.analytics import routes as analytics_routes
 from app.main import ROUTERS, declared_rules
+from app.repositories.hosts.host import GitHost
 from app.repositories.hosts.registry import HOSTS
 from app.web.routing import Router
 from indexes.definitions import INDEXES
 from indexes.index import Index
 from models import DOCUMENTS
+from models.api_key import APP_SCOPES
 from models.base import Stored
 from models.checked import Checked
 from models.day import DayOfApp
@@ -25,7 +30,7 @@ from models.owned import OneToOne, OwnedByUser
 from models.relations import EXEMPT, RELATIONS, OnMerge, Relation, Relations
 from models.user import User
 from scripts.rooms import sources
-from tests.described import OPERATIONS, examples_of
+from tests.described import DOCUMENT, OPERATIONS, examples_of
 from tests.factories.operations import RULES
 from tests.factories.parameters import PARAMETERS, in_schema
 from tests.factories.posted import makers_of, names_in
@@ -33,6 +38,8 @@ from tests.indexes import operations
 from tests.indexes.plain import methods
 
 ROOT = Path(__file__).parents[1]
+OF_NO_APP: Final = {"GET /v1/users/{userId}/apps": "lists the caller's own app alone"}
+"""Routes that take an app's scopes and are told no app, and what keeps an app's callers to it."""
 BASES: Final = {Stored, OwnedByUser, OneToOne, DayOfApp, Checked}
 """What documents are made from."""
 DELIVERIES: Final = {"/v1/webhooks/{service}/{connectionId}"}
@@ -168,11 +175,50 @@ def hooks(known: Any = work.HOOKS) -> list[str]:
 
 def examples(described: Mapping[str, Any] = OPERATIONS) -> list[str]:
     return [
-        f"app/<domain>/examples.py: no example for the body of {name}"
+        f"{folder_of(name)}/examples.py: no example for the body of {name}"
         for name, operation in described.items()
         for media in operation.get("requestBody", {}).get("content", {}).values()
         if not examples_of(media)
     ]
+
+
+def folder_of(operation: str) -> str:
+    """The folder of its domain."""
+    endpoints = {
+        f"{method} {route.path}": route.endpoint.__module__
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods
+    }
+    return "/".join(endpoints.get(operation, "app.<domain>.routes").split(".")[:2])
+
+
+def callers_of_an_app(known: Collection[str] = OF_NO_APP) -> list[str]:
+    """Keys and tokens that are bound to an app pass by its scopes, so a route that takes one of
+    these says of which app it is, or stands here."""
+    return [
+        f"{folder_of(name)}: {name} takes the scope {access.scope}, which keys and tokens of an app"
+        " have, and no app: refuse them, and say so in OF_NO_APP (tests/forgotten.py)"
+        for name, access in declared_rules().items()
+        if access.scope in APP_SCOPES
+        and not access.public
+        and name not in known
+        and not takes_app(OPERATIONS.get(name, {}))
+    ]
+
+
+def takes_app(operation: Mapping[str, Any]) -> bool:
+    """Whether an app is told: in the path, the query or the body."""
+    told = {each["name"] for each in operation.get("parameters", [])}
+    bodies = operation.get("requestBody", {}).get("content", {}).values()
+    return "appId" in told or any('"appId"' in json.dumps(resolved(each)) for each in bodies)
+
+
+def resolved(body: Mapping[str, Any]) -> Any:
+    """A body's schema and the schemas that it names."""
+    names = re.findall(r"#/components/schemas/(\w+)", json.dumps(body.get("schema", {})))
+    return [body.get("schema"), *(DOCUMENT["components"]["schemas"][name] for name in names)]
 
 
 def restores(routes: Iterable[str] | None = None) -> list[str]:
@@ -230,13 +276,35 @@ def of_questions() -> list[Any]:
 def hosts(known: Mapping[str, Any] = HOSTS) -> list[str]:
     """A Git host has what stands for it in tests, and its headers on the page."""
     connections = page("connections.md")
+    declared = {*dir(GitHost), *GitHost.__annotations__}
     return [
-        f"tests/outside/hosts/{name.lower()}.py: there is none"
-        for name in known
-        if not (ROOT / f"tests/outside/hosts/{name.lower()}.py").is_file()
-    ] + [
-        f"docs/connections.md: it does not say {name}" for name in known if name not in connections
+        *(
+            f"{file}: there is none"
+            for name in known
+            if not (ROOT / (file := server_of(name))).is_file()
+        ),
+        *(f"docs/connections.md: no word of {name}" for name in known if name not in connections),
+        *(
+            f"models/repository_connection.py: ServiceType has no {stem}"
+            for stem in sorted(files_of_hosts() - {name.lower() for name in known})
+        ),
+        *(
+            f"app/repositories/hosts/{name.lower()}.py: GitHost knows no {attribute}"
+            for name, host in known.items()
+            for attribute in vars(host or GitHost)
+            if attribute.isupper() and attribute not in declared
+        ),
     ]
+
+
+def files_of_hosts() -> set[str]:
+    """The hosts by their files."""
+    files = (ROOT / "app/repositories/hosts").glob("*.py")
+    return {path.stem for path in files if "(GitHost):" in path.read_text()}
+
+
+def server_of(host: str) -> str:
+    return f"tests/outside/hosts/{host.lower()}.py"
 
 
 CHECKS: Final[tuple[Callable[[], list[str]], ...]] = (
@@ -248,9 +316,16 @@ CHECKS: Final[tuple[Callable[[], list[str]], ...]] = (
     jobs,
     hooks,
     examples,
+    callers_of_an_app,
     restores,
     parameters,
     operations_of_documents,
     queries,
     hosts,
 )
+
+
+if __name__ == "__main__":
+    for check in CHECKS:
+        for sentence in check():
+            print(sentence)

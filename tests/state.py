@@ -74,12 +74,13 @@ def root_of(node: ast.expr) -> str | None:
 
 
 def changed(node: ast.AST) -> Iterator[str | None]:
-    """The names whose values a piece of code changes."""
+    """The names whose values a piece of code changes; what is awaited is no container's method."""
+    awaited = {each.value for each in ast.walk(node) if isinstance(each, ast.Await)}
     for each in ast.walk(node):
         if isinstance(each, ast.Global):
             yield from each.names
         elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
-            if each.func.attr in MUTATORS:
+            if each.func.attr in MUTATORS and each not in awaited:
                 yield root_of(each.func.value)
         elif isinstance(each, ast.Assign | ast.Delete | ast.AugAssign):
             targets = [each.target] if isinstance(each, ast.AugAssign) else each.targets

@@ -10,6 +10,7 @@ from app import work
 from app.app_data import jobs as app_data_jobs
 from app.main import ROUTERS
 from app.relations.hooks import Hooks
+from app.repositories.hosts.host import GitHost
 from app.repositories.hosts.registry import HOSTS
 from models import DOCUMENTS, ApiKey, Invitation
 from models.relations import RELATIONS
@@ -59,7 +60,12 @@ PLANTED: dict[Callable[..., list[str]], tuple[Any, str]] = {
     forgotten.hooks: (Hooks(), "app/work.py: app.cards.deletion is not in HOOKS"),
     forgotten.examples: (
         unexampled(),
-        "app/<domain>/examples.py: no example for the body of POST /v1/projects",
+        "app/repositories/examples.py: no example for the body of POST /v1/projects",
+    ),
+    forgotten.callers_of_an_app: (
+        (),
+        "app/app_data: GET /v1/users/{userId}/apps takes the scope data:read, which keys and tokens"
+        " of an app have, and no app: refuse them, and say so in OF_NO_APP (tests/forgotten.py)",
     ),
     forgotten.restores: (
         {**ACCESS, "PUT /v1/widgets/{widgetId}": None},
@@ -87,6 +93,20 @@ PLANTED: dict[Callable[..., list[str]], tuple[Any, str]] = {
 def test_what_was_forgotten_is_named(check: Callable[..., list[str]]) -> None:
     planted, sentence = PLANTED[check]
     assert sentence in check(planted)
+
+
+def test_an_attribute_that_no_host_has_is_named() -> None:
+    class Gitea(GitHost):
+        SIGNATUR_PREFIX = ""
+        IS_LARGE = True
+
+    said = "app/repositories/hosts/gitea.py: GitHost knows no SIGNATUR_PREFIX"
+    assert [each for each in forgotten.hosts({"Gitea": Gitea}) if "knows" in each] == [said]
+
+
+def test_a_host_that_no_service_names_is_named() -> None:
+    found = forgotten.hosts({name: host for name, host in HOSTS.items() if name != "GitLab"})
+    assert found == ["models/repository_connection.py: ServiceType has no gitlab"]
 
 
 def test_what_is_gone_is_named() -> None:

@@ -20,6 +20,7 @@ from tests.state import changed_names
         ("from models import aside\naside.LISTENERS.append(print)\n", {"aside"}),
         ("SIZES = {'a': 1}\ndef own():\n    SIZES = {}\n    SIZES['a'] = 1\n", set()),
         ("SIZES = {'a': 1}\ndef read(): return SIZES['a']\n", set()),
+        ("from models import Doc\nasync def go():\n    await Doc.remove(1)\n", set()),
         ("PAGES = Pages()\nPAGES.filters['a'] = str\n", set()),
     ],
 )

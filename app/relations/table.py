@@ -62,7 +62,7 @@ def _faults(relation: Relation, relations: Relations, indexes: Indexes) -> list[
             if relation.tenant not in document.model_fields
         ]
     if not _is_indexed(relation, indexes):
-        faults.append("no index begins with it")
+        faults.append("no index begins with it: add one in indexes/definitions.py")
     if relation.insert is Insert.COLD and "guard" not in relation.parent.model_fields:
         faults.append(f"{relation.parent.__name__} has no field guard for its children to count up")
     if relation.on_delete is OnDelete.RESTRICT:

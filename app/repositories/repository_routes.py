@@ -292,8 +292,7 @@ def _event_view(event: WebhookEvent, payload: bool) -> EventView:
 async def take_webhook(
     service: str, connectionId: str, request: Request, _: Signed = None
 ) -> Taken:
-    """Signed by `X-Hub-Signature-256`, `X-Gitlab-Token` or `X-Hub-Signature`. Stored before this is
-    answered."""
+    """Signed, or with its secret, as its host sends it. Stored before this is answered."""
     room, keyring = request.app.state.delivery_room, keyring_of(request.scope)
     source = neighbourhood(request.client.host if request.client else None)
     stored = await receive(

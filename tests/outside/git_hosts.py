@@ -36,6 +36,7 @@ class GitHostServer:
     kind = ""
     cloned = ""
     proof = ""
+    scheme = "Bearer"
     path = "acme/notes"
     renamed = "acme/sketches"
     transferred = "other/notes"
@@ -68,7 +69,7 @@ class GitHostServer:
     def serve(self, asked: Asked) -> Told:
         scheme, _, token = asked.headers.get("authorization", "").partition(" ")
         known = {token for repo in self.repos.values() for token in repo.managers | repo.readers}
-        if scheme != "Bearer" or token not in known:
+        if scheme != self.scheme or token not in known:
             return Told(401, {"message": "Bad credentials"})
         path, rest = self.split(segments(asked.path))
         by_id = {repo.id: repo for repo in self.repos.values()}

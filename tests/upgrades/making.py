@@ -140,13 +140,14 @@ def main() -> None:
     """Make the folder of this release; one that is there is made anew."""
     target = HERE / VERSION
     with tempfile.TemporaryDirectory() as temporary:
-        mongod = start_mongod(Path(temporary), cache_gb=0.25)
+        mongod, made = start_mongod(Path(temporary), cache_gb=0.25), Path(temporary) / VERSION
         try:
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir()
-            asyncio.run(make(target, Path(temporary), mongod.uri))
+            made.mkdir()
+            asyncio.run(make(made, Path(temporary), mongod.uri))
         finally:
             mongod.stop()
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(made, target)
     sys.stdout.write(f"{target}: {sum(each.stat().st_size for each in target.iterdir()):,} bytes\n")
 
 

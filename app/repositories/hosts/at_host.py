@@ -16,7 +16,7 @@ async def git_host(
 ) -> AsyncIterator[GitHost]:
     """A repository at its host, while the block lasts."""
     kind = HOSTS[repository.service]
-    headers = {"Authorization": f"Bearer {token}", **kind.HEADERS}
+    headers = {"Authorization": f"{kind.SCHEME} {token}", **kind.HEADERS}
     async with outgoing(settings, repository.api_url, headers=headers) as http:
         yield kind(http, repository.path)
 

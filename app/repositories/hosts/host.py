@@ -65,7 +65,7 @@ class GitHost:
         DEEPEST: how many parts the path of a repository has at most.
         API: where its API is, if no setting `<service>_api_url` says otherwise; SELF_HOSTED_API
             that of a host of one's own, below its name, None where there are none.
-        HEADERS: of every call.
+        HEADERS: of every call, beside the token; SCHEME is what stands before that.
         BY_NAME: path of a repository by its name, BY_ID by its id.
         ID: the field of an id, PATH of a repository's path, PAGE the parameter for the length of a
             list.
@@ -84,6 +84,7 @@ class GitHost:
     API: ClassVar[str]
     SELF_HOSTED_API: ClassVar[str | None] = None
     HEADERS: ClassVar[Mapping[str, str]] = {"Accept": "application/json"}
+    SCHEME: ClassVar[str] = "Bearer"
     BY_NAME: ClassVar[str]
     BY_ID: ClassVar[str]
     ID: ClassVar[str]
