@@ -157,7 +157,8 @@ class Keeping:
             yield from self._rounds_flow()
         except NotFound:
             # a person who is gone has no session: that is found out now, not when the token is over
-            yield from self._identity.renew_flow()
+            if self._identity.user_id == self._name[0]:  # and not that of who is signed in by now
+                yield from self._identity.renew_flow()
             raise
 
     def _rounds_flow(self) -> Flow[None]:
