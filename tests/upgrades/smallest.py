@@ -7,11 +7,12 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from bson import ObjectId
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from models.base import Stored, now
+from models.base import Stored, now, stored_name
 from models.relations import RELATIONS
 from models.sealed import Sealed
+from tests.factories.bodies import EXAMPLES
 
 Raw = dict[str, Any]
 PLAIN: Mapping[Any, Any] = {str: "text", int: 1, float: 1.0, bool: False, bytes: b"bytes", Any: 1}
@@ -28,12 +29,16 @@ GIVEN: Mapping[str, Any] = {
 """By the name of a field, where not every text will do."""
 
 
-def smallest(document: type[Stored], first_of: Mapping[str, Any]) -> Raw:
+def smallest(
+    document: type[Stored], first_of: Mapping[str, Any], shown: Mapping[str, Any] | None = None
+) -> Raw:
     """A row of a collection.
 
     Args:
         document: the class.
         first_of: the id of a document of each collection that has one already.
+        shown: stored names and what the examples of the API show of them, for fields that ask for
+            more than their type; None: as the examples do.
     """
     parents = {
         relation.field: first_of[relation.parent.collection_name()]
@@ -46,7 +51,19 @@ def smallest(document: type[Stored], first_of: Mapping[str, Any]) -> Raw:
         for name, field in document.model_fields.items()
         if name in parents or field.is_required()
     }
-    return document(**fields).stored()
+    try:
+        return document(**fields).stored()
+    except ValidationError as error:
+        odd = {stored_name(str(each["loc"][0])) for each in error.errors()}
+        examples = in_examples() if shown is None else shown
+        given = {name: examples[alias] for name in fields if (alias := stored_name(name)) in odd}
+        return document(**fields | given).stored()
+
+
+def in_examples() -> Raw:
+    """What bodies' examples show, by the names of fields."""
+    bodies = [body for body in EXAMPLES.values() if isinstance(body, dict)]
+    return {name: value for body in reversed(bodies) for name, value in body.items()}
 
 
 def value_of(kind: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -18,8 +19,10 @@ from app.settings import Settings
 from app.storage import FolderStore
 from indexes import sync
 from models import DOCUMENTS
+from models.activity import Activity
 from scripts.migrate import take_steps
 from tests.harness import serve
+from tests.upgrades import smallest as filling
 from tests.upgrades.making import ANSWERS, HERE
 from tests.upgrades.opening import RELEASES, open_release
 
@@ -81,3 +84,11 @@ def test_an_answer_that_lost_something_is_seen() -> None:
     assert same({"a": [{"b": 1}]}, {"a": [{"b": 1, "new": 2}], "c": 3})
     assert not same({"a": [{"b": 1}]}, {"a": [{"b": 2}]})
     assert not same({"a": 1}, {}) and not same([1], [1, 2])
+
+
+async def test_a_field_that_asks_for_more_than_its_type_is_as_the_examples_show_it(
+    database: AsyncDatabase[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "GIVEN", {**filling.GIVEN, "app_id": "no name!"})
+    row = filling.smallest(Activity, {"users": ObjectId()})
+    assert row["appId"] == filling.in_examples()["appId"]
