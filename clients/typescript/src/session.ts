@@ -17,7 +17,8 @@ export interface SessionOptions {
   tokens?: "local" | "session" | "memory" | TokenStorage;
   /**
    * For people whom a server of your own signs in: asks it for another token when one is over (`use` takes the first);
-   * null where the person is signed in no more. What it throws counts as a server that cannot be reached.
+   * null where the person is signed in no more. Not through this session: its requests wait for it. What it throws
+   * counts as a server that cannot be reached.
    */
   renew?: () => Promise<Tokens | null>;
   /** Instead of the global one. */
