@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from models.activity import SessionId
 from models.app import AppId
 from models.base import Fields, Happened, Raw, Session, Timestamp, now
-from models.nobody import somebody
+from models.nobody import somebody, unless_unset
 from models.owned import OwnedByUser
 from models.values import MAX_EVENT_BYTES, EventObject, SmallObject, escape_refs, has_refs
 
@@ -49,7 +49,7 @@ class AnalyticsContent(Fields):
         AfterValidator(somebody),
     ] = None
     anonymous_id: Annotated[PersonId | None, AfterValidator(somebody)] = None
-    session_id: Annotated[SessionId | None, AfterValidator(somebody)] = None
+    session_id: Annotated[SessionId | None, AfterValidator(unless_unset)] = None
     timestamp: Annotated[
         Happened | None,
         Field(description="When it happened: any time up to a day ahead; now if absent."),
@@ -62,7 +62,7 @@ class AnalyticsContent(Fields):
             ),
         ]
         | None,
-        AfterValidator(somebody),
+        AfterValidator(unless_unset),
     ] = None
 
 

@@ -20,6 +20,15 @@ _SHAPES: Final = re.compile(
     r"|\{\{.*\}\}|\$\{.*\}|\{%.*%\}|<%.*%>|%.*%"  # templates that nobody filled in
     r"|(?:null|undefined|none|nan)(?:\W?(?:null|undefined|none|nan))+"  # parts put together
 )
+_UNSET_WORDS: Final = frozenset(
+    "null nil none undefined undef void nan n/a {} [] () <>".split()  # noqa: SIM905
+)
+_UNSET_SHAPES: Final = re.compile(
+    r"|0{8}-0{4}-0{4}-0{4}-0{12}"
+    r"|\[object \w+\]"
+    r"|\{\{.*\}\}|\$\{.*\}|\{%.*%\}|<%.*%>|%.*%"
+    r"|(?:null|undefined|none|nan)(?:\W?(?:null|undefined|none|nan))+"
+)
 _AROUND: Final = " \t\r\n\v\f\0\u00a0\ufeff\"'`"
 _BRACKETS: Final = {"(": ")", "<": ">", "[": "]"}
 _LONGEST: Final = 64
@@ -43,3 +52,21 @@ def is_nobody(text: str) -> bool:
 def somebody(text: str | None) -> str | None:
     """The id; None in place of a text that is nobody's."""
     return None if text is None or is_nobody(text) else text
+
+
+def is_unset(text: str) -> bool:
+    """Whether a text is what a client's fault leaves where an id of what it sends should be, the
+    same for all of them: `undefined`, `[object Object]`, a template. `0`, `0-0`, `id` or `guest`
+    may be the id of a message, a session or a write.
+    """
+    if len(text) > _LONGEST:
+        return False
+    plain = text.strip(_AROUND).casefold()
+    if _BRACKETS.get(plain[:1]) == plain[-1:] and plain[1:-1] in _UNSET_WORDS:
+        return True
+    return plain in _UNSET_WORDS or _UNSET_SHAPES.fullmatch(plain) is not None
+
+
+def unless_unset(text: str | None) -> str | None:
+    """The id; None in place of a text that is none."""
+    return None if text is None or is_unset(text) else text

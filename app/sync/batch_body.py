@@ -15,7 +15,7 @@ from app.app_data.writes import LONGEST_TTL
 from app.errors import Invalid, MalformedJson
 from app.web.body import MAX_VALUE_BYTES
 from models.app import NAME_RULE, is_name
-from models.nobody import is_nobody
+from models.nobody import is_unset
 from models.values import MOST_INTEGER, Json, UnstorableValue, check_value, has_long_number
 
 MOST_WRITES: Final = 200
@@ -239,7 +239,7 @@ def _read_mutation_id(item: Item, sent: Any) -> None:
         item.refuse(
             "/mutationId", "malformed", "a mutationId has 1 to 64 characters of [A-Za-z0-9._~:-]"
         )
-    elif is_nobody(sent):  # another write with it would be taken for a repeat, and lost
+    elif is_unset(sent):  # another write with it would be taken for a repeat, and lost
         item.refuse("/mutationId", "malformed", "a mutationId is one write's own")
     else:
         item.mutation_id = sent

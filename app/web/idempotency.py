@@ -25,7 +25,7 @@ from app.web.preconditions import request_precondition
 from app.web.routing import REPEATS
 from models.base import WRITE_CONFLICT, now
 from models.idempotency import IdempotencyKey
-from models.nobody import is_nobody
+from models.nobody import is_unset
 from models.precondition import Expected
 from models.values import Json
 
@@ -104,7 +104,7 @@ def claim_of(caller: Principal, key: str, scope: Any, body: bytes) -> Claim:
         Invalid: the key is not of the allowed characters, too long, or a text that stands where one
             should be (`undefined`): another request with it would be taken for a repeat.
     """
-    if not _KEY.fullmatch(key) or is_nobody(key):
+    if not _KEY.fullmatch(key) or is_unset(key):
         raise Invalid.field("header:Idempotency-Key", "malformed", _KEYS)
     identity = sha256(f"{caller.name}\n{key}".encode()).hexdigest()
     query = b"?" + scope["query_string"] if scope["query_string"] else b""

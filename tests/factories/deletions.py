@@ -17,10 +17,11 @@ ROOT = Path(__file__).parents[2]
 EVENT = {"appId": "notes", "eventName": "e", "eventCategory": "custom"}
 
 
-async def orphans_of(user_id: ObjectId) -> dict[str, int]:
+async def orphans_of(*user_ids: ObjectId) -> dict[str, int]:
+    whose = {"$in": [*user_ids]}
     counts = {
-        r.child.collection_name(): await r.child.raw().count_documents({r.stored: user_id})
-        for r in RELATIONS
+        each.child.collection_name(): await each.child.raw().count_documents({each.stored: whose})
+        for each in RELATIONS
     }
     return {name: count for name, count in counts.items() if count}
 
@@ -44,7 +45,9 @@ async def finish(settings: Settings, user_id: ObjectId) -> None:
         pass
 
 
-async def settle(settings: Settings, user_id: ObjectId) -> None:
+async def settle(settings: Settings, *user_ids: ObjectId) -> None:
     """Until the later sweeps find nothing."""
-    while not (ledger := await ledger_of(user_id)).final:
-        await sweep_again([ledger], settings, HOOKS)
+    while open_ones := [
+        ledger for user_id in user_ids if not (ledger := await ledger_of(user_id)).final
+    ]:
+        await sweep_again(open_ones, settings, HOOKS)

@@ -14,7 +14,7 @@ from pymongo.monitoring import CommandListener
 from indexes import sync
 from indexes.definitions import INDEXES
 from indexes.findings import Kind
-from models import DOCUMENTS
+from models import DOCUMENTS, User
 from models.base import Raw
 from tests.factories.indexes import drift, indexes, mend
 
@@ -104,7 +104,7 @@ async def test_progress_is_told_before_each_step_and_at_the_end(
     planned = await sync.plan(empty_database)
     await sync.apply(empty_database, planned, progress=lambda *step: steps.append(step))
     total = len(planned.drift)
-    assert steps[0] == (0, total, "building 14 of users")
+    assert steps[0] == (0, total, f"building {len(INDEXES[User])} of users")
     assert steps[-1] == (total, total, "done")
     assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.nobody import is_nobody
+from models.nobody import is_nobody, is_unset
 
 NOBODY = [
     "null", "NULL", "Null", "undefined", "None", "nil", "NaN", "[object Object]",
@@ -33,3 +33,20 @@ def test_it_is_nobodys(text: str) -> None:
 @pytest.mark.parametrize("text", SOMEBODY, ids=ascii)
 def test_it_is_somebodys(text: str) -> None:
     assert not is_nobody(text)
+
+
+KINDS_OF_PEOPLE = {"false", "email", "distinct_id", "not_authenticated", "(not set)"}
+NUMBERED = ["0", "000", "0-0", "-1", "id", "guest", "anonymous", "true", "unknown", "0" * 24]
+
+
+UNSET = [text for text in NOBODY if text.casefold() not in {*NUMBERED, *KINDS_OF_PEOPLE}]
+
+
+@pytest.mark.parametrize("text", [*SOMEBODY, *NUMBERED], ids=ascii)
+def test_of_what_is_sent_it_may_be_the_id(text: str) -> None:
+    assert not is_unset(text)
+
+
+@pytest.mark.parametrize("text", UNSET, ids=ascii)
+def test_it_is_what_a_fault_leaves(text: str) -> None:
+    assert is_unset(text)
