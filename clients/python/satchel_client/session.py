@@ -21,8 +21,8 @@ class Session(Identity):
         tokens: where tokens are kept; in memory if not said.
         device_info: what the person sees of this device in the list of their sessions.
         renew: for people whom a server of one's own signs in: asks it for another token when one is
-            over (`use` takes the first), not through this session: its requests wait for it. What it
-            raises counts as a server that cannot be reached.
+            over (`use` takes the first), not through this session: its requests wait for it. What
+            it raises counts as a server that cannot be reached.
         transport: instead of the network.
     """
 
