@@ -11,7 +11,15 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from models.app import AppId, DataKey
-from models.app_data_rows import ENVELOPE, chosen, enveloped, is_sound, size_of, wanted_fields
+from models.app_data_rows import (
+    ENVELOPE,
+    chosen,
+    enveloped,
+    is_listed,
+    live,
+    size_of,
+    wanted_fields,
+)
 from models.app_data_updates import (
     Expiry,
     QueryKeys,
@@ -27,7 +35,7 @@ from models.aside import tell
 from models.base import Raw, Session, Timestamp, now
 from models.owned import OwnedByUser
 from models.precondition import Expected
-from models.unreadable import Unreadable
+from models.unreadable import FAULTS, Unreadable
 from models.user import User
 from models.values import Json, unescape_refs
 
@@ -205,24 +213,30 @@ class AppData(OwnedByUser):
         page: list[Raw] = []
         room, last = most_bytes, None
         for row in found[:limit]:
-            size, row_id, is_good = size_of(row), row.pop("_id"), is_sound(row, fields)
-            whole = row.pop("whole")
+            size, row_id, whole = size_of(row), row.pop("_id"), row.pop("whole")
             row.pop("bytes", None)
             if page and size > room:
                 return page, last
-            last = row["dataKey"] if isinstance(row.get("dataKey"), str) else last
-            if is_good:
-                current = row if whole else await cls.find_envelope(user_id, app_id, last or "")
+            key = row.get("dataKey")
+            last = key if isinstance(key, str) else last
+            try:
+                if not isinstance(key, str):
+                    raise Unreadable(cls.collection_name(), row_id)
+                current = row if whole else await cls.find_envelope(user_id, app_id, key)
                 if current is None:  # it is gone meanwhile
                     continue
-                if is_sent(current):
-                    page.append(current if whole or fields is None else chosen(current, fields))
-                    room -= size
-                    continue
-            tell(cls, row_id, TypeError())
-        if len(found) > limit and last is None:
+                if not (is_listed(current, fields) and is_sent(current)):
+                    raise Unreadable(cls.collection_name(), row_id)
+            except FAULTS as error:
+                tell(cls, row_id, error)
+                continue
+            page.append(current if whole or fields is None else chosen(current, fields))
+            room -= size
+        if len(found) <= limit:
+            return page, None
+        if last is None:
             raise Unreadable(cls.collection_name(), row_id)
-        return page, last if len(found) > limit else None
+        return page, last
 
     @classmethod
     async def put(
@@ -334,14 +348,3 @@ class AppData(OwnedByUser):
         if plain.pop("escaped", False):
             plain["value"] = unescape_refs(plain["value"])
         return plain
-
-
-def live(row: Raw | None) -> Raw | None:
-    """A row as it is read, None where it is a tombstone or its time is over."""
-    if row is None or row["deleted"]:
-        return None
-    if "expiresAt" in row and row["expiresAt"] <= now():
-        return None
-    if row["escaped"]:
-        row |= {"value": unescape_refs(row["value"]), "escaped": False}
-    return row

@@ -3,8 +3,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from types import NoneType
 from typing import Any, Final
 
 from bson import ObjectId
@@ -12,6 +10,7 @@ from bson import Timestamp as ClusterTime
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from models import app_data_rows
 from models.app_data import AppData
 from models.app_data_updates import unexpired
 from models.base import Raw, now
@@ -34,28 +33,16 @@ _TOO_OLD: Final = frozenset({239, 246})
 """SnapshotTooOld and SnapshotUnavailable: the database keeps its past for five minutes."""
 
 Position = tuple[ClusterTime, ObjectId]
-_SOUND: Final[dict[str, tuple[type, ...]]] = {
-    "_id": (ObjectId,),
-    "dataKey": (str,),
-    "deleted": (bool,),
-    "updatedAt": (datetime,),
-    "createdAt": (datetime,),
-}
-_SOUND_IF_ANY: Final[dict[str, tuple[type, ...]]] = {
-    "changedAt": (ClusterTime,),
-    "expiresAt": (datetime, NoneType),
-    "escaped": (bool,),
-}
+_SOUND_IF_ANY: Final = {"changedAt": ClusterTime, "escaped": bool}
 
 
 def is_sound(row: Raw) -> bool:
     """Whether a row that was found here can be sent, its value apart, and recognised again."""
     return (
-        is_count(row.get("version"))
-        and all(isinstance(row.get(name), kinds) for name, kinds in _SOUND.items())
-        and all(
-            isinstance(row[name], kinds) for name, kinds in _SOUND_IF_ANY.items() if name in row
-        )
+        app_data_rows.is_sound(row)
+        and isinstance(row["_id"], ObjectId)
+        and isinstance(row.get("deleted"), bool)
+        and all(isinstance(row[name], kind) for name, kind in _SOUND_IF_ANY.items() if name in row)
     )
 
 

@@ -1,15 +1,16 @@
 """How rows of app data are read: what is asked for of each, and the envelope that comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from types import NoneType
 from typing import Final
 
-from models.base import Raw
+from models.base import Raw, now
 from models.checked import is_count
 from models.values import unescape_refs
 
 _SENT: Final = ("dataKey", "value", "version", "createdAt", "updatedAt", "expiresAt")
+_TIMES: Final = frozenset({"createdAt", "updatedAt"})
 ENVELOPE: Final = {"_id": 0, **dict.fromkeys([*_SENT, "escaped", "deleted"], 1)}
 
 
@@ -37,11 +38,8 @@ def _shared(wanted: Raw, share: int) -> Raw:
     if "value" not in wanted:
         return wanted | {"_id": 1, "bytes": {"$literal": 0}, "whole": {"$literal": True}}
     whole = {"$lte": ["$bytes", share]}  # also where no number says how many
-    return (
-        wanted
-        | {"value": {"$cond": [whole, "$value", "$$REMOVE"]}, "_id": 1, "bytes": 1}
-        | {"whole": whole}
-    )
+    value = {"$cond": [whole, "$value", "$$REMOVE"]}
+    return wanted | {"_id": 1, "value": value, "bytes": 1, "whole": whole}
 
 
 def chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
@@ -51,19 +49,34 @@ def chosen(envelope: Raw, fields: Sequence[str]) -> Raw:
     }
 
 
-def is_sound(row: Raw, fields: Sequence[str] | None) -> bool:
-    """Whether a row that was read by a share can be sent, what is in its value apart."""
-    wanted = {"createdAt", "updatedAt", "value"} & ({*_SENT} if fields is None else {*fields})
+def is_sound(row: Raw, fields: Iterable[str] = _SENT) -> bool:
+    """Whether a row can be sent, its value apart; of the times those that were read."""
     return (
         is_count(row.get("version"))
         and isinstance(row.get("dataKey"), str)
-        and ("value" not in wanted or not row["whole"] or "value" in row)
-        and all(isinstance(row.get(name), datetime) for name in wanted - {"value"})
+        and all(isinstance(row.get(name), datetime) for name in _TIMES.intersection(fields))
         and isinstance(row.get("expiresAt"), (datetime, NoneType))
     )
+
+
+def is_listed(envelope: Raw, fields: Sequence[str] | None) -> bool:
+    """Whether an envelope of a list has what was asked for."""
+    wanted = _SENT if fields is None else fields
+    return is_sound(envelope, wanted) and ("value" not in wanted or "value" in envelope)
 
 
 def size_of(row: Raw) -> int:
     """Bytes of a row's value, as they were counted; none where no number says so."""
     size = row.get("bytes", 0)
     return size if isinstance(size, int) else 0
+
+
+def live(row: Raw | None) -> Raw | None:
+    """A row as it is read, None where it is a tombstone or its time is over."""
+    if row is None or row["deleted"]:
+        return None
+    if "expiresAt" in row and row["expiresAt"] <= now():
+        return None
+    if row["escaped"]:
+        row |= {"value": unescape_refs(row["value"]), "escaped": False}
+    return row

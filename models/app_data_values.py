@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bson import ObjectId
 
-from models.app_data import VALUE, AppData, live
+from models.app_data import VALUE, AppData
+from models.app_data_rows import live
 from models.base import Raw
 
 Place = tuple[ObjectId, str, str]

@@ -4,31 +4,25 @@ leaves there."""
 import re
 from typing import Final
 
-_LIST: Final = """
-null nil none undefined undef void nan n/a na true false unknown anonymous guest visitor userid
-user_id user-id
-anonymousid anonymous_id anonymous-id distinctid distinct_id externalid external_id id uid uuid
-guid email
-not_authenticated not-authenticated unauthenticated not_logged_in not-logged-in logged_out
-logged-out
-notset not_set not-set -1 {} [] () <> -
-"""
-_WORDS: Final = frozenset([*_LIST.split(), "not set", "not logged in", "logged out"])
-_SHAPES: Final = re.compile(
-    r"[0\-]*"  # 0, an empty UUID, nothing at all
+_UNSET: Final = frozenset(
+    ("null", "nil", "none", "undefined", "undef", "void", "nan", "n/a", "{}", "[]", "()", "<>")
+)
+_UNSET_SHAPES: Final = re.compile(
+    r"|0{8}-0{4}-0{4}-0{4}-0{12}"  # nothing at all, an empty UUID
     r"|\[object \w+\]"
     r"|\{\{.*\}\}|\$\{.*\}|\{%.*%\}|<%.*%>|%.*%"  # templates that nobody filled in
     r"|(?:null|undefined|none|nan)(?:\W?(?:null|undefined|none|nan))+"  # parts put together
 )
-_UNSET_WORDS: Final = frozenset(
-    "null nil none undefined undef void nan n/a {} [] () <>".split()  # noqa: SIM905
-)
-_UNSET_SHAPES: Final = re.compile(
-    r"|0{8}-0{4}-0{4}-0{4}-0{12}"
-    r"|\[object \w+\]"
-    r"|\{\{.*\}\}|\$\{.*\}|\{%.*%\}|<%.*%>|%.*%"
-    r"|(?:null|undefined|none|nan)(?:\W?(?:null|undefined|none|nan))+"
-)
+_LIST: Final = """
+na true false unknown anonymous guest visitor userid user_id user-id
+anonymousid anonymous_id anonymous-id distinctid distinct_id externalid external_id id uid uuid
+guid email
+not_authenticated not-authenticated unauthenticated not_logged_in not-logged-in logged_out
+logged-out
+notset not_set not-set -1
+"""
+_WORDS: Final = _UNSET.union(_LIST.split(), ("not set", "not logged in", "logged out"))
+_ZEROS: Final = re.compile(r"[0\-]*")
 _AROUND: Final = " \t\r\n\v\f\0\u00a0\ufeff\"'`"
 _BRACKETS: Final = {"(": ")", "<": ">", "[": "]"}
 _LONGEST: Final = 64
@@ -41,12 +35,7 @@ def is_nobody(text: str) -> bool:
     Case, quotes and brackets around it do not matter. PostHog and Mixpanel refuse such ids
     likewise.
     """
-    if len(text) > _LONGEST:
-        return False
-    plain = text.strip(_AROUND).casefold()
-    if _SHAPES.fullmatch(plain) or plain in _WORDS:
-        return True
-    return _BRACKETS.get(plain[:1]) == plain[-1:] and plain[1:-1].strip(_AROUND) in _WORDS
+    return _is_one_of(text, _WORDS, _ZEROS)
 
 
 def somebody(text: str | None) -> str | None:
@@ -59,14 +48,18 @@ def is_unset(text: str) -> bool:
     same for all of them: `undefined`, `[object Object]`, a template. `0`, `0-0`, `id` or `guest`
     may be the id of a message, a session or a write.
     """
-    if len(text) > _LONGEST:
-        return False
-    plain = text.strip(_AROUND).casefold()
-    if _BRACKETS.get(plain[:1]) == plain[-1:] and plain[1:-1] in _UNSET_WORDS:
-        return True
-    return plain in _UNSET_WORDS or _UNSET_SHAPES.fullmatch(plain) is not None
+    return _is_one_of(text, _UNSET)
 
 
 def unless_unset(text: str | None) -> str | None:
     """The id; None in place of a text that is none."""
     return None if text is None or is_unset(text) else text
+
+
+def _is_one_of(text: str, words: frozenset[str], *shapes: re.Pattern[str]) -> bool:
+    if len(text) > _LONGEST:
+        return False
+    plain = text.strip(_AROUND).casefold()
+    if plain in words or any(shape.fullmatch(plain) for shape in (_UNSET_SHAPES, *shapes)):
+        return True
+    return _BRACKETS.get(plain[:1]) == plain[-1:] and plain[1:-1].strip(_AROUND) in words

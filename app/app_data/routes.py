@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal
 from bson import ObjectId
 from fastapi import Query, Request, Response
 
+from app.app_data.lists import answered, find_query, key_page, query_page, span_of
 from app.app_data.openapi import LIST_RESPONSE
 from app.app_data.place import Place, loader_of
-from app.app_data.queries import answered, find_query, key_page, query_page, span_of
 from app.app_data.quotas import rooms_of
 from app.app_data.swaps import swaps_of
 from app.app_data.values import (

@@ -52,6 +52,7 @@ NOT_TAKEN: Final[dict[str, str]] = {
     END: "it says that the export is whole",
 }
 """Kinds of an export that are left where they are, each with its reason."""
+_SAID: Final = frozenset((*TAKEN, *EVENTS, *NOT_TAKEN))
 _OF_NO_RULE: Final = "they are not one person's alone, or can be in each other's way"
 MOST: Final = 200
 _NO_ID: Final = "an id has 24 hex digits"
@@ -76,6 +77,16 @@ def _is_plain(part: Part, relations: Relations) -> bool:
         and not secrets_of(document)
         and not any(index.options.get("unique") for index in INDEXES.get(document, ()))
     )
+
+
+AS_TOLD: Final = EVENTS | plain_kinds()
+
+
+def reason_left(kind: str) -> str | None:
+    """Why documents of a kind are left where they are; None where they are not, or no export has
+    any."""
+    is_of_no_rule = kind not in (*_SAID, *AS_TOLD) and kind in {part.kind for part in parts_of()}
+    return NOT_TAKEN.get(kind, _OF_NO_RULE if is_of_no_rule else None)
 
 
 @dataclass(slots=True)
@@ -141,17 +152,6 @@ class _Born(Fields):
     created_at: Happened = Field(default_factory=now)
     last_login: Happened | None = None
     email_verified_at: Happened | None = None
-
-
-_SAID: Final = frozenset((*TAKEN, *EVENTS, *NOT_TAKEN))
-AS_TOLD: Final = EVENTS | plain_kinds()
-
-
-def reason_left(kind: str) -> str | None:
-    """Why documents of a kind are left where they are; None where they are not, or no export has
-    any."""
-    is_of_no_rule = kind not in (*_SAID, *AS_TOLD) and kind in {part.kind for part in parts_of()}
-    return NOT_TAKEN.get(kind, _OF_NO_RULE if is_of_no_rule else None)
 
 
 def is_exported(line: Any) -> bool:

@@ -101,6 +101,15 @@ def dump_json(value: Any) -> bytes:
     return orjson.dumps(value, default=_jsonable, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
+def is_json(value: object) -> bool:
+    """Whether a value can be sent."""
+    try:
+        dump_json(value)
+    except TypeError:
+        return False
+    return True
+
+
 def _jsonable(value: object) -> str:
     if isinstance(value, datetime):
         return rfc3339(value)
@@ -142,12 +151,3 @@ def _with_exact_integers(body: bytes) -> Json:
             "", "integer_too_large", "an integer must fit 64 bits with sign"
         ) from None
     return value
-
-
-def is_json(value: object) -> bool:
-    """Whether a value can be sent."""
-    try:
-        dump_json(value)
-    except TypeError:
-        return False
-    return True

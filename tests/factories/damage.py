@@ -2,13 +2,14 @@
 huge, or of a far-off time."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 
+from models.aside import SET_ASIDE
 from models.base import Raw
 
 MISSING: Final = object()
@@ -58,3 +59,19 @@ def damaged(row: Raw, path: Path, kind: str) -> Raw | None:
         return None
     inner[path[-1]] = value
     return found
+
+
+def every_damage(row: Raw, *, but: Collection[str]) -> list[tuple[Raw, str]]:
+    """The row in every damage of its fields, but of these, and what was done to it."""
+    return [
+        (found, f"{'.'.join(map(str, path))} {kind}")
+        for path in places(row)
+        if path[0] not in but
+        for kind in DAMAGE
+        if (found := damaged(row, path, kind)) is not None
+    ]
+
+
+def set_aside(collection: str) -> float:
+    """How often rows of a collection were stepped over, in this process."""
+    return float(SET_ASIDE.labels(collection)._value.get())

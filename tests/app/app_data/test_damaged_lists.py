@@ -8,11 +8,10 @@ from bson import Binary, Decimal128
 
 from app.settings import Settings
 from models.app_data import AppData
-from models.aside import SET_ASIDE
 from models.base import Raw
 from tests.cast import Cast
 from tests.factories.app_data import DATA
-from tests.factories.damage import DAMAGE, damaged, places
+from tests.factories.damage import DAMAGE, every_damage, set_aside
 from tests.factories.queries import build, declare
 from tests.harness import Caller
 
@@ -22,18 +21,8 @@ ELSEWHERE = ("userId", "appId", "deleted", "queryKeys")
 """Without them no list finds it."""
 
 
-def told() -> float:
-    return float(SET_ASIDE.labels("appdata")._value.get())
-
-
 def kept(row: Raw) -> list[tuple[Raw, str]]:
-    bad = [
-        (found, f"{'.'.join(map(str, path))} {kind}")
-        for path in places(row)
-        if path[0] not in ELSEWHERE
-        for kind in DAMAGE
-        if (found := damaged(row, path, kind)) is not None
-    ]
+    bad = every_damage(row, but=ELSEWHERE)
     return bad + [({**row, "value": {"n": [odd]}}, kind) for kind, odd in VALUES.items()]
 
 
@@ -52,23 +41,26 @@ async def listed(caller: Caller, **query: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("query", [{}, {"fields": "version"}, {"query": "byN"}], ids=str)
-@pytest.mark.parametrize("limit", [2, 50])
+@pytest.mark.parametrize(("limit", "size"), [(2, 1), (50, 1), (100, 100_000)])
 async def test_a_list_goes_on_without_it(
-    cast: Cast, base_settings: Settings, query: dict[str, str], limit: int
+    cast: Cast, base_settings: Settings, query: dict[str, str], limit: int, size: int
 ) -> None:
+    """A value of more bytes than its share of a page is read by itself."""
     await declare(cast, DECLARED)
     await build(base_settings)
     for number, key in enumerate("abcd"):
-        assert (await cast.owner.put(f"{DATA}/{key}", json={"n": number})).status_code == 201
+        assert (
+            await cast.owner.put(f"{DATA}/{key}", json={"n": number, "pad": "x" * size})
+        ).status_code == 201
     row = await AppData.raw().find_one({"dataKey": "b"}) or {}
     wrong = []
     for bad, what in kept(row):
         await AppData.raw().replace_one({"_id": row["_id"]}, bad)
-        before = told()
+        before = set_aside("appdata")
         found = await listed(cast.owner, limit=limit, **query)
         others = [key for key in found if key != "b"]
         if others != ["a", "c", "d"] or len(found) > 4:
             wrong.append((what, found))
-        if what.startswith("version") and (len(found) > 3 or told() == before):
-            wrong.append((what, found, told() - before))
+        if what.startswith("version") and (len(found) > 3 or set_aside("appdata") == before):
+            wrong.append((what, found, set_aside("appdata") - before))
     assert wrong == []

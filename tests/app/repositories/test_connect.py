@@ -10,6 +10,7 @@ from bson import ObjectId
 from app.outside.keyring import load_keyring
 from app.repositories import health, registration
 from app.repositories.hosts.host import Refused
+from app.repositories.hosts.registry import HOSTS
 from models.base import now
 from models.ledger_note import LedgerNote
 from models.outside_link import OutsideLink
@@ -310,3 +311,12 @@ async def test_a_users_name_in_a_url_is_dropped(forge: Forge) -> None:
         "https://bitbucket.org/acme/notes",
     )
     assert "somebody" not in str(await RepositoryConnection.raw().find_one({}))
+
+
+async def test_a_token_is_sent_by_the_scheme_of_its_host(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forge.hosts["GitHub"], "scheme", "token")
+    assert (await forge.connect()).status_code == 422
+    monkeypatch.setattr(HOSTS["GitHub"], "SCHEME", "token")
+    assert (await forge.connect()).is_success

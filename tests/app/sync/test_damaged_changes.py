@@ -9,13 +9,12 @@ from bson import Timestamp as ClusterTime
 
 from app.sync.changes import _position
 from models.app_data import AppData
-from models.aside import SET_ASIDE
 from models.base import Raw
 from models.unreadable import Unreadable
 from tests.cast import Cast
 from tests.factories.app_data import DATA
 from tests.factories.changes import ask, follow, put
-from tests.factories.damage import DAMAGE, damaged, places
+from tests.factories.damage import DAMAGE, every_damage, set_aside
 from tests.harness import Caller
 
 NOT_OURS = ("userId", "appId")
@@ -28,19 +27,9 @@ VALUES: dict[str, Any] = {
 }
 
 
-def told_aside() -> float:
-    return float(SET_ASIDE.labels("appdata")._value.get())
-
-
 def kept(row: Raw) -> list[tuple[Raw, str]]:
     """The row in every damage of its fields, and what was done to it."""
-    bad = [
-        (found, f"{'.'.join(map(str, path))} {kind}")
-        for path in places(row)
-        if path[0] not in NOT_OURS
-        for kind in DAMAGE
-        if (found := damaged(row, path, kind)) is not None
-    ]
+    bad = every_damage(row, but=NOT_OURS)
     values = [
         ({**row, "escaped": False, "value": [{"a": odd}]}, kind) for kind, odd in VALUES.items()
     ]
@@ -84,13 +73,13 @@ async def test_no_damage_keeps_a_client_from_what_comes_behind_it(cast: Cast, li
         for bad, what in kept(row):
             await stand_in(row, bad)
             for since in (None, cursor):
-                before = told_aside()
+                before = set_aside("appdata")
                 found, _ = await follow(cast.owner, since, limit=limit)
                 others = {each["dataKey"] for each in found if each["dataKey"] != "a"}
                 own = [each for each in found if each["dataKey"] == "a"]
                 false = [each for each in own if not is_true(each, bad)]
                 is_found = since is not None or is_listed(bad, what)
-                silent = is_found and not own and told_aside() == before
+                silent = is_found and not own and set_aside("appdata") == before
                 if others != {"b", "c"} or false or (silent and not what.startswith("changedAt")):
                     wrong.append((what, since is None, others, own, silent))
     assert wrong == []

@@ -1,5 +1,5 @@
-"""The rules of declared queries: what a request asks of one, and whether it is there; and pages of
-lists, as they are answered."""
+"""Lists of values, in the order of keys or of a declared query: what a request asks of a query,
+whether it is there, and pages as they are answered."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
